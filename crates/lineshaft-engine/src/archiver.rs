@@ -1,0 +1,110 @@
+//! Where finished jobs go: blocks of the archive, built and written beside the engine.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use lineshaft_jobs::{JobView, Place};
+use lineshaft_store::{Archive, ArchivedJob, Block, Error, JournalHandle};
+use lineshaft_wire::message::Rules;
+use rustc_hash::FxHashMap;
+
+use crate::core::reference;
+use crate::driver::wall_ms;
+use crate::handle::Input;
+use crate::options::Retention;
+use crate::query::complete;
+
+/// Payload bytes of one block, well below what the archive takes, so that memory stays small.
+const BLOCK_BYTES: usize = 64 << 20;
+/// How often retention looks at the archive.
+const RETENTION_EVERY: Duration = Duration::from_secs(600);
+
+/// Finished jobs, and the commit that finished the last of them.
+pub(crate) struct Batch {
+    pub(crate) lsn: u64,
+    pub(crate) jobs: Vec<JobView>,
+}
+
+pub(crate) struct Archiver<J, A> {
+    pub(crate) journal: J,
+    pub(crate) archive: A,
+    pub(crate) retention: Retention,
+    pub(crate) engine: Sender<Input>,
+}
+
+impl<J: JournalHandle, A: Archive> Archiver<J, A> {
+    /// Archives batches until the engine is gone.
+    pub(crate) fn run(&self, batches: &Receiver<Batch>) {
+        let mut looked: Option<Instant> = None;
+        for batch in batches {
+            let result = self.store(batch);
+            drop(self.engine.send(Input::Archived { result }));
+            if looked.is_none_or(|at| at.elapsed() >= RETENTION_EVERY) {
+                looked = Some(Instant::now());
+                self.retain();
+            }
+        }
+    }
+
+    /// Stores as many jobs of the batch as fit into a block; gives their number.
+    fn store(&self, batch: Batch) -> Result<u32, Error> {
+        let mut block = Block { lsn: batch.lsn, jobs: Vec::with_capacity(batch.jobs.len()) };
+        let mut bytes = 0;
+        let mut options = OptionsCache::default();
+        for view in batch.jobs {
+            bytes += view.arguments.length as usize + view.result.length as usize;
+            if bytes > BLOCK_BYTES && !block.jobs.is_empty() {
+                break;
+            }
+            block.jobs.push(self.archived(view, &mut options)?);
+        }
+        self.archive.put(&block)?;
+        Ok(block.jobs.len() as u32)
+    }
+
+    fn archived(&self, view: JobView, options: &mut OptionsCache) -> Result<ArchivedJob, Error> {
+        let read = |place: Place| self.journal.read(reference(place));
+        Ok(ArchivedJob {
+            finish_number: view.finish_number,
+            arguments: read(view.arguments)?,
+            result: read(view.result)?,
+            options: options.encoded(&view.rules),
+            record: complete(view, read)?,
+        })
+    }
+
+    fn retain(&self) {
+        let age_ms = u64::try_from(self.retention.age.as_millis()).unwrap_or(u64::MAX);
+        let before = wall_ms().saturating_sub(age_ms);
+        let by_age = self.archive.drop_before(before);
+        let by_bytes = self.archive.drop_oldest_until(self.retention.bytes);
+        for result in [by_age, by_bytes] {
+            match result {
+                Ok(dropped) if dropped.jobs > 0 => {
+                    tracing::info!(jobs = dropped.jobs, bytes = dropped.bytes, "history beyond retention was dropped");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "retention failed"),
+            }
+        }
+        drop(self.engine.send(Input::ArchiveDropped { finalized_before_ms: before - before % 86_400_000 }));
+    }
+}
+
+/// Encoded rules, most of which are the same ones.
+#[derive(Default)]
+struct OptionsCache {
+    encoded: FxHashMap<*const Rules, (Arc<Rules>, Bytes)>,
+}
+
+impl OptionsCache {
+    fn encoded(&mut self, rules: &Arc<Rules>) -> Bytes {
+        let entry = self.encoded.entry(Arc::as_ptr(rules)).or_insert_with(|| {
+            let bytes = postcard::to_allocvec(&**rules).expect("rules encode");
+            (Arc::clone(rules), bytes.into())
+        });
+        entry.1.clone()
+    }
+}

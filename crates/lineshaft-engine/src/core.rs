@@ -1,0 +1,386 @@
+//! The engine without threads, clock or disk: requests in, commits and outputs out.
+//!
+//! [`Core`] collects the changes of one commit in a body and what must wait for it in a list. The driver writes the
+//! body and then lets the outputs go; a simulation does the same with a disk of its own.
+
+use std::collections::hash_map::Entry as MapEntry;
+use std::sync::{Arc, RwLock};
+
+use lineshaft_jobs::{Change, Command, Entry, Event, JobView, Now, Place, Refusal, Reply, State};
+use lineshaft_store::PayloadRef;
+use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused, Stop, StopReason};
+use lineshaft_wire::{Fence, JobId};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
+use crate::options::Options;
+use crate::query::Query;
+use crate::waits::{Draft, Waits};
+
+/// Finished jobs that may wait for the archive before leasing stops: the archive has fallen behind.
+const UNARCHIVED_MAX: u32 = 200_000;
+/// Jobs handed to the archive at once.
+pub(crate) const BLOCK_JOBS: usize = 1_000;
+/// How long a finished job may wait for a block to fill, milliseconds.
+const BLOCK_AGE_MS: u64 = 60_000;
+/// How long a dead child's supervisor has to say how it died, milliseconds.
+const LAST_WORD_MS: u64 = 1_000;
+/// How long workers have to come back after a start before the dead are counted, milliseconds.
+const RETURN_MS: u64 = 2_000;
+
+/// Something that leaves the engine once its commit is durable.
+pub enum Output {
+    /// A message to a connection.
+    Message(ConnectionId, Outgoing),
+    /// Jobs that a wait is told of.
+    Ended(ConnectionId, u64, Draft),
+    /// Something to be read from disk.
+    Query(ConnectionId, u64, Box<Query>),
+    /// Finished jobs for the archive.
+    Archive(Vec<JobView>),
+    /// A blob that nobody needs any more.
+    DropBlob(u64),
+}
+
+/// A commit ready to be written, with what waits for it.
+pub struct Committed {
+    /// Its changes; empty if nothing changed.
+    pub body: Vec<u8>,
+    /// What leaves when it is durable.
+    pub outputs: Vec<Output>,
+}
+
+pub(crate) struct Connection {
+    pub(crate) outbox: Arc<dyn Outbox>,
+    pub(crate) session: Option<u64>,
+    pub(crate) child: Option<u32>,
+    pub(crate) worker: Option<u64>,
+}
+
+pub(crate) struct Worker {
+    pub(crate) connection: ConnectionId,
+    pub(crate) name: Arc<str>,
+    pub(crate) process: ProcessKey,
+}
+
+/// The engine's inside.
+pub struct Core {
+    pub(crate) state: State,
+    pub(crate) options: Options,
+    pub(crate) connections: FxHashMap<ConnectionId, Connection>,
+    pub(crate) children: FxHashMap<u32, ConnectionId>,
+    pub(crate) workers: FxHashMap<u64, Worker>,
+    pub(crate) waits: Waits,
+    pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
+    /// Children whose process is dead, and until when their supervisor may say how.
+    deaths: Vec<(u64, u32)>,
+    pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
+    pub(crate) started_ms: (u64, u64),
+    pub(crate) lsn: u64,
+    body: Vec<u8>,
+    outputs: Vec<Output>,
+    archiving: usize,
+    archive_asked_ms: u64,
+    pub(crate) store_full: bool,
+    pub(crate) stopping: bool,
+}
+
+impl Core {
+    /// An engine whose newest commit is `lsn`.
+    pub fn new(state: State, lsn: u64, options: Options, now: Now) -> Self {
+        let deleted = Arc::new(RwLock::new(state.deleted().collect()));
+        Self {
+            state,
+            options,
+            connections: FxHashMap::default(),
+            children: FxHashMap::default(),
+            workers: FxHashMap::default(),
+            waits: Waits::default(),
+            progress: FxHashMap::default(),
+            deaths: Vec::new(),
+            deleted,
+            started_ms: (now.wall_ms, now.logical_ms),
+            lsn,
+            body: Vec::new(),
+            outputs: Vec::new(),
+            archiving: 0,
+            archive_asked_ms: now.logical_ms,
+            store_full: false,
+            stopping: false,
+        }
+    }
+
+    /// The state machine, to look at.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The newest commit, the open one not counted.
+    pub fn lsn(&self) -> u64 {
+        self.lsn
+    }
+
+    /// Bytes of the open commit.
+    pub fn open_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The disk is full or has room again: while it is full, no jobs are taken.
+    pub fn set_store_full(&mut self, full: bool) {
+        self.store_full = full;
+    }
+
+    /// The engine stood still for `gap_ms`: every lease lives as much longer.
+    pub fn credit_gap(&mut self, gap_ms: u64) {
+        self.state.extend_leases(gap_ms);
+    }
+
+    /// Begins an epoch: the first change of every run.
+    pub fn start(&mut self, epoch: u64, nonce: u64, now: Now) {
+        self.record(Change::Started { epoch, nonce }.into(), now);
+    }
+
+    /// A connection opened.
+    pub fn connected(&mut self, connection: ConnectionId, outbox: Arc<dyn Outbox>) {
+        let entry = Connection { outbox, session: None, child: None, worker: None };
+        self.connections.insert(connection, entry);
+    }
+
+    /// A connection closed.
+    pub fn disconnected(&mut self, connection: ConnectionId) {
+        let Some(entry) = self.connections.remove(&connection) else { return };
+        self.waits.forget(connection);
+        if let Some(child) = entry.child
+            && let MapEntry::Occupied(current) = self.children.entry(child)
+            && *current.get() == connection
+        {
+            current.remove();
+            self.state.detach(child);
+        }
+        if let Some(worker) = entry.worker
+            && self.workers.get(&worker).is_some_and(|worker| worker.connection == connection)
+        {
+            self.workers.remove(&worker);
+        }
+    }
+
+    /// A process is dead: its leases end now, or when its supervisor had time to say how it died.
+    pub fn process_died(&mut self, process: ProcessKey, now: Now) {
+        let child = self.state.child_reports().find(|child| child.process == process);
+        let Some(child) = child.map(|child| (child.child, child.worker)) else { return };
+        let supervised = self.workers.contains_key(&child.1);
+        let patience = if supervised { LAST_WORD_MS } else { self.until_return(now) };
+        self.deaths.push((now.logical_ms + patience, child.0));
+    }
+
+    fn until_return(&self, now: Now) -> u64 {
+        (self.started_ms.1 + RETURN_MS).saturating_sub(now.logical_ms)
+    }
+
+    /// What time brings, and leases for whoever has credit: to be called before every commit.
+    pub fn step(&mut self, now: Now) {
+        self.bury(now);
+        while self.state.is_due(now) && self.body.len() < COMMIT_BYTES {
+            for entry in self.state.tick(now) {
+                self.record(entry, now);
+            }
+        }
+        while self.state.unarchived() < UNARCHIVED_MAX && self.body.len() < COMMIT_BYTES && !self.stopping {
+            let Some(change) = self.state.next_lease() else { break };
+            self.record(change.into(), now);
+        }
+        self.ask_archive(now);
+    }
+
+    fn bury(&mut self, now: Now) {
+        let due: Vec<u32> =
+            self.deaths.extract_if(.., |death| death.0 <= now.logical_ms).map(|death| death.1).collect();
+        for child in due {
+            self.state.detach(child);
+            self.run(Command::ChildVanished { child }, now).expect("a death is never refused");
+        }
+    }
+
+    /// Hands the oldest finished jobs to the archive, if there is a block of them or they waited long enough.
+    fn ask_archive(&mut self, now: Now) {
+        let waiting = self.state.unarchived() as usize;
+        if self.archiving > 0 || waiting == 0 {
+            return;
+        }
+        let old = now.logical_ms >= self.archive_asked_ms + BLOCK_AGE_MS;
+        if waiting < BLOCK_JOBS && !old {
+            return;
+        }
+        self.archive_asked_ms = now.logical_ms;
+        let slots = self.state.to_archive(0, BLOCK_JOBS);
+        self.archiving = slots.len();
+        let views = slots.into_iter().map(|slot| self.state.view(slot)).collect();
+        self.outputs.push(Output::Archive(views));
+    }
+
+    /// The archive has taken the oldest `count` finished jobs.
+    pub fn archived(&mut self, count: u32, now: Now) {
+        self.archiving = 0;
+        self.run(Command::Archived { count }, now).expect("archiving is never refused");
+    }
+
+    /// Everything in the archive that ended before `finalized_before_ms` is gone.
+    pub fn archive_dropped(&mut self, finalized_before_ms: u64, now: Now) {
+        let marks = self.deleted.read().expect("nothing panics while it holds this lock").len();
+        if marks > 0 {
+            self.run(Command::ArchiveDropped { finalized_before_ms }, now).expect("dropping is never refused");
+        }
+    }
+
+    /// The archive could not take a block now; the jobs stay and are offered again in a second.
+    pub fn archive_failed(&mut self, now: Now) {
+        self.archiving = 0;
+        self.archive_asked_ms = (now.logical_ms + 1_000).saturating_sub(BLOCK_AGE_MS);
+    }
+
+    /// When [`Core::step`] has something to do next: on the wall clock, on the logical clock.
+    pub fn next_due(&self) -> (Option<u64>, Option<u64>) {
+        let (wall, logical) = self.state.next_due();
+        let deaths = self.deaths.iter().map(|death| death.0);
+        let block = (self.archiving == 0 && self.state.unarchived() > 0).then_some(self.archive_asked_ms + BLOCK_AGE_MS);
+        (wall, logical.into_iter().chain(deaths).chain(block).min())
+    }
+
+    /// Takes the open commit: the caller writes it, makes it durable, and then lets the outputs leave.
+    pub fn take_commit(&mut self) -> Committed {
+        for (connection, request_id, draft) in self.waits.take_drafts() {
+            self.outputs.push(Output::Ended(connection, request_id, draft));
+        }
+        let body = std::mem::take(&mut self.body);
+        self.lsn += u64::from(!body.is_empty());
+        Committed { body, outputs: std::mem::take(&mut self.outputs) }
+    }
+
+    /// Carries a command out and gives its reply.
+    pub(crate) fn run(&mut self, command: Command, now: Now) -> Result<Reply, Refusal> {
+        let decision = self.state.decide(command, now)?;
+        for entry in decision.entries {
+            self.record(entry, now);
+        }
+        Ok(decision.reply)
+    }
+
+    /// Applies a change and puts it into the open commit.
+    fn record(&mut self, entry: Entry, now: Now) {
+        if self.body.is_empty() {
+            let clock = Change::Clock { wall_ms: now.wall_ms, logical_ms: now.logical_ms };
+            clock.encode(&mut self.body);
+            self.state.apply(&clock, self.lsn + 1, 0);
+        }
+        let Entry { change, payload } = entry;
+        change.encode(&mut self.body);
+        let offset = self.body.len() as u32;
+        for part in &payload {
+            self.body.extend_from_slice(part);
+        }
+        debug_assert_eq!(self.body.len() as u64 - u64::from(offset), change.inline_length(), "{change:?}");
+        self.state.apply(&change, self.lsn + 1, offset);
+        self.note(&change);
+        for event in self.state.take_events() {
+            self.on_event(event);
+        }
+    }
+
+    fn note(&mut self, change: &Change) {
+        let deleted = || self.deleted.write().expect("nothing panics while it holds this lock");
+        match change {
+            Change::Deleted { job, .. } => drop(deleted().insert(*job)),
+            Change::DeletedDropped { .. } => *deleted() = self.state.deleted().collect(),
+            _ => {}
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Finished { slot } => {
+                self.progress.remove(&slot);
+                self.waits.finished(&self.state, slot);
+            }
+            Event::Leased { child, slots, counter } => self.push_leases(child, &slots, counter),
+            Event::Stop { child, fence } => self.push_stop(child, fence),
+            Event::BlobFreed { id } => self.outputs.push(Output::DropBlob(id)),
+        }
+    }
+
+    fn push_leases(&mut self, child: u32, slots: &[u32], counter: u64) {
+        let Some(&connection) = self.children.get(&child) else { return };
+        let mut leases = Leases { epoch: self.state.epoch(), jobs: Vec::with_capacity(slots.len()) };
+        let mut payloads = Vec::with_capacity(slots.len());
+        for (&slot, counter) in slots.iter().zip(counter..) {
+            let view = self.state.lease_view(slot);
+            leases.jobs.push(Lease {
+                job: view.job,
+                counter,
+                task: self.state.task_position(child, slot).unwrap_or(u32::MAX),
+                attempt: view.attempt,
+                timeout_ms: view.rules.timeout_ms.unwrap_or(0),
+                keep_result: view.rules.keep_result,
+                length: u64::from(view.arguments.length),
+            });
+            payloads.push(stored(view.arguments));
+        }
+        let message = Message::Leases(leases);
+        self.outputs.push(Output::Message(connection, Outgoing { request_id: 0, message, payloads }));
+    }
+
+    fn push_stop(&mut self, child: u32, fence: Fence) {
+        let report = self.state.child_reports().find(|report| report.child == child);
+        let Some((worker, number)) = report.map(|report| (report.worker, report.number)) else { return };
+        let stop = Stop { child: number, fence, reason: StopReason::Cancelled };
+        let supervisor = self.workers.get(&worker).map(|worker| worker.connection);
+        let child = self.children.get(&child).copied();
+        for connection in supervisor.into_iter().chain(child) {
+            self.push(connection, Outgoing::new(0, stop));
+        }
+    }
+
+    /// A worker came back: it may have missed what it was told to stop.
+    pub(crate) fn repeat_stops(&mut self, worker: u64) {
+        let children = self.state.child_reports().filter(|child| child.worker == worker).map(|child| child.child);
+        for child in children.collect::<Vec<_>>() {
+            for fence in self.state.cancelling_of(child) {
+                self.push_stop(child, fence);
+            }
+        }
+    }
+
+    pub(crate) fn push(&mut self, connection: ConnectionId, outgoing: Outgoing) {
+        self.outputs.push(Output::Message(connection, outgoing));
+    }
+
+    pub(crate) fn reply(&mut self, connection: ConnectionId, request_id: u64, message: impl Into<Message>) {
+        self.push(connection, Outgoing::new(request_id, message));
+    }
+
+    pub(crate) fn refuse(&mut self, connection: ConnectionId, request_id: u64, refusal: Refusal) {
+        let Refusal { code, message, hint } = refusal;
+        self.reply(connection, request_id, Refused { code, message, hint });
+    }
+
+    pub(crate) fn query(&mut self, connection: ConnectionId, request_id: u64, query: Query) {
+        self.outputs.push(Output::Query(connection, request_id, Box::new(query)));
+    }
+}
+
+/// Changes beyond this many bytes go into the next commit.
+pub(crate) const COMMIT_BYTES: usize = 8 << 20;
+
+/// A place in the journal as the store names it.
+pub(crate) const fn reference(place: Place) -> PayloadRef {
+    PayloadRef::unpack((place.lsn, place.offset, place.length))
+}
+
+pub(crate) const fn stored(place: Place) -> Payload {
+    Payload::Stored(reference(place))
+}
+
+/// Worker messages that get no answer.
+pub(crate) const fn is_one_way(message: &Message) -> bool {
+    use message::Message as M;
+    matches!(message, M::Credit(_) | M::Progress(_) | M::Unwait(_))
+}

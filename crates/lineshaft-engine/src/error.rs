@@ -1,0 +1,29 @@
+//! What stops an engine.
+
+/// An engine that cannot open or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The journal or archive failed.
+    #[error(transparent)]
+    Store(#[from] lineshaft_store::Error),
+    /// The newest snapshot does not read though its checksum is right.
+    #[error("the home cannot be opened: {0}")]
+    Snapshot(#[from] lineshaft_jobs::SnapshotError),
+    /// A commit holds something that is no change.
+    #[error("commit {lsn} does not read at byte {offset}: {reason}")]
+    Commit {
+        /// The commit.
+        lsn: u64,
+        /// Where in its body.
+        offset: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The engine's thread panicked.
+    #[error("the engine failed: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,185 @@
+//! How the rest of the process talks to a running engine: requests in, outgoing messages out, both per connection.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use lineshaft_jobs::{ArchivedCall, Payloads as Received};
+use lineshaft_store::{JournalHandle, PayloadRef};
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{Message, ProcessKey, Sequence};
+
+use crate::Error;
+
+/// Number of a connection within this run of the engine, from 1; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Where a payload comes from when its message is written to the socket.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// Bytes at hand.
+    Bytes(Bytes),
+    /// Bytes in the journal or a blob: read late, by [`Payloads`], so that what waits in an outbox stays small.
+    Stored(PayloadRef),
+}
+
+/// A message on its way to a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// The request it answers, or 0 for a push that nobody asked for by id.
+    pub request_id: u64,
+    /// The message.
+    pub message: Message,
+    /// What follows it, in order.
+    pub payloads: Vec<Payload>,
+}
+
+impl Outgoing {
+    /// A message without payloads.
+    pub fn new(request_id: u64, message: impl Into<Message>) -> Self {
+        Self { request_id, message: message.into(), payloads: Vec::new() }
+    }
+}
+
+/// A connection's way out. The engine calls it from its own threads, once per connection and commit.
+pub trait Outbox: Send + Sync {
+    /// Takes messages whose commit is durable. Must not block: a connection that cannot keep up closes itself.
+    fn deliver(&self, messages: Vec<Outgoing>);
+
+    /// The engine is gone or has done with this connection; nothing more will be delivered.
+    fn close(&self);
+}
+
+/// What arrives at the engine.
+pub(crate) enum Input {
+    Connected { connection: ConnectionId, outbox: Arc<dyn Outbox> },
+    Request { connection: ConnectionId, request_id: u64, message: Message, payloads: Received },
+    Disconnected { connection: ConnectionId },
+    ProcessDied { process: ProcessKey },
+    /// A query answered this many jobs of a wait.
+    LookedUp { connection: ConnectionId, request_id: u64, jobs: usize, outgoing: Box<Outgoing> },
+    /// A query found the finished job that shall run again.
+    RetryFound { connection: ConnectionId, request_id: u64, sequence: Sequence, call: Box<ArchivedCall> },
+    /// A query found the finished job that shall be forgotten.
+    DeleteFound { connection: ConnectionId, request_id: u64, sequence: Sequence, job: JobId, finalized_ms: u64 },
+    Archived { result: Result<u32, lineshaft_store::Error> },
+    ArchiveDropped { finalized_before_ms: u64 },
+    SnapshotDone { result: Result<u64, lineshaft_store::Error> },
+    Stop,
+}
+
+/// Reads payloads that messages refer to; cheap to clone.
+#[derive(Clone)]
+pub struct Payloads {
+    read: Arc<dyn Fn(PayloadRef) -> Result<Bytes, lineshaft_store::Error> + Send + Sync>,
+}
+
+impl Payloads {
+    pub(crate) fn new(handle: impl JournalHandle) -> Self {
+        Self { read: Arc::new(move |payload| handle.read(payload)) }
+    }
+
+    /// The bytes of `payload`. May read a file; usually finds them in memory.
+    pub fn read(&self, payload: &PayloadRef) -> Result<Bytes, Error> {
+        Ok((self.read)(*payload)?)
+    }
+}
+
+/// A running engine; clones are the same one.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) inbox: Sender<Input>,
+    pub(crate) large: Sender<Input>,
+    pub(crate) payloads: Payloads,
+    pub(crate) connections: Arc<AtomicU64>,
+    pub(crate) thread: Arc<Mutex<Option<JoinHandle<Result<(), Error>>>>>,
+}
+
+impl Handle {
+    /// Opens a connection; what it is told goes to `outbox`.
+    pub fn connect(&self, outbox: Arc<dyn Outbox>) -> ConnectionId {
+        let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
+        self.send(Input::Connected { connection, outbox });
+        connection
+    }
+
+    /// Hands a request in. Never blocks; whoever reads the connection bounds what is unanswered.
+    pub fn request(&self, connection: ConnectionId, request_id: u64, message: Message, payload: Bytes) {
+        let large = has_large_payload(&message);
+        let input = Input::Request { connection, request_id, message, payloads: payload.into() };
+        if large {
+            // Blobs are written by another thread: the engine's must not wait for 64 MiB.
+            drop(self.large.send(input));
+        } else {
+            self.send(input);
+        }
+    }
+
+    /// Closes a connection: its leases run out unless their child attaches again.
+    pub fn disconnect(&self, connection: ConnectionId) {
+        self.send(Input::Disconnected { connection });
+    }
+
+    /// A process on this machine is dead for certain.
+    pub fn process_died(&self, process: ProcessKey) {
+        self.send(Input::ProcessDied { process });
+    }
+
+    /// Reads what messages refer to.
+    pub fn payloads(&self) -> Payloads {
+        self.payloads.clone()
+    }
+
+    /// Asks the engine to stop: what was accepted is committed, then every connection closes.
+    pub fn stop(&self) {
+        self.send(Input::Stop);
+    }
+
+    /// Waits for the engine's end, once.
+    ///
+    /// Errors if the journal failed: the process must then end with a failure, since what it holds in memory is ahead of
+    /// what is durable.
+    pub fn join(&self) -> Result<(), Error> {
+        let thread = self.thread.lock().expect("nothing panics while it holds this lock").take();
+        let Some(thread) = thread else { return Ok(()) };
+        thread.join().unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))))
+    }
+
+    fn send(&self, input: Input) {
+        // A stopped engine takes nothing any more; connections learn it from their outbox.
+        drop(self.inbox.send(input));
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".to_owned())
+}
+
+fn has_large_payload(message: &Message) -> bool {
+    large_payloads(message).next().is_some()
+}
+
+/// Payloads of a message that become blobs: number, offset and length in the payload bytes.
+pub(crate) fn large_payloads(message: &Message) -> impl Iterator<Item = (u32, usize, usize)> + '_ {
+    let groups = match message {
+        Message::Enqueue(enqueue) => &enqueue.groups[..],
+        _ => &[],
+    };
+    let ends = match message {
+        Message::Finish(finish) => &finish.succeeded[..],
+        _ => &[],
+    };
+    let arguments = groups.iter().flat_map(|group| &group.lengths).map(|length| u64::from(*length));
+    let results = ends.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
+    let mut offset = 0usize;
+    arguments.chain(results).enumerate().filter_map(move |(index, length)| {
+        let start = offset;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        offset = offset.saturating_add(length);
+        (length > PayloadRef::INLINE_BYTES_MAX).then_some((index as u32, start, length))
+    })
+}

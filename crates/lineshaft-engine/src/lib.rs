@@ -1,0 +1,27 @@
+//! Drives the state machine over a journal.
+//!
+//! Requests come in through a [`Handle`], are decided and applied in memory by one thread, and are written to the
+//! journal together: whatever arrived while one commit was being written is the next. Nothing leaves before its commit
+//! is durable, whether or not it changed anything, because what it says may rest on a change that is not.
+//!
+//! Read `core.rs` for what happens to a request, `driver.rs` for the thread around it, `query.rs` for what is read from
+//! disk, `archiver.rs` for where finished jobs go.
+//!
+//! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
+
+mod archiver;
+mod core;
+mod driver;
+mod error;
+mod handle;
+mod options;
+mod query;
+mod recovery;
+mod requests;
+mod waits;
+
+pub use crate::core::{Committed, Core, Output};
+pub use driver::{Opened, open};
+pub use error::Error;
+pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
+pub use options::{Options, Retention, ServerFacts};

@@ -1,0 +1,418 @@
+//! What is read from disk: records with their errors and outputs, results, pages of the archive.
+//!
+//! Queries leave the engine like every other output, when their commit is durable, and are answered by a thread of
+//! their own, so that a cold read never holds up a commit.
+
+use std::sync::{Arc, RwLock};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, State, decode_error};
+use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest};
+use lineshaft_wire::message::{
+    Ended, EndedJob, Fetched, Filter, List, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused, Rules,
+    Sequence, Shown, StatusReport,
+};
+use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState, Outcome};
+use rustc_hash::FxHashSet;
+use serde_bytes::ByteBuf;
+
+use crate::core::{reference, stored};
+use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
+use crate::requests::not_found;
+
+/// The end of an output shown with a failure.
+const LAST_OUTPUT_BYTES: usize = 4096;
+
+/// A question that needs the disk.
+pub enum Query {
+    /// None: the request was answered already.
+    Nothing,
+    /// A job's record.
+    Show {
+        /// The job.
+        job: JobId,
+        /// What memory knows of it.
+        view: Option<Box<JobView>>,
+        /// Its newest progress.
+        progress: Option<ByteBuf>,
+    },
+    /// A payload of a job in the archive.
+    Fetch {
+        /// The job.
+        job: JobId,
+        /// Which payload.
+        payload: PayloadKind,
+    },
+    /// A payload in the journal.
+    Payload {
+        /// Where it lies.
+        place: Place,
+    },
+    /// A page of jobs.
+    List(Box<ListQuery>),
+    /// How jobs in the archive ended.
+    Ended {
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// Whether results come along.
+        results: bool,
+    },
+    /// The state of a job in the archive.
+    State {
+        /// The job.
+        job: JobId,
+    },
+    /// The call of a finished job, to run it again.
+    Call {
+        /// The job.
+        job: JobId,
+        /// The request's place in its session.
+        sequence: Sequence,
+        /// What memory knows of it.
+        view: Option<Box<JobView>>,
+    },
+    /// Whether the archive has a job that shall be forgotten.
+    Delete {
+        /// The job.
+        job: JobId,
+        /// The request's place in its session.
+        sequence: Sequence,
+    },
+    /// What the engine says of itself; the archive's part is missing.
+    Status(Box<StatusReport>),
+}
+
+/// A page of jobs: what memory knows, and where the archive goes on.
+pub struct ListQuery {
+    filter: Filter,
+    limit: usize,
+    cursor: Cursor,
+    views: Vec<JobView>,
+}
+
+/// Where a list stands: unfinished jobs by slot, then finished ones by falling number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cursor {
+    Unfinished(u32),
+    Finished(u64),
+    End,
+}
+
+impl ListQuery {
+    /// The page that `list` asks for; `None` if its cursor does not read.
+    pub(crate) fn new(list: &List, limit: usize) -> Option<Self> {
+        let cursor = match &list.cursor {
+            Some(text) => Cursor::parse(text)?,
+            None => Cursor::Unfinished(0),
+        };
+        Some(Self { filter: list.filter.clone(), limit, cursor, views: Vec::new() })
+    }
+
+    /// Takes what memory has for this page.
+    pub(crate) fn take_memory(&mut self, state: &State) {
+        if let Cursor::Unfinished(from) = self.cursor {
+            let wanted = self.wants(|state| !state.is_finished());
+            let page = if wanted { state.page(&self.filter, from, self.limit) } else { Default::default() };
+            self.views.extend(page.slots.iter().map(|slot| state.view(*slot)));
+            self.cursor = page.next.map_or(Cursor::Finished(u64::MAX), Cursor::Unfinished);
+        }
+        if let Cursor::Finished(below) = self.cursor {
+            self.take_finished(state, below);
+        }
+    }
+
+    fn take_finished(&mut self, state: &State, below: u64) {
+        if !self.wants(JobState::is_finished) {
+            self.cursor = Cursor::End;
+            return;
+        }
+        let room = self.limit - self.views.len();
+        let slots = state.finished_page(&self.filter, below, room);
+        let full = slots.len() == room;
+        self.views.extend(slots.iter().map(|slot| state.view(*slot)));
+        // What has a number up to this one is in the archive.
+        let archive = below.min(state.archived() + 1);
+        let last = self.views.last().filter(|view| view.finish_number > 0).map_or(below, |view| view.finish_number);
+        self.cursor = Cursor::Finished(if full { last } else { archive });
+    }
+
+    fn wants(&self, kind: impl Fn(JobState) -> bool) -> bool {
+        self.filter.states.is_empty() || self.filter.states.iter().copied().any(kind)
+    }
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, number) = text.split_at_checked(1)?;
+        match kind {
+            "u" => number.parse().ok().map(Self::Unfinished),
+            "f" => number.parse().ok().map(Self::Finished),
+            _ => None,
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Unfinished(slot) => Some(format!("u{slot}")),
+            Self::Finished(below) => Some(format!("f{below}")),
+            Self::End => None,
+        }
+    }
+}
+
+/// A question with the way back.
+pub(crate) struct Asked {
+    pub(crate) connection: ConnectionId,
+    pub(crate) request_id: u64,
+    pub(crate) outbox: Arc<dyn Outbox>,
+    pub(crate) query: Query,
+}
+
+/// Answers queries until the engine is gone.
+pub(crate) struct Reader<J, A> {
+    pub(crate) journal: J,
+    pub(crate) archive: A,
+    pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
+    pub(crate) engine: Sender<Input>,
+}
+
+type Answer = Result<Option<Outgoing>, Refusal>;
+
+impl<J: JournalHandle, A: Archive> Reader<J, A> {
+    pub(crate) fn run(&self, queries: &Receiver<Asked>) {
+        for asked in queries {
+            let Asked { connection, request_id, outbox, query } = asked;
+            let outgoing = match self.answer(connection, request_id, query) {
+                Ok(Some(outgoing)) => outgoing,
+                Ok(None) => continue,
+                Err(Refusal { code, message, hint }) => Outgoing::new(request_id, Refused { code, message, hint }),
+            };
+            outbox.deliver(vec![outgoing]);
+        }
+    }
+
+    fn answer(&self, connection: ConnectionId, request_id: u64, query: Query) -> Answer {
+        let reply = |message: Message| Ok(Some(Outgoing::new(request_id, message)));
+        match query {
+            Query::Nothing => Ok(None),
+            Query::Show { job, view, progress } => {
+                let record = match view {
+                    Some(view) => self.complete(*view)?,
+                    None => self.find(job)?.record,
+                };
+                reply(Shown { record, progress }.into())
+            }
+            Query::Fetch { job, payload } => self.fetch(request_id, job, payload),
+            Query::Payload { place } => {
+                let message = Fetched { length: u64::from(place.length) }.into();
+                Ok(Some(Outgoing { request_id, message, payloads: vec![stored(place)] }))
+            }
+            Query::List(list) => reply(self.page(*list)?.into()),
+            Query::Ended { jobs, results } => self.ended(connection, request_id, &jobs, results),
+            Query::State { job } => {
+                let state = Some(self.find(job)?.record.state);
+                reply(lineshaft_wire::message::Changed { state, ..Default::default() }.into())
+            }
+            Query::Call { job, sequence, view } => {
+                let call = Box::new(self.call(job, view)?);
+                drop(self.engine.send(Input::RetryFound { connection, request_id, sequence, call }));
+                Ok(None)
+            }
+            Query::Delete { job, sequence } => {
+                let finalized_ms = self.find(job)?.record.finalized_at.unwrap_or(0);
+                let input = Input::DeleteFound { connection, request_id, sequence, job, finalized_ms };
+                drop(self.engine.send(input));
+                Ok(None)
+            }
+            Query::Status(mut report) => {
+                let counts = self.archive.counts();
+                report.archived = counts.completed + counts.cancelled + counts.discarded;
+                report.rss_bytes = resident_bytes();
+                reply((*report).into())
+            }
+        }
+    }
+
+    fn find(&self, job: JobId) -> Result<ArchivedJob, Refusal> {
+        if self.is_deleted(job) {
+            return Err(not_found(job));
+        }
+        self.archive.get(job).map_err(internal)?.ok_or_else(|| not_found(job))
+    }
+
+    fn is_deleted(&self, job: JobId) -> bool {
+        self.deleted.read().expect("nothing panics while it holds this lock").contains(&job)
+    }
+
+    fn fetch(&self, request_id: u64, job: JobId, payload: PayloadKind) -> Answer {
+        let found = self.find(job)?;
+        let bytes = match payload {
+            PayloadKind::Arguments => found.arguments,
+            PayloadKind::Result if found.record.state == JobState::Completed => {
+                if is_expired(&found) {
+                    let message = format!("the result of job {job} is no longer kept");
+                    return Err(Refusal { code: RefusalCode::ResultExpired, message, hint: None });
+                }
+                found.result
+            }
+            PayloadKind::Result => {
+                let message = format!("job {job} is {}: it has no result", found.record.state);
+                return Err(Refusal { code: RefusalCode::WrongState, message, hint: None });
+            }
+        };
+        let message = Fetched { length: bytes.len() as u64 }.into();
+        Ok(Some(Outgoing { request_id, message, payloads: vec![Payload::Bytes(bytes)] }))
+    }
+
+    fn ended(&self, connection: ConnectionId, request_id: u64, jobs: &[JobId], results: bool) -> Answer {
+        let mut ended = Ended::default();
+        let mut payloads = Vec::new();
+        for &job in jobs {
+            match self.find(job) {
+                Ok(found) if found.record.state == JobState::Completed => {
+                    let kept = !is_expired(&found);
+                    let length = if kept { found.result.len() as u64 } else { RESULT_EXPIRED };
+                    ended.completed.push((job, length));
+                    if results && kept {
+                        payloads.push(Payload::Bytes(found.result));
+                    }
+                }
+                Ok(found) => ended.failed.push(ended_job(found.record)),
+                Err(refusal) if refusal.code == RefusalCode::JobNotFound => ended.missing.push(job),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        // The engine counts what is answered and ends the wait with the last; this part must arrive before that.
+        let outgoing = Outgoing { request_id, message: ended.into(), payloads };
+        self.engine_after(connection, request_id, jobs.len(), outgoing)
+    }
+
+    fn engine_after(&self, connection: ConnectionId, request_id: u64, jobs: usize, outgoing: Outgoing) -> Answer {
+        drop(self.engine.send(Input::LookedUp { connection, request_id, jobs, outgoing: Box::new(outgoing) }));
+        Ok(None)
+    }
+
+    fn call(&self, job: JobId, view: Option<Box<JobView>>) -> Result<ArchivedCall, Refusal> {
+        let (record, arguments, rules) = match view {
+            Some(view) => {
+                let arguments = self.journal.read(reference(view.arguments)).map_err(internal)?;
+                (view.record, arguments, view.rules)
+            }
+            None => {
+                let found = self.find(job)?;
+                let rules: Rules = postcard::from_bytes(&found.options).unwrap_or_default();
+                (found.record, found.arguments, Arc::new(rules))
+            }
+        };
+        let JobRecord { task, queue, priority, tags, metadata, .. } = record;
+        let mut arguments = lineshaft_jobs::Payloads::from(arguments);
+        if arguments.bytes.len() > lineshaft_store::PayloadRef::INLINE_BYTES_MAX {
+            let id = crate::driver::next_blob_id();
+            self.journal.put_blob(id, &arguments.bytes).map_err(internal)?;
+            arguments.blobs.push((0, id));
+        }
+        Ok(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments })
+    }
+
+    fn page(&self, list: ListQuery) -> Result<Page, Refusal> {
+        let ListQuery { filter, limit, cursor, views } = list;
+        let mut page = Page::default();
+        for view in views {
+            page.jobs.push(self.complete(view)?);
+        }
+        page.cursor = match cursor {
+            Cursor::Finished(below) if page.jobs.len() < limit => {
+                let request = PageRequest {
+                    filter: store_filter(&filter),
+                    before: Some(below),
+                    limit: limit - page.jobs.len(),
+                    ..PageRequest::default()
+                };
+                let found = self.archive.page(&request).map_err(internal)?;
+                let jobs = found.jobs.into_iter().map(|listed| listed.record);
+                page.jobs.extend(jobs.filter(|record| !self.is_deleted(record.id)));
+                found.cursor.map_or(Cursor::End, Cursor::Finished)
+            }
+            cursor => cursor,
+        }
+        .text();
+        Ok(page)
+    }
+
+    /// A record with the errors and outputs of its attempts.
+    fn complete(&self, view: JobView) -> Result<JobRecord, Refusal> {
+        complete(view, |place| self.journal.read(reference(place))).map_err(internal)
+    }
+}
+
+/// A record with the errors and outputs of its attempts, read by `read`.
+pub(crate) fn complete(
+    view: JobView,
+    read: impl Fn(Place) -> Result<Bytes, lineshaft_store::Error>,
+) -> Result<JobRecord, lineshaft_store::Error> {
+    let JobView { mut record, attempts, .. } = view;
+    for (attempt, places) in record.attempts.iter_mut().zip(attempts) {
+        fill(attempt, &read(places.error)?, &read(places.output)?);
+    }
+    Ok(record)
+}
+
+fn fill(attempt: &mut AttemptRecord, error: &[u8], output: &[u8]) {
+    if !error.is_empty() {
+        attempt.error = decode_error(error);
+    }
+    attempt.output = output.to_vec();
+}
+
+/// The end of an output.
+pub(crate) fn last_output(output: &[u8]) -> Vec<u8> {
+    output[output.len().saturating_sub(LAST_OUTPUT_BYTES)..].to_vec()
+}
+
+fn ended_job(record: JobRecord) -> EndedJob {
+    let last = record.attempts.into_iter().next_back();
+    let outcome = last.as_ref().and_then(|attempt| attempt.outcome);
+    let shows_output = matches!(outcome, Some(Outcome::Crashed | Outcome::TimedOut | Outcome::Lost));
+    EndedJob {
+        id: record.id,
+        task: record.task,
+        state: record.state,
+        reason: record.reason,
+        attempt: last.as_ref().map_or(0, |attempt| attempt.number),
+        outcome,
+        output: last.iter().filter(|_| shows_output).flat_map(|attempt| last_output(&attempt.output)).collect(),
+        error: last.and_then(|attempt| attempt.error),
+    }
+}
+
+fn is_expired(job: &ArchivedJob) -> bool {
+    let rules: Rules = postcard::from_bytes(&job.options).unwrap_or_default();
+    let ends = job.record.finalized_at.unwrap_or(0).saturating_add(rules.result_ttl_ms);
+    !rules.keep_result || crate::driver::wall_ms() >= ends
+}
+
+fn store_filter(filter: &Filter) -> lineshaft_store::Filter {
+    let text = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
+    lineshaft_store::Filter {
+        states: filter.states.clone(),
+        queue: text(&filter.queue),
+        task: text(&filter.task),
+        tags: filter.tags.iter().map(|tag| tag.to_string()).collect(),
+        created_from_ms: filter.created_from,
+        created_before_ms: filter.created_before,
+        finished_from_ms: None,
+        finished_before_ms: None,
+    }
+}
+
+fn internal(error: lineshaft_store::Error) -> Refusal {
+    Refusal { code: RefusalCode::Internal, message: error.to_string(), hint: None }
+}
+
+/// Resident memory of this process, 0 where it cannot be read.
+fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE_BYTES
+}

@@ -1,0 +1,33 @@
+//! From what is on disk to the state in memory.
+
+use lineshaft_jobs::{Change, Limits, State};
+use lineshaft_store::{Journal, Recovery};
+
+use crate::Error;
+
+/// The state that the journal holds: its newest snapshot and every commit after it.
+pub(crate) fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<State, Error> {
+    let mut state = match &recovery.snapshot {
+        Some(snapshot) => State::from_snapshot(&snapshot.bytes, limits)?,
+        None => State::new(0, limits),
+    };
+    let after = recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
+    journal.replay(after, |lsn, body| replay_commit(&mut state, lsn, body))?;
+    Ok(state)
+}
+
+fn replay_commit(state: &mut State, lsn: u64, body: &[u8]) -> Result<(), Error> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let at = body.len() - rest.len();
+        let damaged = |reason: String| Error::Commit { lsn, offset: at, reason };
+        let (change, after) = Change::decode(rest).map_err(|error| damaged(error.to_string()))?;
+        let payload_bytes = change.inline_length() as usize;
+        let offset = body.len() - after.len();
+        rest = after.get(payload_bytes..).ok_or_else(|| damaged("its payloads are cut short".to_owned()))?;
+        state.apply(&change, lsn, offset as u32);
+        // Nobody outside is left to hear what happened back then.
+        state.take_events();
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! What may go wrong with processes, pages and descriptors.
+
+use std::io;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An operation on a process, a shared page or a descriptor that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No process has this pid, or only its remains wait to be reaped.
+    #[error("process {pid} does not exist any more")]
+    NoProcess {
+        /// The pid that was asked for.
+        pid: u32,
+    },
+    /// The pid belongs to a younger process than the one meant.
+    #[error(
+        "process {pid} is another one by now: it started at tick {found}, the one meant at tick {expected}"
+    )]
+    ProcessReplaced {
+        /// The pid that was asked for.
+        pid: u32,
+        /// Start time of the process meant.
+        expected: u64,
+        /// Start time of the process found.
+        found: u64,
+    },
+    /// A process group that must not be signalled as asked.
+    #[error("process group {pgid} cannot be signalled: {reason}")]
+    BadGroup {
+        /// The group that was asked for.
+        pgid: u32,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A number that is not the descriptor it should be.
+    #[error("descriptor {number} cannot be taken over: {reason}")]
+    BadDescriptor {
+        /// The descriptor's number.
+        number: i32,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A descriptor that is not a page made by this version.
+    #[error("not an attempt page of this version: {reason}")]
+    BadPage {
+        /// What does not fit.
+        reason: String,
+    },
+    /// A file of `/proc` that does not read as the kernel documents it.
+    #[error("{path} cannot be understood: {content:?}")]
+    BadProcFile {
+        /// The file.
+        path: String,
+        /// The beginning of what it says.
+        content: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action}: {source}")]
+    Os {
+        /// What was tried, with its object.
+        action: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: the refusal of `action`.
+    pub(crate) fn os<E: Into<io::Error>>(action: impl Into<String>) -> impl FnOnce(E) -> Self {
+        move |source| Self::Os { action: action.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,23 @@
+//! Processes, shared pages and descriptors of one Linux host: the main home of `unsafe`.
+//!
+//! - [`process`]: who a process is for certain, whether it still lives, and its end, by pidfd.
+//! - [`group`]: process groups, and ending one until nothing of it is left.
+//! - [`shared`]: [`AttemptPage`](shared::AttemptPage), in which a child marks what it begins and prints, and which
+//!   outlives it.
+//! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
+//! - [`home_fs`]: what kind of file system a directory is on.
+//!
+//! The crate deliberately knows no job, lease or message, and keeps no threads. Each `unsafe` block stays in a module
+//! that says why, and ends in a safe type.
+
+mod error;
+pub mod fd;
+pub mod group;
+pub mod home_fs;
+mod proc_files;
+pub mod process;
+pub mod shared;
+
+pub use error::{Error, Result};
+/// A signal by name, such as `Signal::TERM`.
+pub use rustix::process::Signal;

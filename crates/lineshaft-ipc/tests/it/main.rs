@@ -1,0 +1,8 @@
+//! Processes, groups, pages and descriptors, with real children.
+
+mod attempt_page;
+mod descriptors;
+mod file_systems;
+mod groups;
+mod processes;
+mod support;

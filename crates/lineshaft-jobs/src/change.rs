@@ -1,0 +1,350 @@
+//! What can happen: one change of state each, as written to the journal.
+//!
+//! Encoded with postcard, so variants and fields are only ever added at the end, and a variant that was released is
+//! never changed: a new meaning is a new variant. Payload bytes are not in the change but follow it, in the order in
+//! which its [`Stored`] fields stand.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{ProcessKey, Rules, Unique};
+use lineshaft_wire::{Fence, JobId, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// Where stored bytes lie: in the body of a commit, or in a blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The commit, or the blob's number.
+    pub lsn: u64,
+    /// Offset in the commit's body; [`Place::BLOB`] says that `lsn` is a blob's number.
+    pub offset: u32,
+    /// Length in bytes; 0 is nothing, wherever it lies.
+    pub length: u32,
+}
+
+impl Place {
+    /// Value of `offset` for a blob.
+    pub const BLOB: u32 = u32::MAX;
+    /// No bytes.
+    pub const EMPTY: Self = Self { lsn: 0, offset: 0, length: 0 };
+
+    /// Whether the bytes are a blob of their own.
+    pub const fn is_blob(self) -> bool {
+        self.offset == Self::BLOB
+    }
+
+    /// Whether the bytes lie in a commit, which must be kept for them.
+    pub const fn is_in_commit(self) -> bool {
+        self.length > 0 && self.offset != Self::BLOB
+    }
+}
+
+/// Bytes that a change brings along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stored {
+    /// This many follow the change.
+    Inline(u32),
+    /// They are in this blob, durable already.
+    Blob {
+        /// Number of the blob.
+        id: u64,
+        /// Its length.
+        length: u32,
+    },
+}
+
+impl Stored {
+    /// No bytes.
+    pub const NONE: Self = Self::Inline(0);
+
+    /// Bytes that follow the change.
+    pub const fn inline_length(self) -> u32 {
+        match self {
+            Self::Inline(length) => length,
+            Self::Blob { .. } => 0,
+        }
+    }
+}
+
+/// A name that is known already, or a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Name {
+    /// Number of a known name.
+    Known(u32),
+    /// The text of one that may be new.
+    Text(Arc<str>),
+}
+
+/// Rules that are known already, or new ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RulesRef {
+    /// Number of known rules.
+    Known(u32),
+    /// Rules that may be new.
+    New(Arc<Rules>),
+}
+
+/// A time on one of the two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunAt {
+    /// Unix milliseconds: what a user named.
+    Wall(u64),
+    /// Logical milliseconds: backoff and snooze.
+    Logical(u64),
+}
+
+/// The request that a change answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The session.
+    pub session: u64,
+    /// The request's number in it.
+    pub number: u64,
+    /// The lowest number that the client still waits for.
+    pub lowest: u64,
+}
+
+/// Jobs that differ in nothing but their arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewJobs {
+    /// The task.
+    pub task: Name,
+    /// The queue.
+    pub queue: Name,
+    /// How they are run.
+    pub rules: RulesRef,
+    /// 1 to 9.
+    pub priority: u8,
+    /// When they may first run.
+    pub run_at: Option<RunAt>,
+    /// Keeps equal jobs out.
+    pub unique: Option<Unique>,
+    /// Answers with the same job.
+    pub idempotency_key: Option<Arc<str>>,
+    /// Free labels.
+    pub tags: Vec<Name>,
+    /// Free text.
+    pub metadata: Option<Arc<str>>,
+    /// The finished job that this one repeats.
+    pub retry_of: Option<JobId>,
+    /// The arguments of each.
+    pub arguments: Vec<Stored>,
+}
+
+/// An attempt that returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Success {
+    /// The job's slot.
+    pub slot: u32,
+    /// When the body began, Unix milliseconds.
+    pub started_ms: u64,
+    /// Milliseconds until it returned.
+    pub took_ms: u64,
+    /// What it returned.
+    pub result: Stored,
+    /// What it printed.
+    pub output: Stored,
+}
+
+/// What becomes of a job whose attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Next {
+    /// It runs again at once, before those that came after it.
+    Available,
+    /// It is tried again at this logical time.
+    Retry(u64),
+    /// It was put off until this logical time.
+    Snooze(u64),
+    /// It is over, cancelled.
+    Cancel(Arc<str>),
+    /// It gave up.
+    Discard(Arc<str>),
+}
+
+/// One change of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// The clocks of this commit: the first change of each.
+    Clock {
+        /// Unix milliseconds.
+        wall_ms: u64,
+        /// Logical milliseconds.
+        logical_ms: u64,
+    },
+    /// The engine started.
+    Started {
+        /// Greater than every epoch before.
+        epoch: u64,
+        /// Random number of this run, so that two runs never pass for one.
+        nonce: u64,
+    },
+    /// A client's session begins; its number is the next one.
+    SessionOpened,
+    /// A session's outcomes are forgotten.
+    SessionClosed {
+        /// The session.
+        session: u64,
+    },
+    /// Jobs were enqueued.
+    Enqueued {
+        /// The request.
+        request: Request,
+        /// The new jobs.
+        groups: Vec<NewJobs>,
+        /// Positions, in the request, of jobs that were there already.
+        existing: Vec<(u32, JobId)>,
+    },
+    /// A request that made no job was carried out by the changes before this one.
+    Answered {
+        /// The request.
+        request: Request,
+        /// The job's state afterwards, its number in [`lineshaft_wire::JobState`].
+        state: Option<u8>,
+        /// Running and asked to stop.
+        cancelling: bool,
+        /// Jobs touched.
+        jobs: u64,
+    },
+    /// A child is known.
+    ChildAttached {
+        /// Its number in the engine.
+        child: u32,
+        /// Its worker.
+        worker: u64,
+        /// The worker's name.
+        name: Arc<str>,
+        /// Its number in the worker.
+        number: u32,
+        /// Its process.
+        process: ProcessKey,
+    },
+    /// A child is gone and holds no lease.
+    ChildGone {
+        /// Its number in the engine.
+        child: u32,
+    },
+    /// Jobs were leased to a child; the fences are the next ones, in order.
+    Leased {
+        /// The child.
+        child: u32,
+        /// The jobs' slots.
+        slots: Vec<u32>,
+    },
+    /// Leased jobs were handed back before they began.
+    Released {
+        /// The jobs' slots.
+        slots: Vec<u32>,
+    },
+    /// Attempts returned: their jobs are completed. Result and output of each follow.
+    Succeeded {
+        /// The attempts.
+        ends: Vec<Success>,
+    },
+    /// An attempt ended otherwise. Its error record and its output follow.
+    Ended {
+        /// The job's slot.
+        slot: u32,
+        /// How the attempt ended.
+        outcome: Outcome,
+        /// When the body began, Unix milliseconds.
+        started_ms: u64,
+        /// When it ended.
+        finished_ms: u64,
+        /// What went wrong, an encoded error record.
+        error: Stored,
+        /// What it printed.
+        output: Stored,
+        /// What becomes of the job.
+        next: Next,
+    },
+    /// Waiting jobs became available.
+    Promoted {
+        /// The jobs' slots.
+        slots: Vec<u32>,
+    },
+    /// A running job shall stop.
+    CancelMarked {
+        /// The job's slot.
+        slot: u32,
+    },
+    /// Jobs that did not run were cancelled.
+    Cancelled {
+        /// The jobs' slots.
+        slots: Vec<u32>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The oldest finished jobs are in the archive: their slots are free.
+    Archived {
+        /// How many.
+        count: u32,
+    },
+    /// A finished job is forgotten.
+    Deleted {
+        /// The job.
+        job: JobId,
+        /// When it ended, Unix milliseconds.
+        finalized_ms: u64,
+    },
+    /// Forgotten jobs whose blocks are gone need no mark any more.
+    DeletedDropped {
+        /// Those that ended before this time, Unix milliseconds.
+        finalized_before_ms: u64,
+    },
+    /// A queue was paused or resumed.
+    QueuePaused {
+        /// The queue.
+        queue: Name,
+        /// Paused.
+        paused: bool,
+    },
+    /// A purge of a queue began: it touches the jobs that came before this.
+    PurgeStarted {
+        /// The queue.
+        queue: Name,
+    },
+    /// A purge came to its end.
+    PurgeEnded {
+        /// The queue's name.
+        queue: u32,
+    },
+    /// Idempotency keys lived their time.
+    KeysExpired {
+        /// The keys.
+        keys: Vec<Arc<str>>,
+    },
+}
+
+impl Change {
+    /// Bytes that follow the change in the commit.
+    pub fn inline_length(&self) -> u64 {
+        match self {
+            Self::Enqueued { groups, .. } => {
+                groups.iter().flat_map(|group| &group.arguments).map(|stored| u64::from(stored.inline_length())).sum()
+            }
+            Self::Succeeded { ends } => {
+                ends.iter().map(|end| u64::from(end.result.inline_length()) + u64::from(end.output.inline_length())).sum()
+            }
+            Self::Ended { error, output, .. } => u64::from(error.inline_length()) + u64::from(output.inline_length()),
+            _ => 0,
+        }
+    }
+
+    /// Appends the change to a commit's body.
+    pub fn encode(&self, body: &mut Vec<u8>) {
+        let taken = std::mem::take(body);
+        *body = postcard::to_extend(self, taken).expect("a vector takes every change");
+    }
+
+    /// Reads one change off the front of `bytes`; what is left begins with its payloads.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), postcard::Error> {
+        postcard::take_from_bytes(bytes)
+    }
+}
+
+/// A lease as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lease {
+    pub(crate) fence: Fence,
+    pub(crate) child: u32,
+    pub(crate) leased_ms: u64,
+}

@@ -1,0 +1,272 @@
+//! What may be asked of the state machine, and the form of its answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{self, OtherEnd, QueueVerb, RefusalCode, Rules, Sequence};
+use lineshaft_wire::{Fence, JobId};
+
+use crate::change::Change;
+
+/// Time and chance, as values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Unix milliseconds.
+    pub wall_ms: u64,
+    /// Milliseconds of the clock that only runs while the engine does.
+    pub logical_ms: u64,
+    /// A fresh random number.
+    pub random: u64,
+}
+
+/// Payload bytes as they came, and which of them are blobs by now.
+#[derive(Clone, Debug, Default)]
+pub struct Payloads {
+    /// All payloads, one after the other.
+    pub bytes: Bytes,
+    /// Number of the payload, number of its blob.
+    pub blobs: Vec<(u32, u64)>,
+}
+
+impl From<Bytes> for Payloads {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, blobs: Vec::new() }
+    }
+}
+
+/// A request to the state machine.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Opens a session.
+    OpenSession,
+    /// Makes jobs.
+    Enqueue {
+        /// The client's session.
+        session: u64,
+        /// The jobs.
+        request: message::Enqueue,
+        /// Their arguments.
+        arguments: Payloads,
+    },
+    /// Cancels a job.
+    Cancel {
+        /// The client's session.
+        session: u64,
+        /// The job.
+        request: message::Cancel,
+    },
+    /// Runs a waiting job now, or a finished one again.
+    Retry {
+        /// The client's session.
+        session: u64,
+        /// The job.
+        request: message::Retry,
+    },
+    /// Runs a job again that the archive holds.
+    RetryArchived {
+        /// The client's session.
+        session: u64,
+        /// Place in the session.
+        sequence: Sequence,
+        /// The job.
+        archived: ArchivedCall,
+    },
+    /// Forgets a finished job.
+    Delete {
+        /// The client's session.
+        session: u64,
+        /// The job.
+        request: message::Delete,
+        /// When it ended, if the archive holds it.
+        archived: Option<u64>,
+    },
+    /// Pauses, resumes or purges a queue.
+    ChangeQueue {
+        /// The client's session.
+        session: u64,
+        /// Place in the session.
+        sequence: Sequence,
+        /// Name of the queue.
+        queue: Arc<str>,
+        /// What to do.
+        verb: QueueVerb,
+    },
+    /// A child introduces itself.
+    AttachChild(message::AttachChild),
+    /// Attempts ended.
+    Finish {
+        /// The child.
+        child: u32,
+        /// The attempts.
+        finish: message::Finish,
+        /// Result and output of each.
+        payloads: Payloads,
+    },
+    /// Attempts that never began are handed back.
+    Release {
+        /// The child.
+        child: u32,
+        /// The leases.
+        leases: Vec<(JobId, Fence)>,
+    },
+    /// A child is dead, says its supervisor.
+    ChildEnded {
+        /// Nonce of the worker.
+        worker: u64,
+        /// The child's number in it.
+        number: u32,
+        /// The attempt that had begun.
+        begun: Option<OtherEnd>,
+        /// Its output.
+        output: Bytes,
+    },
+    /// A child is dead, says the operating system, and its supervisor says nothing: nobody knows what had begun.
+    ChildVanished {
+        /// The child.
+        child: u32,
+    },
+    /// The oldest finished jobs are in the archive.
+    Archived {
+        /// How many.
+        count: u32,
+    },
+    /// Blocks of the archive were dropped.
+    ArchiveDropped {
+        /// Everything that ended before this is gone.
+        finalized_before_ms: u64,
+    },
+}
+
+/// What the archive knows of a job that shall run again.
+#[derive(Clone, Debug)]
+pub struct ArchivedCall {
+    /// The job.
+    pub job: JobId,
+    /// Its task.
+    pub task: Arc<str>,
+    /// Its queue.
+    pub queue: Arc<str>,
+    /// Its priority.
+    pub priority: u8,
+    /// Its rules.
+    pub rules: Arc<Rules>,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+    /// Its metadata.
+    pub metadata: Option<Arc<str>>,
+    /// Its arguments.
+    pub arguments: Payloads,
+}
+
+
+/// A change with the bytes that follow it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The change.
+    pub change: Change,
+    /// The bytes, in parts.
+    pub payload: Vec<Bytes>,
+}
+
+impl From<Change> for Entry {
+    fn from(change: Change) -> Self {
+        Self { change, payload: Vec::new() }
+    }
+}
+
+/// What a command comes to: changes to apply and write, then a reply, which is read from the state after them.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The changes; all of them belong into one commit.
+    pub entries: Vec<Entry>,
+    /// The reply.
+    pub reply: Reply,
+}
+
+/// The reply to a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The session opened last.
+    Session,
+    /// What the session remembers under this number.
+    Answer {
+        /// The session.
+        session: u64,
+        /// The request.
+        number: u64,
+    },
+    /// The child's number, and the leases that are not its own.
+    Attached {
+        /// Its number in the engine.
+        child: u32,
+        /// Stale fences.
+        stale: Vec<Fence>,
+    },
+    /// The ends refused.
+    Finished {
+        /// Those whose lease was no longer the child's.
+        refused: Vec<(JobId, Fence)>,
+    },
+    /// It was done.
+    Done,
+    /// The job is not in memory: the archive may know it.
+    NotInMemory {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// A command that cannot be carried out; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind.
+    pub code: RefusalCode,
+    /// What and why.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Something outside must hear of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A job is finished.
+    Finished {
+        /// Its slot.
+        slot: u32,
+    },
+    /// Jobs were leased to a child.
+    Leased {
+        /// The child.
+        child: u32,
+        /// Their slots; fences grow by one from `counter`.
+        slots: Vec<u32>,
+        /// Counter of the first fence.
+        counter: u64,
+    },
+    /// A child must stop an attempt.
+    Stop {
+        /// The child.
+        child: u32,
+        /// The attempt.
+        fence: Fence,
+    },
+    /// A blob is needed no more.
+    BlobFreed {
+        /// Its number.
+        id: u64,
+    },
+}
+

@@ -1,0 +1,143 @@
+//! Children that come, come back and go.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{AttachChild, OtherEnd};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Outcome};
+use rustc_hash::FxHashSet;
+
+use super::check_room;
+use crate::change::{Change, Next, Stored};
+use crate::command::{Decision, Entry, Now, Refusal, Reply};
+use crate::state::State;
+
+impl State {
+    pub(super) fn decide_attach(&self, attach: AttachChild) -> Result<Decision, Refusal> {
+        super::enqueue::check_name("worker", &attach.worker_name)?;
+        let held: FxHashSet<Fence> = attach.held.iter().map(|(_, fence)| *fence).collect();
+        let Some(child) = self.find_child(attach.worker, attach.number) else {
+            check_room("known children", self.children.len(), 1, self.limits.children)?;
+            let stale = attach.held.iter().map(|(_, fence)| *fence).collect();
+            return Ok(self.attach_new(attach, stale));
+        };
+        let own = |(job, fence): &(JobId, Fence)| self.lease_of(*job, *fence).is_some_and(|(_, lease)| lease.child == child);
+        let stale = attach.held.iter().filter(|held| !own(held)).map(|(_, fence)| *fence).collect();
+        // Leases that the child does not know of never reached it: the connection or the engine ended before.
+        let undelivered: Vec<u32> = self.leases_of(child).filter(|slot| !held.contains(&self.leases[slot].fence)).collect();
+        let released = (!undelivered.is_empty()).then(|| Change::Released { slots: undelivered }.into());
+        Ok(Decision::of(released.into_iter().collect(), Reply::Attached { child, stale }))
+    }
+
+    fn attach_new(&self, attach: AttachChild, stale: Vec<Fence>) -> Decision {
+        let child = self.next_child;
+        let AttachChild { worker, worker_name, number, process, .. } = attach;
+        let name = format!("{worker_name}/{number}").into();
+        let change = Change::ChildAttached { child, worker, name, number, process };
+        Decision::of(vec![change.into()], Reply::Attached { child, stale })
+    }
+
+    pub(super) fn decide_release(&self, child: u32, leases: &[(JobId, Fence)]) -> Decision {
+        let mut slots = Vec::with_capacity(leases.len());
+        let mut cancelled = Vec::new();
+        for (job, fence) in leases {
+            let Some((slot, lease)) = self.lease_of(*job, *fence) else { continue };
+            if lease.child != child || slots.contains(&slot) {
+                continue;
+            }
+            slots.push(slot);
+            if self.slots.at(slot).cancelling {
+                cancelled.push(slot);
+            }
+        }
+        Decision::of(released(slots, cancelled), Reply::Finished { refused: Vec::new() })
+    }
+
+    pub(super) fn decide_child_ended(
+        &self,
+        worker: u64,
+        number: u32,
+        begun: Option<OtherEnd>,
+        output: Bytes,
+        now: Now,
+    ) -> Decision {
+        let Some(child) = self.find_child(worker, number) else { return Decision::of(Vec::new(), Reply::Done) };
+        let mut entries = Vec::new();
+        let mut ended = None;
+        if let Some(end) = begun
+            && let Some((slot, lease)) = self.lease_of(end.job, end.fence)
+            && lease.child == child
+        {
+            ended = Some(slot);
+            entries.push(self.other_end(slot, &end, Stored::Inline(output.len() as u32), output, now));
+        }
+        let others: Vec<u32> = self.leases_of(child).filter(|slot| Some(*slot) != ended).collect();
+        let cancelled = others.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
+        entries.extend(released(others, cancelled));
+        entries.push(Change::ChildGone { child }.into());
+        Decision::of(entries, Reply::Done)
+    }
+
+    pub(super) fn decide_child_vanished(&self, child: u32, now: Now) -> Decision {
+        if !self.children.contains_key(&child) {
+            return Decision::of(Vec::new(), Reply::Done);
+        }
+        let mut entries = self.lose_leases(child, now, "the worker and its supervisor died together");
+        entries.push(Change::ChildGone { child }.into());
+        Decision::of(entries, Reply::Done)
+    }
+
+    /// Every lease of a child ends as lost.
+    pub(super) fn lose_leases(&self, child: u32, now: Now, why: &str) -> Vec<Entry> {
+        let record = ErrorRecord { message: why.to_owned(), ..ErrorRecord::default() };
+        let error = super::finish::encode_error(&record);
+        let lost = |slot: u32| {
+            let lease = self.leases[&slot];
+            let change = Change::Ended {
+                slot,
+                outcome: Outcome::Lost,
+                started_ms: lease.leased_ms,
+                finished_ms: now.wall_ms,
+                error: Stored::Inline(error.len() as u32),
+                output: Stored::NONE,
+                next: self.after_loss(slot),
+            };
+            Entry { change, payload: vec![error.clone()] }
+        };
+        self.leases_of(child).map(lost).collect()
+    }
+
+    fn after_loss(&self, slot: u32) -> Next {
+        let entry = self.slots.at(slot);
+        if entry.cancelling {
+            Next::Cancel("cancelled".into())
+        } else if self.rules.at(entry.rules).at_most_once {
+            Next::Discard("maybe_ran".into())
+        } else {
+            Next::Available
+        }
+    }
+
+    pub(crate) fn leases_of(&self, child: u32) -> impl Iterator<Item = u32> + '_ {
+        self.children.get(&child).into_iter().flat_map(|entry| entry.leases.iter(&self.slots))
+    }
+
+    /// The engine's number of a worker's child.
+    pub fn find_child(&self, worker: u64, number: u32) -> Option<u32> {
+        let same = |(_, child): &(&u32, &crate::state::Child)| child.worker == worker && child.number == number;
+        self.children.iter().find(same).map(|(child, _)| *child)
+    }
+}
+
+/// Hands jobs back; those that shall be cancelled end there.
+fn released(slots: Vec<u32>, cancelled: Vec<u32>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    if !slots.is_empty() {
+        entries.push(Change::Released { slots }.into());
+    }
+    if !cancelled.is_empty() {
+        let reason: Arc<str> = "cancelled".into();
+        entries.push(Change::Cancelled { slots: cancelled, reason }.into());
+    }
+    entries
+}

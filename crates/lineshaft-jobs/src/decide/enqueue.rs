@@ -1,0 +1,273 @@
+//! Making jobs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{
+    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode, Rules,
+    RunAfter, TAGS_MAX,
+};
+
+use super::{Turn, check_room};
+use crate::change::{Change, NewJobs, RulesRef, RunAt, Stored};
+use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
+use crate::state::State;
+
+/// The farthest a job may be put off: a hundred years.
+const DELAY_MS_MAX: u64 = 100 * 366 * 86_400_000;
+
+impl State {
+    pub(super) fn decide_enqueue(
+        &self,
+        session: u64,
+        request: Enqueue,
+        arguments: Payloads,
+        now: Now,
+    ) -> Result<Decision, Refusal> {
+        let place = match self.turn(session, request.sequence)? {
+            Turn::Answered(decision) => return Ok(decision),
+            Turn::Fresh(place) => place,
+        };
+        self.check_batch(&request, &arguments)?;
+        let mut batch = Batch { cutter: Cutter::new(&arguments), groups: Vec::new(), existing: Vec::new(), position: 0 };
+        for group in request.groups {
+            let keys = [&group.idempotency_key, &group.unique.as_ref().map(|unique| Arc::clone(&unique.key))];
+            let twin = batch.groups.iter().any(|other| shares_key(other, &keys));
+            if twin {
+                let message = "two jobs of one request have the same unique or idempotency key";
+                return Err(Refusal::new(RefusalCode::BadRequest, message));
+            }
+            match self.existing(&group) {
+                Some(job) => batch.skip(job, &group),
+                None => batch.push(self.new_jobs(&group, now), &group),
+            }
+        }
+        let Batch { cutter, groups, existing, .. } = batch;
+        let reply = Reply::Answer { session, number: place.number };
+        let change = Change::Enqueued { request: place, groups, existing };
+        Ok(Decision::of(vec![Entry { change, payload: cutter.parts }], reply))
+    }
+
+    fn check_batch(&self, request: &Enqueue, arguments: &Payloads) -> Result<(), Refusal> {
+        let count = request.groups.iter().map(|group| group.lengths.len()).sum::<usize>();
+        if count == 0 || count > BATCH_JOBS_MAX {
+            return Err(bad(format!("a request makes 1 to {BATCH_JOBS_MAX} jobs, this one {count}")));
+        }
+        let bytes = request.groups.iter().flat_map(|group| &group.lengths).map(|length| u64::from(*length)).sum::<u64>();
+        if bytes != arguments.bytes.len() as u64 {
+            let got = arguments.bytes.len();
+            return Err(bad(format!("the lengths of the arguments add up to {bytes} bytes, but {got} came")));
+        }
+        request.groups.iter().try_for_each(check_group)?;
+        check_room("jobs in memory", self.jobs() as usize, count, self.limits.jobs as usize)?;
+        let names: usize = request.groups.iter().map(|group| 2 + group.tags.len()).sum();
+        let new_names = if self.names.len() + names <= self.limits.names { 0 } else { self.count_new_names(request) };
+        check_room("distinct names", self.names.len(), new_names, self.limits.names)?;
+        check_room("distinct sets of rules", self.rules.len(), self.count_new_rules(request), self.limits.rules)?;
+        let keys = request.groups.iter().filter(|group| group.idempotency_key.is_some()).count();
+        check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)
+    }
+
+    fn count_new_names(&self, request: &Enqueue) -> usize {
+        let names = request.groups.iter().flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags));
+        names.filter(|name| self.names.number(name).is_none()).count()
+    }
+
+    fn count_new_rules(&self, request: &Enqueue) -> usize {
+        request.groups.iter().filter(|group| self.rules.number(&group.rules).is_none()).count()
+    }
+
+    /// The job that a key answers with.
+    fn existing(&self, group: &JobGroup) -> Option<JobId> {
+        let by_key = || self.keys.get(group.idempotency_key.as_ref()?).map(|(job, _)| *job);
+        let by_unique = || self.unique.get(&group.unique.as_ref()?.key).map(|slot| self.job_id(*slot));
+        by_key().or_else(by_unique)
+    }
+
+    fn new_jobs(&self, group: &JobGroup, now: Now) -> NewJobs {
+        let run_at = group.run_after.map(|run_after| match run_after {
+            RunAfter::At(at) => at,
+            RunAfter::In(delay) => now.wall_ms + delay,
+        });
+        NewJobs {
+            task: self.name(&group.task),
+            queue: self.name(&group.queue),
+            rules: self.rules_ref(&group.rules),
+            priority: group.priority,
+            run_at: run_at.filter(|at| *at > now.wall_ms).map(RunAt::Wall),
+            unique: group.unique.clone(),
+            idempotency_key: group.idempotency_key.clone(),
+            tags: group.tags.iter().map(|tag| self.name(tag)).collect(),
+            metadata: group.metadata.clone(),
+            retry_of: None,
+            arguments: Vec::with_capacity(group.lengths.len()),
+        }
+    }
+
+    pub(super) fn rules_ref(&self, rules: &Arc<Rules>) -> RulesRef {
+        self.rules.number(rules).map_or_else(|| RulesRef::New(Arc::clone(rules)), RulesRef::Known)
+    }
+}
+
+/// A request on its way to a change.
+struct Batch<'a> {
+    cutter: Cutter<'a>,
+    groups: Vec<NewJobs>,
+    existing: Vec<(u32, JobId)>,
+    position: u32,
+}
+
+impl Batch<'_> {
+    fn push(&mut self, mut jobs: NewJobs, group: &JobGroup) {
+        for length in &group.lengths {
+            jobs.arguments.push(self.cutter.take(u64::from(*length)));
+        }
+        self.position += group.lengths.len() as u32;
+        self.groups.push(jobs);
+    }
+
+    fn skip(&mut self, job: JobId, group: &JobGroup) {
+        self.cutter.skip(u64::from(group.lengths[0]));
+        self.existing.push((self.position, job));
+        self.position += 1;
+    }
+}
+
+/// Cuts a request's payload bytes into what follows the change: neighbours stay one part, blobs and skipped ones fall
+/// out.
+pub(super) struct Cutter<'a> {
+    payloads: &'a Payloads,
+    offset: usize,
+    index: u32,
+    /// Beginning of the part that grows.
+    open: usize,
+    pub(super) parts: Vec<Bytes>,
+}
+
+impl<'a> Cutter<'a> {
+    pub(super) fn new(payloads: &'a Payloads) -> Self {
+        Self { payloads, offset: 0, index: 0, open: 0, parts: Vec::new() }
+    }
+
+    pub(super) fn take(&mut self, length: u64) -> Stored {
+        let blob = self.payloads.blobs.iter().find(|(index, _)| *index == self.index).map(|(_, id)| *id);
+        if let Some(id) = blob {
+            self.skip(length);
+            return Stored::Blob { id, length: length as u32 };
+        }
+        self.index += 1;
+        self.offset += length as usize;
+        match self.parts.last_mut() {
+            Some(part) if self.open + part.len() == self.offset - length as usize => {
+                *part = self.payloads.bytes.slice(self.open..self.offset);
+            }
+            _ if length == 0 => {}
+            _ => {
+                self.open = self.offset - length as usize;
+                self.parts.push(self.payloads.bytes.slice(self.open..self.offset));
+            }
+        }
+        Stored::Inline(length as u32)
+    }
+
+    pub(super) fn skip(&mut self, length: u64) {
+        self.index += 1;
+        self.offset += length as usize;
+    }
+}
+
+fn shares_key(jobs: &NewJobs, keys: &[&Option<Arc<str>>; 2]) -> bool {
+    let [idempotency_key, unique] = keys;
+    let same_key = idempotency_key.is_some() && jobs.idempotency_key == **idempotency_key;
+    let same_unique = unique.is_some() && jobs.unique.as_ref().map(|unique| &unique.key) == unique.as_ref();
+    same_key || same_unique
+}
+
+fn check_group(group: &JobGroup) -> Result<(), Refusal> {
+    check_name("task", &group.task)?;
+    check_name("queue", &group.queue)?;
+    if !(1..=9).contains(&group.priority) {
+        return Err(bad(format!("priority {} of task {} is not 1 to 9", group.priority, group.task)));
+    }
+    if group.lengths.is_empty() {
+        return Err(bad(format!("a group of task {} makes no job", group.task)));
+    }
+    if let Some(length) = group.lengths.iter().find(|length| u64::from(**length) > PAYLOAD_BYTES_MAX) {
+        return Err(too_large(format!("arguments of {length} bytes; the limit is {PAYLOAD_BYTES_MAX}")));
+    }
+    if group.lengths.len() > 1 && (group.unique.is_some() || group.idempotency_key.is_some()) {
+        return Err(bad("unique and idempotency keys go with one job".to_owned()));
+    }
+    check_texts(group)?;
+    if let Some(RunAfter::In(delay)) = group.run_after
+        && delay > DELAY_MS_MAX
+    {
+        return Err(bad(format!("run_after of {delay} ms is more than a hundred years")));
+    }
+    check_rules(&group.rules)
+}
+
+fn check_texts(group: &JobGroup) -> Result<(), Refusal> {
+    if group.tags.len() > TAGS_MAX {
+        return Err(too_large(format!("{} tags; the limit is {TAGS_MAX}", group.tags.len())));
+    }
+    group.tags.iter().try_for_each(|tag| check_text("tag", tag))?;
+    group.unique.iter().try_for_each(|unique| check_text("unique key", &unique.key))?;
+    group.idempotency_key.iter().try_for_each(|key| check_text("idempotency key", key))?;
+    match &group.metadata {
+        Some(metadata) if metadata.len() > METADATA_BYTES_MAX => {
+            Err(too_large(format!("metadata of {} bytes; the limit is {METADATA_BYTES_MAX}", metadata.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_rules(rules: &Rules) -> Result<(), Refusal> {
+    let numbers = [
+        ("max_attempts", u64::from(rules.max_attempts), 1, 10_000),
+        ("max_crashes", u64::from(rules.max_crashes), 1, 100),
+        ("timeout_ms", rules.timeout_ms.unwrap_or(1), 1, DELAY_MS_MAX),
+        ("backoff_first_ms", rules.backoff_first_ms, 0, DELAY_MS_MAX),
+        ("backoff_max_ms", rules.backoff_max_ms, 0, DELAY_MS_MAX),
+        ("result_ttl_ms", rules.result_ttl_ms, 0, DELAY_MS_MAX),
+    ];
+    for (name, value, least, most) in numbers {
+        if !(least..=most).contains(&value) {
+            return Err(bad(format!("{name} {value} is not {least} to {most}")));
+        }
+    }
+    let classes = rules.retry_on.iter().chain(&rules.retry_never);
+    if classes.clone().count() > 64 || classes.map(String::len).any(|length| length > NAME_BYTES_MAX) {
+        return Err(too_large(format!("retry rules name more than 64 classes, or one over {NAME_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// Queues and tasks: letters and digits of any script and `_ . : / @ + # -`, at most 255 bytes.
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+    let good = |char: char| char.is_alphanumeric() || "_.:/@+#-".contains(char);
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(good) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    let form = format!("1 to {NAME_BYTES_MAX} bytes of letters, digits and _ . : / @ + # -");
+    Err(bad(format!("{shown:?} is not the name of a {what}: expected {form}")))
+}
+
+/// Tags and keys: any text without control characters, at most 255 bytes.
+fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+    if !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let shown: String = text.chars().take(80).collect();
+    Err(bad(format!("{shown:?} is not a {what}: expected 1 to {NAME_BYTES_MAX} bytes without control characters")))
+}
+
+fn bad(message: String) -> Refusal {
+    Refusal::new(RefusalCode::BadRequest, message)
+}
+
+fn too_large(message: String) -> Refusal {
+    Refusal::new(RefusalCode::TooLarge, message)
+}

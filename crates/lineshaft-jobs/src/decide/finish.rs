@@ -1,0 +1,167 @@
+//! What becomes of a job when an attempt ends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{End, Finish, OtherEnd, Rules, Succeeded};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Outcome};
+use rustc_hash::FxHashSet;
+
+use super::enqueue::Cutter;
+use crate::change::{Change, Lease, Next, Stored, Success};
+use crate::command::{Decision, Entry, Now, Payloads, Reply};
+use crate::slot::Slot;
+use crate::state::State;
+
+impl State {
+    pub(super) fn decide_finish(&self, child: u32, finish: Finish, payloads: &Payloads, now: Now) -> Decision {
+        let mut cutter = Cutter::new(payloads);
+        let mut refused = Vec::new();
+        let mut seen = FxHashSet::default();
+        let mut ends = Vec::with_capacity(finish.succeeded.len());
+        for end in &finish.succeeded {
+            match self.own_lease(child, end.job, end.fence).filter(|(slot, _)| seen.insert(*slot)) {
+                Some((slot, _)) => ends.push(success(slot, end, &mut cutter)),
+                None => {
+                    cutter.skip(end.result_length);
+                    cutter.skip(u64::from(end.output_length));
+                    self.note_refused(end.job, end.fence, &mut refused);
+                }
+            }
+        }
+        let mut entries = Vec::new();
+        if !ends.is_empty() {
+            let payload = std::mem::take(&mut cutter.parts);
+            entries.push(Entry { change: Change::Succeeded { ends }, payload });
+        }
+        for end in &finish.others {
+            match self.own_lease(child, end.job, end.fence).filter(|(slot, _)| seen.insert(*slot)) {
+                Some((slot, _)) => {
+                    let output = cutter.take(u64::from(end.output_length));
+                    let bytes = std::mem::take(&mut cutter.parts).pop().unwrap_or_default();
+                    entries.push(self.other_end(slot, end, output, bytes, now));
+                }
+                None => {
+                    cutter.skip(u64::from(end.output_length));
+                    self.note_refused(end.job, end.fence, &mut refused);
+                }
+            }
+        }
+        Decision::of(entries, Reply::Finished { refused })
+    }
+
+    fn own_lease(&self, child: u32, job: JobId, fence: Fence) -> Option<(u32, Lease)> {
+        self.lease_of(job, fence).filter(|(_, lease)| lease.child == child)
+    }
+
+    /// An end that was counted already is no refusal: finishing is idempotent by job and fence.
+    fn note_refused(&self, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
+        let attempts = self.slot_of(job).and_then(|slot| self.slots.at(slot).extra.as_ref());
+        let counted = attempts.is_some_and(|extra| extra.history.iter().any(|attempt| attempt.fence == fence));
+        if !counted {
+            refused.push((job, fence));
+        }
+    }
+
+    /// The end of an attempt that did not return.
+    pub(super) fn other_end(&self, slot: u32, end: &OtherEnd, output: Stored, bytes: Bytes, now: Now) -> Entry {
+        let error = error_of(&end.end).map(encode_error).unwrap_or_default();
+        let change = Change::Ended {
+            slot,
+            outcome: outcome_of(&end.end),
+            started_ms: end.started_at,
+            finished_ms: end.finished_at,
+            error: Stored::Inline(error.len() as u32),
+            output,
+            next: self.next_after(slot, &end.end, now),
+        };
+        Entry { change, payload: vec![error, bytes] }
+    }
+
+    fn next_after(&self, slot: u32, end: &End, now: Now) -> Next {
+        let entry = self.slots.at(slot);
+        let rules = self.rules.at(entry.rules);
+        match end {
+            End::Rejected { reason, .. } => Next::Discard(Arc::clone(reason)),
+            End::CancelledItself { reason } => Next::Cancel(Arc::clone(reason)),
+            _ if entry.cancelling => Next::Cancel("cancelled".into()),
+            // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
+            End::Cancelled => Next::Available,
+            End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms.saturating_add(*delay_ms)),
+            End::Crashed { .. } => after_crash(entry, rules),
+            End::Errored { error, retry_after_ms } => after_failure(entry, rules, Some(error), *retry_after_ms, now),
+            End::TimedOut { .. } => after_failure(entry, rules, None, None, now),
+        }
+    }
+}
+
+fn success(slot: u32, end: &Succeeded, cutter: &mut Cutter<'_>) -> Success {
+    Success {
+        slot,
+        started_ms: end.started_at,
+        took_ms: end.finished_at.saturating_sub(end.started_at),
+        result: cutter.take(end.result_length),
+        output: cutter.take(u64::from(end.output_length)),
+    }
+}
+
+fn after_crash(entry: &Slot, rules: &Rules) -> Next {
+    if rules.at_most_once {
+        return Next::Discard("maybe_ran".into());
+    }
+    let crashes = u32::from(entry.crashes) + 1;
+    if crashes >= rules.max_crashes { Next::Discard("crashes".into()) } else { Next::Available }
+}
+
+fn after_failure(entry: &Slot, rules: &Rules, error: Option<&ErrorRecord>, asked: Option<u64>, now: Now) -> Next {
+    let failures = u32::from(entry.failures) + 1;
+    if rules.at_most_once {
+        return Next::Discard("at_most_once".into());
+    }
+    if error.is_some_and(|error| !may_retry(rules, error)) {
+        return Next::Discard("never_retried".into());
+    }
+    if failures >= rules.max_attempts {
+        return Next::Discard("max_attempts".into());
+    }
+    let delay = asked.unwrap_or_else(|| backoff(rules, failures, now.random));
+    Next::Retry(now.logical_ms.saturating_add(delay))
+}
+
+fn may_retry(rules: &Rules, error: &ErrorRecord) -> bool {
+    let named = |classes: &[String]| classes.iter().any(|class| error.types.contains(class));
+    !named(&rules.retry_never) && (rules.retry_on.is_empty() || named(&rules.retry_on))
+}
+
+/// Exponential backoff with full jitter: uniform from 0 to the doubled delay (Brooker, "Exponential Backoff And
+/// Jitter", AWS Architecture Blog, 2015).
+fn backoff(rules: &Rules, failures: u32, random: u64) -> u64 {
+    let doubled = rules.backoff_first_ms.saturating_mul(1u64.checked_shl(failures - 1).unwrap_or(u64::MAX));
+    let most = doubled.min(rules.backoff_max_ms);
+    ((u128::from(random) * (u128::from(most) + 1)) >> 64) as u64
+}
+
+fn outcome_of(end: &End) -> Outcome {
+    match end {
+        End::Errored { .. } | End::Rejected { .. } => Outcome::Errored,
+        End::Snoozed { .. } => Outcome::Snoozed,
+        End::TimedOut { .. } => Outcome::TimedOut,
+        End::CancelledItself { .. } | End::Cancelled => Outcome::Cancelled,
+        End::Crashed { .. } => Outcome::Crashed,
+    }
+}
+
+fn error_of(end: &End) -> Option<&ErrorRecord> {
+    match end {
+        End::Errored { error, .. }
+        | End::Rejected { error, .. }
+        | End::TimedOut { error }
+        | End::Crashed { error } => Some(error),
+        End::Snoozed { .. } | End::CancelledItself { .. } | End::Cancelled => None,
+    }
+}
+
+/// An error record as the journal keeps it; [`crate::view::decode_error`] reads it.
+pub(crate) fn encode_error(error: &ErrorRecord) -> Bytes {
+    postcard::to_allocvec(error).expect("an error record encodes").into()
+}

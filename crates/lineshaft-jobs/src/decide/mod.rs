@@ -1,0 +1,120 @@
+//! When each change happens: one file per kind of command.
+
+mod children;
+mod enqueue;
+mod finish;
+mod queues;
+mod tick;
+mod verbs;
+
+pub(crate) use verbs::not_found;
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{RefusalCode, Sequence, WINDOW};
+
+use crate::change::{Change, Name, Request};
+use crate::command::{Command, Decision, Entry, Now, Refusal, Reply};
+use crate::state::State;
+
+/// Whether a request must be carried out, or was already.
+enum Turn {
+    Fresh(Request),
+    Answered(Decision),
+}
+
+impl State {
+    /// What `command` comes to at `now`. Nothing changes until the decision's entries are applied.
+    ///
+    /// Errors with a [`Refusal`] if the command cannot be carried out.
+    pub fn decide(&self, command: Command, now: Now) -> Result<Decision, Refusal> {
+        match command {
+            Command::OpenSession => self.open_session_decision(),
+            Command::Enqueue { session, request, arguments } => self.decide_enqueue(session, request, arguments, now),
+            Command::Cancel { session, request } => self.decide_cancel(session, &request),
+            Command::Retry { session, request } => self.decide_retry(session, &request),
+            Command::RetryArchived { session, sequence, archived } => {
+                self.decide_retry_archived(session, sequence, archived)
+            }
+            Command::Delete { session, request, archived } => self.decide_delete(session, &request, archived),
+            Command::ChangeQueue { session, sequence, queue, verb } => {
+                self.decide_queue(session, sequence, &queue, verb)
+            }
+            Command::AttachChild(attach) => self.decide_attach(attach),
+            Command::Finish { child, finish, payloads } => Ok(self.decide_finish(child, finish, &payloads, now)),
+            Command::Release { child, leases } => Ok(self.decide_release(child, &leases)),
+            Command::ChildEnded { worker, number, begun, output } => {
+                Ok(self.decide_child_ended(worker, number, begun, output, now))
+            }
+            Command::ChildVanished { child } => Ok(self.decide_child_vanished(child, now)),
+            Command::Archived { count } => Ok(Decision::of(vec![Change::Archived { count }.into()], Reply::Done)),
+            Command::ArchiveDropped { finalized_before_ms } => {
+                let change = Change::DeletedDropped { finalized_before_ms };
+                Ok(Decision::of(vec![change.into()], Reply::Done))
+            }
+        }
+    }
+
+    fn open_session_decision(&self) -> Result<Decision, Refusal> {
+        check_room("open sessions", self.sessions.len(), 1, self.limits.sessions)?;
+        Ok(Decision::of(vec![Change::SessionOpened.into()], Reply::Session))
+    }
+
+    /// Checks a request's place in its session.
+    fn turn(&self, session: u64, sequence: Sequence) -> Result<Turn, Refusal> {
+        let unknown = |why: String| {
+            Refusal::new(RefusalCode::OutcomeUnknown, why)
+                .hint("look at the jobs before sending the request again as a new one")
+        };
+        let Some(entry) = self.sessions.get(&session) else {
+            return Err(unknown(format!("session {session} is not open: it ended 10 minutes after its last request")));
+        };
+        let Sequence { number, lowest } = sequence;
+        if number == 0 || lowest > number || number - lowest >= WINDOW {
+            let why = format!("sequence {number} with lowest {lowest} is outside the window of {WINDOW}");
+            return Err(Refusal::new(RefusalCode::BadRequest, why));
+        }
+        let reply = Reply::Answer { session, number };
+        if entry.answers.contains_key(&number) {
+            return Ok(Turn::Answered(Decision::of(Vec::new(), reply)));
+        }
+        if number < entry.lowest {
+            return Err(unknown(format!("request {number} of session {session} was answered and forgotten")));
+        }
+        Ok(Turn::Fresh(Request { session, number, lowest }))
+    }
+
+    fn name(&self, text: &Arc<str>) -> Name {
+        self.names.number(text).map_or_else(|| Name::Text(Arc::clone(text)), Name::Known)
+    }
+}
+
+impl Decision {
+    fn of(entries: Vec<Entry>, reply: Reply) -> Self {
+        Self { entries, reply }
+    }
+
+    /// A request carried out: its changes, and the change that answers it.
+    fn answered(mut entries: Vec<Entry>, request: Request, answer: Answered) -> Self {
+        let Answered { state, cancelling, jobs } = answer;
+        let state = state.map(|state| state as u8);
+        entries.push(Change::Answered { request, state, cancelling, jobs }.into());
+        Self::of(entries, Reply::Answer { session: request.session, number: request.number })
+    }
+}
+
+/// What [`Change::Answered`] says.
+#[derive(Default)]
+struct Answered {
+    state: Option<lineshaft_wire::JobState>,
+    cancelling: bool,
+    jobs: u64,
+}
+
+fn check_room(table: &str, used: usize, more: usize, limit: usize) -> Result<(), Refusal> {
+    if used + more <= limit {
+        return Ok(());
+    }
+    let message = format!("{table}: {used} of {limit} used, no room for {more} more");
+    Err(Refusal::new(RefusalCode::QueueFull, message).hint("wait until some are finished, or raise the limit"))
+}

@@ -1,0 +1,122 @@
+//! Who is connected, with what credit, and who gets the next jobs.
+//!
+//! None of this is durable: a restart begins with nobody connected, and children attach again.
+
+use std::sync::Arc;
+
+use crate::change::Change;
+use crate::state::State;
+
+/// Jobs leased by one change.
+const RUN_MAX: usize = 1024;
+
+/// A connected child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connected {
+    pub(crate) credit: u32,
+    pub(crate) group: u32,
+}
+
+/// What a connected child can run.
+#[derive(Clone, Copy, Debug)]
+pub struct Attach<'a> {
+    /// The child's number in the engine.
+    pub child: u32,
+    /// Tasks that it runs.
+    pub tasks: &'a [Arc<str>],
+    /// Queues that it serves; empty is all.
+    pub queues: &'a [Arc<str>],
+}
+
+impl State {
+    /// A known child is connected; it has no credit yet.
+    pub fn attach(&mut self, attach: Attach<'_>) {
+        self.detach(attach.child);
+        let names = &self.names;
+        let group =
+            self.lanes.join(attach.child, attach.tasks, attach.queues, |number| Arc::clone(names.at(number)));
+        self.connected.insert(attach.child, Connected { credit: 0, group });
+        self.renew(attach.child, self.logical_ms);
+    }
+
+    /// A child is no longer connected: it gets no more jobs, and its leases run out.
+    pub fn detach(&mut self, child: u32) {
+        if let Some(connected) = self.connected.remove(&child) {
+            self.lanes.part(child, connected.group);
+        }
+    }
+
+    /// A connected child may hold `leases` more.
+    pub fn grant(&mut self, child: u32, leases: u32, reset: bool) {
+        if let Some(connected) = self.connected.get_mut(&child) {
+            let before = if reset { 0 } else { connected.credit };
+            connected.credit = before.saturating_add(leases).min(lineshaft_wire::message::CREDIT_MAX);
+        }
+    }
+
+    /// The leases of a child live on.
+    pub fn renew(&mut self, child: u32, logical_ms: u64) {
+        if let Some(entry) = self.children.get_mut(&child) {
+            entry.lease_ends = logical_ms + self.limits.lease_ms;
+        }
+    }
+
+    /// Every lease lives `gap_ms` longer, because the engine itself stood still that long.
+    pub fn extend_leases(&mut self, gap_ms: u64) {
+        for child in self.children.values_mut() {
+            child.lease_ends += gap_ms;
+        }
+    }
+
+    /// Leases the next jobs to a child with credit, in turn; `None` when there is no job or no credit.
+    pub fn next_lease(&mut self) -> Option<Change> {
+        let (group, child, takers) = self.next_taker()?;
+        let ready = self.lanes.group(group);
+        debug_assert!(ready.children.contains(&child), "a taker is of its group");
+        let credit = self.connected[&child].credit as usize;
+        let share = self.available_in(group).div_ceil(takers).max(1);
+        let slots = self.lanes.next_run(group, credit.min(share).min(RUN_MAX), &self.slots);
+        if slots.is_empty() {
+            return None;
+        }
+        let connected = self.connected.get_mut(&child).expect("a taker is connected");
+        connected.credit -= slots.len() as u32;
+        self.lanes.group_mut(group).children.rotate_left(1);
+        Some(Change::Leased { child, slots })
+    }
+
+    /// A group with a job ready, its next child with credit, and how many children of it have credit.
+    fn next_taker(&mut self) -> Option<(u32, u32, usize)> {
+        let connected = &self.connected;
+        let has_credit = |child: &&u32| connected.get(*child).is_some_and(|entry| entry.credit > 0);
+        let (group, position, takers) = self.lanes.ready_groups().find_map(|(number, group)| {
+            let position = group.children.iter().position(|child| has_credit(&child))?;
+            Some((number, position, group.children.iter().filter(has_credit).count()))
+        })?;
+        let children = &mut self.lanes.group_mut(group).children;
+        children.rotate_left(position);
+        Some((group, children[0], takers))
+    }
+
+    /// Jobs available in the first lane of a group, which is where the next run comes from.
+    fn available_in(&self, group: u32) -> usize {
+        let first = self.lanes.first_lane(group);
+        first.map_or(0, |lane| self.lanes.at(lane).available_count() as usize)
+    }
+
+    /// Position of the task of `slot` in the list that `child` attached with.
+    pub fn task_position(&self, child: u32, slot: u32) -> Option<u32> {
+        let group = self.connected.get(&child)?.group;
+        let lane = self.lanes.at(self.lane_of(slot));
+        lane.groups.iter().find(|(number, _)| *number == group).map(|(_, position)| *position)
+    }
+
+    /// Tasks with jobs available that no connected child runs.
+    pub fn unknown_tasks(&self) -> Vec<Arc<str>> {
+        let unknown = self.lanes.iter().filter(|lane| lane.groups.is_empty() && lane.available_count() > 0);
+        let mut tasks: Vec<_> = unknown.map(|lane| Arc::clone(self.names.at(lane.task))).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
+}

@@ -1,0 +1,33 @@
+//! The state machine of jobs: every rule about them lives here, once.
+//!
+//! It is pure. [`State::decide`] looks at a [`Command`] and says which [`Change`]s it makes, [`State::apply`] makes
+//! them, and neither does I/O, reads a clock or draws a random number: those come in as [`Now`]. A replay of the
+//! journal needs `apply` alone, so whatever `apply` does follows from the change and the state, and what it does for
+//! a released change stays as it is.
+//!
+//! Read [`change`] for what can happen to a job, then `decide/` for when it does, then `apply.rs`.
+//!
+//! Beside the durable state there is who is connected and with what credit ([`State::attach`] and friends): it ends
+//! with the process, so it changes without a [`Change`].
+//!
+//! The crate deliberately does not know files, sockets, threads, processes or what the payloads mean.
+
+mod apply;
+pub mod change;
+mod command;
+mod decide;
+mod dispatch;
+mod interned;
+mod lanes;
+mod list;
+mod snapshot;
+mod slot;
+mod state;
+mod view;
+
+pub use change::{Change, Next, Place, Stored};
+pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, Refusal, Reply};
+pub use dispatch::Attach;
+pub use snapshot::SnapshotError;
+pub use state::{Answer, Limits, State};
+pub use view::{AttemptView, ChildView, EndView, JobView, LeaseView, PageView, decode_error};

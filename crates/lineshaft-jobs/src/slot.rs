@@ -1,0 +1,143 @@
+//! A job's place in memory: 72 bytes, and a box of rarer things for the jobs that need them.
+
+use std::sync::Arc;
+
+use lineshaft_structures::{PagedVec, TimerId};
+use lineshaft_wire::message::Unique;
+use lineshaft_wire::{Fence, JobId, JobState, Outcome};
+use serde::{Deserialize, Serialize};
+
+use crate::change::{Place, RunAt};
+use crate::list::NIL;
+
+/// One job, or a free place that remembers its generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) created_ms: u64,
+    /// Place in line: lower goes first among jobs of one priority. For a finished job its finish number.
+    pub(crate) order: u64,
+    pub(crate) arguments: Place,
+    pub(crate) generation: u32,
+    pub(crate) task: u32,
+    pub(crate) queue: u32,
+    pub(crate) rules: u32,
+    pub(crate) prev: u32,
+    pub(crate) next: u32,
+    /// Attempts that began.
+    pub(crate) attempts: u16,
+    /// Attempts that errored or timed out.
+    pub(crate) failures: u16,
+    pub(crate) crashes: u8,
+    pub(crate) priority: u8,
+    pub(crate) state: SlotState,
+    pub(crate) cancelling: bool,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// A job's state, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotState {
+    Free,
+    Job(JobState),
+}
+
+/// What most queued jobs do without.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Extra {
+    pub(crate) run_at: Option<RunAt>,
+    #[serde(skip)]
+    pub(crate) timer: Option<TimerId>,
+    pub(crate) tags: Box<[u32]>,
+    pub(crate) metadata: Option<Arc<str>>,
+    pub(crate) unique: Option<Unique>,
+    pub(crate) retry_of: Option<JobId>,
+    pub(crate) history: Vec<Attempt>,
+    pub(crate) result: Place,
+    pub(crate) reason: Option<Arc<str>>,
+    pub(crate) finalized_ms: u64,
+}
+
+/// An attempt that began and ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) fence: Fence,
+    pub(crate) outcome: Outcome,
+    pub(crate) worker: Arc<str>,
+    pub(crate) started_ms: u64,
+    pub(crate) finished_ms: u64,
+    pub(crate) error: Place,
+    pub(crate) output: Place,
+}
+
+impl Slot {
+    pub(crate) fn free(generation: u32) -> Self {
+        Self {
+            created_ms: 0,
+            order: 0,
+            arguments: Place::EMPTY,
+            generation,
+            task: 0,
+            queue: 0,
+            rules: 0,
+            prev: NIL,
+            next: NIL,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            priority: 0,
+            state: SlotState::Free,
+            cancelling: false,
+            extra: None,
+        }
+    }
+
+    pub(crate) fn job_state(&self) -> JobState {
+        match self.state {
+            SlotState::Job(state) => state,
+            SlotState::Free => unreachable!("a free slot has no state"),
+        }
+    }
+
+    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    pub(crate) fn last_attempt(&self) -> Option<&Attempt> {
+        self.extra.as_ref()?.history.last()
+    }
+
+    /// Every stored payload of the job.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let extra = self.extra.iter().flat_map(|extra| {
+            let attempts = extra.history.iter().flat_map(|attempt| [attempt.error, attempt.output]);
+            attempts.chain([extra.result])
+        });
+        extra.chain([self.arguments])
+    }
+}
+
+/// All slots by number.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(pub(crate) PagedVec<Slot>);
+
+impl Slots {
+    /// The slot with a number that came from the state itself.
+    pub(crate) fn at(&self, index: u32) -> &Slot {
+        self.0.get(index).expect("slot numbers in the state exist")
+    }
+
+    pub(crate) fn at_mut(&mut self, index: u32) -> &mut Slot {
+        self.0.get_mut(index).expect("slot numbers in the state exist")
+    }
+
+    /// The slot of a job, if the job is in memory.
+    pub(crate) fn find(&self, job: JobId, shard: u16) -> Option<u32> {
+        let (index, generation) = job.slot()?;
+        let slot = self.0.get(index)?;
+        let same = slot.state != SlotState::Free
+            && slot.generation == generation
+            && JobId::direct(slot.created_ms, shard, index, generation) == job;
+        same.then_some(index)
+    }
+}

@@ -1,0 +1,293 @@
+//! All that the engine knows about jobs, and the questions that reading it answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use lineshaft_structures::TimerWheel;
+use lineshaft_wire::message::{Changed, Enqueued, ProcessKey, Rules};
+use lineshaft_wire::{Fence, JobId, JobState};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::change::Lease;
+use crate::command::Event;
+use crate::dispatch::Connected;
+use crate::interned::Interned;
+use crate::lanes::Lanes;
+use crate::list::List;
+use crate::slot::Slots;
+
+/// How large the tables may grow; a full one refuses with its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Jobs in memory: waiting, running, or finished and not archived.
+    pub jobs: u32,
+    /// Distinct names of queues, tasks and tags in use.
+    pub names: usize,
+    /// Distinct sets of rules in use.
+    pub rules: usize,
+    /// Open sessions.
+    pub sessions: usize,
+    /// Known children.
+    pub children: usize,
+    /// Idempotency keys younger than 24 hours.
+    pub idempotency_keys: usize,
+    /// Finished jobs deleted but still in a block.
+    pub deleted: usize,
+    /// How long a lease lives without renewal, milliseconds.
+    pub lease_ms: u64,
+    /// How long an idempotency key lives, milliseconds.
+    pub idempotency_ms: u64,
+    /// How long a session lives without a request, milliseconds.
+    pub session_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            jobs: 200_000_000,
+            names: 65_536,
+            rules: 65_536,
+            sessions: 65_536,
+            children: 65_536,
+            idempotency_keys: 10_000_000,
+            deleted: 1_000_000,
+            lease_ms: 15_000,
+            idempotency_ms: 86_400_000,
+            session_ms: 600_000,
+        }
+    }
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct State {
+    pub(crate) limits: Limits,
+    pub(crate) shard: u16,
+
+    // Durable: what changes make and snapshots hold.
+    pub(crate) wall_ms: u64,
+    pub(crate) logical_ms: u64,
+    pub(crate) epoch: u64,
+    pub(crate) fence_counter: u64,
+    pub(crate) next_order: u64,
+    pub(crate) next_session: u64,
+    pub(crate) next_child: u32,
+    /// Jobs finished so far; the number of the newest.
+    pub(crate) finish_number: u64,
+    /// Jobs archived so far.
+    pub(crate) archived: u64,
+    pub(crate) names: Interned<str>,
+    pub(crate) rules: Interned<Rules>,
+    pub(crate) slots: Slots,
+    pub(crate) free: VecDeque<u32>,
+    pub(crate) leases: FxHashMap<u32, Lease>,
+    pub(crate) children: BTreeMap<u32, Child>,
+    pub(crate) sessions: FxHashMap<u64, Session>,
+    pub(crate) queues: FxHashMap<u32, Queue>,
+    pub(crate) keys: FxHashMap<Arc<str>, (JobId, u64)>,
+    pub(crate) keys_by_age: VecDeque<(u64, Arc<str>)>,
+    pub(crate) deleted: FxHashMap<JobId, u64>,
+
+    // Derived: rebuilt on load.
+    pub(crate) lanes: Lanes,
+    pub(crate) finished: List,
+    pub(crate) unique: FxHashMap<Arc<str>, u32>,
+    pub(crate) wall_timers: TimerWheel<u32>,
+    pub(crate) logical_timers: TimerWheel<Timer>,
+    /// Payloads that live in commits, counted by the commit's number / 256.
+    pub(crate) kept: BTreeMap<u64, u64>,
+
+    // Of this process alone.
+    pub(crate) connected: FxHashMap<u32, Connected>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// What a logical timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Slot(u32),
+    Child(u32),
+    Session(u64),
+}
+
+/// A child that holds or may hold leases.
+#[derive(Clone, Debug)]
+pub(crate) struct Child {
+    pub(crate) worker: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) number: u32,
+    pub(crate) process: ProcessKey,
+    pub(crate) leases: List,
+    /// Logical time at which its leases end unless renewed. Not durable: a restart gives a whole lease again, which can
+    /// only be later.
+    pub(crate) lease_ends: u64,
+}
+
+/// A client's session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) lowest: u64,
+    pub(crate) answers: BTreeMap<u64, Answer>,
+    /// Logical time of its last request. Not durable: a restart counts as one.
+    pub(crate) used_ms: u64,
+}
+
+/// What a request came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Jobs were made or found.
+    Enqueued(Enqueued),
+    /// Something else was changed.
+    Changed(Changed),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) paused: bool,
+    /// A purge is under way for jobs with a lower order than this.
+    pub(crate) purge_before: Option<u64>,
+    /// Slots per state.
+    pub(crate) counts: [u64; 8],
+    pub(crate) lanes: Vec<u32>,
+}
+
+impl Queue {
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.paused && self.purge_before.is_none() && self.lanes.is_empty()
+    }
+}
+
+impl State {
+    /// An empty state machine of shard `shard`.
+    pub fn new(shard: u16, limits: Limits) -> Self {
+        Self {
+            limits,
+            shard,
+            wall_ms: 0,
+            logical_ms: 0,
+            epoch: 0,
+            fence_counter: 0,
+            next_order: 0,
+            next_session: 1,
+            next_child: 1,
+            finish_number: 0,
+            archived: 0,
+            names: Interned::default(),
+            rules: Interned::default(),
+            slots: Slots::default(),
+            free: VecDeque::new(),
+            leases: FxHashMap::default(),
+            children: BTreeMap::new(),
+            sessions: FxHashMap::default(),
+            queues: FxHashMap::default(),
+            keys: FxHashMap::default(),
+            keys_by_age: VecDeque::new(),
+            deleted: FxHashMap::default(),
+            lanes: Lanes::default(),
+            finished: List::default(),
+            unique: FxHashMap::default(),
+            wall_timers: TimerWheel::new(0),
+            logical_timers: TimerWheel::new(0),
+            kept: BTreeMap::new(),
+            connected: FxHashMap::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The epoch of the running engine.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The clocks of the newest commit: Unix milliseconds and logical milliseconds.
+    pub fn clock(&self) -> (u64, u64) {
+        (self.wall_ms, self.logical_ms)
+    }
+
+    /// The session opened last.
+    pub fn newest_session(&self) -> u64 {
+        self.next_session - 1
+    }
+
+    /// Whether the session is open.
+    pub fn has_session(&self, session: u64) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    /// What a request came to, while its session remembers it.
+    pub fn answer(&self, session: u64, number: u64) -> Option<&Answer> {
+        self.sessions.get(&session)?.answers.get(&number)
+    }
+
+    /// The slot of a job in memory.
+    pub fn slot_of(&self, job: JobId) -> Option<u32> {
+        self.slots.find(job, self.shard)
+    }
+
+    /// The id of the job in `slot`.
+    pub fn job_id(&self, slot: u32) -> JobId {
+        let entry = self.slots.at(slot);
+        JobId::direct(entry.created_ms, self.shard, slot, entry.generation)
+    }
+
+    /// The state of the job in `slot`.
+    pub fn job_state(&self, slot: u32) -> JobState {
+        self.slots.at(slot).job_state()
+    }
+
+    /// Whether the job was deleted though a block still holds it.
+    pub fn is_deleted(&self, job: JobId) -> bool {
+        self.deleted.contains_key(&job)
+    }
+
+    /// Jobs deleted though a block still holds them.
+    pub fn deleted(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.deleted.keys().copied()
+    }
+
+    /// Every blob that a job in memory needs. Looks at all jobs: for the start of an engine.
+    pub fn blobs(&self) -> impl Iterator<Item = u64> + '_ {
+        let places = self.slots.0.iter().flat_map(crate::slot::Slot::places);
+        places.filter(|place| place.is_blob()).map(|place| place.lsn)
+    }
+
+    /// Jobs in memory: waiting, running, or finished and not archived yet.
+    pub fn jobs(&self) -> u64 {
+        u64::from(self.slots.0.len()) - self.free.len() as u64
+    }
+
+    /// Jobs that are not finished.
+    pub fn unfinished(&self) -> u64 {
+        self.jobs() - u64::from(self.finished.count)
+    }
+
+    /// Finished jobs that wait for the archive.
+    pub fn unarchived(&self) -> u32 {
+        self.finished.count
+    }
+
+    /// Jobs archived so far.
+    pub fn archived(&self) -> u64 {
+        self.archived
+    }
+
+    /// The oldest commit that holds a payload still needed, rounded down; `None` if none does.
+    pub fn oldest_kept_lsn(&self) -> Option<u64> {
+        self.kept.keys().next().map(|bucket| bucket << KEPT_SHIFT)
+    }
+
+    /// What happened since the last call, for those outside.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether a lease with this fence stands for the job.
+    pub(crate) fn lease_of(&self, job: JobId, fence: Fence) -> Option<(u32, Lease)> {
+        let slot = self.slot_of(job)?;
+        let lease = *self.leases.get(&slot)?;
+        (lease.fence == fence).then_some((slot, lease))
+    }
+}
+
+pub(crate) const KEPT_SHIFT: u32 = 8;

@@ -1,0 +1,340 @@
+//! A job as readers see it, and pages of jobs in memory.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{Filter, ProcessKey, QueueReport, Rules};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
+
+use crate::change::{Place, RunAt};
+use crate::command::Refusal;
+use crate::slot::{Slot, SlotState};
+use crate::state::State;
+
+/// Slots looked at for one page, so that a page costs the same however many jobs there are.
+const LOOK_MAX: u32 = 16_384;
+
+/// A job's record without what lies in the journal, and where that lies.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// The record; the attempts in it lack error and output.
+    pub record: JobRecord,
+    /// Where error and output of each attempt lie.
+    pub attempts: Vec<AttemptView>,
+    /// Where the arguments lie.
+    pub arguments: Place,
+    /// Where the result lies.
+    pub result: Place,
+    /// How the job is run.
+    pub rules: Arc<Rules>,
+    /// Number of the job among finished ones; 0 if it is not.
+    pub finish_number: u64,
+}
+
+/// Where the payloads of an attempt lie.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptView {
+    /// An encoded error record; see [`decode_error`].
+    pub error: Place,
+    /// What it printed.
+    pub output: Place,
+}
+
+/// What a worker needs to run a leased job.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseView<'a> {
+    /// The job.
+    pub job: JobId,
+    /// Number of this attempt, from 1.
+    pub attempt: u32,
+    /// How it is run.
+    pub rules: &'a Rules,
+    /// Where the arguments lie.
+    pub arguments: Place,
+}
+
+/// What someone who waits for a job is told when it ends.
+#[derive(Clone, Debug)]
+pub struct EndView<'a> {
+    /// The job.
+    pub job: JobId,
+    /// Its task.
+    pub task: &'a Arc<str>,
+    /// `completed`, `cancelled` or `discarded`.
+    pub state: JobState,
+    /// Why, if not completed.
+    pub reason: Option<&'a Arc<str>>,
+    /// How it was run.
+    pub rules: &'a Rules,
+    /// When it ended, Unix milliseconds.
+    pub finalized_ms: u64,
+    /// Where the result lies.
+    pub result: Place,
+    /// Number and outcome of the last attempt that began, and where its error and output lie.
+    pub last: Option<(u32, Outcome, AttemptView)>,
+}
+
+/// A page of jobs in memory.
+#[derive(Clone, Debug, Default)]
+pub struct PageView {
+    /// The jobs' slots.
+    pub slots: Vec<u32>,
+    /// The slot to go on with; `None` at the end.
+    pub next: Option<u32>,
+}
+
+/// Reads an error record as the journal keeps it.
+pub fn decode_error(bytes: &[u8]) -> Option<ErrorRecord> {
+    postcard::from_bytes(bytes).ok()
+}
+
+impl State {
+    /// What is known of the job in `slot`.
+    pub fn view(&self, slot: u32) -> JobView {
+        let entry = self.slots.at(slot);
+        let extra = entry.extra.as_deref();
+        let history = extra.map_or(&[][..], |extra| &extra.history);
+        let result = extra.map_or(Place::EMPTY, |extra| extra.result);
+        let finished = entry.job_state().is_finished();
+        JobView {
+            record: self.record(slot, entry),
+            attempts: history.iter().map(|it| AttemptView { error: it.error, output: it.output }).collect(),
+            arguments: entry.arguments,
+            result,
+            rules: Arc::clone(self.rules.at(entry.rules)),
+            finish_number: if finished { entry.order } else { 0 },
+        }
+    }
+
+    /// What a worker needs to run the leased job in `slot`.
+    pub fn lease_view(&self, slot: u32) -> LeaseView<'_> {
+        let entry = self.slots.at(slot);
+        LeaseView {
+            job: self.job_id(slot),
+            attempt: u32::from(entry.attempts) + 1,
+            rules: self.rules.at(entry.rules),
+            arguments: entry.arguments,
+        }
+    }
+
+    /// How the finished job in `slot` ended.
+    pub fn end_view(&self, slot: u32) -> EndView<'_> {
+        let entry = self.slots.at(slot);
+        let extra = entry.extra.as_deref();
+        let last = entry.last_attempt();
+        EndView {
+            job: self.job_id(slot),
+            task: self.names.at(entry.task),
+            state: entry.job_state(),
+            reason: extra.and_then(|extra| extra.reason.as_ref()),
+            rules: self.rules.at(entry.rules),
+            finalized_ms: extra.map_or(0, |extra| extra.finalized_ms),
+            result: extra.map_or(Place::EMPTY, |extra| extra.result),
+            last: last.map(|it| (it.number, it.outcome, AttemptView { error: it.error, output: it.output })),
+        }
+    }
+
+    fn record(&self, slot: u32, entry: &Slot) -> JobRecord {
+        let state = entry.job_state();
+        let extra = entry.extra.as_deref();
+        let lease = self.leases.get(&slot);
+        let newest = entry.last_attempt();
+        let leased_by = |child: u32| self.children.get(&child).map(|child| Arc::clone(&child.name));
+        JobRecord {
+            id: self.job_id(slot),
+            task: Arc::clone(self.names.at(entry.task)),
+            queue: Arc::clone(self.names.at(entry.queue)),
+            state,
+            cancelling: entry.cancelling,
+            priority: entry.priority,
+            attempt: u32::from(entry.failures),
+            max_attempts: self.rules.at(entry.rules).max_attempts,
+            crashes: u32::from(entry.crashes),
+            created_at: entry.created_ms,
+            scheduled_at: extra.and_then(|extra| extra.run_at).map(|at| self.wall_time(at)),
+            attempted_at: lease.map(|lease| lease.leased_ms).or_else(|| newest.map(|attempt| attempt.started_ms)),
+            attempted_by: match lease {
+                Some(lease) => leased_by(lease.child),
+                None => newest.map(|attempt| Arc::clone(&attempt.worker)),
+            },
+            finalized_at: extra.filter(|_| state.is_finished()).map(|extra| extra.finalized_ms),
+            reason: extra.and_then(|extra| extra.reason.clone()),
+            waits_for: self.waits_for(entry),
+            tags: extra.iter().flat_map(|extra| &*extra.tags).map(|tag| Arc::clone(self.names.at(*tag))).collect(),
+            metadata: extra.and_then(|extra| extra.metadata.clone()),
+            retry_of: extra.and_then(|extra| extra.retry_of),
+            attempts: self.attempt_records(slot, entry),
+            arguments_bytes: u64::from(entry.arguments.length),
+            result_bytes: extra.map_or(0, |extra| u64::from(extra.result.length)),
+        }
+    }
+
+    fn attempt_records(&self, slot: u32, entry: &Slot) -> Vec<AttemptRecord> {
+        let history = entry.extra.iter().flat_map(|extra| &extra.history);
+        let ended = history.map(|attempt| AttemptRecord {
+            number: attempt.number,
+            fence: attempt.fence,
+            outcome: Some(attempt.outcome),
+            worker: Arc::clone(&attempt.worker),
+            started_at: attempt.started_ms,
+            finished_at: Some(attempt.finished_ms),
+            error: None,
+            output: Vec::new(),
+        });
+        let running = self.leases.get(&slot).map(|lease| AttemptRecord {
+            number: u32::from(entry.attempts) + 1,
+            fence: lease.fence,
+            outcome: None,
+            worker: self.children.get(&lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default(),
+            started_at: lease.leased_ms,
+            finished_at: None,
+            error: None,
+            output: Vec::new(),
+        });
+        ended.chain(running).collect()
+    }
+
+    fn wall_time(&self, at: RunAt) -> u64 {
+        match at {
+            RunAt::Wall(at) => at,
+            RunAt::Logical(at) => self.wall_ms.saturating_add(at.saturating_sub(self.logical_ms)),
+        }
+    }
+
+    fn waits_for(&self, entry: &Slot) -> Option<String> {
+        if entry.job_state() != JobState::Available {
+            return None;
+        }
+        if self.queues.get(&entry.queue).is_some_and(|queue| queue.paused) {
+            return Some(format!("queue {} is paused", self.names.at(entry.queue)));
+        }
+        let lane = self.lanes.at(self.lanes.find(entry.queue, entry.task)?);
+        if !lane.groups.is_empty() {
+            return Some("a free slot".to_owned());
+        }
+        if self.connected.is_empty() {
+            return Some("a worker: none is connected".to_owned());
+        }
+        let (task, queue) = (self.names.at(entry.task), self.names.at(entry.queue));
+        Some(format!("a worker: no worker knows {task} in queue {queue}"))
+    }
+
+    /// Unfinished jobs from slot `from` on, in the order of slots.
+    pub fn page(&self, filter: &Filter, from: u32, limit: usize) -> PageView {
+        let end = self.slots.0.len();
+        let mut page = PageView::default();
+        let last = from.saturating_add(LOOK_MAX).min(end);
+        for slot in from..last {
+            if page.slots.len() == limit {
+                page.next = Some(slot);
+                return page;
+            }
+            let entry = self.slots.at(slot);
+            if entry.state != SlotState::Free && !entry.job_state().is_finished() && self.matches(slot, filter) {
+                page.slots.push(slot);
+            }
+        }
+        page.next = (last < end).then_some(last);
+        page
+    }
+
+    /// Finished jobs that the archive does not hold yet, newest first, with a finish number below `below`.
+    pub fn finished_page(&self, filter: &Filter, below: u64, limit: usize) -> Vec<u32> {
+        let mut slots = Vec::new();
+        let mut at = self.finished.tail;
+        while at != crate::list::NIL && slots.len() < limit {
+            let entry = self.slots.at(at);
+            if entry.order < below && self.matches(at, filter) && !self.is_deleted(self.job_id(at)) {
+                slots.push(at);
+            }
+            at = entry.prev;
+        }
+        slots
+    }
+
+    fn matches(&self, slot: u32, filter: &Filter) -> bool {
+        let entry = self.slots.at(slot);
+        let tags = entry.extra.as_deref().map_or(&[][..], |extra| &extra.tags);
+        let named = |number: u32, name: &Option<Arc<str>>| name.as_ref().is_none_or(|name| self.names.at(number) == name);
+        (filter.states.is_empty() || filter.states.contains(&entry.job_state()))
+            && named(entry.queue, &filter.queue)
+            && named(entry.task, &filter.task)
+            && filter.tags.iter().all(|tag| tags.iter().any(|number| self.names.at(*number) == tag))
+            && filter.created_from.is_none_or(|from| entry.created_ms >= from)
+            && filter.created_before.is_none_or(|before| entry.created_ms < before)
+    }
+
+    /// Up to `limit` of the oldest finished jobs, leaving out the first `skip`: what the archive takes next.
+    pub fn to_archive(&self, skip: usize, limit: usize) -> Vec<u32> {
+        self.finished.iter(&self.slots).skip(skip).take(limit).collect()
+    }
+
+    /// The finished job after `slot` in the order of finishing, or the oldest.
+    pub fn finished_after(&self, slot: Option<u32>) -> Option<u32> {
+        let next = slot.map_or(self.finished.head, |slot| self.slots.at(slot).next);
+        (next != crate::list::NIL).then_some(next)
+    }
+
+    /// Every queue that has jobs or is paused.
+    pub fn queue_reports(&self) -> Vec<QueueReport> {
+        let mut reports: Vec<_> = self.queues.iter().map(|(name, queue)| {
+            let count = |state: JobState| queue.counts[state as usize];
+            QueueReport {
+                name: Arc::clone(self.names.at(*name)),
+                paused: queue.paused,
+                scheduled: count(JobState::Scheduled),
+                available: count(JobState::Available),
+                running: count(JobState::Running),
+                retryable: count(JobState::Retryable),
+                finished: count(JobState::Completed) + count(JobState::Cancelled) + count(JobState::Discarded),
+            }
+        }).collect();
+        reports.sort_by(|a, b| a.name.cmp(&b.name));
+        reports
+    }
+
+    /// Known children: number, worker nonce, number in the worker, process, leases held, connected.
+    pub fn child_reports(&self) -> impl Iterator<Item = ChildView<'_>> {
+        self.children.iter().map(|(child, entry)| ChildView {
+            child: *child,
+            worker: entry.worker,
+            name: &entry.name,
+            number: entry.number,
+            process: entry.process,
+            leases: entry.leases.count,
+            group: self.connected.get(child).map(|connected| {
+                let group = self.lanes.group(connected.group);
+                (&*group.tasks, &*group.queues)
+            }),
+        })
+    }
+
+    /// Leases of a child whose jobs shall stop.
+    pub fn cancelling_of(&self, child: u32) -> Vec<Fence> {
+        let slots = self.leases_of(child).filter(|slot| self.slots.at(*slot).cancelling);
+        slots.map(|slot| self.leases[&slot].fence).collect()
+    }
+
+    /// The refusal of a job that nobody knows.
+    pub fn not_found(job: JobId) -> Refusal {
+        crate::decide::not_found(job)
+    }
+}
+
+/// A child as the engine sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildView<'a> {
+    /// Its number in the engine.
+    pub child: u32,
+    /// Nonce of its worker.
+    pub worker: u64,
+    /// `host:pid/number`.
+    pub name: &'a Arc<str>,
+    /// Its number in the worker.
+    pub number: u32,
+    /// Its process.
+    pub process: ProcessKey,
+    /// Leases it holds.
+    pub leases: u32,
+    /// Tasks it runs and queues it serves, while it is connected.
+    pub group: Option<(&'a [Arc<str>], &'a [Arc<str>])>,
+}

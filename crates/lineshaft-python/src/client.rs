@@ -1,0 +1,103 @@
+//! The Rust client as Python uses it: every request gives a [`Reply`] at once, which a thread waits for or an event
+//! loop is told of.
+//!
+//! Nothing here knows what a job means; `python/lineshaft` shapes what comes back.
+
+mod batch;
+mod record;
+mod reply;
+mod template;
+mod waiting;
+
+use lineshaft::{Client as RustClient, ClientOptions, ServerCommand, Target};
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{Cancel, Delete, Enqueue, Retry, Show, Status};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use self::batch::Batch;
+pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown};
+pub(crate) use self::reply::{Completions, Reply, Resend};
+pub(crate) use self::template::{Call, Rules, Template};
+pub(crate) use self::waiting::{End, Waiting};
+use crate::errors::{option_error, to_python};
+use crate::options::job_id;
+use crate::values::Registry;
+
+/// The connection of an app to the server of its home.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Client(RustClient);
+
+/// Connects to the server of `home`; starts one by `command` if none answers. Gives the client and, where a server was
+/// started on a home that will not last, a warning.
+#[pyfunction]
+pub(crate) fn connect(py: Python<'_>, home: &str, command: Vec<String>) -> PyResult<(Client, Option<String>)> {
+    let mut command = command.into_iter();
+    let Some(program) = command.next() else {
+        return Err(option_error(py, "the server's command is empty", "a program and its arguments"));
+    };
+    let server = ServerCommand { program: program.into(), args: command.map(Into::into).collect() };
+    let target = Target::on_demand(home, server);
+    let client = reply::interruptible(py, move || RustClient::connect(target, ClientOptions::default()))?
+        .map_err(|error| to_python(py, &error))?;
+    let warning = client.take_warning();
+    Ok((Client(client), warning))
+}
+
+#[pymethods]
+impl Client {
+    /// Makes jobs of `calls`, or of as many from the first on as fit one request; gives the reply and their number.
+    ///
+    /// The reply is the new ids, 16 bytes each, and the positions of those that were there already.
+    fn enqueue(
+        &self,
+        registry: &Bound<'_, Registry>,
+        calls: &Bound<'_, PyList>,
+    ) -> PyResult<(Reply, usize)> {
+        let mut batch = Batch::default();
+        for call in calls {
+            if batch.is_full() {
+                break;
+            }
+            batch.push(registry, &call)?;
+        }
+        let Batch { groups, payloads, count, .. } = batch.finish();
+        let reply = self.0.mutate(|sequence| Enqueue { sequence, groups }.into(), payloads, None);
+        Ok((Reply::new(reply), count))
+    }
+
+    /// Asks for a job's record.
+    fn show(&self, py: Python<'_>, key: &[u8]) -> PyResult<Reply> {
+        let job = job_id(py, key)?;
+        Ok(Reply::new(self.0.call(Show { job }, Vec::new(), None)))
+    }
+
+    /// Cancels a job; the reply is its state, whether it is being cancelled, and a count.
+    fn cancel(&self, py: Python<'_>, key: &[u8]) -> PyResult<Reply> {
+        let job = job_id(py, key)?;
+        Ok(Reply::new(self.0.mutate(|sequence| Cancel { sequence, job }.into(), Vec::new(), None)))
+    }
+
+    /// Runs a waiting job now, or makes a new one of a finished one; the reply is as for `enqueue`.
+    fn retry(&self, py: Python<'_>, key: &[u8]) -> PyResult<Reply> {
+        let job = job_id(py, key)?;
+        Ok(Reply::new(self.0.mutate(|sequence| Retry { sequence, job }.into(), Vec::new(), None)))
+    }
+
+    /// Forgets a finished job; the reply is as for `cancel`.
+    fn delete(&self, py: Python<'_>, key: &[u8]) -> PyResult<Reply> {
+        let job = job_id(py, key)?;
+        Ok(Reply::new(self.0.mutate(|sequence| Delete { sequence, job }.into(), Vec::new(), None)))
+    }
+
+    /// Asks for the state of the engine.
+    fn status(&self) -> Reply {
+        Reply::new(self.0.call(Status {}, Vec::new(), None))
+    }
+
+    /// Follows the jobs of `keys`, 16 bytes each, until they end; with `results`, results come along.
+    fn wait(&self, py: Python<'_>, keys: &[u8], results: bool) -> PyResult<Waiting> {
+        let ids: PyResult<Vec<JobId>> = keys.chunks(16).map(|key| job_id(py, key)).collect();
+        Ok(Waiting::new(self.0.wait(&ids?, results)))
+    }
+}

@@ -1,0 +1,99 @@
+//! Many calls in one request: equal neighbours share a group, small arguments share a piece of payload.
+
+use bytes::Bytes;
+use lineshaft_wire::message::JobGroup;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::template::{Call, Template};
+use crate::values::{self, Registry};
+
+/// Payload bytes after which a request is full. Above it, larger requests save nothing any more.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Arguments from this size on are a piece of their own instead of being copied.
+const COPY_BYTES_MAX: usize = 16 << 10;
+
+/// A request in the making.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// The groups so far.
+    pub(super) groups: Vec<JobGroup>,
+    /// Arguments of all calls in order, in pieces.
+    pub(super) payloads: Vec<Bytes>,
+    /// Calls taken.
+    pub(super) count: usize,
+    bytes: usize,
+    small: Vec<u8>,
+    /// The task or task with options of the last call, and its template.
+    last: Option<(Py<PyAny>, Py<Template>)>,
+}
+
+impl Batch {
+    /// Whether no further call should be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES_MAX
+    }
+
+    /// Adds a call.
+    pub(super) fn push(&mut self, registry: &Bound<'_, Registry>, call: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = registry.py();
+        let call = call.cast::<Call>().map_err(|_| not_a_call(call))?.get();
+        self.open_group(py, call)?;
+        let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        let arguments = values::encode_call(registry, call.args.bind(py), keywords)?;
+        self.append(arguments);
+        Ok(())
+    }
+
+    /// The finished request.
+    pub(super) fn finish(mut self) -> Self {
+        self.close_piece();
+        self
+    }
+
+    /// Makes the last group the one that `call` belongs to.
+    fn open_group(&mut self, py: Python<'_>, call: &Call) -> PyResult<()> {
+        if let Some((bound, template)) = &self.last
+            && bound.is(&call.bound)
+            && !template.get().is_single()
+        {
+            return Ok(());
+        }
+        let template: Py<Template> = call.bound.getattr(py, "_template")?.extract(py)?;
+        let key = if template.get().is_unique() { Some(unique_key(py, call)?) } else { None };
+        self.groups.push(template.get().group(key));
+        self.last = Some((call.bound.clone_ref(py), template));
+        Ok(())
+    }
+
+    fn append(&mut self, arguments: Vec<u8>) {
+        let group = self.groups.last_mut().expect("a group is opened before arguments are added");
+        group.lengths.push(arguments.len() as u32);
+        self.bytes += arguments.len();
+        self.count += 1;
+        if arguments.len() < COPY_BYTES_MAX {
+            self.small.extend_from_slice(&arguments);
+        } else {
+            self.close_piece();
+            self.payloads.push(arguments.into());
+        }
+    }
+
+    fn close_piece(&mut self) {
+        if !self.small.is_empty() {
+            self.payloads.push(std::mem::take(&mut self.small).into());
+        }
+    }
+}
+
+fn unique_key(py: Python<'_>, call: &Call) -> PyResult<String> {
+    let keywords = call.kwargs.as_ref().map_or_else(|| PyDict::new(py).unbind(), |kwargs| kwargs.clone_ref(py));
+    call.bound.call_method1(py, "_unique_key", (&call.args, keywords))?.extract(py)
+}
+
+fn not_a_call(thing: &Bound<'_, PyAny>) -> PyErr {
+    let kind = thing.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    pyo3::exceptions::PyTypeError::new_err(format!(
+        "enqueue_many() takes calls such as task.si(1, 2), this is of type {kind}"
+    ))
+}

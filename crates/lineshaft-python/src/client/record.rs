@@ -1,0 +1,275 @@
+//! Records of jobs and of the engine, as Python reads them. Times stay Unix milliseconds; the face shapes them.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message;
+use lineshaft_wire::record;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// Answer to `show`.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Shown {
+    #[pyo3(get)]
+    record: Py<JobRecord>,
+    progress: Option<Vec<u8>>,
+}
+
+impl Shown {
+    pub(super) fn new(py: Python<'_>, shown: message::Shown) -> PyResult<Self> {
+        let record = Py::new(py, JobRecord(shown.record))?;
+        Ok(Self { record, progress: shown.progress.map(serde_bytes::ByteBuf::into_vec) })
+    }
+}
+
+#[pymethods]
+impl Shown {
+    /// The newest progress of a running attempt, encoded.
+    #[getter]
+    fn progress<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.progress.as_ref().map(|bytes| PyBytes::new(py, bytes))
+    }
+}
+
+/// All that is known of a job.
+#[pyclass(frozen, module = "lineshaft")]
+pub(crate) struct JobRecord(record::JobRecord);
+
+#[pymethods]
+impl JobRecord {
+    #[getter]
+    fn id(&self) -> String {
+        self.0.id.to_string()
+    }
+
+    #[getter]
+    fn task(&self) -> &str {
+        &self.0.task
+    }
+
+    #[getter]
+    fn queue(&self) -> &str {
+        &self.0.queue
+    }
+
+    #[getter]
+    fn state(&self) -> &'static str {
+        self.0.state.as_str()
+    }
+
+    #[getter]
+    fn cancelling(&self) -> bool {
+        self.0.cancelling
+    }
+
+    #[getter]
+    fn priority(&self) -> u8 {
+        self.0.priority
+    }
+
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    #[getter]
+    fn max_attempts(&self) -> u32 {
+        self.0.max_attempts
+    }
+
+    #[getter]
+    fn crashes(&self) -> u32 {
+        self.0.crashes
+    }
+
+    #[getter]
+    fn created_at(&self) -> u64 {
+        self.0.created_at
+    }
+
+    #[getter]
+    fn scheduled_at(&self) -> Option<u64> {
+        self.0.scheduled_at
+    }
+
+    #[getter]
+    fn attempted_at(&self) -> Option<u64> {
+        self.0.attempted_at
+    }
+
+    #[getter]
+    fn attempted_by(&self) -> Option<&str> {
+        self.0.attempted_by.as_deref()
+    }
+
+    #[getter]
+    fn finalized_at(&self) -> Option<u64> {
+        self.0.finalized_at
+    }
+
+    #[getter]
+    fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    #[getter]
+    fn waits_for(&self) -> Option<&str> {
+        self.0.waits_for.as_deref()
+    }
+
+    #[getter]
+    fn tags(&self) -> Vec<&str> {
+        self.0.tags.iter().map(AsRef::as_ref).collect()
+    }
+
+    #[getter]
+    fn metadata(&self) -> Option<&str> {
+        self.0.metadata.as_deref()
+    }
+
+    #[getter]
+    fn retry_of(&self) -> Option<String> {
+        self.0.retry_of.map(|id| id.to_string())
+    }
+
+    #[getter]
+    fn attempts(&self) -> Vec<AttemptRecord> {
+        self.0.attempts.iter().cloned().map(AttemptRecord).collect()
+    }
+
+    #[getter]
+    fn arguments_bytes(&self) -> u64 {
+        self.0.arguments_bytes
+    }
+
+    #[getter]
+    fn result_bytes(&self) -> u64 {
+        self.0.result_bytes
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<JobRecord {} {} {}>", self.0.id, self.0.task, self.0.state)
+    }
+}
+
+/// One execution of a job.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct AttemptRecord(record::AttemptRecord);
+
+#[pymethods]
+impl AttemptRecord {
+    #[getter]
+    fn number(&self) -> u32 {
+        self.0.number
+    }
+
+    #[getter]
+    fn outcome(&self) -> Option<&'static str> {
+        self.0.outcome.map(record::Outcome::as_str)
+    }
+
+    #[getter]
+    fn worker(&self) -> &str {
+        &self.0.worker
+    }
+
+    #[getter]
+    fn started_at(&self) -> u64 {
+        self.0.started_at
+    }
+
+    #[getter]
+    fn finished_at(&self) -> Option<u64> {
+        self.0.finished_at
+    }
+
+    #[getter]
+    fn error(&self) -> Option<ErrorRecord> {
+        self.0.error.clone().map(ErrorRecord)
+    }
+
+    #[getter]
+    fn output<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.output)
+    }
+}
+
+/// What went wrong in an attempt.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct ErrorRecord(pub(super) record::ErrorRecord);
+
+#[pymethods]
+impl ErrorRecord {
+    #[getter]
+    fn types(&self) -> &[String] {
+        &self.0.types
+    }
+
+    #[getter]
+    fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    #[getter]
+    fn traceback(&self) -> Option<&str> {
+        self.0.traceback.as_deref()
+    }
+
+    #[getter]
+    fn signal(&self) -> Option<i32> {
+        self.0.signal
+    }
+
+    #[getter]
+    fn rss_peak_bytes(&self) -> Option<u64> {
+        self.0.rss_peak_bytes
+    }
+
+    /// The exception's arguments as an encoded list.
+    #[getter]
+    fn arguments<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.arguments.as_ref().map(|bytes| PyBytes::new(py, bytes))
+    }
+}
+
+/// The state of the engine.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Status(message::StatusReport);
+
+impl Status {
+    pub(super) fn new(report: message::StatusReport) -> Self {
+        Self(report)
+    }
+}
+
+#[pymethods]
+impl Status {
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.0.pid
+    }
+
+    /// Jobs that wait for a worker, for a time or to be tried again: available, scheduled, retryable.
+    #[getter]
+    fn waiting(&self) -> (u64, u64, u64) {
+        let sum = |count: fn(&message::QueueReport) -> u64| self.0.queues.iter().map(count).sum();
+        (sum(|queue| queue.available), sum(|queue| queue.scheduled), sum(|queue| queue.retryable))
+    }
+
+    /// Pid, tasks and queues (empty is all) of every worker that has children.
+    #[getter]
+    fn workers(&self) -> Vec<(u32, Vec<&str>, Vec<&str>)> {
+        let with_children = self.0.workers.iter().filter(|worker| worker.children > 0);
+        with_children.map(|worker| (worker.pid, texts(&worker.tasks), texts(&worker.queues))).collect()
+    }
+
+    /// Tasks with available jobs that no connected worker knows.
+    #[getter]
+    fn unknown_tasks(&self) -> Vec<&str> {
+        texts(&self.0.unknown_tasks)
+    }
+}
+
+fn texts(names: &[Arc<str>]) -> Vec<&str> {
+    names.iter().map(AsRef::as_ref).collect()
+}

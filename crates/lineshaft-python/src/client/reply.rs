@@ -1,0 +1,151 @@
+//! Answers on their way, for threads and for event loops.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lineshaft_wire::message::Message;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::record::{Shown, Status};
+use crate::errors::to_python;
+
+/// How long a blocking call may go without looking for signals.
+pub(super) const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The answer to one request.
+#[pyclass(frozen, generic, module = "lineshaft._native")]
+pub(crate) struct Reply(Mutex<lineshaft::Reply>);
+
+impl Reply {
+    pub(super) fn new(reply: lineshaft::Reply) -> Self {
+        Self(Mutex::new(reply))
+    }
+}
+
+#[pymethods]
+impl Reply {
+    /// Blocks until the answer is there and gives it, once. The GIL is released, signals are looked at every 50 ms;
+    /// an interrupted wait may be repeated.
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        loop {
+            let answer = py.detach(|| lock(&self.0).wait_timeout(SIGNAL_INTERVAL));
+            if let Some(answer) = answer {
+                let (message, payload) = answer.map_err(|error| to_python(py, &error))?;
+                return convert(py, message, &payload);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Puts `token` into `completions` once the answer is there.
+    fn notify(&self, py: Python<'_>, completions: &Completions, token: u64) {
+        let inner = Arc::clone(&completions.0);
+        py.detach(|| lock(&self.0).on_ready(move || inner.push(token)));
+    }
+}
+
+fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<Bound<'py, PyAny>> {
+    match message {
+        Message::Enqueued(made) => {
+            (PyBytes::new(py, &made.ids), made.existing).into_pyobject(py).map(Bound::into_any)
+        }
+        Message::Shown(shown) => Ok(Shown::new(py, shown)?.into_pyobject(py)?.into_any()),
+        Message::Changed(changed) => {
+            let state = changed.state.map(|state| state.as_str());
+            (state, changed.cancelling, changed.jobs).into_pyobject(py).map(Bound::into_any)
+        }
+        Message::StatusReport(report) => Ok(Status::new(report).into_pyobject(py)?.into_any()),
+        Message::Fetched(_) => Ok(PyBytes::new(py, payload).into_any()),
+        Message::Done(_) => Ok(py.None().into_bound(py)),
+        other => Err(PyRuntimeError::new_err(format!("the server answered with {}", other.name()))),
+    }
+}
+
+/// Runs `work` on a thread of its own while this one looks for signals; an interrupted `work` ends unheard.
+pub(super) fn interruptible<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let (sender, receiver) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("lineshaft-call".into());
+    thread.spawn(move || drop(sender.send(work())))?;
+    loop {
+        match py.detach(|| receiver.recv_timeout(SIGNAL_INTERVAL)) {
+            Ok(done) => return Ok(done),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(PyRuntimeError::new_err("the call panicked")),
+        }
+    }
+}
+
+/// What makes an `OutcomeUnknown` resendable.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Resend(lineshaft::OutcomeUnknown);
+
+impl Resend {
+    pub(crate) fn new(outcome: lineshaft::OutcomeUnknown) -> Self {
+        Self(outcome)
+    }
+}
+
+#[pymethods]
+impl Resend {
+    /// Sends the same request under the same sequence again.
+    fn resend(&self) -> Reply {
+        Reply::new(self.0.resend(None))
+    }
+}
+
+/// Tokens of what is ready, and an eventfd that an event loop watches: the I/O thread never takes the GIL.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Completions(Arc<Inner>);
+
+pub(super) struct Inner {
+    tokens: Mutex<Vec<u64>>,
+    event: OwnedFd,
+}
+
+impl Inner {
+    pub(super) fn push(&self, token: u64) {
+        lock(&self.tokens).push(token);
+        // It fails only when the counter is full, and then the reader is awake already.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+}
+
+impl Completions {
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.0)
+    }
+}
+
+#[pymethods]
+impl Completions {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(std::io::Error::from)?;
+        Ok(Self(Arc::new(Inner { tokens: Mutex::new(Vec::new()), event })))
+    }
+
+    /// The descriptor to watch for reading.
+    fn fileno(&self) -> RawFd {
+        self.0.event.as_raw_fd()
+    }
+
+    /// Takes what is ready.
+    fn drain(&self) -> Vec<u64> {
+        let mut counter = [0; 8];
+        let _ = rustix::io::read(&self.0.event, &mut counter);
+        std::mem::take(&mut *lock(&self.0.tokens))
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

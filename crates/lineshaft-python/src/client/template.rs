@@ -1,0 +1,163 @@
+//! What calls are made of on the Python side: rules, templates of jobs, and calls.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{self, JobGroup, RunAfter, Unique, UniqueWhile};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// The rules by which jobs are run; equal rules are shared by whoever holds this.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Rules(Arc<message::Rules>);
+
+#[pymethods]
+impl Rules {
+    #[new]
+    #[pyo3(signature = (*, max_attempts, max_crashes, timeout_ms, backoff_first_ms, backoff_max_ms, retry_on,
+        retry_never, at_most_once, keep_result))]
+    #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
+    fn new(
+        max_attempts: u32,
+        max_crashes: u32,
+        timeout_ms: Option<u64>,
+        backoff_first_ms: u64,
+        backoff_max_ms: u64,
+        retry_on: Vec<String>,
+        retry_never: Vec<String>,
+        at_most_once: bool,
+        keep_result: bool,
+    ) -> Self {
+        Self(Arc::new(message::Rules {
+            max_attempts,
+            max_crashes,
+            timeout_ms,
+            backoff_first_ms,
+            backoff_max_ms,
+            retry_on,
+            retry_never,
+            at_most_once,
+            keep_result,
+            ..message::Rules::default()
+        }))
+    }
+}
+
+/// Everything about a job but its arguments.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Template {
+    group: JobGroup,
+    unique_while: Option<UniqueWhile>,
+}
+
+#[pymethods]
+impl Template {
+    #[new]
+    #[pyo3(signature = (*, task, queue, priority, rules, run_after, unique_while, idempotency_key, tags, metadata))]
+    #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
+    fn new(
+        task: &str,
+        queue: &str,
+        priority: u8,
+        rules: &Rules,
+        run_after: Option<(String, u64)>,
+        unique_while: Option<&str>,
+        idempotency_key: Option<&str>,
+        tags: Vec<String>,
+        metadata: Option<&str>,
+    ) -> PyResult<Self> {
+        let group = JobGroup {
+            task: task.into(),
+            queue: queue.into(),
+            priority,
+            rules: Arc::clone(&rules.0),
+            run_after: run_after.map(read_run_after).transpose()?,
+            unique: None,
+            idempotency_key: idempotency_key.map(Into::into),
+            tags: tags.into_iter().map(Into::into).collect(),
+            metadata: metadata.map(Into::into),
+            lengths: Vec::new(),
+        };
+        Ok(Self { group, unique_while: unique_while.map(read_unique_while).transpose()? })
+    }
+}
+
+impl Template {
+    /// Whether every call needs a group of its own, because of its unique or idempotency key.
+    pub(super) fn is_single(&self) -> bool {
+        self.unique_while.is_some() || self.group.idempotency_key.is_some()
+    }
+
+    /// Whether a unique key has to be computed for every call.
+    pub(super) fn is_unique(&self) -> bool {
+        self.unique_while.is_some()
+    }
+
+    /// An empty group of such jobs.
+    pub(super) fn group(&self, unique_key: Option<String>) -> JobGroup {
+        let mut group = self.group.clone();
+        group.unique = unique_key.zip(self.unique_while).map(|(key, while_)| Unique { key: key.into(), while_ });
+        group
+    }
+}
+
+fn read_run_after((kind, milliseconds): (String, u64)) -> PyResult<RunAfter> {
+    match kind.as_str() {
+        "at" => Ok(RunAfter::At(milliseconds)),
+        "in" => Ok(RunAfter::In(milliseconds)),
+        _ => Err(PyValueError::new_err("run_after is (\"at\" or \"in\", milliseconds)")),
+    }
+}
+
+fn read_unique_while(word: &str) -> PyResult<UniqueWhile> {
+    match word {
+        "unfinished" => Ok(UniqueWhile::Unfinished),
+        "queued" => Ok(UniqueWhile::Queued),
+        _ => Err(PyValueError::new_err("unique_while is \"unfinished\" or \"queued\"")),
+    }
+}
+
+/// A complete call of a task: `task.si(...)`. Immutable; may be enqueued more than once.
+#[pyclass(frozen, generic, module = "lineshaft")]
+pub(crate) struct Call {
+    /// The task, with options or without.
+    #[pyo3(get)]
+    pub(super) bound: Py<PyAny>,
+    /// Positional arguments.
+    #[pyo3(get)]
+    pub(super) args: Py<PyTuple>,
+    pub(super) kwargs: Option<Py<PyDict>>,
+}
+
+#[pymethods]
+impl Call {
+    #[new]
+    fn new(bound: Py<PyAny>, args: Py<PyTuple>, kwargs: Bound<'_, PyDict>) -> Self {
+        let kwargs = (!kwargs.is_empty()).then(|| kwargs.unbind());
+        Self { bound, args, kwargs }
+    }
+
+    /// The task that is called.
+    #[getter]
+    fn task(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.bound.getattr(py, "task")
+    }
+
+    /// Keyword arguments.
+    #[getter]
+    fn kwargs<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.kwargs.as_ref().map_or_else(|| PyDict::new(py), |kwargs| kwargs.bind(py).clone())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let name: String = self.task(py)?.getattr(py, "name")?.extract(py)?;
+        let mut parts: Vec<String> = Vec::new();
+        for argument in self.args.bind(py) {
+            parts.push(argument.repr()?.to_string());
+        }
+        for (keyword, argument) in self.kwargs(py) {
+            parts.push(format!("{keyword}={}", argument.repr()?));
+        }
+        Ok(format!("{name}.si({})", parts.join(", ")))
+    }
+}

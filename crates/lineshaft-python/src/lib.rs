@@ -1,0 +1,48 @@
+//! The extension module `lineshaft._native`: conversions between Python and the Rust crates, and nothing else.
+//!
+//! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
+//! children, [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
+//!
+//! This crate deliberately does not know the rules of jobs.
+
+mod client;
+mod errors;
+mod options;
+mod values;
+mod worker;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// Runs the command line; gives the exit code.
+#[pyfunction]
+fn run_cli(py: Python<'_>, args: Vec<OsString>) -> i32 {
+    py.detach(|| lineshaft_cli::run(args.into_iter()))
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(run_cli, module)?)?;
+    module.add_function(wrap_pyfunction!(options::parse_duration, module)?)?;
+    module.add_function(wrap_pyfunction!(options::parse_id, module)?)?;
+    module.add_function(wrap_pyfunction!(options::format_id, module)?)?;
+    module.add_function(wrap_pyfunction!(options::resolve_home, module)?)?;
+    module.add_function(wrap_pyfunction!(client::connect, module)?)?;
+    module.add_class::<client::Client>()?;
+    module.add_class::<client::Reply>()?;
+    module.add_class::<client::Resend>()?;
+    module.add_class::<client::Completions>()?;
+    module.add_class::<client::Waiting>()?;
+    module.add_class::<client::End>()?;
+    module.add_class::<client::Call>()?;
+    module.add_class::<client::Template>()?;
+    module.add_class::<client::Rules>()?;
+    module.add_class::<client::Shown>()?;
+    module.add_class::<client::JobRecord>()?;
+    module.add_class::<client::AttemptRecord>()?;
+    module.add_class::<client::ErrorRecord>()?;
+    values::add_to(module)?;
+    worker::add_to(module)
+}

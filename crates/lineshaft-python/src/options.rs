@@ -1,0 +1,49 @@
+//! Texts that Rust reads for the Python face: durations, ids, homes.
+
+use std::path::Path;
+
+use lineshaft::duration;
+use lineshaft::home;
+use lineshaft_wire::JobId;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::{option_error, to_python};
+
+/// Seconds of a duration such as `1h30m`; `option` is named where it does not read.
+#[pyfunction]
+pub(crate) fn parse_duration(py: Python<'_>, option: &str, text: &str) -> PyResult<f64> {
+    let duration = duration::parse_duration(option, text).map_err(|error| to_python(py, &error))?;
+    Ok(duration.as_secs_f64())
+}
+
+/// The 16 bytes of a job id's text.
+#[pyfunction]
+pub(crate) fn parse_id<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let hint = "job.id gives the id of a job";
+    let id: JobId = text
+        .parse()
+        .map_err(|error: lineshaft_wire::ParseIdError| option_error(py, &error.to_string(), hint))?;
+    Ok(PyBytes::new(py, &id.to_bytes()))
+}
+
+/// The text of a job id's 16 bytes.
+#[pyfunction]
+pub(crate) fn format_id(py: Python<'_>, key: &[u8]) -> PyResult<String> {
+    Ok(job_id(py, key)?.to_string())
+}
+
+/// The job id of these bytes.
+pub(crate) fn job_id(py: Python<'_>, key: &[u8]) -> PyResult<JobId> {
+    let id = key.try_into().ok().and_then(JobId::from_bytes);
+    id.ok_or_else(|| option_error(py, "these bytes are not a job id", "a job id has 16 bytes"))
+}
+
+/// The absolute path of the home that an app means; see `lineshaft::home`.
+#[pyfunction]
+#[pyo3(signature = (explicit, creator_file))]
+pub(crate) fn resolve_home(py: Python<'_>, explicit: Option<&str>, creator_file: Option<&str>) -> PyResult<String> {
+    let cwd = std::env::current_dir()?;
+    let resolved = home::resolve(explicit, creator_file.map(Path::new), &cwd).map_err(|error| to_python(py, &error))?;
+    Ok(resolved.path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,231 @@
+//! From payloads to Python objects.
+//!
+//! Nothing on the wire is imported, called or evaluated: a name finds a registered class or nothing, and its instance
+//! is built by setting fields on a bare object.
+
+mod arrays;
+mod leaves;
+mod objects;
+
+use std::sync::Arc;
+
+use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
+use lineshaft_wire::value::{Reader, Token, ext};
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
+
+use super::failure::{Converted, Failure, Step};
+use super::native::{new_list, new_tuple};
+use super::registry::Known;
+
+/// Reads one payload.
+struct Decoder<'a, 'py> {
+    py: Python<'py>,
+    payload: &'a Payload<'a>,
+    reader: Reader<'a>,
+    known: Arc<Known>,
+    /// Numbered objects, as far as they exist; kept only where the payload says that it refers to them.
+    numbered: Option<Vec<Option<Bound<'py, PyAny>>>>,
+}
+
+/// A numbered object that is being built.
+#[derive(Clone, Copy)]
+struct Place(u32);
+
+/// The value in a payload.
+pub(super) fn single<'py>(py: Python<'py>, bytes: &[u8], known: Arc<Known>) -> Converted<Bound<'py, PyAny>> {
+    let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
+    let mut decoder = Decoder::new(py, &payload, known);
+    let value = decoder.value()?;
+    decoder.reader.finish()?;
+    Ok(value)
+}
+
+/// The arguments of the call in a payload.
+pub(super) fn call<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    known: Arc<Known>,
+) -> Converted<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
+    let mut decoder = Decoder::new(py, &payload, known);
+    let Token::List(2) = decoder.next()? else { return Err(no_call()) };
+    let Token::List(length) = decoder.next()? else { return Err(no_call()) };
+    let positional = decoder.items(length).map_err(|failure| failure.at(Step::Root("args")))?;
+    let Token::Dict(length) = decoder.next()? else { return Err(no_call()) };
+    let keywords = PyDict::new(py);
+    for _ in 0..length {
+        let name = PyString::intern(py, decoder.reader.str()?);
+        let value = decoder.value().map_err(|failure| failure.at(Step::key(&name)).at(Step::Root("kwargs")))?;
+        keywords.set_item(name, value)?;
+    }
+    decoder.reader.end();
+    decoder.reader.end();
+    decoder.reader.finish()?;
+    Ok((positional, keywords))
+}
+
+fn no_call() -> Box<Failure> {
+    Failure::said("the payload is not a call: a list of a list and a dict")
+}
+
+impl<'a, 'py> Decoder<'a, 'py> {
+    fn new(py: Python<'py>, payload: &'a Payload<'a>, known: Arc<Known>) -> Self {
+        let numbered = payload.has_references().then(Vec::new);
+        Self { py, payload, reader: Reader::new(payload.value()), known, numbered }
+    }
+
+    /// The next token where a value stands, its place reserved if it has a number.
+    #[inline]
+    fn next(&mut self) -> Converted<Token<'a>> {
+        let token = self.reader.next_token()?;
+        if let Some(numbered) = &mut self.numbered {
+            let count = self.reader.last_number().wrapping_add(1) as usize;
+            numbered.resize(count, None);
+        }
+        Ok(token)
+    }
+
+    fn value(&mut self) -> Converted<Bound<'py, PyAny>> {
+        let py = self.py;
+        Ok(match self.next()? {
+            Token::Str(text) => PyString::new(py, text).into_any(),
+            Token::Int(value) => value.into_bound_py_any(py)?,
+            Token::Float(value) => value.into_bound_py_any(py)?,
+            Token::None => py.None().into_bound(py),
+            Token::Bool(value) => value.into_bound_py_any(py)?,
+            Token::Dict(length) => self.dict(length)?,
+            Token::List(length) => self.list(length)?,
+            Token::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+            Token::Uint(value) => value.into_bound_py_any(py)?,
+            Token::Ext(ext::TUPLE, length) => self.tuple(length)?,
+            Token::Ext(code, length) => self.extension(code, length)?,
+        })
+    }
+
+    fn extension(&mut self, code: i8, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let place = self.place();
+        match code {
+            ext::REFERENCE => self.reference(length),
+            ext::BYTE_ARRAY => {
+                let bytes = PyByteArray::new(self.py, self.reader.raw(length)?).into_any();
+                Ok(self.keep(place, bytes))
+            }
+            ext::INTEGER | ext::DECIMAL | ext::UUID | ext::ELLIPSIS | ext::SURROGATE_TEXT => self.raw(code, length),
+            _ => {
+                let enclosing = self.reader.open(length)?;
+                let value = self.structure(code, place)?;
+                self.reader.close(enclosing)?;
+                Ok(value)
+            }
+        }
+    }
+
+    fn structure(&mut self, code: i8, place: Place) -> Converted<Bound<'py, PyAny>> {
+        let offset = self.reader.offset();
+        let length = self.reader.plain_list()?;
+        let value = match (code, length) {
+            (ext::SET, _) => return self.set(length, place),
+            (ext::FROZEN_SET, _) => return self.frozen_set(length),
+            (ext::ENUM, 2) => self.enum_member()?,
+            (ext::RECORD, 2) => self.record(place)?,
+            (ext::EXCEPTION, 3) => self.exception(place)?,
+            (ext::ARRAY, 4) => {
+                let array = self.array()?;
+                self.keep(place, array)
+            }
+            (ext::ARRAY_SCALAR, 2) => self.array_scalar()?,
+            _ => self.leaf(code, length, offset)?,
+        };
+        self.reader.end();
+        Ok(value)
+    }
+
+    fn list(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let list = if self.numbered.is_some() { self.open_list(length)? } else { self.closed_list(length)? };
+        self.reader.end();
+        Ok(list.into_any())
+    }
+
+    fn closed_list(&mut self, length: usize) -> Converted<Bound<'py, PyList>> {
+        new_list(self.py, length, |index| self.value().map_err(|failure| failure.at(Step::Index(index))))
+    }
+
+    /// A list that its own items may refer to.
+    fn open_list(&mut self, length: usize) -> Converted<Bound<'py, PyList>> {
+        let list = PyList::empty(self.py);
+        self.keep(self.place(), list.clone().into_any());
+        for index in 0..length {
+            list.append(self.value().map_err(|failure| failure.at(Step::Index(index)))?)?;
+        }
+        Ok(list)
+    }
+
+    fn dict(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let dict = PyDict::new(self.py);
+        if self.numbered.is_some() {
+            self.keep(self.place(), dict.clone().into_any());
+        }
+        for index in 0..length {
+            let key = self.value().map_err(|failure| failure.at(Step::KeyItself(index)))?;
+            let value = self.value().map_err(|failure| failure.at(Step::key(&key)))?;
+            dict.set_item(key, value)?;
+        }
+        self.reader.end();
+        Ok(dict.into_any())
+    }
+
+    fn tuple(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let enclosing = self.reader.open(length)?;
+        let length = self.reader.plain_list()?;
+        let tuple = self.items(length)?;
+        self.reader.close(enclosing)?;
+        Ok(tuple.into_any())
+    }
+
+    /// The items of a list that was begun, as a tuple.
+    fn items(&mut self, length: usize) -> Converted<Bound<'py, PyTuple>> {
+        let items =
+            new_tuple(self.py, length, |index| self.value().map_err(|failure| failure.at(Step::Index(index))))?;
+        self.reader.end();
+        Ok(items)
+    }
+
+    fn set(&mut self, length: usize, place: Place) -> Converted<Bound<'py, PyAny>> {
+        let set = PySet::empty(self.py)?;
+        self.keep(place, set.clone().into_any());
+        for _ in 0..length {
+            set.add(self.value().map_err(|failure| failure.at(Step::Element))?)?;
+        }
+        self.reader.end();
+        Ok(set.into_any())
+    }
+
+    fn frozen_set(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let elements = self.items(length)?;
+        Ok(PyFrozenSet::new(self.py, elements.iter())?.into_any())
+    }
+
+    /// The place of the numbered value that began last. Ask before reading its parts.
+    const fn place(&self) -> Place {
+        Place(self.reader.last_number())
+    }
+
+    /// Makes an object known to references, which may come from its own parts.
+    fn keep(&mut self, place: Place, object: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        if let Some(numbered) = &mut self.numbered {
+            numbered[place.0 as usize] = Some(object.clone());
+        }
+        object
+    }
+
+    fn reference(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let number = self.reader.reference(length)? as usize;
+        let Some(numbered) = &self.numbered else {
+            return Err(Failure::said("a reference in a payload that says it has none"));
+        };
+        let object = numbered.get(number).cloned().flatten();
+        object.ok_or_else(|| Failure::said("it refers to something that cannot be built before its own parts"))
+    }
+}

@@ -1,0 +1,173 @@
+//! Instances of registered classes, and builtin exceptions.
+
+use std::sync::Arc;
+
+use lineshaft_wire::value::Token;
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyBaseException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple, PyType};
+
+use super::super::classes::Classes;
+use super::super::describe::{Default, Description, Field, describe};
+use super::super::failure::{Converted, Failure, Reason, Step};
+use super::super::native::{new_tuple, set_attribute};
+use super::super::registry::Registered;
+use super::{Decoder, Place};
+
+impl<'py> Decoder<'_, 'py> {
+    fn registered(&mut self) -> Converted<Arc<Registered>> {
+        let name = self.reader.str()?;
+        self.known.named(name).cloned().ok_or_else(|| Failure::new(Reason::UnknownType(name.to_owned())))
+    }
+
+    pub(super) fn enum_member(&mut self) -> Converted<Bound<'py, PyAny>> {
+        let registered = self.registered()?;
+        let class = registered.class.bind(self.py);
+        match (&registered.description, self.reader.plain_token()?) {
+            (Description::Enum { members }, Token::Str(name)) => {
+                let member = members.bind(self.py).get_item(name)?;
+                member.ok_or_else(|| Failure::said(format!("{} has no member {name:?}", registered.name)))
+            }
+            (Description::Flag, Token::Int(bits)) => Ok(class.call1((bits,))?),
+            (Description::Flag, Token::Uint(bits)) => Ok(class.call1((bits,))?),
+            (_, token) => Err(misfit(&registered.name, token.name())),
+        }
+    }
+
+    pub(super) fn record(&mut self, place: Place) -> Converted<Bound<'py, PyAny>> {
+        let registered = self.registered()?;
+        let class = registered.class.bind(self.py);
+        match &registered.description {
+            Description::Dataclass { fields } => {
+                let object = Classes::get(self.py)?.new_object.bind(self.py).call1((class,))?;
+                self.keep(place, object.clone());
+                self.fields(&registered.name, fields, |field, value| {
+                    Ok(set_attribute(&object, field.name.bind(object.py()), &value)?)
+                })?;
+                Ok(object)
+            }
+            Description::NamedTuple { fields } => {
+                let tuple = self.named_tuple(&registered.name, fields, class)?;
+                Ok(self.keep(place, tuple))
+            }
+            _ => Err(misfit(&registered.name, "a record")),
+        }
+    }
+
+    fn named_tuple(
+        &mut self,
+        name: &str,
+        fields: &[Field],
+        class: &Bound<'py, PyType>,
+    ) -> Converted<Bound<'py, PyAny>> {
+        let mut values = vec![None; fields.len()];
+        let first = fields.as_ptr();
+        self.fields(name, fields, |field, value| {
+            let index = fields.iter().position(|candidate| std::ptr::eq(candidate, field));
+            debug_assert!(index.is_some(), "field at {first:p}");
+            if let Some(index) = index {
+                values[index] = Some(value);
+            }
+            Ok(())
+        })?;
+        let values: Vec<_> = values.into_iter().flatten().collect();
+        let values = PyTuple::new(self.py, values)?;
+        Ok(Classes::get(self.py)?.new_tuple.bind(self.py).call1((class, values))?)
+    }
+
+    /// Reads fields in any order, hands each to `set`, then the defaults of those that were not there.
+    fn fields<'f>(
+        &mut self,
+        name: &str,
+        fields: &'f [Field],
+        mut set: impl FnMut(&'f Field, Bound<'py, PyAny>) -> Converted<()>,
+    ) -> Converted<()> {
+        let mut is_set = vec![false; fields.len()];
+        for expected in 0..self.reader.plain_dict()? {
+            let text = self.reader.str()?;
+            let index = find(fields, text, expected)
+                .ok_or_else(|| Failure::said(format!("{name} has no field {text:?}")))?;
+            let field = &fields[index];
+            let value = self.value().map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
+            is_set[index] = true;
+            set(field, value)?;
+        }
+        self.reader.end();
+        for (field, _) in fields.iter().zip(&is_set).filter(|(_, is_set)| !**is_set) {
+            set(field, self.default(name, field)?)?;
+        }
+        Ok(())
+    }
+
+    fn default(&self, name: &str, field: &Field) -> Converted<Bound<'py, PyAny>> {
+        match &field.default {
+            Default::Value(value) => Ok(value.bind(self.py).clone()),
+            Default::Factory(factory) => Ok(factory.bind(self.py).call0()?),
+            Default::Missing => {
+                let text = &field.text;
+                Err(Failure::said(format!("field {text:?} of {name} is not there and has no default")))
+            }
+        }
+    }
+
+    pub(super) fn exception(&mut self, place: Place) -> Converted<Bound<'py, PyAny>> {
+        let name = self.reader.str()?;
+        let (class, base) = self.exception_class(name)?;
+        let length = self.reader.plain_list()?;
+        let arguments = self.items(length).map_err(|failure| failure.at(Step::Field("args".into())))?;
+        let with_class = new_tuple(self.py, arguments.len() + 1, |index| match index.checked_sub(1) {
+            None => Ok(class.clone().into_any()),
+            Some(index) => arguments.get_item(index),
+        })?;
+        // The builtin ancestor makes and fills it, so that no code of the class itself runs.
+        let object = base.call_method1(intern!(self.py, "__new__"), with_class)?;
+        self.keep(place, object.clone());
+        let with_object = new_tuple(self.py, arguments.len() + 1, |index| match index.checked_sub(1) {
+            None => Ok(object.clone()),
+            Some(index) => arguments.get_item(index),
+        })?;
+        base.call_method1(intern!(self.py, "__init__"), with_object)?;
+        for _ in 0..self.reader.plain_dict()? {
+            let attribute = PyString::intern(self.py, self.reader.str()?);
+            let value = self.value().map_err(|failure| failure.at(Step::Field(attribute.to_string())))?;
+            set_attribute(&object, &attribute, &value)?;
+        }
+        self.reader.end();
+        Ok(object)
+    }
+
+    /// The class of an exception and the builtin one it derives from.
+    fn exception_class(&self, name: &str) -> Converted<(Bound<'py, PyType>, Bound<'py, PyType>)> {
+        if let Some(registered) = self.known.named(name) {
+            let Description::Exception { base, .. } = &registered.description else {
+                return Err(misfit(name, "an exception"));
+            };
+            return Ok((registered.class.bind(self.py).clone(), base.bind(self.py).clone()));
+        }
+        let class = self.builtin_exception(name).ok_or_else(|| Failure::new(Reason::UnknownType(name.to_owned())))?;
+        Ok((class.clone(), class))
+    }
+
+    /// `builtins.ValueError` and the like: exception classes only, nothing else that builtins hold.
+    fn builtin_exception(&self, name: &str) -> Option<Bound<'py, PyType>> {
+        let name = name.strip_prefix("builtins.")?;
+        let class = self.py.import(intern!(self.py, "builtins")).ok()?.getattr(name).ok()?;
+        let class = class.cast_into::<PyType>().ok()?;
+        (class.is_subclass_of::<PyBaseException>().ok()? && describe(&class).is_ok()).then_some(class)
+    }
+}
+
+/// The index of a field; most often the one that is expected.
+fn find(fields: &[Field], text: &str, expected: usize) -> Option<usize> {
+    match fields.get(expected) {
+        Some(field) if *field.text == *text => Some(expected),
+        _ => fields.iter().position(|field| *field.text == *text),
+    }
+}
+
+#[cold]
+fn misfit(name: &str, found: &str) -> Box<Failure> {
+    Failure::said(format!("{name} is registered as another kind of type than the payload says ({found})"))
+}

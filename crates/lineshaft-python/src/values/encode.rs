@@ -1,0 +1,214 @@
+//! From Python objects to payloads.
+//!
+//! The class of an object decides exactly: a subclass that nobody registered is an error, not a silent base class.
+//! [`Encoder::value`] asks for the common builtins first, by pointer; everything else takes the longer way through
+//! the registry and the standard library's classes.
+
+mod arrays;
+mod leaves;
+mod memo;
+mod objects;
+mod refusal;
+
+use std::sync::Arc;
+
+use lineshaft_wire::value::{Writer, ext};
+use pyo3::prelude::*;
+use pyo3::types::{
+    IntoPyDict, PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+};
+
+use self::memo::Memo;
+use super::failure::{Converted, Failure, Step};
+use super::native::{entries, exactly, small_integer};
+use super::registry::Known;
+
+/// Writes one payload.
+pub(super) struct Encoder<'py> {
+    py: Python<'py>,
+    writer: Writer,
+    known: Arc<Known>,
+    memo: Memo<'py>,
+    arrays: Vec<Bound<'py, PyAny>>,
+    array_bytes: Vec<usize>,
+}
+
+impl<'py> Encoder<'py> {
+    pub(super) fn new(py: Python<'py>, known: Arc<Known>) -> Self {
+        let (writer, memo) = (Writer::default(), Memo::default());
+        Self { py, writer, known, memo, arrays: Vec::new(), array_bytes: Vec::new() }
+    }
+
+    /// The payload of a call.
+    pub(super) fn call(
+        mut self,
+        positional: &Bound<'py, PyTuple>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> Converted<Vec<u8>> {
+        self.writer.begin_list(2)?;
+        self.writer.begin_list(positional.len())?;
+        self.items(positional).map_err(|failure| failure.at(Step::Root("args")))?;
+        self.writer.begin_dict(keywords.map_or(0, |keywords| keywords.len()))?;
+        if let Some(keywords) = keywords {
+            self.entries(keywords).map_err(|failure| failure.at(Step::Root("kwargs")))?;
+        }
+        self.writer.end();
+        self.writer.end();
+        self.writer.end();
+        self.finish()
+    }
+
+    /// The payload of one value, called `name` in messages.
+    pub(super) fn single(mut self, object: &Bound<'py, PyAny>, name: &'static str) -> Converted<Vec<u8>> {
+        // One reference more makes the memo keep the outermost object, which a cycle may lead back to.
+        let object = object.clone();
+        self.value(&object).map_err(|failure| failure.at(Step::Root(name)))?;
+        self.finish()
+    }
+
+    fn finish(self) -> Converted<Vec<u8>> {
+        let arrays = self.arrays;
+        self.writer.finish_with(&self.array_bytes, |index, room| arrays::copy(&arrays[index], room))
+    }
+
+    fn value(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
+        if let Some(text) = exactly::<PyString>(object) {
+            self.text(text)
+        } else if let Some(integer) = exactly::<PyInt>(object) {
+            self.integer(integer)
+        } else if let Some(float) = exactly::<PyFloat>(object) {
+            self.writer.float(float.value());
+            Ok(())
+        } else if object.is_none() {
+            self.writer.none();
+            Ok(())
+        } else if let Some(truth) = exactly::<PyBool>(object) {
+            self.writer.bool(truth.is_true());
+            Ok(())
+        } else if let Some(dict) = exactly::<PyDict>(object) {
+            self.once(dict, |to| to.dict(dict))
+        } else if let Some(list) = exactly::<PyList>(object) {
+            self.once(list, |to| to.list(list))
+        } else if let Some(tuple) = exactly::<PyTuple>(object) {
+            self.tuple(tuple)
+        } else if let Some(bytes) = exactly::<PyBytes>(object) {
+            Ok(self.writer.bytes(bytes.as_bytes())?)
+        } else {
+            self.uncommon(object)
+        }
+    }
+
+    fn uncommon(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
+        let known = Arc::clone(&self.known);
+        if let Some(registered) = known.of_object(object) {
+            self.registered(object, registered)
+        } else if let Some(set) = exactly::<PySet>(object) {
+            self.once(set, |to| to.set(ext::SET, set, set.len()))
+        } else if let Some(set) = exactly::<PyFrozenSet>(object) {
+            self.set(ext::FROZEN_SET, set, set.len())
+        } else if let Some(bytes) = exactly::<PyByteArray>(object) {
+            self.once(bytes, |to| Ok(to.writer.raw_ext(ext::BYTE_ARRAY, &bytes.to_vec())?))
+        } else if self.leaf(object)? || self.array(object)? || self.builtin_exception(object)? {
+            Ok(())
+        } else {
+            Err(refusal::explain(object))
+        }
+    }
+
+    fn text(&mut self, text: &Bound<'py, PyString>) -> Converted<()> {
+        if let Ok(utf8) = text.to_str() {
+            return Ok(self.writer.str(utf8)?);
+        }
+        let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+        Ok(self.writer.raw_ext(ext::SURROGATE_TEXT, bytes.cast_into::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
+    }
+
+    fn integer(&mut self, integer: &Bound<'py, PyInt>) -> Converted<()> {
+        if let Some(small) = small_integer(integer) {
+            self.writer.int(small);
+            return Ok(());
+        }
+        let bits: usize = integer.call_method0("bit_length")?.extract()?;
+        let signed = [("signed", true)].into_py_dict(self.py)?;
+        let bytes = integer.call_method("to_bytes", (bits / 8 + 1, "big"), Some(&signed))?;
+        Ok(self.writer.big_int(bytes.cast_into::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
+    }
+
+    fn list(&mut self, list: &Bound<'py, PyList>) -> Converted<()> {
+        let length = list.len();
+        self.writer.begin_list(length)?;
+        for index in 0..length {
+            let item = list.get_item(index).map_err(|_| changed())?;
+            self.value(&item).map_err(|failure| failure.at(Step::Index(index)))?;
+        }
+        self.writer.end();
+        Ok(())
+    }
+
+    fn tuple(&mut self, tuple: &Bound<'py, PyTuple>) -> Converted<()> {
+        let open = self.writer.begin_ext(ext::TUPLE);
+        self.writer.begin_plain_list(tuple.len())?;
+        self.items(tuple)?;
+        self.writer.end();
+        self.writer.end_ext(open);
+        Ok(())
+    }
+
+    fn items(&mut self, tuple: &Bound<'py, PyTuple>) -> Converted<()> {
+        for (index, item) in tuple.iter().enumerate() {
+            self.value(&item).map_err(|failure| failure.at(Step::Index(index)))?;
+        }
+        Ok(())
+    }
+
+    fn dict(&mut self, dict: &Bound<'py, PyDict>) -> Converted<()> {
+        self.writer.begin_dict(dict.len())?;
+        self.entries(dict)?;
+        self.writer.end();
+        Ok(())
+    }
+
+    /// As many entries as the dict has now; it may change while its values are looked at.
+    fn entries(&mut self, dict: &Bound<'py, PyDict>) -> Converted<()> {
+        let length = dict.len();
+        let mut count = 0;
+        for (key, value) in entries(dict).take(length) {
+            self.value(&key).map_err(|failure| failure.at(Step::KeyItself(count)))?;
+            self.value(&value).map_err(|failure| failure.at(Step::key(&key)))?;
+            count += 1;
+        }
+        if count == length { Ok(()) } else { Err(changed()) }
+    }
+
+    fn set(&mut self, code: i8, set: &Bound<'py, PyAny>, length: usize) -> Converted<()> {
+        let open = self.writer.begin_ext(code);
+        self.writer.begin_plain_list(length)?;
+        let mut count = 0;
+        for element in set.try_iter()? {
+            self.value(&element?).map_err(|failure| failure.at(Step::Element))?;
+            count += 1;
+        }
+        self.writer.end();
+        self.writer.end_ext(open);
+        if count == length { Ok(()) } else { Err(changed()) }
+    }
+
+    /// Writes an object that has a number, or a reference if it was written before.
+    fn once<T>(
+        &mut self,
+        object: &Bound<'py, T>,
+        write: impl FnOnce(&mut Self) -> Converted<()>,
+    ) -> Converted<()> {
+        match self.memo.number(object.as_any(), self.writer.next_number()) {
+            Some(number) => {
+                self.writer.reference(number);
+                Ok(())
+            }
+            None => write(self),
+        }
+    }
+}
+
+fn changed() -> Box<Failure> {
+    Failure::said("it changed while it was converted")
+}

@@ -1,0 +1,127 @@
+//! Instances of registered classes, and builtin exceptions.
+
+use lineshaft_wire::value::ext;
+use pyo3::exceptions::PyBaseException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+
+use super::super::describe::{Description, Field, canonical_name};
+use super::super::failure::{Converted, Failure, Reason, Step};
+use super::super::native::entries;
+use super::super::registry::Registered;
+use super::Encoder;
+
+impl<'py> Encoder<'py> {
+    pub(super) fn registered(&mut self, object: &Bound<'py, PyAny>, registered: &Registered) -> Converted<()> {
+        let name = &*registered.name;
+        match &registered.description {
+            Description::Dataclass { fields } => self.once(object, |to| to.record(object, name, fields)),
+            Description::Exception { slots, .. } => self.once(object, |to| to.exception(object, name, slots)),
+            Description::NamedTuple { fields } => self.named_tuple(object, name, fields),
+            Description::Enum { .. } => self.list_ext(ext::ENUM, 2, |to| {
+                to.writer.str(name)?;
+                let member = object.getattr(intern!(to.py, "_name_"))?;
+                to.text(member.cast::<PyString>().map_err(PyErr::from)?)
+            }),
+            Description::Flag => self.list_ext(ext::ENUM, 2, |to| {
+                to.writer.str(name)?;
+                let bits = object.getattr(intern!(to.py, "_value_"))?;
+                to.integer(bits.cast::<PyInt>().map_err(PyErr::from)?)
+            }),
+        }
+    }
+
+    /// Builtin exceptions need no registration.
+    pub(super) fn builtin_exception(&mut self, object: &Bound<'py, PyAny>) -> Converted<bool> {
+        let class = object.get_type();
+        if !object.is_instance_of::<PyBaseException>() || class.module()? != "builtins" {
+            return Ok(false);
+        }
+        self.once(object, |to| to.exception(object, &canonical_name(&class, None), &[]))?;
+        Ok(true)
+    }
+
+    fn record(&mut self, object: &Bound<'py, PyAny>, name: &str, fields: &[Field]) -> Converted<()> {
+        self.list_ext(ext::RECORD, 2, |to| {
+            to.writer.str(name)?;
+            to.writer.begin_plain_dict(fields.len())?;
+            for field in fields {
+                to.writer.str(&field.text)?;
+                to.field(object, field).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
+            }
+            to.writer.end();
+            Ok(())
+        })
+    }
+
+    fn field(&mut self, object: &Bound<'py, PyAny>, field: &Field) -> Converted<()> {
+        let value = object.getattr(field.name.bind(self.py))?;
+        self.value(&value)
+    }
+
+    fn named_tuple(&mut self, object: &Bound<'py, PyAny>, name: &str, fields: &[Field]) -> Converted<()> {
+        let tuple = object.cast::<PyTuple>().map_err(PyErr::from)?;
+        if tuple.len() != fields.len() {
+            return Err(Failure::said(format!("{name} has {} fields, not {}", fields.len(), tuple.len())));
+        }
+        self.list_ext(ext::RECORD, 2, |to| {
+            to.writer.str(name)?;
+            to.writer.begin_plain_dict(fields.len())?;
+            for (field, value) in fields.iter().zip(tuple.iter()) {
+                to.writer.str(&field.text)?;
+                to.value(&value).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
+            }
+            to.writer.end();
+            Ok(())
+        })
+    }
+
+    fn exception(&mut self, object: &Bound<'py, PyAny>, name: &str, slots: &[Py<PyString>]) -> Converted<()> {
+        self.list_ext(ext::EXCEPTION, 3, |to| {
+            to.writer.str(name)?;
+            let arguments = object.getattr(intern!(to.py, "args"))?;
+            let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
+            to.writer.begin_plain_list(arguments.len())?;
+            to.items(arguments).map_err(|failure| failure.at(Step::Field("args".into())))?;
+            to.writer.end();
+            to.attributes(&attributes(object, slots)?)
+        })
+    }
+
+    fn attributes(&mut self, attributes: &[(Bound<'py, PyString>, Bound<'py, PyAny>)]) -> Converted<()> {
+        self.writer.begin_plain_dict(attributes.len())?;
+        for (name, value) in attributes {
+            self.writer.str(name.to_str()?)?;
+            self.value(value).map_err(|failure| failure.at(Step::Field(name.to_string())))?;
+        }
+        self.writer.end();
+        Ok(())
+    }
+}
+
+type Attributes<'py> = Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>;
+
+/// What was set on an exception: its `__dict__`, and its slots as far as they are filled.
+fn attributes<'py>(object: &Bound<'py, PyAny>, slots: &[Py<PyString>]) -> Converted<Attributes<'py>> {
+    let py = object.py();
+    let dict = object.getattr(intern!(py, "__dict__"))?;
+    let dict = dict.cast::<PyDict>().map_err(PyErr::from)?;
+    let mut attributes = Vec::with_capacity(dict.len() + slots.len());
+    for (name, value) in entries(dict) {
+        let name = name.cast_into::<PyString>().map_err(PyErr::from)?;
+        attributes.push((name, value));
+    }
+    for slot in slots {
+        if let Ok(value) = object.getattr(slot.bind(py)) {
+            attributes.push((slot.bind(py).clone(), value));
+        }
+    }
+    Ok(attributes)
+}
+
+impl From<std::str::Utf8Error> for Box<Failure> {
+    fn from(error: std::str::Utf8Error) -> Self {
+        Failure::new(Reason::Said(error.to_string()))
+    }
+}

@@ -1,0 +1,97 @@
+//! An exception that a task raised, as the record that is kept with its attempt.
+
+use std::sync::Arc;
+
+use lineshaft_wire::ErrorRecord;
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString, PyType};
+
+use super::encode::Encoder;
+use super::registry::Known;
+
+/// Bytes of the message that are kept.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the traceback that are kept: as much of the beginning as of the end.
+const TRACEBACK_BYTES_MAX: usize = 64 << 10;
+/// Bytes of encoded arguments that are kept; larger ones are left out.
+const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
+
+/// The record of an exception. Never fails: what cannot be shown or encoded is left out.
+pub(super) fn record(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> ErrorRecord {
+    ErrorRecord {
+        types: types(error, known),
+        message: head(message(error), MESSAGE_BYTES_MAX),
+        traceback: traceback(error).map(|text| head_and_tail(text, TRACEBACK_BYTES_MAX)).ok(),
+        signal: None,
+        rss_peak_bytes: None,
+        arguments: arguments(error, known),
+    }
+}
+
+/// The names of its classes up to `BaseException`, most derived first.
+fn types(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> Vec<String> {
+    let ancestors = error.get_type().mro();
+    let classes = ancestors.iter().filter_map(|class| class.cast_into::<PyType>().ok());
+    let exceptions = classes.filter(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false));
+    exceptions.map(|class| known.name_of(&class)).collect()
+}
+
+fn message(error: &Bound<'_, PyBaseException>) -> String {
+    match error.str() {
+        Ok(text) => text.to_string_lossy().into_owned(),
+        Err(_) => "(its text cannot be had: __str__ raises)".to_owned(),
+    }
+}
+
+fn traceback(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
+    let py = error.py();
+    let lines = py.import("traceback")?.call_method1("format_exception", (error,))?;
+    let text = PyString::new(py, "").call_method1("join", (lines,))?;
+    Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
+}
+
+/// The arguments as an encoded list, if they are values.
+fn arguments(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> Option<Vec<u8>> {
+    let py = error.py();
+    let arguments = PyList::new(py, error.getattr("args").ok()?.try_iter().ok()?.collect::<PyResult<Vec<_>>>().ok()?);
+    let payload = Encoder::new(py, Arc::clone(known)).single(arguments.ok()?.as_any(), "args").ok()?;
+    (payload.len() <= ARGUMENTS_BYTES_MAX).then_some(payload)
+}
+
+fn head(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
+/// The text without its middle, cut at lines where there are any.
+fn head_and_tail(text: String, bytes_max: usize) -> String {
+    const LEFT_OUT: &str = "\n  … left out …\n";
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let half = (bytes_max - LEFT_OUT.len()) / 2;
+    let head = &text[..text.floor_char_boundary(half)];
+    let tail = &text[text.ceil_char_boundary(text.len() - half)..];
+    let head = head.rsplit_once('\n').map_or(head, |(lines, _)| lines);
+    let tail = tail.split_once('\n').map_or(tail, |(_, lines)| lines);
+    format!("{head}{LEFT_OUT}{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_keeps_both_ends_and_its_limit() {
+        let text: String = (0..10_000).map(|line| format!("line {line} ä\n")).collect();
+        let short = head_and_tail(text, 1_000);
+        assert!(short.len() <= 1_000, "{}", short.len());
+        assert!(short.starts_with("line 0 ä\n") && short.ends_with("line 9999 ä\n"), "{short}");
+        assert!(short.contains("\n  … left out …\n"));
+        assert_eq!(head("ää".repeat(10), 10), "äää…");
+    }
+}

@@ -1,0 +1,132 @@
+//! Python objects to payloads and back.
+//!
+//! [`Registry`] says which classes may be values; [`encode`], [`decode`], [`encode_call`], [`decode_call`] and
+//! [`encode_exception`] convert for the rest of this extension, and [`add_to`] gives the same to Python. What each
+//! type becomes is the business of `docs/values.md`.
+//!
+//! All conversions hold the interpreter, raise `lineshaft.SerializationError` naming the path to what is wrong
+//! (`args[1].items[3]: socket is not a value`). An unknown type's error has its name as the attribute `type_name`.
+
+mod classes;
+mod decode;
+mod describe;
+mod encode;
+mod exception;
+mod failure;
+mod native;
+mod numpy;
+mod registry;
+
+use lineshaft_wire::ErrorRecord;
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+pub(crate) use self::registry::Registry;
+
+/// The payload of one value. `name` is what a message's path starts from (`value`, `result`).
+pub(crate) fn encode<'py>(
+    registry: &Bound<'py, Registry>,
+    object: &Bound<'py, PyAny>,
+    name: &'static str,
+) -> PyResult<Vec<u8>> {
+    let py = object.py();
+    let encoder = encode::Encoder::new(py, registry.get().known());
+    encoder.single(object, name).map_err(|failure| failure.into_error(py))
+}
+
+/// The value in a payload.
+pub(crate) fn decode<'py>(registry: &Bound<'py, Registry>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let py = registry.py();
+    decode::single(py, payload, registry.get().known()).map_err(|failure| failure.into_error(py))
+}
+
+/// The payload of a call.
+pub(crate) fn encode_call<'py>(
+    registry: &Bound<'py, Registry>,
+    positional: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Vec<u8>> {
+    let py = registry.py();
+    let encoder = encode::Encoder::new(py, registry.get().known());
+    encoder.call(positional, keywords).map_err(|failure| failure.into_error(py))
+}
+
+/// The arguments in the payload of a call.
+pub(crate) fn decode_call<'py>(
+    registry: &Bound<'py, Registry>,
+    payload: &[u8],
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    let py = registry.py();
+    decode::call(py, payload, registry.get().known()).map_err(|failure| failure.into_error(py))
+}
+
+/// What is kept of an exception: its classes by name, its text, its traceback and, if they are values, its arguments
+/// as an encoded list. Never fails.
+pub(crate) fn encode_exception(registry: &Bound<'_, Registry>, error: &Bound<'_, PyBaseException>) -> ErrorRecord {
+    exception::record(error, &registry.get().known())
+}
+
+/// Adds the conversions and the registry to the extension module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Registry>()?;
+    module.add_function(wrap_pyfunction!(py_encode, module)?)?;
+    module.add_function(wrap_pyfunction!(py_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(py_encode_call, module)?)?;
+    module.add_function(wrap_pyfunction!(py_decode_call, module)?)?;
+    module.add_function(wrap_pyfunction!(py_describe_exception, module)?)?;
+    module.add_function(wrap_pyfunction!(py_show, module)?)
+}
+
+/// The payload of a value.
+#[pyfunction(name = "encode")]
+fn py_encode<'py>(value: &Bound<'py, PyAny>, registry: &Bound<'py, Registry>) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(value.py(), &encode(registry, value, "value")?))
+}
+
+/// The value in a payload.
+#[pyfunction(name = "decode")]
+fn py_decode<'py>(payload: &Bound<'py, PyBytes>, registry: &Bound<'py, Registry>) -> PyResult<Bound<'py, PyAny>> {
+    decode(registry, payload.as_bytes())
+}
+
+/// The payload of a call.
+#[pyfunction(name = "encode_call")]
+fn py_encode_call<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    registry: &Bound<'py, Registry>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(args.py(), &encode_call(registry, args, kwargs)?))
+}
+
+/// The arguments in the payload of a call.
+#[pyfunction(name = "decode_call")]
+fn py_decode_call<'py>(
+    payload: &Bound<'py, PyBytes>,
+    registry: &Bound<'py, Registry>,
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    decode_call(registry, payload.as_bytes())
+}
+
+/// Types, message, traceback, and the payload of the argument list.
+type Described<'py> = (Vec<String>, String, Option<String>, Option<Bound<'py, PyBytes>>);
+
+/// What is kept of an exception: (types, message, traceback or None, payload of the argument list or None).
+#[pyfunction(name = "describe_exception")]
+fn py_describe_exception<'py>(
+    error: &Bound<'py, PyBaseException>,
+    registry: &Bound<'py, Registry>,
+) -> Described<'py> {
+    let record = encode_exception(registry, error);
+    let arguments = record.arguments.map(|payload| PyBytes::new(error.py(), &payload));
+    (record.types, record.message, record.traceback, arguments)
+}
+
+/// A payload's value as text of at most `chars_max` characters, whatever types it names.
+#[pyfunction(name = "show", signature = (payload, chars_max = 1000))]
+fn py_show(payload: &Bound<'_, PyBytes>, chars_max: usize) -> PyResult<String> {
+    let value = lineshaft_wire::value::decode(payload.as_bytes())
+        .map_err(|error| Box::<failure::Failure>::from(error).into_error(payload.py()))?;
+    Ok(value.summary(chars_max))
+}

@@ -1,0 +1,111 @@
+//! The few calls into the interpreter that the safe layer does not offer or makes slow.
+//!
+//! Unsafe because the C interface is: each function states what it relies on and keeps it. Everything is called with
+//! the interpreter attached, which the `Bound` in each signature proves.
+#![allow(unsafe_code)]
+
+use pyo3::PyTypeInfo;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
+
+/// The object as a `T`, if that is exactly its class.
+#[inline]
+pub(super) fn exactly<'a, 'py, T: PyTypeInfo>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, T>> {
+    // SAFETY: the class was compared just before.
+    object.is_exact_instance_of::<T>().then(|| unsafe { object.cast_unchecked::<T>() })
+}
+
+/// The integer, if it fits 64 bits with sign.
+#[inline]
+pub(super) fn small_integer(integer: &Bound<'_, PyInt>) -> Option<i64> {
+    let mut overflow = 0;
+    // SAFETY: the pointer is an `int`, so the call neither runs Python code nor sets an exception.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(integer.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(value)
+}
+
+/// The entries of a dict. Ends early, instead of failing, where the dict changes meanwhile: compare the counts.
+pub(super) struct Entries<'a, 'py> {
+    dict: &'a Bound<'py, PyDict>,
+    position: ffi::Py_ssize_t,
+}
+
+pub(super) fn entries<'a, 'py>(dict: &'a Bound<'py, PyDict>) -> Entries<'a, 'py> {
+    Entries { dict, position: 0 }
+}
+
+impl<'py> Iterator for Entries<'_, 'py> {
+    type Item = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let py = self.dict.py();
+        // SAFETY: `PyDict_Next` checks the position against the dict as it is now and lends both objects, which are
+        // counted before anything else can run.
+        unsafe {
+            if ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value) == 0 {
+                return None;
+            }
+            Some((Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)))
+        }
+    }
+}
+
+/// Sets an attribute past any `__setattr__` of the class, as `object.__setattr__` does: frozen dataclasses allow it.
+#[inline]
+pub(super) fn set_attribute(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyString>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    // SAFETY: three live objects, the second a string.
+    let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) };
+    if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
+}
+
+/// A list of `length` objects made one by one. Nobody sees it before it is complete.
+#[inline]
+pub(super) fn new_list<'py, E: From<PyErr>>(
+    py: Python<'py>,
+    length: usize,
+    mut make: impl FnMut(usize) -> Result<Bound<'py, PyAny>, E>,
+) -> Result<Bound<'py, PyList>, E> {
+    // SAFETY: a new list, each place of which is filled once with an owned object; it is dropped if one fails, and
+    // empty places are allowed then.
+    unsafe {
+        let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(length as ffi::Py_ssize_t))?;
+        for index in 0..length {
+            ffi::PyList_SetItem(list.as_ptr(), index as ffi::Py_ssize_t, make(index)?.into_ptr());
+        }
+        Ok(list.cast_into_unchecked())
+    }
+}
+
+/// A tuple of `length` objects made one by one. Nobody sees it before it is complete.
+#[inline]
+pub(super) fn new_tuple<'py, E: From<PyErr>>(
+    py: Python<'py>,
+    length: usize,
+    mut make: impl FnMut(usize) -> Result<Bound<'py, PyAny>, E>,
+) -> Result<Bound<'py, PyTuple>, E> {
+    // SAFETY: as for a list.
+    unsafe {
+        let tuple = Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(length as ffi::Py_ssize_t))?;
+        for index in 0..length {
+            ffi::PyTuple_SetItem(tuple.as_ptr(), index as ffi::Py_ssize_t, make(index)?.into_ptr());
+        }
+        Ok(tuple.cast_into_unchecked())
+    }
+}
+
+/// Copies the memory at `address` into `room`.
+///
+/// # Safety
+/// `address` is the start of at least `room.len()` readable bytes that nobody changes meanwhile.
+pub(super) unsafe fn copy_memory(address: usize, room: &mut [u8]) {
+    let from = std::ptr::with_exposed_provenance::<u8>(address);
+    // SAFETY: the caller's promise; `room` is a place of its own.
+    unsafe { std::ptr::copy_nonoverlapping(from, room.as_mut_ptr(), room.len()) }
+}

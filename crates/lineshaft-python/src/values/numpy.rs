@@ -1,0 +1,88 @@
+//! What is needed of numpy, which is used when it is there and never required.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyType};
+
+use super::failure::{Converted, Failure};
+
+/// Kinds of element types that are plain bytes: numbers, texts, times, structures.
+const PLAIN_KINDS: &str = "biufcmMSUV";
+
+/// Classes and functions of numpy.
+pub(super) struct Numpy {
+    /// `numpy.ndarray`
+    pub(super) array: Py<PyType>,
+    /// `numpy.generic`, the base of all array scalars.
+    pub(super) scalar: Py<PyType>,
+    pub(super) ascontiguousarray: Py<PyAny>,
+    dtype: Py<PyType>,
+    /// `numpy.lib.format.descr_to_dtype` and its inverse, which keep the gaps of structures.
+    to_dtype: Py<PyAny>,
+    from_dtype: Py<PyAny>,
+}
+
+static NUMPY: PyOnceLock<Numpy> = PyOnceLock::new();
+
+impl Numpy {
+    /// numpy, if the program uses it: an object cannot be an array where it was never imported.
+    pub(super) fn loaded(py: Python<'_>) -> PyResult<Option<&'static Self>> {
+        if let Some(numpy) = NUMPY.get(py) {
+            return Ok(Some(numpy));
+        }
+        let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+        if !modules.cast::<PyDict>()?.contains(intern!(py, "numpy"))? {
+            return Ok(None);
+        }
+        Self::import(py).map(Some)
+    }
+
+    /// numpy, imported now; an array on the wire needs it.
+    pub(super) fn import(py: Python<'_>) -> PyResult<&'static Self> {
+        NUMPY.get_or_try_init(py, || {
+            let numpy = py.import("numpy")?;
+            let format = py.import("numpy.lib.format")?;
+            Ok(Self {
+                array: numpy.getattr("ndarray")?.cast_into::<PyType>()?.unbind(),
+                scalar: numpy.getattr("generic")?.cast_into::<PyType>()?.unbind(),
+                ascontiguousarray: numpy.getattr("ascontiguousarray")?.unbind(),
+                dtype: numpy.getattr("dtype")?.cast_into::<PyType>()?.unbind(),
+                to_dtype: format.getattr("descr_to_dtype")?.unbind(),
+                from_dtype: format.getattr("dtype_to_descr")?.unbind(),
+            })
+        })
+    }
+
+    /// The element type as text, or as a list of fields. Fails unless the very same type can be made of it.
+    pub(super) fn describe<'py>(&self, dtype: &Bound<'py, PyAny>) -> Converted<Bound<'py, PyAny>> {
+        let py = dtype.py();
+        let refused = || Failure::said(format!("an array of {dtype} is not a value"));
+        let kind = dtype.getattr(intern!(py, "kind"))?;
+        let kind = kind.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
+        if !PLAIN_KINDS.contains(kind) || dtype.getattr(intern!(py, "hasobject"))?.extract()? {
+            return Err(refused());
+        }
+        let description = match dtype.getattr(intern!(py, "names"))?.is_none() {
+            true => dtype.getattr(intern!(py, "str"))?,
+            false => self.from_dtype.bind(py).call1((dtype,))?,
+        };
+        let is_same = self.to_dtype.bind(py).call1((&description,))?.eq(dtype)?;
+        if is_same { Ok(description) } else { Err(refused()) }
+    }
+
+    /// The element type that `description` means; never one with pointers to objects in it.
+    pub(super) fn element_type<'py>(&self, description: &Bound<'py, PyAny>) -> Converted<Bound<'py, PyAny>> {
+        let py = description.py();
+        let dtype = match description.is_instance_of::<PyString>() {
+            true => self.dtype.bind(py).call1((description,))?,
+            false => self.to_dtype.bind(py).call1((description,))?,
+        };
+        let kind = dtype.getattr(intern!(py, "kind"))?;
+        let kind = kind.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
+        if !PLAIN_KINDS.contains(kind) || dtype.getattr(intern!(py, "hasobject"))?.extract()? {
+            return Err(Failure::said(format!("an array of {dtype} is not accepted")));
+        }
+        Ok(dtype)
+    }
+}

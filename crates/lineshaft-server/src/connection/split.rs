@@ -1,0 +1,196 @@
+//! Large answers in several frames.
+//!
+//! The engine answers a commit at a time and names what it has to say; how much of it goes into a frame is decided
+//! here, so that a slow reader holds one frame's payloads in memory and not a commit's.
+
+use lineshaft_engine::{Outgoing, Payload};
+use lineshaft_wire::message::{Ended, EndedJob, Leases, Message, RESULT_EXPIRED};
+
+use super::footprint::{error_footprint, payload_bytes};
+
+/// Bytes of payloads, and of errors, after which a frame is closed where the message allows it.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// Whether [`split`] may give more than one message.
+pub(crate) fn is_large(outgoing: &Outgoing) -> bool {
+    match &outgoing.message {
+        Message::Leases(_) => outgoing.payloads.iter().map(payload_bytes).sum::<usize>() > FRAME_BYTES,
+        Message::Ended(ended) => {
+            let failed = ended.failed.iter().map(failed_bytes).sum::<usize>();
+            failed + outgoing.payloads.iter().map(payload_bytes).sum::<usize>() > FRAME_BYTES
+        }
+        _ => false,
+    }
+}
+
+/// The same in messages of about [`FRAME_BYTES`].
+pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
+    let Outgoing { request_id, message, payloads } = outgoing;
+    let parts = match message {
+        Message::Leases(leases) if leases.jobs.len() == payloads.len() => split_leases(leases, payloads),
+        Message::Ended(ended) if results(&ended) == payloads.len() => split_ended(ended, payloads),
+        other => vec![(other, payloads)],
+    };
+    parts.into_iter().map(|(message, payloads)| Outgoing { request_id, message, payloads }).collect()
+}
+
+type Part = (Message, Vec<Payload>);
+
+fn split_leases(leases: Leases, payloads: Vec<Payload>) -> Vec<Part> {
+    let epoch = leases.epoch;
+    let jobs = leases.jobs.into_iter().zip(payloads);
+    let parts = cut(jobs, |(_, payload)| payload_bytes(payload)).into_iter().map(|part| {
+        let (jobs, payloads) = part.into_iter().unzip();
+        (Leases { epoch, jobs }.into(), payloads)
+    });
+    parts.collect()
+}
+
+/// Results first, then failures; the last part says what the whole said of missing jobs and of its end.
+fn split_ended(ended: Ended, payloads: Vec<Payload>) -> Vec<Part> {
+    let Ended { completed, failed, missing, last } = ended;
+    let mut payloads = payloads.into_iter();
+    let completed = completed.into_iter().map(|entry| {
+        let payload = if entry.1 == RESULT_EXPIRED { None } else { payloads.next() };
+        (entry, payload)
+    });
+    let mut parts: Vec<(Ended, Vec<Payload>)> = Vec::new();
+    for part in cut(completed, |(_, payload)| payload.as_ref().map_or(0, payload_bytes)) {
+        let (completed, payloads): (_, Vec<Option<Payload>>) = part.into_iter().unzip();
+        parts.push((Ended { completed, ..Ended::default() }, payloads.into_iter().flatten().collect()));
+    }
+    for failed in cut(failed.into_iter(), failed_bytes) {
+        parts.push((Ended { failed, ..Ended::default() }, Vec::new()));
+    }
+    if let Some((end, _)) = parts.last_mut() {
+        (end.missing, end.last) = (missing, last);
+    }
+    parts.into_iter().map(|(ended, payloads)| (ended.into(), payloads)).collect()
+}
+
+/// Groups of about [`FRAME_BYTES`], with at least one item each.
+fn cut<T>(items: impl Iterator<Item = T>, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for item in items {
+        let bytes = bytes_of(&item);
+        match groups.last_mut() {
+            Some(group) if bytes <= room => group.push(item),
+            _ => {
+                room = FRAME_BYTES;
+                groups.push(vec![item]);
+            }
+        }
+        room = room.saturating_sub(bytes);
+    }
+    groups
+}
+
+fn results(ended: &Ended) -> usize {
+    ended.completed.iter().filter(|(_, length)| *length != RESULT_EXPIRED).count()
+}
+
+fn failed_bytes(job: &EndedJob) -> usize {
+    job.output.len() + error_footprint(job.error.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lineshaft_wire::JobId;
+    use lineshaft_wire::message::Lease;
+    use lineshaft_wire::record::{ErrorRecord, JobState};
+
+    use super::*;
+
+    fn job(slot: u32) -> JobId {
+        JobId::direct(1, 0, slot, 0)
+    }
+
+    fn payload(bytes: usize) -> Payload {
+        Payload::Bytes(Bytes::from(vec![0; bytes]))
+    }
+
+    fn failed(slot: u32, bytes: usize) -> EndedJob {
+        EndedJob {
+            id: job(slot),
+            task: "t".into(),
+            state: JobState::Discarded,
+            reason: None,
+            attempt: 1,
+            outcome: None,
+            error: Some(ErrorRecord { message: "x".repeat(bytes), ..ErrorRecord::default() }),
+            output: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn results_go_into_frames_of_a_mebibyte_and_only_the_last_says_so() {
+        let completed = vec![(job(1), 600 << 10), (job(2), RESULT_EXPIRED), (job(3), 400 << 10), (job(4), 3 << 20)];
+        let missing = vec![job(9)];
+        let ended = Ended { completed, failed: vec![failed(5, 10)], missing: missing.clone(), last: true };
+        let payloads = vec![payload(600 << 10), payload(400 << 10), payload(3 << 20)];
+        let outgoing = Outgoing { request_id: 7, message: ended.into(), payloads };
+        assert!(is_large(&outgoing));
+        let parts = split(outgoing);
+        let summary: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let Message::Ended(ended) = &part.message else { panic!("{part:?}") };
+                (part.request_id, ended.completed.len(), ended.failed.len(), part.payloads.len(), ended.last)
+            })
+            .collect();
+        assert_eq!(summary, [(7, 3, 0, 2, false), (7, 1, 0, 1, false), (7, 0, 1, 0, true)]);
+        let Message::Ended(last) = &parts[2].message else { panic!("{parts:?}") };
+        assert_eq!(last.missing, missing);
+    }
+
+    #[test]
+    fn many_long_errors_are_split_too() {
+        let ended = Ended { failed: (0..40).map(|slot| failed(slot, 80 << 10)).collect(), ..Ended::default() };
+        let outgoing = Outgoing { request_id: 7, message: ended.into(), payloads: Vec::new() };
+        assert!(is_large(&outgoing));
+        let jobs: usize = split(outgoing)
+            .into_iter()
+            .map(|part| {
+                let Message::Ended(ended) = part.message else { panic!("not ended") };
+                assert!(!ended.last && ended.failed.len() <= 13);
+                ended.failed.len()
+            })
+            .sum();
+        assert_eq!(jobs, 40);
+    }
+
+    #[test]
+    fn leases_keep_their_order_and_epoch() {
+        let lease = |slot| Lease {
+            job: job(slot),
+            counter: u64::from(slot),
+            task: 0,
+            attempt: 1,
+            timeout_ms: 0,
+            keep_result: true,
+            length: 700 << 10,
+        };
+        let leases = Leases { epoch: 3, jobs: (1..=3).map(lease).collect() };
+        let payloads = (1..=3).map(|_| payload(700 << 10)).collect();
+        let parts = split(Outgoing { request_id: 0, message: leases.into(), payloads });
+        let counters: Vec<_> = parts
+            .iter()
+            .map(|part| match &part.message {
+                Message::Leases(leases) => (leases.epoch, leases.jobs[0].counter, part.payloads.len()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(counters, [(3, 1, 1), (3, 2, 1), (3, 3, 1)]);
+    }
+
+    #[test]
+    fn small_answers_and_others_stay_whole() {
+        let ended = Ended { completed: vec![(job(1), 10)], last: true, ..Ended::default() };
+        assert!(!is_large(&Outgoing { request_id: 1, message: ended.into(), payloads: vec![payload(10)] }));
+        let fetched = lineshaft_wire::message::Fetched { length: 2 << 20 };
+        let outgoing = Outgoing { request_id: 1, message: fetched.into(), payloads: vec![payload(2 << 20)] };
+        assert_eq!(split(outgoing.clone()), [outgoing]);
+    }
+}

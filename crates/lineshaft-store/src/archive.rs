@@ -1,0 +1,196 @@
+//! The archive: finished jobs in compressed, indexed blocks.
+//!
+//! Jobs are ordered by their finish number, which grows with every job that ends. [`BlockArchive`] keeps one file per
+//! UTC day: read `block` for the bytes, `footer` for the index, `store` for the files.
+
+mod block;
+mod build;
+mod catalogue;
+mod codec;
+mod day;
+mod header;
+mod index;
+mod names;
+mod row;
+mod rows;
+mod scan;
+mod store;
+
+pub use store::BlockArchive;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lineshaft_wire::{JobId, JobRecord, JobState};
+
+use crate::Error;
+
+/// Jobs a block may hold.
+pub const BLOCK_JOBS_MAX: usize = 1_000;
+/// Payload bytes (arguments, results and options) a block may hold; close a block before it passes this.
+pub const BLOCK_PAYLOAD_BYTES_MAX: usize = 256 << 20;
+
+/// Where finished jobs live. Clones are handles; one thread puts, any thread reads.
+pub trait Archive: Clone + Send + Sync + 'static {
+    /// Stores a block, durable on return.
+    ///
+    /// Errors: [`Error::BlockOrder`] if its finish numbers do not grow beyond the head's, [`Error::NotFinished`],
+    /// [`Error::TooLarge`] for an oversized block, [`Error::Full`] (nothing was stored).
+    fn put(&self, block: &Block) -> Result<(), Error>;
+
+    /// The newest block's end.
+    fn head(&self) -> ArchiveHead;
+
+    /// Jobs that match, newest finish first. Deleted jobs are the caller's to leave out.
+    fn page(&self, request: &PageRequest) -> Result<Page, Error>;
+
+    /// The newest job with this id, with its payloads.
+    fn get(&self, id: JobId) -> Result<Option<ArchivedJob>, Error>;
+
+    /// How much there is.
+    fn counts(&self) -> ArchiveCounts;
+
+    /// Drops the days before the UTC day of `finished_ms` (Unix milliseconds).
+    fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error>;
+
+    /// Drops oldest days until the archive takes at most `bytes`; the newest day always stays.
+    fn drop_oldest_until(&self, bytes: u64) -> Result<Dropped, Error>;
+
+    /// Drops blocks written from commits above `lsn`: the journal lost them, so it never happened.
+    fn drop_beyond(&self, lsn: u64) -> Result<Dropped, Error>;
+}
+
+/// A finished job and everything kept of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedJob {
+    /// Its place in the order of finishing, from 1.
+    pub finish_number: u64,
+    /// What is known about it.
+    pub record: JobRecord,
+    /// Its encoded arguments.
+    pub arguments: Bytes,
+    /// Its encoded result; empty if it has none.
+    pub result: Bytes,
+    /// Its encoded task options, so that `retry` can make the same job again.
+    pub options: Bytes,
+}
+
+/// Up to [`BLOCK_JOBS_MAX`] jobs that finished one after another.
+#[derive(Clone, Debug, Default)]
+pub struct Block {
+    /// The journal's commit that finished the last of them.
+    pub lsn: u64,
+    /// The jobs, finish numbers ascending.
+    pub jobs: Vec<ArchivedJob>,
+}
+
+/// The newest end of an archive; all 0 when it is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveHead {
+    /// Finish number of the newest job.
+    pub last_finish_number: u64,
+    /// Commit of the newest block.
+    pub lsn: u64,
+}
+
+/// Which jobs; every condition that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// In one of these states; empty for any.
+    pub states: Vec<JobState>,
+    /// In this queue.
+    pub queue: Option<String>,
+    /// Of this task.
+    pub task: Option<String>,
+    /// With all of these tags.
+    pub tags: Vec<String>,
+    /// Created at or after, Unix milliseconds.
+    pub created_from_ms: Option<u64>,
+    /// Created before, Unix milliseconds.
+    pub created_before_ms: Option<u64>,
+    /// Finished at or after, Unix milliseconds.
+    pub finished_from_ms: Option<u64>,
+    /// Finished before, Unix milliseconds.
+    pub finished_before_ms: Option<u64>,
+}
+
+impl Filter {
+    /// Whether a job meets every condition.
+    pub fn matches(&self, record: &JobRecord) -> bool {
+        (self.states.is_empty() || self.states.contains(&record.state))
+            && self.queue.as_deref().is_none_or(|queue| *record.queue == *queue)
+            && self.task.as_deref().is_none_or(|task| *record.task == *task)
+            && self.tags.iter().all(|tag| record.tags.iter().any(|have| **have == **tag))
+            && self.matches_times(record.created_at, record.finalized_at.unwrap_or(0))
+    }
+
+    fn matches_times(&self, created_ms: u64, finished_ms: u64) -> bool {
+        self.created_from_ms.is_none_or(|from| created_ms >= from)
+            && self.created_before_ms.is_none_or(|before| created_ms < before)
+            && self.finished_from_ms.is_none_or(|from| finished_ms >= from)
+            && self.finished_before_ms.is_none_or(|before| finished_ms < before)
+    }
+}
+
+/// Which page of which jobs.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// Which jobs.
+    pub filter: Filter,
+    /// Only finish numbers below this: the cursor of the page before. `None` for the first page.
+    pub before: Option<u64>,
+    /// Jobs at most; at least one is returned if any is found in time.
+    pub limit: usize,
+    /// How long to look before answering with what was found. Default 20 ms; at least one block is looked at.
+    pub budget: Duration,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self { filter: Filter::default(), before: None, limit: 100, budget: Duration::from_millis(20) }
+    }
+}
+
+/// A page of finished jobs, possibly short.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Newest finish first.
+    pub jobs: Vec<ListedJob>,
+    /// Where the next page begins; `None` when everything was looked at.
+    pub cursor: Option<u64>,
+}
+
+/// A finished job in a page: without its payloads, which [`Archive::get`] has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedJob {
+    /// Its place in the order of finishing.
+    pub finish_number: u64,
+    /// What is known about it.
+    pub record: JobRecord,
+}
+
+/// How much an archive holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveCounts {
+    /// Jobs that ended with a result.
+    pub completed: u64,
+    /// Jobs that were cancelled.
+    pub cancelled: u64,
+    /// Jobs that gave up.
+    pub discarded: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// What a retention step removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Jobs.
+    pub jobs: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}

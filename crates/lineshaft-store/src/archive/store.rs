@@ -1,0 +1,259 @@
+//! The embedded archive: blocks appended to one file per UTC day.
+//!
+//! The headers of all blocks are in memory, ordered by finish number; everything else is read when it is needed.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use lineshaft_wire::JobId;
+
+use super::block::BlockReader;
+use super::build::{Built, build};
+use super::catalogue::{Catalogue, Entry};
+use super::day::Day;
+use super::{
+    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, Dropped, ListedJob, Page, PageRequest, scan,
+};
+use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::{Error, Home};
+
+/// The directory of day files.
+pub(crate) const DIRECTORY: &str = "archive";
+
+/// An archive in block files. Clones share it.
+pub struct BlockArchive<D: Disk> {
+    inner: Arc<Inner<D>>,
+}
+
+struct Inner<D: Disk> {
+    home: Home<D>,
+    catalogue: RwLock<Catalogue>,
+    /// Held while files change.
+    writing: Mutex<Writing>,
+}
+
+/// Whether the archive may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    Possible,
+    /// A write or sync failed; only a restart finds out what is on disk.
+    Failed,
+}
+
+impl<D: Disk> Clone for BlockArchive<D> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<D: Disk> BlockArchive<D> {
+    /// Opens the archive of a home, creating it if there is none.
+    ///
+    /// Reads the header of every block and checks the last one of each day whole: a torn one is cut, with a warning.
+    /// [`Error::Damaged`] if a block before the last of its day cannot be read.
+    pub fn open(home: &Home<D>) -> Result<Self, Error> {
+        home.create_dir(DIRECTORY)?;
+        let catalogue = scan::scan(home.disk())?;
+        let writing = Mutex::new(Writing::Possible);
+        Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue: RwLock::new(catalogue), writing }) })
+    }
+
+    fn with_catalogue<T>(&self, read: impl FnOnce(&Catalogue) -> T) -> T {
+        read(&self.inner.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change_catalogue<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
+        change(&mut self.inner.catalogue.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes files, one caller at a time; after a failure nobody does.
+    fn write<T>(&self, change: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let mut writing = self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if *writing == Writing::Failed {
+            return Err(Error::Poisoned);
+        }
+        let result = change();
+        if let Err(Error::Io { .. }) = result {
+            *writing = Writing::Failed;
+        }
+        result
+    }
+
+    fn append(&self, built: &Built) -> Result<(), Error> {
+        let day = Day::of(built.header.finished_ms.1);
+        let offset = self.with_catalogue(|catalogue| catalogue.end_of(day));
+        let path = join(DIRECTORY, &day.to_string());
+        let disk = self.inner.home.disk();
+        let mode = if offset.is_some() { OpenMode::Write } else { OpenMode::Create };
+        let file = disk.open(&path, mode).map_err(Error::io("open", &path, built.bytes.len() as u64))?;
+        append_block(&file, &path, offset.unwrap_or(0), &built.bytes)?;
+        if offset.is_none() {
+            disk.sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
+        }
+        let entry = Entry { day, offset: offset.unwrap_or(0), header: built.header };
+        self.change_catalogue(|catalogue| catalogue.push(entry));
+        Ok(())
+    }
+
+    /// Jobs of one block; none if retention took it away meanwhile.
+    fn read<T: Default>(
+        &self,
+        entry: &Entry,
+        files: &mut OpenFile<D>,
+        read: impl FnOnce(&BlockReader<'_, D::File>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some((file, path)) = files.get(self.inner.home.disk(), entry.day)? else {
+            return Ok(T::default());
+        };
+        let result = read(&BlockReader { file, path, offset: entry.offset, header: entry.header });
+        let still_there = self.with_catalogue(|catalogue| catalogue.contains(entry));
+        if still_there { result } else { result.or_else(|_| Ok(T::default())) }
+    }
+
+    fn drop_days(&self, days: &[Day]) -> Result<Dropped, Error> {
+        let mut dropped = Dropped::default();
+        for day in days {
+            dropped.add(self.change_catalogue(|catalogue| catalogue.remove_day(*day)));
+            let path = join(DIRECTORY, &day.to_string());
+            self.inner.home.disk().remove_file(&path).map_err(Error::io("remove", &path, 0))?;
+        }
+        self.inner.home.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
+        Ok(dropped)
+    }
+
+    /// Cuts a day file before the block at `offset`.
+    fn cut_day(&self, day: Day, offset: u64) -> Result<Dropped, Error> {
+        if offset == 0 {
+            return self.drop_days(&[day]);
+        }
+        let dropped = self.change_catalogue(|catalogue| catalogue.cut_day(day, offset));
+        scan::cut_file(self.inner.home.disk(), &join(DIRECTORY, &day.to_string()), offset)?;
+        Ok(dropped)
+    }
+}
+
+impl<D: Disk> Archive for BlockArchive<D> {
+    fn put(&self, block: &Block) -> Result<(), Error> {
+        self.write(|| {
+            let built = build(block, self.head().last_finish_number)?;
+            self.append(&built)
+        })
+    }
+
+    fn head(&self) -> ArchiveHead {
+        self.with_catalogue(Catalogue::head)
+    }
+
+    fn page(&self, request: &PageRequest) -> Result<Page, Error> {
+        let began = Instant::now();
+        let mut files = OpenFile { day: None };
+        let mut page = Page { jobs: Vec::new(), cursor: request.before.or(Some(u64::MAX)) };
+        let limit = request.limit.max(1);
+        while let Some(before) = page.cursor {
+            let Some(entry) = self.with_catalogue(|catalogue| catalogue.last_before(before)) else {
+                page.cursor = None;
+                break;
+            };
+            let rows = if entry.header.may_match(&request.filter) {
+                let left = limit - page.jobs.len();
+                self.read(&entry, &mut files, |block| block.page(&request.filter, before, left))?
+            } else {
+                Vec::new()
+            };
+            let found = rows
+                .into_iter()
+                .map(|row| ListedJob { finish_number: row.finish_number, record: row.record });
+            page.jobs.extend(found);
+            page.cursor = Some(entry.header.first_finish_number);
+            if page.jobs.len() >= limit {
+                page.cursor = page.jobs.last().map(|job| job.finish_number);
+                break;
+            }
+            if began.elapsed() >= request.budget {
+                break;
+            }
+        }
+        page.cursor = page
+            .cursor
+            .filter(|before| self.with_catalogue(|catalogue| catalogue.last_before(*before).is_some()));
+        Ok(page)
+    }
+
+    fn get(&self, id: JobId) -> Result<Option<ArchivedJob>, Error> {
+        let mut files = OpenFile { day: None };
+        let mut before = u64::MAX;
+        while let Some(entry) = self.with_catalogue(|catalogue| catalogue.last_before(before)) {
+            before = entry.header.first_finish_number;
+            if entry.header.may_hold(id)
+                && let Some(job) = self.read(&entry, &mut files, |block| block.get(id))?
+            {
+                return Ok(Some(job));
+            }
+        }
+        Ok(None)
+    }
+
+    fn counts(&self) -> ArchiveCounts {
+        self.with_catalogue(Catalogue::counts)
+    }
+
+    fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error> {
+        let first_kept = Day::of(finished_ms);
+        self.write(|| {
+            let days = self.with_catalogue(|catalogue| catalogue.days_before(first_kept));
+            self.drop_days(&days)
+        })
+    }
+
+    fn drop_oldest_until(&self, bytes: u64) -> Result<Dropped, Error> {
+        self.write(|| {
+            let days = self.with_catalogue(|catalogue| catalogue.oldest_days_above(bytes));
+            self.drop_days(&days)
+        })
+    }
+
+    fn drop_beyond(&self, lsn: u64) -> Result<Dropped, Error> {
+        self.write(|| {
+            let mut dropped = Dropped::default();
+            for (day, offset) in self.with_catalogue(|catalogue| catalogue.beyond(lsn)) {
+                dropped.add(self.cut_day(day, offset)?);
+            }
+            Ok(dropped)
+        })
+    }
+}
+
+fn append_block<F: DiskFile>(file: &F, path: &str, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    if let Err(source) = file.write_all_at(offset, bytes) {
+        // What was written of it is cut at the next open if this fails too.
+        let _ = file.set_len(offset);
+        return Err(Error::io("write", path, bytes.len() as u64)(source));
+    }
+    file.sync_data().map_err(sync_failed(path))
+}
+
+/// A failed sync ends writing even if the disk is only full: what was written before may be gone.
+fn sync_failed(path: &str) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action: "sync", path, source }
+}
+
+/// The day file that was read last: pages mostly stay in one.
+struct OpenFile<D: Disk> {
+    day: Option<(Day, D::File, String)>,
+}
+
+impl<D: Disk> OpenFile<D> {
+    fn get(&mut self, disk: &D, day: Day) -> Result<Option<(&D::File, &str)>, Error> {
+        if self.day.as_ref().is_none_or(|(open, ..)| *open != day) {
+            let path = join(DIRECTORY, &day.to_string());
+            match disk.open(&path, OpenMode::Read) {
+                Ok(file) => self.day = Some((day, file, path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(Error::io("open", &path, 0)(error)),
+            }
+        }
+        Ok(self.day.as_ref().map(|(_, file, path)| (file, path.as_str())))
+    }
+}

@@ -1,0 +1,131 @@
+//! The real disk: a directory of the operating system.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{DirEntry, Disk, DiskFile, LockAttempt, OpenMode};
+
+/// Files below a directory.
+#[derive(Clone, Debug)]
+pub struct FileDisk {
+    root: Arc<Path>,
+}
+
+impl FileDisk {
+    /// The disk in `root`, which is created when the store opens it.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into().into() }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn full(&self, path: &str) -> PathBuf {
+        if path.is_empty() { self.root.to_path_buf() } else { self.root.join(path) }
+    }
+}
+
+impl Disk for FileDisk {
+    type File = File;
+    type Lock = File;
+
+    fn create_dir_all(&self, path: &str) -> io::Result<()> {
+        fs::create_dir_all(self.full(path))
+    }
+
+    fn open(&self, path: &str, mode: OpenMode) -> io::Result<File> {
+        let create = mode == OpenMode::Create;
+        File::options()
+            .read(true)
+            .write(mode != OpenMode::Read)
+            .create(create)
+            .truncate(create)
+            .open(self.full(path))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.full(from), self.full(to))
+    }
+
+    fn remove_file(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.full(path))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(self.full(path))? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            // Names that are not UTF-8 are not ours.
+            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                entries.push(DirEntry { name, bytes: metadata.len() });
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        File::open(self.full(path))?.sync_all()
+    }
+
+    fn lock(&self, path: &str, owner: &str) -> io::Result<LockAttempt<File>> {
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(self.full(path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(LockAttempt::HeldBy(read_start(&file)?)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        file.set_len(0)?;
+        file.write_all(owner.as_bytes())?;
+        Ok(LockAttempt::Taken(file))
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&*self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+fn read_start(file: &File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(4096).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+impl DiskFile for File {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while count < buffer.len() {
+            match FileExt::read_at(self, &mut buffer[count..], offset + count as u64) {
+                Ok(0) => break,
+                Ok(read) => count += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        File::set_len(self, length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}

@@ -1,0 +1,177 @@
+//! What can go wrong between the engine and the disk.
+
+use std::io;
+
+use lineshaft_wire::JobId;
+
+const DOCTOR: &str = "run `lineshaft store doctor` to see what is readable";
+
+/// An error of the journal, the archive or the home.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation on a file of the home.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or directory, relative to the home.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk has no room; nothing was written and the store goes on working.
+    #[error("no space left for {needed_bytes} more bytes in the home: free some, or shorten retention")]
+    Full {
+        /// Size of what was to be written.
+        needed_bytes: u64,
+    },
+    /// An earlier write or sync failed, so nobody knows what is on disk; only a restart finds out.
+    #[error("the journal stopped after a failed write or sync: restart to recover what is durable")]
+    Poisoned,
+    /// Another process works in this home.
+    #[error("the home is in use by process {pid} on {host}: stop it, or choose another home")]
+    Locked {
+        /// The holder's process id, 0 if it is not known.
+        pid: u32,
+        /// The holder's host name, empty if it is not known.
+        host: String,
+    },
+    /// The home was written by a version with another format.
+    #[error("the home has format {found}, this version reads {supported}: {hint}")]
+    Format {
+        /// What `FORMAT` says, shortened.
+        found: String,
+        /// The format of this version.
+        supported: u32,
+        /// The way on.
+        hint: &'static str,
+    },
+    /// The commit does not follow the newest one: someone else wrote, or the caller lost count.
+    #[error(
+        "commit {expected_lsn} does not follow the journal's head: the head is {head_lsn} with crc {head_crc:08x}, the commit follows crc {previous_crc:08x}"
+    )]
+    NotNext {
+        /// The LSN the commit was to have.
+        expected_lsn: u64,
+        /// The CRC of the commit it was to follow.
+        previous_crc: u32,
+        /// The newest commit.
+        head_lsn: u64,
+        /// Its CRC.
+        head_crc: u32,
+    },
+    /// A writer of an older epoch tried to go on.
+    #[error("epoch {epoch} is over: the journal is owned by epoch {newest}")]
+    Fenced {
+        /// The writer's epoch.
+        epoch: u64,
+        /// The journal's newest epoch.
+        newest: u64,
+    },
+    /// A body, payload or block above its maximum.
+    #[error("{what} of {bytes} bytes is too large: the maximum is {max_bytes}")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// The maximum.
+        max_bytes: u64,
+    },
+    /// Commits that were durable are damaged or missing: opening would lose them.
+    #[error(
+        "commits {first_lsn} to {last_lsn} are damaged or missing ({file}: {reason}), although they were durable: \
+         refusing to start; {DOCTOR}"
+    )]
+    DamagedCommits {
+        /// The first commit that cannot be read.
+        first_lsn: u64,
+        /// The last commit known to have been durable.
+        last_lsn: u64,
+        /// The segment concerned, relative to the home.
+        file: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A file fails its checks.
+    #[error("{file} is damaged at byte {offset}: {reason}; {DOCTOR}")]
+    Damaged {
+        /// The file, relative to the home.
+        file: String,
+        /// Where the damage begins.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The commit was trimmed, or does not exist yet.
+    #[error("commit {lsn} is not in the journal, which holds {oldest_lsn} to {head_lsn}")]
+    NoCommit {
+        /// The commit asked for.
+        lsn: u64,
+        /// The oldest one kept.
+        oldest_lsn: u64,
+        /// The newest one.
+        head_lsn: u64,
+    },
+    /// A payload's location points outside its commit.
+    #[error("bytes {offset} to {end} are outside the body of commit {lsn} ({body_bytes} bytes)")]
+    OutOfBody {
+        /// The commit.
+        lsn: u64,
+        /// Where the payload was to begin.
+        offset: u32,
+        /// Where it was to end.
+        end: u64,
+        /// The size of the commit's body.
+        body_bytes: u64,
+    },
+    /// A snapshot of a commit that is not durable yet.
+    #[error("a snapshot of commit {lsn} must wait: only {durable_lsn} is durable")]
+    SnapshotTooNew {
+        /// The snapshot's commit.
+        lsn: u64,
+        /// The newest durable commit.
+        durable_lsn: u64,
+    },
+    /// No blob has this id.
+    #[error("blob {id:016x} does not exist")]
+    NoBlob {
+        /// The id asked for.
+        id: u64,
+    },
+    /// A block that cannot follow the archive's newest one.
+    #[error(
+        "a block of finish numbers {first} to {last} cannot follow {head}: numbers grow within and across blocks"
+    )]
+    BlockOrder {
+        /// First number of the block.
+        first: u64,
+        /// Last number of the block.
+        last: u64,
+        /// The newest number in the archive.
+        head: u64,
+    },
+    /// A job that has not finished was to be archived.
+    #[error("job {id} has not finished, so it cannot be archived")]
+    NotFinished {
+        /// The job.
+        id: JobId,
+    },
+}
+
+impl Error {
+    /// Names the operation and the file of a system error; a full disk becomes [`Error::Full`].
+    pub(crate) fn io(action: &'static str, path: &str, needed_bytes: u64) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { needed_bytes },
+            _ => Self::Io { action, path, source },
+        }
+    }
+
+    /// A file that fails its checks.
+    pub(crate) fn damaged(file: &str, offset: u64, reason: impl Into<String>) -> Self {
+        Self::Damaged { file: file.to_owned(), offset, reason: reason.into() }
+    }
+}

@@ -1,0 +1,142 @@
+//! The directory of an embedded store: who has it, and in which format it is.
+//!
+//! A [`Home`] is proof that this process holds the lock; the journal and the archive open from it.
+
+use std::fs;
+use std::sync::Arc;
+
+use crate::Error;
+use crate::disk::{Disk, LockAttempt, publish, read_all};
+
+/// The format this version reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FORMAT: &str = "FORMAT";
+const LOCK: &str = "LOCK";
+const FORMAT_PREFIX: &str = "lineshaft home ";
+
+/// A locked home of a known format. Clones share the lock, which ends with the last of them.
+#[derive(Debug)]
+pub struct Home<D: Disk> {
+    disk: D,
+    _lock: Arc<D::Lock>,
+}
+
+impl<D: Disk> Clone for Home<D> {
+    fn clone(&self) -> Self {
+        Self { disk: self.disk.clone(), _lock: Arc::clone(&self._lock) }
+    }
+}
+
+impl<D: Disk> Home<D> {
+    /// Creates the home if it is new, takes its lock and checks its format.
+    ///
+    /// Fails with [`Error::Locked`] if another process (or another `Home` of this one) has it, and with
+    /// [`Error::Format`] if a version with another format wrote it.
+    pub fn open(disk: D) -> Result<Self, Error> {
+        disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
+        let lock = take_lock(&disk)?;
+        check_format(&disk)?;
+        Ok(Self { disk, _lock: Arc::new(lock) })
+    }
+
+    /// The disk the home is on.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    /// Creates a directory of the home so that a crash does not lose it.
+    pub(crate) fn create_dir(&self, name: &str) -> Result<(), Error> {
+        self.disk.create_dir_all(name).map_err(Error::io("create", name, 0))?;
+        self.disk.sync_dir("").map_err(Error::io("sync", ".", 0))
+    }
+}
+
+fn take_lock<D: Disk>(disk: &D) -> Result<D::Lock, Error> {
+    match disk.lock(LOCK, &describe_owner()).map_err(Error::io("lock", LOCK, 0))? {
+        LockAttempt::Taken(lock) => Ok(lock),
+        LockAttempt::HeldBy(owner) => Err(Error::Locked {
+            pid: field(&owner, "pid").and_then(|pid| pid.parse().ok()).unwrap_or(0),
+            host: field(&owner, "host").unwrap_or_default().chars().take(80).collect(),
+        }),
+    }
+}
+
+/// The lines of `LOCK`: enough to tell whether the process named there still exists.
+fn describe_owner() -> String {
+    let pid = std::process::id();
+    let started = process_start().unwrap_or_default();
+    let boot = system_text("/proc/sys/kernel/random/boot_id");
+    let host = system_text("/proc/sys/kernel/hostname");
+    format!("pid={pid}\nstarted={started}\nboot={boot}\nhost={host}\n")
+}
+
+/// Start of this process in clock ticks since boot, which with the pid names it for good.
+fn process_start() -> Option<String> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the program's name in brackets and may hold anything, so count from its end.
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(19).map(str::to_owned)
+}
+
+fn system_text(path: &str) -> String {
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+fn field<'a>(owner: &'a str, name: &str) -> Option<&'a str> {
+    owner.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn check_format<D: Disk>(disk: &D) -> Result<(), Error> {
+    match read_all(disk, FORMAT) {
+        Ok(bytes) => parse_format(&String::from_utf8_lossy(&bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_format(disk),
+        Err(error) => Err(Error::io("read", FORMAT, 0)(error)),
+    }
+}
+
+fn parse_format(text: &str) -> Result<(), Error> {
+    let version = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse::<u32>().ok());
+    let hint = match version {
+        Some(FORMAT_VERSION) => return Ok(()),
+        Some(version) if version > FORMAT_VERSION => "use the newer version that wrote it",
+        Some(_) => "use the older version that wrote it",
+        None => "this is not a home, or its FORMAT file is damaged",
+    };
+    let found =
+        version.map_or_else(|| format!("{:?}", text.chars().take(40).collect::<String>()), |v| v.to_string());
+    Err(Error::Format { found, supported: FORMAT_VERSION, hint })
+}
+
+/// `FORMAT` is the first file of a home, so a journal without one is not a new home but a damaged one.
+fn create_format<D: Disk>(disk: &D) -> Result<(), Error> {
+    if disk.list("seg").is_ok_and(|files| !files.is_empty()) {
+        return Err(Error::damaged(FORMAT, 0, "the file is missing, but the home has a journal"));
+    }
+    let text = format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n");
+    publish(disk, "", FORMAT, &[text.as_bytes()]).map_err(Error::io("write", FORMAT, text.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_formats_are_refused_with_the_way_on() {
+        let check = |text: &str, expected: &str| {
+            let message = parse_format(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        check("lineshaft home 2\n", "newer version");
+        check("lineshaft home 0\n", "older version");
+        check("something else", "not a home");
+        assert!(parse_format("lineshaft home 1\n").is_ok());
+    }
+
+    #[test]
+    fn owner_names_this_process() {
+        let owner = describe_owner();
+        assert_eq!(field(&owner, "pid"), Some(std::process::id().to_string().as_str()));
+        assert!(field(&owner, "started").is_some_and(|ticks| ticks.parse::<u64>().is_ok()), "{owner}");
+    }
+}

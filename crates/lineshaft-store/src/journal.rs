@@ -1,0 +1,226 @@
+//! The journal: a durable chain of commits, from which the state is rebuilt.
+//!
+//! [`Journal`] belongs to the one thread that writes; its [`JournalHandle`] reads payloads and keeps snapshots and
+//! blobs from any thread. [`SegmentJournal`] is the embedded implementation: read `commit` for the bytes, `segment`
+//! for the files, `recovery` for what happens at open, `writer` for the path of an append.
+
+mod blobs;
+mod cache;
+pub(crate) mod commit;
+mod handle;
+mod preparer;
+mod recovery;
+mod scan;
+mod segment;
+mod shared;
+mod snapshots;
+mod syncer;
+mod writer;
+
+pub use handle::SegmentHandle;
+pub use writer::SegmentJournal;
+
+use bytes::Bytes;
+
+use crate::{Error, Location, PayloadRef};
+
+/// Bytes a commit's body may have: the payload limit and room for what names it.
+pub const BODY_BYTES_MAX: usize = 65 << 20;
+
+/// The writing end of a journal. One exists per journal.
+pub trait Journal: Send + 'static {
+    /// The end that may be cloned into other threads.
+    type Handle: JournalHandle;
+
+    /// Appends one commit.
+    ///
+    /// Under [`Durability::Sync`] it is durable on return; under [`Durability::Os`] the operating system has it, and
+    /// a sync follows by itself.
+    ///
+    /// Errors: [`Error::NotNext`] or [`Error::Fenced`] if it does not belong here, [`Error::TooLarge`],
+    /// [`Error::Full`] (nothing was written; try again after space was freed). After any other error the outcome is
+    /// unknown and every later call fails with [`Error::Poisoned`]: stop the process.
+    fn append(&mut self, append: Append<'_>) -> Result<Appended, Error>;
+
+    /// Appends an empty commit, so that the commits before it are known to be durable.
+    ///
+    /// Does nothing if the head is a seal already, or the journal is empty. Returns the head.
+    fn seal(&mut self) -> Result<Appended, Error>;
+
+    /// Makes every appended commit durable; of use under [`Durability::Os`] only.
+    fn sync(&mut self) -> Result<(), Error>;
+
+    /// Calls `visit` with every commit above `after_lsn` in order, seals with an empty body included.
+    ///
+    /// Stops at the first error of `visit`. [`Error::NoCommit`] if the commit after `after_lsn` was trimmed.
+    fn replay<E: From<Error>>(
+        &mut self,
+        after_lsn: u64,
+        visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// Allows commits below `below_lsn` to be forgotten.
+    ///
+    /// Never forgets what the two kept snapshots need, so it has no effect before there are two. Space is freed by
+    /// whole segments, after the next commit.
+    fn trim(&mut self, below_lsn: u64) -> Result<(), Error>;
+
+    /// The newest commit.
+    fn head(&self) -> Appended;
+
+    /// A handle for other threads.
+    fn handle(&self) -> Self::Handle;
+}
+
+/// What other threads do with a journal: read payloads, keep snapshots and blobs.
+pub trait JournalHandle: Clone + Send + Sync + 'static {
+    /// The bytes at `location`, checked against their CRC. Usually shares memory with a cache.
+    fn read_at(&self, location: Location) -> Result<Bytes, Error>;
+
+    /// Publishes a snapshot of the state at commit `lsn` with CRC `crc`; the two newest are kept.
+    ///
+    /// [`Error::SnapshotTooNew`] unless that commit is durable. Costs two syncs.
+    fn put_snapshot(&self, lsn: u64, crc: u32, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Stores a blob, durable on return. The caller chooses an id never used before.
+    fn put_blob(&self, id: u64, bytes: &[u8]) -> Result<(), Error>;
+
+    /// The bytes of a blob, checked. [`Error::NoBlob`] if there is none.
+    fn get_blob(&self, id: u64) -> Result<Bytes, Error>;
+
+    /// Removes a blob; one that does not exist is fine. A crash may bring it back.
+    fn drop_blob(&self, id: u64) -> Result<(), Error>;
+
+    /// The ids of all blobs, ascending, so that those nobody names can be dropped at start.
+    fn blobs(&self) -> Result<Vec<u64>, Error>;
+
+    /// The newest commit known to be durable.
+    fn durable_lsn(&self) -> u64;
+
+    /// How much can still be appended.
+    fn space(&self) -> Space;
+
+    /// The bytes of a payload, wherever they lie.
+    fn read(&self, payload: PayloadRef) -> Result<Bytes, Error> {
+        match payload {
+            PayloadRef::Empty => Ok(Bytes::new()),
+            PayloadRef::Inline(location) => self.read_at(location),
+            PayloadRef::Blob { id, .. } => self.get_blob(id),
+        }
+    }
+}
+
+/// One commit to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    /// The writer's epoch; never below that of an earlier commit.
+    pub epoch: u64,
+    /// The writer's nonce, which tells two owners of one epoch apart.
+    pub nonce: u64,
+    /// The LSN this commit is to have: that of the head plus one, from 1.
+    pub expected_lsn: u64,
+    /// CRC of the commit before it; 0 for the first.
+    pub previous_crc: u32,
+    /// The content, at most [`BODY_BYTES_MAX`] bytes.
+    pub body: &'a [u8],
+}
+
+/// A commit's place in the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Log sequence number, from 1; 0 says that there is no commit yet.
+    pub lsn: u64,
+    /// Checks the commit and, through the one before it, the whole chain.
+    pub crc: u32,
+}
+
+/// When an append returns. A property of the home, not of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When the commit survives a power cut.
+    #[default]
+    Sync,
+    /// When it survives the death of the process; a sync follows in the background.
+    Os,
+}
+
+/// How a [`SegmentJournal`] works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of the first segment prepared; each next one is twice as large. Default 4 MiB, at least 4 KiB.
+    pub segment_bytes_first: u64,
+    /// Size at which segments stop growing. Default 64 MiB.
+    pub segment_bytes_max: u64,
+    /// When an append returns. Default [`Durability::Sync`].
+    pub durability: Durability,
+    /// Whether threads prepare segments and sync under [`Durability::Os`]. Default true. Without them the caller's
+    /// thread prepares, and only [`Journal::sync`] syncs: for simulations that must repeat.
+    pub background: bool,
+    /// Memory for the newest commits, and as much again for commits read from disk. Default 4 MiB.
+    pub cache_bytes: usize,
+    /// Where segment salts come from. Default random.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes_first: 4 << 20,
+            segment_bytes_max: 64 << 20,
+            durability: Durability::Sync,
+            background: true,
+            cache_bytes: 4 << 20,
+            seed: fastrand::u64(..),
+        }
+    }
+}
+
+/// What was found when a journal was opened.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    /// The newest snapshot that can be read; the commits after it are to be replayed.
+    pub snapshot: Option<Snapshot>,
+    /// The newest commit.
+    pub head: Appended,
+    /// The oldest commit kept; 0 if there is none.
+    pub oldest_lsn: u64,
+    /// The greatest epoch of a commit; the next owner's is above it.
+    pub epoch: u64,
+    /// The newest commit that was known to be durable before this open.
+    pub synced_lsn: u64,
+    /// What an unfinished write left behind, if anything; worth a line in the log.
+    pub cut: Option<CutTail>,
+}
+
+/// A state of the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The commit it includes last.
+    pub lsn: u64,
+    /// That commit's CRC.
+    pub crc: u32,
+    /// The state, opaque.
+    pub bytes: Bytes,
+}
+
+/// The unfinished end of a journal, cut at open. No commit in it was ever reported durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTail {
+    /// The first commit cut.
+    pub first_lsn: u64,
+    /// The last commit of which a trace was found.
+    pub last_lsn: u64,
+    /// Where it was, relative to the home.
+    pub file: String,
+    /// Why it was not kept.
+    pub reason: String,
+}
+
+/// Room to append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that fit into space already written on disk.
+    pub ready_bytes: u64,
+    /// No further segment could be prepared: take only what frees space (finishing, cancelling), refuse new jobs.
+    pub low: bool,
+}

@@ -1,0 +1,61 @@
+//! Payloads too large for a commit: one file each in `blob/`, named by id.
+
+use bytes::Bytes;
+
+use crate::Error;
+use crate::disk::{Disk, join};
+use crate::sealed::{self, Seal};
+
+/// The directory of blobs.
+pub(crate) const DIRECTORY: &str = "blob";
+
+const MAGIC: [u8; 4] = *b"LSb1";
+
+/// Removes what unfinished puts left.
+pub(crate) fn clean<D: Disk>(disk: &D) -> Result<(), Error> {
+    for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
+        if entry.name.ends_with(".tmp") {
+            remove(disk, &entry.name)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn put<D: Disk>(disk: &D, id: u64, bytes: &[u8]) -> Result<(), Error> {
+    sealed::write(disk, DIRECTORY, &name(id), Seal { magic: MAGIC, id, crc: 0 }, bytes)
+}
+
+pub(crate) fn get<D: Disk>(disk: &D, id: u64) -> Result<Bytes, Error> {
+    match sealed::read(disk, DIRECTORY, &name(id), MAGIC)? {
+        Some((seal, bytes)) if seal.id == id => Ok(bytes),
+        Some((seal, _)) => {
+            let path = join(DIRECTORY, &name(id));
+            Err(Error::damaged(&path, 0, format!("it holds blob {:016x}", seal.id)))
+        }
+        None => Err(Error::NoBlob { id }),
+    }
+}
+
+pub(crate) fn drop_blob<D: Disk>(disk: &D, id: u64) -> Result<(), Error> {
+    remove(disk, &name(id))
+}
+
+pub(crate) fn list<D: Disk>(disk: &D) -> Result<Vec<u64>, Error> {
+    let entries = disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))?;
+    let id = |name: &str| (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten();
+    Ok(entries.iter().filter_map(|entry| id(&entry.name)).collect())
+}
+
+fn remove<D: Disk>(disk: &D, name: &str) -> Result<(), Error> {
+    let path = join(DIRECTORY, name);
+    match disk.remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &path, 0)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn name(id: u64) -> String {
+    format!("{id:016x}")
+}

@@ -1,0 +1,136 @@
+//! Reading segments from front to back: which commits are there, and what follows the last good one.
+
+use std::io;
+
+use super::commit::{ALIGNMENT, HEADER_BYTES, Header};
+use super::segment::{COMMITS_START, SegmentHeader};
+use crate::disk::DiskFile;
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A buffer over a file that is read forwards.
+pub(crate) struct Window<'a, F> {
+    file: &'a F,
+    buffer: Vec<u8>,
+    start: u64,
+    filled: usize,
+}
+
+impl<'a, F: DiskFile> Window<'a, F> {
+    pub(crate) fn new(file: &'a F) -> Self {
+        Self { file, buffer: Vec::new(), start: 0, filled: 0 }
+    }
+
+    /// `length` bytes at `offset`, fewer where the file ends.
+    pub(crate) fn get(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let inside = offset >= self.start && offset + length as u64 <= self.start + self.filled as u64;
+        if !inside {
+            self.buffer.resize(length.max(BUFFER_BYTES), 0);
+            self.start = offset;
+            self.filled = self.file.read_at(offset, &mut self.buffer)?;
+        }
+        let from = (offset - self.start) as usize;
+        Ok(&self.buffer[from..(from + length).min(self.filled)])
+    }
+}
+
+/// A commit found in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) header: Header,
+    pub(crate) offset: u64,
+}
+
+/// What a segment holds.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    /// Good commits in an unbroken row from the start.
+    pub(crate) commits: Vec<Found>,
+    /// Why the row ends, if it is not simply the end.
+    pub(crate) broken: Option<String>,
+    /// Headers of this segment beyond the break: traces of commits that cannot be used.
+    pub(crate) beyond: Vec<Found>,
+}
+
+impl Scanned {
+    /// Greatest synced LSN that any header tells of.
+    pub(crate) fn synced_lsn(&self) -> u64 {
+        self.headers().map(|header| header.synced_lsn).max().unwrap_or(0)
+    }
+
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &Header> {
+        self.commits.iter().chain(&self.beyond).map(|found| &found.header)
+    }
+}
+
+/// Finds the commits of a segment.
+///
+/// Bodies are checked above `verify_after` only: what a snapshot covers is checked when a payload is read.
+/// With `to_the_end`, the space after the last good commit is searched for headers too.
+pub(crate) fn scan<F: DiskFile>(
+    file: &F,
+    segment: &SegmentHeader,
+    verify_after: u64,
+    to_the_end: bool,
+) -> io::Result<Scanned> {
+    let mut window = Window::new(file);
+    let mut scanned = Scanned::default();
+    let mut offset = COMMITS_START;
+    while let Some(header) = next_commit(&mut window, segment, offset, &mut scanned, verify_after)? {
+        scanned.commits.push(Found { header, offset });
+        offset += header.stored_bytes();
+    }
+    if to_the_end || scanned.commits.is_empty() {
+        scanned.beyond = headers_from(&mut window, segment, offset)?;
+    }
+    if scanned.broken.is_none() && !scanned.beyond.is_empty() {
+        scanned.broken = Some(format!("no valid commit header at byte {offset}"));
+    }
+    Ok(scanned)
+}
+
+/// The commit at `offset`, if it is whole and continues the row.
+fn next_commit<F: DiskFile>(
+    window: &mut Window<'_, F>,
+    segment: &SegmentHeader,
+    offset: u64,
+    scanned: &mut Scanned,
+    verify_after: u64,
+) -> io::Result<Option<Header>> {
+    let Some(header) = header_at(window, segment, offset)? else { return Ok(None) };
+    let last = scanned.commits.last().map(|found| found.header.appended());
+    if last.is_some_and(|last| (header.lsn, header.previous_crc) != (last.lsn + 1, last.crc)) {
+        scanned.broken = Some(format!("the commit at byte {offset} does not follow the one before"));
+        return Ok(None);
+    }
+    let size = header.body_start() + header.body_bytes as usize;
+    if header.lsn > verify_after && !header.body_matches(window.get(offset, size)?) {
+        scanned.broken = Some(format!("the body of the commit at byte {offset} fails its check"));
+        return Ok(None);
+    }
+    Ok(Some(header))
+}
+
+fn header_at<F: DiskFile>(
+    window: &mut Window<'_, F>,
+    segment: &SegmentHeader,
+    offset: u64,
+) -> io::Result<Option<Header>> {
+    let header = Header::decode(window.get(offset, HEADER_BYTES)?);
+    Ok(header.filter(|header| header.salt == segment.salt))
+}
+
+fn headers_from<F: DiskFile>(
+    window: &mut Window<'_, F>,
+    segment: &SegmentHeader,
+    from: u64,
+) -> io::Result<Vec<Found>> {
+    let end = window.file.length()?;
+    let mut headers = Vec::new();
+    let mut offset = from;
+    while offset + HEADER_BYTES as u64 <= end {
+        headers.extend(header_at(window, segment, offset)?.map(|header| Found { header, offset }));
+        offset += ALIGNMENT;
+    }
+    Ok(headers)
+}

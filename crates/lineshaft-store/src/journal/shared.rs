@@ -1,0 +1,88 @@
+//! What the writer of a journal and its handles have in common.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::cache::{Chunks, Recent};
+use super::segment::Segment;
+use super::snapshots::Snapshots;
+use crate::disk::Disk;
+use crate::{Error, Home, Space};
+
+/// Shared by the writer, the handles and the background threads.
+pub(crate) struct Shared<D: Disk> {
+    pub(crate) home: Home<D>,
+    /// All segments with commits, oldest first. Their LSNs join without gap or overlap.
+    pub(crate) segments: RwLock<VecDeque<Arc<Segment<D::File>>>>,
+    pub(crate) recent: RwLock<Recent>,
+    pub(crate) chunks: Mutex<Chunks>,
+    pub(crate) snapshots: Mutex<Snapshots<D>>,
+    pub(crate) durable_lsn: AtomicU64,
+    pub(crate) ready_bytes: AtomicU64,
+    pub(crate) space_low: AtomicBool,
+    poisoned: AtomicBool,
+}
+
+impl<D: Disk> Shared<D> {
+    pub(crate) fn new(
+        home: Home<D>,
+        segments: VecDeque<Arc<Segment<D::File>>>,
+        snapshots: Snapshots<D>,
+        cache_bytes: usize,
+        durable_lsn: u64,
+    ) -> Self {
+        Self {
+            home,
+            segments: RwLock::new(segments),
+            recent: RwLock::new(Recent::new(cache_bytes)),
+            chunks: Mutex::new(Chunks::new(cache_bytes)),
+            snapshots: Mutex::new(snapshots),
+            durable_lsn: AtomicU64::new(durable_lsn),
+            ready_bytes: AtomicU64::new(0),
+            space_low: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn check_poisoned(&self) -> Result<(), Error> {
+        if self.poisoned.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Stops the journal for good: a failed sync is never tried again.
+    pub(crate) fn poison(&self, error: Error) -> Error {
+        self.poisoned.store(true, Ordering::Release);
+        tracing::error!(%error, "the journal stops");
+        error
+    }
+
+    pub(crate) fn durable_lsn(&self) -> u64 {
+        self.durable_lsn.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn advance_durable(&self, lsn: u64) {
+        self.durable_lsn.fetch_max(lsn, Ordering::AcqRel);
+    }
+
+    pub(crate) fn space(&self) -> Space {
+        Space {
+            ready_bytes: self.ready_bytes.load(Ordering::Relaxed),
+            low: self.space_low.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The segment with this commit, pinned while the `Arc` lives.
+    pub(crate) fn segment_of(&self, lsn: u64) -> Result<(Arc<Segment<D::File>>, u64), Error> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let after = segments.partition_point(|segment| segment.first_lsn <= lsn);
+        let found = after.checked_sub(1).and_then(|index| {
+            let segment = &segments[index];
+            Some((Arc::clone(segment), segment.start_of(lsn)?))
+        });
+        found.ok_or_else(|| Error::NoCommit {
+            lsn,
+            oldest_lsn: segments.front().map_or(0, |segment| segment.first_lsn),
+            head_lsn: segments.back().map_or(0, |segment| segment.end_lsn() - 1),
+        })
+    }
+}

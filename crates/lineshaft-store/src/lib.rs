@@ -1,0 +1,30 @@
+//! Where Lineshaft keeps what must not be lost: the journal (the truth, a chain of commits) and the archive
+//! (finished jobs, in compressed and indexed blocks).
+//!
+//! [`Journal`] and [`Archive`] are the two traits that change between one machine and many; [`SegmentJournal`] and
+//! [`BlockArchive`] implement them in a [`Home`] directory. Both reach files only through [`Disk`], so that tests can
+//! own the disk and break it. `docs/format.md` describes every byte.
+//!
+//! This crate deliberately does not know what a commit's body or a job's payload means, and has no clock: it is told
+//! the times it stores.
+
+pub mod archive;
+pub mod disk;
+mod error;
+pub mod home;
+pub mod journal;
+mod payload;
+mod sealed;
+
+pub use archive::{
+    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, BlockArchive, Dropped, Filter, ListedJob, Page,
+    PageRequest,
+};
+pub use disk::{Disk, DiskFile, FileDisk};
+pub use error::Error;
+pub use home::Home;
+pub use journal::{
+    Append, Appended, CutTail, Durability, Journal, JournalHandle, Options, Recovery, SegmentHandle,
+    SegmentJournal, Snapshot, Space,
+};
+pub use payload::{Location, PackedPayload, PayloadRef};

@@ -1,0 +1,4 @@
+//! The structures against naive models.
+
+mod paged_vec;
+mod timer_wheel;

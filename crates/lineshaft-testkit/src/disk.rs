@@ -1,0 +1,437 @@
+//! A disk in memory that can lose power, fail and fill up, on purpose and repeatably.
+//!
+//! What was written but not synced is kept apart from what is durable. [`SimulatedDisk::power_loss`] gives the disk
+//! as it might be found afterwards: of the unsynced writes some 512-byte sectors are there, some are not, some are
+//! torn; of the unsynced directory changes some happened. [`SimulatedDisk::crash_at`] stops everything at one
+//! operation, so that a test can crash a history at each of them in turn.
+
+mod contents;
+mod names;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lineshaft_store::disk::{DirEntry, Disk, DiskFile, LockAttempt, OpenMode};
+
+use contents::Contents;
+use names::{NameChange, Names};
+
+/// A simulated disk. Clones are handles on the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// What a power loss leaves of the changes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing.
+    Everything,
+    /// A part that depends on the seed.
+    Some(u64),
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    files: BTreeMap<u64, Contents>,
+    names: Names,
+    /// Owners of the locks, by path.
+    locks: BTreeMap<String, String>,
+    faults: Faults,
+    operations: u64,
+    crashed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Faults {
+    crash_at: Option<u64>,
+    fail_at: Option<u64>,
+    capacity: Option<u64>,
+}
+
+/// What becomes of an operation that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Succeeds,
+    /// It fails with an I/O error, possibly after doing a part.
+    Fails,
+    /// The machine dies in the middle of it.
+    Crashes,
+}
+
+impl SimulatedDisk {
+    /// An empty disk without faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Operations so far that change something: creations, writes, lengths, syncs, renames, removals.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Dies in the middle of that operation (from 1); it and all later ones fail.
+    pub fn crash_at(&self, operation: u64) {
+        self.state().faults.crash_at = Some(operation);
+    }
+
+    /// Lets that one operation (from 1) fail with an I/O error. A failed sync drops what it should have made
+    /// durable, although reads still see it: as kernels do.
+    pub fn fail_at(&self, operation: u64) {
+        self.state().faults.fail_at = Some(operation);
+    }
+
+    /// Lets writes fail that would make the files together larger than this; `None` for an endless disk.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().faults.capacity = bytes;
+    }
+
+    /// The disk after the process died and another one starts: all finished writes are seen, locks are free, faults
+    /// are over. This handle and the returned one are independent.
+    pub fn restart(&self) -> Self {
+        let mut state = self.state().clone();
+        state.locks.clear();
+        state.faults = Faults { capacity: state.faults.capacity, ..Faults::default() };
+        state.crashed = false;
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The disk as found after the power failed now. This handle and the returned one are independent.
+    pub fn power_loss(&self, loss: Loss) -> Self {
+        let mut rng = match loss {
+            Loss::Everything => None,
+            Loss::Some(seed) => Some(fastrand::Rng::with_seed(seed)),
+        };
+        let found = self.restart();
+        let mut state = found.state();
+        state.names.settle(rng.as_mut());
+        state.files.values_mut().for_each(|file| file.settle(rng.as_mut()));
+        drop(state);
+        found
+    }
+
+    /// Inverts the bits of `mask` in a byte of a file, durably.
+    ///
+    /// Panics if the file is not that long.
+    pub fn flip(&self, path: &str, offset: u64, mask: u8) {
+        let mut state = self.state();
+        let file = state.file_at(path).expect("the file to damage exists");
+        state.files.get_mut(&file).expect("names name files").flip(offset as usize, mask);
+    }
+
+    /// The content of a file as reads see it.
+    ///
+    /// Panics if there is no such file.
+    pub fn content(&self, path: &str) -> Vec<u8> {
+        let state = self.state();
+        let file = state.file_at(path).expect("the file to read exists");
+        state.files[&file].current.clone()
+    }
+
+    /// Size of all files together.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn begin(&mut self) -> io::Result<Fate> {
+        if self.crashed {
+            return Err(crashed());
+        }
+        self.operations += 1;
+        self.crashed = self.faults.crash_at == Some(self.operations);
+        let fails = self.faults.fail_at == Some(self.operations);
+        Ok(if self.crashed {
+            Fate::Crashes
+        } else if fails {
+            Fate::Fails
+        } else {
+            Fate::Succeeds
+        })
+    }
+
+    fn file_at(&self, path: &str) -> io::Result<u64> {
+        self.names.current.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.names.current.values().map(|file| self.files[file].current.len() as u64).sum()
+    }
+
+    /// How many of `growth` bytes still fit.
+    fn room_for(&self, growth: u64) -> u64 {
+        self.faults.capacity.map_or(growth, |capacity| growth.min(capacity.saturating_sub(self.used_bytes())))
+    }
+
+    /// Carries out a change of names, unless it fails; one that crashes may happen.
+    fn change_names(&mut self, change: NameChange) -> io::Result<()> {
+        let fate = self.begin()?;
+        if fate != Fate::Fails {
+            self.names.change(change);
+        }
+        finish(fate)
+    }
+
+    fn create(&mut self, path: &str) -> io::Result<u64> {
+        if let Ok(file) = self.file_at(path) {
+            self.change_contents(file, |contents| contents.set_length(0))?;
+            return Ok(file);
+        }
+        let file = self.files.len() as u64;
+        self.files.insert(file, Contents::default());
+        self.change_names(NameChange::Link { path: path.to_owned(), file })?;
+        Ok(file)
+    }
+
+    fn change_contents(&mut self, file: u64, change: impl FnOnce(&mut Contents)) -> io::Result<()> {
+        let fate = self.begin()?;
+        if fate != Fate::Fails {
+            change(self.contents(file));
+        }
+        finish(fate)
+    }
+
+    fn write(&mut self, file: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let fate = self.begin()?;
+        let length = self.contents(file).current.len() as u64;
+        let growth = (offset + bytes.len() as u64).saturating_sub(length);
+        let missing = growth - self.room_for(growth);
+        let written = match fate {
+            Fate::Fails => bytes.len() / 2,
+            _ => bytes.len().saturating_sub(missing as usize),
+        };
+        self.contents(file).write(offset as usize, &bytes[..written]);
+        finish(fate)?;
+        if missing > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self, file: u64) -> io::Result<()> {
+        let fate = self.begin()?;
+        match fate {
+            Fate::Succeeds => self.contents(file).sync(),
+            Fate::Fails => self.contents(file).forget_pending(),
+            Fate::Crashes => {}
+        }
+        finish(fate)
+    }
+
+    fn contents(&mut self, file: u64) -> &mut Contents {
+        self.files.get_mut(&file).expect("handles name files")
+    }
+}
+
+fn finish(fate: Fate) -> io::Result<()> {
+    match fate {
+        Fate::Succeeds => Ok(()),
+        Fate::Fails => Err(io::Error::other("simulated input/output error")),
+        Fate::Crashes => Err(crashed()),
+    }
+}
+
+fn crashed() -> io::Error {
+    io::Error::other("simulated crash")
+}
+
+impl Disk for SimulatedDisk {
+    type File = SimulatedFile;
+    type Lock = SimulatedLock;
+
+    fn create_dir_all(&self, _path: &str) -> io::Result<()> {
+        // Directories exist as soon as a file is in them.
+        if self.state().crashed { Err(crashed()) } else { Ok(()) }
+    }
+
+    fn open(&self, path: &str, mode: OpenMode) -> io::Result<SimulatedFile> {
+        let mut state = self.state();
+        if state.crashed {
+            return Err(crashed());
+        }
+        let file = if mode == OpenMode::Create { state.create(path)? } else { state.file_at(path)? };
+        Ok(SimulatedFile { disk: self.clone(), file, writable: mode != OpenMode::Read })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.file_at(from)?;
+        state.change_names(NameChange::Rename { from: from.to_owned(), to: to.to_owned() })
+    }
+
+    fn remove_file(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.file_at(path)?;
+        state.change_names(NameChange::Unlink { path: path.to_owned() })
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<DirEntry>> {
+        let state = self.state();
+        if state.crashed {
+            return Err(crashed());
+        }
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let names = state.names.current.iter().filter_map(|(name, file)| Some((name.strip_prefix(&prefix)?, file)));
+        let here = names.filter(|(name, _)| !name.contains('/'));
+        let entry = |(name, file): (&str, &u64)| DirEntry {
+            name: name.to_owned(),
+            bytes: state.files[file].current.len() as u64,
+        };
+        Ok(here.map(entry).collect())
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let fate = state.begin()?;
+        if fate == Fate::Succeeds {
+            state.names.sync(path);
+        }
+        finish(fate)
+    }
+
+    fn lock(&self, path: &str, owner: &str) -> io::Result<LockAttempt<SimulatedLock>> {
+        let mut state = self.state();
+        if state.crashed {
+            return Err(crashed());
+        }
+        if let Some(holder) = state.locks.get(path) {
+            return Ok(LockAttempt::HeldBy(holder.clone()));
+        }
+        state.locks.insert(path.to_owned(), owner.to_owned());
+        Ok(LockAttempt::Taken(SimulatedLock { disk: self.clone(), path: path.to_owned() }))
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.state().room_for(1 << 50))
+    }
+}
+
+/// A file of a simulated disk.
+#[derive(Clone, Debug)]
+pub struct SimulatedFile {
+    disk: SimulatedDisk,
+    file: u64,
+    writable: bool,
+}
+
+impl SimulatedFile {
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        if state.crashed {
+            return Err(crashed());
+        }
+        let content = state.contents(self.file).current.get(offset as usize..).unwrap_or_default();
+        let count = content.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&content[..count]);
+        Ok(count)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_writable()?;
+        self.disk.state().write(self.file, offset, bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.state().sync(self.file)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.disk.state().change_contents(self.file, |contents| contents.set_length(length as usize))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.state().contents(self.file).current.len() as u64)
+    }
+}
+
+/// A lock of a simulated disk; ends when dropped.
+#[derive(Debug)]
+pub struct SimulatedLock {
+    disk: SimulatedDisk,
+    path: String,
+}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.disk.state().locks.remove(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(disk: &SimulatedDisk, path: &str, bytes: &[u8]) -> SimulatedFile {
+        let file = disk.open(path, OpenMode::Create).unwrap();
+        file.write_all_at(0, bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn unsynced_files_vanish_and_synced_ones_stay() {
+        let disk = SimulatedDisk::new();
+        write(&disk, "a", b"one").sync_data().unwrap();
+        write(&disk, "b", b"two").sync_data().unwrap();
+        assert_eq!(disk.power_loss(Loss::Everything).list("").unwrap(), []);
+        disk.sync_dir("").unwrap();
+        let found = disk.power_loss(Loss::Everything);
+        assert_eq!((found.content("a"), found.content("b")), (b"one".to_vec(), b"two".to_vec()));
+    }
+
+    #[test]
+    fn some_sectors_of_an_unsynced_write_survive_and_each_seed_repeats() {
+        let disk = SimulatedDisk::new();
+        let file = write(&disk, "a", &[1; 4096]);
+        file.sync_data().unwrap();
+        disk.sync_dir("").unwrap();
+        file.write_all_at(0, &[2; 4096]).unwrap();
+        let images: Vec<_> = (0..20).map(|seed| disk.power_loss(Loss::Some(seed)).content("a")).collect();
+        assert!(images.iter().any(|image| image.contains(&1) && image.contains(&2)));
+        assert_eq!(images[7], disk.power_loss(Loss::Some(7)).content("a"));
+        assert_eq!(disk.power_loss(Loss::Everything).content("a"), [1; 4096]);
+    }
+
+    #[test]
+    fn a_failed_sync_is_not_made_good_by_the_next_one() {
+        let disk = SimulatedDisk::new();
+        let file = write(&disk, "a", b"one");
+        file.sync_data().unwrap();
+        disk.sync_dir("").unwrap();
+        file.write_all_at(0, b"two").unwrap();
+        disk.fail_at(disk.operations() + 1);
+        assert!(file.sync_data().is_err());
+        assert!(file.sync_data().is_ok());
+        assert_eq!(disk.content("a"), b"two");
+        assert_eq!(disk.power_loss(Loss::Everything).content("a"), b"one");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits() {
+        let disk = SimulatedDisk::new();
+        disk.set_capacity(Some(5));
+        let file = write(&disk, "a", b"abc");
+        let error = file.write_all_at(3, b"defg").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(disk.content("a"), b"abcde");
+    }
+
+    #[test]
+    fn nothing_works_after_the_crash_until_the_restart() {
+        let disk = SimulatedDisk::new();
+        let file = write(&disk, "a", b"abc");
+        disk.crash_at(disk.operations() + 1);
+        assert!(file.sync_data().is_err());
+        assert!(disk.open("a", OpenMode::Read).is_err());
+        assert_eq!(disk.restart().content("a"), b"abc");
+    }
+}

@@ -1,0 +1,73 @@
+//! Which name means which file: as programs see it, as it is durable, and the changes between.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    pub(super) current: BTreeMap<String, u64>,
+    durable: BTreeMap<String, u64>,
+    /// Changes since the last sync of their directory, oldest first.
+    pending: Vec<NameChange>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum NameChange {
+    Link { path: String, file: u64 },
+    Rename { from: String, to: String },
+    Unlink { path: String },
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::Link { path, file } => {
+                names.insert(path.clone(), *file);
+            }
+            // If the creation before it was lost, so is the renaming.
+            Self::Rename { from, to } => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+            Self::Unlink { path } => {
+                names.remove(path);
+            }
+        }
+    }
+
+    fn directory(&self) -> &str {
+        let (Self::Link { path, .. } | Self::Rename { to: path, .. } | Self::Unlink { path }) = self;
+        path.rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+}
+
+impl Names {
+    pub(super) fn change(&mut self, change: NameChange) {
+        change.apply(&mut self.current);
+        self.pending.push(change);
+    }
+
+    /// Makes the changes in one directory durable.
+    pub(super) fn sync(&mut self, directory: &str) {
+        let (synced, pending) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition::<Vec<_>, _>(|change| change.directory() == directory);
+        synced.iter().for_each(|change| change.apply(&mut self.durable));
+        self.pending = pending;
+    }
+
+    /// Loses power: of the pending changes a first part happened, or any choice of them, or none.
+    pub(super) fn settle(&mut self, rng: Option<&mut fastrand::Rng>) {
+        let pending = std::mem::take(&mut self.pending);
+        if let Some(rng) = rng {
+            let in_order = rng.bool();
+            let first = rng.usize(..=pending.len());
+            for (index, change) in pending.iter().enumerate() {
+                if if in_order { index < first } else { rng.bool() } {
+                    change.apply(&mut self.durable);
+                }
+            }
+        }
+        self.current.clone_from(&self.durable);
+    }
+}

@@ -1,0 +1,17 @@
+//! Everything that crosses a process or disk boundary: job ids and records, values and their codec, messages and
+//! the frames that carry them.
+//!
+//! Read [`id`] and [`record`] for the nouns, [`message`] for the verbs, [`frame`] for the bytes around them, and
+//! [`value`] for what arguments and results are made of.
+//!
+//! This crate deliberately does not know sockets, files, clocks, Python or the rules of jobs.
+
+pub mod frame;
+pub mod id;
+pub mod message;
+pub mod payload;
+pub mod record;
+pub mod value;
+
+pub use id::{Fence, JobId, ParseIdError};
+pub use record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};

@@ -1,0 +1,46 @@
+//! Whole values to payloads and back.
+
+mod read;
+mod write;
+
+use super::{Call, Reader, Token, Value, ValueError, Writer};
+use crate::payload::{PAYLOAD_BYTES_MAX, Payload};
+
+/// The payload that holds `value`. Fails if it nests too deep or gets too large.
+pub fn encode(value: &Value) -> Result<Vec<u8>, ValueError> {
+    let mut encoder = write::Encoder::default();
+    encoder.value(value)?;
+    encoder.finish()
+}
+
+/// The value in a payload.
+pub fn decode(payload: &[u8]) -> Result<Value, ValueError> {
+    let payload = Payload::open(payload, PAYLOAD_BYTES_MAX)?;
+    let mut reader = Reader::new(payload.value());
+    let value = read::value(&mut reader, &payload)?;
+    reader.finish()?;
+    Ok(value)
+}
+
+/// The payload that holds a call: a list of the positional arguments and a dict of the keyword arguments.
+pub fn encode_call(call: &Call) -> Result<Vec<u8>, ValueError> {
+    let mut encoder = write::Encoder::default();
+    encoder.call(call)?;
+    encoder.finish()
+}
+
+/// The call in a payload.
+pub fn decode_call(payload: &[u8]) -> Result<Call, ValueError> {
+    let offset = 0;
+    let Value::List(parts) = decode(payload)? else {
+        return Err(ValueError::Invalid { offset, what: "call", reason: "it is not a list" });
+    };
+    let Ok([Value::List(positional), Value::Dict(keywords)]) = <[Value; 2]>::try_from(parts) else {
+        return Err(ValueError::Invalid { offset, what: "call", reason: "it is not a list and a dict" });
+    };
+    let named = keywords.into_iter().map(|(key, value)| match key {
+        Value::Str(name) => Ok((name, value)),
+        _ => Err(ValueError::Invalid { offset, what: "call", reason: "the name of an argument is not text" }),
+    });
+    Ok(Call { positional, keywords: named.collect::<Result<_, _>>()? })
+}

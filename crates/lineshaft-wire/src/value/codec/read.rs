@@ -1,0 +1,232 @@
+//! From bytes to [`Value`].
+
+use super::{Reader, Token, Value, ValueError};
+use crate::payload::Payload;
+use crate::value::ext;
+use crate::value::model::{Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone};
+
+type Read<T> = Result<T, ValueError>;
+
+/// The next value.
+pub(super) fn value(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
+    Ok(match reader.next_token()? {
+        Token::None => Value::None,
+        Token::Bool(value) => Value::Bool(value),
+        Token::Int(value) => Value::Int(value.into()),
+        Token::Uint(value) => Value::Int(value.into()),
+        Token::Float(value) => Value::Float(value),
+        Token::Str(text) => Value::Str(text.into()),
+        Token::Bytes(bytes) => Value::Bytes(bytes.into()),
+        Token::List(length) => Value::List(elements(reader, payload, length)?),
+        Token::Dict(length) => Value::Dict(entries(reader, payload, length)?),
+        Token::Ext(ext::REFERENCE, length) => Value::Reference(reader.reference(length)?),
+        Token::Ext(code, length) if is_raw(code) => raw(code, reader, length)?,
+        Token::Ext(code, length) => {
+            let enclosing = reader.open(length)?;
+            let value = structure(code, reader, payload)?;
+            reader.close(enclosing)?;
+            value
+        }
+    })
+}
+
+const fn is_raw(code: i8) -> bool {
+    use ext::{BYTE_ARRAY, DECIMAL, ELLIPSIS, INTEGER, SURROGATE_TEXT, UUID};
+    matches!(code, BYTE_ARRAY | DECIMAL | ELLIPSIS | INTEGER | SURROGATE_TEXT | UUID)
+}
+
+fn raw(code: i8, reader: &mut Reader<'_>, length: usize) -> Read<Value> {
+    let offset = reader.offset();
+    let bytes = reader.raw(length)?;
+    let invalid = |reason| ValueError::Invalid { offset, what: ext::name(code), reason };
+    match code {
+        ext::BYTE_ARRAY => Ok(Value::ByteArray(bytes.into())),
+        ext::SURROGATE_TEXT => Ok(Value::SurrogateText(bytes.into())),
+        ext::INTEGER => Ok(integer(bytes)),
+        ext::DECIMAL => {
+            let text = std::str::from_utf8(bytes).map_err(|_| invalid("it is not text"))?;
+            Ok(Value::Decimal(text.into()))
+        }
+        ext::UUID => {
+            let uuid = uuid::Uuid::from_slice(bytes).map_err(|_| invalid("it is not 16 bytes"))?;
+            Ok(Value::Uuid(uuid))
+        }
+        _ if bytes.is_empty() => Ok(Value::Ellipsis),
+        _ => Err(invalid("it is not empty")),
+    }
+}
+
+fn integer(bytes: &[u8]) -> Value {
+    let bytes = crate::value::minimal(bytes);
+    crate::value::integer::to_i128(bytes).map_or_else(|| Value::BigInt(bytes.into()), Value::Int)
+}
+
+fn structure(code: i8, reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
+    let offset = reader.offset();
+    let length = reader.plain_list()?;
+    let sequence = match code {
+        ext::TUPLE => Value::Tuple,
+        ext::SET => Value::Set,
+        ext::FROZEN_SET => Value::FrozenSet,
+        _ => {
+            let value = shape(code, offset, reader, payload, length)?;
+            reader.end();
+            return Ok(value);
+        }
+    };
+    elements(reader, payload, length).map(sequence)
+}
+
+/// Extension types whose body is a list of a fixed length. The caller ends that list.
+fn shape(code: i8, offset: usize, reader: &mut Reader<'_>, payload: &Payload<'_>, length: usize) -> Read<Value> {
+    Ok(match (code, length) {
+        (ext::DATE_TIME, 9) => {
+            Value::DateTime(Box::new(DateTime { date: date(reader)?, time: time(reader)? }))
+        }
+        (ext::DATE, 3) => Value::Date(date(reader)?),
+        (ext::TIME, 6) => Value::Time(Box::new(time(reader)?)),
+        (ext::TIME_DELTA, 3) => Value::TimeDelta(time_delta(reader)?),
+        (ext::COMPLEX, 2) => Value::Complex(reader.float()?, reader.float()?),
+        (ext::RANGE, 3) => Value::Range(Box::new(range(reader, payload)?)),
+        (ext::ENUM, 2) => Value::Enum(Box::new(enum_member(reader, payload)?)),
+        (ext::RECORD, 2) => Value::Record(Box::new(record(reader, payload)?)),
+        (ext::EXCEPTION, 3) => Value::Exception(Box::new(exception(reader, payload)?)),
+        (ext::ARRAY, 4) => Value::Array(Box::new(array(reader, payload)?)),
+        (ext::ARRAY_SCALAR, 2) => Value::ArrayScalar(Box::new((dtype(reader, payload)?, reader.bytes()?.into()))),
+        (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR, _) => {
+            let reason = "it has the wrong number of parts";
+            return Err(ValueError::Invalid { offset, what: ext::name(code), reason });
+        }
+        _ => return Err(ValueError::UnknownExtension { offset, code }),
+    })
+}
+
+fn elements(reader: &mut Reader<'_>, payload: &Payload<'_>, length: usize) -> Read<Vec<Value>> {
+    let values = (0..length).map(|_| value(reader, payload)).collect::<Read<_>>()?;
+    reader.end();
+    Ok(values)
+}
+
+fn entries(reader: &mut Reader<'_>, payload: &Payload<'_>, length: usize) -> Read<Vec<(Value, Value)>> {
+    let entries = (0..length).map(|_| Ok((value(reader, payload)?, value(reader, payload)?)));
+    let entries = entries.collect::<Read<_>>()?;
+    reader.end();
+    Ok(entries)
+}
+
+fn fields(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Vec<(Box<str>, Value)>> {
+    let length = reader.plain_dict()?;
+    let fields = (0..length).map(|_| Ok((reader.str()?.into(), value(reader, payload)?)));
+    let fields = fields.collect::<Read<_>>()?;
+    reader.end();
+    Ok(fields)
+}
+
+fn date(reader: &mut Reader<'_>) -> Read<Date> {
+    let offset = reader.offset();
+    let (year, month, day) = (reader.small("date")?, reader.small("date")?, reader.small("date")?);
+    let invalid = ValueError::Invalid { offset, what: "date", reason: "there is no such day" };
+    Date::new(year, month, day).ok_or(invalid)
+}
+
+fn time(reader: &mut Reader<'_>) -> Read<Time> {
+    let offset = reader.offset();
+    let time = Time {
+        hour: reader.small("time")?,
+        minute: reader.small("time")?,
+        second: reader.small("time")?,
+        microsecond: reader.small("time")?,
+        fold: reader.small("time")?,
+        zone: zone(reader)?,
+    };
+    time.check(offset)?;
+    Ok(time)
+}
+
+fn zone(reader: &mut Reader<'_>) -> Read<Zone> {
+    let offset = reader.offset();
+    Ok(match reader.plain_token()? {
+        Token::None => Zone::Naive,
+        Token::Int(microseconds) => Zone::Offset { microseconds, name: None },
+        Token::Str(key) => Zone::Key(key.into()),
+        Token::List(2) => {
+            let zone = Zone::Offset { microseconds: reader.int()?, name: Some(reader.str()?.into()) };
+            reader.end();
+            zone
+        }
+        token => return Err(ValueError::Unexpected { offset, expected: "a zone", found: token.name() }),
+    })
+}
+
+fn time_delta(reader: &mut Reader<'_>) -> Read<TimeDelta> {
+    let offset = reader.offset();
+    let what = "timedelta";
+    let delta =
+        TimeDelta { days: reader.small(what)?, seconds: reader.small(what)?, microseconds: reader.small(what)? };
+    let in_range = delta.days.unsigned_abs() < 1_000_000_000 && delta.seconds < 86_400 && delta.microseconds < 1_000_000;
+    if !in_range {
+        return Err(ValueError::Invalid { offset, what, reason: "a number out of range" });
+    }
+    Ok(delta)
+}
+
+fn range(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<[Value; 3]> {
+    let offset = reader.offset();
+    let bounds = [value(reader, payload)?, value(reader, payload)?, value(reader, payload)?];
+    let is_integer = |bound: &Value| matches!(bound, Value::Int(_) | Value::BigInt(_));
+    if !bounds.iter().all(is_integer) || bounds[2] == Value::Int(0) {
+        return Err(ValueError::Invalid { offset, what: "range", reason: "a bound is not an integer or the step is 0" });
+    }
+    Ok(bounds)
+}
+
+fn enum_member(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<EnumMember> {
+    let offset = reader.offset();
+    let member = EnumMember { type_name: reader.str()?.into(), member: value(reader, payload)? };
+    if !matches!(member.member, Value::Str(_) | Value::Int(_) | Value::BigInt(_)) {
+        return Err(ValueError::Invalid { offset, what: "enum", reason: "a member is named by text or an integer" });
+    }
+    Ok(member)
+}
+
+fn record(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Record> {
+    Ok(Record { type_name: reader.str()?.into(), fields: fields(reader, payload)? })
+}
+
+fn exception(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Exception> {
+    let type_name = reader.str()?.into();
+    let length = reader.plain_list()?;
+    let arguments = elements(reader, payload, length)?;
+    Ok(Exception { type_name, arguments, attributes: fields(reader, payload)? })
+}
+
+fn array(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Array> {
+    let dtype = dtype(reader, payload)?;
+    let shape = (0..reader.plain_list()?).map(|_| reader.small("array")).collect::<Read<Vec<u64>>>()?;
+    reader.end();
+    let offset = reader.offset();
+    let is_fortran = match reader.str()? {
+        "C" => false,
+        "F" => true,
+        _ => return Err(ValueError::Invalid { offset, what: "array", reason: "the order is neither C nor F" }),
+    };
+    let index = reader.buffer_index()?;
+    let needed_bytes = dtype.item_bytes().and_then(|item_bytes| Array::size_bytes(&shape, item_bytes));
+    let buffer = payload.buffer(index);
+    let actual_bytes = buffer.map(|buffer| buffer.len() as u64);
+    match buffer {
+        Some(buffer) if needed_bytes.is_none() || needed_bytes == actual_bytes => {
+            Ok(Array { dtype, shape, is_fortran, data: bytes::Bytes::copy_from_slice(buffer) })
+        }
+        _ => Err(ValueError::Buffer { index, needed_bytes: needed_bytes.unwrap_or(0), actual_bytes }),
+    }
+}
+
+fn dtype(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Dtype> {
+    let offset = reader.offset();
+    match value(reader, payload)? {
+        Value::Str(text) => Ok(Dtype::Simple(text)),
+        fields @ Value::List(_) => Ok(Dtype::Structured(fields)),
+        _ => Err(ValueError::Invalid { offset, what: "array", reason: "its type is neither text nor a list" }),
+    }
+}

@@ -1,0 +1,206 @@
+//! From [`Value`] to bytes.
+
+use super::{Call, Value, ValueError, Writer};
+use crate::value::ext;
+use crate::value::model::{Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone};
+
+#[derive(Default)]
+pub(super) struct Encoder<'a> {
+    writer: Writer,
+    buffers: Vec<&'a [u8]>,
+}
+
+type Done = Result<(), ValueError>;
+
+impl<'a> Encoder<'a> {
+    pub(super) fn finish(self) -> Result<Vec<u8>, ValueError> {
+        self.writer.finish(&self.buffers)
+    }
+
+    pub(super) fn call(&mut self, call: &'a Call) -> Done {
+        self.writer.begin_list(2)?;
+        self.list(&call.positional)?;
+        self.writer.begin_dict(call.keywords.len())?;
+        self.fields(&call.keywords)?;
+        self.writer.end();
+        Ok(())
+    }
+
+    pub(super) fn value(&mut self, value: &'a Value) -> Done {
+        let writer = &mut self.writer;
+        match value {
+            Value::None => writer.none(),
+            Value::Bool(value) => writer.bool(*value),
+            Value::Int(value) => writer.big_int(&value.to_be_bytes())?,
+            Value::BigInt(bytes) => writer.big_int(bytes)?,
+            Value::Float(value) => writer.float(*value),
+            Value::Str(text) => writer.str(text)?,
+            Value::SurrogateText(bytes) => writer.raw_ext(ext::SURROGATE_TEXT, bytes)?,
+            Value::Bytes(bytes) => writer.bytes(bytes)?,
+            Value::ByteArray(bytes) => writer.raw_ext(ext::BYTE_ARRAY, bytes)?,
+            Value::Decimal(text) => writer.raw_ext(ext::DECIMAL, text.as_bytes())?,
+            Value::Uuid(uuid) => writer.raw_ext(ext::UUID, uuid.as_bytes())?,
+            Value::Ellipsis => writer.raw_ext(ext::ELLIPSIS, &[])?,
+            Value::Reference(number) => writer.reference(*number),
+            Value::List(values) => self.list(values)?,
+            Value::Dict(entries) => self.dict(entries)?,
+            Value::Tuple(values) => self.elements(ext::TUPLE, values)?,
+            Value::Set(values) => self.elements(ext::SET, values)?,
+            Value::FrozenSet(values) => self.elements(ext::FROZEN_SET, values)?,
+            Value::Range(bounds) => self.elements(ext::RANGE, &**bounds)?,
+            _ => self.structure(value)?,
+        }
+        Ok(())
+    }
+
+    fn structure(&mut self, value: &'a Value) -> Done {
+        match value {
+            Value::DateTime(moment) => self.ext(ext::DATE_TIME, 9, |to| to.date_time(moment)),
+            Value::Date(date) => self.ext(ext::DATE, 3, |to| to.date(*date)),
+            Value::Time(time) => self.ext(ext::TIME, 6, |to| to.time(time)),
+            Value::TimeDelta(delta) => self.ext(ext::TIME_DELTA, 3, |to| to.time_delta(*delta)),
+            Value::Complex(real, imaginary) => self.ext(ext::COMPLEX, 2, |to| to.complex(*real, *imaginary)),
+            Value::Enum(member) => self.ext(ext::ENUM, 2, |to| to.enum_member(member)),
+            Value::Record(record) => self.ext(ext::RECORD, 2, |to| to.record(record)),
+            Value::Exception(exception) => self.ext(ext::EXCEPTION, 3, |to| to.exception(exception)),
+            Value::Array(array) => self.ext(ext::ARRAY, 4, |to| to.array(array)),
+            Value::ArrayScalar(scalar) => self.ext(ext::ARRAY_SCALAR, 2, |to| to.array_scalar(scalar)),
+            other => unreachable!("{other:?} is written by `value`"),
+        }
+    }
+
+    /// An extension type whose body is a list of `length`.
+    fn ext(&mut self, code: i8, length: usize, write: impl FnOnce(&mut Self) -> Done) -> Done {
+        let open = self.writer.begin_ext(code);
+        self.writer.begin_plain_list(length)?;
+        write(self)?;
+        self.writer.end();
+        self.writer.end_ext(open);
+        Ok(())
+    }
+
+    fn elements(&mut self, code: i8, values: &'a [Value]) -> Done {
+        self.ext(code, values.len(), |to| values.iter().try_for_each(|value| to.value(value)))
+    }
+
+    fn list(&mut self, values: &'a [Value]) -> Done {
+        self.writer.begin_list(values.len())?;
+        values.iter().try_for_each(|value| self.value(value))?;
+        self.writer.end();
+        Ok(())
+    }
+
+    fn dict(&mut self, entries: &'a [(Value, Value)]) -> Done {
+        self.writer.begin_dict(entries.len())?;
+        for (key, value) in entries {
+            self.value(key)?;
+            self.value(value)?;
+        }
+        self.writer.end();
+        Ok(())
+    }
+
+    /// The entries of a dict that was begun, and its end.
+    fn fields(&mut self, fields: &'a [(Box<str>, Value)]) -> Done {
+        for (name, value) in fields {
+            self.writer.str(name)?;
+            self.value(value)?;
+        }
+        self.writer.end();
+        Ok(())
+    }
+
+    fn ints<const N: usize>(&mut self, numbers: [i64; N]) {
+        for number in numbers {
+            self.writer.int(number);
+        }
+    }
+
+    fn date_time(&mut self, moment: &DateTime) -> Done {
+        self.date(moment.date)?;
+        self.time(&moment.time)
+    }
+
+    fn date(&mut self, date: Date) -> Done {
+        self.ints([date.year.into(), date.month.into(), date.day.into()]);
+        Ok(())
+    }
+
+    fn time(&mut self, time: &Time) -> Done {
+        let parts = [time.hour.into(), time.minute.into(), time.second.into(), time.microsecond, time.fold.into()];
+        self.ints(parts.map(|part: u32| part.into()));
+        self.zone(&time.zone)
+    }
+
+    fn zone(&mut self, zone: &Zone) -> Done {
+        match zone {
+            Zone::Naive => self.writer.none(),
+            Zone::Offset { microseconds, name: None } => self.writer.int(*microseconds),
+            Zone::Offset { microseconds, name: Some(name) } => {
+                self.writer.begin_plain_list(2)?;
+                self.writer.int(*microseconds);
+                self.writer.str(name)?;
+                self.writer.end();
+            }
+            Zone::Key(key) => self.writer.str(key)?,
+        }
+        Ok(())
+    }
+
+    fn time_delta(&mut self, delta: TimeDelta) -> Done {
+        self.ints([delta.days.into(), delta.seconds.into(), delta.microseconds.into()]);
+        Ok(())
+    }
+
+    fn complex(&mut self, real: f64, imaginary: f64) -> Done {
+        self.writer.float(real);
+        self.writer.float(imaginary);
+        Ok(())
+    }
+
+    fn enum_member(&mut self, member: &'a EnumMember) -> Done {
+        self.writer.str(&member.type_name)?;
+        self.value(&member.member)
+    }
+
+    fn record(&mut self, record: &'a Record) -> Done {
+        self.writer.str(&record.type_name)?;
+        self.writer.begin_plain_dict(record.fields.len())?;
+        self.fields(&record.fields)
+    }
+
+    fn exception(&mut self, exception: &'a Exception) -> Done {
+        self.writer.str(&exception.type_name)?;
+        self.writer.begin_plain_list(exception.arguments.len())?;
+        exception.arguments.iter().try_for_each(|value| self.value(value))?;
+        self.writer.end();
+        self.writer.begin_plain_dict(exception.attributes.len())?;
+        self.fields(&exception.attributes)
+    }
+
+    fn array(&mut self, array: &'a Array) -> Done {
+        self.dtype(&array.dtype)?;
+        self.writer.begin_plain_list(array.shape.len())?;
+        for length in &array.shape {
+            self.writer.uint(*length);
+        }
+        self.writer.end();
+        self.writer.str(if array.is_fortran { "F" } else { "C" })?;
+        let index = self.writer.buffer(array.data.len())?;
+        self.buffers.push(&array.data);
+        self.writer.uint(index);
+        Ok(())
+    }
+
+    fn array_scalar(&mut self, (dtype, bytes): &'a (Dtype, Box<[u8]>)) -> Done {
+        self.dtype(dtype)?;
+        self.writer.bytes(bytes)
+    }
+
+    fn dtype(&mut self, dtype: &'a Dtype) -> Done {
+        match dtype {
+            Dtype::Simple(text) => self.writer.str(text),
+            Dtype::Structured(fields) => self.value(fields),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Integration tests of the wire crate.
+
+mod frame;
+mod messages;
+mod payload;
+mod value;
+

@@ -1,0 +1,521 @@
+//! The golden vectors of `docs/protocol.md`: every message as it goes over the wire, byte for byte.
+//!
+//! `messages.json` is what authors of other clients test against. After a deliberate change of the protocol, write it
+//! anew with `LINESHAFT_BLESS=1 cargo test -p lineshaft-wire --test it messages`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
+use lineshaft_wire::message::{
+    AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, ChildAttached, ChildEnded, Credit, Delete, Done, End,
+    Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup, Lease, Leases,
+    List, Message, MessageError, OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb,
+    RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown,
+    Status, StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached,
+    WorkerReport,
+};
+use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
+use lineshaft_wire::{Fence, JobId};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// A vector as it stands in the file.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Golden {
+    name: String,
+    r#type: u8,
+    request_id: u64,
+    message: serde_json::Value,
+    payload: String,
+    frame: String,
+}
+
+struct Vector {
+    name: &'static str,
+    request_id: u64,
+    json: serde_json::Value,
+    message: Message,
+    payload: &'static [u8],
+}
+
+fn vector<M: Serialize + Clone + Into<Message>>(
+    name: &'static str,
+    request_id: u64,
+    message: M,
+    payload: &'static [u8],
+) -> Vector {
+    Vector { name, request_id, json: serde_json::to_value(&message).unwrap(), message: message.into(), payload }
+}
+
+impl Vector {
+    fn frame(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let header =
+            Header { kind: self.message.frame_type(), request_id: self.request_id, ..Header::default() };
+        let write = |buffer: &mut Vec<u8>| {
+            self.message.encode(buffer);
+            Ok::<(), FrameError>(())
+        };
+        encode_frame_with(&mut frame, header, write, &[self.payload]).unwrap();
+        frame
+    }
+
+    fn golden(&self) -> Golden {
+        Golden {
+            name: self.name.to_owned(),
+            r#type: self.message.frame_type(),
+            request_id: self.request_id,
+            message: self.json.clone(),
+            payload: hex(self.payload),
+            frame: hex(&self.frame()),
+        }
+    }
+}
+
+const EPOCH: u64 = 1_790_000_000;
+const CREATED: u64 = 1_790_000_000_123;
+
+fn job(slot: u32) -> JobId {
+    JobId::direct(CREATED, 0, slot, 1)
+}
+
+fn ids(slots: &[u32]) -> ByteBuf {
+    ByteBuf::from(slots.iter().flat_map(|&slot| job(slot).to_bytes()).collect::<Vec<u8>>())
+}
+
+fn fence(counter: u64) -> Fence {
+    Fence { epoch: EPOCH, counter }
+}
+
+fn sequence() -> Sequence {
+    Sequence { number: 7, lowest: 5 }
+}
+
+fn process() -> ProcessKey {
+    ProcessKey { pid: 4242, start_time: 118_029 }
+}
+
+fn error() -> ErrorRecord {
+    ErrorRecord {
+        types: vec!["shop.mail.Bounced".into(), "builtins.ValueError".into()],
+        message: "no such mailbox".into(),
+        traceback: Some("Traceback".into()),
+        arguments: Some(vec![1, 0x91, 0xa1, b'x']),
+        ..ErrorRecord::default()
+    }
+}
+
+fn crash() -> ErrorRecord {
+    ErrorRecord {
+        message: "killed by SIGKILL".into(),
+        signal: Some(9),
+        rss_peak_bytes: Some(50 << 20),
+        ..ErrorRecord::default()
+    }
+}
+
+fn group() -> JobGroup {
+    JobGroup {
+        task: "shop.mail.send".into(),
+        queue: "mail".into(),
+        priority: 5,
+        rules: Arc::new(Rules::default()),
+        run_after: None,
+        unique: None,
+        idempotency_key: None,
+        tags: Vec::new(),
+        metadata: None,
+        lengths: vec![3, 0],
+    }
+}
+
+fn special_group() -> JobGroup {
+    JobGroup {
+        priority: 2,
+        rules: Arc::new(Rules {
+            max_attempts: 4,
+            timeout_ms: None,
+            retry_on: vec!["builtins.OSError".into()],
+            retry_never: vec!["shop.mail.Bounced".into()],
+            ..Rules::default()
+        }),
+        run_after: Some(RunAfter::In(300_000)),
+        unique: Some(Unique { key: "mail:a@b".into(), while_: UniqueWhile::Unfinished }),
+        idempotency_key: Some("order-7".into()),
+        tags: vec!["eu".into()],
+        metadata: Some("{}".into()),
+        lengths: vec![3],
+        ..group()
+    }
+}
+
+fn record() -> JobRecord {
+    let attempt = AttemptRecord {
+        number: 1,
+        fence: fence(41),
+        outcome: Some(Outcome::Errored),
+        worker: "host:4242/1".into(),
+        started_at: CREATED + 10,
+        finished_at: Some(CREATED + 20),
+        error: Some(error()),
+        output: b"sending\n".to_vec(),
+    };
+    JobRecord {
+        id: job(1),
+        task: "shop.mail.send".into(),
+        queue: "mail".into(),
+        state: JobState::Retryable,
+        cancelling: false,
+        priority: 5,
+        attempt: 1,
+        max_attempts: 4,
+        crashes: 0,
+        created_at: CREATED,
+        scheduled_at: Some(CREATED + 1_000),
+        attempted_at: Some(CREATED + 10),
+        attempted_by: Some("host:4242/1".into()),
+        finalized_at: None,
+        reason: None,
+        waits_for: None,
+        tags: vec!["eu".into()],
+        metadata: None,
+        retry_of: None,
+        attempts: vec![attempt],
+        arguments_bytes: 3,
+        result_bytes: 0,
+    }
+}
+
+fn finished_record() -> JobRecord {
+    JobRecord {
+        state: JobState::Completed,
+        attempt: 0,
+        scheduled_at: None,
+        finalized_at: Some(CREATED + 20),
+        tags: Vec::new(),
+        retry_of: Some(job(9)),
+        attempts: Vec::new(),
+        result_bytes: 2,
+        ..record()
+    }
+}
+
+fn connection_vectors() -> Vec<Vector> {
+    let hello = Hello {
+        protocol: (1, 1),
+        version: "0.1.0".into(),
+        executable: "/usr/bin/python3".into(),
+        pid: 4242,
+        session: None,
+        open_session: true,
+        token: None,
+    };
+    let welcome = Welcome {
+        protocol: 1,
+        version: "0.1.0".into(),
+        executable: "/usr/bin/lineshaft".into(),
+        pid: 77,
+        home: "/srv/app/.lineshaft".into(),
+        on_demand: false,
+        epoch: EPOCH,
+        session: Some(3),
+        frame_bytes_max: 75_497_472,
+        payload_bytes_max: 67_108_864,
+        window: 1024,
+    };
+    let refused = Refused {
+        code: RefusalCode::JobNotFound,
+        message: "no such job".into(),
+        hint: Some("it may have been deleted".into()),
+    };
+    vec![
+        vector("hello opens a session", 1, hello.clone(), b""),
+        vector("hello resumes a session over TCP", 1, Hello { session: Some(3), token: Some("00ff".into()), ..hello }, b""),
+        vector("welcome", 1, welcome, b""),
+        vector("refused", 9, refused, b""),
+        vector(
+            "refused, and the connection closes",
+            0,
+            Refused { code: RefusalCode::TooSlow, message: "too slow".into(), hint: None },
+            b"",
+        ),
+        vector("ping", 2, Ping {}, b""),
+        vector("done", 2, Done {}, b""),
+    ]
+}
+
+fn job_vectors() -> Vec<Vector> {
+    let failed = EndedJob {
+        id: job(2),
+        task: "shop.mail.send".into(),
+        state: JobState::Discarded,
+        reason: Some("max_attempts".into()),
+        attempt: 4,
+        outcome: Some(Outcome::Errored),
+        error: Some(error()),
+        output: Vec::new(),
+    };
+    let ended = Ended {
+        completed: vec![(job(1), 2), (job(3), RESULT_EXPIRED)],
+        failed: vec![failed],
+        missing: vec![job(4)],
+        last: true,
+    };
+    let filter = Filter {
+        states: vec![JobState::Available, JobState::Running],
+        queue: Some("mail".into()),
+        task: Some("shop.mail.send".into()),
+        tags: vec!["eu".into()],
+        created_from: Some(CREATED),
+        created_before: Some(CREATED + 1),
+    };
+    vec![
+        vector("enqueue two plain jobs", 3, Enqueue { sequence: sequence(), groups: vec![group()] }, b"abc"),
+        vector("enqueue a job with every option", 4, Enqueue { sequence: sequence(), groups: vec![special_group()] }, b"abc"),
+        vector(
+            "enqueue at a time",
+            5,
+            Enqueue {
+                sequence: sequence(),
+                groups: vec![JobGroup { run_after: Some(RunAfter::At(CREATED)), ..group() }],
+            },
+            b"abc",
+        ),
+        vector("enqueued", 3, Enqueued { ids: ids(&[1, 2]), existing: vec![1] }, b""),
+        vector("wait", 6, Wait { ids: ids(&[1, 2, 3, 4]), results: true }, b""),
+        vector("ended", 6, ended, b"ok"),
+        vector("unwait", 0, Unwait { request: 6 }, b""),
+        vector("show", 7, Show { job: job(1) }, b""),
+        vector("shown", 7, Shown { record: record(), progress: Some(ByteBuf::from([1, 0x32])) }, b""),
+        vector("fetch", 8, Fetch { job: job(1), payload: PayloadKind::Result }, b""),
+        vector("fetched", 8, Fetched { length: 2 }, b"ok"),
+        vector("list everything", 9, List { filter: Filter::default(), cursor: None, limit: 100 }, b""),
+        vector("list with every filter", 9, List { filter, cursor: Some("c1".into()), limit: 1000 }, b""),
+        vector("page", 9, Page { jobs: vec![finished_record()], cursor: Some("c2".into()) }, b""),
+        vector("cancel", 10, Cancel { sequence: sequence(), job: job(1) }, b""),
+        vector("retry", 11, Retry { sequence: sequence(), job: job(1) }, b""),
+        vector("delete", 12, Delete { sequence: sequence(), job: job(1) }, b""),
+        vector(
+            "changed",
+            10,
+            Changed { state: Some(JobState::Running), cancelling: true, jobs: 0 },
+            b"",
+        ),
+    ]
+}
+
+fn engine_vectors() -> Vec<Vector> {
+    let queue = QueueReport { name: "mail".into(), paused: true, available: 70_000, ..QueueReport::default() };
+    let worker = WorkerReport {
+        name: "host:4242".into(),
+        pid: 4242,
+        children: 2,
+        running: 2,
+        tasks: vec!["shop.mail.send".into()],
+        queues: Vec::new(),
+    };
+    let report = StatusReport {
+        version: "0.1.0".into(),
+        pid: 77,
+        home: "/srv/app/.lineshaft".into(),
+        started_at: CREATED,
+        epoch: EPOCH,
+        durable_lsn: 12,
+        connections: 3,
+        archived: 5_000_000_000,
+        rss_bytes: 30 << 20,
+        queues: vec![queue],
+        workers: vec![worker],
+        unknown_tasks: vec!["shop.old".into()],
+        ..StatusReport::default()
+    };
+    let change = |verb| ChangeQueue { sequence: sequence(), queue: "mail".into(), verb };
+    vec![
+        vector("pause a queue", 13, change(QueueVerb::Pause), b""),
+        vector("resume a queue", 13, change(QueueVerb::Resume), b""),
+        vector("purge a queue", 13, change(QueueVerb::Purge), b""),
+        vector("status", 14, Status {}, b""),
+        vector("status report", 14, report, b""),
+        vector("shutdown", 15, Shutdown { on_demand_only: true }, b""),
+    ]
+}
+
+fn worker_vectors() -> Vec<Vector> {
+    let attach = AttachWorker { name: "host:4242".into(), process: process(), nonce: 0x0102_0304_0506_0708, processes: 2 };
+    let child = AttachChild {
+        worker: attach.nonce,
+        worker_name: "host:4242".into(),
+        number: 1,
+        process: ProcessKey { pid: 4243, start_time: 118_040 },
+        tasks: vec!["shop.mail.send".into(), "shop.mail.check".into()],
+        queues: vec!["mail".into()],
+        held: vec![(job(1), fence(41))],
+    };
+    let lease = Lease {
+        job: job(1),
+        counter: 42,
+        task: 0,
+        attempt: 2,
+        timeout_ms: 3_600_000,
+        keep_result: true,
+        length: 3,
+    };
+    let second = Lease { job: job(2), counter: 43, attempt: 1, timeout_ms: 0, keep_result: false, length: 0, ..lease };
+    vec![
+        vector("a supervisor attaches", 1, attach, b""),
+        vector("worker attached", 1, WorkerAttached { lease_ms: 15_000 }, b""),
+        vector("a child attaches", 1, child, b""),
+        vector("child attached", 1, ChildAttached { lease_ms: 15_000, stale: vec![fence(41)] }, b""),
+        vector("credit", 0, Credit { leases: 64, reset: false }, b""),
+        vector("leases", 0, Leases { epoch: EPOCH, jobs: vec![lease, second] }, b"abc"),
+        vector("renew", 0, Renew {}, b""),
+        vector("release", 3, Release { leases: vec![(job(2), fence(43))] }, b""),
+        vector("stop", 0, Stop { child: 1, fence: fence(42), reason: StopReason::Cancelled }, b""),
+        vector("stop of a stale lease", 0, Stop { child: 1, fence: fence(42), reason: StopReason::Stale }, b""),
+        vector("progress", 0, Progress { job: job(1), fence: fence(42), value: ByteBuf::from([1, 0x32]) }, b""),
+        vector(
+            "a child ended",
+            4,
+            ChildEnded { child: 1, begun: Some(other(End::Crashed { error: crash() }, 5)) },
+            b"bye!\n",
+        ),
+        vector("an idle child ended", 4, ChildEnded { child: 1, begun: None }, b""),
+    ]
+}
+
+fn other(end: End, output_length: u32) -> OtherEnd {
+    OtherEnd {
+        job: job(1),
+        fence: fence(42),
+        started_at: CREATED + 10,
+        finished_at: CREATED + 20,
+        end,
+        output_length,
+    }
+}
+
+fn finish_vectors() -> Vec<Vector> {
+    let returned = Succeeded {
+        job: job(1),
+        fence: fence(42),
+        started_at: CREATED + 10,
+        finished_at: CREATED + 20,
+        result_length: 2,
+        output_length: 3,
+    };
+    let ended = |end| Finish { succeeded: Vec::new(), others: vec![other(end, 0)] };
+    vec![
+        vector("finish", 2, Finish { succeeded: vec![returned], others: Vec::new() }, b"okhi\n"),
+        vector("finish, errored", 2, ended(End::Errored { error: error(), retry_after_ms: Some(5_000) }), b""),
+        vector(
+            "finish, rejected",
+            2,
+            ended(End::Rejected { reason: "result_unencodable".into(), error: error() }),
+            b"",
+        ),
+        vector("finish, snoozed", 2, ended(End::Snoozed { delay_ms: 300_000 }), b""),
+        vector("finish, cancelled itself", 2, ended(End::CancelledItself { reason: "not needed".into() }), b""),
+        vector("finish, timed out", 2, ended(End::TimedOut { error: error() }), b""),
+        vector("finish, cancelled", 2, ended(End::Cancelled), b""),
+        vector("finished", 2, Finished { refused: vec![(job(2), fence(43))] }, b""),
+    ]
+}
+
+fn vectors() -> Vec<Vector> {
+    [connection_vectors(), job_vectors(), engine_vectors(), worker_vectors(), finish_vectors()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn golden_path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/messages.json")
+}
+
+fn golden() -> Vec<Golden> {
+    serde_json::from_str(&std::fs::read_to_string(golden_path()).unwrap()).unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn every_message_is_encoded_as_the_golden_file_says() {
+    let current: Vec<Golden> = vectors().iter().map(Vector::golden).collect();
+    if std::env::var_os("LINESHAFT_BLESS").is_some() {
+        std::fs::write(golden_path(), serde_json::to_string_pretty(&current).unwrap() + "\n").unwrap();
+    }
+    for (current, golden) in current.iter().zip(golden()) {
+        assert_eq!(*current, golden, "{}", current.name);
+    }
+    assert_eq!(current.len(), golden().len());
+}
+
+#[test]
+fn every_golden_frame_is_read_back_as_its_message() {
+    for (vector, golden) in vectors().into_iter().zip(golden()) {
+        let mut decoder = FrameDecoder::default();
+        decoder.push(&unhex(&golden.frame));
+        let frame = decoder.next_frame().unwrap().unwrap();
+        assert_eq!((frame.header.request_id, frame.payload.as_ref()), (vector.request_id, vector.payload));
+        let message = Message::decode(frame.header.kind, &frame.map).unwrap();
+        assert_eq!(message, vector.message, "{}", vector.name);
+    }
+}
+
+#[test]
+fn every_message_has_a_golden_vector() {
+    let is_known = |kind: &u8| !matches!(Message::decode(*kind, &[0x80]), Err(MessageError::UnknownType(_)));
+    let known: BTreeSet<u8> = (0..=u8::MAX).filter(is_known).collect();
+    let covered: BTreeSet<u8> = golden().iter().map(|golden| golden.r#type).collect();
+    assert_eq!(covered, known);
+}
+
+/// The document shows some of the vectors; it must not show other bytes than the file.
+#[test]
+fn the_frames_shown_in_the_document_are_golden() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let frames: BTreeSet<String> = golden().into_iter().map(|golden| golden.frame).collect();
+    let shown = hex_blocks(&document);
+    assert!(shown.len() >= 5, "{shown:?}");
+    for block in shown {
+        assert!(frames.contains(&block), "{block} is not a golden frame");
+    }
+}
+
+/// The contents of the blocks marked `hex`, without comments and white space.
+fn hex_blocks(document: &str) -> Vec<String> {
+    let blocks = document.split("```hex\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    blocks
+        .map(|block| {
+            let lines = block.lines().map(|line| line.split('#').next().unwrap_or_default());
+            lines.flat_map(str::chars).filter(char::is_ascii_hexdigit).collect()
+        })
+        .collect()
+}
+
+/// Readers take what a newer peer adds, and optional fields that it leaves out.
+#[test]
+fn unknown_fields_are_skipped_and_optional_ones_may_be_missing() {
+    let map = rmp_serde::to_vec_named(&serde_json::json!({
+        "protocol": [1, 3], "version": "9", "executable": "x", "pid": 1, "open_session": false, "colour": "red",
+    }))
+    .unwrap();
+    let Message::Hello(hello) = Message::decode(1, &map).unwrap() else { panic!("not a Hello") };
+    assert_eq!((hello.protocol, hello.session, hello.token), ((1, 3), None, None));
+}
+
+#[test]
+fn a_message_that_lacks_a_field_is_refused_by_name() {
+    let error = Message::decode(1, &[0x80]).unwrap_err().to_string();
+    assert!(error.starts_with("Hello does not read: missing field"), "{error}");
+    assert_eq!(Message::decode(99, &[0x80]).unwrap_err().to_string(), "frame type 99 is unknown");
+}

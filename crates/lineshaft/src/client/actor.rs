@@ -1,0 +1,418 @@
+//! The task behind a client: it takes commands, keeps one connection while there is something to say, and comes back
+//! after a lost one.
+//!
+//! The first connection of a task may start a server; a reconnect never does, because a server that is being replaced
+//! must not find another one in its place. After a server that had nothing left to answer has closed the connection,
+//! the next call is a first one again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{Done, Message, Ping, RefusalCode, Welcome};
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+
+use super::connection::{Connection, Incoming};
+use super::ledger::{Again, Effect, Ledger, Request, Sink};
+use super::target::{ClientOptions, Target};
+use super::waiting::Inbox;
+use super::waits::Waits;
+use super::{Shared, Slot};
+use crate::{Error, launch};
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Commands taken at once.
+const COMMANDS_MAX: usize = 256;
+/// After a server closed with nothing to answer, how long its successor has to appear before one is started.
+const SUCCESSOR_GRACE: Duration = Duration::from_secs(1);
+/// Silence after a ping that makes a connection a dead one.
+const PONG_TIMEOUT: Duration = Duration::from_secs(60);
+/// When nothing else is due.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What clients ask of the task.
+pub(crate) enum Command {
+    /// Connect now, and say how it went.
+    Connect(Arc<Slot>),
+    /// A new request.
+    Request(Box<Request>),
+    /// Ask again for an unknown outcome.
+    Resend { id: u64, request: &'static str, deadline: Instant, patience: Duration, slot: Arc<Slot> },
+    /// Nobody will ask for this outcome any more.
+    Forget { id: u64 },
+    /// Follow jobs.
+    Wait { ids: Vec<JobId>, results: bool, inbox: Arc<Inbox> },
+    /// Results that filled the inbox were taken.
+    Unhold { inbox: Arc<Inbox> },
+    /// Follow them no more.
+    Unwait { inbox: Arc<Inbox> },
+}
+
+impl Sink for Connection {
+    fn send(&mut self, id: u64, message: &Message, payload: &[Bytes]) -> Result<(), Error> {
+        self.queue(id, message, payload)
+    }
+}
+
+/// See the module.
+pub(crate) struct Actor {
+    target: Target,
+    options: ClientOptions,
+    commands: UnboundedReceiver<Command>,
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    waits: Waits,
+    connects: Vec<Arc<Slot>>,
+    /// All clients are gone; what they asked for is still finished.
+    is_closed: bool,
+    past: Past,
+}
+
+/// What the last connection left behind.
+#[derive(Default)]
+struct Past {
+    was_connected: bool,
+    /// When the server closed although nothing was unanswered.
+    closed_cleanly: Option<Instant>,
+    /// Why there is no connection.
+    trouble: Option<Error>,
+    failures: u32,
+}
+
+/// Why a connection could not be had.
+struct Failure {
+    error: Error,
+    /// Trying again does not help.
+    is_final: bool,
+}
+
+/// How serving a connection ended.
+enum Parting {
+    /// Nobody needs it.
+    Done,
+    /// A session has to be opened, or opened anew.
+    Session,
+    /// The server closed it.
+    Closed,
+    /// It broke.
+    Broken(Error),
+}
+
+impl Actor {
+    pub(crate) fn new(
+        target: Target,
+        options: ClientOptions,
+        commands: UnboundedReceiver<Command>,
+        sender: WeakUnboundedSender<Command>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            target,
+            options,
+            commands,
+            shared,
+            ledger: Ledger::new(sender),
+            waits: Waits::default(),
+            connects: Vec::new(),
+            is_closed: false,
+            past: Past::default(),
+        }
+    }
+
+    /// Runs until all clients are gone and nothing is left to answer.
+    pub(crate) async fn run(mut self) {
+        while self.wait_for_work().await {
+            if let Some(connection) = self.connect().await {
+                let parting = self.serve(connection).await;
+                self.part(&parting);
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.ledger.has_work() || !self.waits.is_empty() || !self.connects.is_empty()
+    }
+
+    /// Without a connection and a need for one; false at the end of the task.
+    async fn wait_for_work(&mut self) -> bool {
+        while !self.has_work() {
+            if self.is_closed {
+                return false;
+            }
+            self.take_commands_until(LONG).await;
+        }
+        true
+    }
+
+    /// Takes commands, without a connection, for at most `time` or until the first deadline.
+    async fn take_commands_until(&mut self, time: Duration) {
+        let wake = self.next_wake(Instant::now() + time);
+        tokio::select! {
+            command = self.commands.recv(), if !self.is_closed => match command {
+                Some(command) => self.take(command, None),
+                None => self.is_closed = true,
+            },
+            () = tokio::time::sleep_until(wake.into()) => {}
+        }
+        self.expire();
+    }
+
+    fn next_wake(&self, latest: Instant) -> Instant {
+        let waits = self
+            .waits
+            .oldest()
+            .filter(|_| self.past.trouble.is_some())
+            .map(|since| since + self.options.deadline);
+        [self.ledger.next_deadline(), waits].into_iter().flatten().fold(latest, Instant::min)
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        self.ledger.expire(now, self.past.trouble.as_ref());
+        if let (Some(error), Some(limit)) = (&self.past.trouble, now.checked_sub(self.options.deadline)) {
+            self.waits.expire(limit, error);
+        }
+    }
+
+    fn take(&mut self, command: Command, connection: Option<&mut Connection>) {
+        match command {
+            Command::Connect(slot) if connection.is_some() => slot.fill(Ok(connected())),
+            Command::Connect(slot) => self.connects.push(slot),
+            Command::Request(request) => self.ledger.push(*request),
+            Command::Resend { id, request, deadline, patience, slot } => {
+                self.ledger.unpark(id, Again { request, deadline, patience, slot }, connection);
+            }
+            Command::Forget { id } => self.ledger.forget(id),
+            Command::Wait { ids, results, inbox } => self.waits.add(ids, results, inbox, Instant::now()),
+            Command::Unhold { inbox } => self.waits.unhold(&inbox),
+            Command::Unwait { inbox } => self.waits.give_up(&inbox, &mut self.ledger, connection),
+        }
+    }
+}
+
+/// Connecting.
+impl Actor {
+    /// Tries until there is a connection, or nobody needs one any more.
+    async fn connect(&mut self) -> Option<Connection> {
+        while self.has_work() {
+            let failure = match self.attempt().await {
+                Ok((connection, welcome)) => return Some(self.connected(connection, welcome)),
+                Err(failure) => failure,
+            };
+            if self.is_session_unknown(&failure.error) {
+                self.ledger.session_lost(u64::MAX);
+                continue;
+            }
+            self.failed(failure);
+            let pause = backoff(self.past.failures, fastrand::f64());
+            let until = Instant::now() + pause;
+            while self.has_work() && Instant::now() < until {
+                self.take_commands_until(until.saturating_duration_since(Instant::now())).await;
+            }
+        }
+        None
+    }
+
+    /// One attempt, during which commands are taken and deadlines kept.
+    async fn attempt(&mut self) -> Result<(Connection, Welcome), Failure> {
+        let session = self.ledger.session();
+        let open_session = self.options.open_session || self.ledger.needs_session();
+        let target = if self.may_start() { self.target.clone() } else { self.target.running_only() };
+        let opening = open(target, session, open_session, Arc::clone(&self.shared));
+        tokio::pin!(opening);
+        loop {
+            let wake = self.next_wake(Instant::now() + LONG);
+            tokio::select! {
+                opened = &mut opening => return opened,
+                command = self.commands.recv(), if !self.is_closed => match command {
+                    Some(command) => self.take(command, None),
+                    None => self.is_closed = true,
+                },
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            self.expire();
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        let successor_is_late = self.past.closed_cleanly.is_some_and(|at| at.elapsed() >= SUCCESSOR_GRACE);
+        self.target.may_start() && (!self.past.was_connected || successor_is_late)
+    }
+
+    fn is_session_unknown(&self, error: &Error) -> bool {
+        let is_unknown = matches!(error, Error::Refused { code: RefusalCode::OutcomeUnknown, .. });
+        is_unknown && self.ledger.session().is_some()
+    }
+
+    fn connected(&mut self, mut connection: Connection, welcome: Welcome) -> Connection {
+        self.ledger.greeted(welcome.session);
+        self.past.was_connected = true;
+        self.past.closed_cleanly = None;
+        self.past.trouble = None;
+        self.shared.lock().welcome = Some(welcome);
+        for slot in self.connects.drain(..) {
+            slot.fill(Ok(connected()));
+        }
+        self.ledger.resend(&mut connection);
+        connection
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        let Failure { error, is_final } = failure;
+        for slot in self.connects.drain(..) {
+            slot.fill(Err(error.clone()));
+        }
+        self.past.failures += 1;
+        if is_final {
+            self.ledger.fail_all(Instant::now(), &error);
+            self.waits.fail_all(&error);
+        }
+        self.past.trouble = Some(error);
+    }
+}
+
+/// Serving a connection.
+impl Actor {
+    async fn serve(&mut self, mut connection: Connection) -> Parting {
+        let mut commands = Vec::new();
+        let mut heard_at = Instant::now();
+        let mut pinged_at = heard_at;
+        loop {
+            self.ledger.admit(&mut connection);
+            self.waits.ask(&mut self.ledger, &mut connection);
+            if self.ledger.needs_session() {
+                return Parting::Session;
+            }
+            if self.is_closed && !self.has_work() {
+                let _ = connection.flush().await;
+                return Parting::Done;
+            }
+            let ping_at = heard_at.max(pinged_at) + self.options.ping_every;
+            let wake = self.next_wake(ping_at);
+            tokio::select! {
+                incoming = connection.next() => match incoming {
+                    Ok(Some(incoming)) => {
+                        heard_at = Instant::now();
+                        if let Err(parting) = self.receive(incoming, &mut connection) {
+                            return parting;
+                        }
+                    }
+                    Ok(None) => return Parting::Closed,
+                    Err(error) => return Parting::Broken(error),
+                },
+                count = self.commands.recv_many(&mut commands, COMMANDS_MAX), if !self.is_closed => {
+                    self.is_closed = count == 0;
+                    for command in commands.drain(..) {
+                        self.take(command, Some(&mut connection));
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            self.expire();
+            let now = Instant::now();
+            if now >= ping_at {
+                if now.duration_since(heard_at) > self.options.ping_every + PONG_TIMEOUT {
+                    return Parting::Broken(Error::no_server(&self.target, "it does not answer pings"));
+                }
+                pinged_at = now;
+                let _ = connection.queue(self.ledger.take_id(), &Message::Ping(Ping {}), &[]);
+            }
+        }
+    }
+
+    /// Takes a message and whatever has arrived behind it.
+    fn receive(&mut self, first: Incoming, connection: &mut Connection) -> Result<(), Parting> {
+        let mut next = Some(first);
+        while let Some(incoming) = next {
+            self.receive_one(incoming, connection)?;
+            next = connection.take().map_err(Parting::Broken)?;
+        }
+        Ok(())
+    }
+
+    fn receive_one(&mut self, incoming: Incoming, connection: &mut Connection) -> Result<(), Parting> {
+        let Incoming { request_id, message, payload } = incoming;
+        if let (0, Message::Refused(refused)) = (request_id, &message) {
+            let is_stopping = refused.code == RefusalCode::ShuttingDown;
+            return Err(if is_stopping { Parting::Closed } else { Parting::Broken(refused.clone().into()) });
+        }
+        self.past.failures = 0;
+        if self.waits.is_ours(request_id) {
+            let taken = self.waits.answer(request_id, message, payload, &mut self.ledger, connection);
+            return taken.map_err(Parting::Broken);
+        }
+        match self.ledger.answer(request_id, message, payload) {
+            Effect::None => Ok(()),
+            Effect::SessionLost { from } => {
+                self.ledger.session_lost(from);
+                Err(Parting::Session)
+            }
+        }
+    }
+
+    fn part(&mut self, parting: &Parting) {
+        let now = Instant::now();
+        self.ledger.disconnected();
+        self.waits.disconnected(now);
+        launch::reap();
+        self.past.trouble = match parting {
+            Parting::Done | Parting::Session => None,
+            Parting::Closed => Some(Error::no_server(&self.target, "the server closed the connection")),
+            Parting::Broken(error) => Some(Error::no_server(&self.target, error)),
+        };
+        if matches!(parting, Parting::Closed) && !self.ledger.has_open() {
+            self.past.closed_cleanly = Some(now);
+        }
+        if matches!(parting, Parting::Closed | Parting::Broken(_)) {
+            self.past.failures += 1;
+        }
+    }
+}
+
+fn connected() -> (Message, Bytes) {
+    (Message::Done(Done {}), Bytes::new())
+}
+
+async fn open(
+    target: Target,
+    session: Option<u64>,
+    open_session: bool,
+    shared: Arc<Shared>,
+) -> Result<(Connection, Welcome), Failure> {
+    let error = match Connection::open(&target, session, open_session).await {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    let (Error::NoServer { .. }, Target::Home { home, start: Some(command) }) = (&error, &target) else {
+        return Err(Failure { is_final: !error.is_passing(), error });
+    };
+    let (home, command) = (home.clone(), command.clone());
+    let started = tokio::task::spawn_blocking(move || launch::ensure_server(&home, &command)).await;
+    let started = started.map_err(|_| Error::Closed).flatten();
+    // Whatever kept a server from starting will keep the next one from it too.
+    let warning = started.map_err(|error| Failure { error, is_final: true })?;
+    shared.lock().warning = warning;
+    let opened = Connection::open(&target, session, open_session).await;
+    opened.map_err(|error| Failure { is_final: !error.is_passing(), error })
+}
+
+/// The pause after the `failures`-th failure in a row: doubling from 10 ms to 1 s, the last half of it by chance.
+fn backoff(failures: u32, chance: f64) -> Duration {
+    let longest = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(7)).min(BACKOFF_MAX);
+    longest.mul_f64(0.5 + chance / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_to_a_second_with_half_of_it_by_chance() {
+        assert_eq!(backoff(1, 1.0), Duration::from_millis(10));
+        assert_eq!(backoff(1, 0.0), Duration::from_millis(5));
+        assert_eq!(backoff(3, 1.0), Duration::from_millis(40));
+        assert_eq!(backoff(1000, 1.0), Duration::from_secs(1));
+    }
+}

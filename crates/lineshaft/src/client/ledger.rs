@@ -1,0 +1,494 @@
+//! What is unanswered: places in the session, the window, deadlines, and what to send again. No input or output
+//! happens here; time comes in as a value.
+//!
+//! A request first waits for room. When it is admitted it gets its place in the session, and from then on it is
+//! *open* until its answer comes, on however many connections. A mutating one whose deadline passes while it is open
+//! is *parked*: its caller has been told that the outcome is unknown and may ask for it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft_wire::message::{Done, Message, RefusalCode, Sequence, WINDOW};
+use tokio::sync::mpsc::WeakUnboundedSender;
+
+use super::Slot;
+use super::actor::Command;
+use super::outcome::{OutcomeUnknown, Place, forgotten};
+use super::reply::Answer;
+use crate::Error;
+
+/// The place of a request that has none yet.
+pub(crate) const UNPLACED: Sequence = Sequence { number: 0, lowest: 0 };
+/// Payload of mutating requests on their way at once.
+const WINDOW_BYTES: usize = 64 << 20;
+/// How long a parked request is kept.
+const PARKED_FOR: Duration = Duration::from_secs(300);
+/// Times that a request is given to a new session before its refusal is believed.
+const RENEWALS_MAX: u8 = 3;
+/// Waiting requests at which abandoned ones are first looked for.
+const SWEEP_FROM: usize = 1024;
+
+/// A request as its caller made it.
+pub(crate) struct Request {
+    pub(crate) message: Message,
+    pub(crate) payload: Vec<Bytes>,
+    pub(crate) deadline: Instant,
+    pub(crate) patience: Duration,
+    pub(crate) slot: Arc<Slot>,
+}
+
+/// Where admitted requests go.
+pub(crate) trait Sink {
+    /// Takes a message to be written, or refuses it for its size.
+    fn send(&mut self, id: u64, message: &Message, payload: &[Bytes]) -> Result<(), Error>;
+}
+
+/// What an answer means beyond itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// The server does not know the session any more; what was numbered from here on was not carried out.
+    SessionLost { from: u64 },
+}
+
+struct Waiting {
+    request: Request,
+    renewals: u8,
+}
+
+struct Open {
+    request: Request,
+    /// Its number in the session, if it is mutating.
+    number: Option<u64>,
+    sends: u32,
+    renewals: u8,
+    parked: Parked,
+}
+
+#[derive(Default)]
+enum Parked {
+    #[default]
+    No,
+    /// The caller was told that the outcome is unknown.
+    Unanswered { until: Instant },
+    /// And then the answer came.
+    Answered { until: Instant, answer: Box<Answer> },
+}
+
+/// See the module.
+pub(crate) struct Ledger {
+    commands: WeakUnboundedSender<Command>,
+    session: Option<u64>,
+    id_next: u64,
+    number_next: u64,
+    mutations_waiting: BTreeMap<u64, Waiting>,
+    reads_waiting: BTreeMap<u64, Waiting>,
+    open: BTreeMap<u64, Open>,
+    /// Numbers without an answer, and their requests.
+    unanswered: BTreeMap<u64, u64>,
+    reads_open: usize,
+    payload_bytes: usize,
+    deadlines: BTreeSet<(Instant, u64)>,
+    sweep_at: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new(commands: WeakUnboundedSender<Command>) -> Self {
+        Self {
+            commands,
+            session: None,
+            id_next: 2,
+            number_next: 1,
+            mutations_waiting: BTreeMap::new(),
+            reads_waiting: BTreeMap::new(),
+            open: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            reads_open: 0,
+            payload_bytes: 0,
+            deadlines: BTreeSet::new(),
+            sweep_at: SWEEP_FROM,
+        }
+    }
+
+    /// A request id that nothing else has.
+    pub(crate) fn take_id(&mut self) -> u64 {
+        self.id_next += 1;
+        self.id_next - 1
+    }
+
+    /// The session to go on with.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.session
+    }
+
+    /// Whether mutating requests wait for a session.
+    pub(crate) fn needs_session(&self) -> bool {
+        self.session.is_none() && !self.mutations_waiting.is_empty()
+    }
+
+    /// Whether anything waits or is open for a caller.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.mutations_waiting.is_empty() || !self.reads_waiting.is_empty() || self.has_open()
+    }
+
+    /// Whether an answer is expected.
+    pub(crate) fn has_open(&self) -> bool {
+        self.open.values().any(|open| matches!(open.parked, Parked::No))
+    }
+
+    /// When [`Ledger::expire`] has something to do next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Takes a new request.
+    pub(crate) fn push(&mut self, request: Request) {
+        let id = self.take_id();
+        self.deadlines.insert((request.deadline, id));
+        self.enqueue(id, Waiting { request, renewals: 0 });
+        self.sweep();
+    }
+
+    fn enqueue(&mut self, id: u64, mut waiting: Waiting) {
+        let is_mutation = sequence_of(&mut waiting.request.message).is_some();
+        let queue = if is_mutation { &mut self.mutations_waiting } else { &mut self.reads_waiting };
+        queue.insert(id, waiting);
+    }
+
+    /// Frees waiting requests whose replies were dropped; cheap, since the queue has doubled in between.
+    fn sweep(&mut self) {
+        if self.mutations_waiting.len() + self.reads_waiting.len() < self.sweep_at {
+            return;
+        }
+        let deadlines = &mut self.deadlines;
+        for queue in [&mut self.mutations_waiting, &mut self.reads_waiting] {
+            queue.retain(|id, Waiting { request, .. }| {
+                let is_wanted = !request.slot.is_abandoned();
+                if !is_wanted {
+                    deadlines.remove(&(request.deadline, *id));
+                }
+                is_wanted
+            });
+        }
+        self.sweep_at = SWEEP_FROM.max(2 * (self.mutations_waiting.len() + self.reads_waiting.len()));
+    }
+
+    /// Sends as much as there is room for.
+    pub(crate) fn admit(&mut self, sink: &mut impl Sink) {
+        while self.session.is_some() {
+            let Some((&id, first)) = self.mutations_waiting.first_key_value() else { break };
+            if !first.request.slot.is_abandoned() && !self.has_room(payload_bytes(&first.request)) {
+                break;
+            }
+            let waiting = self.mutations_waiting.remove(&id).expect("it was the first");
+            self.open_one(id, waiting, sink);
+        }
+        while self.reads_open < WINDOW as usize {
+            let Some((id, waiting)) = self.reads_waiting.pop_first() else { break };
+            self.open_one(id, waiting, sink);
+        }
+    }
+
+    /// Whether one more mutating request with this payload fits the window; gives up parked ones that are in the way.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        while self.number_next - self.lowest() >= WINDOW {
+            if !self.drop_parked(self.unanswered.values().next().copied()) {
+                return false;
+            }
+        }
+        while self.payload_bytes > 0 && self.payload_bytes + bytes > WINDOW_BYTES {
+            let parked = self.unanswered.values().copied().find(|id| self.is_parked(*id));
+            if !self.drop_parked(parked) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn is_parked(&self, id: u64) -> bool {
+        self.open.get(&id).is_some_and(|open| !matches!(open.parked, Parked::No))
+    }
+
+    fn drop_parked(&mut self, id: Option<u64>) -> bool {
+        let Some(id) = id.filter(|id| self.is_parked(*id)) else { return false };
+        self.close(id);
+        true
+    }
+
+    fn lowest(&self) -> u64 {
+        self.unanswered.first_key_value().map_or(self.number_next, |(number, _)| *number)
+    }
+
+    fn open_one(&mut self, id: u64, waiting: Waiting, sink: &mut impl Sink) {
+        let Waiting { mut request, renewals } = waiting;
+        if request.slot.is_abandoned() {
+            self.deadlines.remove(&(request.deadline, id));
+            return;
+        }
+        let place = Sequence { number: self.number_next, lowest: self.lowest() };
+        let number = sequence_of(&mut request.message).map(|sequence| {
+            *sequence = place;
+            place.number
+        });
+        if let Err(error) = sink.send(id, &request.message, &request.payload) {
+            self.deadlines.remove(&(request.deadline, id));
+            return request.slot.fill(Err(error));
+        }
+        self.count_in(id, number, &request);
+        self.open.insert(id, Open { request, number, sends: 1, renewals, parked: Parked::No });
+    }
+
+    fn count_in(&mut self, id: u64, number: Option<u64>, request: &Request) {
+        if let Some(number) = number {
+            self.number_next = number + 1;
+            self.unanswered.insert(number, id);
+            self.payload_bytes += payload_bytes(request);
+        } else {
+            self.reads_open += 1;
+        }
+    }
+
+    /// Forgets an open request altogether.
+    fn close(&mut self, id: u64) -> Option<Open> {
+        let open = self.open.remove(&id)?;
+        self.deadlines.remove(&(open.wakes_at(), id));
+        self.count_out(open.number, &open.request);
+        Some(open)
+    }
+
+    fn count_out(&mut self, number: Option<u64>, request: &Request) {
+        match number {
+            None => self.reads_open -= 1,
+            Some(number) if self.unanswered.remove(&number).is_some() => {
+                self.payload_bytes -= payload_bytes(request);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Sends everything open again, in order: a connection was lost and there is a new one.
+    pub(crate) fn resend(&mut self, sink: &mut impl Sink) {
+        for (id, open) in &mut self.open {
+            if matches!(open.parked, Parked::No) {
+                open.sends += 1;
+                // It passed for its size when it was sent first.
+                let _ = sink.send(*id, &open.request.message, &open.request.payload);
+            }
+        }
+    }
+
+    /// A connection was lost. A server that was asked to stop has said so by closing.
+    pub(crate) fn disconnected(&mut self) {
+        let is_shutdown = |open: &Open| matches!(open.request.message, Message::Shutdown(_));
+        let stops: Vec<u64> =
+            self.open.iter().filter(|(_, open)| is_shutdown(open)).map(|(id, _)| *id).collect();
+        for id in stops {
+            self.finish(id, Ok((Message::Done(Done {}), Bytes::new())));
+        }
+    }
+
+    /// Takes an answer; one that nobody waits for is ignored.
+    pub(crate) fn answer(&mut self, id: u64, message: Message, payload: Bytes) -> Effect {
+        let Some(open) = self.open.get_mut(&id) else { return Effect::None };
+        let Message::Refused(refused) = message else {
+            self.finish(id, Ok((message, payload)));
+            return Effect::None;
+        };
+        if let (RefusalCode::OutcomeUnknown, Some(from), 1) = (refused.code, open.number, open.sends)
+            && open.renewals < RENEWALS_MAX
+        {
+            return Effect::SessionLost { from };
+        }
+        self.finish(id, Err(refused.into()));
+        Effect::None
+    }
+
+    fn finish(&mut self, id: u64, answer: Answer) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        match open.parked {
+            Parked::No => {
+                if let Some(open) = self.close(id) {
+                    open.request.slot.fill(answer);
+                }
+            }
+            Parked::Unanswered { until } => {
+                open.parked = Parked::Answered { until, answer: Box::new(answer) };
+                let number = open.number;
+                let request_bytes = mem::take(&mut open.request.payload);
+                self.release_window(number, &request_bytes);
+            }
+            Parked::Answered { .. } => {}
+        }
+    }
+
+    fn release_window(&mut self, number: Option<u64>, payload: &[Bytes]) {
+        if number.is_some_and(|number| self.unanswered.remove(&number).is_some()) {
+            self.payload_bytes -= payload.iter().map(Bytes::len).sum::<usize>();
+        }
+    }
+
+    /// The server greeted with `session`. Another one than asked for means that it forgot ours.
+    pub(crate) fn greeted(&mut self, session: Option<u64>) {
+        if self.session.is_some() && session != self.session {
+            self.session_lost(u64::MAX);
+        }
+        self.session = session;
+    }
+
+    /// The session is gone. Requests numbered at least `from` were refused without being carried out and go into a new
+    /// session; of the others nobody can say.
+    pub(crate) fn session_lost(&mut self, from: u64) {
+        let lost: Vec<(u64, u64)> = self.unanswered.iter().map(|(number, id)| (*number, *id)).collect();
+        for (number, id) in lost {
+            let Some(open) = self.close(id) else { continue };
+            let Open { request, sends, renewals, parked, .. } = open;
+            if !matches!(parked, Parked::No) {
+                continue;
+            }
+            if number >= from && sends == 1 {
+                self.deadlines.insert((request.deadline, id));
+                self.enqueue(id, Waiting { request, renewals: renewals + 1 });
+            } else {
+                let outcome = OutcomeUnknown::new(None, id, self.place(number, &request));
+                request.slot.fill(Err(Error::OutcomeUnknown(outcome)));
+            }
+        }
+        self.session = None;
+        self.number_next = 1;
+    }
+
+    fn place(&self, number: u64, request: &Request) -> Place {
+        let session = self.session.unwrap_or_default();
+        Place { request: request.message.name(), session, number, after: request.patience }
+    }
+
+    /// Answers what is past its deadline; `trouble` is why there is no connection, if there is none.
+    pub(crate) fn expire(&mut self, now: Instant, trouble: Option<&Error>) {
+        while let Some((at, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.remove(&(at, id));
+            let waiting = self.mutations_waiting.remove(&id).or_else(|| self.reads_waiting.remove(&id));
+            match waiting {
+                Some(waiting) => waiting.request.slot.fill(Err(too_late(&waiting.request, trouble))),
+                None => self.expire_open(now, id, trouble),
+            }
+        }
+    }
+
+    fn expire_open(&mut self, now: Instant, id: u64, trouble: Option<&Error>) {
+        let Some(open) = self.open.get(&id) else { return };
+        match (open.number, &open.parked) {
+            (Some(number), Parked::No) => self.park(now, id, number),
+            _ => {
+                if let Some(open) = self.close(id) {
+                    open.request.slot.fill(Err(too_late(&open.request, trouble)));
+                }
+            }
+        }
+    }
+
+    fn park(&mut self, now: Instant, id: u64, number: u64) {
+        let Some(open) = self.open.get(&id) else { return };
+        let outcome = OutcomeUnknown::new(self.commands.upgrade(), id, self.place(number, &open.request));
+        let slot = Arc::clone(&open.request.slot);
+        let until = now + PARKED_FOR;
+        self.deadlines.insert((until, id));
+        if let Some(open) = self.open.get_mut(&id) {
+            open.parked = Parked::Unanswered { until };
+        }
+        slot.fill(Err(Error::OutcomeUnknown(outcome)));
+    }
+
+    /// A caller asks again for the outcome of a parked request. With a `sink` it is sent at once, else with the next
+    /// connection.
+    pub(crate) fn unpark(&mut self, id: u64, again: Again, sink: Option<&mut impl Sink>) {
+        let Some(open) = self.open.get_mut(&id).filter(|open| !matches!(open.parked, Parked::No)) else {
+            return again.slot.fill(Err(forgotten(again.request)));
+        };
+        match mem::take(&mut open.parked) {
+            Parked::Answered { until, answer } => {
+                again.slot.fill((*answer).clone());
+                open.parked = Parked::Answered { until, answer };
+            }
+            Parked::Unanswered { until } => {
+                self.deadlines.remove(&(until, id));
+                self.deadlines.insert((again.deadline, id));
+                open.request.deadline = again.deadline;
+                open.request.patience = again.patience;
+                open.request.slot = again.slot;
+                if let Some(sink) = sink {
+                    open.sends += 1;
+                    let _ = sink.send(id, &open.request.message, &open.request.payload);
+                }
+            }
+            Parked::No => {}
+        }
+    }
+
+    /// Nobody will ask for a parked request any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.drop_parked(Some(id));
+    }
+
+    /// Answers everything with `error`; what was sent and is mutating, with its unknown outcome.
+    pub(crate) fn fail_all(&mut self, now: Instant, error: &Error) {
+        let waiting =
+            mem::take(&mut self.mutations_waiting).into_iter().chain(mem::take(&mut self.reads_waiting));
+        for (id, waiting) in waiting {
+            self.deadlines.remove(&(waiting.request.deadline, id));
+            waiting.request.slot.fill(Err(error.clone()));
+        }
+        let open: Vec<u64> = self.open.keys().copied().collect();
+        for id in open.into_iter().filter(|id| !self.is_parked(*id)).collect::<Vec<_>>() {
+            if let Some(open) = self.open.get(&id) {
+                self.deadlines.remove(&(open.wakes_at(), id));
+            }
+            self.expire_open(now, id, Some(error));
+        }
+    }
+}
+
+/// How a caller asks again.
+pub(crate) struct Again {
+    pub(crate) request: &'static str,
+    pub(crate) deadline: Instant,
+    pub(crate) patience: Duration,
+    pub(crate) slot: Arc<Slot>,
+}
+
+impl Open {
+    /// Its entry among the deadlines.
+    fn wakes_at(&self) -> Instant {
+        match self.parked {
+            Parked::No => self.request.deadline,
+            Parked::Unanswered { until } | Parked::Answered { until, .. } => until,
+        }
+    }
+}
+
+fn payload_bytes(request: &Request) -> usize {
+    request.payload.iter().map(Bytes::len).sum()
+}
+
+/// The place in the session, of messages that have one: the mutating ones.
+fn sequence_of(message: &mut Message) -> Option<&mut Sequence> {
+    match message {
+        Message::Enqueue(message) => Some(&mut message.sequence),
+        Message::Cancel(message) => Some(&mut message.sequence),
+        Message::Retry(message) => Some(&mut message.sequence),
+        Message::Delete(message) => Some(&mut message.sequence),
+        Message::ChangeQueue(message) => Some(&mut message.sequence),
+        _ => None,
+    }
+}
+
+fn too_late(request: &Request, trouble: Option<&Error>) -> Error {
+    trouble.cloned().unwrap_or(Error::Timeout { request: request.message.name(), after: request.patience })
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

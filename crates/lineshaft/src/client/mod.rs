@@ -1,0 +1,219 @@
+//! The client: one connection to a server, kept alive by a task on the process's I/O thread.
+//!
+//! A call puts a command into the task's channel and returns a [`Reply`]; the task ([`actor`]) connects, writes,
+//! reads, and answers. [`ledger`] is its memory of what is unanswered and knows the rules of sessions, windows,
+//! deadlines and resending; [`waits`] that of jobs waited for. [`connection`] is the socket with frames on it, which
+//! the workers use without a client.
+
+mod actor;
+pub mod connection;
+mod io_thread;
+mod ledger;
+mod outcome;
+mod reply;
+mod target;
+mod verbs;
+mod waiting;
+mod waits;
+
+pub use outcome::OutcomeUnknown;
+pub use reply::Reply;
+pub use target::{ClientOptions, Target};
+pub use verbs::NewJobs;
+pub use waiting::{JobEnd, Waiting};
+
+pub(crate) use reply::Slot;
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{Message, Sequence, Welcome};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::Error;
+use actor::{Actor, Command};
+use ledger::Request;
+
+/// A handle to a server; cheap to clone, and every clone shares one connection and one session.
+///
+/// Nothing is lost with a connection: what is unanswered is sent again under the same session and sequence until its
+/// deadline, so a job is made once. At most [`lineshaft_wire::message::WINDOW`] mutating requests with 64 MiB of
+/// payload are on their way at once; more wait in their [`Reply`].
+///
+/// After a fork the child's first call connects anew, with a session of its own.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    target: Target,
+    options: ClientOptions,
+    /// The task of the process that made the client. Read without a lock, so that a fork never finds one held.
+    first: Link,
+    /// The task of a process that was forked from that one.
+    forked: Mutex<Option<Link>>,
+}
+
+impl Client {
+    /// Connects; blocks until the server has answered, or failed to. Starts a server if `target` says how.
+    pub fn connect(target: Target, options: ClientOptions) -> Result<Self, Error> {
+        let client = Self::lazy(target, options)?;
+        client.link(Link::connect)?.wait()?;
+        Ok(client)
+    }
+
+    /// [`Client::connect`] without blocking.
+    pub async fn connect_async(target: Target, options: ClientOptions) -> Result<Self, Error> {
+        let client = Self::lazy(target, options)?;
+        let connected = client.link(Link::connect)?;
+        connected.await?;
+        Ok(client)
+    }
+
+    /// A client that connects with its first request, whose deadline then bounds the wait for a server.
+    pub fn lazy(target: Target, options: ClientOptions) -> Result<Self, Error> {
+        let first = Link::start(&target, &options)?;
+        Ok(Self { inner: Arc::new(Inner { target, options, first, forked: Mutex::new(None) }) })
+    }
+
+    /// Sends a request that changes nothing, or that may safely be repeated. `deadline` counts from now; `None` is the
+    /// default of [`ClientOptions`], more than [`ClientOptions::DEADLINE_MAX`] is that.
+    pub fn call(
+        &self,
+        message: impl Into<Message>,
+        payload: Vec<Bytes>,
+        deadline: Option<Duration>,
+    ) -> Reply {
+        let patience = deadline.unwrap_or(self.inner.options.deadline).min(ClientOptions::DEADLINE_MAX);
+        let slot = Arc::new(Slot::default());
+        let deadline = Instant::now() + patience;
+        let request =
+            Request { message: message.into(), payload, deadline, patience, slot: Arc::clone(&slot) };
+        match self.link(|link| link.send(Command::Request(Box::new(request)))) {
+            Ok(()) => Reply::new(slot),
+            Err(error) => Reply::ready(Err(error)),
+        }
+    }
+
+    /// Sends a request that changes something. It gets the next place in the session when it is first sent, and keeps
+    /// it whenever it is sent again; `message` is called once and may give any sequence on. Deadline as in
+    /// [`Client::call`]; where it passes after sending the error is [`Error::OutcomeUnknown`].
+    pub fn mutate(
+        &self,
+        message: impl FnOnce(Sequence) -> Message,
+        payload: Vec<Bytes>,
+        deadline: Option<Duration>,
+    ) -> Reply {
+        self.call(message(ledger::UNPLACED), payload, deadline)
+    }
+
+    /// Follows `ids` until all have ended; with `results`, the results of completed ones come along. Waits are renewed
+    /// after a reconnect for what has not ended. Dropping the [`Waiting`] gives it up.
+    pub fn wait(&self, ids: &[JobId], results: bool) -> Waiting {
+        match self.link(|link| link.wait(ids, results)) {
+            Ok(waiting) => waiting,
+            Err(error) => Waiting::failed(error),
+        }
+    }
+
+    /// Whom this client talks to.
+    pub fn target(&self) -> &Target {
+        &self.inner.target
+    }
+
+    /// What the server said of itself when it was last connected to.
+    pub fn welcome(&self) -> Option<Welcome> {
+        self.link(|link| link.shared.lock().welcome.clone()).ok().flatten()
+    }
+
+    /// What the start of a server had to warn of (a home in memory, say); given once.
+    pub fn take_warning(&self) -> Option<String> {
+        self.link(|link| link.shared.lock().warning.take()).ok().flatten()
+    }
+
+    fn link<T>(&self, use_link: impl FnOnce(&Link) -> T) -> Result<T, Error> {
+        if self.inner.first.is_ours() {
+            return Ok(use_link(&self.inner.first));
+        }
+        let mut forked = self.inner.forked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !forked.as_ref().is_some_and(Link::is_ours) {
+            *forked = Some(Link::start(&self.inner.target, &self.inner.options)?);
+        }
+        Ok(use_link(forked.as_ref().expect("it was made above if it was missing")))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("target", &self.inner.target).finish_non_exhaustive()
+    }
+}
+
+/// The way to a task on the I/O thread of the process `pid`.
+struct Link {
+    pid: u32,
+    commands: Option<UnboundedSender<Command>>,
+    shared: Arc<Shared>,
+}
+
+/// What the task leaves for its clients to read.
+#[derive(Default)]
+pub(crate) struct Shared(Mutex<Facts>);
+
+/// What is known of the server.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) welcome: Option<Welcome>,
+    pub(crate) warning: Option<String>,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    fn start(target: &Target, options: &ClientOptions) -> Result<Self, Error> {
+        let (sender, receiver) = unbounded_channel();
+        let shared = Arc::new(Shared::default());
+        let actor =
+            Actor::new(target.clone(), options.clone(), receiver, sender.downgrade(), Arc::clone(&shared));
+        io_thread::handle()?.spawn(actor.run());
+        Ok(Self { pid: std::process::id(), commands: Some(sender), shared })
+    }
+
+    fn is_ours(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    fn connect(&self) -> Reply {
+        let slot = Arc::new(Slot::default());
+        self.send(Command::Connect(Arc::clone(&slot)));
+        Reply::new(slot)
+    }
+
+    fn wait(&self, ids: &[JobId], results: bool) -> Waiting {
+        let commands = self.commands.clone().expect("taken only when dropped");
+        Waiting::start(commands, ids, results)
+    }
+
+    fn send(&self, command: Command) {
+        // The task lives as long as a sender does.
+        let _ = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            // The task and its runtime are the parent's: waking it from here would disturb the parent's thread.
+            mem::forget(self.commands.take());
+        }
+    }
+}

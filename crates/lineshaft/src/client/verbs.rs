@@ -1,0 +1,158 @@
+//! The requests of the client, one method each.
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{
+    BATCH_JOBS_MAX, Cancel, ChangeQueue, Changed, Delete, Done, Enqueue, Enqueued, Fetch, Fetched, JobGroup,
+    List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown,
+    Shutdown, Status, StatusReport,
+};
+
+use super::connection::unexpected;
+use super::{Client, Reply};
+use crate::Error;
+
+/// What an enqueue came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewJobs {
+    /// The jobs, in the order in which they were given.
+    pub ids: Vec<JobId>,
+    /// Positions of those that were there already, by their unique or idempotency key.
+    pub existing: Vec<u32>,
+}
+
+/// Deadlines of all of these are as in [`Client::call`].
+impl Client {
+    /// Makes jobs, all or none: those of the first group first. `payloads` holds the arguments of all jobs in order, in
+    /// as many pieces as is convenient; their lengths are in the groups.
+    pub fn enqueue(
+        &self,
+        groups: Vec<JobGroup>,
+        payloads: Vec<Bytes>,
+        deadline: Option<Duration>,
+    ) -> Reply<NewJobs> {
+        match check_batch(&groups, &payloads) {
+            Err(error) => Reply::ready(Err(error)),
+            Ok(()) => self.mutate(|sequence| Enqueue { sequence, groups }.into(), payloads, deadline),
+        }
+        .into_new_jobs()
+    }
+
+    /// A job's record; refused with [`RefusalCode::JobNotFound`].
+    pub fn show(&self, job: JobId, deadline: Option<Duration>) -> Reply<Shown> {
+        self.call(Show { job }, Vec::new(), deadline).map(|message, _| match message {
+            Message::Shown(shown) => Ok(shown),
+            other => Err(unexpected(&other, "Shown")),
+        })
+    }
+
+    /// A page of jobs.
+    pub fn list(&self, list: List, deadline: Option<Duration>) -> Reply<Page> {
+        self.call(list, Vec::new(), deadline).map(|message, _| match message {
+            Message::Page(page) => Ok(page),
+            other => Err(unexpected(&other, "Page")),
+        })
+    }
+
+    /// The arguments or the result of a job; refused with [`RefusalCode::ResultExpired`] if it is not kept.
+    pub fn fetch(&self, job: JobId, payload: PayloadKind, deadline: Option<Duration>) -> Reply<Bytes> {
+        self.call(Fetch { job, payload }, Vec::new(), deadline).map(|message, payload| match message {
+            Message::Fetched(Fetched { length }) if length == payload.len() as u64 => Ok(payload),
+            other => Err(unexpected(&other, "Fetched")),
+        })
+    }
+
+    /// Cancels a job; with [`Changed::cancelling`] it still runs and has been asked to stop.
+    pub fn cancel(&self, job: JobId, deadline: Option<Duration>) -> Reply<Changed> {
+        self.mutate(|sequence| Cancel { sequence, job }.into(), Vec::new(), deadline).into_changed()
+    }
+
+    /// Runs a waiting job now and gives its id; of a finished one makes a new job and gives that one's.
+    pub fn retry(&self, job: JobId, deadline: Option<Duration>) -> Reply<NewJobs> {
+        self.mutate(|sequence| Retry { sequence, job }.into(), Vec::new(), deadline).into_new_jobs()
+    }
+
+    /// Forgets a finished job.
+    pub fn delete(&self, job: JobId, deadline: Option<Duration>) -> Reply<Changed> {
+        self.mutate(|sequence| Delete { sequence, job }.into(), Vec::new(), deadline).into_changed()
+    }
+
+    /// Pauses, resumes or purges a queue.
+    pub fn change_queue(&self, queue: &str, verb: QueueVerb, deadline: Option<Duration>) -> Reply<Changed> {
+        let queue = queue.into();
+        self.mutate(|sequence| ChangeQueue { sequence, queue, verb }.into(), Vec::new(), deadline)
+            .into_changed()
+    }
+
+    /// The state of the engine.
+    pub fn status(&self, deadline: Option<Duration>) -> Reply<StatusReport> {
+        self.call(Status {}, Vec::new(), deadline).map(|message, _| match message {
+            Message::StatusReport(report) => Ok(report),
+            other => Err(unexpected(&other, "StatusReport")),
+        })
+    }
+
+    /// Asks the server to stop; a connection that closes instead of an answer says that it does.
+    pub fn shutdown(&self, on_demand_only: bool, deadline: Option<Duration>) -> Reply<()> {
+        self.call(Shutdown { on_demand_only }, Vec::new(), deadline).map(|message, _| match message {
+            Message::Done(Done {}) => Ok(()),
+            other => Err(unexpected(&other, "Done")),
+        })
+    }
+}
+
+/// Readings of answers, for requests that were resent after [`Error::OutcomeUnknown`].
+impl Reply {
+    /// Reads the answer to an enqueue or a retry.
+    pub fn into_new_jobs(self) -> Reply<NewJobs> {
+        self.map(|message, _| match message {
+            Message::Enqueued(enqueued) => new_jobs(&enqueued),
+            other => Err(unexpected(&other, "Enqueued")),
+        })
+    }
+
+    /// Reads the answer to a change of a job or a queue.
+    pub fn into_changed(self) -> Reply<Changed> {
+        self.map(|message, _| match message {
+            Message::Changed(changed) => Ok(changed),
+            other => Err(unexpected(&other, "Changed")),
+        })
+    }
+}
+
+fn new_jobs(enqueued: &Enqueued) -> Result<NewJobs, Error> {
+    let (ids, rest) = enqueued.ids.as_chunks::<16>();
+    let ids: Option<Vec<JobId>> = ids.iter().map(|bytes| JobId::from_bytes(*bytes)).collect();
+    match ids.filter(|_| rest.is_empty()) {
+        Some(ids) => Ok(NewJobs { ids, existing: enqueued.existing.clone() }),
+        None => Err(Error::Protocol("Enqueued holds what is not a job id".into())),
+    }
+}
+
+/// Finds out here what the server would refuse, without sending it.
+fn check_batch(groups: &[JobGroup], payloads: &[Bytes]) -> Result<(), Error> {
+    let lengths = || groups.iter().flat_map(|group| &group.lengths);
+    let jobs = lengths().count();
+    if jobs == 0 || jobs > BATCH_JOBS_MAX {
+        return Err(Error::bad_request(format!(
+            "{jobs} jobs in one request: 1 to {BATCH_JOBS_MAX} are allowed"
+        )));
+    }
+    if let Some(length) = lengths().find(|length| u64::from(**length) > PAYLOAD_BYTES_MAX) {
+        return Err(Error::Refused {
+            code: RefusalCode::TooLarge,
+            message: format!("arguments of {length} bytes: {PAYLOAD_BYTES_MAX} are allowed"),
+            hint: Some("pass large data by reference (a path, a key)".into()),
+        });
+    }
+    let announced: u64 = lengths().map(|length| u64::from(*length)).sum();
+    let given: u64 = payloads.iter().map(|payload| payload.len() as u64).sum();
+    if announced != given {
+        return Err(Error::bad_request(format!(
+            "the groups announce {announced} bytes, the payloads have {given}"
+        )));
+    }
+    Ok(())
+}

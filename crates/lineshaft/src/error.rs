@@ -1,0 +1,157 @@
+//! What can go wrong between a program and its server.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lineshaft_wire::message::{RefusalCode, Refused};
+
+use crate::client::OutcomeUnknown;
+
+/// Any error of this crate. Cheap to clone, since one broken connection answers many requests.
+///
+/// The message says what failed and with what; [`Error::hint`] says what to do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody answers there.
+    #[error("no server answers for {address}: {detail}{}", log_lines(.log_tail))]
+    NoServer {
+        /// The home or the address.
+        address: String,
+        /// What the last attempt to connect said.
+        detail: String,
+        /// The last lines of the server's log if it was started and failed; often empty.
+        log_tail: String,
+    },
+    /// Client and server have no protocol in common.
+    #[error("{message}")]
+    VersionMismatch {
+        /// Versions, executables and process id of both.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A request was sent, but its deadline passed before an answer came: it may or may not have been carried out.
+    #[error("{0}")]
+    OutcomeUnknown(OutcomeUnknown),
+    /// The server refused the request.
+    #[error("{message}")]
+    Refused {
+        /// What kind of refusal.
+        code: RefusalCode,
+        /// What happened and to what.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The deadline of a request passed. Nothing was changed.
+    #[error("no answer to {request} within {} s", .after.as_secs_f64())]
+    Timeout {
+        /// Name of the request.
+        request: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The client was closed before an answer came, or the answer was taken already.
+    #[error("the client is closed")]
+    Closed,
+    /// The server sent something that the protocol does not allow here.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(String),
+    /// A home is not where or what it has to be.
+    #[error("{message}")]
+    Home {
+        /// What is wrong with which path.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A text that is not a duration or a size.
+    #[error("option `{option}`: {value:?} is not {kind}")]
+    BadOption {
+        /// Name of the option.
+        option: String,
+        /// What was given.
+        value: String,
+        /// What was expected, with an article.
+        kind: &'static str,
+        /// The forms that are accepted.
+        accepted: &'static str,
+    },
+    /// A configuration file that does not read.
+    #[error("{path}: {message}", path = .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        message: String,
+    },
+    /// A file or process operation failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        action: String,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoServer { .. } => Some(
+                "start one with `lineshaft serve --home DIR`, or check that the home is the right one".into(),
+            ),
+            Self::VersionMismatch { hint, .. } | Self::Refused { hint, .. } => hint.clone(),
+            Self::OutcomeUnknown(_) => Some(
+                "resend() repeats the same request and never makes a second job; it works for ten minutes"
+                    .into(),
+            ),
+            Self::Home { hint, .. } => Some(hint.clone()),
+            Self::BadOption { accepted, .. } => Some(format!("accepted: {accepted}")),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again a little later may help without anybody doing anything.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::NoServer { .. } | Self::Timeout { .. } | Self::Io { .. } => true,
+            Self::Refused { code, .. } => {
+                matches!(code, RefusalCode::ShuttingDown | RefusalCode::TooSlow | RefusalCode::Internal)
+            }
+            _ => false,
+        }
+    }
+
+    /// The error of a file or process operation.
+    pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io { action: action.into(), source: Arc::new(source.into()) }
+    }
+
+    /// Nobody answers at `address`.
+    pub(crate) fn no_server(address: impl ToString, detail: impl ToString) -> Self {
+        Self::NoServer { address: address.to_string(), detail: detail.to_string(), log_tail: String::new() }
+    }
+
+    /// The request was wrong before it was sent.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::Refused { code: RefusalCode::BadRequest, message: message.into(), hint: None }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(Refused { code, message, hint }: Refused) -> Self {
+        if code == RefusalCode::VersionMismatch {
+            return Self::VersionMismatch { message, hint };
+        }
+        Self::Refused { code, message, hint }
+    }
+}
+
+fn log_lines(tail: &str) -> String {
+    if tail.is_empty() { String::new() } else { format!("\nits log ends with:\n{}", tail.trim_end()) }
+}

@@ -1,0 +1,111 @@
+//! Whether an engine can live in a directory: what file system it is on, and who may write there.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use lineshaft_ipc::home_fs::{FileSystem, file_system_kind};
+
+use super::Home;
+use crate::Error;
+
+/// Refuses file systems whose locks and syncs are not to be relied on; warns of those that forget.
+pub(super) fn check(home: &Home) -> Result<Option<String>, Error> {
+    // A file system that cannot be told is no reason not to work.
+    file_system_kind(home.path()).map_or(Ok(None), |kind| judge(home.path(), kind))
+}
+
+fn judge(path: &Path, kind: FileSystem) -> Result<Option<String>, Error> {
+    let path = path.display();
+    match kind {
+        FileSystem::Memory => Ok(Some(format!(
+            "the home {path} is on {kind}: its jobs are gone after a reboot; set LINESHAFT_URL to a directory on a disk"
+        ))),
+        FileSystem::Overlay => Ok(Some(format!(
+            "the home {path} is on {kind}: its jobs go with the container; mount a volume there or set LINESHAFT_URL"
+        ))),
+        FileSystem::Network(_) | FileSystem::Fuse => Err(Error::Home {
+            message: format!("the home {path} is on {kind}: its locks and syncs cannot be relied on"),
+            hint: "set LINESHAFT_URL to a directory on a local disk".into(),
+        }),
+        _ => Ok(None),
+    }
+}
+
+/// Says why a home cannot be written, with the owner and the way out.
+pub(super) fn explain(home: &Home, error: &io::Error) -> Error {
+    let place = nearest_existing(home.path());
+    let owner = fs::metadata(place).map_or_else(|_| "nobody known".to_owned(), |found| owner(&found));
+    let message = format!(
+        "the home {} cannot be written: {error}; {} belongs to {owner} and this process runs as {}",
+        home.path().display(),
+        place.display(),
+        user_name(rustix::process::geteuid().as_raw()),
+    );
+    let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+        format!(
+            "`sudo chown -R {} {}`, or set LINESHAFT_URL to a directory of your own",
+            me(),
+            place.display()
+        )
+    } else {
+        "set LINESHAFT_URL to a directory that can be written".into()
+    };
+    Error::Home { message, hint }
+}
+
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path)
+}
+
+fn owner(metadata: &fs::Metadata) -> String {
+    format!("{} (mode {:04o})", user_name(metadata.uid()), metadata.mode() & 0o7777)
+}
+
+fn me() -> String {
+    user_name(rustix::process::geteuid().as_raw())
+}
+
+/// The user's name from `/etc/passwd`, or the number where that does not say.
+fn user_name(uid: u32) -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string()));
+    line.and_then(|line| line.split(':').next()).map_or_else(|| format!("uid {uid}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_and_container_layers_are_warned_of_and_network_is_refused() {
+        let judge = |kind| judge(Path::new("/data/.lineshaft"), kind);
+        let warning = judge(FileSystem::Memory).unwrap().unwrap();
+        assert!(
+            warning.contains("/data/.lineshaft is on tmpfs (memory): its jobs are gone after a reboot"),
+            "{warning}"
+        );
+        assert!(judge(FileSystem::Overlay).unwrap().unwrap().contains("go with the container"));
+        assert_eq!(judge(FileSystem::Local("ext4")).unwrap(), None);
+        assert_eq!(judge(FileSystem::Unknown(7)).unwrap(), None);
+        for kind in [FileSystem::Network("nfs"), FileSystem::Fuse] {
+            let error = judge(kind).unwrap_err();
+            assert!(error.to_string().contains("cannot be relied on"), "{error}");
+            assert!(error.hint().unwrap().contains("LINESHAFT_URL"));
+        }
+    }
+
+    #[test]
+    fn a_home_that_cannot_be_written_names_owner_path_and_fix() {
+        let error = explain(&Home::new("/etc/none/home"), &io::ErrorKind::PermissionDenied.into());
+        let text = error.to_string();
+        assert!(text.contains("/etc/none/home") && text.contains("/etc belongs to root (mode 0"), "{text}");
+        assert!(error.hint().unwrap().starts_with("`sudo chown -R "));
+    }
+
+    #[test]
+    fn users_without_a_name_show_as_numbers() {
+        assert_eq!((user_name(0).as_str(), user_name(3_999_999_999).as_str()), ("root", "uid 3999999999"));
+    }
+}

@@ -1,0 +1,124 @@
+//! What ends a child whatever its slot does: the death of its supervisor, a lease that cannot be renewed, SIGTERM.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lineshaft_ipc::group::kill_group;
+use lineshaft_ipc::process::Pidfd;
+use rustix::process::{Signal, getpgrp};
+use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
+
+use super::queue::{Shared, page_fence};
+use crate::worker::StopReason;
+
+/// How often the lease of a running attempt is looked at.
+const LEASE_LOOK: Duration = Duration::from_millis(100);
+/// What the supervisor writes to make a child drain.
+pub(crate) const DRAIN: u8 = b'd';
+
+/// What the guards watch.
+pub(super) struct Guard {
+    pub(super) shared: Arc<Shared>,
+    pub(super) lifeline: UnixStream,
+    pub(super) supervisor: Pidfd,
+    /// Readable when SIGTERM came.
+    pub(super) terminate: UnixStream,
+    /// Whether the child has jobs to bring to an end before it goes.
+    pub(super) started: Arc<AtomicBool>,
+}
+
+impl Guard {
+    /// Watches until the process ends.
+    pub(super) async fn run(self) {
+        let Self { shared, lifeline, supervisor, terminate, started } = self;
+        tokio::join!(
+            follow_supervisor(lifeline, &shared, &started),
+            await_death(supervisor),
+            follow_signal(terminate, &shared, &started),
+            follow_lease(&shared),
+        );
+    }
+}
+
+/// Ends this process and all that it started, at once.
+pub(super) fn die() -> ! {
+    let group = getpgrp().as_raw_nonzero().get() as u32;
+    let killed = kill_group(group, Signal::KILL);
+    tracing::error!(?killed, "the own process group survived SIGKILL");
+    std::process::abort();
+}
+
+async fn follow_supervisor(mut lifeline: UnixStream, shared: &Shared, started: &AtomicBool) {
+    let mut buffer = [0; 16];
+    loop {
+        match lifeline.read(&mut buffer).await {
+            Ok(count) if buffer[..count].contains(&DRAIN) => drain(shared, started),
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => die(),
+        }
+    }
+}
+
+/// A fork of the supervisor may hold the lifeline open, but it is not the supervisor.
+async fn await_death(supervisor: Pidfd) {
+    match AsyncFd::new(supervisor) {
+        Ok(supervisor) => {
+            if supervisor.readable().await.is_ok() {
+                die();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot watch the supervisor; its lifeline has to do"),
+    }
+}
+
+/// SIGTERM after a request to stop is the next step of that; otherwise (from a service manager) it drains.
+async fn follow_signal(mut terminate: UnixStream, shared: &Shared, started: &AtomicBool) {
+    let mut buffer = [0; 16];
+    while terminate.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+        let running = shared.state().running;
+        if running.is_some_and(|running| shared.page.stop_requested(page_fence(running.fence)).is_some()) {
+            let result = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTERM);
+            tracing::error!(?result, "SIGTERM did not end the process");
+        }
+        drain(shared, started);
+    }
+}
+
+/// A child that has not loaded its app has nothing to bring to an end.
+fn drain(shared: &Shared, started: &AtomicBool) {
+    if !started.load(Ordering::Acquire) {
+        die();
+    }
+    shared.drain();
+}
+
+/// A lease that could not be renewed may soon go to somebody else: what runs under it must be dead by then.
+async fn follow_lease(shared: &Shared) {
+    loop {
+        tokio::time::sleep(LEASE_LOOK).await;
+        let mut state = shared.state();
+        if state.leased_until.is_none_or(|until| Instant::now() < until) {
+            continue;
+        }
+        let Some(running) = state.running else {
+            state.waiting.clear();
+            continue;
+        };
+        drop(state);
+        shared.page.request_stop(page_fence(running.fence), StopReason::LeaseLost);
+        die();
+    }
+}
+
+/// The descriptor's socket for the runtime.
+pub(super) fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
+    let socket = std::os::unix::net::UnixStream::from(fd);
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
+}

@@ -1,0 +1,131 @@
+//! A leased job as the slot sees it, and how its attempt ended.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{End, Leases};
+use lineshaft_wire::{Fence, JobId};
+
+/// A job leased to this child.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The job.
+    pub id: JobId,
+    /// The attempt's token.
+    pub fence: Fence,
+    /// Position of its task in the list given to [`Child::start`](super::Child::start).
+    pub task: u32,
+    /// Number of this attempt, from 1.
+    pub attempt: u32,
+    /// How long the body may take.
+    pub timeout: Option<Duration>,
+    /// Whether its result is kept; if not, an empty one does.
+    pub keep_result: bool,
+    /// The encoded call.
+    pub arguments: Bytes,
+}
+
+impl Job {
+    /// The four hexadecimal digits of the id by which output is told apart: those of the slot, which differ between
+    /// jobs that are unfinished at the same time, as the last digits of an id do not.
+    pub fn digits(&self) -> u16 {
+        let [.., a, b, c, d, _, _, _] = self.id.to_bytes();
+        (u32::from_be_bytes([a, b, c, d]) >> 4) as u16
+    }
+}
+
+/// What [`Child::next`](super::Child::next) gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// A job to run.
+    Job(Job),
+    /// None came in time.
+    TimedOut,
+    /// None will come: the worker stops.
+    Drained,
+}
+
+/// How a body ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// It returned; the encoded result, empty if it is not kept.
+    Returned(Bytes),
+    /// It did not.
+    Other(End),
+}
+
+/// An attempt that ended and whose end the server has not confirmed.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) job: JobId,
+    pub(super) fence: Fence,
+    pub(super) started_at: u64,
+    pub(super) finished_at: u64,
+    pub(super) ending: Ending,
+    pub(super) output: Bytes,
+}
+
+impl Ended {
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let result = if let Ending::Returned(result) = &self.ending { result.len() } else { 0 };
+        result + self.output.len()
+    }
+}
+
+/// Cuts the jobs of a push out of its payload; `None` if the lengths do not fit it.
+pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
+    let mut jobs = Vec::with_capacity(leases.jobs.len());
+    for lease in &leases.jobs {
+        let length = usize::try_from(lease.length).ok().filter(|&length| length <= payload.len())?;
+        jobs.push(Job {
+            id: lease.job,
+            fence: Fence { epoch: leases.epoch, counter: lease.counter },
+            task: lease.task,
+            attempt: lease.attempt,
+            timeout: (lease.timeout_ms > 0).then(|| Duration::from_millis(lease.timeout_ms)),
+            keep_result: lease.keep_result,
+            arguments: payload.split_to(length),
+        });
+    }
+    payload.is_empty().then_some(jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use lineshaft_wire::message::Lease;
+
+    use super::*;
+
+    fn lease(slot: u32, length: u64) -> Lease {
+        let job = JobId::direct(1, 0, slot, 0);
+        Lease { job, counter: 1, task: 0, attempt: 1, timeout_ms: 0, keep_result: true, length }
+    }
+
+    #[test]
+    fn arguments_are_cut_in_order_and_wrong_lengths_are_refused() {
+        let check = |lengths: &[u64], payload: &'static [u8], expected: Option<&[&[u8]]>| {
+            let jobs = lengths.iter().map(|&length| lease(0, length)).collect();
+            let cut = jobs_of(&Leases { epoch: 1, jobs }, Bytes::from_static(payload));
+            let cut = cut.map(|jobs| jobs.into_iter().map(|job| job.arguments.to_vec()).collect::<Vec<_>>());
+            assert_eq!(cut, expected.map(|parts| parts.iter().map(|part| part.to_vec()).collect()));
+        };
+        check(&[2, 0, 1], b"abc", Some(&[b"ab", b"", b"c"]));
+        check(&[2, 2], b"abc", None);
+        check(&[1], b"abc", None);
+        check(&[u64::MAX], b"abc", None);
+    }
+
+    #[test]
+    fn digits_differ_between_slots_and_are_part_of_the_id() {
+        let digits = |slot| {
+            let leases = Leases { epoch: 1, jobs: vec![lease(slot, 0)] };
+            let job = jobs_of(&leases, Bytes::new()).unwrap().remove(0);
+            let digits = format!("{:04x}", job.digits());
+            assert!(job.id.to_string().contains(&digits), "{digits} of {}", job.id);
+            digits
+        };
+        let all: std::collections::BTreeSet<_> = (0..1_000).map(digits).collect();
+        assert_eq!(all.len(), 1_000);
+    }
+}

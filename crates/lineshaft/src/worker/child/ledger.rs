@@ -1,0 +1,211 @@
+//! What was sent and not confirmed: kept to be sent again over the next connection.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{Finish, Message, OtherEnd, Release, Succeeded};
+use lineshaft_wire::{Fence, JobId};
+
+use super::job::{Ended, Ending};
+
+/// Bytes of results and outputs in one frame, but for a single larger one.
+const FRAME_PAYLOAD_BYTES: usize = 8 << 20;
+
+/// Something to be confirmed by `Finished`.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// Attempts that ended.
+    Ends(Vec<Ended>),
+    /// Leases handed back.
+    Release(Vec<(JobId, Fence)>),
+}
+
+impl Entry {
+    /// Leases and bytes of results that it settles.
+    pub(super) fn weight(&self) -> (usize, usize) {
+        match self {
+            Self::Ends(ends) => (ends.len(), ends.iter().map(Ended::bytes).sum()),
+            Self::Release(leases) => (leases.len(), 0),
+        }
+    }
+
+    /// The message and what follows it.
+    pub(super) fn message(&self) -> (Message, Vec<Bytes>) {
+        match self {
+            Self::Ends(ends) => finish(ends),
+            Self::Release(leases) => (Release { leases: leases.clone() }.into(), Vec::new()),
+        }
+    }
+
+    /// The leases it is about.
+    pub(super) fn fences(&self) -> Vec<(JobId, Fence)> {
+        match self {
+            Self::Ends(ends) => ends.iter().map(|ended| (ended.job, ended.fence)).collect(),
+            Self::Release(leases) => leases.clone(),
+        }
+    }
+
+    /// Forgets `stale` leases; the leases and bytes that went.
+    fn forget(&mut self, stale: &[Fence]) -> (usize, usize) {
+        let before = self.weight();
+        match self {
+            Self::Ends(ends) => ends.retain(|ended| !stale.contains(&ended.fence)),
+            Self::Release(leases) => leases.retain(|(_, fence)| !stale.contains(fence)),
+        }
+        let after = self.weight();
+        (before.0 - after.0, before.1 - after.1)
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Ends(ends) => ends.is_empty(),
+            Self::Release(leases) => leases.is_empty(),
+        }
+    }
+}
+
+/// Everything unconfirmed, oldest first. Bounded by the leases a child may hold.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    entries: VecDeque<(u64, Instant, Entry)>,
+}
+
+impl Ledger {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Remembers that `entry` was sent as `request`.
+    pub(super) fn sent(&mut self, request: u64, entry: Entry) {
+        self.entries.push_back((request, Instant::now(), entry));
+    }
+
+    /// Takes the entry that the server confirmed or refused, and when it was sent.
+    pub(super) fn take(&mut self, request: u64) -> Option<(Instant, Entry)> {
+        let place = self.entries.iter().position(|(number, ..)| *number == request)?;
+        self.entries.remove(place).map(|(_, at, entry)| (at, entry))
+    }
+
+    /// Takes everything, to be sent again.
+    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+        self.entries.drain(..).map(|(.., entry)| entry).collect()
+    }
+
+    /// The leases that entries are about.
+    pub(super) fn held(&self) -> impl Iterator<Item = (JobId, Fence)> {
+        self.entries.iter().flat_map(|(.., entry)| entry.fences())
+    }
+
+    /// Forgets leases that are somebody else's by now; the leases and bytes that went.
+    pub(super) fn forget(&mut self, stale: &[Fence]) -> (usize, usize) {
+        let mut gone = (0, 0);
+        for (.., entry) in &mut self.entries {
+            let (count, bytes) = entry.forget(stale);
+            gone = (gone.0 + count, gone.1 + bytes);
+        }
+        self.entries.retain(|(.., entry)| !entry.is_empty());
+        gone
+    }
+}
+
+/// Splits ends into entries whose frames are not too large.
+pub(super) fn entries(ends: Vec<Ended>) -> Vec<Entry> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = 0;
+    for ended in ends {
+        let part = parts.last_mut().expect("there is always a last part");
+        if bytes + ended.bytes() > FRAME_PAYLOAD_BYTES && !part.is_empty() {
+            bytes = ended.bytes();
+            parts.push(vec![ended]);
+        } else {
+            bytes += ended.bytes();
+            part.push(ended);
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.into_iter().map(Entry::Ends).collect()
+}
+
+/// The message of some ends: results and outputs follow in the order of `succeeded`, then `others`.
+fn finish(ends: &[Ended]) -> (Message, Vec<Bytes>) {
+    let mut finish = Finish::default();
+    let mut payload = Vec::with_capacity(ends.len());
+    let mut outputs_of_others = Vec::new();
+    for ended in ends {
+        let output_length = ended.output.len() as u32;
+        let Ended { job, fence, started_at, finished_at, .. } = *ended;
+        match &ended.ending {
+            Ending::Returned(result) => {
+                let result_length = result.len() as u64;
+                let row = Succeeded { job, fence, started_at, finished_at, result_length, output_length };
+                finish.succeeded.push(row);
+                payload.extend([result, &ended.output].into_iter().filter(|part| !part.is_empty()).cloned());
+            }
+            Ending::Other(end) => {
+                let end = end.clone();
+                finish.others.push(OtherEnd { job, fence, started_at, finished_at, end, output_length });
+                outputs_of_others.push(ended.output.clone());
+            }
+        }
+    }
+    payload.extend(outputs_of_others);
+    (finish.into(), payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use lineshaft_wire::message::End;
+
+    use super::*;
+
+    fn ended(counter: u64, ending: Ending, output: &'static [u8]) -> Ended {
+        let fence = Fence { epoch: 1, counter };
+        let job = JobId::direct(1, 0, counter as u32, 0);
+        Ended { job, fence, started_at: 5, finished_at: 6, ending, output: Bytes::from_static(output) }
+    }
+
+    fn returned(counter: u64, bytes: usize) -> Ended {
+        ended(counter, Ending::Returned(vec![b'r'; bytes].into()), b"")
+    }
+
+    #[test]
+    fn payloads_follow_in_the_order_of_succeeded_then_others() {
+        let ends = [
+            ended(1, Ending::Other(End::Cancelled), b"<cancelled>"),
+            ended(2, Ending::Returned(Bytes::from_static(b"<two>")), b"<printed>"),
+            ended(3, Ending::Returned(Bytes::new()), b""),
+            ended(4, Ending::Returned(Bytes::from_static(b"<four>")), b""),
+        ];
+        let (message, payload) = finish(&ends);
+        let Message::Finish(finish) = message else { panic!("{message:?}") };
+        assert_eq!(payload.concat(), b"<two><printed><four><cancelled>");
+        let lengths = |row: &Succeeded| (row.fence.counter, row.result_length, row.output_length);
+        assert_eq!(
+            finish.succeeded.iter().map(lengths).collect::<Vec<_>>(),
+            [(2, 5, 9), (3, 0, 0), (4, 6, 0)]
+        );
+        assert_eq!((finish.others[0].fence.counter, finish.others[0].output_length), (1, 11));
+    }
+
+    #[test]
+    fn large_results_are_split_over_frames() {
+        let sizes = [5 << 20, 5 << 20, 100, 20 << 20, 1];
+        let ends = sizes.iter().enumerate().map(|(at, &bytes)| returned(at as u64, bytes)).collect();
+        let counts: Vec<_> = entries(ends).iter().map(|entry| entry.weight().0).collect();
+        assert_eq!(counts, [1, 2, 1, 1]);
+        assert!(entries(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn stale_leases_are_forgotten_with_their_weight() {
+        let mut ledger = Ledger::default();
+        ledger.sent(1, Entry::Ends(vec![returned(1, 10), returned(2, 20)]));
+        ledger.sent(2, Entry::Ends(vec![returned(3, 30)]));
+        let stale = [2, 3].map(|counter| Fence { epoch: 1, counter });
+        assert_eq!(ledger.forget(&stale), (2, 50));
+        assert_eq!(ledger.held().map(|(_, fence)| fence.counter).collect::<Vec<_>>(), [1]);
+        assert!(ledger.take(2).is_none());
+        assert!(ledger.take(1).is_some() && ledger.is_empty());
+    }
+}

@@ -1,0 +1,390 @@
+//! A child's side of its connection: introduces it, renews, fetches, sends. Runs on its own thread and never waits for
+//! the slot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lineshaft_ipc::shared::StopReason;
+use lineshaft_wire::Fence;
+use lineshaft_wire::message::{
+    AttachChild, ChildAttached, Credit, Leases, Message, Ping, RefusalCode, Refused, Renew, Stop,
+    StopReason as WireReason,
+};
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::job::jobs_of;
+use super::ledger::{Entry, Ledger, entries};
+use super::pace::LONG;
+use super::queue::Shared;
+use crate::client::connection::Incoming;
+use crate::worker::link::{Happened, Link};
+
+/// Time within which the server has to accept the child.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long ends wait for company.
+const GATHER: Duration = Duration::from_millis(1);
+/// Pause before ends that the server had no room for are sent again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+/// Least time between two reports of progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+/// When nothing else is due.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// The part of a lease after which a child that could not renew stops what it runs.
+pub(crate) const LEASE_USED_MAX: f64 = 0.8;
+
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    link: Link,
+    introduction: AttachChild,
+    ledger: Ledger,
+    /// To be sent again at this time.
+    refused: Vec<(Instant, Entry)>,
+    last_request: u64,
+    phase: Phase,
+    lease: Duration,
+    next_renewal: Instant,
+    /// Renewal on its way: the request of the ping behind it, and when it left.
+    renewing: Option<(u64, Instant)>,
+    /// Credit given and not used.
+    outstanding: u32,
+    drained: bool,
+    /// No credit was given over this connection yet.
+    fresh: bool,
+    progress_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Away,
+    Attaching { request: u64, since: Instant },
+    Attached,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, link: Link, introduction: AttachChild) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            link,
+            introduction,
+            ledger: Ledger::default(),
+            refused: Vec::new(),
+            last_request: 1,
+            phase: Phase::Away,
+            lease: Duration::ZERO,
+            next_renewal: now,
+            renewing: None,
+            outstanding: 0,
+            drained: false,
+            fresh: true,
+            progress_at: now,
+        }
+    }
+
+    /// Serves until the process ends.
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let due = tokio::time::sleep_until(self.due().into());
+            tokio::select! {
+                happened = self.link.next() => self.happened(happened),
+                () = shared.wake.notified() => {}
+                () = due => {}
+            }
+            self.work(Instant::now());
+        }
+    }
+
+    fn happened(&mut self, happened: Happened) {
+        match happened {
+            Happened::Connected => self.introduce(),
+            Happened::Message(incoming) => {
+                self.receive(incoming);
+                while let Some(incoming) = self.link.take() {
+                    self.receive(incoming);
+                }
+            }
+            Happened::Lost(error) => {
+                tracing::debug!(%error, "a child lost its connection");
+                self.away();
+            }
+        }
+    }
+
+    fn away(&mut self) {
+        self.phase = Phase::Away;
+        self.renewing = None;
+        self.outstanding = 0;
+        self.drained = false;
+    }
+
+    fn send(&mut self, request: u64, message: &Message) {
+        if let Some(connection) = self.link.connection()
+            && let Err(error) = connection.queue(request, message, &[])
+        {
+            tracing::error!(%error, "a worker's message cannot be sent");
+        }
+    }
+
+    fn next_request(&mut self) -> u64 {
+        self.last_request += 1;
+        self.last_request
+    }
+
+    fn introduce(&mut self) {
+        let mut held: Vec<_> = self.shared.state().held().chain(self.ledger.held()).collect();
+        held.extend(self.refused.iter().flat_map(|(_, entry)| entry.fences()));
+        held.sort_unstable_by_key(|(_, fence)| *fence);
+        held.dedup();
+        let message = AttachChild { held, ..self.introduction.clone() };
+        let request = self.next_request();
+        self.send(request, &message.into());
+        self.phase = Phase::Attaching { request, since: Instant::now() };
+    }
+
+    // ---- What comes.
+
+    fn receive(&mut self, incoming: Incoming) {
+        let Incoming { request_id, message, payload } = incoming;
+        match message {
+            Message::ChildAttached(attached) => self.attached(&attached),
+            Message::Leases(leases) => self.leased(&leases, payload),
+            Message::Finished(finished) => {
+                for (job, fence) in finished.refused {
+                    tracing::warn!(%job, %fence, "an end came too late: the lease was somebody else's by then");
+                }
+                self.confirmed(request_id);
+            }
+            Message::Done(_) => self.renewed(request_id),
+            Message::Stop(stop) => self.stop(stop),
+            Message::Refused(refused) => self.refuse(request_id, &refused),
+            other => tracing::warn!(name = other.name(), "a message that a child does not expect"),
+        }
+    }
+
+    fn attached(&mut self, attached: &ChildAttached) {
+        let Phase::Attaching { since, .. } = self.phase else { return };
+        self.phase = Phase::Attached;
+        self.link.settled();
+        self.lease = Duration::from_millis(attached.lease_ms);
+        self.next_renewal = since + self.lease / 3;
+        self.leased_from(since);
+        self.forget(&attached.stale);
+        for entry in self.ledger.take_all() {
+            self.submit(entry);
+        }
+        self.fresh = true;
+        self.shared.state().paused = false;
+    }
+
+    /// Leases that are somebody else's: what waits is dropped, what runs is stopped, nothing is reported.
+    fn forget(&mut self, stale: &[Fence]) {
+        if stale.is_empty() {
+            return;
+        }
+        let sent = self.ledger.forget(stale);
+        let unsent = self.shared.state().forget(stale);
+        self.shared.settled(sent.0 + unsent.0, sent.1 + unsent.1);
+        for &fence in stale {
+            self.interrupt(fence, StopReason::LeaseLost);
+        }
+    }
+
+    fn leased(&mut self, leases: &Leases, payload: bytes::Bytes) {
+        let Some(jobs) = jobs_of(leases, payload) else {
+            let wrong = crate::Error::Protocol("the lengths of leases do not fit their payload".to_owned());
+            return self.link.reset(wrong);
+        };
+        self.outstanding = self.outstanding.saturating_sub(jobs.len() as u32);
+        self.shared.push(jobs);
+    }
+
+    fn confirmed(&mut self, request: u64) {
+        let Some((sent_at, entry)) = self.ledger.take(request) else { return };
+        let (count, bytes) = entry.weight();
+        if matches!(entry, Entry::Ends(_)) {
+            self.shared.state().pace.record_trip(sent_at.elapsed());
+        }
+        self.shared.settled(count, bytes);
+    }
+
+    fn renewed(&mut self, request: u64) {
+        if let Some((_, sent_at)) = self.renewing.take_if(|(ping, _)| *ping == request) {
+            self.leased_from(sent_at);
+        }
+    }
+
+    /// Every lease lives for a whole lease from `instant` on. The beat tells the supervisor.
+    fn leased_from(&self, instant: Instant) {
+        self.shared.state().leased_until = Some(instant + self.lease.mul_f64(LEASE_USED_MAX));
+        self.shared.page.beat();
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        let unbegun = self.shared.state().take_waiting_one(stop.fence);
+        match (unbegun, stop.reason) {
+            (Some(job), WireReason::Cancelled) => {
+                self.shared.state().unsettled += 1;
+                self.submit(Entry::Release(vec![(job.id, job.fence)]));
+            }
+            (Some(_), WireReason::Stale) => {}
+            (None, WireReason::Cancelled) => self.interrupt(stop.fence, StopReason::Cancelled),
+            (None, WireReason::Stale) => self.forget(&[stop.fence]),
+        }
+    }
+
+    fn interrupt(&self, fence: Fence, reason: StopReason) {
+        if self.shared.request_stop(fence, reason)
+            && let Err(error) = kill_process(getpid(), Signal::USR1)
+        {
+            tracing::error!(%error, "cannot signal the own process");
+        }
+    }
+
+    fn refuse(&mut self, request: u64, refused: &Refused) {
+        let Refused { code, message, .. } = refused;
+        if matches!(self.phase, Phase::Attaching { request: attach, .. } if attach == request) || request == 0
+        {
+            tracing::warn!(?code, message, "the server refuses this child");
+            return self.link.reset(refused.clone().into());
+        }
+        let Some((_, entry)) = self.ledger.take(request) else { return };
+        if matches!(code, RefusalCode::StoreFull | RefusalCode::QueueFull | RefusalCode::ShuttingDown) {
+            return self.refused.push((Instant::now() + FULL_PAUSE, entry));
+        }
+        tracing::error!(?code, message, "the server refuses the end of attempts");
+        let (count, bytes) = entry.weight();
+        self.shared.settled(count, bytes);
+    }
+
+    // ---- What is due.
+
+    /// When [`Self::work`] has something to do although nothing happens.
+    fn due(&self) -> Instant {
+        let now = Instant::now();
+        let soon = match self.phase {
+            Phase::Away => return now + IDLE,
+            Phase::Attaching { since, .. } => return since + ATTACH_TIMEOUT,
+            Phase::Attached => self.next_renewal,
+        };
+        let state = self.shared.state();
+        let gathered = state.ends_since.map(|since| since + GATHER);
+        let progress = state.progress.as_ref().map(|_| self.progress_at);
+        let long = match (state.paused, state.running) {
+            (true, _) => None,
+            (false, Some(running)) => Some(running.since + LONG),
+            (false, None) => (!state.waiting.is_empty()).then(|| now + LONG),
+        };
+        let again = self.refused.iter().map(|(at, _)| *at).min();
+        [gathered, progress, long, again].into_iter().flatten().fold(soon, Instant::min)
+    }
+
+    fn work(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Away => {}
+            Phase::Attaching { since, .. } => {
+                if now >= since + ATTACH_TIMEOUT {
+                    self.link.reset(crate::Error::Timeout { request: "AttachChild", after: ATTACH_TIMEOUT });
+                }
+            }
+            Phase::Attached => {
+                self.renew(now);
+                self.flush(now);
+                self.report_progress(now);
+                self.hand_back(now);
+                self.grant(now);
+            }
+        }
+    }
+
+    /// The ping behind a renewal is answered, which shows that the renewal was heard.
+    fn renew(&mut self, now: Instant) {
+        if now < self.next_renewal {
+            return;
+        }
+        self.next_renewal = now + self.lease / 3;
+        let ping = self.next_request();
+        self.send(0, &Renew {}.into());
+        self.send(ping, &Ping {}.into());
+        // An older one that is not answered yet counts for less; the connection will show whether it lives.
+        self.renewing = Some((ping, now));
+    }
+
+    fn flush(&mut self, now: Instant) {
+        for (_, entry) in self.refused.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            self.submit(entry);
+        }
+        let mut state = self.shared.state();
+        let oldest_is_due = state.ends_since.is_some_and(|since| now >= since + GATHER);
+        if state.ends.is_empty() || !(oldest_is_due || state.is_worth_a_frame() || state.paused) {
+            return;
+        }
+        let ends = state.take_ends();
+        drop(state);
+        for entry in entries(ends) {
+            self.submit(entry);
+        }
+    }
+
+    fn submit(&mut self, entry: Entry) {
+        let request = self.next_request();
+        let (message, payload) = entry.message();
+        if let (Phase::Attached, Some(connection)) = (self.phase, self.link.connection())
+            && let Err(error) = connection.queue(request, &message, &payload)
+        {
+            // Results are refused above the limit before they get here, so this is a mistake of ours.
+            tracing::error!(%error, "the end of attempts cannot be sent");
+        }
+        self.ledger.sent(request, entry);
+    }
+
+    fn report_progress(&mut self, now: Instant) {
+        if now < self.progress_at {
+            return;
+        }
+        let Some(progress) = self.shared.state().progress.take() else { return };
+        self.progress_at = now + PROGRESS_EVERY;
+        self.send(0, &progress.into());
+    }
+
+    /// What has not begun goes back while the slot is busy for long, and when the worker drains.
+    fn hand_back(&mut self, now: Instant) {
+        let mut state = self.shared.state();
+        let long = state.running_for(now).is_some_and(|age| age >= LONG);
+        let draining = state.draining;
+        let stop_credit = (long && !state.paused) || (draining && !self.drained);
+        if long {
+            state.paused = true;
+        }
+        let leases = if long || draining { state.take_waiting() } else { Vec::new() };
+        drop(state);
+        self.drained = draining;
+        if stop_credit {
+            self.outstanding = 0;
+            self.send(0, &Credit { leases: 0, reset: true }.into());
+        }
+        if !leases.is_empty() {
+            self.submit(Entry::Release(leases));
+        }
+    }
+
+    fn grant(&mut self, now: Instant) {
+        let mut state = self.shared.state();
+        let long = state.running_for(now).is_some_and(|age| age >= LONG);
+        if state.draining || long {
+            return;
+        }
+        let target = state.pace.target();
+        let held = state.waiting.len() as u32 + u32::from(state.running.is_some());
+        let reset = std::mem::take(&mut state.paused) | self.fresh;
+        drop(state);
+        let missing = target.saturating_sub(held + self.outstanding);
+        // Small additions to a large credit can wait for more of their kind.
+        if missing > target / 8 {
+            self.fresh = false;
+            self.outstanding += missing;
+            self.send(0, &Credit { leases: missing, reset }.into());
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a worker is asked to be.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lineshaft_wire::message::NAME_BYTES_MAX;
+
+use super::Error;
+use crate::Target;
+
+/// Most children of one worker.
+pub const PROCESSES_MAX: u32 = 1_024;
+/// The longest grace: 7 days.
+pub const GRACE_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// Options of a [`Supervisor`](super::Supervisor).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server; a home without a running server is waited for, never started.
+    pub target: Target,
+    /// Program and arguments of a child. It inherits environment and working directory.
+    pub command: Vec<OsString>,
+    /// Children kept alive, 1 to [`PROCESSES_MAX`]. Default: one per core.
+    pub processes: u32,
+    /// Queues that they serve; empty is all.
+    pub queues: Vec<Arc<str>>,
+    /// How long an attempt that was asked to stop may take before its process group gets SIGTERM, and how long a
+    /// stop of the worker may take as a whole. 30 s, at most [`GRACE_MAX`].
+    pub grace: Duration,
+    /// Whether what children print also goes to this process's standard error, each line with its attempt. On.
+    pub tee: bool,
+    /// The worker's name. Default `host:pid`.
+    pub name: Option<String>,
+}
+
+impl Options {
+    /// Defaults for children that `command` starts.
+    pub fn new(target: Target, command: Vec<OsString>) -> Self {
+        Self {
+            target,
+            command,
+            processes: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
+            queues: Vec::new(),
+            grace: Duration::from_secs(30),
+            tee: true,
+            name: None,
+        }
+    }
+
+    /// Refuses what is out of range.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.command.is_empty() {
+            return Err(bad("command", "an empty list", "a program and its arguments"));
+        }
+        if !(1..=PROCESSES_MAX).contains(&self.processes) {
+            return Err(bad("processes", self.processes, "a number from 1 to 1,024"));
+        }
+        if self.grace > GRACE_MAX {
+            return Err(bad("grace", format!("{} s", self.grace.as_secs()), "at most 7 days"));
+        }
+        if let Some(queue) = self.queues.iter().find(|queue| queue.is_empty() || queue.len() > NAME_BYTES_MAX)
+        {
+            return Err(bad("queues", format!("{queue:?}"), "the name of a queue, 1 to 255 bytes"));
+        }
+        Ok(())
+    }
+}
+
+fn bad(option: &'static str, value: impl ToString, expected: &'static str) -> Error {
+    Error::BadOption { option, value: value.to_string(), expected }
+}

@@ -1,0 +1,176 @@
+//! The supervisor of a worker: starts children, replaces those that die, reports their ends.
+//!
+//! Each child has a task that follows its [life](watch); the *crew* keeps their number, the connection to the server
+//! and the worker's own end. Everything runs on the one thread that calls [`Supervisor::run`].
+
+mod crew;
+mod escalation;
+mod process;
+mod reports;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::{pipe, unregister};
+use tokio::sync::watch as changes;
+
+use self::crew::Crew;
+use super::options::PROCESSES_MAX;
+use super::{Error, Options};
+
+/// Who the worker is.
+#[derive(Clone, Debug)]
+struct Worker {
+    options: Arc<Options>,
+    name: Arc<str>,
+    nonce: u64,
+}
+
+/// What is wanted of a worker; it only ever grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wish {
+    processes: u32,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Running,
+    Draining,
+    Killing,
+}
+
+type Pids = Arc<Mutex<BTreeMap<u32, u32>>>;
+
+/// A worker's supervisor, ready to run.
+#[derive(Debug)]
+pub struct Supervisor {
+    worker: Worker,
+    wishes: changes::Receiver<Wish>,
+    pids: Pids,
+}
+
+/// Steers a running [`Supervisor`] from any thread; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    wishes: Arc<changes::Sender<Wish>>,
+    pids: Pids,
+}
+
+impl Supervisor {
+    /// Checks the options; starts nothing yet.
+    pub fn new(options: Options) -> Result<(Self, Handle), Error> {
+        options.check()?;
+        let name = options.name.clone().map_or_else(default_name, Ok)?.into();
+        let wish = Wish { processes: options.processes, phase: Phase::Running };
+        let (wanted, wishes) = changes::channel(wish);
+        let pids = Pids::default();
+        let worker = Worker { options: Arc::new(options), name, nonce: fastrand::u64(1..) };
+        let handle = Handle { wishes: Arc::new(wanted), pids: Arc::clone(&pids) };
+        Ok((Self { worker, wishes, pids }, handle))
+    }
+
+    /// Runs until [`Handle::stop`] or [`Handle::kill`], and returns when no child is left; or until the worker cannot
+    /// go on: [`Error::AppFailed`], [`Error::ChildrenDie`], [`Error::Spawn`], or [`Error::Server`] if the server does
+    /// not answer within 5 s at the beginning. A server that goes away later is waited for.
+    pub fn run(self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::io("start the supervisor"))?;
+        runtime.block_on(Crew::new(self.worker, self.wishes, self.pids).run())
+    }
+
+    /// As [`Self::run`], with the signals of a program: SIGTERM and the first SIGINT drain, the second SIGINT kills.
+    pub fn run_with_signals(self, handle: &Handle) -> Result<(), Error> {
+        let signals = Signals::follow(handle.clone())?;
+        let result = self.run();
+        signals.stop();
+        result
+    }
+}
+
+/// Runs a worker as a program: until SIGTERM or SIGINT, as [`Supervisor::run_with_signals`].
+pub fn run(options: Options) -> Result<(), Error> {
+    let (supervisor, handle) = Supervisor::new(options)?;
+    supervisor.run_with_signals(&handle)
+}
+
+impl Handle {
+    /// No new work: children finish or hand back what they have within the grace, then the supervisor returns.
+    pub fn stop(&self) {
+        self.wish(Phase::Draining);
+    }
+
+    /// Ends every child now; attempts that had begun are put off or, where they may run once only, given up.
+    pub fn kill(&self) {
+        self.wish(Phase::Killing);
+    }
+
+    /// Keeps at least `processes` children from here on.
+    pub fn grow(&self, processes: u32) {
+        let processes = processes.min(PROCESSES_MAX);
+        self.wishes.send_if_modified(|wish| {
+            let more = processes > wish.processes;
+            wish.processes = wish.processes.max(processes);
+            more
+        });
+    }
+
+    /// Process ids of the children, oldest first.
+    pub fn pids(&self) -> Vec<u32> {
+        self.pids.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+    }
+
+    fn wish(&self, phase: Phase) {
+        self.wishes.send_if_modified(|wish| {
+            let further = phase > wish.phase;
+            wish.phase = wish.phase.max(phase);
+            further
+        });
+    }
+}
+
+/// A thread that turns signals into wishes.
+struct Signals {
+    ids: Vec<signal_hook::SigId>,
+    stop: UnixStream,
+}
+
+impl Signals {
+    fn follow(handle: Handle) -> Result<Self, Error> {
+        let failed = || Error::io("handle signals");
+        let (mut came, raised) = UnixStream::pair().map_err(failed())?;
+        let stop = raised.try_clone().map_err(failed())?;
+        let (mut interrupted, interrupt) = UnixStream::pair().map_err(failed())?;
+        interrupted.set_nonblocking(true).map_err(failed())?;
+        let ids = vec![
+            // First the one that tells SIGINT apart, then the one that wakes the thread.
+            pipe::register(SIGINT, interrupt).map_err(failed())?,
+            pipe::register(SIGINT, raised.try_clone().map_err(failed())?).map_err(failed())?,
+            pipe::register(SIGTERM, raised).map_err(failed())?,
+        ];
+        let body = move || {
+            let mut interrupts = 0;
+            while came.read(&mut [0; 64]).is_ok_and(|count| count > 0) {
+                interrupts += interrupted.read(&mut [0; 64]).unwrap_or(0);
+                if interrupts > 1 { handle.kill() } else { handle.stop() }
+            }
+        };
+        thread::Builder::new().name("lineshaft-signals".into()).spawn(body).map_err(failed())?;
+        Ok(Self { ids, stop })
+    }
+
+    fn stop(self) {
+        self.ids.into_iter().for_each(|id| _ = unregister(id));
+        // Ends the thread's read.
+        let _ = self.stop.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+fn default_name() -> Result<String, Error> {
+    Ok(format!("{}:{}", lineshaft_ipc::process::hostname()?, std::process::id()))
+}

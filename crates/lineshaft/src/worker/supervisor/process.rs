@@ -1,0 +1,166 @@
+//! One child process: started, signalled, emptied.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lineshaft_ipc::fd::{inherit, pipe, set_nonblocking};
+use lineshaft_ipc::group::{kill_group, members};
+use lineshaft_ipc::process::{Exit, Pidfd, reap};
+use lineshaft_ipc::shared::AttemptPage;
+use rustix::io::read;
+use rustix::process::Signal;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
+
+use super::Worker;
+use crate::worker::assignment::{Assignment, VARIABLE};
+use crate::worker::child::Lines;
+use crate::worker::{Error, Options};
+
+/// Pauses between looks whether a killed group is empty.
+const EMPTY_PAUSE_MIN: Duration = Duration::from_millis(1);
+const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// After which a group that does not end is worth a line in the log: something hangs in the kernel.
+const EMPTY_LATE: Duration = Duration::from_secs(5);
+
+/// A living child, or one that waits to be reaped.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) number: u32,
+    pub(super) pid: u32,
+    pub(super) page: Arc<AttemptPage>,
+    pub(super) lifeline: UnixStream,
+    pidfd: AsyncFd<Pidfd>,
+    /// The read end of its output, shared with the child: what it left unread is here.
+    output: OwnedFd,
+}
+
+impl Process {
+    /// Starts child `number`, the leader of a new process group, its output in a pipe that it reads itself.
+    pub(super) fn spawn(worker: &Worker, number: u32) -> Result<Self, Error> {
+        let options = &worker.options;
+        let page = AttemptPage::create()?;
+        let (lifeline, its_lifeline) = StdUnixStream::pair().map_err(Error::io("open a lifeline"))?;
+        let (output, its_output) = pipe()?;
+        set_nonblocking(&output, true)?;
+        let mut command = Command::new(&options.command[0]);
+        command.args(&options.command[1..]).process_group(0).stdin(Stdio::null());
+        let its_error = its_output.try_clone().map_err(Error::io("duplicate a pipe"))?;
+        command.stdout(its_output).stderr(its_error);
+        let assignment = Assignment {
+            address: (&options.target).into(),
+            number,
+            worker: worker.nonce,
+            worker_name: Arc::clone(&worker.name),
+            queues: options.queues.clone(),
+            supervisor: std::process::id(),
+            lifeline: inherit(&mut command, its_lifeline.as_fd())?,
+            page: inherit(&mut command, page.as_fd())?,
+            output: inherit(&mut command, output.as_fd())?,
+            tee: inherit_tee(&mut command, options)?,
+        };
+        command.env(VARIABLE, assignment.to_json());
+        let pid = start(&mut command, options)?;
+        let pidfd = AsyncFd::new(Pidfd::open(pid)?).map_err(Error::io("watch a child"))?;
+        lifeline.set_nonblocking(true).map_err(Error::io("open a lifeline"))?;
+        let lifeline = UnixStream::from_std(lifeline).map_err(Error::io("open a lifeline"))?;
+        Ok(Self { number, pid, page: Arc::new(page), lifeline, pidfd, output })
+    }
+
+    /// Waits for the death of the child, which leaves it unreaped. Cancel-safe.
+    pub(super) async fn exited(&self) {
+        // An error here would be one of the runtime's shutdown, when nobody listens any more.
+        let _ = self.pidfd.readable().await;
+    }
+
+    /// Signals the child alone.
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Err(error) = self.pidfd.get_ref().send_signal(signal) {
+            tracing::debug!(%error, "a child is gone already");
+        }
+    }
+
+    /// Signals all of its process group. Safe from reuse of the number, since the child is not reaped yet.
+    pub(super) fn signal_group(&self, signal: Signal) {
+        if let Err(error) = kill_group(self.pid, signal) {
+            tracing::error!(%error, "a process group cannot be signalled");
+        }
+    }
+
+    /// Kills what is left of the process group and waits until nothing is.
+    pub(super) async fn empty_group(&self) {
+        let start = Instant::now();
+        let mut pause = EMPTY_PAUSE_MIN;
+        let mut said = false;
+        loop {
+            self.signal_group(Signal::KILL);
+            match members(self.pid) {
+                Ok(members) if members.is_empty() => return,
+                other if start.elapsed() > EMPTY_LATE && !said => {
+                    tracing::error!(child = self.number, left = ?other, "a killed process group does not end");
+                    said = true;
+                }
+                _ => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(EMPTY_PAUSE_MAX);
+        }
+    }
+
+    /// How the dead child ended. Only after [`Self::empty_group`]: from here on its number may be somebody else's.
+    pub(super) fn reap(&self) -> Option<Exit> {
+        match reap(self.pid) {
+            Ok(exit) => exit,
+            Err(error) => {
+                tracing::warn!(%error, "a child was reaped by someone else");
+                None
+            }
+        }
+    }
+
+    /// Takes what the dead child had printed and not read, into its page and, with `tee`, to standard error.
+    pub(super) fn take_output(&self, tee: bool) {
+        let mut left = Vec::new();
+        let mut buffer = [0; 4_096];
+        while let Ok(count @ 1..) = read(&self.output, &mut buffer) {
+            left.extend_from_slice(&buffer[..count]);
+        }
+        if self.page.begun().is_some() {
+            self.page.append_output(&left);
+        }
+        if tee {
+            self.repeat(&left);
+        }
+    }
+
+    fn repeat(&self, bytes: &[u8]) {
+        let (mut lines, mut out) = (Lines::default(), Vec::new());
+        let prefix = format!("child {} | ", self.number);
+        lines.push(&prefix, bytes, &mut out);
+        lines.finish(&prefix, &mut out);
+        // There is nobody to tell that standard error is closed.
+        let _ = io::Write::write_all(&mut io::stderr(), &out);
+    }
+}
+
+fn inherit_tee(command: &mut Command, options: &Options) -> Result<Option<i32>, Error> {
+    if !options.tee {
+        return Ok(None);
+    }
+    // A process without standard error has nothing to repeat to.
+    let Ok(error) = io::stderr().as_fd().try_clone_to_owned() else { return Ok(None) };
+    Ok(Some(inherit(command, error.as_fd())?))
+}
+
+fn start(command: &mut Command, options: &Options) -> Result<u32, Error> {
+    let child = command.spawn().map_err(|source| {
+        let program = options.command[0].to_string_lossy().into_owned();
+        Error::Spawn { program, source }
+    })?;
+    Ok(child.id())
+}

@@ -1,0 +1,336 @@
+//! The life of one child, from its start to the report of its death.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft_ipc::process::Exit;
+use lineshaft_ipc::shared::{Begun, StopReason};
+use lineshaft_wire::message::{ChildEnded, End, OtherEnd};
+use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+use super::escalation::{Escalation, Step};
+use super::process::Process;
+use crate::worker::Options;
+use crate::worker::child::{DRAIN, FAILED, LEASE_USED_MAX, READY, REPORT_BYTES_MAX, end_after};
+use crate::worker::clock::{monotonic_ms, unix_ms};
+
+/// How often the page is looked at while something runs, and while nothing does.
+const LOOK_BUSY: Duration = Duration::from_millis(50);
+const LOOK_IDLE: Duration = Duration::from_millis(200);
+
+/// What a child's task tells the crew.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It has loaded the app.
+    Ready,
+    /// It could not, and says why.
+    Failed(String),
+    /// It is dead; a replacement may start. Its process group may still be on its way out.
+    Died,
+    /// Its process group is empty.
+    Ended(Ended),
+}
+
+/// A child that is gone with all that it started.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// For the server; `None` if the child never got as far as a lease.
+    pub(super) report: Option<ChildEnded>,
+    /// The output of the attempt it left.
+    pub(super) output: Bytes,
+    /// How it ended, in words.
+    pub(super) how: String,
+}
+
+/// What the crew tells a child's task.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Command {
+    /// The attempt must stop.
+    Stop(Fence, StopReason),
+    /// Finish or hand back, within this time.
+    Drain(Duration),
+    /// End it all now.
+    Kill,
+    /// How long a lease lives without renewal.
+    Lease(Duration),
+}
+
+/// Watches one child.
+pub(super) struct Watch {
+    options: Arc<Options>,
+    process: Process,
+    commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::Sender<(u32, Event)>,
+    escalation: Option<Escalation>,
+    /// Attempts begun at the last look.
+    begins: u64,
+    busy: bool,
+    /// The child's last sign of a renewed lease.
+    beat: (u64, Instant),
+    lease: Option<Duration>,
+    drain: Option<Drain>,
+    said: Vec<u8>,
+    ready: bool,
+}
+
+/// A stop of the worker, as seen by one child.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    ask_at: Instant,
+    kill_at: Instant,
+}
+
+impl Watch {
+    pub(super) fn new(
+        options: Arc<Options>,
+        process: Process,
+        commands: mpsc::UnboundedReceiver<Command>,
+        events: mpsc::Sender<(u32, Event)>,
+    ) -> Self {
+        Self {
+            options,
+            process,
+            commands,
+            events,
+            escalation: None,
+            begins: 0,
+            busy: false,
+            beat: (0, Instant::now()),
+            lease: None,
+            drain: None,
+            said: Vec::new(),
+            ready: false,
+        }
+    }
+
+    /// Watches until the child's group is empty and everything about it is told.
+    pub(super) async fn run(mut self) {
+        self.live().await;
+        self.listen().await;
+        self.tell(Event::Died).await;
+        self.process.empty_group().await;
+        self.process.take_output(self.options.tee);
+        let exit = self.process.reap();
+        let (report, output) = self.report(exit);
+        let report = (self.process.page.beats() > 0).then_some(report);
+        self.tell(Event::Ended(Ended { report, output, how: describe(exit) })).await;
+    }
+
+    async fn live(&mut self) {
+        let mut buffer = [0; 4_096];
+        let mut heard = true;
+        loop {
+            let look = if self.busy { LOOK_BUSY } else { LOOK_IDLE };
+            tokio::select! {
+                () = self.process.exited() => return,
+                Some(command) = self.commands.recv() => self.obey(command),
+                read = self.process.lifeline.read(&mut buffer), if heard => match read {
+                    Ok(count @ 1..) => self.hear(&buffer[..count]).await,
+                    // Closed, but the child may live on for a moment.
+                    _ => heard = false,
+                },
+                () = tokio::time::sleep(look) => {}
+            }
+            self.look(Instant::now());
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        // The crew is gone only when the worker is.
+        let _ = self.events.send((self.process.number, event)).await;
+    }
+
+    // ---- What the child says.
+
+    async fn hear(&mut self, bytes: &[u8]) {
+        let room = (REPORT_BYTES_MAX + 1).saturating_sub(self.said.len());
+        self.said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if self.said.first() == Some(&READY) && !self.ready {
+            self.ready = true;
+            self.tell(Event::Ready).await;
+        }
+    }
+
+    /// The last words of a dead child.
+    async fn listen(&mut self) {
+        let mut buffer = [0; 4_096];
+        while let Ok(count @ 1..) = self.process.lifeline.try_read(&mut buffer) {
+            self.hear(&buffer[..count]).await;
+        }
+        if let Some((&FAILED, report)) = self.said.split_first() {
+            let report = String::from_utf8_lossy(report).into_owned();
+            self.tell(Event::Failed(report)).await;
+        }
+    }
+
+    // ---- What the crew says.
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Stop(fence, reason) => self.stop(fence, reason),
+            Command::Drain(grace) => self.drain(grace),
+            Command::Kill => self.kill(StopReason::Shutdown),
+            Command::Lease(lease) => self.lease = Some(lease),
+        }
+    }
+
+    /// The child hears of it too and asks the body, or hands back what has not begun; this makes sure where it cannot.
+    fn stop(&self, fence: Fence, reason: StopReason) {
+        let fence = lineshaft_ipc::shared::Fence { epoch: fence.epoch, counter: fence.counter };
+        if self.process.page.begun().is_some_and(|begun| begun.fence == fence) {
+            self.request(fence, reason);
+        }
+    }
+
+    fn drain(&mut self, grace: Duration) {
+        let now = Instant::now();
+        self.drain = Some(Drain { ask_at: now + grace.mul_f64(0.75), kill_at: now + grace });
+        if let Err(error) = self.process.lifeline.try_write(&[DRAIN]) {
+            tracing::debug!(%error, "a child cannot be told to drain");
+        }
+    }
+
+    fn kill(&self, reason: StopReason) {
+        if let Some(begun) = self.process.page.begun() {
+            self.request(begun.fence, reason);
+        }
+        self.process.signal_group(Signal::KILL);
+    }
+
+    fn request(&self, fence: lineshaft_ipc::shared::Fence, reason: StopReason) {
+        if self.process.page.stop_requested(fence).is_none() {
+            self.process.page.request_stop(fence, reason);
+        }
+    }
+
+    // ---- What is due.
+
+    fn look(&mut self, now: Instant) {
+        let begun = self.process.page.begun();
+        let begins = self.process.page.last_begun().map_or(0, |begun| begun.count);
+        let more = std::mem::replace(&mut self.begins, begins) != begins;
+        self.busy = more || begun.is_some() || self.drain.is_some();
+        self.note_beat(now);
+        if let Some(begun) = begun {
+            self.watch_clock(&begun);
+            self.watch_lease(now);
+            self.escalate(&begun, now);
+        } else {
+            self.escalation = None;
+        }
+        self.watch_drain(begun, now);
+    }
+
+    fn note_beat(&mut self, now: Instant) {
+        let beats = self.process.page.beats();
+        if beats != self.beat.0 {
+            self.beat = (beats, now);
+        }
+    }
+
+    fn watch_clock(&self, begun: &Begun) {
+        let ran = monotonic_ms().saturating_sub(begun.started_ms);
+        if begun.timeout_ms > 0 && ran >= begun.timeout_ms {
+            self.request(begun.fence, StopReason::TimedOut);
+        }
+    }
+
+    /// A child that stands still, or whose connection does, cannot end its attempt before its lease ends.
+    fn watch_lease(&self, now: Instant) {
+        let (beats, at) = self.beat;
+        if beats > 0 && self.lease.is_some_and(|lease| now >= at + lease.mul_f64(LEASE_USED_MAX)) {
+            self.kill(StopReason::LeaseLost);
+        }
+    }
+
+    fn escalate(&mut self, begun: &Begun, now: Instant) {
+        let asked = self.process.page.stop_requested(begun.fence).is_some();
+        if !asked {
+            return;
+        }
+        if self.escalation.is_none_or(|escalation| escalation.fence != begun.fence) {
+            self.escalation = Some(Escalation::new(begun.fence, self.options.grace, now));
+        }
+        match self.escalation.as_mut().and_then(|escalation| escalation.due(now)) {
+            None => {}
+            Some(Step::Ask) => self.process.signal(Signal::USR1),
+            Some(Step::Terminate) => {
+                self.process.signal_group(Signal::TERM);
+                // A stopped process acts on SIGTERM only when it goes on.
+                self.process.signal_group(Signal::CONT);
+            }
+            Some(Step::Kill) => self.process.signal_group(Signal::KILL),
+        }
+    }
+
+    fn watch_drain(&mut self, begun: Option<Begun>, now: Instant) {
+        let Some(drain) = self.drain else { return };
+        if now >= drain.kill_at {
+            self.kill(StopReason::Shutdown);
+        } else if let Some(begun) = begun.filter(|_| now >= drain.ask_at) {
+            self.request(begun.fence, StopReason::Shutdown);
+        }
+    }
+
+    // ---- What is reported.
+
+    fn report(&self, exit: Option<Exit>) -> (ChildEnded, Bytes) {
+        let page = &self.process.page;
+        let child = self.process.number;
+        let Some(begun) = page.begun() else { return (ChildEnded { child, begun: None }, Bytes::new()) };
+        let [high, low, started_at, at_most_once] = begun.note;
+        let id = (u128::from(high) << 64) | u128::from(low);
+        let Some(job) = JobId::from_bytes(id.to_be_bytes()) else {
+            tracing::error!(child, "a dead child's page was overwritten; its attempt ends with its lease");
+            return (ChildEnded { child, begun: None }, Bytes::new());
+        };
+        let output = Bytes::from(page.read_output());
+        let end = self.end_of(&begun, at_most_once != 0, exit);
+        let output_length = output.len() as u32;
+        let fence = Fence { epoch: begun.fence.epoch, counter: begun.fence.counter };
+        let begun = OtherEnd { job, fence, started_at, finished_at: unix_ms(), end, output_length };
+        (ChildEnded { child, begun: Some(begun) }, output)
+    }
+
+    fn end_of(&self, begun: &Begun, at_most_once: bool, exit: Option<Exit>) -> End {
+        let reason = self.process.page.stop_requested(begun.fence);
+        let error = ErrorRecord {
+            message: message(reason, begun, exit),
+            signal: exit.and_then(|exit| exit.signal),
+            rss_peak_bytes: exit.map(|exit| exit.rss_peak_bytes),
+            ..ErrorRecord::default()
+        };
+        // A stale lease is refused by the server; one that is not was interrupted by an outage.
+        let end = reason.and_then(|reason| end_after(reason, at_most_once, error.clone()));
+        end.unwrap_or(End::Crashed { error })
+    }
+}
+
+fn message(reason: Option<StopReason>, begun: &Begun, exit: Option<Exit>) -> String {
+    let how = describe(exit);
+    match reason {
+        None => format!("the process {how}"),
+        Some(StopReason::TimedOut) => {
+            format!("ran longer than its timeout of {} s; the process {how}", begun.timeout_ms as f64 / 1e3)
+        }
+        Some(StopReason::LeaseLost) => format!("its lease could not be renewed; the process {how}"),
+        Some(StopReason::Shutdown) => format!("the worker stopped and its grace was over; the process {how}"),
+        Some(_) => format!("it was cancelled; the process {how}"),
+    }
+}
+
+/// The end of a process in words.
+pub(super) fn describe(exit: Option<Exit>) -> String {
+    match exit {
+        Some(Exit { signal: Some(signal), .. }) => {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("an unnamed signal");
+            format!("was killed by signal {signal} ({name})")
+        }
+        Some(Exit { code: Some(code), .. }) => format!("exited with status {code}"),
+        _ => "ended".to_owned(),
+    }
+}

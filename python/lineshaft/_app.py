@@ -1,0 +1,182 @@
+"""The app: declares tasks, and knows where their jobs live.
+
+Making an `App` does no I/O; the first call that needs the server connects, and starts one on demand.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+
+from . import _native
+from ._attendance import Attendance
+from ._batch import aenqueue_calls, enqueue_calls
+from ._connection import Connection
+from ._declare import check_names, is_coroutine_function
+from ._errors import TaskNotFound
+from ._job import Job
+from ._options import TASK_OPTIONS, checked, wrong
+from ._task import AsyncTask, BaseTask, Task
+from ._types import Types
+from ._waiting import aas_completed, as_completed
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from typing_extensions import Unpack
+
+    from ._job import AsyncJob
+    from ._native import Call
+    from ._options import Duration, TaskOptions
+    from ._workers import Workers
+
+__all__ = ["App"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+J = TypeVar("J", bound="Job[Any]")
+
+
+class _Declares(Protocol):
+    """What `@app.task(...)` gives: a decorator that keeps the signature."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class App:
+    """Tasks and the home in which their jobs live.
+
+    `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]
+    url` in `lineshaft.toml` or `pyproject.toml` upward of the file that makes the App; `.lineshaft/` beside the
+    nearest `pyproject.toml`, `setup.cfg`, `manage.py` or `.git` upward of it; `.lineshaft/` beside the file.
+    """
+
+    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+        if url is not None and not isinstance(url, str | os.PathLike):
+            raise wrong("url", url, "the path of a home")
+        module, file = _creator(self)
+        self._module = module
+        self._file = file
+        self._connection = Connection(None if url is None else os.fspath(url), file)
+        self._declared: dict[str, BaseTask[..., Any]] = {}
+        self._types = Types()
+        self._attendance = Attendance(self)
+
+    def __repr__(self) -> str:
+        return f"<App of {self._module} with {len(self.tasks)} tasks>"
+
+    @property
+    def url(self) -> str:
+        """The absolute path of the home; never changes after its first use."""
+        return self._connection.home
+
+    @property
+    def tasks(self) -> Mapping[str, BaseTask[..., Any]]:
+        """The declared tasks by name."""
+        return MappingProxyType({name: task for name, task in self._declared.items() if name == task.name})
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(self, /, **options: Unpack[TaskOptions]) -> _Declares: ...
+
+    def task(self, function: Any = None, /, **options: Any) -> Any:
+        """Declares a function as a task, as `@app.task` or `@app.task(option=...)`.
+
+        Options: `name` and `aliases` (default: module.qualname); `queue` ("default"); `priority` 1 (first) to 9,
+        "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
+        None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
+        `result`, whether it is kept (True); `tags`.
+        """
+        # Checked here rather than with the function, so that the error points at the options.
+        given = checked(options, TASK_OPTIONS, "@app.task")
+        return self._declare(function, given) if function is not None else lambda later: self._declare(later, given)
+
+    def find_task(self, name: str) -> BaseTask[..., Any]:
+        """The task of this name or alias; `TaskNotFound` if the app declares none."""
+        task = self._declared.get(name)
+        if task is not None:
+            return task
+        import difflib
+
+        near = difflib.get_close_matches(name, self._declared, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its tasks: {', '.join(self.tasks) or 'none'}"
+        raise TaskNotFound(f"the app declares no task {name!r}", task=name, hint=hint)
+
+    def register(self, cls: type[Any], /, name: str | None = None, *, aliases: Iterable[str] = ()) -> type[Any]:
+        """Lets values of `cls` be sent, under its module.qualname or `name`. Gives `cls` back, so it may decorate.
+
+        Types named in the annotations of tasks or defined in their modules need not be registered.
+        """
+        self._types.register(cls, name, aliases)
+        return cls
+
+    def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
+        """Makes a job of every call, in batches of 1,000, each one commit. The jobs come in the order of the calls."""
+        return enqueue_calls(self, calls)
+
+    async def aenqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncJob[R]]:
+        """`enqueue_many` for coroutines."""
+        return await aenqueue_calls(self, calls)
+
+    def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002: what it is
+        """A handle to the job of this id, made without I/O."""
+        return Job(self, _native.parse_id(str(id)))
+
+    def as_completed(self, jobs: Iterable[J], timeout: Duration | None = None) -> Iterator[J]:
+        """Gives the jobs in the order in which they end, each with its result at hand.
+
+        Raises `WaitTimeout` when `timeout` has passed since the first step; the jobs go on.
+        """
+        return as_completed(self, jobs, timeout)
+
+    def aas_completed(self, jobs: Iterable[J], timeout: Duration | None = None) -> AsyncIterator[J]:
+        """`as_completed` for coroutines: `async for job in app.aas_completed(jobs)`."""
+        return aas_completed(self, jobs, timeout)
+
+    def workers(self, n: int | None = None, *, queues: Iterable[str] | None = None, wait: bool = True) -> Workers:
+        """Runs `n` worker processes (default: one per core) for the block of a `with` or `async with`.
+
+        A clean exit of the block waits, unless `wait=False`, until nothing this process enqueued in it is available
+        or running. Ctrl-C once lets attempts finish, twice kills them.
+        """
+        from ._workers import Workers
+
+        return Workers(self, n, queues, wait)
+
+    def run_worker(
+        self, processes: int | None = None, *, queues: Iterable[str] | None = None, grace: Duration = 30.0
+    ) -> None:
+        """Works until SIGTERM or SIGINT: no new jobs then, running ones finish within `grace`. A second one kills."""
+        from ._workers import run_worker
+
+        run_worker(self, processes, queues, grace)
+
+    def _declare(self, function: Any, options: dict[str, Any]) -> BaseTask[..., Any]:
+        kind = AsyncTask if is_coroutine_function(function) else Task
+        task: BaseTask[..., Any] = kind(self, function, options)
+        check_names(task, self._declared)
+        for name in (task.name, *task.aliases):
+            self._declared[name] = task
+        return task
+
+
+def _creator(app: App) -> tuple[str, str | None]:
+    """Module and file that make `app`, looking past the constructors of subclasses."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_locals.get("self") is app:
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    module = str(frame.f_globals.get("__name__", "__main__"))
+    return module, os.path.abspath(file) if os.path.isfile(file) else None

@@ -1,0 +1,194 @@
+"""Whether somebody is there to run the jobs: script mode, and the word to those who wait in vain.
+
+A program whose app is defined in `__main__` is a *script*: if no worker is connected when it first waits, it runs
+workers of its own. Elsewhere nothing starts by itself; a wait without a worker says so after two seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+from ._names import main_file
+from ._workers import Block, Crew, cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._app import App
+    from ._job import Job
+
+__all__ = ["Attendance"]
+
+
+class Attendance:
+    """Who runs the jobs of an app, as far as this process knows."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._looked = False
+        self._own: Crew | None = None
+        self._made = 0
+        self.blocks: list[Block] = []
+
+    def enqueued(self, ids: bytes) -> None:
+        """Remembers that this process made these jobs."""
+        if not self._made and self._is_script:
+            import atexit
+
+            atexit.register(self._at_exit)
+        self._made += len(ids) // 16
+        for block in self.blocks:
+            block.ids += ids
+
+    def ensure(self, job: Job[Any]) -> None:
+        """Before a wait: a script without a worker starts its own."""
+        if self._needs_look():
+            self._decide(self._app._connection.ask(lambda client: client.status(), lambda status: status), job)
+
+    async def aensure(self, job: Job[Any]) -> None:
+        """`ensure` for coroutines."""
+        if self._needs_look():
+            self._decide(await self._app._connection.aask(lambda client: client.status(), lambda status: status), job)
+
+    def complain(self, job: Job[Any]) -> None:
+        """During a long wait: says what the job waits for, if that is a worker."""
+        self._say_what_is_missing(job, self._app._connection.ask(lambda client: client.show(job._key), job._seen))
+
+    async def acomplain(self, job: Job[Any]) -> None:
+        """`complain` for coroutines."""
+        shown = await self._app._connection.aask(lambda client: client.show(job._key), job._seen)
+        self._say_what_is_missing(job, shown)
+
+    def check(self) -> None:
+        """Raises `WorkerFailed` if the workers of this process have ended by themselves."""
+        for crew in (self._own, *(block.crew for block in self.blocks)):
+            if crew is not None:
+                crew.check()
+
+    @property
+    def command(self) -> str:
+        """The command that starts a worker for this app."""
+        file = self._app._file
+        target = os.path.relpath(file) if file is not None and self._is_script else self._app._module
+        return f"lineshaft worker {target}"
+
+    @property
+    def _is_script(self) -> bool:
+        return self._app._module == "__main__" and main_file() is not None
+
+    def _needs_look(self) -> bool:
+        if self._looked or self.blocks or not self._is_script:
+            return False
+        self._looked = True
+        return True
+
+    def _decide(self, status: _native.Status, job: Job[Any]) -> None:
+        if not _is_served(status, job):
+            self._start_own()
+
+    def _start_own(self) -> None:
+        self._own = Crew(self._app, most=cores(), start_with=1, queues=(), grace_s=SCRIPT_GRACE_S)
+        _say(
+            f"no worker is connected, so this script runs its own: 1 process now, up to {cores()} "
+            f"(they end with it; `{self.command}` runs one that stays)"
+        )
+        self._own.start()
+
+    def _say_what_is_missing(self, job: Job[Any], shown: _native.Shown) -> None:
+        missing = shown.record.waits_for
+        if missing is None:
+            return
+        if self._own is None and not self.blocks and self._is_script and "worker" in missing:
+            self._start_own()
+            return
+        import logging
+
+        fix = f"; start one: {self.command}" if "worker" in missing else ""
+        logging.getLogger("lineshaft").warning("job %s (%s) waits: %s%s", job.id, shown.record.task, missing, fix)
+
+    def _at_exit(self) -> None:
+        """Ends the workers of a script, and names what is left to do."""
+        if self._own is not None:
+            self._own.end()
+        if self._app._connection.is_open:
+            quietly(self._name_waiting_jobs)
+
+    def _name_waiting_jobs(self) -> None:
+        status = self._app._connection.ask(lambda client: client.status(), lambda status: status)
+        others = [worker for worker in status.workers if worker[0] != os.getpid()]
+        count = sum(status.waiting)
+        if count and not others:
+            jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
+            names = f" ({', '.join(status.unknown_tasks[:3])})" if status.unknown_tasks else ""
+            _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs them")
+
+
+SCRIPT_GRACE_S)
+        _say(
+            f"no worker is connected, so this script runs its own: 1 process now, up to {cores()} "
+            f"(they end with it; `{self.command}` runs one that stays)"
+        )
+        self._own.start()
+
+    def _say_what_is_missing(self, job: Job[Any], shown: _native.Shown) -> None:
+        missing = shown.record.waits_for
+        if missing is None:
+            return
+        if self._own is None and not self.blocks and self._is_script and "worker" in missing:
+            self._start_own()
+            return
+        import logging
+
+        fix = f"; start one: {self.command}" if "worker" in missing else ""
+        logging.getLogger("lineshaft").warning("job %s (%s) waits: %s%s", job.id, shown.record.task, missing, fix)
+
+    def _at_exit(self) -> None:
+        """Ends the workers of a script, and names what is left to do."""
+        if self._own is not None:
+            self._own.end()
+        if self._app._connection.is_open:
+            quietly(self._name_waiting_jobs)
+
+    def _name_waiting_jobs(self) -> None:
+        status = self._app._connection.ask(lambda client: client.status(), lambda status: status)
+        others = [worker for worker in status.workers if worker[0] != os.getpid()]
+        count = sum(status.waiting)
+        if count and not others:
+            jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
+            names = f" ({', '.join(status.unknown_tasks[:3])})" if status.unknown_tasks else ""
+            _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs them")
+
+
+class Block:
+    """A `with app.workers()` that is open: its workers, and the jobs this process made in it."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
+        self.ids = bytearray()
+
+
+SCRIPT_GRACE_S = 5.0
+"""What running attempts get when their script ends; afterwards they are killed, and run again another time."""
+
+
+def quietly(action: Callable[[], object]) -> None:
+    """For the end of the process, when nobody can act on an error any more."""
+    try:
+        action()
+    except Exception:  # noqa: S110, BLE001: the server may be gone by now
+        return
+
+
+def _is_served(status: _native.Status, job: Job[Any]) -> bool:
+    queue = None if job._snapshot is None else job._snapshot.queue
+    return any(
+        (job.task is None or job.task in tasks) and (queue is None or not queues or queue in queues)
+        for _, tasks, queues in status.workers
+    )
+
+
+def _say(text: str) -> None:
+    print(f"lineshaft: {text}", file=sys.stderr, flush=True)

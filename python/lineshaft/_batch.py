@@ -1,0 +1,103 @@
+"""Many jobs at once: batches of up to 1,000 calls, each one commit, several on their way at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _native
+from ._connection import asettle, settle
+from ._guard import refuse_import_side_effect
+from ._job import AsyncJob, Job
+
+if TYPE_CHECKING:
+    from ._app import App
+    from ._task import Enqueues
+
+__all__ = ["aenqueue_calls", "aenqueue_one", "enqueue_calls", "enqueue_one"]
+
+J = TypeVar("J", bound="Job[Any]")
+
+BATCH_JOBS = 1_000
+ON_THEIR_WAY_MAX = 4
+"""Batches sent before the first of them has to be durable."""
+
+
+def enqueue_one(app: App, call: _native.Call[Any]) -> Job[Any]:
+    """Makes one job."""
+    reply, _ = app._connection.client().enqueue(app._types.registry, [call])
+    return settle(reply, lambda made: _jobs(Job, app, [call], made)[0])
+
+
+async def aenqueue_one(app: App, call: _native.Call[Any]) -> AsyncJob[Any]:
+    """`enqueue_one` for coroutines."""
+    reply, _ = (await app._connection.aclient()).enqueue(app._types.registry, [call])
+    return await asettle(reply, lambda made: _jobs(AsyncJob, app, [call], made)[0])
+
+
+def enqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[Job[Any]]:
+    """Makes a job of every call; the jobs come in the order of the calls.
+
+    Each batch is made whole or not at all. Where one fails, the batches before it stay.
+    """
+    refuse_import_side_effect("enqueue_many()")
+    jobs: list[Job[Any]] = []
+    pending: deque[_Sent] = deque()
+    for sent in _send(app, app._connection.client(), calls):
+        pending.append(sent)
+        if len(pending) >= ON_THEIR_WAY_MAX:
+            jobs += _settled(app, pending.popleft())
+    while pending:
+        jobs += _settled(app, pending.popleft())
+    return jobs
+
+
+async def aenqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[AsyncJob[Any]]:
+    """`enqueue_calls` for coroutines."""
+    refuse_import_side_effect("aenqueue_many()")
+    jobs: list[AsyncJob[Any]] = []
+    for sent in _send(app, await app._connection.aclient(), calls):
+        jobs += await asettle(sent.reply, lambda made, sent=sent: _jobs(AsyncJob, app, sent.calls, made))
+    return jobs
+
+
+class _Sent:
+    """A batch on its way."""
+
+    __slots__ = ("calls", "reply")
+
+    def __init__(self, calls: list[_native.Call[Any]], reply: _native.Reply[tuple[bytes, list[int]]]) -> None:
+        self.calls = calls
+        self.reply = reply
+
+
+def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) -> Iterator[_Sent]:
+    calls = iter(calls)
+    while batch := list(islice(calls, BATCH_JOBS)):
+        while batch:
+            reply, taken = client.enqueue(app._types.registry, batch)
+            yield _Sent(batch[:taken], reply)
+            batch = batch[taken:]
+
+
+def _settled(app: App, sent: _Sent) -> list[Job[Any]]:
+    return settle(sent.reply, lambda made: _jobs(Job, app, sent.calls, made))
+
+
+def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int]]) -> list[J]:
+    ids, existing = made
+    now = time.time()
+    jobs = []
+    bound: Enqueues[..., Any] | None = None
+    for position, call in enumerate(calls):
+        if call.bound is not bound:
+            bound = call.bound
+            snapshot = bound._first_snapshot(now)
+        jobs.append(kind(app, ids[position * 16 : position * 16 + 16], snapshot))
+    for position in existing:
+        jobs[position]._snapshot = calls[position].bound._first_snapshot(now)._replace(state=None, existing=True)
+    app._attendance.enqueued(ids)
+    return jobs

@@ -1,0 +1,109 @@
+"""The connection of an app: made at the first use, made again after a fork."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _native
+from ._errors import OutcomeUnknown
+
+if TYPE_CHECKING:
+    from ._app import App
+
+__all__ = ["Connection"]
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_SERVE = "import sys; sys.path.insert(0, {root!r}); from lineshaft._cli import main; sys.exit(main())"
+
+
+class Connection:
+    """The client of an app's home, and how to ask it: `ask` blocks, `aask` is for coroutines."""
+
+    def __init__(self, explicit: str | None, creator: str | None) -> None:
+        self._explicit = explicit
+        self._creator = creator
+        self._home: str | None = None
+        self._client: _native.Client | None = None
+        self._process = 0
+        self._lock = allocate_lock()
+
+    @property
+    def home(self) -> str:
+        """The absolute path of the home; the same from its first use on."""
+        if self._home is None:
+            self._home = _native.resolve_home(self._explicit, self._creator)
+        return self._home
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has talked to the server."""
+        return self._client is not None and self._process == os.getpid()
+
+    def client(self) -> _native.Client:
+        """The client; connects, and starts a server on demand, if this process has none yet."""
+        client = self._client
+        if client is not None and self._process == os.getpid():
+            return client
+        return self._connect()
+
+    async def aclient(self) -> _native.Client:
+        """`client` for coroutines: connecting does not hold the event loop up."""
+        client = self._client
+        if client is not None and self._process == os.getpid():
+            return client
+        import asyncio
+
+        return await asyncio.to_thread(self._connect)
+
+    def ask(self, request: Callable[[_native.Client], _native.Reply[T]], then: Callable[[T], U]) -> U:
+        """Sends a request, waits for the answer and passes it to `then`."""
+        return settle(request(self.client()), then)
+
+    async def aask(self, request: Callable[[_native.Client], _native.Reply[T]], then: Callable[[T], U]) -> U:
+        """`ask` for coroutines."""
+        return await asettle(request(await self.aclient()), then)
+
+    def _connect(self) -> _native.Client:
+        process = os.getpid()
+        if self._process != process:
+            # In a forked child the lock may be held by a thread that does not exist here.
+            self._lock, self._client, self._process = allocate_lock(), None, process
+        with self._lock:
+            if self._client is None:
+                self._client = _native.connect(self.home, server_command())
+            return self._client
+
+
+def server_command() -> list[str]:
+    """What is executed before `serve --on-demand --home H`: this interpreter, without the user's environment."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return [sys.executable, "-I", "-S", "-c", _SERVE.format(root=root)]
+
+
+def settle(reply: _native.Reply[T], then: Callable[[T], U]) -> U:
+    """Waits for `reply`; an `OutcomeUnknown` learns to `resend` it."""
+    try:
+        return then(reply.wait())
+    except OutcomeUnknown as error:
+        _teach_resend(error, then)
+        raise
+
+
+async def asettle(reply: _native.Reply[T], then: Callable[[T], U]) -> U:
+    """`settle` for coroutines."""
+    from ._loop import ready
+
+    await ready(reply)
+    return settle(reply, then)
+
+
+def _teach_resend(error: OutcomeUnknown, then: Callable[[Any], Any]) -> None:
+    token = error._token
+    if token is not None:
+        error._resend = lambda: settle(token.resend(), then)

@@ -1,0 +1,101 @@
+"""Which functions can be tasks: what a worker can import by name, and nothing else.
+
+Every refusal names the place and the fix.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ._errors import DeclarationError
+from ._names import place_of
+
+if TYPE_CHECKING:
+    from ._task import BaseTask
+
+__all__ = ["check_function", "check_names", "is_coroutine_function"]
+
+_GENERATOR = 0x20
+_COROUTINE = 0x80
+_ASYNC_GENERATOR = 0x200
+
+
+def check_function(function: Any) -> None:
+    """Raises `DeclarationError` if `function` cannot be a task."""
+    problem = _problem(function)
+    if problem is not None:
+        what, fix = problem
+        raise DeclarationError(f"{_described(function)} cannot be a task: {what}", hint=fix)
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether `function` was written with `async def`."""
+    return bool(_flags(function) & _COROUTINE)
+
+
+def check_names(task: BaseTask[..., Any], declared: dict[str, BaseTask[..., Any]]) -> None:
+    """Raises `DeclarationError` if another function has one of the names of `task`.
+
+    The same place again (a reload, a second import, a cell that is run again) replaces silently.
+    """
+    for name in (task.name, *task.aliases):
+        other = declared.get(name)
+        if other is not None and not _replaces(task, other):
+            raise DeclarationError(
+                f"two tasks are named {name!r}: {other.place} and {task.place}",
+                hint='give one of them another name: @app.task(name="...")',
+            )
+
+
+def _replaces(task: BaseTask[..., Any], other: BaseTask[..., Any]) -> bool:
+    return task.place == other.place or not os.path.exists(task.place.file)
+
+
+def _problem(function: Any) -> tuple[str, str] | None:
+    if isinstance(function, staticmethod | classmethod):
+        return "it is a method", "move it out of the class and pass what it needs as arguments"
+    if isinstance(function, type):
+        return "it is a class", "declare a function that makes and uses it"
+    if hasattr(function, "__self__") and hasattr(function, "__func__"):
+        return "it is a method", "declare a function at the top level of a module and pass the object's data as arguments"
+    if not hasattr(function, "__code__") and not hasattr(function, "__wrapped__"):
+        return f"it is a {type(function).__name__}", "declare a function written with `def`"
+    return _problem_of_name(function) or _problem_of_kind(function)
+
+
+def _problem_of_name(function: Any) -> tuple[str, str] | None:
+    qualname: str = getattr(function, "__qualname__", "")
+    if qualname.split(".")[-1] == "<lambda>":
+        return "a worker cannot import a lambda", "write it with `def` at the top level of its module"
+    if "<locals>" in qualname:
+        return (
+            "a worker cannot import a nested function",
+            "move it to the top level of its module; a decorator around it needs functools.wraps",
+        )
+    if "." in qualname:
+        return "it is a method", "move it out of the class and pass what it needs as arguments"
+    return None
+
+
+def _problem_of_kind(function: Any) -> tuple[str, str] | None:
+    if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
+        return "it is a generator", "return a list, or enqueue one job per item"
+    return None
+
+
+def _flags(function: Any) -> int:
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    return 0 if code is None else int(code.co_flags)
+
+
+def _described(function: Any) -> str:
+    if isinstance(function, staticmethod | classmethod):
+        function = function.__func__
+    name = getattr(function, "__qualname__", None) or repr(function)
+    try:
+        return f"{name} ({place_of(function)})"
+    except AttributeError:
+        return str(name)

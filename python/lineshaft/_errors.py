@@ -1,0 +1,337 @@
+"""Every exception of Lineshaft.
+
+::
+
+    LineshaftError
+    ├── DeclarationError (also TypeError)     a function that cannot be a task, a name declared twice
+    ├── OptionError (also ValueError)         a value that an option does not take
+    │   └── UnknownOption (also TypeError)    an option that does not exist
+    ├── TaskError                             the job did not come to a result
+    │   ├── TaskFailed                        the task raised, and is not tried again
+    │   ├── TaskCrashed                       the process died under it
+    │   ├── TaskCancelled                     someone cancelled it
+    │   ├── TaskTimeout                       the attempt ran longer than its timeout
+    │   └── TaskNotFound (also LookupError)   no worker can know this task
+    ├── WaitTimeout (also TimeoutError)       the wait ended first; the job goes on
+    ├── ResultExpired (also LookupError)      the job succeeded, but its result is not kept (any more)
+    ├── JobNotFound (also LookupError)        no job has this id
+    ├── WrongState                            the job is in a state that does not allow it
+    ├── WorkerFailed                          the workers of this process ended by themselves
+    ├── NoCurrentJob (also LookupError)       `current.job` outside of a job
+    ├── QueueFull                             a table of the engine is full
+    ├── StoreFull                             the disk is full
+    ├── SerializationError (also ValueError)  a value that cannot be sent, or bytes that do not read
+    ├── LockError                             a lock was lost or not given
+    ├── AuthError (also PermissionError)      the token is missing or wrong
+    └── ServerError
+        ├── NoServer (also ConnectionError)   nobody answers
+        ├── VersionMismatch                   client and server have no protocol in common
+        └── OutcomeUnknown                    nobody can say whether it was done; `resend()` finds out
+
+Control flow, raised by the body of a task: `Retry`, `Snooze`, `Cancel` (Exception).
+Raised *into* the body: `Cancelled`, `TimedOut` (BaseException).
+`ImportSideEffect` (BaseException): a worker that imports the app must not run it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from . import _native
+    from ._job import Job
+
+__all__ = [
+    "AuthError",
+    "Cancel",
+    "Cancelled",
+    "DeclarationError",
+    "ImportSideEffect",
+    "JobNotFound",
+    "LineshaftError",
+    "LockError",
+    "NoCurrentJob",
+    "NoServer",
+    "OptionError",
+    "OutcomeUnknown",
+    "QueueFull",
+    "ResultExpired",
+    "Retry",
+    "SerializationError",
+    "ServerError",
+    "Snooze",
+    "StoreFull",
+    "TaskCancelled",
+    "TaskCrashed",
+    "TaskError",
+    "TaskFailed",
+    "TaskNotFound",
+    "TaskTimeout",
+    "TimedOut",
+    "UnknownOption",
+    "VersionMismatch",
+    "WaitTimeout",
+    "WorkerFailed",
+    "WrongState",
+]
+
+
+class LineshaftError(Exception):
+    """Root of everything that Lineshaft raises, control flow aside."""
+
+    hint: str | None = None
+    """What to do about it, where Lineshaft knows."""
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.hint is None else f"{message}\n  hint: {self.hint}"
+
+
+class DeclarationError(LineshaftError, TypeError):
+    """A function that cannot be a task, or two of them under one name."""
+
+
+class OptionError(LineshaftError, ValueError):
+    """A value that an option does not take; names the option, the value and the accepted forms."""
+
+
+class UnknownOption(OptionError, TypeError):
+    """An option that does not exist."""
+
+
+class TaskError(LineshaftError):
+    """A job that did not come to a result."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        job: Job[Any] | None = None,
+        task: str | None = None,
+        attempt: int = 0,
+        reason: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.job = job
+        """The job; None only where no job was made."""
+        self.task = task
+        """Name of the task."""
+        self.attempt = attempt
+        """Number of the last attempt; 0 if none began."""
+        self.reason = reason
+        """Why the job gave up (`max_attempts`, `never_retried`, `maybe_ran`, ...) or the text given with `Cancel`."""
+
+
+class TaskFailed(TaskError):
+    """The task raised, and is not tried again. The remote traceback is in the notes.
+
+    `__cause__` is the original exception where its class is a builtin one or known to the app, otherwise None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        types: tuple[str, ...] = (),
+        remote_message: str = "",
+        traceback: str | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.types = types
+        """Canonical names of the exception's classes, most derived first."""
+        self.message = remote_message
+        """What the remote exception said."""
+        self.traceback = traceback
+        """The traceback as the worker saw it."""
+
+    def is_a(self, kind: type[BaseException] | str) -> bool:
+        """Whether the remote exception was of class `kind` (a class or its canonical name) or of a subclass."""
+        from ._names import canonical_name
+
+        return (kind if isinstance(kind, str) else canonical_name(kind)) in self.types
+
+
+class TaskCrashed(TaskError):
+    """The process died under the task, as often as its crashes allow."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        signal: int | None = None,
+        rss_peak: int | None = None,
+        last_output: str = "",
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.signal = signal
+        """The signal that killed the process, if one did."""
+        self.rss_peak = rss_peak
+        """Peak resident memory of the process in bytes, where known."""
+        self.last_output = last_output
+        """The end of what the attempt printed, at most 4 KiB."""
+
+
+class TaskCancelled(TaskError):
+    """Someone cancelled the job, or it cancelled itself."""
+
+
+class TaskTimeout(TaskError):
+    """The attempt ran longer than its timeout, as often as its retries allow."""
+
+    def __init__(self, message: str = "", *, last_output: str = "", **details: Any) -> None:
+        super().__init__(message, **details)
+        self.last_output = last_output
+        """The end of what the attempt printed, at most 4 KiB."""
+
+
+class TaskNotFound(TaskError, LookupError):
+    """No worker can know this task, or the app declares none of this name."""
+
+
+class WaitTimeout(LineshaftError, TimeoutError):
+    """The wait ended before the job did; the job goes on."""
+
+
+class ResultExpired(LineshaftError, LookupError):
+    """The job succeeded, but its result is not kept (any more)."""
+
+
+class JobNotFound(LineshaftError, LookupError):
+    """No job has this id: it was deleted, or outlived its retention, or belongs to another home."""
+
+
+class WrongState(LineshaftError):
+    """The job is in a state that does not allow it."""
+
+
+class WorkerFailed(LineshaftError):
+    """The workers that this process started have ended by themselves; their output says why."""
+
+
+class NoCurrentJob(LineshaftError, LookupError):
+    """`current.job` was asked for outside of a job."""
+
+
+class QueueFull(LineshaftError):
+    """A table of the engine is full; try again when jobs have ended."""
+
+
+class StoreFull(LineshaftError):
+    """The disk is full."""
+
+
+class SerializationError(LineshaftError, ValueError):
+    """A value that cannot be sent (the message names its path), or bytes that do not read."""
+
+
+class LockError(LineshaftError):
+    """A lock was lost or not given."""
+
+
+class AuthError(LineshaftError, PermissionError):
+    """The token is missing or wrong."""
+
+
+class ServerError(LineshaftError):
+    """The server cannot be reached or cannot be understood."""
+
+
+class NoServer(ServerError, ConnectionError):
+    """Nobody answers at this home or address."""
+
+
+class VersionMismatch(ServerError):
+    """Client and server have no protocol in common."""
+
+
+class OutcomeUnknown(ServerError):
+    """The deadline passed after the request had been sent: nobody can say yet whether it was carried out."""
+
+    _token: _native.Resend | None = None
+    _resend: Callable[[], Any] | None = None
+
+    def resend(self) -> Any:
+        """Repeats the very same request; never does it twice. Returns what the first call would have returned."""
+        if self._resend is None:
+            raise OutcomeUnknown("this request can no longer be resent: its session is gone", hint=self.hint) from self
+        return self._resend()
+
+
+class Retry(Exception):
+    """How a task is retried; raised by its body, when it wants to be.
+
+    As the option ``retries=Retry(max=5, on=(ConnectionError,), first="2s")``: up to `max` retries after errored and
+    timed-out attempts, of the classes `on` only (empty: every `Exception`) but never of the classes `never`; the
+    delay starts at `first` (default 1 s) and doubles up to `cap` (default 10 min), each drawn between zero and that.
+
+    In the body ``raise Retry(after="5m")``: counts as an errored attempt and is tried again after that time; without
+    `after` the usual delay applies.
+    """
+
+    def __init__(
+        self,
+        max: int | None = None,  # noqa: A002: the option's name in the face
+        *,
+        on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        never: type[BaseException] | tuple[type[BaseException], ...] = (),
+        first: str | float | timedelta | None = None,
+        cap: str | float | timedelta | None = None,
+        after: str | float | timedelta | None = None,
+    ) -> None:
+        from ._options import duration, exception_classes, retry_count
+
+        super().__init__("the task asked to be tried again")
+        self.max = None if max is None else retry_count("max", max)
+        self.on = exception_classes("on", on)
+        self.never = exception_classes("never", never)
+        self.first = None if first is None else duration("first", first)
+        self.cap = None if cap is None else duration("cap", cap)
+        self.after = None if after is None else duration("after", after)
+        """Seconds until the next attempt, or None for the usual delay."""
+
+    def __repr__(self) -> str:
+        given = {name: value for name, value in vars(self).items() if value not in (None, ())}
+        return f"Retry({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+class Snooze(Exception):
+    """Raised by the body of a task to be run again later; counts against nothing."""
+
+    def __init__(self, delay: str | float | timedelta) -> None:
+        from ._options import duration
+
+        self.delay = duration("delay", delay)
+        """Seconds until the next attempt."""
+        super().__init__(f"snoozed for {self.delay:g} s")
+
+
+class Cancel(Exception):
+    """Raised by the body of a task to end its job as cancelled."""
+
+    def __init__(self, reason: str = "cancelled by the task") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """Shown as the job's reason."""
+
+
+class Cancelled(BaseException):
+    """Raised into the body of a task whose job was cancelled."""
+
+
+class TimedOut(BaseException):
+    """Raised into the body of a task that runs longer than its timeout."""
+
+
+class ImportSideEffect(BaseException):
+    """A worker imports the app, and the app enqueues, waits or starts workers while it is imported."""

@@ -1,0 +1,196 @@
+"""Jobs: an id and the snapshot of the last reply. Properties never do I/O, verbs do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import _native
+from ._outcome import result_of
+from ._record import Attempt, Snapshot, attempts_of, output_of
+from ._waiting import await_end, wait_for_end
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._app import App
+    from ._options import Duration
+
+__all__ = ["AsyncJob", "Job"]
+
+R = TypeVar("R")
+
+
+class Job(Generic[R]):
+    """One enqueued call of a task. Jobs compare by id."""
+
+    __slots__ = ("_app", "_end", "_key", "_record", "_snapshot", "_text")
+
+    def __init__(self, app: App, key: bytes, snapshot: Snapshot | None = None) -> None:
+        self._app = app
+        self._key = key
+        self._snapshot = snapshot
+        self._text: str | None = None
+        self._record: _native.JobRecord | None = None
+        self._end: _native.End | None = None
+
+    @property
+    def id(self) -> str:
+        """The job's id, a UUID of version 7."""
+        if self._text is None:
+            self._text = _native.format_id(self._key)
+        return self._text
+
+    @property
+    def state(self) -> str | None:
+        """The state that the last reply gave; None before the first one."""
+        return None if self._snapshot is None else self._snapshot.state
+
+    @property
+    def task(self) -> str | None:
+        """Name of the task; None before the first reply."""
+        return None if self._snapshot is None else self._snapshot.task
+
+    @property
+    def as_of(self) -> datetime | None:
+        """When the last reply came; None before the first one."""
+        return None if self._snapshot is None else datetime.fromtimestamp(self._snapshot.as_of, timezone.utc)
+
+    @property
+    def existing(self) -> bool:
+        """Whether `enqueue` made no job but answered with this one (unique or idempotency key)."""
+        return self._snapshot is not None and self._snapshot.existing
+
+    @property
+    def record(self) -> _native.JobRecord | None:
+        """All that the last `refresh` said; None before it."""
+        return self._record
+
+    def refresh(self) -> Self:
+        """Asks the server for the job's record."""
+        self._show()
+        return self
+
+    async def arefresh(self) -> Self:
+        """`refresh` for coroutines."""
+        await self._ashow()
+        return self
+
+    def wait(self, timeout: Duration | None = None) -> Self:
+        """Blocks until the job has ended, however it did. Raises `WaitTimeout`; the job then goes on."""
+        self._ended(wait_for_end(self, False, timeout))
+        return self
+
+    async def await_(self, timeout: Duration | None = None) -> Self:
+        """`wait` for coroutines."""
+        self._ended(await await_end(self, False, timeout))
+        return self
+
+    def result(self, timeout: Duration | None = None) -> R:
+        """Blocks until the job has ended and gives what the task returned.
+
+        Raises `TaskFailed`, `TaskCrashed`, `TaskTimeout` or `TaskCancelled` if it returned nothing, `ResultExpired`
+        if its result is not kept, `WaitTimeout` if the job has not ended within `timeout`.
+        """
+        end = self._end or self._ended(wait_for_end(self, True, timeout))
+        result: R = result_of(self, end)
+        return result
+
+    async def aresult(self, timeout: Duration | None = None) -> R:
+        """`result` for coroutines."""
+        end = self._end or self._ended(await await_end(self, True, timeout))
+        result: R = result_of(self, end)
+        return result
+
+    def cancel(self) -> bool:
+        """Cancels the job: at once if it does not run, else its attempt is stopped.
+
+        True if it is or will be cancelled (`wait` tells when), False if it had ended before.
+        """
+        return self._app._connection.ask(lambda client: client.cancel(self._key), self._changed)
+
+    async def acancel(self) -> bool:
+        """`cancel` for coroutines."""
+        return await self._app._connection.aask(lambda client: client.cancel(self._key), self._changed)
+
+    def retry(self) -> Job[R]:
+        """Runs a waiting job now and gives it back; of a finished one makes a new job with the same call."""
+        return self._app._connection.ask(lambda client: client.retry(self._key), self._retried)
+
+    async def aretry(self) -> Job[R]:
+        """`retry` for coroutines."""
+        return await self._app._connection.aask(lambda client: client.retry(self._key), self._retried)
+
+    def attempts(self) -> list[Attempt]:
+        """Its attempts, oldest first; the newest 32 are kept."""
+        return attempts_of(self._show().record)
+
+    async def aattempts(self) -> list[Attempt]:
+        """`attempts` for coroutines."""
+        return attempts_of((await self._ashow()).record)
+
+    def output(self) -> str:
+        """What its newest attempt printed, at most 64 KiB: the beginning and the end."""
+        return output_of(self._show().record)
+
+    async def aoutput(self) -> str:
+        """`output` for coroutines."""
+        return output_of((await self._ashow()).record)
+
+    def progress(self) -> Any:
+        """What its running attempt last gave to `current.progress`; None if it gave nothing or does not run."""
+        return self._app._decode_progress(self._show().progress)
+
+    async def aprogress(self) -> Any:
+        """`progress` for coroutines."""
+        return self._app._decode_progress((await self._ashow()).progress)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key == other._key if isinstance(other, Job) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        about = "" if self._snapshot is None else f" {self._snapshot.task} {self._snapshot.state}"
+        return f"<{type(self).__name__} {self.id}{about}>"
+
+    def _show(self) -> _native.Shown:
+        return self._app._connection.ask(lambda client: client.show(self._key), self._seen)
+
+    async def _ashow(self) -> _native.Shown:
+        return await self._app._connection.aask(lambda client: client.show(self._key), self._seen)
+
+    def _seen(self, shown: _native.Shown) -> _native.Shown:
+        self._record = shown.record
+        self._note(shown.record.state, shown.record.task)
+        return shown
+
+    def _ended(self, end: _native.End) -> _native.End:
+        if end.state != "missing":
+            self._note(end.state, end.task)
+        return end
+
+    def _changed(self, change: tuple[str | None, bool, int]) -> bool:
+        state, cancelling, _ = change
+        if state is not None:
+            self._note(state, None)
+        return cancelling or state == "cancelled"
+
+    def _retried(self, made: tuple[bytes, list[int]]) -> Job[R]:
+        key = made[0]
+        return self if key == self._key else type(self)(self._app, key, Snapshot("available", self.task, time.time()))
+
+    def _note(self, state: str, task: str | None) -> None:
+        self._snapshot = Snapshot(state, task or self.task, time.time(), self.existing)
+
+
+class AsyncJob(Job[R]):
+    """A job made by `aenqueue`: awaiting it gives its result."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.aresult().__await__()

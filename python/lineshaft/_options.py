@@ -1,0 +1,268 @@
+"""The options of tasks and calls: which exist, what they take, and what is said when they do not.
+
+Each option is one entry of a table with the function that checks it. Limits:
+
+=================  =====================================================================
+name, queue        1 to 255 bytes of UTF-8, printable, no spaces; not starting with `-`
+tags               at most 16, each 1 to 255 bytes, printable
+metadata           text of at most 4,096 bytes
+idempotency_key    1 to 255 bytes, printable
+priority           1 (first) to 9; high = 2, normal = 5, low = 8
+retries            0 to 9,999
+durations          0 to 3,650 days; `timeout` from 1 ms
+=================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from . import _native
+from ._errors import OptionError, UnknownOption
+
+if TYPE_CHECKING:
+    from ._errors import Retry
+    from ._unique import Unique
+
+__all__ = [
+    "CALL_OPTIONS",
+    "TASK_OPTIONS",
+    "CallOptions",
+    "Duration",
+    "TaskOptions",
+    "checked",
+    "duration",
+    "exception_classes",
+    "name",
+    "retry_count",
+    "wrong",
+]
+
+Duration = str | float | timedelta
+"""`"1h30m"`, a number of seconds or a timedelta."""
+
+
+class _SharedOptions(TypedDict, total=False):
+    queue: str
+    priority: Literal["high", "normal", "low"] | int
+    retries: int | Retry
+    timeout: Duration | None
+    unique: Literal["args"] | Unique | None
+    delivery: Literal["at_least_once", "at_most_once"]
+    result: bool
+    tags: Iterable[str]
+
+
+class TaskOptions(_SharedOptions, total=False):
+    """What `@app.task(...)` takes."""
+
+    name: str
+    aliases: Iterable[str]
+
+
+class CallOptions(_SharedOptions, total=False):
+    """What `task.using(...)` takes."""
+
+    run_after: Duration | datetime | None
+    metadata: str | None
+    idempotency_key: str | None
+
+
+NAME_BYTES_MAX = 255
+TAGS_MAX = 16
+METADATA_BYTES_MAX = 4096
+RETRIES_MAX = 9_999
+DURATION_MAX_S = 3650 * 86_400.0
+PRIORITIES = {"high": 2, "normal": 5, "low": 8}
+DURATION_FORMS = '"30s", "1h30m", a timedelta or a number of seconds'
+
+
+def wrong(option: str, value: object, accepted: str) -> OptionError:
+    """The error for a value that `option` does not take."""
+    text = repr(value)
+    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    return OptionError(f"option `{option}`: {shown} is not accepted", hint=f"accepted: {accepted}")
+
+
+def checked(given: Mapping[str, Any], table: Mapping[str, Callable[[str, Any], Any]], owner: str) -> dict[str, Any]:
+    """`given` with every value checked by `table`; `owner` is what the options belong to, for messages."""
+    for option in given:
+        if option not in table:
+            raise _unknown(option, table, owner)
+    return {option: table[option](option, value) for option, value in given.items()}
+
+
+def _unknown(option: str, table: Mapping[str, Any], owner: str) -> UnknownOption:
+    import difflib
+
+    near = difflib.get_close_matches(option, table, n=1)
+    guess = f": did you mean `{near[0]}`?" if near else ""
+    return UnknownOption(f"{owner} has no option `{option}`{guess}", hint=f"its options: {', '.join(table)}")
+
+
+def duration(option: str, value: object) -> float:
+    """Seconds of a duration."""
+    if isinstance(value, str):
+        seconds = _native.parse_duration(option, value)
+    elif isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        raise wrong(option, value, DURATION_FORMS)
+    if not 0 <= seconds <= DURATION_MAX_S:
+        raise wrong(option, value, f"0 to 3650 days, as {DURATION_FORMS}")
+    return seconds
+
+
+def name(option: str, value: object) -> str:
+    """The name of a task or queue, or a key."""
+    text = _text(option, value, NAME_BYTES_MAX)
+    if not text.isprintable() or " " in text or text.startswith("-"):
+        raise wrong(option, value, "a name of printable characters without spaces, not starting with `-`")
+    return text
+
+
+def key(option: str, value: object) -> str:
+    """A tag or an idempotency key."""
+    text = _text(option, value, NAME_BYTES_MAX)
+    if not text.isprintable():
+        raise wrong(option, value, "printable text")
+    return text
+
+
+def retry_count(option: str, value: object) -> int:
+    """How often something is tried again."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= RETRIES_MAX:
+        raise wrong(option, value, f"a number of retries, 0 to {RETRIES_MAX}, or Retry(max=...)")
+    return value
+
+
+def exception_classes(option: str, value: object) -> tuple[type[BaseException], ...]:
+    """Exception classes, one or a tuple of them."""
+    classes = value if isinstance(value, tuple) else (value,)
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+            raise wrong(option, value, "an exception class or a tuple of them")
+    return classes
+
+
+def _text(option: str, value: object, bytes_max: int, least: int = 1) -> str:
+    if not isinstance(value, str):
+        raise wrong(option, value, f"text of {least} to {bytes_max} bytes")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise wrong(option, value, "text that UTF-8 can express") from None
+    if not least <= size <= bytes_max:
+        raise wrong(option, value, f"text of {least} to {bytes_max} bytes of UTF-8, this has {size}")
+    return value
+
+
+def _names(option: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong(option, value, "a list of names")
+    return tuple(name(option, item) for item in value)
+
+
+def _tags(option: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong(option, value, f"a list of at most {TAGS_MAX} texts")
+    tags = tuple(dict.fromkeys(key(option, item) for item in value))
+    if len(tags) > TAGS_MAX:
+        raise wrong(option, value, f"at most {TAGS_MAX} tags, these are {len(tags)}")
+    return tags
+
+
+def _metadata(option: str, value: object) -> str | None:
+    return None if value is None else _text(option, value, METADATA_BYTES_MAX, least=0)
+
+
+def _priority(option: str, value: object) -> int:
+    if isinstance(value, str) and value in PRIORITIES:
+        return PRIORITIES[value]
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 9:
+        return value
+    raise wrong(option, value, '1 (first) to 9, "high" (2), "normal" (5) or "low" (8)')
+
+
+def _retries(option: str, value: object) -> Retry:
+    from ._errors import Retry
+
+    if not isinstance(value, Retry):
+        return Retry(retry_count(option, value))
+    if value.after is not None:
+        raise wrong(option, value, "Retry without `after`; `after` belongs to `raise Retry(after=...)` in the body")
+    if value.first is not None and value.cap is not None and value.first > value.cap:
+        raise wrong(option, value, "Retry with `first` no longer than `cap`")
+    return value
+
+
+def _timeout(option: str, value: object) -> float | None:
+    if value is None:
+        return None
+    seconds = duration(option, value)
+    if seconds < 0.001:
+        raise wrong(option, value, f"at least 1 ms, as {DURATION_FORMS}; None for no timeout")
+    return seconds
+
+
+def _delivery(option: str, value: object) -> str:
+    if value not in ("at_least_once", "at_most_once"):
+        raise wrong(option, value, '"at_least_once" (default) or "at_most_once"')
+    return str(value)
+
+
+def _flag(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise wrong(option, value, "True or False")
+    return value
+
+
+def _unique(option: str, value: object) -> Any:
+    from ._unique import Unique
+
+    if value is None or isinstance(value, Unique):
+        return value
+    if value == "args":
+        return Unique()
+    raise wrong(option, value, '"args", Unique(by=..., while_=...) or None')
+
+
+def _run_after(option: str, value: object) -> float | datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        return duration(option, value)
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise wrong(option, value, "a datetime with a time zone: datetime.now(timezone.utc) or .astimezone()")
+    return value
+
+
+def _optional_key(option: str, value: object) -> str | None:
+    return None if value is None else key(option, value)
+
+
+_SHARED: dict[str, Callable[[str, Any], Any]] = {
+    "queue": name,
+    "priority": _priority,
+    "retries": _retries,
+    "timeout": _timeout,
+    "unique": _unique,
+    "delivery": _delivery,
+    "result": _flag,
+    "tags": _tags,
+}
+
+TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **_SHARED}
+"""What `@app.task(...)` takes."""
+
+CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+    "run_after": _run_after,
+    "metadata": _metadata,
+    "idempotency_key": _optional_key,
+    **_SHARED,
+}
+"""What `task.using(...)` takes."""

@@ -1,0 +1,119 @@
+"""Finds the app that a TARGET names: `module`, `module:attr`, `path.py` or `path.py:attr`.
+
+Used by workers and by the command line; imports happen under the import guard.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ._errors import LineshaftError
+from ._guard import importing
+from ._names import module_of_path
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ._app import App
+
+__all__ = ["TargetError", "load_target"]
+
+_FORMS = "a TARGET is module, module:attr, path.py or path.py:attr"
+
+
+class TargetError(LineshaftError, ImportError):
+    """A TARGET that names no app."""
+
+
+def load_target(target: str) -> App:
+    """Imports what `target` names and returns its app.
+
+    The import root goes first on `sys.path`: the current directory for a module, the directory above the outermost
+    package for a path. An exception raised by the module itself passes through with its traceback.
+    """
+    place, _, attribute = target.partition(":")
+    if not place:
+        raise TargetError(f"target {target!r} names no module", hint=_FORMS)
+    module = _import_path(place) if _is_path(place) else _import_module(place)
+    return _named_app(module, attribute, target) if attribute else _only_app(module, target)
+
+
+def _is_path(place: str) -> bool:
+    return place.endswith(".py") or os.sep in place
+
+
+def _import_path(path: str) -> ModuleType:
+    if not os.path.isfile(path):
+        raise TargetError(f"there is no file {os.path.abspath(path)}", hint=_FORMS)
+    root, name = module_of_path(path)
+    module = _import(root, name)
+    found = getattr(module, "__file__", None)
+    if found is None or not os.path.samefile(found, path):
+        raise TargetError(
+            f"{os.path.abspath(path)} would be module {name!r}, but that is {found or 'a builtin module'}",
+            hint="rename the file",
+        )
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    if importlib.util.find_spec is None or not all(part.isidentifier() for part in name.split(".")):
+        raise TargetError(f"{name!r} is not the name of a module", hint=_FORMS)
+    try:
+        return _import(os.getcwd(), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name + ".").startswith(error.name + "."):
+            raise
+        raise TargetError(f"there is no module {error.name!r} in {os.getcwd()} or on sys.path", hint=_FORMS) from None
+
+
+def _import(root: str, name: str) -> ModuleType:
+    if sys.path[:1] != [root]:
+        sys.path.insert(0, root)
+    with importing():
+        return importlib.import_module(name)
+
+
+def _named_app(module: ModuleType, attribute: str, target: str) -> App:
+    thing: Any = module
+    for part in attribute.split("."):
+        try:
+            thing = getattr(thing, part)
+        except AttributeError:
+            raise TargetError(f"target {target!r}: {thing!r} has no attribute {part!r}", hint=_apps_hint(module)) from None
+    if not _is_app(thing):
+        raise TargetError(f"target {target!r} is a {type(thing).__name__}, not an App", hint=_apps_hint(module))
+    app: App = thing
+    return app
+
+
+def _only_app(module: ModuleType, target: str) -> App:
+    apps = _apps(module)
+    distinct = {id(app): app for app in apps.values()}
+    if len(distinct) == 1:
+        return next(iter(distinct.values()))
+    if not distinct:
+        raise TargetError(f"module {module.__name__} has no App", hint="`app = App()` at its top level makes one")
+    raise TargetError(f"module {module.__name__} has more than one App", hint=f"say which: {_choices(target, apps)}")
+
+
+def _apps(module: ModuleType) -> dict[str, App]:
+    return {name: thing for name, thing in vars(module).items() if _is_app(thing)}
+
+
+def _is_app(thing: Any) -> bool:
+    from ._app import App
+
+    return isinstance(thing, App)
+
+
+def _apps_hint(module: ModuleType) -> str:
+    apps = _apps(module)
+    return f"its apps: {', '.join(apps)}" if apps else "it has no App at its top level"
+
+
+def _choices(target: str, apps: dict[str, App]) -> str:
+    return " or ".join(f"{target}:{name}" for name in apps)

@@ -1,0 +1,200 @@
+"""Tasks: declared functions that can be enqueued.
+
+`Task` is what `@app.task` returns. It is still the function when called; `enqueue` and its kin make jobs of it.
+`Using` is a task together with the options of the next calls.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from . import _guard, _native
+from ._batch import aenqueue_calls, aenqueue_one, enqueue_calls, enqueue_one
+from ._declare import check_function
+from ._errors import TaskNotFound
+from ._guard import refuse_import_side_effect
+from ._names import Place, canonical_name, place_of
+from ._native import Call
+from ._options import CALL_OPTIONS, checked
+from ._record import Snapshot
+from ._signature import Binder
+from ._template import template_of
+
+if TYPE_CHECKING:
+    from inspect import Signature
+
+    from typing_extensions import Unpack
+
+    from ._app import App
+    from ._job import AsyncJob, Job
+    from ._options import CallOptions
+    from ._unique import Unique
+
+__all__ = ["AsyncTask", "BaseTask", "Enqueues", "Task", "Using"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Enqueues(Generic[P, R]):
+    """What a task and a task with options have in common: making calls and jobs."""
+
+    app: App
+    task: BaseTask[P, R]
+    options: dict[str, Any]
+    _template_made: _native.Template | None
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Makes a job; it is durable when this returns. Raises TypeError if the arguments do not fit the task."""
+        call = self.si(*args, **kwargs)
+        if _guard._depth:
+            refuse_import_side_effect("enqueue()")
+        return enqueue_one(self.app, call)
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
+        """`enqueue` for coroutines: the job it gives can be awaited for its result."""
+        call = self.si(*args, **kwargs)
+        if _guard._depth:
+            refuse_import_side_effect("aenqueue()")
+        return await aenqueue_one(self.app, call)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """The same as `enqueue`, under the name that other task queues use."""
+        return self.enqueue(*args, **kwargs)
+
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """A complete call, to be enqueued later or together with others."""
+        binder = self.task.binder
+        if kwargs or not binder.least <= len(args) <= binder.most:
+            binder.bind(args, kwargs)
+        return Call(self, args, kwargs)
+
+    def map(self, items: Iterable[Any]) -> list[Job[R]]:
+        """One job per item, which is its only argument, in batches of 1,000."""
+        si: Callable[[Any], Call[R]] = self.si
+        return enqueue_calls(self.app, map(si, items))
+
+    async def amap(self, items: Iterable[Any]) -> list[AsyncJob[R]]:
+        """`map` for coroutines."""
+        si: Callable[[Any], Call[R]] = self.si
+        return await aenqueue_calls(self.app, map(si, items))
+
+    def using(self, **options: Unpack[CallOptions]) -> Using[P, R]:
+        """The same task with these options for the calls made from what this returns."""
+        given = checked(options, CALL_OPTIONS, f"using() of {self.task.name}")
+        return Using(self.task, {**self.options, **given})
+
+    @property
+    def _template(self) -> _native.Template:
+        """The options as the wire knows them, made at the first call."""
+        template = self._template_made
+        if template is None:
+            self.app._types.learn(self.task)
+            template = self._template_made = template_of(self.task.name, self.options)
+        return template
+
+    def _first_snapshot(self, now: float) -> Snapshot:
+        """What is known of a job that was made at `now`."""
+        state = "available" if self.options.get("run_after") is None else "scheduled"
+        return Snapshot(state, self.task.name, now, queue=self.options.get("queue", "default"))
+
+    def _unique_key(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> str:
+        """Called by the extension for the calls of a template with `unique`."""
+        unique: Unique = self.options["unique"]
+        return unique.key(self.task, args, kwargs or {})
+
+
+class Using(Enqueues[P, R]):
+    """A task with the options of the next calls; made by `task.using(...)`."""
+
+    def __init__(self, task: BaseTask[P, R], options: dict[str, Any]) -> None:
+        self.app = task.app
+        self.task = task
+        self.options = options
+        self._template_made = None
+        if options.get("unique") is not None:
+            options["unique"].check(task)
+
+    def __repr__(self) -> str:
+        return f"<{self.task.name} using {self.options}>"
+
+
+class BaseTask(Enqueues[P, R]):
+    """A declared function. `name` is what workers and the journal know it by."""
+
+    def __init__(self, app: App, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
+        check_function(function)
+        given = dict(options)
+        functools.update_wrapper(self, function)
+        self.app = app
+        self.task = self
+        self.function = function
+        self.name: str = given.pop("name", None) or canonical_name(function)
+        self.aliases: tuple[str, ...] = given.pop("aliases", ())
+        self.options = given
+        self.place: Place = place_of(function)
+        self.binder = Binder(function, self.name)
+        self._template_made = None
+        if given.get("unique") is not None:
+            given["unique"].check(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def queue(self) -> str:
+        """The queue that its jobs go to."""
+        return str(self.options.get("queue", "default"))
+
+    @property
+    def signature(self) -> Signature:
+        """The function's signature."""
+        return self.binder.signature
+
+    def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
+        """Makes a job of every call, in batches of 1,000, each one commit. The jobs come in the order of the calls."""
+        return enqueue_calls(self.app, calls)
+
+    async def aenqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncJob[R]]:
+        """`enqueue_many` for coroutines."""
+        return await aenqueue_calls(self.app, calls)
+
+    def body(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the function to its end, as a worker does."""
+        return self.function(*args, **kwargs)
+
+    @property
+    def _template(self) -> _native.Template:
+        if self._template_made is None and self.name.startswith("__main__."):
+            raise TaskNotFound(
+                f"{self.name} has no source file, so no worker can import it",
+                task=self.name,
+                hint="write it to a file, or give it the `name=` of a task that a worker knows",
+            )
+        return super()._template
+
+
+class Task(BaseTask[P, R]):
+    """A declared `def` function."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Calls the function here and now; no job is made."""
+        result: R = self.function(*args, **kwargs)
+        return result
+
+
+class AsyncTask(BaseTask[P, R]):
+    """A declared `async def` function; each of its jobs runs in an event loop of its own."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Calls the function here and now; no job is made."""
+        coroutine: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
+        return coroutine
+
+    def body(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the coroutine to its end, as a worker does."""
+        import asyncio
+
+        return asyncio.run(self.function(*args, **kwargs))

@@ -1,0 +1,71 @@
+"""From checked options to the form in which the wire carries them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from . import _native
+from ._errors import Retry
+from ._names import canonical_name
+
+__all__ = ["template_of"]
+
+BACKOFF_FIRST_S = 1.0
+BACKOFF_CAP_S = 600.0
+TIMEOUT_S = 3600.0
+MAX_CRASHES = 3
+
+
+def template_of(task: str, options: dict[str, Any]) -> _native.Template:
+    """The template of jobs of `task` with `options`, which were checked before."""
+    unique = options.get("unique")
+    return _native.Template(
+        task=task,
+        queue=options.get("queue", "default"),
+        priority=options.get("priority", 5),
+        rules=_rules(options),
+        run_after=_run_after(options.get("run_after")),
+        unique_while=None if unique is None else unique.while_,
+        idempotency_key=options.get("idempotency_key"),
+        tags=options.get("tags", ()),
+        metadata=options.get("metadata"),
+    )
+
+
+def _rules(options: dict[str, Any]) -> _native.Rules:
+    retry: Retry = options.get("retries") or Retry(0)
+    first = BACKOFF_FIRST_S if retry.first is None else retry.first
+    cap = max(first, BACKOFF_CAP_S) if retry.cap is None else retry.cap
+    retries = _DEFAULT_RETRIES if retry.max is None else retry.max
+    return _native.Rules(
+        max_attempts=retries + 1,
+        max_crashes=MAX_CRASHES,
+        timeout_ms=_timeout_ms(options.get("timeout", TIMEOUT_S)),
+        backoff_first_ms=_milliseconds(min(first, cap)),
+        backoff_max_ms=_milliseconds(cap),
+        retry_on=[canonical_name(cls) for cls in retry.on],
+        retry_never=[canonical_name(cls) for cls in retry.never],
+        at_most_once=options.get("delivery") == "at_most_once",
+        keep_result=options.get("result", True),
+    )
+
+
+_DEFAULT_RETRIES = 3
+"""Of `Retry()` without `max`."""
+
+
+def _timeout_ms(seconds: float | None) -> int | None:
+    return None if seconds is None else max(1, _milliseconds(seconds))
+
+
+def _run_after(value: float | datetime | None) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return "at", max(0, _milliseconds(value.timestamp()))
+    return "in", _milliseconds(value)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,113 @@
+"""The types that an app's values may have, and values to and from bytes.
+
+Types named in the annotations of declared tasks, or defined in their modules, register themselves when the task is
+first used: annotations often name things that are not there yet when the task is declared.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+from ._names import canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ._task import BaseTask
+
+__all__ = ["Types"]
+
+
+class Types:
+    """The registry of one app."""
+
+    def __init__(self) -> None:
+        self.registry = _native.Registry()
+        self._by_name: dict[str, type] = {}
+        self._learnt_modules: set[str] = set()
+        self._returns: dict[str, Any] = {}
+
+    def register(self, cls: type, name: str | None = None, aliases: Iterable[str] = ()) -> None:
+        """Makes `cls` known under its canonical or the given name, and under `aliases`."""
+        name = name or canonical_name(cls)
+        aliases = tuple(aliases)
+        self.registry.register(cls, name, aliases)
+        for known in (name, *aliases):
+            self._by_name[known] = cls
+
+    def find(self, name: str) -> type | None:
+        """The registered class of this name."""
+        return self._by_name.get(name)
+
+    def learn(self, task: BaseTask[..., Any]) -> None:
+        """Registers the types that `task` and its module name; cheap the second time."""
+        if task.name in self._returns:
+            return
+        hints = _hints(task.function)
+        self._returns[task.name] = hints.get("return", Any)
+        for hint in hints.values():
+            self._learn_all(_classes_in(hint))
+        if task.function.__module__ not in self._learnt_modules:
+            self._learnt_modules.add(task.function.__module__)
+            self._learn_all(_classes_of_module(task.function.__module__))
+
+    def _learn_all(self, classes: Iterable[type]) -> None:
+        for cls in classes:
+            if is_value_class(cls) and canonical_name(cls) not in self._by_name:
+                self.register(cls)
+
+
+def is_value_class(cls: type) -> bool:
+    """Whether values of `cls` can be sent: dataclasses, enumerations, named tuples and exceptions."""
+    if cls.__module__ == "builtins" or "<locals>" in cls.__qualname__:
+        return False
+    if hasattr(cls, "__dataclass_fields__") or issubclass(cls, BaseException):
+        return True
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return True
+    enum = sys.modules.get("enum")
+    return enum is not None and issubclass(cls, enum.Enum)
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """The annotations as objects; those whose names do not resolve are left out."""
+    import typing
+
+    try:
+        return typing.get_type_hints(function, include_extras=False)
+    except Exception:
+        return _hints_one_by_one(function)
+
+
+def _hints_one_by_one(function: Any) -> dict[str, Any]:
+    import typing
+
+    hints = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        holder = type("_Holder", (), {"__annotations__": {name: annotation}})
+        try:
+            hints.update(typing.get_type_hints(holder, vars(sys.modules[function.__module__])))
+        except Exception:
+            continue  # a name of `if TYPE_CHECKING:`, or a syntax of later Pythons: nothing to learn from it
+    return hints
+
+
+def _classes_in(hint: Any, depth: int = 0) -> Iterator[type]:
+    """The classes in an annotation such as `dict[str, list[Order] | None]`, fields of dataclasses included."""
+    import typing
+
+    if isinstance(hint, type) and not typing.get_args(hint):
+        yield hint
+        if hasattr(hint, "__dataclass_fields__") or hasattr(hint, "_fields"):
+            for inner in _hints(hint).values() if depth < 8 else ():
+                yield from _classes_in(inner, depth + 1)
+    for argument in typing.get_args(hint):
+        yield from _classes_in(argument, depth + 1)
+
+
+def _classes_of_module(name: str) -> list[type]:
+    module = sys.modules.get(name)
+    members = list(vars(module).values()) if module is not None else []
+    return [member for member in members if isinstance(member, type) and member.__module__ == name]

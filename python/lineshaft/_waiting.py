@@ -1,0 +1,177 @@
+"""Waiting for jobs to end. Ends are pushed by the server; nothing is polled.
+
+Blocking waits release the GIL and look for signals every 50 ms; an interrupted or timed-out wait leaves its jobs
+running.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import _native
+from ._errors import WaitTimeout
+from ._guard import refuse_import_side_effect
+from ._options import duration
+
+if TYPE_CHECKING:
+    from ._app import App
+    from ._job import Job
+    from ._options import Duration
+
+__all__ = ["aas_completed", "as_completed", "await_end", "wait_for_end"]
+
+J = TypeVar("J", bound="Job[Any]")
+
+WARN_AFTER_S = 2.0
+"""Waiting time after which a missing worker is talked about."""
+LOOK_EVERY_S = 0.25
+"""How often a wait looks up from waiting."""
+
+
+def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
+    """Blocks until `job` has ended."""
+    patience = _begin(job, timeout)
+    job._app._attendance.ensure(job)
+    waiting = job._app._connection.client().wait(job._key, results)
+    try:
+        while True:
+            ends = waiting.next(patience.slice())
+            if ends:
+                return ends[0]
+            if patience.is_over(job._app):
+                raise _too_late(job)
+            if patience.is_time_to_warn():
+                job._app._attendance.complain(job)
+    finally:
+        waiting.close()
+
+
+async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
+    """`wait_for_end` for coroutines."""
+    patience = _begin(job, timeout)
+    await job._app._attendance.aensure(job)
+    waiting = (await job._app._connection.aclient()).wait(job._key, results)
+    try:
+        while True:
+            ends = await _next(waiting, patience.slice())
+            if ends:
+                return ends[0]
+            if patience.is_over(job._app):
+                raise _too_late(job)
+            if patience.is_time_to_warn():
+                await job._app._attendance.acomplain(job)
+    finally:
+        waiting.close()
+
+
+def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Iterator[J]:
+    """Gives the jobs in the order in which they end, each with its result at hand."""
+    watch = _Watch(jobs)
+    if watch.is_done:
+        return
+    patience = _begin(watch.any(), timeout)
+    app._attendance.ensure(watch.any())
+    waiting = app._connection.client().wait(watch.keys(), True)
+    try:
+        while not watch.is_done:
+            ends = waiting.next(patience.slice())
+            yield from watch.close(ends or ())
+            if not ends and patience.is_over(app):
+                raise watch.too_late()
+            if not ends and patience.is_time_to_warn():
+                app._attendance.complain(watch.any())
+    finally:
+        waiting.close()
+
+
+async def aas_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> AsyncIterator[J]:
+    """`as_completed` for coroutines."""
+    watch = _Watch(jobs)
+    if watch.is_done:
+        return
+    patience = _begin(watch.any(), timeout)
+    await app._attendance.aensure(watch.any())
+    waiting = (await app._connection.aclient()).wait(watch.keys(), True)
+    try:
+        while not watch.is_done:
+            ends = await _next(waiting, patience.slice())
+            for job in watch.close(ends or ()):
+                yield job
+            if not ends and patience.is_over(app):
+                raise watch.too_late()
+            if not ends and patience.is_time_to_warn():
+                await app._attendance.acomplain(watch.any())
+    finally:
+        waiting.close()
+
+
+class _Watch(Generic[J]):
+    """The jobs that `as_completed` still waits for, by id."""
+
+    def __init__(self, jobs: Iterable[J]) -> None:
+        self._open: dict[bytes, J] = {job._key: job for job in jobs}
+
+    @property
+    def is_done(self) -> bool:
+        return not self._open
+
+    def any(self) -> J:
+        return next(iter(self._open.values()))
+
+    def keys(self) -> bytes:
+        return b"".join(self._open)
+
+    def close(self, ends: Iterable[_native.End]) -> Iterator[J]:
+        for end in ends:
+            job = self._open.pop(end.key, None)
+            if job is not None:
+                job._end = job._ended(end)
+                yield job
+
+    def too_late(self) -> WaitTimeout:
+        return WaitTimeout(f"{len(self._open)} jobs have not ended in time; they go on")
+
+
+class _Patience:
+    """How long a wait goes on, and when it starts to wonder."""
+
+    __slots__ = ("_deadline", "_warn_at")
+
+    def __init__(self, timeout_s: float | None) -> None:
+        now = time.monotonic()
+        self._deadline = float("inf") if timeout_s is None else now + timeout_s
+        self._warn_at = now + WARN_AFTER_S
+
+    def slice(self) -> float:
+        """Seconds until something has to be looked at."""
+        return max(0.0, min(self._deadline - time.monotonic(), LOOK_EVERY_S))
+
+    def is_over(self, app: App) -> bool:
+        """Whether the time is up; raises if the workers of this process, which would do the job, have ended."""
+        app._attendance.check()
+        return time.monotonic() >= self._deadline
+
+    def is_time_to_warn(self) -> bool:
+        """True once."""
+        is_time = time.monotonic() >= self._warn_at
+        if is_time:
+            self._warn_at = float("inf")
+        return is_time
+
+
+def _begin(job: Job[Any], timeout: Duration | None) -> _Patience:
+    refuse_import_side_effect("a wait")
+    return _Patience(None if timeout is None else duration("timeout", timeout))
+
+
+def _too_late(job: Job[Any]) -> WaitTimeout:
+    return WaitTimeout(f"job {job.id} ({job.task or 'of a task unknown here'}) has not ended in time; it goes on")
+
+
+async def _next(waiting: _native.Waiting, timeout: float) -> list[_native.End] | None:
+    from ._loop import ready
+
+    await ready(waiting, timeout)
+    return waiting.next(0.0)
