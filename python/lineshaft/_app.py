@@ -44,7 +44,9 @@ class _Declares(Protocol):
     """What `@app.task(...)` gives: a decorator that keeps the signature."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
 
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
@@ -83,7 +85,9 @@ class App:
         return MappingProxyType({name: task for name, task in self._declared.items() if name == task.name})
 
     @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
 
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
@@ -130,7 +134,7 @@ class App:
         """`enqueue_many` for coroutines."""
         return await aenqueue_calls(self, calls)
 
-    def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002: what it is
+    def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002
         """A handle to the job of this id, made without I/O."""
         return Job(self, _native.parse_id(str(id)))
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._names import main_file
-from ._workers import Block, Crew, cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._app import App
     from ._job import Job
+    from ._workers import Block, Crew
 
 __all__ = ["Attendance"]
 
@@ -90,6 +90,8 @@ class Attendance:
             self._start_own()
 
     def _start_own(self) -> None:
+        from ._workers import Crew, cores
+
         self._own = Crew(self._app, most=cores(), start_with=1, queues=(), grace_s=SCRIPT_GRACE_S)
         _say(
             f"no worker is connected, so this script runs its own: 1 process now, up to {cores()} "
@@ -126,50 +128,6 @@ class Attendance:
             _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs them")
 
 
-SCRIPT_GRACE_S)
-        _say(
-            f"no worker is connected, so this script runs its own: 1 process now, up to {cores()} "
-            f"(they end with it; `{self.command}` runs one that stays)"
-        )
-        self._own.start()
-
-    def _say_what_is_missing(self, job: Job[Any], shown: _native.Shown) -> None:
-        missing = shown.record.waits_for
-        if missing is None:
-            return
-        if self._own is None and not self.blocks and self._is_script and "worker" in missing:
-            self._start_own()
-            return
-        import logging
-
-        fix = f"; start one: {self.command}" if "worker" in missing else ""
-        logging.getLogger("lineshaft").warning("job %s (%s) waits: %s%s", job.id, shown.record.task, missing, fix)
-
-    def _at_exit(self) -> None:
-        """Ends the workers of a script, and names what is left to do."""
-        if self._own is not None:
-            self._own.end()
-        if self._app._connection.is_open:
-            quietly(self._name_waiting_jobs)
-
-    def _name_waiting_jobs(self) -> None:
-        status = self._app._connection.ask(lambda client: client.status(), lambda status: status)
-        others = [worker for worker in status.workers if worker[0] != os.getpid()]
-        count = sum(status.waiting)
-        if count and not others:
-            jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
-            names = f" ({', '.join(status.unknown_tasks[:3])})" if status.unknown_tasks else ""
-            _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs them")
-
-
-class Block:
-    """A `with app.workers()` that is open: its workers, and the jobs this process made in it."""
-
-    def __init__(self, crew: Crew) -> None:
-        self.crew = crew
-        self.ids = bytearray()
-
-
 SCRIPT_GRACE_S = 5.0
 """What running attempts get when their script ends; afterwards they are killed, and run again another time."""
 
@@ -178,8 +136,8 @@ def quietly(action: Callable[[], object]) -> None:
     """For the end of the process, when nobody can act on an error any more."""
     try:
         action()
-    except Exception:  # noqa: S110, BLE001: the server may be gone by now
-        return
+    except Exception:
+        return  # the server may be gone by now
 
 
 def _is_served(status: _native.Status, job: Job[Any]) -> bool:

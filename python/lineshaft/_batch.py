@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,7 +61,7 @@ async def aenqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[A
     refuse_import_side_effect("aenqueue_many()")
     jobs: list[AsyncJob[Any]] = []
     for sent in _send(app, await app._connection.aclient(), calls):
-        jobs += await asettle(sent.reply, lambda made, sent=sent: _jobs(AsyncJob, app, sent.calls, made))
+        jobs += await asettle(sent.reply, partial(_jobs, AsyncJob, app, sent.calls))
     return jobs
 
 
@@ -84,7 +85,7 @@ def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) 
 
 
 def _settled(app: App, sent: _Sent) -> list[Job[Any]]:
-    return settle(sent.reply, lambda made: _jobs(Job, app, sent.calls, made))
+    return settle(sent.reply, partial(_jobs, Job, app, sent.calls))
 
 
 def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int]]) -> list[J]:

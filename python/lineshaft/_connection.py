@@ -1,4 +1,4 @@
-"""The connection of an app: made at the first use, made again after a fork."""
+"""The connection of an app, made at its first use. The extension makes it anew in a forked child."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import os
 import sys
 from _thread import allocate_lock
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from . import _native
 from ._errors import OutcomeUnknown
-
-if TYPE_CHECKING:
-    from ._app import App
 
 __all__ = ["Connection"]
 
@@ -43,19 +40,17 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether this process has talked to the server."""
-        return self._client is not None and self._process == os.getpid()
+        return self._client is not None
 
     def client(self) -> _native.Client:
         """The client; connects, and starts a server on demand, if this process has none yet."""
         client = self._client
-        if client is not None and self._process == os.getpid():
-            return client
-        return self._connect()
+        return client if client is not None else self._connect()
 
     async def aclient(self) -> _native.Client:
         """`client` for coroutines: connecting does not hold the event loop up."""
         client = self._client
-        if client is not None and self._process == os.getpid():
+        if client is not None:
             return client
         import asyncio
 
@@ -73,10 +68,14 @@ class Connection:
         process = os.getpid()
         if self._process != process:
             # In a forked child the lock may be held by a thread that does not exist here.
-            self._lock, self._client, self._process = allocate_lock(), None, process
+            self._lock, self._process = allocate_lock(), process
         with self._lock:
             if self._client is None:
-                self._client = _native.connect(self.home, server_command())
+                self._client, warning = _native.connect(self.home, server_command())
+                if warning is not None:
+                    import logging
+
+                    logging.getLogger("lineshaft").warning(warning)
             return self._client
 
 

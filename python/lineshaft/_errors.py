@@ -281,7 +281,7 @@ class Retry(Exception):
 
     def __init__(
         self,
-        max: int | None = None,  # noqa: A002: the option's name in the face
+        max: int | None = None,  # noqa: A002
         *,
         on: type[BaseException] | tuple[type[BaseException], ...] = (),
         never: type[BaseException] | tuple[type[BaseException], ...] = (),

@@ -141,11 +141,11 @@ class Job(Generic[R]):
 
     def progress(self) -> Any:
         """What its running attempt last gave to `current.progress`; None if it gave nothing or does not run."""
-        return self._app._decode_progress(self._show().progress)
+        return self._progress(self._show())
 
     async def aprogress(self) -> Any:
         """`progress` for coroutines."""
-        return self._app._decode_progress((await self._ashow()).progress)
+        return self._progress(await self._ashow())
 
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if isinstance(other, Job) else NotImplemented
@@ -168,6 +168,9 @@ class Job(Generic[R]):
         self._note(shown.record.state, shown.record.task)
         return shown
 
+    def _progress(self, shown: _native.Shown) -> Any:
+        return None if shown.progress is None else self._app._types.decode(shown.progress)
+
     def _ended(self, end: _native.End) -> _native.End:
         if end.state != "missing":
             self._note(end.state, end.task)
@@ -184,7 +187,8 @@ class Job(Generic[R]):
         return self if key == self._key else type(self)(self._app, key, Snapshot("available", self.task, time.time()))
 
     def _note(self, state: str, task: str | None) -> None:
-        self._snapshot = Snapshot(state, task or self.task, time.time(), self.existing)
+        queue = None if self._snapshot is None else self._snapshot.queue
+        self._snapshot = Snapshot(state, task or self.task, time.time(), self.existing, queue)
 
 
 class AsyncJob(Job[R]):

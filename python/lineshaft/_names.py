@@ -42,7 +42,7 @@ def canonical_module(module: str) -> str:
 
 def main_file() -> str | None:
     """The absolute path of the program; None in an interactive session, a notebook or `python -c`."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    file: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
     if not file or not os.path.isfile(file):
         return None
     return os.path.abspath(file)
@@ -70,5 +70,6 @@ def place_of(function: Any) -> Place:
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     code = function.__code__
-    return Place(os.path.abspath(code.co_filename) if os.path.exists(code.co_filename) else code.co_filename,
-                 code.co_firstlineno)
+    return Place(
+        os.path.abspath(code.co_filename) if os.path.exists(code.co_filename) else code.co_filename, code.co_firstlineno
+    )

@@ -9,6 +9,7 @@ from . import _native
 from ._errors import (
     JobNotFound,
     ResultExpired,
+    SerializationError,
     TaskCancelled,
     TaskCrashed,
     TaskError,
@@ -43,12 +44,12 @@ def result_of(job: Job[Any], end: _native.End) -> Any:
 
 
 def _result(job: Job[Any], end: _native.End) -> Any:
-    if end.result is None:
+    if not end.has_result:
         raise ResultExpired(
             f"the result of job {job.id} is not kept",
             hint="results are kept for 24 hours after the end, and not at all with result=False; wait() works without",
         )
-    return job._app._types.decode_result(end, job.task)
+    return end.decode(job._app._types.registry)
 
 
 def _error(job: Job[Any], end: _native.End) -> TaskError:
@@ -81,8 +82,8 @@ def _failed(job: Job[Any], end: _native.End, about: dict[str, Any]) -> TaskFaile
     if error is None:
         why = _REASONS.get(end.reason or "", end.reason or "nobody knows why")
         return TaskFailed(f"{_subject(end, job)} was discarded: {why}", **about)
-    why = _REASONS.get(end.reason or "")
-    prefix = f"was discarded because {why}: " if why else "raised "
+    known = _REASONS.get(end.reason or "")
+    prefix = f"was discarded because {known}: " if known else "raised "
     said = f"{_short(error.types)}: {error.message}" if error.types else error.message
     failed = TaskFailed(
         f"{_subject(end, job)} {prefix}{said}{_attempts(end)}",
@@ -118,13 +119,20 @@ def _cause(app: App, error: _native.ErrorRecord) -> BaseException | None:
     cls = _exception_class(app, error.types[0]) if error.types else None
     if cls is None:
         return None
-    arguments = app._types.decode_arguments_of(error)
-    if arguments is None:
-        arguments = (error.message,)
+    arguments = _arguments(app, error)
     try:
         return cls(*arguments)
     except Exception:  # its constructor wants something else than `args`
         return _without_constructor(cls, arguments)
+
+
+def _arguments(app: App, error: _native.ErrorRecord) -> tuple[Any, ...]:
+    if error.arguments is None:
+        return (error.message,)
+    try:
+        return tuple(app._types.decode(error.arguments))
+    except SerializationError:  # an argument of a class that is unknown here
+        return (error.message,)
 
 
 def _without_constructor(cls: type[BaseException], arguments: tuple[Any, ...]) -> BaseException | None:
@@ -146,4 +154,4 @@ def _add_note(error: BaseException, note: str) -> None:
     if hasattr(error, "add_note"):
         error.add_note(note)
     else:  # Python 3.10 has no notes, but later readers of the exception look there
-        error.__notes__ = [note]
+        error.__dict__["__notes__"] = [note]

@@ -60,7 +60,7 @@ def _import_path(path: str) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
-    if importlib.util.find_spec is None or not all(part.isidentifier() for part in name.split(".")):
+    if not all(part.isidentifier() for part in name.split(".")):
         raise TargetError(f"{name!r} is not the name of a module", hint=_FORMS)
     try:
         return _import(os.getcwd(), name)
@@ -83,7 +83,8 @@ def _named_app(module: ModuleType, attribute: str, target: str) -> App:
         try:
             thing = getattr(thing, part)
         except AttributeError:
-            raise TargetError(f"target {target!r}: {thing!r} has no attribute {part!r}", hint=_apps_hint(module)) from None
+            message = f"target {target!r}: {thing!r} has no attribute {part!r}"
+            raise TargetError(message, hint=_apps_hint(module)) from None
     if not _is_app(thing):
         raise TargetError(f"target {target!r} is a {type(thing).__name__}, not an App", hint=_apps_hint(module))
     app: App = thing

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from . import _guard, _native
 from ._batch import aenqueue_calls, aenqueue_one, enqueue_calls, enqueue_one
@@ -127,7 +127,7 @@ class BaseTask(Enqueues[P, R]):
     def __init__(self, app: App, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
         check_function(function)
         given = dict(options)
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(cast("Callable[P, Any]", self), function)
         self.app = app
         self.task = self
         self.function = function

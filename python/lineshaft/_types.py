@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _native
-from ._names import canonical_name
+from ._names import canonical_module, canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,37 +25,41 @@ class Types:
 
     def __init__(self) -> None:
         self.registry = _native.Registry()
-        self._by_name: dict[str, type] = {}
+        self._learnt_tasks: set[BaseTask[..., Any]] = set()
         self._learnt_modules: set[str] = set()
-        self._returns: dict[str, Any] = {}
 
     def register(self, cls: type, name: str | None = None, aliases: Iterable[str] = ()) -> None:
         """Makes `cls` known under its canonical or the given name, and under `aliases`."""
-        name = name or canonical_name(cls)
-        aliases = tuple(aliases)
-        self.registry.register(cls, name, aliases)
-        for known in (name, *aliases):
-            self._by_name[known] = cls
+        self.registry.register(cls, name or canonical_name(cls), list(aliases))
 
     def find(self, name: str) -> type | None:
         """The registered class of this name."""
-        return self._by_name.get(name)
+        return self.registry.lookup(name)
 
     def learn(self, task: BaseTask[..., Any]) -> None:
         """Registers the types that `task` and its module name; cheap the second time."""
-        if task.name in self._returns:
+        if task in self._learnt_tasks:
             return
-        hints = _hints(task.function)
-        self._returns[task.name] = hints.get("return", Any)
-        for hint in hints.values():
-            self._learn_all(_classes_in(hint))
+        if not self._learnt_tasks:
+            self.registry.set_main(canonical_module("__main__"))
+        self._learnt_tasks.add(task)
+        for hint in _hints(task.function).values():
+            self._register_all(_classes_in(hint))
         if task.function.__module__ not in self._learnt_modules:
             self._learnt_modules.add(task.function.__module__)
-            self._learn_all(_classes_of_module(task.function.__module__))
+            self._register_all(_classes_of_module(task.function.__module__))
 
-    def _learn_all(self, classes: Iterable[type]) -> None:
+    def encode(self, value: Any) -> bytes:
+        """The payload of `value`."""
+        return _native.encode(value, self.registry)
+
+    def decode(self, payload: bytes) -> Any:
+        """The value in a payload."""
+        return _native.decode(payload, self.registry)
+
+    def _register_all(self, classes: Iterable[type]) -> None:
         for cls in classes:
-            if is_value_class(cls) and canonical_name(cls) not in self._by_name:
+            if is_value_class(cls) and cls not in self.registry:
                 self.register(cls)
 
 

@@ -55,7 +55,7 @@ class Unique:
 
         value = canonical(self._selected(task, args, kwargs))
         name = task.name.encode()
-        digest = hashlib.blake2b(name + b"\0" + task.app._encode(value), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(name + b"\0" + task.app._types.encode(value), digest_size=16).hexdigest()
         return f"{name[:200].decode(errors='ignore')}:{digest}"
 
     def _selected(self, task: BaseTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -73,7 +73,8 @@ def canonical(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return ("set", sorted((canonical(item) for item in value), key=repr))
     if isinstance(value, dict):
-        return ("dict", sorted(((canonical(k), canonical(v)) for k, v in value.items()), key=lambda pair: repr(pair[0])))
+        pairs = [(canonical(key), canonical(item)) for key, item in value.items()]
+        return ("dict", sorted(pairs, key=lambda pair: repr(pair[0])))
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     return value

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _native
 from ._drain import drain
@@ -93,67 +93,47 @@ class Crew:
     """Worker processes of this program: `start_with` at once, `most` as soon as those have not been enough."""
 
     def __init__(self, app: App, *, most: int, start_with: int, queues: tuple[str, ...], grace_s: float) -> None:
-        self._app = app
-        self._queues = list(queues)
-        self._grace_s = grace_s
-        self._numbers = [start_with, most - start_with]
-        self._command = child_command(app)
-        self._supervisors: list[_native.Supervisor] = []
-        self._grow_at = 0.0
+        app._connection.client()  # a supervisor waits for a server, but starts none
+        self._most = most
+        self._grow_at = time.monotonic() + GROW_AFTER_S if most > start_with else float("inf")
+        self._supervisor = _native.Supervisor(
+            app.url, child_command(app), processes=start_with, queues=list(queues), grace=grace_s
+        )
 
     def start(self) -> None:
-        """Starts the first processes."""
-        self._app._connection.client()  # a supervisor waits for a server, but starts none
-        self._start_next()
-        self._grow_at = time.monotonic() + GROW_AFTER_S
+        """Starts the processes."""
+        self._supervisor.start()
 
     def check(self) -> None:
-        """Starts the rest when it is time; raises `WorkerFailed` if the processes have ended by themselves."""
-        if self._numbers and time.monotonic() >= self._grow_at:
-            self._start_next()
-        for supervisor in self._supervisors:
-            if supervisor.join(0.0):
-                raise WorkerFailed("the workers of this process have ended", hint="their output says why")
-
-    def end(self) -> None:
-        """Lets running attempts finish within the grace, and gives back what has not begun. Ctrl-C kills."""
-        self._each(_native.Supervisor.stop)
-        try:
-            self._join()
-        except BaseException:
-            self._each(_native.Supervisor.kill)
-            self._join()
-            raise
+        """Starts more processes when it is time; raises `WorkerFailed` if they have ended by themselves."""
+        if time.monotonic() >= self._grow_at:
+            self._grow_at = float("inf")
+            self._supervisor.grow(self._most)
+        if self._supervisor.join(0.0):
+            raise WorkerFailed("the workers of this process have ended", hint="their output says why")
 
     def stop(self) -> None:
         """Asks the processes to finish what runs and to hand back the rest."""
-        self._each(_native.Supervisor.stop)
+        self._supervisor.stop()
 
     def kill(self) -> None:
         """Kills the processes; their attempts run again elsewhere."""
-        self._each(_native.Supervisor.kill)
+        self._supervisor.kill()
 
     def join(self) -> None:
         """Blocks until all processes have ended."""
-        self._join()
+        while not self._supervisor.join(60.0):
+            pass
 
-    def _start_next(self) -> None:
-        number = self._numbers.pop(0)
-        if number:
-            supervisor = _native.Supervisor(
-                self._app.url, self._command, processes=number, queues=self._queues, grace=self._grace_s
-            )
-            self._supervisors.append(supervisor)
-            supervisor.start()
-
-    def _each(self, action: Any) -> None:
-        for supervisor in self._supervisors:
-            action(supervisor)
-
-    def _join(self) -> None:
-        for supervisor in self._supervisors:
-            while not supervisor.join(60.0):
-                pass
+    def end(self) -> None:
+        """`stop` and `join`; Ctrl-C meanwhile kills."""
+        self.stop()
+        try:
+            self.join()
+        except BaseException:
+            self.kill()
+            self.join()
+            raise
 
 
 class Workers:
@@ -225,9 +205,7 @@ def run_worker(app: App, processes: int | None, queues: Iterable[str] | None, gr
     """Works until SIGTERM or SIGINT."""
     refuse_import_side_effect("app.run_worker()")
     count = process_count("processes", processes)
-    crew = Crew(
-        app, most=count, start_with=count, queues=queue_names(queues), grace_s=duration("grace", grace)
-    )
+    crew = Crew(app, most=count, start_with=count, queues=queue_names(queues), grace_s=duration("grace", grace))
     restore = _stop_on_signals(crew)
     try:
         crew.start()

@@ -1,1 +1,97 @@
-//! (opening)
+//! The `lineshaft` command: arguments, tables, prompts and exit codes around the client, the server and the worker.
+//!
+//! [`run`] is the whole of it; the Python package calls [`run_hosted`] with its interpreter. Read [`mod@args`] for what
+//! can be said, `commands` for what each does, [`exit`] for the codes.
+//!
+//! Data goes to standard output, everything else to standard error. This crate deliberately does not know the
+//! protocol, the journal or the rules of jobs.
+
+pub mod args;
+mod commands;
+mod context;
+pub mod exit;
+mod json;
+mod output;
+mod python;
+mod show;
+mod table;
+mod times;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+use lineshaft::ServerCommand;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use args::{Arguments, Command};
+use context::Context;
+use exit::Failure;
+
+/// What runs the command line, if it is not a program of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The Python interpreter that has the `lineshaft` package.
+    pub python: Option<PathBuf>,
+    /// How to start a server on demand. Default: the running executable.
+    pub server: Option<ServerCommand>,
+}
+
+/// Runs the command line; `args` begins with the program's name. Gives the exit code, see [`exit`].
+pub fn run(args: impl Iterator<Item = OsString>) -> i32 {
+    run_hosted(args, &Host::default())
+}
+
+/// [`run`] from inside a Python interpreter.
+pub fn run_hosted(args: impl Iterator<Item = OsString>, host: &Host) -> i32 {
+    match Arguments::try_parse_from(args) {
+        Ok(arguments) => run_parsed(arguments, host),
+        Err(error) => {
+            // Help and version are data, mistakes are talk; clap knows which is which.
+            let _ = error.print();
+            error.exit_code()
+        }
+    }
+}
+
+fn run_parsed(arguments: Arguments, host: &Host) -> i32 {
+    let mut context = Context::new(arguments.global, host.clone());
+    end_on_signals(&arguments.command);
+    let result = dispatch(arguments.command, &mut context);
+    let result = result.and_then(|()| context.output.flush().map_err(Failure::from));
+    match result {
+        Ok(()) => exit::OK,
+        // Whoever read our output has enough.
+        Err(failure) if failure.is_broken_pipe() => exit::OK,
+        Err(failure) => {
+            context.output.complain(&failure);
+            failure.code
+        }
+    }
+}
+
+fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => commands::serve::run(serve, context),
+        Command::Worker(worker) => commands::worker::run(worker, context),
+        Command::Status(status) => commands::status::run(&status, context),
+        Command::Stop => commands::stop::run(context),
+        Command::Enqueue(enqueue) => commands::enqueue::run(*enqueue, context),
+        Command::Job(job) => commands::job::run(job, context),
+        Command::Queue(queue) => commands::queue::run(queue, context),
+    }
+}
+
+/// Commands that only ask and wait end at once; server and worker have an end of their own.
+fn end_on_signals(command: &Command) {
+    if matches!(command, Command::Serve(_) | Command::Worker(_)) {
+        return;
+    }
+    for (signal, code) in [(SIGINT, exit::INTERRUPTED), (SIGTERM, exit::TERMINATED)] {
+        // Without it the signal's default, or the host's handler, still does something sensible.
+        let always = Arc::new(AtomicBool::new(true));
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, code, always);
+    }
+}

@@ -17,6 +17,8 @@ use crate::options::Options;
 use crate::query::Query;
 use crate::waits::{Draft, Waits};
 
+/// Bulk steps of one commit, so that a purge of millions lets others in between.
+const TICKS_MAX: usize = 4;
 /// Finished jobs that may wait for the archive before leasing stops: the archive has fallen behind.
 const UNARCHIVED_MAX: u32 = 200_000;
 /// Jobs handed to the archive at once.
@@ -81,6 +83,8 @@ pub struct Core {
     outputs: Vec<Output>,
     archiving: usize,
     archive_asked_ms: u64,
+    /// Not before this logical time, because the last try failed.
+    archive_not_before_ms: u64,
     pub(crate) store_full: bool,
     pub(crate) stopping: bool,
 }
@@ -105,6 +109,7 @@ impl Core {
             outputs: Vec::new(),
             archiving: 0,
             archive_asked_ms: now.logical_ms,
+            archive_not_before_ms: 0,
             store_full: false,
             stopping: false,
         }
@@ -180,7 +185,10 @@ impl Core {
     /// What time brings, and leases for whoever has credit: to be called before every commit.
     pub fn step(&mut self, now: Now) {
         self.bury(now);
-        while self.state.is_due(now) && self.body.len() < COMMIT_BYTES {
+        for _ in 0..TICKS_MAX {
+            if !self.state.is_due(now) || self.body.len() >= COMMIT_BYTES {
+                break;
+            }
             for entry in self.state.tick(now) {
                 self.record(entry, now);
             }
@@ -204,7 +212,7 @@ impl Core {
     /// Hands the oldest finished jobs to the archive, if there is a block of them or they waited long enough.
     fn ask_archive(&mut self, now: Now) {
         let waiting = self.state.unarchived() as usize;
-        if self.archiving > 0 || waiting == 0 {
+        if self.archiving > 0 || waiting == 0 || now.logical_ms < self.archive_not_before_ms {
             return;
         }
         let old = now.logical_ms >= self.archive_asked_ms + BLOCK_AGE_MS;
@@ -235,14 +243,17 @@ impl Core {
     /// The archive could not take a block now; the jobs stay and are offered again in a second.
     pub fn archive_failed(&mut self, now: Now) {
         self.archiving = 0;
-        self.archive_asked_ms = (now.logical_ms + 1_000).saturating_sub(BLOCK_AGE_MS);
+        self.archive_not_before_ms = now.logical_ms + 1_000;
     }
 
     /// When [`Core::step`] has something to do next: on the wall clock, on the logical clock.
     pub fn next_due(&self) -> (Option<u64>, Option<u64>) {
         let (wall, logical) = self.state.next_due();
         let deaths = self.deaths.iter().map(|death| death.0);
-        let block = (self.archiving == 0 && self.state.unarchived() > 0).then_some(self.archive_asked_ms + BLOCK_AGE_MS);
+        let asks = self.archiving == 0 && self.state.unarchived() > 0;
+        let full = self.state.unarchived() as usize >= BLOCK_JOBS;
+        let ready_ms = if full { 0 } else { self.archive_asked_ms + BLOCK_AGE_MS };
+        let block = asks.then_some(ready_ms.max(self.archive_not_before_ms));
         (wall, logical.into_iter().chain(deaths).chain(block).min())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use crate::Error;
 use crate::archiver::{Archiver, Batch};
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
-use crate::handle::{ConnectionId, Handle, Input, Outgoing, Payloads, large_payloads};
+use crate::handle::{ConnectionId, Handle, Input, Outgoing, Payloads, Threads, large_payloads};
 use crate::options::Options;
 use crate::query::{Asked, Reader, last_output};
 use crate::recovery::recover;
@@ -120,10 +120,12 @@ fn start(
     };
     let archiver =
         Archiver { journal: handle.clone(), archive, retention: options.retention, engine: inbox.clone() };
-    spawn("lineshaft-reader", move || reader.run(&asked))?;
-    spawn("lineshaft-archiver", move || archiver.run(&to_archive))?;
     let (blobs, engine) = (handle.clone(), inbox.clone());
-    spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?;
+    let others = vec![
+        spawn("lineshaft-reader", move || reader.run(&asked))?,
+        spawn("lineshaft-archiver", move || archiver.run(&to_archive))?,
+        spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
+    ];
     let driver = Driver {
         core,
         head: journal.head(),
@@ -140,23 +142,26 @@ fn start(
         snapshotting: false,
         sealed: false,
     };
-    let thread = thread::Builder::new().name("lineshaft-engine".to_owned()).spawn(move || driver.run(&inputs));
+    let engine = spawn("lineshaft-engine", move || driver.run(&inputs))?;
     Ok(Handle {
         inbox,
         large,
         payloads: Payloads::new(handle),
         connections: Arc::new(AtomicU64::new(0)),
-        thread: Arc::new(Mutex::new(Some(thread.map_err(Error::Thread)?))),
+        threads: Arc::new(Mutex::new(Some(Threads { engine, others }))),
     })
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    thread::Builder::new().name(name.to_owned()).spawn(body).map(drop).map_err(Error::Thread)
+fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Error::Thread)
 }
 
 /// Stores large payloads as blobs, then hands their requests to the engine.
 fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Sender<Input>) {
     for mut input in inputs {
+        if matches!(input, Input::Stop) {
+            return;
+        }
         if let Input::Request { message, payloads, .. } = &mut input {
             for (index, offset, length) in large_payloads(message) {
                 let Some(bytes) = payloads.bytes.get(offset..offset + length) else { break };
@@ -198,10 +203,10 @@ impl Clock {
     }
 }
 
-struct Driver {
+struct Driver<J: Journal> {
     core: Core,
-    journal: SegmentJournal<FileDisk>,
-    payloads: <SegmentJournal<FileDisk> as Journal>::Handle,
+    journal: J,
+    payloads: J::Handle,
     head: Appended,
     clock: Clock,
     epoch: u64,
@@ -215,7 +220,7 @@ struct Driver {
     sealed: bool,
 }
 
-impl Driver {
+impl<J: Journal> Driver<J> {
     fn run(mut self, inputs: &Receiver<Input>) -> Result<(), Error> {
         let result = self.work(inputs);
         if let Err(error) = &result {
@@ -405,6 +410,7 @@ impl Driver {
             let result = handle.put_snapshot(head.lsn, head.crc, &bytes).map(|()| head.lsn);
             drop(engine.send(Input::SnapshotDone { result }));
         })
+        .map(drop)
     }
 
     fn snapshot_done(&mut self, result: Result<u64, StoreError>) {

@@ -23,7 +23,10 @@ pub enum Error {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
-    /// The engine's thread panicked.
+    /// The engine has ended.
+    #[error("the engine has ended")]
+    Ended,
+    /// A thread of the engine panicked.
     #[error("the engine failed: {0}")]
     Panicked(String),
 }

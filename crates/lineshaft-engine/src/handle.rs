@@ -1,7 +1,7 @@
 //! How the rest of the process talks to a running engine: requests in, outgoing messages out, both per connection.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -71,20 +71,30 @@ pub(crate) enum Input {
     Stop,
 }
 
+type Read = dyn Fn(PayloadRef) -> Result<Bytes, lineshaft_store::Error> + Send + Sync;
+
 /// Reads payloads that messages refer to; cheap to clone.
 #[derive(Clone)]
 pub struct Payloads {
-    read: Arc<dyn Fn(PayloadRef) -> Result<Bytes, lineshaft_store::Error> + Send + Sync>,
+    /// Empty once the engine has ended, so that nobody holds the home any longer.
+    read: Arc<RwLock<Option<Box<Read>>>>,
 }
 
 impl Payloads {
     pub(crate) fn new(handle: impl JournalHandle) -> Self {
-        Self { read: Arc::new(move |payload| handle.read(payload)) }
+        Self { read: Arc::new(RwLock::new(Some(Box::new(move |payload| handle.read(payload))))) }
     }
 
     /// The bytes of `payload`. May read a file; usually finds them in memory.
+    ///
+    /// Errors if the engine has ended or the bytes cannot be read.
     pub fn read(&self, payload: &PayloadRef) -> Result<Bytes, Error> {
-        Ok((self.read)(*payload)?)
+        let read = self.read.read().expect("nothing panics while it holds this lock");
+        Ok(read.as_ref().ok_or(Error::Ended)?(*payload)?)
+    }
+
+    fn close(&self) {
+        *self.read.write().expect("nothing panics while it holds this lock") = None;
     }
 }
 
@@ -95,7 +105,13 @@ pub struct Handle {
     pub(crate) large: Sender<Input>,
     pub(crate) payloads: Payloads,
     pub(crate) connections: Arc<AtomicU64>,
-    pub(crate) thread: Arc<Mutex<Option<JoinHandle<Result<(), Error>>>>>,
+    pub(crate) threads: Arc<Mutex<Option<Threads>>>,
+}
+
+/// The engine's threads, to wait for.
+pub(crate) struct Threads {
+    pub(crate) engine: JoinHandle<Result<(), Error>>,
+    pub(crate) others: Vec<JoinHandle<()>>,
 }
 
 impl Handle {
@@ -138,14 +154,20 @@ impl Handle {
         self.send(Input::Stop);
     }
 
-    /// Waits for the engine's end, once.
+    /// Waits for the engine's end, once; the home is free afterwards.
     ///
     /// Errors if the journal failed: the process must then end with a failure, since what it holds in memory is ahead of
     /// what is durable.
     pub fn join(&self) -> Result<(), Error> {
-        let thread = self.thread.lock().expect("nothing panics while it holds this lock").take();
-        let Some(thread) = thread else { return Ok(()) };
-        thread.join().unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))))
+        let threads = self.threads.lock().expect("nothing panics while it holds this lock").take();
+        let Some(Threads { engine, others }) = threads else { return Ok(()) };
+        let result = engine.join().unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
+        drop(self.large.send(Input::Stop));
+        self.payloads.close();
+        for thread in others {
+            thread.join().map_err(|panic| Error::Panicked(panic_text(&*panic)))?;
+        }
+        result
     }
 
     fn send(&self, input: Input) {

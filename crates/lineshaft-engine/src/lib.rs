@@ -25,3 +25,4 @@ pub use driver::{Opened, open};
 pub use error::Error;
 pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
 pub use options::{Options, Retention, ServerFacts};
+pub use recovery::recover;

@@ -5,8 +5,10 @@ use lineshaft_store::{Journal, Recovery};
 
 use crate::Error;
 
-/// The state that the journal holds: its newest snapshot and every commit after it.
-pub(crate) fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<State, Error> {
+/// The state that a journal holds: its newest snapshot and every commit after it.
+///
+/// Errors if the snapshot or a commit does not read, although its checksum is right.
+pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<State, Error> {
     let mut state = match &recovery.snapshot {
         Some(snapshot) => State::from_snapshot(&snapshot.bytes, limits)?,
         None => State::new(0, limits),

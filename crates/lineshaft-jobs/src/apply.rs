@@ -57,7 +57,10 @@ impl State {
                 self.next_child = self.next_child.max(child + 1);
                 self.logical_timers.insert(lease_ends, Timer::Child(*child));
             }
-            Change::ChildGone { child } => drop(self.children.remove(child)),
+            Change::ChildGone { child } => {
+                self.detach(*child);
+                self.children.remove(child);
+            }
             Change::Leased { child, slots } => self.lease(*child, slots),
             Change::Released { slots } => slots.iter().rev().for_each(|slot| self.release(*slot)),
             Change::Succeeded { ends } => ends.iter().for_each(|end| self.succeed(end, &mut cursor)),
@@ -71,7 +74,9 @@ impl State {
             Change::Cancelled { slots, reason } => {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Cancelled, Some(reason)));
             }
-            Change::Archived { count } => (0..*count).for_each(|_| self.free_oldest_finished()),
+            Change::Archived { count } => {
+                (0..(*count).min(self.finished.count)).for_each(|_| self.free_oldest_finished());
+            }
             Change::Deleted { job, finalized_ms } => drop(self.deleted.insert(*job, *finalized_ms)),
             Change::DeletedDropped { finalized_before_ms } => {
                 self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);
@@ -83,9 +88,11 @@ impl State {
                 if entry.purge_before.replace(before).is_some() {
                     self.names.release(queue);
                 }
+                self.purging.insert(queue);
             }
             Change::PurgeEnded { queue } => {
                 self.queue_mut(*queue).purge_before = None;
+                self.purging.remove(queue);
                 self.names.release(*queue);
                 self.close_idle_queue(*queue);
             }
@@ -97,9 +104,8 @@ impl State {
         self.epoch = epoch;
         self.fence_counter = 0;
         let lease_ends = self.logical_ms + self.limits.lease_ms;
-        for (number, child) in &mut self.children {
+        for child in self.children.values_mut() {
             child.lease_ends = lease_ends;
-            self.logical_timers.insert(lease_ends, Timer::Child(*number));
         }
         for session in self.sessions.values_mut() {
             session.used_ms = self.logical_ms;
@@ -166,9 +172,10 @@ impl State {
         slot.extra = self.template_extra(group, jobs).map(Box::new);
         let paused = self.queues.entry(queue).or_default().paused;
         let (queue_name, task_name) = (Arc::clone(self.names.at(queue)), Arc::clone(self.names.at(task)));
+        let is_new = self.lanes.find(queue, task).is_none();
         let lane = self.lanes.enter((queue, &queue_name), (task, &task_name), paused, jobs);
         let entry = self.queue_mut(queue);
-        if !entry.lanes.contains(&lane) {
+        if is_new {
             entry.lanes.push(lane);
         }
         entry.counts[state as usize] += jobs;
@@ -197,8 +204,8 @@ impl State {
             self.set_timer(index, run_at);
             self.lanes.at_mut(lane).waiting.push_back(&mut self.slots, index);
         } else {
-            let list = &mut self.lanes.at_mut(lane).available[usize::from(template.priority) - 1];
-            list.push_back(&mut self.slots, index);
+            let line = &mut self.lanes.at_mut(lane).available[usize::from(template.priority) - 1];
+            line.insert(&mut self.slots, index);
         }
         if let Some(unique) = &group.unique {
             self.unique.insert(Arc::clone(&unique.key), index);
@@ -242,10 +249,19 @@ impl State {
     fn release(&mut self, index: u32) {
         self.end_lease(index);
         self.make_available(index);
-        let slot = self.slots.at(index);
-        let unique = slot.extra.as_ref().and_then(|extra| extra.unique.as_ref());
-        if let Some(unique) = unique.filter(|_| slot.attempts == 0) {
-            self.unique.entry(Arc::clone(&unique.key)).or_insert(index);
+        self.regain_unique(index);
+    }
+
+    /// A job handed back before it ever ran keeps its equals out again, unless one of them came in meanwhile.
+    fn regain_unique(&mut self, index: u32) {
+        let slot = self.slots.at_mut(index);
+        if slot.attempts() > 0 {
+            return;
+        }
+        let Some(extra) = slot.extra.as_mut() else { return };
+        let Some(Unique { key, .. }) = &extra.unique else { return };
+        if *self.unique.entry(Arc::clone(key)).or_insert(index) != index {
+            extra.unique = None;
         }
     }
 
@@ -264,8 +280,7 @@ impl State {
         self.keep(error);
         self.keep(output);
         let slot = self.slots.at_mut(index);
-        slot.attempts = slot.attempts.saturating_add(1);
-        let number = u32::from(slot.attempts);
+        let number = slot.attempts() + 1;
         let (fence, (started_ms, finished_ms)) = (lease.fence, times);
         let history = &mut slot.extra_mut().history;
         history.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, output });
@@ -312,7 +327,7 @@ impl State {
     fn make_available(&mut self, index: u32) {
         self.set_state(index, JobState::Available);
         let (lane, priority) = (self.lane_of(index), self.slots.at(index).priority);
-        self.lanes.at_mut(lane).available[usize::from(priority) - 1].insert_ordered(&mut self.slots, index);
+        self.lanes.at_mut(lane).available[usize::from(priority) - 1].insert(&mut self.slots, index);
         self.lanes.refresh(lane, &self.slots);
     }
 
@@ -335,7 +350,7 @@ impl State {
 
     pub(crate) fn set_timer(&mut self, index: u32, at: RunAt) {
         let timer = match at {
-            RunAt::Wall(at) => self.wall_timers.insert(at, index),
+            RunAt::Wall(at) => self.wall_timers.insert(at.saturating_add(self.wall_set_back_ms), index),
             RunAt::Logical(at) => self.logical_timers.insert(at, Timer::Slot(index)),
         };
         let extra = self.slots.at_mut(index).extra_mut();
@@ -483,8 +498,11 @@ impl State {
         let (lane, slot) = (self.lane_of(index), self.slots.at(index));
         let (state, priority) = (slot.job_state(), usize::from(slot.priority) - 1);
         let entry = self.lanes.at_mut(lane);
-        let list = if state == JobState::Available { &mut entry.available[priority] } else { &mut entry.waiting };
-        list.remove(&mut self.slots, index);
+        if state == JobState::Available {
+            entry.available[priority].remove(&mut self.slots, index);
+        } else {
+            entry.waiting.remove(&mut self.slots, index);
+        }
     }
 
     fn set_state(&mut self, index: u32, state: JobState) {

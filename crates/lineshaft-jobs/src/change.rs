@@ -84,7 +84,7 @@ pub enum RulesRef {
 }
 
 /// A time on one of the two clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RunAt {
     /// Unix milliseconds: what a user named.
     Wall(u64),

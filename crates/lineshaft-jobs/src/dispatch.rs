@@ -29,9 +29,12 @@ pub struct Attach<'a> {
 }
 
 impl State {
-    /// A known child is connected; it has no credit yet.
+    /// A known child is connected; it has no credit yet. One that is gone meanwhile stays so.
     pub fn attach(&mut self, attach: Attach<'_>) {
         self.detach(attach.child);
+        if !self.children.contains_key(&attach.child) {
+            return;
+        }
         let names = &self.names;
         let group =
             self.lanes.join(attach.child, attach.tasks, attach.queues, |number| Arc::clone(names.at(number)));

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::list::{List, NIL};
+use crate::line::Line;
+use crate::list::List;
 use crate::slot::Slots;
 
 const PRIORITIES: usize = 9;
@@ -21,7 +22,7 @@ pub(crate) struct Lane {
     pub(crate) task: u32,
     /// All slots of this queue and task, whatever their state: at 0 the lane closes.
     pub(crate) jobs: u64,
-    pub(crate) available: [List; PRIORITIES],
+    pub(crate) available: [Line; PRIORITIES],
     pub(crate) waiting: List,
     /// Groups that can take from here, with the position of the task in their list.
     pub(crate) groups: Vec<(u32, u32)>,
@@ -32,15 +33,16 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn available_count(&self) -> u64 {
-        self.available.iter().map(|list| u64::from(list.count)).sum()
+        self.available.iter().map(Line::count).sum()
     }
 
     fn first(&self, slots: &Slots) -> Option<(u8, u64)> {
         if self.paused {
             return None;
         }
-        let priority = self.available.iter().position(|list| list.head != NIL)?;
-        Some((priority as u8, slots.at(self.available[priority].head).order))
+        let priority = self.available.iter().position(|line| line.count() > 0)?;
+        let first = self.available[priority].first(slots)?;
+        Some((priority as u8, slots.at(first).order))
     }
 }
 
@@ -119,7 +121,7 @@ impl Lanes {
             queue: queue.0,
             task: task.0,
             jobs: 0,
-            available: [List::default(); PRIORITIES],
+            available: Default::default(),
             waiting: List::default(),
             groups: groups.collect(),
             paused,
@@ -183,8 +185,8 @@ impl Lanes {
         let Some(&(priority, _, lane)) = ready.next() else { return Vec::new() };
         // Another lane's first job of the same priority ends the run, so that order holds across lanes.
         let until = ready.next().filter(|next| next.0 == priority).map_or(u64::MAX, |next| next.1);
-        let list = self.at(lane).available[usize::from(priority)];
-        list.iter(slots).take(limit).take_while(|slot| slots.at(*slot).order < until).collect()
+        let line = &self.at(lane).available[usize::from(priority)];
+        line.iter(slots).take(limit).take_while(|slot| slots.at(*slot).order < until).collect()
     }
 
     /// Adds a child to the group of its tasks and queues, made if need be.

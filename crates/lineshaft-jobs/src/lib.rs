@@ -19,6 +19,7 @@ mod decide;
 mod dispatch;
 mod interned;
 mod lanes;
+mod line;
 mod list;
 mod snapshot;
 mod slot;

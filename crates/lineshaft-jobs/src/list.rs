@@ -24,14 +24,8 @@ impl List {
         self.insert_after(slots, self.tail, index);
     }
 
-    /// Inserts by [`order`](crate::slot::Slot::order), looking from the front: cheap for what belongs near it.
-    pub(crate) fn insert_ordered(&mut self, slots: &mut Slots, index: u32) {
-        let order = slots.at(index).order;
-        let (mut before, mut next) = (NIL, self.head);
-        while next != NIL && slots.at(next).order < order {
-            (before, next) = (next, slots.at(next).next);
-        }
-        self.insert_after(slots, before, index);
+    pub(crate) fn push_front(&mut self, slots: &mut Slots, index: u32) {
+        self.insert_after(slots, NIL, index);
     }
 
     pub(crate) fn remove(&mut self, slots: &mut Slots, index: u32) {

@@ -23,8 +23,6 @@ pub(crate) struct Slot {
     pub(crate) rules: u32,
     pub(crate) prev: u32,
     pub(crate) next: u32,
-    /// Attempts that began.
-    pub(crate) attempts: u16,
     /// Attempts that errored or timed out.
     pub(crate) failures: u16,
     pub(crate) crashes: u8,
@@ -82,7 +80,6 @@ impl Slot {
             rules: 0,
             prev: NIL,
             next: NIL,
-            attempts: 0,
             failures: 0,
             crashes: 0,
             priority: 0,
@@ -101,6 +98,11 @@ impl Slot {
 
     pub(crate) fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Number of the newest attempt that ended, 0 if none did.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.last_attempt().map_or(0, |attempt| attempt.number)
     }
 
     pub(crate) fn last_attempt(&self) -> Option<&Attempt> {

@@ -4,6 +4,8 @@
 //! unique keys, lists) is left out and built again on load from what the slots say, so an index can change its shape
 //! without a new format.
 
+mod check;
+
 use std::sync::Arc;
 
 use lineshaft_wire::message::{ProcessKey, Rules};
@@ -87,7 +89,6 @@ struct JobRow {
     task: u32,
     queue: u32,
     rules: u32,
-    attempts: u16,
     failures: u16,
     crashes: u8,
     priority: u8,
@@ -148,6 +149,7 @@ impl State {
             state.slots.0.push(slot_of(row));
             rest = after;
         }
+        state.check()?;
         state.index()?;
         Ok(state)
     }
@@ -171,6 +173,9 @@ impl State {
         }
         for (name, paused, purge_before) in head.queues {
             self.queues.insert(name, Queue { paused, purge_before, ..Queue::default() });
+            if purge_before.is_some() {
+                self.purging.insert(name);
+            }
         }
         for (expires, key, job) in head.keys {
             self.keys.insert(Arc::clone(&key), (job, expires));
@@ -189,38 +194,26 @@ impl State {
 
     /// Builds everything derived from the slots.
     fn index(&mut self) -> Result<(), SnapshotError> {
-        let mut jobs: Vec<u32> = Vec::new();
-        for index in 0..self.slots.0.len() {
-            if self.slots.at(index).state != SlotState::Free {
-                self.check_names(index)?;
-                jobs.push(index);
-            }
-        }
+        let is_job = |index: &u32| self.slots.at(*index).state != SlotState::Free;
+        let mut jobs: Vec<u32> = (0..self.slots.0.len()).filter(is_job).collect();
         jobs.sort_unstable_by_key(|index| self.slots.at(*index).order);
-        jobs.iter().try_for_each(|index| self.index_job(*index))?;
+        jobs.iter().for_each(|index| self.index_job(*index));
+        self.index_leases()?;
         for lane in jobs.iter().map(|index| self.lane_of(*index)).collect::<Vec<_>>() {
             self.lanes.refresh(lane, &self.slots);
         }
         Ok(())
     }
 
-    fn check_names(&self, index: u32) -> Result<(), SnapshotError> {
-        let slot = self.slots.at(index);
-        let known = self.names.get(slot.task).is_some() && self.names.get(slot.queue).is_some();
-        if known && self.rules.get(slot.rules).is_some() && (1..=9).contains(&slot.priority) {
-            return Ok(());
-        }
-        Err(SnapshotError::Inconsistent("a job with a name, rules or priority that are not there"))
-    }
-
-    fn index_job(&mut self, index: u32) -> Result<(), SnapshotError> {
+    fn index_job(&mut self, index: u32) {
         let slot = self.slots.at(index).clone();
         let state = slot.job_state();
         let (queue_name, task_name) = (Arc::clone(self.names.at(slot.queue)), Arc::clone(self.names.at(slot.task)));
         let queue = self.queues.entry(slot.queue).or_default();
+        let is_new = self.lanes.find(slot.queue, slot.task).is_none();
         let lane = self.lanes.enter((slot.queue, &queue_name), (slot.task, &task_name), queue.paused, 1);
         queue.counts[state as usize] += 1;
-        if !queue.lanes.contains(&lane) {
+        if is_new {
             queue.lanes.push(lane);
         }
         slot.places().for_each(|place| self.keep(place));
@@ -228,33 +221,38 @@ impl State {
             self.set_timer(index, run_at);
         }
         self.index_unique(index, &slot);
-        self.index_list(index, lane, &slot)
+        self.index_list(index, lane, &slot);
     }
 
     fn index_unique(&mut self, index: u32, slot: &Slot) {
         let Some(unique) = slot.extra.as_ref().and_then(|extra| extra.unique.as_ref()) else { return };
         // A key that holds while queued is free from the first lease on, even if the job waits again.
         let queued_only = unique.while_ == lineshaft_wire::message::UniqueWhile::Queued;
-        let leased_before = slot.attempts > 0 || slot.job_state() == JobState::Running;
+        let leased_before = slot.attempts() > 0 || slot.job_state() == JobState::Running;
         if !slot.job_state().is_finished() && !(queued_only && leased_before) {
             self.unique.entry(Arc::clone(&unique.key)).or_insert(index);
         }
     }
 
-    fn index_list(&mut self, index: u32, lane: u32, slot: &Slot) -> Result<(), SnapshotError> {
+    fn index_list(&mut self, index: u32, lane: u32, slot: &Slot) {
         match slot.job_state() {
             JobState::Available => {
-                let list = &mut self.lanes.at_mut(lane).available[usize::from(slot.priority) - 1];
-                list.push_back(&mut self.slots, index);
+                let line = &mut self.lanes.at_mut(lane).available[usize::from(slot.priority) - 1];
+                line.insert(&mut self.slots, index);
             }
-            JobState::Running => {
-                let lease = self.leases.get(&index).ok_or(SnapshotError::Inconsistent("a running job without a lease"))?;
-                let child = self.children.get_mut(&lease.child);
-                let child = child.ok_or(SnapshotError::Inconsistent("a lease of an unknown child"))?;
-                child.leases.push_back(&mut self.slots, index);
-            }
+            JobState::Running => {}
             state if state.is_finished() => self.finished.push_back(&mut self.slots, index),
             _ => self.lanes.at_mut(lane).waiting.push_back(&mut self.slots, index),
+        }
+    }
+
+    /// Gives every child its leases, in the order in which it got them.
+    fn index_leases(&mut self) -> Result<(), SnapshotError> {
+        let leases = sorted(self.leases.iter().map(|(slot, lease)| (lease.fence, lease.child, *slot)), |row| row.0);
+        for (_, child, slot) in leases {
+            let child = self.children.get_mut(&child);
+            let child = child.ok_or(SnapshotError::Inconsistent("a lease of an unknown child"))?;
+            child.leases.push_back(&mut self.slots, slot);
         }
         Ok(())
     }
@@ -285,7 +283,6 @@ fn row_of(slot: &Slot) -> SlotRow {
         task: slot.task,
         queue: slot.queue,
         rules: slot.rules,
-        attempts: slot.attempts,
         failures: slot.failures,
         crashes: slot.crashes,
         priority: slot.priority,
@@ -305,7 +302,6 @@ fn slot_of(row: SlotRow) -> Slot {
             task: row.task,
             queue: row.queue,
             rules: row.rules,
-            attempts: row.attempts,
             failures: row.failures,
             crashes: row.crashes,
             priority: row.priority,

@@ -1,6 +1,6 @@
 //! All that the engine knows about jobs, and the questions that reading it answers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use lineshaft_structures::TimerWheel;
@@ -34,6 +34,8 @@ pub struct Limits {
     pub idempotency_keys: usize,
     /// Finished jobs deleted but still in a block.
     pub deleted: usize,
+    /// Jobs touched by one bulk step, so that no commit grows without bound.
+    pub step: usize,
     /// How long a lease lives without renewal, milliseconds.
     pub lease_ms: u64,
     /// How long an idempotency key lives, milliseconds.
@@ -52,6 +54,7 @@ impl Default for Limits {
             children: 65_536,
             idempotency_keys: 10_000_000,
             deleted: 1_000_000,
+            step: 4_096,
             lease_ms: 15_000,
             idempotency_ms: 86_400_000,
             session_ms: 600_000,
@@ -93,7 +96,11 @@ pub struct State {
     pub(crate) lanes: Lanes,
     pub(crate) finished: List,
     pub(crate) unique: FxHashMap<Arc<str>, u32>,
+    /// Queues with a purge under way.
+    pub(crate) purging: BTreeSet<u32>,
     pub(crate) wall_timers: TimerWheel<u32>,
+    /// How far the wall clock was set back in all: a wheel's time never goes back, so its own is later by this.
+    pub(crate) wall_set_back_ms: u64,
     pub(crate) logical_timers: TimerWheel<Timer>,
     /// Payloads that live in commits, counted by the commit's number / 256.
     pub(crate) kept: BTreeMap<u64, u64>,
@@ -103,8 +110,8 @@ pub struct State {
     pub(crate) events: Vec<Event>,
 }
 
-/// What a logical timer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a logical timer is for. A known child and an open session have exactly one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     Slot(u32),
     Child(u32),
@@ -187,7 +194,9 @@ impl State {
             lanes: Lanes::default(),
             finished: List::default(),
             unique: FxHashMap::default(),
+            purging: BTreeSet::new(),
             wall_timers: TimerWheel::new(0),
+            wall_set_back_ms: 0,
             logical_timers: TimerWheel::new(0),
             kept: BTreeMap::new(),
             connected: FxHashMap::default(),

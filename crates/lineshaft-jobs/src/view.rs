@@ -110,7 +110,7 @@ impl State {
         let entry = self.slots.at(slot);
         LeaseView {
             job: self.job_id(slot),
-            attempt: u32::from(entry.attempts) + 1,
+            attempt: entry.attempts() + 1,
             rules: self.rules.at(entry.rules),
             arguments: entry.arguments,
         }
@@ -181,7 +181,7 @@ impl State {
             output: Vec::new(),
         });
         let running = self.leases.get(&slot).map(|lease| AttemptRecord {
-            number: u32::from(entry.attempts) + 1,
+            number: entry.attempts() + 1,
             fence: lease.fence,
             outcome: None,
             worker: self.children.get(&lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default(),

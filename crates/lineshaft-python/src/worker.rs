@@ -1,8 +1,17 @@
-//! Placeholder until the worker's binding is here.
+//! Workers for Python: the [supervisor] for programs that start children, and the [child]'s loop, which is Rust down
+//! to the call of the body, because a microsecond of Python per job is a twentieth of all there is.
+
+mod body;
+mod child;
+mod control;
+mod supervisor;
 
 use pyo3::prelude::*;
 
-/// Adds nothing yet.
-pub(crate) fn add_to(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+/// Adds the classes of workers to the extension module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("CHILD_VARIABLE", lineshaft::worker::Child::variable())?;
+    module.add_class::<supervisor::Supervisor>()?;
+    module.add_class::<child::Child>()?;
+    module.add_class::<child::RunningAttempt>()
 }

@@ -274,7 +274,8 @@ impl Disk for SimulatedDisk {
             return Err(crashed());
         }
         let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
-        let names = state.names.current.iter().filter_map(|(name, file)| Some((name.strip_prefix(&prefix)?, file)));
+        let names =
+            state.names.current.iter().filter_map(|(name, file)| Some((name.strip_prefix(&prefix)?, file)));
         let here = names.filter(|(name, _)| !name.contains('/'));
         let entry = |(name, file): (&str, &u64)| DirEntry {
             name: name.to_owned(),

@@ -1,1 +1,4 @@
 //! (opening)
+
+pub mod conformance;
+pub mod disk;

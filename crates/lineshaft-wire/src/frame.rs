@@ -280,7 +280,11 @@ pub fn encode_frame<B: BufMut>(
 
 /// The bytes in front of a map of `map_bytes` and a payload of `payload_bytes`, for writing the parts of a large
 /// frame one by one. Errors as [`encode_frame`].
-pub fn encode_head(header: Header, map_bytes: usize, payload_bytes: usize) -> Result<[u8; HEAD_BYTES], FrameError> {
+pub fn encode_head(
+    header: Header,
+    map_bytes: usize,
+    payload_bytes: usize,
+) -> Result<[u8; HEAD_BYTES], FrameError> {
     let length = (MAP_LENGTH_BYTES + map_bytes) as u64 + payload_bytes as u64;
     let Ok(length) = u32::try_from(length) else {
         return Err(FrameError::TooLong { length, limit: u32::MAX });

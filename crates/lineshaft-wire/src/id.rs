@@ -26,7 +26,10 @@ impl JobId {
     ///
     /// Panics if `shard` or `generation` is out of its field.
     pub fn direct(created_ms: u64, shard: u16, slot: u32, generation: u32) -> Self {
-        assert!(shard < SHARDS_MAX && generation < GENERATIONS, "shard {shard} or generation {generation} too large");
+        assert!(
+            shard < SHARDS_MAX && generation < GENERATIONS,
+            "shard {shard} or generation {generation} too large"
+        );
         let time = u128::from(created_ms & 0xffff_ffff_ffff) << 80;
         let low = (u128::from(slot) << 30) | u128::from(generation);
         Self(time | VERSION_7 | DIRECT | (u128::from(shard) << 64) | VARIANT | low)
@@ -73,7 +76,9 @@ impl fmt::Debug for JobId {
 
 /// A text that is not a job id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a job id: expected a UUID of version 7 such as 0199b1c2-7a5e-7800-8000-000000000001")]
+#[error(
+    "{text:?} is not a job id: expected a UUID of version 7 such as 0199b1c2-7a5e-7800-8000-000000000001"
+)]
 pub struct ParseIdError {
     text: String,
 }

@@ -820,7 +820,9 @@ pub struct Succeeded {
 type SucceededRow = (JobId, u64, u64, u64, u64, u64, u32);
 
 impl From<SucceededRow> for Succeeded {
-    fn from((job, epoch, counter, started_at, finished_at, result_length, output_length): SucceededRow) -> Self {
+    fn from(
+        (job, epoch, counter, started_at, finished_at, result_length, output_length): SucceededRow,
+    ) -> Self {
         Self { job, fence: Fence { epoch, counter }, started_at, finished_at, result_length, output_length }
     }
 }

@@ -61,8 +61,11 @@ impl<'a> Payload<'a> {
             return Err(ValueError::UnknownFormat { format });
         }
         check_size(bytes.len() as u64, size_max)?;
-        let plain =
-            if format & COMPRESSED == 0 { Cow::Borrowed(bytes) } else { Cow::Owned(decompress(bytes, size_max)?) };
+        let plain = if format & COMPRESSED == 0 {
+            Cow::Borrowed(bytes)
+        } else {
+            Cow::Owned(decompress(bytes, size_max)?)
+        };
         if format & HAS_BUFFERS == 0 {
             return Ok(Self { value: 1..plain.len(), buffers: Vec::new(), plain });
         }

@@ -1,5 +1,6 @@
 //! Durations and sizes as people write them: `30s`, `1h30m`, `512MiB`.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use crate::Error;
@@ -63,7 +64,7 @@ pub fn format_duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, nanos) in DURATION_UNITS {
         if left >= nanos {
-            text.push_str(&format!("{}{unit}", left / nanos));
+            let _ = write!(text, "{}{unit}", left / nanos);
             left %= nanos;
         }
     }

@@ -133,8 +133,8 @@ impl Error {
     }
 
     /// Nobody answers at `address`.
-    pub(crate) fn no_server(address: impl ToString, detail: impl ToString) -> Self {
-        Self::NoServer { address: address.to_string(), detail: detail.to_string(), log_tail: String::new() }
+    pub(crate) fn no_server(address: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::NoServer { address: address.into(), detail: detail.into(), log_tail: String::new() }
     }
 
     /// The request was wrong before it was sent.

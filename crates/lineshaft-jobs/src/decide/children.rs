@@ -1,7 +1,5 @@
 //! Children that come, come back and go.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use lineshaft_wire::message::{AttachChild, OtherEnd};
 use lineshaft_wire::{ErrorRecord, Fence, JobId, Outcome};
@@ -12,9 +10,15 @@ use crate::change::{Change, Next, Stored};
 use crate::command::{Decision, Entry, Now, Refusal, Reply};
 use crate::state::State;
 
+/// Tasks and queues that a child may name.
+const NAMES_MAX: usize = 65_536;
+
 impl State {
     pub(super) fn decide_attach(&self, attach: AttachChild) -> Result<Decision, Refusal> {
         super::enqueue::check_name("worker", &attach.worker_name)?;
+        check_room("tasks and queues of a child", 0, attach.tasks.len() + attach.queues.len(), NAMES_MAX)?;
+        attach.tasks.iter().try_for_each(|task| super::enqueue::check_name("task", task))?;
+        attach.queues.iter().try_for_each(|queue| super::enqueue::check_name("queue", queue))?;
         let held: FxHashSet<Fence> = attach.held.iter().map(|(_, fence)| *fence).collect();
         let Some(child) = self.find_child(attach.worker, attach.number) else {
             check_room("known children", self.children.len(), 1, self.limits.children)?;
@@ -25,8 +29,7 @@ impl State {
         let stale = attach.held.iter().filter(|held| !own(held)).map(|(_, fence)| *fence).collect();
         // Leases that the child does not know of never reached it: the connection or the engine ended before.
         let undelivered: Vec<u32> = self.leases_of(child).filter(|slot| !held.contains(&self.leases[slot].fence)).collect();
-        let released = (!undelivered.is_empty()).then(|| Change::Released { slots: undelivered }.into());
-        Ok(Decision::of(released.into_iter().collect(), Reply::Attached { child, stale }))
+        Ok(Decision::of(self.hand_back(undelivered), Reply::Attached { child, stale }))
     }
 
     fn attach_new(&self, attach: AttachChild, stale: Vec<Fence>) -> Decision {
@@ -38,19 +41,10 @@ impl State {
     }
 
     pub(super) fn decide_release(&self, child: u32, leases: &[(JobId, Fence)]) -> Decision {
-        let mut slots = Vec::with_capacity(leases.len());
-        let mut cancelled = Vec::new();
-        for (job, fence) in leases {
-            let Some((slot, lease)) = self.lease_of(*job, *fence) else { continue };
-            if lease.child != child || slots.contains(&slot) {
-                continue;
-            }
-            slots.push(slot);
-            if self.slots.at(slot).cancelling {
-                cancelled.push(slot);
-            }
-        }
-        Decision::of(released(slots, cancelled), Reply::Finished { refused: Vec::new() })
+        let mut seen = FxHashSet::default();
+        let own = leases.iter().filter_map(|(job, fence)| self.own_lease(child, *job, *fence));
+        let slots = own.map(|(slot, _)| slot).filter(|slot| seen.insert(*slot)).collect();
+        Decision::of(self.hand_back(slots), Reply::Finished { refused: Vec::new() })
     }
 
     pub(super) fn decide_child_ended(
@@ -71,9 +65,8 @@ impl State {
             ended = Some(slot);
             entries.push(self.other_end(slot, &end, Stored::Inline(output.len() as u32), output, now));
         }
-        let others: Vec<u32> = self.leases_of(child).filter(|slot| Some(*slot) != ended).collect();
-        let cancelled = others.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
-        entries.extend(released(others, cancelled));
+        let others = self.leases_of(child).filter(|slot| Some(*slot) != ended).collect();
+        entries.extend(self.hand_back(others));
         entries.push(Change::ChildGone { child }.into());
         Decision::of(entries, Reply::Done)
     }
@@ -127,17 +120,17 @@ impl State {
         let same = |(_, child): &(&u32, &crate::state::Child)| child.worker == worker && child.number == number;
         self.children.iter().find(same).map(|(child, _)| *child)
     }
-}
 
-/// Hands jobs back; those that shall be cancelled end there.
-fn released(slots: Vec<u32>, cancelled: Vec<u32>) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    if !slots.is_empty() {
-        entries.push(Change::Released { slots }.into());
+    /// Jobs whose attempts never began go back; those that shall be cancelled end there.
+    fn hand_back(&self, slots: Vec<u32>) -> Vec<Entry> {
+        let cancelled: Vec<u32> = slots.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
+        let mut entries = Vec::new();
+        if !slots.is_empty() {
+            entries.push(Change::Released { slots }.into());
+        }
+        if !cancelled.is_empty() {
+            entries.push(Change::Cancelled { slots: cancelled, reason: "cancelled".into() }.into());
+        }
+        entries
     }
-    if !cancelled.is_empty() {
-        let reason: Arc<str> = "cancelled".into();
-        entries.push(Change::Cancelled { slots: cancelled, reason }.into());
-    }
-    entries
 }

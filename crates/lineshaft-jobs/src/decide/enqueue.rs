@@ -8,6 +8,7 @@ use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode, Rules,
     RunAfter, TAGS_MAX,
 };
+use rustc_hash::FxHashSet;
 
 use super::{Turn, check_room};
 use crate::change::{Change, NewJobs, RulesRef, RunAt, Stored};
@@ -15,7 +16,9 @@ use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
 use crate::state::State;
 
 /// The farthest a job may be put off: a hundred years.
-const DELAY_MS_MAX: u64 = 100 * 366 * 86_400_000;
+pub(super) const DELAY_MS_MAX: u64 = 100 * 366 * 86_400_000;
+/// The latest wall time that a job may wait for: the end of the year 9999.
+const RUN_AT_MS_MAX: u64 = 253_402_300_799_999;
 
 impl State {
     pub(super) fn decide_enqueue(
@@ -31,16 +34,14 @@ impl State {
         };
         self.check_batch(&request, &arguments)?;
         let mut batch = Batch { cutter: Cutter::new(&arguments), groups: Vec::new(), existing: Vec::new(), position: 0 };
+        let mut keys = Keys::default();
         for group in request.groups {
-            let keys = [&group.idempotency_key, &group.unique.as_ref().map(|unique| Arc::clone(&unique.key))];
-            let twin = batch.groups.iter().any(|other| shares_key(other, &keys));
-            if twin {
-                let message = "two jobs of one request have the same unique or idempotency key";
-                return Err(Refusal::new(RefusalCode::BadRequest, message));
-            }
             match self.existing(&group) {
                 Some(job) => batch.skip(job, &group),
-                None => batch.push(self.new_jobs(&group, now), &group),
+                None if keys.take(&group) => batch.push(self.new_jobs(&group, now), &group),
+                None => {
+                    return Err(bad("two jobs of one request have the same unique or idempotency key".to_owned()));
+                }
             }
         }
         let Batch { cutter, groups, existing, .. } = batch;
@@ -61,21 +62,23 @@ impl State {
         }
         request.groups.iter().try_for_each(check_group)?;
         check_room("jobs in memory", self.jobs() as usize, count, self.limits.jobs as usize)?;
-        let names: usize = request.groups.iter().map(|group| 2 + group.tags.len()).sum();
-        let new_names = if self.names.len() + names <= self.limits.names { 0 } else { self.count_new_names(request) };
-        check_room("distinct names", self.names.len(), new_names, self.limits.names)?;
+        let names = request.groups.iter().flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags));
+        check_room("distinct names", self.names.len(), self.count_new_names(names), self.limits.names)?;
         check_room("distinct sets of rules", self.rules.len(), self.count_new_rules(request), self.limits.rules)?;
         let keys = request.groups.iter().filter(|group| group.idempotency_key.is_some()).count();
         check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)
     }
 
-    fn count_new_names(&self, request: &Enqueue) -> usize {
-        let names = request.groups.iter().flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags));
-        names.filter(|name| self.names.number(name).is_none()).count()
+    /// How many names the table lacks.
+    pub(super) fn count_new_names<'a>(&self, names: impl Iterator<Item = &'a Arc<str>>) -> usize {
+        let unknown: FxHashSet<_> = names.filter(|name| self.names.number(name).is_none()).collect();
+        unknown.len()
     }
 
     fn count_new_rules(&self, request: &Enqueue) -> usize {
-        request.groups.iter().filter(|group| self.rules.number(&group.rules).is_none()).count()
+        let rules = request.groups.iter().map(|group| &group.rules);
+        let unknown: FxHashSet<_> = rules.filter(|rules| self.rules.number(rules).is_none()).collect();
+        unknown.len()
     }
 
     /// The job that a key answers with.
@@ -177,11 +180,19 @@ impl<'a> Cutter<'a> {
     }
 }
 
-fn shares_key(jobs: &NewJobs, keys: &[&Option<Arc<str>>; 2]) -> bool {
-    let [idempotency_key, unique] = keys;
-    let same_key = idempotency_key.is_some() && jobs.idempotency_key == **idempotency_key;
-    let same_unique = unique.is_some() && jobs.unique.as_ref().map(|unique| &unique.key) == unique.as_ref();
-    same_key || same_unique
+/// The keys of the new jobs of a request.
+#[derive(Default)]
+struct Keys {
+    unique: FxHashSet<Arc<str>>,
+    idempotency: FxHashSet<Arc<str>>,
+}
+
+impl Keys {
+    /// Takes a group's keys; false if another one has them.
+    fn take(&mut self, group: &JobGroup) -> bool {
+        let unique = group.unique.as_ref().is_none_or(|unique| self.unique.insert(Arc::clone(&unique.key)));
+        unique && group.idempotency_key.as_ref().is_none_or(|key| self.idempotency.insert(Arc::clone(key)))
+    }
 }
 
 fn check_group(group: &JobGroup) -> Result<(), Refusal> {
@@ -200,12 +211,15 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
         return Err(bad("unique and idempotency keys go with one job".to_owned()));
     }
     check_texts(group)?;
-    if let Some(RunAfter::In(delay)) = group.run_after
-        && delay > DELAY_MS_MAX
-    {
-        return Err(bad(format!("run_after of {delay} ms is more than a hundred years")));
+    match group.run_after {
+        Some(RunAfter::In(delay)) if delay > DELAY_MS_MAX => {
+            Err(bad(format!("run_after of {delay} ms is more than a hundred years")))
+        }
+        Some(RunAfter::At(at)) if at > RUN_AT_MS_MAX => {
+            Err(bad(format!("run_after {at} ms is later than the year 9999")))
+        }
+        _ => check_rules(&group.rules),
     }
-    check_rules(&group.rules)
 }
 
 fn check_texts(group: &JobGroup) -> Result<(), Refusal> {
@@ -264,7 +278,7 @@ fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     Err(bad(format!("{shown:?} is not a {what}: expected 1 to {NAME_BYTES_MAX} bytes without control characters")))
 }
 
-fn bad(message: String) -> Refusal {
+pub(super) fn bad(message: String) -> Refusal {
     Refusal::new(RefusalCode::BadRequest, message)
 }
 

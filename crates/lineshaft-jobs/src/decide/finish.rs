@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lineshaft_wire::message::{End, Finish, OtherEnd, Rules, Succeeded};
+use lineshaft_wire::message::{End, Finish, METADATA_BYTES_MAX, OtherEnd, Rules, Succeeded};
 use lineshaft_wire::{ErrorRecord, Fence, JobId, Outcome};
 use rustc_hash::FxHashSet;
 
-use super::enqueue::Cutter;
+use super::enqueue::{Cutter, DELAY_MS_MAX, bad};
 use crate::change::{Change, Lease, Next, Stored, Success};
-use crate::command::{Decision, Entry, Now, Payloads, Reply};
+use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
 use crate::slot::Slot;
 use crate::state::State;
 
 impl State {
-    pub(super) fn decide_finish(&self, child: u32, finish: Finish, payloads: &Payloads, now: Now) -> Decision {
+    pub(super) fn decide_finish(
+        &self,
+        child: u32,
+        finish: &Finish,
+        payloads: &Payloads,
+        now: Now,
+    ) -> Result<Decision, Refusal> {
+        check_lengths(finish, payloads)?;
         let mut cutter = Cutter::new(payloads);
         let mut refused = Vec::new();
         let mut seen = FxHashSet::default();
@@ -25,7 +32,7 @@ impl State {
                 None => {
                     cutter.skip(end.result_length);
                     cutter.skip(u64::from(end.output_length));
-                    self.note_refused(end.job, end.fence, &mut refused);
+                    self.note_refused(child, end.job, end.fence, &mut refused);
                 }
             }
         }
@@ -43,22 +50,23 @@ impl State {
                 }
                 None => {
                     cutter.skip(u64::from(end.output_length));
-                    self.note_refused(end.job, end.fence, &mut refused);
+                    self.note_refused(child, end.job, end.fence, &mut refused);
                 }
             }
         }
-        Decision::of(entries, Reply::Finished { refused })
+        Ok(Decision::of(entries, Reply::Finished { refused }))
     }
 
-    fn own_lease(&self, child: u32, job: JobId, fence: Fence) -> Option<(u32, Lease)> {
+    pub(super) fn own_lease(&self, child: u32, job: JobId, fence: Fence) -> Option<(u32, Lease)> {
         self.lease_of(job, fence).filter(|(_, lease)| lease.child == child)
     }
 
     /// An end that was counted already is no refusal: finishing is idempotent by job and fence.
-    fn note_refused(&self, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
+    fn note_refused(&self, child: u32, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
         let attempts = self.slot_of(job).and_then(|slot| self.slots.at(slot).extra.as_ref());
         let counted = attempts.is_some_and(|extra| extra.history.iter().any(|attempt| attempt.fence == fence));
-        if !counted {
+        // A lease that stands was ended by this very message a moment before.
+        if !counted && self.own_lease(child, job, fence).is_none() {
             refused.push((job, fence));
         }
     }
@@ -82,17 +90,37 @@ impl State {
         let entry = self.slots.at(slot);
         let rules = self.rules.at(entry.rules);
         match end {
-            End::Rejected { reason, .. } => Next::Discard(Arc::clone(reason)),
-            End::CancelledItself { reason } => Next::Cancel(Arc::clone(reason)),
+            End::Rejected { reason, .. } => Next::Discard(short(reason)),
+            End::CancelledItself { reason } => Next::Cancel(short(reason)),
             _ if entry.cancelling => Next::Cancel("cancelled".into()),
             // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
             End::Cancelled => Next::Available,
-            End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms.saturating_add(*delay_ms)),
+            End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms + (*delay_ms).min(DELAY_MS_MAX)),
             End::Crashed { .. } => after_crash(entry, rules),
             End::Errored { error, retry_after_ms } => after_failure(entry, rules, Some(error), *retry_after_ms, now),
             End::TimedOut { .. } => after_failure(entry, rules, None, None, now),
         }
     }
+}
+
+/// Payloads are cut by the lengths announced, so those must add up.
+fn check_lengths(finish: &Finish, payloads: &Payloads) -> Result<(), Refusal> {
+    let succeeded = finish.succeeded.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
+    let others = finish.others.iter().map(|end| u64::from(end.output_length));
+    let (announced, got) = (succeeded.chain(others).fold(0, u64::saturating_add), payloads.bytes.len() as u64);
+    if announced == got && got <= u64::from(u32::MAX) {
+        return Ok(());
+    }
+    Err(bad(format!("results and outputs of {announced} bytes were announced, {got} came")))
+}
+
+/// The text that a task gave, at most 4 KiB of it.
+fn short(reason: &Arc<str>) -> Arc<str> {
+    if reason.len() <= METADATA_BYTES_MAX {
+        return Arc::clone(reason);
+    }
+    let fits = reason.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= METADATA_BYTES_MAX);
+    reason[..fits.last().unwrap_or(0)].into()
 }
 
 fn success(slot: u32, end: &Succeeded, cutter: &mut Cutter<'_>) -> Success {
@@ -125,7 +153,7 @@ fn after_failure(entry: &Slot, rules: &Rules, error: Option<&ErrorRecord>, asked
         return Next::Discard("max_attempts".into());
     }
     let delay = asked.unwrap_or_else(|| backoff(rules, failures, now.random));
-    Next::Retry(now.logical_ms.saturating_add(delay))
+    Next::Retry(now.logical_ms + delay.min(DELAY_MS_MAX))
 }
 
 fn may_retry(rules: &Rules, error: &ErrorRecord) -> bool {

@@ -41,7 +41,7 @@ impl State {
                 self.decide_queue(session, sequence, &queue, verb)
             }
             Command::AttachChild(attach) => self.decide_attach(attach),
-            Command::Finish { child, finish, payloads } => Ok(self.decide_finish(child, finish, &payloads, now)),
+            Command::Finish { child, finish, payloads } => self.decide_finish(child, &finish, &payloads, now),
             Command::Release { child, leases } => Ok(self.decide_release(child, &leases)),
             Command::ChildEnded { worker, number, begun, output } => {
                 Ok(self.decide_child_ended(worker, number, begun, output, now))

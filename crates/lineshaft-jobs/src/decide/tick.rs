@@ -4,21 +4,17 @@ use std::sync::Arc;
 
 use crate::change::{Change, RunAt};
 use crate::command::{Entry, Now};
-use crate::slot::SlotState;
 use crate::state::{State, Timer};
-
-/// Jobs touched by one bulk step, so that no commit grows without bound.
-const STEP: usize = 4096;
 
 impl State {
     /// Changes that are due at `now`, at most one bulk step of each kind. Call again while [`State::is_due`].
     ///
     /// The entries must be applied: the timers behind them are gone.
     pub fn tick(&mut self, now: Now) -> Vec<Entry> {
-        let mut slots = self.due_slots(now);
-        let mut entries = Vec::new();
-        self.logical_due(now, &mut slots, &mut entries);
-        slots.retain(|slot| self.is_waiting_until(*slot, now));
+        let mut slots = self.wall_due(now);
+        let mut entries = self.logical_due(now, &mut slots);
+        slots.retain(|slot| !self.is_being_purged(*slot));
+        slots.sort_unstable_by_key(|slot| (self.run_at(*slot), self.slots.at(*slot).order));
         if !slots.is_empty() {
             entries.push(Change::Promoted { slots }.into());
         }
@@ -35,42 +31,56 @@ impl State {
 
     /// When [`State::tick`] has something to do next: on the wall clock, on the logical clock. 0 is at once.
     pub fn next_due(&self) -> (Option<u64>, Option<u64>) {
-        if self.queues.values().any(|queue| queue.purge_before.is_some()) {
+        if !self.purging.is_empty() {
             return (None, Some(0));
         }
         let keys = self.keys_by_age.front().map(|(expires, _)| *expires);
         let logical = self.logical_timers.next_at().into_iter().chain(keys).min();
-        (self.wall_timers.next_at(), logical)
+        let wall = self.wall_timers.next_at().map(|at| at.saturating_sub(self.wall_set_back_ms));
+        (wall, logical)
     }
 
-    fn due_slots(&mut self, now: Now) -> Vec<u32> {
+    /// Jobs whose wall time has come.
+    fn wall_due(&mut self, now: Now) -> Vec<u32> {
+        let present = self.wall_timers.present_ms();
+        self.wall_set_back_ms = self.wall_set_back_ms.max(present.saturating_sub(now.wall_ms));
         let mut slots = Vec::new();
-        self.wall_timers.expired(now.wall_ms, STEP, &mut slots);
-        slots
+        self.wall_timers.expired(now.wall_ms + self.wall_set_back_ms, self.limits.step, &mut slots);
+        // The clock was set back after some of these timers were set, so they came out early: once more.
+        let (due, early) = slots.into_iter().partition(|slot| self.run_at(*slot) <= Some(RunAt::Wall(now.wall_ms)));
+        for slot in early {
+            self.set_timer(slot, self.run_at(slot).expect("a job with a timer waits for a time"));
+        }
+        due
     }
 
-    fn logical_due(&mut self, now: Now, slots: &mut Vec<u32>, entries: &mut Vec<Entry>) {
+    fn run_at(&self, slot: u32) -> Option<RunAt> {
+        self.slots.at(slot).extra.as_ref()?.run_at
+    }
+
+    /// What the logical clock brings; the slots of jobs whose time has come are appended to `slots`.
+    fn logical_due(&mut self, now: Now, slots: &mut Vec<u32>) -> Vec<Entry> {
         let mut due = Vec::new();
-        self.logical_timers.expired(now.logical_ms, STEP, &mut due);
+        self.logical_timers.expired(now.logical_ms, self.limits.step, &mut due);
+        due.sort_unstable();
+        let mut entries = Vec::new();
         for timer in due {
             match timer {
                 Timer::Slot(slot) => slots.push(slot),
-                Timer::Child(child) => self.child_due(child, now, entries),
-                Timer::Session(session) => self.session_due(session, now, entries),
+                // Enough for one commit: the others are due again at once.
+                _ if entries.len() >= self.limits.step => drop(self.logical_timers.insert(now.logical_ms, timer)),
+                Timer::Child(child) => self.child_due(child, now, &mut entries),
+                Timer::Session(session) => self.session_due(session, now, &mut entries),
             }
         }
+        entries
     }
 
-    /// A timer may outlive its reason, so the job is asked.
-    fn is_waiting_until(&self, slot: u32, now: Now) -> bool {
+    /// Whether the purge of its queue will come to a waiting job, so that it must not become available any more.
+    fn is_being_purged(&self, slot: u32) -> bool {
         let entry = self.slots.at(slot);
-        let run_at = entry.extra.as_ref().and_then(|extra| extra.run_at);
-        let due = match run_at {
-            Some(RunAt::Wall(at)) => at <= now.wall_ms,
-            Some(RunAt::Logical(at)) => at <= now.logical_ms,
-            None => false,
-        };
-        due && entry.state != SlotState::Free
+        let before = self.queues.get(&entry.queue).and_then(|queue| queue.purge_before);
+        before.is_some_and(|before| entry.order <= before)
     }
 
     fn child_due(&mut self, child: u32, now: Now, entries: &mut Vec<Entry>) {
@@ -81,8 +91,8 @@ impl State {
         }
         entries.extend(self.lose_leases(child, now, "its lease ended: the worker did not renew it in time"));
         if self.connected.contains_key(&child) {
-            let next = now.logical_ms + self.limits.lease_ms;
-            self.logical_timers.insert(next, Timer::Child(child));
+            self.renew(child, now.logical_ms);
+            self.logical_timers.insert(now.logical_ms + self.limits.lease_ms, Timer::Child(child));
         } else {
             entries.push(Change::ChildGone { child }.into());
         }
@@ -106,15 +116,14 @@ impl State {
     }
 
     fn expired_keys(&self, now: Now) -> Option<Entry> {
-        let expired = self.keys_by_age.iter().take(STEP).take_while(|(expires, _)| *expires <= now.logical_ms);
+        let expired = self.keys_by_age.iter().take(self.limits.step).take_while(|(expires, _)| *expires <= now.logical_ms);
         let keys: Vec<Arc<str>> = expired.map(|(_, key)| Arc::clone(key)).collect();
         (!keys.is_empty()).then(|| Change::KeysExpired { keys }.into())
     }
 
     fn purge_step(&self) -> Option<Entry> {
-        let mut purging: Vec<_> = self.queues.iter().filter_map(|(queue, entry)| Some((*queue, entry.purge_before?))).collect();
-        purging.sort_unstable();
-        let (queue, before) = *purging.first()?;
+        let queue = *self.purging.first()?;
+        let before = self.queues[&queue].purge_before?;
         let slots = self.purgeable_slots(queue, before);
         if slots.is_empty() {
             return Some(Change::PurgeEnded { queue }.into());
@@ -125,10 +134,11 @@ impl State {
     /// The next jobs of a purge. Every list is in order, so the look at each ends with the first job that came later.
     fn purgeable_slots(&self, queue: u32, before: u64) -> Vec<u32> {
         let lanes = self.queues[&queue].lanes.iter().map(|lane| self.lanes.at(*lane));
-        let lists = lanes.flat_map(|lane| lane.available.iter().chain([&lane.waiting]));
-        let jobs = lists.flat_map(|list| {
-            list.iter(&self.slots).take_while(|slot| self.slots.at(*slot).order <= before)
+        let came_before = |slot: &u32| self.slots.at(*slot).order <= before;
+        let jobs = lanes.flat_map(|lane| {
+            let available = lane.available.iter().flat_map(|line| line.iter(&self.slots).take_while(came_before));
+            available.chain(lane.waiting.iter(&self.slots).take_while(came_before))
         });
-        jobs.take(STEP).collect()
+        jobs.take(self.limits.step).collect()
     }
 }

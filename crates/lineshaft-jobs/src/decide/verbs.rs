@@ -17,7 +17,7 @@ impl State {
             Turn::Answered(decision) => return Ok(decision),
             Turn::Fresh(place) => place,
         };
-        let Some(slot) = self.slot_of(request.job) else { return Ok(not_in_memory(request.job)) };
+        let Some(slot) = self.remembered(request.job) else { return Ok(not_in_memory(request.job)) };
         let entry = self.slots.at(slot);
         let state = entry.job_state();
         let answer = |state, cancelling| Answered { state: Some(state), cancelling, jobs: 1 };
@@ -34,14 +34,17 @@ impl State {
         })
     }
 
+    /// The slot of a job in memory that was not deleted.
+    fn remembered(&self, job: JobId) -> Option<u32> {
+        self.slot_of(job).filter(|_| !self.is_deleted(job))
+    }
+
     pub(super) fn decide_retry(&self, session: u64, request: &Retry) -> Result<Decision, Refusal> {
         let place = match self.turn(session, request.sequence)? {
             Turn::Answered(decision) => return Ok(decision),
             Turn::Fresh(place) => place,
         };
-        let Some(slot) = self.slot_of(request.job).filter(|_| !self.is_deleted(request.job)) else {
-            return Ok(not_in_memory(request.job));
-        };
+        let Some(slot) = self.remembered(request.job) else { return Ok(not_in_memory(request.job)) };
         match self.slots.at(slot).job_state() {
             JobState::Retryable | JobState::Scheduled => Ok(self.retry_now(place, slot)),
             // Its arguments are read and copied first, as those of an archived job are.
@@ -72,8 +75,10 @@ impl State {
             Turn::Fresh(place) => place,
         };
         check_room("jobs in memory", self.jobs() as usize, 1, self.limits.jobs as usize)?;
-        check_room("distinct names", self.names.len(), 2 + archived.tags.len(), self.limits.names)?;
-        check_room("distinct sets of rules", self.rules.len(), 1, self.limits.rules)?;
+        let names = [&archived.task, &archived.queue].into_iter().chain(&archived.tags);
+        check_room("distinct names", self.names.len(), self.count_new_names(names), self.limits.names)?;
+        let new_rules = usize::from(self.rules.number(&archived.rules).is_none());
+        check_room("distinct sets of rules", self.rules.len(), new_rules, self.limits.rules)?;
         let mut cutter = Cutter::new(&archived.arguments);
         let arguments: Stored = cutter.take(archived.arguments.bytes.len() as u64);
         let tags: Vec<Name> = archived.tags.iter().map(|tag| self.name(tag)).collect();
@@ -82,7 +87,7 @@ impl State {
             task: self.name(&archived.task),
             queue: self.name(&archived.queue),
             rules,
-            priority: archived.priority,
+            priority: archived.priority.clamp(1, 9),
             run_at: None,
             unique: None,
             idempotency_key: None,

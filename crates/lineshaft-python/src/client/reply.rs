@@ -72,11 +72,13 @@ pub(super) fn interruptible<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
-    let (sender, receiver) = sync_channel(1);
+    let (sender, mut receiver) = sync_channel(1);
     let thread = std::thread::Builder::new().name("lineshaft-call".into());
     thread.spawn(move || drop(sender.send(work())))?;
     loop {
-        match py.detach(|| receiver.recv_timeout(SIGNAL_INTERVAL)) {
+        // Borrowed as unique, since a receiver is not to be shared with another thread.
+        let receiver = &mut receiver;
+        match py.detach(|| (&mut *receiver).recv_timeout(SIGNAL_INTERVAL)) {
             Ok(done) => return Ok(done),
             Err(RecvTimeoutError::Timeout) => py.check_signals()?,
             Err(RecvTimeoutError::Disconnected) => return Err(PyRuntimeError::new_err("the call panicked")),

@@ -16,6 +16,13 @@ pub(super) fn exactly<'a, 'py, T: PyTypeInfo>(object: &'a Bound<'py, PyAny>) -> 
     object.is_exact_instance_of::<T>().then(|| unsafe { object.cast_unchecked::<T>() })
 }
 
+/// How many references there are to the object; more than there are where they are not counted (immortal objects).
+#[inline]
+pub(super) fn reference_count(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
 /// The integer, if it fits 64 bits with sign.
 #[inline]
 pub(super) fn small_integer(integer: &Bound<'_, PyInt>) -> Option<i64> {

@@ -16,6 +16,7 @@ pub(super) struct Numpy {
     pub(super) array: Py<PyType>,
     /// `numpy.generic`, the base of all array scalars.
     pub(super) scalar: Py<PyType>,
+    pub(super) asarray: Py<PyAny>,
     pub(super) ascontiguousarray: Py<PyAny>,
     dtype: Py<PyType>,
     /// `numpy.lib.format.descr_to_dtype` and its inverse, which keep the gaps of structures.
@@ -46,6 +47,7 @@ impl Numpy {
             Ok(Self {
                 array: numpy.getattr("ndarray")?.cast_into::<PyType>()?.unbind(),
                 scalar: numpy.getattr("generic")?.cast_into::<PyType>()?.unbind(),
+                asarray: numpy.getattr("asarray")?.unbind(),
                 ascontiguousarray: numpy.getattr("ascontiguousarray")?.unbind(),
                 dtype: numpy.getattr("dtype")?.cast_into::<PyType>()?.unbind(),
                 to_dtype: format.getattr("descr_to_dtype")?.unbind(),

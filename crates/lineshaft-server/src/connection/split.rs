@@ -28,7 +28,9 @@ pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
     let Outgoing { request_id, message, payloads } = outgoing;
     let parts = match message {
         Message::Leases(leases) if leases.jobs.len() == payloads.len() => split_leases(leases, payloads),
-        Message::Ended(ended) if results(&ended) == payloads.len() => split_ended(ended, payloads),
+        Message::Ended(ended) if payloads.is_empty() || results(&ended) == payloads.len() => {
+            split_ended(ended, payloads)
+        }
         other => vec![(other, payloads)],
     };
     parts.into_iter().map(|(message, payloads)| Outgoing { request_id, message, payloads }).collect()

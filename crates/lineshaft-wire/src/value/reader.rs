@@ -230,7 +230,11 @@ impl<'a> Reader<'a> {
         let offset = self.position;
         let index = self.small("array")?;
         if index != self.buffers {
-            return Err(ValueError::Invalid { offset, what: "array", reason: "its buffer is not the next one" });
+            return Err(ValueError::Invalid {
+                offset,
+                what: "array",
+                reason: "its buffer is not the next one",
+            });
         }
         self.buffers += 1;
         Ok(index)

@@ -162,13 +162,20 @@ fn range(f: &mut Formatter<'_>, [start, stop, step]: &[Value; 3]) -> fmt::Result
 /// Rust picks the same digits and the same notation as Python, but writes the exponent in its own way.
 fn float(f: &mut Formatter<'_>, value: f64) -> fmt::Result {
     if !value.is_finite() {
-        return f.write_str(if value.is_nan() { "nan" } else if value > 0.0 { "inf" } else { "-inf" });
+        return f.write_str(if value.is_nan() {
+            "nan"
+        } else if value > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        });
     }
     let text = format!("{value:?}");
     match text.split_once('e') {
         None => f.write_str(&text),
         Some((digits, exponent)) => {
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+            let (sign, exponent) =
+                exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
             write!(f, "{}e{sign}{exponent:0>2}", digits.strip_suffix(".0").unwrap_or(digits))
         }
     }

@@ -33,11 +33,8 @@ fn refused(bytes: &[u8]) -> String {
 
 #[test]
 fn the_bytes_of_a_frame_are_as_documented() {
-    let expected = [
-        &[11, 0, 0, 0, 7, 0, 1, 0, 42, 0, 0, 0, 0, 0, 0, 0][..],
-        &[4, 0, 0, 0, 0x81, 0xa1, b'a', 1],
-        b"xyz",
-    ];
+    let expected =
+        [&[11, 0, 0, 0, 7, 0, 1, 0, 42, 0, 0, 0, 0, 0, 0, 0][..], &[4, 0, 0, 0, 0x81, 0xa1, b'a', 1], b"xyz"];
     assert_eq!(frame_bytes(b"\x81\xa1a\x01", b"xyz"), expected.concat());
 }
 
@@ -64,7 +61,10 @@ fn a_failed_message_leaves_the_buffer_as_it_was() {
 #[test]
 fn a_header_is_refused_with_the_reason() {
     let two_gibibytes = [0, 0, 0, 0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(refused(&two_gibibytes), "frame of 2147483648 bytes is longer than the limit of 75497472 bytes");
+    assert_eq!(
+        refused(&two_gibibytes),
+        "frame of 2147483648 bytes is longer than the limit of 75497472 bytes"
+    );
     assert_eq!(
         refused(b"GET /api/v1/jobs HTTP/1.1\r\n"),
         "not a Lineshaft frame: the peer sent \"GET /api\"",
@@ -88,7 +88,8 @@ fn a_map_that_does_not_fit_its_frame_is_refused() {
 #[test]
 fn an_announced_length_reserves_nothing() {
     let mut decoder = FrameDecoder::new(u32::MAX);
-    let bytes = [&[0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &[9, 0, 0, 0], b"half"].concat();
+    let bytes =
+        [&[0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &[9, 0, 0, 0], b"half"].concat();
     decoder.push(&bytes);
     assert_eq!(decoder.next_frame(), Ok(None));
     assert!(decoder.is_inside_frame());
@@ -122,8 +123,9 @@ fn a_large_frame_arrives_through_the_read_buffer() {
 
 fn any_frame() -> impl Strategy<Value = (Header, Vec<u8>, Vec<u8>)> {
     let bytes = |range| proptest::collection::vec(any::<u8>(), range);
-    (1_u8.., any::<u16>(), any::<u64>(), bytes(1..40), bytes(0..80))
-        .prop_map(|(kind, channel, request_id, map, payload)| (header(kind, channel, request_id), map, payload))
+    (1_u8.., any::<u16>(), any::<u64>(), bytes(1..40), bytes(0..80)).prop_map(
+        |(kind, channel, request_id, map, payload)| (header(kind, channel, request_id), map, payload),
+    )
 }
 
 fn chunks<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {

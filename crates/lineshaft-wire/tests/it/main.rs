@@ -4,4 +4,4 @@ mod frame;
 mod messages;
 mod payload;
 mod value;
-
+mod vectors;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, ChildAttached, ChildEnded, Credit, Delete, Done, End,
-    Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup, Lease, Leases,
-    List, Message, MessageError, OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb,
-    RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown,
-    Status, StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached,
-    WorkerReport,
+    AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, ChildAttached, ChildEnded, Credit, Delete, Done,
+    End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup,
+    Lease, Leases, List, Message, MessageError, OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress,
+    QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter,
+    Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile,
+    Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -46,7 +46,13 @@ fn vector<M: Serialize + Clone + Into<Message>>(
     message: M,
     payload: &'static [u8],
 ) -> Vector {
-    Vector { name, request_id, json: serde_json::to_value(&message).unwrap(), message: message.into(), payload }
+    Vector {
+        name,
+        request_id,
+        json: serde_json::to_value(&message).unwrap(),
+        message: message.into(),
+        payload,
+    }
 }
 
 impl Vector {
@@ -232,7 +238,12 @@ fn connection_vectors() -> Vec<Vector> {
     };
     vec![
         vector("hello opens a session", 1, hello.clone(), b""),
-        vector("hello resumes a session over TCP", 1, Hello { session: Some(3), token: Some("00ff".into()), ..hello }, b""),
+        vector(
+            "hello resumes a session over TCP",
+            1,
+            Hello { session: Some(3), token: Some("00ff".into()), ..hello },
+            b"",
+        ),
         vector("welcome", 1, welcome, b""),
         vector("refused", 9, refused, b""),
         vector(
@@ -273,7 +284,12 @@ fn job_vectors() -> Vec<Vector> {
     };
     vec![
         vector("enqueue two plain jobs", 3, Enqueue { sequence: sequence(), groups: vec![group()] }, b"abc"),
-        vector("enqueue a job with every option", 4, Enqueue { sequence: sequence(), groups: vec![special_group()] }, b"abc"),
+        vector(
+            "enqueue a job with every option",
+            4,
+            Enqueue { sequence: sequence(), groups: vec![special_group()] },
+            b"abc",
+        ),
         vector(
             "enqueue at a time",
             5,
@@ -297,17 +313,13 @@ fn job_vectors() -> Vec<Vector> {
         vector("cancel", 10, Cancel { sequence: sequence(), job: job(1) }, b""),
         vector("retry", 11, Retry { sequence: sequence(), job: job(1) }, b""),
         vector("delete", 12, Delete { sequence: sequence(), job: job(1) }, b""),
-        vector(
-            "changed",
-            10,
-            Changed { state: Some(JobState::Running), cancelling: true, jobs: 0 },
-            b"",
-        ),
+        vector("changed", 10, Changed { state: Some(JobState::Running), cancelling: true, jobs: 0 }, b""),
     ]
 }
 
 fn engine_vectors() -> Vec<Vector> {
-    let queue = QueueReport { name: "mail".into(), paused: true, available: 70_000, ..QueueReport::default() };
+    let queue =
+        QueueReport { name: "mail".into(), paused: true, available: 70_000, ..QueueReport::default() };
     let worker = WorkerReport {
         name: "host:4242".into(),
         pid: 4242,
@@ -343,7 +355,12 @@ fn engine_vectors() -> Vec<Vector> {
 }
 
 fn worker_vectors() -> Vec<Vector> {
-    let attach = AttachWorker { name: "host:4242".into(), process: process(), nonce: 0x0102_0304_0506_0708, processes: 2 };
+    let attach = AttachWorker {
+        name: "host:4242".into(),
+        process: process(),
+        nonce: 0x0102_0304_0506_0708,
+        processes: 2,
+    };
     let child = AttachChild {
         worker: attach.nonce,
         worker_name: "host:4242".into(),
@@ -362,7 +379,8 @@ fn worker_vectors() -> Vec<Vector> {
         keep_result: true,
         length: 3,
     };
-    let second = Lease { job: job(2), counter: 43, attempt: 1, timeout_ms: 0, keep_result: false, length: 0, ..lease };
+    let second =
+        Lease { job: job(2), counter: 43, attempt: 1, timeout_ms: 0, keep_result: false, length: 0, ..lease };
     vec![
         vector("a supervisor attaches", 1, attach, b""),
         vector("worker attached", 1, WorkerAttached { lease_ms: 15_000 }, b""),
@@ -373,8 +391,18 @@ fn worker_vectors() -> Vec<Vector> {
         vector("renew", 0, Renew {}, b""),
         vector("release", 3, Release { leases: vec![(job(2), fence(43))] }, b""),
         vector("stop", 0, Stop { child: 1, fence: fence(42), reason: StopReason::Cancelled }, b""),
-        vector("stop of a stale lease", 0, Stop { child: 1, fence: fence(42), reason: StopReason::Stale }, b""),
-        vector("progress", 0, Progress { job: job(1), fence: fence(42), value: ByteBuf::from([1, 0x32]) }, b""),
+        vector(
+            "stop of a stale lease",
+            0,
+            Stop { child: 1, fence: fence(42), reason: StopReason::Stale },
+            b"",
+        ),
+        vector(
+            "progress",
+            0,
+            Progress { job: job(1), fence: fence(42), value: ByteBuf::from([1, 0x32]) },
+            b"",
+        ),
         vector(
             "a child ended",
             4,
@@ -408,7 +436,12 @@ fn finish_vectors() -> Vec<Vector> {
     let ended = |end| Finish { succeeded: Vec::new(), others: vec![other(end, 0)] };
     vec![
         vector("finish", 2, Finish { succeeded: vec![returned], others: Vec::new() }, b"okhi\n"),
-        vector("finish, errored", 2, ended(End::Errored { error: error(), retry_after_ms: Some(5_000) }), b""),
+        vector(
+            "finish, errored",
+            2,
+            ended(End::Errored { error: error(), retry_after_ms: Some(5_000) }),
+            b"",
+        ),
         vector(
             "finish, rejected",
             2,
@@ -416,7 +449,12 @@ fn finish_vectors() -> Vec<Vector> {
             b"",
         ),
         vector("finish, snoozed", 2, ended(End::Snoozed { delay_ms: 300_000 }), b""),
-        vector("finish, cancelled itself", 2, ended(End::CancelledItself { reason: "not needed".into() }), b""),
+        vector(
+            "finish, cancelled itself",
+            2,
+            ended(End::CancelledItself { reason: "not needed".into() }),
+            b"",
+        ),
         vector("finish, timed out", 2, ended(End::TimedOut { error: error() }), b""),
         vector("finish, cancelled", 2, ended(End::Cancelled), b""),
         vector("finished", 2, Finished { refused: vec![(job(2), fence(43))] }, b""),

@@ -1,8 +1,8 @@
 //! Values come back as they were; hostile bytes are errors within limits; people can read them.
 
 use lineshaft_wire::value::{
-    Call, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Record, Time, TimeDelta, Value, ValueError, Zone, decode,
-    decode_call, encode, encode_call,
+    Call, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Record, Time, TimeDelta, Value, ValueError, Zone,
+    decode, decode_call, encode, encode_call,
 };
 use proptest::prelude::*;
 
@@ -91,12 +91,18 @@ fn malformed_values_are_refused_with_the_place() {
         (&[0xa2, 0xc3, 0x28], "text at byte 1 is not UTF-8"),
         (&[0xc0, 0xc0], "1 bytes follow the end of the value at byte 1"),
         (&[0xd6, 0xff, 0, 0, 0, 0], "expected a list at byte 2, found an integer"),
-        (&[0xc7, 1, 100, 0x90], "extension type 100 (unknown extension) at byte 3 cannot be read by this version"),
+        (
+            &[0xc7, 1, 100, 0x90],
+            "extension type 100 (unknown extension) at byte 3 cannot be read by this version",
+        ),
         (&[0xc7, 2, 1, 0x90, 0x90], "1 bytes follow the end of the value at byte 4"),
         (&[0xc7, 4, 9, 0x93, 1, 13, 1], "date at byte 4 is not valid: there is no such day"),
         (&[0xc7, 2, 9, 0x91, 1], "date at byte 3 is not valid: it has the wrong number of parts"),
         (&[0xc7, 1, 7, 1], "uuid at byte 3 is not valid: it is not 16 bytes"),
-        (&[0xc7, 4, 13, 0x93, 1, 2, 0], "range at byte 4 is not valid: a bound is not an integer or the step is 0"),
+        (
+            &[0xc7, 4, 13, 0x93, 1, 2, 0],
+            "range at byte 4 is not valid: a bound is not an integer or the step is 0",
+        ),
         (&[0xc7, 1, 21, 0], "reference at byte 3 names value 0, which does not come before it"),
         (&[0xc7, 1, 14, 0], "ellipsis at byte 3 is not valid: it is not empty"),
         (
@@ -127,7 +133,8 @@ fn a_buffer_is_used_once() {
 #[test]
 fn references_are_numbered_in_the_order_of_beginning() {
     let inner = Value::List(vec![1.into()]);
-    let shared = Value::List(vec![Value::Dict(vec![("a".into(), inner)]), Value::Reference(2), Value::Reference(0)]);
+    let shared =
+        Value::List(vec![Value::Dict(vec![("a".into(), inner)]), Value::Reference(2), Value::Reference(0)]);
     let bytes = encode(&shared).unwrap();
     assert_eq!(bytes[0], 0x41, "the format says that there are references");
     assert_eq!(decode(&bytes).unwrap(), shared);
@@ -155,7 +162,10 @@ fn values_are_shown_as_python_does() {
         (record(), "Order(id=3, total=Decimal('1.20'))"),
         (member("RED".into()), "Color.RED"),
         (member(5.into()), "Color(5)"),
-        (Value::TimeDelta(TimeDelta { days: -1, seconds: 5, microseconds: 0 }), "datetime.timedelta(days=-1, seconds=5)"),
+        (
+            Value::TimeDelta(TimeDelta { days: -1, seconds: 5, microseconds: 0 }),
+            "datetime.timedelta(days=-1, seconds=5)",
+        ),
     ];
     for (value, expected) in cases {
         assert_eq!(value.to_string(), expected);
@@ -186,7 +196,14 @@ fn zone() -> impl Strategy<Value = Zone> {
 fn date_time() -> impl Strategy<Value = DateTime> {
     let date = (1_u16..=9999, 1_u8..=12, 1_u8..=28).prop_map(|(year, month, day)| Date { year, month, day });
     let time = (0_u8..24, 0_u8..60, 0_u8..60, 0_u32..1_000_000, 0_u8..2, zone()).prop_map(
-        |(hour, minute, second, microsecond, fold, zone)| Time { hour, minute, second, microsecond, fold, zone },
+        |(hour, minute, second, microsecond, fold, zone)| Time {
+            hour,
+            minute,
+            second,
+            microsecond,
+            fold,
+            zone,
+        },
     );
     (date, time).prop_map(|(date, time)| DateTime { date, time })
 }
@@ -208,8 +225,9 @@ fn leaf() -> impl Strategy<Value = Value> {
         date_time().prop_map(|moment| Value::DateTime(Box::new(moment))),
         date_time().prop_map(|moment| Value::Time(Box::new(moment.time))),
         date_time().prop_map(|moment| Value::Date(moment.date)),
-        (-999_999_999..=999_999_999_i32, 0..86_400_u32, 0..1_000_000_u32)
-            .prop_map(|(days, seconds, microseconds)| Value::TimeDelta(TimeDelta { days, seconds, microseconds })),
+        (-999_999_999..=999_999_999_i32, 0..86_400_u32, 0..1_000_000_u32).prop_map(
+            |(days, seconds, microseconds)| Value::TimeDelta(TimeDelta { days, seconds, microseconds })
+        ),
         "[0-9]{1,9}".prop_map(|text| Value::Decimal(text.into())),
         "[A-Z]{1,9}".prop_map(|name| member(name.into())),
     ]

@@ -314,7 +314,10 @@ impl Actor {
             let now = Instant::now();
             if now >= ping_at {
                 if now.duration_since(heard_at) > self.options.ping_every + PONG_TIMEOUT {
-                    return Parting::Broken(Error::no_server(&self.target, "it does not answer pings"));
+                    return Parting::Broken(Error::no_server(
+                        self.target.to_string(),
+                        "it does not answer pings",
+                    ));
                 }
                 pinged_at = now;
                 let _ = connection.queue(self.ledger.take_id(), &Message::Ping(Ping {}), &[]);
@@ -359,8 +362,10 @@ impl Actor {
         launch::reap();
         self.past.trouble = match parting {
             Parting::Done | Parting::Session => None,
-            Parting::Closed => Some(Error::no_server(&self.target, "the server closed the connection")),
-            Parting::Broken(error) => Some(Error::no_server(&self.target, error)),
+            Parting::Closed => {
+                Some(Error::no_server(self.target.to_string(), "the server closed the connection"))
+            }
+            Parting::Broken(error) => Some(Error::no_server(self.target.to_string(), error.to_string())),
         };
         if matches!(parting, Parting::Closed) && !self.ledger.has_open() {
             self.past.closed_cleanly = Some(now);

@@ -57,7 +57,10 @@ impl Connection {
         };
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, opening).await {
             Ok(opened) => opened.map_err(|error| name_target(error, target)),
-            Err(_) => Err(Error::no_server(target, "the server accepted, but did not greet within 10 s")),
+            Err(_) => Err(Error::no_server(
+                target.to_string(),
+                "the server accepted, but did not greet within 10 s",
+            )),
         }
     }
 
@@ -238,8 +241,9 @@ impl Stream {
             }
             Target::Socket(path) => Ok((Self::unix(path, target).await?, None)),
             Target::Tcp { address, token } => {
-                let stream =
-                    TcpStream::connect(address).await.map_err(|error| Error::no_server(target, error))?;
+                let stream = TcpStream::connect(address)
+                    .await
+                    .map_err(|error| Error::no_server(target.to_string(), error.to_string()))?;
                 stream.set_nodelay(true).map_err(broken)?;
                 Ok((Self::Tcp(stream), Some(token.clone())))
             }
@@ -250,7 +254,7 @@ impl Stream {
         let stream = UnixStream::connect(path).await;
         stream
             .map(Self::Unix)
-            .map_err(|error| Error::no_server(target, format!("{}: {error}", path.display())))
+            .map_err(|error| Error::no_server(target.to_string(), format!("{}: {error}", path.display())))
     }
 
     async fn ready(&self, interest: Interest) -> io::Result<tokio::io::Ready> {
@@ -310,7 +314,7 @@ fn name_target(error: Error, target: &Target) -> Error {
         Error::NoServer { address, detail, log_tail } if address.is_empty() => {
             Error::NoServer { address: target.to_string(), detail, log_tail }
         }
-        Error::Io { source, .. } => Error::no_server(target, source),
+        Error::Io { source, .. } => Error::no_server(target.to_string(), source.to_string()),
         other => other,
     }
 }

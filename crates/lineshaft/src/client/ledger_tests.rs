@@ -89,6 +89,7 @@ fn cancel() -> Cancel {
     Cancel { sequence: UNPLACED, job: JobId::direct(1, 0, 1, 1) }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what was sent")]
 fn place(number: u64, lowest: u64) -> Option<Sequence> {
     Some(Sequence { number, lowest })
 }

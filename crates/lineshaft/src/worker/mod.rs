@@ -14,6 +14,7 @@
 mod assignment;
 pub mod child;
 mod clock;
+mod death;
 mod error;
 mod link;
 mod options;

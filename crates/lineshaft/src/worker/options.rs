@@ -10,9 +10,9 @@ use super::Error;
 use crate::Target;
 
 /// Most children of one worker.
-pub const PROCESSES_MAX: u32 = 1_024;
+pub(super) const PROCESSES_MAX: u32 = 1_024;
 /// The longest grace: 7 days.
-pub const GRACE_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const GRACE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// Options of a [`Supervisor`](super::Supervisor).
 #[derive(Clone, Debug)]
@@ -21,12 +21,12 @@ pub struct Options {
     pub target: Target,
     /// Program and arguments of a child. It inherits environment and working directory.
     pub command: Vec<OsString>,
-    /// Children kept alive, 1 to [`PROCESSES_MAX`]. Default: one per core.
+    /// Children kept alive, 1 to 1,024. Default: one per core.
     pub processes: u32,
     /// Queues that they serve; empty is all.
     pub queues: Vec<Arc<str>>,
     /// How long an attempt that was asked to stop may take before its process group gets SIGTERM, and how long a
-    /// stop of the worker may take as a whole. 30 s, at most [`GRACE_MAX`].
+    /// stop of the worker may take as a whole. 30 s, at most 7 days.
     pub grace: Duration,
     /// Whether what children print also goes to this process's standard error, each line with its attempt. On.
     pub tee: bool,

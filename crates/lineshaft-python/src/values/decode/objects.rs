@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use lineshaft_wire::value::Token;
-use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -43,8 +42,8 @@ impl<'py> Decoder<'_, 'py> {
             Description::Dataclass { fields } => {
                 let object = Classes::get(self.py)?.new_object.bind(self.py).call1((class,))?;
                 self.keep(place, object.clone());
-                self.fields(&registered.name, fields, |field, value| {
-                    Ok(set_attribute(&object, field.name.bind(object.py()), &value)?)
+                self.fields(&registered.name, fields, |index, value| {
+                    Ok(set_attribute(&object, fields[index].name.bind(object.py()), &value)?)
                 })?;
                 Ok(object)
             }
@@ -63,13 +62,8 @@ impl<'py> Decoder<'_, 'py> {
         class: &Bound<'py, PyType>,
     ) -> Converted<Bound<'py, PyAny>> {
         let mut values = vec![None; fields.len()];
-        let first = fields.as_ptr();
-        self.fields(name, fields, |field, value| {
-            let index = fields.iter().position(|candidate| std::ptr::eq(candidate, field));
-            debug_assert!(index.is_some(), "field at {first:p}");
-            if let Some(index) = index {
-                values[index] = Some(value);
-            }
+        self.fields(name, fields, |index, value| {
+            values[index] = Some(value);
             Ok(())
         })?;
         let values: Vec<_> = values.into_iter().flatten().collect();
@@ -78,25 +72,24 @@ impl<'py> Decoder<'_, 'py> {
     }
 
     /// Reads fields in any order, hands each to `set`, then the defaults of those that were not there.
-    fn fields<'f>(
+    fn fields(
         &mut self,
         name: &str,
-        fields: &'f [Field],
-        mut set: impl FnMut(&'f Field, Bound<'py, PyAny>) -> Converted<()>,
+        fields: &[Field],
+        mut set: impl FnMut(usize, Bound<'py, PyAny>) -> Converted<()>,
     ) -> Converted<()> {
         let mut is_set = vec![false; fields.len()];
         for expected in 0..self.reader.plain_dict()? {
             let text = self.reader.str()?;
             let index = find(fields, text, expected)
                 .ok_or_else(|| Failure::said(format!("{name} has no field {text:?}")))?;
-            let field = &fields[index];
-            let value = self.value().map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
+            let value = self.value().map_err(|failure| failure.at(Step::Field(text.to_owned())))?;
             is_set[index] = true;
-            set(field, value)?;
+            set(index, value)?;
         }
         self.reader.end();
-        for (field, _) in fields.iter().zip(&is_set).filter(|(_, is_set)| !**is_set) {
-            set(field, self.default(name, field)?)?;
+        for (index, field) in fields.iter().enumerate().filter(|(index, _)| !is_set[*index]) {
+            set(index, self.default(name, field)?)?;
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ impl<'py> Encoder<'py> {
     }
 
     fn array_scalar(&mut self, object: &Bound<'py, PyAny>, numpy: &Numpy) -> Converted<()> {
+        // As an array: the element type of an empty text claims no bytes, its array has four.
+        let object = numpy.asarray.bind(self.py).call1((object,))?;
         let dtype = numpy.describe(&object.getattr(intern!(self.py, "dtype"))?)?;
         let bytes = object.call_method0(intern!(self.py, "tobytes"))?;
         self.list_ext(ext::ARRAY_SCALAR, 2, |to| {

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::super::native::reference_count;
+
 /// References to an object that cannot be met twice: its container's and the encoder's own.
 const REFERENCES_UNSHARED: isize = 2;
 /// Up to so many objects, looking through all is faster than a map.
@@ -18,7 +20,7 @@ pub(super) struct Memo<'py> {
 impl<'py> Memo<'py> {
     /// The number under which the object was met before; otherwise it is remembered as `next`.
     pub(super) fn number(&mut self, object: &Bound<'py, PyAny>, next: u32) -> Option<u32> {
-        if object.get_refcnt() <= REFERENCES_UNSHARED {
+        if reference_count(object) <= REFERENCES_UNSHARED {
             return None;
         }
         let earlier = self.find(object);

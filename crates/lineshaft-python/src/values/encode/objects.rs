@@ -4,7 +4,7 @@ use lineshaft_wire::value::ext;
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
 use super::super::describe::{Description, Field, canonical_name};
 use super::super::failure::{Converted, Failure, Reason, Step};
@@ -17,7 +17,9 @@ impl<'py> Encoder<'py> {
         let name = &*registered.name;
         match &registered.description {
             Description::Dataclass { fields } => self.once(object, |to| to.record(object, name, fields)),
-            Description::Exception { slots, .. } => self.once(object, |to| to.exception(object, name, slots)),
+            Description::Exception { base, slots } => {
+                self.once(object, |to| to.exception(object, name, base.bind(to.py), slots))
+            }
             Description::NamedTuple { fields } => self.named_tuple(object, name, fields),
             Description::Enum { .. } => self.list_ext(ext::ENUM, 2, |to| {
                 to.writer.str(name)?;
@@ -38,7 +40,7 @@ impl<'py> Encoder<'py> {
         if !object.is_instance_of::<PyBaseException>() || class.module()? != "builtins" {
             return Ok(false);
         }
-        self.once(object, |to| to.exception(object, &canonical_name(&class, None), &[]))?;
+        self.once(object, |to| to.exception(object, &canonical_name(&class, None), &class, &[]))?;
         Ok(true)
     }
 
@@ -77,15 +79,21 @@ impl<'py> Encoder<'py> {
         })
     }
 
-    fn exception(&mut self, object: &Bound<'py, PyAny>, name: &str, slots: &[Py<PyString>]) -> Converted<()> {
+    fn exception(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        name: &str,
+        base: &Bound<'py, PyType>,
+        slots: &[Py<PyString>],
+    ) -> Converted<()> {
+        let (arguments, state) = take_apart(object, base)?;
+        let attributes = attributes(object, state, slots)?;
         self.list_ext(ext::EXCEPTION, 3, |to| {
             to.writer.str(name)?;
-            let arguments = object.getattr(intern!(to.py, "args"))?;
-            let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
             to.writer.begin_plain_list(arguments.len())?;
-            to.items(arguments).map_err(|failure| failure.at(Step::Field("args".into())))?;
+            to.items(&arguments).map_err(|failure| failure.at(Step::Field("args".into())))?;
             to.writer.end();
-            to.attributes(&attributes(object, slots)?)
+            to.attributes(&attributes)
         })
     }
 
@@ -102,15 +110,28 @@ impl<'py> Encoder<'py> {
 
 type Attributes<'py> = Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>;
 
-/// What was set on an exception: its `__dict__`, and its slots as far as they are filled.
-fn attributes<'py>(object: &Bound<'py, PyAny>, slots: &[Py<PyString>]) -> Converted<Attributes<'py>> {
+/// The arguments that the builtin ancestor of an exception was made with (an `OSError` hides some of them), and what
+/// was set on it since.
+fn take_apart<'py>(
+    object: &Bound<'py, PyAny>,
+    base: &Bound<'py, PyType>,
+) -> Converted<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
+    let parts = base.call_method1(intern!(object.py(), "__reduce__"), (object,))?;
+    let parts = parts.cast_into::<PyTuple>().map_err(PyErr::from)?;
+    let arguments = parts.get_item(1)?.cast_into::<PyTuple>().map_err(PyErr::from)?;
+    Ok((arguments, parts.get_item(2).ok().and_then(|state| state.cast_into::<PyDict>().ok())))
+}
+
+/// The state of an exception, and its slots as far as they are filled.
+fn attributes<'py>(
+    object: &Bound<'py, PyAny>,
+    state: Option<Bound<'py, PyDict>>,
+    slots: &[Py<PyString>],
+) -> Converted<Attributes<'py>> {
     let py = object.py();
-    let dict = object.getattr(intern!(py, "__dict__"))?;
-    let dict = dict.cast::<PyDict>().map_err(PyErr::from)?;
-    let mut attributes = Vec::with_capacity(dict.len() + slots.len());
-    for (name, value) in entries(dict) {
-        let name = name.cast_into::<PyString>().map_err(PyErr::from)?;
-        attributes.push((name, value));
+    let mut attributes = Vec::new();
+    for (name, value) in state.iter().flat_map(entries) {
+        attributes.push((name.cast_into::<PyString>().map_err(PyErr::from)?, value));
     }
     for slot in slots {
         if let Ok(value) = object.getattr(slot.bind(py)) {

@@ -3,7 +3,9 @@
 use super::{Reader, Token, Value, ValueError};
 use crate::payload::Payload;
 use crate::value::ext;
-use crate::value::model::{Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone};
+use crate::value::model::{
+    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone,
+};
 
 type Read<T> = Result<T, ValueError>;
 
@@ -78,7 +80,13 @@ fn structure(code: i8, reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<V
 }
 
 /// Extension types whose body is a list of a fixed length. The caller ends that list.
-fn shape(code: i8, offset: usize, reader: &mut Reader<'_>, payload: &Payload<'_>, length: usize) -> Read<Value> {
+fn shape(
+    code: i8,
+    offset: usize,
+    reader: &mut Reader<'_>,
+    payload: &Payload<'_>,
+    length: usize,
+) -> Read<Value> {
     Ok(match (code, length) {
         (ext::DATE_TIME, 9) => {
             Value::DateTime(Box::new(DateTime { date: date(reader)?, time: time(reader)? }))
@@ -92,7 +100,9 @@ fn shape(code: i8, offset: usize, reader: &mut Reader<'_>, payload: &Payload<'_>
         (ext::RECORD, 2) => Value::Record(Box::new(record(reader, payload)?)),
         (ext::EXCEPTION, 3) => Value::Exception(Box::new(exception(reader, payload)?)),
         (ext::ARRAY, 4) => Value::Array(Box::new(array(reader, payload)?)),
-        (ext::ARRAY_SCALAR, 2) => Value::ArrayScalar(Box::new((dtype(reader, payload)?, reader.bytes()?.into()))),
+        (ext::ARRAY_SCALAR, 2) => {
+            Value::ArrayScalar(Box::new((dtype(reader, payload)?, reader.bytes()?.into())))
+        }
         (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR, _) => {
             let reason = "it has the wrong number of parts";
             return Err(ValueError::Invalid { offset, what: ext::name(code), reason });
@@ -161,9 +171,13 @@ fn zone(reader: &mut Reader<'_>) -> Read<Zone> {
 fn time_delta(reader: &mut Reader<'_>) -> Read<TimeDelta> {
     let offset = reader.offset();
     let what = "timedelta";
-    let delta =
-        TimeDelta { days: reader.small(what)?, seconds: reader.small(what)?, microseconds: reader.small(what)? };
-    let in_range = delta.days.unsigned_abs() < 1_000_000_000 && delta.seconds < 86_400 && delta.microseconds < 1_000_000;
+    let delta = TimeDelta {
+        days: reader.small(what)?,
+        seconds: reader.small(what)?,
+        microseconds: reader.small(what)?,
+    };
+    let in_range =
+        delta.days.unsigned_abs() < 1_000_000_000 && delta.seconds < 86_400 && delta.microseconds < 1_000_000;
     if !in_range {
         return Err(ValueError::Invalid { offset, what, reason: "a number out of range" });
     }
@@ -175,7 +189,11 @@ fn range(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<[Value; 3]> {
     let bounds = [value(reader, payload)?, value(reader, payload)?, value(reader, payload)?];
     let is_integer = |bound: &Value| matches!(bound, Value::Int(_) | Value::BigInt(_));
     if !bounds.iter().all(is_integer) || bounds[2] == Value::Int(0) {
-        return Err(ValueError::Invalid { offset, what: "range", reason: "a bound is not an integer or the step is 0" });
+        return Err(ValueError::Invalid {
+            offset,
+            what: "range",
+            reason: "a bound is not an integer or the step is 0",
+        });
     }
     Ok(bounds)
 }
@@ -184,7 +202,11 @@ fn enum_member(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<EnumMembe
     let offset = reader.offset();
     let member = EnumMember { type_name: reader.str()?.into(), member: value(reader, payload)? };
     if !matches!(member.member, Value::Str(_) | Value::Int(_) | Value::BigInt(_)) {
-        return Err(ValueError::Invalid { offset, what: "enum", reason: "a member is named by text or an integer" });
+        return Err(ValueError::Invalid {
+            offset,
+            what: "enum",
+            reason: "a member is named by text or an integer",
+        });
     }
     Ok(member)
 }
@@ -208,7 +230,9 @@ fn array(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Array> {
     let is_fortran = match reader.str()? {
         "C" => false,
         "F" => true,
-        _ => return Err(ValueError::Invalid { offset, what: "array", reason: "the order is neither C nor F" }),
+        _ => {
+            return Err(ValueError::Invalid { offset, what: "array", reason: "the order is neither C nor F" });
+        }
     };
     let index = reader.buffer_index()?;
     let needed_bytes = dtype.item_bytes().and_then(|item_bytes| Array::size_bytes(&shape, item_bytes));
@@ -227,6 +251,8 @@ fn dtype(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Dtype> {
     match value(reader, payload)? {
         Value::Str(text) => Ok(Dtype::Simple(text)),
         fields @ Value::List(_) => Ok(Dtype::Structured(fields)),
-        _ => Err(ValueError::Invalid { offset, what: "array", reason: "its type is neither text nor a list" }),
+        _ => {
+            Err(ValueError::Invalid { offset, what: "array", reason: "its type is neither text nor a list" })
+        }
     }
 }

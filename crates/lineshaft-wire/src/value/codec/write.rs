@@ -2,7 +2,9 @@
 
 use super::{Call, Value, ValueError, Writer};
 use crate::value::ext;
-use crate::value::model::{Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone};
+use crate::value::model::{
+    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone,
+};
 
 #[derive(Default)]
 pub(super) struct Encoder<'a> {
@@ -127,7 +129,8 @@ impl<'a> Encoder<'a> {
     }
 
     fn time(&mut self, time: &Time) -> Done {
-        let parts = [time.hour.into(), time.minute.into(), time.second.into(), time.microsecond, time.fold.into()];
+        let parts =
+            [time.hour.into(), time.minute.into(), time.second.into(), time.microsecond, time.fold.into()];
         self.ints(parts.map(|part: u32| part.into()));
         self.zone(&time.zone)
     }

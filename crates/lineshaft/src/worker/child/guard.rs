@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::group::kill_group;
-use lineshaft_ipc::process::Pidfd;
 use rustix::process::{Signal, getpgrp};
 use tokio::io::AsyncReadExt;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 use super::queue::{Shared, page_fence};
 use crate::worker::StopReason;
+use crate::worker::death::Watched;
 
 /// How often the lease of a running attempt is looked at.
 const LEASE_LOOK: Duration = Duration::from_millis(100);
@@ -25,7 +24,7 @@ pub(crate) const DRAIN: u8 = b'd';
 pub(super) struct Guard {
     pub(super) shared: Arc<Shared>,
     pub(super) lifeline: UnixStream,
-    pub(super) supervisor: Pidfd,
+    pub(super) supervisor: Watched,
     /// Readable when SIGTERM came.
     pub(super) terminate: UnixStream,
     /// Whether the child has jobs to bring to an end before it goes.
@@ -38,7 +37,7 @@ impl Guard {
         let Self { shared, lifeline, supervisor, terminate, started } = self;
         tokio::join!(
             follow_supervisor(lifeline, &shared, &started),
-            await_death(supervisor),
+            await_death(&supervisor),
             follow_signal(terminate, &shared, &started),
             follow_lease(&shared),
         );
@@ -66,15 +65,9 @@ async fn follow_supervisor(mut lifeline: UnixStream, shared: &Shared, started: &
 }
 
 /// A fork of the supervisor may hold the lifeline open, but it is not the supervisor.
-async fn await_death(supervisor: Pidfd) {
-    match AsyncFd::new(supervisor) {
-        Ok(supervisor) => {
-            if supervisor.readable().await.is_ok() {
-                die();
-            }
-        }
-        Err(error) => tracing::warn!(%error, "cannot watch the supervisor; its lifeline has to do"),
-    }
+async fn await_death(supervisor: &Watched) {
+    supervisor.ended().await;
+    die();
 }
 
 /// SIGTERM after a request to stop is the next step of that; otherwise (from a service manager) it drains.

@@ -72,10 +72,6 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Remembers that `entry` was sent as `request`.
     pub(super) fn sent(&mut self, request: u64, entry: Entry) {
         self.entries.push_back((request, Instant::now(), entry));
@@ -206,6 +202,6 @@ mod tests {
         assert_eq!(ledger.forget(&stale), (2, 50));
         assert_eq!(ledger.held().map(|(_, fence)| fence.counter).collect::<Vec<_>>(), [1]);
         assert!(ledger.take(2).is_none());
-        assert!(ledger.take(1).is_some() && ledger.is_empty());
+        assert!(ledger.take(1).is_some() && ledger.take_all().is_empty());
     }
 }

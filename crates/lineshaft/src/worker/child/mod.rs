@@ -40,6 +40,7 @@ use self::queue::{Shared, page_fence};
 use self::session::Session;
 use super::assignment::Assignment;
 use super::clock::{monotonic_ms, unix_ms};
+use super::death::Watched;
 use super::link::Link;
 use super::{Error, assignment};
 use crate::Target;
@@ -231,11 +232,12 @@ impl Child {
         end_after(reason, at_most_once, error_of(end)).map(Ending::Other)
     }
 
-    /// Leaves word how far the running attempt is; a newer word replaces an older one. At most
-    /// [`PROGRESS_BYTES_MAX`] bytes, which the caller checks.
-    pub fn report_progress(&self, value: Vec<u8>) {
-        debug_assert!(value.len() <= PROGRESS_BYTES_MAX, "progress of {} bytes", value.len());
-        self.shared.report_progress(value);
+    /// Leaves word how far the attempt is, an encoded value; a newer word replaces an older one. Nothing if the
+    /// attempt is over, or if the word has more than [`PROGRESS_BYTES_MAX`] bytes.
+    pub fn report_progress(&self, fence: Fence, value: Vec<u8>) {
+        if value.len() <= PROGRESS_BYTES_MAX {
+            self.shared.report_progress(fence, value);
+        }
     }
 
     /// Waits up to `timeout` until the server has confirmed every end; false if it has not.
@@ -251,14 +253,13 @@ pub(super) fn note(job: &Job, started_at: u64, at_most_once: bool) -> lineshaft_
     [(id >> 64) as u64, id as u64, started_at, u64::from(at_most_once)]
 }
 
-/// How an attempt that was asked to stop ended; `None` if nobody wants to know. An interrupted attempt is put off,
-/// since nothing was wrong with it, unless that could run it twice.
+/// How an attempt that was asked to stop ended; `None` if nobody wants to know. One that the worker itself stopped was
+/// not at fault: it is cancelled, not its job, which runs again, unless that could run it twice.
 pub(super) fn end_after(reason: StopReason, at_most_once: bool, error: ErrorRecord) -> Option<End> {
     match reason {
         StopReason::TimedOut => Some(End::TimedOut { error }),
         StopReason::LeaseLost => None,
         StopReason::Shutdown if at_most_once => Some(End::Crashed { error }),
-        StopReason::Shutdown => Some(End::Snoozed { delay_ms: 0 }),
         _ => Some(End::Cancelled),
     }
 }
@@ -347,9 +348,11 @@ struct Parts {
 }
 
 impl Parts {
-    async fn run(self, mut introduction: mpsc::UnboundedReceiver<AttachChild>) -> std::io::Result<()> {
+    async fn run(self, mut introduction: mpsc::UnboundedReceiver<AttachChild>) -> Result<(), Error> {
         let Self { shared, link, lifeline, terminated, supervisor, started } = self;
-        let (lifeline, terminate) = (guard::socket(lifeline)?, guard::socket(terminated)?);
+        let supervisor = Watched::new(supervisor)?;
+        let socket = |fd| guard::socket(fd).map_err(Error::io("start the connection's thread"));
+        let (lifeline, terminate) = (socket(lifeline)?, socket(terminated)?);
         let guard = Guard { shared: Arc::clone(&shared), lifeline, supervisor, terminate, started };
         let session = async {
             if let Some(introduction) = introduction.recv().await {

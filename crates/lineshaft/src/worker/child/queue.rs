@@ -134,10 +134,12 @@ impl Shared {
         true
     }
 
-    /// Leaves the newest progress of the running attempt for the connection.
-    pub(super) fn report_progress(&self, value: Vec<u8>) {
+    /// Leaves the newest progress of an attempt for the connection, if it still runs.
+    pub(super) fn report_progress(&self, of: Fence, value: Vec<u8>) {
         let mut state = self.state();
-        let Some(Running { job, fence, .. }) = state.running else { return };
+        let Some(Running { job, fence, .. }) = state.running.filter(|running| running.fence == of) else {
+            return;
+        };
         state.progress = Some(Progress { job, fence, value: value.into() });
         drop(state);
         self.wake.notify_one();

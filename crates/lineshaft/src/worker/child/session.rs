@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
 use lineshaft_wire::message::{
-    AttachChild, ChildAttached, Credit, Leases, Message, Ping, RefusalCode, Refused, Renew, Stop,
+    AttachChild, ChildAttached, Credit, Leases, Message, RefusalCode, Refused, Renew, Stop,
     StopReason as WireReason,
 };
 use rustix::process::{Signal, getpid, kill_process};
@@ -44,7 +44,7 @@ pub(super) struct Session {
     phase: Phase,
     lease: Duration,
     next_renewal: Instant,
-    /// Renewal on its way: the request of the ping behind it, and when it left.
+    /// The renewal on its way: its request, and when it left.
     renewing: Option<(u64, Instant)>,
     /// Credit given and not used.
     outstanding: u32,
@@ -210,7 +210,7 @@ impl Session {
     }
 
     fn renewed(&mut self, request: u64) {
-        if let Some((_, sent_at)) = self.renewing.take_if(|(ping, _)| *ping == request) {
+        if let Some((_, sent_at)) = self.renewing.take_if(|(renewal, _)| *renewal == request) {
             self.leased_from(sent_at);
         }
     }
@@ -298,17 +298,16 @@ impl Session {
         }
     }
 
-    /// The ping behind a renewal is answered, which shows that the renewal was heard.
+    /// The answer shows that the renewal was heard.
     fn renew(&mut self, now: Instant) {
         if now < self.next_renewal {
             return;
         }
         self.next_renewal = now + self.lease / 3;
-        let ping = self.next_request();
-        self.send(0, &Renew {}.into());
-        self.send(ping, &Ping {}.into());
+        let request = self.next_request();
+        self.send(request, &Renew {}.into());
         // An older one that is not answered yet counts for less; the connection will show whether it lives.
-        self.renewing = Some((ping, now));
+        self.renewing = Some((request, now));
     }
 
     fn flush(&mut self, now: Instant) {

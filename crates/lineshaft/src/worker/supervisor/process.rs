@@ -14,12 +14,12 @@ use lineshaft_ipc::process::{Exit, Pidfd, reap};
 use lineshaft_ipc::shared::AttemptPage;
 use rustix::io::read;
 use rustix::process::Signal;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 use super::Worker;
 use crate::worker::assignment::{Assignment, VARIABLE};
 use crate::worker::child::Lines;
+use crate::worker::death::Watched;
 use crate::worker::{Error, Options};
 
 /// Pauses between looks whether a killed group is empty.
@@ -35,7 +35,7 @@ pub(super) struct Process {
     pub(super) pid: u32,
     pub(super) page: Arc<AttemptPage>,
     pub(super) lifeline: UnixStream,
-    pidfd: AsyncFd<Pidfd>,
+    pidfd: Watched,
     /// The read end of its output, shared with the child: what it left unread is here.
     output: OwnedFd,
 }
@@ -66,7 +66,7 @@ impl Process {
         };
         command.env(VARIABLE, assignment.to_json());
         let pid = start(&mut command, options)?;
-        let pidfd = AsyncFd::new(Pidfd::open(pid)?).map_err(Error::io("watch a child"))?;
+        let pidfd = Watched::new(Pidfd::open(pid)?)?;
         lifeline.set_nonblocking(true).map_err(Error::io("open a lifeline"))?;
         let lifeline = UnixStream::from_std(lifeline).map_err(Error::io("open a lifeline"))?;
         Ok(Self { number, pid, page: Arc::new(page), lifeline, pidfd, output })
@@ -74,13 +74,12 @@ impl Process {
 
     /// Waits for the death of the child, which leaves it unreaped. Cancel-safe.
     pub(super) async fn exited(&self) {
-        // An error here would be one of the runtime's shutdown, when nobody listens any more.
-        let _ = self.pidfd.readable().await;
+        self.pidfd.ended().await;
     }
 
     /// Signals the child alone.
     pub(super) fn signal(&self, signal: Signal) {
-        if let Err(error) = self.pidfd.get_ref().send_signal(signal) {
+        if let Err(error) = self.pidfd.pidfd().send_signal(signal) {
             tracing::debug!(%error, "a child is gone already");
         }
     }

@@ -1,5 +1,6 @@
 //! The life of one child, from its start to the report of its death.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,6 @@ use lineshaft_ipc::shared::{Begun, StopReason};
 use lineshaft_wire::message::{ChildEnded, End, OtherEnd};
 use lineshaft_wire::{ErrorRecord, Fence, JobId};
 use rustix::process::Signal;
-use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use super::escalation::{Escalation, Step};
@@ -111,6 +111,7 @@ impl Watch {
     pub(super) async fn run(mut self) {
         self.live().await;
         self.listen().await;
+        self.tell_failure().await;
         self.tell(Event::Died).await;
         self.process.empty_group().await;
         self.process.take_output(self.options.tee);
@@ -121,18 +122,16 @@ impl Watch {
     }
 
     async fn live(&mut self) {
-        let mut buffer = [0; 4_096];
         let mut heard = true;
         loop {
             let look = if self.busy { LOOK_BUSY } else { LOOK_IDLE };
             tokio::select! {
                 () = self.process.exited() => return,
                 Some(command) = self.commands.recv() => self.obey(command),
-                read = self.process.lifeline.read(&mut buffer), if heard => match read {
-                    Ok(count @ 1..) => self.hear(&buffer[..count]).await,
+                readable = self.process.lifeline.readable(), if heard => {
                     // Closed, but the child may live on for a moment.
-                    _ => heard = false,
-                },
+                    heard = readable.is_ok() && self.listen().await;
+                }
                 () = tokio::time::sleep(look) => {}
             }
             self.look(Instant::now());
@@ -146,6 +145,18 @@ impl Watch {
 
     // ---- What the child says.
 
+    /// Reads what is there; false when nothing more can come.
+    async fn listen(&mut self) -> bool {
+        let mut buffer = [0; 4_096];
+        loop {
+            match self.process.lifeline.try_read(&mut buffer) {
+                Ok(count @ 1..) => self.hear(&buffer[..count]).await,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                _ => return false,
+            }
+        }
+    }
+
     async fn hear(&mut self, bytes: &[u8]) {
         let room = (REPORT_BYTES_MAX + 1).saturating_sub(self.said.len());
         self.said.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -155,12 +166,8 @@ impl Watch {
         }
     }
 
-    /// The last words of a dead child.
-    async fn listen(&mut self) {
-        let mut buffer = [0; 4_096];
-        while let Ok(count @ 1..) = self.process.lifeline.try_read(&mut buffer) {
-            self.hear(&buffer[..count]).await;
-        }
+    /// The last words of a child that could not load the app.
+    async fn tell_failure(&self) {
         if let Some((&FAILED, report)) = self.said.split_first() {
             let report = String::from_utf8_lossy(report).into_owned();
             self.tell(Event::Failed(report)).await;

@@ -1,0 +1,69 @@
+# What people do with this repository. Every target does its own set-up: it needs Rust, a C compiler, make and
+# Python >= 3.10 with venv (Debian: apt-get install build-essential python3-venv; https://rustup.rs).
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := $(VENV)/.tools
+RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
+
+.PHONY: help build demo test test-rust test-python lint fmt bench docs clean
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(VENV)/.built $(TARGET)/release/lineshaft ## Release build: .venv (lineshaft, import lineshaft) and target/release/lineshaft
+
+demo: build ## Run the main job on real input, kill a worker in the middle, write a report
+	$(BIN)/python examples/python/codebase_report.py
+
+test: test-rust test-python ## Every test
+
+test-rust:
+	cargo test --workspace --exclude lineshaft-python --locked
+
+test-python: build
+	$(BIN)/python -m pytest tests/python
+
+lint: $(TOOLS) ## Formatting, clippy, ruff, mypy --strict, docs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(TOOLS) ## Format everything
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: build ## First figures beside a probe of the same disk
+	$(BIN)/python benches/first_figures.py
+
+docs: ## API documentation in target/doc
+	cargo doc --workspace --no-deps --locked
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(TOOLS): pyproject.toml | $(VENV)/bin/python
+	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
+	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+$(VENV)/.built: $(RUST) $(FACE) $(TOOLS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+$(TARGET)/release/lineshaft: $(RUST)
+	cargo build --release --locked -p lineshaft-cli
+	@touch $@

@@ -1,0 +1,82 @@
+//! What every command starts from: the home, the client, the output.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lineshaft::home::{Home, resolve};
+use lineshaft::{Client, ClientOptions, Reply, ServerCommand, Target};
+
+use crate::Host;
+use crate::args::Global;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Deadline of what a command asks.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What every command starts from.
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) host: Host,
+    global: Global,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global, host: Host) -> Self {
+        Self { output: Output::new(global.json), host, global }
+    }
+
+    /// The home that was meant.
+    pub(crate) fn home(&self) -> Result<Home, Failure> {
+        self.home_of(None)
+    }
+
+    /// The home that an app in `creator` means, or the one given on the command line.
+    pub(crate) fn home_of(&self, creator: Option<&Path>) -> Result<Home, Failure> {
+        let cwd = working_directory()?;
+        // What is typed counts from where it is typed, not from the app.
+        let creator = creator.filter(|_| self.global.home.is_none());
+        Ok(Home::new(resolve(self.global.home.as_deref(), creator, &cwd)?.path))
+    }
+
+    /// Whether the home was given on the command line.
+    pub(crate) fn is_home_given(&self) -> bool {
+        self.global.home.is_some()
+    }
+
+    /// A client of the home's server, which is started if none runs.
+    pub(crate) fn client(&mut self) -> Result<Client, Failure> {
+        let home = self.home()?;
+        let client = Client::connect(Target::on_demand(home.path(), self.server_command()?), options())?;
+        if let Some(warning) = client.take_warning() {
+            self.output.warn(&warning);
+        }
+        Ok(client)
+    }
+
+    /// A client of the home's server if one runs.
+    pub(crate) fn running_client(&self) -> Result<Client, Failure> {
+        Ok(Client::connect(Target::home(self.home()?.path()), options())?)
+    }
+
+    /// How to start a server on demand.
+    pub(crate) fn server_command(&self) -> Result<ServerCommand, Failure> {
+        match &self.host.server {
+            Some(command) => Ok(command.clone()),
+            None => Ok(ServerCommand::current_exe()?),
+        }
+    }
+}
+
+fn options() -> ClientOptions {
+    ClientOptions { deadline: DEADLINE, ..ClientOptions::reader() }
+}
+
+/// Waits for an answer.
+pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, Failure> {
+    Ok(reply.wait()?)
+}
+
+pub(crate) fn working_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| Failure::new(1, format!("the current directory is gone: {error}")))
+}

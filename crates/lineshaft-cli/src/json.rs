@@ -1,0 +1,193 @@
+//! Values, jobs and reports as JSON, and JSON as values.
+//!
+//! Times are RFC 3339 in UTC. A value that JSON has no place for is shown as Python would show it.
+
+use lineshaft_wire::message::{QueueReport, StatusReport, WorkerReport};
+use lineshaft_wire::value::Value;
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord};
+use serde_json::{Map, Number, Value as Json, json};
+
+use crate::times::rfc3339;
+
+/// The value that a JSON document means.
+pub(crate) fn to_value(document: Json) -> Value {
+    match document {
+        Json::Null => Value::None,
+        Json::Bool(truth) => Value::Bool(truth),
+        Json::Number(number) => to_number(&number),
+        Json::String(text) => Value::Str(text.into()),
+        Json::Array(items) => Value::List(items.into_iter().map(to_value).collect()),
+        Json::Object(entries) => {
+            Value::Dict(entries.into_iter().map(|(key, value)| (Value::from(key), to_value(value))).collect())
+        }
+    }
+}
+
+fn to_number(number: &Number) -> Value {
+    match number.as_i128() {
+        Some(whole) => Value::Int(whole),
+        None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+    }
+}
+
+/// The JSON document that is closest to a value.
+pub(crate) fn of_value(value: &Value) -> Json {
+    match value {
+        Value::None => Json::Null,
+        Value::Bool(truth) => Json::Bool(*truth),
+        Value::Int(whole) => Number::from_i128(*whole).map_or_else(|| Json::String(whole.to_string()), Json::Number),
+        Value::Float(number) => Number::from_f64(*number).map_or_else(|| Json::String(value.to_string()), Json::Number),
+        Value::Str(text) | Value::Decimal(text) => Json::String(text.to_string()),
+        Value::Uuid(uuid) => Json::String(uuid.to_string()),
+        Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
+            items.iter().map(of_value).collect()
+        }
+        Value::Dict(entries) => of_dict(entries),
+        Value::Record(record) => {
+            let kind = ("$type".to_owned(), Json::String(record.type_name.to_string()));
+            let fields = record.fields.iter().map(|(name, value)| (name.to_string(), of_value(value)));
+            Json::Object(std::iter::once(kind).chain(fields).collect())
+        }
+        Value::Enum(member) => json!({ "$type": &*member.type_name, "$member": of_value(&member.member) }),
+        other => Json::String(other.to_string()),
+    }
+}
+
+/// An object if all keys are text, else a list of pairs.
+fn of_dict(entries: &[(Value, Value)]) -> Json {
+    let named: Option<Map<String, Json>> = entries
+        .iter()
+        .map(|(key, value)| match key {
+            Value::Str(name) => Some((name.to_string(), of_value(value))),
+            _ => None,
+        })
+        .collect();
+    named.map_or_else(
+        || entries.iter().map(|(key, value)| json!([of_value(key), of_value(value)])).collect(),
+        Json::Object,
+    )
+}
+
+/// A job.
+pub(crate) fn of_job(job: &JobRecord) -> Json {
+    json!({
+        "id": job.id.to_string(),
+        "task": &*job.task,
+        "queue": &*job.queue,
+        "state": job.state.as_str(),
+        "cancelling": job.cancelling,
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "crashes": job.crashes,
+        "created_at": rfc3339(job.created_at),
+        "scheduled_at": job.scheduled_at.map(rfc3339),
+        "attempted_at": job.attempted_at.map(rfc3339),
+        "attempted_by": job.attempted_by.as_deref(),
+        "finalized_at": job.finalized_at.map(rfc3339),
+        "reason": job.reason.as_deref(),
+        "waits_for": job.waits_for,
+        "tags": job.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
+        "metadata": job.metadata.as_deref(),
+        "retry_of": job.retry_of.map(|id| id.to_string()),
+        "attempts": job.attempts.iter().map(of_attempt).collect::<Vec<_>>(),
+        "arguments_bytes": job.arguments_bytes,
+        "result_bytes": job.result_bytes,
+    })
+}
+
+fn of_attempt(attempt: &AttemptRecord) -> Json {
+    json!({
+        "number": attempt.number,
+        "outcome": attempt.outcome.map(lineshaft_wire::Outcome::as_str),
+        "worker": &*attempt.worker,
+        "started_at": rfc3339(attempt.started_at),
+        "finished_at": attempt.finished_at.map(rfc3339),
+        "error": attempt.error.as_ref().map(of_error),
+        "output": String::from_utf8_lossy(&attempt.output),
+    })
+}
+
+/// What went wrong in an attempt.
+pub(crate) fn of_error(error: &ErrorRecord) -> Json {
+    json!({
+        "types": error.types,
+        "message": error.message,
+        "traceback": error.traceback,
+        "signal": error.signal,
+        "rss_peak_bytes": error.rss_peak_bytes,
+    })
+}
+
+/// The state of the engine.
+pub(crate) fn of_status(report: &StatusReport) -> Json {
+    json!({
+        "version": report.version,
+        "pid": report.pid,
+        "home": report.home,
+        "on_demand": report.on_demand,
+        "started_at": rfc3339(report.started_at),
+        "epoch": report.epoch,
+        "durable_lsn": report.durable_lsn,
+        "connections": report.connections,
+        "archived": report.archived,
+        "rss_bytes": report.rss_bytes,
+        "queues": report.queues.iter().map(of_queue).collect::<Vec<_>>(),
+        "workers": report.workers.iter().map(of_worker).collect::<Vec<_>>(),
+        "unknown_tasks": report.unknown_tasks.iter().map(|task| &**task).collect::<Vec<_>>(),
+    })
+}
+
+/// The state of a queue.
+pub(crate) fn of_queue(queue: &QueueReport) -> Json {
+    json!({
+        "name": &*queue.name,
+        "paused": queue.paused,
+        "scheduled": queue.scheduled,
+        "available": queue.available,
+        "running": queue.running,
+        "retryable": queue.retryable,
+        "finished": queue.finished,
+    })
+}
+
+fn of_worker(worker: &WorkerReport) -> Json {
+    json!({
+        "name": &*worker.name,
+        "pid": worker.pid,
+        "children": worker.children,
+        "running": worker.running,
+        "tasks": worker.tasks.iter().map(|task| &**task).collect::<Vec<_>>(),
+        "queues": worker.queues.iter().map(|queue| &**queue).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_round_trip(text: &str) {
+        let document: Json = serde_json::from_str(text).unwrap();
+        assert_eq!(of_value(&to_value(document.clone())), document, "{text}");
+    }
+
+    fn check_shown(value: Value, expected: &str) {
+        assert_eq!(of_value(&value).to_string(), expected);
+    }
+
+    #[test]
+    fn json_goes_through_values_unchanged() {
+        for text in ["null", "true", "-7", "18446744073709551615", "0.5", "\"é\"", "[1,[2]]", "{\"a\":{\"b\":null}}"] {
+            check_round_trip(text);
+        }
+    }
+
+    #[test]
+    fn values_that_json_lacks_come_as_close_as_they_can() {
+        check_shown(Value::Float(f64::NAN), "\"nan\"");
+        check_shown(Value::Int(i128::MAX), "\"170141183460469231731687303715884105727\"");
+        check_shown(Value::Tuple(vec![1.into(), "a".into()]), "[1,\"a\"]");
+        check_shown(Value::Dict(vec![(1.into(), 2.into())]), "[[1,2]]");
+        check_shown(Value::Bytes(Box::from(&b"a\0"[..])), r#""b'a\\x00'""#);
+    }
+}

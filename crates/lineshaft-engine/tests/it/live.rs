@@ -1,0 +1,275 @@
+//! The engine with its threads on a real disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_engine::{ConnectionId, Handle, Options, Payload, open};
+use lineshaft_wire::message::{
+    Cancel, Credit, Delete, End, Fetch, Filter, Finish, List, Message, OtherEnd, PayloadKind, RefusalCode, Retry,
+    Show, Status, Succeeded, Wait,
+};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
+
+use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
+
+/// A client of a running engine.
+struct Client {
+    engine: Handle,
+    connection: ConnectionId,
+    mailbox: Arc<Mailbox>,
+    requests: u64,
+    sequences: u64,
+}
+
+impl Client {
+    fn connect(engine: &Handle) -> Self {
+        let mailbox = Mailbox::new();
+        let connection = engine.connect(mailbox.clone());
+        let mut client = Self { engine: engine.clone(), connection, mailbox, requests: 0, sequences: 0 };
+        assert!(matches!(client.ask(hello()), Message::Welcome(_)));
+        client
+    }
+
+    fn send(&mut self, message: impl Into<Message>, payload: Bytes) -> u64 {
+        self.requests += 1;
+        self.engine.request(self.connection, self.requests, message.into(), payload);
+        self.requests
+    }
+
+    fn ask(&mut self, message: impl Into<Message>) -> Message {
+        let request = self.send(message, Bytes::new());
+        self.mailbox.answer(request)
+    }
+
+    fn enqueue(&mut self, arguments: &[&[u8]]) -> Vec<JobId> {
+        self.sequences += 1;
+        let (message, payload) = enqueue(self.sequences, "shop.send", arguments);
+        let request = self.send(message, payload);
+        let Message::Enqueued(enqueued) = self.mailbox.answer(request) else { panic!("not enqueued") };
+        enqueued.ids.as_chunks::<16>().0.iter().map(|id| JobId::from_bytes(*id).unwrap()).collect()
+    }
+
+    fn next_sequence(&mut self) -> lineshaft_wire::message::Sequence {
+        self.sequences += 1;
+        lineshaft_wire::message::Sequence { lowest: self.sequences, ..sequence(self.sequences) }
+    }
+
+    /// The next leased job: id, fence, arguments.
+    fn leased(&self) -> (JobId, Fence, Bytes) {
+        let (leases, payloads) = self.mailbox.take(|outgoing| match &outgoing.message {
+            Message::Leases(leases) => Some((leases.clone(), outgoing.payloads.clone())),
+            _ => None,
+        });
+        assert_eq!(leases.jobs.len(), 1, "a credit of one gets one job");
+        let lease = leases.jobs[0];
+        (lease.job, Fence { epoch: leases.epoch, counter: lease.counter }, self.bytes(&payloads[0]))
+    }
+
+    fn bytes(&self, payload: &Payload) -> Bytes {
+        match payload {
+            Payload::Bytes(bytes) => bytes.clone(),
+            Payload::Stored(reference) => self.engine.payloads().read(reference).unwrap(),
+        }
+    }
+
+    fn credit(&mut self) {
+        let credit = Credit { leases: 1, reset: false };
+        self.engine.request(self.connection, 0, credit.into(), Bytes::new());
+    }
+
+    fn succeed(&mut self, job: JobId, fence: Fence, result: &'static [u8]) {
+        let end =
+            Succeeded { job, fence, started_at: 1, finished_at: 2, result_length: result.len() as u64, output_length: 0 };
+        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let request = self.send(finish, Bytes::from_static(result));
+        let Message::Finished(finished) = self.mailbox.answer(request) else { panic!("not finished") };
+        assert_eq!(finished.refused, []);
+    }
+
+    fn fail(&mut self, job: JobId, fence: Fence, end: End) {
+        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 7 };
+        let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+        let request = self.send(finish, Bytes::from_static(b"printed"));
+        assert!(matches!(self.mailbox.answer(request), Message::Finished(_)));
+    }
+
+    fn show(&mut self, job: JobId) -> JobRecord {
+        match self.ask(Show { job }) {
+            Message::Shown(shown) => shown.record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn list(&mut self, states: &[JobState]) -> Vec<JobId> {
+        let filter = Filter { states: states.to_vec(), ..Filter::default() };
+        let mut list = List { filter, cursor: None, limit: 2 };
+        let mut ids = Vec::new();
+        loop {
+            let Message::Page(page) = self.ask(list.clone()) else { panic!("no page") };
+            ids.extend(page.jobs.iter().map(|job| job.id));
+            list.cursor = page.cursor;
+            if list.cursor.is_none() {
+                return ids;
+            }
+        }
+    }
+}
+
+fn start(home: &Path) -> Handle {
+    open(home, Options::default()).unwrap().0
+}
+
+fn stop(engine: &Handle) {
+    engine.stop();
+    engine.join().unwrap();
+}
+
+fn worker(engine: &Handle) -> Client {
+    let mut worker = Client::connect(engine);
+    assert!(matches!(worker.ask(attach_worker()), Message::WorkerAttached(_)));
+    assert!(matches!(worker.ask(attach_child(1, &["shop.send"])), Message::ChildAttached(_)));
+    worker
+}
+
+#[test]
+fn a_job_goes_through_and_its_result_comes_back_after_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let job = client.enqueue(&[b"arguments"])[0];
+    let wait = client.send(Wait { ids: job.to_bytes().to_vec().into(), results: true }, Bytes::new());
+    let mut worker = worker(&engine);
+    worker.credit();
+    let (leased, fence, arguments) = worker.leased();
+    assert_eq!((leased, &arguments[..]), (job, &b"arguments"[..]));
+    worker.succeed(job, fence, b"result");
+    let Message::Ended(ended) = client.mailbox.answer(wait) else { panic!("not ended") };
+    assert_eq!((ended.completed, ended.last), (vec![(job, 6)], true));
+    stop(&engine);
+
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let record = client.show(job);
+    assert_eq!((record.state, record.attempts.len()), (JobState::Completed, 1));
+    let request = client.send(Fetch { job, payload: PayloadKind::Result }, Bytes::new());
+    let payload = client.mailbox.take(|it| (it.request_id == request).then(|| it.payloads[0].clone()));
+    assert_eq!(client.bytes(&payload), "result");
+    stop(&engine);
+}
+
+#[test]
+fn a_failed_attempt_is_kept_with_its_error_and_output_and_the_job_runs_again() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let job = client.enqueue(&[b""])[0];
+    let mut worker = worker(&engine);
+    worker.credit();
+    let (_, fence, _) = worker.leased();
+    let error = ErrorRecord { types: vec!["builtins.ValueError".into()], message: "no".into(), ..Default::default() };
+    worker.fail(job, fence, End::Errored { error: error.clone(), retry_after_ms: Some(0) });
+    worker.credit();
+    let (again, second, _) = worker.leased();
+    assert!(again == job && second > fence);
+    let record = client.show(job);
+    assert_eq!((record.attempt, record.state), (1, JobState::Running));
+    assert_eq!(record.attempts[0].error, Some(error));
+    assert_eq!(record.attempts[0].output, b"printed");
+    assert_eq!(record.attempts[0].outcome, Some(Outcome::Errored));
+    stop(&engine);
+}
+
+#[test]
+fn finished_jobs_can_be_retried_deleted_and_found_before_and_after_the_archive_has_them() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    // More than a block, so that some are archived and some are not.
+    let arguments: Vec<&[u8]> = vec![b"x"; 1_200];
+    let jobs = client.enqueue(&arguments);
+    for job in &jobs {
+        let sequence = client.next_sequence();
+        client.send(Cancel { sequence, job: *job }, Bytes::new());
+    }
+    let last = client.requests;
+    client.mailbox.answer(last);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let Message::StatusReport(report) = client.ask(Status {}) else { panic!("no status") };
+        if report.archived == 1_000 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "a full block is archived at once: {report:?}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for job in [jobs[0], jobs[1_100]] {
+        assert_eq!(client.show(job).reason.as_deref(), Some("cancelled"));
+        let sequence = client.next_sequence();
+        let Message::Enqueued(again) = client.ask(Retry { sequence, job }) else { panic!("not retried") };
+        let again = JobId::from_bytes(again.ids.as_chunks::<16>().0[0]).unwrap();
+        let record = client.show(again);
+        assert_eq!((record.retry_of, record.state, record.arguments_bytes), (Some(job), JobState::Available, 1));
+
+        let sequence = client.next_sequence();
+        assert!(matches!(client.ask(Delete { sequence, job }), Message::Changed(_)));
+        let Message::Refused(refused) = client.ask(Show { job }) else { panic!("still there") };
+        assert_eq!(refused.code, RefusalCode::JobNotFound);
+    }
+    let finished = client.list(&[JobState::Cancelled]);
+    let mut expected: Vec<JobId> = jobs.iter().copied().filter(|job| ![jobs[0], jobs[1_100]].contains(job)).collect();
+    expected.reverse();
+    assert_eq!(finished, expected, "newest first, the deleted ones left out");
+    assert_eq!(client.list(&[JobState::Available]).len(), 2);
+    stop(&engine);
+}
+
+#[test]
+fn a_large_payload_is_a_blob_that_goes_when_nobody_needs_it() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let large = vec![7u8; 3 << 20];
+    let job = client.enqueue(&[&large])[0];
+    let blobs = || std::fs::read_dir(home.path().join("blob")).unwrap().count();
+    assert_eq!(blobs(), 1);
+    let mut worker = worker(&engine);
+    worker.credit();
+    let (_, fence, arguments) = worker.leased();
+    assert_eq!(arguments, large);
+    worker.succeed(job, fence, b"");
+    stop(&engine);
+    let engine = start(home.path());
+    assert_eq!(blobs(), 1, "the archive has not taken the job yet");
+    stop(&engine);
+}
+
+#[test]
+fn a_second_engine_in_one_home_is_refused_with_the_first_ones_pid() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let Err(error) = open(home.path(), Options::default()) else { panic!("two engines in one home") };
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    stop(&engine);
+}
+
+#[test]
+fn a_dead_child_without_a_supervisor_gives_its_jobs_back_as_lost() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let job = client.enqueue(&[b""])[0];
+    let mut worker = worker(&engine);
+    worker.credit();
+    let (_, first, _) = worker.leased();
+    engine.disconnect(worker.connection);
+    engine.process_died(crate::world::process());
+    let mut other = Client::connect(&engine);
+    assert!(matches!(other.ask(attach_worker()), Message::WorkerAttached(_)));
+    assert!(matches!(other.ask(attach_child(2, &["shop.send"])), Message::ChildAttached(_)));
+    other.credit();
+    let (again, second, _) = other.leased();
+    assert!(again == job && second > first);
+    assert_eq!(client.show(job).attempts[0].outcome, Some(Outcome::Lost));
+    stop(&engine);
+}

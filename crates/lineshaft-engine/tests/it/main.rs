@@ -1,0 +1,5 @@
+//! The engine from outside: on a real disk with its threads, and without them on a disk that dies.
+
+mod crashes;
+mod live;
+mod world;

@@ -1,0 +1,61 @@
+//! Whether the parts of a snapshot fit together, so that a damaged one is refused before anything is built on it.
+
+use lineshaft_wire::JobState;
+use lineshaft_wire::id::{GENERATIONS, SHARDS_MAX};
+
+use super::SnapshotError;
+use crate::slot::{Slot, SlotState};
+use crate::state::State;
+
+impl State {
+    pub(super) fn check(&self) -> Result<(), SnapshotError> {
+        let known = |name: &u32| self.names.get(*name).is_some();
+        let mut leased_jobs = 0;
+        for (slot, index) in self.slots.0.iter().zip(0u32..).filter(|(slot, _)| slot.state != SlotState::Free) {
+            self.check_job(slot)?;
+            let runs = slot.job_state() == JobState::Running;
+            if runs != self.leases.contains_key(&index) {
+                return Err(SnapshotError::Inconsistent("a running job without a lease, or the other way round"));
+            }
+            leased_jobs += usize::from(runs);
+        }
+        let checks = [
+            (self.shard < SHARDS_MAX, "a shard that cannot be"),
+            (self.slots.0.iter().all(|slot| slot.generation < GENERATIONS), "a generation that cannot be"),
+            (leased_jobs == self.leases.len(), "a lease of no job"),
+            (self.queues.keys().all(known), "a queue without a name"),
+            (self.free_places_fit(), "a list of free places that is not theirs"),
+            (self.keys.len() == self.keys_by_age.len(), "an idempotency key twice"),
+        ];
+        match checks.into_iter().find(|(fits, _)| !fits) {
+            Some((_, contradiction)) => Err(SnapshotError::Inconsistent(contradiction)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_job(&self, slot: &Slot) -> Result<(), SnapshotError> {
+        let extra = slot.extra.as_deref();
+        let mut tags = extra.iter().flat_map(|extra| &*extra.tags);
+        let named = |name: u32| self.names.get(name).is_some();
+        let has_time = extra.is_some_and(|extra| extra.run_at.is_some());
+        let waits = matches!(slot.job_state(), JobState::Scheduled | JobState::Retryable);
+        let checks = [
+            (named(slot.task) && named(slot.queue) && tags.all(|tag| named(*tag)), "a job with an unknown name"),
+            (self.rules.get(slot.rules).is_some(), "a job with unknown rules"),
+            ((1..=9).contains(&slot.priority), "a job with a priority that cannot be"),
+            (has_time == waits, "a job that waits for a time and has none, or the other way round"),
+        ];
+        match checks.into_iter().find(|(fits, _)| !fits) {
+            Some((_, contradiction)) => Err(SnapshotError::Inconsistent(contradiction)),
+            None => Ok(()),
+        }
+    }
+
+    fn free_places_fit(&self) -> bool {
+        let mut free: Vec<u32> = self.free.iter().copied().collect();
+        free.sort_unstable();
+        let slots = self.slots.0.iter().zip(0u32..);
+        let actual = slots.filter(|(slot, _)| slot.state == SlotState::Free).map(|(_, index)| index);
+        free.into_iter().eq(actual)
+    }
+}

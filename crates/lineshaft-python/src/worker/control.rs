@@ -1,0 +1,89 @@
+//! How a body says what shall become of its attempt: by returning, by an exception, by a control-flow exception.
+
+use std::sync::Arc;
+
+use lineshaft::worker::{End, Ending};
+use lineshaft_wire::ErrorRecord;
+use pyo3::exceptions::PyBaseException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use crate::values::{Registry, encode_exception};
+
+/// Bytes of a reason that are kept, as of every name.
+const REASON_BYTES_MAX: usize = 255;
+/// Characters of a value that could not be encoded.
+const REPR_CHARS_MAX: usize = 1_000;
+
+/// The exceptions that steer an attempt.
+pub(super) struct Control {
+    retry: Py<PyType>,
+    snooze: Py<PyType>,
+    cancel: Py<PyType>,
+}
+
+impl Control {
+    pub(super) fn load(py: Python<'_>) -> PyResult<Self> {
+        let errors = py.import("lineshaft._errors")?;
+        let class = |name: &str| -> PyResult<Py<PyType>> { Ok(errors.getattr(name)?.cast_into::<PyType>()?.unbind()) };
+        Ok(Self { retry: class("Retry")?, snooze: class("Snooze")?, cancel: class("Cancel")? })
+    }
+
+    /// How an attempt ended whose body raised `error`.
+    pub(super) fn ending(&self, registry: &Bound<'_, Registry>, error: PyErr) -> Ending {
+        let py = registry.py();
+        let value = error.into_value(py).into_bound(py);
+        Ending::Other(self.steered(&value).unwrap_or_else(|| {
+            let error = encode_exception(registry, &value);
+            let asked = value.is_instance(self.retry.bind(py)).unwrap_or(false);
+            let retry_after_ms = if asked { milliseconds(&value, "after") } else { None };
+            End::Errored { error, retry_after_ms }
+        }))
+    }
+
+    /// The end that `Snooze` and `Cancel` ask for.
+    fn steered(&self, error: &Bound<'_, PyBaseException>) -> Option<End> {
+        let py = error.py();
+        if error.is_instance(self.snooze.bind(py)).ok()? {
+            return Some(End::Snoozed { delay_ms: milliseconds(error, "delay")? });
+        }
+        if error.is_instance(self.cancel.bind(py)).ok()? {
+            let reason = error.getattr(intern!(py, "reason")).and_then(|reason| reason.str());
+            let reason = reason.map_or_else(|_| "cancelled by the task".to_owned(), |text| text.to_string());
+            return Some(End::CancelledItself { reason: cut(&reason) });
+        }
+        None
+    }
+}
+
+/// An attempt that ended before its body, or whose result is no value: never tried again.
+pub(super) fn rejected(reason: &'static str, error: ErrorRecord) -> Ending {
+    Ending::Other(End::Rejected { reason: reason.into(), error })
+}
+
+/// The record of a result that is no value, with the beginning of what it was.
+pub(super) fn unencodable(
+    registry: &Bound<'_, Registry>,
+    result: &Bound<'_, PyAny>,
+    error: &PyErr,
+) -> ErrorRecord {
+    let mut record = encode_exception(registry, error.value(registry.py()));
+    let shown = match result.repr() {
+        Ok(text) => text.to_string_lossy().chars().take(REPR_CHARS_MAX).collect(),
+        Err(_) => "(its repr raises)".to_owned(),
+    };
+    record.message.push_str("\n  the result was: ");
+    record.message.push_str(&shown);
+    record
+}
+
+/// The seconds in an attribute, as milliseconds.
+fn milliseconds(error: &Bound<'_, PyBaseException>, attribute: &str) -> Option<u64> {
+    let seconds: f64 = error.getattr(attribute).ok()?.extract().ok()?;
+    Some((seconds * 1e3).clamp(0.0, 1e15) as u64)
+}
+
+fn cut(text: &str) -> Arc<str> {
+    text[..text.floor_char_boundary(REASON_BYTES_MAX)].into()
+}

@@ -1,0 +1,246 @@
+//! Short histories crashed at every operation of the disk: whatever was acknowledged is there afterwards.
+
+use lineshaft_store::{Appended, Archive, BlockArchive, Error, Home, Journal, JournalHandle, Options};
+use lineshaft_testkit::conformance::{
+    archive::job,
+    journal::{Writer, body},
+};
+use lineshaft_testkit::disk::{Loss, SimulatedDisk};
+
+use crate::support::{SimulatedJournal, open, small, small_os};
+
+/// What a history was told before the crash.
+#[derive(Debug, Default)]
+struct Told {
+    /// Bodies of all commits given to the journal, acknowledged or not.
+    bodies: Vec<Vec<u8>>,
+    /// The newest commit acknowledged as durable.
+    durable_lsn: u64,
+    /// The newest snapshot acknowledged.
+    snapshot_lsn: u64,
+    /// The greatest LSN below which trimming was allowed.
+    trimmed_below: u64,
+    /// The newest blob acknowledged, and which were dropped.
+    blobs: Vec<u64>,
+}
+
+type History = fn(&mut Writer<SimulatedJournal>, &mut Told) -> Result<(), Error>;
+
+impl Told {
+    fn append(&mut self, writer: &mut Writer<SimulatedJournal>, count: usize) -> Result<Appended, Error> {
+        let lsn = writer.journal.head().lsn + 1;
+        self.bodies.truncate(lsn as usize - 1);
+        self.bodies.push(body(lsn, count));
+        let appended = writer.append(&self.bodies[lsn as usize - 1])?;
+        self.durable_lsn = self.durable_lsn.max(writer.journal.handle().durable_lsn());
+        Ok(appended)
+    }
+
+    fn snapshot(&mut self, writer: &Writer<SimulatedJournal>) -> Result<(), Error> {
+        let Appended { lsn, crc } = writer.journal.head();
+        writer.journal.handle().put_snapshot(lsn, crc, &body(lsn, 700))?;
+        self.snapshot_lsn = lsn;
+        Ok(())
+    }
+}
+
+/// Runs a history once for every operation, crashing there, and checks several images of each crash.
+fn crash_everywhere(options: &Options, history: History) {
+    let whole = SimulatedDisk::new();
+    run(&whole, options, history, &mut Told::default()).expect("the history runs without a crash");
+    let operations = whole.operations();
+    assert!(operations > 20, "the history does something");
+    for operation in 1..=operations {
+        let disk = SimulatedDisk::new();
+        disk.crash_at(operation);
+        let mut told = Told::default();
+        let _ = run(&disk, options, history, &mut told);
+        check_image(&disk.restart(), options, &told, &format!("operation {operation}, process died"));
+        check_image(
+            &disk.power_loss(Loss::Everything),
+            options,
+            &told,
+            &format!("operation {operation}, all lost"),
+        );
+        for seed in 0..6 {
+            let context = format!("operation {operation}, seed {seed}");
+            check_image(&disk.power_loss(Loss::Some(seed)), options, &told, &context);
+        }
+    }
+}
+
+fn run(disk: &SimulatedDisk, options: &Options, history: History, told: &mut Told) -> Result<(), Error> {
+    let mut writer = Writer::new(open(disk, options.clone())?);
+    history(&mut writer, told)
+}
+
+/// Opens the image, checks what is in it, goes on, and opens it again.
+fn check_image(image: &SimulatedDisk, options: &Options, told: &Told, context: &str) {
+    let opened = open(image, options.clone());
+    let (journal, recovery) = opened.unwrap_or_else(|error| panic!("{context}: {error}"));
+    assert!(recovery.head.lsn >= told.durable_lsn, "{context}: lost acknowledged commits: {recovery:?}");
+    assert!(recovery.head.lsn <= told.bodies.len() as u64, "{context}: made up commits: {recovery:?}");
+    let snapshot_lsn = recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
+    assert!(snapshot_lsn >= told.snapshot_lsn, "{context}: lost a snapshot");
+    if let Some(snapshot) = &recovery.snapshot {
+        assert_eq!(snapshot.bytes, body(snapshot_lsn, 700), "{context}");
+    }
+    let oldest_needed = told.trimmed_below.max(1);
+    assert!(
+        recovery.oldest_lsn <= oldest_needed.max(recovery.head.lsn.min(1)),
+        "{context}: trimmed too much"
+    );
+    let mut writer = Writer::new((journal, recovery.clone()));
+    check_commits(&mut writer, recovery.oldest_lsn, told, context);
+    check_blobs(&writer, told, context);
+    go_on(writer, image, options, context);
+}
+
+fn check_commits(writer: &mut Writer<SimulatedJournal>, oldest_lsn: u64, told: &Told, context: &str) {
+    let commits =
+        writer.replay(oldest_lsn.saturating_sub(1)).unwrap_or_else(|error| panic!("{context}: {error}"));
+    for (lsn, commit) in &commits {
+        assert_eq!(commit, &told.bodies[*lsn as usize - 1], "{context}: commit {lsn}");
+    }
+    let expected = (writer.journal.head().lsn + 1).saturating_sub(oldest_lsn.max(1));
+    assert_eq!(commits.len() as u64, expected, "{context}: every commit is there once");
+}
+
+fn check_blobs(writer: &Writer<SimulatedJournal>, told: &Told, context: &str) {
+    let handle = writer.journal.handle();
+    for id in &told.blobs {
+        assert_eq!(handle.get_blob(*id).unwrap(), body(*id, 1_500), "{context}: blob {id}");
+    }
+}
+
+/// A recovered journal is a good journal: it takes commits and keeps them through a power loss.
+fn go_on(mut writer: Writer<SimulatedJournal>, image: &SimulatedDisk, options: &Options, context: &str) {
+    let appended = (0..3).map(|_| writer.append_bytes(900).0).last().unwrap();
+    writer.journal.sync().unwrap();
+    drop(writer);
+    let again = open(&image.power_loss(Loss::Everything), options.clone());
+    let (_, recovery) = again.unwrap_or_else(|error| panic!("{context}, opened again: {error}"));
+    assert_eq!(recovery.head, appended, "{context}, opened again");
+}
+
+#[test]
+fn appends_across_segments() {
+    crash_everywhere(&small(), |writer, told| {
+        for count in [10, 1_000, 0, 3_000, 600, 9_000, 40, 2_000, 20_000, 5] {
+            told.append(writer, count)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn appends_that_are_synced_now_and_then() {
+    crash_everywhere(&small_os(), |writer, told| {
+        for (index, count) in
+            [10, 1_000, 0, 3_000, 600, 9_000, 40, 2_000, 5, 700, 2_500].into_iter().enumerate()
+        {
+            told.append(writer, count)?;
+            if index % 4 == 3 {
+                writer.journal.sync()?;
+                told.durable_lsn = writer.journal.head().lsn;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn snapshots_and_trimming() {
+    crash_everywhere(&small(), |writer, told| {
+        for _ in 0..5 {
+            for _ in 0..5 {
+                told.append(writer, 900)?;
+            }
+            told.snapshot(writer)?;
+            told.trimmed_below = told.trimmed_below.max(writer.journal.head().lsn - 4);
+            writer.journal.trim(writer.journal.head().lsn)?;
+        }
+        told.append(writer, 10).map(drop)
+    });
+}
+
+#[test]
+fn blobs_and_seals() {
+    crash_everywhere(&small(), |writer, told| {
+        for id in 1..4 {
+            writer.journal.handle().put_blob(id, &body(id, 1_500))?;
+            told.blobs.push(id);
+            told.append(writer, 20)?;
+            told.bodies.push(Vec::new());
+            writer.journal.seal()?;
+            told.durable_lsn = writer.journal.head().lsn;
+        }
+        told.blobs.retain(|id| *id != 2);
+        writer.journal.handle().drop_blob(2)
+    });
+}
+
+/// Recovery itself is crashed everywhere, twice in a row.
+#[test]
+fn crashes_during_recovery() {
+    for options in [small(), small_os()] {
+        let mut told = Told::default();
+        let disk = SimulatedDisk::new();
+        let crashed = {
+            let mut writer = Writer::new(open(&disk, options.clone()).unwrap());
+            (0..6).for_each(|_| _ = told.append(&mut writer, 1_200).unwrap());
+            disk.crash_at(disk.operations() + 2);
+            let _ = told.append(&mut writer, 2_000);
+            disk.power_loss(Loss::Some(3))
+        };
+        let before = crashed.operations();
+        drop(open(&crashed, options.clone()).unwrap());
+        let used = crashed.operations() - before;
+        for operation in 1..=used {
+            let image = disk.power_loss(Loss::Some(3));
+            image.crash_at(before + operation);
+            // The last operations prepare the next segment, which is no reason not to open.
+            let _ = open(&image, options.clone());
+            for seed in 0..6 {
+                check_image(
+                    &image.power_loss(Loss::Some(seed)),
+                    &options,
+                    &told,
+                    &format!("{operation}, {seed}"),
+                );
+            }
+            check_image(&image.restart(), &options, &told, &format!("{operation}, process died"));
+        }
+    }
+}
+
+#[test]
+fn archive_blocks_that_were_acknowledged_survive() {
+    let run = |disk: &SimulatedDisk, acknowledged: &mut u64| -> Result<(), Error> {
+        let archive = BlockArchive::open(&Home::open(disk.clone())?)?;
+        for first in [1, 21, 41, 61, 81] {
+            let jobs = (first..first + 20).map(job).collect();
+            archive.put(&lineshaft_store::Block { lsn: first, jobs })?;
+            *acknowledged = first + 19;
+        }
+        Ok(())
+    };
+    let whole = SimulatedDisk::new();
+    run(&whole, &mut 0).unwrap();
+    for operation in 1..=whole.operations() {
+        let disk = SimulatedDisk::new();
+        disk.crash_at(operation);
+        let mut acknowledged = 0;
+        let _ = run(&disk, &mut acknowledged);
+        let images = (0..8).map(|seed| disk.power_loss(Loss::Some(seed)));
+        for (seed, image) in images.chain([disk.restart()]).enumerate() {
+            let context = format!("operation {operation}, image {seed}");
+            let archive = BlockArchive::open(&Home::open(image).unwrap());
+            let archive = archive.unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert!(archive.head().last_finish_number >= acknowledged, "{context}");
+            for number in (1..=archive.head().last_finish_number).step_by(7) {
+                assert_eq!(archive.get(job(number).record.id).unwrap(), Some(job(number)), "{context}");
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Damage to a journal: what was durable is missed, what was not is cut.
+
+use lineshaft_store::{Disk, Error, Journal, JournalHandle, Location};
+use lineshaft_testkit::conformance::journal::body;
+use lineshaft_testkit::disk::SimulatedDisk;
+
+use crate::support::{open, small, writer};
+
+const COMMITS: u64 = 8;
+const BODY_BYTES: usize = 700;
+
+/// A journal of some commits in two segments or more, sealed. The seal says that all before it were durable.
+fn journal() -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    (0..COMMITS).for_each(|_| drop(writer.append_bytes(BODY_BYTES)));
+    writer.journal.seal().unwrap();
+    drop(writer);
+    disk
+}
+
+fn segments(disk: &SimulatedDisk) -> Vec<String> {
+    let names = disk.list("seg").unwrap().into_iter().map(|entry| entry.name);
+    names.filter(|name| !name.starts_with("spare")).map(|name| format!("seg/{name}")).collect()
+}
+
+/// Opens a damaged journal: it must refuse, or give back every durable commit.
+fn refuses_or_is_whole(disk: &SimulatedDisk, context: &str) -> bool {
+    let (journal, recovery) = match open(disk, small()) {
+        Ok(opened) => opened,
+        Err(error @ (Error::DamagedCommits { .. } | Error::Damaged { .. })) => {
+            assert!(error.to_string().contains("store doctor"), "{context}: {error}");
+            assert!(error.to_string().contains("seg/"), "{context}: {error}");
+            return true;
+        }
+        Err(error) => panic!("{context}: {error}"),
+    };
+    assert!(recovery.head.lsn >= COMMITS, "{context}: cut durable commits: {recovery:?}");
+    let mut writer = lineshaft_testkit::conformance::journal::Writer::new((journal, recovery));
+    for (lsn, commit) in writer.replay(0).unwrap().into_iter().take(COMMITS as usize) {
+        assert_eq!(commit, body(lsn, BODY_BYTES), "{context}: commit {lsn}");
+    }
+    false
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_refused_or_harmless() {
+    let original = journal();
+    let (mut refused, mut bytes) = (0, 0);
+    for path in segments(&original) {
+        for offset in 0..original.content(&path).len() {
+            let disk = original.restart();
+            disk.flip(&path, offset as u64, 0x41);
+            refused += usize::from(refuses_or_is_whole(&disk, &format!("{path} byte {offset}")));
+            bytes += 1;
+        }
+    }
+    let covered = COMMITS as usize * BODY_BYTES;
+    assert!(refused >= covered, "only {refused} of {bytes} flips were refused, {covered} hit a body");
+}
+
+#[test]
+fn the_refusal_names_the_lost_commits() {
+    let disk = journal();
+    let path = &segments(&disk)[0];
+    disk.flip(path, 512 + 100, 1);
+    let error = open(&disk, small()).err().expect("commit 1 is damaged");
+    let Error::DamagedCommits { first_lsn, last_lsn, file, .. } = &error else { panic!("{error}") };
+    assert_eq!((*first_lsn, *last_lsn, file), (1, COMMITS, path));
+    assert!(error.to_string().starts_with("commits 1 to 8 are damaged or missing"), "{error}");
+}
+
+#[test]
+fn a_missing_segment_is_refused() {
+    let original = journal();
+    for path in segments(&original) {
+        let disk = original.restart();
+        disk.remove_file(&path).unwrap();
+        refuses_or_is_whole(&disk, &format!("without {path}"));
+    }
+    let disk = original.restart();
+    disk.remove_file(&segments(&original)[0]).unwrap();
+    assert!(open(&disk, small()).is_err(), "the first segment holds durable commits");
+}
+
+#[test]
+fn trimmed_segments_may_be_missing_but_no_others() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    for _ in 0..2 {
+        let head = (0..20).map(|_| writer.append_bytes(BODY_BYTES).0).last().unwrap();
+        writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+    }
+    writer.journal.trim(10).unwrap();
+    writer.append_bytes(1);
+    drop(writer);
+    let (journal, recovery) = open(&disk, small()).expect("trimming is no damage");
+    assert!((2..=10).contains(&recovery.oldest_lsn), "{recovery:?}");
+    drop(journal);
+    // Everything there is may be needed by a payload, although a snapshot covers it.
+    disk.remove_file(&segments(&disk)[0]).unwrap();
+    let error = open(&disk, small()).err().expect("a segment is missing");
+    assert!(matches!(error, Error::DamagedCommits { .. }), "{error}");
+}
+
+#[test]
+fn an_unfinished_last_commit_is_cut_and_reported() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    (0..3).for_each(|_| drop(writer.append_bytes(100)));
+    drop(writer);
+    let path = segments(&disk)[0].clone();
+    // Each commit takes 512 bytes; this is in the body of the third.
+    disk.flip(&path, 512 * 3 + 100, 0xff);
+    let (journal, recovery) = open(&disk, small()).unwrap();
+    let cut = recovery.cut.expect("the cut is reported");
+    assert_eq!((cut.first_lsn, cut.last_lsn, &cut.file), (3, 3, &path));
+    assert_eq!((recovery.head.lsn, recovery.synced_lsn), (2, 2));
+    drop(journal);
+    let (_, recovery) = open(&disk, small()).unwrap();
+    assert_eq!(recovery.head.lsn, 2, "what was cut stays cut");
+}
+
+#[test]
+fn nothing_after_a_cut_comes_back() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    (0..2).for_each(|_| drop(writer.append_bytes(100)));
+    drop(writer);
+    disk.flip(&segments(&disk)[0], 512 * 2 + 100, 0xff);
+    let mut writer = crate::support::writer(&disk);
+    assert_eq!(writer.append(b"other").unwrap().lsn, 2);
+    drop(writer);
+    // The damage heals by magic: the old commit 2 is readable again, but its place is taken.
+    disk.flip(&segments(&disk)[0], 512 * 2 + 100, 0xff);
+    let mut writer = crate::support::writer(&disk);
+    assert_eq!(writer.replay(1).unwrap(), [(2, b"other".to_vec())]);
+}
+
+#[test]
+fn a_damaged_snapshot_falls_back_to_the_one_before() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    for _ in 0..2 {
+        let (head, _) = writer.append_bytes(100);
+        writer
+            .journal
+            .handle()
+            .put_snapshot(head.lsn, head.crc, format!("state {}", head.lsn).as_bytes())
+            .unwrap();
+    }
+    drop(writer);
+    disk.flip("snap/00000000000000000002", 35, 1);
+    let (journal, recovery) = open(&disk, small()).unwrap();
+    assert_eq!(recovery.snapshot.unwrap().bytes, "state 1");
+    drop(journal);
+    disk.flip("snap/00000000000000000001", 35, 1);
+    let (_, recovery) = open(&disk, small()).unwrap();
+    assert_eq!((recovery.snapshot, recovery.oldest_lsn), (None, 1), "the whole journal is still there");
+}
+
+#[test]
+fn a_snapshot_newer_than_the_journal_is_refused() {
+    let disk = journal();
+    let mut writer = writer(&disk);
+    let (head, _) = writer.append_bytes(100);
+    writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+    drop(writer);
+    let newest = segments(&disk);
+    for path in newest.iter().skip(1).rev() {
+        disk.remove_file(path).unwrap();
+    }
+    let error = open(&disk, small()).err().expect("the snapshot's commit is missing");
+    assert!(matches!(error, Error::DamagedCommits { last_lsn, .. } if last_lsn == head.lsn), "{error}");
+}
+
+#[test]
+fn damage_is_noticed_when_a_payload_is_read() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    writer.append_bytes(3_000);
+    writer.append_bytes(200_000);
+    // Fills the cache of newest commits.
+    writer.append_bytes(3_000);
+    let segments = segments(&disk);
+    disk.flip(&segments[0], 1_000, 1);
+    disk.flip(&segments[1], 512 + 72 + 16 + 100_000, 1);
+    let handle = writer.journal.handle();
+    let read = |lsn, offset| handle.read_at(Location { lsn, offset, length: 10 });
+    assert!(matches!(read(1, 0), Err(Error::Damaged { .. })));
+    assert!(matches!(read(2, 100_000), Err(Error::Damaged { .. })));
+    assert_eq!(read(2, 0).unwrap(), body(2, 200_000)[..10], "other parts of a large commit are still good");
+    assert_eq!(read(2, 140_000).unwrap(), body(2, 200_000)[140_000..140_010]);
+}
+
+#[test]
+fn damaged_blobs_are_noticed() {
+    let disk = SimulatedDisk::new();
+    let writer = writer(&disk);
+    let handle = writer.journal.handle();
+    handle.put_blob(0xab, &[7; 100]).unwrap();
+    disk.flip("blob/00000000000000ab", 50, 1);
+    let error = handle.get_blob(0xab).unwrap_err();
+    assert!(matches!(&error, Error::Damaged { file, .. } if file == "blob/00000000000000ab"), "{error}");
+}

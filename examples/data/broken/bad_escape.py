@@ -1,0 +1,1 @@
+heart = "\N{NO SUCH CHARACTER}"

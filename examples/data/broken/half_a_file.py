@@ -1,0 +1,2 @@
+def transfer(source, target, amount):
+    if source.balance < amount:

@@ -1,0 +1,6 @@
+LIMIT = 10
+<<<<<<< HEAD
+RETRIES = 3
+=======
+RETRIES = 5
+>>>>>>> feature

@@ -1,0 +1,1 @@
+print(“copied from a word processor”)

@@ -1,0 +1,5 @@
+"""A module whose docstring never ends.
+
+import os
+
+print(os.getcwd())

@@ -1,0 +1,2 @@
+message = "it began well
+print(message)

@@ -1,0 +1,129 @@
+"""Measures every Python file of a directory, one durable job per file, and loses none of them.
+
+    python codebase_report.py                    # the standard library, and two dozen broken files
+    python codebase_report.py ~/src/project      # any directory
+
+A job parses one file. What does not parse ends as a dead letter with its reason; in the middle a worker process is
+killed, and its job runs again. A last job joins the results into report.md and report.html. At the end every job of
+the ledger, which was written when the jobs were made, is asked how it ended: the exit code is 1 if one is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from codebase.find import BROKEN, python_files, standard_library
+from codebase.ledger import Audit, Entry, audit, read_ledger, write_ledger
+from codebase.measure import Measures, measure_file, printable
+from codebase.progress import Progress
+from codebase.report import DeadLetter, Findings, write_pages
+from codebase.sabotage import Sabotage
+
+from lineshaft import App, Job, LineshaftError, Retry, TaskError, TaskFailed
+
+app = App()
+
+UNREADABLE = (SyntaxError, ValueError, RecursionError, PermissionError, FileNotFoundError)
+"""Another attempt would not make these files any better."""
+
+
+@app.task(retries=Retry(max=2, never=UNREADABLE), timeout="2m")
+def measure(path: str | bytes, label: str) -> Measures:
+    """Parses one file and counts what is in it."""
+    return measure_file(path, label)
+
+
+@app.task(retries=2)
+def write_report(title: str, ledger: str, folder: str, ends: Audit) -> list[str]:
+    """Joins the results of all jobs in the ledger; gives the paths of the pages."""
+    findings = Findings(title, ends)
+    labels = {app.job(entry.id): entry.label for entry in read_ledger(Path(ledger))}
+    for job in app.as_completed(labels):
+        try:
+            findings.measures.append(job.result())
+        except TaskError as error:
+            findings.dead.append(DeadLetter(labels[job], job.id, reason_of(error)))
+    return write_pages(findings, Path(folder))
+
+
+def reason_of(error: TaskError) -> str:
+    """Why a file could not be measured, in one line."""
+    if isinstance(error, TaskFailed) and error.types:
+        return f"{error.types[0].removeprefix('builtins.')}: {error.message}"
+    return str(error).partition("\n")[0]
+
+
+class File(NamedTuple):
+    """A file to measure; `path` is bytes where it is not UTF-8."""
+
+    path: str | bytes
+    label: str
+
+
+def files_of(directory: Path | None) -> list[File]:
+    """The files of `directory`; without one those of the standard library and the broken ones."""
+    if directory is not None:
+        return _files_under(directory, "")
+    return _files_under(standard_library(), "") + _files_under(BROKEN, "broken/")
+
+
+def _files_under(root: Path, prefix: str) -> list[File]:
+    return [File(_sendable(path), prefix + printable(os.path.relpath(path, root))) for path in python_files(root)]
+
+
+def _sendable(path: str) -> str | bytes:
+    return path if printable(path) == path else os.fsencode(path)
+
+
+def enqueue(files: list[File], ledger: Path) -> dict[Job[Measures], str]:
+    """Makes the jobs and writes them down."""
+    jobs = measure.enqueue_many(measure.si(file.path, file.label) for file in files)
+    labels = {job: file.label for job, file in zip(jobs, files, strict=True)}
+    write_ledger(ledger, (Entry(job.id, label) for job, label in labels.items()))
+    return labels
+
+
+def follow(labels: dict[Job[Measures], str], sabotage: Sabotage | None) -> None:
+    """Shows how the jobs come to their ends, and lets `sabotage` do its work."""
+    progress = Progress("measured", len(labels))
+    for job in app.as_completed(labels):
+        progress.step()
+        if sabotage is not None:
+            sabotage.saw_process(_process_of(job))
+            news = sabotage.saw_end(job, labels[job])
+            if news is not None:
+                progress.say(news)
+    progress.close()
+
+
+def _process_of(job: Job[Measures]) -> int:
+    try:
+        return job.result().process
+    except TaskError:
+        return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The whole of it; gives the exit code."""
+    files = files_of(arguments.directory)
+    if not files:
+        return _refuse(f"no .py files in {arguments.directory}")
+    output: Path = arguments.output
+    home = fresh_home(output)
+    ledger = output / "ledger.jsonl"
+    started = time.monotonic()
+    with app.workers(arguments.processes):
+        labels = enqueue(files, ledger)
+        print(f"{len(labels):,} jobs are durable in {home}", file=sys.stderr)
+        follow(labels, None if arguments.no_kill else Sabotage(at=len(labels) // 2))
+        ends = audit(app, read_ledger(ledger))
+        pages = write_report.enqueue(_title(arguments.directory), str(ledger), str(output), ends).result()
+    seconds = time.monotonic() - started
+    return conclude(ends, pages, home, seconds)

@@ -1,0 +1,90 @@
+"""The main program of a worker's child: imports the app that its TARGET names and runs attempts until told to stop.
+
+Started by a supervisor as ``python -m lineshaft._child TARGET``; everything else it needs comes with the process. The
+loop itself is in the extension.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+from ._current import _running
+from ._errors import Cancelled, TimedOut
+
+if TYPE_CHECKING:
+    from ._app import App
+
+__all__ = ["main"]
+
+NOT_A_CHILD = 2
+CANNOT_LOAD = 1
+CLOSE_AFTER_S = 10.0
+"""How long the server may take to confirm the last ends."""
+
+
+def main() -> int:
+    """Runs until the worker stops; gives the exit code."""
+    try:
+        child = _native.Child()
+    except RuntimeError as error:
+        print(f"lineshaft: {error}", file=sys.stderr)
+        return NOT_A_CHILD
+    _settle_in()
+    app = _load(child, sys.argv[1] if len(sys.argv) > 1 else "")
+    if app is None:
+        return CANNOT_LOAD
+    signal.signal(signal.SIGUSR1, child.interrupt)
+    child.run(app, list(app._declared.items()), _running, (Cancelled, TimedOut))
+    sys.stdout.flush()
+    child.close(CLOSE_AFTER_S)
+    return 0
+
+
+def _settle_in() -> None:
+    """What a child does differently from the program that it imports."""
+    os.environ.pop(_native.CHILD_VARIABLE, None)
+    # The terminal's Ctrl-C is the supervisor's business, and would be an error of a random attempt here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Standard output is a pipe, but what a body printed must be there when it is killed.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def _load(child: _native.Child, target: str) -> App | None:
+    """The app; None if it does not load, which the supervisor then says for all children at once."""
+    from ._target import TargetError, load_target
+
+    try:
+        return load_target(target)
+    except TargetError as error:
+        report = str(error)
+    except BaseException as error:
+        report = _report(error)
+    sys.stdout.flush()
+    child.fail(report)
+    return None
+
+
+def _report(error: BaseException) -> str:
+    """The traceback without the frames that lead from here to the app."""
+    import traceback
+
+    package = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None and _is_ours(frame.tb_frame.f_code.co_filename, package):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
+
+
+def _is_ours(file: str, package: str) -> bool:
+    return file.startswith((package, "<frozen importlib")) or f"{os.sep}importlib{os.sep}" in file
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`current`: what the body of a task may ask and tell about its own attempt.
+
+Outside of a job the harmless ones do nothing, so that a task can be called as an ordinary function; only what cannot
+be answered raises `NoCurrentJob`.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, final
+
+from ._errors import NoCurrentJob
+
+if TYPE_CHECKING:
+    from . import _native
+    from ._job import Job
+
+__all__ = ["current"]
+
+_running: ContextVar[_native.RunningAttempt | None] = ContextVar("lineshaft_attempt", default=None)
+"""Set by the extension for each attempt, in a context of its own."""
+
+
+@final
+class Current:
+    """The attempt that runs here. There is one instance, `lineshaft.current`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        attempt = _running.get()
+        return "<no current job>" if attempt is None else f"<attempt {attempt.number} of job {attempt.id}>"
+
+    @property
+    def job(self) -> Job[Any]:
+        """The job of this attempt. Raises `NoCurrentJob` outside of one."""
+        attempt = _attempt("job")
+        job: Job[Any] = attempt.app.job(attempt.id)
+        return job
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1. Raises `NoCurrentJob` outside of a job."""
+        return _attempt("attempt").number
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt was asked to stop: its job was cancelled, its time is over or its worker stops.
+
+        The request also raises `Cancelled` or `TimedOut` in the main thread; this is for other threads, and for
+        bodies that hold it back. False outside of a job.
+        """
+        attempt = _running.get()
+        return attempt is not None and attempt.is_stopping()
+
+    def progress(self, value: Any, /) -> None:
+        """Says how far this attempt is: `job.progress()` gives the newest value, at most 4 KiB of it encoded.
+
+        Cheap to call often: what comes too fast is left out. Does nothing outside of a job.
+        """
+        attempt = _running.get()
+        if attempt is not None:
+            attempt.report_progress(value)
+
+
+def _attempt(asked: str) -> _native.RunningAttempt:
+    attempt = _running.get()
+    if attempt is None:
+        raise NoCurrentJob(
+            f"current.{asked}: no job runs here",
+            hint="it is known in the body of a task that a worker runs, and in threads that take its context along",
+        )
+    return attempt
+
+
+current = Current()
+"""The attempt that runs here."""

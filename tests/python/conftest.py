@@ -1,0 +1,78 @@
+"""What the tests of the Python face share: homes that end with their test, and programs run as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import lineshaft
+import pytest
+
+PACKAGE_ROOT = Path(lineshaft.__file__).parents[1]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home of its own; its server ends when the directory goes."""
+    path = tmp_path / "home"
+    yield path
+    stop_server(path)
+
+
+def stop_server(home: Path) -> None:
+    """Stops the server of `home`, if there is one."""
+    if (home / "run").exists():
+        command = [sys.executable, "-m", "lineshaft", "stop", "--home", str(home)]
+        subprocess.run(command, env=environment(), capture_output=True, timeout=30, check=False)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a program: it finds this build of the package, and no home by accident."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("LINESHAFT_")}
+    return {**kept, "PYTHONPATH": str(PACKAGE_ROOT), **more}
+
+
+class Programs:
+    """A directory with programs, which are run as a person runs them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, name: str, source: str) -> Path:
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source).lstrip())
+        return path
+
+    def start(self, *args: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *args],
+            cwd=self.directory,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *args: str, timeout: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*args, **variables)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"{args} did not end within {timeout} s\n{out}\n{err}")
+        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A directory for programs with a home beside them."""
+    directory = tmp_path / "programs"
+    directory.mkdir()
+    yield Programs(directory)
+    stop_server(directory / ".lineshaft")

@@ -1,0 +1,128 @@
+"""Names are the same whether a program is run or imported, and TARGETs find it either way."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from lineshaft import App, canonical_name
+from lineshaft._names import module_of_path
+from lineshaft._target import TargetError, load_target
+
+APP = """
+    from lineshaft import App, canonical_name
+
+    app = App()
+
+    class Order: ...
+
+    @app.task
+    def work() -> None: ...
+
+    if __name__ == "__main__":
+        print(work.name, canonical_name(Order))
+"""
+
+
+@pytest.fixture
+def fresh_imports(monkeypatch):
+    """Modules and path entries that the test imports are forgotten again."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def check_names(programs, args: list[str], expected: str) -> None:
+    ended = programs.run(*args)
+    assert (ended.stdout.strip(), ended.stderr) == (f"{expected}.work {expected}.Order", "")
+
+
+def test_a_script_is_known_by_its_module(programs):
+    programs.write("app.py", APP)
+    check_names(programs, ["app.py"], "app")
+
+
+def test_a_script_in_a_package_is_known_from_the_import_root(programs):
+    programs.write("shop/__init__.py", "")
+    programs.write("shop/mail/__init__.py", "")
+    programs.write("shop/mail/jobs.py", APP)
+    check_names(programs, ["shop/mail/jobs.py"], "shop.mail.jobs")
+    check_names(programs, ["-m", "shop.mail.jobs"], "shop.mail.jobs")
+
+
+def test_a_package_run_with_m_is_known_by_its_main_module(programs):
+    programs.write("shop/__init__.py", "")
+    programs.write("shop/__main__.py", APP)
+    check_names(programs, ["-m", "shop"], "shop.__main__")
+
+
+def test_the_module_of_a_path_begins_at_the_first_directory_that_is_no_package(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for folder in ("a", "a/b"):
+        (tmp_path / folder / "__init__.py").touch()
+    assert module_of_path(str(tmp_path / "a/b/c.py")) == (str(tmp_path), "a.b.c")
+    assert module_of_path(str(tmp_path / "a/b/__init__.py")) == (str(tmp_path), "a.b")
+    assert module_of_path(str(tmp_path / "c.py")) == (str(tmp_path), "c")
+
+
+def test_builtins_have_canonical_names():
+    assert canonical_name(ValueError) == "builtins.ValueError"
+
+
+@pytest.mark.usefixtures("fresh_imports")
+def test_every_form_of_target_finds_the_app(programs, monkeypatch):
+    path = programs.write("shop/__init__.py", "") and programs.write("shop/targeted.py", APP)
+    monkeypatch.chdir(programs.directory)
+    app = load_target(str(path))
+    for target in ("shop.targeted", "shop.targeted:app", "shop/targeted.py:app", f"{path}:app"):
+        assert load_target(target) is app
+    assert list(app.tasks) == ["shop.targeted.work"]
+
+
+def check_refused(target: str, *words: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        load_target(target)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.usefixtures("fresh_imports")
+def test_a_target_that_names_no_app_says_what_there_is(programs, monkeypatch):
+    programs.write("one.py", APP)
+    programs.write("two.py", APP + "\n    other = App()\n")
+    programs.write("none.py", "x = 1")
+    monkeypatch.chdir(programs.directory)
+    check_refused("", "names no module", "a TARGET is module, module:attr")
+    check_refused("missing.py", f"there is no file {programs.directory}/missing.py")
+    check_refused("missing", "there is no module 'missing'")
+    check_refused("not a module", "is not the name of a module")
+    check_refused("one:nothing", "has no attribute 'nothing'", "its apps: app")
+    check_refused("one:work", "is a Task, not an App")
+    check_refused("two", "more than one App", "say which: two:app or two:other")
+    check_refused("none", "has no App", "`app = App()`")
+
+
+@pytest.mark.usefixtures("fresh_imports")
+def test_a_file_that_shadows_a_module_is_refused(programs):
+    path = programs.write("json.py", APP)
+    check_refused(str(path), "would be module 'json'", "rename the file")
+
+
+@pytest.mark.usefixtures("fresh_imports")
+def test_an_error_of_the_module_itself_passes_through(programs, monkeypatch):
+    programs.write("broken.py", "import not_there_at_all")
+    monkeypatch.chdir(programs.directory)
+    with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
+        load_target("broken")
+
+
+def test_a_task_without_a_source_file_cannot_be_enqueued(programs):
+    source = "from lineshaft import App\napp = App()\ndef f(): pass\nt = app.task(f)\nt()\nt.enqueue()"
+    ended = programs.run("-c", source)
+    assert "TaskNotFound: __main__.f has no source file, so no worker can import it" in ended.stderr
+
+
+def test_apps_know_their_tasks():
+    assert repr(App()) == f"<App of {__name__} with 0 tasks>"
