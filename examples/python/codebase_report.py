@@ -5,7 +5,7 @@
 
 A job parses one file. What does not parse ends as a dead letter with its reason; in the middle a worker process is
 killed, and its job runs again. A last job joins the results into report.md and report.html. At the end every job of
-the ledger, which was written when the jobs were made, is asked how it ended: the exit code is 1 if one is lost.
+the ledger, which was written when the jobs were made, is looked up: the exit code is 1 if one is lost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNREADABLE = (SyntaxError, ValueError, RecursionError, PermissionError, FileNotF
 
 
 @app.task(retries=Retry(max=2, never=UNREADABLE), timeout="2m")
-def measure(path: str | bytes, label: str) -> Measures:
+def measure(path: str, label: str) -> Measures:
     """Parses one file and counts what is in it."""
     return measure_file(path, label)
 
@@ -61,9 +61,9 @@ def reason_of(error: TaskError) -> str:
 
 
 class File(NamedTuple):
-    """A file to measure; `path` is bytes where it is not UTF-8."""
+    """A file to measure, and what the report calls it."""
 
-    path: str | bytes
+    path: str
     label: str
 
 
@@ -75,11 +75,7 @@ def files_of(directory: Path | None) -> list[File]:
 
 
 def _files_under(root: Path, prefix: str) -> list[File]:
-    return [File(_sendable(path), prefix + printable(os.path.relpath(path, root))) for path in python_files(root)]
-
-
-def _sendable(path: str) -> str | bytes:
-    return path if printable(path) == path else os.fsencode(path)
+    return [File(path, prefix + printable(os.path.relpath(path, root))) for path in python_files(root)]
 
 
 def enqueue(files: list[File], ledger: Path) -> dict[Job[Measures], str]:
@@ -123,7 +119,71 @@ def run(arguments: argparse.Namespace) -> int:
         labels = enqueue(files, ledger)
         print(f"{len(labels):,} jobs are durable in {home}", file=sys.stderr)
         follow(labels, None if arguments.no_kill else Sabotage(at=len(labels) // 2))
-        ends = audit(app, read_ledger(ledger))
+        ends = audit(app.url, read_ledger(ledger))
         pages = write_report.enqueue(_title(arguments.directory), str(ledger), str(output), ends).result()
     seconds = time.monotonic() - started
     return conclude(ends, pages, home, seconds)
+
+
+def fresh_home(output: Path) -> Path:
+    """A home of this run's own; those of earlier runs are removed."""
+    output.mkdir(parents=True, exist_ok=True)
+    for old in output.glob("home-*"):
+        if (old / "FORMAT").is_file():
+            shutil.rmtree(old, ignore_errors=True)
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=output))
+    os.environ["LINESHAFT_URL"] = str(home)  # before the first call, which is what looks for a home
+    return home
+
+
+def _title(directory: Path | None) -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"The standard library of Python {version}" if directory is None else printable(directory)
+
+
+def conclude(ends: Audit, pages: list[str], home: Path, seconds: float) -> int:
+    """Prints where the report is and what the run came to; gives the exit code."""
+    for lost in ends.lost:
+        print(f"lost: {lost}", file=sys.stderr)
+    for page in pages:
+        print(page)
+    if ends.discarded:
+        print(f"{ends.discarded} dead letters: lineshaft job list --state discarded --home {home}")
+    print(
+        f"files={ends.enqueued} seconds={seconds:.2f} jobs_per_s={ends.enqueued / seconds:.0f} "
+        f"rerun={ends.rerun} lost={len(ends.lost)}"
+    )
+    return 1 if ends.lost else 0
+
+
+def _refuse(what: str) -> int:
+    print(f"codebase_report: {what}", file=sys.stderr)
+    return 2
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="codebase_report", description=__doc__.partition("\n")[0])
+    parser.add_argument("directory", nargs="?", type=Path, help="default: the standard library and some broken files")
+    parser.add_argument("--output", type=Path, default=Path("lineshaft-demo"), help="default: ./lineshaft-demo")
+    parser.add_argument("--processes", type=int, help="worker processes; default: one per core")
+    parser.add_argument("--no-kill", action="store_true", help="kill no worker process in the middle")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """The program."""
+    arguments = _arguments(words)
+    if arguments.directory is not None and not arguments.directory.is_dir():
+        return _refuse(f"{arguments.directory} is not a directory")
+    arguments.output = arguments.output.resolve()
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:
+        print("\nstopped: what is durable stays in its home and ends nowhere else", file=sys.stderr)
+        return 130
+    except (LineshaftError, OSError) as error:
+        return _refuse(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

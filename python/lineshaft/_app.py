@@ -69,6 +69,7 @@ class App:
         self._connection = Connection(None if url is None else os.fspath(url), file)
         self._declared: dict[str, BaseTask[..., Any]] = {}
         self._types = Types()
+        self._types_are_learnt = False
         self._attendance = Attendance(self)
 
     def __repr__(self) -> str:
@@ -173,7 +174,15 @@ class App:
         check_names(task, self._declared)
         for name in (task.name, *task.aliases):
             self._declared[name] = task
+        self._types_are_learnt = False
         return task
+
+    def _learn_types(self) -> None:
+        """Before a value is read that any of the tasks may have returned: this process may have run or called none."""
+        if not self._types_are_learnt:
+            for task in self.tasks.values():
+                self._types.learn(task)
+            self._types_are_learnt = True
 
 
 def _creator(app: App) -> tuple[str, str | None]:

@@ -28,6 +28,8 @@ class Attendance:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        # Looked up now: at exit `__main__` has forgotten its file.
+        self._script = main_file() if app._module == "__main__" else None
         self._looked = False
         self._own: Crew | None = None
         self._made = 0
@@ -35,10 +37,10 @@ class Attendance:
 
     def enqueued(self, ids: bytes) -> None:
         """Remembers that this process made these jobs."""
-        if not self._made and self._is_script:
+        if not self._made and self._script is not None:
             import atexit
 
-            atexit.register(self._at_exit)
+            atexit.register(self._at_exit, os.getpid())
         self._made += len(ids) // 16
         for block in self.blocks:
             block.ids += ids
@@ -71,16 +73,11 @@ class Attendance:
     @property
     def command(self) -> str:
         """The command that starts a worker for this app."""
-        file = self._app._file
-        target = os.path.relpath(file) if file is not None and self._is_script else self._app._module
+        target = self._app._module if self._script is None else os.path.relpath(self._script)
         return f"lineshaft worker {target}"
 
-    @property
-    def _is_script(self) -> bool:
-        return self._app._module == "__main__" and main_file() is not None
-
     def _needs_look(self) -> bool:
-        if self._looked or self.blocks or not self._is_script:
+        if self._looked or self.blocks or self._script is None:
             return False
         self._looked = True
         return True
@@ -103,7 +100,7 @@ class Attendance:
         missing = shown.record.waits_for
         if missing is None:
             return
-        if self._own is None and not self.blocks and self._is_script and "worker" in missing:
+        if self._own is None and not self.blocks and self._script is not None and "worker" in missing:
             self._start_own()
             return
         import logging
@@ -111,10 +108,12 @@ class Attendance:
         fix = f"; start one: {self.command}" if "worker" in missing else ""
         logging.getLogger("lineshaft").warning("job %s (%s) waits: %s%s", job.id, shown.record.task, missing, fix)
 
-    def _at_exit(self) -> None:
+    def _at_exit(self, process: int) -> None:
         """Ends the workers of a script, and names what is left to do."""
+        if os.getpid() != process:
+            return  # a forked child: neither the workers nor the script are its own
         if self._own is not None:
-            self._own.end()
+            quietly(self._own.end)
         if self._app._connection.is_open:
             quietly(self._name_waiting_jobs)
 

@@ -29,6 +29,7 @@ ON_THEIR_WAY_MAX = 4
 
 def enqueue_one(app: App, call: _native.Call[Any]) -> Job[Any]:
     """Makes one job."""
+    _ = call.bound._template  # refuses what cannot be enqueued before a server is started for it
     reply, _ = app._connection.client().enqueue(app._types.registry, [call])
     return settle(reply, lambda made: _jobs(Job, app, [call], made)[0])
 
@@ -47,13 +48,16 @@ def enqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[Job[Any]
     refuse_import_side_effect("enqueue_many()")
     jobs: list[Job[Any]] = []
     pending: deque[_Sent] = deque()
-    for sent in _send(app, app._connection.client(), calls):
-        pending.append(sent)
-        if len(pending) >= ON_THEIR_WAY_MAX:
-            jobs += _settled(app, pending.popleft())
-    while pending:
-        jobs += _settled(app, pending.popleft())
-    return jobs
+    try:
+        for sent in _send(app, app._connection.client(), calls):
+            pending.append(sent)
+            if len(pending) >= ON_THEIR_WAY_MAX:
+                jobs += _settled(app, pending.popleft())
+    except Exception:
+        # What was sent before a call that is refused stands: when this raises, it is durable.
+        jobs += _settled_all(app, pending)
+        raise
+    return jobs + _settled_all(app, pending)
 
 
 async def aenqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[AsyncJob[Any]]:
@@ -82,6 +86,10 @@ def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) 
             reply, taken = client.enqueue(app._types.registry, batch)
             yield _Sent(batch[:taken], reply)
             batch = batch[taken:]
+
+
+def _settled_all(app: App, pending: deque[_Sent]) -> list[Job[Any]]:
+    return [job for sent in pending for job in _settled(app, sent)]
 
 
 def _settled(app: App, sent: _Sent) -> list[Job[Any]]:

@@ -1,6 +1,6 @@
 """Wakes coroutines when the I/O thread has something for them, without that thread ever taking the GIL.
 
-The I/O thread writes to an eventfd; each event loop watches its own one.
+The I/O thread writes to a socket; each event loop watches its own one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _bridge(loop: asyncio.AbstractEventLoop) -> _Bridge:
 
 
 class _Bridge:
-    """One loop's eventfd and the futures that wait for it. The fd is watched only while somebody waits."""
+    """One loop's socket and the futures that wait for it. It is watched only while somebody waits."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.completions = _native.Completions()

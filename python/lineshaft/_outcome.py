@@ -33,6 +33,7 @@ _REASONS = {
 
 def result_of(job: Job[Any], end: _native.End) -> Any:
     """What the task returned; raises what stands for any other end."""
+    job._app._learn_types()
     if end.state == "completed":
         return _result(job, end)
     if end.state == "missing":

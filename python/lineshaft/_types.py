@@ -6,6 +6,7 @@ first used: annotations often name things that are not there yet when the task i
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,9 @@ class Types:
     def _register_all(self, classes: Iterable[type]) -> None:
         for cls in classes:
             if is_value_class(cls) and cls not in self.registry:
-                self.register(cls)
+                # One that cannot be built field by field stays unknown; sending an instance says so.
+                with contextlib.suppress(TypeError):
+                    self.register(cls)
 
 
 def is_value_class(cls: type) -> bool:

@@ -8,8 +8,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-import lineshaft
 import pytest
+
+import lineshaft
 
 PACKAGE_ROOT = Path(lineshaft.__file__).parents[1]
 
@@ -76,3 +77,18 @@ def programs(tmp_path):
     directory.mkdir()
     yield Programs(directory)
     stop_server(directory / ".lineshaft")
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """The app of `shop.py` with two worker processes for the whole session; queue `nobody` is not served."""
+    home = tmp_path_factory.mktemp("shop") / "home"
+    os.environ["SHOP_HOME"] = str(home)
+    try:
+        import shop
+
+        with shop.app.workers(2, queues=["default"], wait=False):
+            yield shop
+    finally:
+        stop_server(home)
+        del os.environ["SHOP_HOME"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lineshaft import App
 
 app = App()
@@ -31,7 +32,9 @@ def test_arguments_that_do_not_fit_name_the_task():
     check_refused(lambda: pair.si(), f"{signature}: missing a required argument: 'a'")
     check_refused(lambda: pair.si(1, 2, 3), f"{signature}: too many positional arguments")
     check_refused(lambda: pair.si(1, d=1), f"{signature}: got an unexpected keyword argument 'd'")
-    check_refused(lambda: needs.si(1), "needs(a: 'int', *, tenant: 'str') -> 'None': missing a required argument: 'tenant'")
+    check_refused(
+        lambda: needs.si(1), "needs(a: 'int', *, tenant: 'str') -> 'None': missing a required argument: 'tenant'"
+    )
 
 
 def test_arguments_that_fit_make_a_call():

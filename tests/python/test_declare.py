@@ -7,6 +7,7 @@ import textwrap
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
 from lineshaft import App, AsyncTask, DeclarationError, OptionError, Retry, Task, TaskNotFound, Unique, UnknownOption
 
 app = App()
@@ -166,16 +167,19 @@ reloading = App()
     [
         ({"retrys": 3}, "@app.task has no option `retrys`: did you mean `retries`?"),
         ({"rate": "100/m"}, "@app.task has no option `rate`"),
-        ({"timeout": "30 sekunds"}, "option `timeout`: \"30 sekunds\" is not a duration\n  hint: accepted: "),
+        ({"timeout": "30 sekunds"}, 'option `timeout`: "30 sekunds" is not a duration\n  hint: accepted: '),
         ({"timeout": 0}, "option `timeout`: 0 is not accepted\n  hint: accepted: at least 1 ms"),
-        ({"timeout": "11000d"}, "option `timeout`: \"11000d\" is not within ten years"),
+        ({"timeout": "11000d"}, 'option `timeout`: "11000d" is not within ten years'),
         ({"timeout": float("nan")}, "option `timeout`: nan is not accepted"),
         ({"timeout": True}, "option `timeout`: True is not accepted"),
         ({"timeout": timedelta(days=-1)}, "option `timeout`: datetime.timedelta(days=-1) is not accepted"),
         ({"priority": 0}, "option `priority`: 0 is not accepted\n  hint: accepted: 1 (first) to 9"),
         ({"priority": "urgent"}, "option `priority`: 'urgent' is not accepted"),
         ({"retries": -1}, "option `retries`: -1 is not accepted"),
-        ({"retries": 10_000}, "option `retries`: 10000 is not accepted\n  hint: accepted: a number of retries, 0 to 9999"),
+        (
+            {"retries": 10_000},
+            "option `retries`: 10000 is not accepted\n  hint: accepted: a number of retries, 0 to 9999",
+        ),
         ({"retries": Retry(after=1)}, "option `retries`: Retry(after=1.0) is not accepted"),
         ({"retries": Retry(3, first="1h", cap="1m")}, "`first` no longer than `cap`"),
         ({"queue": "a b"}, "option `queue`: 'a b' is not accepted"),
@@ -208,7 +212,7 @@ def test_an_unknown_option_is_a_type_error_with_the_list():
 
 def test_a_naive_datetime_is_refused_with_the_fix():
     with pytest.raises(OptionError, match="with a time zone"):
-        add.using(run_after=datetime(2030, 1, 1))  # noqa: DTZ001
+        add.using(run_after=datetime(2030, 1, 1))
     assert add.using(run_after=datetime(2030, 1, 1, tzinfo=timezone.utc)).options["run_after"].year == 2030
 
 
@@ -227,7 +231,7 @@ def test_options_are_read():
 
 
 def test_unique_names_are_checked_at_declaration():
-    with pytest.raises(DeclarationError, match="(?s)names 'user', which is not one of its parameters.*a, b"):
+    with pytest.raises(DeclarationError, match=r"(?s)names 'user', which is not one of its parameters.*a, b"):
         App().task(unique=Unique(by="user"))(add.function)
     with pytest.raises(OptionError, match="while_"):
         Unique(while_="always")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lineshaft import App, LineshaftError
 
 PRINT_URL = """
@@ -43,7 +44,9 @@ def test_the_variable_goes_before_the_file_and_the_argument_before_both(programs
 
 
 def test_the_home_stays_when_the_directory_changes(programs):
-    programs.write("app.py", "import os\nfrom lineshaft import App\napp = App()\nprint(app.url); os.chdir('/')\nprint(app.url)")
+    programs.write(
+        "app.py", "import os\nfrom lineshaft import App\napp = App()\nprint(app.url); os.chdir('/')\nprint(app.url)"
+    )
     first, second = programs.run("app.py").stdout.split()
     assert first == second == str(programs.directory / ".lineshaft")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+
 from lineshaft import App, canonical_name
 from lineshaft._names import module_of_path
 from lineshaft._target import TargetError, load_target
@@ -45,17 +46,17 @@ def test_a_script_is_known_by_its_module(programs):
 
 
 def test_a_script_in_a_package_is_known_from_the_import_root(programs):
-    programs.write("shop/__init__.py", "")
-    programs.write("shop/mail/__init__.py", "")
-    programs.write("shop/mail/jobs.py", APP)
-    check_names(programs, ["shop/mail/jobs.py"], "shop.mail.jobs")
-    check_names(programs, ["-m", "shop.mail.jobs"], "shop.mail.jobs")
+    programs.write("store/__init__.py", "")
+    programs.write("store/mail/__init__.py", "")
+    programs.write("store/mail/jobs.py", APP)
+    check_names(programs, ["store/mail/jobs.py"], "store.mail.jobs")
+    check_names(programs, ["-m", "store.mail.jobs"], "store.mail.jobs")
 
 
 def test_a_package_run_with_m_is_known_by_its_main_module(programs):
-    programs.write("shop/__init__.py", "")
-    programs.write("shop/__main__.py", APP)
-    check_names(programs, ["-m", "shop"], "shop.__main__")
+    programs.write("store/__init__.py", "")
+    programs.write("store/__main__.py", APP)
+    check_names(programs, ["-m", "store"], "store.__main__")
 
 
 def test_the_module_of_a_path_begins_at_the_first_directory_that_is_no_package(tmp_path):
@@ -73,12 +74,12 @@ def test_builtins_have_canonical_names():
 
 @pytest.mark.usefixtures("fresh_imports")
 def test_every_form_of_target_finds_the_app(programs, monkeypatch):
-    path = programs.write("shop/__init__.py", "") and programs.write("shop/targeted.py", APP)
+    path = programs.write("store/__init__.py", "") and programs.write("store/targeted.py", APP)
     monkeypatch.chdir(programs.directory)
     app = load_target(str(path))
-    for target in ("shop.targeted", "shop.targeted:app", "shop/targeted.py:app", f"{path}:app"):
+    for target in ("store.targeted", "store.targeted:app", "store/targeted.py:app", f"{path}:app"):
         assert load_target(target) is app
-    assert list(app.tasks) == ["shop.targeted.work"]
+    assert list(app.tasks) == ["store.targeted.work"]
 
 
 def check_refused(target: str, *words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import datetime
 import decimal
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lineshaft import _native
 from lineshaft._errors import SerializationError
 from value_types import (
@@ -74,7 +76,7 @@ def assert_same(actual: Any, expected: Any) -> None:
         assert actual.tobytes() == expected.tobytes()
     elif isinstance(expected, (list, tuple)):
         assert len(actual) == len(expected)
-        for one, other in zip(actual, expected):
+        for one, other in zip(actual, expected, strict=True):
             assert_same(one, other)
     elif isinstance(expected, dict):
         assert_same(list(actual.items()), list(expected.items()))
@@ -230,7 +232,7 @@ def test_shared_references_and_cycles_come_back() -> None:
 def test_many_shared_objects_are_told_apart() -> None:
     parts = [[number] for number in range(100)]
     first, second = round_trip([parts, list(reversed(parts))])
-    assert all(one is other for one, other in zip(first, reversed(second)))
+    assert all(one is other for one, other in zip(first, reversed(second), strict=True))
     assert [part[0] for part in first] == list(range(100))
 
 
@@ -268,7 +270,10 @@ class Items(list):  # type: ignore[type-arg]
         (lambda: 0, "args[1]: function is not a value"),
         (sys, "args[1]: module is not a value"),
         ((number for number in ()), "args[1]: generator is not a value"),
-        (datetime.datetime(2026, 1, 1, tzinfo=type("Odd", (datetime.tzinfo,), {})()), "args[1].tzinfo: Odd is not a value"),
+        (
+            datetime.datetime(2026, 1, 1, tzinfo=type("Odd", (datetime.tzinfo,), {})()),
+            "args[1].tzinfo: Odd is not a value",
+        ),
         (enum.Enum("Size", "S M").S, "args[1]: Size is not a registered type"),
         (type("Weird", (Exception,), {})(), "args[1]: Weird is not a registered type"),
     ],
@@ -369,8 +374,8 @@ def test_nothing_is_imported_or_called_by_name(registry: _native.Registry) -> No
     [
         ("a: int", "a: int; b: int = 5", {"a": 1, "b": 5}),
         ("a: int", "a: int; b: list = field(default_factory=list)", {"a": 1, "b": []}),
-        ("a: int", "a: int; b: int", "field \"b\" of shop.Thing is not there and has no default"),
-        ("a: int; b: int = 2", "a: int", "shop.Thing has no field \"b\""),
+        ("a: int", "a: int; b: int", 'field "b" of shop.Thing is not there and has no default'),
+        ("a: int; b: int = 2", "a: int", 'shop.Thing has no field "b"'),
         ("a: int; b: int = 2", "b: int; a: int", {"b": 2, "a": 1}),
     ],
 )
@@ -406,10 +411,8 @@ def test_damaged_payloads_never_crash(seed: int, registry: _native.Registry) -> 
     for _ in range(source.randrange(1, 5)):
         payload[source.randrange(len(payload))] = source.randrange(256)
     payload = payload[: source.randrange(len(payload) // 2, len(payload) + 1)]
-    try:
+    with contextlib.suppress(SerializationError):
         _native.decode(bytes(payload), registry)
-    except SerializationError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -455,7 +458,7 @@ def test_registering_what_cannot_be_a_value_is_a_type_error(registry: _native.Re
 
 
 def test_a_name_belongs_to_one_class(registry: _native.Registry) -> None:
-    with pytest.raises(ValueError, match='"shop.Order" is registered for value_types.Order already'):
+    with pytest.raises(ValueError, match=r'"shop\.Order" is registered for value_types\.Order already'):
         registry.register(Pair, "shop.Order")
     with pytest.raises(ValueError, match="1 to 255 bytes"):
         registry.register(Pair, "")
@@ -503,14 +506,30 @@ def test_an_exception_that_cannot_be_encoded_is_described_anyway(registry: _nati
         def __str__(self) -> str:
             raise RuntimeError
 
-    types, message, traceback, arguments = _native.describe_exception(Silent(object()), registry)
+    types, message, _, arguments = _native.describe_exception(Silent(object()), registry)
     assert types[0].endswith("Silent")
     assert "__str__ raises" in message
     assert arguments is None
-    _, message, traceback, _ = _native.describe_exception(ValueError("ä" * 100_000), registry)
-    assert len(message.encode()) <= 16 << 10
+
+
+def test_a_long_exception_is_cut_to_its_limits(registry: _native.Registry) -> None:
+    error = ValueError("".join(f"line {number} ä\n" for number in range(20_000)))
+    _, message, traceback, arguments = _native.describe_exception(error, registry)
+    assert 16_000 < len(message.encode()) <= 16 << 10
+    assert message.endswith("…")
     assert traceback is not None
-    assert len(traceback.encode()) <= 64 << 10
+    assert 64_000 < len(traceback.encode()) <= 64 << 10
+    assert traceback.startswith("ValueError: line 0 ä\n")
+    assert traceback.rstrip().endswith("line 19999 ä")
+    assert "\n  … left out …\n" in traceback
+    assert arguments is None, "too large to be kept with each attempt"
+
+
+def test_flags_may_have_many_bits(registry: _native.Registry) -> None:
+    many = enum.Flag("Many", [f"bit{number}" for number in range(100)])
+    registry.register(many, "shop.Many")
+    value = ~many(0)
+    assert _native.decode(_native.encode(value, registry), registry) is value
 
 
 def test_classes_of_main_travel_under_another_name(registry: _native.Registry) -> None:
@@ -560,7 +579,13 @@ def test_arrays_come_back_writable(index: int) -> None:
 
 def test_array_scalars_come_back() -> None:
     numpy = pytest.importorskip("numpy")
-    for value in (numpy.float32(1.5), numpy.int64(-3), numpy.bool_(True), numpy.str_(""), numpy.datetime64("2026-01-01")):
+    for value in (
+        numpy.float32(1.5),
+        numpy.int64(-3),
+        numpy.bool_(True),
+        numpy.str_(""),
+        numpy.datetime64("2026-01-01"),
+    ):
         assert_same(round_trip(value), value)
 
 

@@ -9,7 +9,13 @@ use lineshaft_wire::{JobId, JobState};
 
 /// Durable background and parallel work.
 #[derive(Debug, Parser)]
-#[command(name = "lineshaft", bin_name = "lineshaft", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "lineshaft",
+    bin_name = "lineshaft",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 #[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 declined, 4 not authorised, 5 task failed, \
 6 not found, 7 timeout, 8 unreachable.")]
 pub struct Arguments {
@@ -24,7 +30,7 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
-    /// Directory of the engine [default: LINESHAFT_URL, the project's file, or .lineshaft of the project]
+    /// Directory of the engine [default: `LINESHAFT_URL`, the project's file, or .lineshaft of the project]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<String>,
     /// Print JSON instead of text
@@ -90,7 +96,7 @@ pub struct Worker {
     /// What running attempts get to finish when the worker stops
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub grace: Duration,
-    /// Python interpreter [default: that of $VIRTUAL_ENV, .venv, PATH]
+    /// Python interpreter [default: that of `$VIRTUAL_ENV`, .venv, PATH]
     #[arg(long, value_name = "PATH")]
     pub python: Option<PathBuf>,
 }
@@ -278,18 +284,24 @@ mod tests {
         check_error("lineshaft enqueue t --priority 10", "10 is not in 1..=9");
         check_error("lineshaft status --wait soon", "accepted: a number of seconds");
         check_error("lineshaft job show 17", "is not a job id: expected a UUID of version 7");
-        check_error("lineshaft job list --state done", "\"done\" is not a job state: expected one of pending");
+        check_error(
+            "lineshaft job list --state done",
+            "\"done\" is not a job state: expected one of pending",
+        );
         check_error("lineshaft serve --durability none", "[possible values: sync, os]");
     }
 
     #[test]
     fn enqueue_takes_negative_numbers_and_a_wait_with_or_without_a_time() {
-        let Command::Enqueue(enqueue) = parse("lineshaft enqueue add -2 3.5 --wait=10s").unwrap().command else {
+        let Command::Enqueue(enqueue) = parse("lineshaft enqueue add -2 3.5 --wait=10s").unwrap().command
+        else {
             panic!()
         };
         assert_eq!(enqueue.arguments, ["-2", "3.5"]);
         assert_eq!(enqueue.wait, Some(Duration::from_secs(10)));
-        let Command::Enqueue(enqueue) = parse("lineshaft enqueue add --wait 1").unwrap().command else { panic!() };
+        let Command::Enqueue(enqueue) = parse("lineshaft enqueue add --wait 1").unwrap().command else {
+            panic!()
+        };
         assert!(enqueue.wait.is_some() && enqueue.arguments == ["1"]);
     }
 }

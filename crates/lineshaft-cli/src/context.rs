@@ -78,5 +78,6 @@ pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, Failure> {
 }
 
 pub(crate) fn working_directory() -> Result<PathBuf, Failure> {
-    std::env::current_dir().map_err(|error| Failure::new(1, format!("the current directory is gone: {error}")))
+    std::env::current_dir()
+        .map_err(|error| Failure::new(1, format!("the current directory is gone: {error}")))
 }

@@ -45,9 +45,14 @@ mod tests {
 
     #[test]
     fn times_show_in_their_largest_unit() {
-        for (ms, text) in
-            [(0, "0 ms"), (999, "999 ms"), (59_999, "59 s"), (60_000, "1 min"), (7_200_000, "2 h"), (900 * DAY, "900 d")]
-        {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (59_999, "59 s"),
+            (60_000, "1 min"),
+            (7_200_000, "2 h"),
+            (900 * DAY, "900 d"),
+        ] {
             assert_eq!(length(ms), text);
         }
         assert_eq!((relative(1_000, 4_000), relative(5_000, 4_000)), ("3 s ago".into(), "in 1 s".into()));

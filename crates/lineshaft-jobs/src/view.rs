@@ -301,6 +301,7 @@ impl State {
             number: entry.number,
             process: entry.process,
             leases: entry.leases.count,
+            lease_ends_ms: entry.lease_ends,
             group: self.connected.get(child).map(|connected| {
                 let group = self.lanes.group(connected.group);
                 (&*group.tasks, &*group.queues)
@@ -312,6 +313,11 @@ impl State {
     pub fn cancelling_of(&self, child: u32) -> Vec<Fence> {
         let slots = self.leases_of(child).filter(|slot| self.slots.at(*slot).cancelling);
         slots.map(|slot| self.leases[&slot].fence).collect()
+    }
+
+    /// The text of a name that a change knows by its number.
+    pub fn name(&self, number: u32) -> Option<&Arc<str>> {
+        self.names.get(number)
     }
 
     /// The refusal of a job that nobody knows.
@@ -335,6 +341,8 @@ pub struct ChildView<'a> {
     pub process: ProcessKey,
     /// Leases it holds.
     pub leases: u32,
+    /// Logical milliseconds at which they end unless renewed.
+    pub lease_ends_ms: u64,
     /// Tasks it runs and queues it serves, while it is connected.
     pub group: Option<(&'a [Arc<str>], &'a [Arc<str>])>,
 }

@@ -31,7 +31,11 @@ pub(crate) struct Client(RustClient);
 /// Connects to the server of `home`; starts one by `command` if none answers. Gives the client and, where a server was
 /// started on a home that will not last, a warning.
 #[pyfunction]
-pub(crate) fn connect(py: Python<'_>, home: &str, command: Vec<String>) -> PyResult<(Client, Option<String>)> {
+pub(crate) fn connect(
+    py: Python<'_>,
+    home: &str,
+    command: Vec<String>,
+) -> PyResult<(Client, Option<String>)> {
     let mut command = command.into_iter();
     let Some(program) = command.next() else {
         return Err(option_error(py, "the server's command is empty", "a program and its arguments"));
@@ -49,17 +53,12 @@ impl Client {
     /// Makes jobs of `calls`, or of as many from the first on as fit one request; gives the reply and their number.
     ///
     /// The reply is the new ids, 16 bytes each, and the positions of those that were there already.
-    fn enqueue(
-        &self,
-        registry: &Bound<'_, Registry>,
-        calls: &Bound<'_, PyList>,
-    ) -> PyResult<(Reply, usize)> {
+    fn enqueue(&self, registry: &Bound<'_, Registry>, calls: &Bound<'_, PyList>) -> PyResult<(Reply, usize)> {
         let mut batch = Batch::default();
         for call in calls {
-            if batch.is_full() {
+            if batch.is_full() || !batch.push(registry, &call)? {
                 break;
             }
-            batch.push(registry, &call)?;
         }
         let Batch { groups, payloads, count, .. } = batch.finish();
         let reply = self.0.mutate(|sequence| Enqueue { sequence, groups }.into(), payloads, None);

@@ -12,13 +12,21 @@ mod values;
 mod worker;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
+use lineshaft::ServerCommand;
+use lineshaft_cli::Host;
 use pyo3::prelude::*;
 
-/// Runs the command line; gives the exit code.
+/// Runs the command line for the interpreter `python`; `server` is what goes before `serve` to start a server. Gives
+/// the exit code.
 #[pyfunction]
-fn run_cli(py: Python<'_>, args: Vec<OsString>) -> i32 {
-    let _ = (py, args); 0
+fn run_cli(py: Python<'_>, args: Vec<OsString>, python: PathBuf, server: Vec<OsString>) -> i32 {
+    let mut server = server.into_iter();
+    let program = server.next().map(PathBuf::from);
+    let server = program.map(|program| ServerCommand { program, args: server.collect() });
+    let host = Host { python: Some(python), server };
+    py.detach(|| lineshaft_cli::run_hosted(args.into_iter(), &host))
 }
 
 #[pymodule]

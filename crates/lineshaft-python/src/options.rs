@@ -42,8 +42,13 @@ pub(crate) fn job_id(py: Python<'_>, key: &[u8]) -> PyResult<JobId> {
 /// The absolute path of the home that an app means; see `lineshaft::home`.
 #[pyfunction]
 #[pyo3(signature = (explicit, creator_file))]
-pub(crate) fn resolve_home(py: Python<'_>, explicit: Option<&str>, creator_file: Option<&str>) -> PyResult<String> {
+pub(crate) fn resolve_home(
+    py: Python<'_>,
+    explicit: Option<&str>,
+    creator_file: Option<&str>,
+) -> PyResult<String> {
     let cwd = std::env::current_dir()?;
-    let resolved = home::resolve(explicit, creator_file.map(Path::new), &cwd).map_err(|error| to_python(py, &error))?;
+    let resolved =
+        home::resolve(explicit, creator_file.map(Path::new), &cwd).map_err(|error| to_python(py, &error))?;
     Ok(resolved.path.to_string_lossy().into_owned())
 }

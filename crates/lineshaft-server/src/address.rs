@@ -177,7 +177,8 @@ mod tests {
     fn a_link_in_place_of_the_directory_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let home = deep_home(directory.path());
-        std::os::unix::fs::symlink(directory.path(), directory.path().join(directory_name(home.path()))).unwrap();
+        std::os::unix::fs::symlink(directory.path(), directory.path().join(directory_name(home.path())))
+            .unwrap();
         let error = choose(&home, &[directory.path().to_owned()]).unwrap_err().to_string();
         assert!(error.ends_with("it is not a directory"), "{error}");
     }

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use lineshaft_engine::{Handle, Opened, ServerFacts};
-use lineshaft_wire::frame::{FrameDecoder, Header, encode_frame_with};
+use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{Hello, Message, PROTOCOL, Shutdown};
 
 use crate::home::ServedHome;
@@ -87,14 +87,14 @@ fn ask(home: &ServedHome, facts: &ServerFacts) -> Answer {
 
 fn converse(home: &ServedHome, facts: &ServerFacts) -> io::Result<Answer> {
     let mut rival = Rival::connect(home)?;
-    match rival.call(1, hello(facts).into())? {
+    match rival.call(1, &hello(facts).into())? {
         Message::Welcome(welcome) if facts.on_demand => {
             return Ok(Answer::Stays(format!("version {} is ready for clients", welcome.version)));
         }
         Message::Welcome(_) => (),
         other => return Ok(Answer::Stays(describe(&other))),
     }
-    match rival.call(2, Shutdown { on_demand_only: true }.into())? {
+    match rival.call(2, &Shutdown { on_demand_only: true }.into())? {
         Message::Done(_) => Ok(Answer::Leaves),
         other => Ok(Answer::Stays(describe(&other))),
     }
@@ -135,11 +135,14 @@ impl Rival {
         Ok(Self { stream, decoder: FrameDecoder::default() })
     }
 
-    fn call(&mut self, request_id: u64, message: Message) -> io::Result<Message> {
+    fn call(&mut self, request_id: u64, message: &Message) -> io::Result<Message> {
         let mut buffer = Vec::new();
         let header = Header { kind: message.frame_type(), request_id, ..Header::default() };
-        encode_frame_with(&mut buffer, header, |buffer| Ok(message.encode(buffer)), &[])
-            .map_err(|error: lineshaft_wire::frame::FrameError| io::Error::other(error))?;
+        let write = |buffer: &mut Vec<u8>| {
+            message.encode(buffer);
+            Ok::<(), FrameError>(())
+        };
+        encode_frame_with(&mut buffer, header, write, &[]).map_err(io::Error::other)?;
         self.stream.write_all(&buffer)?;
         self.receive()
     }

@@ -38,7 +38,8 @@ pub fn serve(options: ServeOptions) -> Result<(), Error> {
     let (engine, opened) = claim::open_engine(&home, &options, &facts)?;
     tracing::info!(home = %home.path().display(), ?opened, "the engine is open");
     let mut engine = Engine::new(engine)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
         match Bound::new(&home, options.listen.as_deref()) {
             Ok(bound) => Server::new(home, token, facts, engine, bound, options).run().await,

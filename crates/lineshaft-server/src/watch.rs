@@ -22,7 +22,7 @@ const WATCHED_MAX: usize = 16_384;
 
 /// How long the death of a process waits for what its connections still hold: ends that it reported before it died
 /// must reach the engine first. Longer only if somebody else keeps its sockets open.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The processes that are watched.
 #[derive(Clone)]
@@ -121,7 +121,10 @@ impl Watch {
     }
 
     fn open_connections(&self, process: ProcessKey) -> Option<Arc<Notify>> {
-        self.lock().get(&process).filter(|watched| watched.connections > 0).map(|watched| watched.drained.clone())
+        self.lock()
+            .get(&process)
+            .filter(|watched| watched.connections > 0)
+            .map(|watched| watched.drained.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, FxHashMap<ProcessKey, Watched>> {
@@ -151,7 +154,9 @@ fn open(process: ProcessKey) -> Result<Option<AsyncFd<PollPidfd>>, Box<dyn std::
     let id = ProcessId { pid: process.pid, start_time: process.start_time };
     match Pidfd::of(id) {
         Ok(pidfd) => Ok(Some(register(pidfd)?)),
-        Err(lineshaft_ipc::Error::NoProcess { .. } | lineshaft_ipc::Error::ProcessReplaced { .. }) => Ok(None),
+        Err(lineshaft_ipc::Error::NoProcess { .. } | lineshaft_ipc::Error::ProcessReplaced { .. }) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -197,7 +202,9 @@ mod tests {
         let peer = Peer::Unix { pid: Some(own.pid) };
         let Claim::False(text) = check(peer, ProcessKey { pid: 1, ..own }) else { panic!("another pid") };
         assert_eq!(text, format!("the message names process 1, but process {} sent it", own.pid));
-        let Claim::False(text) = check(peer, ProcessKey { start_time: 7, ..own }) else { panic!("another start") };
+        let Claim::False(text) = check(peer, ProcessKey { start_time: 7, ..own }) else {
+            panic!("another start")
+        };
         assert!(text.contains("at tick 7"), "{text}");
     }
 }

@@ -77,6 +77,11 @@ pub enum LockAttempt<L> {
     HeldBy(String),
 }
 
+/// Whether a file never got its name: what an unfinished [`publish`] leaves.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension == "tmp")
+}
+
 /// Writes a whole file so that either nothing or all of it is found after a crash, at the price of two syncs.
 ///
 /// The parts are written to `directory/name.tmp`, which is synced and renamed.

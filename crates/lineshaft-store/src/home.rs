@@ -19,12 +19,13 @@ const FORMAT_PREFIX: &str = "lineshaft home ";
 #[derive(Debug)]
 pub struct Home<D: Disk> {
     disk: D,
-    _lock: Arc<D::Lock>,
+    /// Only held, so that it ends with the last clone.
+    lock: Arc<D::Lock>,
 }
 
 impl<D: Disk> Clone for Home<D> {
     fn clone(&self) -> Self {
-        Self { disk: self.disk.clone(), _lock: Arc::clone(&self._lock) }
+        Self { disk: self.disk.clone(), lock: Arc::clone(&self.lock) }
     }
 }
 
@@ -37,7 +38,7 @@ impl<D: Disk> Home<D> {
         disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
         let lock = take_lock(&disk)?;
         check_format(&disk)?;
-        Ok(Self { disk, _lock: Arc::new(lock) })
+        Ok(Self { disk, lock: Arc::new(lock) })
     }
 
     /// The disk the home is on.

@@ -89,6 +89,7 @@ impl SimulatedDisk {
 
     /// The disk after the process died and another one starts: all finished writes are seen, locks are free, faults
     /// are over. This handle and the returned one are independent.
+    #[must_use]
     pub fn restart(&self) -> Self {
         let mut state = self.state().clone();
         state.locks.clear();
@@ -98,6 +99,7 @@ impl SimulatedDisk {
     }
 
     /// The disk as found after the power failed now. This handle and the returned one are independent.
+    #[must_use]
     pub fn power_loss(&self, loss: Loss) -> Self {
         let mut rng = match loss {
             Loss::Everything => None,

@@ -196,9 +196,9 @@ pub struct Hello {
     pub executable: String,
     /// Its process id.
     pub pid: u32,
-    /// The session to go on with; `None` opens one when the first mutating request needs it.
+    /// The session to go on with.
     pub session: Option<u64>,
-    /// Opens a session at once if `session` is `None`.
+    /// Opens a new session if `session` is `None` or not known any more; mutating requests need one.
     pub open_session: bool,
     /// The home's token or an API key; only on TCP.
     pub token: Option<String>,

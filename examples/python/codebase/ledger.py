@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lineshaft import App, Attempt, Job, JobNotFound
+PAGE_JOBS = 5_000
+"""Jobs asked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +56,56 @@ def read_ledger(path: Path) -> list[Entry]:
         return [Entry(**json.loads(line)) for line in file]
 
 
-def audit(app: App, entries: list[Entry]) -> Audit:
-    """Asks for every job of the ledger how it ended: each must have, and exactly once."""
-    states: Counter[str | None] = Counter()
-    rerun = 0
-    lost = [f"{id} is in the ledger {count} times" for id, count in Counter(e.id for e in entries).items() if count > 1]
+def audit(home: str, entries: list[Entry]) -> Audit:
+    """Holds the list of all jobs against the ledger: each must have ended, and exactly once."""
+    return judge(entries, listed_jobs(home))
+
+
+def judge(entries: list[Entry], jobs: Iterable[dict[str, Any]]) -> Audit:
+    """What `jobs`, as the command line lists them, say about the entries."""
+    records: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for job in jobs:
+        records[job["id"]].append(job)
+    lost = _named_twice(entries)
     for entry in entries:
-        job: Job[object] = app.job(entry.id)
-        try:
-            attempts = job.attempts()
-        except JobNotFound:
-            lost.append(f"{entry.label}: job {entry.id} is unknown")
-            continue
-        states[job.state] += 1
-        rerun += any(attempt.outcome in ("crashed", "lost") for attempt in attempts)
-        if not _ended_once(job.state, attempts):
-            outcomes = ", ".join(str(attempt.outcome) for attempt in attempts) or "none"
-            lost.append(f"{entry.label}: job {entry.id} is {job.state}, outcomes of its attempts: {outcomes}")
+        problem = _problem(records.get(entry.id, []))
+        if problem is not None:
+            lost.append(f"{entry.label}: job {entry.id} {problem}")
+    known = {entry.id for entry in entries}
+    lost += [f"job {job} is not in the ledger" for job in records if job not in known]
+    states = Counter(job["state"] for job, *_ in records.values())
+    rerun = sum(_was_hit(job) for job, *_ in records.values())
     return Audit(len(entries), states["completed"], states["discarded"], rerun, lost)
 
 
-def _ended_once(state: str | None, attempts: list[Attempt]) -> bool:
-    succeeded = [attempt.outcome for attempt in attempts].count("succeeded")
-    return (state, succeeded) in (("completed", 1), ("discarded", 0))
+def listed_jobs(home: str) -> Iterator[dict[str, Any]]:
+    """Every job of a home, page by page, as `lineshaft job list --json` gives them."""
+    command = [sys.executable, "-m", "lineshaft", "job", "list", "--json", "--home", home, "--limit", str(PAGE_JOBS)]
+    cursor = None
+    while True:
+        words = command if cursor is None else [*command, "--cursor", cursor]
+        page = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
+        yield from page["jobs"]
+        cursor = page["cursor"]
+        if cursor is None:
+            return
+
+
+def _named_twice(entries: list[Entry]) -> list[str]:
+    """Two files with the same job: one of them has none."""
+    counts = Counter(entry.id for entry in entries)
+    return [f"job {job} stands for {count} files" for job, count in counts.items() if count > 1]
+
+
+def _problem(records: list[dict[str, Any]]) -> str | None:
+    """What is wrong with a job, given the records that bear its id."""
+    if len(records) != 1:
+        return f"is listed {len(records)} times"
+    state, outcomes = records[0]["state"], [attempt["outcome"] for attempt in records[0]["attempts"]]
+    if (state, outcomes.count("succeeded")) in (("completed", 1), ("discarded", 0)):
+        return None
+    return f"is {state}, with attempts that {', '.join(map(str, outcomes)) or 'never began'}"
+
+
+def _was_hit(job: dict[str, Any]) -> bool:
+    return any(attempt["outcome"] in ("crashed", "lost") for attempt in job["attempts"])

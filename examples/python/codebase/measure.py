@@ -50,21 +50,22 @@ class Measures:
     """Id of the process that measured it."""
 
 
-def measure_file(path: str | bytes) -> Measures:
-    """Parses a file and counts. Raises SyntaxError or ValueError if it is not Python, OSError if it does not open."""
+def measure_file(path: str, label: str) -> Measures:
+    """Parses a file, called `label` in the report, and counts. Raises SyntaxError or ValueError if it is
+    not Python, OSError if it does not open.
+    """
     with open(path, "rb") as file:
         source = file.read()
-    shown = printable(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an odd escape in somebody's file is not our news
-        tree = ast.parse(source, filename=shown)
-    measures = Measures(shown, len(source.splitlines()), process=os.getpid())
+        tree = ast.parse(source, filename=label)
+    measures = Measures(label, len(source.splitlines()), process=os.getpid())
     for node in ast.walk(tree):
         _count(node, measures)
     return measures
 
 
-def printable(path: str | bytes) -> str:
+def printable(path: str | os.PathLike[str]) -> str:
     """A path as text; bytes that are not UTF-8 are shown as \\xNN."""
     return os.fsencode(path).decode(errors="backslashreplace")
 

@@ -19,7 +19,7 @@ impl State {
         check_room("tasks and queues of a child", 0, attach.tasks.len() + attach.queues.len(), NAMES_MAX)?;
         attach.tasks.iter().try_for_each(|task| super::enqueue::check_name("task", task))?;
         attach.queues.iter().try_for_each(|queue| super::enqueue::check_name("queue", queue))?;
-        let held: FxHashSet<Fence> = attach.held.iter().map(|(_, fence)| *fence).collect();
+        let held: FxHashSet<(JobId, Fence)> = attach.held.iter().copied().collect();
         let Some(child) = self.find_child(attach.worker, attach.number) else {
             check_room("known children", self.children.len(), 1, self.limits.children)?;
             let stale = attach.held.iter().map(|(_, fence)| *fence).collect();
@@ -28,7 +28,8 @@ impl State {
         let own = |(job, fence): &(JobId, Fence)| self.lease_of(*job, *fence).is_some_and(|(_, lease)| lease.child == child);
         let stale = attach.held.iter().filter(|held| !own(held)).map(|(_, fence)| *fence).collect();
         // Leases that the child does not know of never reached it: the connection or the engine ended before.
-        let undelivered: Vec<u32> = self.leases_of(child).filter(|slot| !held.contains(&self.leases[slot].fence)).collect();
+        let unknown = |slot: &u32| !held.contains(&(self.job_id(*slot), self.leases[slot].fence));
+        let undelivered = self.leases_of(child).filter(unknown).collect();
         Ok(Decision::of(self.hand_back(undelivered), Reply::Attached { child, stale }))
     }
 

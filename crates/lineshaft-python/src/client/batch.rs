@@ -1,9 +1,13 @@
 //! Many calls in one request: equal neighbours share a group, small arguments share a piece of payload.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use lineshaft_wire::message::JobGroup;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rustc_hash::FxHashSet;
 
 use super::template::{Call, Template};
 use crate::values::{self, Registry};
@@ -26,6 +30,8 @@ pub(super) struct Batch {
     small: Vec<u8>,
     /// The task or task with options of the last call, and its template.
     last: Option<(Py<PyAny>, Py<Template>)>,
+    /// Unique and idempotency keys of the calls so far.
+    keys: [FxHashSet<Arc<str>>; 2],
 }
 
 impl Batch {
@@ -34,15 +40,18 @@ impl Batch {
         self.bytes >= BATCH_BYTES_MAX
     }
 
-    /// Adds a call.
-    pub(super) fn push(&mut self, registry: &Bound<'_, Registry>, call: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Adds a call; false, and nothing is added, if it has a key of a call that this request has already: the next
+    /// request finds out that its job is there.
+    pub(super) fn push(&mut self, registry: &Bound<'_, Registry>, call: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = registry.py();
         let call = call.cast::<Call>().map_err(|_| not_a_call(call))?.get();
-        self.open_group(py, call)?;
+        if !self.open_group(py, call)? {
+            return Ok(false);
+        }
         let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
         let arguments = values::encode_call(registry, call.args.bind(py), keywords)?;
         self.append(arguments);
-        Ok(())
+        Ok(true)
     }
 
     /// The finished request.
@@ -51,19 +60,27 @@ impl Batch {
         self
     }
 
-    /// Makes the last group the one that `call` belongs to.
-    fn open_group(&mut self, py: Python<'_>, call: &Call) -> PyResult<()> {
+    /// Makes the last group the one that `call` belongs to; false if it has a key that was there before.
+    fn open_group(&mut self, py: Python<'_>, call: &Call) -> PyResult<bool> {
         if let Some((bound, template)) = &self.last
             && bound.is(&call.bound)
             && !template.get().is_single()
         {
-            return Ok(());
+            return Ok(true);
         }
-        let template: Py<Template> = call.bound.getattr(py, "_template")?.extract(py)?;
+        let template: Py<Template> = call.bound.getattr(py, intern!(py, "_template"))?.extract(py)?;
         let key = if template.get().is_unique() { Some(unique_key(py, call)?) } else { None };
-        self.groups.push(template.get().group(key));
+        let group = template.get().group(key);
+        let keys = [group.unique.as_ref().map(|unique| &unique.key), group.idempotency_key.as_ref()];
+        if keys.iter().zip(&self.keys).any(|(key, seen)| key.is_some_and(|key| seen.contains(key))) {
+            return Ok(false);
+        }
+        for (key, seen) in keys.into_iter().zip(&mut self.keys) {
+            seen.extend(key.cloned());
+        }
+        self.groups.push(group);
         self.last = Some((call.bound.clone_ref(py), template));
-        Ok(())
+        Ok(true)
     }
 
     fn append(&mut self, arguments: Vec<u8>) {
@@ -87,7 +104,8 @@ impl Batch {
 }
 
 fn unique_key(py: Python<'_>, call: &Call) -> PyResult<String> {
-    let keywords = call.kwargs.as_ref().map_or_else(|| PyDict::new(py).unbind(), |kwargs| kwargs.clone_ref(py));
+    let keywords =
+        call.kwargs.as_ref().map_or_else(|| PyDict::new(py).unbind(), |kwargs| kwargs.clone_ref(py));
     call.bound.call_method1(py, "_unique_key", (&call.args, keywords))?.extract(py)
 }
 

@@ -1,16 +1,18 @@
 //! Answers on their way, for threads and for event loops.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use lineshaft_wire::JobState;
 use lineshaft_wire::message::Message;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustix::event::{EventfdFlags, eventfd};
 
 use super::record::{Shown, Status};
 use crate::errors::to_python;
@@ -45,7 +47,7 @@ impl Reply {
 
     /// Puts `token` into `completions` once the answer is there.
     fn notify(&self, py: Python<'_>, completions: &Completions, token: u64) {
-        let inner = Arc::clone(&completions.0);
+        let inner = completions.inner();
         py.detach(|| lock(&self.0).on_ready(move || inner.push(token)));
     }
 }
@@ -57,7 +59,7 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
         }
         Message::Shown(shown) => Ok(Shown::new(py, shown)?.into_pyobject(py)?.into_any()),
         Message::Changed(changed) => {
-            let state = changed.state.map(|state| state.as_str());
+            let state = changed.state.map(JobState::as_str);
             (state, changed.cancelling, changed.jobs).into_pyobject(py).map(Bound::into_any)
         }
         Message::StatusReport(report) => Ok(Status::new(report).into_pyobject(py)?.into_any()),
@@ -72,13 +74,13 @@ pub(super) fn interruptible<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
-    let (sender, mut receiver) = sync_channel(1);
+    let (sender, receiver) = sync_channel(1);
+    // Behind a lock only because detaching wants what other threads may share.
+    let receiver = Mutex::new(receiver);
     let thread = std::thread::Builder::new().name("lineshaft-call".into());
     thread.spawn(move || drop(sender.send(work())))?;
     loop {
-        // Borrowed as unique, since a receiver is not to be shared with another thread.
-        let receiver = &mut receiver;
-        match py.detach(|| (&mut *receiver).recv_timeout(SIGNAL_INTERVAL)) {
+        match py.detach(|| lock(&receiver).recv_timeout(SIGNAL_INTERVAL)) {
             Ok(done) => return Ok(done),
             Err(RecvTimeoutError::Timeout) => py.check_signals()?,
             Err(RecvTimeoutError::Disconnected) => return Err(PyRuntimeError::new_err("the call panicked")),
@@ -104,20 +106,22 @@ impl Resend {
     }
 }
 
-/// Tokens of what is ready, and an eventfd that an event loop watches: the I/O thread never takes the GIL.
+/// Tokens of what is ready, and a socket that an event loop watches: the I/O thread never takes the GIL.
 #[pyclass(frozen, module = "lineshaft._native")]
 pub(crate) struct Completions(Arc<Inner>);
 
+/// Where the I/O thread leaves tokens. Bounded by the waits of the loop: each leaves its token once.
 pub(super) struct Inner {
     tokens: Mutex<Vec<u64>>,
-    event: OwnedFd,
+    wake: UnixStream,
+    woken: UnixStream,
 }
 
 impl Inner {
     pub(super) fn push(&self, token: u64) {
         lock(&self.tokens).push(token);
-        // It fails only when the counter is full, and then the reader is awake already.
-        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        // It fails only when the socket is full, and then the reader is awake already.
+        let _ = (&self.wake).write(&[1]);
     }
 }
 
@@ -131,19 +135,20 @@ impl Completions {
 impl Completions {
     #[new]
     fn new() -> PyResult<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(std::io::Error::from)?;
-        Ok(Self(Arc::new(Inner { tokens: Mutex::new(Vec::new()), event })))
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        Ok(Self(Arc::new(Inner { tokens: Mutex::new(Vec::new()), wake, woken })))
     }
 
     /// The descriptor to watch for reading.
     fn fileno(&self) -> RawFd {
-        self.0.event.as_raw_fd()
+        self.0.woken.as_raw_fd()
     }
 
     /// Takes what is ready.
     fn drain(&self) -> Vec<u64> {
-        let mut counter = [0; 8];
-        let _ = rustix::io::read(&self.0.event, &mut counter);
+        while (&self.0.woken).read(&mut [0; 256]).is_ok_and(|count| count > 0) {}
         std::mem::take(&mut *lock(&self.0.tokens))
     }
 }

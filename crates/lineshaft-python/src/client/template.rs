@@ -96,7 +96,8 @@ impl Template {
     /// An empty group of such jobs.
     pub(super) fn group(&self, unique_key: Option<String>) -> JobGroup {
         let mut group = self.group.clone();
-        group.unique = unique_key.zip(self.unique_while).map(|(key, while_)| Unique { key: key.into(), while_ });
+        group.unique =
+            unique_key.zip(self.unique_while).map(|(key, while_)| Unique { key: key.into(), while_ });
         group
     }
 }

@@ -57,7 +57,8 @@ pub(super) fn call<'py>(
     let keywords = PyDict::new(py);
     for _ in 0..length {
         let name = PyString::intern(py, decoder.reader.str()?);
-        let value = decoder.value().map_err(|failure| failure.at(Step::key(&name)).at(Step::Root("kwargs")))?;
+        let value =
+            decoder.value().map_err(|failure| failure.at(Step::key(&name)).at(Step::Root("kwargs")))?;
         keywords.set_item(name, value)?;
     }
     decoder.reader.end();
@@ -66,7 +67,7 @@ pub(super) fn call<'py>(
     Ok((positional, keywords))
 }
 
-fn no_call() -> Box<Failure> {
+fn no_call() -> Failure {
     Failure::said("the payload is not a call: a list of a list and a dict")
 }
 
@@ -112,7 +113,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 let bytes = PyByteArray::new(self.py, self.reader.raw(length)?).into_any();
                 Ok(self.keep(place, bytes))
             }
-            ext::INTEGER | ext::DECIMAL | ext::UUID | ext::ELLIPSIS | ext::SURROGATE_TEXT => self.raw(code, length),
+            ext::INTEGER | ext::DECIMAL | ext::UUID | ext::ELLIPSIS | ext::SURROGATE_TEXT => {
+                self.raw(code, length)
+            }
             _ => {
                 let enclosing = self.reader.open(length)?;
                 let value = self.structure(code, place)?;
@@ -186,8 +189,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     /// The items of a list that was begun, as a tuple.
     fn items(&mut self, length: usize) -> Converted<Bound<'py, PyTuple>> {
-        let items =
-            new_tuple(self.py, length, |index| self.value().map_err(|failure| failure.at(Step::Index(index))))?;
+        let items = new_tuple(self.py, length, |index| {
+            self.value().map_err(|failure| failure.at(Step::Index(index)))
+        })?;
         self.reader.end();
         Ok(items)
     }
@@ -226,6 +230,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             return Err(Failure::said("a reference in a payload that says it has none"));
         };
         let object = numbered.get(number).cloned().flatten();
-        object.ok_or_else(|| Failure::said("it refers to something that cannot be built before its own parts"))
+        object
+            .ok_or_else(|| Failure::said("it refers to something that cannot be built before its own parts"))
     }
 }

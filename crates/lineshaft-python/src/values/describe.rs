@@ -69,7 +69,8 @@ pub(super) fn is_dataclass(class: &Bound<'_, PyType>) -> bool {
 
 /// `module.qualname`, with `main` in place of `__main__`.
 pub(super) fn canonical_name(class: &Bound<'_, PyType>, main: Option<&str>) -> String {
-    let text = |name: PyResult<Bound<'_, PyString>>| name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let text =
+        |name: PyResult<Bound<'_, PyString>>| name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
     let module = text(class.module());
     let module = if module == "__main__" { main.unwrap_or("__main__") } else { &module };
     format!("{module}.{}", text(class.qualname()))
@@ -81,7 +82,9 @@ fn refused(class: &Bound<'_, PyType>, why: &str) -> PyErr {
 
 fn dataclass(class: &Bound<'_, PyType>, classes: &Classes) -> PyResult<Description> {
     let py = class.py();
-    let is_abstract = class.getattr(intern!(py, "__abstractmethods__")).is_ok_and(|names| names.is_truthy().unwrap_or(false));
+    let is_abstract = class
+        .getattr(intern!(py, "__abstractmethods__"))
+        .is_ok_and(|names| names.is_truthy().unwrap_or(false));
     if !is_abstract && classes.new_object.bind(py).call1((class,)).is_err() {
         return Err(refused(class, "cannot be built field by field: it derives from a builtin class"));
     }
@@ -109,7 +112,8 @@ fn named_tuple(class: &Bound<'_, PyType>) -> PyResult<Description> {
     let mut fields = Vec::new();
     for name in class.getattr("_fields")?.try_iter()? {
         let name = name?.cast_into::<PyString>()?;
-        let default = defaults.get_item(&name)?.map_or(Default::Missing, |value| Default::Value(value.unbind()));
+        let default =
+            defaults.get_item(&name)?.map_or(Default::Missing, |value| Default::Value(value.unbind()));
         fields.push(new_field(&name, default)?);
     }
     Ok(Description::NamedTuple { fields })

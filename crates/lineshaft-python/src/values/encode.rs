@@ -15,7 +15,8 @@ use std::sync::Arc;
 use lineshaft_wire::value::{Writer, ext};
 use pyo3::prelude::*;
 use pyo3::types::{
-    IntoPyDict, PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+    IntoPyDict, PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
+    PyTuple,
 };
 
 use self::memo::Memo;
@@ -48,7 +49,7 @@ impl<'py> Encoder<'py> {
         self.writer.begin_list(2)?;
         self.writer.begin_list(positional.len())?;
         self.items(positional).map_err(|failure| failure.at(Step::Root("args")))?;
-        self.writer.begin_dict(keywords.map_or(0, |keywords| keywords.len()))?;
+        self.writer.begin_dict(keywords.map_or(0, PyDictMethods::len))?;
         if let Some(keywords) = keywords {
             self.entries(keywords).map_err(|failure| failure.at(Step::Root("kwargs")))?;
         }
@@ -120,7 +121,9 @@ impl<'py> Encoder<'py> {
             return Ok(self.writer.str(utf8)?);
         }
         let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
-        Ok(self.writer.raw_ext(ext::SURROGATE_TEXT, bytes.cast_into::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
+        Ok(self
+            .writer
+            .raw_ext(ext::SURROGATE_TEXT, bytes.cast_into::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
     }
 
     fn integer(&mut self, integer: &Bound<'py, PyInt>) -> Converted<()> {
@@ -209,6 +212,6 @@ impl<'py> Encoder<'py> {
     }
 }
 
-fn changed() -> Box<Failure> {
+fn changed() -> Failure {
     Failure::said("it changed while it was converted")
 }

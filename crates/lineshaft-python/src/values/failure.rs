@@ -15,11 +15,14 @@ const STEPS_SHOWN: usize = 12;
 const KEY_CHARS_MAX: usize = 60;
 
 /// The outcome of converting a part.
-pub(super) type Converted<T> = Result<T, Box<Failure>>;
+pub(super) type Converted<T> = Result<T, Failure>;
 
-/// What went wrong and where.
+/// What went wrong and where. One pointer, so that success stays cheap.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct Failure(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     reason: Reason,
     hint: Option<String>,
     /// Innermost first.
@@ -56,39 +59,40 @@ pub(super) enum Step {
 }
 
 impl Failure {
-    pub(super) fn new(reason: Reason) -> Box<Self> {
-        Box::new(Self { reason, hint: None, path: Vec::new() })
+    pub(super) fn new(reason: Reason) -> Self {
+        Self(Box::new(Parts { reason, hint: None, path: Vec::new() }))
     }
 
-    pub(super) fn said(words: impl Into<String>) -> Box<Self> {
+    pub(super) fn said(words: impl Into<String>) -> Self {
         Self::new(Reason::Said(words.into()))
     }
 
     /// The same failure with what to do about it.
-    pub(super) fn with_hint(mut self: Box<Self>, hint: impl Into<String>) -> Box<Self> {
-        self.hint = Some(hint.into());
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// The same failure, seen from one step further out.
     #[cold]
-    pub(super) fn at(mut self: Box<Self>, step: Step) -> Box<Self> {
-        self.path.push(step);
+    pub(super) fn at(mut self, step: Step) -> Self {
+        self.0.path.push(step);
         self
     }
 
     /// The exception to raise.
     #[cold]
     pub(super) fn into_error(self, py: Python<'_>) -> PyErr {
-        if let Reason::Raised(error) = &self.reason
+        let parts = *self.0;
+        if let Reason::Raised(error) = &parts.reason
             && (error.is_instance_of::<PyMemoryError>(py) || !error.is_instance_of::<PyException>(py))
         {
             return error.clone_ref(py);
         }
-        let path = self.path_text();
+        let path = parts.path_text();
         let separator = if path.is_empty() { "" } else { ": " };
-        let error = error(py, &format!("{path}{separator}{}", self.reason.text(py)), self.hint.as_deref());
-        match self.reason {
+        let error = error(py, &format!("{path}{separator}{}", parts.reason.text(py)), parts.hint.as_deref());
+        match parts.reason {
             Reason::Raised(cause) => error.set_cause(py, Some(cause)),
             // Who decodes for a worker parks the job by this attribute.
             Reason::UnknownType(name) => drop(error.value(py).setattr("type_name", name)),
@@ -96,7 +100,9 @@ impl Failure {
         }
         error
     }
+}
 
+impl Parts {
     fn path_text(&self) -> String {
         let mut text = String::new();
         let steps = self.path.len();
@@ -120,7 +126,8 @@ impl Reason {
             Self::UnknownType(name) => format!("type {name} is not registered here"),
             Self::Raised(error) => {
                 let class = error.get_type(py);
-                let class = class.qualname().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+                let class =
+                    class.qualname().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
                 format!("{class}: {}", error.value(py))
             }
         }
@@ -150,15 +157,15 @@ impl Step {
     }
 }
 
-impl From<ValueError> for Box<Failure> {
+impl From<ValueError> for Failure {
     fn from(error: ValueError) -> Self {
-        Failure::new(Reason::Format(error))
+        Self::new(Reason::Format(error))
     }
 }
 
-impl From<PyErr> for Box<Failure> {
+impl From<PyErr> for Failure {
     fn from(error: PyErr) -> Self {
-        Failure::new(Reason::Raised(error))
+        Self::new(Reason::Raised(error))
     }
 }
 

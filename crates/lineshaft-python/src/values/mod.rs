@@ -63,7 +63,10 @@ pub(crate) fn decode_call<'py>(
 
 /// What is kept of an exception: its classes by name, its text, its traceback and, if they are values, its arguments
 /// as an encoded list. Never fails.
-pub(crate) fn encode_exception(registry: &Bound<'_, Registry>, error: &Bound<'_, PyBaseException>) -> ErrorRecord {
+pub(crate) fn encode_exception(
+    registry: &Bound<'_, Registry>,
+    error: &Bound<'_, PyBaseException>,
+) -> ErrorRecord {
     exception::record(error, &registry.get().known())
 }
 
@@ -80,13 +83,19 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// The payload of a value.
 #[pyfunction(name = "encode")]
-fn py_encode<'py>(value: &Bound<'py, PyAny>, registry: &Bound<'py, Registry>) -> PyResult<Bound<'py, PyBytes>> {
+fn py_encode<'py>(
+    value: &Bound<'py, PyAny>,
+    registry: &Bound<'py, Registry>,
+) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(value.py(), &encode(registry, value, "value")?))
 }
 
 /// The value in a payload.
 #[pyfunction(name = "decode")]
-fn py_decode<'py>(payload: &Bound<'py, PyBytes>, registry: &Bound<'py, Registry>) -> PyResult<Bound<'py, PyAny>> {
+fn py_decode<'py>(
+    payload: &Bound<'py, PyBytes>,
+    registry: &Bound<'py, Registry>,
+) -> PyResult<Bound<'py, PyAny>> {
     decode(registry, payload.as_bytes())
 }
 
@@ -127,6 +136,6 @@ fn py_describe_exception<'py>(
 #[pyfunction(name = "show", signature = (payload, chars_max = 1000))]
 fn py_show(payload: &Bound<'_, PyBytes>, chars_max: usize) -> PyResult<String> {
     let value = lineshaft_wire::value::decode(payload.as_bytes())
-        .map_err(|error| Box::<failure::Failure>::from(error).into_error(payload.py()))?;
+        .map_err(|error| failure::Failure::from(error).into_error(payload.py()))?;
     Ok(value.summary(chars_max))
 }

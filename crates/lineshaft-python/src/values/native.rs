@@ -52,7 +52,8 @@ impl<'py> Iterator for Entries<'_, 'py> {
         // SAFETY: `PyDict_Next` checks the position against the dict as it is now and lends both objects, which are
         // counted before anything else can run.
         unsafe {
-            if ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value) == 0 {
+            if ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value) == 0
+            {
                 return None;
             }
             Some((Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)))

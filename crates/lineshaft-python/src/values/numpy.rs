@@ -65,9 +65,10 @@ impl Numpy {
         if !PLAIN_KINDS.contains(kind) || dtype.getattr(intern!(py, "hasobject"))?.extract()? {
             return Err(refused());
         }
-        let description = match dtype.getattr(intern!(py, "names"))?.is_none() {
-            true => dtype.getattr(intern!(py, "str"))?,
-            false => self.from_dtype.bind(py).call1((dtype,))?,
+        let description = if dtype.getattr(intern!(py, "names"))?.is_none() {
+            dtype.getattr(intern!(py, "str"))?
+        } else {
+            self.from_dtype.bind(py).call1((dtype,))?
         };
         let is_same = self.to_dtype.bind(py).call1((&description,))?.eq(dtype)?;
         if is_same { Ok(description) } else { Err(refused()) }
@@ -76,10 +77,9 @@ impl Numpy {
     /// The element type that `description` means; never one with pointers to objects in it.
     pub(super) fn element_type<'py>(&self, description: &Bound<'py, PyAny>) -> Converted<Bound<'py, PyAny>> {
         let py = description.py();
-        let dtype = match description.is_instance_of::<PyString>() {
-            true => self.dtype.bind(py).call1((description,))?,
-            false => self.to_dtype.bind(py).call1((description,))?,
-        };
+        let is_text = description.is_instance_of::<PyString>();
+        let make = if is_text { self.dtype.bind(py).as_any() } else { self.to_dtype.bind(py) };
+        let dtype = make.call1((description,))?;
         let kind = dtype.getattr(intern!(py, "kind"))?;
         let kind = kind.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
         if !PLAIN_KINDS.contains(kind) || dtype.getattr(intern!(py, "hasobject"))?.extract()? {

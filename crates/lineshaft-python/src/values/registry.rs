@@ -105,10 +105,11 @@ impl Registry {
     fn register(&self, class: &Bound<'_, PyType>, name: &str, aliases: Vec<String>) -> PyResult<()> {
         let py = class.py();
         let description = describe(class)?;
-        let registered = Arc::new(Registered { name: name.into(), class: class.clone().unbind(), description });
+        let registered =
+            Arc::new(Registered { name: name.into(), class: class.clone().unbind(), description });
         self.change(|known| {
             known.add(name, &registered, py)?;
-            aliases.iter().try_for_each(|alias| known.add(alias, &registered, py))?;
+            aliases.into_iter().try_for_each(|alias| known.add(&alias, &registered, py))?;
             known.by_class.insert(class.as_ptr() as usize, registered);
             Ok(())
         })
@@ -145,7 +146,8 @@ impl Registry {
 
 fn check_name(name: &str) -> PyResult<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        let message = format!("a type's name has 1 to {NAME_BYTES_MAX} bytes without control characters, got {name:?}");
+        let message =
+            format!("a type's name has 1 to {NAME_BYTES_MAX} bytes without control characters, got {name:?}");
         return Err(PyValueError::new_err(message));
     }
     Ok(())

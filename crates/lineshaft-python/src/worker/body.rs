@@ -19,7 +19,7 @@ const UNENCODABLE: &str = "result_unencodable";
 /// A task as the loop needs it.
 pub(super) struct Task {
     name: String,
-    task: Py<PyAny>,
+    declared: Py<PyAny>,
     /// What is called: the function itself, or what runs a coroutine.
     body: Py<PyAny>,
     binder: Py<PyAny>,
@@ -40,7 +40,7 @@ impl Task {
         let delivery = task.getattr("options")?.call_method1("get", ("delivery",))?;
         Ok(Self {
             name,
-            task: task.clone().unbind(),
+            declared: task.clone().unbind(),
             body: task.getattr(body)?.unbind(),
             binder: binder.unbind(),
             positional,
@@ -93,16 +93,16 @@ impl<'py> Runner<'py> {
     }
 
     /// Decodes and binds the arguments; the end of the attempt if they do not fit.
-    pub(super) fn prepare(&self, task: &Task, job: &Job) -> Result<Call<'py>, Ending> {
+    pub(super) fn prepare(&self, task: &Task, job: &Job) -> Result<Call<'py>, Box<Ending>> {
         self.try_prepare(task, job).map_err(|error| {
             let record = encode_exception(&self.registry, error.value(self.py));
-            rejected(UNDECODABLE, record)
+            Box::new(rejected(UNDECODABLE, record))
         })
     }
 
     fn try_prepare(&self, task: &Task, job: &Job) -> PyResult<Call<'py>> {
         if !task.learnt.load(Ordering::Relaxed) {
-            self.types.call_method1(intern!(self.py, "learn"), (&task.task,))?;
+            self.types.call_method1(intern!(self.py, "learn"), (&task.declared,))?;
             task.learnt.store(true, Ordering::Relaxed);
         }
         let (positional, keywords) = decode_call(&self.registry, &job.arguments)?;
@@ -114,7 +114,11 @@ impl<'py> Runner<'py> {
     }
 
     /// Runs the body in a copy of the context, so that no attempt sees what another one set.
-    pub(super) fn call(&self, call: &Call<'py>, attempt: &Bound<'py, RunningAttempt>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn call(
+        &self,
+        call: &Call<'py>,
+        attempt: &Bound<'py, RunningAttempt>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.set_running.call1((attempt,))?;
         let context = self.copy_context.call0()?;
         let mut items = Vec::with_capacity(call.positional.len() + 1);
@@ -154,7 +158,11 @@ impl<'py> Runner<'py> {
         }
     }
 
-    pub(super) fn attempt(&self, child: &Py<super::child::Child>, job: &Job) -> PyResult<Bound<'py, RunningAttempt>> {
+    pub(super) fn attempt(
+        &self,
+        child: &Py<super::child::Child>,
+        job: &Job,
+    ) -> PyResult<Bound<'py, RunningAttempt>> {
         let app = self.app.clone().unbind();
         Bound::new(self.py, RunningAttempt::new(child.clone_ref(self.py), app, job))
     }

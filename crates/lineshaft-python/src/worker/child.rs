@@ -34,14 +34,14 @@ impl Child {
     /// Takes over what the supervisor handed to this process; `RuntimeError` if there is none.
     #[new]
     fn new() -> PyResult<Self> {
-        let inner = worker::Child::from_env().map_err(failed)?;
+        let inner = worker::Child::from_env().map_err(|error| failed(&error))?;
         let (in_body, interrupted, interruptions) = Default::default();
         Ok(Self { inner, in_body, interrupted, interruptions })
     }
 
     /// The app cannot be loaded: the supervisor gets the report.
     fn fail(&self, report: &str) -> PyResult<()> {
-        self.inner.fail(report).map_err(failed)
+        self.inner.fail(report).map_err(|error| failed(&error))
     }
 
     /// Connects, and runs attempts until the worker stops. `tasks` are (name, task); `running` is the context variable
@@ -55,9 +55,10 @@ impl Child {
     ) -> PyResult<()> {
         let child = slf.get();
         *lock(&child.interruptions) = Some(interruptions);
-        let tasks = tasks.into_iter().map(|(name, task)| Task::new(name, &task)).collect::<PyResult<Vec<_>>>()?;
+        let tasks =
+            tasks.into_iter().map(|(name, task)| Task::new(name, &task)).collect::<PyResult<Vec<_>>>()?;
         let runner = Runner::new(app, running)?;
-        child.inner.start(tasks.iter().map(entry).collect()).map_err(failed)?;
+        child.inner.start(tasks.iter().map(entry).collect()).map_err(|error| failed(&error))?;
         while let Some(job) = child.next(slf.py())? {
             child.attempt(slf.as_unbound(), &runner, &tasks, &job)?;
         }
@@ -110,7 +111,7 @@ impl Child {
         let call = match runner.prepare(task, job) {
             Ok(call) => call,
             Err(ending) => {
-                self.inner.finish(job, ending);
+                self.inner.finish(job, *ending);
                 return Ok(());
             }
         };
@@ -194,7 +195,7 @@ impl RunningAttempt {
     }
 }
 
-fn failed(error: worker::Error) -> PyErr {
+fn failed(error: &worker::Error) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }
 

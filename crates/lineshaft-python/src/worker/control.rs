@@ -26,7 +26,9 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn load(py: Python<'_>) -> PyResult<Self> {
         let errors = py.import("lineshaft._errors")?;
-        let class = |name: &str| -> PyResult<Py<PyType>> { Ok(errors.getattr(name)?.cast_into::<PyType>()?.unbind()) };
+        let class = |name: &str| -> PyResult<Py<PyType>> {
+            Ok(errors.getattr(name)?.cast_into::<PyType>()?.unbind())
+        };
         Ok(Self { retry: class("Retry")?, snooze: class("Snooze")?, cancel: class("Cancel")? })
     }
 
@@ -85,5 +87,6 @@ fn milliseconds(error: &Bound<'_, PyBaseException>, attribute: &str) -> Option<u
 }
 
 fn cut(text: &str) -> Arc<str> {
-    text[..text.floor_char_boundary(REASON_BYTES_MAX)].into()
+    let end = (0..=text.len().min(REASON_BYTES_MAX)).rev().find(|&end| text.is_char_boundary(end));
+    text[..end.unwrap_or(0)].into()
 }

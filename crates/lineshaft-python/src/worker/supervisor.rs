@@ -53,7 +53,8 @@ impl Supervisor {
         name: Option<String>,
     ) -> PyResult<Self> {
         let grace = Duration::try_from_secs_f64(grace);
-        let grace = grace.map_err(|_| option_error(py, "option `grace` is not a number of seconds", "such as 30"))?;
+        let grace =
+            grace.map_err(|_| option_error(py, "option `grace` is not a number of seconds", "such as 30"))?;
         let queues = queues.into_iter().map(Into::into).collect();
         let target = Target::home(url);
         let options = Options { processes, queues, grace, tee, name, ..Options::new(target, command) };
@@ -126,7 +127,9 @@ impl End {
 fn exception(py: Python<'_>, error: &worker::Error) -> PyErr {
     match error {
         worker::Error::Server(error) => to_python(py, error),
-        worker::Error::BadOption { .. } => option_error(py, &error.to_string(), "see the documentation of workers"),
+        worker::Error::BadOption { .. } => {
+            option_error(py, &error.to_string(), "see the documentation of workers")
+        }
         _ => raise(py, "WorkerFailed", &error.to_string()),
     }
 }

@@ -28,7 +28,10 @@ fn message_footprint(message: &Message) -> usize {
 }
 
 fn ended_footprint(ended: &Ended) -> usize {
-    let failed = ended.failed.iter().map(|job| size_of_val(job) + job.output.len() + error_footprint(job.error.as_ref()));
+    let failed = ended
+        .failed
+        .iter()
+        .map(|job| size_of_val(job) + job.output.len() + error_footprint(job.error.as_ref()));
     size_of_val(ended.completed.as_slice()) + size_of_val(ended.missing.as_slice()) + failed.sum::<usize>()
 }
 

@@ -3,8 +3,8 @@
 use lineshaft_wire::frame::Frame;
 use lineshaft_wire::message::{Hello, Message, PROTOCOL, RefusalCode, Refused};
 
-use super::goodbye::Goodbye;
 use super::Context;
+use super::goodbye::Goodbye;
 use crate::stream::Peer;
 
 /// Reads a connection's first frame as a `Hello` that this server accepts.

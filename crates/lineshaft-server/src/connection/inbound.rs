@@ -57,7 +57,9 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             reading.await
         };
         match read {
-            Ok(0) if is_inside_frame => Err(Goodbye::Gone("the peer closed in the middle of a frame".to_owned())),
+            Ok(0) if is_inside_frame => {
+                Err(Goodbye::Gone("the peer closed in the middle of a frame".to_owned()))
+            }
             Ok(0) => Err(Goodbye::closed()),
             Ok(_) => Ok(()),
             Err(error) => Err(Goodbye::broken(&error)),

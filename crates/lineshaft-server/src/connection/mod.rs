@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use self::goodbye::Goodbye;
 use self::inbound::Inbound;
 use self::outbound::Outbound;
-use self::outbox::Outbox;
+use self::outbox::{Outbox, Taken};
 use self::requests::Requests;
 use self::window::Window;
 use crate::Limits;
@@ -73,9 +73,13 @@ pub(crate) async fn turn_away(accepted: Accepted, limits: Limits) {
     let text = format!("the server has {} connections already", limits.connections);
     let goodbye = Goodbye::tell(RefusalCode::QueueFull, text);
     match accepted {
-        Accepted::Unix(stream) => Outbound::new(stream, limits.farewell).farewell(&goodbye, limits.farewell).await,
-        Accepted::Tcp(stream, _) => Outbound::new(stream, limits.farewell).farewell(&goodbye, limits.farewell).await,
+        Accepted::Unix(stream) => tell(stream, &goodbye, &limits).await,
+        Accepted::Tcp(stream, _) => tell(stream, &goodbye, &limits).await,
     }
+}
+
+async fn tell(stream: impl AsyncWrite + Unpin, goodbye: &Goodbye, limits: &Limits) {
+    Outbound::new(stream, limits.write_stall).farewell(goodbye, limits.farewell).await;
 }
 
 struct Connection<'a, R, W> {
@@ -134,9 +138,30 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
             },
         };
         if goodbye.is_gone() {
-            let _ = timeout(context.limits.farewell, requests.read_rest(&mut self.inbound)).await;
+            let settling = async {
+                requests.read_rest(&mut self.inbound).await;
+                settle(&outbox, &window).await;
+            };
+            let _ = timeout(context.limits.farewell, settling).await;
         }
         goodbye
+    }
+}
+
+/// Waits until the engine has carried out what a peer asked for before it went away: it may refuse what is under way
+/// for a connection that has closed.
+async fn settle(outbox: &Outbox, window: &Window) {
+    let mut answers = Vec::new();
+    while !window.is_settled() {
+        match outbox.take(&mut answers, usize::MAX) {
+            Ok(Taken::Some) => {
+                for outgoing in answers.drain(..) {
+                    window.answered(outgoing.request_id, &outgoing.message);
+                }
+            }
+            Ok(Taken::Empty) => outbox.arrived().await,
+            Ok(Taken::Closed) | Err(_) => return,
+        }
     }
 }
 

@@ -93,16 +93,21 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     async fn flush(&mut self) -> Result<(), Goodbye> {
         while !self.pending.is_written() {
-            let slices = self.pending.slices();
-            let written = timeout(self.stall, self.stream.write_vectored(&slices)).await;
-            match written.map_err(|_| stalled(self.stall))? {
-                Ok(0) => return Err(Goodbye::broken(&io::ErrorKind::WriteZero.into())),
-                Ok(written) => self.pending.written += written,
-                Err(error) => return Err(Goodbye::broken(&error)),
-            }
+            timeout(self.stall, self.write()).await.map_err(|_| stalled(self.stall))??;
         }
         self.pending.clear();
         Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), Goodbye> {
+        match self.stream.write_vectored(&self.pending.slices()).await {
+            Ok(0) => Err(Goodbye::broken(&io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                self.pending.written += written;
+                Ok(())
+            }
+            Err(error) => Err(Goodbye::broken(&error)),
+        }
     }
 
     /// Tells the peer why the connection ends, and ends it. For a bounded time, since the reason may be that the peer
@@ -115,9 +120,10 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     }
 
     async fn tell(&mut self, refused: Refused) -> Result<(), Goodbye> {
-        self.flush().await?;
         self.pending.push(0, &refused.into(), Vec::new())?;
-        self.flush().await?;
+        while !self.pending.is_written() {
+            self.write().await?;
+        }
         self.stream.shutdown().await.map_err(|error| Goodbye::broken(&error))
     }
 }
@@ -156,7 +162,9 @@ impl Pending {
         let frame_bytes = self.gathered.len() - start + payload_bytes;
         check_length(message, frame_bytes).inspect_err(|_| self.gathered.truncate(start))?;
         self.bytes += frame_bytes;
-        parts.into_iter().for_each(|part| self.push_part(part));
+        for part in parts {
+            self.push_part(part);
+        }
         Ok(())
     }
 
@@ -224,7 +232,8 @@ mod tests {
     fn write_out(pending: &mut Pending, most: usize) -> Vec<u8> {
         let mut written = Vec::new();
         while !pending.is_written() {
-            let step: Vec<u8> = pending.slices().iter().flat_map(|slice| slice.iter().copied()).take(most).collect();
+            let step: Vec<u8> =
+                pending.slices().iter().flat_map(|slice| slice.iter().copied()).take(most).collect();
             assert!(!step.is_empty());
             pending.written += step.len();
             written.extend(step);

@@ -2,7 +2,7 @@
 
 use lineshaft_engine::ConnectionId;
 use lineshaft_wire::frame::Frame;
-use lineshaft_wire::message::{Message, ProcessKey, RefusalCode, Refused, Shutdown, Done};
+use lineshaft_wire::message::{Done, Message, ProcessKey, RefusalCode, Refused, Shutdown};
 use tokio::io::AsyncRead;
 
 use super::Context;

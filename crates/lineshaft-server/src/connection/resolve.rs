@@ -51,7 +51,11 @@ fn read(payload: Payload, reader: &Payloads) -> Option<Bytes> {
     match reader.read(&stored) {
         Ok(bytes) if bytes.len() == stored.length() as usize => Some(bytes),
         Ok(bytes) => {
-            tracing::error!(?stored, bytes = bytes.len(), "a payload has another length than its reference says");
+            tracing::error!(
+                ?stored,
+                bytes = bytes.len(),
+                "a payload has another length than its reference says"
+            );
             None
         }
         Err(error) => {
@@ -91,7 +95,9 @@ fn expired() -> Refused {
     Refused {
         code: RefusalCode::ResultExpired,
         message: "the payload is no longer kept".to_owned(),
-        hint: Some("results are kept for a day by default; the task's `result` option keeps them longer".to_owned()),
+        hint: Some(
+            "results are kept for a day by default; the task's `result` option keeps them longer".to_owned(),
+        ),
     }
 }
 

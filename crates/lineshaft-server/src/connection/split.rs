@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn results_go_into_frames_of_a_mebibyte_and_only_the_last_says_so() {
-        let completed = vec![(job(1), 600 << 10), (job(2), RESULT_EXPIRED), (job(3), 400 << 10), (job(4), 3 << 20)];
+        let completed =
+            vec![(job(1), 600 << 10), (job(2), RESULT_EXPIRED), (job(3), 400 << 10), (job(4), 3 << 20)];
         let missing = vec![job(9)];
         let ended = Ended { completed, failed: vec![failed(5, 10)], missing: missing.clone(), last: true };
         let payloads = vec![payload(600 << 10), payload(400 << 10), payload(3 << 20)];
@@ -149,7 +150,8 @@ mod tests {
 
     #[test]
     fn many_long_errors_are_split_too() {
-        let ended = Ended { failed: (0..40).map(|slot| failed(slot, 80 << 10)).collect(), ..Ended::default() };
+        let ended =
+            Ended { failed: (0..40).map(|slot| failed(slot, 80 << 10)).collect(), ..Ended::default() };
         let outgoing = Outgoing { request_id: 7, message: ended.into(), payloads: Vec::new() };
         assert!(is_large(&outgoing));
         let jobs: usize = split(outgoing)

@@ -59,6 +59,11 @@ impl Window {
         unanswered.requests >= self.requests_max || unanswered.bytes >= self.bytes_max
     }
 
+    /// Whether every request is answered; waits do not count.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.lock().requests == 0
+    }
+
     /// Notes a request of `bytes` that expects an answer. Fails on an id that is under way already.
     pub(crate) fn open(&self, request_id: u64, message: &Message, bytes: usize) -> Result<(), Goodbye> {
         let mut unanswered = self.lock();

@@ -38,8 +38,13 @@ fn requests_may_follow_the_hello_at_once() {
 fn another_protocol_is_refused_with_both_sides_named() {
     let server = TestServer::start();
     let mut client = server.connect();
-    let stranger =
-        Hello { protocol: (7, 9), version: "9.9".into(), executable: "/opt/new".into(), pid: 4711, ..hello() };
+    let stranger = Hello {
+        protocol: (7, 9),
+        version: "9.9".into(),
+        executable: "/opt/new".into(),
+        pid: 4711,
+        ..hello()
+    };
     client.send(1, stranger, b"");
     let refused = client.closing_refusal();
     assert_eq!(refused.code, RefusalCode::VersionMismatch);

@@ -156,11 +156,15 @@ fn a_home_deep_down_is_served_through_a_socket_elsewhere() {
 #[test]
 fn beyond_the_limit_connections_are_turned_away_with_a_reason() {
     let server = TestServer::start_with(|options| options.limits.connections = 2);
-    let (mut first, _second) = (server.client(), server.client());
+    let (mut first, second) = (server.client(), server.client());
     let refused = server.connect().closing_refusal();
-    assert_eq!((refused.code, refused.message.as_str()), (RefusalCode::QueueFull, "the server has 2 connections already"));
+    assert_eq!(
+        (refused.code, refused.message.as_str()),
+        (RefusalCode::QueueFull, "the server has 2 connections already")
+    );
     first.ping();
-    drop(first);
+    drop((first, second));
     std::thread::sleep(Duration::from_millis(100));
     server.client().ping();
+    std::thread::sleep(Duration::from_millis(100));
 }

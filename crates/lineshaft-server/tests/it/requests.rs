@@ -116,5 +116,8 @@ fn too_many_awaited_jobs_end_the_connection() {
         client.send(request_id, wait(job), b"");
     }
     let refused = client.closing_refusal();
-    assert_eq!((refused.code, refused.message.as_str()), (RefusalCode::TooLarge, "a connection may wait for 2 jobs at once"));
+    assert_eq!(
+        (refused.code, refused.message.as_str()),
+        (RefusalCode::TooLarge, "a connection may wait for 2 jobs at once")
+    );
 }

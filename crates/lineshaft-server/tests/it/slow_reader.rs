@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use lineshaft_wire::message::{Fetch, Message, PayloadKind, RefusalCode, Status};
 
-use crate::support::{Client, OTHER_SERVER, OtherProcess, TestServer};
+use crate::support::{Client, OTHER_SERVER, OtherProcess, TestServer, frame};
 
 const MEBIBYTE: usize = 1 << 20;
 
 fn fetch(job: lineshaft_wire::JobId) -> Fetch {
     Fetch { job, payload: PayloadKind::Arguments }
+}
+
+fn status_requests(count: u64) -> Vec<u8> {
+    (1..=count).flat_map(|request_id| frame(request_id, &Status {}.into(), b"")).collect()
 }
 
 /// A gibibyte of answers for a reader that never reads: what is queued are references, and one frame's bytes.
@@ -46,7 +50,10 @@ fn a_socket_that_takes_nothing_is_closed_as_too_slow() {
     }
     std::thread::sleep(Duration::from_millis(500));
     let refused = client.closing_refusal();
-    assert_eq!((refused.code, refused.message.as_str()), (RefusalCode::TooSlow, "nothing was read from the connection for 200ms"));
+    assert_eq!(
+        (refused.code, refused.message.as_str()),
+        (RefusalCode::TooSlow, "nothing was read from the connection for 200ms")
+    );
     server.client().ping();
 }
 
@@ -54,9 +61,7 @@ fn a_socket_that_takes_nothing_is_closed_as_too_slow() {
 fn answers_that_pile_up_in_memory_are_given_up() {
     let server = TestServer::start_with(|options| options.limits.outbox_bytes = 16 << 10);
     let mut client = server.client();
-    for request_id in 1..=2000 {
-        client.send(request_id, Status {}, b"");
-    }
+    client.send_bytes(&status_requests(2000));
     std::thread::sleep(Duration::from_millis(300));
     let refused = client.closing_refusal();
     assert_eq!(refused.message, "more than 16384 bytes wait to be read by this client");
@@ -71,9 +76,7 @@ fn a_full_window_only_makes_its_peer_wait() {
         options.limits.unanswered_bytes = 100;
     });
     let mut client = server.client();
-    for request_id in 1..=3000 {
-        client.send(request_id, Status {}, b"");
-    }
+    client.send_bytes(&status_requests(3000));
     let mut answered: Vec<u64> = (0..3000)
         .map(|_| {
             let (message, frame) = client.receive().unwrap();

@@ -13,8 +13,8 @@ use lineshaft_server::{Error, ServeOptions};
 use lineshaft_wire::JobId;
 use lineshaft_wire::frame::{Frame, FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    AttachChild, Enqueue, Enqueued, Hello, JobGroup, Message, Ping, ProcessKey, Refused, Rules, Sequence, Shutdown,
-    Welcome,
+    AttachChild, Enqueue, Enqueued, Hello, JobGroup, Message, Ping, ProcessKey, Refused, Rules, Sequence,
+    Shutdown, Welcome,
 };
 
 /// Long enough for anything on a busy machine.
@@ -149,7 +149,12 @@ impl Client {
     }
 
     /// Sends a request and takes the next frame, which has to be its answer.
-    pub(crate) fn call(&mut self, request_id: u64, message: impl Into<Message>, payload: &[u8]) -> (Message, Frame) {
+    pub(crate) fn call(
+        &mut self,
+        request_id: u64,
+        message: impl Into<Message>,
+        payload: &[u8],
+    ) -> (Message, Frame) {
         self.send(request_id, message, payload);
         let (message, frame) = self.receive().expect("an answer");
         assert_eq!(frame.header.request_id, request_id, "{message:?}");

@@ -56,10 +56,14 @@ pub(crate) fn encode_rows(encoder: &mut Encoder, rows: &[u16], jobs: usize) {
     } else if 2 * rows.len() <= jobs.div_ceil(8) {
         encoder.u8(LIST);
         encoder.u64(rows.len() as u64);
-        rows.iter().for_each(|row| encoder.fixed(&row.to_le_bytes()));
+        for row in rows {
+            encoder.fixed(&row.to_le_bytes());
+        }
     } else {
         let mut bits = vec![0u8; jobs.div_ceil(8)];
-        rows.iter().for_each(|row| bits[usize::from(row / 8)] |= 1 << (row % 8));
+        for row in rows {
+            bits[usize::from(row / 8)] |= 1 << (row % 8);
+        }
         encoder.u8(BITMAP);
         encoder.fixed(&bits);
     }

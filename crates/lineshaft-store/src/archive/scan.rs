@@ -23,7 +23,9 @@ pub(crate) fn scan<D: Disk>(disk: &D) -> Result<Catalogue, Error> {
     }
     let mut catalogue = Catalogue::default();
     // Within a day, blocks come in the order of their finish numbers, so the last push sets the file's end.
-    entries.into_iter().for_each(|entry| catalogue.push(entry));
+    for entry in entries {
+        catalogue.push(entry);
+    }
     Ok(catalogue)
 }
 

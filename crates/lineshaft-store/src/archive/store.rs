@@ -2,6 +2,7 @@
 //!
 //! The headers of all blocks are in memory, ordered by finish number; everything else is read when it is needed.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
@@ -44,6 +45,12 @@ enum Writing {
 impl<D: Disk> Clone for BlockArchive<D> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<D: Disk> fmt::Debug for BlockArchive<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockArchive").field("head", &self.head()).finish_non_exhaustive()
     }
 }
 
@@ -113,6 +120,9 @@ impl<D: Disk> BlockArchive<D> {
 
     fn drop_days(&self, days: &[Day]) -> Result<Dropped, Error> {
         let mut dropped = Dropped::default();
+        if days.is_empty() {
+            return Ok(dropped);
+        }
         for day in days {
             dropped.add(self.change_catalogue(|catalogue| catalogue.remove_day(*day)));
             let path = join(DIRECTORY, &day.to_string());

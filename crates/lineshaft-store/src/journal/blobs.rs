@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Error;
-use crate::disk::{Disk, join};
+use crate::disk::{Disk, is_temporary, join};
 use crate::sealed::{self, Seal};
 
 /// The directory of blobs.
@@ -14,7 +14,7 @@ const MAGIC: [u8; 4] = *b"LSb1";
 /// Removes what unfinished puts left.
 pub(crate) fn clean<D: Disk>(disk: &D) -> Result<(), Error> {
     for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
-        if entry.name.ends_with(".tmp") {
+        if is_temporary(&entry.name) {
             remove(disk, &entry.name)?;
         }
     }

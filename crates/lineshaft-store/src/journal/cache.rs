@@ -48,7 +48,7 @@ pub(crate) type ChunkKey = (u64, u32);
 /// Checked chunks, kept by the read that brought them; the oldest read goes first.
 #[derive(Debug)]
 pub(crate) struct Chunks {
-    chunks: HashMap<ChunkKey, Bytes>,
+    by_key: HashMap<ChunkKey, Bytes>,
     reads: VecDeque<(usize, Vec<ChunkKey>)>,
     bytes: usize,
     bytes_max: usize,
@@ -56,23 +56,23 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { chunks: HashMap::new(), reads: VecDeque::new(), bytes: 0, bytes_max }
+        Self { by_key: HashMap::new(), reads: VecDeque::new(), bytes: 0, bytes_max }
     }
 
     pub(crate) fn get(&self, key: ChunkKey) -> Option<Bytes> {
-        self.chunks.get(&key).cloned()
+        self.by_key.get(&key).cloned()
     }
 
     /// Keeps chunks that share one buffer of `bytes`.
     pub(crate) fn insert(&mut self, bytes: usize, chunks: Vec<(ChunkKey, Bytes)>) {
         self.bytes += bytes;
         self.reads.push_back((bytes, chunks.iter().map(|(key, _)| *key).collect()));
-        self.chunks.extend(chunks);
+        self.by_key.extend(chunks);
         while self.bytes > self.bytes_max {
             let Some((bytes, keys)) = self.reads.pop_front() else { break };
             self.bytes -= bytes;
             for key in keys {
-                self.chunks.remove(&key);
+                self.by_key.remove(&key);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Reading payloads while the writer goes on, and keeping snapshots and blobs.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
@@ -24,6 +25,14 @@ pub struct SegmentHandle<D: Disk> {
 impl<D: Disk> Clone for SegmentHandle<D> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<D: Disk> fmt::Debug for SegmentHandle<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentHandle")
+            .field("durable_lsn", &self.shared.durable_lsn())
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,7 @@ use super::preparer;
 use super::scan::{Found, Scanned, Window, scan};
 use super::segment::{self, COMMITS_START, DIRECTORY, Segment, SegmentHeader};
 use super::snapshots::Snapshots;
-use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::disk::{Disk, DiskFile, OpenMode, is_temporary, join};
 use crate::{Appended, CutTail, Error, Recovery, Snapshot};
 
 /// A segment file and what was found in it.
@@ -33,6 +33,8 @@ struct Listed {
 /// The good commits: how many of each segment, and where the row ends.
 #[derive(Debug, Default)]
 struct Chain {
+    /// The commit it begins with, or an earlier one: from there on all are needed.
+    start_lsn: u64,
     /// Commits that count, for every segment that has some place in the row.
     kept: Vec<usize>,
     first_lsn: Option<u64>,
@@ -76,9 +78,11 @@ pub(crate) fn recover<D: Disk>(
     let mut listed = list(disk)?;
     let mut opened = open_all(disk, &listed.numbers, snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn))?;
     let synced_lsn = synced_lsn(&opened).max(snapshots.newest_lsn());
-    let chain = follow(&opened);
+    let oldest_mark = oldest_mark(&opened);
+    let start_lsn = snapshot.as_ref().map_or(1, |snapshot| snapshot.lsn + 1).min(oldest_mark);
+    let chain = follow(&opened, start_lsn);
     let cut = judge(&opened, &chain, synced_lsn)?;
-    let oldest_mark = check_start(&opened, &chain, snapshot.as_ref())?;
+    check_snapshot(&opened, snapshot.as_ref())?;
     let next_number = clear_unused(disk, &mut opened, &chain, &mut listed.spares, options.segment_bytes)?;
     bound_spares(disk, &mut listed.spares)?;
 
@@ -106,7 +110,7 @@ fn list<D: Disk>(disk: &D) -> Result<Listed, Error> {
             listed.numbers.push(number);
         } else if entry.name.starts_with("spare-") {
             listed.spares.push(entry.name);
-        } else if entry.name.ends_with(".tmp") {
+        } else if is_temporary(&entry.name) {
             remove(disk, &join(DIRECTORY, &entry.name))?;
         }
     }
@@ -158,9 +162,15 @@ fn ends<F>(opened: &[Opened<F>]) -> Vec<u64> {
     ends
 }
 
+/// The oldest LSN that commits say was kept.
+fn oldest_mark<F>(opened: &[Opened<F>]) -> u64 {
+    let headers = opened.iter().flat_map(|segment| segment.scanned.headers());
+    headers.map(|header| header.oldest_lsn).max().unwrap_or(1).max(1)
+}
+
 /// Follows the commits from segment to segment for as long as each continues the one before.
-fn follow<F>(opened: &[Opened<F>]) -> Chain {
-    let mut chain = Chain::default();
+fn follow<F>(opened: &[Opened<F>], start_lsn: u64) -> Chain {
+    let mut chain = Chain { start_lsn, ..Chain::default() };
     for (index, (segment, end)) in opened.iter().zip(ends(opened)).enumerate() {
         let counted = segment.scanned.commits.iter().take_while(|found| found.header.lsn < end).count();
         if let Some(reason) = chain.extend(&segment.scanned.commits[..counted]) {
@@ -182,6 +192,12 @@ impl Chain {
     /// Adds a row of commits; says why it cannot.
     fn extend(&mut self, commits: &[Found]) -> Option<String> {
         let (Some(first), Some(last)) = (commits.first(), commits.last()) else { return None };
+        if self.first_lsn.is_none() && first.header.lsn > self.start_lsn {
+            return Some(format!(
+                "it begins with commit {}, but {} is needed",
+                first.header.lsn, self.start_lsn
+            ));
+        }
         let continues = (first.header.lsn, first.header.previous_crc) == (self.head.lsn + 1, self.head.crc);
         if self.first_lsn.is_some() && !continues {
             return Some(format!(
@@ -221,7 +237,7 @@ fn judge<F>(opened: &[Opened<F>], chain: &Chain, synced_lsn: u64) -> Result<Opti
 /// It is the one after the head, unless a segment that begins with something unreadable held an earlier one: the
 /// copy elsewhere may be older than what was durable.
 fn bad_lsn<F>(opened: &[Opened<F>], chain: &Chain) -> u64 {
-    let after_head = chain.head.lsn + 1;
+    let after_head = chain.first_lsn.map_or(chain.start_lsn, |_| chain.head.lsn + 1);
     let unreadable = chain.broken.as_ref().map(|(index, _)| &opened[*index].scanned);
     let earliest = unreadable
         .filter(|scanned| scanned.commits.is_empty())
@@ -230,26 +246,9 @@ fn bad_lsn<F>(opened: &[Opened<F>], chain: &Chain) -> u64 {
     earliest.map_or(after_head, |lsn| after_head.min(lsn))
 }
 
-/// Checks that the chain begins where it must, and returns that place.
-fn check_start<F>(opened: &[Opened<F>], chain: &Chain, snapshot: Option<&Snapshot>) -> Result<u64, Error> {
-    let headers = opened.iter().flat_map(|segment| segment.scanned.headers());
-    let oldest_mark = headers.map(|header| header.oldest_lsn).max().unwrap_or(1).max(1);
-    let needed = snapshot.map_or(1, |snapshot| snapshot.lsn + 1).min(oldest_mark);
-    let first_lsn = chain.first_lsn.unwrap_or(1);
-    let file =
-        opened.first().map_or_else(|| DIRECTORY.to_owned(), |segment| segment::path(segment.header.number));
-    if first_lsn > needed {
-        let reason = "an earlier segment, or the snapshot that replaces it, is missing".to_owned();
-        return Err(Error::DamagedCommits { first_lsn: needed, last_lsn: first_lsn - 1, file, reason });
-    }
-    if let Some(snapshot) = snapshot {
-        check_snapshot(opened, snapshot)?;
-    }
-    Ok(oldest_mark)
-}
-
 /// A snapshot must be one of this very chain.
-fn check_snapshot<F>(opened: &[Opened<F>], snapshot: &Snapshot) -> Result<(), Error> {
+fn check_snapshot<F>(opened: &[Opened<F>], snapshot: Option<&Snapshot>) -> Result<(), Error> {
+    let Some(snapshot) = snapshot else { return Ok(()) };
     let mut commits = opened.iter().flat_map(|segment| &segment.scanned.commits).map(|found| &found.header);
     let wrong = commits.any(|header| {
         let appended = header.appended();

@@ -10,11 +10,14 @@ use super::snapshots::Snapshots;
 use crate::disk::Disk;
 use crate::{Error, Home, Space};
 
+/// A segment that is pinned by everyone who holds it.
+pub(crate) type SharedSegment<D> = Arc<Segment<<D as Disk>::File>>;
+
 /// Shared by the writer, the handles and the background threads.
 pub(crate) struct Shared<D: Disk> {
     pub(crate) home: Home<D>,
     /// All segments with commits, oldest first. Their LSNs join without gap or overlap.
-    pub(crate) segments: RwLock<VecDeque<Arc<Segment<D::File>>>>,
+    pub(crate) segments: RwLock<VecDeque<SharedSegment<D>>>,
     pub(crate) recent: RwLock<Recent>,
     pub(crate) chunks: Mutex<Chunks>,
     pub(crate) snapshots: Mutex<Snapshots<D>>,
@@ -27,7 +30,7 @@ pub(crate) struct Shared<D: Disk> {
 impl<D: Disk> Shared<D> {
     pub(crate) fn new(
         home: Home<D>,
-        segments: VecDeque<Arc<Segment<D::File>>>,
+        segments: VecDeque<SharedSegment<D>>,
         snapshots: Snapshots<D>,
         cache_bytes: usize,
         durable_lsn: u64,
@@ -72,7 +75,7 @@ impl<D: Disk> Shared<D> {
     }
 
     /// The segment with this commit, pinned while the `Arc` lives.
-    pub(crate) fn segment_of(&self, lsn: u64) -> Result<(Arc<Segment<D::File>>, u64), Error> {
+    pub(crate) fn segment_of(&self, lsn: u64) -> Result<(SharedSegment<D>, u64), Error> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let after = segments.partition_point(|segment| segment.first_lsn <= lsn);
         let found = after.checked_sub(1).and_then(|index| {

@@ -54,7 +54,7 @@ impl<D: Disk> Snapshots<D> {
                 }
                 Ok(_) => tracing::warn!(lsn, "snapshot is not the one its name says, trying the one before"),
                 Err(error @ Error::Damaged { .. }) => {
-                    tracing::warn!(lsn, %error, "trying the snapshot before")
+                    tracing::warn!(lsn, %error, "trying the snapshot before");
                 }
                 Err(error) => return Err(error),
             }

@@ -1,6 +1,6 @@
 //! The thread that syncs behind the writer under [`Durability::Os`](crate::Durability::Os).
 
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -81,11 +81,8 @@ impl Syncer {
     /// Has the thread sync soon; one wake-up stands for all that came before it.
     pub(crate) fn wake(&self) {
         if let Some(wake) = &self.wake {
-            match wake.try_send(()) {
-                Ok(()) | Err(TrySendError::Full(())) => {}
-                // The thread ends only after it poisoned the journal.
-                Err(TrySendError::Disconnected(())) => {}
-            }
+            // Full: one is waiting already. Disconnected: the thread ended because it poisoned the journal.
+            let _ = wake.try_send(());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The embedded journal: one write and one sync per commit, onto space that was prepared before.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -50,6 +51,12 @@ struct Trim {
     oldest_lsn: u64,
     /// Segments below may go once this commit is durable.
     after: Option<u64>,
+}
+
+impl<D: Disk> fmt::Debug for SegmentJournal<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentJournal").field("head", &self.head.appended).finish_non_exhaustive()
+    }
 }
 
 impl<D: Disk> SegmentJournal<D> {
@@ -279,10 +286,11 @@ impl<D: Disk> SegmentJournal<D> {
     }
 }
 
-fn normalised(options: Options) -> Options {
-    let first = options.segment_bytes_first.max(SEGMENT_BYTES_MIN).next_multiple_of(commit::ALIGNMENT);
-    let max = options.segment_bytes_max.max(first);
-    Options { segment_bytes_first: first, segment_bytes_max: max, ..options }
+fn normalised(mut options: Options) -> Options {
+    let first = options.segment_bytes_first.max(SEGMENT_BYTES_MIN);
+    options.segment_bytes_first = first.next_multiple_of(commit::ALIGNMENT);
+    options.segment_bytes_max = options.segment_bytes_max.max(options.segment_bytes_first);
+    options
 }
 
 impl<D: Disk> Journal for SegmentJournal<D> {

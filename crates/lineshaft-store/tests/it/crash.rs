@@ -62,7 +62,7 @@ fn crash_everywhere(options: &Options, history: History) {
             &told,
             &format!("operation {operation}, all lost"),
         );
-        for seed in 0..6 {
+        for seed in 0..16 {
             let context = format!("operation {operation}, seed {seed}");
             check_image(&disk.power_loss(Loss::Some(seed)), options, &told, &context);
         }
@@ -76,6 +76,17 @@ fn run(disk: &SimulatedDisk, options: &Options, history: History, told: &mut Tol
 
 /// Opens the image, checks what is in it, goes on, and opens it again.
 fn check_image(image: &SimulatedDisk, options: &Options, told: &Told, context: &str) {
+    let writer = check_recovery(image, options, told, context);
+    go_on(writer, image, options, context);
+}
+
+/// Opens the image and checks what is in it.
+fn check_recovery(
+    image: &SimulatedDisk,
+    options: &Options,
+    told: &Told,
+    context: &str,
+) -> Writer<SimulatedJournal> {
     let opened = open(image, options.clone());
     let (journal, recovery) = opened.unwrap_or_else(|error| panic!("{context}: {error}"));
     assert!(recovery.head.lsn >= told.durable_lsn, "{context}: lost acknowledged commits: {recovery:?}");
@@ -93,7 +104,7 @@ fn check_image(image: &SimulatedDisk, options: &Options, told: &Told, context: &
     let mut writer = Writer::new((journal, recovery.clone()));
     check_commits(&mut writer, recovery.oldest_lsn, told, context);
     check_blobs(&writer, told, context);
-    go_on(writer, image, options, context);
+    writer
 }
 
 fn check_commits(writer: &mut Writer<SimulatedJournal>, oldest_lsn: u64, told: &Told, context: &str) {
@@ -212,6 +223,78 @@ fn crashes_during_recovery() {
             check_image(&image.restart(), &options, &told, &format!("{operation}, process died"));
         }
     }
+}
+
+/// Long lives of one home: random work, a crash, recovery, more work. `LINESHAFT_SEED=n` runs one life alone.
+#[test]
+fn random_histories_through_many_crashes() {
+    let seeds = match std::env::var("LINESHAFT_SEED") {
+        Ok(seed) => vec![seed.parse().expect("LINESHAFT_SEED is a number")],
+        Err(_) => (0..40).collect(),
+    };
+    for seed in seeds {
+        live(seed);
+    }
+}
+
+fn live(seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let options = if rng.bool() { small() } else { small_os() };
+    let mut disk = SimulatedDisk::new();
+    let mut told = Told::default();
+    for life in 0..8 {
+        let context = format!("life {life} of LINESHAFT_SEED={seed}");
+        let mut writer = check_recovery(&disk, &options, &told, &context);
+        // What is there after recovery is durable, and the rest never happened.
+        told.durable_lsn = writer.journal.head().lsn;
+        told.bodies.truncate(told.durable_lsn as usize);
+        disk.crash_at(disk.operations() + rng.u64(1..300));
+        while work(&mut writer, &mut told, &mut rng).is_ok() {}
+        disk = match rng.u8(..4) {
+            0 => disk.restart(),
+            1 => disk.power_loss(Loss::Everything),
+            _ => disk.power_loss(Loss::Some(rng.u64(..))),
+        };
+    }
+}
+
+/// One random step.
+fn work(
+    writer: &mut Writer<SimulatedJournal>,
+    told: &mut Told,
+    rng: &mut fastrand::Rng,
+) -> Result<(), Error> {
+    match rng.u8(..20) {
+        0 => {
+            let sealed = writer.journal.head().lsn as usize;
+            told.bodies.truncate(sealed);
+            told.bodies.push(Vec::new());
+            let head = writer.journal.seal()?;
+            told.bodies.truncate(head.lsn as usize);
+            told.durable_lsn = writer.journal.handle().durable_lsn();
+        }
+        1 | 2 => {
+            writer.journal.sync()?;
+            told.durable_lsn = told.durable_lsn.max(writer.journal.handle().durable_lsn());
+        }
+        3 | 4 if writer.journal.handle().durable_lsn() == writer.journal.head().lsn => {
+            let older = told.snapshot_lsn;
+            told.snapshot(writer)?;
+            told.trimmed_below =
+                told.trimmed_below.max(if older < told.snapshot_lsn { older + 1 } else { 0 });
+            writer.journal.trim(u64::MAX)?;
+        }
+        5 => {
+            let id = told.blobs.len() as u64;
+            writer.journal.handle().put_blob(id, &body(id, 1_500))?;
+            told.blobs.push(id);
+        }
+        _ => {
+            let count = [0, 10, 400, 900, 3_000, 9_000][rng.usize(..6)];
+            told.append(writer, count)?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use lineshaft_store::disk::{Disk, DiskFile, OpenMode};
-use lineshaft_store::{Durability, Error, FileDisk, Home, Journal, JournalHandle, Options, SegmentJournal};
-use lineshaft_testkit::conformance::journal::Writer;
+use lineshaft_store::{
+    Durability, Error, FileDisk, Home, Journal, JournalHandle, Location, Options, SegmentJournal,
+};
+use lineshaft_testkit::conformance::journal::{Writer, body};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 
 use crate::support::{open, small, small_os, writer};
@@ -110,11 +112,9 @@ fn trimming_does_not_disturb_a_reader() {
         let reader = scope.spawn(move || {
             for _ in 0..20_000 {
                 let lsn = handle.durable_lsn().saturating_sub(40).max(1);
-                let location = lineshaft_store::Location { lsn, offset: 3, length: 50 };
+                let location = Location { lsn, offset: 3, length: 50 };
                 match handle.read_at(location) {
-                    Ok(bytes) => {
-                        assert_eq!(bytes, lineshaft_testkit::conformance::journal::body(lsn, 300)[3..53])
-                    }
+                    Ok(bytes) => assert_eq!(bytes, body(lsn, 300)[3..53]),
                     Err(Error::NoCommit { .. }) => {}
                     Err(error) => panic!("{error}"),
                 }

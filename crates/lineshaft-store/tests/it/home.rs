@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::refusal;
 use lineshaft_store::{BlockArchive, Disk, DiskFile, Error, FileDisk, Home, Options, SegmentJournal};
 use lineshaft_testkit::disk::SimulatedDisk;
 
@@ -18,7 +19,7 @@ fn check_second_opener<D: Disk>(disk: &D) {
     let home = Home::open(disk.clone()).unwrap();
     let (journal, _) = SegmentJournal::open(&home, Options::default()).unwrap();
     drop(home);
-    let error = Home::open(disk.clone()).err().expect("the journal keeps the lock");
+    let error = refusal(Home::open(disk.clone()));
     assert!(matches!(error, Error::Locked { pid, .. } if pid == std::process::id()), "{error}");
     assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
     drop(journal);
@@ -31,7 +32,7 @@ fn a_home_of_another_format_is_refused_and_left_alone() {
     drop(Home::open(disk.clone()).unwrap());
     let file = disk.open("FORMAT", OpenMode::Create).unwrap();
     file.write_all_at(0, b"lineshaft home 7\n").unwrap();
-    let error = Home::open(disk.clone()).err().expect("the format is newer");
+    let error = refusal(Home::open(disk.clone()));
     assert!(matches!(error, Error::Format { supported: 1, .. }), "{error}");
     assert!(error.to_string().contains("has format 7"), "{error}");
 }
@@ -41,7 +42,7 @@ fn a_journal_without_a_format_is_not_taken_for_a_new_home() {
     let disk = SimulatedDisk::new();
     drop(SegmentJournal::open(&Home::open(disk.clone()).unwrap(), Options::default()).unwrap());
     disk.remove_file("FORMAT").unwrap();
-    let error = Home::open(disk).err().expect("the file is missing");
+    let error = refusal(Home::open(disk));
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }
 

@@ -54,11 +54,11 @@ fn a_commit_larger_than_a_segment_needs_room_for_itself() {
     let mut writer = writer(&disk);
     writer.append_bytes(100);
     disk.set_capacity(Some(disk.used_bytes() + 50_000));
-    assert!(matches!(writer.append(&[7; 200_000]), Err(Error::Full { .. })));
+    assert!(matches!(writer.append(&vec![7; 200_000]), Err(Error::Full { .. })));
     writer.append_bytes(10_000);
-    assert!(matches!(writer.append(&[7; 200_000]), Err(Error::Full { .. })));
+    assert!(matches!(writer.append(&vec![7; 200_000]), Err(Error::Full { .. })));
     disk.set_capacity(None);
-    writer.append(&[7; 200_000]).unwrap();
+    writer.append(&vec![7; 200_000]).unwrap();
     let (_, recovery) = open(&disk.power_loss(Loss::Everything), small()).unwrap();
     assert_eq!((recovery.head, recovery.cut), (writer.journal.head(), None));
 }

@@ -27,6 +27,14 @@ pub(crate) fn open(disk: &SimulatedDisk, options: Options) -> Result<(SimulatedJ
     SegmentJournal::open(&Home::open(disk.clone())?, options)
 }
 
+/// The error of an opening that must fail.
+pub(crate) fn refusal<T>(result: Result<T, Error>) -> Error {
+    match result {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error,
+    }
+}
+
 pub(crate) fn writer(disk: &SimulatedDisk) -> Writer<SimulatedJournal> {
     Writer::new(open(disk, small()).expect("the journal opens"))
 }

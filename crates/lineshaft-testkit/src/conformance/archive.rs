@@ -250,7 +250,8 @@ fn the_newest_job_of_an_id_is_found<A: Archive>(mut open: impl FnMut() -> A) {
 
 fn filters_find_what_a_naive_search_finds<A: Archive, Open: FnMut() -> A>(new_home: &impl Fn() -> Open) {
     let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
-    let archive = new_home()();
+    let mut open = new_home();
+    let archive = open();
     let jobs: Vec<_> = (1..=300).map(job).collect();
     for first in (1..=300).step_by(30) {
         archive.put(&block(first..first + 30)).unwrap();

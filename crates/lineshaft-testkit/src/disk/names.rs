@@ -52,7 +52,9 @@ impl Names {
         let (synced, pending) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition::<Vec<_>, _>(|change| change.directory() == directory);
-        synced.iter().for_each(|change| change.apply(&mut self.durable));
+        for change in synced {
+            change.apply(&mut self.durable);
+        }
         self.pending = pending;
     }
 

@@ -132,12 +132,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Ends the body of an extension type; fails unless all of it was read.
-    pub fn close(&mut self, enclosing: Enclosing) -> Result<(), ValueError> {
+    pub fn close(&mut self, Enclosing { end }: Enclosing) -> Result<(), ValueError> {
         if self.position != self.end {
             let (offset, extra_bytes) = (self.position, self.end - self.position);
             return Err(ValueError::Trailing { offset, extra_bytes });
         }
-        let Enclosing { end } = enclosing;
         self.end = end;
         Ok(())
     }

@@ -152,11 +152,11 @@ fn frozen_set(f: &mut Formatter<'_>, values: &[Value]) -> fmt::Result {
     wrapped(f, "frozenset(", ")", |f| set(f, "frozenset", values))
 }
 
-fn range(f: &mut Formatter<'_>, [start, stop, step]: &[Value; 3]) -> fmt::Result {
+fn range(f: &mut Formatter<'_>, [first, end, step]: &[Value; 3]) -> fmt::Result {
     if *step == Value::Int(1) {
-        return write!(f, "range({start}, {stop})");
+        return write!(f, "range({first}, {end})");
     }
-    write!(f, "range({start}, {stop}, {step})")
+    write!(f, "range({first}, {end}, {step})")
 }
 
 /// Rust picks the same digits and the same notation as Python, but writes the exponent in its own way.

@@ -185,8 +185,7 @@ impl Writer {
     }
 
     /// Ends an extension type and fills in the length of its body.
-    pub fn end_ext(&mut self, open: Open) {
-        let Open { start } = open;
+    pub fn end_ext(&mut self, Open { start }: Open) {
         let length = self.bytes.len() - start - EXT_HEAD_BYTES;
         if let Ok(length) = u8::try_from(length) {
             self.bytes[start + 1] = length;

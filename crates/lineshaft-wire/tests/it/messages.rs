@@ -4,6 +4,7 @@
 //! anew with `LINESHAFT_BLESS=1 cargo test -p lineshaft-wire --test it messages`.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -477,7 +478,10 @@ fn golden() -> Vec<Golden> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 fn unhex(text: &str) -> Vec<u8> {

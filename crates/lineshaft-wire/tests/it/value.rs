@@ -55,7 +55,7 @@ fn depth_is_limited_both_ways() {
     let deepest = nested(DEPTH_MAX);
     assert_eq!(decode(&encode(&deepest).unwrap()).unwrap(), deepest);
     assert_eq!(encode(&nested(DEPTH_MAX + 1)).unwrap_err().to_string(), "nested deeper than 128 levels");
-    assert_eq!(refused(&[0x91; 1_000_000]), "nested deeper than 128 levels");
+    assert_eq!(refused(&vec![0x91; 1_000_000]), "nested deeper than 128 levels");
     let tuples = [0xc9, 0x00, 0xff, 0xff, 0xff, 1, 0x91];
     assert!(decode_value(&tuples.repeat(1_000)).is_err());
 }

@@ -66,6 +66,8 @@ struct Open {
     number: Option<u64>,
     sends: u32,
     renewals: u8,
+    /// Unknown outcomes of it that somebody holds, and may ask for more than once.
+    holders: u32,
     parked: Parked,
 }
 
@@ -239,7 +241,7 @@ impl Ledger {
             return request.slot.fill(Err(error));
         }
         self.count_in(id, number, &request);
-        self.open.insert(id, Open { request, number, sends: 1, renewals, parked: Parked::No });
+        self.open.insert(id, Open { request, number, sends: 1, renewals, holders: 0, parked: Parked::No });
     }
 
     fn count_in(&mut self, id: u64, number: Option<u64>, request: &Request) {
@@ -310,19 +312,29 @@ impl Ledger {
     fn finish(&mut self, id: u64, answer: Answer) {
         let Some(open) = self.open.get_mut(&id) else { return };
         match open.parked {
+            Parked::No if open.holders > 0 => {
+                open.request.slot.fill(answer.clone());
+                let until = open.request.deadline + PARKED_FOR;
+                self.deadlines.remove(&(open.request.deadline, id));
+                self.deadlines.insert((until, id));
+                self.keep_answer(id, until, answer);
+            }
             Parked::No => {
                 if let Some(open) = self.close(id) {
                     open.request.slot.fill(answer);
                 }
             }
-            Parked::Unanswered { until } => {
-                open.parked = Parked::Answered { until, answer: Box::new(answer) };
-                let number = open.number;
-                let request_bytes = mem::take(&mut open.request.payload);
-                self.release_window(number, &request_bytes);
-            }
+            Parked::Unanswered { until } => self.keep_answer(id, until, answer),
             Parked::Answered { .. } => {}
         }
+    }
+
+    /// Keeps an answer for whoever asks again; its place in the window is free.
+    fn keep_answer(&mut self, id: u64, until: Instant, answer: Answer) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.parked = Parked::Answered { until, answer: Box::new(answer) };
+        let (number, payload) = (open.number, mem::take(&mut open.request.payload));
+        self.release_window(number, &payload);
     }
 
     fn release_window(&mut self, number: Option<u64>, payload: &[Bytes]) {
@@ -398,6 +410,7 @@ impl Ledger {
         self.deadlines.insert((until, id));
         if let Some(open) = self.open.get_mut(&id) {
             open.parked = Parked::Unanswered { until };
+            open.holders += 1;
         }
         slot.fill(Err(Error::OutcomeUnknown(outcome)));
     }
@@ -428,9 +441,13 @@ impl Ledger {
         }
     }
 
-    /// Nobody will ask for a parked request any more.
+    /// One who could have asked for an unknown outcome will not.
     pub(crate) fn forget(&mut self, id: u64) {
-        self.drop_parked(Some(id));
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.holders = open.holders.saturating_sub(1);
+        if open.holders == 0 {
+            self.drop_parked(Some(id));
+        }
     }
 
     /// Answers everything with `error`; what was sent and is mutating, with its unknown outcome.

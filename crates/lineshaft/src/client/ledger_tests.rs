@@ -198,6 +198,14 @@ fn a_deadline_after_sending_is_an_unknown_outcome_that_can_be_asked_for_again() 
     assert_eq!(sent, [(2, place(1, 1))], "the same place in the session");
     bench.answer(2);
     assert!(!is_open(&again));
+    let (mut third, sent) = bench.unpark(2);
+    assert!(
+        sent.is_empty() && outcome(&mut third).is_ok(),
+        "the outcome is kept as long as somebody may ask"
+    );
+    assert!(bench.ledger.unanswered.is_empty(), "but its place is free");
+    bench.ledger.forget(2);
+    assert!(bench.ledger.open.is_empty() && bench.ledger.deadlines.is_empty());
 }
 
 #[test]
@@ -229,6 +237,21 @@ fn dropping_the_unknown_outcome_frees_its_place() {
     assert!(matches!(outcome(&mut again), Err(Error::Refused { code: RefusalCode::OutcomeUnknown, .. })));
     assert!(bench.ledger.deadlines.is_empty() && bench.ledger.unanswered.is_empty());
     assert!(!bench.sender.is_closed());
+}
+
+#[test]
+fn an_outcome_that_stays_unknown_is_kept_for_its_last_holder() {
+    let mut bench = Bench::new();
+    let mut reply = bench.mutate();
+    bench.admit();
+    bench.ledger.expire(bench.now + SECOND, None);
+    let first = outcome(&mut reply);
+    let (mut again, _) = bench.unpark(2);
+    bench.ledger.expire(bench.now + 2 * SECOND, None);
+    assert!(matches!(outcome(&mut again), Err(Error::OutcomeUnknown(_))));
+    drop(first);
+    bench.ledger.forget(2);
+    assert_eq!(bench.unpark(2).1.len(), 1, "the second holder may still ask");
 }
 
 #[test]

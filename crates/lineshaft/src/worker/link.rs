@@ -28,7 +28,7 @@ pub(super) enum Happened {
     /// There is a connection, and the server greeted.
     Connected,
     /// A message came.
-    Message(Incoming),
+    Message(Box<Incoming>),
     /// The connection broke, or could not be opened; the next one is tried after a pause.
     Lost(Error),
 }
@@ -90,7 +90,7 @@ impl Link {
                     Err(error) => return self.lose(error),
                 },
                 State::Open(connection) => match connection.next().await {
-                    Ok(Some(incoming)) => return Happened::Message(incoming),
+                    Ok(Some(incoming)) => return Happened::Message(Box::new(incoming)),
                     Ok(None) => return self.lose(Error::Closed),
                     Err(error) => return self.lose(error),
                 },

@@ -54,7 +54,7 @@ impl Options {
             return Err(bad("command", "an empty list", "a program and its arguments"));
         }
         if !(1..=PROCESSES_MAX).contains(&self.processes) {
-            return Err(bad("processes", self.processes, "a number from 1 to 1,024"));
+            return Err(bad("processes", self.processes.to_string(), "a number from 1 to 1,024"));
         }
         if self.grace > GRACE_MAX {
             return Err(bad("grace", format!("{} s", self.grace.as_secs()), "at most 7 days"));
@@ -67,6 +67,6 @@ impl Options {
     }
 }
 
-fn bad(option: &'static str, value: impl ToString, expected: &'static str) -> Error {
-    Error::BadOption { option, value: value.to_string(), expected }
+fn bad(option: &'static str, value: impl Into<String>, expected: &'static str) -> Error {
+    Error::BadOption { option, value: value.into(), expected }
 }

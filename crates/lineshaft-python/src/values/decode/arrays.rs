@@ -43,7 +43,12 @@ impl<'py> Decoder<'_, 'py> {
                 let shape = PyTuple::new(self.py, shape)?;
                 Ok(numpy.array.bind(self.py).call1((shape, dtype, memory, 0, self.py.None(), order))?)
             }
-            _ => Err(ValueError::Buffer { index, needed_bytes: needed_bytes.unwrap_or(u64::MAX), actual_bytes }.into()),
+            _ => Err(ValueError::Buffer {
+                index,
+                needed_bytes: needed_bytes.unwrap_or(u64::MAX),
+                actual_bytes,
+            }
+            .into()),
         }
     }
 
@@ -53,14 +58,20 @@ impl<'py> Decoder<'_, 'py> {
         let (numpy, dtype) = self.element_type(&description)?;
         let item_bytes: usize = dtype.getattr(intern!(self.py, "itemsize"))?.extract()?;
         if item_bytes != bytes.len() {
-            return Err(Failure::said(format!("an element of {dtype} has {item_bytes} bytes, not {}", bytes.len())));
+            return Err(Failure::said(format!(
+                "an element of {dtype} has {item_bytes} bytes, not {}",
+                bytes.len()
+            )));
         }
         let memory = PyByteArray::new(self.py, bytes);
         let array = numpy.array.bind(self.py).call1((PyTuple::empty(self.py), dtype, memory))?;
         Ok(array.get_item(PyTuple::empty(self.py))?)
     }
 
-    fn element_type(&self, description: &Bound<'py, PyAny>) -> Converted<(&'static Numpy, Bound<'py, PyAny>)> {
+    fn element_type(
+        &self,
+        description: &Bound<'py, PyAny>,
+    ) -> Converted<(&'static Numpy, Bound<'py, PyAny>)> {
         let numpy = Numpy::import(self.py).map_err(|error| {
             let words = format!("an array needs numpy, which cannot be imported here: {error}");
             Failure::said(words)

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use lineshaft_wire::value::Token;
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
 use super::super::classes::Classes;
 use super::super::describe::{Default, Description, Field, describe};
 use super::super::failure::{Converted, Failure, Reason, Step};
-use super::super::native::{new_tuple, set_attribute};
+use super::super::native::{exactly, new_tuple, set_attribute};
 use super::super::registry::Registered;
 use super::{Decoder, Place};
 
@@ -24,14 +23,20 @@ impl<'py> Decoder<'_, 'py> {
     pub(super) fn enum_member(&mut self) -> Converted<Bound<'py, PyAny>> {
         let registered = self.registered()?;
         let class = registered.class.bind(self.py);
-        match (&registered.description, self.reader.plain_token()?) {
-            (Description::Enum { members }, Token::Str(name)) => {
+        match &registered.description {
+            Description::Enum { members } => {
+                let name = self.reader.str()?;
                 let member = members.bind(self.py).get_item(name)?;
                 member.ok_or_else(|| Failure::said(format!("{} has no member {name:?}", registered.name)))
             }
-            (Description::Flag, Token::Int(bits)) => Ok(class.call1((bits,))?),
-            (Description::Flag, Token::Uint(bits)) => Ok(class.call1((bits,))?),
-            (_, token) => Err(misfit(&registered.name, token.name())),
+            Description::Flag => {
+                let bits = self.value()?;
+                match exactly::<PyInt>(&bits) {
+                    Some(bits) => Ok(class.call1((bits,))?),
+                    None => Err(Failure::said(format!("the bits of {} are not an integer", registered.name))),
+                }
+            }
+            _ => Err(misfit(&registered.name, "a member of an enumeration")),
         }
     }
 
@@ -139,7 +144,8 @@ impl<'py> Decoder<'_, 'py> {
             };
             return Ok((registered.class.bind(self.py).clone(), base.bind(self.py).clone()));
         }
-        let class = self.builtin_exception(name).ok_or_else(|| Failure::new(Reason::UnknownType(name.to_owned())))?;
+        let class =
+            self.builtin_exception(name).ok_or_else(|| Failure::new(Reason::UnknownType(name.to_owned())))?;
         Ok((class.clone(), class))
     }
 
@@ -161,6 +167,6 @@ fn find(fields: &[Field], text: &str, expected: usize) -> Option<usize> {
 }
 
 #[cold]
-fn misfit(name: &str, found: &str) -> Box<Failure> {
+fn misfit(name: &str, found: &str) -> Failure {
     Failure::said(format!("{name} is registered as another kind of type than the payload says ({found})"))
 }

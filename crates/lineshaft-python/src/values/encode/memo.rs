@@ -40,7 +40,8 @@ impl<'py> Memo<'py> {
     fn remember(&mut self, object: &Bound<'py, PyAny>, number: u32) {
         self.objects.push((object.clone(), number));
         if self.objects.len() == SCANNED_MAX {
-            self.numbers = self.objects.iter().map(|(known, number)| (known.as_ptr() as usize, *number)).collect();
+            self.numbers =
+                self.objects.iter().map(|(known, number)| (known.as_ptr() as usize, *number)).collect();
         } else if self.objects.len() > SCANNED_MAX {
             self.numbers.insert(object.as_ptr() as usize, number);
         }

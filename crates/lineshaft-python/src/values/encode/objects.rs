@@ -13,7 +13,11 @@ use super::super::registry::Registered;
 use super::Encoder;
 
 impl<'py> Encoder<'py> {
-    pub(super) fn registered(&mut self, object: &Bound<'py, PyAny>, registered: &Registered) -> Converted<()> {
+    pub(super) fn registered(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        registered: &Registered,
+    ) -> Converted<()> {
         let name = &*registered.name;
         match &registered.description {
             Description::Dataclass { fields } => self.once(object, |to| to.record(object, name, fields)),
@@ -87,7 +91,7 @@ impl<'py> Encoder<'py> {
         slots: &[Py<PyString>],
     ) -> Converted<()> {
         let (arguments, state) = take_apart(object, base)?;
-        let attributes = attributes(object, state, slots)?;
+        let attributes = attributes(object, state.as_ref(), slots)?;
         self.list_ext(ext::EXCEPTION, 3, |to| {
             to.writer.str(name)?;
             to.writer.begin_plain_list(arguments.len())?;
@@ -125,12 +129,12 @@ fn take_apart<'py>(
 /// The state of an exception, and its slots as far as they are filled.
 fn attributes<'py>(
     object: &Bound<'py, PyAny>,
-    state: Option<Bound<'py, PyDict>>,
+    state: Option<&Bound<'py, PyDict>>,
     slots: &[Py<PyString>],
 ) -> Converted<Attributes<'py>> {
     let py = object.py();
     let mut attributes = Vec::new();
-    for (name, value) in state.iter().flat_map(entries) {
+    for (name, value) in state.into_iter().flat_map(entries) {
         attributes.push((name.cast_into::<PyString>().map_err(PyErr::from)?, value));
     }
     for slot in slots {
@@ -141,8 +145,8 @@ fn attributes<'py>(
     Ok(attributes)
 }
 
-impl From<std::str::Utf8Error> for Box<Failure> {
+impl From<std::str::Utf8Error> for Failure {
     fn from(error: std::str::Utf8Error) -> Self {
-        Failure::new(Reason::Said(error.to_string()))
+        Self::new(Reason::Said(error.to_string()))
     }
 }

@@ -12,7 +12,7 @@ use super::super::failure::Failure;
 
 /// `socket is not a value`, with a hint where there is one.
 #[cold]
-pub(super) fn explain(object: &Bound<'_, PyAny>) -> Box<Failure> {
+pub(super) fn explain(object: &Bound<'_, PyAny>) -> Failure {
     let class = object.get_type();
     let name = class.qualname().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
     if is_registrable(&class) {
@@ -28,11 +28,13 @@ pub(super) fn explain(object: &Bound<'_, PyAny>) -> Box<Failure> {
 }
 
 fn is_registrable(class: &Bound<'_, PyType>) -> bool {
-    let is_enum = || Classes::get(class.py()).and_then(|classes| class.is_subclass(classes.enum_.bind(class.py())));
+    let is_enum =
+        || Classes::get(class.py()).and_then(|classes| class.is_subclass(classes.enum_.bind(class.py())));
     is_dataclass(class)
         || class.is_subclass_of::<PyBaseException>().unwrap_or(false)
         || is_enum().unwrap_or(false)
-        || (class.is_subclass_of::<PyTuple>().unwrap_or(false) && class.hasattr("_field_defaults").unwrap_or(false))
+        || (class.is_subclass_of::<PyTuple>().unwrap_or(false)
+            && class.hasattr("_field_defaults").unwrap_or(false))
 }
 
 /// The builtin value class that the object's class derives from.

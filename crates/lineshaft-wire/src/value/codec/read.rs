@@ -231,7 +231,11 @@ fn array(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Array> {
         "C" => false,
         "F" => true,
         _ => {
-            return Err(ValueError::Invalid { offset, what: "array", reason: "the order is neither C nor F" });
+            return Err(ValueError::Invalid {
+                offset,
+                what: "array",
+                reason: "the order is neither C nor F",
+            });
         }
     };
     let index = reader.buffer_index()?;

@@ -58,10 +58,14 @@ impl<'a> Encoder<'a> {
     fn structure(&mut self, value: &'a Value) -> Done {
         match value {
             Value::DateTime(moment) => self.ext(ext::DATE_TIME, 9, |to| to.date_time(moment)),
-            Value::Date(date) => self.ext(ext::DATE, 3, |to| to.date(*date)),
+            Value::Date(date) => self.ints_ext(ext::DATE, date_parts(*date)),
             Value::Time(time) => self.ext(ext::TIME, 6, |to| to.time(time)),
-            Value::TimeDelta(delta) => self.ext(ext::TIME_DELTA, 3, |to| to.time_delta(*delta)),
-            Value::Complex(real, imaginary) => self.ext(ext::COMPLEX, 2, |to| to.complex(*real, *imaginary)),
+            Value::TimeDelta(delta) => self.ints_ext(ext::TIME_DELTA, delta_parts(*delta)),
+            Value::Complex(real, imaginary) => self.ext(ext::COMPLEX, 2, |to| {
+                to.writer.float(*real);
+                to.writer.float(*imaginary);
+                Ok(())
+            }),
             Value::Enum(member) => self.ext(ext::ENUM, 2, |to| to.enum_member(member)),
             Value::Record(record) => self.ext(ext::RECORD, 2, |to| to.record(record)),
             Value::Exception(exception) => self.ext(ext::EXCEPTION, 3, |to| to.exception(exception)),
@@ -118,14 +122,16 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn date_time(&mut self, moment: &DateTime) -> Done {
-        self.date(moment.date)?;
-        self.time(&moment.time)
+    fn ints_ext<const N: usize>(&mut self, code: i8, numbers: [i64; N]) -> Done {
+        self.ext(code, N, |to| {
+            to.ints(numbers);
+            Ok(())
+        })
     }
 
-    fn date(&mut self, date: Date) -> Done {
-        self.ints([date.year.into(), date.month.into(), date.day.into()]);
-        Ok(())
+    fn date_time(&mut self, moment: &DateTime) -> Done {
+        self.ints(date_parts(moment.date));
+        self.time(&moment.time)
     }
 
     fn time(&mut self, time: &Time) -> Done {
@@ -147,17 +153,6 @@ impl<'a> Encoder<'a> {
             }
             Zone::Key(key) => self.writer.str(key)?,
         }
-        Ok(())
-    }
-
-    fn time_delta(&mut self, delta: TimeDelta) -> Done {
-        self.ints([delta.days.into(), delta.seconds.into(), delta.microseconds.into()]);
-        Ok(())
-    }
-
-    fn complex(&mut self, real: f64, imaginary: f64) -> Done {
-        self.writer.float(real);
-        self.writer.float(imaginary);
         Ok(())
     }
 
@@ -206,4 +201,12 @@ impl<'a> Encoder<'a> {
             Dtype::Structured(fields) => self.value(fields),
         }
     }
+}
+
+fn date_parts(date: Date) -> [i64; 3] {
+    [date.year.into(), date.month.into(), date.day.into()]
+}
+
+fn delta_parts(delta: TimeDelta) -> [i64; 3] {
+    [delta.days.into(), delta.seconds.into(), delta.microseconds.into()]
 }

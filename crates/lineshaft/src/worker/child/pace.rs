@@ -80,7 +80,7 @@ mod tests {
         for (run, expected) in [
             (Duration::ZERO, CREDIT_MAX),
             (Duration::from_micros(8), 375),
-            (Duration::from_micros(300), 10),
+            (Duration::from_micros(290), 11),
             (Duration::from_millis(2), 2),
             (Duration::from_millis(49), 2),
             (Duration::from_millis(51), 1),

@@ -100,7 +100,7 @@ impl Session {
         match happened {
             Happened::Connected => self.introduce(),
             Happened::Message(incoming) => {
-                self.receive(incoming);
+                self.receive(*incoming);
                 while let Some(incoming) = self.link.take() {
                     self.receive(incoming);
                 }

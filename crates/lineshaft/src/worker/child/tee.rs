@@ -41,7 +41,9 @@ mod tests {
 
     fn check(pieces: &[&str], expected: &str) {
         let (mut lines, mut out) = (Lines::default(), Vec::new());
-        pieces.iter().for_each(|piece| lines.push("send·7f3a | ", piece.as_bytes(), &mut out));
+        for piece in pieces {
+            lines.push("send·7f3a | ", piece.as_bytes(), &mut out);
+        }
         lines.finish("send·7f3a | ", &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

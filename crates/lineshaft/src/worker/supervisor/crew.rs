@@ -238,7 +238,7 @@ impl Crew {
             }
             Event::Failed(report) => self.app_failed(report),
             Event::Died => self.died(number),
-            Event::Ended(ended) => self.ended(number, ended),
+            Event::Ended(ended) => self.ended(number, *ended),
         }
     }
 
@@ -287,7 +287,7 @@ impl Crew {
     fn happened(&mut self, happened: Happened) {
         match happened {
             Happened::Connected => self.introduce(),
-            Happened::Message(incoming) => self.receive(incoming),
+            Happened::Message(incoming) => self.receive(*incoming),
             Happened::Lost(error) => self.lost(error),
         }
     }

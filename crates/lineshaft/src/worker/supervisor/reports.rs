@@ -28,7 +28,9 @@ impl Reports {
     pub(super) fn send(&mut self, connection: &mut Connection, last_request: &mut u64) {
         for (report, output) in self.waiting.drain(..) {
             *last_request += 1;
-            if let Err(error) = connection.queue(*last_request, &report.clone().into(), &[output.clone()]) {
+            if let Err(error) =
+                connection.queue(*last_request, &report.clone().into(), std::slice::from_ref(&output))
+            {
                 tracing::error!(%error, "the end of a child cannot be reported");
                 continue;
             }

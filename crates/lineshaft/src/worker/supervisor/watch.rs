@@ -32,7 +32,7 @@ pub(super) enum Event {
     /// It is dead; a replacement may start. Its process group may still be on its way out.
     Died,
     /// Its process group is empty.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 /// A child that is gone with all that it started.
@@ -118,7 +118,7 @@ impl Watch {
         let exit = self.process.reap();
         let (report, output) = self.report(exit);
         let report = (self.process.page.beats() > 0).then_some(report);
-        self.tell(Event::Ended(Ended { report, output, how: describe(exit) })).await;
+        self.tell(Event::Ended(Box::new(Ended { report, output, how: describe(exit) }))).await;
     }
 
     async fn live(&mut self) {

@@ -1,0 +1,111 @@
+//! `lineshaft enqueue`: a job from the command line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{JobGroup, Rules, RunAfter};
+use lineshaft_wire::value::{Call, Value, encode_call};
+use serde_json::{Value as Json, json};
+
+use super::job::follow;
+use crate::args::Enqueue;
+use crate::context::{Context, answer};
+use crate::exit::{Failure, USAGE};
+use crate::json::to_value;
+
+pub(crate) fn run(enqueue: Enqueue, context: &mut Context) -> Result<(), Failure> {
+    let call = call(&enqueue)?;
+    let payload =
+        encode_call(&call).map_err(|error| Failure::new(USAGE, format!("the arguments: {error}")))?;
+    let wait = enqueue.wait;
+    let group = group(enqueue, payload.len())?;
+    let client = context.client()?;
+    let jobs = answer(client.enqueue(vec![group], vec![Bytes::from(payload)], None))?;
+    let Some(id) = jobs.ids.first().copied() else { return Ok(()) };
+    if let Some(patience) = wait {
+        context.output.say(format!("job {id}"));
+        return follow(&client, context, id, patience);
+    }
+    if context.output.json {
+        let is_new = jobs.existing.is_empty();
+        return Ok(context.output.json(&json!({ "id": id.to_string(), "new": is_new }))?);
+    }
+    Ok(context.output.line(id.to_string())?)
+}
+
+fn call(enqueue: &Enqueue) -> Result<Call, Failure> {
+    let positional: Result<Vec<Value>, Failure> =
+        enqueue.arguments.iter().map(|text| argument(text)).collect();
+    Ok(Call { positional: positional?, keywords: keywords(enqueue.kwargs.as_deref())? })
+}
+
+fn argument(text: &str) -> Result<Value, Failure> {
+    let document: Result<Json, _> = serde_json::from_str(text);
+    document.map(to_value).map_err(|error| {
+        Failure::new(USAGE, format!("argument {text:?} is not JSON: {error}"))
+            .hint(format!("text needs quotes of its own: '{}'", Json::from(text)))
+    })
+}
+
+fn keywords(text: Option<&str>) -> Result<Vec<(Box<str>, Value)>, Failure> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    let wrong = |what: String| {
+        Failure::new(USAGE, format!("option `--kwargs`: {text:?} is not {what}"))
+            .hint(r#"accepted: '{"path": "a.png"}'"#)
+    };
+    match serde_json::from_str(text) {
+        Ok(Json::Object(entries)) => {
+            Ok(entries.into_iter().map(|(name, value)| (name.into(), to_value(value))).collect())
+        }
+        Ok(_) => Err(wrong("a JSON object".into())),
+        Err(error) => Err(wrong(format!("JSON: {error}"))),
+    }
+}
+
+fn group(enqueue: Enqueue, payload_bytes: usize) -> Result<JobGroup, Failure> {
+    let length =
+        u32::try_from(payload_bytes).map_err(|_| Failure::new(USAGE, "the arguments are too large"))?;
+    let rules = Rules {
+        max_attempts: enqueue.retries + 1,
+        timeout_ms: Some(millis(enqueue.timeout)),
+        ..Rules::default()
+    };
+    Ok(JobGroup {
+        task: Arc::from(enqueue.task),
+        queue: Arc::from(enqueue.queue),
+        priority: enqueue.priority,
+        rules: Arc::new(rules),
+        run_after: enqueue.run_after.map(|delay| RunAfter::In(millis(delay))),
+        unique: None,
+        idempotency_key: enqueue.idempotency_key.map(Arc::from),
+        tags: enqueue.tags.into_iter().map(Arc::from).collect(),
+        metadata: None,
+        lengths: vec![length],
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_without_quotes_is_told_how_to_be_text() {
+        let failure = argument("a.png").unwrap_err();
+        assert!(failure.message.starts_with("argument \"a.png\" is not JSON: "), "{}", failure.message);
+        assert_eq!(failure.hint.unwrap(), "text needs quotes of its own: '\"a.png\"'");
+        assert_eq!(argument("\"a.png\"").unwrap(), Value::from("a.png"));
+    }
+
+    #[test]
+    fn keyword_arguments_are_an_object() {
+        let keywords = |text| keywords(Some(text));
+        assert_eq!(keywords("{\"n\": 1}").unwrap(), [("n".into(), Value::Int(1))]);
+        assert_eq!(keywords("[1]").unwrap_err().message, "option `--kwargs`: \"[1]\" is not a JSON object");
+        assert!(keywords("{").unwrap_err().message.contains("is not JSON: EOF"));
+    }
+}

@@ -1,0 +1,9 @@
+//! One module per command.
+
+pub(crate) mod enqueue;
+pub(crate) mod job;
+pub(crate) mod queue;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod worker;

@@ -1,0 +1,157 @@
+//! Finds the Python interpreter whose tasks a worker runs, and asks it about an app.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::context::{Context, working_directory};
+use crate::exit::{FAILED, Failure, USAGE};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const NAMES: [&str; 2] = ["python3", "python"];
+
+/// Prints version and interpreter, so that a wrapper script shows what it runs.
+const WHO: &str = "import sys, lineshaft; print(lineshaft.__version__); print(sys.executable)";
+/// Prints where the app that TARGET names keeps its jobs; what the app itself prints comes first.
+const HOME: &str = "\
+import sys
+from lineshaft._errors import LineshaftError
+from lineshaft._target import load_target
+try:
+    url = load_target(sys.argv[1]).url
+except LineshaftError as error:
+    sys.exit(f'error: {error}')
+print()
+print(url)
+";
+
+/// The interpreter to run children with: the one given, the host's, else the first one found that has this version of
+/// the package; says which one it chose.
+pub(crate) fn interpreter(given: Option<&Path>, context: &mut Context) -> Result<PathBuf, Failure> {
+    if let Some(given) = given {
+        return check(given).map_err(|why| {
+            Failure::new(USAGE, format!("option `--python`: {} cannot be used: {why}", given.display()))
+                .hint(install())
+        });
+    }
+    if let Some(host) = &context.host.python {
+        return Ok(host.clone());
+    }
+    let mut refused = Vec::new();
+    for candidate in candidates()? {
+        match check(&candidate) {
+            Ok(interpreter) => {
+                context.output.say(format!("using {}", candidate.display()));
+                return Ok(interpreter);
+            }
+            Err(why) => refused.push(format!("{}: {why}", candidate.display())),
+        }
+    }
+    let found = if refused.is_empty() { "none was found".to_owned() } else { refused.join("; ") };
+    Err(Failure::new(FAILED, format!("no Python interpreter with lineshaft {VERSION}: {found}"))
+        .hint(install()))
+}
+
+/// `$VIRTUAL_ENV`, `.venv` here or above, `PATH`.
+fn candidates() -> Result<Vec<PathBuf>, Failure> {
+    let cwd = working_directory()?;
+    let virtual_env = env::var_os("VIRTUAL_ENV").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let dot_venv = cwd.ancestors().map(|directory| directory.join(".venv")).find(|path| path.is_dir());
+    let environments = [virtual_env, dot_venv].into_iter().flatten().map(|path| path.join("bin/python"));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).flat_map(|directory| NAMES.map(|name| directory.join(name)));
+    let mut found: Vec<PathBuf> = environments.chain(on_path).filter(|path| path.is_file()).collect();
+    let mut seen = Vec::new();
+    found.retain(|path| {
+        let is_new = !seen.contains(path);
+        seen.push(path.clone());
+        is_new
+    });
+    // Each one that is refused costs a start of an interpreter.
+    found.truncate(4);
+    Ok(found)
+}
+
+/// The interpreter behind `program` if it has this version of the package, else why not.
+fn check(program: &Path) -> Result<PathBuf, String> {
+    let output = python(program, [OsStr::new("-c"), OsStr::new(WHO)], Stdio::piped())
+        .map_err(|error| error.to_string())?;
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut lines = words.lines();
+    match (output.status.success(), lines.next(), lines.next()) {
+        (true, Some(VERSION), Some(_)) => Ok(program.to_owned()),
+        (true, Some(version), _) => Err(format!("it has lineshaft {version}, this is {VERSION}")),
+        _ => Err(last_line(&output.stderr)),
+    }
+}
+
+fn python<'a>(
+    program: &Path,
+    args: impl IntoIterator<Item = &'a OsStr>,
+    stderr: Stdio,
+) -> std::io::Result<Output> {
+    Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).output()
+}
+
+fn last_line(stderr: &[u8]) -> String {
+    let words = String::from_utf8_lossy(stderr);
+    words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it failed without a word").to_owned()
+}
+
+/// Where the app that `target` names keeps its jobs. Its traceback goes to standard error if it does not import.
+pub(crate) fn home_of_app(
+    interpreter: &Path,
+    target: &str,
+    context: &mut Context,
+) -> Result<String, Failure> {
+    let args = [OsStr::new("-c"), OsStr::new(HOME), OsStr::new(target)];
+    let output = python(interpreter, args, Stdio::inherit())
+        .map_err(|error| Failure::new(FAILED, format!("cannot run {}: {error}", interpreter.display())))?;
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut lines: Vec<&str> = words.trim_end().lines().collect();
+    let url = lines.pop().filter(|_| output.status.success()).map(str::to_owned);
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        context.output.say(line);
+    }
+    url.ok_or_else(|| {
+        Failure::new(FAILED, format!("the app {target} cannot be loaded")).hint("what it raised is above")
+    })
+}
+
+fn install() -> String {
+    format!("`pip install lineshaft=={VERSION}` there, or --python PATH")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn fake(script: &str) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("python3");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn an_interpreter_with_this_version_is_accepted() {
+        let (_directory, path) = fake(&format!("echo {VERSION}; echo /usr/bin/python3"));
+        assert_eq!(check(&path), Ok(path.clone()));
+    }
+
+    #[test]
+    fn others_are_refused_with_the_reason() {
+        let (_directory, path) = fake("echo 0.0.1; echo /usr/bin/python3");
+        assert_eq!(check(&path), Err(format!("it has lineshaft 0.0.1, this is {VERSION}")));
+        let (_directory, path) =
+            fake("echo \"ModuleNotFoundError: No module named 'lineshaft'\" >&2; exit 1");
+        assert_eq!(check(&path), Err("ModuleNotFoundError: No module named 'lineshaft'".into()));
+        let (_directory, path) = fake("exit 1");
+        assert_eq!(check(&path), Err("it failed without a word".into()));
+    }
+}

@@ -1,0 +1,345 @@
+//! Jobs, queues and servers as text for people.
+
+use std::fmt::Write;
+
+use lineshaft_wire::message::{QueueReport, StatusReport};
+use lineshaft_wire::value::Value;
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord};
+
+use crate::table::{pairs, table};
+use crate::times::{length, relative};
+
+/// Characters of a value on a line.
+const VALUE_CHARS: usize = 200;
+
+/// `1 job`, `12 jobs`.
+pub(crate) fn jobs(count: u64) -> String {
+    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+}
+
+/// The state of a job with what qualifies it.
+pub(crate) fn state(job: &JobRecord) -> String {
+    let mut text = job.state.to_string();
+    if job.cancelling {
+        text += ", asked to stop";
+    }
+    if let Some(reason) = &job.reason {
+        let _ = write!(text, " ({reason})");
+    }
+    text
+}
+
+/// A table of jobs.
+pub(crate) fn job_table(jobs: &[JobRecord], now_ms: u64) -> Vec<String> {
+    let rows: Vec<[String; 6]> = jobs.iter().map(|job| job_row(job, now_ms)).collect();
+    table(["ID", "STATE", "TASK", "QUEUE", "ATTEMPTS", "CREATED"], &rows)
+}
+
+fn job_row(job: &JobRecord, now_ms: u64) -> [String; 6] {
+    [
+        job.id.to_string(),
+        state(job),
+        job.task.to_string(),
+        job.queue.to_string(),
+        job.attempts.len().to_string(),
+        relative(job.created_at, now_ms),
+    ]
+}
+
+/// Everything about a job.
+pub(crate) fn job(
+    job: &JobRecord,
+    call: Option<String>,
+    progress: Option<&Value>,
+    now_ms: u64,
+) -> Vec<String> {
+    let when = |at: Option<u64>| at.map(|at| relative(at, now_ms));
+    let rows = [
+        ("id", Some(job.id.to_string())),
+        ("task", Some(job.task.to_string())),
+        ("arguments", call),
+        ("queue", Some(job.queue.to_string())),
+        ("state", Some(state(job))),
+        ("waits for", job.waits_for.clone()),
+        ("progress", progress.map(|value| value.summary(VALUE_CHARS))),
+        ("priority", Some(job.priority.to_string())),
+        ("failures", Some(failures(job))),
+        ("created", when(Some(job.created_at))),
+        ("scheduled", when(job.scheduled_at)),
+        ("started", when(job.attempted_at)),
+        ("worker", job.attempted_by.as_ref().map(ToString::to_string)),
+        ("ended", when(job.finalized_at)),
+        ("retry of", job.retry_of.map(|id| id.to_string())),
+        ("tags", (!job.tags.is_empty()).then(|| job.tags.join(", "))),
+        ("metadata", job.metadata.as_ref().map(ToString::to_string)),
+    ];
+    let rows: Vec<_> = rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut lines = pairs(&rows);
+    if !job.attempts.is_empty() {
+        lines.push(String::new());
+        lines.extend(attempts(&job.attempts, now_ms));
+    }
+    lines.extend(last_error(job));
+    lines
+}
+
+fn failures(job: &JobRecord) -> String {
+    let crashes = if job.crashes > 0 { format!(", {} crashed", job.crashes) } else { String::new() };
+    format!("{} of {}{crashes}", job.attempt, job.max_attempts)
+}
+
+fn attempts(attempts: &[AttemptRecord], now_ms: u64) -> Vec<String> {
+    let row = |attempt: &AttemptRecord| {
+        let took = attempt.finished_at.unwrap_or(now_ms).saturating_sub(attempt.started_at);
+        [
+            attempt.number.to_string(),
+            attempt.outcome.map_or("running", lineshaft_wire::Outcome::as_str).to_owned(),
+            relative(attempt.started_at, now_ms),
+            length(took),
+            attempt.worker.to_string(),
+            attempt.error.as_ref().map(headline).unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<[String; 6]> = attempts.iter().map(row).collect();
+    table(["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"], &rows)
+}
+
+fn last_error(job: &JobRecord) -> Vec<String> {
+    let error = job.attempts.last().and_then(|attempt| attempt.error.as_ref());
+    let traceback = error.and_then(|error| error.traceback.as_deref());
+    traceback.map_or_else(Vec::new, |text| vec![String::new(), text.trim_end().to_owned()])
+}
+
+/// What went wrong, in one line.
+fn headline(error: &ErrorRecord) -> String {
+    let message = error.message.lines().next().unwrap_or_default();
+    let text = match error.types.first() {
+        Some(name) => format!("{}: {message}", name.strip_prefix("builtins.").unwrap_or(name)),
+        None => message.to_owned(),
+    };
+    if text.chars().count() <= VALUE_CHARS {
+        return text;
+    }
+    text.chars().take(VALUE_CHARS - 1).chain(['…']).collect()
+}
+
+/// What went wrong: the traceback, or one line where there is none.
+pub(crate) fn error(error: &ErrorRecord) -> String {
+    error.traceback.as_ref().map_or_else(|| headline(error), |traceback| traceback.trim_end().to_owned())
+}
+
+/// The state of the engine.
+pub(crate) fn status(report: &StatusReport, now_ms: u64) -> Vec<String> {
+    let kind = if report.on_demand { "on demand" } else { "serve" };
+    let mut lines = pairs(&[
+        ("server", format!("lineshaft {} (pid {}, {kind})", report.version, report.pid)),
+        ("home", report.home.clone()),
+        ("started", relative(report.started_at, now_ms)),
+        ("memory", mebibytes(report.rss_bytes)),
+        ("connections", report.connections.to_string()),
+        ("archived", jobs(report.archived)),
+    ]);
+    lines.push(String::new());
+    lines.extend(queues(&report.queues));
+    lines.push(String::new());
+    lines.extend(workers(report));
+    for task in &report.unknown_tasks {
+        lines.push(format!("no worker knows {task}"));
+    }
+    lines
+}
+
+/// A table of queues.
+pub(crate) fn queues(queues: &[QueueReport]) -> Vec<String> {
+    let row = |queue: &QueueReport| {
+        [
+            queue.name.to_string(),
+            if queue.paused { "paused".to_owned() } else { "open".to_owned() },
+            queue.available.to_string(),
+            queue.running.to_string(),
+            queue.scheduled.to_string(),
+            queue.retryable.to_string(),
+        ]
+    };
+    if queues.is_empty() {
+        return vec!["no queue has jobs".to_owned()];
+    }
+    let rows: Vec<[String; 6]> = queues.iter().map(row).collect();
+    table(["QUEUE", "IS", "AVAILABLE", "RUNNING", "SCHEDULED", "RETRYABLE"], &rows)
+}
+
+fn workers(report: &StatusReport) -> Vec<String> {
+    if report.workers.is_empty() {
+        return vec!["no worker is connected".to_owned()];
+    }
+    let all =
+        |names: &[std::sync::Arc<str>]| if names.is_empty() { "all".to_owned() } else { names.join(", ") };
+    let rows: Vec<[String; 4]> = report
+        .workers
+        .iter()
+        .map(|worker| {
+            [
+                worker.name.to_string(),
+                worker.children.to_string(),
+                worker.running.to_string(),
+                all(&worker.queues),
+            ]
+        })
+        .collect();
+    table(["WORKER", "CHILDREN", "RUNNING", "QUEUES"], &rows)
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lineshaft_wire::message::WorkerReport;
+    use lineshaft_wire::{Fence, JobId, JobState, Outcome};
+
+    use super::*;
+
+    const NOW: u64 = 1_790_000_100_000;
+
+    fn record() -> JobRecord {
+        JobRecord {
+            id: JobId::direct(1_790_000_000_000, 0, 1, 1),
+            task: "shop.send".into(),
+            queue: "mail".into(),
+            state: JobState::Discarded,
+            cancelling: false,
+            priority: 5,
+            attempt: 1,
+            max_attempts: 1,
+            crashes: 0,
+            created_at: 1_790_000_000_000,
+            scheduled_at: None,
+            attempted_at: Some(NOW - 3_000),
+            attempted_by: Some("host:7/1".into()),
+            finalized_at: Some(NOW - 2_000),
+            reason: Some("max_attempts".into()),
+            waits_for: None,
+            tags: vec![],
+            metadata: None,
+            retry_of: None,
+            attempts: vec![attempt()],
+            arguments_bytes: 9,
+            result_bytes: 0,
+        }
+    }
+
+    fn attempt() -> AttemptRecord {
+        AttemptRecord {
+            number: 1,
+            fence: Fence { epoch: 1, counter: 1 },
+            outcome: Some(Outcome::Errored),
+            worker: "host:7/1".into(),
+            started_at: NOW - 3_000,
+            finished_at: Some(NOW - 2_000),
+            error: Some(ErrorRecord {
+                types: vec!["builtins.ValueError".into()],
+                message: "no such address\nmore".into(),
+                traceback: Some("Traceback (most recent call last):\n  …\n".into()),
+                ..ErrorRecord::default()
+            }),
+            output: vec![],
+        }
+    }
+
+    #[test]
+    fn jobs_are_listed_in_aligned_columns() {
+        let waiting = JobRecord {
+            state: JobState::Available,
+            reason: None,
+            task: "shop.pack_and_send".into(),
+            attempts: vec![],
+            ..record()
+        };
+        assert_eq!(
+            job_table(&[record(), waiting], NOW).join("\n"),
+            "\
+ID                                    STATE                     TASK                QUEUE  ATTEMPTS  CREATED
+01a0c450-6c00-7800-8000-000040000001  discarded (max_attempts)  shop.send           mail   1         1 min ago
+01a0c450-6c00-7800-8000-000040000001  available                 shop.pack_and_send  mail   0         1 min ago"
+        );
+    }
+
+    #[test]
+    fn a_job_is_shown_with_its_attempts_and_the_last_traceback() {
+        assert_eq!(
+            job(&record(), Some("('a@b')".into()), None, NOW).join("\n"),
+            "\
+id         01a0c450-6c00-7800-8000-000040000001
+task       shop.send
+arguments  ('a@b')
+queue      mail
+state      discarded (max_attempts)
+priority   5
+failures   1 of 1
+created    1 min ago
+started    3 s ago
+worker     host:7/1
+ended      2 s ago
+
+ATTEMPT  OUTCOME  STARTED  TOOK  WORKER    ERROR
+1        errored  3 s ago  1 s   host:7/1  ValueError: no such address
+
+Traceback (most recent call last):
+  …"
+        );
+    }
+
+    #[test]
+    fn what_is_empty_says_so() {
+        assert_eq!(queues(&[]), ["no queue has jobs"]);
+        assert_eq!(workers(&StatusReport::default()), ["no worker is connected"]);
+    }
+
+    #[test]
+    fn status_shows_server_queues_workers_and_what_is_missing() {
+        let report = StatusReport {
+            version: "0.1.0".into(),
+            pid: 42,
+            home: "/srv/.lineshaft".into(),
+            on_demand: true,
+            started_at: NOW - 5_000,
+            connections: 2,
+            archived: 1,
+            rss_bytes: 13 << 20,
+            queues: vec![QueueReport {
+                name: "mail".into(),
+                paused: true,
+                available: 7,
+                ..QueueReport::default()
+            }],
+            workers: vec![WorkerReport {
+                name: "host:7".into(),
+                children: 2,
+                running: 1,
+                ..WorkerReport::default()
+            }],
+            unknown_tasks: vec![Arc::from("shop.send")],
+            ..StatusReport::default()
+        };
+        assert_eq!(
+            status(&report, NOW).join("\n"),
+            "\
+server       lineshaft 0.1.0 (pid 42, on demand)
+home         /srv/.lineshaft
+started      5 s ago
+memory       13.0 MiB
+connections  2
+archived     1 job
+
+QUEUE  IS      AVAILABLE  RUNNING  SCHEDULED  RETRYABLE
+mail   paused  7          0        0          0
+
+WORKER  CHILDREN  RUNNING  QUEUES
+host:7  2         1        all
+no worker knows shop.send"
+        );
+    }
+}

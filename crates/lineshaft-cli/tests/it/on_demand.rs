@@ -1,0 +1,104 @@
+//! Servers: on demand and by hand, one home, and their end.
+
+use std::thread;
+
+use crate::command::{Shell, is_id};
+
+#[test]
+fn the_first_command_that_needs_a_server_starts_one() {
+    let shell = Shell::new();
+    assert!(is_id(&shell.out(&["enqueue", "add", "1"])));
+    let status = shell.json(&["status"]);
+    assert_eq!((&status["on_demand"], &status["queues"][0]["available"]), (&true.into(), &1.into()));
+    let pid = status["pid"].to_string();
+    let session = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    assert_eq!(
+        session.rsplit(')').next().unwrap().split_whitespace().nth(3),
+        Some(&*pid),
+        "a session of its own"
+    );
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), std::path::Path::new("/"));
+    assert!(shell.home().join("output/server.log").exists());
+}
+
+#[test]
+fn two_starters_at_once_share_one_server() {
+    let shell = Shell::new();
+    let ids: Vec<String> = thread::scope(|scope| {
+        let starters: Vec<_> = (0..4).map(|_| scope.spawn(|| shell.out(&["enqueue", "add"]))).collect();
+        starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|id| is_id(id)), "{ids:?}");
+    assert_eq!(shell.json(&["status"])["queues"][0]["available"], 4);
+}
+
+#[test]
+fn a_second_serve_is_refused_and_names_the_first() {
+    let shell = Shell::new();
+    let first = shell.serve();
+    assert_eq!(first.line, format!("ready {}/run/socket", shell.home().display()));
+    let second = shell.run(&["serve"]);
+    assert_eq!((second.code, &*second.out), (3, ""));
+    let pid = first.child.id();
+    assert!(second.err.contains(&format!("is served already by process {pid}")), "{}", second.err);
+    assert!(second.err.contains("hint: use that server, or `lineshaft stop`"), "{}", second.err);
+}
+
+#[test]
+fn serve_takes_over_from_a_server_on_demand() {
+    let shell = Shell::new();
+    let id = shell.out(&["enqueue", "add"]);
+    let served = shell.serve();
+    let status = shell.json(&["status"]);
+    assert_eq!((&status["on_demand"], &status["pid"]), (&false.into(), &served.child.id().into()));
+    assert_eq!(shell.json(&["job", "show", &id])["state"], "available");
+}
+
+#[test]
+fn stop_waits_for_the_end_and_is_content_without_a_server() {
+    let shell = Shell::new();
+    let mut served = shell.serve();
+    let stopped = shell.run(&["stop"]);
+    assert_eq!((stopped.code, &*stopped.out), (0, ""));
+    assert_eq!(stopped.err, format!("stopped the server of {}\n", shell.home().display()));
+    assert!(served.child.try_wait().unwrap().is_some_and(|status| status.success()));
+    let again = shell.run(&["stop"]);
+    assert_eq!((again.code, again.err), (0, format!("no server runs for {}\n", shell.home().display())));
+}
+
+#[test]
+fn status_without_a_server_says_what_to_do() {
+    let shell = Shell::new();
+    let ended = shell.run(&["status"]);
+    let expected = format!(
+        "error: no server answers for the home {}: there is no such home yet\n\
+         hint: start one with `lineshaft serve --home DIR`, or check that the home is the right one\n",
+        shell.home().display()
+    );
+    assert_eq!((ended.code, ended.out, ended.err), (8, String::new(), expected));
+    assert!(!shell.home().exists(), "looking does not make a home");
+}
+
+#[test]
+fn status_waits_for_a_server_that_is_being_started() {
+    let shell = Shell::new();
+    let (status, _served) = thread::scope(|scope| {
+        let status = scope.spawn(|| shell.run(&["status", "--wait", "20s"]));
+        thread::sleep(std::time::Duration::from_millis(100));
+        let served = shell.serve();
+        (status.join().unwrap(), served)
+    });
+    assert_eq!(status.code, 0, "{status:?}");
+    assert_eq!(shell.run(&["status", "--wait", "50ms", "--home", "elsewhere"]).code, 8);
+}
+
+#[test]
+fn a_server_that_cannot_start_shows_the_end_of_its_log() {
+    let shell = Shell::new();
+    std::fs::create_dir_all(shell.home()).unwrap();
+    std::fs::write(shell.home().join("FORMAT"), "something else").unwrap();
+    let ended = shell.run(&["enqueue", "add"]);
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.err.contains("the server that was started ended with exit status: 1"), "{}", ended.err);
+    assert!(ended.err.contains("its log ends with:\nerror: "), "{}", ended.err);
+}

@@ -1,0 +1,150 @@
+//! Jobs and queues from the command line.
+
+use crate::command::{Shell, is_id};
+
+const UNKNOWN: &str = "0199b1c2-7a5e-7800-8000-000000000001";
+
+#[test]
+fn a_job_is_made_shown_cancelled_repeated_and_deleted() {
+    let shell = Shell::new();
+    let words = [
+        "enqueue",
+        "add",
+        "1",
+        "--kwargs",
+        "{\"b\": [2]}",
+        "--queue",
+        "mail",
+        "--tag",
+        "x",
+        "--retries",
+        "2",
+    ];
+    let id = shell.out(&words);
+    let job = shell.json(&["job", "show", &id]);
+    assert_eq!(job["task"], "add");
+    assert_eq!(
+        (&job["queue"], &job["tags"][0], &job["max_attempts"]),
+        (&"mail".into(), &"x".into(), &3.into())
+    );
+    assert!(job["arguments"].as_str().unwrap().contains("b=[2]"), "{job}");
+
+    assert_eq!(shell.out(&["job", "cancel", &id]), format!("{id} is cancelled"));
+    let repeated = shell.out(&["job", "retry", &id]);
+    let (new, rest) = repeated.split_at(36);
+    assert!(is_id(new) && rest == format!(" repeats {id}"), "{repeated}");
+    assert_eq!(shell.out(&["job", "delete", &id]), format!("{id} is deleted"));
+    assert_eq!(shell.run(&["job", "show", &id]).code, 6);
+}
+
+#[test]
+fn lists_are_filtered_and_go_on_at_the_cursor() {
+    let shell = Shell::new();
+    for task in ["a", "b", "a", "a"] {
+        shell.out(&["enqueue", task]);
+    }
+    let first = shell.run(&["job", "list", "--task", "a", "--limit", "2"]);
+    assert_eq!(first.out.lines().count(), 3, "{first:?}");
+    assert!(first.out.starts_with("ID                                    STATE"), "{first:?}");
+    let cursor = first.err.trim_end().strip_prefix("more follow: --cursor ").unwrap();
+    let rest = shell.json(&["job", "list", "--task", "a", "--limit", "2", "--cursor", cursor]);
+    assert_eq!(rest["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(shell.json(&["job", "list", "--state", "completed"])["jobs"], serde_json::json!([]));
+}
+
+#[test]
+fn results_say_why_there_is_none() {
+    let shell = Shell::new();
+    let id = shell.out(&["enqueue", "add"]);
+    let waiting = shell.run(&["job", "result", &id]);
+    assert_eq!(waiting.code, 1);
+    assert_eq!(
+        waiting.err,
+        format!("error: job {id} has not ended: it is available\nhint: --wait waits for the end\n")
+    );
+
+    let late = shell.run(&["job", "result", &id, "--wait=50ms"]);
+    assert_eq!(late.code, 7, "{late:?}");
+    assert!(late.err.contains("did not end within 50ms"), "{late:?}");
+
+    shell.out(&["job", "cancel", &id]);
+    let cancelled = shell.run(&["job", "result", &id]);
+    assert_eq!((cancelled.code, &*cancelled.out), (5, ""));
+    assert!(cancelled.err.starts_with(&format!("error: job {id} (add) was cancelled")), "{cancelled:?}");
+    assert_eq!(shell.run(&["job", "result", UNKNOWN]).code, 6);
+}
+
+#[test]
+fn what_a_waiting_job_lacks_is_said() {
+    let shell = Shell::new();
+    let ended = shell.run(&["enqueue", "shop.send", "--wait=2500ms"]);
+    assert_eq!(ended.code, 7, "{ended:?}");
+    assert!(ended.err.contains("waiting: a worker"), "{ended:?}");
+}
+
+#[test]
+fn an_idempotency_key_gives_the_same_job() {
+    let shell = Shell::new();
+    let words = ["enqueue", "add", "--idempotency-key", "order-7"];
+    let (first, second) = (shell.json(&words), shell.json(&words));
+    assert_eq!(first["id"], second["id"]);
+    assert_eq!((&first["new"], &second["new"]), (&true.into(), &false.into()));
+}
+
+#[test]
+fn queues_are_paused_resumed_and_purged_only_when_confirmed() {
+    let shell = Shell::new();
+    shell.out(&["enqueue", "add"]);
+    shell.out(&["queue", "pause", "default"]);
+    let expected = "\
+QUEUE    IS      AVAILABLE  RUNNING  SCHEDULED  RETRYABLE
+default  paused  1          0        0          0";
+    assert_eq!(shell.out(&["queue", "list"]), expected);
+    shell.out(&["queue", "resume", "default"]);
+
+    let unasked = shell.run(&["queue", "purge", "default"]);
+    assert_eq!(unasked.code, 3);
+    let expected = "error: nobody was asked whether to cancel 1 job of queue default\n\
+                    hint: --yes says so where there is no terminal\n";
+    assert_eq!((unasked.out, &*unasked.err), (String::new(), expected));
+    let purged = shell.json(&["queue", "purge", "default", "--yes"]);
+    assert_eq!(purged, serde_json::json!({ "queue": "default", "verb": "purge", "jobs": 1 }));
+}
+
+#[test]
+fn mistakes_are_usage_errors_that_say_what_is_accepted() {
+    let shell = Shell::new();
+    for (words, expected) in [
+        (&["enqueue", "add", "a.png"][..], "hint: text needs quotes of its own: '\"a.png\"'"),
+        (&["enqueue", "add", "--kwargs", "[1]"], "option `--kwargs`: \"[1]\" is not a JSON object"),
+        (&["status", "--home", "postgres://u:secret@db/x"], "postgres:// is not built yet"),
+        (&["stauts"], "a similar subcommand exists: 'status'"),
+        (&["job", "show", "7"], "is not a job id"),
+    ] {
+        let ended = shell.run(words);
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{words:?}: {}", ended.err);
+        assert!(ended.err.contains(expected), "{words:?}: {}", ended.err);
+        assert!(!ended.err.contains("secret") && !ended.err.contains("\x1b["), "{}", ended.err);
+    }
+    assert!(!shell.home().exists(), "a mistake starts nothing");
+}
+
+#[test]
+fn a_worker_without_python_says_where_it_looked() {
+    let shell = Shell::new();
+    let output = shell.command(&["worker", "app"]).env("PATH", "/nowhere").output().unwrap();
+    let ended = crate::command::ended(output);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.err.contains("no Python interpreter with lineshaft 0.1.0: none was found"),
+        "{}",
+        ended.err
+    );
+    let ended = shell.run(&["worker", "app", "--python", "/no/python"]);
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.contains("option `--python`: /no/python cannot be used: No such file"),
+        "{}",
+        ended.err
+    );
+}

@@ -1,0 +1,245 @@
+//! Random steps of a history. They name sessions, jobs, children and leases by small numbers, which whoever runs them
+//! takes modulo what there is, so that any list of steps makes sense and shrinks well.
+
+use lineshaft_wire::message::QueueVerb;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+pub(crate) const TASKS: [&str; 3] = ["shop.send", "shop.bill", "shop.report"];
+pub(crate) const QUEUES: [&str; 3] = ["default", "mail", "slow"];
+pub(crate) const TAGS: [&str; 3] = ["red", "green", "blue"];
+
+/// A request's place in a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) session: u8,
+    pub(crate) place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// The next number; with `ack` all before it are acknowledged.
+    Next { ack: bool },
+    /// A number used before.
+    Old(u8),
+    /// A few numbers are left out.
+    Skip(u8),
+    /// A number that no window holds.
+    Outside,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) task: u8,
+    pub(crate) queue: u8,
+    pub(crate) priority: u8,
+    pub(crate) rules: u8,
+    pub(crate) run_after: Option<After>,
+    pub(crate) unique: Option<(u8, bool)>,
+    pub(crate) idempotency_key: Option<u8>,
+    pub(crate) tags: Vec<u8>,
+    pub(crate) metadata: bool,
+    pub(crate) lengths: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum After {
+    In(u16),
+    At(i32),
+    Never,
+}
+
+/// Something wrong with a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Defect {
+    Priority(u8),
+    NoJobs,
+    NoGroups,
+    ExtraByte,
+    TooManyTags,
+    LongMetadata,
+    BadTask,
+    LongQueue,
+    EmptyTag,
+    NoAttempts,
+    KeyForTwo,
+    TooLate,
+    TooLong,
+    TooManyClasses,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// Which lease: below 200 one of the child's own, else any that there ever was.
+    pub(crate) lease: u8,
+    pub(crate) how: How,
+    pub(crate) result: u8,
+    pub(crate) output: u8,
+    pub(crate) blob: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    Succeeded,
+    Errored { types: u8, retry_after_ms: Option<u64> },
+    Rejected,
+    Snoozed(u64),
+    CancelledItself,
+    TimedOut,
+    Cancelled,
+    Crashed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Held {
+    All,
+    Nothing,
+    Some(u8),
+    Garbage(u8),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    OpenSession,
+    Enqueue { turn: Turn, groups: Vec<Group>, defect: Option<Defect>, blob: Option<u8> },
+    Cancel(Turn, u16),
+    Retry(Turn, u16),
+    Delete(Turn, u16),
+    Queue(Turn, u8, QueueVerb),
+    Attach { worker: u8, number: u8, tasks: u8, queues: u8, held: Held, grant: u8 },
+    Detach(u8),
+    Grant { child: u8, leases: u32, reset: bool },
+    Renew(u8),
+    Finish { child: u8, endings: Vec<Ending>, lie: bool },
+    Release { child: u8, leases: Vec<u8> },
+    ChildEnded { child: u8, begun: Option<Ending> },
+    ChildVanished(u8),
+    Archive(u8),
+    DropArchive(u8),
+    Pass { wall_ms: i64, logical_ms: u64 },
+    Stall(u16),
+    Touch(u8),
+    Restart { replayed: bool },
+}
+
+pub(crate) fn histories() -> impl Strategy<Value = (bool, Vec<Step>)> {
+    (prop::bool::weighted(0.3), vec(step(), 1..200))
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => Just(Step::OpenSession),
+        14 => enqueue(),
+        4 => (turn(), any::<u16>()).prop_map(|(turn, job)| Step::Cancel(turn, job)),
+        3 => (turn(), any::<u16>()).prop_map(|(turn, job)| Step::Retry(turn, job)),
+        2 => (turn(), any::<u16>()).prop_map(|(turn, job)| Step::Delete(turn, job)),
+        3 => (turn(), 0..4u8, verb()).prop_map(|(turn, queue, verb)| Step::Queue(turn, queue, verb)),
+        5 => attach(),
+        1 => any::<u8>().prop_map(Step::Detach),
+        6 => (any::<u8>(), prop_oneof![20 => 0..8u32, 1 => Just(u32::MAX)], any::<bool>())
+            .prop_map(|(child, leases, reset)| Step::Grant { child, leases, reset }),
+        4 => any::<u8>().prop_map(Step::Renew),
+        20 => (any::<u8>(), vec(ending(), 0..5), prop::bool::weighted(0.02))
+            .prop_map(|(child, endings, lie)| Step::Finish { child, endings, lie }),
+        3 => (any::<u8>(), vec(any::<u8>(), 0..4)).prop_map(|(child, leases)| Step::Release { child, leases }),
+        2 => (any::<u8>(), option::of(ending())).prop_map(|(child, begun)| Step::ChildEnded { child, begun }),
+        1 => any::<u8>().prop_map(Step::ChildVanished),
+        4 => any::<u8>().prop_map(Step::Archive),
+        1 => any::<u8>().prop_map(Step::DropArchive),
+        10 => pass(),
+        1 => any::<u16>().prop_map(Step::Stall),
+        1 => any::<u8>().prop_map(Step::Touch),
+        1 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
+    ]
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let place = prop_oneof![
+        20 => any::<bool>().prop_map(|ack| Place::Next { ack }),
+        3 => any::<u8>().prop_map(Place::Old),
+        1 => (1..4u8).prop_map(Place::Skip),
+        1 => Just(Place::Outside),
+    ];
+    (any::<u8>(), place).prop_map(|(session, place)| Turn { session, place })
+}
+
+fn enqueue() -> impl Strategy<Value = Step> {
+    let defect = prop_oneof![
+        any::<bool>().prop_map(|high| Defect::Priority(if high { 10 } else { 0 })),
+        Just(Defect::NoJobs),
+        Just(Defect::NoGroups),
+        Just(Defect::ExtraByte),
+        Just(Defect::TooManyTags),
+        Just(Defect::LongMetadata),
+        Just(Defect::BadTask),
+        Just(Defect::LongQueue),
+        Just(Defect::EmptyTag),
+        Just(Defect::NoAttempts),
+        Just(Defect::KeyForTwo),
+        Just(Defect::TooLate),
+        Just(Defect::TooLong),
+        Just(Defect::TooManyClasses),
+    ];
+    (turn(), vec(group(), 1..4), option::weighted(0.05, defect), option::weighted(0.2, any::<u8>()))
+        .prop_map(|(turn, groups, defect, blob)| Step::Enqueue { turn, groups, defect, blob })
+}
+
+fn group() -> impl Strategy<Value = Group> {
+    let after = prop_oneof![
+        4 => any::<u16>().prop_map(After::In),
+        4 => (-5_000..60_000i32).prop_map(After::At),
+        1 => Just(After::Never),
+    ];
+    let place = (0..3u8, 0..3u8, prop_oneof![3 => Just(5u8), 2 => 1..=9u8], 0..5u8);
+    let keys = (option::weighted(0.25, (0..3u8, any::<bool>())), option::weighted(0.15, 0..4u8));
+    let rest = (vec(0..3u8, 0..3), prop::bool::weighted(0.2), vec(0..4u8, 1..4));
+    (place, option::weighted(0.25, after), keys, rest).prop_map(|(place, run_after, keys, rest)| {
+        let (task, queue, priority, rules) = place;
+        let (unique, idempotency_key) = keys;
+        let (tags, metadata, mut lengths) = rest;
+        if unique.is_some() || idempotency_key.is_some() {
+            lengths.truncate(1);
+        }
+        Group { task, queue, priority, rules, run_after, unique, idempotency_key, tags, metadata, lengths }
+    })
+}
+
+fn verb() -> impl Strategy<Value = QueueVerb> {
+    prop_oneof![1 => Just(QueueVerb::Pause), 2 => Just(QueueVerb::Resume), 1 => Just(QueueVerb::Purge)]
+}
+
+fn attach() -> impl Strategy<Value = Step> {
+    let held = prop_oneof![
+        3 => Just(Held::All),
+        1 => Just(Held::Nothing),
+        1 => any::<u8>().prop_map(Held::Some),
+        1 => any::<u8>().prop_map(Held::Garbage),
+    ];
+    (0..2u8, 1..4u8, 1..8u8, 0..8u8, held, 0..6u8).prop_map(|(worker, number, tasks, queues, held, grant)| {
+        Step::Attach { worker, number, tasks, queues, held, grant }
+    })
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let delay = prop_oneof![8 => 0..40_000u64, 1 => Just(u64::MAX)];
+    let how = prop_oneof![
+        8 => Just(How::Succeeded),
+        6 => (0..4u8, option::weighted(0.2, delay.clone()))
+            .prop_map(|(types, retry_after_ms)| How::Errored { types, retry_after_ms }),
+        1 => Just(How::Rejected),
+        2 => delay.prop_map(How::Snoozed),
+        1 => Just(How::CancelledItself),
+        2 => Just(How::TimedOut),
+        2 => Just(How::Cancelled),
+        3 => Just(How::Crashed),
+    ];
+    (any::<u8>(), how, 0..4u8, 0..4u8, prop::bool::weighted(0.1))
+        .prop_map(|(lease, how, result, output, blob)| Ending { lease, how, result, output, blob })
+}
+
+fn pass() -> impl Strategy<Value = Step> {
+    let logical = prop_oneof![4 => 0..500u64, 4 => 0..20_000u64, 1 => 0..150_000u64];
+    let slip = prop_oneof![8 => Just(0i64), 1 => -40_000..0i64, 1 => 0..40_000i64];
+    (logical, slip).prop_map(|(logical_ms, slip)| Step::Pass { wall_ms: logical_ms as i64 + slip, logical_ms })
+}

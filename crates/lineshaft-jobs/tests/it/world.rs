@@ -1,0 +1,322 @@
+//! A history as it unfolds: every step runs on the machine and on the model, and they are compared after it.
+
+mod commands;
+mod compare;
+mod requests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lineshaft_jobs::{ArchivedCall, Change, Command, Entry, Limits, State};
+use lineshaft_testkit::model::{Choice, Happened, Model, Told};
+use lineshaft_wire::message::RefusalCode;
+use lineshaft_wire::{Fence, JobId, Outcome};
+
+use crate::machine::{Machine, code, replay};
+use crate::steps::Step;
+
+/// How an engine comes back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Return {
+    /// With the state that it had.
+    Live,
+    /// With its snapshot.
+    Loaded,
+    /// With its journal from the beginning.
+    Replayed,
+}
+
+#[derive(Clone, Copy)]
+struct Client {
+    session: u64,
+    next: u64,
+    lowest: u64,
+}
+
+pub(crate) struct World {
+    pub(crate) machine: Machine,
+    pub(crate) model: Model,
+    /// Every answer so far.
+    pub(crate) answers: Vec<Result<Told, RefusalCode>>,
+    clients: Vec<Client>,
+    /// Every job that there ever was.
+    ids: Vec<JobId>,
+    /// Every lease that there ever was, with its child.
+    leases: Vec<(u32, JobId, Fence)>,
+    /// Every child that there ever was: number, worker, number in the worker.
+    children: Vec<(u32, u64, u32)>,
+    archive: BTreeMap<JobId, (u64, ArchivedCall)>,
+    finished: BTreeSet<JobId>,
+}
+
+pub(crate) fn limits(tight: bool) -> Limits {
+    let roomy = Limits {
+        jobs: 1_000,
+        step: 3,
+        lease_ms: 15_000,
+        idempotency_ms: 60_000,
+        session_ms: 120_000,
+        ..Limits::default()
+    };
+    if !tight {
+        return roomy;
+    }
+    Limits { jobs: 20, names: 6, rules: 3, sessions: 2, children: 3, idempotency_keys: 3, deleted: 2, ..roomy }
+}
+
+impl World {
+    pub(crate) fn new(tight: bool) -> Self {
+        let mut machine = Machine::started(limits(tight));
+        machine.begin();
+        let mut model = Model::new(limits(tight));
+        model.begin(machine.now.wall_ms, machine.now.logical_ms, machine.lsn());
+        model.restart(1);
+        model.command(&Command::OpenSession).expect("the first session is not refused");
+        Self {
+            machine,
+            model,
+            answers: Vec::new(),
+            clients: vec![Client { session: 1, next: 1, lowest: 1 }],
+            ids: Vec::new(),
+            leases: Vec::new(),
+            children: Vec::new(),
+            archive: BTreeMap::new(),
+            finished: BTreeSet::new(),
+        }
+    }
+
+    /// The same world, its machine loaded from its snapshot.
+    pub(crate) fn fork(&self) -> Self {
+        let Machine { state, limits, now, commits, blobs } = &self.machine;
+        let state = State::from_snapshot(&state.snapshot(), *limits).expect("a snapshot reads");
+        let machine = Machine { state, limits: *limits, now: *now, commits: commits.clone(), blobs: blobs.clone() };
+        Self {
+            machine,
+            model: self.model.clone(),
+            answers: Vec::new(),
+            clients: self.clients.clone(),
+            ids: self.ids.clone(),
+            leases: self.leases.clone(),
+            children: self.children.clone(),
+            archive: self.archive.clone(),
+            finished: self.finished.clone(),
+        }
+    }
+
+    pub(crate) fn step(&mut self, step: &Step) {
+        if let Step::Pass { wall_ms, logical_ms } = step {
+            self.finish_the_moment();
+            self.machine.now.wall_ms = self.machine.now.wall_ms.saturating_add_signed(*wall_ms);
+            self.machine.now.logical_ms += logical_ms;
+        }
+        self.begin();
+        self.act(step);
+        self.tick();
+        self.dispatch();
+        self.compare();
+    }
+
+    fn begin(&mut self) {
+        self.machine.begin();
+        let now = self.machine.now;
+        self.model.begin(now.wall_ms, now.logical_ms, self.machine.lsn());
+    }
+
+    /// Everything that is due now is done.
+    fn finish_the_moment(&mut self) {
+        for _ in 0..10_000 {
+            if !self.machine.state.is_due(self.machine.now) {
+                return;
+            }
+            self.begin();
+            self.tick();
+        }
+        panic!("time's work has no end: due {:?} at {:?}", self.machine.state.next_due(), self.machine.now);
+    }
+
+    /// Runs a command on both.
+    fn command(&mut self, command: Command) -> Result<Told, RefusalCode> {
+        let expected = self.model.command(&command);
+        let shown = format!("{command:?}");
+        let (told, happened) = match code(self.machine.run(command)) {
+            Ok((told, happened)) => (Ok(told), happened),
+            Err(code) => (Err(code), Vec::new()),
+        };
+        assert_eq!(told, expected, "the answer to {shown}");
+        self.same(happened);
+        for job in self.model.unsettled() {
+            let record = self.machine.record_of(job);
+            let delay = record.scheduled_at.expect("it waits to be retried") - self.machine.now.wall_ms;
+            self.model.settle(job, self.machine.now.logical_ms + delay).expect("backoff within its bounds");
+        }
+        self.answers.push(told.clone());
+        told
+    }
+
+    /// Whether those outside heard what they must; the order in which blobs fall free is nobody's business.
+    fn same(&mut self, happened: Vec<Happened>) {
+        let split = |happened: Vec<Happened>| {
+            let (mut blobs, others): (Vec<_>, Vec<_>) =
+                happened.into_iter().partition(|it| matches!(it, Happened::BlobFreed(_)));
+            blobs.sort_unstable();
+            (blobs, others)
+        };
+        for it in &happened {
+            if let Happened::Finished(job) = it {
+                assert!(self.finished.insert(*job), "job {job} finished twice");
+            }
+        }
+        assert_eq!(split(happened), split(self.model.take_happened()), "machine and model tell the same");
+    }
+
+    /// One bulk step of what time brings, checked change by change.
+    fn tick(&mut self) {
+        let mut happened = Vec::new();
+        let mut lost: Option<(u32, Vec<JobId>)> = None;
+        for entry in self.machine.state.tick(self.machine.now) {
+            let loss = self.loss(&entry);
+            if let (Some((child, jobs)), Some((same, job))) = (&mut lost, loss)
+                && *child == same
+            {
+                jobs.push(job);
+            } else {
+                self.check_lost(lost.take());
+                lost = loss.map(|(child, job)| (child, vec![job]));
+            }
+            let choice = self.choice(&entry.change);
+            happened.extend(self.machine.record(entry));
+            if let Some(choice) = choice {
+                self.check_lost(lost.take());
+                self.check(&choice);
+            }
+        }
+        self.check_lost(lost);
+        self.check_renewed();
+        self.same(happened);
+        self.check_nothing_is_overdue();
+    }
+
+    fn check(&mut self, choice: &Choice) {
+        self.model.check(choice).unwrap_or_else(|wrong| panic!("{wrong}\nin {choice:?} at {:?}", self.machine.now));
+    }
+
+    fn check_lost(&mut self, lost: Option<(u32, Vec<JobId>)>) {
+        if let Some((child, jobs)) = lost {
+            self.check(&Choice::LeasesLost { child, jobs });
+        }
+    }
+
+    /// Child and job of a lease that ends as lost.
+    fn loss(&self, entry: &Entry) -> Option<(u32, JobId)> {
+        let Change::Ended { slot, outcome, .. } = &entry.change else { return None };
+        assert_eq!(*outcome, Outcome::Lost, "time makes attempts lost and nothing else");
+        let job = self.machine.state.job_id(*slot);
+        let lease = self.leases.iter().rfind(|lease| lease.1 == job).expect("only leased jobs are lost");
+        Some((lease.0, job))
+    }
+
+    fn choice(&self, change: &Change) -> Option<Choice> {
+        let jobs = |slots: &[u32]| slots.iter().map(|slot| self.machine.state.job_id(*slot)).collect();
+        Some(match change {
+            Change::Leased { child, slots } => Choice::Leased { child: *child, jobs: jobs(slots) },
+            Change::Promoted { slots } => Choice::Promoted { jobs: jobs(slots) },
+            Change::Cancelled { slots, reason } => {
+                assert_eq!(&**reason, "purged");
+                Choice::Purged { jobs: jobs(slots) }
+            }
+            Change::PurgeEnded { queue } => {
+                let queue = self.machine.state.name(*queue).expect("a purge ends in a known queue");
+                Choice::PurgeEnded { queue: Arc::clone(queue) }
+            }
+            Change::ChildGone { child } => Choice::ChildGone { child: *child },
+            Change::SessionClosed { session } => Choice::SessionClosed { session: *session },
+            Change::KeysExpired { keys } => Choice::KeysExpired { keys: keys.clone() },
+            Change::Ended { .. } => return None,
+            other => panic!("time brings no {other:?}"),
+        })
+    }
+
+    /// A connected child that holds nothing begins a new term without a change.
+    fn check_renewed(&mut self) {
+        let known = self.model.children();
+        let ends = |child: u32| known.iter().find(|known| known.0 == child).map(|known| known.3);
+        let reports = self.machine.state.child_reports();
+        let renewed = reports.filter(|it| ends(it.child) != Some(it.lease_ends_ms)).map(|it| it.child);
+        for child in renewed.collect::<Vec<_>>() {
+            self.check(&Choice::Renewed { child });
+        }
+    }
+
+    fn check_nothing_is_overdue(&self) {
+        let state = &self.machine.state;
+        if !state.is_due(self.machine.now) {
+            assert_eq!(self.model.overdue(), None, "at {:?}", self.machine.now);
+        }
+        let (wall, logical) = state.next_due();
+        if logical == Some(0) {
+            return;
+        }
+        let (model_wall, model_logical) = self.model.next_moments();
+        for (machine, model) in [(wall, model_wall), (logical, model_logical)] {
+            assert!(model.is_none() || machine.is_some_and(|at| Some(at) <= model), "{machine:?} is later than {model:?}");
+        }
+    }
+
+    /// Leases whatever can be leased.
+    fn dispatch(&mut self) {
+        while let Some(change) = self.machine.state.next_lease() {
+            let choice = self.choice(&change).expect("a lease");
+            self.check(&choice);
+            let happened = self.machine.record(change.into());
+            for it in &happened {
+                let Happened::Leased(child, leases) = it else { continue };
+                leases.iter().for_each(|(job, fence)| self.note_lease(*child, *job, *fence));
+            }
+            self.same(happened);
+        }
+        assert!(!self.model.has_idle_child(), "a child with credit waits though there is a job for it");
+    }
+
+    fn note_lease(&mut self, child: u32, job: JobId, fence: Fence) {
+        assert!(!self.finished.contains(&job), "the finished job {job} is leased again");
+        assert!(self.leases.last().is_none_or(|last| last.2 < fence), "fence {fence} does not grow");
+        let slot = self.machine.state.slot_of(job).expect("a leased job is in memory");
+        assert!(self.machine.state.task_position(child, slot).is_some(), "child {child} does not know the task");
+        self.leases.push((child, job, fence));
+    }
+
+    pub(crate) fn restart(&mut self, how: Return) {
+        let Machine { state, limits, commits, .. } = &mut self.machine;
+        let state = match how {
+            Return::Live => {
+                let children: Vec<u32> = state.child_reports().map(|child| child.child).collect();
+                children.into_iter().for_each(|child| state.detach(child));
+                std::mem::replace(state, State::new(0, *limits))
+            }
+            Return::Loaded => State::from_snapshot(&state.snapshot(), *limits).expect("a snapshot reads"),
+            Return::Replayed => replay(State::new(0, *limits), commits, 0),
+        };
+        self.machine.restart_on(state);
+        self.model.begin(self.machine.now.wall_ms, self.machine.now.logical_ms, self.machine.lsn());
+        self.model.restart(self.machine.state.epoch());
+    }
+
+    /// Every job comes to its end, and nothing is left of it.
+    pub(crate) fn run_dry(&mut self) {
+        self.step(&Step::Pass { wall_ms: 150_000, logical_ms: 150_000 });
+        self.finish_the_moment();
+        self.begin();
+        for (child, ..) in self.children.clone() {
+            self.command(Command::ChildVanished { child }).expect("a death is never refused");
+        }
+        self.command(Command::OpenSession).expect("all sessions have ended by now");
+        let session = self.machine.state.newest_session();
+        self.clients = vec![Client { session, next: 1, lowest: 1 }];
+        self.cancel_everything();
+        let count = self.machine.state.unarchived();
+        self.command(Command::Archived { count }).expect("archiving is never refused");
+        self.compare();
+        assert_eq!(self.machine.state.jobs(), 0, "a job is left");
+        assert_eq!(self.machine.state.oldest_kept_lsn(), None, "a payload is left");
+    }
+}

@@ -1,0 +1,123 @@
+//! Requests made from the small numbers of steps.
+
+use std::sync::Arc;
+
+use lineshaft_jobs::Payloads;
+use lineshaft_wire::message::{
+    End, Enqueue, JobGroup, OtherEnd, Rules, RunAfter, Sequence, Succeeded, Unique, UniqueWhile,
+};
+use lineshaft_wire::{ErrorRecord, Fence, JobId};
+
+use crate::steps::{After, Defect, Ending, Group, How, QUEUES, TAGS, TASKS};
+
+pub(super) fn enqueue(sequence: Sequence, groups: &[Group], wall_ms: u64) -> Enqueue {
+    let groups = groups.iter().map(|group| job_group(group, wall_ms)).collect();
+    Enqueue { sequence, groups }
+}
+
+fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
+    let run_after = group.run_after.map(|after| match after {
+        After::In(delay) => RunAfter::In(u64::from(delay)),
+        After::At(from_now) => RunAfter::At(wall_ms.saturating_add_signed(i64::from(from_now))),
+        After::Never => RunAfter::At(253_402_300_799_999),
+    });
+    let unique = group.unique.map(|(key, queued)| Unique {
+        key: format!("unique-{key}").into(),
+        while_: if queued { UniqueWhile::Queued } else { UniqueWhile::Unfinished },
+    });
+    let mut tags: Vec<u8> = group.tags.clone();
+    tags.sort_unstable();
+    tags.dedup();
+    JobGroup {
+        task: TASKS[usize::from(group.task)].into(),
+        queue: QUEUES[usize::from(group.queue)].into(),
+        priority: group.priority,
+        rules: Arc::new(rules(group.rules)),
+        run_after,
+        unique,
+        idempotency_key: group.idempotency_key.map(|key| format!("key-{key}").into()),
+        tags: tags.into_iter().map(|tag| TAGS[usize::from(tag)].into()).collect(),
+        metadata: group.metadata.then(|| "{\"a\": 1}".into()),
+        lengths: group.lengths.iter().map(|length| u32::from(*length)).collect(),
+    }
+}
+
+fn rules(number: u8) -> Rules {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    match number {
+        0 => Rules::default(),
+        1 => Rules { max_attempts: 3, backoff_first_ms: 100, backoff_max_ms: 1_000, ..Rules::default() },
+        2 => Rules { at_most_once: true, max_attempts: 5, ..Rules::default() },
+        3 => Rules {
+            max_attempts: 4,
+            backoff_first_ms: 0,
+            retry_on: names(&["x.Temporary", "x.Busy"]),
+            retry_never: names(&["x.Gone"]),
+            ..Rules::default()
+        },
+        _ => Rules { max_attempts: 100, max_crashes: 1, backoff_first_ms: 1 << 40, ..Rules::default() },
+    }
+}
+
+pub(super) fn spoil(request: &mut Enqueue, arguments: &mut Payloads, defect: Defect) {
+    let Some(group) = request.groups.last_mut() else { return };
+    match defect {
+        Defect::Priority(priority) => group.priority = priority,
+        Defect::NoJobs => group.lengths.clear(),
+        Defect::NoGroups => request.groups.clear(),
+        Defect::ExtraByte => arguments.bytes = [&arguments.bytes[..], b"!"].concat().into(),
+        Defect::TooManyTags => group.tags = (0..17).map(|tag| format!("tag-{tag}").into()).collect(),
+        Defect::LongMetadata => group.metadata = Some("m".repeat(4_097).into()),
+        Defect::BadTask => group.task = "shop send".into(),
+        Defect::LongQueue => group.queue = "q".repeat(256).into(),
+        Defect::EmptyTag => group.tags = vec!["".into()],
+        Defect::NoAttempts => group.rules = Arc::new(Rules { max_attempts: 0, ..Rules::default() }),
+        Defect::KeyForTwo => {
+            group.idempotency_key = Some("two".into());
+            group.lengths.push(0);
+        }
+        Defect::TooLate => group.run_after = Some(RunAfter::At(u64::MAX)),
+        Defect::TooLong => group.run_after = Some(RunAfter::In(u64::MAX)),
+        Defect::TooManyClasses => {
+            group.rules = Arc::new(Rules { retry_on: vec!["x.Busy".to_owned(); 65], ..Rules::default() });
+        }
+    }
+}
+
+/// Bytes that differ from place to place.
+pub(super) fn bytes(length: usize, seed: u64) -> Vec<u8> {
+    (0..length as u64).map(|at| (seed.wrapping_mul(31).wrapping_add(at * 7)) as u8).collect()
+}
+
+pub(super) fn succeeded(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64) -> Succeeded {
+    Succeeded {
+        job,
+        fence,
+        started_at: wall_ms - 5,
+        finished_at: wall_ms - u64::from(ending.lease % 10),
+        result_length: u64::from(ending.result),
+        output_length: u32::from(ending.output),
+    }
+}
+
+pub(super) fn other_end(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64) -> OtherEnd {
+    let error = |types: &[&str]| ErrorRecord {
+        types: types.iter().map(ToString::to_string).collect(),
+        message: format!("lease {}", ending.lease),
+        ..ErrorRecord::default()
+    };
+    let end = match ending.how {
+        How::Errored { types, retry_after_ms } => {
+            let raised: [&[&str]; 4] = [&["x.Temporary"], &["x.Gone", "x.Temporary"], &["y.Other"], &[]];
+            End::Errored { error: error(raised[usize::from(types)]), retry_after_ms }
+        }
+        How::Rejected => End::Rejected { reason: "arguments_undecodable".into(), error: error(&[]) },
+        How::Snoozed(delay_ms) => End::Snoozed { delay_ms },
+        How::CancelledItself => End::CancelledItself { reason: "enough".into() },
+        How::TimedOut => End::TimedOut { error: error(&["x.Gone"]) },
+        How::Cancelled => End::Cancelled,
+        How::Succeeded | How::Crashed => End::Crashed { error: error(&[]) },
+    };
+    let (started_at, finished_at) = (wall_ms - 5, wall_ms);
+    OtherEnd { job, fence, started_at, finished_at, end, output_length: u32::from(ending.output) }
+}

@@ -1,0 +1,170 @@
+//! A naive reference model of the job engine: what the state machine must do, written down a second time without any
+//! of what makes that one fast.
+//!
+//! Jobs are a list, every question is a look at all of them, nothing is interned, indexed or encoded. What the machine
+//! *must* do the model predicts: the answer to a command and the state after it ([`Model::command`]). What the machine
+//! *may choose*, which child gets the next jobs and when time's work is done, the model checks ([`Model::check`]).
+//! So a history runs on both, and whoever drives it compares them after every step.
+//!
+//! The model deliberately does not know slots, lanes, timers, snapshots and changes. It does know how a job's id comes
+//! about, since that is promised: a place, first in first out, with its generation.
+
+mod attempts;
+mod check;
+mod children;
+mod clock;
+mod enqueue;
+mod job;
+mod look;
+mod requests;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use lineshaft_jobs::{Answer, Command, Limits};
+use lineshaft_wire::message::RefusalCode;
+use lineshaft_wire::{Fence, JobId};
+
+pub use check::Choice;
+pub use job::{Attempt, Job, Payload, When};
+
+/// What a command was answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// A session with this number is open.
+    Session(u64),
+    /// What the session remembers of the request.
+    Answer(Answer),
+    /// A child is known.
+    Attached {
+        /// Its number.
+        child: u32,
+        /// The leases that are not its own.
+        stale: Vec<Fence>,
+    },
+    /// Attempts ended, but for these.
+    Finished {
+        /// Leases that were not the child's.
+        refused: Vec<(JobId, Fence)>,
+    },
+    /// It was done.
+    Done,
+    /// Only the archive may know the job.
+    NotInMemory(JobId),
+}
+
+/// What those outside must have been told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Happened {
+    /// A job is finished.
+    Finished(JobId),
+    /// Jobs were leased.
+    Leased(u32, Vec<(JobId, Fence)>),
+    /// A child must stop an attempt.
+    Stop(u32, Fence),
+    /// A blob is needed no more.
+    BlobFreed(u64),
+}
+
+/// The model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    limits: Limits,
+    wall_ms: u64,
+    logical_ms: u64,
+    lsn: u64,
+    epoch: u64,
+    /// Leases given in this epoch.
+    leases_given: u64,
+    /// Jobs that took a place in line so far.
+    places_in_line: u64,
+    /// Jobs finished so far.
+    finished: u64,
+    archived: u64,
+    /// Every job in memory.
+    jobs: Vec<Job>,
+    /// Generation of every place.
+    generations: Vec<u32>,
+    free_places: VecDeque<u32>,
+    children: Vec<children::Child>,
+    children_known: u32,
+    sessions: BTreeMap<u64, requests::Session>,
+    sessions_opened: u64,
+    paused: BTreeSet<Arc<str>>,
+    /// Queues with a purge under way, and the last place in line that it comes to.
+    purges: BTreeMap<Arc<str>, u64>,
+    keys: Vec<enqueue::Key>,
+    deleted: BTreeMap<JobId, u64>,
+    happened: Vec<Happened>,
+}
+
+impl Model {
+    /// A model of an engine on which nothing happened yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            wall_ms: 0,
+            logical_ms: 0,
+            lsn: 0,
+            epoch: 0,
+            leases_given: 0,
+            places_in_line: 0,
+            finished: 0,
+            archived: 0,
+            jobs: Vec::new(),
+            generations: Vec::new(),
+            free_places: VecDeque::new(),
+            children: Vec::new(),
+            children_known: 0,
+            sessions: BTreeMap::new(),
+            sessions_opened: 0,
+            paused: BTreeSet::new(),
+            purges: BTreeMap::new(),
+            keys: Vec::new(),
+            deleted: BTreeMap::new(),
+            happened: Vec::new(),
+        }
+    }
+
+    /// The next commit begins: its clocks and its number.
+    pub fn begin(&mut self, wall_ms: u64, logical_ms: u64, lsn: u64) {
+        (self.wall_ms, self.logical_ms, self.lsn) = (wall_ms, logical_ms, lsn);
+    }
+
+    /// Carries out a command and says what the machine must answer.
+    ///
+    /// Errors with the code of the refusal; nothing has changed then.
+    pub fn command(&mut self, command: &Command) -> Result<Told, RefusalCode> {
+        match command {
+            Command::OpenSession => self.open_session(),
+            Command::Enqueue { session, request, arguments } => self.enqueue(*session, request, arguments),
+            Command::Cancel { session, request } => self.cancel(*session, request),
+            Command::Retry { session, request } => self.retry(*session, request),
+            Command::RetryArchived { session, sequence, archived } => {
+                self.retry_archived(*session, *sequence, archived)
+            }
+            Command::Delete { session, request, archived } => self.delete(*session, request, *archived),
+            Command::ChangeQueue { session, sequence, queue, verb } => {
+                self.change_queue(*session, *sequence, queue, *verb)
+            }
+            Command::AttachChild(attach) => self.know_child(attach),
+            Command::Finish { child, finish, payloads } => self.finish(*child, finish, payloads),
+            Command::Release { child, leases } => Ok(self.release(*child, leases)),
+            Command::ChildEnded { worker, number, begun, output } => {
+                Ok(self.child_ended(*worker, *number, begun.as_ref(), output))
+            }
+            Command::ChildVanished { child } => Ok(self.child_vanished(*child)),
+            Command::Archived { count } => Ok(self.archive(*count)),
+            Command::ArchiveDropped { finalized_before_ms } => {
+                self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);
+                Ok(Told::Done)
+            }
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn take_happened(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
+    }
+}

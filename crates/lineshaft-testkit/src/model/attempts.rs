@@ -1,0 +1,278 @@
+//! How attempts end, and what becomes of their jobs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_jobs::Payloads;
+use lineshaft_wire::message::{End, Finish, METADATA_BYTES_MAX, OtherEnd, RefusalCode, UniqueWhile};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Outcome};
+
+use super::job::{ATTEMPTS_SHOWN, Attempt, Payload, When, cut};
+use super::{Happened, Model, Told};
+
+const HUNDRED_YEARS_MS: u64 = 100 * 366 * 24 * 3_600_000;
+
+/// What an attempt left behind.
+struct Remains {
+    outcome: Outcome,
+    started_ms: u64,
+    finished_ms: u64,
+    error: Option<ErrorRecord>,
+    output: Payload,
+}
+
+impl Model {
+    pub(super) fn finish(
+        &mut self,
+        child: u32,
+        finish: &Finish,
+        payloads: &Payloads,
+    ) -> Result<Told, RefusalCode> {
+        let succeeded = finish.succeeded.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
+        let lengths: Vec<u64> =
+            succeeded.chain(finish.others.iter().map(|end| u64::from(end.output_length))).collect();
+        let announced = lengths.iter().fold(0u64, |sum, length| sum.saturating_add(*length));
+        if announced != payloads.bytes.len() as u64 {
+            return Err(RefusalCode::BadRequest);
+        }
+        let mut payloads = cut(payloads, &lengths, self.lsn).into_iter();
+        let mut next = || payloads.next().expect("one payload per length");
+        let mut refused = Vec::new();
+        for end in &finish.succeeded {
+            let (result, output) = (next(), next());
+            let (started_ms, finished_ms) = (end.started_at, end.finished_at.max(end.started_at));
+            let remains = Remains { outcome: Outcome::Succeeded, started_ms, finished_ms, error: None, output };
+            match self.held_by(child, end.job, end.fence) {
+                Some(at) => self.succeed(at, result, remains),
+                None => self.refuse(end.job, end.fence, &mut refused),
+            }
+        }
+        for end in &finish.others {
+            let output = next();
+            match self.held_by(child, end.job, end.fence) {
+                Some(at) => self.end_otherwise(at, end, output),
+                None => self.refuse(end.job, end.fence, &mut refused),
+            }
+        }
+        Ok(Told::Finished { refused })
+    }
+
+    fn held_by(&self, child: u32, job: JobId, fence: Fence) -> Option<usize> {
+        self.position(job).filter(|at| self.jobs[*at].holds(child, fence))
+    }
+
+    /// An end that was counted already is no refusal.
+    fn refuse(&self, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
+        let known = self.position(job).map(|at| &self.jobs[at]);
+        if !known.is_some_and(|job| job.shown().iter().any(|attempt| attempt.fence == fence)) {
+            refused.push((job, fence));
+        }
+    }
+
+    fn succeed(&mut self, at: usize, result: Payload, remains: Remains) {
+        self.end_attempt(at, remains);
+        self.jobs[at].result = result;
+        self.end(at, JobState::Completed, None);
+    }
+
+    fn end_otherwise(&mut self, at: usize, end: &OtherEnd, output: Payload) {
+        let (outcome, error) = match &end.end {
+            End::Errored { error, .. } | End::Rejected { error, .. } => (Outcome::Errored, Some(error)),
+            End::TimedOut { error } => (Outcome::TimedOut, Some(error)),
+            End::Crashed { error } => (Outcome::Crashed, Some(error)),
+            End::Snoozed { .. } => (Outcome::Snoozed, None),
+            End::CancelledItself { .. } | End::Cancelled => (Outcome::Cancelled, None),
+        };
+        let (started_ms, finished_ms) = (end.started_at, end.finished_at);
+        self.end_attempt(at, Remains { outcome, started_ms, finished_ms, error: error.cloned(), output });
+        let cancelling = self.jobs[at].cancelling;
+        match &end.end {
+            End::Rejected { reason, .. } => self.end(at, JobState::Discarded, Some(clip(reason))),
+            End::CancelledItself { reason } => self.end(at, JobState::Cancelled, Some(clip(reason))),
+            _ if cancelling => self.end(at, JobState::Cancelled, Some("cancelled".into())),
+            End::Cancelled => self.go_again(at),
+            End::Snoozed { delay_ms } => {
+                let until = self.logical_ms + (*delay_ms).min(HUNDRED_YEARS_MS);
+                self.wait(at, JobState::Scheduled, When::Logical(until));
+            }
+            End::Crashed { .. } => self.after_crash(at),
+            End::Errored { error, retry_after_ms } => self.after_failure(at, &error.types, *retry_after_ms),
+            End::TimedOut { .. } => self.after_failure(at, &[], None),
+        }
+    }
+
+    fn end_attempt(&mut self, at: usize, remains: Remains) {
+        let lease = self.jobs[at].lease.take().expect("only leased jobs are run");
+        let worker = self.child(lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
+        let Remains { outcome, started_ms, finished_ms, error, output } = remains;
+        let lsn = self.lsn;
+        let job = &mut self.jobs[at];
+        job.failures += u32::from(matches!(outcome, Outcome::Errored | Outcome::TimedOut));
+        job.crashes += u32::from(outcome == Outcome::Crashed);
+        let number = job.attempts.len() as u32 + 1;
+        let fence = lease.fence;
+        job.attempts.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, lsn, output });
+        if job.attempts.len() > ATTEMPTS_SHOWN {
+            let hidden = &job.attempts[job.attempts.len() - ATTEMPTS_SHOWN - 1];
+            self.happened.extend(hidden.output.blob.map(Happened::BlobFreed));
+        }
+    }
+
+    fn after_crash(&mut self, at: usize) {
+        let job = &self.jobs[at];
+        if job.rules.at_most_once {
+            self.end(at, JobState::Discarded, Some("maybe_ran".into()));
+        } else if job.crashes >= job.rules.max_crashes {
+            self.end(at, JobState::Discarded, Some("crashes".into()));
+        } else {
+            self.go_again(at);
+        }
+    }
+
+    fn after_failure(&mut self, at: usize, types: &[String], asked_ms: Option<u64>) {
+        let job = &self.jobs[at];
+        let rules = Arc::clone(&job.rules);
+        let is_a = |classes: &[String]| types.iter().any(|class| classes.contains(class));
+        let timed_out = job.attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::TimedOut);
+        let never = !timed_out && (is_a(&rules.retry_never) || (!rules.retry_on.is_empty() && !is_a(&rules.retry_on)));
+        let reason = match () {
+            () if rules.at_most_once => "at_most_once",
+            () if never => "never_retried",
+            () if job.failures >= rules.max_attempts => "max_attempts",
+            () => {
+                let most = backoff_most(rules.backoff_first_ms, job.failures, rules.backoff_max_ms);
+                let (least, most) = asked_ms.map_or((0, most), |asked| (asked, asked));
+                let at_logical = |delay: u64| self.logical_ms + delay.min(HUNDRED_YEARS_MS);
+                return self.wait(at, JobState::Retryable, When::Between(at_logical(least), at_logical(most)));
+            }
+        };
+        self.end(at, JobState::Discarded, Some(reason.into()));
+    }
+
+    fn wait(&mut self, at: usize, state: JobState, until: When) {
+        self.jobs[at].state = state;
+        self.jobs[at].run_at = Some(until);
+        self.stand_in_line(at);
+    }
+
+    /// Available again, in its old place.
+    fn go_again(&mut self, at: usize) {
+        self.jobs[at].state = JobState::Available;
+    }
+
+    pub(super) fn end(&mut self, at: usize, state: JobState, reason: Option<Arc<str>>) {
+        self.finished += 1;
+        let job = &mut self.jobs[at];
+        job.state = state;
+        job.reason = reason;
+        job.finish_number = self.finished;
+        job.finalized_ms = Some(self.wall_ms);
+        job.run_at = None;
+        job.cancelling = false;
+        job.keeps_out = false;
+        self.happened.push(Happened::Finished(job.id));
+    }
+
+    pub(super) fn release(&mut self, child: u32, leases: &[(JobId, Fence)]) -> Told {
+        let mut jobs = Vec::new();
+        for (job, fence) in leases {
+            jobs.extend(self.held_by(child, *job, *fence).filter(|at| !jobs.contains(at)));
+        }
+        self.hand_back(&jobs);
+        Told::Finished { refused: Vec::new() }
+    }
+
+    /// Jobs whose attempts never began: available again in their old places, or cancelled if someone asked for it.
+    pub(super) fn hand_back(&mut self, jobs: &[usize]) {
+        // All of them first: a cancelled one ends after the last has been handed back.
+        for at in jobs {
+            self.jobs[*at].lease = None;
+            self.go_again(*at);
+        }
+        // Of two equals the last one handed back keeps the other out again.
+        for at in jobs.iter().rev() {
+            self.keep_out_again(*at);
+        }
+        for at in jobs {
+            if self.jobs[*at].cancelling {
+                self.end(*at, JobState::Cancelled, Some("cancelled".into()));
+            }
+        }
+    }
+
+    /// A job that waits for its first run again keeps others out, unless one came in meanwhile: then never again.
+    fn keep_out_again(&mut self, at: usize) {
+        let job = &self.jobs[at];
+        let Some(unique) = job.unique.clone().filter(|unique| unique.while_ == UniqueWhile::Queued) else { return };
+        let taken = self.jobs.iter().any(|other| {
+            other.keeps_out && other.unique.as_ref().is_some_and(|theirs| theirs.key == unique.key)
+        });
+        if job.attempts.is_empty() {
+            self.jobs[at].keeps_out = !taken;
+            self.jobs[at].unique = (!taken).then_some(unique);
+        }
+    }
+
+    pub(super) fn child_ended(
+        &mut self,
+        worker: u64,
+        number: u32,
+        begun: Option<&OtherEnd>,
+        output: &Bytes,
+    ) -> Told {
+        let Some(child) = self.find_child(worker, number) else { return Told::Done };
+        if let Some(end) = begun
+            && let Some(at) = self.held_by(child, end.job, end.fence)
+        {
+            let output = cut(&output.clone().into(), &[output.len() as u64], self.lsn).remove(0);
+            self.end_otherwise(at, end, output);
+        }
+        let others = self.leases_of(child);
+        self.hand_back(&others);
+        self.children.retain(|known| known.number != child);
+        Told::Done
+    }
+
+    pub(super) fn child_vanished(&mut self, child: u32) -> Told {
+        for at in self.leases_of(child) {
+            self.lose(at);
+        }
+        self.children.retain(|known| known.number != child);
+        Told::Done
+    }
+
+    /// Nobody knows how far the attempt came: it counts nothing, but a job that may run once only is over.
+    pub(super) fn lose(&mut self, at: usize) {
+        let started_ms = self.jobs[at].lease.expect("only leased jobs are lost").leased_ms;
+        let finished_ms = self.wall_ms;
+        let error = Some(ErrorRecord::default());
+        let output = Payload::default();
+        self.end_attempt(at, Remains { outcome: Outcome::Lost, started_ms, finished_ms, error, output });
+        let job = &self.jobs[at];
+        if job.cancelling {
+            self.end(at, JobState::Cancelled, Some("cancelled".into()));
+        } else if job.rules.at_most_once {
+            self.end(at, JobState::Discarded, Some("maybe_ran".into()));
+        } else {
+            self.go_again(at);
+        }
+    }
+}
+
+/// The longest backoff after this many failures: doubled with each, up to the limit.
+fn backoff_most(first_ms: u64, failures: u32, limit_ms: u64) -> u64 {
+    let mut most = u128::from(first_ms);
+    for _ in 1..failures {
+        most = (most * 2).min(u128::from(u64::MAX));
+    }
+    (most as u64).min(limit_ms)
+}
+
+/// At most 4 KiB of a text.
+fn clip(text: &Arc<str>) -> Arc<str> {
+    let mut text = text.to_string();
+    while text.len() > METADATA_BYTES_MAX {
+        text.pop();
+    }
+    text.into()
+}

@@ -1,0 +1,188 @@
+//! Making jobs.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use lineshaft_jobs::{Answer, ArchivedCall, Limits, Payloads};
+use lineshaft_wire::message::{Enqueue, Enqueued, JobGroup, RefusalCode, Rules, RunAfter, Sequence};
+use lineshaft_wire::{JobId, JobState};
+
+use super::job::{Job, Payload, When, cut};
+use super::{Model, Told};
+
+/// An idempotency key and the job that it answers with.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) key: Arc<str>,
+    pub(super) job: JobId,
+    pub(super) expires_ms: u64,
+}
+
+impl Model {
+    pub(super) fn enqueue(
+        &mut self,
+        session: u64,
+        request: &Enqueue,
+        arguments: &Payloads,
+    ) -> Result<Told, RefusalCode> {
+        if let Some(told) = self.turn(session, request.sequence)? {
+            return Ok(told);
+        }
+        super::rules::check_enqueue(request, arguments)?;
+        self.check_room(request)?;
+        let new: Vec<&JobGroup> = request.groups.iter().filter(|group| self.known_by_key(group).is_none()).collect();
+        if shares_keys(&new) {
+            return Err(RefusalCode::BadRequest);
+        }
+        let lengths: Vec<u64> = request.groups.iter().flat_map(|group| &group.lengths).map(|it| u64::from(*it)).collect();
+        let mut payloads = cut(arguments, &lengths, self.lsn).into_iter();
+        let mut enqueued = Enqueued::default();
+        for group in &request.groups {
+            let payloads = payloads.by_ref().take(group.lengths.len()).collect();
+            self.enqueue_group(group, payloads, &mut enqueued);
+        }
+        Ok(self.answer(session, request.sequence, Answer::Enqueued(enqueued)))
+    }
+
+    fn enqueue_group(&mut self, group: &JobGroup, payloads: Vec<Payload>, enqueued: &mut Enqueued) {
+        if let Some(job) = self.known_by_key(group) {
+            enqueued.existing.push((enqueued.ids.len() / 16) as u32);
+            enqueued.ids.extend_from_slice(&job.to_bytes());
+            return;
+        }
+        for arguments in payloads {
+            let id = self.make(group, arguments);
+            enqueued.ids.extend_from_slice(&id.to_bytes());
+            if let Some(key) = &group.idempotency_key {
+                let expires_ms = self.logical_ms + self.limits.idempotency_ms;
+                self.keys.push(Key { key: Arc::clone(key), job: id, expires_ms });
+            }
+        }
+    }
+
+    /// The job that one of the group's keys answers with.
+    fn known_by_key(&self, group: &JobGroup) -> Option<JobId> {
+        let by_key = self.keys.iter().find(|known| Some(&known.key) == group.idempotency_key.as_ref());
+        let by_unique = self.jobs.iter().find(|job| {
+            let same = |unique: &_| Some(unique) == group.unique.as_ref().map(|unique| &unique.key);
+            job.keeps_out && job.unique.as_ref().is_some_and(|unique| same(&unique.key))
+        });
+        by_key.map(|known| known.job).or(by_unique.map(|job| job.id))
+    }
+
+    fn make(&mut self, group: &JobGroup, arguments: Payload) -> JobId {
+        let at = match group.run_after {
+            Some(RunAfter::At(at)) => at,
+            Some(RunAfter::In(delay)) => self.wall_ms + delay,
+            None => 0,
+        };
+        let waits = at > self.wall_ms;
+        let (id, place) = self.take_place();
+        self.jobs.push(Job {
+            id,
+            place,
+            state: if waits { JobState::Scheduled } else { JobState::Available },
+            arguments,
+            result: Payload::default(),
+            attempts: Vec::new(),
+            rules: Arc::clone(&group.rules),
+            task: Arc::clone(&group.task),
+            queue: Arc::clone(&group.queue),
+            priority: group.priority,
+            tags: group.tags.clone(),
+            metadata: group.metadata.clone(),
+            finalized_ms: None,
+            in_line: 0,
+            created_ms: self.wall_ms,
+            run_at: waits.then_some(When::Wall(at)),
+            retry_of: None,
+            keeps_out: group.unique.is_some(),
+            unique: group.unique.clone(),
+            failures: 0,
+            crashes: 0,
+            lease: None,
+            cancelling: false,
+            reason: None,
+            finish_number: 0,
+        });
+        self.stand_in_line(self.jobs.len() - 1);
+        id
+    }
+
+    /// The next id: the place that is free for longest, or a new one.
+    fn take_place(&mut self) -> (JobId, u32) {
+        let place = self.free_places.pop_front().unwrap_or_else(|| {
+            self.generations.push(0);
+            (self.generations.len() - 1) as u32
+        });
+        (JobId::direct(self.wall_ms, 0, place, self.generations[place as usize]), place)
+    }
+
+    /// The job comes after all that stand in line now.
+    pub(super) fn stand_in_line(&mut self, job: usize) {
+        self.places_in_line += 1;
+        self.jobs[job].in_line = self.places_in_line;
+    }
+
+    /// A finished job runs again as a new one.
+    pub(super) fn retry_archived(
+        &mut self,
+        session: u64,
+        sequence: Sequence,
+        archived: &ArchivedCall,
+    ) -> Result<Told, RefusalCode> {
+        if let Some(told) = self.turn(session, sequence)? {
+            return Ok(told);
+        }
+        let group = JobGroup {
+            task: Arc::clone(&archived.task),
+            queue: Arc::clone(&archived.queue),
+            priority: archived.priority,
+            rules: Arc::clone(&archived.rules),
+            run_after: None,
+            unique: None,
+            idempotency_key: None,
+            tags: archived.tags.clone(),
+            metadata: archived.metadata.clone(),
+            lengths: vec![archived.arguments.bytes.len() as u32],
+        };
+        self.check_room(&Enqueue { sequence, groups: vec![group.clone()] })?;
+        let arguments = cut(&archived.arguments, &[archived.arguments.bytes.len() as u64], self.lsn).remove(0);
+        let id = self.make(&group, arguments);
+        self.jobs.last_mut().expect("it was just made").retry_of = Some(archived.job);
+        let enqueued = Enqueued { ids: id.to_bytes().to_vec().into(), existing: Vec::new() };
+        Ok(self.answer(session, sequence, Answer::Enqueued(enqueued)))
+    }
+
+    /// Every table must have room for the whole request, as if no key were known.
+    fn check_room(&self, request: &Enqueue) -> Result<(), RefusalCode> {
+        let groups = &request.groups;
+        let jobs = self.jobs.len() + groups.iter().map(|group| group.lengths.len()).sum::<usize>();
+        let mut names = self.names_in_use();
+        names.extend(groups.iter().flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags)).cloned());
+        let mut rules: HashSet<&Arc<Rules>> = self.jobs.iter().map(|job| &job.rules).collect();
+        rules.extend(groups.iter().map(|group| &group.rules));
+        let keys = self.keys.len() + groups.iter().filter(|group| group.idempotency_key.is_some()).count();
+        let Limits { jobs: jobs_max, names: names_max, rules: rules_max, idempotency_keys: keys_max, .. } = self.limits;
+        let fits = jobs <= jobs_max as usize
+            && (names.len() <= names_max || names.len() == self.names_in_use().len())
+            && rules.len() <= rules_max
+            && keys <= keys_max;
+        if fits { Ok(()) } else { Err(RefusalCode::QueueFull) }
+    }
+
+    pub(super) fn names_in_use(&self) -> BTreeSet<Arc<str>> {
+        let of_jobs = self.jobs.iter().flat_map(|job| [&job.task, &job.queue].into_iter().chain(&job.tags));
+        of_jobs.chain(&self.paused).chain(self.purges.keys()).cloned().collect()
+    }
+}
+
+fn shares_keys(groups: &[&JobGroup]) -> bool {
+    let pairs = groups.iter().enumerate().flat_map(|(at, one)| groups[..at].iter().map(move |other| (one, other)));
+    let mut pairs = pairs;
+    pairs.any(|(one, other)| {
+        let key = |group: &JobGroup| group.unique.as_ref().map(|unique| Arc::clone(&unique.key));
+        (one.idempotency_key.is_some() && one.idempotency_key == other.idempotency_key)
+            || (key(one).is_some() && key(one) == key(other))
+    })
+}

@@ -1,0 +1,5 @@
+//! The client and the worker from outside, against real servers and processes.
+
+mod bench;
+mod client;
+mod worker;

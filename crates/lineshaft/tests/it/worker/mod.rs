@@ -1,0 +1,8 @@
+//! Workers with real children, real signals and a real server, each a process of its own.
+
+mod death;
+mod drain;
+mod outage;
+mod programs;
+mod stages;
+mod support;

@@ -1,0 +1,84 @@
+//! Servers that go away, and children that stand still.
+
+use std::time::{Duration, Instant};
+
+use lineshaft_wire::{JobState, Outcome};
+use rustix::process::Signal;
+
+use super::support::{World, is_alive, outcomes, signal, until, words};
+
+#[test]
+fn a_healthy_attempt_survives_a_server_restart_without_a_second_run() {
+    let mut world = World::new();
+    let worker = world.worker();
+    let file = world.file("ledger");
+    let [job] = world.enqueue("note", &[&format!("{} 2500", file.display())])[..] else { panic!() };
+    until("the body runs", || file.exists().then_some(()));
+    world.kill_server();
+    std::thread::sleep(Duration::from_millis(300));
+    world.start_server();
+    let record = world.ended(job);
+    assert_eq!((record.state, outcomes(&record)), (JobState::Completed, vec![Some(Outcome::Succeeded)]));
+    assert_eq!(words(&file), [worker.pid()]);
+}
+
+#[test]
+fn ends_during_an_outage_are_delivered_after_it() {
+    let mut world = World::new();
+    let _worker = world.worker();
+    let file = world.file("ledger");
+    let [job] = world.enqueue("note", &[&format!("{} 500", file.display())])[..] else { panic!() };
+    until("the body runs", || file.exists().then_some(()));
+    world.kill_server();
+    std::thread::sleep(Duration::from_millis(1_500));
+    world.start_server();
+    let record = world.ended(job);
+    assert_eq!((record.state, record.attempts.len()), (JobState::Completed, 1));
+    assert_eq!(words(&file).len(), 1);
+}
+
+#[test]
+fn a_child_that_dies_during_an_outage_is_reported_after_it() {
+    let mut world = World::new();
+    let worker = world.worker();
+    let file = world.file("ledger");
+    let [job] = world.enqueue("note", &[&format!("{} 3000", file.display())])[..] else { panic!() };
+    until("the body runs", || file.exists().then_some(()));
+    world.kill_server();
+    signal(worker.pid(), Signal::KILL);
+    std::thread::sleep(Duration::from_millis(500));
+    world.start_server();
+    let record = world.ended(job);
+    assert_eq!(outcomes(&record), [Some(Outcome::Crashed), Some(Outcome::Succeeded)]);
+}
+
+/// The lease is 15 s: the child has to be dead before another worker may get the job.
+#[test]
+fn a_child_that_stands_still_is_killed_before_its_lease_ends() {
+    let world = World::new();
+    let worker = world.worker();
+    let file = world.file("ledger");
+    let [job] = world.enqueue("note", &[&format!("{} 2000", file.display())])[..] else { panic!() };
+    until("the body runs", || file.exists().then_some(()));
+    let pid = worker.pid();
+    let start = Instant::now();
+    signal(pid, Signal::STOP);
+    until("the child is dead", || (!is_alive(pid)).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let record = world.ended(job);
+    assert_eq!(record.state, JobState::Completed);
+    assert_eq!(words(&file).len(), 2);
+}
+
+#[test]
+fn an_attempt_whose_lease_cannot_be_renewed_is_dead_before_the_lease_ends() {
+    let mut world = World::new();
+    let _worker = world.worker();
+    let file = world.file("pids");
+    world.enqueue("fork", &[file.to_str().unwrap()]);
+    let pids = words(&file);
+    let start = Instant::now();
+    world.kill_server();
+    until("child and grandchild are gone", || (!pids.iter().any(|&pid| is_alive(pid))).then_some(()));
+    assert!((5..15).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}

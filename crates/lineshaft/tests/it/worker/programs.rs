@@ -1,0 +1,157 @@
+//! The programs that the tests start: this test binary again, in another part.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft::worker::{Child, End, Ending, Job, Next, TaskEntry, supervisor};
+use lineshaft::worker::{Options, StopReason};
+use lineshaft_wire::ErrorRecord;
+
+use super::support::{HOME, PROGRAM_MODE, child_command};
+
+/// The tasks of the test child.
+const TASKS: [&str; 9] = ["echo", "sleep", "note", "spin", "fork", "print", "polite", "once", "exit"];
+
+/// Serves the home named in the environment.
+#[test]
+#[ignore = "a program that tests start"]
+fn server() {
+    let home = std::env::var_os(HOME).expect("started by a test");
+    lineshaft_server::serve(lineshaft_server::ServeOptions::new(home)).unwrap();
+}
+
+/// A worker of its own process, as `lineshaft worker` is.
+#[test]
+#[ignore = "a program that tests start"]
+fn worker() {
+    let home = PathBuf::from(std::env::var_os(HOME).expect("started by a test"));
+    let options = Options {
+        processes: 2,
+        grace: Duration::from_secs(2),
+        tee: false,
+        ..Options::new(lineshaft::Target::home(home), child_command())
+    };
+    supervisor::run(options).unwrap();
+}
+
+/// A worker's child.
+#[test]
+#[ignore = "a program that tests start"]
+fn child() {
+    let child = Child::from_env().unwrap();
+    match std::env::var(PROGRAM_MODE).as_deref() {
+        Ok("fails") => return child.fail("Traceback: no module named shop").unwrap(),
+        Ok("dies") => std::process::exit(7),
+        _ => {}
+    }
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
+    let entry = |name: &str| TaskEntry { name: name.into(), at_most_once: name == "once" };
+    child.start(TASKS.map(entry).to_vec()).unwrap();
+    loop {
+        match child.next(Duration::from_secs(60)) {
+            Next::Job(job) => {
+                child.begin(&job);
+                let ending = body(&child, TASKS[job.task as usize], &job);
+                child.finish(&job, ending);
+            }
+            Next::TimedOut => {}
+            Next::Drained => break,
+        }
+    }
+    child.close(Duration::from_secs(10));
+}
+
+fn body(child: &Child, task: &str, job: &Job) -> Ending {
+    let text = String::from_utf8(job.arguments.to_vec()).unwrap();
+    match task {
+        "sleep" => std::thread::sleep(milliseconds(&text)),
+        "note" | "once" => note(&text),
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        "fork" => fork(&text),
+        "print" => {
+            print(&text);
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        "polite" => return polite(child),
+        "exit" => std::process::exit(3),
+        _ => {}
+    }
+    Ending::Returned(job.arguments.clone())
+}
+
+fn milliseconds(text: &str) -> Duration {
+    Duration::from_millis(text.parse().unwrap())
+}
+
+/// `FILE MILLISECONDS`: notes the attempt in the file, then takes its time.
+fn note(text: &str) {
+    let (file, pause) = text.rsplit_once(' ').unwrap();
+    let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
+    writeln!(file, "{}", std::process::id()).unwrap();
+    std::thread::sleep(milliseconds(pause));
+}
+
+/// Starts a process that ignores SIGTERM, writes its pid and its own into the file, and ignores every request.
+fn fork(file: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' TERM; while :; do sleep 1; done"]);
+    let grandchild = shell.spawn().unwrap().id();
+    std::fs::write(format!("{file}.new"), format!("{} {grandchild}", std::process::id())).unwrap();
+    std::fs::rename(format!("{file}.new"), file).unwrap();
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn print(text: &str) {
+    // Past the test harness, as a C library would print.
+    rustix::io::write(std::io::stdout(), text.as_bytes()).unwrap();
+    rustix::io::write(std::io::stderr(), b"and an error\n").unwrap();
+}
+
+/// Leaves a process behind and stops when it is asked to.
+fn polite(child: &Child) -> Ending {
+    let mut left_behind = Command::new("sleep").arg("1000").spawn().unwrap();
+    std::thread::spawn(move || left_behind.wait());
+    let start = Instant::now();
+    while child.stop_requested().is_none() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    match child.stop_requested() {
+        Some((_, StopReason::TimedOut | StopReason::Cancelled | StopReason::Shutdown)) => {
+            let error = ErrorRecord { message: "asked to stop".into(), ..ErrorRecord::default() };
+            Ending::Other(End::Errored { error, retry_after_ms: None })
+        }
+        other => Ending::Returned(Bytes::from(format!("{other:?}"))),
+    }
+}
+
+/// This test binary, running only the program `name`.
+pub(super) fn program(name: &str) -> Vec<std::ffi::OsString> {
+    let path = std::env::current_exe().unwrap().into_os_string();
+    let test = format!("worker::programs::{name}");
+    let arguments = [test.as_str(), "--exact", "--ignored", "--nocapture", "--test-threads=1"];
+    std::iter::once(path).chain(arguments.map(Into::into)).collect()
+}
+
+/// A program started by a test, in a process group of its own.
+pub(super) fn start(name: &str, home: &std::path::Path) -> std::process::Child {
+    let command = program(name);
+    Command::new(&command[0])
+        .args(&command[1..])
+        .env(HOME, home)
+        .process_group(0)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}

@@ -1,0 +1,276 @@
+"""Workers as people run them: `lineshaft worker`, and what its children do with bodies of every kind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import environment, stop_server
+from lineshaft import App, TaskCancelled, TaskCrashed, TaskFailed, TaskTimeout
+
+HERE = Path(__file__).parent
+PATIENCE_S = 30.0
+
+
+def until(check, what):
+    """Waits until `check` gives something true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.01)
+    return pytest.fail(f"{what}: not within {PATIENCE_S} s")
+
+
+def text_of(path):
+    return until(lambda: path.exists() and path.read_text(), f"{path.name} is written")
+
+
+def is_alive(pid):
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def takes_anything(*args, **kwargs):
+    """What another program takes a task of the worker for."""
+
+
+class Worker:
+    """A `lineshaft worker` of one process."""
+
+    def __init__(self, home, *args, target="works"):
+        command = [sys.executable, "-m", "lineshaft", "worker", target, "--home", str(home), "--processes", "1", *args]
+        self.process = subprocess.Popen(
+            command,
+            cwd=HERE,
+            env=environment(WORKS_HOME=str(home)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def ended(self):
+        """Exit code and output, once it has ended by itself."""
+        out, _ = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, out
+
+    def kill(self):
+        self.process.kill()
+        if not self.process.stdout.closed:
+            self.process.communicate()
+
+    def stopped(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+
+@pytest.fixture
+def works(tmp_path, monkeypatch):
+    """The app of `works.py` with a home of its own."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("WORKS_HOME", str(home))
+    sys.modules.pop("works", None)
+    import works
+
+    works.home = home
+    yield works
+    del sys.modules["works"]
+    stop_server(home)
+
+
+@pytest.fixture
+def worker(works):
+    """A worker with a grace of one second."""
+    worker = Worker(works.home, "--grace", "1s")
+    yield worker
+    worker.kill()
+
+
+def test_a_killed_child_runs_its_attempt_again_at_once_and_keeps_its_output(works, worker, tmp_path):
+    path = tmp_path / "pid"
+    job = works.talk_and_die.enqueue(str(path))
+    pid = int(text_of(path))
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: path.read_text() not in ("", str(pid)), "the second attempt runs")
+    assert time.monotonic() - killed < 5
+    first = job.attempts()[0]
+    assert (first.outcome, first.error.signal) == ("crashed", 9)
+    assert first.error.rss_peak > 1 << 20
+    assert first.output == "first words\nno end of linean error\nfrom a child process\n"
+
+
+def test_crashes_are_told_apart_and_three_are_enough(works, worker, tmp_path):
+    path = tmp_path / "pid"
+    job = works.talk_and_die.enqueue(str(path))
+    for _ in range(3):
+        os.kill(int(text_of(path)), signal.SIGKILL)
+        path.unlink()
+        until(lambda: path.exists() or job.refresh().state == "discarded", "it runs again or gives up")
+    with pytest.raises(TaskCrashed, match="killed by signal 9") as caught:
+        job.result(timeout=PATIENCE_S)
+    assert (caught.value.signal, caught.value.reason) == (9, "crashes")
+    assert caught.value.last_output.startswith("first words\n")
+
+
+def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(works, worker, tmp_path):
+    path = tmp_path / "ledger"
+    job = works.only_once.enqueue(str(path), 60)
+    os.kill(int(text_of(path)), signal.SIGKILL)
+    with pytest.raises(TaskCrashed) as caught:
+        job.result(timeout=PATIENCE_S)
+    assert caught.value.reason == "maybe_ran"
+    assert works.add.enqueue(1, 2).result(timeout=PATIENCE_S) == 3
+    assert len(path.read_text().split()) == 1
+
+
+def test_a_timeout_is_raised_in_the_body_which_may_clean_up(works, worker, tmp_path):
+    path = tmp_path / "trace"
+    job = works.too_long.enqueue(str(path))
+    with pytest.raises(TaskTimeout, match="ran longer than its timeout"):
+        job.result(timeout=PATIENCE_S)
+    assert path.read_text() == "cleaned up"
+    [attempt] = job.attempts()
+    assert attempt.outcome == "timed_out"
+    assert 0.5 <= (attempt.finished_at - attempt.started_at).total_seconds() < 5
+    assert "while True" in attempt.error.traceback or "too_long" in attempt.error.traceback
+
+
+def test_a_cancelled_body_is_interrupted_in_a_blocking_call(works, worker, tmp_path):
+    path = tmp_path / "trace"
+    job = works.listens.enqueue(str(path))
+    text_of(path)
+    start = time.monotonic()
+    job.cancel()
+    with pytest.raises(TaskCancelled):
+        job.result(timeout=PATIENCE_S)
+    assert time.monotonic() - start < 0.9, "it did not take the grace"
+    assert path.read_text() == "Cancelled: the job was cancelled; cancelled=True"
+
+
+def test_a_cancelled_body_that_swallows_everything_is_dead_with_its_children(works, worker, tmp_path):
+    path = tmp_path / "pids"
+    job = works.deaf.enqueue(str(path))
+    pids = [int(pid) for pid in text_of(path).split()]
+    assert [is_alive(pid) for pid in pids] == [True, True]
+    assert job.cancel()
+    with pytest.raises(TaskCancelled):
+        job.result(timeout=PATIENCE_S)
+    assert [is_alive(pid) for pid in pids] == [False, False]
+    assert [attempt.outcome for attempt in job.attempts()] == ["cancelled"]
+    assert works.add.enqueue(1, 2).result(timeout=PATIENCE_S) == 3
+
+
+def test_what_is_printed_belongs_to_its_attempt_and_is_repeated_with_its_name(works, worker):
+    jobs = [works.talk.enqueue(f"word {number}") for number in range(20)]
+    for number, job in enumerate(jobs):
+        job.result(timeout=PATIENCE_S)
+        assert job.output() == f"word {number}\n"
+    code, out = worker.stopped()
+    assert code == 0
+    for number, job in enumerate(jobs):
+        lines = [line for line in out.splitlines() if line.endswith(f" | word {number}")]
+        digits = lines[0].partition(" ")[0].removeprefix("talk·")
+        assert (len(lines), digits in job.id) == (1, True)
+
+
+def test_sigterm_drains(works, worker, tmp_path):
+    path = tmp_path / "ledger"
+    job = works.note.enqueue(str(path), 0.6)
+    text_of(path)
+    rest = [works.add.enqueue(1, 1) for _ in range(5)]
+    code, out = worker.stopped()
+    assert (code, "Traceback" in out) == (0, False), out
+    assert job.refresh().state == "completed"
+    assert [one.refresh().state for one in rest] == ["available"] * 5
+
+
+def test_sigint_drains_and_a_second_one_kills(works, worker, tmp_path):
+    worker.kill()
+    slow = Worker(works.home, "--grace", "60s")
+    path = tmp_path / "pids"
+    job = works.deaf.enqueue(str(path))
+    pids = [int(pid) for pid in text_of(path).split()]
+    slow.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert slow.process.poll() is None
+    slow.process.send_signal(signal.SIGINT)
+    _, out = slow.ended()
+    assert "Traceback" not in out, out
+    assert [is_alive(pid) for pid in pids] == [False, False]
+    assert job.refresh().state == "available"
+    assert job.refresh().record.crashes == 0
+
+
+def test_an_app_that_does_not_load_is_said_once_with_the_traceback(tmp_path):
+    (tmp_path / "broken.py").write_text("from lineshaft import App\napp = App('home')\nimport no_such_module\n")
+    command = [sys.executable, "-m", "lineshaft", "worker", "broken.py", "--processes", "3", "--home", "home"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    stop_server(tmp_path / "home")
+    assert ended.returncode == 1, ended
+    assert ended.stderr.count("no_such_module'") == 1, ended.stderr
+    assert 'broken.py", line 3' in ended.stderr
+
+
+def test_retry_snooze_and_cancel_steer_from_the_body(works, worker, tmp_path):
+    assert works.asks_again.enqueue(str(tmp_path / "retries")).result(timeout=PATIENCE_S) == 2
+    snoozed = works.snoozes.enqueue(str(tmp_path / "snoozes"))
+    assert snoozed.result(timeout=PATIENCE_S) == "awake"
+    assert [attempt.outcome for attempt in snoozed.attempts()] == ["snoozed", "snoozed", "succeeded"]
+    with pytest.raises(TaskCancelled) as caught:
+        works.gives_up.enqueue().result(timeout=PATIENCE_S)
+    assert caught.value.reason == "nobody wants it"
+
+
+def test_sys_exit_is_an_error_of_the_attempt_not_the_end_of_the_child(works, worker, tmp_path):
+    before = works.note.enqueue(str(tmp_path / "ledger")).result(timeout=PATIENCE_S)
+    with pytest.raises(TaskFailed) as caught:
+        works.exits.enqueue().result(timeout=PATIENCE_S)
+    assert caught.value.types[0] == "builtins.SystemExit"
+    assert works.note.enqueue(str(tmp_path / "ledger")).result(timeout=PATIENCE_S) == before
+
+
+def test_a_result_that_is_no_value_is_refused_with_what_it_was(works, worker):
+    with pytest.raises(TaskFailed, match="the result was: <built-in function open>") as caught:
+        works.unencodable.enqueue().result(timeout=PATIENCE_S)
+    assert caught.value.reason == "result_unencodable"
+    assert works.forgets.enqueue().wait(timeout=PATIENCE_S).state == "completed"
+
+
+def test_arguments_that_the_worker_cannot_bind_are_refused(works, worker):
+    stranger = App(works.home).task(name="works.takes_an_int")(takes_anything)
+    assert stranger.enqueue(4, twice=True).result(timeout=PATIENCE_S) == 8
+    with pytest.raises(TaskFailed, match="unexpected keyword argument 'thrice'") as caught:
+        stranger.enqueue(4, thrice=True).result(timeout=PATIENCE_S)
+    assert caught.value.reason == "arguments_undecodable"
+
+
+def test_attempts_do_not_see_each_others_context(works, worker):
+    assert [works.sets_and_shows.enqueue(str(n)).result(timeout=PATIENCE_S) for n in range(3)] == ["untouched"] * 3
+
+
+def test_many_jobs_run_through_one_child(works, worker):
+    jobs = works.add.enqueue_many(works.add.si(number, 1) for number in range(5_000))
+    results = {job: job.result() for job in works.app.as_completed(jobs, timeout=PATIENCE_S)}
+    assert [results[job] for job in jobs] == list(range(1, 5_001))
+
+
+def test_children_end_with_a_killed_worker(works, worker, tmp_path):
+    path = tmp_path / "pids"
+    works.deaf.enqueue(str(path))
+    pids = [int(pid) for pid in text_of(path).split()]
+    worker.process.kill()
+    until(lambda: not any(is_alive(pid) for pid in pids), "the children are gone")
