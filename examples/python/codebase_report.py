@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -70,7 +72,7 @@ class File(NamedTuple):
 def files_of(directory: Path | None) -> list[File]:
     """The files of `directory`; without one those of the standard library and the broken ones."""
     if directory is not None:
-        return _files_under(directory, "")
+        return _files_under(directory.absolute(), "")
     return _files_under(standard_library(), "") + _files_under(BROKEN, "broken/")
 
 
@@ -81,29 +83,26 @@ def _files_under(root: Path, prefix: str) -> list[File]:
 def enqueue(files: list[File], ledger: Path) -> dict[Job[Measures], str]:
     """Makes the jobs and writes them down."""
     jobs = measure.enqueue_many(measure.si(file.path, file.label) for file in files)
-    labels = {job: file.label for job, file in zip(jobs, files, strict=True)}
-    write_ledger(ledger, (Entry(job.id, label) for job, label in labels.items()))
-    return labels
+    write_ledger(ledger, (Entry(job.id, file.label) for job, file in zip(jobs, files, strict=True)))
+    return {job: file.label for job, file in zip(jobs, files, strict=True)}
 
 
-def follow(labels: dict[Job[Measures], str], sabotage: Sabotage | None) -> None:
+def follow(labels: dict[Job[Measures], str], sabotage: Sabotage) -> None:
     """Shows how the jobs come to their ends, and lets `sabotage` do its work."""
     progress = Progress("measured", len(labels))
     for job in app.as_completed(labels):
         progress.step()
-        if sabotage is not None:
-            sabotage.saw_process(_process_of(job))
-            news = sabotage.saw_end(job, labels[job])
-            if news is not None:
-                progress.say(news)
-    progress.close()
+        news = sabotage.saw_end(job, labels[job], _process_of(job))
+        if news is not None:
+            progress.say(news)
+    progress.close(sabotage.last_word())
 
 
-def _process_of(job: Job[Measures]) -> int:
+def _process_of(job: Job[Measures]) -> int | None:
     try:
         return job.result().process
     except TaskError:
-        return 0
+        return None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     with app.workers(arguments.processes):
         labels = enqueue(files, ledger)
         print(f"{len(labels):,} jobs are durable in {home}", file=sys.stderr)
-        follow(labels, None if arguments.no_kill else Sabotage(at=len(labels) // 2))
+        follow(labels, Sabotage(None if arguments.no_kill else len(labels) // 2))
         ends = audit(app.url, read_ledger(ledger))
         pages = write_report.enqueue(_title(arguments.directory), str(ledger), str(output), ends).result()
     seconds = time.monotonic() - started
@@ -130,10 +129,16 @@ def fresh_home(output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     for old in output.glob("home-*"):
         if (old / "FORMAT").is_file():
-            shutil.rmtree(old, ignore_errors=True)
+            _remove_home(old)
     home = Path(tempfile.mkdtemp(prefix="home-", dir=output))
     os.environ["LINESHAFT_URL"] = str(home)  # before the first call, which is what looks for a home
     return home
+
+
+def _remove_home(home: Path) -> None:
+    stop = [sys.executable, "-m", "lineshaft", "stop", "--home", str(home)]
+    subprocess.run(stop, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _title(directory: Path | None) -> str:
@@ -148,12 +153,18 @@ def conclude(ends: Audit, pages: list[str], home: Path, seconds: float) -> int:
     for page in pages:
         print(page)
     if ends.discarded:
-        print(f"{ends.discarded} dead letters: lineshaft job list --state discarded --home {home}")
+        print(f"dead letters: {_command()} job list --state discarded --home {shlex.quote(str(home))}")
     print(
         f"files={ends.enqueued} seconds={seconds:.2f} jobs_per_s={ends.enqueued / seconds:.0f} "
         f"rerun={ends.rerun} lost={len(ends.lost)}"
     )
     return 1 if ends.lost else 0
+
+
+def _command() -> str:
+    """How this interpreter's `lineshaft` is called from here."""
+    beside = Path(sys.executable).with_name("lineshaft")
+    return "lineshaft" if shutil.which("lineshaft") or not beside.exists() else shlex.quote(os.path.relpath(beside))
 
 
 def _refuse(what: str) -> int:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Attendance"]
 
 
+ITS_TURN = "a free slot"
+"""What a job waits for when nothing is missing."""
+
+
 class Attendance:
     """Who runs the jobs of an app, as far as this process knows."""
 
@@ -98,7 +102,7 @@ class Attendance:
 
     def _say_what_is_missing(self, job: Job[Any], shown: _native.Shown) -> None:
         missing = shown.record.waits_for
-        if missing is None:
+        if missing is None or missing == ITS_TURN:
             return
         if self._own is None and not self.blocks and self._script is not None and "worker" in missing:
             self._start_own()

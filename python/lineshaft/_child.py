@@ -47,8 +47,9 @@ def main() -> int:
 def _settle_in() -> None:
     """What a child does differently from the program that it imports."""
     os.environ.pop(_native.CHILD_VARIABLE, None)
-    # The terminal's Ctrl-C is the supervisor's business, and would be an error of a random attempt here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The terminal's Ctrl-C is the supervisor's business, and would be an error of a random attempt here. A handler
+    # rather than SIG_IGN, which the programs that bodies start would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
     # Standard output is a pipe, but what a body printed must be there when it is killed.
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)

@@ -169,6 +169,7 @@ class Job(Generic[R]):
         return shown
 
     def _progress(self, shown: _native.Shown) -> Any:
+        self._app._learn_types()
         return None if shown.progress is None else self._app._types.decode(shown.progress)
 
     def _ended(self, end: _native.End) -> _native.End:

@@ -83,7 +83,11 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         for result in [by_age, by_bytes] {
             match result {
                 Ok(dropped) if dropped.jobs > 0 => {
-                    tracing::info!(jobs = dropped.jobs, bytes = dropped.bytes, "history beyond retention was dropped");
+                    tracing::info!(
+                        jobs = dropped.jobs,
+                        bytes = dropped.bytes,
+                        "history beyond retention was dropped"
+                    );
                 }
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "retention failed"),

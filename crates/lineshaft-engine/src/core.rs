@@ -236,7 +236,8 @@ impl Core {
     pub fn archive_dropped(&mut self, finalized_before_ms: u64, now: Now) {
         let marks = self.deleted.read().expect("nothing panics while it holds this lock").len();
         if marks > 0 {
-            self.run(Command::ArchiveDropped { finalized_before_ms }, now).expect("dropping is never refused");
+            self.run(Command::ArchiveDropped { finalized_before_ms }, now)
+                .expect("dropping is never refused");
         }
     }
 
@@ -352,7 +353,8 @@ impl Core {
 
     /// A worker came back: it may have missed what it was told to stop.
     pub(crate) fn repeat_stops(&mut self, worker: u64) {
-        let children = self.state.child_reports().filter(|child| child.worker == worker).map(|child| child.child);
+        let children =
+            self.state.child_reports().filter(|child| child.worker == worker).map(|child| child.child);
         for child in children.collect::<Vec<_>>() {
             for fence in self.state.cancelling_of(child) {
                 self.push_stop(child, fence);

@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use lineshaft_ipc::process::ProcessId;
 use lineshaft_jobs::Now;
 use lineshaft_store::{
-    Append, Appended, Archive, BlockArchive, CutTail, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
-    Options as JournalOptions, SegmentJournal,
+    Append, Appended, Archive, BlockArchive, CutTail, Error as StoreError, FileDisk, Home, Journal,
+    JournalHandle, Options as JournalOptions, SegmentJournal,
 };
 use lineshaft_wire::message::{Delete, Ended, ProcessKey, RESULT_EXPIRED};
 use rustc_hash::FxHashMap;
@@ -22,7 +22,7 @@ use crate::archiver::{Archiver, Batch};
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Handle, Input, Outgoing, Payloads, Threads, large_payloads};
 use crate::options::Options;
-use crate::query::{Asked, Reader, last_output};
+use crate::query::{Asked, Query, Reader, last_output};
 use crate::recovery::recover;
 use crate::waits::Draft;
 
@@ -89,10 +89,10 @@ fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State
 }
 
 fn count_the_dead(core: &mut Core, now: Now) {
-    let dead = |process: &ProcessKey| {
-        !ProcessId { pid: process.pid, start_time: process.start_time }.is_alive()
-    };
-    let processes: Vec<ProcessKey> = core.state().child_reports().map(|child| child.process).filter(dead).collect();
+    let dead =
+        |process: &ProcessKey| !ProcessId { pid: process.pid, start_time: process.start_time }.is_alive();
+    let processes: Vec<ProcessKey> =
+        core.state().child_reports().map(|child| child.process).filter(dead).collect();
     for process in processes {
         core.process_died(process, now);
     }
@@ -152,7 +152,10 @@ fn start(
     })
 }
 
-fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
     thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Error::Thread)
 }
 
@@ -211,7 +214,7 @@ struct Driver<J: Journal> {
     clock: Clock,
     epoch: u64,
     nonce: u64,
-    queries: Sender<Asked>,
+    queries: Sender<(Asked, Query)>,
     batches: Sender<Batch>,
     engine: Sender<Input>,
     since_snapshot: u64,
@@ -332,7 +335,10 @@ impl<J: Journal> Driver<J> {
                 Err(StoreError::Full { needed_bytes }) => {
                     // The changes are made in memory and nothing has left: there is nothing to do but wait for room.
                     if !std::mem::replace(&mut warned, true) {
-                        tracing::error!(needed_bytes, "the disk is full: everything waits until there is room");
+                        tracing::error!(
+                            needed_bytes,
+                            "the disk is full: everything waits until there is room"
+                        );
                     }
                     thread::sleep(Duration::from_millis(200));
                 }
@@ -355,7 +361,7 @@ impl<J: Journal> Driver<J> {
                 Output::Query(connection, request_id, query) => {
                     let Some(entry) = self.core.connections.get(&connection) else { continue };
                     let outbox = Arc::clone(&entry.outbox);
-                    drop(self.queries.send(Asked { connection, request_id, outbox, query: *query }));
+                    drop(self.queries.send((Asked { connection, request_id, outbox }, *query)));
                 }
                 Output::Archive(jobs) => drop(self.batches.send(Batch { lsn: self.head.lsn, jobs })),
                 Output::DropBlob(id) => {
@@ -435,7 +441,10 @@ impl<J: Journal> Driver<J> {
     /// Credits leases for time that the engine stood still: stopped, starved, or waiting for the disk.
     fn credit(&mut self, still: Duration) {
         if still >= STALL {
-            tracing::warn!(seconds = still.as_secs_f64(), "the engine stood still; leases live as much longer");
+            tracing::warn!(
+                seconds = still.as_secs_f64(),
+                "the engine stood still; leases live as much longer"
+            );
             self.core.credit_gap(still.as_millis() as u64);
         }
     }

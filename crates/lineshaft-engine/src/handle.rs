@@ -55,19 +55,53 @@ pub trait Outbox: Send + Sync {
 
 /// What arrives at the engine.
 pub(crate) enum Input {
-    Connected { connection: ConnectionId, outbox: Arc<dyn Outbox> },
-    Request { connection: ConnectionId, request_id: u64, message: Message, payloads: Received },
-    Disconnected { connection: ConnectionId },
-    ProcessDied { process: ProcessKey },
+    Connected {
+        connection: ConnectionId,
+        outbox: Arc<dyn Outbox>,
+    },
+    Request {
+        connection: ConnectionId,
+        request_id: u64,
+        message: Message,
+        payloads: Received,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
+    ProcessDied {
+        process: ProcessKey,
+    },
     /// A query answered this many jobs of a wait.
-    LookedUp { connection: ConnectionId, request_id: u64, jobs: usize, outgoing: Box<Outgoing> },
+    LookedUp {
+        connection: ConnectionId,
+        request_id: u64,
+        jobs: usize,
+        outgoing: Box<Outgoing>,
+    },
     /// A query found the finished job that shall run again.
-    RetryFound { connection: ConnectionId, request_id: u64, sequence: Sequence, call: Box<ArchivedCall> },
+    RetryFound {
+        connection: ConnectionId,
+        request_id: u64,
+        sequence: Sequence,
+        call: Box<ArchivedCall>,
+    },
     /// A query found the finished job that shall be forgotten.
-    DeleteFound { connection: ConnectionId, request_id: u64, sequence: Sequence, job: JobId, finalized_ms: u64 },
-    Archived { result: Result<u32, lineshaft_store::Error> },
-    ArchiveDropped { finalized_before_ms: u64 },
-    SnapshotDone { result: Result<u64, lineshaft_store::Error> },
+    DeleteFound {
+        connection: ConnectionId,
+        request_id: u64,
+        sequence: Sequence,
+        job: JobId,
+        finalized_ms: u64,
+    },
+    Archived {
+        result: Result<u32, lineshaft_store::Error>,
+    },
+    ArchiveDropped {
+        finalized_before_ms: u64,
+    },
+    SnapshotDone {
+        result: Result<u64, lineshaft_store::Error>,
+    },
     Stop,
 }
 

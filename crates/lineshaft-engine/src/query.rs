@@ -7,11 +7,11 @@ use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
-use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, State, decode_error};
+use lineshaft_jobs::{ArchivedCall, JobView, PageView, Place, Refusal, State, decode_error};
 use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest};
 use lineshaft_wire::message::{
-    Ended, EndedJob, Fetched, Filter, List, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused, Rules,
-    Sequence, Shown, StatusReport,
+    Ended, EndedJob, Fetched, Filter, List, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused,
+    Rules, Sequence, Shown, StatusReport,
 };
 use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState, Outcome};
 use rustc_hash::FxHashSet;
@@ -21,6 +21,8 @@ use crate::core::{reference, stored};
 use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
 use crate::requests::not_found;
 
+/// Results of one message to a wait.
+const PART_BYTES: usize = 4 << 20;
 /// The end of an output shown with a failure.
 const LAST_OUTPUT_BYTES: usize = 4096;
 
@@ -113,7 +115,7 @@ impl ListQuery {
     pub(crate) fn take_memory(&mut self, state: &State) {
         if let Cursor::Unfinished(from) = self.cursor {
             let wanted = self.wants(|state| !state.is_finished());
-            let page = if wanted { state.page(&self.filter, from, self.limit) } else { Default::default() };
+            let page = if wanted { state.page(&self.filter, from, self.limit) } else { PageView::default() };
             self.views.extend(page.slots.iter().map(|slot| state.view(*slot)));
             self.cursor = page.next.map_or(Cursor::Finished(u64::MAX), Cursor::Unfinished);
         }
@@ -133,7 +135,8 @@ impl ListQuery {
         self.views.extend(slots.iter().map(|slot| state.view(*slot)));
         // What has a number up to this one is in the archive.
         let archive = below.min(state.archived() + 1);
-        let last = self.views.last().filter(|view| view.finish_number > 0).map_or(below, |view| view.finish_number);
+        let last =
+            self.views.last().filter(|view| view.finish_number > 0).map_or(below, |view| view.finish_number);
         self.cursor = Cursor::Finished(if full { last } else { archive });
     }
 
@@ -161,12 +164,11 @@ impl Cursor {
     }
 }
 
-/// A question with the way back.
+/// Who asked, and the way back.
 pub(crate) struct Asked {
     pub(crate) connection: ConnectionId,
     pub(crate) request_id: u64,
     pub(crate) outbox: Arc<dyn Outbox>,
-    pub(crate) query: Query,
 }
 
 /// Answers queries until the engine is gone.
@@ -180,19 +182,22 @@ pub(crate) struct Reader<J, A> {
 type Answer = Result<Option<Outgoing>, Refusal>;
 
 impl<J: JournalHandle, A: Archive> Reader<J, A> {
-    pub(crate) fn run(&self, queries: &Receiver<Asked>) {
+    pub(crate) fn run(&self, queries: &Receiver<(Asked, Query)>) {
         for asked in queries {
-            let Asked { connection, request_id, outbox, query } = asked;
-            let outgoing = match self.answer(connection, request_id, query) {
+            let (asked, query) = asked;
+            let outgoing = match self.answer(&asked, query) {
                 Ok(Some(outgoing)) => outgoing,
                 Ok(None) => continue,
-                Err(Refusal { code, message, hint }) => Outgoing::new(request_id, Refused { code, message, hint }),
+                Err(Refusal { code, message, hint }) => {
+                    Outgoing::new(asked.request_id, Refused { code, message, hint })
+                }
             };
-            outbox.deliver(vec![outgoing]);
+            asked.outbox.deliver(vec![outgoing]);
         }
     }
 
-    fn answer(&self, connection: ConnectionId, request_id: u64, query: Query) -> Answer {
+    fn answer(&self, asked: &Asked, query: Query) -> Answer {
+        let Asked { connection, request_id, .. } = *asked;
         let reply = |message: Message| Ok(Some(Outgoing::new(request_id, message)));
         match query {
             Query::Nothing => Ok(None),
@@ -209,7 +214,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                 Ok(Some(Outgoing { request_id, message, payloads: vec![stored(place)] }))
             }
             Query::List(list) => reply(self.page(*list)?.into()),
-            Query::Ended { jobs, results } => self.ended(connection, request_id, &jobs, results),
+            Query::Ended { jobs, results } => self.ended(asked, &jobs, results),
             Query::State { job } => {
                 let state = Some(self.find(job)?.record.state);
                 reply(lineshaft_wire::message::Changed { state, ..Default::default() }.into())
@@ -265,31 +270,23 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         Ok(Some(Outgoing { request_id, message, payloads: vec![Payload::Bytes(bytes)] }))
     }
 
-    fn ended(&self, connection: ConnectionId, request_id: u64, jobs: &[JobId], results: bool) -> Answer {
-        let mut ended = Ended::default();
-        let mut payloads = Vec::new();
+    /// Tells a wait of jobs in the archive, a few megabytes at a time.
+    fn ended(&self, asked: &Asked, jobs: &[JobId], results: bool) -> Answer {
+        let mut part = EndedPart::default();
         for &job in jobs {
             match self.find(job) {
-                Ok(found) if found.record.state == JobState::Completed => {
-                    let kept = !is_expired(&found);
-                    let length = if kept { found.result.len() as u64 } else { RESULT_EXPIRED };
-                    ended.completed.push((job, length));
-                    if results && kept {
-                        payloads.push(Payload::Bytes(found.result));
-                    }
-                }
-                Ok(found) => ended.failed.push(ended_job(found.record)),
-                Err(refusal) if refusal.code == RefusalCode::JobNotFound => ended.missing.push(job),
+                Ok(found) => part.add(found, results),
+                Err(refusal) if refusal.code == RefusalCode::JobNotFound => part.ended.missing.push(job),
                 Err(refusal) => return Err(refusal),
             }
+            if part.bytes >= PART_BYTES {
+                asked.outbox.deliver(vec![std::mem::take(&mut part).into_outgoing(asked.request_id)]);
+            }
         }
+        let Asked { connection, request_id, .. } = *asked;
         // The engine counts what is answered and ends the wait with the last; this part must arrive before that.
-        let outgoing = Outgoing { request_id, message: ended.into(), payloads };
-        self.engine_after(connection, request_id, jobs.len(), outgoing)
-    }
-
-    fn engine_after(&self, connection: ConnectionId, request_id: u64, jobs: usize, outgoing: Outgoing) -> Answer {
-        drop(self.engine.send(Input::LookedUp { connection, request_id, jobs, outgoing: Box::new(outgoing) }));
+        let outgoing = Box::new(part.into_outgoing(request_id));
+        drop(self.engine.send(Input::LookedUp { connection, request_id, jobs: jobs.len(), outgoing }));
         Ok(None)
     }
 
@@ -346,6 +343,34 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
     }
 }
 
+/// What one message tells a wait.
+#[derive(Default)]
+struct EndedPart {
+    ended: Ended,
+    payloads: Vec<Payload>,
+    bytes: usize,
+}
+
+impl EndedPart {
+    fn add(&mut self, found: ArchivedJob, results: bool) {
+        if found.record.state != JobState::Completed {
+            self.ended.failed.push(ended_job(found.record));
+            return;
+        }
+        let kept = !is_expired(&found);
+        let length = if kept { found.result.len() as u64 } else { RESULT_EXPIRED };
+        self.ended.completed.push((found.record.id, length));
+        if results && kept {
+            self.bytes += found.result.len();
+            self.payloads.push(Payload::Bytes(found.result));
+        }
+    }
+
+    fn into_outgoing(self, request_id: u64) -> Outgoing {
+        Outgoing { request_id, message: self.ended.into(), payloads: self.payloads }
+    }
+}
+
 /// A record with the errors and outputs of its attempts, read by `read`.
 pub(crate) fn complete(
     view: JobView,
@@ -381,7 +406,11 @@ fn ended_job(record: JobRecord) -> EndedJob {
         reason: record.reason,
         attempt: last.as_ref().map_or(0, |attempt| attempt.number),
         outcome,
-        output: last.iter().filter(|_| shows_output).flat_map(|attempt| last_output(&attempt.output)).collect(),
+        output: last
+            .iter()
+            .filter(|_| shows_output)
+            .flat_map(|attempt| last_output(&attempt.output))
+            .collect(),
         error: last.and_then(|attempt| attempt.error),
     }
 }
@@ -398,7 +427,7 @@ fn store_filter(filter: &Filter) -> lineshaft_store::Filter {
         states: filter.states.clone(),
         queue: text(&filter.queue),
         task: text(&filter.task),
-        tags: filter.tags.iter().map(|tag| tag.to_string()).collect(),
+        tags: filter.tags.iter().map(ToString::to_string).collect(),
         created_from_ms: filter.created_from,
         created_before_ms: filter.created_before,
         finished_from_ms: None,

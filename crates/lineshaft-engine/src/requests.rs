@@ -2,8 +2,8 @@
 
 use lineshaft_jobs::{Answer, ArchivedCall, Attach, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
-    self, AttachChild, AttachWorker, Changed, ChildAttached, Done, Fetch, Finished, Hello, List, Message, PROTOCOL,
-    PayloadKind, RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerAttached, WorkerReport,
+    self, AttachChild, AttachWorker, Changed, ChildAttached, Done, Fetch, Finished, Hello, List, Message,
+    PROTOCOL, PayloadKind, RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerAttached, WorkerReport,
 };
 use lineshaft_wire::{JobId, JobState};
 
@@ -48,7 +48,13 @@ impl Core {
         }
     }
 
-    fn carry_out(&mut self, caller: Caller, message: Message, payloads: Payloads, now: Now) -> Result<(), Refusal> {
+    fn carry_out(
+        &mut self,
+        caller: Caller,
+        message: Message,
+        payloads: Payloads,
+        now: Now,
+    ) -> Result<(), Refusal> {
         match message {
             Message::Hello(hello) => self.hello(caller, &hello, now),
             Message::Ping(_) => {
@@ -75,7 +81,9 @@ impl Core {
             Message::ChangeQueue(request) => {
                 let session = self.session(caller)?;
                 let (sequence, queue, verb) = (request.sequence, request.queue, request.verb);
-                self.change(caller, Command::ChangeQueue { session, sequence, queue, verb }, now, |_| Query::Nothing)
+                self.change(caller, Command::ChangeQueue { session, sequence, queue, verb }, now, |_| {
+                    Query::Nothing
+                })
             }
             Message::Wait(wait) => self.wait(caller, &wait),
             Message::Unwait(unwait) => {
@@ -97,7 +105,13 @@ impl Core {
         }
     }
 
-    fn worker_request(&mut self, caller: Caller, message: Message, payloads: Payloads, now: Now) -> Result<(), Refusal> {
+    fn worker_request(
+        &mut self,
+        caller: Caller,
+        message: Message,
+        payloads: Payloads,
+        now: Now,
+    ) -> Result<(), Refusal> {
         match message {
             Message::AttachWorker(attach) => {
                 self.attach_worker(caller, attach);
@@ -191,7 +205,8 @@ impl Core {
         let blobs: usize = arguments.blobs.len() * lineshaft_store::PayloadRef::INLINE_BYTES_MAX;
         if arguments.bytes.len().saturating_sub(blobs) > INLINE_BYTES_MAX && arguments.blobs.is_empty() {
             let bytes = arguments.bytes.len();
-            let message = format!("a request of {bytes} argument bytes; the limit is {INLINE_BYTES_MAX}: split it");
+            let message =
+                format!("a request of {bytes} argument bytes; the limit is {INLINE_BYTES_MAX}: split it");
             return Err(refusal(RefusalCode::TooLarge, message));
         }
         self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)
@@ -311,8 +326,11 @@ impl Core {
         nonces.sort_unstable_by_key(|nonce| self.workers[nonce].name.clone());
         let report = |nonce: u64| {
             let worker = &self.workers[&nonce];
-            let mut report =
-                WorkerReport { name: worker.name.clone(), pid: worker.process.pid, ..WorkerReport::default() };
+            let mut report = WorkerReport {
+                name: worker.name.clone(),
+                pid: worker.process.pid,
+                ..WorkerReport::default()
+            };
             for child in self.state.child_reports().filter(|child| child.worker == nonce) {
                 report.running += child.leases;
                 let Some((tasks, queues)) = child.group else { continue };
@@ -410,7 +428,10 @@ impl Core {
         };
         let announced = ended.begun.as_ref().map_or(0, |end| end.output_length as usize);
         if announced != payloads.bytes.len() {
-            return Err(bad(format!("an output of {announced} bytes was announced, {} came", payloads.bytes.len())));
+            return Err(bad(format!(
+                "an output of {announced} bytes was announced, {} came",
+                payloads.bytes.len()
+            )));
         }
         if let Some(child) = self.state.find_child(worker, ended.child) {
             self.state.detach(child);
@@ -437,7 +458,10 @@ impl Core {
     fn session(&self, caller: Caller) -> Result<u64, Refusal> {
         let connection = self.connections.get(&caller.connection);
         connection.and_then(|connection| connection.session).ok_or_else(|| {
-            refusal(RefusalCode::OutcomeUnknown, "this connection has no session: HELLO opens one with open_session")
+            refusal(
+                RefusalCode::OutcomeUnknown,
+                "this connection has no session: HELLO opens one with open_session",
+            )
         })
     }
 
@@ -468,7 +492,8 @@ impl Core {
 }
 
 fn check_lengths(finish: &message::Finish, payloads: &Payloads) -> Result<(), Refusal> {
-    let succeeded = finish.succeeded.iter().map(|end| end.result_length.saturating_add(u64::from(end.output_length)));
+    let succeeded =
+        finish.succeeded.iter().map(|end| end.result_length.saturating_add(u64::from(end.output_length)));
     let others = finish.others.iter().map(|end| u64::from(end.output_length));
     let announced = succeeded.chain(others).fold(0, u64::saturating_add);
     if announced == payloads.bytes.len() as u64 {

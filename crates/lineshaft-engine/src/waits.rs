@@ -104,7 +104,8 @@ impl Waits {
 
     /// A connection is gone.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
-        let keys: Vec<Key> = self.open.range((connection, 0)..=(connection, u64::MAX)).map(|(key, _)| *key).collect();
+        let keys: Vec<Key> =
+            self.open.range((connection, 0)..=(connection, u64::MAX)).map(|(key, _)| *key).collect();
         for key in keys {
             self.close(key.0, key.1);
         }
@@ -112,7 +113,9 @@ impl Waits {
     }
 
     pub(crate) fn take_drafts(&mut self) -> impl Iterator<Item = (ConnectionId, u64, Draft)> + use<> {
-        std::mem::take(&mut self.drafts).into_iter().map(|((connection, request), draft)| (connection, request, draft))
+        std::mem::take(&mut self.drafts)
+            .into_iter()
+            .map(|((connection, request), draft)| (connection, request, draft))
     }
 }
 

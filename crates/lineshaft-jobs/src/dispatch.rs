@@ -57,10 +57,10 @@ impl State {
         }
     }
 
-    /// The leases of a child live on.
+    /// The leases of a child live on. Never shorter than they would have: a stall may have been credited to them.
     pub fn renew(&mut self, child: u32, logical_ms: u64) {
         if let Some(entry) = self.children.get_mut(&child) {
-            entry.lease_ends = logical_ms + self.limits.lease_ms;
+            entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms);
         }
     }
 

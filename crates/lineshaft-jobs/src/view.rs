@@ -316,7 +316,7 @@ impl State {
     }
 
     /// The text of a name that a change knows by its number.
-    pub fn name(&self, number: u32) -> Option<&Arc<str>> {
+    pub fn name_text(&self, number: u32) -> Option<&Arc<str>> {
         self.names.get(number)
     }
 

@@ -1,6 +1,6 @@
 //! The message set: one struct per kind of frame, the same for every client and worker.
 //!
-//! A message is the MessagePack map of its struct; payloads (arguments, results, outputs) travel behind the map, one
+//! A message is the `MessagePack` map of its struct; payloads (arguments, results, outputs) travel behind the map, one
 //! after the other in the order in which the map lists their lengths. Lists that carry one entry per job are arrays
 //! of arrays, because at a hundred thousand jobs a second the names of fields are most of a map.
 //!

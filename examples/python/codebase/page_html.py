@@ -124,7 +124,9 @@ def _jobs(report: Report) -> str:
 
 def _table(head: list[str], rows: Sequence[tuple[object, ...]]) -> str:
     """The columns of numbers are those that hold one in the first row."""
-    kinds = [' class="number"' if isinstance(value, int | float) else "" for value in (rows[0] if rows else head)]
+    if not rows:
+        return '<p class="note">None.</p>'
+    kinds = [' class="number"' if isinstance(value, int | float) else "" for value in rows[0]]
     lines = [_row("th", kinds, head), *(_row("td", kinds, map(_shown, row)) for row in rows)]
     return f'<div class="scroll"><table>\n{"".join(lines)}</table></div>'
 

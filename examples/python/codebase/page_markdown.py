@@ -66,8 +66,9 @@ def _jobs(report: Report) -> str:
 
 
 def _table(head: list[str], rows: Sequence[tuple[object, ...]]) -> str:
-    sample = rows[0] if rows else head
-    rule = ["---:" if isinstance(value, int | float) else "---" for value in sample]
+    if not rows:
+        return "None."
+    rule = ["---:" if isinstance(value, int | float) else "---" for value in rows[0]]
     return "\n".join([_row(head), _row(rule), *(_row(map(_cell, row)) for row in rows)])
 
 

@@ -37,11 +37,11 @@ class Progress:
         self._clear()
         print(text, file=self._stream, flush=True)
 
-    def close(self) -> None:
-        """Leaves one last line."""
-        self._clear()
-        seconds = time.monotonic() - self._started
-        print(f"{self._what} {self.done:,} of {self._total:,} in {seconds:.1f} s", file=self._stream, flush=True)
+    def close(self, last_word: str | None = None) -> None:
+        """Leaves what was done in what time, after `last_word` if there is one."""
+        if last_word is not None:
+            self.say(last_word)
+        self.say(f"{self._what} {self.done:,} of {self._total:,} in {time.monotonic() - self._started:.1f} s")
 
     def _show(self, now: float) -> None:
         self._shown_at = now

@@ -11,42 +11,43 @@ from lineshaft import Job
 
 TRIES_MAX = 5
 """A process may be hit between two jobs; then another one is."""
-PATIENCE_S = 0.5
+PATIENCE_S = 3.0
 """How long the job that was hit may take to come back before the kill counts as a miss."""
 
 
 class Sabotage:
-    """One SIGKILL when `at` jobs have ended. Fed with every job that ends."""
+    """One SIGKILL when `at` jobs have ended, none if that is None. Is told of every job that ends."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int | None) -> None:
         self._at = at
         self._ended = 0
-        self._process = 0
+        self._process: int | None = None
         self._tries = 0
         self._killed_at = 0.0
-        self._is_over = False
+        self._is_over = at is None
 
-    def saw_process(self, process: int) -> None:
-        """A job that has just ended was run by this process."""
-        self._process = process
-
-    def saw_end(self, job: Job[Any], label: str) -> str | None:
-        """Looks at a job that has ended; gives what there is to tell."""
+    def saw_end(self, job: Job[Any], label: str, process: int | None) -> str | None:
+        """A job has ended, in this process if that is known; gives what there is to tell."""
         self._ended += 1
-        if self._is_over or self._ended < self._at:
+        self._process = process or self._process
+        if self._is_over or self._ended < (self._at or 0):
             return None
         if not self._tries or time.time() - self._killed_at > PATIENCE_S:
             return self._kill()
         return self._tell(job, label)
 
+    def last_word(self) -> str | None:
+        """What there is to tell when all jobs have ended."""
+        return None if self._is_over or not self._tries else "it had nothing in its hands"
+
     def _kill(self) -> str | None:
         if self._tries == TRIES_MAX:
             self._is_over = True
-            return f"every one of {TRIES_MAX} kills hit a process between two jobs"
-        if not self._process:
+            return f"none of {TRIES_MAX} processes killed had a job in its hands"
+        if self._process is None:
             return None
         self._tries += 1
-        process, self._process = self._process, 0
+        process, self._process = self._process, None
         self._killed_at = time.time()
         try:
             os.kill(process, signal.SIGKILL)

@@ -39,7 +39,13 @@ struct Left {
 }
 
 fn journal_options() -> JournalOptions {
-    JournalOptions { segment_bytes_first: 4096, segment_bytes_max: 8192, background: false, seed: 1, ..Default::default() }
+    JournalOptions {
+        segment_bytes_first: 4096,
+        segment_bytes_max: 8192,
+        background: false,
+        seed: 1,
+        ..Default::default()
+    }
 }
 
 fn now_at(logical_ms: u64) -> Now {
@@ -100,12 +106,18 @@ impl World {
     fn live(&mut self) -> Result<(), Error> {
         self.core.connected(CLIENT, Mailbox::new());
         self.core.connected(CHILD, Mailbox::new());
-        let Message::Welcome(welcome) = self.ask(CLIENT, hello(), Bytes::new())? else { panic!("not welcome") };
+        let Message::Welcome(welcome) = self.ask(CLIENT, hello(), Bytes::new())? else {
+            panic!("not welcome")
+        };
         self.left.session = welcome.session.expect("a session was asked for");
         let mut jobs = Vec::new();
-        for (number, arguments) in [(1, &[&b"one"[..]][..]), (2, &[b"two", b"three", b"four"]), (3, &[&[9; 3000]])] {
+        for (number, arguments) in
+            [(1, &[&b"one"[..]][..]), (2, &[b"two", b"three", b"four"]), (3, &[&[9; 3000]])]
+        {
             let (message, payload) = enqueue(number, "shop.send", arguments);
-            let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else { panic!("not enqueued") };
+            let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else {
+                panic!("not enqueued")
+            };
             let ids: Vec<JobId> =
                 enqueued.ids.as_chunks::<16>().0.iter().map(|id| JobId::from_bytes(*id).unwrap()).collect();
             self.left.enqueued.push((number, ids.clone()));
@@ -122,7 +134,12 @@ impl World {
         self.ask(CLIENT, cancel.into(), Bytes::new())?;
         self.left.finished.push((jobs[4], JobState::Cancelled));
         let bytes = self.core.state().snapshot();
-        lineshaft_store::JournalHandle::put_snapshot(&self.journal.handle(), self.head.lsn, self.head.crc, &bytes)?;
+        lineshaft_store::JournalHandle::put_snapshot(
+            &self.journal.handle(),
+            self.head.lsn,
+            self.head.crc,
+            &bytes,
+        )?;
         let (message, payload) = enqueue(5, "shop.send", &[b"after the snapshot"]);
         let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else { panic!("not enqueued") };
         self.left.enqueued.push((5, vec![JobId::from_bytes(enqueued.ids.as_chunks::<16>().0[0]).unwrap()]));
@@ -175,7 +192,10 @@ impl Left {
         for (job, fence) in &self.leased {
             let slot = state.slot_of(*job).expect("a leased job is kept");
             let view = state.view(slot);
-            assert!(view.record.attempts.iter().any(|attempt| attempt.fence == *fence), "lease {fence} left and is gone");
+            assert!(
+                view.record.attempts.iter().any(|attempt| attempt.fence == *fence),
+                "lease {fence} left and is gone"
+            );
         }
     }
 }
@@ -200,7 +220,10 @@ fn check_recovery(left: &Left, disk: SimulatedDisk, what: &str) {
     let world = World::open(disk).unwrap_or_else(|error| panic!("{what}: the home does not open: {error}"));
     left.check(world.core.state());
     check_whole(world.core.state());
-    assert!(left.leased.iter().all(|(_, fence)| fence.epoch < world.core.state().epoch()), "{what}: an epoch came twice");
+    assert!(
+        left.leased.iter().all(|(_, fence)| fence.epoch < world.core.state().epoch()),
+        "{what}: an epoch came twice"
+    );
 }
 
 #[test]
@@ -215,7 +238,9 @@ fn whatever_left_survives_a_crash_at_every_operation_of_the_disk() {
         let disk = SimulatedDisk::new();
         disk.crash_at(operation);
         let (left, _) = run(&disk);
-        for loss in std::iter::once(Loss::Everything).chain((0..8).map(|seed| Loss::Some(seed * 1_000 + operation))) {
+        for loss in
+            std::iter::once(Loss::Everything).chain((0..8).map(|seed| Loss::Some(seed * 1_000 + operation)))
+        {
             check_recovery(&left, disk.power_loss(loss), &format!("crash at {operation} with {loss:?}"));
         }
         check_recovery(&left, disk.restart(), &format!("process died at {operation}"));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Options, Payload, open};
 use lineshaft_wire::message::{
-    Cancel, Credit, Delete, End, Fetch, Filter, Finish, List, Message, OtherEnd, PayloadKind, RefusalCode, Retry,
-    Show, Status, Succeeded, Wait,
+    Cancel, Credit, Delete, End, Fetch, Filter, Finish, List, Message, OtherEnd, PayloadKind, RefusalCode,
+    Retry, Show, Status, Succeeded, Wait,
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
 
@@ -79,8 +79,14 @@ impl Client {
     }
 
     fn succeed(&mut self, job: JobId, fence: Fence, result: &'static [u8]) {
-        let end =
-            Succeeded { job, fence, started_at: 1, finished_at: 2, result_length: result.len() as u64, output_length: 0 };
+        let end = Succeeded {
+            job,
+            fence,
+            started_at: 1,
+            finished_at: 2,
+            result_length: result.len() as u64,
+            output_length: 0,
+        };
         let finish = Finish { succeeded: vec![end], others: Vec::new() };
         let request = self.send(finish, Bytes::from_static(result));
         let Message::Finished(finished) = self.mailbox.answer(request) else { panic!("not finished") };
@@ -167,7 +173,8 @@ fn a_failed_attempt_is_kept_with_its_error_and_output_and_the_job_runs_again() {
     let mut worker = worker(&engine);
     worker.credit();
     let (_, fence, _) = worker.leased();
-    let error = ErrorRecord { types: vec!["builtins.ValueError".into()], message: "no".into(), ..Default::default() };
+    let error =
+        ErrorRecord { types: vec!["builtins.ValueError".into()], message: "no".into(), ..Default::default() };
     worker.fail(job, fence, End::Errored { error: error.clone(), retry_after_ms: Some(0) });
     worker.credit();
     let (again, second, _) = worker.leased();
@@ -209,7 +216,10 @@ fn finished_jobs_can_be_retried_deleted_and_found_before_and_after_the_archive_h
         let Message::Enqueued(again) = client.ask(Retry { sequence, job }) else { panic!("not retried") };
         let again = JobId::from_bytes(again.ids.as_chunks::<16>().0[0]).unwrap();
         let record = client.show(again);
-        assert_eq!((record.retry_of, record.state, record.arguments_bytes), (Some(job), JobState::Available, 1));
+        assert_eq!(
+            (record.retry_of, record.state, record.arguments_bytes),
+            (Some(job), JobState::Available, 1)
+        );
 
         let sequence = client.next_sequence();
         assert!(matches!(client.ask(Delete { sequence, job }), Message::Changed(_)));
@@ -217,7 +227,8 @@ fn finished_jobs_can_be_retried_deleted_and_found_before_and_after_the_archive_h
         assert_eq!(refused.code, RefusalCode::JobNotFound);
     }
     let finished = client.list(&[JobState::Cancelled]);
-    let mut expected: Vec<JobId> = jobs.iter().copied().filter(|job| ![jobs[0], jobs[1_100]].contains(job)).collect();
+    let mut expected: Vec<JobId> =
+        jobs.iter().copied().filter(|job| ![jobs[0], jobs[1_100]].contains(job)).collect();
     expected.reverse();
     assert_eq!(finished, expected, "newest first, the deleted ones left out");
     assert_eq!(client.list(&[JobState::Available]).len(), 2);

@@ -35,7 +35,9 @@ impl Mailbox {
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut messages = self.messages.lock().unwrap();
         loop {
-            if let Some((index, found)) = messages.iter().enumerate().find_map(|(at, it)| Some((at, pick(it)?))) {
+            if let Some((index, found)) =
+                messages.iter().enumerate().find_map(|(at, it)| Some((at, pick(it)?)))
+            {
                 messages.remove(index);
                 return found;
             }

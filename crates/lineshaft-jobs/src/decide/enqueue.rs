@@ -36,11 +36,14 @@ impl State {
         let mut batch = Batch { cutter: Cutter::new(&arguments), groups: Vec::new(), existing: Vec::new(), position: 0 };
         let mut keys = Keys::default();
         for group in request.groups {
+            if keys.hold_one_of(&group) {
+                return Err(bad("two jobs of one request have the same unique or idempotency key".to_owned()));
+            }
             match self.existing(&group) {
                 Some(job) => batch.skip(job, &group),
-                None if keys.take(&group) => batch.push(self.new_jobs(&group, now), &group),
                 None => {
-                    return Err(bad("two jobs of one request have the same unique or idempotency key".to_owned()));
+                    keys.add(&group);
+                    batch.push(self.new_jobs(&group, now), &group);
                 }
             }
         }
@@ -188,10 +191,14 @@ struct Keys {
 }
 
 impl Keys {
-    /// Takes a group's keys; false if another one has them.
-    fn take(&mut self, group: &JobGroup) -> bool {
-        let unique = group.unique.as_ref().is_none_or(|unique| self.unique.insert(Arc::clone(&unique.key)));
-        unique && group.idempotency_key.as_ref().is_none_or(|key| self.idempotency.insert(Arc::clone(key)))
+    fn hold_one_of(&self, group: &JobGroup) -> bool {
+        group.unique.as_ref().is_some_and(|unique| self.unique.contains(&unique.key))
+            || group.idempotency_key.as_ref().is_some_and(|key| self.idempotency.contains(key))
+    }
+
+    fn add(&mut self, group: &JobGroup) {
+        self.unique.extend(group.unique.as_ref().map(|unique| Arc::clone(&unique.key)));
+        self.idempotency.extend(group.idempotency_key.clone());
     }
 }
 

@@ -1,13 +1,12 @@
 //! Random histories on the state machine and on the reference model, compared after every step.
 
-use lineshaft_wire::message::QueueVerb;
 use proptest::prelude::*;
 
 use crate::steps::{self, Step};
 use crate::world::World;
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn state_machine_and_model_agree_on_random_histories((tight, history) in steps::histories()) {
@@ -26,5 +25,4 @@ fn run(tight: bool, history: &[Step]) {
 #[test]
 fn an_empty_history_agrees() {
     run(false, &[]);
-    assert_ne!(QueueVerb::Pause, QueueVerb::Resume);
 }

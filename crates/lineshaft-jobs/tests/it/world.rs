@@ -225,7 +225,7 @@ impl World {
                 Choice::Purged { jobs: jobs(slots) }
             }
             Change::PurgeEnded { queue } => {
-                let queue = self.machine.state.name(*queue).expect("a purge ends in a known queue");
+                let queue = self.machine.state.name_text(*queue).expect("a purge ends in a known queue");
                 Choice::PurgeEnded { queue: Arc::clone(queue) }
             }
             Change::ChildGone { child } => Choice::ChildGone { child: *child },
@@ -257,8 +257,10 @@ impl World {
             return;
         }
         let (model_wall, model_logical) = self.model.next_moments();
-        for (machine, model) in [(wall, model_wall), (logical, model_logical)] {
-            assert!(model.is_none() || machine.is_some_and(|at| Some(at) <= model), "{machine:?} is later than {model:?}");
+        let now = self.machine.now;
+        for (machine, model, now) in [(wall, model_wall, now.wall_ms), (logical, model_logical, now.logical_ms)] {
+            let Some(latest) = model.map(|model| model.max(now)) else { continue };
+            assert!(machine.is_some_and(|at| at <= latest), "{machine:?} is later than {model:?}");
         }
     }
 

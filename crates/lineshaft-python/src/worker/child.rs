@@ -81,9 +81,11 @@ impl Child {
             return Ok(());
         }
         let (text, timed_out) = words(reason);
-        let classes = lock(&self.interruptions);
-        let Some((cancelled, late)) = classes.as_ref() else { return Ok(()) };
-        let class = if timed_out { late } else { cancelled };
+        let class = lock(&self.interruptions).as_ref().map(|(cancelled, late)| {
+            let class = if timed_out { late } else { cancelled };
+            class.clone_ref(py)
+        });
+        let Some(class) = class else { return Ok(()) };
         Err(PyErr::from_value(class.bind(py).call1((text,))?))
     }
 }

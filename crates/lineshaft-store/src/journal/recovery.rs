@@ -63,7 +63,7 @@ pub(crate) struct Recovered<F> {
 /// How the segment that takes the tail is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FreshOptions {
-    pub(crate) salt: u64,
+    pub(crate) seed: u64,
     /// Size of an ordinary segment; unused ones at least as large are kept as spares.
     pub(crate) segment_bytes: u64,
 }
@@ -82,11 +82,11 @@ pub(crate) fn recover<D: Disk>(
     let start_lsn = snapshot.as_ref().map_or(1, |snapshot| snapshot.lsn + 1).min(oldest_mark);
     let chain = follow(&opened, start_lsn);
     let cut = judge(&opened, &chain, synced_lsn)?;
-    check_snapshot(&opened, snapshot.as_ref())?;
+    check_snapshot(&opened, &chain, snapshot.as_ref())?;
     let next_number = clear_unused(disk, &mut opened, &chain, &mut listed.spares, options.segment_bytes)?;
     bound_spares(disk, &mut listed.spares)?;
 
-    let header = SegmentHeader { number: next_number, salt: options.salt };
+    let header = SegmentHeader::new(next_number, options.seed);
     let fresh = write_fresh(disk, header, &opened, &chain, synced_lsn, fresh_bytes(options.segment_bytes))?;
     let tail_offset = fresh.tail_offset;
     let recovery = Recovery {
@@ -246,10 +246,11 @@ fn bad_lsn<F>(opened: &[Opened<F>], chain: &Chain) -> u64 {
     earliest.map_or(after_head, |lsn| after_head.min(lsn))
 }
 
-/// A snapshot must be one of this very chain.
-fn check_snapshot<F>(opened: &[Opened<F>], snapshot: Option<&Snapshot>) -> Result<(), Error> {
+/// A snapshot must be one of this very chain; commits that were cut or replaced do not count.
+fn check_snapshot<F>(opened: &[Opened<F>], chain: &Chain, snapshot: Option<&Snapshot>) -> Result<(), Error> {
     let Some(snapshot) = snapshot else { return Ok(()) };
-    let mut commits = opened.iter().flat_map(|segment| &segment.scanned.commits).map(|found| &found.header);
+    let counted = opened.iter().zip(&chain.kept).map(|(segment, count)| &segment.scanned.commits[..*count]);
+    let mut commits = counted.flatten().map(|found| &found.header);
     let wrong = commits.any(|header| {
         let appended = header.appended();
         (appended.lsn == snapshot.lsn && appended.crc != snapshot.crc)

@@ -32,6 +32,13 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
+    /// A header for a use of a file. The salt depends on the number, which is never used twice for a file with
+    /// commits, so that even a fixed seed gives no salt again.
+    pub(crate) fn new(number: u64, seed: u64) -> Self {
+        let seed = seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { number, salt: fastrand::Rng::with_seed(seed).u64(..) }
+    }
+
     pub(crate) fn encode(&self) -> [u8; COMMITS_START as usize] {
         let mut bytes = [0; COMMITS_START as usize];
         bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());

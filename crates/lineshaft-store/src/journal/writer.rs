@@ -25,7 +25,6 @@ pub struct SegmentJournal<D: Disk> {
     unsynced: Arc<Unsynced<D::File>>,
     syncer: Option<Syncer>,
     options: Options,
-    salts: fastrand::Rng,
     tail: Tail<D::File>,
     head: Head,
     trim: Trim,
@@ -71,8 +70,7 @@ impl<D: Disk> SegmentJournal<D> {
         }
         blobs::clean(home.disk())?;
         let snapshots = Snapshots::open(home.disk().clone())?;
-        let mut salts = fastrand::Rng::with_seed(options.seed);
-        let fresh = FreshOptions { salt: salts.u64(..), segment_bytes: options.segment_bytes_first };
+        let fresh = FreshOptions { seed: options.seed, segment_bytes: options.segment_bytes_first };
         let mut recovered = recover(home.disk(), &snapshots, fresh)?;
         if let Some(cut) = &recovered.recovery.cut {
             tracing::warn!(
@@ -83,14 +81,13 @@ impl<D: Disk> SegmentJournal<D> {
             );
         }
         let recovery = std::mem::take(&mut recovered.recovery);
-        let journal = Self::start(home, options, salts, snapshots, &recovery, recovered)?;
+        let journal = Self::start(home, options, snapshots, &recovery, recovered)?;
         Ok((journal, recovery))
     }
 
     fn start(
         home: &Home<D>,
         options: Options,
-        salts: fastrand::Rng,
         snapshots: Snapshots<D>,
         recovery: &Recovery,
         recovered: Recovered<D::File>,
@@ -103,13 +100,12 @@ impl<D: Disk> SegmentJournal<D> {
         let needs_syncer = options.background && options.durability == Durability::Os;
         let syncer =
             needs_syncer.then(|| Syncer::start(Arc::clone(&shared), Arc::clone(&unsynced))).transpose()?;
-        let mut journal = Self {
+        let journal = Self {
             preparer: Preparer::new(home.disk().clone(), recovered.spares, options.background)?,
             shared,
             unsynced,
             syncer,
             options,
-            salts,
             tail: Tail { segment, offset: recovered.tail_offset },
             head: Head {
                 appended: recovery.head,
@@ -186,9 +182,9 @@ impl<D: Disk> SegmentJournal<D> {
     }
 
     /// Asks for the segment after the tail, twice as large, unless a failed attempt is too recent.
-    fn request_next(&mut self) {
-        let Options { segment_bytes_first, segment_bytes_max, .. } = self.options;
-        let header = SegmentHeader { number: self.tail.segment.header.number + 1, salt: self.salts.u64(..) };
+    fn request_next(&self) {
+        let Options { segment_bytes_first, segment_bytes_max, seed, .. } = self.options;
+        let header = SegmentHeader::new(self.tail.segment.header.number + 1, seed);
         let bytes = (2 * self.tail.segment.bytes()).clamp(segment_bytes_first, segment_bytes_max);
         self.preparer.request(Wanted { header, bytes, bytes_max: segment_bytes_max });
     }

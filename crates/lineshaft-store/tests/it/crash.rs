@@ -1,6 +1,8 @@
 //! Short histories crashed at every operation of the disk: whatever was acknowledged is there afterwards.
 
-use lineshaft_store::{Appended, Archive, BlockArchive, Error, Home, Journal, JournalHandle, Options};
+use lineshaft_store::{
+    Appended, Archive, BlockArchive, Error, Home, Journal, JournalHandle, Options, Recovery,
+};
 use lineshaft_testkit::conformance::{
     archive::job,
     journal::{Writer, body},
@@ -76,7 +78,7 @@ fn run(disk: &SimulatedDisk, options: &Options, history: History, told: &mut Tol
 
 /// Opens the image, checks what is in it, goes on, and opens it again.
 fn check_image(image: &SimulatedDisk, options: &Options, told: &Told, context: &str) {
-    let writer = check_recovery(image, options, told, context);
+    let (writer, _) = check_recovery(image, options, told, context);
     go_on(writer, image, options, context);
 }
 
@@ -86,7 +88,7 @@ fn check_recovery(
     options: &Options,
     told: &Told,
     context: &str,
-) -> Writer<SimulatedJournal> {
+) -> (Writer<SimulatedJournal>, Recovery) {
     let opened = open(image, options.clone());
     let (journal, recovery) = opened.unwrap_or_else(|error| panic!("{context}: {error}"));
     assert!(recovery.head.lsn >= told.durable_lsn, "{context}: lost acknowledged commits: {recovery:?}");
@@ -104,7 +106,7 @@ fn check_recovery(
     let mut writer = Writer::new((journal, recovery.clone()));
     check_commits(&mut writer, recovery.oldest_lsn, told, context);
     check_blobs(&writer, told, context);
-    writer
+    (writer, recovery)
 }
 
 fn check_commits(writer: &mut Writer<SimulatedJournal>, oldest_lsn: u64, told: &Told, context: &str) {
@@ -230,7 +232,7 @@ fn crashes_during_recovery() {
 fn random_histories_through_many_crashes() {
     let seeds = match std::env::var("LINESHAFT_SEED") {
         Ok(seed) => vec![seed.parse().expect("LINESHAFT_SEED is a number")],
-        Err(_) => (0..40).collect(),
+        Err(_) => (0..60).collect(),
     };
     for seed in seeds {
         live(seed);
@@ -244,10 +246,11 @@ fn live(seed: u64) {
     let mut told = Told::default();
     for life in 0..8 {
         let context = format!("life {life} of LINESHAFT_SEED={seed}");
-        let mut writer = check_recovery(&disk, &options, &told, &context);
-        // What is there after recovery is durable, and the rest never happened.
-        told.durable_lsn = writer.journal.head().lsn;
+        let (mut writer, recovery) = check_recovery(&disk, &options, &told, &context);
+        // What is there after recovery is durable, acknowledged or not, and the rest never happened.
+        told.durable_lsn = recovery.head.lsn;
         told.bodies.truncate(told.durable_lsn as usize);
+        told.snapshot_lsn = recovery.snapshot.map_or(0, |snapshot| snapshot.lsn);
         disk.crash_at(disk.operations() + rng.u64(1..300));
         while work(&mut writer, &mut told, &mut rng).is_ok() {}
         disk = match rng.u8(..4) {

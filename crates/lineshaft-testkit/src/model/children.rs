@@ -84,11 +84,10 @@ impl Model {
 
     /// A known child is connected: it can run these tasks, from these queues or from all.
     pub fn attach(&mut self, child: u32, tasks: &[Arc<str>], queues: &[Arc<str>]) {
-        let lease_ends_ms = self.logical_ms + self.limits.lease_ms;
         if let Some(child) = self.child_mut(child) {
             child.connected = Some(Connected { tasks: tasks.to_vec(), queues: queues.to_vec(), credit: 0 });
-            child.lease_ends_ms = lease_ends_ms;
         }
+        self.renew(child);
     }
 
     /// A child is no longer connected.
@@ -110,7 +109,7 @@ impl Model {
     pub fn renew(&mut self, child: u32) {
         let lease_ends_ms = self.logical_ms + self.limits.lease_ms;
         if let Some(child) = self.child_mut(child) {
-            child.lease_ends_ms = lease_ends_ms;
+            child.lease_ends_ms = child.lease_ends_ms.max(lease_ends_ms);
         }
     }
 

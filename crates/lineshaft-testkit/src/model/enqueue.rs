@@ -30,9 +30,11 @@ impl Model {
         }
         super::rules::check_enqueue(request, arguments)?;
         self.check_room(request)?;
-        let new: Vec<&JobGroup> = request.groups.iter().filter(|group| self.known_by_key(group).is_none()).collect();
-        if shares_keys(&new) {
-            return Err(RefusalCode::BadRequest);
+        for (at, group) in request.groups.iter().enumerate() {
+            let mut new = request.groups[..at].iter().filter(|other| self.known_by_key(other).is_none());
+            if new.any(|other| share_a_key(group, other)) {
+                return Err(RefusalCode::BadRequest);
+            }
         }
         let lengths: Vec<u64> = request.groups.iter().flat_map(|group| &group.lengths).map(|it| u64::from(*it)).collect();
         let mut payloads = cut(arguments, &lengths, self.lsn).into_iter();
@@ -177,12 +179,8 @@ impl Model {
     }
 }
 
-fn shares_keys(groups: &[&JobGroup]) -> bool {
-    let pairs = groups.iter().enumerate().flat_map(|(at, one)| groups[..at].iter().map(move |other| (one, other)));
-    let mut pairs = pairs;
-    pairs.any(|(one, other)| {
-        let key = |group: &JobGroup| group.unique.as_ref().map(|unique| Arc::clone(&unique.key));
-        (one.idempotency_key.is_some() && one.idempotency_key == other.idempotency_key)
-            || (key(one).is_some() && key(one) == key(other))
-    })
+fn share_a_key(one: &JobGroup, other: &JobGroup) -> bool {
+    let unique = |group: &JobGroup| group.unique.as_ref().map(|unique| Arc::clone(&unique.key));
+    (one.idempotency_key.is_some() && one.idempotency_key == other.idempotency_key)
+        || (unique(one).is_some() && unique(one) == unique(other))
 }

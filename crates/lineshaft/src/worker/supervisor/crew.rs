@@ -24,6 +24,8 @@ const EARLY_DEATHS_MAX: u32 = 3;
 /// Pause before a child takes the place of one that never got ready; doubles each time.
 const HIRE_PAUSE_MIN: Duration = Duration::from_millis(100);
 const HIRE_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long the server may be away before people hear of it.
+const AWAY_LATE: Duration = Duration::from_secs(5);
 /// How long the last reports may take after the last child.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 /// Unread events of all children.
@@ -32,6 +34,7 @@ const IDLE: Duration = Duration::from_secs(3_600);
 
 /// A child as the crew knows it.
 struct Member {
+    /// Unbounded, since a child's task reads it at once whatever it waits for.
     commands: mpsc::UnboundedSender<Command>,
     pid: u32,
     ready: bool,
@@ -55,6 +58,7 @@ pub(super) struct Crew {
     reports: Reports,
     started: Instant,
     greeted: bool,
+    away_since: Option<Instant>,
     /// Some child was ready once: the app is fine, and later failures are worth another try.
     proven: bool,
     early_deaths: u32,
@@ -86,6 +90,7 @@ impl Crew {
             reports: Reports::default(),
             started: now,
             greeted: false,
+            away_since: None,
             proven: false,
             early_deaths: 0,
             hire_at: now,
@@ -313,9 +318,7 @@ impl Crew {
         let Incoming { request_id, message, .. } = incoming;
         match message {
             Message::WorkerAttached(attached) => {
-                self.greeted = true;
-                self.attaching = None;
-                self.link.settled();
+                self.back();
                 let lease = Duration::from_millis(attached.lease_ms);
                 self.lease = Some(lease);
                 self.tell_all(Command::Lease(lease));
@@ -341,10 +344,24 @@ impl Crew {
         }
     }
 
+    fn back(&mut self) {
+        self.greeted = true;
+        self.attaching = None;
+        self.link.settled();
+        if self.away_since.take().is_some_and(|since| since.elapsed() >= AWAY_LATE) {
+            self.say("the server is back");
+        }
+    }
+
     fn lost(&mut self, error: crate::Error) {
         tracing::debug!(%error, "a worker has no connection");
         self.attaching = None;
         self.reports.repeat();
+        let away_since = *self.away_since.get_or_insert_with(Instant::now);
+        if self.greeted && away_since.elapsed() >= AWAY_LATE {
+            let home = &self.worker.options.target;
+            self.say(&format!("the server of {home} is away; waiting for it"));
+        }
         let late = !self.greeted && self.started.elapsed() >= FIRST_ANSWER;
         if late || matches!(error, crate::Error::VersionMismatch { .. }) {
             self.fail(error.into());

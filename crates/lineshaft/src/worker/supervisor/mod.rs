@@ -105,7 +105,8 @@ impl Handle {
         self.wish(Phase::Draining);
     }
 
-    /// Ends every child now; attempts that had begun are put off or, where they may run once only, given up.
+    /// Ends every child now; jobs whose attempts had begun run again elsewhere or, where they may run once
+    /// only, are given up.
     pub fn kill(&self) {
         self.wish(Phase::Killing);
     }

@@ -1,5 +1,7 @@
 //! Children that die, and children that do not start.
 
+use std::time::Duration;
+
 use lineshaft::JobEnd;
 use lineshaft::worker::{Error, Options};
 use lineshaft_wire::message::Rules;
@@ -30,7 +32,7 @@ fn the_attempt_of_a_killed_child_runs_again_at_once_and_its_output_is_kept() {
     world.until_state(job, JobState::Running);
     let pid = worker.pid();
     until("the output is in the page", || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300));
         Some(())
     });
     signal(pid, Signal::KILL);
@@ -79,6 +81,34 @@ fn a_killed_attempt_of_a_job_that_may_run_once_is_not_repeated() {
     let record = world.ended(job);
     assert_eq!((record.state, record.reason.as_deref()), (JobState::Discarded, Some("maybe_ran")));
     assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn jobs_that_may_run_once_run_once() {
+    let world = World::new();
+    let _worker = Worker::start(Options { processes: 2, ..world.options() });
+    let file = world.file("ledger");
+    let rules = Rules { at_most_once: true, ..Rules::default() };
+    let jobs = world.enqueue_with("once", &[format!("{} 0", file.display()).as_str(); 100], rules);
+    assert!(world.ends(&jobs).iter().all(|end| matches!(end, JobEnd::Completed { .. })));
+    assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 100);
+}
+
+#[test]
+fn every_job_survives_children_that_are_killed_all_the_time() {
+    let world = World::new();
+    let worker = Worker::start(Options { processes: 2, ..world.options() });
+    let rules = Rules { max_crashes: 100, ..Rules::default() };
+    let calls: Vec<String> = (0..4_000).map(|number| (number % 3).to_string()).collect();
+    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+    let jobs = world.enqueue_with("sleep", &calls, rules);
+    for round in 0..15 {
+        std::thread::sleep(Duration::from_millis(60 + 7 * round));
+        let pids = worker.handle.pids();
+        signal(pids[round as usize % pids.len()], Signal::KILL);
+    }
+    assert!(world.ends(&jobs).iter().all(|end| matches!(end, JobEnd::Completed { .. })));
+    assert_eq!(world.counts(), (0, 0));
 }
 
 #[test]

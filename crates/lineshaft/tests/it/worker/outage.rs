@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use lineshaft::Target;
+use lineshaft::worker::{Error, Options};
 use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
 
-use super::support::{World, is_alive, outcomes, signal, until, words};
+use super::support::{Worker, World, child_command, is_alive, outcomes, signal, until, words};
 
 #[test]
 fn a_healthy_attempt_survives_a_server_restart_without_a_second_run() {
@@ -20,6 +22,18 @@ fn a_healthy_attempt_survives_a_server_restart_without_a_second_run() {
     let record = world.ended(job);
     assert_eq!((record.state, outcomes(&record)), (JobState::Completed, vec![Some(Outcome::Succeeded)]));
     assert_eq!(words(&file), [worker.pid()]);
+}
+
+#[test]
+fn a_worker_without_a_server_says_so_after_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new(Target::home(directory.path()), child_command());
+    let mut worker = Worker::start(Options { tee: false, ..options });
+    let start = Instant::now();
+    let error = worker.joined().unwrap_err();
+    assert!(matches!(error, Error::Server(lineshaft::Error::NoServer { .. })), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(worker.handle.pids().is_empty());
 }
 
 #[test]

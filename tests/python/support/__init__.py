@@ -1,0 +1,1 @@
+"""What several test modules need to run the product as processes."""

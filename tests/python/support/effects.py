@@ -1,0 +1,73 @@
+"""What the outside files of the kill tests say, held against what the engine says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One line: an attempt started or ended, or a client was told of the end."""
+
+    what: str
+    job: str
+    attempt: int
+    number: str
+    pid: int
+    at_s: float
+
+
+def effects_in(path: Path) -> list[Effect]:
+    """Every whole line, in the order of writing."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [Effect(what, job, int(attempt), number, int(pid), float(at)) for what, job, attempt, number, pid, at in map(str.split, lines)]
+
+
+def ledger_in(path: Path) -> dict[str, str]:
+    """The acknowledged ids with their numbers. A line that the client was killed in was not finished."""
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return dict(line.split() for line in whole.splitlines())
+
+
+def by_job(effects: list[Effect]) -> dict[str, list[Effect]]:
+    jobs: dict[str, list[Effect]] = defaultdict(list)
+    for effect in effects:
+        jobs[effect.job].append(effect)
+    return jobs
+
+
+def check_job(effects: list[Effect], killed: set[int]) -> None:
+    """One attempt after another, each new one for a reason, and none after a promised end."""
+    attempt, holder, told = 0, 0, False
+    for effect in effects:
+        if effect.what == "start":
+            assert not told, ("it ran again after its end was told", effects)
+            assert effect.attempt > attempt, ("attempt numbers do not grow", effects)
+            assert attempt == 0 or holder in killed, ("it ran again, but nobody killed its process", effects)
+            attempt, holder = effect.attempt, effect.pid
+        elif effect.what == "end":
+            assert (effect.attempt, effect.pid) == (attempt, holder), ("two attempts ran at once", effects)
+        else:
+            told = True
+
+
+def check_record(record: dict[str, Any], effects: list[Effect]) -> None:
+    """The engine's record of a job agrees with its effects."""
+    assert record["state"] == "completed", record
+    ends = [effect.attempt for effect in effects if effect.what == "end"]
+    outcomes = [attempt["outcome"] for attempt in record["attempts"]]
+    assert outcomes.count("succeeded") == 1, record
+    assert outcomes[-1] == "succeeded", record
+    assert record["attempt"] == record["attempts"][-1]["number"] == ends[-1], (record, effects)
+
+
+def reruns_s(effects: list[Effect], kills: dict[int, float]) -> list[float]:
+    """How long after a kill of `kills` (pid and time) the attempts in it ran again, seconds."""
+    waits = []
+    for lines in by_job(effects).values():
+        starts = [effect for effect in lines if effect.what == "start"]
+        waits += [new.at_s - kills[old.pid] for old, new in zip(starts, starts[1:]) if old.pid in kills]
+    return waits
