@@ -1,6 +1,6 @@
 """Measures every Python file of a directory, one durable job per file, and loses none of them.
 
-    python codebase_report.py                    # the standard library, and two dozen broken files
+    python codebase_report.py                    # the standard library, and some broken files
     python codebase_report.py ~/src/project      # any directory
 
 A job parses one file. What does not parse ends as a dead letter with its reason; in the middle a worker process is
@@ -27,7 +27,6 @@ from codebase.measure import Measures, measure_file, printable
 from codebase.progress import Progress
 from codebase.report import DeadLetter, Findings, write_pages
 from codebase.sabotage import Sabotage
-
 from lineshaft import App, Job, LineshaftError, Retry, TaskError, TaskFailed
 
 app = App()
@@ -190,7 +189,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return run(arguments)
     except KeyboardInterrupt:
-        print("\nstopped: what is durable stays in its home and ends nowhere else", file=sys.stderr)
+        print("\nstopped; jobs that have not ended stay in the home", file=sys.stderr)
         return 130
     except (LineshaftError, OSError) as error:
         return _refuse(str(error))

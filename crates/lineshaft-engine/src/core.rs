@@ -59,6 +59,15 @@ pub(crate) struct Connection {
     pub(crate) worker: Option<u64>,
 }
 
+/// What a supervisor says of a dead child.
+pub(crate) struct LastWord {
+    pub(crate) connection: ConnectionId,
+    pub(crate) request_id: u64,
+    pub(crate) worker: u64,
+    pub(crate) ended: message::ChildEnded,
+    pub(crate) output: bytes::Bytes,
+}
+
 pub(crate) struct Worker {
     pub(crate) connection: ConnectionId,
     pub(crate) name: Arc<str>,
@@ -74,6 +83,8 @@ pub struct Core {
     pub(crate) workers: FxHashMap<u64, Worker>,
     pub(crate) waits: Waits,
     pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
+    /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
+    last_words: Vec<(u64, LastWord)>,
     /// Children whose process is dead, and until when their supervisor may say how.
     deaths: Vec<(u64, u32)>,
     pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
@@ -101,6 +112,7 @@ impl Core {
             workers: FxHashMap::default(),
             waits: Waits::default(),
             progress: FxHashMap::default(),
+            last_words: Vec::new(),
             deaths: Vec::new(),
             deleted,
             started_ms: (now.wall_ms, now.logical_ms),
@@ -184,6 +196,7 @@ impl Core {
 
     /// What time brings, and leases for whoever has credit: to be called before every commit.
     pub fn step(&mut self, now: Now) {
+        self.take_words(now);
         self.bury(now);
         for _ in 0..TICKS_MAX {
             if !self.state.is_due(now) || self.body.len() >= COMMIT_BYTES {
@@ -198,6 +211,28 @@ impl Core {
             self.record(change.into(), now);
         }
         self.ask_archive(now);
+    }
+
+    /// Whether a dead child's connection is still open: ends that it sent may not have been read yet.
+    pub(crate) fn is_heard(&self, worker: u64, number: u32) -> bool {
+        self.state.find_child(worker, number).is_some_and(|child| self.children.contains_key(&child))
+    }
+
+    /// Keeps a supervisor's word on a child until the child's connection has ended.
+    pub(crate) fn keep_word(&mut self, word: LastWord, now: Now) {
+        self.last_words.push((now.logical_ms + LAST_WORD_MS, word));
+    }
+
+    /// Carries out what supervisors said of children that are not heard any more.
+    fn take_words(&mut self, now: Now) {
+        let words = std::mem::take(&mut self.last_words);
+        for (until, word) in words {
+            if until > now.logical_ms && self.is_heard(word.worker, word.ended.child) {
+                self.last_words.push((until, word));
+            } else {
+                self.child_ended(word, now);
+            }
+        }
     }
 
     fn bury(&mut self, now: Now) {
@@ -251,11 +286,12 @@ impl Core {
     pub fn next_due(&self) -> (Option<u64>, Option<u64>) {
         let (wall, logical) = self.state.next_due();
         let deaths = self.deaths.iter().map(|death| death.0);
+        let words = self.last_words.iter().map(|word| word.0);
         let asks = self.archiving == 0 && self.state.unarchived() > 0;
         let full = self.state.unarchived() as usize >= BLOCK_JOBS;
         let ready_ms = if full { 0 } else { self.archive_asked_ms + BLOCK_AGE_MS };
         let block = asks.then_some(ready_ms.max(self.archive_not_before_ms));
-        (wall, logical.into_iter().chain(deaths).chain(block).min())
+        (wall, logical.into_iter().chain(deaths).chain(words).chain(block).min())
     }
 
     /// Takes the open commit: the caller writes it, makes it durable, and then lets the outputs leave.

@@ -21,6 +21,8 @@ use crate::core::{reference, stored};
 use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
 use crate::requests::not_found;
 
+/// Jobs looked up in the archive at once, and so held in memory.
+const LOOK_UP_JOBS: usize = 4096;
 /// Results of one message to a wait.
 const PART_BYTES: usize = 4 << 20;
 /// The end of an output shown with a failure.
@@ -273,15 +275,19 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
     /// Tells a wait of jobs in the archive, a few megabytes at a time.
     fn ended(&self, asked: &Asked, jobs: &[JobId], results: bool) -> Answer {
         let mut part = EndedPart::default();
-        for &job in jobs {
-            match self.find(job) {
-                Ok(found) => part.add(found, results),
-                Err(refusal) if refusal.code == RefusalCode::JobNotFound => part.ended.missing.push(job),
-                Err(refusal) => return Err(refusal),
+        for jobs in jobs.chunks(LOOK_UP_JOBS) {
+            let mut missing: FxHashSet<JobId> = jobs.iter().copied().collect();
+            for found in self.archive.get_many(jobs).map_err(internal)? {
+                if self.is_deleted(found.record.id) {
+                    continue;
+                }
+                missing.remove(&found.record.id);
+                part.add(found, results);
+                if part.bytes >= PART_BYTES {
+                    asked.outbox.deliver(vec![std::mem::take(&mut part).into_outgoing(asked.request_id)]);
+                }
             }
-            if part.bytes >= PART_BYTES {
-                asked.outbox.deliver(vec![std::mem::take(&mut part).into_outgoing(asked.request_id)]);
-            }
+            part.ended.missing.extend(jobs.iter().filter(|job| missing.contains(job)));
         }
         let Asked { connection, request_id, .. } = *asked;
         // The engine counts what is answered and ends the wait with the last; this part must arrive before that.

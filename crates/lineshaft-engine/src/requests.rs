@@ -7,7 +7,7 @@ use lineshaft_wire::message::{
 };
 use lineshaft_wire::{JobId, JobState};
 
-use crate::core::{Core, Worker, is_one_way};
+use crate::core::{Core, LastWord, Worker, is_one_way};
 use crate::handle::ConnectionId;
 use crate::query::{ListQuery, Query};
 
@@ -142,7 +142,7 @@ impl Core {
                 self.answer_finished(caller, reply);
                 Ok(())
             }
-            Message::ChildEnded(ended) => self.child_ended(caller, ended, payloads, now),
+            Message::ChildEnded(ended) => self.hear_of_child(caller, ended, payloads, now),
             Message::Progress(progress) => {
                 self.take_progress(caller, progress);
                 Ok(())
@@ -415,7 +415,7 @@ impl Core {
         Ok(())
     }
 
-    fn child_ended(
+    fn hear_of_child(
         &mut self,
         caller: Caller,
         ended: message::ChildEnded,
@@ -433,15 +433,29 @@ impl Core {
                 payloads.bytes.len()
             )));
         }
+        let Caller { connection, request_id } = caller;
+        let word = LastWord { connection, request_id, worker, ended, output: payloads.bytes };
+        if self.is_heard(worker, word.ended.child) {
+            self.keep_word(word, now);
+        } else {
+            self.child_ended(word, now);
+        }
+        Ok(())
+    }
+
+    /// A child is dead and all that it said was heard.
+    pub(crate) fn child_ended(&mut self, word: LastWord, now: Now) {
+        let LastWord { connection, request_id, worker, ended, output } = word;
         if let Some(child) = self.state.find_child(worker, ended.child) {
             self.state.detach(child);
             self.children.remove(&child);
         }
-        let command =
-            Command::ChildEnded { worker, number: ended.child, begun: ended.begun, output: payloads.bytes };
-        self.run(command, now)?;
-        self.answer_done(caller);
-        Ok(())
+        let command = Command::ChildEnded { worker, number: ended.child, begun: ended.begun, output };
+        let caller = Caller { connection, request_id };
+        match self.run(command, now) {
+            Ok(_) => self.answer_done(caller),
+            Err(refusal) => self.refuse(connection, request_id, refusal),
+        }
     }
 
     fn take_progress(&mut self, caller: Caller, progress: message::Progress) {

@@ -40,19 +40,28 @@ impl State {
     pub fn apply(&mut self, change: &Change, lsn: u64, offset: u32) {
         let mut cursor = Cursor { lsn, offset };
         match change {
-            Change::Clock { wall_ms, logical_ms } => (self.wall_ms, self.logical_ms) = (*wall_ms, *logical_ms),
+            Change::Clock { wall_ms, logical_ms } => {
+                (self.wall_ms, self.logical_ms) = (*wall_ms, *logical_ms);
+                self.note_set_back(*wall_ms);
+            }
             Change::Started { epoch, .. } => self.start(*epoch),
             Change::SessionOpened => self.open_session(),
             Change::SessionClosed { session } => drop(self.sessions.remove(session)),
-            Change::Enqueued { request, groups, existing } => self.enqueue(*request, groups, existing, &mut cursor),
+            Change::Enqueued { request, groups, existing } => {
+                self.enqueue(*request, groups, existing, &mut cursor);
+            }
             Change::Answered { request, state, cancelling, jobs } => {
                 let state = state.and_then(|state| JobState::ALL.get(usize::from(state)).copied());
-                self.remember(*request, Answer::Changed(Changed { state, cancelling: *cancelling, jobs: *jobs }));
+                self.remember(
+                    *request,
+                    Answer::Changed(Changed { state, cancelling: *cancelling, jobs: *jobs }),
+                );
             }
             Change::ChildAttached { child, worker, name, number, process } => {
                 let lease_ends = self.logical_ms + self.limits.lease_ms;
                 let (name, leases) = (Arc::clone(name), List::default());
-                let entry = Child { worker: *worker, name, number: *number, process: *process, leases, lease_ends };
+                let entry =
+                    Child { worker: *worker, name, number: *number, process: *process, leases, lease_ends };
                 self.children.insert(*child, entry);
                 self.next_child = self.next_child.max(child + 1);
                 self.logical_timers.insert(lease_ends, Timer::Child(*child));
@@ -131,7 +140,13 @@ impl State {
 
     // Enqueueing.
 
-    fn enqueue(&mut self, request: Request, groups: &[NewJobs], existing: &[(u32, JobId)], cursor: &mut Cursor) {
+    fn enqueue(
+        &mut self,
+        request: Request,
+        groups: &[NewJobs],
+        existing: &[(u32, JobId)],
+        cursor: &mut Cursor,
+    ) {
         let count = groups.iter().map(|group| group.arguments.len()).sum::<usize>() + existing.len();
         let mut ids = Vec::with_capacity(count * 16);
         let mut existing_ids = existing.iter().peekable();
@@ -172,12 +187,9 @@ impl State {
         slot.extra = self.template_extra(group, jobs).map(Box::new);
         let paused = self.queues.entry(queue).or_default().paused;
         let (queue_name, task_name) = (Arc::clone(self.names.at(queue)), Arc::clone(self.names.at(task)));
-        let is_new = self.lanes.find(queue, task).is_none();
         let lane = self.lanes.enter((queue, &queue_name), (task, &task_name), paused, jobs);
         let entry = self.queue_mut(queue);
-        if is_new {
-            entry.lanes.push(lane);
-        }
+        entry.lanes.insert(task, lane);
         entry.counts[state as usize] += jobs;
         slot
     }
@@ -283,6 +295,8 @@ impl State {
         let number = slot.attempts() + 1;
         let (fence, (started_ms, finished_ms)) = (lease.fence, times);
         let history = &mut slot.extra_mut().history;
+        // Most jobs have one attempt, and a vector's own first step would make room for four.
+        history.reserve_exact(1);
         history.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, output });
         if history.len() > HISTORY_MAX {
             let oldest = history.remove(0);
@@ -401,7 +415,7 @@ impl State {
         self.queue_mut(slot.queue).counts[slot.job_state() as usize] -= 1;
         self.lanes.leave(lane);
         if self.lanes.find(slot.queue, slot.task).is_none() {
-            self.queue_mut(slot.queue).lanes.retain(|other| *other != lane);
+            self.queue_mut(slot.queue).lanes.remove(&slot.task);
             self.close_idle_queue(slot.queue);
         }
         self.names.release(slot.task);
@@ -421,7 +435,7 @@ impl State {
         if was || !paused {
             self.names.release(queue);
         }
-        for lane in self.queue_mut(queue).lanes.clone() {
+        for lane in self.queue_mut(queue).lanes.values().copied().collect::<Vec<_>>() {
             self.lanes.pause(lane, paused, &self.slots);
         }
         if was && !paused {

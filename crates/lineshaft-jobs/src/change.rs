@@ -318,13 +318,18 @@ impl Change {
     /// Bytes that follow the change in the commit.
     pub fn inline_length(&self) -> u64 {
         match self {
-            Self::Enqueued { groups, .. } => {
-                groups.iter().flat_map(|group| &group.arguments).map(|stored| u64::from(stored.inline_length())).sum()
+            Self::Enqueued { groups, .. } => groups
+                .iter()
+                .flat_map(|group| &group.arguments)
+                .map(|stored| u64::from(stored.inline_length()))
+                .sum(),
+            Self::Succeeded { ends } => ends
+                .iter()
+                .map(|end| u64::from(end.result.inline_length()) + u64::from(end.output.inline_length()))
+                .sum(),
+            Self::Ended { error, output, .. } => {
+                u64::from(error.inline_length()) + u64::from(output.inline_length())
             }
-            Self::Succeeded { ends } => {
-                ends.iter().map(|end| u64::from(end.result.inline_length()) + u64::from(end.output.inline_length())).sum()
-            }
-            Self::Ended { error, output, .. } => u64::from(error.inline_length()) + u64::from(output.inline_length()),
             _ => 0,
         }
     }

@@ -158,7 +158,6 @@ pub struct ArchivedCall {
     pub arguments: Payloads,
 }
 
-
 /// A change with the bytes that follow it.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -269,4 +268,3 @@ pub enum Event {
         id: u64,
     },
 }
-

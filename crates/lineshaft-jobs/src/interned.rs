@@ -15,6 +15,9 @@ pub(crate) struct Interned<T: ?Sized> {
     free: VecDeque<u32>,
 }
 
+/// Values with their uses by number, and the free numbers in order: what a snapshot keeps.
+pub(crate) type Parts<T> = (Vec<Option<(Arc<T>, u64)>>, Vec<u32>);
+
 #[derive(Debug)]
 struct Entry<T: ?Sized> {
     value: Arc<T>,
@@ -82,21 +85,26 @@ impl<T: ?Sized + Eq + Hash> Interned<T> {
         self.entries[number as usize].as_mut().expect("interned numbers in the state are in use")
     }
 
-    /// Everything, for a snapshot: values with uses by number, and the free numbers in order.
-    pub(crate) fn parts(&self) -> (Vec<Option<(Arc<T>, u64)>>, Vec<u32>) {
-        let entries =
-            self.entries.iter().map(|entry| entry.as_ref().map(|entry| (Arc::clone(&entry.value), entry.uses)));
+    /// Everything, for a snapshot.
+    pub(crate) fn parts(&self) -> Parts<T> {
+        let entries = self
+            .entries
+            .iter()
+            .map(|entry| entry.as_ref().map(|entry| (Arc::clone(&entry.value), entry.uses)));
         (entries.collect(), self.free.iter().copied().collect())
     }
 
     /// The same again from a snapshot.
-    pub(crate) fn from_parts(entries: Vec<Option<(Arc<T>, u64)>>, free: Vec<u32>) -> Self {
+    pub(crate) fn from_parts((entries, free): Parts<T>) -> Self {
         let numbers = entries.iter().enumerate().filter_map(|(number, entry)| {
             entry.as_ref().map(|(value, _)| (Arc::clone(value), number as u32))
         });
         Self {
             numbers: numbers.collect(),
-            entries: entries.into_iter().map(|entry| entry.map(|(value, uses)| Entry { value, uses })).collect(),
+            entries: entries
+                .into_iter()
+                .map(|entry| entry.map(|(value, uses)| Entry { value, uses }))
+                .collect(),
             free: free.into(),
         }
     }

@@ -114,9 +114,10 @@ impl Lanes {
     }
 
     fn open(&mut self, queue: (u32, &str), task: (u32, &str), paused: bool) -> u32 {
-        let groups = self.groups.iter().enumerate().filter_map(|(number, group)| {
-            Some((number as u32, group.as_ref()?.position(queue.1, task.1)?))
-        });
+        let groups =
+            self.groups.iter().enumerate().filter_map(|(number, group)| {
+                Some((number as u32, group.as_ref()?.position(queue.1, task.1)?))
+            });
         let lane = Lane {
             queue: queue.0,
             task: task.0,
@@ -208,7 +209,12 @@ impl Lanes {
         number
     }
 
-    fn open_group(&mut self, tasks: &[Arc<str>], queues: &[Arc<str>], names: impl Fn(u32) -> Arc<str>) -> u32 {
+    fn open_group(
+        &mut self,
+        tasks: &[Arc<str>],
+        queues: &[Arc<str>],
+        names: impl Fn(u32) -> Arc<str>,
+    ) -> u32 {
         let mut group = Group {
             tasks: tasks.into(),
             queues: queues.into(),

@@ -21,8 +21,8 @@ mod interned;
 mod lanes;
 mod line;
 mod list;
-mod snapshot;
 mod slot;
+mod snapshot;
 mod state;
 mod view;
 
@@ -31,4 +31,4 @@ pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, 
 pub use dispatch::Attach;
 pub use snapshot::SnapshotError;
 pub use state::{Answer, Limits, State};
-pub use view::{AttemptView, ChildView, EndView, JobView, LeaseView, PageView, decode_error};
+pub use view::{AttemptView, ChildView, EndView, JobView, LeaseView, PageView, TasksAndQueues, decode_error};

@@ -13,7 +13,7 @@ use lineshaft_wire::{JobId, JobState};
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Lease, Place};
-use crate::interned::Interned;
+use crate::interned::{Interned, Parts};
 use crate::list::List;
 use crate::slot::{Extra, Slot, SlotState};
 use crate::state::{Answer, Child, Limits, Queue, Session, State, Timer};
@@ -39,7 +39,8 @@ pub enum SnapshotError {
     Inconsistent(&'static str),
 }
 
-type Table<T> = (Vec<Option<(Arc<T>, u64)>>, Vec<u32>);
+/// A session's number, its lowest number and its answers.
+type SessionRow = (u64, u64, Vec<(u64, Answer)>);
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -54,12 +55,12 @@ struct Head {
     next_child: u32,
     finish_number: u64,
     archived: u64,
-    names: Table<str>,
-    rules: Table<Rules>,
+    names: Parts<str>,
+    rules: Parts<Rules>,
     free: Vec<u32>,
     leases: Vec<(u32, Lease)>,
     children: Vec<(u32, ChildRow)>,
-    sessions: Vec<(u64, u64, Vec<(u64, Answer)>)>,
+    sessions: Vec<SessionRow>,
     queues: Vec<(u32, bool, Option<u64>)>,
     keys: Vec<(u64, Arc<str>, JobId)>,
     deleted: Vec<(JobId, u64)>,
@@ -125,10 +126,22 @@ impl State {
             free: self.free.iter().copied().collect(),
             leases: sorted(self.leases.iter().map(|(slot, lease)| (*slot, *lease)), |row| row.0),
             children: self.children.iter().map(|(number, child)| (*number, child_row(child))).collect(),
-            sessions: sorted(self.sessions.iter().map(|(number, session)| session_row(*number, session)), |row| row.0),
-            queues: sorted(self.queues.iter().map(|(name, queue)| (*name, queue.paused, queue.purge_before)), |row| row.0),
-            keys: self.keys_by_age.iter().map(|(expires, key)| (*expires, Arc::clone(key), self.keys[key].0)).collect(),
-            deleted: sorted(self.deleted.iter().map(|(job, finalized_ms)| (*job, *finalized_ms)), |row| row.0),
+            sessions: sorted(
+                self.sessions.iter().map(|(number, session)| session_row(*number, session)),
+                |row| row.0,
+            ),
+            queues: sorted(
+                self.queues.iter().map(|(name, queue)| (*name, queue.paused, queue.purge_before)),
+                |row| row.0,
+            ),
+            keys: self
+                .keys_by_age
+                .iter()
+                .map(|(expires, key)| (*expires, Arc::clone(key), self.keys[key].0))
+                .collect(),
+            deleted: sorted(self.deleted.iter().map(|(job, finalized_ms)| (*job, *finalized_ms)), |row| {
+                row.0
+            }),
             slots: self.slots.0.len(),
         }
     }
@@ -159,8 +172,8 @@ impl State {
         (self.fence_counter, self.next_order) = (head.fence_counter, head.next_order);
         (self.next_session, self.next_child) = (head.next_session, head.next_child);
         (self.finish_number, self.archived) = (head.finish_number, head.archived);
-        self.names = Interned::from_parts(head.names.0, head.names.1);
-        self.rules = Interned::from_parts(head.rules.0, head.rules.1);
+        self.names = Interned::from_parts(head.names);
+        self.rules = Interned::from_parts(head.rules);
         self.free = head.free.into();
         self.leases = head.leases.into_iter().collect();
         for (number, row) in head.children {
@@ -169,7 +182,8 @@ impl State {
         for (number, lowest, answers) in head.sessions {
             let answers = answers.into_iter().collect();
             self.sessions.insert(number, Session { lowest, answers, used_ms: self.logical_ms });
-            self.logical_timers.insert(self.logical_ms + self.limits.session_ms, Timer::Session(number));
+            let ends = self.logical_ms.saturating_add(self.limits.session_ms);
+            self.logical_timers.insert(ends, Timer::Session(number));
         }
         for (name, paused, purge_before) in head.queues {
             self.queues.insert(name, Queue { paused, purge_before, ..Queue::default() });
@@ -186,7 +200,7 @@ impl State {
 
     fn load_child(&mut self, number: u32, row: ChildRow) {
         let ChildRow { worker, name, number: in_worker, process } = row;
-        let lease_ends = self.logical_ms + self.limits.lease_ms;
+        let lease_ends = self.logical_ms.saturating_add(self.limits.lease_ms);
         let child = Child { worker, name, number: in_worker, process, leases: List::default(), lease_ends };
         self.children.insert(number, child);
         self.logical_timers.insert(lease_ends, Timer::Child(number));
@@ -208,14 +222,12 @@ impl State {
     fn index_job(&mut self, index: u32) {
         let slot = self.slots.at(index).clone();
         let state = slot.job_state();
-        let (queue_name, task_name) = (Arc::clone(self.names.at(slot.queue)), Arc::clone(self.names.at(slot.task)));
+        let (queue_name, task_name) =
+            (Arc::clone(self.names.at(slot.queue)), Arc::clone(self.names.at(slot.task)));
         let queue = self.queues.entry(slot.queue).or_default();
-        let is_new = self.lanes.find(slot.queue, slot.task).is_none();
         let lane = self.lanes.enter((slot.queue, &queue_name), (slot.task, &task_name), queue.paused, 1);
         queue.counts[state as usize] += 1;
-        if is_new {
-            queue.lanes.push(lane);
-        }
+        queue.lanes.insert(slot.task, lane);
         slot.places().for_each(|place| self.keep(place));
         if let Some(run_at) = slot.extra.as_ref().and_then(|extra| extra.run_at) {
             self.set_timer(index, run_at);
@@ -229,7 +241,8 @@ impl State {
         // A key that holds while queued is free from the first lease on, even if the job waits again.
         let queued_only = unique.while_ == lineshaft_wire::message::UniqueWhile::Queued;
         let leased_before = slot.attempts() > 0 || slot.job_state() == JobState::Running;
-        if !slot.job_state().is_finished() && !(queued_only && leased_before) {
+        let is_free = slot.job_state().is_finished() || (queued_only && leased_before);
+        if !is_free {
             self.unique.entry(Arc::clone(&unique.key)).or_insert(index);
         }
     }
@@ -248,7 +261,8 @@ impl State {
 
     /// Gives every child its leases, in the order in which it got them.
     fn index_leases(&mut self) -> Result<(), SnapshotError> {
-        let leases = sorted(self.leases.iter().map(|(slot, lease)| (lease.fence, lease.child, *slot)), |row| row.0);
+        let leases =
+            sorted(self.leases.iter().map(|(slot, lease)| (lease.fence, lease.child, *slot)), |row| row.0);
         for (_, child, slot) in leases {
             let child = self.children.get_mut(&child);
             let child = child.ok_or(SnapshotError::Inconsistent("a lease of an unknown child"))?;
@@ -265,10 +279,15 @@ fn sorted<T, K: Ord>(rows: impl Iterator<Item = T>, key: impl Fn(&T) -> K) -> Ve
 }
 
 fn child_row(child: &Child) -> ChildRow {
-    ChildRow { worker: child.worker, name: Arc::clone(&child.name), number: child.number, process: child.process }
+    ChildRow {
+        worker: child.worker,
+        name: Arc::clone(&child.name),
+        number: child.number,
+        process: child.process,
+    }
 }
 
-fn session_row(number: u64, session: &Session) -> (u64, u64, Vec<(u64, Answer)>) {
+fn session_row(number: u64, session: &Session) -> SessionRow {
     let answers = session.answers.iter().map(|(request, answer)| (*request, answer.clone()));
     (number, session.lowest, answers.collect())
 }

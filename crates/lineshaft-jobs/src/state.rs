@@ -156,7 +156,8 @@ pub(crate) struct Queue {
     pub(crate) purge_before: Option<u64>,
     /// Slots per state.
     pub(crate) counts: [u64; 8],
-    pub(crate) lanes: Vec<u32>,
+    /// Lanes by the number of their task.
+    pub(crate) lanes: BTreeMap<u32, u32>,
 }
 
 impl Queue {

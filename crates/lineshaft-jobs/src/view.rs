@@ -151,7 +151,9 @@ impl State {
             crashes: u32::from(entry.crashes),
             created_at: entry.created_ms,
             scheduled_at: extra.and_then(|extra| extra.run_at).map(|at| self.wall_time(at)),
-            attempted_at: lease.map(|lease| lease.leased_ms).or_else(|| newest.map(|attempt| attempt.started_ms)),
+            attempted_at: lease
+                .map(|lease| lease.leased_ms)
+                .or_else(|| newest.map(|attempt| attempt.started_ms)),
             attempted_by: match lease {
                 Some(lease) => leased_by(lease.child),
                 None => newest.map(|attempt| Arc::clone(&attempt.worker)),
@@ -159,7 +161,11 @@ impl State {
             finalized_at: extra.filter(|_| state.is_finished()).map(|extra| extra.finalized_ms),
             reason: extra.and_then(|extra| extra.reason.clone()),
             waits_for: self.waits_for(entry),
-            tags: extra.iter().flat_map(|extra| &*extra.tags).map(|tag| Arc::clone(self.names.at(*tag))).collect(),
+            tags: extra
+                .iter()
+                .flat_map(|extra| &*extra.tags)
+                .map(|tag| Arc::clone(self.names.at(*tag)))
+                .collect(),
             metadata: extra.and_then(|extra| extra.metadata.clone()),
             retry_of: extra.and_then(|extra| extra.retry_of),
             attempts: self.attempt_records(slot, entry),
@@ -229,7 +235,10 @@ impl State {
                 return page;
             }
             let entry = self.slots.at(slot);
-            if entry.state != SlotState::Free && !entry.job_state().is_finished() && self.matches(slot, filter) {
+            if entry.state != SlotState::Free
+                && !entry.job_state().is_finished()
+                && self.matches(slot, filter)
+            {
                 page.slots.push(slot);
             }
         }
@@ -254,7 +263,9 @@ impl State {
     fn matches(&self, slot: u32, filter: &Filter) -> bool {
         let entry = self.slots.at(slot);
         let tags = entry.extra.as_deref().map_or(&[][..], |extra| &extra.tags);
-        let named = |number: u32, name: &Option<Arc<str>>| name.as_ref().is_none_or(|name| self.names.at(number) == name);
+        let named = |number: u32, name: &Option<Arc<str>>| {
+            name.as_ref().is_none_or(|name| self.names.at(number) == name)
+        };
         (filter.states.is_empty() || filter.states.contains(&entry.job_state()))
             && named(entry.queue, &filter.queue)
             && named(entry.task, &filter.task)
@@ -276,18 +287,24 @@ impl State {
 
     /// Every queue that has jobs or is paused.
     pub fn queue_reports(&self) -> Vec<QueueReport> {
-        let mut reports: Vec<_> = self.queues.iter().map(|(name, queue)| {
-            let count = |state: JobState| queue.counts[state as usize];
-            QueueReport {
-                name: Arc::clone(self.names.at(*name)),
-                paused: queue.paused,
-                scheduled: count(JobState::Scheduled),
-                available: count(JobState::Available),
-                running: count(JobState::Running),
-                retryable: count(JobState::Retryable),
-                finished: count(JobState::Completed) + count(JobState::Cancelled) + count(JobState::Discarded),
-            }
-        }).collect();
+        let mut reports: Vec<_> = self
+            .queues
+            .iter()
+            .map(|(name, queue)| {
+                let count = |state: JobState| queue.counts[state as usize];
+                QueueReport {
+                    name: Arc::clone(self.names.at(*name)),
+                    paused: queue.paused,
+                    scheduled: count(JobState::Scheduled),
+                    available: count(JobState::Available),
+                    running: count(JobState::Running),
+                    retryable: count(JobState::Retryable),
+                    finished: count(JobState::Completed)
+                        + count(JobState::Cancelled)
+                        + count(JobState::Discarded),
+                }
+            })
+            .collect();
         reports.sort_by(|a, b| a.name.cmp(&b.name));
         reports
     }
@@ -326,6 +343,9 @@ impl State {
     }
 }
 
+/// The tasks that a child runs and the queues that it serves; no queues are all.
+pub type TasksAndQueues<'a> = (&'a [Arc<str>], &'a [Arc<str>]);
+
 /// A child as the engine sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct ChildView<'a> {
@@ -344,5 +364,5 @@ pub struct ChildView<'a> {
     /// Logical milliseconds at which they end unless renewed.
     pub lease_ends_ms: u64,
     /// Tasks it runs and queues it serves, while it is connected.
-    pub group: Option<(&'a [Arc<str>], &'a [Arc<str>])>,
+    pub group: Option<TasksAndQueues<'a>>,
 }

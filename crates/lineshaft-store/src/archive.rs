@@ -45,7 +45,12 @@ pub trait Archive: Clone + Send + Sync + 'static {
     fn page(&self, request: &PageRequest) -> Result<Page, Error>;
 
     /// The newest job with this id, with its payloads.
-    fn get(&self, id: JobId) -> Result<Option<ArchivedJob>, Error>;
+    fn get(&self, id: JobId) -> Result<Option<ArchivedJob>, Error> {
+        Ok(self.get_many(&[id])?.pop())
+    }
+
+    /// The jobs with these ids that are there, in no order. Jobs of one block cost one read of it.
+    fn get_many(&self, ids: &[JobId]) -> Result<Vec<ArchivedJob>, Error>;
 
     /// How much there is.
     fn counts(&self) -> ArchiveCounts;

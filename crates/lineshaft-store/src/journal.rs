@@ -2,11 +2,13 @@
 //!
 //! [`Journal`] belongs to the one thread that writes; its [`JournalHandle`] reads payloads and keeps snapshots and
 //! blobs from any thread. [`SegmentJournal`] is the embedded implementation: read `commit` for the bytes, `segment`
-//! for the files, `recovery` for what happens at open, `writer` for the path of an append.
+//! for the files, `writer` for the path of an append, `recovery` and `chain` for what happens at open.
 
 mod blobs;
 mod cache;
+mod chain;
 pub(crate) mod commit;
+mod fresh;
 mod handle;
 mod preparer;
 mod recovery;

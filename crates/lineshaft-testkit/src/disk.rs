@@ -7,15 +7,15 @@
 
 mod contents;
 mod names;
+mod state;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lineshaft_store::disk::{DirEntry, Disk, DiskFile, LockAttempt, OpenMode};
 
-use contents::Contents;
-use names::{NameChange, Names};
+use names::NameChange;
+use state::{Fate, Faults, State, crashed, finish};
 
 /// A simulated disk. Clones are handles on the same disk.
 #[derive(Clone, Debug, Default)]
@@ -30,34 +30,6 @@ pub enum Loss {
     Everything,
     /// A part that depends on the seed.
     Some(u64),
-}
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    files: BTreeMap<u64, Contents>,
-    names: Names,
-    /// Owners of the locks, by path.
-    locks: BTreeMap<String, String>,
-    faults: Faults,
-    operations: u64,
-    crashed: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Faults {
-    crash_at: Option<u64>,
-    fail_at: Option<u64>,
-    capacity: Option<u64>,
-}
-
-/// What becomes of an operation that changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Succeeds,
-    /// It fails with an I/O error, possibly after doing a part.
-    Fails,
-    /// The machine dies in the middle of it.
-    Crashes,
 }
 
 impl SimulatedDisk {
@@ -139,105 +111,6 @@ impl SimulatedDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    fn begin(&mut self) -> io::Result<Fate> {
-        if self.crashed {
-            return Err(crashed());
-        }
-        self.operations += 1;
-        self.crashed = self.faults.crash_at == Some(self.operations);
-        let fails = self.faults.fail_at == Some(self.operations);
-        Ok(if self.crashed {
-            Fate::Crashes
-        } else if fails {
-            Fate::Fails
-        } else {
-            Fate::Succeeds
-        })
-    }
-
-    fn file_at(&self, path: &str) -> io::Result<u64> {
-        self.names.current.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn used_bytes(&self) -> u64 {
-        self.names.current.values().map(|file| self.files[file].current.len() as u64).sum()
-    }
-
-    /// How many of `growth` bytes still fit.
-    fn room_for(&self, growth: u64) -> u64 {
-        self.faults.capacity.map_or(growth, |capacity| growth.min(capacity.saturating_sub(self.used_bytes())))
-    }
-
-    /// Carries out a change of names, unless it fails; one that crashes may happen.
-    fn change_names(&mut self, change: NameChange) -> io::Result<()> {
-        let fate = self.begin()?;
-        if fate != Fate::Fails {
-            self.names.change(change);
-        }
-        finish(fate)
-    }
-
-    fn create(&mut self, path: &str) -> io::Result<u64> {
-        if let Ok(file) = self.file_at(path) {
-            self.change_contents(file, |contents| contents.set_length(0))?;
-            return Ok(file);
-        }
-        let file = self.files.len() as u64;
-        self.files.insert(file, Contents::default());
-        self.change_names(NameChange::Link { path: path.to_owned(), file })?;
-        Ok(file)
-    }
-
-    fn change_contents(&mut self, file: u64, change: impl FnOnce(&mut Contents)) -> io::Result<()> {
-        let fate = self.begin()?;
-        if fate != Fate::Fails {
-            change(self.contents(file));
-        }
-        finish(fate)
-    }
-
-    fn write(&mut self, file: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let fate = self.begin()?;
-        let length = self.contents(file).current.len() as u64;
-        let growth = (offset + bytes.len() as u64).saturating_sub(length);
-        let missing = growth - self.room_for(growth);
-        let written = match fate {
-            Fate::Fails => bytes.len() / 2,
-            _ => bytes.len().saturating_sub(missing as usize),
-        };
-        self.contents(file).write(offset as usize, &bytes[..written]);
-        finish(fate)?;
-        if missing > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-
-    fn sync(&mut self, file: u64) -> io::Result<()> {
-        let fate = self.begin()?;
-        match fate {
-            Fate::Succeeds => self.contents(file).sync(),
-            Fate::Fails => self.contents(file).forget_pending(),
-            Fate::Crashes => {}
-        }
-        finish(fate)
-    }
-
-    fn contents(&mut self, file: u64) -> &mut Contents {
-        self.files.get_mut(&file).expect("handles name files")
-    }
-}
-
-fn finish(fate: Fate) -> io::Result<()> {
-    match fate {
-        Fate::Succeeds => Ok(()),
-        Fate::Fails => Err(io::Error::other("simulated input/output error")),
-        Fate::Crashes => Err(crashed()),
-    }
-}
-
-fn crashed() -> io::Error {
-    io::Error::other("simulated crash")
 }
 
 impl Disk for SimulatedDisk {

@@ -25,7 +25,9 @@ impl State {
             let stale = attach.held.iter().map(|(_, fence)| *fence).collect();
             return Ok(self.attach_new(attach, stale));
         };
-        let own = |(job, fence): &(JobId, Fence)| self.lease_of(*job, *fence).is_some_and(|(_, lease)| lease.child == child);
+        let own = |(job, fence): &(JobId, Fence)| {
+            self.lease_of(*job, *fence).is_some_and(|(_, lease)| lease.child == child)
+        };
         let stale = attach.held.iter().filter(|held| !own(held)).map(|(_, fence)| *fence).collect();
         // Leases that the child does not know of never reached it: the connection or the engine ended before.
         let unknown = |slot: &u32| !held.contains(&(self.job_id(*slot), self.leases[slot].fence));
@@ -56,7 +58,9 @@ impl State {
         output: Bytes,
         now: Now,
     ) -> Decision {
-        let Some(child) = self.find_child(worker, number) else { return Decision::of(Vec::new(), Reply::Done) };
+        let Some(child) = self.find_child(worker, number) else {
+            return Decision::of(Vec::new(), Reply::Done);
+        };
         let mut entries = Vec::new();
         let mut ended = None;
         if let Some(end) = begun
@@ -118,13 +122,15 @@ impl State {
 
     /// The engine's number of a worker's child.
     pub fn find_child(&self, worker: u64, number: u32) -> Option<u32> {
-        let same = |(_, child): &(&u32, &crate::state::Child)| child.worker == worker && child.number == number;
+        let same =
+            |(_, child): &(&u32, &crate::state::Child)| child.worker == worker && child.number == number;
         self.children.iter().find(same).map(|(child, _)| *child)
     }
 
     /// Jobs whose attempts never began go back; those that shall be cancelled end there.
     fn hand_back(&self, slots: Vec<u32>) -> Vec<Entry> {
-        let cancelled: Vec<u32> = slots.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
+        let cancelled: Vec<u32> =
+            slots.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
         let mut entries = Vec::new();
         if !slots.is_empty() {
             entries.push(Change::Released { slots }.into());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode, Rules,
-    RunAfter, TAGS_MAX,
+    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode,
+    Rules, RunAfter, TAGS_MAX,
 };
 use rustc_hash::FxHashSet;
 
@@ -33,11 +33,14 @@ impl State {
             Turn::Fresh(place) => place,
         };
         self.check_batch(&request, &arguments)?;
-        let mut batch = Batch { cutter: Cutter::new(&arguments), groups: Vec::new(), existing: Vec::new(), position: 0 };
+        let mut batch =
+            Batch { cutter: Cutter::new(&arguments), groups: Vec::new(), existing: Vec::new(), position: 0 };
         let mut keys = Keys::default();
         for group in request.groups {
             if keys.hold_one_of(&group) {
-                return Err(bad("two jobs of one request have the same unique or idempotency key".to_owned()));
+                return Err(
+                    bad("two jobs of one request have the same unique or idempotency key".to_owned()),
+                );
             }
             match self.existing(&group) {
                 Some(job) => batch.skip(job, &group),
@@ -58,16 +61,29 @@ impl State {
         if count == 0 || count > BATCH_JOBS_MAX {
             return Err(bad(format!("a request makes 1 to {BATCH_JOBS_MAX} jobs, this one {count}")));
         }
-        let bytes = request.groups.iter().flat_map(|group| &group.lengths).map(|length| u64::from(*length)).sum::<u64>();
+        let bytes = request
+            .groups
+            .iter()
+            .flat_map(|group| &group.lengths)
+            .map(|length| u64::from(*length))
+            .sum::<u64>();
         if bytes != arguments.bytes.len() as u64 {
             let got = arguments.bytes.len();
             return Err(bad(format!("the lengths of the arguments add up to {bytes} bytes, but {got} came")));
         }
         request.groups.iter().try_for_each(check_group)?;
         check_room("jobs in memory", self.jobs() as usize, count, self.limits.jobs as usize)?;
-        let names = request.groups.iter().flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags));
+        let names = request
+            .groups
+            .iter()
+            .flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags));
         check_room("distinct names", self.names.len(), self.count_new_names(names), self.limits.names)?;
-        check_room("distinct sets of rules", self.rules.len(), self.count_new_rules(request), self.limits.rules)?;
+        check_room(
+            "distinct sets of rules",
+            self.rules.len(),
+            self.count_new_rules(request),
+            self.limits.rules,
+        )?;
         let keys = request.groups.iter().filter(|group| group.idempotency_key.is_some()).count();
         check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)
     }
@@ -260,7 +276,9 @@ fn check_rules(rules: &Rules) -> Result<(), Refusal> {
     }
     let classes = rules.retry_on.iter().chain(&rules.retry_never);
     if classes.clone().count() > 64 || classes.map(String::len).any(|length| length > NAME_BYTES_MAX) {
-        return Err(too_large(format!("retry rules name more than 64 classes, or one over {NAME_BYTES_MAX} bytes")));
+        return Err(too_large(format!(
+            "retry rules name more than 64 classes, or one over {NAME_BYTES_MAX} bytes"
+        )));
     }
     Ok(())
 }
@@ -282,7 +300,9 @@ fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let shown: String = text.chars().take(80).collect();
-    Err(bad(format!("{shown:?} is not a {what}: expected 1 to {NAME_BYTES_MAX} bytes without control characters")))
+    Err(bad(format!(
+        "{shown:?} is not a {what}: expected 1 to {NAME_BYTES_MAX} bytes without control characters"
+    )))
 }
 
 pub(super) fn bad(message: String) -> Refusal {

@@ -64,7 +64,8 @@ impl State {
     /// An end that was counted already is no refusal: finishing is idempotent by job and fence.
     fn note_refused(&self, child: u32, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
         let attempts = self.slot_of(job).and_then(|slot| self.slots.at(slot).extra.as_ref());
-        let counted = attempts.is_some_and(|extra| extra.history.iter().any(|attempt| attempt.fence == fence));
+        let counted =
+            attempts.is_some_and(|extra| extra.history.iter().any(|attempt| attempt.fence == fence));
         // A lease that stands was ended by this very message a moment before.
         if !counted && self.own_lease(child, job, fence).is_none() {
             refused.push((job, fence));
@@ -72,7 +73,14 @@ impl State {
     }
 
     /// The end of an attempt that did not return.
-    pub(super) fn other_end(&self, slot: u32, end: &OtherEnd, output: Stored, bytes: Bytes, now: Now) -> Entry {
+    pub(super) fn other_end(
+        &self,
+        slot: u32,
+        end: &OtherEnd,
+        output: Stored,
+        bytes: Bytes,
+        now: Now,
+    ) -> Entry {
         let error = error_of(&end.end).map(encode_error).unwrap_or_default();
         let change = Change::Ended {
             slot,
@@ -97,7 +105,9 @@ impl State {
             End::Cancelled => Next::Available,
             End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms + (*delay_ms).min(DELAY_MS_MAX)),
             End::Crashed { .. } => after_crash(entry, rules),
-            End::Errored { error, retry_after_ms } => after_failure(entry, rules, Some(error), *retry_after_ms, now),
+            End::Errored { error, retry_after_ms } => {
+                after_failure(entry, rules, Some(error), *retry_after_ms, now)
+            }
             End::TimedOut { .. } => after_failure(entry, rules, None, None, now),
         }
     }
@@ -107,8 +117,9 @@ impl State {
 fn check_lengths(finish: &Finish, payloads: &Payloads) -> Result<(), Refusal> {
     let succeeded = finish.succeeded.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
     let others = finish.others.iter().map(|end| u64::from(end.output_length));
-    let (announced, got) = (succeeded.chain(others).fold(0, u64::saturating_add), payloads.bytes.len() as u64);
-    if announced == got && got <= u64::from(u32::MAX) {
+    let (announced, got) =
+        (succeeded.chain(others).fold(0, u64::saturating_add), payloads.bytes.len() as u64);
+    if announced == got && u32::try_from(got).is_ok() {
         return Ok(());
     }
     Err(bad(format!("results and outputs of {announced} bytes were announced, {got} came")))
@@ -119,7 +130,10 @@ fn short(reason: &Arc<str>) -> Arc<str> {
     if reason.len() <= METADATA_BYTES_MAX {
         return Arc::clone(reason);
     }
-    let fits = reason.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= METADATA_BYTES_MAX);
+    let fits = reason
+        .char_indices()
+        .map(|(at, char)| at + char.len_utf8())
+        .take_while(|end| *end <= METADATA_BYTES_MAX);
     reason[..fits.last().unwrap_or(0)].into()
 }
 
@@ -141,12 +155,19 @@ fn after_crash(entry: &Slot, rules: &Rules) -> Next {
     if crashes >= rules.max_crashes { Next::Discard("crashes".into()) } else { Next::Available }
 }
 
-fn after_failure(entry: &Slot, rules: &Rules, error: Option<&ErrorRecord>, asked: Option<u64>, now: Now) -> Next {
+fn after_failure(
+    entry: &Slot,
+    rules: &Rules,
+    error: Option<&ErrorRecord>,
+    asked: Option<u64>,
+    now: Now,
+) -> Next {
     let failures = u32::from(entry.failures) + 1;
     if rules.at_most_once {
         return Next::Discard("at_most_once".into());
     }
-    if error.is_some_and(|error| !may_retry(rules, error)) {
+    // A task that says when to try again has decided that it may be.
+    if asked.is_none() && error.is_some_and(|error| !may_retry(rules, error)) {
         return Next::Discard("never_retried".into());
     }
     if failures >= rules.max_attempts {

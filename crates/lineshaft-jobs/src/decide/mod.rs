@@ -30,7 +30,9 @@ impl State {
     pub fn decide(&self, command: Command, now: Now) -> Result<Decision, Refusal> {
         match command {
             Command::OpenSession => self.open_session_decision(),
-            Command::Enqueue { session, request, arguments } => self.decide_enqueue(session, request, arguments, now),
+            Command::Enqueue { session, request, arguments } => {
+                self.decide_enqueue(session, request, arguments, now)
+            }
             Command::Cancel { session, request } => self.decide_cancel(session, &request),
             Command::Retry { session, request } => self.decide_retry(session, &request),
             Command::RetryArchived { session, sequence, archived } => {
@@ -47,7 +49,9 @@ impl State {
                 Ok(self.decide_child_ended(worker, number, begun, output, now))
             }
             Command::ChildVanished { child } => Ok(self.decide_child_vanished(child, now)),
-            Command::Archived { count } => Ok(Decision::of(vec![Change::Archived { count }.into()], Reply::Done)),
+            Command::Archived { count } => {
+                Ok(Decision::of(vec![Change::Archived { count }.into()], Reply::Done))
+            }
             Command::ArchiveDropped { finalized_before_ms } => {
                 let change = Change::DeletedDropped { finalized_before_ms };
                 Ok(Decision::of(vec![change.into()], Reply::Done))
@@ -67,7 +71,9 @@ impl State {
                 .hint("look at the jobs before sending the request again as a new one")
         };
         let Some(entry) = self.sessions.get(&session) else {
-            return Err(unknown(format!("session {session} is not open: it ended 10 minutes after its last request")));
+            return Err(unknown(format!(
+                "session {session} is not open: it ended 10 minutes after its last request"
+            )));
         };
         let Sequence { number, lowest } = sequence;
         if number == 0 || lowest > number || number - lowest >= WINDOW {
@@ -116,5 +122,6 @@ fn check_room(table: &str, used: usize, more: usize, limit: usize) -> Result<(),
         return Ok(());
     }
     let message = format!("{table}: {used} of {limit} used, no room for {more} more");
-    Err(Refusal::new(RefusalCode::QueueFull, message).hint("wait until some are finished, or raise the limit"))
+    Err(Refusal::new(RefusalCode::QueueFull, message)
+        .hint("wait until some are finished, or raise the limit"))
 }

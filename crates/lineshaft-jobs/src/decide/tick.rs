@@ -13,13 +13,17 @@ impl State {
     pub fn tick(&mut self, now: Now) -> Vec<Entry> {
         let mut slots = self.wall_due(now);
         let mut entries = self.logical_due(now, &mut slots);
+        let has_ends = !entries.is_empty();
         slots.retain(|slot| !self.is_being_purged(*slot));
         slots.sort_unstable_by_key(|slot| (self.run_at(*slot), self.slots.at(*slot).order));
         if !slots.is_empty() {
             entries.push(Change::Promoted { slots }.into());
         }
         entries.extend(self.expired_keys(now));
-        entries.extend(self.purge_step());
+        // A job whose lease is lost above may be one that the purge has to come to: it looks again next time.
+        if !has_ends {
+            entries.extend(self.purge_step());
+        }
         entries
     }
 
@@ -42,16 +46,22 @@ impl State {
 
     /// Jobs whose wall time has come.
     fn wall_due(&mut self, now: Now) -> Vec<u32> {
-        let present = self.wall_timers.present_ms();
-        self.wall_set_back_ms = self.wall_set_back_ms.max(present.saturating_sub(now.wall_ms));
+        self.note_set_back(now.wall_ms);
         let mut slots = Vec::new();
         self.wall_timers.expired(now.wall_ms + self.wall_set_back_ms, self.limits.step, &mut slots);
         // The clock was set back after some of these timers were set, so they came out early: once more.
-        let (due, early) = slots.into_iter().partition(|slot| self.run_at(*slot) <= Some(RunAt::Wall(now.wall_ms)));
+        let (due, early) =
+            slots.into_iter().partition(|slot| self.run_at(*slot) <= Some(RunAt::Wall(now.wall_ms)));
         for slot in early {
             self.set_timer(slot, self.run_at(slot).expect("a job with a timer waits for a time"));
         }
         due
+    }
+
+    /// The wall clock is here: if that is before the wheel's present, it was set back.
+    pub(crate) fn note_set_back(&mut self, wall_ms: u64) {
+        let set_back_ms = self.wall_timers.present_ms().saturating_sub(wall_ms);
+        self.wall_set_back_ms = self.wall_set_back_ms.max(set_back_ms);
     }
 
     fn run_at(&self, slot: u32) -> Option<RunAt> {
@@ -68,7 +78,9 @@ impl State {
             match timer {
                 Timer::Slot(slot) => slots.push(slot),
                 // Enough for one commit: the others are due again at once.
-                _ if entries.len() >= self.limits.step => drop(self.logical_timers.insert(now.logical_ms, timer)),
+                _ if entries.len() >= self.limits.step => {
+                    _ = self.logical_timers.insert(now.logical_ms, timer);
+                }
                 Timer::Child(child) => self.child_due(child, now, &mut entries),
                 Timer::Session(session) => self.session_due(session, now, &mut entries),
             }
@@ -116,7 +128,11 @@ impl State {
     }
 
     fn expired_keys(&self, now: Now) -> Option<Entry> {
-        let expired = self.keys_by_age.iter().take(self.limits.step).take_while(|(expires, _)| *expires <= now.logical_ms);
+        let expired = self
+            .keys_by_age
+            .iter()
+            .take(self.limits.step)
+            .take_while(|(expires, _)| *expires <= now.logical_ms);
         let keys: Vec<Arc<str>> = expired.map(|(_, key)| Arc::clone(key)).collect();
         (!keys.is_empty()).then(|| Change::KeysExpired { keys }.into())
     }
@@ -133,10 +149,11 @@ impl State {
 
     /// The next jobs of a purge. Every list is in order, so the look at each ends with the first job that came later.
     fn purgeable_slots(&self, queue: u32, before: u64) -> Vec<u32> {
-        let lanes = self.queues[&queue].lanes.iter().map(|lane| self.lanes.at(*lane));
+        let lanes = self.queues[&queue].lanes.values().map(|lane| self.lanes.at(*lane));
         let came_before = |slot: &u32| self.slots.at(*slot).order <= before;
         let jobs = lanes.flat_map(|lane| {
-            let available = lane.available.iter().flat_map(|line| line.iter(&self.slots).take_while(came_before));
+            let available =
+                lane.available.iter().flat_map(|line| line.iter(&self.slots).take_while(came_before));
             available.chain(lane.waiting.iter(&self.slots).take_while(came_before))
         });
         jobs.take(self.limits.step).collect()

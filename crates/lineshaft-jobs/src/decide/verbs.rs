@@ -22,7 +22,9 @@ impl State {
         let state = entry.job_state();
         let answer = |state, cancelling| Answered { state: Some(state), cancelling, jobs: 1 };
         Ok(match state {
-            JobState::Running if entry.cancelling => Decision::answered(Vec::new(), place, answer(state, true)),
+            JobState::Running if entry.cancelling => {
+                Decision::answered(Vec::new(), place, answer(state, true))
+            }
             JobState::Running => {
                 Decision::answered(vec![Change::CancelMarked { slot }.into()], place, answer(state, true))
             }
@@ -50,7 +52,8 @@ impl State {
             // Its arguments are read and copied first, as those of an archived job are.
             state if state.is_finished() => Ok(not_in_memory(request.job)),
             state => {
-                let message = format!("job {} is {state}: only waiting or finished jobs can be retried", request.job);
+                let message =
+                    format!("job {} is {state}: only waiting or finished jobs can be retried", request.job);
                 Err(Refusal::new(RefusalCode::WrongState, message))
             }
         }
@@ -102,7 +105,12 @@ impl State {
         Ok(Decision::of(vec![Entry { change, payload }], reply))
     }
 
-    pub(super) fn decide_delete(&self, session: u64, request: &Delete, archived: Option<u64>) -> Result<Decision, Refusal> {
+    pub(super) fn decide_delete(
+        &self,
+        session: u64,
+        request: &Delete,
+        archived: Option<u64>,
+    ) -> Result<Decision, Refusal> {
         let place = match self.turn(session, request.sequence)? {
             Turn::Answered(decision) => return Ok(decision),
             Turn::Fresh(place) => place,

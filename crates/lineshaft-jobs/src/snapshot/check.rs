@@ -11,11 +11,14 @@ impl State {
     pub(super) fn check(&self) -> Result<(), SnapshotError> {
         let known = |name: &u32| self.names.get(*name).is_some();
         let mut leased_jobs = 0;
-        for (slot, index) in self.slots.0.iter().zip(0u32..).filter(|(slot, _)| slot.state != SlotState::Free) {
+        for (slot, index) in self.slots.0.iter().zip(0u32..).filter(|(slot, _)| slot.state != SlotState::Free)
+        {
             self.check_job(slot)?;
             let runs = slot.job_state() == JobState::Running;
             if runs != self.leases.contains_key(&index) {
-                return Err(SnapshotError::Inconsistent("a running job without a lease, or the other way round"));
+                return Err(SnapshotError::Inconsistent(
+                    "a running job without a lease, or the other way round",
+                ));
             }
             leased_jobs += usize::from(runs);
         }
@@ -40,7 +43,10 @@ impl State {
         let has_time = extra.is_some_and(|extra| extra.run_at.is_some());
         let waits = matches!(slot.job_state(), JobState::Scheduled | JobState::Retryable);
         let checks = [
-            (named(slot.task) && named(slot.queue) && tags.all(|tag| named(*tag)), "a job with an unknown name"),
+            (
+                named(slot.task) && named(slot.queue) && tags.all(|tag| named(*tag)),
+                "a job with an unknown name",
+            ),
             (self.rules.get(slot.rules).is_some(), "a job with unknown rules"),
             ((1..=9).contains(&slot.priority), "a job with a priority that cannot be"),
             (has_time == waits, "a job that waits for a time and has none, or the other way round"),

@@ -1,1 +1,146 @@
-//! (opening)
+//! The bytes of every change. They are on people's disks: an encoding that changes here loses their jobs.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use lineshaft_jobs::change::{Name, NewJobs, Request, RulesRef, RunAt, Success};
+use lineshaft_jobs::{Change, Next, Stored};
+use lineshaft_wire::message::{ProcessKey, Rules, Unique, UniqueWhile};
+use lineshaft_wire::{JobId, Outcome};
+
+fn check(change: &Change, expected: &str) {
+    let mut body = Vec::new();
+    change.encode(&mut body);
+    let hex = body.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes all");
+        hex
+    });
+    assert_eq!(hex, expected, "{change:?}");
+    assert_eq!(Change::decode(&body).expect("it reads"), (change.clone(), &[][..]));
+}
+
+fn job() -> JobId {
+    JobId::direct(1_790_000_000_000, 0, 3, 1)
+}
+
+fn request() -> Request {
+    Request { session: 1, number: 300, lowest: 299 }
+}
+
+fn rules() -> Rules {
+    Rules {
+        max_attempts: 5,
+        timeout_ms: None,
+        retry_on: vec!["x.Busy".to_owned()],
+        retry_never: vec!["x.Gone".to_owned()],
+        ..Rules::default()
+    }
+}
+
+fn new_jobs() -> NewJobs {
+    NewJobs {
+        task: Name::Text("shop.send".into()),
+        queue: Name::Known(1),
+        rules: RulesRef::New(Arc::new(rules())),
+        priority: 5,
+        run_at: Some(RunAt::Wall(1_790_000_000_500)),
+        unique: Some(Unique { key: "u".into(), while_: UniqueWhile::Queued }),
+        idempotency_key: Some("i".into()),
+        tags: vec![Name::Known(2), Name::Text("red".into())],
+        metadata: Some("{}".into()),
+        retry_of: Some(job()),
+        arguments: vec![Stored::Inline(300), Stored::Blob { id: 77, length: 2_000_000 }],
+    }
+}
+
+fn plain_jobs() -> NewJobs {
+    NewJobs {
+        task: Name::Known(0),
+        rules: RulesRef::Known(0),
+        run_at: Some(RunAt::Logical(9)),
+        unique: None,
+        idempotency_key: None,
+        tags: Vec::new(),
+        metadata: None,
+        retry_of: None,
+        arguments: vec![Stored::NONE],
+        ..new_jobs()
+    }
+}
+
+#[test]
+fn clock_and_start() {
+    check(&Change::Clock { wall_ms: 1_790_000_000_000, logical_ms: 130 }, "0080d8c1a28c348201");
+    check(&Change::Started { epoch: 1_790_000_000, nonce: 7 }, "0180f7c4d50607");
+}
+
+#[test]
+fn sessions() {
+    check(&Change::SessionOpened, "02");
+    check(&Change::SessionClosed { session: 300 }, "03ac02");
+    check(
+        &Change::Answered { request: request(), state: Some(6), cancelling: true, jobs: 4 },
+        "0501ac02ab0201060104",
+    );
+}
+
+#[test]
+fn new_jobs_in_full_and_in_short() {
+    let groups = vec![new_jobs(), plain_jobs()];
+    check(
+        &Change::Enqueued { request: request(), groups, existing: vec![(2, job())] },
+        "0401ac02ab0202010973686f702e73656e64000101050300e807c0cf240106782e427573790106782e476f6e65000180b89929050100f4dbc1a28c3401017501010169020002010372656401027b7d011001a0c4506c00780080000000c00000010200ac02014d80897a00000001000005010109000000000001000001021001a0c4506c00780080000000c0000001",
+    );
+}
+
+#[test]
+fn children() {
+    let process = ProcessKey { pid: 4_242, start_time: 99 };
+    check(
+        &Change::ChildAttached { child: 5, worker: 7, name: "host:7/1".into(), number: 1, process },
+        "06050708686f73743a372f3101922163",
+    );
+    check(&Change::ChildGone { child: 5 }, "0705");
+    check(&Change::Leased { child: 5, slots: vec![1, 300] }, "08050201ac02");
+    check(&Change::Released { slots: vec![300] }, "0901ac02");
+}
+
+#[test]
+fn attempts() {
+    let (started_ms, took_ms) = (1_790_000_000_000, 12);
+    let end = Success { slot: 300, started_ms, took_ms, result: Stored::Inline(2), output: Stored::NONE };
+    check(&Change::Succeeded { ends: vec![end] }, "0a01ac0280d8c1a28c340c00020000");
+    let ended = |outcome, next| Change::Ended {
+        slot: 1,
+        outcome,
+        started_ms: 2,
+        finished_ms: 3,
+        error: Stored::Inline(4),
+        output: Stored::Blob { id: 5, length: 6 },
+        next,
+    };
+    check(&ended(Outcome::Lost, Next::Available), "0b01040203000401050600");
+    check(&ended(Outcome::Errored, Next::Retry(300)), "0b01010203000401050601ac02");
+    check(&ended(Outcome::Snoozed, Next::Snooze(300)), "0b01060203000401050602ac02");
+    check(&ended(Outcome::Cancelled, Next::Cancel("a".into())), "0b010502030004010506030161");
+    check(&ended(Outcome::Crashed, Next::Discard("b".into())), "0b010302030004010506040162");
+}
+
+#[test]
+fn what_becomes_of_waiting_and_finished_jobs() {
+    check(&Change::Promoted { slots: vec![1, 2] }, "0c020102");
+    check(&Change::CancelMarked { slot: 1 }, "0d01");
+    check(&Change::Cancelled { slots: vec![1, 2], reason: "purged".into() }, "0e02010206707572676564");
+    check(&Change::Archived { count: 1_000 }, "0fe807");
+    check(&Change::Deleted { job: job(), finalized_ms: 300 }, "101001a0c4506c00780080000000c0000001ac02");
+    check(&Change::DeletedDropped { finalized_before_ms: 300 }, "11ac02");
+}
+
+#[test]
+fn queues_and_keys() {
+    check(&Change::QueuePaused { queue: Name::Known(3), paused: true }, "12000301");
+    check(&Change::QueuePaused { queue: Name::Text("mail".into()), paused: false }, "1201046d61696c00");
+    check(&Change::PurgeStarted { queue: Name::Known(3) }, "130003");
+    check(&Change::PurgeEnded { queue: 3 }, "1403");
+    check(&Change::KeysExpired { keys: vec!["a".into(), "bc".into()] }, "15020161026263");
+}

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::steps::{self, Step};
-use crate::world::World;
+use crate::world::{World, limits};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
@@ -15,7 +15,7 @@ proptest! {
 }
 
 fn run(tight: bool, history: &[Step]) {
-    let mut world = World::new(tight);
+    let mut world = World::new(limits(tight));
     for step in history {
         world.step(step);
     }

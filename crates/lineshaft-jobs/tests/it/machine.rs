@@ -74,7 +74,8 @@ impl Machine {
             Event::Finished { slot } => Happened::Finished(self.state.job_id(slot)),
             Event::Leased { child, slots, counter } => {
                 let fence = |counter| Fence { epoch: self.state.epoch(), counter };
-                let jobs = slots.iter().zip(counter..).map(|(slot, at)| (self.state.job_id(*slot), fence(at)));
+                let jobs =
+                    slots.iter().zip(counter..).map(|(slot, at)| (self.state.job_id(*slot), fence(at)));
                 Happened::Leased(child, jobs.collect())
             }
             Event::Stop { child, fence } => Happened::Stop(child, fence),

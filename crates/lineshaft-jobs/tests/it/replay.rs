@@ -1,1 +1,110 @@
-//! (opening)
+//! What was written is what is: a journal read again, a snapshot loaded, and both together give the state that was.
+
+use lineshaft_jobs::{Change, Limits, State};
+use lineshaft_testkit::model::Model;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::machine::replay;
+use crate::steps::{self, Step};
+use crate::world::{Return, World, limits};
+
+fn load(snapshot: &[u8], limits: Limits) -> State {
+    State::from_snapshot(snapshot, limits).expect("a snapshot reads")
+}
+
+/// Runs a history and takes a snapshot now and then.
+fn run(tight: bool, history: &[Step]) -> (World, Vec<(u64, Vec<u8>)>) {
+    let mut world = World::new(limits(tight));
+    let mut snapshots = Vec::new();
+    for (number, step) in history.iter().enumerate() {
+        world.step(step);
+        if number % 40 == 7 {
+            snapshots.push((world.machine.lsn(), world.machine.state.snapshot()));
+        }
+    }
+    (world, snapshots)
+}
+
+/// A quarter of the usual cases: each runs its history several times.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { failure_persistence: None, cases: usual.cases / 4, ..usual }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_replayed_journal_gives_the_same_state((tight, history) in steps::histories()) {
+        let (world, snapshots) = run(tight, &history);
+        let (machine, live) = (&world.machine, world.machine.state.snapshot());
+        let replayed = replay(State::new(0, machine.limits), &machine.commits, 0);
+        prop_assert!(replayed.snapshot() == live, "from the beginning");
+        for (lsn, snapshot) in snapshots {
+            let loaded = load(&snapshot, machine.limits);
+            prop_assert!(loaded.snapshot() == snapshot, "a snapshot of what was loaded at commit {lsn}");
+            let gone_on = replay(loaded, &machine.commits, lsn);
+            prop_assert!(gone_on.snapshot() == live, "from the snapshot of commit {lsn} on");
+        }
+    }
+
+    #[test]
+    fn a_loaded_state_goes_on_like_the_live_one(
+        history in vec(steps::step(), 1..80),
+        rest in vec(steps::step(), 1..40),
+    ) {
+        // The credit for a stall is not durable, and bulk steps may cut ties between timers elsewhere after a load.
+        let lasts = |step: &&Step| !matches!(step, Step::Stall(_));
+        let mut live = World::new(Limits { step: 4_096, ..limits(false) });
+        history.iter().filter(lasts).for_each(|step| live.step(step));
+        let mut loaded = live.fork();
+        live.answers.clear();
+        for world in [&mut live, &mut loaded] {
+            world.restart(Return::Live);
+        }
+        for step in rest.iter().filter(lasts) {
+            live.step(step);
+            loaded.step(step);
+            prop_assert_eq!(&live.answers, &loaded.answers);
+            prop_assert!(live.machine.state.snapshot() == loaded.machine.state.snapshot(), "after {step:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_snapshot_never_panics(
+        history in vec(steps::step(), 1..40),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (world, _) = run(false, &history);
+        let mut bytes = world.machine.state.snapshot();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |at| at.index(bytes.len())));
+        drop(State::from_snapshot(&bytes, world.machine.limits));
+    }
+
+    #[test]
+    fn bytes_that_are_no_change_give_an_error(bytes in vec(any::<u8>(), 0..64)) {
+        if let Ok((change, rest)) = Change::decode(&bytes) {
+            prop_assert!(rest.len() < bytes.len(), "{:?} has no bytes", change);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_layout_is_refused_by_its_number() {
+    let mut bytes = State::new(0, Limits::default()).snapshot();
+    bytes[0] = 99;
+    let error = State::from_snapshot(&bytes, Limits::default()).expect_err("nobody knows layout 99");
+    assert_eq!(error.to_string(), "the snapshot has layout 99, this version reads 1");
+}
+
+#[test]
+fn an_empty_model_has_nothing_to_do() {
+    let model = Model::new(Limits::default());
+    assert_eq!((model.overdue(), model.next_moments()), (None, (None, None)));
+}

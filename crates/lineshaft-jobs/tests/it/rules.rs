@@ -1,1 +1,10 @@
-//! (opening)
+//! Every rule by itself: short cases, each named after the behaviour it shows.
+
+mod keys;
+mod leases;
+mod limits;
+mod order;
+mod queues;
+mod retries;
+mod shop;
+mod verbs;

@@ -241,5 +241,6 @@ fn ending() -> impl Strategy<Value = Ending> {
 fn pass() -> impl Strategy<Value = Step> {
     let logical = prop_oneof![4 => 0..500u64, 4 => 0..20_000u64, 1 => 0..150_000u64];
     let slip = prop_oneof![8 => Just(0i64), 1 => -40_000..0i64, 1 => 0..40_000i64];
-    (logical, slip).prop_map(|(logical_ms, slip)| Step::Pass { wall_ms: logical_ms as i64 + slip, logical_ms })
+    (logical, slip)
+        .prop_map(|(logical_ms, slip)| Step::Pass { wall_ms: logical_ms as i64 + slip, logical_ms })
 }

@@ -61,14 +61,23 @@ pub(crate) fn limits(tight: bool) -> Limits {
     if !tight {
         return roomy;
     }
-    Limits { jobs: 20, names: 6, rules: 3, sessions: 2, children: 3, idempotency_keys: 3, deleted: 2, ..roomy }
+    Limits {
+        jobs: 20,
+        names: 6,
+        rules: 3,
+        sessions: 2,
+        children: 3,
+        idempotency_keys: 3,
+        deleted: 2,
+        ..roomy
+    }
 }
 
 impl World {
-    pub(crate) fn new(tight: bool) -> Self {
-        let mut machine = Machine::started(limits(tight));
+    pub(crate) fn new(limits: Limits) -> Self {
+        let mut machine = Machine::started(limits);
         machine.begin();
-        let mut model = Model::new(limits(tight));
+        let mut model = Model::new(limits);
         model.begin(machine.now.wall_ms, machine.now.logical_ms, machine.lsn());
         model.restart(1);
         model.command(&Command::OpenSession).expect("the first session is not refused");
@@ -89,7 +98,8 @@ impl World {
     pub(crate) fn fork(&self) -> Self {
         let Machine { state, limits, now, commits, blobs } = &self.machine;
         let state = State::from_snapshot(&state.snapshot(), *limits).expect("a snapshot reads");
-        let machine = Machine { state, limits: *limits, now: *now, commits: commits.clone(), blobs: blobs.clone() };
+        let machine =
+            Machine { state, limits: *limits, now: *now, commits: commits.clone(), blobs: blobs.clone() };
         Self {
             machine,
             model: self.model.clone(),
@@ -124,11 +134,11 @@ impl World {
 
     /// Everything that is due now is done.
     fn finish_the_moment(&mut self) {
+        self.begin();
         for _ in 0..10_000 {
             if !self.machine.state.is_due(self.machine.now) {
                 return;
             }
-            self.begin();
             self.tick();
         }
         panic!("time's work has no end: due {:?} at {:?}", self.machine.state.next_due(), self.machine.now);
@@ -171,6 +181,9 @@ impl World {
 
     /// One bulk step of what time brings, checked change by change.
     fn tick(&mut self) {
+        if !self.machine.state.is_due(self.machine.now) {
+            return self.check_nothing_is_overdue();
+        }
         let mut happened = Vec::new();
         let mut lost: Option<(u32, Vec<JobId>)> = None;
         for entry in self.machine.state.tick(self.machine.now) {
@@ -197,7 +210,9 @@ impl World {
     }
 
     fn check(&mut self, choice: &Choice) {
-        self.model.check(choice).unwrap_or_else(|wrong| panic!("{wrong}\nin {choice:?} at {:?}", self.machine.now));
+        self.model
+            .check(choice)
+            .unwrap_or_else(|wrong| panic!("{wrong}\nin {choice:?} at {:?}", self.machine.now));
     }
 
     fn check_lost(&mut self, lost: Option<(u32, Vec<JobId>)>) {
@@ -258,7 +273,9 @@ impl World {
         }
         let (model_wall, model_logical) = self.model.next_moments();
         let now = self.machine.now;
-        for (machine, model, now) in [(wall, model_wall, now.wall_ms), (logical, model_logical, now.logical_ms)] {
+        for (machine, model, now) in
+            [(wall, model_wall, now.wall_ms), (logical, model_logical, now.logical_ms)]
+        {
             let Some(latest) = model.map(|model| model.max(now)) else { continue };
             assert!(machine.is_some_and(|at| at <= latest), "{machine:?} is later than {model:?}");
         }
@@ -283,7 +300,10 @@ impl World {
         assert!(!self.finished.contains(&job), "the finished job {job} is leased again");
         assert!(self.leases.last().is_none_or(|last| last.2 < fence), "fence {fence} does not grow");
         let slot = self.machine.state.slot_of(job).expect("a leased job is in memory");
-        assert!(self.machine.state.task_position(child, slot).is_some(), "child {child} does not know the task");
+        assert!(
+            self.machine.state.task_position(child, slot).is_some(),
+            "child {child} does not know the task"
+        );
         self.leases.push((child, job, fence));
     }
 

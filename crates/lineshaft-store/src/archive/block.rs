@@ -1,5 +1,8 @@
 //! Reading a block: its index, the rows wanted, one job's payloads. Everything read is checked first.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use bytes::Bytes;
 use crc32c::crc32c;
 use lineshaft_wire::JobId;
@@ -62,46 +65,58 @@ impl<F: DiskFile> BlockReader<'_, F> {
         Ok(found)
     }
 
-    /// The newest job with this id.
-    pub(crate) fn get(&self, id: JobId) -> Result<Option<ArchivedJob>, Error> {
+    /// The newest job with each of these ids.
+    pub(crate) fn get_many(&self, ids: &BTreeSet<JobId>) -> Result<Vec<ArchivedJob>, Error> {
         let index = self.index()?;
         let index = self.parsed_index(&index)?;
-        let candidates = index.rows_of(id);
+        let mut candidates = RowSet::EMPTY;
+        ids.iter().for_each(|id| candidates.unite(&index.rows_of(*id)));
         if candidates.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let rows = self.rows()?;
-        let row = self.find(&rows, id, &candidates).map_err(|Malformed| self.damaged("rows"))?;
-        let Some(row) = row else { return Ok(None) };
+        let rows = self.find(&rows, ids.clone(), &candidates).map_err(|Malformed| self.damaged("rows"))?;
         let frames = index.frames().map_err(|Malformed| self.damaged("index"))?;
-        self.with_payloads(row, &frames).map(Some)
+        let mut unpacked = vec![None; frames.len()];
+        rows.into_iter().map(|row| self.with_payloads(row, &frames, &mut unpacked)).collect()
     }
 
-    fn find(&self, rows: &[u8], id: JobId, candidates: &RowSet) -> Decoded<Option<Row>> {
+    fn find(&self, rows: &[u8], mut ids: BTreeSet<JobId>, candidates: &RowSet) -> Decoded<Vec<Row>> {
         let (names, rows) = split_rows(rows, self.header.jobs as usize)?;
+        let mut found = Vec::new();
         for (_, bytes) in rows.iter().enumerate().rev().filter(|(number, _)| candidates.contains(*number)) {
-            if row::decode_only_id(bytes)? == id {
-                return row::decode(bytes, &names, self.base()).map(Some);
+            if ids.remove(&row::decode_only_id(bytes)?) {
+                found.push(row::decode(bytes, &names, self.base())?);
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
-    fn with_payloads(&self, row: Row, frames: &[Frame]) -> Result<ArchivedJob, Error> {
+    /// A row with its payloads; `unpacked` keeps frames for the next one.
+    fn with_payloads(
+        &self,
+        row: Row,
+        frames: &[Frame],
+        unpacked: &mut [Option<Bytes>],
+    ) -> Result<ArchivedJob, Error> {
         let place = row.place;
         let lengths =
             [place.arguments_bytes, place.options_bytes, place.result_bytes].map(|bytes| bytes as usize);
         let mut payloads = if lengths == [0; 3] {
             Bytes::new()
         } else {
-            let frame = frames.get(place.frame as usize).ok_or_else(|| self.damaged("rows"))?;
+            let number = place.frame as usize;
+            let frame = frames.get(number).ok_or_else(|| self.damaged("rows"))?;
             let total: usize = lengths.iter().sum();
             let range = place.offset as usize..(place.offset as usize).saturating_add(total);
-            let frame = self.frame(frame)?;
+            let frame = match &unpacked[number] {
+                Some(frame) => frame.clone(),
+                None => unpacked[number].insert(self.frame(frame)?).clone(),
+            };
             if range.end > frame.len() {
                 return Err(self.damaged("rows"));
             }
-            frame.slice(range)
+            part_of(&frame, range)
         };
         let [arguments, options, result] = lengths.map(|length| payloads.split_to(length));
         Ok(ArchivedJob { finish_number: row.finish_number, record: row.record, arguments, result, options })
@@ -163,6 +178,11 @@ impl<F: DiskFile> BlockReader<'_, F> {
     fn damaged(&self, part: &str) -> Error {
         Error::damaged(self.path, self.offset, format!("the {part} of the block fail their check"))
     }
+}
+
+/// A part of a frame: shared where it is most of it, else copied, so that a small result does not keep a whole frame.
+fn part_of(frame: &Bytes, range: Range<usize>) -> Bytes {
+    if range.len() >= frame.len() / 2 { frame.slice(range) } else { Bytes::copy_from_slice(&frame[range]) }
 }
 
 fn unpack(stored: Vec<u8>, unpacked_bytes: usize) -> Decoded<Vec<u8>> {

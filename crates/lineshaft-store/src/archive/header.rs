@@ -2,6 +2,8 @@
 //!
 //! Headers of all blocks are kept in memory: about 0.2 bytes per archived job.
 
+use std::ops::RangeInclusive;
+
 use crc32c::crc32c;
 use lineshaft_wire::JobId;
 
@@ -131,9 +133,9 @@ impl BlockHeader {
         self.used_bytes().checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX)
     }
 
-    /// Whether the block may hold this job.
-    pub(crate) fn may_hold(&self, id: JobId) -> bool {
-        (self.ids.0..=self.ids.1).contains(&id.to_bytes())
+    /// From the least to the greatest id of the block; none if they are no ids.
+    pub(crate) fn ids(&self) -> Option<RangeInclusive<JobId>> {
+        Some(JobId::from_bytes(self.ids.0)?..=JobId::from_bytes(self.ids.1)?)
     }
 
     /// Whether the filter's times leave anything of the block.

@@ -81,6 +81,24 @@ fn end_day<D: Disk>(disk: &D, path: &str, end: u64, length: u64) -> Result<(), E
     disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))
 }
 
+/// Makes what was found durable.
+///
+/// Every block but the newest was synced before the next one was put. The newest is written again, since a failed
+/// sync may have left it in memory only.
+pub(crate) fn settle<D: Disk>(disk: &D, catalogue: &Catalogue) -> Result<(), Error> {
+    let Some(newest) = catalogue.last_before(u64::MAX) else { return Ok(()) };
+    let path = join(DIRECTORY, &newest.day.to_string());
+    let rewrite = || {
+        let file = disk.open(&path, OpenMode::Write)?;
+        let mut bytes = vec![0; newest.header.stored_bytes() as usize];
+        file.read_at(newest.offset, &mut bytes)?;
+        file.write_all_at(newest.offset, &bytes)?;
+        file.sync_data()?;
+        disk.sync_dir(DIRECTORY)
+    };
+    rewrite().map_err(Error::io("write", &path, 0))
+}
+
 /// Shortens a file, durable on return.
 pub(crate) fn cut_file<D: Disk>(disk: &D, path: &str, length: u64) -> Result<(), Error> {
     let cut = || {

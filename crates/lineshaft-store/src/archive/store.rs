@@ -2,6 +2,7 @@
 //!
 //! The headers of all blocks are in memory, ordered by finish number; everything else is read when it is needed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -62,6 +63,7 @@ impl<D: Disk> BlockArchive<D> {
     pub fn open(home: &Home<D>) -> Result<Self, Error> {
         home.create_dir(DIRECTORY)?;
         let catalogue = scan::scan(home.disk())?;
+        scan::settle(home.disk(), &catalogue)?;
         let writing = Mutex::new(Writing::Possible);
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue: RwLock::new(catalogue), writing }) })
     }
@@ -190,18 +192,26 @@ impl<D: Disk> Archive for BlockArchive<D> {
         Ok(page)
     }
 
-    fn get(&self, id: JobId) -> Result<Option<ArchivedJob>, Error> {
+    fn get_many(&self, ids: &[JobId]) -> Result<Vec<ArchivedJob>, Error> {
+        let mut wanted: BTreeSet<JobId> = ids.iter().copied().collect();
         let mut files = OpenFile { day: None };
+        let mut found = Vec::new();
         let mut before = u64::MAX;
-        while let Some(entry) = self.with_catalogue(|catalogue| catalogue.last_before(before)) {
+        while !wanted.is_empty()
+            && let Some(entry) = self.with_catalogue(|catalogue| catalogue.last_before(before))
+        {
             before = entry.header.first_finish_number;
-            if entry.header.may_hold(id)
-                && let Some(job) = self.read(&entry, &mut files, |block| block.get(id))?
-            {
-                return Ok(Some(job));
+            let Some(ids) = entry.header.ids().filter(|ids| !ids.is_empty()) else { continue };
+            let here: BTreeSet<JobId> = wanted.range(ids).copied().collect();
+            if here.is_empty() {
+                continue;
+            }
+            for job in self.read(&entry, &mut files, |block| block.get_many(&here))? {
+                wanted.remove(&job.record.id);
+                found.push(job);
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     fn counts(&self) -> ArchiveCounts {

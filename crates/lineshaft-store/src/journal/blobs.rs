@@ -11,14 +11,14 @@ pub(crate) const DIRECTORY: &str = "blob";
 
 const MAGIC: [u8; 4] = *b"LSb1";
 
-/// Removes what unfinished puts left.
-pub(crate) fn clean<D: Disk>(disk: &D) -> Result<(), Error> {
+/// Removes what unfinished puts left, and makes what is found durable.
+pub(crate) fn open<D: Disk>(disk: &D) -> Result<(), Error> {
     for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
         if is_temporary(&entry.name) {
             remove(disk, &entry.name)?;
         }
     }
-    Ok(())
+    disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))
 }
 
 pub(crate) fn put<D: Disk>(disk: &D, id: u64, bytes: &[u8]) -> Result<(), Error> {

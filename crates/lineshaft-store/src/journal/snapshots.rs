@@ -17,7 +17,7 @@ pub(crate) struct Snapshots<D> {
 }
 
 impl<D: Disk> Snapshots<D> {
-    /// Finds the snapshots and removes what an unfinished put left.
+    /// Finds the snapshots, removes what an unfinished put left, and makes what is found durable.
     pub(crate) fn open(disk: D) -> Result<Self, Error> {
         let mut lsns = Vec::new();
         for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
@@ -26,6 +26,8 @@ impl<D: Disk> Snapshots<D> {
                 Err(_) => remove(&disk, &entry.name)?,
             }
         }
+        // What a dead process renamed may not be durable yet, but is going to be built upon.
+        disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))?;
         lsns.sort_unstable();
         Ok(Self { disk, lsns })
     }

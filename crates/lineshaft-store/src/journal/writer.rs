@@ -7,8 +7,9 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use super::commit::{self, Header};
+use super::fresh::FreshOptions;
 use super::preparer::{Preparer, Readiness, Wanted};
-use super::recovery::{FreshOptions, Recovered, recover};
+use super::recovery::{Recovered, recover};
 use super::scan::Window;
 use super::segment::{self, COMMITS_START, SEGMENT_BYTES_MIN, Segment, SegmentHeader};
 use super::shared::Shared;
@@ -68,7 +69,7 @@ impl<D: Disk> SegmentJournal<D> {
         for directory in [segment::DIRECTORY, Snapshots::<D>::directory(), blobs::DIRECTORY] {
             home.create_dir(directory)?;
         }
-        blobs::clean(home.disk())?;
+        blobs::open(home.disk())?;
         let snapshots = Snapshots::open(home.disk().clone())?;
         let fresh = FreshOptions { seed: options.seed, segment_bytes: options.segment_bytes_first };
         let mut recovered = recover(home.disk(), &snapshots, fresh)?;

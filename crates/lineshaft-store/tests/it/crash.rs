@@ -18,8 +18,8 @@ struct Told {
     bodies: Vec<Vec<u8>>,
     /// The newest commit acknowledged as durable.
     durable_lsn: u64,
-    /// The newest snapshot acknowledged.
-    snapshot_lsn: u64,
+    /// The snapshots known to exist, ascending.
+    snapshots: Vec<u64>,
     /// The greatest LSN below which trimming was allowed.
     trimmed_below: u64,
     /// The newest blob acknowledged, and which were dropped.
@@ -41,8 +41,26 @@ impl Told {
     fn snapshot(&mut self, writer: &Writer<SimulatedJournal>) -> Result<(), Error> {
         let Appended { lsn, crc } = writer.journal.head();
         writer.journal.handle().put_snapshot(lsn, crc, &body(lsn, 700))?;
-        self.snapshot_lsn = lsn;
+        self.note_snapshot(lsn);
         Ok(())
+    }
+
+    fn note_snapshot(&mut self, lsn: u64) {
+        if self.newest_snapshot() < lsn {
+            self.snapshots.push(lsn);
+        }
+    }
+
+    fn newest_snapshot(&self) -> u64 {
+        self.snapshots.last().copied().unwrap_or(0)
+    }
+
+    /// Trims all that the journal lets go: what the two newest snapshots cover.
+    fn trim(&mut self, writer: &mut Writer<SimulatedJournal>) -> Result<(), Error> {
+        if let [.., older, _] = self.snapshots[..] {
+            self.trimmed_below = older + 1;
+        }
+        writer.journal.trim(u64::MAX)
     }
 }
 
@@ -94,7 +112,7 @@ fn check_recovery(
     assert!(recovery.head.lsn >= told.durable_lsn, "{context}: lost acknowledged commits: {recovery:?}");
     assert!(recovery.head.lsn <= told.bodies.len() as u64, "{context}: made up commits: {recovery:?}");
     let snapshot_lsn = recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
-    assert!(snapshot_lsn >= told.snapshot_lsn, "{context}: lost a snapshot");
+    assert!(snapshot_lsn >= told.newest_snapshot(), "{context}: lost a snapshot");
     if let Some(snapshot) = &recovery.snapshot {
         assert_eq!(snapshot.bytes, body(snapshot_lsn, 700), "{context}");
     }
@@ -170,8 +188,7 @@ fn snapshots_and_trimming() {
                 told.append(writer, 900)?;
             }
             told.snapshot(writer)?;
-            told.trimmed_below = told.trimmed_below.max(writer.journal.head().lsn - 4);
-            writer.journal.trim(writer.journal.head().lsn)?;
+            told.trim(writer)?;
         }
         told.append(writer, 10).map(drop)
     });
@@ -250,7 +267,7 @@ fn live(seed: u64) {
         // What is there after recovery is durable, acknowledged or not, and the rest never happened.
         told.durable_lsn = recovery.head.lsn;
         told.bodies.truncate(told.durable_lsn as usize);
-        told.snapshot_lsn = recovery.snapshot.map_or(0, |snapshot| snapshot.lsn);
+        told.note_snapshot(recovery.snapshot.map_or(0, |snapshot| snapshot.lsn));
         disk.crash_at(disk.operations() + rng.u64(1..300));
         while work(&mut writer, &mut told, &mut rng).is_ok() {}
         disk = match rng.u8(..4) {
@@ -281,11 +298,8 @@ fn work(
             told.durable_lsn = told.durable_lsn.max(writer.journal.handle().durable_lsn());
         }
         3 | 4 if writer.journal.handle().durable_lsn() == writer.journal.head().lsn => {
-            let older = told.snapshot_lsn;
             told.snapshot(writer)?;
-            told.trimmed_below =
-                told.trimmed_below.max(if older < told.snapshot_lsn { older + 1 } else { 0 });
-            writer.journal.trim(u64::MAX)?;
+            told.trim(writer)?;
         }
         5 => {
             let id = told.blobs.len() as u64;
@@ -319,14 +333,23 @@ fn archive_blocks_that_were_acknowledged_survive() {
         let mut acknowledged = 0;
         let _ = run(&disk, &mut acknowledged);
         let images = (0..8).map(|seed| disk.power_loss(Loss::Some(seed)));
-        for (seed, image) in images.chain([disk.restart()]).enumerate() {
-            let context = format!("operation {operation}, image {seed}");
-            let archive = BlockArchive::open(&Home::open(image).unwrap());
-            let archive = archive.unwrap_or_else(|error| panic!("{context}: {error}"));
-            assert!(archive.head().last_finish_number >= acknowledged, "{context}");
-            for number in (1..=archive.head().last_finish_number).step_by(7) {
-                assert_eq!(archive.get(job(number).record.id).unwrap(), Some(job(number)), "{context}");
-            }
+        for (index, image) in images.chain([disk.restart()]).enumerate() {
+            let context = format!("operation {operation}, image {index}");
+            let head = check_archive(&image, acknowledged, &context);
+            let later = image.power_loss(Loss::Everything);
+            check_archive(&later, head, &format!("{context}, power lost after it was opened"));
         }
     }
+}
+
+/// Opens the archive and checks what is in it; returns the newest finish number.
+fn check_archive(image: &SimulatedDisk, acknowledged: u64, context: &str) -> u64 {
+    let archive = BlockArchive::open(&Home::open(image.clone()).unwrap());
+    let archive = archive.unwrap_or_else(|error| panic!("{context}: {error}"));
+    let head = archive.head().last_finish_number;
+    assert!(head >= acknowledged, "{context}: {head} of {acknowledged}");
+    for number in (1..=head).step_by(7) {
+        assert_eq!(archive.get(job(number).record.id).unwrap(), Some(job(number)), "{context}");
+    }
+    head
 }

@@ -28,7 +28,8 @@ impl Model {
         finish: &Finish,
         payloads: &Payloads,
     ) -> Result<Told, RefusalCode> {
-        let succeeded = finish.succeeded.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
+        let succeeded =
+            finish.succeeded.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
         let lengths: Vec<u64> =
             succeeded.chain(finish.others.iter().map(|end| u64::from(end.output_length))).collect();
         let announced = lengths.iter().fold(0u64, |sum, length| sum.saturating_add(*length));
@@ -41,7 +42,8 @@ impl Model {
         for end in &finish.succeeded {
             let (result, output) = (next(), next());
             let (started_ms, finished_ms) = (end.started_at, end.finished_at.max(end.started_at));
-            let remains = Remains { outcome: Outcome::Succeeded, started_ms, finished_ms, error: None, output };
+            let remains =
+                Remains { outcome: Outcome::Succeeded, started_ms, finished_ms, error: None, output };
             match self.held_by(child, end.job, end.fence) {
                 Some(at) => self.succeed(at, result, remains),
                 None => self.refuse(end.job, end.fence, &mut refused),
@@ -111,7 +113,17 @@ impl Model {
         job.crashes += u32::from(outcome == Outcome::Crashed);
         let number = job.attempts.len() as u32 + 1;
         let fence = lease.fence;
-        job.attempts.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, lsn, output });
+        job.attempts.push(Attempt {
+            number,
+            fence,
+            outcome,
+            worker,
+            started_ms,
+            finished_ms,
+            error,
+            lsn,
+            output,
+        });
         if job.attempts.len() > ATTEMPTS_SHOWN {
             let hidden = &job.attempts[job.attempts.len() - ATTEMPTS_SHOWN - 1];
             self.happened.extend(hidden.output.blob.map(Happened::BlobFreed));
@@ -134,7 +146,8 @@ impl Model {
         let rules = Arc::clone(&job.rules);
         let is_a = |classes: &[String]| types.iter().any(|class| classes.contains(class));
         let timed_out = job.attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::TimedOut);
-        let never = !timed_out && (is_a(&rules.retry_never) || (!rules.retry_on.is_empty() && !is_a(&rules.retry_on)));
+        let never = !timed_out
+            && (is_a(&rules.retry_never) || (!rules.retry_on.is_empty() && !is_a(&rules.retry_on)));
         let reason = match () {
             () if rules.at_most_once => "at_most_once",
             () if never => "never_retried",
@@ -143,7 +156,11 @@ impl Model {
                 let most = backoff_most(rules.backoff_first_ms, job.failures, rules.backoff_max_ms);
                 let (least, most) = asked_ms.map_or((0, most), |asked| (asked, asked));
                 let at_logical = |delay: u64| self.logical_ms + delay.min(HUNDRED_YEARS_MS);
-                return self.wait(at, JobState::Retryable, When::Between(at_logical(least), at_logical(most)));
+                return self.wait(
+                    at,
+                    JobState::Retryable,
+                    When::Between(at_logical(least), at_logical(most)),
+                );
             }
         };
         self.end(at, JobState::Discarded, Some(reason.into()));
@@ -203,7 +220,9 @@ impl Model {
     /// A job that waits for its first run again keeps others out, unless one came in meanwhile: then never again.
     fn keep_out_again(&mut self, at: usize) {
         let job = &self.jobs[at];
-        let Some(unique) = job.unique.clone().filter(|unique| unique.while_ == UniqueWhile::Queued) else { return };
+        let Some(unique) = job.unique.clone().filter(|unique| unique.while_ == UniqueWhile::Queued) else {
+            return;
+        };
         let taken = self.jobs.iter().any(|other| {
             other.keeps_out && other.unique.as_ref().is_some_and(|theirs| theirs.key == unique.key)
         });

@@ -75,13 +75,17 @@ impl Model {
             Choice::LeasesLost { child, jobs } => self.check_lost(*child, jobs),
             Choice::ChildGone { child } => {
                 self.check_ended(*child, false)?;
-                require(self.leases_of(*child).is_empty(), || format!("child {child} is forgotten with leases"))?;
+                require(self.leases_of(*child).is_empty(), || {
+                    format!("child {child} is forgotten with leases")
+                })?;
                 self.children.retain(|known| known.number != *child);
                 Ok(())
             }
             Choice::Renewed { child } => {
                 self.check_ended(*child, true)?;
-                require(self.leases_of(*child).is_empty(), || format!("ended leases of child {child} are kept"))?;
+                require(self.leases_of(*child).is_empty(), || {
+                    format!("ended leases of child {child} are kept")
+                })?;
                 self.renew(*child);
                 Ok(())
             }
@@ -151,8 +155,11 @@ impl Model {
     }
 
     fn check_purge_ended(&mut self, queue: &Arc<str>) -> Result<(), String> {
-        let left = (0..self.jobs.len()).find(|at| self.jobs[*at].queue == *queue && self.is_being_purged(*at));
-        require(left.is_none(), || format!("the purge of {queue} ended before {:?}", self.jobs[left.unwrap_or(0)]))?;
+        let left =
+            (0..self.jobs.len()).find(|at| self.jobs[*at].queue == *queue && self.is_being_purged(*at));
+        require(left.is_none(), || {
+            format!("the purge of {queue} ended before {:?}", self.jobs[left.unwrap_or(0)])
+        })?;
         self.purges.remove(queue).map(drop).ok_or_else(|| format!("no purge of {queue} was under way"))
     }
 

@@ -29,15 +29,21 @@ impl Model {
         if !names.all(super::rules::is_name) {
             return Err(RefusalCode::BadRequest);
         }
-        let Some(child) = self.find_child(attach.worker, attach.number) else { return self.new_child(attach) };
+        let Some(child) = self.find_child(attach.worker, attach.number) else {
+            return self.new_child(attach);
+        };
         let leases = self.leases_of(child);
-        let held = |at: &usize| attach.held.iter().any(|(id, fence)| {
-            let job = &self.jobs[*at];
-            job.id == *id && job.holds(child, *fence)
-        });
+        let held = |at: &usize| {
+            attach.held.iter().any(|(id, fence)| {
+                let job = &self.jobs[*at];
+                job.id == *id && job.holds(child, *fence)
+            })
+        };
         let unheld: Vec<usize> = leases.iter().copied().filter(|at| !held(at)).collect();
-        let own = |id, fence| leases.iter().any(|at| self.jobs[*at].id == id && self.jobs[*at].holds(child, fence));
-        let stale = attach.held.iter().filter(|(id, fence)| !own(*id, *fence)).map(|(_, fence)| *fence).collect();
+        let own =
+            |id, fence| leases.iter().any(|at| self.jobs[*at].id == id && self.jobs[*at].holds(child, fence));
+        let stale =
+            attach.held.iter().filter(|(id, fence)| !own(*id, *fence)).map(|(_, fence)| *fence).collect();
         self.hand_back(&unheld);
         Ok(Told::Attached { child, stale })
     }

@@ -38,7 +38,8 @@ impl Model {
     /// Something that is due and was not done, in words.
     pub fn overdue(&self) -> Option<String> {
         let job = (0..self.jobs.len()).find(|at| self.is_due(*at) && !self.is_being_purged(*at));
-        let session = self.sessions.iter().find(|(_, it)| it.used_ms + self.limits.session_ms <= self.logical_ms);
+        let session =
+            self.sessions.iter().find(|(_, it)| it.used_ms + self.limits.session_ms <= self.logical_ms);
         let child = self.children.iter().find(|child| child.lease_ends_ms <= self.logical_ms);
         let key = self.keys.iter().find(|key| key.expires_ms <= self.logical_ms);
         job.map(|at| format!("job {} is due: {:?}", self.jobs[at].id, self.jobs[at].run_at))

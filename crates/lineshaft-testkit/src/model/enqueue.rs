@@ -36,7 +36,8 @@ impl Model {
                 return Err(RefusalCode::BadRequest);
             }
         }
-        let lengths: Vec<u64> = request.groups.iter().flat_map(|group| &group.lengths).map(|it| u64::from(*it)).collect();
+        let lengths: Vec<u64> =
+            request.groups.iter().flat_map(|group| &group.lengths).map(|it| u64::from(*it)).collect();
         let mut payloads = cut(arguments, &lengths, self.lsn).into_iter();
         let mut enqueued = Enqueued::default();
         for group in &request.groups {
@@ -149,7 +150,8 @@ impl Model {
             lengths: vec![archived.arguments.bytes.len() as u32],
         };
         self.check_room(&Enqueue { sequence, groups: vec![group.clone()] })?;
-        let arguments = cut(&archived.arguments, &[archived.arguments.bytes.len() as u64], self.lsn).remove(0);
+        let arguments =
+            cut(&archived.arguments, &[archived.arguments.bytes.len() as u64], self.lsn).remove(0);
         let id = self.make(&group, arguments);
         self.jobs.last_mut().expect("it was just made").retry_of = Some(archived.job);
         let enqueued = Enqueued { ids: id.to_bytes().to_vec().into(), existing: Vec::new() };
@@ -161,11 +163,17 @@ impl Model {
         let groups = &request.groups;
         let jobs = self.jobs.len() + groups.iter().map(|group| group.lengths.len()).sum::<usize>();
         let mut names = self.names_in_use();
-        names.extend(groups.iter().flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags)).cloned());
+        names.extend(
+            groups
+                .iter()
+                .flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags))
+                .cloned(),
+        );
         let mut rules: HashSet<&Arc<Rules>> = self.jobs.iter().map(|job| &job.rules).collect();
         rules.extend(groups.iter().map(|group| &group.rules));
         let keys = self.keys.len() + groups.iter().filter(|group| group.idempotency_key.is_some()).count();
-        let Limits { jobs: jobs_max, names: names_max, rules: rules_max, idempotency_keys: keys_max, .. } = self.limits;
+        let Limits { jobs: jobs_max, names: names_max, rules: rules_max, idempotency_keys: keys_max, .. } =
+            self.limits;
         let fits = jobs <= jobs_max as usize
             && (names.len() <= names_max || names.len() == self.names_in_use().len())
             && rules.len() <= rules_max

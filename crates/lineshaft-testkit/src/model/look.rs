@@ -91,7 +91,8 @@ impl Model {
             self.jobs.iter().map(|job| &job.queue).chain(&self.paused).chain(self.purges.keys()).collect();
         let report = |name: &Arc<str>| {
             let count = |wanted: &[JobState]| {
-                self.jobs.iter().filter(|job| job.queue == *name && wanted.contains(&job.state)).count() as u64
+                self.jobs.iter().filter(|job| job.queue == *name && wanted.contains(&job.state)).count()
+                    as u64
             };
             QueueReport {
                 name: Arc::clone(name),

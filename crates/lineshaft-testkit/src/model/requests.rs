@@ -45,7 +45,8 @@ impl Model {
 
     /// Remembers the answer to a request, and forgets what the client waits for no more.
     pub(super) fn answer(&mut self, session: u64, sequence: Sequence, answer: Answer) -> Told {
-        let session = self.sessions.get_mut(&session).expect("only requests of open sessions are carried out");
+        let session =
+            self.sessions.get_mut(&session).expect("only requests of open sessions are carried out");
         session.used_ms = self.logical_ms;
         session.lowest = session.lowest.max(sequence.lowest);
         session.answers.insert(sequence.number, answer.clone());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode, Rules,
-    RunAfter, TAGS_MAX,
+    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode,
+    Rules, RunAfter, TAGS_MAX,
 };
 
 const HUNDRED_YEARS_MS: u64 = 100 * 366 * 24 * 3_600_000;
@@ -35,7 +35,7 @@ fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
         || group.priority > 9
         || group.lengths.is_empty()
         || (has_key && group.lengths.len() != 1)
-        || !texts.all(|text| is_text(text))
+        || !texts.all(is_text)
         || too_late
         || !are_rules(&group.rules);
     let too_large = group.tags.len() > TAGS_MAX
@@ -51,7 +51,9 @@ fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
 
 pub(super) fn is_name(name: &Arc<str>) -> bool {
     let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
-    fits && name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | ':' | '/' | '@' | '+' | '#' | '-'))
+    fits && name
+        .chars()
+        .all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | ':' | '/' | '@' | '+' | '#' | '-'))
 }
 
 fn is_text(text: &Arc<str>) -> bool {

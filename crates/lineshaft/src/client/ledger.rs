@@ -5,6 +5,10 @@
 //! *open* until its answer comes, on however many connections. A mutating one whose deadline passes while it is open
 //! is *parked*: its caller has been told that the outcome is unknown and may ask for it again.
 
+mod parking;
+
+pub(crate) use parking::Again;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
@@ -16,7 +20,7 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::Slot;
 use super::actor::Command;
-use super::outcome::{OutcomeUnknown, Place, forgotten};
+use super::outcome::{OutcomeUnknown, Place};
 use super::reply::Answer;
 use crate::Error;
 
@@ -377,103 +381,6 @@ impl Ledger {
         let session = self.session.unwrap_or_default();
         Place { request: request.message.name(), session, number, after: request.patience }
     }
-
-    /// Answers what is past its deadline; `trouble` is why there is no connection, if there is none.
-    pub(crate) fn expire(&mut self, now: Instant, trouble: Option<&Error>) {
-        while let Some((at, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
-            self.deadlines.remove(&(at, id));
-            let waiting = self.mutations_waiting.remove(&id).or_else(|| self.reads_waiting.remove(&id));
-            match waiting {
-                Some(waiting) => waiting.request.slot.fill(Err(too_late(&waiting.request, trouble))),
-                None => self.expire_open(now, id, trouble),
-            }
-        }
-    }
-
-    fn expire_open(&mut self, now: Instant, id: u64, trouble: Option<&Error>) {
-        let Some(open) = self.open.get(&id) else { return };
-        match (open.number, &open.parked) {
-            (Some(number), Parked::No) => self.park(now, id, number),
-            _ => {
-                if let Some(open) = self.close(id) {
-                    open.request.slot.fill(Err(too_late(&open.request, trouble)));
-                }
-            }
-        }
-    }
-
-    fn park(&mut self, now: Instant, id: u64, number: u64) {
-        let Some(open) = self.open.get(&id) else { return };
-        let outcome = OutcomeUnknown::new(self.commands.upgrade(), id, self.place(number, &open.request));
-        let slot = Arc::clone(&open.request.slot);
-        let until = now + PARKED_FOR;
-        self.deadlines.insert((until, id));
-        if let Some(open) = self.open.get_mut(&id) {
-            open.parked = Parked::Unanswered { until };
-            open.holders += 1;
-        }
-        slot.fill(Err(Error::OutcomeUnknown(outcome)));
-    }
-
-    /// A caller asks again for the outcome of a parked request. With a `sink` it is sent at once, else with the next
-    /// connection.
-    pub(crate) fn unpark(&mut self, id: u64, again: Again, sink: Option<&mut impl Sink>) {
-        let Some(open) = self.open.get_mut(&id).filter(|open| !matches!(open.parked, Parked::No)) else {
-            return again.slot.fill(Err(forgotten(again.request)));
-        };
-        match mem::take(&mut open.parked) {
-            Parked::Answered { until, answer } => {
-                again.slot.fill((*answer).clone());
-                open.parked = Parked::Answered { until, answer };
-            }
-            Parked::Unanswered { until } => {
-                self.deadlines.remove(&(until, id));
-                self.deadlines.insert((again.deadline, id));
-                open.request.deadline = again.deadline;
-                open.request.patience = again.patience;
-                open.request.slot = again.slot;
-                if let Some(sink) = sink {
-                    open.sends += 1;
-                    let _ = sink.send(id, &open.request.message, &open.request.payload);
-                }
-            }
-            Parked::No => {}
-        }
-    }
-
-    /// One who could have asked for an unknown outcome will not.
-    pub(crate) fn forget(&mut self, id: u64) {
-        let Some(open) = self.open.get_mut(&id) else { return };
-        open.holders = open.holders.saturating_sub(1);
-        if open.holders == 0 {
-            self.drop_parked(Some(id));
-        }
-    }
-
-    /// Answers everything with `error`; what was sent and is mutating, with its unknown outcome.
-    pub(crate) fn fail_all(&mut self, now: Instant, error: &Error) {
-        let waiting =
-            mem::take(&mut self.mutations_waiting).into_iter().chain(mem::take(&mut self.reads_waiting));
-        for (id, waiting) in waiting {
-            self.deadlines.remove(&(waiting.request.deadline, id));
-            waiting.request.slot.fill(Err(error.clone()));
-        }
-        let open: Vec<u64> = self.open.keys().copied().collect();
-        for id in open.into_iter().filter(|id| !self.is_parked(*id)).collect::<Vec<_>>() {
-            if let Some(open) = self.open.get(&id) {
-                self.deadlines.remove(&(open.wakes_at(), id));
-            }
-            self.expire_open(now, id, Some(error));
-        }
-    }
-}
-
-/// How a caller asks again.
-pub(crate) struct Again {
-    pub(crate) request: &'static str,
-    pub(crate) deadline: Instant,
-    pub(crate) patience: Duration,
-    pub(crate) slot: Arc<Slot>,
 }
 
 impl Open {
@@ -502,10 +409,5 @@ fn sequence_of(message: &mut Message) -> Option<&mut Sequence> {
     }
 }
 
-fn too_late(request: &Request, trouble: Option<&Error>) -> Error {
-    trouble.cloned().unwrap_or(Error::Timeout { request: request.message.name(), after: request.patience })
-}
-
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
 mod tests;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use lineshaft_jobs::{ArchivedCall, Attach, Command, Payloads};
 use lineshaft_testkit::model::Told;
-use lineshaft_wire::message::{
-    AttachChild, Cancel, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence,
-};
+use lineshaft_wire::message::{AttachChild, Cancel, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence};
 use lineshaft_wire::{Fence, JobId, JobState};
 
 use super::requests::{bytes, enqueue, other_end, spoil, succeeded};
@@ -61,7 +59,9 @@ impl World {
                 self.machine.state.touch_session(session, self.machine.now.logical_ms);
                 self.model.touch_session(session);
             }
-            Step::Restart { replayed } => self.restart(if *replayed { Return::Replayed } else { Return::Loaded }),
+            Step::Restart { replayed } => {
+                self.restart(if *replayed { Return::Replayed } else { Return::Loaded });
+            }
         }
     }
 
@@ -100,15 +100,19 @@ impl World {
             spoil(&mut request, &mut arguments, defect);
         }
         let told = self.command(Command::Enqueue { session, request, arguments });
-        self.note_jobs(&told.ok());
+        self.note_jobs(told.as_ref().ok());
     }
 
     /// Payloads of these lengths; the one at `blob` is a blob unless it is empty.
     fn payloads(&mut self, lengths: &[usize], blob: Option<usize>) -> Payloads {
         let seed = self.machine.lsn();
-        let parts: Vec<Vec<u8>> = (0u64..).zip(lengths).map(|(at, length)| bytes(*length, seed + at)).collect();
+        let parts: Vec<Vec<u8>> =
+            (0u64..).zip(lengths).map(|(at, length)| bytes(*length, seed + at)).collect();
         let mut payloads = Payloads::from(bytes::Bytes::from(parts.concat()));
-        if let Some(at) = blob.map(|at| at % lengths.len().max(1)).filter(|at| parts.get(*at).is_some_and(|it| !it.is_empty())) {
+        if let Some(at) = blob
+            .map(|at| at % lengths.len().max(1))
+            .filter(|at| parts.get(*at).is_some_and(|it| !it.is_empty()))
+        {
             let id = 1_000 + self.machine.blobs.len() as u64;
             self.machine.blobs.insert(id, parts[at].clone().into());
             payloads.blobs.push((at as u32, id));
@@ -116,7 +120,7 @@ impl World {
         payloads
     }
 
-    fn note_jobs(&mut self, told: &Option<Told>) {
+    fn note_jobs(&mut self, told: Option<&Told>) {
         let Some(Told::Answer(lineshaft_jobs::Answer::Enqueued(enqueued))) = told else { return };
         for id in enqueued.ids.as_chunks::<16>().0 {
             let job = JobId::from_bytes(*id).expect("ids are UUIDs of version 7");
@@ -133,7 +137,8 @@ impl World {
             return unknown;
         }
         // Mostly one of the newest.
-        let back = usize::from(number) % self.ids.len().min(if number % 2 == 0 { 16 } else { usize::MAX });
+        let back =
+            usize::from(number) % self.ids.len().min(if number.is_multiple_of(2) { 16 } else { usize::MAX });
         self.ids[self.ids.len() - 1 - back]
     }
 
@@ -153,7 +158,7 @@ impl World {
         }
         if let Some(archived) = self.call(job) {
             let told = self.command(Command::RetryArchived { session, sequence, archived });
-            self.note_jobs(&told.ok());
+            self.note_jobs(told.as_ref().ok());
         }
     }
 
@@ -162,7 +167,9 @@ impl World {
         if state.is_deleted(job) {
             return None;
         }
-        let Some(slot) = state.slot_of(job) else { return self.archive.get(&job).map(|(_, call)| call.clone()) };
+        let Some(slot) = state.slot_of(job) else {
+            return self.archive.get(&job).map(|(_, call)| call.clone());
+        };
         let view = state.view(slot);
         let arguments = self.machine.read(view.arguments);
         let record = view.record;
@@ -262,9 +269,12 @@ impl World {
         let Some(child) = self.child(child) else { return };
         let wall_ms = self.machine.now.wall_ms;
         let ends = endings.iter().filter_map(|ending| Some((self.lease(child, ending.lease)?, ending)));
-        let (good, other): (Vec<_>, Vec<_>) = ends.partition(|(_, ending)| matches!(ending.how, How::Succeeded));
-        let mut lengths: Vec<usize> =
-            good.iter().flat_map(|(_, ending)| [usize::from(ending.result), usize::from(ending.output)]).collect();
+        let (good, other): (Vec<_>, Vec<_>) =
+            ends.partition(|(_, ending)| matches!(ending.how, How::Succeeded));
+        let mut lengths: Vec<usize> = good
+            .iter()
+            .flat_map(|(_, ending)| [usize::from(ending.result), usize::from(ending.output)])
+            .collect();
         lengths.extend(other.iter().map(|(_, ending)| usize::from(ending.output)));
         let blob = endings.iter().position(|ending| ending.blob);
         let mut payloads = self.payloads(&lengths, blob);
@@ -272,8 +282,14 @@ impl World {
             payloads.bytes = [&payloads.bytes[..], b"!"].concat().into();
         }
         let finish = Finish {
-            succeeded: good.iter().map(|((job, fence), ending)| succeeded(*job, *fence, ending, wall_ms)).collect(),
-            others: other.iter().map(|((job, fence), ending)| other_end(*job, *fence, ending, wall_ms)).collect(),
+            succeeded: good
+                .iter()
+                .map(|((job, fence), ending)| succeeded(*job, *fence, ending, wall_ms))
+                .collect(),
+            others: other
+                .iter()
+                .map(|((job, fence), ending)| other_end(*job, *fence, ending, wall_ms))
+                .collect(),
         };
         drop(self.command(Command::Finish { child, finish, payloads }));
     }
@@ -302,7 +318,8 @@ impl World {
         let count = u32::from(count) % (self.machine.state.unarchived() + 2);
         for slot in self.machine.state.to_archive(0, count as usize) {
             let job = self.machine.state.job_id(slot);
-            let finalized_ms = self.machine.record_of(job).finalized_at.expect("only finished jobs are archived");
+            let finalized_ms =
+                self.machine.record_of(job).finalized_at.expect("only finished jobs are archived");
             if let Some(call) = self.call(job) {
                 self.archive.insert(job, (finalized_ms, call));
             }
@@ -312,7 +329,9 @@ impl World {
 
     fn drop_archive(&mut self, number: u8) {
         let times: Vec<u64> = self.archive.values().map(|(finalized_ms, _)| *finalized_ms).collect();
-        let Some(finalized_before_ms) = times.get(usize::from(number) % times.len().max(1)).copied() else { return };
+        let Some(finalized_before_ms) = times.get(usize::from(number) % times.len().max(1)).copied() else {
+            return;
+        };
         self.archive.retain(|_, (finalized_ms, _)| *finalized_ms >= finalized_before_ms);
         self.command(Command::ArchiveDropped { finalized_before_ms }).expect("dropping is never refused");
     }

@@ -123,6 +123,12 @@ fn filters(seed: u64) -> [Filter; 2] {
         _ => Vec::new(),
     };
     let tags = pick(TAGS, seed / 3).into_iter().collect();
-    let filter = Filter { states, queue: pick(QUEUES, seed / 5), task: pick(TASKS, seed / 7), tags, ..Filter::default() };
+    let filter = Filter {
+        states,
+        queue: pick(QUEUES, seed / 5),
+        task: pick(TASKS, seed / 7),
+        tags,
+        ..Filter::default()
+    };
     [Filter::default(), filter]
 }

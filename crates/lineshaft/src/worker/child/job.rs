@@ -66,6 +66,12 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// The end of `job`'s attempt that ran from the first to the second of `times`.
+    pub(super) fn new(job: &Job, times: (u64, u64), ending: Ending, output: Bytes) -> Self {
+        let (started_at, finished_at) = times;
+        Self { job: job.id, fence: job.fence, started_at, finished_at, ending, output }
+    }
+
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
         let result = if let Ending::Returned(result) = &self.ending { result.len() } else { 0 };

@@ -7,6 +7,7 @@
 //!
 //! Nothing here takes a lock of the language on top: leases are renewed while a body computes.
 
+mod ending;
 mod guard;
 mod job;
 mod ledger;
@@ -25,14 +26,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_ipc::fd::adopt;
-use lineshaft_ipc::group::end_group;
 use lineshaft_ipc::process::{Pidfd, ProcessId};
 use lineshaft_ipc::shared::{AttemptPage, StopReason};
-use lineshaft_wire::message::{AttachChild, End, PAYLOAD_BYTES_MAX, ProcessKey};
-use lineshaft_wire::{ErrorRecord, Fence};
+use lineshaft_wire::Fence;
+use lineshaft_wire::message::{AttachChild, ProcessKey};
 use rustix::process::getppid;
 use tokio::sync::mpsc;
 
+use self::ending::{end_leftovers, error_of, limited, note};
 use self::guard::Guard;
 use self::job::Ended;
 use self::output::{Label, Output};
@@ -47,6 +48,7 @@ use crate::Target;
 
 pub use self::job::{Ending, Job, Next};
 
+pub(super) use self::ending::end_after;
 pub(super) use self::guard::DRAIN;
 pub(super) use self::session::LEASE_USED_MAX;
 pub(super) use self::tee::Lines;
@@ -58,8 +60,6 @@ pub const PROGRESS_BYTES_MAX: usize = 4_096;
 /// What a child writes to its supervisor when it has loaded the app, and before a report why it has not.
 pub(super) const READY: u8 = b'r';
 pub(super) const FAILED: u8 = b'f';
-/// Time for what a stopped attempt left running to end by itself.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 
 /// A task that the child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,20 +203,15 @@ impl Child {
         let current = lock(&self.current).take().filter(|current| current.job.fence == job.fence);
         let now = unix_ms();
         let Some(Current { started_at, began, at_most_once, .. }) = current else {
-            let ended = self.ended(job, now, now, limited(ending), Bytes::new());
+            let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
             return self.shared.finish(Some(ended), false);
         };
         let ending = self.stopped(job, at_most_once, limited(ending));
         let output = self.output.end();
         let finished_at = started_at + began.elapsed().as_millis() as u64;
-        let ended = ending.map(|ending| self.ended(job, started_at, finished_at, ending, output));
+        let ended = ending.map(|ending| Ended::new(job, (started_at, finished_at), ending, output));
         self.shared.finish(ended, at_most_once);
         self.shared.page.end();
-    }
-
-    fn ended(&self, job: &Job, started_at: u64, finished_at: u64, ending: Ending, output: Bytes) -> Ended {
-        let _ = self;
-        Ended { job: job.id, fence: job.fence, started_at, finished_at, ending, output }
     }
 
     /// The end of an attempt that may have been asked to stop; `None` if nothing must be reported.
@@ -244,58 +239,6 @@ impl Child {
     pub fn close(&self, timeout: Duration) -> bool {
         self.output.settle();
         self.shared.settle(timeout)
-    }
-}
-
-/// What a supervisor reads beside an attempt that a dead child left.
-pub(super) fn note(job: &Job, started_at: u64, at_most_once: bool) -> lineshaft_ipc::shared::Note {
-    let id = u128::from_be_bytes(job.id.to_bytes());
-    [(id >> 64) as u64, id as u64, started_at, u64::from(at_most_once)]
-}
-
-/// How an attempt that was asked to stop ended; `None` if nobody wants to know. One that the worker itself stopped was
-/// not at fault: it is cancelled, not its job, which runs again, unless that could run it twice.
-pub(super) fn end_after(reason: StopReason, at_most_once: bool, error: ErrorRecord) -> Option<End> {
-    match reason {
-        StopReason::TimedOut => Some(End::TimedOut { error }),
-        StopReason::LeaseLost => None,
-        StopReason::Shutdown if at_most_once => Some(End::Crashed { error }),
-        _ => Some(End::Cancelled),
-    }
-}
-
-fn error_of(end: End) -> ErrorRecord {
-    match end {
-        End::Errored { error, .. }
-        | End::Rejected { error, .. }
-        | End::TimedOut { error }
-        | End::Crashed { error } => error,
-        _ => ErrorRecord::default(),
-    }
-}
-
-/// Refuses a result that no frame carries.
-fn limited(ending: Ending) -> Ending {
-    let Ending::Returned(result) = &ending else { return ending };
-    let bytes = result.len() as u64;
-    if bytes <= PAYLOAD_BYTES_MAX {
-        return ending;
-    }
-    let message = format!("the result has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are kept");
-    let error = ErrorRecord { message, ..ErrorRecord::default() };
-    Ending::Other(End::Rejected { reason: "result_unencodable".into(), error })
-}
-
-/// An attempt has stopped when all that it started has.
-fn end_leftovers() {
-    let own = rustix::process::getpgrp().as_raw_nonzero().get() as u32;
-    match end_group(own, Some(std::process::id()), LEFTOVER_GRACE) {
-        Ok(ended) if ended.is_empty() => {}
-        // The supervisor reports this process's death once the whole group is empty.
-        other => {
-            tracing::error!(?other, "what a stopped attempt left running does not end");
-            guard::die();
-        }
     }
 }
 

@@ -110,8 +110,7 @@ impl Watch {
     /// Watches until the child's group is empty and everything about it is told.
     pub(super) async fn run(mut self) {
         self.live().await;
-        self.listen().await;
-        self.tell_failure().await;
+        self.hear_last_words().await;
         self.tell(Event::Died).await;
         self.process.empty_group().await;
         self.process.take_output(self.options.tee);
@@ -166,8 +165,13 @@ impl Watch {
         }
     }
 
-    /// The last words of a child that could not load the app.
-    async fn tell_failure(&self) {
+    /// What a dead child had still to say: that it could not load the app, and why.
+    async fn hear_last_words(&mut self) {
+        let mut buffer = [0; 4_096];
+        // Not by the runtime, which may not have seen yet that there is something.
+        while let Ok(count @ 1..) = rustix::io::read(&self.process.lifeline, &mut buffer) {
+            self.hear(&buffer[..count]).await;
+        }
         if let Some((&FAILED, report)) = self.said.split_first() {
             let report = String::from_utf8_lossy(report).into_owned();
             self.tell(Event::Failed(report)).await;
@@ -196,7 +200,8 @@ impl Watch {
     fn drain(&mut self, grace: Duration) {
         let now = Instant::now();
         self.drain = Some(Drain { ask_at: now + grace.mul_f64(0.75), kill_at: now + grace });
-        if let Err(error) = self.process.lifeline.try_write(&[DRAIN]) {
+        // Not by the runtime, which would refuse until it has seen that the socket takes something.
+        if let Err(error) = rustix::io::write(&self.process.lifeline, &[DRAIN]) {
             tracing::debug!(%error, "a child cannot be told to drain");
         }
     }

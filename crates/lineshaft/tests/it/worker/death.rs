@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lineshaft::JobEnd;
 use lineshaft::worker::{Error, Options};
+use lineshaft_ipc::process::Pidfd;
 use lineshaft_wire::message::Rules;
 use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
@@ -104,8 +105,10 @@ fn every_job_survives_children_that_are_killed_all_the_time() {
     let jobs = world.enqueue_with("sleep", &calls, rules);
     for round in 0..15 {
         std::thread::sleep(Duration::from_millis(60 + 7 * round));
-        let pids = worker.handle.pids();
-        signal(pids[round as usize % pids.len()], Signal::KILL);
+        let pids = until("children run", || Some(worker.handle.pids()).filter(|pids| !pids.is_empty()));
+        // It may be gone already.
+        let _ =
+            Pidfd::open(pids[round as usize % pids.len()]).and_then(|child| child.send_signal(Signal::KILL));
     }
     assert!(world.ends(&jobs).iter().all(|end| matches!(end, JobEnd::Completed { .. })));
     assert_eq!(world.counts(), (0, 0));

@@ -1,0 +1,190 @@
+//! Leases: who holds them, and how they end.
+
+use bytes::Bytes;
+use lineshaft_jobs::Command;
+use lineshaft_testkit::model::{Happened, Told};
+use lineshaft_wire::message::{Finish, OtherEnd, RefusalCode, Rules, Succeeded};
+use lineshaft_wire::{Fence, JobState, Outcome};
+
+use super::shop::{Lease, Shop, crashed, group, with_rules};
+
+fn one_running(rules: Rules) -> (Shop, Lease) {
+    let mut shop = Shop::new();
+    shop.enqueue(with_rules(rules));
+    shop.child(1, 1);
+    let lease = shop.lease();
+    (shop, lease)
+}
+
+fn outcomes(shop: &Shop, lease: Lease) -> Vec<Option<Outcome>> {
+    shop.machine.record_of(lease.1).attempts.iter().map(|attempt| attempt.outcome).collect()
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_is_lost_and_counts_nothing() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.pass(14_999);
+    shop.machine.settle();
+    assert_eq!(shop.state(lease.1), JobState::Running);
+    shop.pass(1);
+    shop.machine.settle();
+    let record = shop.machine.record_of(lease.1);
+    assert_eq!((record.state, record.attempt, record.crashes), (JobState::Available, 0, 0));
+    assert_eq!(outcomes(&shop, lease), [Some(Outcome::Lost)]);
+}
+
+#[test]
+fn a_renewed_lease_lives_on() {
+    let (mut shop, lease) = one_running(Rules::default());
+    for _ in 0..10 {
+        shop.pass(10_000);
+        shop.machine.state.renew(lease.0, shop.machine.now.logical_ms);
+        shop.machine.settle();
+    }
+    assert_eq!(shop.state(lease.1), JobState::Running);
+}
+
+#[test]
+fn a_stall_of_the_engine_is_credited_and_a_renewal_does_not_take_it_back() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.machine.state.extend_leases(60_000);
+    shop.machine.state.renew(lease.0, shop.machine.now.logical_ms);
+    shop.pass(74_999);
+    shop.machine.settle();
+    assert_eq!(shop.state(lease.1), JobState::Running);
+    shop.pass(1);
+    shop.machine.settle();
+    assert_eq!(shop.state(lease.1), JobState::Available);
+}
+
+/// After a start every child had two timers, so that its leases ended twice, which no state machine survives.
+#[test]
+fn leases_of_a_worker_that_does_not_come_back_are_lost_once() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.restart();
+    shop.pass(15_000);
+    shop.machine.settle();
+    assert_eq!(
+        (shop.state(lease.1), outcomes(&shop, lease)),
+        (JobState::Available, vec![Some(Outcome::Lost)])
+    );
+    assert_eq!(shop.machine.state.child_reports().count(), 0, "and the child is forgotten");
+}
+
+#[test]
+fn a_job_that_may_run_once_is_over_when_its_lease_is_lost() {
+    let (mut shop, lease) = one_running(Rules { at_most_once: true, ..Rules::default() });
+    shop.run(Command::ChildVanished { child: lease.0 }).expect("a death is never refused");
+    assert_eq!(shop.ended(lease.1), (JobState::Discarded, Some("maybe_ran".to_owned())));
+}
+
+#[test]
+fn leases_held_survive_a_restart_and_the_others_are_handed_back() {
+    let mut shop = Shop::new();
+    let jobs = [shop.enqueue(group()), shop.enqueue(group())];
+    let child = shop.child(1, 2);
+    let leases = shop.leases();
+    shop.restart();
+    let same = shop.child_holding(1, 0, vec![(jobs[0], leases[0].2)]);
+    assert_eq!(
+        (same, shop.state(jobs[0]), shop.state(jobs[1])),
+        (child, JobState::Running, JobState::Available)
+    );
+    assert_eq!(outcomes(&shop, leases[1]), [], "it never began");
+    shop.succeed(leases[0]);
+}
+
+#[test]
+fn stale_fences_are_named_and_what_they_report_is_refused() {
+    let (mut shop, lease) = one_running(Rules::default());
+    let (child, job, fence) = lease;
+    let stale = Fence { epoch: 1, counter: 99 };
+    for wrong in [(child, job, stale), (child + 1, job, fence)] {
+        assert_eq!(shop.try_succeed(wrong), Ok(Told::Finished { refused: vec![(job, wrong.2)] }));
+    }
+    shop.release(lease);
+    assert_eq!(shop.try_succeed(lease), Ok(Told::Finished { refused: vec![(job, fence)] }), "handed back");
+}
+
+#[test]
+fn an_end_reported_again_is_no_refusal() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.succeed(lease);
+    shop.succeed(lease);
+    assert_eq!(outcomes(&shop, lease).len(), 1);
+}
+
+#[test]
+fn an_end_reported_twice_in_one_message_counts_once() {
+    let (mut shop, (child, job, fence)) = one_running(Rules::default());
+    let end = Succeeded { job, fence, started_at: 5, finished_at: 3, result_length: 0, output_length: 0 };
+    let other = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: crashed(), output_length: 0 };
+    let finish = Finish { succeeded: vec![end, end], others: vec![other] };
+    let told = shop.run(Command::Finish { child, finish, payloads: Bytes::new().into() });
+    assert_eq!((told, shop.state(job)), (Ok(Told::Finished { refused: vec![] }), JobState::Completed));
+}
+
+/// Payloads were cut by lengths that nobody had compared with what came.
+#[test]
+fn lengths_that_do_not_add_up_are_refused() {
+    let (mut shop, (child, job, fence)) = one_running(Rules::default());
+    for (result_length, output_length) in [(1, 0), (0, u32::MAX), (u64::MAX, 1), (u64::MAX, u32::MAX)] {
+        let end =
+            Succeeded { job, fence, started_at: u64::MAX, finished_at: 0, result_length, output_length };
+        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let told = shop.run(Command::Finish { child, finish, payloads: Bytes::new().into() });
+        assert_eq!(told, Err(RefusalCode::BadRequest), "{result_length} {output_length}");
+    }
+    assert_eq!(shop.state(job), JobState::Running);
+}
+
+#[test]
+fn when_a_child_dies_only_what_had_begun_is_crashed() {
+    let mut shop = Shop::new();
+    let jobs = [shop.enqueue(group()), shop.enqueue(group())];
+    shop.child(1, 2);
+    let (_, job, fence) = shop.leases()[0];
+    let begun = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: crashed(), output_length: 0 };
+    let command = Command::ChildEnded { worker: 7, number: 1, begun: Some(begun), output: Bytes::new() };
+    shop.run(command).expect("a death is never refused");
+    let crashes = jobs.map(|job| (shop.state(job), shop.machine.record_of(job).crashes));
+    assert_eq!(crashes, [(JobState::Available, 1), (JobState::Available, 0)]);
+    shop.child(2, 2);
+    assert_eq!(shop.leased_jobs(), jobs, "in their old order");
+}
+
+/// A child that its supervisor declared dead while it was connected stayed in the list of those who get jobs.
+#[test]
+fn a_child_that_is_gone_gets_no_more_jobs() {
+    let mut shop = Shop::new();
+    shop.child(1, 10);
+    let command = Command::ChildEnded { worker: 7, number: 1, begun: None, output: Bytes::new() };
+    shop.run(command).expect("a death is never refused");
+    shop.enqueue(group());
+    assert_eq!(shop.leased_jobs(), []);
+    shop.machine.attach(1, &["shop.send"], &[]);
+    shop.machine.state.grant(1, 1, false);
+    assert_eq!(shop.leased_jobs(), [], "not even if it attaches late");
+}
+
+/// The mark used to stay on the job, which then was leased again as if nobody had cancelled it.
+#[test]
+fn a_cancelled_lease_that_never_reached_its_child_is_not_given_again() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.cancel(lease.1).expect("it runs");
+    shop.restart();
+    shop.child(1, 1);
+    assert_eq!(shop.ended(lease.1), (JobState::Cancelled, Some("cancelled".to_owned())));
+    assert_eq!(shop.leased_jobs(), []);
+}
+
+#[test]
+fn a_child_is_told_to_stop_what_is_cancelled() {
+    let (mut shop, (child, job, fence)) = one_running(Rules::default());
+    shop.machine.begin();
+    let sequence = shop.next();
+    let request = lineshaft_wire::message::Cancel { sequence, job };
+    let (_, happened) = shop.machine.run(Command::Cancel { session: 1, request }).expect("it runs");
+    assert_eq!(happened, [Happened::Stop(child, fence)]);
+    assert_eq!(shop.machine.state.cancelling_of(child), [fence]);
+}

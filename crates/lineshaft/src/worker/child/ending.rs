@@ -1,0 +1,102 @@
+//! What an attempt comes to that was asked to stop, or whose result nobody can take.
+
+use std::time::Duration;
+
+use lineshaft_ipc::group::end_group;
+use lineshaft_ipc::shared::{Note, StopReason};
+use lineshaft_wire::ErrorRecord;
+use lineshaft_wire::message::{End, PAYLOAD_BYTES_MAX};
+
+use super::guard::die;
+use super::job::{Ending, Job};
+
+/// Time for what a stopped attempt left running to end by itself.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
+
+/// What a supervisor reads beside an attempt that a dead child left.
+pub(super) fn note(job: &Job, started_at: u64, at_most_once: bool) -> Note {
+    let id = u128::from_be_bytes(job.id.to_bytes());
+    [(id >> 64) as u64, id as u64, started_at, u64::from(at_most_once)]
+}
+
+/// How an attempt that was asked to stop ended; `None` if nobody wants to know. One that the worker itself stopped was
+/// not at fault: it is cancelled, not its job, which runs again, unless that could run it twice.
+pub(in crate::worker) fn end_after(
+    reason: StopReason,
+    at_most_once: bool,
+    error: ErrorRecord,
+) -> Option<End> {
+    match reason {
+        StopReason::TimedOut => Some(End::TimedOut { error }),
+        StopReason::LeaseLost => None,
+        StopReason::Shutdown if at_most_once => Some(End::Crashed { error }),
+        _ => Some(End::Cancelled),
+    }
+}
+
+/// What an attempt said of itself, if it did.
+pub(super) fn error_of(end: End) -> ErrorRecord {
+    match end {
+        End::Errored { error, .. }
+        | End::Rejected { error, .. }
+        | End::TimedOut { error }
+        | End::Crashed { error } => error,
+        _ => ErrorRecord::default(),
+    }
+}
+
+/// Refuses a result that no frame carries.
+pub(super) fn limited(ending: Ending) -> Ending {
+    let Ending::Returned(result) = &ending else { return ending };
+    let bytes = result.len() as u64;
+    if bytes <= PAYLOAD_BYTES_MAX {
+        return ending;
+    }
+    let message = format!("the result has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are kept");
+    let error = ErrorRecord { message, ..ErrorRecord::default() };
+    Ending::Other(End::Rejected { reason: "result_unencodable".into(), error })
+}
+
+/// An attempt has stopped when all that it started has.
+pub(super) fn end_leftovers() {
+    let own = rustix::process::getpgrp().as_raw_nonzero().get() as u32;
+    match end_group(own, Some(std::process::id()), LEFTOVER_GRACE) {
+        Ok(ended) if ended.is_empty() => {}
+        // The supervisor reports this process's death once the whole group is empty.
+        other => {
+            tracing::error!(?other, "what a stopped attempt left running does not end");
+            die();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worker_s_own_reasons_do_not_count_against_a_job_unless_it_may_run_once() {
+        let error = ErrorRecord { message: "unwound".into(), ..ErrorRecord::default() };
+        let check = |reason, at_most_once, expected| {
+            assert_eq!(end_after(reason, at_most_once, error.clone()), expected, "{reason:?} {at_most_once}");
+        };
+        check(StopReason::Cancelled, true, Some(End::Cancelled));
+        check(StopReason::TimedOut, false, Some(End::TimedOut { error: error.clone() }));
+        check(StopReason::Shutdown, false, Some(End::Cancelled));
+        check(StopReason::Shutdown, true, Some(End::Crashed { error: error.clone() }));
+        check(StopReason::LeaseLost, false, None);
+    }
+
+    #[test]
+    fn a_result_above_the_limit_is_refused_with_both_sizes() {
+        let fits = Ending::Returned(vec![0; 1_000].into());
+        assert_eq!(limited(fits.clone()), fits);
+        let bytes = PAYLOAD_BYTES_MAX as usize + 1;
+        let Ending::Other(End::Rejected { reason, error }) = limited(Ending::Returned(vec![0; bytes].into()))
+        else {
+            panic!("a result of {bytes} bytes was taken");
+        };
+        assert_eq!(&*reason, "result_unencodable");
+        assert_eq!(error.message, "the result has 67108865 bytes, at most 67108864 are kept");
+    }
+}

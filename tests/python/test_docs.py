@@ -1,0 +1,123 @@
+"""The pages: their programs run and print what they say, their links lead somewhere, their tables are complete.
+
+A Python block whose first line is `# run: python NAME.py` is written to NAME.py and run; one that begins with
+`# file: NAME.py` is only written. The blocks of a page share a directory that is empty at first. A block of kind `text`
+right after a program is what it prints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))
+
+
+class Block(NamedTuple):
+    """A fenced block, and whether nothing but blank lines stands between it and the one before."""
+
+    kind: str
+    text: str
+    follows: bool
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    end = 0
+    text = page.read_text()
+    for fence in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Block(fence[1], fence[2], not text[end : fence.start()].strip())
+        end = fence.end()
+
+
+class Program(NamedTuple):
+    """What a page has to be tried."""
+
+    verb: str
+    words: list[str]
+    source: str
+    prints: str | None
+
+
+def programs_of(page: Path) -> list[Program]:
+    found = []
+    all_blocks = list(blocks(page))
+    for position, block in enumerate(all_blocks):
+        directive = re.match(r"# (run|file): (.+)\n", block.text)
+        if block.kind == "python" and directive is not None:
+            after = all_blocks[position + 1] if position + 1 < len(all_blocks) else None
+            prints = after.text if after is not None and after.kind == "text" and after.follows else None
+            found.append(Program(directive[1], directive[2].split(), block.text, prints))
+    return found
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if programs_of(page)], ids=name)
+def test_the_programs_of_a_page_print_what_it_says(page, programs):
+    for program in programs_of(page):
+        programs.write(program.words[-1], program.source)
+        if program.verb == "run":
+            assert program.words[0] == "python"
+            ended = programs.run(*program.words[1:])
+            assert ended.returncode == 0, f"{program.words}\n{ended.stderr}"
+            assert program.prints is None or ended.stdout == program.prints, f"{program.words}\n{ended.stderr}"
+
+
+def test_the_pages_for_newcomers_have_programs():
+    pages = ("README.md", "docs/index.md", "docs/start.md", "docs/concepts/delivery.md", "docs/concepts/states.md")
+    assert [page for page in pages if not programs_of(ROOT / page)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not leads_somewhere(page, link)] == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+COMMANDS = [
+    *("serve", "worker", "status", "stop", "enqueue"),
+    *(f"job {verb}" for verb in ("list", "show", "result", "output", "cancel", "retry", "delete")),
+    *(f"queue {verb}" for verb in ("list", "pause", "resume", "purge")),
+]
+
+
+def test_the_page_of_the_command_line_knows_every_command(programs):
+    assert commands_of(programs, []) == {command.split()[0] for command in COMMANDS}
+    for group in ("job", "queue"):
+        verbs = {command.removeprefix(f"{group} ") for command in COMMANDS if command.startswith(f"{group} ")}
+        assert commands_of(programs, [group]) == verbs
+
+
+def commands_of(programs, words: list[str]) -> set[str]:
+    text = programs.run("-m", "lineshaft", *words, "--help").stdout
+    section = text.partition("Commands:\n")[2].partition("\n\n")[0]
+    return set(re.findall(r"^  (\w+)", section, re.MULTILINE)) - {"help"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_of_the_command_line_knows_every_option(command, programs):
+    page = (ROOT / "docs" / "cli.md").read_text()
+    options = set(re.findall(r"--[a-z][a-z-]+", programs.run("-m", "lineshaft", *command.split(), "--help").stdout))
+    row = next(line for line in page.splitlines() if line.startswith("|") and f"`{command}" in line)
+    everywhere = {"--home", "--json", "--help", "--version"}
+    assert {option for option in options - everywhere if option not in row} == set()
