@@ -46,7 +46,8 @@ class Producer:
         size = self._random.choice(BATCH_SIZES)
         calls = [work.si(f"{self._run}-{next(self._numbers)}", self._random.choice(SECONDS)) for _ in range(size)]
         jobs = app.enqueue_many(calls) if size > 1 else [work.enqueue(*calls[0].args)]
-        os.write(self._ledger, "".join(f"{job.id} {call.args[0]}\n" for job, call in zip(jobs, calls)).encode())
+        lines = (f"{job.id} {call.args[0]}\n" for job, call in zip(jobs, calls, strict=True))
+        os.write(self._ledger, "".join(lines).encode())
         os.fsync(self._ledger)
         return jobs
 

@@ -61,8 +61,7 @@ def idle():
     stage = Stage()
     assert stage.run("status").returncode == 8, "it asks a running server only"
     assert stage.run("job", "list").returncode == 0
-    stage.server_pid = pid_of_server(stage)
-    yield stage
+    yield stage, pid_of_server(stage)
     stage.close()
 
 
@@ -73,11 +72,10 @@ def stopped():
     stage.server()
     workers = [stage.worker(processes=1) for _ in range(2)]
     until(lambda: [children_of(worker.pid) for worker in workers], "both workers have a child")
-    stage.job = json.loads(stage.run("enqueue", "_kills_app.work", '"stops"', "60", "--json").stdout)["id"]
+    job = json.loads(stage.run("enqueue", "_kills_app.work", '"stops"', "60", "--json").stdout)["id"]
     [start] = until(lambda: effects_in(stage.effects), "it starts")
     os.kill(start.pid, signal.SIGSTOP)
-    stage.stopped_at_s = time.monotonic()
-    yield stage
+    yield stage, job, time.monotonic()
     stage.close()
 
 
@@ -218,7 +216,7 @@ def test_an_attempt_killed_with_its_child_runs_again_at_once(stage, app):
     assert second.at_s - began < AT_ONCE_S
     assert (second.attempt, is_alive(first.pid)) == (2, False)
     assert job.cancel()
-    assert [attempt.outcome for attempt in job.attempts()][0] == "crashed"
+    assert job.attempts()[0].outcome == "crashed"
 
 
 def test_a_healthy_attempt_survives_restarts_of_the_server_without_a_second_run(stage, app):
@@ -268,7 +266,7 @@ def test_work_of_a_killed_supervisor_goes_on_elsewhere_within_the_lease(stage, a
     assert not is_alive(start.pid)
     assert again.pid in child
     assert again.at_s - began < LEASE_S
-    assert [attempt.outcome for attempt in job.attempts()][0] == "lost"
+    assert job.attempts()[0].outcome == "lost"
 
 
 def test_a_cancelled_job_is_dead_with_its_processes_when_that_is_said(stage, app):
@@ -380,10 +378,9 @@ def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app):
     running = app.work.enqueue("running", 2)
     until(lambda: starts_of(stage, running), "it starts")
     fill_disk(stage.home / "ballast")
-    accepted = []
+    accepted: list[Any] = []
     with pytest.raises(lineshaft.StoreFull) as caught:
-        while True:
-            accepted.append(app.echo.using(queue="later").enqueue(random.randbytes(200_000)))
+        enqueue_without_end(app, accepted)
     print(f"\n{len(accepted)} more jobs were taken, then: {caught.value}")
     assert running.result(timeout=PATIENCE_S) == "running"
     (stage.home / "ballast").unlink()
@@ -391,6 +388,11 @@ def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app):
     assert again.result(timeout=PATIENCE_S) == "again"
     for job in accepted:
         assert len(job.result(timeout=PATIENCE_S)) == 200_000
+
+
+def enqueue_without_end(app: Any, accepted: list[Any]) -> None:
+    while True:
+        accepted.append(app.echo.using(queue="later").enqueue(random.randbytes(200_000)))
 
 
 def enqueued_again(app: Any) -> Any:
@@ -405,17 +407,19 @@ def enqueued_again(app: Any) -> Any:
 
 
 def test_an_attempt_in_a_stopped_process_is_killed_before_it_runs_elsewhere(stopped):
-    first, second = until(lambda: len(found := effects_in(stopped.effects)) == 2 and found, "it starts elsewhere")
-    print(f"\nran elsewhere {second.at_s - stopped.stopped_at_s:.1f} s after its process had stopped")
-    assert second.at_s - stopped.stopped_at_s < LEASE_S
+    stage, job, stopped_at_s = stopped
+    first, second = until(lambda: len(found := effects_in(stage.effects)) == 2 and found, "it starts elsewhere")
+    print(f"\nran elsewhere {second.at_s - stopped_at_s:.1f} s after its process had stopped")
+    assert second.at_s - stopped_at_s < LEASE_S
     assert (second.what, second.attempt, second.pid != first.pid) == ("start", 2, True)
     assert not is_alive(first.pid)
-    shown = json.loads(stopped.run("job", "show", stopped.job, "--json").stdout)
-    assert [attempt["outcome"] for attempt in shown["attempts"]][0] in ("crashed", "lost"), shown
+    shown = json.loads(stage.run("job", "show", job, "--json").stdout)
+    assert shown["attempts"][0]["outcome"] in ("crashed", "lost"), shown
 
 
 def test_an_on_demand_server_ends_when_idle_and_the_next_call_starts_another(idle):
-    until(lambda: not is_alive(idle.server_pid), "the server ends", IDLE_S + PATIENCE_S)
-    assert idle.run("status").returncode == 8
-    assert idle.run("job", "list").returncode == 0
-    assert pid_of_server(idle) != idle.server_pid
+    stage, pid = idle
+    until(lambda: not is_alive(pid), "the server ends", IDLE_S + PATIENCE_S)
+    assert stage.run("status").returncode == 8
+    assert stage.run("job", "list").returncode == 0
+    assert pid_of_server(stage) != pid

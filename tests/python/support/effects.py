@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def effects_in(path: Path) -> list[Effect]:
 
 def newest_effects_in(path: Path) -> list[Effect]:
     """The last hundred or so lines."""
+    if not path.exists():
+        return []
     with path.open("rb") as file:
         file.seek(-min(path.stat().st_size, 8_192), 2)
         return parse(file.read().decode().partition("\n")[2])
@@ -34,7 +37,9 @@ def newest_effects_in(path: Path) -> list[Effect]:
 
 def parse(lines: str) -> list[Effect]:
     words = (line.split() for line in lines.splitlines())
-    return [Effect(what, job, int(attempt), number, int(pid), float(at)) for what, job, attempt, number, pid, at in words]
+    return [
+        Effect(what, job, int(attempt), number, int(pid), float(at)) for what, job, attempt, number, pid, at in words
+    ]
 
 
 def ledger_in(path: Path) -> dict[str, str]:
@@ -80,5 +85,5 @@ def reruns_s(effects: list[Effect], kills: dict[int, float]) -> list[float]:
     waits = []
     for lines in by_job(effects).values():
         starts = [effect for effect in lines if effect.what == "start"]
-        waits += [new.at_s - kills[old.pid] for old, new in zip(starts, starts[1:]) if old.pid in kills]
+        waits += [new.at_s - kills[old.pid] for old, new in pairwise(starts) if old.pid in kills]
     return waits

@@ -249,7 +249,8 @@ fn crashes_during_recovery() {
 fn random_histories_through_many_crashes() {
     let seeds = match std::env::var("LINESHAFT_SEED") {
         Ok(seed) => vec![seed.parse().expect("LINESHAFT_SEED is a number")],
-        Err(_) => (0..60).collect(),
+        // The last ones found something once.
+        Err(_) => (0..60).chain([224, 455, 899]).collect(),
     };
     for seed in seeds {
         live(seed);

@@ -44,6 +44,23 @@ fn what_a_failed_sync_pretended_is_made_true_by_the_next_start() {
     assert_eq!(recovery.head.lsn, 2, "the first start wrote it again");
 }
 
+/// A process that dies between renaming a snapshot and syncing the directory leaves a name that may still vanish.
+#[test]
+fn a_snapshot_that_was_found_once_stays() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    let (head, _) = writer.append_bytes(100);
+    // Creation, two writes, sync, renaming; the sync of the directory is what fails.
+    disk.crash_at(disk.operations() + 6);
+    writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap_err();
+    let disk = disk.restart();
+    for image in [disk.clone(), disk.power_loss(Loss::Everything), disk] {
+        let found = open(&image, small()).unwrap().1.snapshot;
+        let again = open(&image.power_loss(Loss::Everything), small()).unwrap().1.snapshot;
+        assert_eq!(found, again);
+    }
+}
+
 #[test]
 fn commits_are_durable_on_return() {
     let disk = SimulatedDisk::new();

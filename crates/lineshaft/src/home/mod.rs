@@ -1,6 +1,6 @@
 //! The home of an embedded engine: where it is, what is in it, and whether it can be one.
 //!
-//! [`resolve`] finds the home of a program; [`Home`] knows the names of what lies in it.
+//! [`resolve()`] finds the home of a program; [`Home`] knows the names of what lies in it.
 
 mod config;
 mod resolve;

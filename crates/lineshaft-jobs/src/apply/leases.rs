@@ -1,0 +1,139 @@
+//! Leases and their ends.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{Unique, UniqueWhile};
+use lineshaft_wire::{Fence, JobState, Outcome};
+
+use super::Cursor;
+use crate::change::{Lease, Next, Place, RunAt, Success};
+use crate::command::Event;
+use crate::list::{List, NIL};
+use crate::slot::Attempt;
+use crate::state::State;
+
+/// Attempts kept of one job: the newest.
+const HISTORY_MAX: usize = 32;
+
+impl State {
+    pub(super) fn lease(&mut self, child: u32, slots: &[u32]) {
+        let counter = self.fence_counter + 1;
+        for &index in slots {
+            self.unlink(index);
+            self.fence_counter += 1;
+            let fence = Fence { epoch: self.epoch, counter: self.fence_counter };
+            self.leases.insert(index, Lease { fence, child, leased_ms: self.wall_ms });
+            self.set_state(index, JobState::Running);
+            self.child_mut(child).push_back(index);
+            if self.unique_while(index) == Some(UniqueWhile::Queued) {
+                self.drop_unique(index);
+            }
+        }
+        if let Some(lane) = slots.first().map(|slot| self.lane_of(*slot)) {
+            self.lanes.refresh(lane, &self.slots);
+        }
+        self.events.push(Event::Leased { child, slots: slots.to_vec(), counter });
+    }
+
+    pub(super) fn release(&mut self, index: u32) {
+        self.end_lease(index);
+        self.make_available(index);
+        self.regain_unique(index);
+    }
+
+    /// A job handed back before it ever ran keeps its equals out again, unless one of them came in meanwhile.
+    fn regain_unique(&mut self, index: u32) {
+        let slot = self.slots.at_mut(index);
+        if slot.attempts() > 0 {
+            return;
+        }
+        let Some(extra) = slot.extra.as_mut() else { return };
+        let Some(Unique { key, .. }) = &extra.unique else { return };
+        if *self.unique.entry(Arc::clone(key)).or_insert(index) != index {
+            extra.unique = None;
+        }
+    }
+
+    pub(super) fn succeed(&mut self, end: &Success, cursor: &mut Cursor) {
+        let (result, output) = (cursor.take(end.result), cursor.take(end.output));
+        let times = (end.started_ms, end.started_ms + end.took_ms);
+        self.end_attempt(end.slot, Outcome::Succeeded, times, Place::EMPTY, output);
+        self.keep(result);
+        self.slots.at_mut(end.slot).extra_mut().result = result;
+        self.finish(end.slot, JobState::Completed, None);
+    }
+
+    pub(super) fn end_attempt(
+        &mut self,
+        index: u32,
+        outcome: Outcome,
+        times: (u64, u64),
+        error: Place,
+        output: Place,
+    ) {
+        let lease = self.end_lease(index);
+        let worker = self.children.get(&lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
+        self.keep(error);
+        self.keep(output);
+        let slot = self.slots.at_mut(index);
+        let number = slot.attempts() + 1;
+        let (fence, (started_ms, finished_ms)) = (lease.fence, times);
+        let history = &mut slot.extra_mut().history;
+        // Most jobs have one attempt, and a vector's own first step would make room for four.
+        history.reserve_exact(1);
+        history.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, output });
+        if history.len() > HISTORY_MAX {
+            let oldest = history.remove(0);
+            self.unkeep(oldest.error);
+            self.unkeep(oldest.output);
+        }
+    }
+
+    pub(super) fn go_on(&mut self, index: u32, outcome: Outcome, next: &Next) {
+        let slot = self.slots.at_mut(index);
+        match outcome {
+            Outcome::Errored | Outcome::TimedOut => slot.failures = slot.failures.saturating_add(1),
+            Outcome::Crashed => slot.crashes = slot.crashes.saturating_add(1),
+            _ => {}
+        }
+        match next {
+            Next::Available => self.make_available(index),
+            Next::Retry(at) => self.wait(index, JobState::Retryable, RunAt::Logical(*at)),
+            Next::Snooze(at) => self.wait(index, JobState::Scheduled, RunAt::Logical(*at)),
+            Next::Cancel(reason) => self.finish(index, JobState::Cancelled, Some(reason)),
+            Next::Discard(reason) => self.finish(index, JobState::Discarded, Some(reason)),
+        }
+    }
+
+    /// Takes the lease away; the slot is in no list afterwards.
+    fn end_lease(&mut self, index: u32) -> Lease {
+        let lease = self.leases.remove(&index).expect("only leased jobs end a lease");
+        if let Some(child) = self.children.get_mut(&lease.child) {
+            child.leases.remove(&mut self.slots, index);
+        }
+        lease
+    }
+
+    pub(super) fn mark_cancel(&mut self, index: u32) {
+        self.slots.at_mut(index).cancelling = true;
+        let lease = self.leases[&index];
+        self.events.push(Event::Stop { child: lease.child, fence: lease.fence });
+    }
+
+    fn child_mut(&mut self, child: u32) -> ChildLeases<'_> {
+        let leases = &mut self.children.get_mut(&child).expect("leases go to known children").leases;
+        ChildLeases { leases, slots: &mut self.slots }
+    }
+}
+
+struct ChildLeases<'a> {
+    leases: &'a mut List,
+    slots: &'a mut crate::slot::Slots,
+}
+
+impl ChildLeases<'_> {
+    fn push_back(&mut self, index: u32) {
+        debug_assert_eq!(self.slots.at(index).next, NIL, "a leased slot comes from no list");
+        self.leases.push_back(self.slots, index);
+    }
+}

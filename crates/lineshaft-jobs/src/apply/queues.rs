@@ -1,0 +1,53 @@
+//! Queues and keys.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{Unique, UniqueWhile};
+
+use crate::change::Name;
+use crate::state::{Queue, State};
+
+impl State {
+    pub(super) fn pause(&mut self, queue: &Name, paused: bool) {
+        let queue = self.acquire(queue, 1);
+        let was = std::mem::replace(&mut self.queues.entry(queue).or_default().paused, paused);
+        // A paused queue uses its name; the use just taken stays only where the pause begins.
+        if was || !paused {
+            self.names.release(queue);
+        }
+        for lane in self.queue_mut(queue).lanes.values().copied().collect::<Vec<_>>() {
+            self.lanes.pause(lane, paused, &self.slots);
+        }
+        if was && !paused {
+            self.close_idle_queue(queue);
+            self.names.release(queue);
+        } else {
+            self.close_idle_queue(queue);
+        }
+    }
+
+    pub(super) fn close_idle_queue(&mut self, queue: u32) {
+        if self.queues.get(&queue).is_some_and(Queue::is_idle) {
+            self.queues.remove(&queue);
+        }
+    }
+
+    pub(super) fn expire_keys(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            self.keys.remove(key);
+            self.keys_by_age.pop_front();
+        }
+    }
+
+    pub(super) fn unique_while(&self, index: u32) -> Option<UniqueWhile> {
+        Some(self.slots.at(index).extra.as_ref()?.unique.as_ref()?.while_)
+    }
+
+    pub(super) fn drop_unique(&mut self, index: u32) {
+        let Some(extra) = &self.slots.at(index).extra else { return };
+        let Some(Unique { key, .. }) = &extra.unique else { return };
+        if self.unique.get(key) == Some(&index) {
+            self.unique.remove(key);
+        }
+    }
+}
