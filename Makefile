@@ -42,6 +42,7 @@ fmt: $(TOOLS) ## Format everything
 
 bench: build ## First figures beside a probe of the same disk
 	$(BIN)/python benches/first_figures.py
+	$(BIN)/python benches/kills.py
 
 docs: ## API documentation in target/doc
 	cargo doc --workspace --no-deps --locked

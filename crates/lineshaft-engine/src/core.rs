@@ -190,6 +190,12 @@ impl Core {
         self.deaths.push((now.logical_ms + patience, child.0));
     }
 
+    /// Whether the child of an earlier run may still come back: it is known, and has no connection yet.
+    pub(crate) fn may_return(&self, process: ProcessKey) -> bool {
+        let child = self.state.child_reports().find(|child| child.process == process);
+        child.is_some_and(|child| !self.children.contains_key(&child.child))
+    }
+
     fn until_return(&self, now: Now) -> u64 {
         (self.started_ms.1 + RETURN_MS).saturating_sub(now.logical_ms)
     }

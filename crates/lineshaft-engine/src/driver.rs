@@ -32,6 +32,8 @@ const INPUTS_MAX: usize = 4096;
 const STALL: Duration = Duration::from_secs(1);
 /// Without a commit for this long, the last one is sealed.
 const SEAL_AFTER: Duration = Duration::from_secs(1);
+/// How often the processes of the last run that have not come back are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Journal bytes after which a snapshot is worth taking, if the last one was smaller than a quarter of that.
 const SNAPSHOT_EVERY: u64 = 64 << 20;
 
@@ -71,7 +73,6 @@ pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
     if missed > 0 {
         core.archived(u32::try_from(missed).unwrap_or(u32::MAX), now);
     }
-    count_the_dead(&mut core, now);
 
     let opened = Opened { cut: recovery.cut, jobs, lsn: recovery.head.lsn, epoch };
     let handle = start(core, journal, archive, clock, epoch, nonce, &options)?;
@@ -88,14 +89,16 @@ fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State
     blobs.into_iter().filter(|blob| !needed.contains(blob)).try_for_each(|blob| journal.drop_blob(blob))
 }
 
-fn count_the_dead(core: &mut Core, now: Now) {
-    let dead =
-        |process: &ProcessKey| !ProcessId { pid: process.pid, start_time: process.start_time }.is_alive();
-    let processes: Vec<ProcessKey> =
-        core.state().child_reports().map(|child| child.process).filter(dead).collect();
-    for process in processes {
+/// Counts the dead among children of the last run and gives the living. Until one of those has come back, nobody else
+/// would see it die.
+fn count_the_dead(core: &mut Core, children: Vec<ProcessKey>, now: Now) -> Vec<ProcessKey> {
+    let is_alive =
+        |process: &ProcessKey| ProcessId { pid: process.pid, start_time: process.start_time }.is_alive();
+    let (living, dead): (Vec<_>, Vec<_>) = children.into_iter().partition(is_alive);
+    for process in dead {
         core.process_died(process, now);
     }
+    living
 }
 
 fn start(
@@ -112,6 +115,7 @@ fn start(
     let (queries, asked) = unbounded();
     let (batches, to_archive) = unbounded();
     let handle = journal.handle();
+    let returning = core.state().child_reports().map(|child| child.process).collect();
     let reader = Reader {
         journal: handle.clone(),
         archive: archive.clone(),
@@ -141,6 +145,8 @@ fn start(
         snapshot_bytes: 0,
         snapshotting: false,
         sealed: false,
+        returning,
+        look_at: Instant::now(),
     };
     let engine = spawn("lineshaft-engine", move || driver.run(&inputs))?;
     Ok(Handle {
@@ -221,6 +227,9 @@ struct Driver<J: Journal> {
     snapshot_bytes: u64,
     snapshotting: bool,
     sealed: bool,
+    /// Children of the last run that lived when they were last looked at, and have not come back.
+    returning: Vec<ProcessKey>,
+    look_at: Instant,
 }
 
 impl<J: Journal> Driver<J> {
@@ -266,6 +275,7 @@ impl<J: Journal> Driver<J> {
                 break;
             }
         }
+        self.look_for_the_dead(now);
         self.core.step(now);
         let wrote = self.commit()?;
         if wrote {
@@ -276,6 +286,15 @@ impl<J: Journal> Driver<J> {
             self.sealed = true;
         }
         self.snapshot_if_due()
+    }
+
+    fn look_for_the_dead(&mut self, now: Now) {
+        if self.returning.is_empty() || Instant::now() < self.look_at {
+            return;
+        }
+        self.look_at = Instant::now() + LOOK_EVERY;
+        self.returning.retain(|process| self.core.may_return(*process));
+        self.returning = count_the_dead(&mut self.core, std::mem::take(&mut self.returning), now);
     }
 
     fn take(&mut self, input: Input, now: Now) {
@@ -435,7 +454,8 @@ impl<J: Journal> Driver<J> {
         let logical = logical.map(|at| at.saturating_sub(now.logical_ms));
         let due = wall.into_iter().chain(logical).min().map_or(Duration::MAX, Duration::from_millis);
         let most = if self.sealed { Duration::from_secs(5) } else { SEAL_AFTER };
-        due.min(most)
+        let look = if self.returning.is_empty() { most } else { LOOK_EVERY };
+        due.min(most).min(look)
     }
 
     /// Credits leases for time that the engine stood still: stopped, starved, or waiting for the disk.

@@ -109,3 +109,19 @@ impl<T: ?Sized + Eq + Hash> Interned<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Journals name values by these numbers, so the order in which they are given again is part of the format.
+    #[test]
+    fn free_numbers_are_given_again_first_in_first_out() {
+        let mut names: Interned<str> = Interned::default();
+        let name = |text: &str| Arc::from(text);
+        assert_eq!(["a", "b", "c"].map(|text| names.acquire(&name(text), 1)), [0, 1, 2]);
+        names.release(2);
+        names.release(0);
+        assert_eq!(["d", "b", "e", "f"].map(|text| names.acquire(&name(text), 1)), [2, 1, 0, 3]);
+    }
+}

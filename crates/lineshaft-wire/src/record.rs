@@ -202,8 +202,8 @@ pub struct JobRecord {
     pub attempted_by: Option<Arc<str>>,
     /// When it ended.
     pub finalized_at: Option<u64>,
-    /// Why it was cancelled or discarded: `max_attempts`, `crashes`, `maybe_ran`, `result_unencodable`, `never_retried`,
-    /// `cancelled`, `purged` or the text the task gave.
+    /// Why it was cancelled or discarded: `max_attempts`, `crashes`, `maybe_ran`, `at_most_once`, `never_retried`,
+    /// `arguments_undecodable`, `result_unencodable`, `cancelled`, `purged` or the text the task gave (4 KiB of it).
     pub reason: Option<Arc<str>>,
     /// What a waiting job waits for, in words (`no worker knows shop.send`, `queue mail is paused`).
     pub waits_for: Option<String>,

@@ -1,13 +1,16 @@
 //! The engine with its threads on a real disk.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Options, Payload, open};
+use lineshaft_ipc::process::ProcessId;
 use lineshaft_wire::message::{
-    Cancel, Credit, Delete, End, Fetch, Filter, Finish, List, Message, OtherEnd, PayloadKind, RefusalCode,
-    Retry, Show, Status, Succeeded, Wait,
+    AttachChild, Cancel, Credit, Delete, End, Fetch, Filter, Finish, List, Message, OtherEnd, PayloadKind,
+    ProcessKey, RefusalCode, Retry, Show, Status, Succeeded, Wait,
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
 
@@ -282,5 +285,32 @@ fn a_dead_child_without_a_supervisor_gives_its_jobs_back_as_lost() {
     let (again, second, _) = other.leased();
     assert!(again == job && second > first);
     assert_eq!(client.show(job).attempts[0].outcome, Some(Outcome::Lost));
+    stop(&engine);
+}
+
+/// Between a start and their return nobody watches children: that one died then was noticed when its lease ended.
+#[test]
+fn a_child_that_dies_between_a_restart_and_its_return_gives_its_jobs_back_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let job = Client::connect(&engine).enqueue(&[b""])[0];
+    let mut process = Command::new("sleep").arg("100").spawn().unwrap();
+    let ProcessId { pid, start_time } = ProcessId::of(process.id()).unwrap();
+    let Message::AttachChild(attach) = attach_child(1, &["shop.send"]) else { panic!("another message") };
+    let mut child = Client::connect(&engine);
+    child.ask(AttachChild { process: ProcessKey { pid, start_time }, ..attach });
+    child.credit();
+    assert_eq!(child.leased().0, job);
+    stop(&engine);
+
+    let engine = start(home.path());
+    let mut other = Client::connect(&engine);
+    assert!(matches!(other.ask(attach_worker()), Message::WorkerAttached(_)));
+    assert!(matches!(other.ask(attach_child(2, &["shop.send"])), Message::ChildAttached(_)));
+    other.credit();
+    process.kill().and_then(|()| process.wait()).unwrap();
+    let killed = Instant::now();
+    assert_eq!(other.leased().0, job);
+    assert!(killed.elapsed() < Duration::from_secs(8), "{:?}, where a lease is 15 s", killed.elapsed());
     stop(&engine);
 }

@@ -146,8 +146,9 @@ impl Model {
         let rules = Arc::clone(&job.rules);
         let is_a = |classes: &[String]| types.iter().any(|class| classes.contains(class));
         let timed_out = job.attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::TimedOut);
-        let never = !timed_out
-            && (is_a(&rules.retry_never) || (!rules.retry_on.is_empty() && !is_a(&rules.retry_on)));
+        let by_class = is_a(&rules.retry_never) || (!rules.retry_on.is_empty() && !is_a(&rules.retry_on));
+        // Classes say nothing about a timeout, and a task that says when to try again has decided that it may be.
+        let never = by_class && !timed_out && asked_ms.is_none();
         let reason = match () {
             () if rules.at_most_once => "at_most_once",
             () if never => "never_retried",

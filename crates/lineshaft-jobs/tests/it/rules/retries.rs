@@ -1,9 +1,11 @@
 //! What becomes of a job when an attempt does not return.
 
-use lineshaft_wire::message::{End, Rules};
+use lineshaft_jobs::{Command, Payloads};
+use lineshaft_testkit::model::Happened;
+use lineshaft_wire::message::{End, Finish, OtherEnd, Rules};
 use lineshaft_wire::{ErrorRecord, JobState};
 
-use super::shop::{Shop, crashed, errored, group, with_rules};
+use super::shop::{Lease, Shop, crashed, errored, group, with_rules};
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
@@ -36,19 +38,12 @@ fn backoff(first_ms: u64, limit_ms: u64, failures: u32, random: u64) -> u64 {
     delay
 }
 
-fn end_without_a_new_commit(shop: &mut Shop, lease: super::shop::Lease) {
+fn end_without_a_new_commit(shop: &mut Shop, lease: Lease) {
     let (child, job, fence) = lease;
-    let end = lineshaft_wire::message::OtherEnd {
-        job,
-        fence,
-        started_at: 0,
-        finished_at: 0,
-        end: errored(&[]),
-        output_length: 0,
-    };
-    let finish = lineshaft_wire::message::Finish { succeeded: Vec::new(), others: vec![end] };
-    let payloads = lineshaft_jobs::Payloads::default();
-    shop.machine.run(lineshaft_jobs::Command::Finish { child, finish, payloads }).expect("the lease stands");
+    let end = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: errored(&[]), output_length: 0 };
+    let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+    let payloads = Payloads::default();
+    shop.machine.run(Command::Finish { child, finish, payloads }).expect("the lease stands");
 }
 
 #[test]
@@ -173,6 +168,14 @@ fn what_the_task_asks_for_overrides_backoff_and_not_max_attempts() {
 }
 
 #[test]
+fn a_task_that_says_when_to_try_again_is_tried_again_whatever_the_classes_say() {
+    let rules = Rules { max_attempts: 2, retry_never: names(&["x.Gone"]), ..Rules::default() };
+    let error = ErrorRecord { types: names(&["x.Gone"]), ..ErrorRecord::default() };
+    let seen = after(rules, End::Errored { error, retry_after_ms: Some(5) });
+    assert_eq!(seen, (JobState::Retryable, None));
+}
+
+#[test]
 fn a_delay_is_at_most_a_hundred_years() {
     let hundred_years_ms = 100 * 366 * 86_400_000;
     let mut shop = Shop::new();
@@ -204,4 +207,24 @@ fn the_newest_32_attempts_are_shown_and_their_numbers_go_on() {
         attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(),
         (9..=40).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn what_an_attempt_that_is_shown_no_more_left_behind_is_free() {
+    let mut shop = Shop::new();
+    shop.enqueue(group());
+    shop.child(1, 100);
+    let mut freed = Vec::new();
+    for blob in 0..40 {
+        let (child, job, fence) = shop.lease();
+        shop.machine.begin();
+        let end = End::Snoozed { delay_ms: 0 };
+        let end = OtherEnd { job, fence, started_at: 0, finished_at: 0, end, output_length: 1 };
+        let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+        let payloads = Payloads { bytes: vec![b'x'].into(), blobs: vec![(0, blob)] };
+        let (_, happened) =
+            shop.machine.run(Command::Finish { child, finish, payloads }).expect("the lease stands");
+        freed.extend(happened);
+    }
+    assert_eq!(freed, (0..8).map(Happened::BlobFreed).collect::<Vec<_>>());
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use lineshaft_jobs::{Answer, Attach, Command, Limits, Payloads};
 use lineshaft_testkit::model::{Happened, Told};
 use lineshaft_wire::message::{
-    AttachChild, Cancel, ChangeQueue, Changed, Enqueue, Enqueued, Finish, JobGroup, OtherEnd, ProcessKey,
-    QueueVerb, RefusalCode, Rules, Sequence, Succeeded,
+    AttachChild, Cancel, Changed, Delete, End, Enqueue, Enqueued, Finish, JobGroup, OtherEnd, ProcessKey,
+    QueueVerb, RefusalCode, Retry, Rules, Sequence, Succeeded,
 };
-use lineshaft_wire::message::{Delete, End, Retry};
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
 
 use crate::machine::{Machine, code};
@@ -174,8 +173,7 @@ impl Shop {
     }
 
     pub(super) fn queue(&mut self, queue: &str, verb: QueueVerb) -> u64 {
-        let ChangeQueue { sequence, queue, verb } =
-            ChangeQueue { sequence: self.next(), queue: queue.into(), verb };
+        let (sequence, queue) = (self.next(), queue.into());
         match self.run(Command::ChangeQueue { session: 1, sequence, queue, verb }) {
             Ok(Told::Answer(Answer::Changed(Changed { jobs, .. }))) => jobs,
             other => panic!("a queue verb is answered with {other:?}"),
