@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _native
-from ._names import main_file
+from ._names import canonical_module, main_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,6 @@ class Attendance:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        # Looked up now: at exit `__main__` has forgotten its file.
         self._script = main_file() if app._module == "__main__" else None
         self._looked = False
         self._own: Crew | None = None
@@ -77,7 +76,7 @@ class Attendance:
     @property
     def command(self) -> str:
         """The command that starts a worker for this app."""
-        target = self._app._module if self._script is None else os.path.relpath(self._script)
+        target = canonical_module(self._app._module) if self._script is None else os.path.relpath(self._script)
         return f"lineshaft worker {target}"
 
     def _needs_look(self) -> bool:

@@ -9,12 +9,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ._errors import DeclarationError
-from ._names import place_of
+from ._names import canonical_name, place_of
+from ._options import NAME_SIGNS, is_name
 
 if TYPE_CHECKING:
     from ._task import BaseTask
 
-__all__ = ["check_function", "check_names", "is_coroutine_function"]
+__all__ = ["check_function", "check_names", "default_name", "is_coroutine_function"]
 
 _GENERATOR = 0x20
 _COROUTINE = 0x80
@@ -27,6 +28,17 @@ def check_function(function: Any) -> None:
     if problem is not None:
         what, fix = problem
         raise DeclarationError(f"{_described(function)} cannot be a task: {what}", hint=fix)
+
+
+def default_name(function: Any) -> str:
+    """`module.qualname`; raises `DeclarationError` if that is no name, as in a file called `my script.py`."""
+    name = canonical_name(function)
+    if is_name(name):
+        return name
+    raise DeclarationError(
+        f"{_described(function)} cannot be a task: {name!r} is not a name of letters, digits and {' '.join(NAME_SIGNS)}",
+        hint='give it one, @app.task(name="..."), or rename its file',
+    )
 
 
 def is_coroutine_function(function: Any) -> bool:

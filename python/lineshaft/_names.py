@@ -13,6 +13,13 @@ from typing import Any, NamedTuple
 __all__ = ["Place", "canonical_module", "canonical_name", "main_file", "module_of_path", "place_of"]
 
 
+MAINS = ("__main__", "__mp_main__")
+"""What a program is called when it is run; the second one in the processes that `multiprocessing` spawns."""
+
+_main_files: dict[str, str] = {}
+"""Python forgets the file when the last line of a program has run, while its threads go on."""
+
+
 class Place(NamedTuple):
     """Where something was written."""
 
@@ -30,22 +37,22 @@ def canonical_name(thing: Any) -> str:
 
 def canonical_module(module: str) -> str:
     """`module`, or the name under which a worker imports the program if it is `__main__`."""
-    if module != "__main__":
+    if module not in MAINS:
         return module
-    main = sys.modules.get("__main__")
+    main = sys.modules.get(module)
     spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name != "__main__":
+    if spec is not None and spec.name not in MAINS:
         return str(spec.name)
-    file = main_file()
+    file = main_file(module)
     return module if file is None else module_of_path(file)[1]
 
 
-def main_file() -> str | None:
+def main_file(module: str = "__main__") -> str | None:
     """The absolute path of the program; None in an interactive session, a notebook or `python -c`."""
-    file: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
-    if not file or not os.path.isfile(file):
-        return None
-    return os.path.abspath(file)
+    file: str | None = getattr(sys.modules.get(module), "__file__", None)
+    if file and os.path.isfile(file):
+        _main_files[module] = os.path.abspath(file)
+    return _main_files.get(module)
 
 
 def module_of_path(path: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 Each option is one entry of a table with the function that checks it. Limits:
 
 =================  =====================================================================
-name, queue        1 to 255 bytes of UTF-8, printable, no spaces; not starting with `-`
+name, queue        1 to 255 bytes of letters, digits and `_ . : / @ + # -`; not starting with `-`
 tags               at most 16, each 1 to 255 bytes, printable
 metadata           text of at most 4,096 bytes
 idempotency_key    1 to 255 bytes, printable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_OPTIONS",
+    "NAME_SIGNS",
     "TASK_OPTIONS",
     "CallOptions",
     "Duration",
@@ -35,6 +36,7 @@ __all__ = [
     "checked",
     "duration",
     "exception_classes",
+    "is_name",
     "name",
     "retry_count",
     "wrong",
@@ -71,6 +73,8 @@ class CallOptions(_SharedOptions, total=False):
 
 
 NAME_BYTES_MAX = 255
+NAME_SIGNS = "_.:/@+#-"
+"""What names may have beside letters and digits of any script; the server refuses others."""
 TAGS_MAX = 16
 METADATA_BYTES_MAX = 4096
 RETRIES_MAX = 9_999
@@ -109,7 +113,8 @@ def duration(option: str, value: object) -> float:
     elif isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        # An int may be larger than any float.
+        seconds = float(max(-1.0, min(value, DURATION_MAX_S + 1)))
     else:
         raise wrong(option, value, DURATION_FORMS)
     if not 0 <= seconds <= DURATION_MAX_S:
@@ -120,9 +125,16 @@ def duration(option: str, value: object) -> float:
 def name(option: str, value: object) -> str:
     """The name of a task or queue, or a key."""
     text = _text(option, value, NAME_BYTES_MAX)
-    if not text.isprintable() or " " in text or text.startswith("-"):
-        raise wrong(option, value, "a name of printable characters without spaces, not starting with `-`")
+    if not is_name(text):
+        raise wrong(option, value, f"a name of letters, digits and {' '.join(NAME_SIGNS)}, not starting with `-`")
     return text
+
+
+def is_name(text: str) -> bool:
+    """Whether a task or a queue can be called so."""
+    size = len(text.encode(errors="replace"))
+    good = all(char.isalnum() or char in NAME_SIGNS for char in text)
+    return good and 1 <= size <= NAME_BYTES_MAX and not text.startswith("-")
 
 
 def key(option: str, value: object) -> str:

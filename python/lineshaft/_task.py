@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from . import _guard, _native
 from ._batch import aenqueue_calls, aenqueue_one, enqueue_calls, enqueue_one
-from ._declare import check_function
+from ._declare import check_function, default_name
 from ._errors import TaskNotFound
 from ._guard import refuse_import_side_effect
-from ._names import Place, canonical_name, place_of
+from ._names import Place, place_of
 from ._native import Call
 from ._options import CALL_OPTIONS, checked
 from ._record import Snapshot
@@ -131,7 +131,7 @@ class BaseTask(Enqueues[P, R]):
         self.app = app
         self.task = self
         self.function = function
-        self.name: str = given.pop("name", None) or canonical_name(function)
+        self.name: str = given.pop("name", None) or default_name(function)
         self.aliases: tuple[str, ...] = given.pop("aliases", ())
         self.options = given
         self.place: Place = place_of(function)

@@ -92,8 +92,10 @@ fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State
 /// Counts the dead among children of the last run and gives the living. Until one of those has come back, nobody else
 /// would see it die.
 fn count_the_dead(core: &mut Core, children: Vec<ProcessKey>, now: Now) -> Vec<ProcessKey> {
-    let is_alive =
-        |process: &ProcessKey| ProcessId { pid: process.pid, start_time: process.start_time }.is_alive();
+    // A child on another host has no process here, and is left to its lease.
+    let is_alive = |process: &ProcessKey| {
+        process.pid == 0 || ProcessId { pid: process.pid, start_time: process.start_time }.is_alive()
+    };
     let (living, dead): (Vec<_>, Vec<_>) = children.into_iter().partition(is_alive);
     for process in dead {
         core.process_died(process, now);
@@ -268,6 +270,9 @@ impl<J: Journal> Driver<J> {
     fn turn(&mut self, first: Option<Input>, inputs: &Receiver<Input>) -> Result<(), Error> {
         let now = self.clock.now();
         let idle = first.is_none();
+        if self.payloads.space().low {
+            self.journal.look_for_space();
+        }
         self.core.set_store_full(self.payloads.space().low);
         for input in first.into_iter().chain(inputs.try_iter()).take(INPUTS_MAX) {
             self.take(input, now);

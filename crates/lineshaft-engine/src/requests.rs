@@ -450,7 +450,13 @@ impl Core {
             self.state.detach(child);
             self.children.remove(&child);
         }
-        let command = Command::ChildEnded { worker, number: ended.child, begun: ended.begun, output };
+        let command = Command::ChildEnded {
+            worker,
+            number: ended.child,
+            begun: ended.begun,
+            last_begun: ended.last_begun,
+            output,
+        };
         let caller = Caller { connection, request_id };
         match self.run(command, now) {
             Ok(_) => self.answer_done(caller),

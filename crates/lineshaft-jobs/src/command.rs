@@ -117,6 +117,8 @@ pub enum Command {
         number: u32,
         /// The attempt that had begun.
         begun: Option<OtherEnd>,
+        /// The newest attempt that had begun, over or not.
+        last_begun: Option<Fence>,
         /// Its output.
         output: Bytes,
     },

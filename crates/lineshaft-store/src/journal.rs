@@ -67,6 +67,10 @@ pub trait Journal: Send + 'static {
     /// whole segments, after the next commit.
     fn trim(&mut self, below_lsn: u64) -> Result<(), Error>;
 
+    /// Looks again for room for a further segment after there was none; [`JournalHandle::space`] then says what it
+    /// found. Appending does that too, but whoever refuses work while space is low appends nothing.
+    fn look_for_space(&mut self);
+
     /// The newest commit.
     fn head(&self) -> Appended;
 

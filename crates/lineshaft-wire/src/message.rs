@@ -938,8 +938,11 @@ pub struct Stop {
 pub struct ChildEnded {
     /// Number of the child within the worker.
     pub child: u32,
-    /// The attempt that had begun, and how it ended; the child's other leases are handed back.
+    /// The attempt that was running, and how it ended.
     pub begun: Option<OtherEnd>,
+    /// The newest attempt that had begun, over or not. Leases up to it ran, though nobody may have heard how they ended:
+    /// those are lost. Later ones never began and are handed back.
+    pub last_begun: Option<Fence>,
 }
 
 /// How far a running attempt is; kept in memory only.

@@ -52,9 +52,9 @@ impl State {
 
     pub(super) fn decide_child_ended(
         &self,
-        worker: u64,
-        number: u32,
+        (worker, number): (u64, u32),
         begun: Option<OtherEnd>,
+        last_begun: Option<Fence>,
         output: Bytes,
         now: Now,
     ) -> Decision {
@@ -70,8 +70,12 @@ impl State {
             ended = Some(slot);
             entries.push(self.other_end(slot, &end, Stored::Inline(output.len() as u32), output, now));
         }
-        let others = self.leases_of(child).filter(|slot| Some(*slot) != ended).collect();
-        entries.extend(self.hand_back(others));
+        // A child begins its leases in the order of their fences.
+        let ran = |slot: &u32| last_begun.is_some_and(|last| self.leases[slot].fence <= last);
+        let others = self.leases_of(child).filter(|slot| Some(*slot) != ended);
+        let (lost, unbegun): (Vec<u32>, Vec<u32>) = others.partition(ran);
+        entries.extend(self.lose(&lost, now, "its process died before anybody heard how it ended"));
+        entries.extend(self.hand_back(unbegun));
         entries.push(Change::ChildGone { child }.into());
         Decision::of(entries, Reply::Done)
     }
@@ -87,9 +91,13 @@ impl State {
 
     /// Every lease of a child ends as lost.
     pub(super) fn lose_leases(&self, child: u32, now: Now, why: &str) -> Vec<Entry> {
+        self.lose(&self.leases_of(child).collect::<Vec<_>>(), now, why)
+    }
+
+    fn lose(&self, slots: &[u32], now: Now, why: &str) -> Vec<Entry> {
         let record = ErrorRecord { message: why.to_owned(), ..ErrorRecord::default() };
         let error = super::finish::encode_error(&record);
-        let lost = |slot: u32| {
+        let lost = |&slot: &u32| {
             let lease = self.leases[&slot];
             let change = Change::Ended {
                 slot,
@@ -102,7 +110,7 @@ impl State {
             };
             Entry { change, payload: vec![error.clone()] }
         };
-        self.leases_of(child).map(lost).collect()
+        slots.iter().map(lost).collect()
     }
 
     fn after_loss(&self, slot: u32) -> Next {

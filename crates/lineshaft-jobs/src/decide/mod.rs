@@ -45,8 +45,8 @@ impl State {
             Command::AttachChild(attach) => self.decide_attach(attach),
             Command::Finish { child, finish, payloads } => self.decide_finish(child, &finish, &payloads, now),
             Command::Release { child, leases } => Ok(self.decide_release(child, &leases)),
-            Command::ChildEnded { worker, number, begun, output } => {
-                Ok(self.decide_child_ended(worker, number, begun, output, now))
+            Command::ChildEnded { worker, number, begun, last_begun, output } => {
+                Ok(self.decide_child_ended((worker, number), begun, last_begun, output, now))
             }
             Command::ChildVanished { child } => Ok(self.decide_child_vanished(child, now)),
             Command::Archived { count } => {

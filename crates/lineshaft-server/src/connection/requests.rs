@@ -81,7 +81,7 @@ impl Requests<'_> {
         Ok(())
     }
 
-    fn dispatch(&mut self, request_id: u64, message: Message, payload: bytes::Bytes) {
+    fn dispatch(&mut self, request_id: u64, mut message: Message, payload: bytes::Bytes) {
         match &message {
             Message::Shutdown(shutdown) => return self.shut_down(request_id, *shutdown),
             Message::Unwait(unwait) => self.window.close(unwait.request),
@@ -93,6 +93,10 @@ impl Requests<'_> {
         match watch::check(self.peer, process) {
             Claim::False(text) => self.refuse(request_id, RefusalCode::BadRequest, text),
             claim => {
+                if let (Claim::Unproven, Message::AttachChild(attach)) = (&claim, &mut message) {
+                    // Perhaps a process of another host: after a restart the engine must not look for it here.
+                    attach.process = ProcessKey::default();
+                }
                 self.forward(request_id, message, payload);
                 let watched = (claim == Claim::Proven).then(|| self.context.watch.begin(process));
                 self.attached = watched.flatten();

@@ -140,9 +140,7 @@ impl<D: Disk> SegmentJournal<D> {
 
     /// Makes sure that the tail has room, moving on to the next segment if it has none.
     fn make_room(&mut self, bytes: u64) -> Result<(), Error> {
-        if self.preparer.should_retry() {
-            self.request_next();
-        }
+        self.retry_preparing();
         if self.tail.offset + bytes <= self.tail.segment.bytes() {
             return Ok(());
         }
@@ -188,6 +186,12 @@ impl<D: Disk> SegmentJournal<D> {
         let header = SegmentHeader::new(self.tail.segment.header.number + 1, seed);
         let bytes = (2 * self.tail.segment.bytes()).clamp(segment_bytes_first, segment_bytes_max);
         self.preparer.request(Wanted { header, bytes, bytes_max: segment_bytes_max });
+    }
+
+    fn retry_preparing(&self) {
+        if self.preparer.should_retry() {
+            self.request_next();
+        }
     }
 
     fn note_space(&self) {
@@ -345,6 +349,11 @@ impl<D: Disk> Journal for SegmentJournal<D> {
             self.trim = Trim { oldest_lsn, after: Some(self.head.appended.lsn + 1) };
         }
         Ok(())
+    }
+
+    fn look_for_space(&mut self) {
+        self.retry_preparing();
+        self.note_space();
     }
 
     fn head(&self) -> Appended {

@@ -407,10 +407,14 @@ fn worker_vectors() -> Vec<Vector> {
         vector(
             "a child ended",
             4,
-            ChildEnded { child: 1, begun: Some(other(End::Crashed { error: crash() }, 5)) },
+            ChildEnded {
+                child: 1,
+                begun: Some(other(End::Crashed { error: crash() }, 5)),
+                last_begun: Some(fence(42)),
+            },
             b"bye!\n",
         ),
-        vector("an idle child ended", 4, ChildEnded { child: 1, begun: None }, b""),
+        vector("an idle child ended", 4, ChildEnded { child: 1, begun: None, last_begun: None }, b""),
     ]
 }
 

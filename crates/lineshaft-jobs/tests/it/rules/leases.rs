@@ -145,11 +145,36 @@ fn when_a_child_dies_only_what_had_begun_is_crashed() {
     shop.child(1, 2);
     let (_, job, fence) = shop.leases()[0];
     let begun = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: crashed(), output_length: 0 };
-    let command = Command::ChildEnded { worker: 7, number: 1, begun: Some(begun), output: Bytes::new() };
+    let command = Command::ChildEnded {
+        worker: 7,
+        number: 1,
+        begun: Some(begun),
+        last_begun: None,
+        output: Bytes::new(),
+    };
     shop.run(command).expect("a death is never refused");
     let crashes = jobs.map(|job| (shop.state(job), shop.machine.record_of(job).crashes));
     assert_eq!(crashes, [(JobState::Available, 1), (JobState::Available, 0)]);
     shop.child(2, 2);
+    assert_eq!(shop.leased_jobs(), jobs, "in their old order");
+}
+
+/// A child used to die between the end of a body and the answer to its report, and the job ran again under the same
+/// number, as if it had not run before.
+#[test]
+fn when_a_child_dies_what_had_ended_unheard_is_lost() {
+    let mut shop = Shop::new();
+    let jobs = [shop.enqueue(group()), shop.enqueue(group()), shop.enqueue(group())];
+    shop.child(1, 3);
+    let last_begun = Some(shop.leases()[1].2);
+    let command = Command::ChildEnded { worker: 7, number: 1, begun: None, last_begun, output: Bytes::new() };
+    shop.run(command).expect("a death is never refused");
+    let outcomes = jobs.map(|job| {
+        let record = shop.machine.record_of(job);
+        record.attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
+    });
+    assert_eq!(outcomes, [vec![Some(Outcome::Lost)], vec![Some(Outcome::Lost)], vec![]]);
+    shop.child(2, 3);
     assert_eq!(shop.leased_jobs(), jobs, "in their old order");
 }
 
@@ -158,7 +183,8 @@ fn when_a_child_dies_only_what_had_begun_is_crashed() {
 fn a_child_that_is_gone_gets_no_more_jobs() {
     let mut shop = Shop::new();
     shop.child(1, 10);
-    let command = Command::ChildEnded { worker: 7, number: 1, begun: None, output: Bytes::new() };
+    let command =
+        Command::ChildEnded { worker: 7, number: 1, begun: None, last_begun: None, output: Bytes::new() };
     shop.run(command).expect("a death is never refused");
     shop.enqueue(group());
     assert_eq!(shop.leased_jobs(), []);

@@ -310,7 +310,7 @@ impl World {
             Some(other_end(job, fence, ending, wall_ms))
         });
         let output = bytes(begun.as_ref().map_or(0, |end| end.output_length as usize), self.machine.lsn());
-        let command = Command::ChildEnded { worker, number, begun, output: output.into() };
+        let command = Command::ChildEnded { worker, number, begun, last_begun: None, output: output.into() };
         self.command(command).expect("a death is never refused");
     }
 

@@ -293,19 +293,23 @@ impl Watch {
     fn report(&self, exit: Option<Exit>) -> (ChildEnded, Bytes) {
         let page = &self.process.page;
         let child = self.process.number;
-        let Some(begun) = page.begun() else { return (ChildEnded { child, begun: None }, Bytes::new()) };
+        let wire_fence = |begun: &Begun| Fence { epoch: begun.fence.epoch, counter: begun.fence.counter };
+        let last_begun = page.last_begun().as_ref().map(wire_fence);
+        let Some(begun) = page.begun() else {
+            return (ChildEnded { child, begun: None, last_begun }, Bytes::new());
+        };
         let [high, low, started_at, at_most_once] = begun.note;
         let id = (u128::from(high) << 64) | u128::from(low);
         let Some(job) = JobId::from_bytes(id.to_be_bytes()) else {
             tracing::error!(child, "a dead child's page was overwritten; its attempt ends with its lease");
-            return (ChildEnded { child, begun: None }, Bytes::new());
+            return (ChildEnded { child, begun: None, last_begun }, Bytes::new());
         };
         let output = Bytes::from(page.read_output());
         let end = self.end_of(&begun, at_most_once != 0, exit);
         let output_length = output.len() as u32;
-        let fence = Fence { epoch: begun.fence.epoch, counter: begun.fence.counter };
+        let fence = wire_fence(&begun);
         let begun = OtherEnd { job, fence, started_at, finished_at: unix_ms(), end, output_length };
-        (ChildEnded { child, begun: Some(begun) }, output)
+        (ChildEnded { child, begun: Some(begun), last_begun }, output)
     }
 
     fn end_of(&self, begun: &Begun, at_most_once: bool, exit: Option<Exit>) -> End {
