@@ -76,8 +76,13 @@ class Attendance:
     @property
     def command(self) -> str:
         """The command that starts a worker for this app."""
-        target = canonical_module(self._app._module) if self._script is None else os.path.relpath(self._script)
-        return f"lineshaft worker {target}"
+        import shlex
+
+        if self._script is None:
+            return f"lineshaft worker {canonical_module(self._app._module)}"
+        path = os.path.relpath(self._script)
+        is_target = path.endswith(".py") or os.sep in path
+        return f"lineshaft worker {shlex.quote(path if is_target else os.path.join(os.curdir, path))}"
 
     def _needs_look(self) -> bool:
         if self._looked or self.blocks or self._script is None:

@@ -59,32 +59,15 @@ def _settle_in() -> None:
 
 def _load(child: _native.Child, target: str) -> App | None:
     """The app; None if it does not load, which the supervisor then says for all children at once."""
-    from ._target import TargetError, load_target
+    from ._target import load_target, report_of
 
     try:
         return load_target(target)
-    except TargetError as error:
-        report = str(error)
     except BaseException as error:
-        report = _report(error)
+        report = report_of(error)
     sys.stdout.flush()
     child.fail(report)
     return None
-
-
-def _report(error: BaseException) -> str:
-    """The traceback without the frames that lead from here to the app."""
-    import traceback
-
-    package = os.path.dirname(os.path.abspath(__file__)) + os.sep
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None and _is_ours(frame.tb_frame.f_code.co_filename, package):
-        frame = frame.tb_next
-    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
-
-
-def _is_ours(file: str, package: str) -> bool:
-    return file.startswith((package, "<frozen importlib")) or f"{os.sep}importlib{os.sep}" in file
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import _native
-from ._errors import OutcomeUnknown
+from ._errors import OutcomeUnknown, ServerError
 
 __all__ = ["Connection"]
 
@@ -34,7 +34,7 @@ class Connection:
     def home(self) -> str:
         """The absolute path of the home; the same from its first use on."""
         if self._home is None:
-            self._home = _native.resolve_home(self._explicit, self._creator)
+            self._home = self._resolve()
         return self._home
 
     @property
@@ -63,6 +63,16 @@ class Connection:
     async def aask(self, request: Callable[[_native.Client], _native.Reply[T]], then: Callable[[T], U]) -> U:
         """`ask` for coroutines."""
         return await asettle(request(await self.aclient()), then)
+
+    def _resolve(self) -> str:
+        try:
+            return _native.resolve_home(self._explicit, self._creator)
+        except UnicodeEncodeError:
+            place = os.fsencode(self._explicit or self._creator or "").decode(errors="backslashreplace")
+            raise ServerError(
+                f"the home cannot be found from {place}: UTF-8 does not express this path",
+                hint="set LINESHAFT_URL to a directory with another name",
+            ) from None
 
     def _connect(self) -> _native.Client:
         process = os.getpid()

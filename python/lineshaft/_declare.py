@@ -35,8 +35,9 @@ def default_name(function: Any) -> str:
     name = canonical_name(function)
     if is_name(name):
         return name
+    signs = " ".join(NAME_SIGNS)
     raise DeclarationError(
-        f"{_described(function)} cannot be a task: {name!r} is not a name of letters, digits and {' '.join(NAME_SIGNS)}",
+        f"{_described(function)} cannot be a task: {name!r} is not a name of letters, digits and {signs}",
         hint='give it one, @app.task(name="..."), or rename its file',
     )
 

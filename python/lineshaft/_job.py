@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _native
-from ._outcome import result_of
+from ._outcome import check_found, result_of
 from ._record import Attempt, Snapshot, attempts_of, output_of
 from ._waiting import await_end, wait_for_end
 
@@ -79,13 +79,16 @@ class Job(Generic[R]):
         return self
 
     def wait(self, timeout: Duration | None = None) -> Self:
-        """Blocks until the job has ended, however it did. Raises `WaitTimeout`; the job then goes on."""
-        self._ended(wait_for_end(self, False, timeout))
+        """Blocks until the job has ended, however it did.
+
+        Raises `WaitTimeout`, and the job then goes on, or `JobNotFound`.
+        """
+        check_found(self, self._ended(wait_for_end(self, False, timeout)))
         return self
 
     async def await_(self, timeout: Duration | None = None) -> Self:
         """`wait` for coroutines."""
-        self._ended(await await_end(self, False, timeout))
+        check_found(self, self._ended(await await_end(self, False, timeout)))
         return self
 
     def result(self, timeout: Duration | None = None) -> R:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._job import Job
 
-__all__ = ["result_of"]
+__all__ = ["check_found", "result_of"]
 
 _REASONS = {
     "maybe_ran": "it was lost with its worker and may have run; at_most_once forbids another attempt",
@@ -36,12 +36,17 @@ def result_of(job: Job[Any], end: _native.End) -> Any:
     job._app._learn_types()
     if end.state == "completed":
         return _result(job, end)
+    check_found(job, end)
+    raise _error(job, end)
+
+
+def check_found(job: Job[Any], end: _native.End) -> None:
+    """Raises `JobNotFound` if the server knows no such job."""
     if end.state == "missing":
         raise JobNotFound(
             f"no job has the id {job.id} in {job._app.url}",
             hint="it was deleted, outlived its retention, or belongs to another home",
         )
-    raise _error(job, end)
 
 
 def _result(job: Job[Any], end: _native.End) -> Any:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     from ._app import App
 
-__all__ = ["TargetError", "load_target"]
+__all__ = ["TargetError", "load_target", "report_of"]
 
 _FORMS = "a TARGET is module, module:attr, path.py or path.py:attr"
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class TargetError(LineshaftError, ImportError):
@@ -41,6 +44,22 @@ def load_target(target: str) -> App:
     return _named_app(module, attribute, target) if attribute else _only_app(module, target)
 
 
+def report_of(error: BaseException) -> str:
+    """Why `load_target` failed: the traceback without the frames that lead from here to the app."""
+    if isinstance(error, TargetError):
+        return str(error)
+    import traceback
+
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None and _leads_to_app(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
+
+
+def _leads_to_app(file: str) -> bool:
+    return file.startswith((_PACKAGE, "<frozen importlib", "<string>")) or f"{os.sep}importlib{os.sep}" in file
+
+
 def _is_path(place: str) -> bool:
     return place.endswith(".py") or os.sep in place
 
@@ -49,13 +68,28 @@ def _import_path(path: str) -> ModuleType:
     if not os.path.isfile(path):
         raise TargetError(f"there is no file {os.path.abspath(path)}", hint=_FORMS)
     root, name = module_of_path(path)
-    module = _import(root, name)
+    module = _import(root, name) if path.endswith(".py") else _import_program(root, name, path)
     found = getattr(module, "__file__", None)
     if found is None or not os.path.samefile(found, path):
         raise TargetError(
             f"{os.path.abspath(path)} would be module {name!r}, but that is {found or 'a builtin module'}",
             hint="rename the file",
         )
+    return module
+
+
+def _import_program(root: str, name: str, path: str) -> ModuleType:
+    """A program whose file does not end in `.py`, as scripts on the PATH are called; the import system skips them."""
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(name, path, loader=SourceFileLoader(name, path))
+    if spec is None or spec.loader is None or name in sys.modules:
+        return _import(root, name)
+    module = sys.modules[name] = module_from_spec(spec)
+    _first_on_path(root)
+    with importing():
+        spec.loader.exec_module(module)
     return module
 
 
@@ -71,10 +105,14 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _import(root: str, name: str) -> ModuleType:
-    if sys.path[:1] != [root]:
-        sys.path.insert(0, root)
+    _first_on_path(root)
     with importing():
         return importlib.import_module(name)
+
+
+def _first_on_path(root: str) -> None:
+    if sys.path[:1] != [root]:
+        sys.path.insert(0, root)
 
 
 def _named_app(module: ModuleType, attribute: str, target: str) -> App:

@@ -55,3 +55,8 @@ def test_the_home_stays_when_the_directory_changes(programs):
 def test_a_url_that_is_not_built_yet_is_refused(url):
     with pytest.raises(LineshaftError, match="not built"):
         _ = App(url).url
+
+
+def test_a_path_that_utf8_does_not_express_is_refused_with_the_fix():
+    with pytest.raises(LineshaftError, match=r"(?s)from x\\xff: UTF-8 does not express this path.*LINESHAFT_URL"):
+        _ = App("x\udcff").url

@@ -85,6 +85,8 @@ def test_ids_that_are_none_are_refused(shop):
         missing.refresh()
     with pytest.raises(JobNotFound):
         missing.result(WAIT)
+    with pytest.raises(JobNotFound):
+        missing.wait(WAIT)
 
 
 def test_a_failed_task_tells_what_happened_where(shop):

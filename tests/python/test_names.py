@@ -8,7 +8,7 @@ import pytest
 
 from lineshaft import App, canonical_name
 from lineshaft._names import module_of_path
-from lineshaft._target import TargetError, load_target
+from lineshaft._target import TargetError, load_target, report_of
 
 APP = """
     from lineshaft import App, canonical_name
@@ -123,6 +123,33 @@ def test_a_task_without_a_source_file_cannot_be_enqueued(programs):
     source = "from lineshaft import App\napp = App()\ndef f(): pass\nt = app.task(f)\nt()\nt.enqueue()"
     ended = programs.run("-c", source)
     assert "TaskNotFound: __main__.f has no source file, so no worker can import it" in ended.stderr
+
+
+def test_a_file_whose_name_is_none_for_a_task_is_refused_with_the_fix(programs):
+    programs.write("my script.py", APP)
+    ended = programs.run("my script.py")
+    assert "DeclarationError: work (" in ended.stderr
+    assert "'my script.work' is not a name of letters, digits and" in ended.stderr
+    assert 'give it one, @app.task(name="..."), or rename its file' in ended.stderr
+
+
+@pytest.mark.usefixtures("fresh_imports")
+def test_a_program_whose_file_does_not_end_in_py_is_loaded_by_its_path(programs):
+    path = programs.write("bin/report", APP)
+    app = load_target(f"{path}:app")
+    assert list(app.tasks) == ["report.work"]
+    assert load_target(str(path)) is app
+
+
+def test_a_failed_import_is_reported_from_the_app_on(programs, monkeypatch):
+    programs.write("broken.py", "import sys; sys.exit(3)")
+    monkeypatch.chdir(programs.directory)
+    with pytest.raises(SystemExit) as caught:
+        load_target("broken")
+    error = caught.value.with_traceback(caught.tb.tb_next)  # the test itself leads to the app, too
+    first, place, *_, last = report_of(error).splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "SystemExit: 3")
+    assert place.startswith(f'  File "{programs.directory}/broken.py", line 1')
 
 
 def test_apps_know_their_tasks():

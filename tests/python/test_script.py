@@ -155,6 +155,69 @@ def test_a_forked_child_uses_a_connection_of_its_own(programs):
     assert ended.stdout == "2\n5\n6\n", ended.stderr
 
 
+def test_a_process_of_multiprocessing_names_tasks_as_the_program_does(programs):
+    source = """
+        import multiprocessing
+        from lineshaft import App
+        app = App()
+
+        @app.task
+        def double(number: int) -> int:
+            return 2 * number
+
+        def ask(number: int) -> int:
+            return double.enqueue(number).result(20)
+
+        if __name__ == "__main__":
+            with app.workers(1), multiprocessing.get_context("spawn").Pool(2) as pool:
+                print(pool.map(ask, range(3)))
+    """
+    programs.write("app.py", source)
+    ended = programs.run("app.py")
+    assert ended.stdout == "[0, 2, 4]\n", ended.stderr
+    ended = programs.run("-m", "app")
+    assert ended.stdout == "[0, 2, 4]\n", ended.stderr
+
+
+def test_a_thread_that_outlives_the_last_line_still_gets_workers(programs):
+    source = """
+        import threading
+        from lineshaft import App
+        app = App()
+
+        @app.task
+        def work() -> str:
+            return "done"
+
+        def ask() -> None:
+            threading.main_thread().join()
+            print(work.enqueue().result(20))
+
+        if __name__ == "__main__":
+            threading.Thread(target=ask).start()
+    """
+    programs.write("app.py", source)
+    ended = programs.run("app.py")
+    assert ended.stdout == "done\n", ended.stderr
+
+
+def test_the_command_that_is_named_can_be_typed(programs):
+    source = """
+        from lineshaft import App
+        app = App()
+
+        @app.task(name="work")
+        def work() -> None: ...
+
+        if __name__ == "__main__":
+            work.enqueue()
+    """
+    for name, typed in (("a b.py", "'a b.py'"), ("noext", "./noext")):
+        programs.write(name, source)
+        ended = programs.run(name)
+        assert f"`lineshaft worker {typed}` runs them" in ended.stderr
+
+
 def test_importing_is_light(programs):
     source = """
         import sys, threading

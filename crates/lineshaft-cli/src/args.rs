@@ -123,8 +123,8 @@ pub struct Enqueue {
     /// Queue of the job
     #[arg(long, default_value = "default")]
     pub queue: String,
-    /// 1 (first) to 9
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
+    /// 1 (first) to 9, high (2), normal (5) or low (8)
+    #[arg(long, default_value = "normal", value_parser = priority)]
     pub priority: u8,
     /// Retries after an error or a timeout
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000))]
@@ -238,6 +238,18 @@ pub enum Queue {
     },
 }
 
+fn priority(text: &str) -> Result<u8, String> {
+    let number = match text {
+        "high" => Some(2),
+        "normal" => Some(5),
+        "low" => Some(8),
+        _ => text.parse().ok(),
+    };
+    number
+        .filter(|number| (1..=9).contains(number))
+        .ok_or_else(|| "accepted: 1 (first) to 9, high, normal or low".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration("duration", text).map_err(|error| error.hint().unwrap_or_else(|| error.to_string()))
 }
@@ -281,7 +293,7 @@ mod tests {
     #[test]
     fn values_out_of_range_name_what_is_accepted() {
         check_error("lineshaft worker app --processes 0", "0 is not in 1..=1024");
-        check_error("lineshaft enqueue t --priority 10", "10 is not in 1..=9");
+        check_error("lineshaft enqueue t --priority 10", "accepted: 1 (first) to 9, high, normal or low");
         check_error("lineshaft status --wait soon", "accepted: a number of seconds");
         check_error("lineshaft job show 17", "is not a job id: expected a UUID of version 7");
         check_error(

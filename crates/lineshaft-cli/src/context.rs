@@ -54,6 +54,11 @@ impl Context {
         Ok(client)
     }
 
+    /// A client for questions about what exists: a server is started for a home, but no home is made.
+    pub(crate) fn client_of_existing(&mut self) -> Result<Client, Failure> {
+        if self.home()?.path().exists() { self.client() } else { self.running_client() }
+    }
+
     /// A client of the home's server if one runs.
     pub(crate) fn running_client(&self) -> Result<Client, Failure> {
         Ok(Client::connect(Target::home(self.home()?.path()), options())?)

@@ -89,7 +89,7 @@ fn code_of_refusal(code: RefusalCode) -> i32 {
         RefusalCode::JobNotFound | RefusalCode::ResultExpired => NOT_FOUND,
         RefusalCode::OutcomeUnknown => TIMEOUT,
         RefusalCode::ShuttingDown => UNREACHABLE,
-        RefusalCode::TooLarge => USAGE,
+        RefusalCode::TooLarge | RefusalCode::BadRequest => USAGE,
         _ => FAILED,
     }
 }

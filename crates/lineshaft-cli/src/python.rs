@@ -17,13 +17,15 @@ const WHO: &str = "import sys, lineshaft; print(lineshaft.__version__); print(sy
 const HOME: &str = "\
 import sys
 from lineshaft._errors import LineshaftError
-from lineshaft._target import load_target
+from lineshaft._target import load_target, report_of
 try:
-    url = load_target(sys.argv[1]).url
+    app = load_target(sys.argv[1])
+except BaseException as error:
+    sys.exit(report_of(error))
+try:
+    print('', app.url, sep='\\n')
 except LineshaftError as error:
-    sys.exit(f'error: {error}')
-print()
-print(url)
+    sys.exit(str(error))
 ";
 
 /// The interpreter to run children with: the one given, the host's, else the first one found that has this version of

@@ -23,7 +23,7 @@ pub(crate) fn state(job: &JobRecord) -> String {
     if job.cancelling {
         text += ", asked to stop";
     }
-    if let Some(reason) = &job.reason {
+    if let Some(reason) = job.reason.as_deref().filter(|reason| *reason != job.state.as_str()) {
         let _ = write!(text, " ({reason})");
     }
     text

@@ -1,23 +1,25 @@
 //! Where finished jobs go: blocks of the archive, built and written beside the engine.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use lineshaft_jobs::{JobView, Place};
 use lineshaft_store::{Archive, ArchivedJob, Block, Error, JournalHandle};
 use lineshaft_wire::message::Rules;
 use rustc_hash::FxHashMap;
 
+use crate::clock::wall_ms;
 use crate::core::reference;
-use crate::driver::wall_ms;
 use crate::handle::Input;
 use crate::options::Retention;
 use crate::query::complete;
 
 /// Payload bytes of one block, well below what the archive takes, so that memory stays small.
 const BLOCK_BYTES: usize = 64 << 20;
+const DAY_MS: u64 = 86_400_000;
 /// How often retention looks at the archive.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 
@@ -37,13 +39,18 @@ pub(crate) struct Archiver<J, A> {
 impl<J: JournalHandle, A: Archive> Archiver<J, A> {
     /// Archives batches until the engine is gone.
     pub(crate) fn run(&self, batches: &Receiver<Batch>) {
-        let mut looked: Option<Instant> = None;
-        for batch in batches {
-            let result = self.store(batch);
-            drop(self.engine.send(Input::Archived { result }));
-            if looked.is_none_or(|at| at.elapsed() >= RETENTION_EVERY) {
-                looked = Some(Instant::now());
-                self.retain();
+        let mut look_at = Instant::now();
+        loop {
+            match batches.recv_deadline(look_at) {
+                Ok(batch) => {
+                    let result = self.store(batch);
+                    drop(self.engine.send(Input::Archived { result }));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    look_at = Instant::now() + RETENTION_EVERY;
+                    self.retain();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -54,25 +61,35 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         let mut bytes = 0;
         let mut options = OptionsCache::default();
         for view in batch.jobs {
-            bytes += view.arguments.length as usize + view.result.length as usize;
+            bytes += stored_bytes(&view);
             if bytes > BLOCK_BYTES && !block.jobs.is_empty() {
                 break;
             }
-            block.jobs.push(self.archived(view, &mut options)?);
+            block.jobs.push(self.archived(view, &mut options));
         }
         self.archive.put(&block)?;
         Ok(block.jobs.len() as u32)
     }
 
-    fn archived(&self, view: JobView, options: &mut OptionsCache) -> Result<ArchivedJob, Error> {
-        let read = |place: Place| self.journal.read(reference(place));
-        Ok(ArchivedJob {
+    /// A job with its payloads. One that does not read is left out, with a word in the log: it must not hold up the
+    /// archive for all the others.
+    fn archived(&self, view: JobView, options: &mut OptionsCache) -> ArchivedJob {
+        let job = view.record.id;
+        let read = |place: Place| {
+            let read = self.journal.read(reference(place));
+            read.unwrap_or_else(|error| {
+                tracing::error!(%job, %error, "a payload is lost: the job is archived without it");
+                Bytes::new()
+            })
+        };
+        ArchivedJob {
             finish_number: view.finish_number,
-            arguments: read(view.arguments)?,
-            result: read(view.result)?,
+            arguments: read(view.arguments),
+            result: read(view.result),
             options: options.encoded(&view.rules),
-            record: complete(view, read)?,
-        })
+            record: complete(view, |place| Ok::<_, Infallible>(read(place)))
+                .unwrap_or_else(|never| match never {}),
+        }
     }
 
     fn retain(&self) {
@@ -93,8 +110,15 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
                 Err(error) => tracing::error!(%error, "retention failed"),
             }
         }
-        drop(self.engine.send(Input::ArchiveDropped { finalized_before_ms: before - before % 86_400_000 }));
+        // A block stands in the day of its newest job, so an older one may outlive its own day by one.
+        let finalized_before_ms = (before - before % DAY_MS).saturating_sub(DAY_MS);
+        drop(self.engine.send(Input::ArchiveDropped { finalized_before_ms }));
     }
+}
+
+fn stored_bytes(view: &JobView) -> usize {
+    let attempts = view.attempts.iter().flat_map(|attempt| [attempt.error, attempt.output]);
+    attempts.chain([view.arguments, view.result]).map(|place| place.length as usize).sum()
 }
 
 /// Encoded rules, most of which are the same ones.

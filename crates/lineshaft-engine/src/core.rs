@@ -6,7 +6,7 @@
 use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, RwLock};
 
-use lineshaft_jobs::{Change, Command, Entry, Event, JobView, Now, Place, Refusal, Reply, State};
+use lineshaft_jobs::{Change, Command, Entry, Event, JobView, Now, Place, Refusal, Reply, State, Stored};
 use lineshaft_store::PayloadRef;
 use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused, Stop, StopReason};
 use lineshaft_wire::{Fence, JobId};
@@ -92,6 +92,8 @@ pub struct Core {
     pub(crate) lsn: u64,
     body: Vec<u8>,
     outputs: Vec<Output>,
+    /// Blobs that changes of the open request name.
+    named_blobs: FxHashSet<u64>,
     archiving: usize,
     archive_asked_ms: u64,
     /// Not before this logical time, because the last try failed.
@@ -119,6 +121,7 @@ impl Core {
             lsn,
             body: Vec::new(),
             outputs: Vec::new(),
+            named_blobs: FxHashSet::default(),
             archiving: 0,
             archive_asked_ms: now.logical_ms,
             archive_not_before_ms: 0,
@@ -246,6 +249,7 @@ impl Core {
             self.deaths.extract_if(.., |death| death.0 <= now.logical_ms).map(|death| death.1).collect();
         for child in due {
             self.state.detach(child);
+            self.children.remove(&child);
             self.run(Command::ChildVanished { child }, now).expect("a death is never refused");
         }
     }
@@ -341,12 +345,23 @@ impl Core {
     }
 
     fn note(&mut self, change: &Change) {
+        self.named_blobs.extend(change.stored().filter_map(|stored| match stored {
+            Stored::Blob { id, .. } => Some(id),
+            Stored::Inline(_) => None,
+        }));
         let deleted = || self.deleted.write().expect("nothing panics while it holds this lock");
         match change {
             Change::Deleted { job, .. } => drop(deleted().insert(*job)),
             Change::DeletedDropped { .. } => *deleted() = self.state.deleted().collect(),
             _ => {}
         }
+    }
+
+    /// Blobs of a request that no change named go again: it was refused, or answered before.
+    pub(crate) fn drop_unnamed(&mut self, blobs: &[(u32, u64)]) {
+        let named = std::mem::take(&mut self.named_blobs);
+        let unnamed = blobs.iter().map(|(_, id)| *id).filter(|id| !named.contains(id));
+        self.outputs.extend(unnamed.map(Output::DropBlob));
     }
 
     fn on_event(&mut self, event: Event) {
@@ -397,11 +412,20 @@ impl Core {
     pub(crate) fn repeat_stops(&mut self, worker: u64) {
         let children =
             self.state.child_reports().filter(|child| child.worker == worker).map(|child| child.child);
-        for child in children.collect::<Vec<_>>() {
-            for fence in self.state.cancelling_of(child) {
-                self.push_stop(child, fence);
-            }
+        children.collect::<Vec<_>>().into_iter().for_each(|child| self.repeat_child_stops(child));
+    }
+
+    /// A child came back: it may have missed what it was told to stop.
+    pub(crate) fn repeat_child_stops(&mut self, child: u32) {
+        for fence in self.state.cancelling_of(child) {
+            self.push_stop(child, fence);
         }
+    }
+
+    /// A child is here, whatever was thought of its process.
+    pub(crate) fn returned(&mut self, child: u32, connection: ConnectionId) {
+        self.deaths.retain(|(_, dead)| *dead != child);
+        self.children.insert(child, connection);
     }
 
     pub(crate) fn push(&mut self, connection: ConnectionId, outgoing: Outgoing) {

@@ -1,6 +1,6 @@
 //! How the rest of the process talks to a running engine: requests in, outgoing messages out, both per connection.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 
@@ -64,6 +64,12 @@ pub(crate) enum Input {
         request_id: u64,
         message: Message,
         payloads: Received,
+    },
+    /// A request whose large payloads could not be stored.
+    Unstorable {
+        connection: ConnectionId,
+        request_id: u64,
+        error: lineshaft_store::Error,
     },
     Disconnected {
         connection: ConnectionId,
@@ -138,6 +144,7 @@ pub struct Handle {
     pub(crate) inbox: Sender<Input>,
     pub(crate) large: Sender<Input>,
     pub(crate) payloads: Payloads,
+    pub(crate) stop: Arc<AtomicBool>,
     pub(crate) connections: Arc<AtomicU64>,
     pub(crate) threads: Arc<Mutex<Option<Threads>>>,
 }
@@ -185,6 +192,7 @@ impl Handle {
 
     /// Asks the engine to stop: what was accepted is committed, then every connection closes.
     pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
         self.send(Input::Stop);
     }
 

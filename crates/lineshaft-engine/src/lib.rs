@@ -10,19 +10,24 @@
 //! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
 
 mod archiver;
+mod blobs;
+mod clock;
 mod core;
 mod driver;
 mod error;
 mod handle;
+mod list;
+mod open;
 mod options;
 mod query;
 mod recovery;
 mod requests;
 mod waits;
+mod workers;
 
 pub use crate::core::{Committed, Core, Output};
-pub use driver::{Opened, open};
 pub use error::Error;
 pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
+pub use open::{Opened, open};
 pub use options::{Options, Retention, ServerFacts};
-pub use recovery::recover;
+pub use recovery::{Recovered, recover};

@@ -7,22 +7,25 @@ use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
-use lineshaft_jobs::{ArchivedCall, JobView, PageView, Place, Refusal, State, decode_error};
+use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, decode_error};
 use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest};
 use lineshaft_wire::message::{
-    Ended, EndedJob, Fetched, Filter, List, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused,
+    Ended, EndedJob, Fetched, Filter, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused,
     Rules, Sequence, Shown, StatusReport,
 };
-use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState, Outcome};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
 use rustc_hash::FxHashSet;
 use serde_bytes::ByteBuf;
 
 use crate::core::{reference, stored};
 use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
+use crate::list::{Cursor, ListQuery};
 use crate::requests::not_found;
 
 /// Jobs looked up in the archive at once, and so held in memory.
 const LOOK_UP_JOBS: usize = 4096;
+/// Bytes of an error's message in a list.
+const LISTED_MESSAGE_BYTES: usize = 1024;
 /// Results of one message to a wait.
 const PART_BYTES: usize = 4 << 20;
 /// The end of an output shown with a failure.
@@ -87,85 +90,6 @@ pub enum Query {
     Status(Box<StatusReport>),
 }
 
-/// A page of jobs: what memory knows, and where the archive goes on.
-pub struct ListQuery {
-    filter: Filter,
-    limit: usize,
-    cursor: Cursor,
-    views: Vec<JobView>,
-}
-
-/// Where a list stands: unfinished jobs by slot, then finished ones by falling number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cursor {
-    Unfinished(u32),
-    Finished(u64),
-    End,
-}
-
-impl ListQuery {
-    /// The page that `list` asks for; `None` if its cursor does not read.
-    pub(crate) fn new(list: &List, limit: usize) -> Option<Self> {
-        let cursor = match &list.cursor {
-            Some(text) => Cursor::parse(text)?,
-            None => Cursor::Unfinished(0),
-        };
-        Some(Self { filter: list.filter.clone(), limit, cursor, views: Vec::new() })
-    }
-
-    /// Takes what memory has for this page.
-    pub(crate) fn take_memory(&mut self, state: &State) {
-        if let Cursor::Unfinished(from) = self.cursor {
-            let wanted = self.wants(|state| !state.is_finished());
-            let page = if wanted { state.page(&self.filter, from, self.limit) } else { PageView::default() };
-            self.views.extend(page.slots.iter().map(|slot| state.view(*slot)));
-            self.cursor = page.next.map_or(Cursor::Finished(u64::MAX), Cursor::Unfinished);
-        }
-        if let Cursor::Finished(below) = self.cursor {
-            self.take_finished(state, below);
-        }
-    }
-
-    fn take_finished(&mut self, state: &State, below: u64) {
-        if !self.wants(JobState::is_finished) {
-            self.cursor = Cursor::End;
-            return;
-        }
-        let room = self.limit - self.views.len();
-        let slots = state.finished_page(&self.filter, below, room);
-        let full = slots.len() == room;
-        self.views.extend(slots.iter().map(|slot| state.view(*slot)));
-        // What has a number up to this one is in the archive.
-        let archive = below.min(state.archived() + 1);
-        let last =
-            self.views.last().filter(|view| view.finish_number > 0).map_or(below, |view| view.finish_number);
-        self.cursor = Cursor::Finished(if full { last } else { archive });
-    }
-
-    fn wants(&self, kind: impl Fn(JobState) -> bool) -> bool {
-        self.filter.states.is_empty() || self.filter.states.iter().copied().any(kind)
-    }
-}
-
-impl Cursor {
-    fn parse(text: &str) -> Option<Self> {
-        let (kind, number) = text.split_at_checked(1)?;
-        match kind {
-            "u" => number.parse().ok().map(Self::Unfinished),
-            "f" => number.parse().ok().map(Self::Finished),
-            _ => None,
-        }
-    }
-
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Unfinished(slot) => Some(format!("u{slot}")),
-            Self::Finished(below) => Some(format!("f{below}")),
-            Self::End => None,
-        }
-    }
-}
-
 /// Who asked, and the way back.
 pub(crate) struct Asked {
     pub(crate) connection: ConnectionId,
@@ -205,7 +129,10 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
             Query::Nothing => Ok(None),
             Query::Show { job, view, progress } => {
                 let record = match view {
-                    Some(view) => self.complete(*view)?,
+                    // The archive may have taken the job, and the journal forgotten it, since it was looked at.
+                    Some(view) => {
+                        self.complete(*view).or_else(|_| self.find(job).map(|found| found.record))?
+                    }
                     None => self.find(job)?.record,
                 };
                 reply(Shown { record, progress }.into())
@@ -297,21 +224,23 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
     }
 
     fn call(&self, job: JobId, view: Option<Box<JobView>>) -> Result<ArchivedCall, Refusal> {
-        let (record, arguments, rules) = match view {
-            Some(view) => {
-                let arguments = self.journal.read(reference(view.arguments)).map_err(internal)?;
-                (view.record, arguments, view.rules)
-            }
+        let in_memory = view.and_then(|view| {
+            // The archive may have taken the job, and the journal forgotten it, since it was looked at.
+            let arguments = self.journal.read(reference(view.arguments)).ok()?;
+            Some((view.record, arguments, view.rules))
+        });
+        let (record, arguments, rules) = match in_memory {
+            Some(found) => found,
             None => {
                 let found = self.find(job)?;
-                let rules: Rules = postcard::from_bytes(&found.options).unwrap_or_default();
+                let rules = rules_of(&found)?;
                 (found.record, found.arguments, Arc::new(rules))
             }
         };
         let JobRecord { task, queue, priority, tags, metadata, .. } = record;
         let mut arguments = lineshaft_jobs::Payloads::from(arguments);
         if arguments.bytes.len() > lineshaft_store::PayloadRef::INLINE_BYTES_MAX {
-            let id = crate::driver::next_blob_id();
+            let id = crate::blobs::next_blob_id();
             self.journal.put_blob(id, &arguments.bytes).map_err(internal)?;
             arguments.blobs.push((0, id));
         }
@@ -322,7 +251,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         let ListQuery { filter, limit, cursor, views } = list;
         let mut page = Page::default();
         for view in views {
-            page.jobs.push(self.complete(view)?);
+            page.jobs.push(short(self.complete(view)?));
         }
         page.cursor = match cursor {
             Cursor::Finished(below) if page.jobs.len() < limit => {
@@ -333,7 +262,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                     ..PageRequest::default()
                 };
                 let found = self.archive.page(&request).map_err(internal)?;
-                let jobs = found.jobs.into_iter().map(|listed| listed.record);
+                let jobs = found.jobs.into_iter().map(|listed| short(listed.record));
                 page.jobs.extend(jobs.filter(|record| !self.is_deleted(record.id)));
                 found.cursor.map_or(Cursor::End, Cursor::Finished)
             }
@@ -360,7 +289,9 @@ struct EndedPart {
 impl EndedPart {
     fn add(&mut self, found: ArchivedJob, results: bool) {
         if found.record.state != JobState::Completed {
-            self.ended.failed.push(ended_job(found.record));
+            let job = ended_job(found.record);
+            self.bytes += job.output.len() + job.error.as_ref().map_or(0, error_bytes);
+            self.ended.failed.push(job);
             return;
         }
         let kept = !is_expired(&found);
@@ -377,11 +308,37 @@ impl EndedPart {
     }
 }
 
+fn rules_of(job: &ArchivedJob) -> Result<Rules, Refusal> {
+    postcard::from_bytes(&job.options).map_err(|error| Refusal {
+        code: RefusalCode::Internal,
+        message: format!("the rules of job {} do not read: {error}", job.record.id),
+        hint: None,
+    })
+}
+
+/// A record as lists give it: a page of a thousand must fit into a frame, so each attempt keeps only what its error
+/// says.
+fn short(mut record: JobRecord) -> JobRecord {
+    for attempt in &mut record.attempts {
+        attempt.output = Vec::new();
+        if let Some(error) = &mut attempt.error {
+            (error.traceback, error.arguments) = (None, None);
+            shorten(&mut error.message);
+        }
+    }
+    record
+}
+
+fn shorten(text: &mut String) {
+    let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= LISTED_MESSAGE_BYTES);
+    if let Some(end) = end {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 /// A record with the errors and outputs of its attempts, read by `read`.
-pub(crate) fn complete(
-    view: JobView,
-    read: impl Fn(Place) -> Result<Bytes, lineshaft_store::Error>,
-) -> Result<JobRecord, lineshaft_store::Error> {
+pub(crate) fn complete<E>(view: JobView, read: impl Fn(Place) -> Result<Bytes, E>) -> Result<JobRecord, E> {
     let JobView { mut record, attempts, .. } = view;
     for (attempt, places) in record.attempts.iter_mut().zip(attempts) {
         fill(attempt, &read(places.error)?, &read(places.output)?);
@@ -421,10 +378,15 @@ fn ended_job(record: JobRecord) -> EndedJob {
     }
 }
 
+fn error_bytes(error: &ErrorRecord) -> usize {
+    let traceback = error.traceback.as_ref().map_or(0, String::len);
+    error.message.len() + traceback + error.arguments.as_ref().map_or(0, Vec::len)
+}
+
 fn is_expired(job: &ArchivedJob) -> bool {
     let rules: Rules = postcard::from_bytes(&job.options).unwrap_or_default();
     let ends = job.record.finalized_at.unwrap_or(0).saturating_add(rules.result_ttl_ms);
-    !rules.keep_result || crate::driver::wall_ms() >= ends
+    !rules.keep_result || crate::clock::wall_ms() >= ends
 }
 
 fn store_filter(filter: &Filter) -> lineshaft_store::Filter {

@@ -5,17 +5,30 @@ use lineshaft_store::{Journal, Recovery};
 
 use crate::Error;
 
+/// What a journal holds.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The state after the newest commit.
+    pub state: State,
+    /// Bytes of the commits after the snapshot: what the next start saves if there is a newer one by then.
+    pub replayed_bytes: u64,
+}
+
 /// The state that a journal holds: its newest snapshot and every commit after it.
 ///
 /// Errors if the snapshot or a commit does not read, although its checksum is right.
-pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<State, Error> {
+pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<Recovered, Error> {
     let mut state = match &recovery.snapshot {
         Some(snapshot) => State::from_snapshot(&snapshot.bytes, limits)?,
         None => State::new(0, limits),
     };
     let after = recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
-    journal.replay(after, |lsn, body| replay_commit(&mut state, lsn, body))?;
-    Ok(state)
+    let mut replayed_bytes = 0;
+    journal.replay(after, |lsn, body| {
+        replayed_bytes += body.len() as u64;
+        replay_commit(&mut state, lsn, body)
+    })?;
+    Ok(Recovered { state, replayed_bytes })
 }
 
 fn replay_commit(state: &mut State, lsn: u64, body: &[u8]) -> Result<(), Error> {

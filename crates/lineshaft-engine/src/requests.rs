@@ -1,18 +1,17 @@
-//! What each request comes to.
+//! What each request of a client comes to; `workers.rs` has those of workers.
 
-use lineshaft_jobs::{Answer, ArchivedCall, Attach, Command, Now, Payloads, Refusal, Reply, State};
+use lineshaft_jobs::{Answer, ArchivedCall, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
-    self, AttachChild, AttachWorker, Changed, ChildAttached, Done, Fetch, Finished, Hello, List, Message,
-    PROTOCOL, PayloadKind, RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerAttached, WorkerReport,
+    self, Changed, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind, RefusalCode, Sequence,
+    StatusReport, Wait, Welcome, WorkerReport,
 };
 use lineshaft_wire::{JobId, JobState};
 
-use crate::core::{Core, LastWord, Worker, is_one_way};
-use crate::handle::ConnectionId;
-use crate::query::{ListQuery, Query};
+use crate::core::{Core, is_one_way};
+use crate::handle::{ConnectionId, large_payloads};
+use crate::list::ListQuery;
+use crate::query::Query;
 
-/// Bytes of one progress value.
-const PROGRESS_BYTES_MAX: usize = 4096;
 /// Jobs of one page.
 const PAGE_JOBS_MAX: u32 = 1_000;
 /// Inline payload bytes of one request: a commit has room for it beside everything else.
@@ -20,9 +19,9 @@ const INLINE_BYTES_MAX: usize = 48 << 20;
 
 /// Who asked, and how to answer.
 #[derive(Clone, Copy)]
-struct Caller {
-    connection: ConnectionId,
-    request_id: u64,
+pub(crate) struct Caller {
+    pub(crate) connection: ConnectionId,
+    pub(crate) request_id: u64,
 }
 
 impl Core {
@@ -40,7 +39,10 @@ impl Core {
         }
         let one_way = is_one_way(&message) || request_id == 0;
         let caller = Caller { connection, request_id };
-        let result = self.carry_out(caller, message, payloads, now);
+        let blobs = payloads.blobs.clone();
+        let result =
+            check_size(&message, &payloads).and_then(|()| self.carry_out(caller, message, payloads, now));
+        self.drop_unnamed(&blobs);
         if let Err(refusal) = result
             && !one_way
         {
@@ -105,54 +107,6 @@ impl Core {
         }
     }
 
-    fn worker_request(
-        &mut self,
-        caller: Caller,
-        message: Message,
-        payloads: Payloads,
-        now: Now,
-    ) -> Result<(), Refusal> {
-        match message {
-            Message::AttachWorker(attach) => {
-                self.attach_worker(caller, attach);
-                Ok(())
-            }
-            Message::AttachChild(attach) => self.attach_child(caller, attach, now),
-            Message::Credit(credit) => {
-                let child = self.child(caller)?;
-                self.state.grant(child, credit.leases, credit.reset);
-                Ok(())
-            }
-            Message::Renew(_) => {
-                let child = self.child(caller)?;
-                self.state.renew(child, now.logical_ms);
-                self.answer_done(caller);
-                Ok(())
-            }
-            Message::Finish(finish) => {
-                check_lengths(&finish, &payloads)?;
-                let child = self.child(caller)?;
-                let reply = self.run(Command::Finish { child, finish, payloads }, now)?;
-                self.answer_finished(caller, reply);
-                Ok(())
-            }
-            Message::Release(release) => {
-                let child = self.child(caller)?;
-                let reply = self.run(Command::Release { child, leases: release.leases }, now)?;
-                self.answer_finished(caller, reply);
-                Ok(())
-            }
-            Message::ChildEnded(ended) => self.hear_of_child(caller, ended, payloads, now),
-            Message::Progress(progress) => {
-                self.take_progress(caller, progress);
-                Ok(())
-            }
-            other => Err(bad(format!("{} is not a request", other.name()))),
-        }
-    }
-
-    // Clients.
-
     fn hello(&mut self, caller: Caller, hello: &Hello, now: Now) -> Result<(), Refusal> {
         let known = hello.session.filter(|session| self.state.has_session(*session));
         let session = match known {
@@ -201,13 +155,6 @@ impl Core {
         if self.store_full {
             let message = "the disk of the home is full: no new jobs until there is room";
             return Err(refusal(RefusalCode::StoreFull, message));
-        }
-        let blobs: usize = arguments.blobs.len() * lineshaft_store::PayloadRef::INLINE_BYTES_MAX;
-        if arguments.bytes.len().saturating_sub(blobs) > INLINE_BYTES_MAX && arguments.blobs.is_empty() {
-            let bytes = arguments.bytes.len();
-            let message =
-                format!("a request of {bytes} argument bytes; the limit is {INLINE_BYTES_MAX}: split it");
-            return Err(refusal(RefusalCode::TooLarge, message));
         }
         self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)
     }
@@ -386,94 +333,16 @@ impl Core {
         }
     }
 
-    // Workers.
-
-    fn attach_worker(&mut self, caller: Caller, attach: AttachWorker) {
-        let AttachWorker { name, process, nonce, .. } = attach;
-        self.workers.insert(nonce, Worker { connection: caller.connection, name, process });
-        if let Some(connection) = self.connections.get_mut(&caller.connection) {
-            connection.worker = Some(nonce);
-        }
-        let lease_ms = self.options.limits.lease_ms;
-        self.reply(caller.connection, caller.request_id, WorkerAttached { lease_ms });
-        self.repeat_stops(nonce);
-    }
-
-    fn attach_child(&mut self, caller: Caller, attach: AttachChild, now: Now) -> Result<(), Refusal> {
-        let (tasks, queues) = (attach.tasks.clone(), attach.queues.clone());
-        let Reply::Attached { child, stale } = self.run(Command::AttachChild(attach), now)? else {
-            return Err(refusal(RefusalCode::Internal, "an attach was answered with something else"));
-        };
-        self.state.attach(Attach { child, tasks: &tasks, queues: &queues });
-        self.state.renew(child, now.logical_ms);
-        self.children.insert(child, caller.connection);
-        if let Some(connection) = self.connections.get_mut(&caller.connection) {
-            connection.child = Some(child);
-        }
-        let lease_ms = self.options.limits.lease_ms;
-        self.reply(caller.connection, caller.request_id, ChildAttached { lease_ms, stale });
-        Ok(())
-    }
-
-    fn hear_of_child(
+    /// A request's large payloads could not be stored.
+    pub(crate) fn unstorable(
         &mut self,
-        caller: Caller,
-        ended: message::ChildEnded,
-        payloads: Payloads,
-        now: Now,
-    ) -> Result<(), Refusal> {
-        let connection = self.connections.get(&caller.connection);
-        let Some(worker) = connection.and_then(|connection| connection.worker) else {
-            return Err(bad("this connection did not attach a worker".to_owned()));
-        };
-        let announced = ended.begun.as_ref().map_or(0, |end| end.output_length as usize);
-        if announced != payloads.bytes.len() {
-            return Err(bad(format!(
-                "an output of {announced} bytes was announced, {} came",
-                payloads.bytes.len()
-            )));
-        }
-        let Caller { connection, request_id } = caller;
-        let word = LastWord { connection, request_id, worker, ended, output: payloads.bytes };
-        if self.is_heard(worker, word.ended.child) {
-            self.keep_word(word, now);
-        } else {
-            self.child_ended(word, now);
-        }
-        Ok(())
+        connection: ConnectionId,
+        request_id: u64,
+        error: &lineshaft_store::Error,
+    ) {
+        let message = format!("a large payload could not be stored: {error}");
+        self.refuse(connection, request_id, refusal(RefusalCode::StoreFull, message));
     }
-
-    /// A child is dead and all that it said was heard.
-    pub(crate) fn child_ended(&mut self, word: LastWord, now: Now) {
-        let LastWord { connection, request_id, worker, ended, output } = word;
-        if let Some(child) = self.state.find_child(worker, ended.child) {
-            self.state.detach(child);
-            self.children.remove(&child);
-        }
-        let command = Command::ChildEnded {
-            worker,
-            number: ended.child,
-            begun: ended.begun,
-            last_begun: ended.last_begun,
-            output,
-        };
-        let caller = Caller { connection, request_id };
-        match self.run(command, now) {
-            Ok(_) => self.answer_done(caller),
-            Err(refusal) => self.refuse(connection, request_id, refusal),
-        }
-    }
-
-    fn take_progress(&mut self, caller: Caller, progress: message::Progress) {
-        let owns = self.child(caller).is_ok() && progress.value.len() <= PROGRESS_BYTES_MAX;
-        if let Some(slot) = self.state.slot_of(progress.job).filter(|_| owns)
-            && self.state.job_state(slot) == JobState::Running
-        {
-            self.progress.insert(slot, progress.value);
-        }
-    }
-
-    // Small parts.
 
     fn session(&self, caller: Caller) -> Result<u64, Refusal> {
         let connection = self.connections.get(&caller.connection);
@@ -485,48 +354,40 @@ impl Core {
         })
     }
 
-    fn child(&self, caller: Caller) -> Result<u32, Refusal> {
-        let connection = self.connections.get(&caller.connection);
-        connection
-            .and_then(|connection| connection.child)
-            .filter(|child| self.children.get(child) == Some(&caller.connection))
-            .ok_or_else(|| bad("this connection did not attach a child".to_owned()))
-    }
-
     fn touch(&mut self, caller: Caller, now: Now) {
         if let Ok(session) = self.session(caller) {
             self.state.touch_session(session, now.logical_ms);
         }
     }
 
-    fn answer_done(&mut self, caller: Caller) {
+    pub(crate) fn answer_done(&mut self, caller: Caller) {
         if caller.request_id != 0 {
             self.reply(caller.connection, caller.request_id, Done {});
         }
     }
-
-    fn answer_finished(&mut self, caller: Caller, reply: Reply) {
-        let refused = if let Reply::Finished { refused } = reply { refused } else { Vec::new() };
-        self.reply(caller.connection, caller.request_id, Finished { refused });
-    }
 }
 
-fn check_lengths(finish: &message::Finish, payloads: &Payloads) -> Result<(), Refusal> {
-    let succeeded =
-        finish.succeeded.iter().map(|end| end.result_length.saturating_add(u64::from(end.output_length)));
-    let others = finish.others.iter().map(|end| u64::from(end.output_length));
-    let announced = succeeded.chain(others).fold(0, u64::saturating_add);
-    if announced == payloads.bytes.len() as u64 {
+/// A commit must have room for the request beside what is in it already.
+fn check_size(message: &Message, payloads: &Payloads) -> Result<(), Refusal> {
+    let blobs: usize = if payloads.blobs.is_empty() {
+        0
+    } else {
+        large_payloads(message).take(payloads.blobs.len()).map(|(_, _, length)| length).sum()
+    };
+    let inline = payloads.bytes.len().saturating_sub(blobs);
+    if inline <= INLINE_BYTES_MAX {
         return Ok(());
     }
-    Err(bad(format!("payloads of {announced} bytes were announced, {} came", payloads.bytes.len())))
+    let text =
+        format!("{inline} bytes of small payloads in one request; the limit is {INLINE_BYTES_MAX}: split it");
+    Err(refusal(RefusalCode::TooLarge, text))
 }
 
-fn refusal(code: RefusalCode, message: impl Into<String>) -> Refusal {
+pub(crate) fn refusal(code: RefusalCode, message: impl Into<String>) -> Refusal {
     Refusal { code, message: message.into(), hint: None }
 }
 
-fn bad(message: String) -> Refusal {
+pub(crate) fn bad(message: String) -> Refusal {
     refusal(RefusalCode::BadRequest, message)
 }
 

@@ -317,21 +317,17 @@ pub enum Change {
 impl Change {
     /// Bytes that follow the change in the commit.
     pub fn inline_length(&self) -> u64 {
-        match self {
-            Self::Enqueued { groups, .. } => groups
-                .iter()
-                .flat_map(|group| &group.arguments)
-                .map(|stored| u64::from(stored.inline_length()))
-                .sum(),
-            Self::Succeeded { ends } => ends
-                .iter()
-                .map(|end| u64::from(end.result.inline_length()) + u64::from(end.output.inline_length()))
-                .sum(),
-            Self::Ended { error, output, .. } => {
-                u64::from(error.inline_length()) + u64::from(output.inline_length())
-            }
-            _ => 0,
-        }
+        self.stored().map(|stored| u64::from(stored.inline_length())).sum()
+    }
+
+    /// Everything that the change brings along.
+    pub fn stored(&self) -> impl Iterator<Item = Stored> + '_ {
+        let groups = if let Self::Enqueued { groups, .. } = self { &groups[..] } else { &[] };
+        let ends = if let Self::Succeeded { ends } = self { &ends[..] } else { &[] };
+        let ended = if let Self::Ended { error, output, .. } = self { Some([*error, *output]) } else { None };
+        let arguments = groups.iter().flat_map(|group| group.arguments.iter().copied());
+        let results = ends.iter().flat_map(|end| [end.result, end.output]);
+        arguments.chain(results).chain(ended.into_iter().flatten())
     }
 
     /// Appends the change to a commit's body.

@@ -292,6 +292,11 @@ impl State {
         std::mem::take(&mut self.events)
     }
 
+    /// The slot of a job that `child` holds under this fence.
+    pub fn leased_slot(&self, child: u32, job: JobId, fence: Fence) -> Option<u32> {
+        self.lease_of(job, fence).filter(|(_, lease)| lease.child == child).map(|(slot, _)| slot)
+    }
+
     /// Whether a lease with this fence stands for the job.
     pub(crate) fn lease_of(&self, job: JobId, fence: Fence) -> Option<(u32, Lease)> {
         let slot = self.slot_of(job)?;

@@ -23,7 +23,7 @@ const PAGE_JOBS: u32 = 500;
 const SAY_AFTER: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(job: Job, context: &mut Context) -> Result<(), Failure> {
-    let client = context.client()?;
+    let client = context.client_of_existing()?;
     match job {
         Job::List(wanted) => list(&client, context, wanted),
         Job::Show { id } => show_job(&client, context, id),
@@ -162,7 +162,7 @@ fn print_value(context: &mut Context, value: &Value) -> Result<(), Failure> {
 fn task_failed(ended: &EndedJob) -> Failure {
     let verb = if ended.state == JobState::Cancelled { "was cancelled" } else { "was discarded" };
     let mut message = format!("job {} ({}) {verb}", ended.id, ended.task);
-    if let Some(reason) = &ended.reason {
+    if let Some(reason) = ended.reason.as_deref().filter(|reason| *reason != ended.state.as_str()) {
         let _ = write!(message, ": {reason}");
     }
     if let Some(error) = &ended.error {

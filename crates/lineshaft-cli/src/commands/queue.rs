@@ -12,7 +12,7 @@ use crate::exit::{DECLINED, Failure};
 use crate::{json, show};
 
 pub(crate) fn run(queue: Queue, context: &mut Context) -> Result<(), Failure> {
-    let client = context.client()?;
+    let client = context.client_of_existing()?;
     match queue {
         Queue::List => list(&client, context),
         Queue::Pause { queue } => change(&client, context, &queue, QueueVerb::Pause),

@@ -120,6 +120,7 @@ fn mistakes_are_usage_errors_that_say_what_is_accepted() {
         (&["status", "--home", "postgres://u:secret@db/x"], "postgres:// is not built yet"),
         (&["stauts"], "a similar subcommand exists: 'status'"),
         (&["job", "show", "7"], "is not a job id"),
+        (&["enqueue", "add", "--priority", "urgent"], "1 (first) to 9, high, normal or low"),
     ] {
         let ended = shell.run(words);
         assert_eq!((ended.code, &*ended.out), (2, ""), "{words:?}: {}", ended.err);
@@ -127,6 +128,37 @@ fn mistakes_are_usage_errors_that_say_what_is_accepted() {
         assert!(!ended.err.contains("secret") && !ended.err.contains("\x1b["), "{}", ended.err);
     }
     assert!(!shell.home().exists(), "a mistake starts nothing");
+}
+
+#[test]
+fn what_the_server_refuses_as_senseless_is_a_usage_error_too() {
+    let shell = Shell::new();
+    for (words, expected) in [
+        (&["enqueue", "no name"][..], "\"no name\" is not the name of a task"),
+        (&["job", "list", "--cursor", "zzz"], "is not a cursor"),
+    ] {
+        let ended = shell.run(words);
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{words:?}: {}", ended.err);
+        assert!(ended.err.contains(expected), "{words:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn looking_makes_no_home() {
+    let shell = Shell::new();
+    for words in [&["job", "list"][..], &["queue", "list"], &["job", "show", UNKNOWN]] {
+        let ended = shell.run(words);
+        assert_eq!(ended.code, 8, "{words:?}: {ended:?}");
+        assert!(ended.err.contains("there is no such home yet"), "{}", ended.err);
+    }
+    assert!(!shell.home().exists());
+}
+
+#[test]
+fn a_priority_may_be_a_word() {
+    let shell = Shell::new();
+    let id = shell.out(&["enqueue", "add", "--priority", "high"]);
+    assert_eq!(shell.json(&["job", "show", &id])["priority"], 2);
 }
 
 #[test]

@@ -56,7 +56,8 @@ impl World {
     fn open(disk: SimulatedDisk) -> Result<Self, Error> {
         let home = Home::open(disk)?;
         let (mut journal, recovery) = SegmentJournal::open(&home, journal_options())?;
-        let state = recover(&mut journal, &recovery, Limits::default()).expect("what is durable reads");
+        let recovered = recover(&mut journal, &recovery, Limits::default());
+        let state = recovered.expect("what is durable reads").state;
         let now = now_at(state.clock().1);
         let epoch = recovery.epoch + 1;
         let mut core = Core::new(state, recovery.head.lsn, Options::default(), now);
@@ -268,7 +269,7 @@ fn recovery_twice_gives_the_same_state() {
         .map(|_| {
             let home = Home::open(disk.power_loss(Loss::Everything)).unwrap();
             let (mut journal, recovery) = SegmentJournal::open(&home, journal_options()).unwrap();
-            let state = recover(&mut journal, &recovery, Limits::default()).unwrap();
+            let state = recover(&mut journal, &recovery, Limits::default()).unwrap().state;
             left.check(&state);
             state.snapshot().into()
         })

@@ -314,3 +314,33 @@ fn a_child_that_dies_between_a_restart_and_its_return_gives_its_jobs_back_at_onc
     assert!(killed.elapsed() < Duration::from_secs(8), "{:?}, where a lease is 15 s", killed.elapsed());
     stop(&engine);
 }
+
+/// One large argument used to switch the limit off, and a commit beyond its maximum ended the engine.
+#[test]
+fn a_request_larger_than_a_commit_is_refused_and_the_engine_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let (large, small) = (vec![1u8; 2 << 20], vec![2u8; 1 << 20]);
+    let mut arguments: Vec<&[u8]> = vec![&small; 60];
+    arguments.push(&large);
+    client.sequences += 1;
+    let (message, payload) = enqueue(client.sequences, "shop.send", &arguments);
+    let request = client.send(message, payload);
+    let Message::Refused(refused) = client.mailbox.answer(request) else { panic!("not refused") };
+    assert_eq!(refused.code, RefusalCode::TooLarge);
+    assert_eq!(client.enqueue(&[&large, &small]).len(), 2);
+    stop(&engine);
+}
+
+#[test]
+fn a_connection_attaches_one_child() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut worker = worker(&engine);
+    let Message::Refused(refused) = worker.ask(attach_child(2, &["shop.send"])) else {
+        panic!("not refused")
+    };
+    assert_eq!(refused.code, RefusalCode::BadRequest);
+    stop(&engine);
+}

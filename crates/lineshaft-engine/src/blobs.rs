@@ -1,0 +1,47 @@
+//! Large payloads on their way in: stored before the engine hears of the request that brings them.
+
+use crossbeam_channel::{Receiver, Sender};
+use lineshaft_store::{Error as StoreError, JournalHandle};
+use lineshaft_wire::message::Message;
+
+use crate::handle::{Input, large_payloads};
+
+/// Stores large payloads as blobs, then hands their requests to the engine.
+pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Sender<Input>) {
+    for mut input in inputs {
+        if matches!(input, Input::Stop) {
+            return;
+        }
+        if let Input::Request { connection, request_id, message, payloads } = &mut input
+            && let Err(error) = store_large(journal, message, payloads)
+        {
+            for (_, id) in &payloads.blobs {
+                // What stays behind is found at the next start.
+                drop(journal.drop_blob(*id));
+            }
+            let (connection, request_id) = (*connection, *request_id);
+            input = Input::Unstorable { connection, request_id, error };
+        }
+        drop(engine.send(input));
+    }
+}
+
+fn store_large(
+    journal: &impl JournalHandle,
+    message: &Message,
+    payloads: &mut lineshaft_jobs::Payloads,
+) -> Result<(), StoreError> {
+    for (index, offset, length) in large_payloads(message) {
+        // Lengths that do not add up are refused with the rest of the request.
+        let Some(bytes) = payloads.bytes.get(offset..offset.saturating_add(length)) else { break };
+        let id = next_blob_id();
+        journal.put_blob(id, bytes)?;
+        payloads.blobs.push((index, id));
+    }
+    Ok(())
+}
+
+/// A number that no blob had before: 64 random bits.
+pub(crate) fn next_blob_id() -> u64 {
+    fastrand::u64(..)
+}

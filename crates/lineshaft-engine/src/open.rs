@@ -1,0 +1,141 @@
+//! From a home on disk to a running engine: recovery, then the threads.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::unbounded;
+use lineshaft_store::{
+    Archive, BlockArchive, CutTail, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
+    Options as JournalOptions, SegmentJournal,
+};
+
+use crate::Error;
+use crate::archiver::Archiver;
+use crate::blobs::store_blobs;
+use crate::clock::Clock;
+use crate::core::Core;
+use crate::driver::{Driver, Run};
+use crate::handle::{Handle, Payloads, Threads};
+use crate::options::Options;
+use crate::query::Reader;
+use crate::recovery::{Recovered, recover};
+
+/// What was found when the engine opened.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// The unfinished tail of the journal that was cut, if any.
+    pub cut: Option<CutTail>,
+    /// Jobs in memory: waiting, running, or finished and not archived.
+    pub jobs: u64,
+    /// The newest commit.
+    pub lsn: u64,
+    /// The epoch of this run.
+    pub epoch: u64,
+}
+
+/// Opens the home and starts the engine's threads.
+///
+/// Errors if another process has the home, if its journal is damaged where it was durable, or if the disk fails.
+pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
+    let home = Home::open(FileDisk::new(home))?;
+    let journal_options = JournalOptions { durability: options.durability, ..JournalOptions::default() };
+    let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
+    let archive = BlockArchive::open(&home)?;
+    archive.drop_beyond(recovery.head.lsn)?;
+    let Recovered { state, replayed_bytes } = recover(&mut journal, &recovery, options.limits)?;
+    drop_orphan_blobs(&journal.handle(), &state)?;
+
+    let clock = Clock::starting_at(state.clock().1);
+    let now = clock.now();
+    let epoch = recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000);
+    let nonce = fastrand::u64(..);
+    let jobs = state.jobs();
+    let mut core = Core::new(state, recovery.head.lsn, options.clone(), now);
+    core.start(epoch, nonce, now);
+    let missed = archive.head().last_finish_number.saturating_sub(core.state().archived());
+    if missed > 0 {
+        core.archived(u32::try_from(missed).unwrap_or(u32::MAX), now);
+    }
+
+    let opened = Opened { cut: recovery.cut, jobs, lsn: recovery.head.lsn, epoch };
+    let snapshot_bytes = recovery.snapshot.map_or(0, |snapshot| snapshot.bytes.len() as u64);
+    let run = Run { clock, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes };
+    let handle = start(core, journal, archive, run, &options)?;
+    Ok((handle, opened))
+}
+
+/// Blobs that were durable before a commit that never was.
+fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State) -> Result<(), StoreError> {
+    let blobs = journal.blobs()?;
+    if blobs.is_empty() {
+        return Ok(());
+    }
+    let needed: HashSet<u64> = state.blobs().collect();
+    blobs.into_iter().filter(|blob| !needed.contains(blob)).try_for_each(|blob| journal.drop_blob(blob))
+}
+
+fn start(
+    core: Core,
+    journal: SegmentJournal<FileDisk>,
+    archive: BlockArchive<FileDisk>,
+    run: Run,
+    options: &Options,
+) -> Result<Handle, Error> {
+    let (inbox, inputs) = unbounded();
+    let (large, large_inputs) = unbounded();
+    let (queries, asked) = unbounded();
+    let (batches, to_archive) = unbounded();
+    let handle = journal.handle();
+    let stop = Arc::new(AtomicBool::new(false));
+    let returning = core.state().child_reports().map(|child| child.process).collect();
+    let reader = Reader {
+        journal: handle.clone(),
+        archive: archive.clone(),
+        deleted: Arc::clone(&core.deleted),
+        engine: inbox.clone(),
+    };
+    let archiver =
+        Archiver { journal: handle.clone(), archive, retention: options.retention, engine: inbox.clone() };
+    let (blobs, engine) = (handle.clone(), inbox.clone());
+    let others = vec![
+        spawn("lineshaft-reader", move || reader.run(&asked))?,
+        spawn("lineshaft-archiver", move || archiver.run(&to_archive))?,
+        spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
+    ];
+    let driver = Driver {
+        core,
+        head: journal.head(),
+        payloads: handle.clone(),
+        journal,
+        run,
+        queries,
+        batches,
+        engine: inbox.clone(),
+        snapshotting: false,
+        sealed: false,
+        stop: Arc::clone(&stop),
+        freed_blobs: VecDeque::new(),
+        returning,
+        look_at: Instant::now(),
+    };
+    let engine = spawn("lineshaft-engine", move || driver.run(&inputs))?;
+    Ok(Handle {
+        inbox,
+        large,
+        payloads: Payloads::new(handle),
+        stop,
+        connections: Arc::new(AtomicU64::new(0)),
+        threads: Arc::new(Mutex::new(Some(Threads { engine, others }))),
+    })
+}
+
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Error::Thread)
+}
