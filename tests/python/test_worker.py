@@ -274,3 +274,15 @@ def test_children_end_with_a_killed_worker(works, worker, tmp_path):
     pids = [int(pid) for pid in text_of(path).split()]
     worker.process.kill()
     until(lambda: not any(is_alive(pid) for pid in pids), "the children are gone")
+
+
+def test_a_copy_that_a_body_forked_does_not_run_other_jobs(works, worker, tmp_path):
+    """The copy used to go on with the jobs that its parent held, and each of them ran twice."""
+    ledger = tmp_path / "ledger"
+    calls = [works.note.si(str(ledger)) for _ in range(300)]
+    calls.insert(100, works.forks.si())
+    for job in works.app.enqueue_many(calls):
+        job.result(timeout=PATIENCE_S)
+    assert len(ledger.read_text().splitlines()) == 300
+    output = worker.stopped()[1]
+    assert "task works.forks forked" in output

@@ -109,6 +109,12 @@ def exits() -> None:
 
 
 @app.task
+def forks() -> int:
+    """Forgets that its copy returns from here too."""
+    return os.fork()
+
+
+@app.task
 def unencodable() -> Any:
     return open
 

@@ -4,7 +4,7 @@ use std::io;
 
 use lineshaft_wire::JobId;
 
-const DOCTOR: &str = "run `lineshaft store doctor` to see what is readable";
+const DOCTOR: &str = "keep a copy of the home before you change anything; docs/format.md says how to read it";
 
 /// An error of the journal, the archive or the home.
 #[derive(Debug, thiserror::Error)]

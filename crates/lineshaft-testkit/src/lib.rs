@@ -1,4 +1,10 @@
-//! (opening)
+//! What tests of several crates need: a disk that fails on purpose, suites that every implementation of a trait must
+//! pass, and a naive model of the job engine to hold the real one against.
+//!
+//! Read [`disk`] for faults, [`conformance`] for the journal's and the archive's promises, [`model`] for the rules of
+//! jobs written down a second time, slowly and plainly.
+//!
+//! Used by integration tests only. It deliberately does not know the engine's threads, sockets or Python.
 
 pub mod conformance;
 pub mod disk;

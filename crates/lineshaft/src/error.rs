@@ -102,6 +102,8 @@ impl Error {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
+            // What a server that was started had to say is the better hint.
+            Self::NoServer { log_tail, .. } if !log_tail.is_empty() => None,
             Self::NoServer { .. } => Some(
                 "start one with `lineshaft serve --home DIR`, or check that the home is the right one".into(),
             ),

@@ -8,7 +8,7 @@ use lineshaft::worker::{self, Job, Next, StopReason, TaskEntry};
 use lineshaft_wire::{Fence, JobId};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyTuple};
 
 use super::body::{Runner, Task};
 use crate::errors::raise;
@@ -21,6 +21,8 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(500);
 #[pyclass(frozen, module = "lineshaft._native")]
 pub(crate) struct Child {
     inner: worker::Child,
+    /// The process that took it over; a copy made by a body's fork is another one.
+    process: u32,
     /// A body runs, and may be interrupted.
     in_body: AtomicBool,
     /// The attempt into which a request to stop was raised: once is enough.
@@ -36,7 +38,7 @@ impl Child {
     fn new() -> PyResult<Self> {
         let inner = worker::Child::from_env().map_err(|error| failed(&error))?;
         let (in_body, interrupted, interruptions) = Default::default();
-        Ok(Self { inner, in_body, interrupted, interruptions })
+        Ok(Self { inner, process: std::process::id(), in_body, interrupted, interruptions })
     }
 
     /// The app cannot be loaded: the supervisor gets the report.
@@ -126,6 +128,9 @@ impl Child {
             Err(interruption) => Err(interruption),
         };
         self.in_body.store(false, Ordering::Relaxed);
+        if std::process::id() != self.process {
+            return end_copy(runner.py, task.name());
+        }
         let ending = runner.ending(job, returned);
         runner.flush();
         if task.at_most_once || self.inner.stop_requested().is_some() {
@@ -135,6 +140,16 @@ impl Child {
         }
         Ok(())
     }
+}
+
+/// A body forked, and its copy came back here instead of ending: it must not go on with the worker's jobs.
+fn end_copy(py: Python<'_>, task: &str) -> PyResult<()> {
+    let os = py.import("os")?;
+    let text = format!(
+        "lineshaft: task {task} forked, and the copy returned from the body; it ends here. Let the copy call os._exit().\n"
+    );
+    os.call_method1("write", (2, PyBytes::new(py, text.as_bytes())))?;
+    os.call_method1("_exit", (1,)).map(drop)
 }
 
 fn entry(task: &Task) -> TaskEntry {

@@ -35,6 +35,12 @@ fn judge(path: &Path, kind: FileSystem) -> Result<Option<String>, Error> {
 
 /// Says why a home cannot be written, with the owner and the way out.
 pub(super) fn explain(home: &Home, error: &io::Error) -> Error {
+    if home.path().exists() && !home.path().is_dir() {
+        return Error::Home {
+            message: format!("the home {} is a file, not a directory", home.path().display()),
+            hint: "move the file away, or set LINESHAFT_URL to a directory".into(),
+        };
+    }
     let place = nearest_existing(home.path());
     let owner = fs::metadata(place).map_or_else(|_| "nobody known".to_owned(), |found| owner(&found));
     let message = format!(

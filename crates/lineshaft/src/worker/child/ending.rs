@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use lineshaft_ipc::group::end_group;
 use lineshaft_ipc::shared::{Note, StopReason};
 use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::{End, PAYLOAD_BYTES_MAX};
 
 use super::guard::die;
-use super::job::{Ending, Job};
+use super::job::{Ended, Ending, Job};
 
+/// Bytes of each text in the end of an attempt whose real end nobody takes.
+const REASON_BYTES: usize = 4 << 10;
 /// Time for what a stopped attempt left running to end by itself.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 
@@ -57,6 +60,48 @@ pub(super) fn limited(ending: Ending) -> Ending {
     Ending::Other(End::Rejected { reason: "result_unencodable".into(), error })
 }
 
+/// An end that the server does not take, without what may be too much of it. What becomes of the job stays the same,
+/// but for a result: there is none.
+pub(super) fn slimmed(ended: Ended, why: &str) -> Ended {
+    let ending = match ended.ending {
+        Ending::Returned(_) => {
+            let error = slim_error(ErrorRecord::default(), why);
+            Ending::Other(End::Rejected { reason: "result_unencodable".into(), error })
+        }
+        Ending::Other(end) => Ending::Other(slim_end(end, why)),
+    };
+    Ended { ending, output: Bytes::new(), ..ended }
+}
+
+fn slim_end(end: End, why: &str) -> End {
+    match end {
+        End::Errored { error, retry_after_ms } => {
+            End::Errored { error: slim_error(error, why), retry_after_ms }
+        }
+        End::Rejected { reason, error } => {
+            End::Rejected { reason: cut(&reason, REASON_BYTES).into(), error: slim_error(error, why) }
+        }
+        End::TimedOut { error } => End::TimedOut { error: slim_error(error, why) },
+        End::Crashed { error } => End::Crashed { error: slim_error(error, why) },
+        End::CancelledItself { reason } => End::CancelledItself { reason: cut(&reason, REASON_BYTES).into() },
+        End::Snoozed { .. } | End::Cancelled => end,
+    }
+}
+
+/// The types stay where they fit: whether the job is tried again depends on them.
+fn slim_error(error: ErrorRecord, why: &str) -> ErrorRecord {
+    let ErrorRecord { types, signal, rss_peak_bytes, .. } = error;
+    let fits = types.iter().map(String::len).sum::<usize>() <= REASON_BYTES;
+    let types = if fits { types } else { Vec::new() };
+    let message = format!("the server refuses the end of this attempt: {}", cut(why, REASON_BYTES));
+    ErrorRecord { types, message, signal, rss_peak_bytes, ..ErrorRecord::default() }
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
 /// An attempt has stopped when all that it started has.
 pub(super) fn end_leftovers() {
     let own = rustix::process::getpgrp().as_raw_nonzero().get() as u32;
@@ -85,6 +130,17 @@ mod tests {
         check(StopReason::Shutdown, false, Some(End::Cancelled));
         check(StopReason::Shutdown, true, Some(End::Crashed { error: error.clone() }));
         check(StopReason::LeaseLost, false, None);
+    }
+
+    #[test]
+    fn a_slim_end_decides_the_same_and_its_texts_are_cut_between_characters() {
+        let types = vec!["shop.Bounced".to_owned()];
+        let error = ErrorRecord { types, traceback: Some("long".into()), ..ErrorRecord::default() };
+        let slim = slim_end(End::Errored { error, retry_after_ms: Some(5) }, &"é".repeat(REASON_BYTES));
+        let End::Errored { error, retry_after_ms: Some(5) } = slim else { panic!("{slim:?}") };
+        assert_eq!((&error.types[..], error.traceback), (&["shop.Bounced".to_owned()][..], None));
+        assert!(error.message.ends_with("é") && error.message.len() < 2 * REASON_BYTES);
+        assert_eq!((cut("aé", 2), cut("aé", 3), cut("aé", 9)), ("a", "aé", "aé"));
     }
 
     #[test]

@@ -96,11 +96,13 @@ async fn follow_lease(shared: &Shared) {
     loop {
         tokio::time::sleep(LEASE_LOOK).await;
         let mut state = shared.state();
-        if state.leased_until.is_none_or(|until| Instant::now() < until) {
+        if !state.is_late(Instant::now()) {
             continue;
         }
         let Some(running) = state.running else {
-            state.waiting.clear();
+            if state.lapse() {
+                shared.wake.notify_one();
+            }
             continue;
         };
         drop(state);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{End, Leases};
-use lineshaft_wire::{Fence, JobId};
+use lineshaft_wire::{ErrorRecord, Fence, JobId};
 
 /// A job leased to this child.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,20 +63,40 @@ pub(super) struct Ended {
     pub(super) finished_at: u64,
     pub(super) ending: Ending,
     pub(super) output: Bytes,
+    /// How often the server refused it for its own sake.
+    pub(super) refusals: u32,
 }
 
 impl Ended {
     /// The end of `job`'s attempt that ran from the first to the second of `times`.
     pub(super) fn new(job: &Job, times: (u64, u64), ending: Ending, output: Bytes) -> Self {
         let (started_at, finished_at) = times;
-        Self { job: job.id, fence: job.fence, started_at, finished_at, ending, output }
+        Self { job: job.id, fence: job.fence, started_at, finished_at, ending, output, refusals: 0 }
     }
 
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let result = if let Ending::Returned(result) = &self.ending { result.len() } else { 0 };
-        result + self.output.len()
+        let ending = match &self.ending {
+            Ending::Returned(result) => result.len(),
+            Ending::Other(end) => end_bytes(end),
+        };
+        ending + self.output.len()
     }
+}
+
+fn end_bytes(end: &End) -> usize {
+    match end {
+        End::Errored { error, .. } | End::TimedOut { error } | End::Crashed { error } => error_bytes(error),
+        End::Rejected { reason, error } => reason.len() + error_bytes(error),
+        End::CancelledItself { reason } => reason.len(),
+        End::Snoozed { .. } | End::Cancelled => 0,
+    }
+}
+
+fn error_bytes(error: &ErrorRecord) -> usize {
+    let types: usize = error.types.iter().map(String::len).sum();
+    let traceback = error.traceback.as_ref().map_or(0, String::len);
+    types + error.message.len() + traceback + error.arguments.as_ref().map_or(0, Vec::len)
 }
 
 /// Cuts the jobs of a push out of its payload; `None` if the lengths do not fit it.

@@ -7,10 +7,13 @@ use bytes::Bytes;
 use lineshaft_wire::message::{Finish, Message, OtherEnd, Release, Succeeded};
 use lineshaft_wire::{Fence, JobId};
 
+use super::ending::slimmed;
 use super::job::{Ended, Ending};
 
-/// Bytes of results and outputs in one frame, but for a single larger one.
+/// Bytes of results, errors and outputs in one frame, but for a single larger one.
 const FRAME_PAYLOAD_BYTES: usize = 8 << 20;
+/// Refusals of the same ends after which something less is sent.
+const REFUSALS_MAX: u32 = 3;
 
 /// Something to be confirmed by `Finished`.
 #[derive(Clone, Debug)]
@@ -44,6 +47,24 @@ impl Entry {
             Self::Ends(ends) => ends.iter().map(|ended| (ended.job, ended.fence)).collect(),
             Self::Release(leases) => leases.clone(),
         }
+    }
+
+    /// What to send instead of ends that are refused for their own sake: first each alone, so that one does not keep
+    /// the others back, then without whatever makes it too much. A return of leases is sent as it is.
+    pub(super) fn lessened(self, why: &str) -> Vec<Self> {
+        let Self::Ends(ends) = self else { return vec![self] };
+        let is_alone = ends.len() == 1;
+        let less = |ended: Ended| if is_alone { slimmed(ended, why) } else { ended };
+        // Alone it is asked for once more, not as often as the others together were.
+        let again = |ended| Self::Ends(vec![Ended { refusals: REFUSALS_MAX - 1, ..less(ended) }]);
+        ends.into_iter().map(again).collect()
+    }
+
+    /// Counts a refusal; whether there were so many that the same need not be tried again.
+    pub(super) fn is_hopeless_after_this(&mut self) -> bool {
+        let Self::Ends(ends) = self else { return false };
+        ends.iter_mut().for_each(|ended| ended.refusals += 1);
+        ends.iter().any(|ended| ended.refusals >= REFUSALS_MAX)
     }
 
     /// Forgets `stale` leases; the leases and bytes that went.
@@ -151,6 +172,7 @@ fn finish(ends: &[Ended]) -> (Message, Vec<Bytes>) {
 
 #[cfg(test)]
 mod tests {
+    use lineshaft_wire::ErrorRecord;
     use lineshaft_wire::message::End;
 
     use super::*;
@@ -158,7 +180,8 @@ mod tests {
     fn ended(counter: u64, ending: Ending, output: &'static [u8]) -> Ended {
         let fence = Fence { epoch: 1, counter };
         let job = JobId::direct(1, 0, counter as u32, 0);
-        Ended { job, fence, started_at: 5, finished_at: 6, ending, output: Bytes::from_static(output) }
+        let output = Bytes::from_static(output);
+        Ended { job, fence, started_at: 5, finished_at: 6, ending, output, refusals: 0 }
     }
 
     fn returned(counter: u64, bytes: usize) -> Ended {
@@ -191,6 +214,41 @@ mod tests {
         let counts: Vec<_> = entries(ends).iter().map(|entry| entry.weight().0).collect();
         assert_eq!(counts, [1, 2, 1, 1]);
         assert!(entries(Vec::new()).is_empty());
+    }
+
+    /// Errors were not counted: a thousand failures of an outage made a frame that no connection takes.
+    #[test]
+    fn large_errors_are_split_over_frames() {
+        let error = ErrorRecord {
+            message: "m".repeat(16 << 10),
+            traceback: Some("t".repeat(64 << 10)),
+            arguments: Some(vec![0; 64 << 10]),
+            ..ErrorRecord::default()
+        };
+        let errored = || Ending::Other(End::Errored { error: error.clone(), retry_after_ms: None });
+        let ends = (0..1_024).map(|counter| ended(counter, errored(), b"")).collect();
+        let entries = entries(ends);
+        assert_eq!(entries.iter().map(|entry| entry.weight().0).sum::<usize>(), 1_024);
+        for entry in entries {
+            let mut map = Vec::new();
+            entry.message().0.encode(&mut map);
+            assert!(map.len() < 9 << 20, "{} bytes in one frame", map.len());
+        }
+    }
+
+    #[test]
+    fn refused_ends_are_sent_alone_and_then_without_what_is_too_much() {
+        let mut entry = Entry::Ends(vec![returned(1, 10), returned(2, 20)]);
+        assert_eq!([0; 3].map(|_| entry.is_hopeless_after_this()), [false, false, true]);
+        let mut alone = entry.lessened("too much");
+        assert_eq!(alone.iter().map(Entry::weight).collect::<Vec<_>>(), [(1, 10), (1, 20)]);
+        let mut last = alone.pop().unwrap();
+        assert!(last.is_hopeless_after_this());
+        let less = last.lessened("too much");
+        let [Entry::Ends(ends)] = &less[..] else { panic!("{less:?}") };
+        let Ending::Other(End::Rejected { reason, error }) = &ends[0].ending else { panic!("{ends:?}") };
+        assert_eq!((&**reason, ends[0].fence.counter), ("result_unencodable", 2));
+        assert!(error.message.ends_with("too much"), "{}", error.message);
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Child {
             queues: self.assignment.queues.clone(),
             held: Vec::new(),
         };
+        self.shared.state().one_by_one = tasks.iter().any(|task| task.at_most_once);
         *lock(&self.tasks) = tasks.into();
         self.started.store(true, Ordering::Release);
         // The thread lives as long as the process.

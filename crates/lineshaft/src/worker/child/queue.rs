@@ -54,6 +54,10 @@ pub(super) struct State {
     pub(super) draining: bool,
     /// Until when the leases live for certain; `None` before the first.
     pub(super) leased_until: Option<Instant>,
+    /// Leases were dropped that the server still counts as this child's: a new connection has to say so.
+    pub(super) lapsed: bool,
+    /// Some task must never run twice: whatever waits when the whole worker dies is taken for run, so nothing waits.
+    pub(super) one_by_one: bool,
 }
 
 /// Shared by the slot's thread and the connection's.
@@ -80,7 +84,7 @@ impl Shared {
 
     /// The next job, if one is here.
     pub(super) fn try_next(&self) -> Option<Job> {
-        self.state().take()
+        self.take(&mut self.state())
     }
 
     /// The next job, waiting for it up to `timeout`.
@@ -88,7 +92,7 @@ impl Shared {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
         loop {
-            if let Some(job) = state.take() {
+            if let Some(job) = self.take(&mut state) {
                 return Next::Job(job);
             }
             if state.draining && state.waiting.is_empty() {
@@ -100,6 +104,14 @@ impl Shared {
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn take(&self, state: &mut State) -> Option<Job> {
+        let job = state.take();
+        if job.is_none() && state.lapsed {
+            self.wake.notify_one();
+        }
+        job
     }
 
     /// The running attempt ended. With `settle` this waits until the server has confirmed it.
@@ -162,6 +174,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// What was unconfirmed with `before` bytes is now to be confirmed with `after` bytes.
+    pub(super) fn reweigh(&self, before: usize, after: usize) {
+        let mut state = self.state();
+        state.unsettled_bytes = (state.unsettled_bytes + after).saturating_sub(before);
+        drop(state);
+        self.changed.notify_all();
+    }
+
     /// No new work from here on.
     pub(super) fn drain(&self) {
         self.state().draining = true;
@@ -184,16 +204,35 @@ impl State {
         if self.unsettled_bytes > UNSETTLED_BYTES_MAX {
             return None;
         }
-        let job = self.waiting.pop_front()?;
         let now = Instant::now();
-        if self.leased_until.is_some_and(|until| now >= until) {
-            // After a long standstill these leases may be somebody else's by now; the server takes them back.
-            self.waiting.clear();
-            return None;
+        if !self.waiting.is_empty() && self.is_late(now) {
+            self.lapse();
         }
+        let job = self.waiting.pop_front()?;
         let argument_bytes = job.arguments.len();
         self.running = Some(Running { job: job.id, fence: job.fence, since: now, argument_bytes });
         Some(job)
+    }
+
+    /// Whether the leases may be somebody else's by now.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.leased_until.is_some_and(|until| now >= until)
+    }
+
+    /// Drops what waits, since its leases may be somebody else's by now; true if something did.
+    ///
+    /// They may also be still this child's: where the server stood still too, or this process only for a moment, the
+    /// next renewal would keep them for ever. So the connection has to attach anew and list what is really held.
+    pub(super) fn lapse(&mut self) -> bool {
+        let dropped = !self.waiting.is_empty();
+        self.waiting.clear();
+        self.lapsed |= dropped;
+        dropped
+    }
+
+    /// Jobs to hold, the running one included.
+    pub(super) fn target(&self) -> u32 {
+        if self.one_by_one { 1 } else { self.pace.target() }
     }
 
     /// Notes an end; true if the connection has to be woken. The attempt stays `running` for the caller to clear.

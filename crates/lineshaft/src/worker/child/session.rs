@@ -1,14 +1,17 @@
 //! A child's side of its connection: introduces it, renews, fetches, sends. Runs on its own thread and never waits for
 //! the slot.
 
+mod refusals;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
 use lineshaft_wire::message::{
-    AttachChild, ChildAttached, Credit, Leases, Message, RefusalCode, Refused, Renew, Stop,
-    StopReason as WireReason,
+    AttachChild, ChildAttached, Credit, Leases, Message, Renew, Stop, StopReason as WireReason,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -23,8 +26,6 @@ use crate::worker::link::{Happened, Link};
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long ends wait for company.
 const GATHER: Duration = Duration::from_millis(1);
-/// Pause before ends that the server had no room for are sent again.
-const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// Least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// When nothing else is due.
@@ -112,6 +113,12 @@ impl Session {
         }
     }
 
+    /// Attaches anew, so that both sides agree on what is held.
+    fn reset(&mut self, error: crate::Error) {
+        self.link.reset(error);
+        self.away();
+    }
+
     fn away(&mut self) {
         self.phase = Phase::Away;
         self.renewing = None;
@@ -133,7 +140,10 @@ impl Session {
     }
 
     fn introduce(&mut self) {
-        let mut held: Vec<_> = self.shared.state().held().chain(self.ledger.held()).collect();
+        let mut state = self.shared.state();
+        state.lapsed = false;
+        let mut held: Vec<_> = state.held().chain(self.ledger.held()).collect();
+        drop(state);
         held.extend(self.refused.iter().flat_map(|(_, entry)| entry.fences()));
         held.sort_unstable_by_key(|(_, fence)| *fence);
         held.dedup();
@@ -194,7 +204,7 @@ impl Session {
     fn leased(&mut self, leases: &Leases, payload: bytes::Bytes) {
         let Some(jobs) = jobs_of(leases, payload) else {
             let wrong = crate::Error::Protocol("the lengths of leases do not fit their payload".to_owned());
-            return self.link.reset(wrong);
+            return self.reset(wrong);
         };
         self.outstanding = self.outstanding.saturating_sub(jobs.len() as u32);
         self.shared.push(jobs);
@@ -242,22 +252,6 @@ impl Session {
         }
     }
 
-    fn refuse(&mut self, request: u64, refused: &Refused) {
-        let Refused { code, message, .. } = refused;
-        if matches!(self.phase, Phase::Attaching { request: attach, .. } if attach == request) || request == 0
-        {
-            tracing::warn!(?code, message, "the server refuses this child");
-            return self.link.reset(refused.clone().into());
-        }
-        let Some((_, entry)) = self.ledger.take(request) else { return };
-        if matches!(code, RefusalCode::StoreFull | RefusalCode::QueueFull | RefusalCode::ShuttingDown) {
-            return self.refused.push((Instant::now() + FULL_PAUSE, entry));
-        }
-        tracing::error!(?code, message, "the server refuses the end of attempts");
-        let (count, bytes) = entry.weight();
-        self.shared.settled(count, bytes);
-    }
-
     // ---- What is due.
 
     /// When [`Self::work`] has something to do although nothing happens.
@@ -269,6 +263,7 @@ impl Session {
             Phase::Attached => self.next_renewal,
         };
         let state = self.shared.state();
+        let late = state.leased_until.filter(|_| self.phase == Phase::Attached);
         let gathered = state.ends_since.map(|since| since + GATHER);
         let progress = state.progress.as_ref().map(|_| self.progress_at);
         let long = match (state.paused, state.running) {
@@ -277,15 +272,18 @@ impl Session {
             (false, None) => (!state.waiting.is_empty()).then(|| now + LONG),
         };
         let again = self.refused.iter().map(|(at, _)| *at).min();
-        [gathered, progress, long, again].into_iter().flatten().fold(soon, Instant::min)
+        [late, gathered, progress, long, again].into_iter().flatten().fold(soon, Instant::min)
     }
 
     fn work(&mut self, now: Instant) {
         match self.phase {
             Phase::Away => {}
+            Phase::Attaching { .. } | Phase::Attached if self.has_lapsed(now) => {
+                self.reset(crate::Error::Timeout { request: "Renew", after: self.lease });
+            }
             Phase::Attaching { since, .. } => {
                 if now >= since + ATTACH_TIMEOUT {
-                    self.link.reset(crate::Error::Timeout { request: "AttachChild", after: ATTACH_TIMEOUT });
+                    self.reset(crate::Error::Timeout { request: "AttachChild", after: ATTACH_TIMEOUT });
                 }
             }
             Phase::Attached => {
@@ -296,6 +294,12 @@ impl Session {
                 self.grant(now);
             }
         }
+    }
+
+    /// Leases were dropped, or renewals are not answered: perhaps nobody is at the other end any more.
+    fn has_lapsed(&self, now: Instant) -> bool {
+        let state = self.shared.state();
+        state.lapsed && state.is_late(now) && false
     }
 
     /// The answer shows that the renewal was heard.
@@ -332,7 +336,6 @@ impl Session {
         if let (Phase::Attached, Some(connection)) = (self.phase, self.link.connection())
             && let Err(error) = connection.queue(request, &message, &payload)
         {
-            // Results are refused above the limit before they get here, so this is a mistake of ours.
             tracing::error!(%error, "the end of attempts cannot be sent");
         }
         self.ledger.sent(request, entry);
@@ -374,7 +377,7 @@ impl Session {
         if state.draining || long {
             return;
         }
-        let target = state.pace.target();
+        let target = state.target();
         let held = state.waiting.len() as u32 + u32::from(state.running.is_some());
         let reset = std::mem::take(&mut state.paused) | self.fresh;
         drop(state);

@@ -46,6 +46,8 @@ pub(super) struct Crew {
     worker: Worker,
     wishes: changes::Receiver<Wish>,
     wish: Wish,
+    /// Nobody has wishes any more.
+    folded: bool,
     pids: Pids,
     members: BTreeMap<u32, Member>,
     last_number: u32,
@@ -59,6 +61,8 @@ pub(super) struct Crew {
     started: Instant,
     greeted: bool,
     away_since: Option<Instant>,
+    /// Why there is no connection.
+    trouble: Option<crate::Error>,
     /// Some child was ready once: the app is fine, and later failures are worth another try.
     proven: bool,
     early_deaths: u32,
@@ -76,6 +80,7 @@ impl Crew {
         let link = Link::new(worker.options.target.running_only());
         Self {
             wish: Wish { processes: worker.options.processes, phase: Phase::Running },
+            folded: false,
             worker,
             wishes,
             pids,
@@ -91,6 +96,7 @@ impl Crew {
             started: now,
             greeted: false,
             away_since: None,
+            trouble: None,
             proven: false,
             early_deaths: 0,
             hire_at: now,
@@ -104,6 +110,7 @@ impl Crew {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         self.obey();
         loop {
+            self.expect_answer();
             self.fill();
             self.send_reports();
             if self.is_over(Instant::now()) {
@@ -113,7 +120,7 @@ impl Crew {
             tokio::select! {
                 Some((number, event)) = self.events.recv() => self.hear(number, event),
                 happened = self.link.next() => self.happened(happened),
-                changed = self.wishes.changed() => match changed {
+                changed = self.wishes.changed(), if !self.folded => match changed {
                     Ok(()) => self.obey(),
                     // Every handle is gone; nobody can ever stop this worker but its signals.
                     Err(_) => self.fold(),
@@ -125,8 +132,7 @@ impl Crew {
 
     /// A worker that nobody can steer any more ends.
     fn fold(&mut self) {
-        let (_, never) = changes::channel(Wish { phase: Phase::Draining, ..self.wish });
-        self.wishes = never;
+        self.folded = true;
         self.enter(Phase::Draining);
     }
 
@@ -136,7 +142,7 @@ impl Crew {
             return over_at + LAST_REPORTS;
         }
         let hire = (self.missing() > 0).then_some(self.hire_at);
-        let answer = (!self.greeted).then(|| self.started + FIRST_ANSWER);
+        let answer = self.awaits_first_answer().then(|| self.started + FIRST_ANSWER);
         [hire, answer].into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
@@ -291,9 +297,25 @@ impl Crew {
 
     fn happened(&mut self, happened: Happened) {
         match happened {
-            Happened::Connected => self.introduce(),
+            Happened::Connected => {
+                self.trouble = None;
+                self.introduce();
+            }
             Happened::Message(incoming) => self.receive(*incoming),
             Happened::Lost(error) => self.lost(error),
+        }
+    }
+
+    fn awaits_first_answer(&self) -> bool {
+        !self.greeted && self.failure.is_none()
+    }
+
+    /// A worker that starts does not wait for long, also not for a server that accepts and then says nothing.
+    fn expect_answer(&mut self) {
+        if self.awaits_first_answer() && self.started.elapsed() >= FIRST_ANSWER {
+            let silence = crate::Error::Timeout { request: "AttachWorker", after: FIRST_ANSWER };
+            let error = self.trouble.take().unwrap_or(silence);
+            self.fail(error.into());
         }
     }
 
@@ -362,10 +384,10 @@ impl Crew {
             let home = &self.worker.options.target;
             self.say(&format!("the server of {home} is away; waiting for it"));
         }
-        let late = !self.greeted && self.started.elapsed() >= FIRST_ANSWER;
-        if late || matches!(error, crate::Error::VersionMismatch { .. }) {
-            self.fail(error.into());
+        if matches!(error, crate::Error::VersionMismatch { .. }) {
+            return self.fail(error.into());
         }
+        self.trouble = Some(error);
     }
 
     fn send_reports(&mut self) {

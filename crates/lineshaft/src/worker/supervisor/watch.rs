@@ -320,9 +320,13 @@ impl Watch {
             rss_peak_bytes: exit.map(|exit| exit.rss_peak_bytes),
             ..ErrorRecord::default()
         };
-        // A stale lease is refused by the server; one that is not was interrupted by an outage.
-        let end = reason.and_then(|reason| end_after(reason, at_most_once, error.clone()));
-        end.unwrap_or(End::Crashed { error })
+        match reason {
+            // A stale lease is refused by the server; one that is not was interrupted by an outage, which counts
+            // against nothing.
+            Some(StopReason::LeaseLost) if !at_most_once => End::Cancelled,
+            Some(reason) => end_after(reason, at_most_once, error.clone()).unwrap_or(End::Crashed { error }),
+            None => End::Crashed { error },
+        }
     }
 }
 

@@ -36,6 +36,21 @@ fn a_worker_without_a_server_says_so_after_a_while() {
     assert!(worker.handle.pids().is_empty());
 }
 
+/// It waited for ever, with a whole core at work.
+#[test]
+fn a_worker_whose_server_accepts_and_says_nothing_says_so_after_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let options = Options::new(Target::Socket(socket), child_command());
+    let mut worker = Worker::start(Options { tee: false, processes: 1, ..options });
+    let start = Instant::now();
+    let error = worker.joined().unwrap_err();
+    assert!(matches!(error, Error::Server(lineshaft::Error::Timeout { .. })), "{error}");
+    assert!((4..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    drop(listener);
+}
+
 #[test]
 fn ends_during_an_outage_are_delivered_after_it() {
     let mut world = World::new();
@@ -80,6 +95,8 @@ fn a_child_that_stands_still_is_killed_before_its_lease_ends() {
     until("the child is dead", || (!is_alive(pid)).then_some(()));
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     let record = world.ended(job);
+    // Three such outages must not discard the job: nothing of this counts as a crash.
+    assert_eq!(outcomes(&record), [Some(Outcome::Cancelled), Some(Outcome::Succeeded)]);
     assert_eq!(record.state, JobState::Completed);
     assert_eq!(words(&file).len(), 2);
 }

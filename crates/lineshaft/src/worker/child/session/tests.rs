@@ -1,0 +1,299 @@
+//! What a child does when its server answers late, not at all, or with a refusal: the other side of its socket.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread;
+
+use bytes::Bytes;
+use lineshaft_ipc::shared::AttemptPage;
+use lineshaft_wire::frame::{FrameDecoder, Header, encode_frame};
+use lineshaft_wire::message::{
+    Done, End, FRAME_BYTES_MAX, Finish, Finished, Lease, PAYLOAD_BYTES_MAX, PROTOCOL, ProcessKey,
+    RefusalCode, Refused, Welcome,
+};
+use lineshaft_wire::{ErrorRecord, JobId};
+use tempfile::TempDir;
+
+use super::*;
+use crate::Target;
+use crate::worker::child::job::{Ended, Ending, Job, Next};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A session on a thread of its own, and where it connects to.
+struct World {
+    shared: Arc<Shared>,
+    listener: UnixListener,
+    _directory: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let shared = Arc::new(Shared::new(Arc::new(AttemptPage::create().unwrap())));
+        let introduction = AttachChild {
+            worker: 1,
+            worker_name: "test".into(),
+            number: 1,
+            process: ProcessKey::default(),
+            tasks: vec!["task".into()],
+            queues: Vec::new(),
+            held: Vec::new(),
+        };
+        let of_session = Arc::clone(&shared);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let session = Session::new(of_session, Link::new(Target::Socket(path)), introduction);
+            runtime.block_on(session.run());
+        });
+        Self { shared, listener, _directory: directory }
+    }
+
+    /// Accepts the child's next connection and what it says it holds.
+    fn attach(&self, lease: Duration) -> (Peer, Vec<(JobId, Fence)>) {
+        let (stream, _) = self.listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut peer = Peer { stream, decoder: FrameDecoder::new(FRAME_BYTES_MAX) };
+        let (request, ()) = peer.until(|message| matches!(message, Message::Hello(_)).then_some(()));
+        peer.send(request, &welcome().into(), b"");
+        let (request, held) = peer.until(|message| match message {
+            Message::AttachChild(attach) => Some(attach.held.clone()),
+            _ => None,
+        });
+        let lease_ms = lease.as_millis() as u64;
+        peer.send(request, &ChildAttached { lease_ms, stale: Vec::new() }.into(), b"");
+        (peer, held)
+    }
+
+    /// The next job, which ends at once.
+    fn run_one(&self, ending: impl Fn(&Job) -> Ending) {
+        let Next::Job(job) = self.shared.next(PATIENCE) else { panic!("no job came") };
+        self.shared.finish(Some(Ended::new(&job, (1, 2), ending(&job), Bytes::new())), false);
+    }
+}
+
+/// The server's end of a connection.
+struct Peer {
+    stream: UnixStream,
+    decoder: FrameDecoder,
+}
+
+impl Peer {
+    fn send(&mut self, request_id: u64, message: &Message, payload: &[u8]) {
+        let (mut map, mut frame) = (Vec::new(), Vec::new());
+        message.encode(&mut map);
+        let header = Header { kind: message.frame_type(), request_id, ..Header::default() };
+        encode_frame(&mut frame, header, &map, &[payload]).unwrap();
+        self.stream.write_all(&frame).unwrap();
+    }
+
+    /// The next message; `None` when the child has closed the connection.
+    fn next(&mut self) -> Option<(u64, Message)> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                let message = Message::decode(frame.header.kind, &frame.map).unwrap();
+                return Some((frame.header.request_id, message));
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.decoder.push(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("nothing came from the child: {error}"),
+            }
+        }
+    }
+
+    /// Reads on until `wanted` gives something.
+    fn until<T>(&mut self, wanted: impl Fn(&Message) -> Option<T>) -> (u64, T) {
+        loop {
+            let (request, message) = self.next().expect("the child closed its connection");
+            if let Some(found) = wanted(&message) {
+                return (request, found);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> (u64, Finish) {
+        self.until(|message| match message {
+            Message::Finish(finish) => Some(finish.clone()),
+            _ => None,
+        })
+    }
+
+    fn refuse(&mut self, request: u64, code: RefusalCode) {
+        let refused = Refused { code, message: "not like this".into(), hint: None };
+        self.send(request, &refused.into(), b"");
+    }
+
+    fn lease(&mut self, counters: std::ops::RangeInclusive<u64>) {
+        let jobs = counters.map(|counter| Lease {
+            job: JobId::direct(1, 0, counter as u32, 0),
+            counter,
+            task: 0,
+            attempt: 1,
+            timeout_ms: 0,
+            keep_result: true,
+            length: 0,
+        });
+        self.send(0, &Leases { epoch: 1, jobs: jobs.collect() }.into(), b"");
+    }
+
+    /// Answers renewals until the child closes the connection.
+    fn serve(mut self) {
+        while let Some((request, message)) = self.next() {
+            if matches!(message, Message::Renew(_)) {
+                self.send(request, &Done {}.into(), b"");
+            }
+        }
+    }
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        protocol: PROTOCOL,
+        version: "1".into(),
+        executable: String::new(),
+        pid: 1,
+        home: String::new(),
+        on_demand: false,
+        epoch: 1,
+        session: None,
+        frame_bytes_max: FRAME_BYTES_MAX,
+        payload_bytes_max: PAYLOAD_BYTES_MAX,
+        window: 1_024,
+    }
+}
+
+fn returned(_: &Job) -> Ending {
+    Ending::Returned(Bytes::from_static(b"result"))
+}
+
+fn counters(held: &[(JobId, Fence)]) -> Vec<u64> {
+    held.iter().map(|(_, fence)| fence.counter).collect()
+}
+
+/// They were dropped without a word while renewals went on: their jobs stayed `running` for ever.
+#[test]
+fn leases_dropped_after_a_standstill_are_given_up_by_a_new_connection() {
+    let world = World::new();
+    let (mut peer, held) = world.attach(Duration::from_secs(60));
+    assert!(held.is_empty());
+    peer.lease(1..=2);
+    while world.shared.state().waiting.len() < 2 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    world.shared.state().leased_until = Some(Instant::now());
+    assert_eq!(world.shared.try_next(), None);
+    peer.serve();
+    let (_, held) = world.attach(Duration::from_secs(60));
+    assert!(held.is_empty(), "{held:?}");
+}
+
+/// A connection whose other end is gone without a word was kept for ever.
+#[test]
+fn a_server_that_answers_no_renewal_is_left_for_a_new_connection() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_millis(500));
+    let start = Instant::now();
+    while peer.next().is_some() {}
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+    world.attach(Duration::from_secs(60));
+}
+
+#[test]
+fn renewals_that_are_answered_keep_the_connection() {
+    let world = World::new();
+    let (peer, _) = world.attach(Duration::from_millis(500));
+    let served = thread::spawn(|| peer.serve());
+    thread::sleep(Duration::from_millis(1_500));
+    assert!(!served.is_finished());
+}
+
+/// The end was forgotten and its lease renewed: the job stayed `running` for ever.
+#[test]
+fn an_end_that_the_server_fails_to_take_is_sent_again_over_a_new_connection() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    world.run_one(returned);
+    let (request, first) = peer.finish();
+    peer.refuse(request, RefusalCode::Internal);
+    peer.serve();
+    let (mut peer, held) = world.attach(Duration::from_secs(60));
+    assert_eq!(counters(&held), [1]);
+    let (request, second) = peer.finish();
+    assert_eq!(first, second);
+    peer.send(request, &Finished::default().into(), b"");
+    assert!(world.shared.settle(PATIENCE));
+}
+
+#[test]
+fn an_end_that_is_refused_again_and_again_becomes_one_that_the_server_takes() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    world.run_one(returned);
+    for _ in 0..2 {
+        let (request, finish) = peer.finish();
+        assert_eq!(finish.succeeded.len(), 1);
+        peer.refuse(request, RefusalCode::BadRequest);
+        peer.serve();
+        peer = world.attach(Duration::from_secs(60)).0;
+    }
+    let (request, _) = peer.finish();
+    peer.refuse(request, RefusalCode::BadRequest);
+    let (request, finish) = peer.finish();
+    let [other] = &finish.others[..] else { panic!("{finish:?}") };
+    let End::Rejected { reason, error } = &other.end else { panic!("{other:?}") };
+    assert_eq!(&**reason, "result_unencodable");
+    assert_eq!(error.message, "the server refuses the end of this attempt: not like this");
+    peer.send(request, &Finished::default().into(), b"");
+    assert!(world.shared.settle(PATIENCE));
+    assert_eq!(world.shared.state().unsettled_bytes, 0);
+}
+
+/// It was noted as sent though no frame takes it, and its lease was renewed for ever.
+#[test]
+fn an_end_too_large_for_a_frame_is_reported_without_what_is_too_much() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    world.run_one(|_| {
+        let types = vec!["shop.Large".to_owned()];
+        let error = ErrorRecord {
+            types,
+            arguments: Some(vec![0; FRAME_BYTES_MAX as usize]),
+            ..ErrorRecord::default()
+        };
+        Ending::Other(End::Errored { error, retry_after_ms: Some(7) })
+    });
+    let (request, finish) = peer.finish();
+    let End::Errored { error, retry_after_ms: Some(7) } = &finish.others[0].end else { panic!("{finish:?}") };
+    assert_eq!((&error.types[..], &error.arguments), (&["shop.Large".to_owned()][..], &None));
+    peer.send(request, &Finished::default().into(), b"");
+    assert!(world.shared.settle(PATIENCE));
+    assert_eq!(world.shared.state().unsettled_bytes, 0);
+}
+
+/// What waits when a whole worker dies is `maybe_ran`, though it never began.
+#[test]
+fn nothing_waits_in_a_child_with_a_task_that_may_run_once() {
+    let check = |one_by_one, expected| {
+        let world = World::new();
+        let mut state = world.shared.state();
+        state.one_by_one = one_by_one;
+        (0..100).for_each(|_| state.pace.record_run(Duration::from_micros(8), 100));
+        drop(state);
+        let (mut peer, _) = world.attach(Duration::from_secs(60));
+        let (_, leases) = peer.until(|message| match message {
+            Message::Credit(credit) => Some(credit.leases),
+            _ => None,
+        });
+        assert_eq!(leases, expected, "one by one: {one_by_one}");
+    };
+    check(true, 1);
+    check(false, 375);
+}
