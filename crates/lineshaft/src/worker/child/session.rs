@@ -299,7 +299,7 @@ impl Session {
     /// Leases were dropped, or renewals are not answered: perhaps nobody is at the other end any more.
     fn has_lapsed(&self, now: Instant) -> bool {
         let state = self.shared.state();
-        state.lapsed && state.is_late(now) && false
+        state.lapsed || (self.phase == Phase::Attached && state.is_late(now))
     }
 
     /// The answer shows that the renewal was heard.
@@ -337,6 +337,7 @@ impl Session {
             && let Err(error) = connection.queue(request, &message, &payload)
         {
             tracing::error!(%error, "the end of attempts cannot be sent");
+            return self.send_less(entry, &error.to_string());
         }
         self.ledger.sent(request, entry);
     }
