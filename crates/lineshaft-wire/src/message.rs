@@ -29,10 +29,18 @@ pub const FRAME_BYTES_MAX: u32 = 72 << 20;
 pub const CREDIT_MAX: u32 = 1024;
 /// Bytes of a queue's or task's name, a tag, a unique or an idempotency key.
 pub const NAME_BYTES_MAX: usize = 255;
+/// What names a queue, a task or a worker, in words.
+pub const NAME_FORM: &str = "1 to 255 bytes of letters, digits and _ . : / @ + # -";
 /// Tags of one job.
 pub const TAGS_MAX: usize = 16;
 /// Bytes of a job's metadata.
 pub const METADATA_BYTES_MAX: usize = 4096;
+
+/// Whether `text` can name a queue, a task or a worker: see [`NAME_FORM`]; letters and digits are those of any script.
+pub fn is_name(text: &str) -> bool {
+    let good = |char: char| char.is_alphanumeric() || "_.:/@+#-".contains(char);
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(good)
+}
 
 /// A message that does not read.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode,
-    Rules, RunAfter, TAGS_MAX,
+    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM, PAYLOAD_BYTES_MAX,
+    RefusalCode, Rules, RunAfter, TAGS_MAX, is_name,
 };
 use rustc_hash::FxHashSet;
 
@@ -283,15 +283,13 @@ fn check_rules(rules: &Rules) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Queues and tasks: letters and digits of any script and `_ . : / @ + # -`, at most 255 bytes.
+/// Queues, tasks and workers have names of one form.
 pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
-    let good = |char: char| char.is_alphanumeric() || "_.:/@+#-".contains(char);
-    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(good) {
+    if is_name(name) {
         return Ok(());
     }
     let shown: String = name.chars().take(80).collect();
-    let form = format!("1 to {NAME_BYTES_MAX} bytes of letters, digits and _ . : / @ + # -");
-    Err(bad(format!("{shown:?} is not the name of a {what}: expected {form}")))
+    Err(bad(format!("{shown:?} is not the name of a {what}: expected {NAME_FORM}")))
 }
 
 /// Tags and keys: any text without control characters, at most 255 bytes.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lineshaft_wire::message::NAME_BYTES_MAX;
+use lineshaft_wire::message::{NAME_FORM, is_name};
 
 use super::Error;
 use crate::Target;
@@ -59,9 +59,8 @@ impl Options {
         if self.grace > GRACE_MAX {
             return Err(bad("grace", format!("{} s", self.grace.as_secs()), "at most 7 days"));
         }
-        if let Some(queue) = self.queues.iter().find(|queue| queue.is_empty() || queue.len() > NAME_BYTES_MAX)
-        {
-            return Err(bad("queues", format!("{queue:?}"), "the name of a queue, 1 to 255 bytes"));
+        if let Some(queue) = self.queues.iter().find(|queue| !is_name(queue)) {
+            return Err(bad("queues", format!("{queue:?}"), NAME_FORM));
         }
         Ok(())
     }
