@@ -4,8 +4,9 @@
 //! journal together: whatever arrived while one commit was being written is the next. Nothing leaves before its commit
 //! is durable, whether or not it changed anything, because what it says may rest on a change that is not.
 //!
-//! Read `core.rs` for what happens to a request, `driver.rs` for the thread around it, `query.rs` for what is read from
-//! disk, `archiver.rs` for where finished jobs go.
+//! Read `core.rs` for what happens to a request, `requests.rs` and `workers.rs` for each kind of one, `open.rs` and
+//! `driver.rs` for the start and the life of the thread around them, `query.rs` for what is read from disk,
+//! `archiver.rs` for where finished jobs go.
 //!
 //! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
 

@@ -239,7 +239,7 @@ fn finished_jobs_can_be_retried_deleted_and_found_before_and_after_the_archive_h
 }
 
 #[test]
-fn a_large_payload_is_a_blob_that_goes_when_nobody_needs_it() {
+fn a_large_payload_is_a_blob_that_stays_until_the_archive_has_its_job() {
     let home = tempfile::tempdir().unwrap();
     let engine = start(home.path());
     let mut client = Client::connect(&engine);
