@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, final, overload
 
 from . import _native
 from ._attendance import Attendance
@@ -37,11 +37,20 @@ __all__ = ["App"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 J = TypeVar("J", bound="Job[Any]")
+
+
+@final
+class _Unnamed:
+    """Returned by no function, so that only a result of `Any` or `NoReturn` fits it; either fits a coroutine, too."""
 
 
 class _Declares(Protocol):
     """What `@app.task(...)` gives: a decorator that keeps the signature."""
+
+    @overload
+    def __call__(self, function: Callable[P, _Unnamed], /) -> Task[P, Any]: ...
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -86,6 +95,9 @@ class App:
         return MappingProxyType({name: task for name, task in self._declared.items() if name == task.name})
 
     @overload
+    def task(self, function: Callable[P, _Unnamed], /) -> Task[P, Any]: ...
+
+    @overload
     def task(  # type: ignore[overload-overlap]
         self, function: Callable[P, Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
@@ -119,7 +131,7 @@ class App:
         hint = f"did you mean {near[0]!r}?" if near else f"its tasks: {', '.join(self.tasks) or 'none'}"
         raise TaskNotFound(f"the app declares no task {name!r}", task=name, hint=hint)
 
-    def register(self, cls: type[Any], /, name: str | None = None, *, aliases: Iterable[str] = ()) -> type[Any]:
+    def register(self, cls: type[T], /, name: str | None = None, *, aliases: Iterable[str] = ()) -> type[T]:
         """Lets values of `cls` be sent, under its module.qualname or `name`. Gives `cls` back, so it may decorate.
 
         Types named in the annotations of tasks or defined in their modules need not be registered.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncJob", "Job"]
 
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
 
 
 class Job(Generic[R]):
@@ -118,11 +118,11 @@ class Job(Generic[R]):
         """`cancel` for coroutines."""
         return await self._app._connection.aask(lambda client: client.cancel(self._key), self._changed)
 
-    def retry(self) -> Job[R]:
+    def retry(self) -> Self:
         """Runs a waiting job now and gives it back; of a finished one makes a new job with the same call."""
         return self._app._connection.ask(lambda client: client.retry(self._key), self._retried)
 
-    async def aretry(self) -> Job[R]:
+    async def aretry(self) -> Self:
         """`retry` for coroutines."""
         return await self._app._connection.aask(lambda client: client.retry(self._key), self._retried)
 
@@ -186,7 +186,7 @@ class Job(Generic[R]):
             self._note(state, None)
         return cancelling or state == "cancelled"
 
-    def _retried(self, made: tuple[bytes, list[int]]) -> Job[R]:
+    def _retried(self, made: tuple[bytes, list[int]]) -> Self:
         key = made[0]
         return self if key == self._key else type(self)(self._app, key, Snapshot("available", self.task, time.time()))
 

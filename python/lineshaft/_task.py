@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from . import _guard, _native
 from ._batch import aenqueue_calls, aenqueue_one, enqueue_calls, enqueue_one
@@ -35,7 +35,18 @@ if TYPE_CHECKING:
 __all__ = ["AsyncTask", "BaseTask", "Enqueues", "Task", "Using"]
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
+Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+class _TakesOne(Protocol[Item_contra, R]):
+    """What can be called with one argument alone: `map` is typed by it, since a `ParamSpec` has no first parameter."""
+
+    @property
+    def app(self) -> App: ...
+
+    def si(self, item: Item_contra, /) -> Call[R]: ...
 
 
 class Enqueues(Generic[P, R]):
@@ -71,15 +82,13 @@ class Enqueues(Generic[P, R]):
             binder.bind(args, kwargs)
         return Call(self, args, kwargs)
 
-    def map(self, items: Iterable[Any]) -> list[Job[R]]:
+    def map(self: _TakesOne[Item, R], items: Iterable[Item]) -> list[Job[R]]:
         """One job per item, which is its only argument, in batches of 1,000."""
-        si: Callable[[Any], Call[R]] = self.si
-        return enqueue_calls(self.app, map(si, items))
+        return enqueue_calls(self.app, map(self.si, items))
 
-    async def amap(self, items: Iterable[Any]) -> list[AsyncJob[R]]:
+    async def amap(self: _TakesOne[Item, R], items: Iterable[Item]) -> list[AsyncJob[R]]:
         """`map` for coroutines."""
-        si: Callable[[Any], Call[R]] = self.si
-        return await aenqueue_calls(self.app, map(si, items))
+        return await aenqueue_calls(self.app, map(self.si, items))
 
     def using(self, **options: Unpack[CallOptions]) -> Using[P, R]:
         """The same task with these options for the calls made from what this returns."""
@@ -123,6 +132,11 @@ class Using(Enqueues[P, R]):
 
 class BaseTask(Enqueues[P, R]):
     """A declared function. `name` is what workers and the journal know it by."""
+
+    # What functools.update_wrapper copies from the function.
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[P, Any]
 
     def __init__(self, app: App, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
         check_function(function)
@@ -179,19 +193,21 @@ class BaseTask(Enqueues[P, R]):
 class Task(BaseTask[P, R]):
     """A declared `def` function."""
 
+    function: Callable[P, R]
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the function here and now; no job is made."""
-        result: R = self.function(*args, **kwargs)
-        return result
+        return self.function(*args, **kwargs)
 
 
 class AsyncTask(BaseTask[P, R]):
     """A declared `async def` function; each of its jobs runs in an event loop of its own."""
 
+    function: Callable[P, Coroutine[Any, Any, R]]
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Calls the function here and now; no job is made."""
-        coroutine: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
-        return coroutine
+        return self.function(*args, **kwargs)
 
     def body(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the coroutine to its end, as a worker does."""

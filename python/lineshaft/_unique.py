@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._errors import DeclarationError
 from ._options import wrong
@@ -25,7 +25,10 @@ class Unique:
     __slots__ = ("by", "while_")
 
     def __init__(
-        self, by: str | tuple[str, ...] | Callable[..., Any] | None = None, *, while_: str = "unfinished"
+        self,
+        by: str | tuple[str, ...] | Callable[..., Any] | None = None,
+        *,
+        while_: Literal["unfinished", "queued"] = "unfinished",
     ) -> None:
         if while_ not in ("unfinished", "queued"):
             raise wrong("while_", while_, '"unfinished" or "queued"')

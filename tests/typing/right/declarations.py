@@ -1,0 +1,84 @@
+"""Decorators with options keep the signature; options take every form that the documentation names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from typing_extensions import assert_type
+
+from lineshaft import App, AsyncTask, Call, Cancel, Job, Retry, Snooze, Task, TaskFailed, Unique, current
+
+app = App()
+
+
+@app.register
+@dataclass
+class Order:
+    item: str
+
+
+def per_item(order: Order, tenant: str) -> str:
+    return order.item + tenant
+
+
+@app.task(
+    name="shop.buy",
+    aliases=["buy"],
+    queue="shop",
+    priority=2,
+    retries=Retry(max=5, on=ConnectionError, never=(KeyError, ValueError), first="2s", cap=timedelta(minutes=1)),
+    timeout=timedelta(minutes=5),
+    unique=Unique(by=("order", "tenant"), while_="queued"),
+    delivery="at_least_once",
+    result=True,
+    tags={"x"},
+)
+def buy(order: Order, tenant: str = "t") -> Order:
+    if current.attempt > 3:
+        raise Cancel("too late")
+    raise Snooze("5m")
+
+
+@app.task(unique=Unique(by=per_item))
+def sell(order: Order, tenant: str) -> Order:
+    raise Retry(after=10)
+
+
+@app.task(unique=Unique(by="number"), timeout=None)
+def count(number: int) -> int:
+    return number
+
+
+@app.task
+def returns_any(value: int) -> Any:
+    return value
+
+
+@app.task()
+def never_returns(code: int) -> NoReturn:
+    raise SystemExit(code)
+
+
+@app.task
+async def async_any(value: dict[str, Any]) -> list[Any]:
+    return [value]
+
+
+assert_type(Order("x"), Order)
+assert_type(buy(Order("x")), Order)
+assert_type(buy.enqueue(Order("x"), tenant="t"), Job[Order])
+assert_type(sell.si(Order("x"), "t"), Call[Order])
+assert_type(count.map(range(3)), list[Job[int]])
+assert_type(async_any.enqueue({}), Job[list[Any]])
+by_hand: Task[[int], int] = app.task(count.function)
+asynchronous: AsyncTask[[dict[str, Any]], list[Any]] = async_any
+
+try:
+    buy.enqueue(Order("x")).result()
+except TaskFailed as error:
+    assert_type(error.is_a(ValueError), bool)
+    assert_type(error.types, tuple[str, ...])
+    assert_type(error.job, Job[Any] | None)
+    assert_type(error.reason, str | None)
