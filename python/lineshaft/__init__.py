@@ -58,6 +58,7 @@ from ._native import Call, JobRecord, __version__
 from ._record import Attempt, AttemptError
 from ._task import AsyncTask, Task, Using
 from ._unique import Unique
+from ._values import Record, value
 
 __all__ = [
     "App",
@@ -81,6 +82,7 @@ __all__ = [
     "OptionError",
     "OutcomeUnknown",
     "QueueFull",
+    "Record",
     "ResultExpired",
     "Retry",
     "SerializationError",
@@ -105,6 +107,7 @@ __all__ = [
     "__version__",
     "canonical_name",
     "current",
+    "value",
 ]
 
 for _name in __all__:

@@ -134,7 +134,10 @@ class App:
     def register(self, cls: type[T], /, name: str | None = None, *, aliases: Iterable[str] = ()) -> type[T]:
         """Lets values of `cls` be sent, under its module.qualname or `name`. Gives `cls` back, so it may decorate.
 
-        Types named in the annotations of tasks or defined in their modules need not be registered.
+        Bytes that say one of `aliases`, its names of old, are read as it too. Raises `DeclarationError` if one of the
+        names is another class's, or if `cls` is of a kind whose instances cannot be values. Types named in the
+        annotations of tasks or defined in their modules need not be registered; `@lineshaft.value` does the same for
+        every app.
         """
         self._types.register(cls, name, aliases)
         return cls

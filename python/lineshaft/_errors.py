@@ -234,6 +234,10 @@ class StoreFull(LineshaftError):
 class SerializationError(LineshaftError, ValueError):
     """A value that cannot be sent (the message names its path), or bytes that do not read."""
 
+    missing: str | None = None
+    """What this process lacks to read well-formed bytes: a type (`shop.Order`), a field (`shop.Order.total`) or an
+    enum's member (`shop.Color.RED`). None where the value or the bytes themselves are wrong."""
+
 
 class LockError(LineshaftError):
     """A lock was lost or not given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from . import _native
 from ._outcome import check_found, result_of
@@ -91,21 +91,32 @@ class Job(Generic[R]):
         check_found(self, self._ended(await await_end(self, False, timeout)))
         return self
 
-    def result(self, timeout: Duration | None = None) -> R:
+    @overload
+    def result(self, timeout: Duration | None = None, *, raw: Literal[False] = False) -> R: ...
+
+    @overload
+    def result(self, timeout: Duration | None = None, *, raw: bool) -> Any: ...
+
+    def result(self, timeout: Duration | None = None, *, raw: bool = False) -> Any:
         """Blocks until the job has ended and gives what the task returned.
 
-        Raises `TaskFailed`, `TaskCrashed`, `TaskTimeout` or `TaskCancelled` if it returned nothing, `ResultExpired`
-        if its result is not kept, `WaitTimeout` if the job has not ended within `timeout`.
-        """
-        end = self._end or self._ended(wait_for_end(self, True, timeout))
-        result: R = result_of(self, end)
-        return result
+        With `raw` the instances of classes in it are `Record`s, so that it can be read without having the classes.
 
-    async def aresult(self, timeout: Duration | None = None) -> R:
+        Raises `TaskFailed`, `TaskCrashed`, `TaskTimeout` or `TaskCancelled` if it returned nothing, `ResultExpired`
+        if its result is not kept, `SerializationError` if it has types that this process does not know,
+        `WaitTimeout` if the job has not ended within `timeout`.
+        """
+        return result_of(self, self._end or self._ended(wait_for_end(self, True, timeout)), raw)
+
+    @overload
+    async def aresult(self, timeout: Duration | None = None, *, raw: Literal[False] = False) -> R: ...
+
+    @overload
+    async def aresult(self, timeout: Duration | None = None, *, raw: bool) -> Any: ...
+
+    async def aresult(self, timeout: Duration | None = None, *, raw: bool = False) -> Any:
         """`result` for coroutines."""
-        end = self._end or self._ended(await await_end(self, True, timeout))
-        result: R = result_of(self, end)
-        return result
+        return result_of(self, self._end or self._ended(await await_end(self, True, timeout)), raw)
 
     def cancel(self) -> bool:
         """Cancels the job: at once if it does not run, else its attempt is stopped.

@@ -31,11 +31,11 @@ _REASONS = {
 }
 
 
-def result_of(job: Job[Any], end: _native.End) -> Any:
+def result_of(job: Job[Any], end: _native.End, raw: bool = False) -> Any:
     """What the task returned; raises what stands for any other end."""
     job._app._learn_types()
     if end.state == "completed":
-        return _result(job, end)
+        return _result(job, end, raw)
     check_found(job, end)
     raise _error(job, end)
 
@@ -49,13 +49,20 @@ def check_found(job: Job[Any], end: _native.End) -> None:
         )
 
 
-def _result(job: Job[Any], end: _native.End) -> Any:
+def _result(job: Job[Any], end: _native.End, raw: bool) -> Any:
     if not end.has_result:
         raise ResultExpired(
             f"the result of job {job.id} is not kept",
             hint="results are kept for 24 hours after the end, and not at all with result=False; wait() works without",
         )
-    return end.decode(job._app._types.registry)
+    if raw:
+        return end.decode_raw()
+    try:
+        return end.decode(job._app._types.registry)
+    except SerializationError as error:
+        if error.missing is not None:
+            error.hint = f"{error.hint}; or read it as it is: result(raw=True)"
+        raise
 
 
 def _error(job: Job[Any], end: _native.End) -> TaskError:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
 from ._names import canonical_module, canonical_name
+from ._options import wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ._task import BaseTask
 
-__all__ = ["Types"]
+__all__ = ["Types", "declare_value"]
+
+C = TypeVar("C", bound="type[Any]")
 
 
 class Types:
@@ -28,10 +32,17 @@ class Types:
         self.registry = _native.Registry()
         self._learnt_tasks: set[BaseTask[..., Any]] = set()
         self._learnt_modules: set[str] = set()
+        for declared in _declared.values():
+            self.registry.register(*declared)
+        _of_apps.add(self)
 
     def register(self, cls: type, name: str | None = None, aliases: Iterable[str] = ()) -> None:
-        """Makes `cls` known under its canonical or the given name, and under `aliases`."""
-        self.registry.register(cls, name or canonical_name(cls), list(aliases))
+        """Makes `cls` known under `name`, else under the name it has, else under its canonical one; and `aliases`."""
+        if isinstance(aliases, str):
+            raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
+        if name is None:
+            name = self.registry.name_of(cls) if cls in self.registry else canonical_name(cls)
+        self.registry.register(cls, name, list(aliases))
 
     def find(self, name: str) -> type | None:
         """The registered class of this name."""
@@ -64,6 +75,24 @@ class Types:
                 # One that cannot be built field by field stays unknown; sending an instance says so.
                 with contextlib.suppress(TypeError):
                     self.register(cls)
+
+
+_declared: dict[str, tuple[type, str, list[str]]] = {}
+"""What `@lineshaft.value` declared in this process, by name."""
+_of_process = _native.Registry()
+"""The same, so that a name given twice is an error before any app is there."""
+_of_apps: weakref.WeakSet[Types] = weakref.WeakSet()
+
+
+def declare_value(cls: C, name: str | None, aliases: Iterable[str]) -> C:
+    """Makes `cls` known to every app of this process, those to come included."""
+    if isinstance(aliases, str):
+        raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
+    declared = (cls, name or canonical_name(cls), list(aliases))
+    for registry in (_of_process, *(types.registry for types in list(_of_apps))):
+        registry.register(*declared)
+    _declared[declared[1]] = declared
+    return cls
 
 
 def is_value_class(cls: type) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from lineshaft import _native
-from lineshaft._errors import SerializationError
+from lineshaft._errors import DeclarationError, OptionError, SerializationError
 from value_types import (
     Bounced,
     Color,
@@ -358,7 +358,7 @@ def test_unknown_types_carry_their_name() -> None:
     payload = _native.encode([Order(1, decimal.Decimal(1))], make_registry())
     with pytest.raises(SerializationError, match=r"\[0\]: type shop\.Order is not registered here") as caught:
         _native.decode(payload, _native.Registry())
-    assert caught.value.type_name == "shop.Order"  # type: ignore[attr-defined]
+    assert caught.value.missing == "shop.Order"
     assert _native.show(payload) == "[Order(id=1, total=Decimal('1'), items=[])]"
 
 
@@ -374,8 +374,8 @@ def test_nothing_is_imported_or_called_by_name(registry: _native.Registry) -> No
     [
         ("a: int", "a: int; b: int = 5", {"a": 1, "b": 5}),
         ("a: int", "a: int; b: list = field(default_factory=list)", {"a": 1, "b": []}),
-        ("a: int", "a: int; b: int", 'field "b" of shop.Thing is not there and has no default'),
-        ("a: int; b: int = 2", "a: int", 'shop.Thing has no field "b"'),
+        ("a: int", "a: int; b: int", 'field "b" of shop.Thing is not in the value and has no default here'),
+        ("a: int; b: int = 2", "a: int", 'shop.Thing has no field "b" here'),
         ("a: int; b: int = 2", "b: int; a: int", {"b": 2, "a": 1}),
     ],
 )
@@ -395,6 +395,49 @@ def test_dataclasses_may_grow(older: str, newer: str, expected: Any) -> None:
         assert undecodable(payload, reader).startswith(expected)
     else:
         assert vars(_native.decode(payload, reader)) == expected
+
+
+def test_what_this_process_lacks_is_told_apart_from_bytes_that_are_wrong() -> None:
+    def missing(payload: bytes, *classes: tuple[type, str]) -> tuple[str, str | None, str | None]:
+        registry = _native.Registry()
+        for cls, name in classes:
+            registry.register(cls, name)
+        with pytest.raises(SerializationError) as caught:
+            _native.decode(payload, registry)
+        return str(caught.value).splitlines()[0], caught.value.hint, caught.value.missing
+
+    @dataclass
+    class Shorter:
+        id: int
+        total: decimal.Decimal
+
+    @dataclass
+    class Longer(Order):
+        currency: str = field(kw_only=True)
+
+    color = enum.Enum("Color", "GREEN")
+    order = _native.encode(Order(1, decimal.Decimal(1)), make_registry())
+    assert missing(order) == (
+        "type shop.Order is not registered here",
+        'if it was renamed, keep its old name: @lineshaft.value(aliases=["shop.Order"]); else app.register it',
+        "shop.Order",
+    )
+    assert missing(order, (Shorter, "shop.Order")) == (
+        'shop.Order has no field "items" here',
+        'keep "items" until no stored value has it',
+        "shop.Order.items",
+    )
+    assert missing(order, (Longer, "shop.Order")) == (
+        'field "currency" of shop.Order is not in the value and has no default here',
+        'give "currency" a default: stored values are older than it',
+        "shop.Order.currency",
+    )
+    assert missing(_native.encode(Color.RED, make_registry()), (color, "shop.Color")) == (
+        'shop.Color has no member "RED" here',
+        'keep "RED" until no stored value has it',
+        "shop.Color.RED",
+    )
+    assert missing(order[:-1])[2] is None
 
 
 def test_aliases_read_old_names() -> None:
@@ -458,9 +501,13 @@ def test_registering_what_cannot_be_a_value_is_a_type_error(registry: _native.Re
 
 
 def test_a_name_belongs_to_one_class(registry: _native.Registry) -> None:
-    with pytest.raises(ValueError, match=r'"shop\.Order" is registered for value_types\.Order already'):
+    with pytest.raises(DeclarationError) as clash:
         registry.register(Pair, "shop.Order")
-    with pytest.raises(ValueError, match="1 to 255 bytes"):
+    assert str(clash.value) == (
+        '"shop.Order" is registered for value_types.Order already, it cannot name value_types.Pair too\n'
+        '  hint: give one of them another name: @lineshaft.value("…") or app.register(…, "…")'
+    )
+    with pytest.raises(OptionError, match="1 to 255 bytes"):
         registry.register(Pair, "")
     assert registry.lookup("shop.Order") is Order
     assert registry.name_of(Order) == "shop.Order"

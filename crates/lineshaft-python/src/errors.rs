@@ -22,6 +22,11 @@ pub(crate) fn option_error(py: Python<'_>, message: &str, hint: &str) -> PyErr {
     exception(py, "OptionError", message, Some(hint)).map_or_else(|failure| failure, PyErr::from_value)
 }
 
+/// A `DeclarationError` of `lineshaft._errors`.
+pub(crate) fn declaration_error(py: Python<'_>, message: &str, hint: &str) -> PyErr {
+    exception(py, "DeclarationError", message, Some(hint)).map_or_else(|failure| failure, PyErr::from_value)
+}
+
 /// An exception of `lineshaft._errors` by its name.
 pub(crate) fn raise(py: Python<'_>, class: &str, message: &str) -> PyErr {
     exception(py, class, message, None).map_or_else(|failure| failure, PyErr::from_value)

@@ -118,6 +118,11 @@ impl End {
         self.result.as_ref().map(|bytes| values::decode(registry, bytes)).transpose()
     }
 
+    /// The decoded result, instances of classes as `lineshaft.Record`s.
+    fn decode_raw<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.result.as_ref().map(|bytes| values::decode_raw(py, bytes)).transpose()
+    }
+
     /// Name of the task; `None` of a completed or missing job.
     #[getter]
     fn task(&self) -> Option<&str> {

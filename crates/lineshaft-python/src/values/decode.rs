@@ -6,6 +6,7 @@
 mod arrays;
 mod leaves;
 mod objects;
+mod raw;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
 use lineshaft_wire::value::{Reader, Token, ext};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
 use super::failure::{Converted, Failure, Step};
 use super::native::{new_list, new_tuple};
@@ -25,6 +26,8 @@ struct Decoder<'a, 'py> {
     payload: &'a Payload<'a>,
     reader: Reader<'a>,
     known: Arc<Known>,
+    /// `lineshaft.Record`, where types are wanted as data instead of instances.
+    record_class: Option<Bound<'py, PyType>>,
     /// Numbered objects, as far as they exist; kept only where the payload says that it refers to them.
     numbered: Option<Vec<Option<Bound<'py, PyAny>>>>,
 }
@@ -36,10 +39,16 @@ struct Place(u32);
 /// The value in a payload.
 pub(super) fn single<'py>(py: Python<'py>, bytes: &[u8], known: Arc<Known>) -> Converted<Bound<'py, PyAny>> {
     let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
-    let mut decoder = Decoder::new(py, &payload, known);
-    let value = decoder.value()?;
-    decoder.reader.finish()?;
-    Ok(value)
+    Decoder::new(py, &payload, known).whole()
+}
+
+/// The value in a payload, instances of classes as `lineshaft.Record`s.
+pub(super) fn raw<'py>(py: Python<'py>, bytes: &[u8]) -> Converted<Bound<'py, PyAny>> {
+    let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
+    let mut decoder = Decoder::new(py, &payload, Arc::default());
+    let class = py.import("lineshaft._values")?.getattr("Record")?;
+    decoder.record_class = Some(class.cast_into().map_err(PyErr::from)?);
+    decoder.whole()
 }
 
 /// The arguments of the call in a payload.
@@ -74,7 +83,13 @@ fn no_call() -> Failure {
 impl<'a, 'py> Decoder<'a, 'py> {
     fn new(py: Python<'py>, payload: &'a Payload<'a>, known: Arc<Known>) -> Self {
         let numbered = payload.has_references().then(Vec::new);
-        Self { py, payload, reader: Reader::new(payload.value()), known, numbered }
+        Self { py, payload, reader: Reader::new(payload.value()), known, record_class: None, numbered }
+    }
+
+    fn whole(mut self) -> Converted<Bound<'py, PyAny>> {
+        let value = self.value()?;
+        self.reader.finish()?;
+        Ok(value)
     }
 
     /// The next token where a value stands, its place reserved if it has a number.

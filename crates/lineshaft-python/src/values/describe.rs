@@ -1,11 +1,12 @@
 //! What a class is made of, found out once when it is registered.
 
-use pyo3::exceptions::{PyBaseException, PyTypeError};
+use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::classes::Classes;
+use crate::errors::declaration_error;
 
 /// How to take instances apart and build them again.
 #[derive(Debug)]
@@ -59,7 +60,11 @@ pub(super) fn describe(class: &Bound<'_, PyType>) -> PyResult<Description> {
     if is_dataclass(class) {
         return dataclass(class, classes);
     }
-    Err(refused(class, "is neither a dataclass nor an enumeration, a named tuple or an exception"))
+    Err(refused(
+        class,
+        "is neither a dataclass nor an enumeration, a named tuple or an exception",
+        "make it one; @dataclass stands below @lineshaft.value",
+    ))
 }
 
 /// Whether the class is a dataclass or derives from one.
@@ -76,8 +81,8 @@ pub(super) fn canonical_name(class: &Bound<'_, PyType>, main: Option<&str>) -> S
     format!("{module}.{}", text(class.qualname()))
 }
 
-fn refused(class: &Bound<'_, PyType>, why: &str) -> PyErr {
-    PyTypeError::new_err(format!("{} {why}", canonical_name(class, None)))
+fn refused(class: &Bound<'_, PyType>, why: &str, hint: &str) -> PyErr {
+    declaration_error(class.py(), &format!("{} {why}", canonical_name(class, None)), hint)
 }
 
 fn dataclass(class: &Bound<'_, PyType>, classes: &Classes) -> PyResult<Description> {
@@ -86,7 +91,11 @@ fn dataclass(class: &Bound<'_, PyType>, classes: &Classes) -> PyResult<Descripti
         .getattr(intern!(py, "__abstractmethods__"))
         .is_ok_and(|names| names.is_truthy().unwrap_or(false));
     if !is_abstract && classes.new_object.bind(py).call1((class,)).is_err() {
-        return Err(refused(class, "cannot be built field by field: it derives from a builtin class"));
+        return Err(refused(
+            class,
+            "cannot be built field by field: it derives from a builtin class",
+            "hold the builtin in a field instead",
+        ));
     }
     let mut fields = Vec::new();
     for field in py.import("dataclasses")?.call_method1("fields", (class,))?.try_iter()? {
@@ -133,7 +142,7 @@ fn exception(class: &Bound<'_, PyType>) -> PyResult<Description> {
         }
         slots.extend(own_slots(&ancestor)?);
     }
-    Err(refused(class, "derives from no builtin exception"))
+    Err(refused(class, "derives from no builtin exception", "derive it from Exception"))
 }
 
 /// The names in a class's `__slots__`, which attributes of an exception may hide in.

@@ -37,8 +37,22 @@ pub(super) enum Reason {
     Format(ValueError),
     /// Python raised.
     Raised(PyErr),
+    /// Well-formed bytes that speak of something this process does not have.
+    Missing(Missing),
+}
+
+/// What this process would need in order to read the bytes, though nothing is wrong with them: they were written by a
+/// version before or after this one.
+#[derive(Debug)]
+pub(super) enum Missing {
     /// A type that the registry does not know.
-    UnknownType(String),
+    Type(String),
+    /// A field that the bytes have and the class does not.
+    Field { class: String, field: String },
+    /// A field that the class has and the bytes do not.
+    Default { class: String, field: String },
+    /// A member of an enumeration.
+    Member { class: String, member: String },
 }
 
 /// One step from a whole to its part.
@@ -61,6 +75,11 @@ pub(super) enum Step {
 impl Failure {
     pub(super) fn new(reason: Reason) -> Self {
         Self(Box::new(Parts { reason, hint: None, path: Vec::new() }))
+    }
+
+    pub(super) fn missing(missing: Missing) -> Self {
+        let hint = missing.hint();
+        Self::new(Reason::Missing(missing)).with_hint(hint)
     }
 
     pub(super) fn said(words: impl Into<String>) -> Self {
@@ -95,7 +114,9 @@ impl Failure {
         match parts.reason {
             Reason::Raised(cause) => error.set_cause(py, Some(cause)),
             // Who decodes for a worker parks the job by this attribute.
-            Reason::UnknownType(name) => drop(error.value(py).setattr("type_name", name)),
+            Reason::Missing(missing) => {
+                drop(error.value(py).setattr(intern!(py, "missing"), missing.name()));
+            }
             Reason::Said(_) | Reason::Format(_) => {}
         }
         error
@@ -123,13 +144,48 @@ impl Reason {
         match self {
             Self::Said(words) => words.clone(),
             Self::Format(error) => error.to_string(),
-            Self::UnknownType(name) => format!("type {name} is not registered here"),
+            Self::Missing(missing) => missing.text(),
             Self::Raised(error) => {
                 let class = error.get_type(py);
                 let class =
                     class.qualname().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
                 format!("{class}: {}", error.value(py))
             }
+        }
+    }
+}
+
+impl Missing {
+    /// What is missing in one word: `shop.Order`, `shop.Order.total`, `shop.Color.RED`.
+    fn name(&self) -> String {
+        match self {
+            Self::Type(class) => class.clone(),
+            Self::Field { class, field } | Self::Default { class, field } => format!("{class}.{field}"),
+            Self::Member { class, member } => format!("{class}.{member}"),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Type(class) => format!("type {class} is not registered here"),
+            Self::Field { class, field } => format!("{class} has no field {field:?} here"),
+            Self::Default { class, field } => {
+                format!("field {field:?} of {class} is not in the value and has no default here")
+            }
+            Self::Member { class, member } => format!("{class} has no member {member:?} here"),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Type(class) => format!(
+                "if it was renamed, keep its old name: @lineshaft.value(aliases=[{class:?}]); else app.register it"
+            ),
+            Self::Field { field, .. } => format!("keep {field:?} until no stored value has it"),
+            Self::Default { field, .. } => {
+                format!("give {field:?} a default: stored values are older than it")
+            }
+            Self::Member { member, .. } => format!("keep {member:?} until no stored value has it"),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! type becomes is the business of `docs/values.md`.
 //!
 //! All conversions hold the interpreter, raise `lineshaft.SerializationError` naming the path to what is wrong
-//! (`args[1].items[3]: socket is not a value`). An unknown type's error has its name as the attribute `type_name`.
+//! (`args[1].items[3]: socket is not a value`). Where nothing is wrong with the
+//! bytes but this process lacks a type, field or member, the error's attribute `missing` says which.
 
 mod classes;
 mod decode;
@@ -39,6 +40,11 @@ pub(crate) fn encode<'py>(
 pub(crate) fn decode<'py>(registry: &Bound<'py, Registry>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let py = registry.py();
     decode::single(py, payload, registry.get().known()).map_err(|failure| failure.into_error(py))
+}
+
+/// The value in a payload, instances of classes as `lineshaft.Record`s.
+pub(crate) fn decode_raw<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    decode::raw(py, payload).map_err(|failure| failure.into_error(py))
 }
 
 /// The payload of a call.
@@ -75,6 +81,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Registry>()?;
     module.add_function(wrap_pyfunction!(py_encode, module)?)?;
     module.add_function(wrap_pyfunction!(py_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(py_decode_raw, module)?)?;
     module.add_function(wrap_pyfunction!(py_encode_call, module)?)?;
     module.add_function(wrap_pyfunction!(py_decode_call, module)?)?;
     module.add_function(wrap_pyfunction!(py_describe_exception, module)?)?;
@@ -97,6 +104,12 @@ fn py_decode<'py>(
     registry: &Bound<'py, Registry>,
 ) -> PyResult<Bound<'py, PyAny>> {
     decode(registry, payload.as_bytes())
+}
+
+/// The value in a payload, instances of classes as `lineshaft.Record`s.
+#[pyfunction(name = "decode_raw")]
+fn py_decode_raw<'py>(payload: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    decode_raw(payload.py(), payload.as_bytes())
 }
 
 /// The payload of a call.

@@ -4,10 +4,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use rustc_hash::FxHashMap;
+
+use crate::errors::{declaration_error, option_error};
 
 use super::describe::{Description, canonical_name, describe};
 
@@ -57,14 +58,15 @@ impl Known {
     }
 
     fn add(&mut self, name: &str, registered: &Arc<Registered>, py: Python<'_>) -> PyResult<()> {
-        check_name(name)?;
+        check_name(py, name)?;
         if let Some(other) = self.by_name.get(name)
             && !is_same_definition(other.class.bind(py), registered.class.bind(py))
         {
             let other = canonical_name(other.class.bind(py), None);
             let class = canonical_name(registered.class.bind(py), None);
             let message = format!("{name:?} is registered for {other} already, it cannot name {class} too");
-            return Err(PyValueError::new_err(message));
+            let hint = "give one of them another name: @lineshaft.value(\"…\") or app.register(…, \"…\")";
+            return Err(declaration_error(py, &message, hint));
         }
         self.by_name.insert(name.into(), Arc::clone(registered));
         Ok(())
@@ -99,8 +101,8 @@ impl Registry {
 
     /// Makes instances of `class` values that travel as `name`; bytes that say one of `aliases` read as it too.
     ///
-    /// Raises `TypeError` unless it is a dataclass, an enumeration, a named tuple or an exception, `ValueError` if a
-    /// name is taken by another class. A class defined anew under its old name takes the place of the old one.
+    /// Raises `DeclarationError` if its instances cannot be values or a name is another class's. A class defined anew
+    /// under its old name takes the place of the old one.
     #[pyo3(signature = (class, name, aliases = Vec::new()))]
     fn register(&self, class: &Bound<'_, PyType>, name: &str, aliases: Vec<String>) -> PyResult<()> {
         let py = class.py();
@@ -117,8 +119,8 @@ impl Registry {
 
     /// The name under which classes of `__main__` travel.
     #[pyo3(signature = (name))]
-    fn set_main(&self, name: Option<&str>) -> PyResult<()> {
-        name.map_or(Ok(()), check_name)?;
+    fn set_main(&self, py: Python<'_>, name: Option<&str>) -> PyResult<()> {
+        name.map_or(Ok(()), |name| check_name(py, name))?;
         self.change(|known| {
             known.main_name = name.map(Into::into);
             Ok(())
@@ -144,11 +146,10 @@ impl Registry {
     }
 }
 
-fn check_name(name: &str) -> PyResult<()> {
+fn check_name(py: Python<'_>, name: &str) -> PyResult<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        let message =
-            format!("a type's name has 1 to {NAME_BYTES_MAX} bytes without control characters, got {name:?}");
-        return Err(PyValueError::new_err(message));
+        let hint = format!("1 to {NAME_BYTES_MAX} bytes without control characters, such as \"shop.Order\"");
+        return Err(option_error(py, &format!("{name:?} cannot be the name of a type"), &hint));
     }
     Ok(())
 }

@@ -32,6 +32,15 @@ impl<'py> Decoder<'_, 'py> {
         order: &str,
         index: u64,
     ) -> Converted<Bound<'py, PyAny>> {
+        if let (Some(class), Err(_)) = (&self.record_class, Numpy::import(self.py)) {
+            return self.raw_array(
+                class,
+                description,
+                shape,
+                order,
+                self.payload.buffer(index).unwrap_or(&[]),
+            );
+        }
         let (numpy, dtype) = self.element_type(description)?;
         let item_bytes: u64 = dtype.getattr(intern!(self.py, "itemsize"))?.extract()?;
         let needed_bytes = Array::size_bytes(shape, item_bytes);

@@ -9,7 +9,7 @@ use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
 use super::super::classes::Classes;
 use super::super::describe::{Default, Description, Field, describe};
-use super::super::failure::{Converted, Failure, Reason, Step};
+use super::super::failure::{Converted, Failure, Missing, Step};
 use super::super::native::{exactly, new_tuple, set_attribute};
 use super::super::registry::Registered;
 use super::{Decoder, Place};
@@ -17,17 +17,23 @@ use super::{Decoder, Place};
 impl<'py> Decoder<'_, 'py> {
     fn registered(&mut self) -> Converted<Arc<Registered>> {
         let name = self.reader.str()?;
-        self.known.named(name).cloned().ok_or_else(|| Failure::new(Reason::UnknownType(name.to_owned())))
+        self.known.named(name).cloned().ok_or_else(|| Failure::missing(Missing::Type(name.to_owned())))
     }
 
     pub(super) fn enum_member(&mut self) -> Converted<Bound<'py, PyAny>> {
+        if let Some(record_class) = self.record_class.clone() {
+            return self.raw_member(&record_class);
+        }
         let registered = self.registered()?;
         let class = registered.class.bind(self.py);
         match &registered.description {
             Description::Enum { members } => {
                 let name = self.reader.str()?;
                 let member = members.bind(self.py).get_item(name)?;
-                member.ok_or_else(|| Failure::said(format!("{} has no member {name:?}", registered.name)))
+                member.ok_or_else(|| {
+                    let (class, member) = (registered.name.to_string(), name.to_owned());
+                    Failure::missing(Missing::Member { class, member })
+                })
             }
             Description::Flag => {
                 let bits = self.value()?;
@@ -41,6 +47,9 @@ impl<'py> Decoder<'_, 'py> {
     }
 
     pub(super) fn record(&mut self, place: Place) -> Converted<Bound<'py, PyAny>> {
+        if let Some(record_class) = self.record_class.clone() {
+            return self.raw_record(&record_class, place);
+        }
         let registered = self.registered()?;
         let class = registered.class.bind(self.py);
         match &registered.description {
@@ -86,8 +95,9 @@ impl<'py> Decoder<'_, 'py> {
         let mut is_set = vec![false; fields.len()];
         for expected in 0..self.reader.plain_dict()? {
             let text = self.reader.str()?;
-            let index = find(fields, text, expected)
-                .ok_or_else(|| Failure::said(format!("{name} has no field {text:?}")))?;
+            let index = find(fields, text, expected).ok_or_else(|| {
+                Failure::missing(Missing::Field { class: name.to_owned(), field: text.to_owned() })
+            })?;
             let value = self.value().map_err(|failure| failure.at(Step::Field(text.to_owned())))?;
             is_set[index] = true;
             set(index, value)?;
@@ -104,15 +114,19 @@ impl<'py> Decoder<'_, 'py> {
             Default::Value(value) => Ok(value.bind(self.py).clone()),
             Default::Factory(factory) => Ok(factory.bind(self.py).call0()?),
             Default::Missing => {
-                let text = &field.text;
-                Err(Failure::said(format!("field {text:?} of {name} is not there and has no default")))
+                let (class, field) = (name.to_owned(), field.text.to_string());
+                Err(Failure::missing(Missing::Default { class, field }))
             }
         }
     }
 
     pub(super) fn exception(&mut self, place: Place) -> Converted<Bound<'py, PyAny>> {
         let name = self.reader.str()?;
-        let (class, base) = self.exception_class(name)?;
+        let (class, base) = match (self.exception_class(name), self.record_class.clone()) {
+            (Ok(found), _) => found,
+            (Err(_), Some(record_class)) => return self.raw_exception(&record_class, name, place),
+            (Err(failure), None) => return Err(failure),
+        };
         let length = self.reader.plain_list()?;
         let arguments = self.items(length).map_err(|failure| failure.at(Step::Field("args".into())))?;
         let with_class = new_tuple(self.py, arguments.len() + 1, |index| match index.checked_sub(1) {
@@ -145,7 +159,7 @@ impl<'py> Decoder<'_, 'py> {
             return Ok((registered.class.bind(self.py).clone(), base.bind(self.py).clone()));
         }
         let class =
-            self.builtin_exception(name).ok_or_else(|| Failure::new(Reason::UnknownType(name.to_owned())))?;
+            self.builtin_exception(name).ok_or_else(|| Failure::missing(Missing::Type(name.to_owned())))?;
         Ok((class.clone(), class))
     }
 
