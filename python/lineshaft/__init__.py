@@ -52,6 +52,7 @@ from ._errors import (
     WorkerFailed,
     WrongState,
 )
+from ._group import Tasks
 from ._job import AsyncJob, Job
 from ._names import canonical_name
 from ._native import Call, JobRecord, __version__
@@ -96,6 +97,7 @@ __all__ = [
     "TaskFailed",
     "TaskNotFound",
     "TaskTimeout",
+    "Tasks",
     "TimedOut",
     "Unique",
     "UnknownOption",

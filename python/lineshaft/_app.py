@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, final, overload
 
 from . import _native
@@ -17,7 +17,9 @@ from ._batch import aenqueue_calls, enqueue_calls
 from ._connection import Connection
 from ._declare import check_names, is_coroutine_function
 from ._errors import TaskNotFound
+from ._include import Includes
 from ._job import Job
+from ._names import Place
 from ._options import TASK_OPTIONS, checked, wrong
 from ._task import AsyncTask, BaseTask, Task
 from ._types import Types
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from ._group import Tasks
     from ._job import AsyncJob
     from ._native import Call
     from ._options import Duration, TaskOptions
@@ -79,10 +82,13 @@ class App:
         self._declared: dict[str, BaseTask[..., Any]] = {}
         self._types = Types()
         self._types_are_learnt = False
+        self._includes = Includes(self)
         self._attendance = Attendance(self)
 
     def __repr__(self) -> str:
-        return f"<App of {self._module} with {len(self.tasks)} tasks>"
+        count = sum(1 for name, task in self._declared.items() if name == task.name)
+        later = "".join(f" and those of {target}" for target in self._includes.targets)
+        return f"<App of {self._module} with {count} tasks{later}>"
 
     @property
     def url(self) -> str:
@@ -91,7 +97,8 @@ class App:
 
     @property
     def tasks(self) -> Mapping[str, BaseTask[..., Any]]:
-        """The declared tasks by name."""
+        """The declared and included tasks by name; imports what is included and was not needed before."""
+        self._includes.load()
         return MappingProxyType({name: task for name, task in self._declared.items() if name == task.name})
 
     @overload
@@ -120,9 +127,22 @@ class App:
         given = checked(options, TASK_OPTIONS, "@app.task")
         return self._declare(function, given) if function is not None else lambda later: self._declare(later, given)
 
+    def include(self, *what: str | Tasks | ModuleType) -> None:
+        """Takes over tasks that were declared without an app, as `app.include("shop.mail.tasks")`.
+
+        A TARGET (`module`, `module:attr`, `path.py`, ...) is imported when it is first needed: for a task by its name,
+        and when a worker starts. A module or a `Tasks` is taken over at once. Including again changes nothing.
+        """
+        frame = sys._getframe(1)
+        for one in what:
+            self._includes.add(one, Place(frame.f_code.co_filename, frame.f_lineno))
+
     def find_task(self, name: str) -> BaseTask[..., Any]:
         """The task of this name or alias; `TaskNotFound` if the app declares none."""
         task = self._declared.get(name)
+        if task is None:
+            self._includes.load()
+            task = self._declared.get(name)
         if task is not None:
             return task
         import difflib
@@ -186,16 +206,24 @@ class App:
     def _declare(self, function: Any, options: dict[str, Any]) -> BaseTask[..., Any]:
         kind = AsyncTask if is_coroutine_function(function) else Task
         task: BaseTask[..., Any] = kind(self, function, options)
+        self._add(task)
+        return task
+
+    def _adopt(self, task: BaseTask[..., Any]) -> None:
+        """Takes a task of a group over."""
+        self._add(task._of(self))
+
+    def _add(self, task: BaseTask[..., Any]) -> None:
         check_names(task, self._declared)
         for name in (task.name, *task.aliases):
             self._declared[name] = task
         self._types_are_learnt = False
-        return task
 
     def _learn_types(self) -> None:
         """Before a value is read that any of the tasks may have returned: this process may have run or called none."""
         if not self._types_are_learnt:
-            for task in self.tasks.values():
+            # What is included and not imported yet has made no call here; its module may be one for workers only.
+            for task in self._declared.values():
                 self._types.learn(task)
             self._types_are_learnt = True
 

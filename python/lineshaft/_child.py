@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import _native
 from ._current import _running
 from ._errors import Cancelled, TimedOut
+from ._guard import importing
 
 if TYPE_CHECKING:
     from ._app import App
@@ -62,7 +63,10 @@ def _load(child: _native.Child, target: str) -> App | None:
     from ._target import load_target, report_of
 
     try:
-        return load_target(target)
+        app = load_target(target)
+        with importing():
+            app._includes.load()
+        return app
     except BaseException as error:
         report = report_of(error)
     sys.stdout.flush()

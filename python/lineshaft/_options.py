@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_OPTIONS",
+    "GROUP_OPTIONS",
     "NAME_SIGNS",
     "TASK_OPTIONS",
     "CallOptions",
     "Duration",
+    "GroupOptions",
     "TaskOptions",
     "checked",
     "duration",
@@ -57,7 +59,11 @@ class _SharedOptions(TypedDict, total=False):
     tags: Iterable[str]
 
 
-class TaskOptions(_SharedOptions, total=False):
+class GroupOptions(_SharedOptions, total=False):
+    """What `Tasks(...)` takes, for all of its tasks."""
+
+
+class TaskOptions(GroupOptions, total=False):
     """What `@app.task(...)` takes."""
 
     name: str
@@ -268,7 +274,10 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "tags": _tags,
 }
 
-TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **_SHARED}
+GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = _SHARED
+"""What `Tasks(...)` takes, for all of its tasks."""
+
+TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **GROUP_OPTIONS}
 """What `@app.task(...)` takes."""
 
 CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {

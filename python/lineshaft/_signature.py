@@ -37,10 +37,10 @@ class Binder:
             self._signature = inspect.signature(self._function)
         return self._signature
 
-    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raises the TypeError that the call itself would raise."""
-        if kwargs or not self.least <= len(args) <= self.most:
-            self.bind(args, kwargs)
+    def fit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as they are sent to the function; raises the TypeError that the call itself would raise."""
+        self.bind(args, kwargs)
+        return args, kwargs
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundArguments:
         """The arguments by parameter."""

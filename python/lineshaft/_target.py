@@ -1,6 +1,7 @@
-"""Finds the app that a TARGET names: `module`, `module:attr`, `path.py` or `path.py:attr`.
+"""Finds what a TARGET names: `module`, `module:attr`, `module:make()`, or `path.py` in the place of the module.
 
-Used by workers and by the command line; imports happen under the import guard.
+`load_target` finds the app for workers and for the command line, under the import guard; `load_group` finds the tasks
+that an app includes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ._errors import LineshaftError
@@ -18,30 +20,81 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from ._app import App
+    from ._group import Tasks
 
-__all__ = ["TargetError", "load_target", "report_of"]
+__all__ = ["TargetError", "check_target", "load_groups", "load_target", "report_of"]
 
-_FORMS = "a TARGET is module, module:attr, path.py or path.py:attr"
+_FORMS = "a TARGET is module, module:attr, module:make(), path.py, path.py:attr or path.py:make()"
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class TargetError(LineshaftError, ImportError):
-    """A TARGET that names no app."""
+    """A TARGET that does not name what it should."""
 
 
 def load_target(target: str) -> App:
     """Imports what `target` names and returns its app.
 
     The import root goes first on `sys.path`: the current directory for a module, the directory above the outermost
-    package for a path. An exception raised by the module itself passes through with its traceback.
+    package for a path. An exception raised by the module or the factory itself passes through with its traceback.
     """
-    place, _, attribute = target.partition(":")
+    from ._app import App
+
+    check_target(target)
+    with importing():
+        module, thing = _find(target)
+    if thing is module:
+        return _only_app(module, target)
+    if isinstance(thing, App):
+        return thing
+    hint = _apps_hint(module, thing, target)
+    raise TargetError(f"target {target!r} {_is_what(thing, target)}, not an App", hint=hint)
+
+
+def load_groups(target: str) -> list[Tasks]:
+    """Imports what `target` names and returns it, if it is a `Tasks`, or all of them that the module has."""
+    from ._group import Tasks
+
+    module, thing = _find(target)
+    if thing is module:
+        return groups_of(module)
+    if isinstance(thing, Tasks):
+        return [thing]
+    names = [name for name, member in vars(module).items() if isinstance(member, Tasks)]
+    hint = f"its Tasks: {', '.join(names)}" if names else "it has no Tasks at its top level"
+    raise TargetError(f"target {target!r} {_is_what(thing, target)}, not a Tasks", hint=hint)
+
+
+def groups_of(module: ModuleType) -> list[Tasks]:
+    """Every `Tasks` at the top level of `module`, in the order of writing."""
+    from ._group import Tasks
+
+    found = {id(member): member for member in vars(module).values() if isinstance(member, Tasks)}
+    if not found:
+        hint = "`tasks = lineshaft.Tasks()` at its top level makes one"
+        raise TargetError(f"module {module.__name__} has no Tasks", hint=hint)
+    return list(found.values())
+
+
+def check_target(target: str) -> None:
+    """Raises `TargetError` if `target` has no form of a TARGET; imports nothing."""
+    place, colon, attribute = target.partition(":")
     if not place:
         raise TargetError(f"target {target!r} names no module", hint=_FORMS)
-    module = _import_path(place) if _is_path(place) else _import_module(place)
-    return _named_app(module, attribute, target) if attribute else _only_app(module, target)
+    if not _is_path(place) and not all(part.isidentifier() for part in place.split(".")):
+        raise TargetError(f"{place!r} is not the name of a module", hint=_FORMS)
+    if "(" in attribute and not attribute.endswith("()"):
+        raise TargetError(f"target {target!r} passes arguments", hint="a factory is called without any: module:make()")
+    if colon and not all(part.isidentifier() for part in attribute.removesuffix("()").split(".")):
+        raise TargetError(f"target {target!r}: {attribute!r} is not the name of an attribute", hint=_FORMS)
+
+
+def module_name(target: str) -> str:
+    """The name of the module that `target` imports."""
+    place = target.partition(":")[0]
+    return module_of_path(place)[1] if _is_path(place) else place
 
 
 def report_of(error: BaseException) -> str:
@@ -58,6 +111,13 @@ def report_of(error: BaseException) -> str:
 
 def _leads_to_app(file: str) -> bool:
     return file.startswith((_PACKAGE, "<frozen importlib", "<string>")) or f"{os.sep}importlib{os.sep}" in file
+
+
+def _find(target: str) -> tuple[ModuleType, Any]:
+    """The module that `target` imports, and what it names there: the module itself without an attribute."""
+    place, _, attribute = target.partition(":")
+    module = _import_path(place) if _is_path(place) else _import_module(place)
+    return module, _attribute(module, attribute, target) if attribute else module
 
 
 def _is_path(place: str) -> bool:
@@ -88,14 +148,11 @@ def _import_program(root: str, name: str, path: str) -> ModuleType:
         return _import(root, name)
     module = sys.modules[name] = module_from_spec(spec)
     _first_on_path(root)
-    with importing():
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module
 
 
 def _import_module(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise TargetError(f"{name!r} is not the name of a module", hint=_FORMS)
     try:
         return _import(os.getcwd(), name)
     except ModuleNotFoundError as error:
@@ -106,8 +163,7 @@ def _import_module(name: str) -> ModuleType:
 
 def _import(root: str, name: str) -> ModuleType:
     _first_on_path(root)
-    with importing():
-        return importlib.import_module(name)
+    return importlib.import_module(name)
 
 
 def _first_on_path(root: str) -> None:
@@ -115,18 +171,31 @@ def _first_on_path(root: str) -> None:
         sys.path.insert(0, root)
 
 
-def _named_app(module: ModuleType, attribute: str, target: str) -> App:
+def _attribute(module: ModuleType, attribute: str, target: str) -> Any:
     thing: Any = module
-    for part in attribute.split("."):
+    for part in attribute.removesuffix("()").split("."):
         try:
             thing = getattr(thing, part)
         except AttributeError:
             message = f"target {target!r}: {thing!r} has no attribute {part!r}"
             raise TargetError(message, hint=_apps_hint(module)) from None
-    if not _is_app(thing):
-        raise TargetError(f"target {target!r} is a {type(thing).__name__}, not an App", hint=_apps_hint(module))
-    app: App = thing
-    return app
+    return _made(thing, target) if attribute.endswith("()") else thing
+
+
+def _made(factory: Any, target: str) -> Any:
+    """What a factory gives."""
+    import inspect
+
+    if not callable(factory):
+        raise TargetError(f"target {target!r} calls {type(factory).__name__} {factory!r}", hint="leave out the ()")
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        message = f"target {target!r}: {error}"
+        raise TargetError(message, hint="a factory is called without arguments; give its parameters defaults") from None
+    except ValueError:
+        pass  # a builtin that does not tell its signature: the call says what is wrong
+    return factory()
 
 
 def _only_app(module: ModuleType, target: str) -> App:
@@ -149,8 +218,14 @@ def _is_app(thing: Any) -> bool:
     return isinstance(thing, App)
 
 
-def _apps_hint(module: ModuleType) -> str:
+def _is_what(thing: Any, target: str) -> str:
+    return f"{'gives' if target.endswith('()') else 'is'} a {type(thing).__name__}"
+
+
+def _apps_hint(module: ModuleType, thing: Any = None, target: str = "") -> str:
     apps = _apps(module)
+    if isinstance(thing, FunctionType) and not target.endswith("()"):
+        return f"{target}() is what it returns"
     return f"its apps: {', '.join(apps)}" if apps else "it has no App at its top level"
 
 

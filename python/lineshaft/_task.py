@@ -1,11 +1,13 @@
 """Tasks: declared functions that can be enqueued.
 
-`Task` is what `@app.task` returns. It is still the function when called; `enqueue` and its kin make jobs of it.
+`Task` is what `@app.task` and `@tasks.task` return. It is still the function when called; `enqueue` and its kin make
+jobs of it.
 `Using` is a task together with the options of the next calls.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
@@ -25,9 +27,10 @@ from ._template import template_of
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from ._app import App
+    from ._group import Tasks
     from ._job import AsyncJob, Job
     from ._options import CallOptions
     from ._unique import Unique
@@ -57,6 +60,12 @@ class Enqueues(Generic[P, R]):
     options: dict[str, Any]
     _template_made: _native.Template | None
 
+    def __getattr__(self, name: str) -> Any:
+        """Only `app` can be missing: of a task that one app does not include, nor of what was made of it."""
+        if name == "app":
+            return self._find_app()
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Makes a job; it is durable when this returns. Raises TypeError if the arguments do not fit the task."""
         call = self.si(*args, **kwargs)
@@ -79,7 +88,7 @@ class Enqueues(Generic[P, R]):
         """A complete call, to be enqueued later or together with others."""
         binder = self.task.binder
         if kwargs or not binder.least <= len(args) <= binder.most:
-            binder.bind(args, kwargs)
+            return Call(self, *binder.fit(args, kwargs))
         return Call(self, args, kwargs)
 
     def map(self: _TakesOne[Item, R], items: Iterable[Item]) -> list[Job[R]]:
@@ -104,6 +113,9 @@ class Enqueues(Generic[P, R]):
             template = self._template_made = template_of(self.task.name, self.options)
         return template
 
+    def _find_app(self) -> App:
+        raise NotImplementedError
+
     def _first_snapshot(self, now: float) -> Snapshot:
         """What is known of a job that was made at `now`."""
         state = "available" if self.options.get("run_after") is None else "scheduled"
@@ -119,7 +131,8 @@ class Using(Enqueues[P, R]):
     """A task with the options of the next calls; made by `task.using(...)`."""
 
     def __init__(self, task: BaseTask[P, R], options: dict[str, Any]) -> None:
-        self.app = task.app
+        if "app" in vars(task):
+            self.app = task.app
         self.task = task
         self.options = options
         self._template_made = None
@@ -128,6 +141,9 @@ class Using(Enqueues[P, R]):
 
     def __repr__(self) -> str:
         return f"<{self.task.name} using {self.options}>"
+
+    def _find_app(self) -> App:
+        return self.task.app
 
 
 class BaseTask(Enqueues[P, R]):
@@ -138,11 +154,14 @@ class BaseTask(Enqueues[P, R]):
     __qualname__: str
     __wrapped__: Callable[P, Any]
 
-    def __init__(self, app: App, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
+    _group: Tasks | None = None
+
+    def __init__(self, app: App | None, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
         check_function(function)
         given = dict(options)
         functools.update_wrapper(cast("Callable[P, Any]", self), function)
-        self.app = app
+        if app is not None:
+            self.app = app
         self.task = self
         self.function = function
         self.name: str = given.pop("name", None) or default_name(function)
@@ -156,6 +175,17 @@ class BaseTask(Enqueues[P, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+    def _of(self, app: App) -> Self:
+        """The same task as one of `app`."""
+        task = copy.copy(self)
+        task.app, task.task, task._template_made = app, task, None
+        return task
+
+    def _find_app(self) -> App:
+        if self._group is None:
+            raise TaskNotFound(f"{self.name} belongs to no app", task=self.name)
+        return self._group._app_of(self)
 
     @property
     def queue(self) -> str:
@@ -175,9 +205,14 @@ class BaseTask(Enqueues[P, R]):
         """`enqueue_many` for coroutines."""
         return await aenqueue_calls(self.app, calls)
 
+    @property
+    def entry(self) -> Callable[..., Any]:
+        """What a worker calls; gives a coroutine if the function does."""
+        return self.function
+
     def body(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function to its end, as a worker does."""
-        return self.function(*args, **kwargs)
+        return self.entry(*args, **kwargs)
 
     @property
     def _template(self) -> _native.Template:
@@ -213,4 +248,4 @@ class AsyncTask(BaseTask[P, R]):
         """Runs the coroutine to its end, as a worker does."""
         import asyncio
 
-        return asyncio.run(self.function(*args, **kwargs))
+        return asyncio.run(self.entry(*args, **kwargs))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lineshaft import App, canonical_name
+from lineshaft import App, ImportSideEffect, canonical_name
 from lineshaft._names import module_of_path
 from lineshaft._target import TargetError, load_target, report_of
 
@@ -82,6 +82,17 @@ def test_every_form_of_target_finds_the_app(programs, monkeypatch):
     assert list(app.tasks) == ["store.targeted.work"]
 
 
+@pytest.mark.usefixtures("fresh_imports")
+def test_a_factory_is_called_under_the_import_guard(programs, monkeypatch):
+    programs.write("made.py", "from lineshaft import App\ndef make(home='h'):\n    return App(home)\n")
+    programs.write("runs.py", "import made\ndef make():\n    made.make().workers().__enter__()\n")
+    monkeypatch.chdir(programs.directory)
+    for target in ("made:make()", "made.py:make()"):
+        assert load_target(target).url == str(programs.directory / "h")
+    with pytest.raises(ImportSideEffect, match=r"runs.py:3 calls app.workers\(\)"):
+        load_target("runs:make()")
+
+
 def check_refused(target: str, *words: str) -> None:
     with pytest.raises(TargetError) as caught:
         load_target(target)
@@ -91,7 +102,7 @@ def check_refused(target: str, *words: str) -> None:
 
 @pytest.mark.usefixtures("fresh_imports")
 def test_a_target_that_names_no_app_says_what_there_is(programs, monkeypatch):
-    programs.write("one.py", APP)
+    programs.write("one.py", APP + "\n    def make(name='x'): return name\n    def needs(name): return app\n")
     programs.write("two.py", APP + "\n    other = App()\n")
     programs.write("none.py", "x = 1")
     monkeypatch.chdir(programs.directory)
@@ -101,6 +112,15 @@ def test_a_target_that_names_no_app_says_what_there_is(programs, monkeypatch):
     check_refused("not a module", "is not the name of a module")
     check_refused("one:nothing", "has no attribute 'nothing'", "its apps: app")
     check_refused("one:work", "is a Task, not an App")
+    check_refused("one:make()", "target 'one:make()' gives a str, not an App", "its apps: app")
+    check_refused(
+        "one:needs()", "target 'one:needs()': missing a required argument: 'name'", "give its parameters defaults"
+    )
+    check_refused("one:app()", "target 'one:app()' calls App <App of one", "leave out the ()")
+    check_refused("one:make(1)", "target 'one:make(1)' passes arguments", "is called without any: module:make()")
+    check_refused("one:make-it", "'make-it' is not the name of an attribute", "a TARGET is module")
+    check_refused("one:", "'' is not the name of an attribute")
+    check_refused("one:make", "is a function, not an App", "one:make() is what it returns")
     check_refused("two", "more than one App", "say which: two:app or two:other")
     check_refused("none", "has no App", "`app = App()`")
 

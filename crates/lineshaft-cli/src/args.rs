@@ -85,7 +85,7 @@ pub enum Durability {
 /// Runs the tasks of an app.
 #[derive(Args, Debug)]
 pub struct Worker {
-    /// The app: module, module:attr, path.py or path.py:attr
+    /// The app: module, module:attr or module:make(); path.py in place of the module
     pub target: String,
     /// Child processes [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]

@@ -20,7 +20,7 @@ const UNENCODABLE: &str = "result_unencodable";
 pub(super) struct Task {
     name: String,
     declared: Py<PyAny>,
-    /// What is called: the function itself, or what runs a coroutine.
+    /// What is called: the function itself, what opens its resources around it, or what runs a coroutine.
     body: Py<PyAny>,
     binder: Py<PyAny>,
     /// Numbers of positional arguments that need no closer look.
@@ -34,7 +34,7 @@ impl Task {
     pub(super) fn new(name: String, task: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = task.py();
         let plain = py.import("lineshaft._task")?.getattr("Task")?;
-        let body = if task.get_type().is(&plain) { "function" } else { "body" };
+        let body = if task.get_type().is(&plain) { "entry" } else { "body" };
         let binder = task.getattr("binder")?;
         let positional = (binder.getattr("least")?.extract()?, binder.getattr("most")?.extract()?);
         let delivery = task.getattr("options")?.call_method1("get", ("delivery",))?;
@@ -105,10 +105,12 @@ impl<'py> Runner<'py> {
             self.types.call_method1(intern!(self.py, "learn"), (&task.declared,))?;
             task.learnt.store(true, Ordering::Relaxed);
         }
-        let (positional, keywords) = decode_call(&self.registry, &job.arguments)?;
+        let (mut positional, mut keywords) = decode_call(&self.registry, &job.arguments)?;
         let (least, most) = task.positional;
         if !keywords.is_empty() || !(least..=most).contains(&positional.len()) {
-            task.binder.bind(self.py).call_method1(intern!(self.py, "bind"), (&positional, &keywords))?;
+            let binder = task.binder.bind(self.py);
+            (positional, keywords) =
+                binder.call_method1(intern!(self.py, "fit"), (&positional, &keywords))?.extract()?;
         }
         Ok(Call { body: task.body.bind(self.py).clone(), positional, keywords })
     }
