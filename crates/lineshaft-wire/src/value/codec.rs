@@ -1,7 +1,7 @@
 //! Whole values to payloads and back.
 
-mod read;
-mod write;
+pub(super) mod read;
+pub(super) mod write;
 
 use super::{Call, Reader, Token, Value, ValueError, Writer};
 use crate::payload::{PAYLOAD_BYTES_MAX, Payload};

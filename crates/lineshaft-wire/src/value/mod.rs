@@ -1,12 +1,13 @@
 //! Values: what arguments and results are made of, and their bytes.
 //!
 //! The format is `MessagePack` with the extension types of [`ext`], so that any `MessagePack` library reads the base;
-//! `docs/values.md` holds the table of wire, Python and Rust. Two ways lead in and out:
+//! `docs/values.md` holds the table of wire, Python and Rust. Three ways lead in and out:
 //!
 //! - [`Writer`] and [`Reader`] are the low level, one call per element; a language binding drives them with its own
 //!   objects.
 //! - [`Value`] owns a whole value; [`encode`], [`decode`], [`encode_call`] and [`decode_call`] convert it, and its
 //!   `Display` shows it as Python would. The command line uses it to show jobs of types it has never heard of.
+//! - [`typed`] converts Rust's own types, by way of serde.
 //!
 //! Around the bytes of a value stands the envelope of [`crate::payload`].
 
@@ -17,6 +18,7 @@ mod integer;
 mod model;
 mod reader;
 mod render;
+pub mod typed;
 mod writer;
 
 pub use codec::{decode, decode_call, encode, encode_call};

@@ -297,3 +297,24 @@ impl Zone {
         }
     }
 }
+
+impl TryFrom<TimeDelta> for std::time::Duration {
+    type Error = &'static str;
+
+    fn try_from(delta: TimeDelta) -> Result<Self, Self::Error> {
+        let days = u64::try_from(delta.days).map_err(|_| "a negative timedelta is no duration")?;
+        Ok(Self::new(days * 86_400 + u64::from(delta.seconds), delta.microseconds * 1_000))
+    }
+}
+
+impl TryFrom<std::time::Duration> for TimeDelta {
+    type Error = &'static str;
+
+    /// Nanoseconds are cut off.
+    fn try_from(duration: std::time::Duration) -> Result<Self, Self::Error> {
+        let days = i32::try_from(duration.as_secs() / 86_400).ok().filter(|days| *days < 1_000_000_000);
+        let days = days.ok_or("a duration of a billion days or more is no timedelta")?;
+        let seconds = (duration.as_secs() % 86_400) as u32;
+        Ok(Self { days, seconds, microseconds: duration.subsec_micros() })
+    }
+}

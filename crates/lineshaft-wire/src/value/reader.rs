@@ -1,14 +1,15 @@
 //! Takes values apart, element by element.
 
+use super::codec::read::is_raw;
 use super::writer::is_numbered;
-use super::{DEPTH_MAX, ValueError, WEIGHT_MAX};
+use super::{DEPTH_MAX, ValueError, WEIGHT_MAX, ext};
 
 /// Reads one value out of bytes that nobody vouches for.
 ///
 /// An announced length is compared with the bytes that are left before anything is made of it, so a caller may
 /// reserve what [`Token::List`] and [`Token::Dict`] announce; [`DEPTH_MAX`] bounds the recursion and
 /// [`WEIGHT_MAX`] the memory of everything together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -104,6 +105,47 @@ impl<'a> Reader<'a> {
         };
         self.numbered += u32::from(counts);
         Ok(token)
+    }
+
+    /// Whether none, null, nil comes next.
+    pub fn is_none_next(&self) -> bool {
+        self.position < self.end && self.bytes[self.position] == 0xc0
+    }
+
+    /// Passes over a value without making anything of it.
+    pub fn skip(&mut self) -> Result<(), ValueError> {
+        let token = self.next_token()?;
+        self.skip_rest(token, Self::skip)
+    }
+
+    /// What belongs to `token`, with `part` for each of its elements.
+    fn skip_rest(
+        &mut self,
+        token: Token<'a>,
+        part: fn(&mut Self) -> Result<(), ValueError>,
+    ) -> Result<(), ValueError> {
+        let parts = match token {
+            Token::List(length) => length,
+            Token::Dict(length) => 2 * length,
+            Token::Ext(code, length) => return self.skip_ext(code, length),
+            _ => return Ok(()),
+        };
+        (0..parts).try_for_each(|_| part(self))?;
+        self.end();
+        Ok(())
+    }
+
+    fn skip_ext(&mut self, code: i8, length: usize) -> Result<(), ValueError> {
+        if code == ext::ARRAY {
+            self.buffers += 1;
+        }
+        if code == ext::ARRAY || is_raw(code) {
+            return self.raw(length).map(drop);
+        }
+        let enclosing = self.open(length)?;
+        let body = self.plain_token()?;
+        self.skip_rest(body, Self::skip)?;
+        self.close(enclosing)
     }
 
     /// Ends the innermost list or dict.

@@ -22,9 +22,10 @@ pub struct Writer {
     references: bool,
 }
 
-/// An extension type whose body is being written; pass it to [`Writer::end_ext`].
+/// An extension type whose body is being written, or a list or dict that was begun without its length; pass it to
+/// [`Writer::end_ext`] or [`Writer::end_counted`].
 #[derive(Debug)]
-#[must_use = "the length of the body is filled in by `end_ext`"]
+#[must_use = "the length is filled in at the end"]
 pub struct Open {
     start: usize,
 }
@@ -137,6 +138,49 @@ impl Writer {
         Ok(())
     }
 
+    /// Begins a list whose length is told when it ends with [`Self::end_counted`], which is numbered. Each of its
+    /// values is announced with [`Self::count`].
+    pub fn begin_counted_list(&mut self) -> Result<Open, ValueError> {
+        self.begin_counted(FIX_LIST)
+    }
+
+    /// Begins a dict whose length is told when it ends with [`Self::end_counted`], which is numbered. Each key and
+    /// each value is announced with [`Self::count`].
+    pub fn begin_counted_dict(&mut self) -> Result<Open, ValueError> {
+        self.begin_counted(FIX_DICT)
+    }
+
+    fn begin_counted(&mut self, tag: u8) -> Result<Open, ValueError> {
+        self.numbered += 1;
+        self.descend(0)?;
+        let start = self.bytes.len();
+        self.bytes.push(tag);
+        Ok(Open { start })
+    }
+
+    /// Another element of a list or dict that was begun without a length.
+    pub fn count(&mut self) -> Result<(), ValueError> {
+        self.weigh(1)?;
+        self.make_room(1)
+    }
+
+    /// Ends a list or dict that was begun without a length: so many values, or entries.
+    pub fn end_counted(&mut self, Open { start }: Open, length: usize) {
+        self.depth -= 1;
+        let tag = self.bytes[start];
+        if length <= 15 {
+            self.bytes[start] = tag | length as u8;
+            return;
+        }
+        let is_list = tag == FIX_LIST;
+        let (tag, length): (u8, &[u8]) = match u16::try_from(length) {
+            Ok(length) => (if is_list { 0xdc } else { 0xde }, &length.to_be_bytes()),
+            Err(_) => (if is_list { 0xdd } else { 0xdf }, &(length as u32).to_be_bytes()),
+        };
+        self.bytes[start] = tag;
+        self.bytes.splice(start + 1..=start, length.iter().copied());
+    }
+
     /// Begins a list of `length` values, which is numbered.
     pub fn begin_list(&mut self, length: usize) -> Result<(), ValueError> {
         self.numbered += 1;
@@ -147,7 +191,7 @@ impl Writer {
     pub fn begin_plain_list(&mut self, length: usize) -> Result<(), ValueError> {
         self.descend(length)?;
         match length {
-            0..=15 => self.bytes.push(0x90 | length as u8),
+            0..=15 => self.bytes.push(FIX_LIST | length as u8),
             16..=0xffff => self.tagged(0xdc, (length as u16).to_be_bytes()),
             _ => self.tagged(0xdd, (length as u32).to_be_bytes()),
         }
@@ -164,7 +208,7 @@ impl Writer {
     pub fn begin_plain_dict(&mut self, length: usize) -> Result<(), ValueError> {
         self.descend(length.saturating_mul(2))?;
         match length {
-            0..=15 => self.bytes.push(0x80 | length as u8),
+            0..=15 => self.bytes.push(FIX_DICT | length as u8),
             16..=0xffff => self.tagged(0xde, (length as u16).to_be_bytes()),
             _ => self.tagged(0xdf, (length as u32).to_be_bytes()),
         }
@@ -244,11 +288,16 @@ impl Writer {
         self.bytes.extend_from_slice(&bytes);
     }
 
-    fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
-        self.weight = self.weight.saturating_add(8 + elements as u64);
+    fn weigh(&mut self, more: u64) -> Result<(), ValueError> {
+        self.weight = self.weight.saturating_add(more);
         if self.weight > WEIGHT_MAX {
             return Err(ValueError::TooHeavy { limit: WEIGHT_MAX });
         }
+        Ok(())
+    }
+
+    fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
+        self.weigh(8 + elements as u64)?;
         if self.depth == DEPTH_MAX {
             return Err(ValueError::TooDeep { limit: DEPTH_MAX });
         }
@@ -266,6 +315,9 @@ impl Writer {
 }
 
 const EXT_HEAD_BYTES: usize = 3;
+/// A list and a dict of up to 15 elements; the length is in the low bits.
+const FIX_LIST: u8 = 0x90;
+const FIX_DICT: u8 = 0x80;
 /// Lengths on the wire have 32 bits; half of that leaves room for what is written between two checks.
 const SIZE_BYTES_MAX: u64 = 2 << 30;
 

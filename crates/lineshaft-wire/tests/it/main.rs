@@ -3,5 +3,6 @@
 mod frame;
 mod messages;
 mod payload;
+mod typed;
 mod value;
 mod vectors;

@@ -5,20 +5,20 @@ use lineshaft_wire::value::{decode, decode_call, encode, encode_call};
 const COMPRESSED: u8 = 0x10;
 
 #[derive(serde::Deserialize)]
-struct Vector {
-    name: String,
-    hex: String,
+pub(crate) struct Vector {
+    pub(crate) name: String,
+    pub(crate) hex: String,
     /// An expression of Python for (arguments, keyword arguments), where the payload is a call.
     call: Option<String>,
     /// What the value looks like, in at most 1,000 characters.
     shows: Option<String>,
 }
 
-fn vectors() -> Vec<Vector> {
+pub(crate) fn vectors() -> Vec<Vector> {
     serde_json::from_str(include_str!("vectors.json")).unwrap()
 }
 
-fn from_hex(text: &str) -> Vec<u8> {
+pub(crate) fn from_hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

@@ -10,7 +10,7 @@ use crate::value::model::{
 type Read<T> = Result<T, ValueError>;
 
 /// The next value.
-pub(super) fn value(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
+pub(in crate::value) fn value(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
     Ok(match reader.next_token()? {
         Token::None => Value::None,
         Token::Bool(value) => Value::Bool(value),
@@ -21,18 +21,30 @@ pub(super) fn value(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Valu
         Token::Bytes(bytes) => Value::Bytes(bytes.into()),
         Token::List(length) => Value::List(elements(reader, payload, length)?),
         Token::Dict(length) => Value::Dict(entries(reader, payload, length)?),
-        Token::Ext(ext::REFERENCE, length) => Value::Reference(reader.reference(length)?),
-        Token::Ext(code, length) if is_raw(code) => raw(code, reader, length)?,
-        Token::Ext(code, length) => {
-            let enclosing = reader.open(length)?;
-            let value = structure(code, reader, payload)?;
-            reader.close(enclosing)?;
-            value
-        }
+        Token::Ext(code, length) => extension(code, length, reader, payload)?,
     })
 }
 
-const fn is_raw(code: i8) -> bool {
+/// The value of an extension type whose token was taken.
+pub(in crate::value) fn extension(
+    code: i8,
+    length: usize,
+    reader: &mut Reader<'_>,
+    payload: &Payload<'_>,
+) -> Read<Value> {
+    match code {
+        ext::REFERENCE => reader.reference(length).map(Value::Reference),
+        _ if is_raw(code) => raw(code, reader, length),
+        _ => {
+            let enclosing = reader.open(length)?;
+            let value = structure(code, reader, payload)?;
+            reader.close(enclosing)?;
+            Ok(value)
+        }
+    }
+}
+
+pub(in crate::value) const fn is_raw(code: i8) -> bool {
     use ext::{BYTE_ARRAY, DECIMAL, ELLIPSIS, INTEGER, SURROGATE_TEXT, UUID};
     matches!(code, BYTE_ARRAY | DECIMAL | ELLIPSIS | INTEGER | SURROGATE_TEXT | UUID)
 }

@@ -6,20 +6,31 @@ use crate::value::model::{
     Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone,
 };
 
-#[derive(Default)]
-pub(super) struct Encoder<'a> {
-    writer: Writer,
-    buffers: Vec<&'a [u8]>,
+/// A payload on its way: the bytes of a value, and the buffers of its arrays, which are copied once at the end.
+#[derive(Debug, Default)]
+pub(in crate::value) struct Encoder<'v> {
+    pub(in crate::value) writer: Writer,
+    buffers: Vec<bytes::Bytes>,
+    /// What references stand for, where copies are to be written in their place.
+    copied: &'v [&'v Value],
+    /// Copies that are being written, the outermost first.
+    copying: Vec<u32>,
 }
 
 type Done = Result<(), ValueError>;
 
-impl<'a> Encoder<'a> {
-    pub(super) fn finish(self) -> Result<Vec<u8>, ValueError> {
-        self.writer.finish(&self.buffers)
+impl<'v> Encoder<'v> {
+    /// An encoder that writes copies of `numbered` values in place of references to them.
+    pub(in crate::value) fn copying(numbered: &'v [&'v Value]) -> Self {
+        Self { copied: numbered, ..Self::default() }
     }
 
-    pub(super) fn call(&mut self, call: &'a Call) -> Done {
+    pub(in crate::value) fn finish(self) -> Result<Vec<u8>, ValueError> {
+        let buffers: Vec<&[u8]> = self.buffers.iter().map(|buffer| &buffer[..]).collect();
+        self.writer.finish(&buffers)
+    }
+
+    pub(super) fn call(&mut self, call: &Call) -> Done {
         self.writer.begin_list(2)?;
         self.list(&call.positional)?;
         self.writer.begin_dict(call.keywords.len())?;
@@ -28,7 +39,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    pub(super) fn value(&mut self, value: &'a Value) -> Done {
+    pub(in crate::value) fn value(&mut self, value: &Value) -> Done {
         let writer = &mut self.writer;
         match value {
             Value::None => writer.none(),
@@ -43,7 +54,7 @@ impl<'a> Encoder<'a> {
             Value::Decimal(text) => writer.raw_ext(ext::DECIMAL, text.as_bytes())?,
             Value::Uuid(uuid) => writer.raw_ext(ext::UUID, uuid.as_bytes())?,
             Value::Ellipsis => writer.raw_ext(ext::ELLIPSIS, &[])?,
-            Value::Reference(number) => writer.reference(*number),
+            Value::Reference(number) => self.reference(*number)?,
             Value::List(values) => self.list(values)?,
             Value::Dict(entries) => self.dict(entries)?,
             Value::Tuple(values) => self.elements(ext::TUPLE, values)?,
@@ -55,7 +66,22 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn structure(&mut self, value: &'a Value) -> Done {
+    fn reference(&mut self, number: u32) -> Done {
+        let Some(value) = self.copied.get(number as usize) else {
+            self.writer.reference(number);
+            return Ok(());
+        };
+        if self.copying.contains(&number) {
+            let reason = "the object is inside itself, which no type here can hold";
+            return Err(ValueError::Invalid { offset: 0, what: "reference", reason });
+        }
+        self.copying.push(number);
+        self.value(value)?;
+        self.copying.pop();
+        Ok(())
+    }
+
+    fn structure(&mut self, value: &Value) -> Done {
         match value {
             Value::DateTime(moment) => self.ext(ext::DATE_TIME, 9, |to| to.date_time(moment)),
             Value::Date(date) => self.ints_ext(ext::DATE, date_parts(*date)),
@@ -85,18 +111,18 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn elements(&mut self, code: i8, values: &'a [Value]) -> Done {
+    fn elements(&mut self, code: i8, values: &[Value]) -> Done {
         self.ext(code, values.len(), |to| values.iter().try_for_each(|value| to.value(value)))
     }
 
-    fn list(&mut self, values: &'a [Value]) -> Done {
+    fn list(&mut self, values: &[Value]) -> Done {
         self.writer.begin_list(values.len())?;
         values.iter().try_for_each(|value| self.value(value))?;
         self.writer.end();
         Ok(())
     }
 
-    fn dict(&mut self, entries: &'a [(Value, Value)]) -> Done {
+    fn dict(&mut self, entries: &[(Value, Value)]) -> Done {
         self.writer.begin_dict(entries.len())?;
         for (key, value) in entries {
             self.value(key)?;
@@ -107,7 +133,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// The entries of a dict that was begun, and its end.
-    fn fields(&mut self, fields: &'a [(Box<str>, Value)]) -> Done {
+    fn fields(&mut self, fields: &[(Box<str>, Value)]) -> Done {
         for (name, value) in fields {
             self.writer.str(name)?;
             self.value(value)?;
@@ -156,18 +182,18 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn enum_member(&mut self, member: &'a EnumMember) -> Done {
+    fn enum_member(&mut self, member: &EnumMember) -> Done {
         self.writer.str(&member.type_name)?;
         self.value(&member.member)
     }
 
-    fn record(&mut self, record: &'a Record) -> Done {
+    fn record(&mut self, record: &Record) -> Done {
         self.writer.str(&record.type_name)?;
         self.writer.begin_plain_dict(record.fields.len())?;
         self.fields(&record.fields)
     }
 
-    fn exception(&mut self, exception: &'a Exception) -> Done {
+    fn exception(&mut self, exception: &Exception) -> Done {
         self.writer.str(&exception.type_name)?;
         self.writer.begin_plain_list(exception.arguments.len())?;
         exception.arguments.iter().try_for_each(|value| self.value(value))?;
@@ -176,7 +202,7 @@ impl<'a> Encoder<'a> {
         self.fields(&exception.attributes)
     }
 
-    fn array(&mut self, array: &'a Array) -> Done {
+    fn array(&mut self, array: &Array) -> Done {
         self.dtype(&array.dtype)?;
         self.writer.begin_plain_list(array.shape.len())?;
         for length in &array.shape {
@@ -185,17 +211,17 @@ impl<'a> Encoder<'a> {
         self.writer.end();
         self.writer.str(if array.is_fortran { "F" } else { "C" })?;
         let index = self.writer.buffer(array.data.len())?;
-        self.buffers.push(&array.data);
+        self.buffers.push(array.data.clone());
         self.writer.uint(index);
         Ok(())
     }
 
-    fn array_scalar(&mut self, (dtype, bytes): &'a (Dtype, Box<[u8]>)) -> Done {
+    fn array_scalar(&mut self, (dtype, bytes): &(Dtype, Box<[u8]>)) -> Done {
         self.dtype(dtype)?;
         self.writer.bytes(bytes)
     }
 
-    fn dtype(&mut self, dtype: &'a Dtype) -> Done {
+    fn dtype(&mut self, dtype: &Dtype) -> Done {
         match dtype {
             Dtype::Simple(text) => self.writer.str(text),
             Dtype::Structured(fields) => self.value(fields),

@@ -1,0 +1,79 @@
+//! Calls on their way out.
+
+use serde::Serialize;
+
+use super::Error;
+use super::ser::Serializer;
+use crate::value::Open;
+use crate::value::codec::write::Encoder;
+
+/// Writes a call, argument by argument: first those by position, then those by name.
+#[derive(Debug)]
+pub struct CallWriter {
+    encoder: Encoder<'static>,
+    /// The list or the dict that is being written, and how many arguments it has.
+    part: Option<Open>,
+    count: usize,
+    by_name: bool,
+}
+
+impl CallWriter {
+    /// A call without arguments.
+    pub fn new() -> Result<Self, Error> {
+        let mut encoder = Encoder::default();
+        encoder.writer.begin_list(2)?;
+        let part = Some(encoder.writer.begin_counted_list()?);
+        Ok(Self { encoder, part, count: 0, by_name: false })
+    }
+
+    /// The next argument by position; `name` is what errors call it, and `args[N]` if there is none. None may follow an
+    /// argument by name.
+    pub fn positional<T: Serialize + ?Sized>(&mut self, name: Option<&str>, value: &T) -> Result<(), Error> {
+        if self.by_name {
+            return Err(Error::said("an argument by position follows one by name"));
+        }
+        let index = self.count;
+        self.argument(value).map_err(|error| match name {
+            Some(name) => error.inside(name),
+            None => error.inside(format_args!("args[{index}]")),
+        })
+    }
+
+    /// An argument by name.
+    pub fn keyword<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+        self.begin_keywords()?;
+        self.encoder.writer.count()?;
+        self.encoder.writer.str(name)?;
+        self.argument(value).map_err(|error| error.inside(name))
+    }
+
+    /// The payload.
+    pub fn finish(mut self) -> Result<Vec<u8>, Error> {
+        self.begin_keywords()?;
+        self.end_part();
+        self.encoder.writer.end();
+        Ok(self.encoder.finish()?)
+    }
+
+    fn argument<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.count += 1;
+        self.encoder.writer.count()?;
+        value.serialize(Serializer::new(&mut self.encoder))
+    }
+
+    fn begin_keywords(&mut self) -> Result<(), Error> {
+        if !self.by_name {
+            self.end_part();
+            self.part = Some(self.encoder.writer.begin_counted_dict()?);
+            self.by_name = true;
+        }
+        Ok(())
+    }
+
+    fn end_part(&mut self) {
+        if let Some(part) = self.part.take() {
+            self.encoder.writer.end_counted(part, self.count);
+            self.count = 0;
+        }
+    }
+}
