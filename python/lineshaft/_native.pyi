@@ -62,6 +62,8 @@ class Template:
         priority: int,
         rules: Rules,
         run_after: tuple[str, int] | None,
+        expires: tuple[str, int] | None,
+        deadline: tuple[str, int] | None,
         unique_while: str | None,
         idempotency_key: str | None,
         tags: Sequence[str],
@@ -169,6 +171,10 @@ class JobRecord:
     def created_at(self) -> int: ...
     @property
     def scheduled_at(self) -> int | None: ...
+    @property
+    def expires_at(self) -> int | None: ...
+    @property
+    def deadline_at(self) -> int | None: ...
     @property
     def attempted_at(self) -> int | None: ...
     @property

@@ -53,6 +53,8 @@ class _SharedOptions(TypedDict, total=False):
     priority: Literal["high", "normal", "low"] | int
     retries: int | Retry
     timeout: Duration | None
+    expires: Duration | datetime | None
+    deadline: Duration | datetime | None
     unique: Literal["args"] | Unique | None
     delivery: Literal["at_least_once", "at_most_once"]
     result: bool
@@ -249,7 +251,7 @@ def _unique(option: str, value: object) -> Any:
     raise wrong(option, value, '"args", Unique(by=..., while_=...) or None')
 
 
-def _run_after(option: str, value: object) -> float | datetime | None:
+def _instant(option: str, value: object) -> float | datetime | None:
     if value is None:
         return None
     if not isinstance(value, datetime):
@@ -268,6 +270,8 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "priority": _priority,
     "retries": _retries,
     "timeout": _timeout,
+    "expires": _instant,
+    "deadline": _instant,
     "unique": _unique,
     "delivery": _delivery,
     "result": _flag,
@@ -281,7 +285,7 @@ TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _
 """What `@app.task(...)` takes."""
 
 CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
-    "run_after": _run_after,
+    "run_after": _instant,
     "metadata": _metadata,
     "idempotency_key": _optional_key,
     **_SHARED,

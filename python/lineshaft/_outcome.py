@@ -28,6 +28,8 @@ _REASONS = {
     "result_unencodable": "its result cannot be sent",
     "arguments_undecodable": "its arguments do not fit the task as the worker knows it",
     "purged": "its queue was purged",
+    "expired": "no attempt began before it expired",
+    "deadline": "its deadline passed",
 }
 
 
@@ -73,7 +75,8 @@ def _error(job: Job[Any], end: _native.End) -> TaskError:
     if end.outcome == "crashed":
         return _crashed(job, end, output, about)
     if end.outcome == "timed_out":
-        message = f"{_subject(end, job)} ran longer than its timeout{_attempts(end)}"
+        how = "was stopped at its deadline" if end.reason == "deadline" else "ran longer than its timeout"
+        message = f"{_subject(end, job)} {how}{_attempts(end)}"
         return TaskTimeout(message, last_output=output, **about)
     return _failed(job, end, about)
 

@@ -25,7 +25,9 @@ def template_of(task: str, options: dict[str, Any]) -> _native.Template:
         queue=options.get("queue", "default"),
         priority=options.get("priority", 5),
         rules=_rules(options),
-        run_after=_run_after(options.get("run_after")),
+        run_after=_time(options.get("run_after")),
+        expires=_time(options.get("expires")),
+        deadline=_time(options.get("deadline")),
         unique_while=None if unique is None else unique.while_,
         idempotency_key=options.get("idempotency_key"),
         tags=options.get("tags", ()),
@@ -59,7 +61,7 @@ def _timeout_ms(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, _milliseconds(seconds))
 
 
-def _run_after(value: float | datetime | None) -> tuple[str, int] | None:
+def _time(value: float | datetime | None) -> tuple[str, int] | None:
     if value is None:
         return None
     if isinstance(value, datetime):

@@ -86,6 +86,8 @@ pub(crate) fn of_job(job: &JobRecord) -> Json {
         "crashes": job.crashes,
         "created_at": rfc3339(job.created_at),
         "scheduled_at": job.scheduled_at.map(rfc3339),
+        "expires_at": job.expires_at.map(rfc3339),
+        "deadline_at": job.deadline_at.map(rfc3339),
         "attempted_at": job.attempted_at.map(rfc3339),
         "attempted_by": job.attempted_by.as_deref(),
         "finalized_at": job.finalized_at.map(rfc3339),

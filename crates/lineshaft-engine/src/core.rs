@@ -387,7 +387,7 @@ impl Core {
                 counter,
                 task: self.state.task_position(child, slot).unwrap_or(u32::MAX),
                 attempt: view.attempt,
-                timeout_ms: view.rules.timeout_ms.unwrap_or(0),
+                timeout_ms: view.timeout_ms.unwrap_or(0),
                 keep_result: view.rules.keep_result,
                 length: u64::from(view.arguments.length),
             });

@@ -109,6 +109,9 @@ impl State {
                 self.close_idle_queue(*queue);
             }
             Change::KeysExpired { keys } => self.expire_keys(keys),
+            Change::Discarded { slots, reason } => {
+                slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));
+            }
         }
     }
 

@@ -116,6 +116,10 @@ pub struct NewJobs {
     pub priority: u8,
     /// When they may first run.
     pub run_at: Option<RunAt>,
+    /// When they must have begun, Unix milliseconds.
+    pub expires_ms: Option<u64>,
+    /// When they must have ended, Unix milliseconds.
+    pub deadline_ms: Option<u64>,
     /// Keeps equal jobs out.
     pub unique: Option<Unique>,
     /// Answers with the same job.
@@ -311,6 +315,13 @@ pub enum Change {
     KeysExpired {
         /// The keys.
         keys: Vec<Arc<str>>,
+    },
+    /// Jobs that did not run gave up.
+    Discarded {
+        /// The jobs' slots.
+        slots: Vec<u32>,
+        /// Why.
+        reason: Arc<str>,
     },
 }
 

@@ -71,8 +71,12 @@ impl State {
         }
     }
 
-    /// Leases the next jobs to a child with credit, in turn; `None` when there is no job or no credit.
+    /// Leases the next jobs to a child with credit, in turn; `None` when there is no job or no credit, or while jobs
+    /// are in line that must not begin any more.
     pub fn next_lease(&mut self) -> Option<Change> {
+        if self.has_overdue() {
+            return None;
+        }
         let (group, child, takers) = self.next_taker()?;
         let ready = self.lanes.group(group);
         debug_assert!(ready.children.contains(&child), "a taker is of its group");

@@ -32,6 +32,11 @@ pub(crate) struct Slot {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
+/// Reason of a job that was not begun in time.
+pub(crate) const EXPIRED: &str = "expired";
+/// Reason of a job that did not end in time.
+pub(crate) const DEADLINE: &str = "deadline";
+
 /// A job's state, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotState {
@@ -45,6 +50,11 @@ pub(crate) struct Extra {
     pub(crate) run_at: Option<RunAt>,
     #[serde(skip)]
     pub(crate) timer: Option<TimerId>,
+    /// When it must have begun, and when it must have ended, Unix milliseconds.
+    pub(crate) expires_ms: Option<u64>,
+    pub(crate) deadline_ms: Option<u64>,
+    #[serde(skip)]
+    pub(crate) limit_timer: Option<TimerId>,
     pub(crate) tags: Box<[u32]>,
     pub(crate) metadata: Option<Arc<str>>,
     pub(crate) unique: Option<Unique>,
@@ -107,6 +117,18 @@ impl Slot {
 
     pub(crate) fn last_attempt(&self) -> Option<&Attempt> {
         self.extra.as_ref()?.history.last()
+    }
+
+    /// When the job is discarded unless it runs or has ended by then, Unix milliseconds, and why.
+    pub(crate) fn limit(&self) -> Option<(u64, &'static str)> {
+        let extra = self.extra.as_ref()?;
+        let expires = extra.expires_ms.filter(|_| extra.history.is_empty()).map(|at| (at, EXPIRED));
+        let deadline = extra.deadline_ms.map(|at| (at, DEADLINE));
+        expires.into_iter().chain(deadline).min_by_key(|(at, _)| *at)
+    }
+
+    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+        self.extra.as_ref()?.deadline_ms
     }
 
     /// Every stored payload of the job.

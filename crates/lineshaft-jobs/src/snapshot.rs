@@ -232,6 +232,9 @@ impl State {
         if let Some(run_at) = slot.extra.as_ref().and_then(|extra| extra.run_at) {
             self.set_timer(index, run_at);
         }
+        if !state.is_finished() && state != JobState::Running {
+            self.set_limit(index);
+        }
         self.index_unique(index, &slot);
         self.index_list(index, lane, &slot);
     }

@@ -102,6 +102,10 @@ pub struct State {
     /// How far the wall clock was set back in all: a wheel's time never goes back, so its own is later by this.
     pub(crate) wall_set_back_ms: u64,
     pub(crate) logical_timers: TimerWheel<Timer>,
+    /// On the wall clock: when jobs that do not run must have begun or ended.
+    pub(crate) limit_timers: TimerWheel<u32>,
+    /// The time of that wheel up to which its jobs were asked for.
+    pub(crate) limits_asked_ms: u64,
     /// Payloads that live in commits, counted by the commit's number / 256.
     pub(crate) kept: BTreeMap<u64, u64>,
 
@@ -199,6 +203,8 @@ impl State {
             wall_timers: TimerWheel::new(0),
             wall_set_back_ms: 0,
             logical_timers: TimerWheel::new(0),
+            limit_timers: TimerWheel::new(0),
+            limits_asked_ms: 0,
             kept: BTreeMap::new(),
             connected: FxHashMap::default(),
             events: Vec::new(),

@@ -48,6 +48,8 @@ pub struct LeaseView<'a> {
     pub attempt: u32,
     /// How it is run.
     pub rules: &'a Rules,
+    /// Milliseconds that the attempt may take: its timeout, or less if the job's deadline comes first.
+    pub timeout_ms: Option<u64>,
     /// Where the arguments lie.
     pub arguments: Place,
 }
@@ -108,10 +110,13 @@ impl State {
     /// What a worker needs to run the leased job in `slot`.
     pub fn lease_view(&self, slot: u32) -> LeaseView<'_> {
         let entry = self.slots.at(slot);
+        let rules = self.rules.at(entry.rules);
+        let until_deadline = entry.deadline_ms().map(|at| at.saturating_sub(self.wall_ms).max(1));
         LeaseView {
             job: self.job_id(slot),
             attempt: entry.attempts() + 1,
-            rules: self.rules.at(entry.rules),
+            rules,
+            timeout_ms: rules.timeout_ms.into_iter().chain(until_deadline).min(),
             arguments: entry.arguments,
         }
     }
@@ -151,6 +156,8 @@ impl State {
             crashes: u32::from(entry.crashes),
             created_at: entry.created_ms,
             scheduled_at: extra.and_then(|extra| extra.run_at).map(|at| self.wall_time(at)),
+            expires_at: extra.and_then(|extra| extra.expires_ms),
+            deadline_at: extra.and_then(|extra| extra.deadline_ms),
             attempted_at: lease
                 .map(|lease| lease.leased_ms)
                 .or_else(|| newest.map(|attempt| attempt.started_ms)),

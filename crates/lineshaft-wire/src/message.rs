@@ -344,7 +344,7 @@ impl Default for Rules {
     }
 }
 
-/// When a job may first run.
+/// A time for a job: when it may first run, must have begun, must have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunAfter {
@@ -386,6 +386,10 @@ pub struct JobGroup {
     pub rules: Arc<Rules>,
     /// When they may first run.
     pub run_after: Option<RunAfter>,
+    /// When they must have begun: one whose first attempt has not is discarded.
+    pub expires: Option<RunAfter>,
+    /// When they must have ended, retries included: no attempt goes on after it.
+    pub deadline: Option<RunAfter>,
     /// Keeps equal jobs out; only with one job.
     pub unique: Option<Unique>,
     /// The same key answers with the same job, for 24 hours; only with one job.

@@ -196,6 +196,10 @@ pub struct JobRecord {
     pub created_at: u64,
     /// When it may run (next), if it waits for a time.
     pub scheduled_at: Option<u64>,
+    /// When it must have begun, if it must.
+    pub expires_at: Option<u64>,
+    /// When it must have ended, if it must.
+    pub deadline_at: Option<u64>,
     /// When the newest attempt was leased.
     pub attempted_at: Option<u64>,
     /// The worker of the newest attempt.
@@ -203,7 +207,7 @@ pub struct JobRecord {
     /// When it ended.
     pub finalized_at: Option<u64>,
     /// Why it was cancelled or discarded: `max_attempts`, `crashes`, `maybe_ran`, `at_most_once`, `never_retried`,
-    /// `arguments_undecodable`, `result_unencodable`, `cancelled`, `purged` or the text the task gave (4 KiB of it).
+    /// `expired`, `deadline`, `arguments_undecodable`, `result_unencodable`, `cancelled`, `purged` or the text the task gave (4 KiB of it).
     pub reason: Option<Arc<str>>,
     /// What a waiting job waits for, in words (`no worker knows shop.send`, `queue mail is paused`).
     pub waits_for: Option<String>,

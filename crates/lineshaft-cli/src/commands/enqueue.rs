@@ -77,6 +77,8 @@ fn group(enqueue: Enqueue, payload_bytes: usize) -> Result<JobGroup, Failure> {
         priority: enqueue.priority,
         rules: Arc::new(rules),
         run_after: enqueue.run_after.map(|delay| RunAfter::In(millis(delay))),
+        expires: None,
+        deadline: None,
         unique: None,
         idempotency_key: enqueue.idempotency_key.map(Arc::from),
         tags: enqueue.tags.into_iter().map(Arc::from).collect(),

@@ -73,6 +73,8 @@ pub(crate) fn group(task: &str, lengths: &[u32]) -> JobGroup {
         priority: 5,
         rules: Arc::new(Rules { max_attempts: 3, backoff_first_ms: 0, ..Rules::default() }),
         run_after: None,
+        expires: None,
+        deadline: None,
         unique: None,
         idempotency_key: None,
         tags: Vec::new(),

@@ -16,6 +16,7 @@ impl State {
             self.lanes.refresh(lane, &self.slots);
         }
         self.clear_timer(index);
+        self.clear_limit(index);
         self.drop_unique(index);
         self.set_state(index, state);
         self.finish_number += 1;

@@ -66,14 +66,17 @@ impl State {
     }
 
     fn template_extra(&mut self, group: &NewJobs, jobs: u64) -> Option<Extra> {
-        let NewJobs { run_at, unique, tags, metadata, retry_of, .. } = group;
-        let plain = run_at.is_none() && unique.is_none() && metadata.is_none() && retry_of.is_none();
+        let NewJobs { run_at, expires_ms, deadline_ms, unique, tags, metadata, retry_of, .. } = group;
+        let timeless = run_at.is_none() && expires_ms.is_none() && deadline_ms.is_none();
+        let plain = timeless && unique.is_none() && metadata.is_none() && retry_of.is_none();
         if plain && tags.is_empty() {
             return None;
         }
         let tags = tags.iter().map(|tag| self.acquire(tag, jobs)).collect();
         let (unique, metadata) = (unique.clone(), metadata.clone());
-        Some(Extra { run_at: *run_at, tags, metadata, unique, retry_of: *retry_of, ..Extra::default() })
+        let (run_at, retry_of) = (*run_at, *retry_of);
+        let (expires_ms, deadline_ms) = (*expires_ms, *deadline_ms);
+        Some(Extra { run_at, expires_ms, deadline_ms, tags, metadata, unique, retry_of, ..Extra::default() })
     }
 
     fn admit(&mut self, template: &Slot, group: &NewJobs, arguments: Place) -> u32 {
@@ -82,6 +85,7 @@ impl State {
         let order = self.take_order();
         *self.slots.at_mut(index) = Slot { generation, order, arguments, ..template.clone() };
         self.keep(arguments);
+        self.set_limit(index);
         let lane = self.lane_of(index);
         if let Some(run_at) = group.run_at {
             self.set_timer(index, run_at);

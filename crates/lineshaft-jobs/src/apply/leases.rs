@@ -20,6 +20,7 @@ impl State {
         let counter = self.fence_counter + 1;
         for &index in slots {
             self.unlink(index);
+            self.clear_limit(index);
             self.fence_counter += 1;
             let fence = Fence { epoch: self.epoch, counter: self.fence_counter };
             self.leases.insert(index, Lease { fence, child, leased_ms: self.wall_ms });

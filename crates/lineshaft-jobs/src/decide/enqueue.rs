@@ -108,16 +108,19 @@ impl State {
     }
 
     fn new_jobs(&self, group: &JobGroup, now: Now) -> NewJobs {
-        let run_at = group.run_after.map(|run_after| match run_after {
+        let wall_ms = |after: RunAfter| match after {
             RunAfter::At(at) => at,
             RunAfter::In(delay) => now.wall_ms + delay,
-        });
+        };
+        let run_at = group.run_after.map(wall_ms);
         NewJobs {
             task: self.name(&group.task),
             queue: self.name(&group.queue),
             rules: self.rules_ref(&group.rules),
             priority: group.priority,
             run_at: run_at.filter(|at| *at > now.wall_ms).map(RunAt::Wall),
+            expires_ms: group.expires.map(wall_ms),
+            deadline_ms: group.deadline.map(wall_ms),
             unique: group.unique.clone(),
             idempotency_key: group.idempotency_key.clone(),
             tags: group.tags.iter().map(|tag| self.name(tag)).collect(),
@@ -234,14 +237,21 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
         return Err(bad("unique and idempotency keys go with one job".to_owned()));
     }
     check_texts(group)?;
-    match group.run_after {
+    check_time("run_after", group.run_after)?;
+    check_time("expires", group.expires)?;
+    check_time("deadline", group.deadline)?;
+    check_rules(&group.rules)
+}
+
+fn check_time(what: &str, time: Option<RunAfter>) -> Result<(), Refusal> {
+    match time {
         Some(RunAfter::In(delay)) if delay > DELAY_MS_MAX => {
-            Err(bad(format!("run_after of {delay} ms is more than a hundred years")))
+            Err(bad(format!("{what} of {delay} ms is more than a hundred years")))
         }
         Some(RunAfter::At(at)) if at > RUN_AT_MS_MAX => {
-            Err(bad(format!("run_after {at} ms is later than the year 9999")))
+            Err(bad(format!("{what} {at} ms is later than the year 9999")))
         }
-        _ => check_rules(&group.rules),
+        _ => Ok(()),
     }
 }
 

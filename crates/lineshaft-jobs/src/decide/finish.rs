@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use super::enqueue::{Cutter, DELAY_MS_MAX, bad};
 use crate::change::{Change, Lease, Next, Stored, Success};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
-use crate::slot::Slot;
+use crate::slot::{DEADLINE, Slot};
 use crate::state::State;
 
 impl State {
@@ -94,7 +94,24 @@ impl State {
         Entry { change, payload: vec![error, bytes] }
     }
 
+    /// What becomes of a job, given that no attempt begins after its deadline.
     fn next_after(&self, slot: u32, end: &End, now: Now) -> Next {
+        let entry = self.slots.at(slot);
+        if matches!(end, End::TimedOut { .. }) && !entry.cancelling && self.was_cut_short(slot) {
+            return Next::Discard(DEADLINE.into());
+        }
+        in_time(entry, self.next_by_rules(slot, end, now), now)
+    }
+
+    /// Whether the attempt that runs had less time than its timeout, because the job's deadline came first.
+    fn was_cut_short(&self, slot: u32) -> bool {
+        let entry = self.slots.at(slot);
+        let timeout_ms = self.rules.at(entry.rules).timeout_ms.unwrap_or(u64::MAX);
+        let ends = self.leases[&slot].leased_ms.saturating_add(timeout_ms);
+        entry.deadline_ms().is_some_and(|deadline| deadline < ends)
+    }
+
+    fn next_by_rules(&self, slot: u32, end: &End, now: Now) -> Next {
         let entry = self.slots.at(slot);
         let rules = self.rules.at(entry.rules);
         match end {
@@ -111,6 +128,13 @@ impl State {
             End::TimedOut { .. } => after_failure(entry, rules, None, None, now),
         }
     }
+}
+
+/// A job whose deadline has passed is not tried again.
+pub(super) fn in_time(entry: &Slot, next: Next, now: Now) -> Next {
+    let goes_on = matches!(next, Next::Available | Next::Retry(_) | Next::Snooze(_));
+    let late = entry.deadline_ms().is_some_and(|deadline| deadline <= now.wall_ms);
+    if goes_on && late { Next::Discard(DEADLINE.into()) } else { next }
 }
 
 /// Payloads are cut by the lengths announced, so those must add up.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::change::{Change, RunAt};
 use crate::command::{Entry, Now};
 use crate::state::{State, Timer};
@@ -12,13 +14,15 @@ impl State {
     /// The entries must be applied: the timers behind them are gone.
     pub fn tick(&mut self, now: Now) -> Vec<Entry> {
         let mut slots = self.wall_due(now);
+        let overdue = self.overdue(now);
         let mut entries = self.logical_due(now, &mut slots);
         let has_ends = !entries.is_empty();
-        slots.retain(|slot| !self.is_being_purged(*slot));
+        slots.retain(|slot| !self.is_being_purged(*slot) && !overdue.contains(slot));
         slots.sort_unstable_by_key(|slot| (self.run_at(*slot), self.slots.at(*slot).order));
         if !slots.is_empty() {
             entries.push(Change::Promoted { slots }.into());
         }
+        entries.extend(self.give_up(overdue));
         entries.extend(self.expired_keys(now));
         // A job whose lease is lost above may be one that the purge has to come to: it looks again next time.
         if !has_ends {
@@ -40,8 +44,14 @@ impl State {
         }
         let keys = self.keys_by_age.front().map(|(expires, _)| *expires);
         let logical = self.logical_timers.next_at().into_iter().chain(keys).min();
-        let wall = self.wall_timers.next_at().map(|at| at.saturating_sub(self.wall_set_back_ms));
-        (wall, logical)
+        let wall = self.wall_timers.next_at().into_iter().chain(self.limit_timers.next_at()).min();
+        (wall.map(|at| at.saturating_sub(self.wall_set_back_ms)), logical)
+    }
+
+    /// Whether there may be jobs in line that must not begin any more, because there were too many for one step: until
+    /// they were looked at, nothing is leased.
+    pub fn has_overdue(&self) -> bool {
+        self.limit_timers.next_at().is_some_and(|at| at <= self.limits_asked_ms)
     }
 
     /// Jobs whose wall time has come.
@@ -58,9 +68,40 @@ impl State {
         due
     }
 
-    /// The wall clock is here: if that is before the wheel's present, it was set back.
+    /// Jobs that did not begin or end in time; those that a purge will come to are left to it.
+    fn overdue(&mut self, now: Now) -> FxHashSet<u32> {
+        let mut slots = Vec::new();
+        self.limits_asked_ms = now.wall_ms + self.wall_set_back_ms;
+        self.limit_timers.expired(self.limits_asked_ms, self.limits.step, &mut slots);
+        let limit = |slot: &u32| self.slots.at(*slot).limit().map_or(u64::MAX, |(at, _)| at);
+        let (due, early): (Vec<u32>, Vec<u32>) =
+            slots.into_iter().partition(|slot| limit(slot) <= now.wall_ms);
+        early.into_iter().for_each(|slot| self.set_limit(slot));
+        due.into_iter().filter(|slot| !self.is_being_purged(*slot)).collect()
+    }
+
+    /// Discards jobs that are overdue, those that were due first before the others.
+    fn give_up(&self, overdue: FxHashSet<u32>) -> Vec<Entry> {
+        let mut due: Vec<_> = overdue
+            .into_iter()
+            .filter_map(|slot| {
+                let (at, reason) = self.slots.at(slot).limit()?;
+                Some((reason, at, self.slots.at(slot).order, slot))
+            })
+            .collect();
+        due.sort_unstable();
+        let same_reason = due.chunk_by(|one, next| one.0 == next.0);
+        let discarded = |jobs: &[(&str, u64, u64, u32)]| Change::Discarded {
+            slots: jobs.iter().map(|job| job.3).collect(),
+            reason: jobs[0].0.into(),
+        };
+        same_reason.map(|jobs| discarded(jobs).into()).collect()
+    }
+
+    /// The wall clock is here: if that is before the wheels' present, it was set back.
     pub(crate) fn note_set_back(&mut self, wall_ms: u64) {
-        let set_back_ms = self.wall_timers.present_ms().saturating_sub(wall_ms);
+        let present_ms = self.wall_timers.present_ms().max(self.limit_timers.present_ms());
+        let set_back_ms = present_ms.saturating_sub(wall_ms);
         self.wall_set_back_ms = self.wall_set_back_ms.max(set_back_ms);
     }
 

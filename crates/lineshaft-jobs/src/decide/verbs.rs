@@ -92,6 +92,9 @@ impl State {
             rules,
             priority: archived.priority.clamp(1, 9),
             run_at: None,
+            // They were instants of the job that ended.
+            expires_ms: None,
+            deadline_ms: None,
             unique: None,
             idempotency_key: None,
             tags,

@@ -44,6 +44,8 @@ fn new_jobs() -> NewJobs {
         rules: RulesRef::New(Arc::new(rules())),
         priority: 5,
         run_at: Some(RunAt::Wall(1_790_000_000_500)),
+        expires_ms: Some(1_790_000_000_600),
+        deadline_ms: Some(1_790_000_000_700),
         unique: Some(Unique { key: "u".into(), while_: UniqueWhile::Queued }),
         idempotency_key: Some("i".into()),
         tags: vec![Name::Known(2), Name::Text("red".into())],
@@ -58,6 +60,8 @@ fn plain_jobs() -> NewJobs {
         task: Name::Known(0),
         rules: RulesRef::Known(0),
         run_at: Some(RunAt::Logical(9)),
+        expires_ms: None,
+        deadline_ms: None,
         unique: None,
         idempotency_key: None,
         tags: Vec::new(),
@@ -89,7 +93,7 @@ fn new_jobs_in_full_and_in_short() {
     let groups = vec![new_jobs(), plain_jobs()];
     check(
         &Change::Enqueued { request: request(), groups, existing: vec![(2, job())] },
-        "0401ac02ab0202010973686f702e73656e64000101050300e807c0cf240106782e427573790106782e476f6e65000180b89929050100f4dbc1a28c3401017501010169020002010372656401027b7d011001a0c4506c00780080000000c00000010200ac02014d80897a00000001000005010109000000000001000001021001a0c4506c00780080000000c0000001",
+        "0401ac02ab0202010973686f702e73656e64000101050300e807c0cf240106782e427573790106782e476f6e65000180b89929050100f4dbc1a28c3401d8dcc1a28c3401bcddc1a28c3401017501010169020002010372656401027b7d011001a0c4506c00780080000000c00000010200ac02014d80897a000000010000050101090000000000000001000001021001a0c4506c00780080000000c0000001",
     );
 }
 
@@ -131,6 +135,7 @@ fn what_becomes_of_waiting_and_finished_jobs() {
     check(&Change::Promoted { slots: vec![1, 2] }, "0c020102");
     check(&Change::CancelMarked { slot: 1 }, "0d01");
     check(&Change::Cancelled { slots: vec![1, 2], reason: "purged".into() }, "0e02010206707572676564");
+    check(&Change::Discarded { slots: vec![1, 2], reason: "expired".into() }, "160201020765787069726564");
     check(&Change::Archived { count: 1_000 }, "0fe807");
     check(&Change::Deleted { job: job(), finalized_ms: 300 }, "101001a0c4506c00780080000000c0000001ac02");
     check(&Change::DeletedDropped { finalized_before_ms: 300 }, "11ac02");

@@ -1,5 +1,6 @@
 //! Every rule by itself: short cases, each named after the behaviour it shows.
 
+mod deadlines;
 mod keys;
 mod leases;
 mod limits;

@@ -36,6 +36,8 @@ pub(crate) struct Group {
     pub(crate) priority: u8,
     pub(crate) rules: u8,
     pub(crate) run_after: Option<After>,
+    pub(crate) expires: Option<After>,
+    pub(crate) deadline: Option<After>,
     pub(crate) unique: Option<(u8, bool)>,
     pub(crate) idempotency_key: Option<u8>,
     pub(crate) tags: Vec<u8>,
@@ -186,22 +188,40 @@ fn enqueue() -> impl Strategy<Value = Step> {
 }
 
 fn group() -> impl Strategy<Value = Group> {
-    let after = prop_oneof![
-        4 => any::<u16>().prop_map(After::In),
-        4 => (-5_000..60_000i32).prop_map(After::At),
-        1 => Just(After::Never),
-    ];
+    let after = || {
+        prop_oneof![
+            4 => any::<u16>().prop_map(After::In),
+            4 => (-5_000..60_000i32).prop_map(After::At),
+            1 => Just(After::Never),
+        ]
+    };
+    let times =
+        (option::weighted(0.25, after()), option::weighted(0.15, after()), option::weighted(0.15, after()));
     let place = (0..3u8, 0..3u8, prop_oneof![3 => Just(5u8), 2 => 1..=9u8], 0..5u8);
     let keys = (option::weighted(0.25, (0..3u8, any::<bool>())), option::weighted(0.15, 0..4u8));
     let rest = (vec(0..3u8, 0..3), prop::bool::weighted(0.2), vec(0..4u8, 1..4));
-    (place, option::weighted(0.25, after), keys, rest).prop_map(|(place, run_after, keys, rest)| {
+    (place, times, keys, rest).prop_map(|(place, times, keys, rest)| {
+        let (run_after, expires, deadline) = times;
         let (task, queue, priority, rules) = place;
         let (unique, idempotency_key) = keys;
         let (tags, metadata, mut lengths) = rest;
         if unique.is_some() || idempotency_key.is_some() {
             lengths.truncate(1);
         }
-        Group { task, queue, priority, rules, run_after, unique, idempotency_key, tags, metadata, lengths }
+        Group {
+            task,
+            queue,
+            priority,
+            rules,
+            run_after,
+            expires,
+            deadline,
+            unique,
+            idempotency_key,
+            tags,
+            metadata,
+            lengths,
+        }
     })
 }
 

@@ -239,6 +239,9 @@ impl World {
                 assert_eq!(&**reason, "purged");
                 Choice::Purged { jobs: jobs(slots) }
             }
+            Change::Discarded { slots, reason } => {
+                Choice::Discarded { jobs: jobs(slots), reason: Arc::clone(reason) }
+            }
             Change::PurgeEnded { queue } => {
                 let queue = self.machine.state.name_text(*queue).expect("a purge ends in a known queue");
                 Choice::PurgeEnded { queue: Arc::clone(queue) }
@@ -293,7 +296,8 @@ impl World {
             }
             self.same(happened);
         }
-        assert!(!self.model.has_idle_child(), "a child with credit waits though there is a job for it");
+        let waits = self.model.has_idle_child() && !self.machine.state.has_overdue();
+        assert!(!waits, "a child with credit waits though there is a job for it");
     }
 
     fn note_lease(&mut self, child: u32, job: JobId, fence: Fence) {

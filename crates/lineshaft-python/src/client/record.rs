@@ -93,6 +93,16 @@ impl JobRecord {
     }
 
     #[getter]
+    fn expires_at(&self) -> Option<u64> {
+        self.0.expires_at
+    }
+
+    #[getter]
+    fn deadline_at(&self) -> Option<u64> {
+        self.0.deadline_at
+    }
+
+    #[getter]
     fn attempted_at(&self) -> Option<u64> {
         self.0.attempted_at
     }

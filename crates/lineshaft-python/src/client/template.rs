@@ -53,7 +53,8 @@ pub(crate) struct Template {
 #[pymethods]
 impl Template {
     #[new]
-    #[pyo3(signature = (*, task, queue, priority, rules, run_after, unique_while, idempotency_key, tags, metadata))]
+    #[pyo3(signature = (*, task, queue, priority, rules, run_after, expires, deadline, unique_while, idempotency_key,
+        tags, metadata))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn new(
         task: &str,
@@ -61,6 +62,8 @@ impl Template {
         priority: u8,
         rules: &Rules,
         run_after: Option<(String, u64)>,
+        expires: Option<(String, u64)>,
+        deadline: Option<(String, u64)>,
         unique_while: Option<&str>,
         idempotency_key: Option<&str>,
         tags: Vec<String>,
@@ -71,7 +74,9 @@ impl Template {
             queue: queue.into(),
             priority,
             rules: Arc::clone(&rules.0),
-            run_after: run_after.map(read_run_after).transpose()?,
+            run_after: run_after.map(read_time).transpose()?,
+            expires: expires.map(read_time).transpose()?,
+            deadline: deadline.map(read_time).transpose()?,
             unique: None,
             idempotency_key: idempotency_key.map(Into::into),
             tags: tags.into_iter().map(Into::into).collect(),
@@ -102,11 +107,11 @@ impl Template {
     }
 }
 
-fn read_run_after((kind, milliseconds): (String, u64)) -> PyResult<RunAfter> {
+fn read_time((kind, milliseconds): (String, u64)) -> PyResult<RunAfter> {
     match kind.as_str() {
         "at" => Ok(RunAfter::At(milliseconds)),
         "in" => Ok(RunAfter::In(milliseconds)),
-        _ => Err(PyValueError::new_err("run_after is (\"at\" or \"in\", milliseconds)")),
+        _ => Err(PyValueError::new_err("a time is (\"at\" or \"in\", milliseconds)")),
     }
 }
 

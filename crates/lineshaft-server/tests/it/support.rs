@@ -235,6 +235,8 @@ pub(crate) fn enqueue(number: u64, argument_bytes: usize) -> Enqueue {
         priority: 5,
         rules: Arc::new(Rules::default()),
         run_after: None,
+        expires: None,
+        deadline: None,
         unique: None,
         idempotency_key: None,
         tags: Vec::new(),

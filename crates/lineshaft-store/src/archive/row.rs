@@ -64,7 +64,8 @@ pub(crate) fn encode<'a>(
 
 fn encode_times(encoder: &mut Encoder, base: Base, record: &JobRecord) {
     encoder.time(record.created_at, base.created_ms);
-    for time in [record.scheduled_at, record.attempted_at, record.finalized_at] {
+    let starts = [record.scheduled_at, record.expires_at, record.deadline_at];
+    for time in starts.into_iter().chain([record.attempted_at, record.finalized_at]) {
         encoder.option(time, |encoder, time| encoder.time(time, record.created_at));
     }
 }
@@ -134,6 +135,8 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
         crashes,
         created_at,
         scheduled_at: decoder.option(|decoder| decoder.time(created_at))?,
+        expires_at: decoder.option(|decoder| decoder.time(created_at))?,
+        deadline_at: decoder.option(|decoder| decoder.time(created_at))?,
         attempted_at: decoder.option(|decoder| decoder.time(created_at))?,
         finalized_at: decoder.option(|decoder| decoder.time(created_at))?,
         attempted_by: decoder.option(|decoder| names.get(decoder))?,

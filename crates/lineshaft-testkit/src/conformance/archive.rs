@@ -46,6 +46,8 @@ pub fn job(number: u64) -> ArchivedJob {
         crashes: 1,
         created_at,
         scheduled_at: number.is_multiple_of(2).then_some(created_at - 5),
+        expires_at: number.is_multiple_of(7).then_some(created_at + 60_000),
+        deadline_at: number.is_multiple_of(3).then_some(created_at + 90_000),
         attempted_at: Some(created_at + 1),
         attempted_by: Some("host:1/2".into()),
         finalized_at: Some(finished_ms),

@@ -86,20 +86,41 @@ impl Model {
             End::CancelledItself { .. } | End::Cancelled => (Outcome::Cancelled, None),
         };
         let (started_ms, finished_ms) = (end.started_at, end.finished_at);
+        let cut_short = self.ends_at_deadline(at);
         self.end_attempt(at, Remains { outcome, started_ms, finished_ms, error: error.cloned(), output });
         let cancelling = self.jobs[at].cancelling;
         match &end.end {
             End::Rejected { reason, .. } => self.end(at, JobState::Discarded, Some(clip(reason))),
             End::CancelledItself { reason } => self.end(at, JobState::Cancelled, Some(clip(reason))),
             _ if cancelling => self.end(at, JobState::Cancelled, Some("cancelled".into())),
-            End::Cancelled => self.go_again(at),
+            End::TimedOut { .. } if cut_short => self.end(at, JobState::Discarded, Some("deadline".into())),
+            End::Cancelled => self.go_on(at, |model| model.go_again(at)),
             End::Snoozed { delay_ms } => {
                 let until = self.logical_ms + (*delay_ms).min(HUNDRED_YEARS_MS);
-                self.wait(at, JobState::Scheduled, When::Logical(until));
+                self.go_on(at, |model| model.wait(at, JobState::Scheduled, When::Logical(until)));
             }
             End::Crashed { .. } => self.after_crash(at),
             End::Errored { error, retry_after_ms } => self.after_failure(at, &error.types, *retry_after_ms),
             End::TimedOut { .. } => self.after_failure(at, &[], None),
+        }
+    }
+
+    /// Whether the running attempt is stopped by the job's deadline, before its own timeout.
+    fn ends_at_deadline(&self, at: usize) -> bool {
+        let job = &self.jobs[at];
+        let leased_ms = job.lease.expect("only leased jobs are run").leased_ms;
+        match (job.deadline_ms, job.rules.timeout_ms) {
+            (Some(deadline), Some(timeout)) => deadline < leased_ms + timeout,
+            (deadline, _) => deadline.is_some(),
+        }
+    }
+
+    /// The job is tried again, unless its deadline has passed.
+    fn go_on(&mut self, at: usize, again: impl FnOnce(&mut Self)) {
+        if self.jobs[at].deadline_ms.is_some_and(|deadline| deadline <= self.wall_ms) {
+            self.end(at, JobState::Discarded, Some("deadline".into()));
+        } else {
+            again(self);
         }
     }
 
@@ -137,7 +158,7 @@ impl Model {
         } else if job.crashes >= job.rules.max_crashes {
             self.end(at, JobState::Discarded, Some("crashes".into()));
         } else {
-            self.go_again(at);
+            self.go_on(at, |model| model.go_again(at));
         }
     }
 
@@ -157,11 +178,8 @@ impl Model {
                 let most = backoff_most(rules.backoff_first_ms, job.failures, rules.backoff_max_ms);
                 let (least, most) = asked_ms.map_or((0, most), |asked| (asked, asked));
                 let at_logical = |delay: u64| self.logical_ms + delay.min(HUNDRED_YEARS_MS);
-                return self.wait(
-                    at,
-                    JobState::Retryable,
-                    When::Between(at_logical(least), at_logical(most)),
-                );
+                let when = When::Between(at_logical(least), at_logical(most));
+                return self.go_on(at, |model| model.wait(at, JobState::Retryable, when));
             }
         };
         self.end(at, JobState::Discarded, Some(reason.into()));
@@ -274,7 +292,7 @@ impl Model {
         } else if job.rules.at_most_once {
             self.end(at, JobState::Discarded, Some("maybe_ran".into()));
         } else {
-            self.go_again(at);
+            self.go_on(at, |model| model.go_again(at));
         }
     }
 }

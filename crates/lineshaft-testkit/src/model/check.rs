@@ -23,6 +23,13 @@ pub enum Choice {
         /// The jobs.
         jobs: Vec<JobId>,
     },
+    /// Jobs gave up because their time was over.
+    Discarded {
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// A purge cancelled jobs.
     Purged {
         /// The jobs.
@@ -70,6 +77,7 @@ impl Model {
         match choice {
             Choice::Leased { child, jobs } => self.check_leased(*child, jobs),
             Choice::Promoted { jobs } => self.check_promoted(jobs),
+            Choice::Discarded { jobs, reason } => self.check_discarded(jobs, reason),
             Choice::Purged { jobs } => self.check_purged(jobs),
             Choice::PurgeEnded { queue } => self.check_purge_ended(queue),
             Choice::LeasesLost { child, jobs } => self.check_lost(*child, jobs),
@@ -101,6 +109,10 @@ impl Model {
     /// The first jobs of those that the child can run, no more than its credit, in order.
     fn check_leased(&mut self, child: u32, jobs: &[JobId]) -> Result<(), String> {
         let line: Vec<JobId> = self.line_for(child).into_iter().map(|at| self.jobs[at].id).collect();
+        for job in jobs {
+            let late = self.jobs[self.find(*job)?].overdue(self.wall_ms);
+            require(late.is_none(), || format!("job {job} is leased and {late:?}"))?;
+        }
         let connected = self.child_mut(child).and_then(|child| child.connected.as_mut());
         let connected = connected.ok_or_else(|| format!("child {child} gets jobs and is not connected"))?;
         let fits = !jobs.is_empty() && jobs.len() <= connected.credit as usize;
@@ -143,6 +155,20 @@ impl Model {
             self.become_available(at);
         }
         self.check_step(jobs.len(), 2)
+    }
+
+    fn check_discarded(&mut self, jobs: &[JobId], reason: &Arc<str>) -> Result<(), String> {
+        let mut last = None;
+        for job in jobs {
+            let at = self.find(*job)?;
+            let overdue = self.jobs[at].overdue(self.wall_ms) == Some(reason) && !self.is_being_purged(at);
+            require(overdue, || format!("job {job} is discarded: {reason}, {:?}", self.jobs[at]))?;
+            let time = (self.jobs[at].limit_ms(), self.jobs[at].in_line);
+            require(last < Some(time), || format!("job {job} is discarded after a later one"))?;
+            last = Some(time);
+            self.end(at, JobState::Discarded, Some(Arc::clone(reason)));
+        }
+        self.check_step(jobs.len(), 1)
     }
 
     fn check_purged(&mut self, jobs: &[JobId]) -> Result<(), String> {

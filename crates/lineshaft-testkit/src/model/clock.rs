@@ -38,11 +38,14 @@ impl Model {
     /// Something that is due and was not done, in words.
     pub fn overdue(&self) -> Option<String> {
         let job = (0..self.jobs.len()).find(|at| self.is_due(*at) && !self.is_being_purged(*at));
+        let late = (0..self.jobs.len())
+            .find(|at| self.jobs[*at].overdue(self.wall_ms).is_some() && !self.is_being_purged(*at));
         let session =
             self.sessions.iter().find(|(_, it)| it.used_ms + self.limits.session_ms <= self.logical_ms);
         let child = self.children.iter().find(|child| child.lease_ends_ms <= self.logical_ms);
         let key = self.keys.iter().find(|key| key.expires_ms <= self.logical_ms);
         job.map(|at| format!("job {} is due: {:?}", self.jobs[at].id, self.jobs[at].run_at))
+            .or(late.map(|at| format!("job {} is overdue", self.jobs[at].id)))
             .or(session.map(|(number, _)| format!("session {number} has ended")))
             .or(child.map(|child| format!("the leases of child {} have ended", child.number)))
             .or(key.map(|key| format!("key {} has expired", key.key)))
@@ -53,6 +56,7 @@ impl Model {
     pub fn next_moments(&self) -> (Option<u64>, Option<u64>) {
         let waits = self.jobs.iter().filter_map(|job| job.run_at);
         let wall = waits.clone().filter_map(|at| if let When::Wall(at) = at { Some(at) } else { None });
+        let wall = wall.chain(self.jobs.iter().filter_map(super::Job::limit_ms));
         let logical = waits.filter_map(|at| if let When::Logical(at) = at { Some(at) } else { None });
         let sessions = self.sessions.values().map(|session| session.used_ms + self.limits.session_ms);
         let children = self.children.iter().map(|child| child.lease_ends_ms);
@@ -60,8 +64,11 @@ impl Model {
         (wall.min(), logical.chain(sessions).chain(children).chain(keys).min())
     }
 
-    /// Whether a connected child with credit could have a job right now.
+    /// Whether a connected child with credit could have a job right now. While jobs are overdue nothing is leased.
     pub fn has_idle_child(&self) -> bool {
+        if self.jobs.iter().any(|job| job.overdue(self.wall_ms).is_some()) {
+            return false;
+        }
         self.children.iter().any(|child| {
             let credit = child.connected.as_ref().map_or(0, |connected| connected.credit);
             credit > 0 && !self.line_for(child.number).is_empty()

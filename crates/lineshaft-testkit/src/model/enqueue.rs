@@ -74,11 +74,12 @@ impl Model {
     }
 
     fn make(&mut self, group: &JobGroup, arguments: Payload) -> JobId {
-        let at = match group.run_after {
-            Some(RunAfter::At(at)) => at,
-            Some(RunAfter::In(delay)) => self.wall_ms + delay,
-            None => 0,
+        let instant = |time: Option<RunAfter>| match time? {
+            RunAfter::At(at) => Some(at),
+            RunAfter::In(delay) => Some(self.wall_ms + delay),
         };
+        let at = instant(group.run_after).unwrap_or(0);
+        let (expires_ms, deadline_ms) = (instant(group.expires), instant(group.deadline));
         let waits = at > self.wall_ms;
         let (id, place) = self.take_place();
         self.jobs.push(Job {
@@ -98,6 +99,8 @@ impl Model {
             in_line: 0,
             created_ms: self.wall_ms,
             run_at: waits.then_some(When::Wall(at)),
+            expires_ms,
+            deadline_ms,
             retry_of: None,
             keeps_out: group.unique.is_some(),
             unique: group.unique.clone(),
@@ -143,6 +146,8 @@ impl Model {
             priority: archived.priority,
             rules: Arc::clone(&archived.rules),
             run_after: None,
+            expires: None,
+            deadline: None,
             unique: None,
             idempotency_key: None,
             tags: archived.tags.clone(),

@@ -91,6 +91,10 @@ pub struct Job {
     pub finalized_ms: Option<u64>,
     /// When it may run, while it waits for a time.
     pub run_at: Option<When>,
+    /// When it must have begun, Unix milliseconds.
+    pub expires_ms: Option<u64>,
+    /// When it must have ended, Unix milliseconds.
+    pub deadline_ms: Option<u64>,
     pub(super) place: u32,
     pub(super) in_line: u64,
     pub(super) created_ms: u64,
@@ -116,6 +120,25 @@ impl Job {
     /// Whether it neither runs nor is finished.
     pub(super) fn is_queued(&self) -> bool {
         self.waits() || self.state == JobState::Available
+    }
+
+    /// Why it must be discarded at this time, if it does not run.
+    pub(super) fn overdue(&self, wall_ms: u64) -> Option<&'static str> {
+        let passed = |limit: Option<u64>| limit.filter(|limit| *limit <= wall_ms && self.is_queued());
+        let expired = passed(self.expires_ms).filter(|_| self.attempts.is_empty());
+        match (expired, passed(self.deadline_ms)) {
+            (Some(expired), Some(deadline)) if deadline < expired => Some("deadline"),
+            (Some(_), _) => Some("expired"),
+            (None, Some(_)) => Some("deadline"),
+            (None, None) => None,
+        }
+    }
+
+    /// When the first of its limits that still count is reached, if it does not run.
+    pub(super) fn limit_ms(&self) -> Option<u64> {
+        let expires = self.expires_ms.filter(|_| self.attempts.is_empty());
+        let limits = expires.into_iter().chain(self.deadline_ms);
+        limits.min().filter(|_| self.is_queued())
     }
 
     pub(super) fn holds(&self, child: u32, fence: Fence) -> bool {

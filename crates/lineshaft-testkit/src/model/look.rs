@@ -137,6 +137,8 @@ impl Model {
             crashes: job.crashes,
             created_at: job.created_ms,
             scheduled_at: job.run_at.map(|at| self.wall_time(at)),
+            expires_at: job.expires_ms,
+            deadline_at: job.deadline_ms,
             attempted_at: job.lease.map(|lease| lease.leased_ms).or(newest.map(|attempt| attempt.started_ms)),
             attempted_by: worker.or(newest.map(|attempt| Arc::clone(&attempt.worker))),
             finalized_at: job.finalized_ms,

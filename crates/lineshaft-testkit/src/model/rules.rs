@@ -24,11 +24,11 @@ fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
     let has_key = group.unique.is_some() || group.idempotency_key.is_some();
     let unique = group.unique.iter().map(|unique| &unique.key);
     let mut texts = group.tags.iter().chain(unique).chain(&group.idempotency_key);
-    let too_late = match group.run_after {
-        Some(RunAfter::In(delay)) => delay > HUNDRED_YEARS_MS,
-        Some(RunAfter::At(at)) => at > END_OF_9999_MS,
+    let too_late = [group.run_after, group.expires, group.deadline].iter().any(|time| match time {
+        Some(RunAfter::In(delay)) => *delay > HUNDRED_YEARS_MS,
+        Some(RunAfter::At(at)) => *at > END_OF_9999_MS,
         None => false,
-    };
+    });
     let senseless = !is_name(&group.task)
         || !is_name(&group.queue)
         || group.priority == 0

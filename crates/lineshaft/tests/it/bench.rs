@@ -180,6 +180,8 @@ pub(crate) fn groups(task: &str, count: usize) -> JobGroup {
         priority: 5,
         rules: Arc::default(),
         run_after: None,
+        expires: None,
+        deadline: None,
         unique: None,
         idempotency_key: None,
         tags: vec![],

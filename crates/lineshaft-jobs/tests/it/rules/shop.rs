@@ -27,6 +27,8 @@ pub(super) fn group() -> JobGroup {
         priority: 5,
         rules: Arc::new(Rules::default()),
         run_after: None,
+        expires: None,
+        deadline: None,
         unique: None,
         idempotency_key: None,
         tags: Vec::new(),

@@ -16,11 +16,11 @@ pub(super) fn enqueue(sequence: Sequence, groups: &[Group], wall_ms: u64) -> Enq
 }
 
 fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
-    let run_after = group.run_after.map(|after| match after {
+    let time = |after| match after {
         After::In(delay) => RunAfter::In(u64::from(delay)),
         After::At(from_now) => RunAfter::At(wall_ms.saturating_add_signed(i64::from(from_now))),
         After::Never => RunAfter::At(253_402_300_799_999),
-    });
+    };
     let unique = group.unique.map(|(key, queued)| Unique {
         key: format!("unique-{key}").into(),
         while_: if queued { UniqueWhile::Queued } else { UniqueWhile::Unfinished },
@@ -33,7 +33,9 @@ fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
         queue: QUEUES[usize::from(group.queue)].into(),
         priority: group.priority,
         rules: Arc::new(rules(group.rules)),
-        run_after,
+        run_after: group.run_after.map(time),
+        expires: group.expires.map(time),
+        deadline: group.deadline.map(time),
         unique,
         idempotency_key: group.idempotency_key.map(|key| format!("key-{key}").into()),
         tags: tags.into_iter().map(|tag| TAGS[usize::from(tag)].into()).collect(),
@@ -50,6 +52,7 @@ fn rules(number: u8) -> Rules {
         2 => Rules { at_most_once: true, max_attempts: 5, ..Rules::default() },
         3 => Rules {
             max_attempts: 4,
+            timeout_ms: Some(5_000),
             backoff_first_ms: 0,
             retry_on: names(&["x.Temporary", "x.Busy"]),
             retry_never: names(&["x.Gone"]),

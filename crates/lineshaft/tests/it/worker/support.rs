@@ -106,6 +106,8 @@ impl World {
             priority: 5,
             rules: rules.into(),
             run_after: None,
+            expires: None,
+            deadline: None,
             unique: None,
             idempotency_key: None,
             tags: Vec::new(),
