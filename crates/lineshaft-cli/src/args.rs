@@ -86,6 +86,7 @@ pub enum Durability {
 #[derive(Args, Debug)]
 pub struct Worker {
     /// The app: module, module:attr or module:make(); path.py in place of the module
+    #[expect(clippy::doc_markdown, reason = "shown as help, where backticks are noise")]
     pub target: String,
     /// Child processes [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
