@@ -57,6 +57,7 @@ from ._job import AsyncJob, Job
 from ._names import canonical_name
 from ._native import Call, JobRecord, __version__
 from ._record import Attempt, AttemptError
+from ._resource import Resource
 from ._task import AsyncTask, Task, Using
 from ._unique import Unique
 from ._values import Record, value
@@ -84,6 +85,7 @@ __all__ = [
     "OutcomeUnknown",
     "QueueFull",
     "Record",
+    "Resource",
     "ResultExpired",
     "Retry",
     "SerializationError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, final, overload
 
@@ -21,6 +22,7 @@ from ._include import Includes
 from ._job import Job
 from ._names import Place
 from ._options import TASK_OPTIONS, checked, wrong
+from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
 from ._types import Types
 from ._waiting import aas_completed, as_completed
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from ._group import Tasks
     from ._job import AsyncJob
     from ._native import Call
+    from ._opening import Kept
     from ._options import Duration, TaskOptions
+    from ._resource import Resource
     from ._workers import Workers
 
 __all__ = ["App"]
@@ -64,7 +68,7 @@ class _Declares(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
 
-class App:
+class App(Provides):
     """Tasks and the home in which their jobs live.
 
     `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]
@@ -83,6 +87,9 @@ class App:
         self._types = Types()
         self._types_are_learnt = False
         self._includes = Includes(self)
+        self._resources = Resources()
+        self._fakes: dict[Resource[Any], Any] = {}
+        self._kept: Kept | None = None
         self._attendance = Attendance(self)
 
     def __repr__(self) -> str:
@@ -203,6 +210,45 @@ class App:
 
         run_worker(self, processes, queues, grace)
 
+    @contextmanager
+    def override(
+        self,
+        fakes: Mapping[Resource[Any], Any] | None = None,
+        /,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        **named: Any,
+    ) -> Iterator[None]:
+        """For tests: in the block, others take the place of resources, as `app.override(pool=fake)`.
+
+        What is given is a value, or another resource, which is opened. `{pool: fake}` names the resource itself. `home`
+        moves the app to another home. The block counts for the whole process, but not for workers that it starts.
+        """
+        before = self._fakes, self._connection, self._attendance
+        added = dict(fakes or {})
+        for name, fake in named.items():
+            if name not in self._resources.by_name:
+                self._includes.load()
+            added[self._resources.named(name, "override()")] = fake
+        self._resources.check({**self._fakes, **added})
+        self._fakes = {**self._fakes, **added}
+        if home is not None:
+            self._connection, self._attendance = Connection(os.fspath(home), self._file), Attendance(self)
+        try:
+            yield
+        finally:
+            self._fakes, self._connection, self._attendance = before
+
+    def _keep_resources(self) -> Kept:
+        """In a worker: from here on, resources stay open between attempts. Opens those that are opened ahead."""
+        from ._opening import Kept
+
+        for task in self._declared.values():
+            task.check_uses()
+        self._kept = Kept(self._resources)
+        self._kept.open_ahead(self._declared)
+        return self._kept
+
     def _declare(self, function: Any, options: dict[str, Any]) -> BaseTask[..., Any]:
         kind = AsyncTask if is_coroutine_function(function) else Task
         task: BaseTask[..., Any] = kind(self, function, options)
@@ -215,6 +261,7 @@ class App:
 
     def _add(self, task: BaseTask[..., Any]) -> None:
         check_names(task, self._declared)
+        self._resources.check_task(task)
         for name in (task.name, *task.aliases):
             self._declared[name] = task
         self._types_are_learnt = False

@@ -39,7 +39,9 @@ def main() -> int:
     if app is None:
         return CANNOT_LOAD
     signal.signal(signal.SIGUSR1, child.interrupt)
+    kept = app._keep_resources()
     child.run(app, list(app._declared.items()), _running, (Cancelled, TimedOut))
+    kept.close()
     sys.stdout.flush()
     child.close(CLOSE_AFTER_S)
     return 0

@@ -13,9 +13,10 @@ from ._names import canonical_name, place_of
 from ._options import NAME_SIGNS, is_name
 
 if TYPE_CHECKING:
+    from ._names import Place
     from ._task import BaseTask
 
-__all__ = ["check_function", "check_names", "default_name", "is_coroutine_function"]
+__all__ = ["check_function", "check_names", "default_name", "is_async_function", "is_coroutine_function", "replaces"]
 
 _GENERATOR = 0x20
 _COROUTINE = 0x80
@@ -47,6 +48,11 @@ def is_coroutine_function(function: Any) -> bool:
     return bool(_flags(function) & _COROUTINE)
 
 
+def is_async_function(function: Any) -> bool:
+    """Whether what `function` wraps was written with `async def`, generators included."""
+    return bool(_flags(function) & (_COROUTINE | _ASYNC_GENERATOR))
+
+
 def check_names(task: BaseTask[..., Any], declared: dict[str, BaseTask[..., Any]]) -> None:
     """Raises `DeclarationError` if another function has one of the names of `task`.
 
@@ -54,15 +60,16 @@ def check_names(task: BaseTask[..., Any], declared: dict[str, BaseTask[..., Any]
     """
     for name in (task.name, *task.aliases):
         other = declared.get(name)
-        if other is not None and not _replaces(task, other):
+        if other is not None and not replaces(task.place, other.place):
             raise DeclarationError(
                 f"two tasks are named {name!r}: {other.place} and {task.place}",
                 hint='give one of them another name: @app.task(name="...")',
             )
 
 
-def _replaces(task: BaseTask[..., Any], other: BaseTask[..., Any]) -> bool:
-    return task.place == other.place or not os.path.exists(task.place.file)
+def replaces(place: Place, other: Place) -> bool:
+    """Whether what is declared at `place` takes the place of what was declared at `other` without a word."""
+    return place == other or not os.path.exists(place.file)
 
 
 def _problem(function: Any) -> tuple[str, str] | None:

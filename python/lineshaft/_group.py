@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from ._declare import check_names, is_coroutine_function
 from ._errors import DeclarationError, TaskNotFound
 from ._options import GROUP_OPTIONS, TASK_OPTIONS, checked
+from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._app import App, _Declares, _Unnamed
     from ._options import GroupOptions, TaskOptions
+    from ._resource import Resource
 
 __all__ = ["Tasks"]
 
@@ -24,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Tasks:
+class Tasks(Provides):
     """Tasks of a module that knows no app: `@tasks.task` declares, `app.include("shop.mail.tasks")` gives them a home.
 
     `options` are those of `@tasks.task` but for `name` and `aliases`; a task that gives one of them overrides it. When
@@ -36,6 +38,7 @@ class Tasks:
         self._options = checked(options, GROUP_OPTIONS, "Tasks()")
         self._module = str(sys._getframe(1).f_globals.get("__name__", "__main__"))
         self._declared: dict[str, BaseTask[..., Any]] = {}
+        self._resources = Resources()
         self._apps: list[App] = []
 
     def __repr__(self) -> str:
@@ -64,6 +67,7 @@ class Tasks:
         kind = AsyncTask if is_coroutine_function(function) else Task
         task: BaseTask[..., Any] = kind(None, function, {**self._options, **options})
         check_names(task, self._declared)
+        self._resources.check_task(task)
         task._group = self
         for name in (task.name, *task.aliases):
             self._declared[name] = task
@@ -72,10 +76,18 @@ class Tasks:
         self._settle()
         return task
 
+    def _provide(self, resource: Resource[Any]) -> Resource[Any]:
+        super()._provide(resource)
+        for app in self._apps:
+            app._provide(resource)
+        return resource
+
     def _join(self, app: App) -> None:
         """`app` includes the tasks."""
         if app in self._apps:
             return
+        for resource in self._resources.by_name.values():
+            app._provide(resource)
         for task in self._each():
             app._adopt(task)
         self._apps.append(app)
@@ -105,12 +117,17 @@ class Tasks:
                 task=task.name,
                 hint=f"app.include({self._module!r}) gives it one; import the module that does so before",
             )
-        from ._current import _running
-
-        attempt = _running.get()
-        if attempt is not None and attempt.app in self._apps:
-            return attempt.app
+        running = self._running_app()
+        if running is not None:
+            return running
         raise DeclarationError(
             f"{task.name} belongs to {len(self._apps)} apps, of {' and '.join(app._module for app in self._apps)}",
             hint=f"say which one is meant: app.tasks[{task.name!r}]",
         )
+
+    def _running_app(self) -> App | None:
+        """The app whose attempt runs here, if that includes the tasks."""
+        from ._current import _running
+
+        attempt = _running.get()
+        return attempt.app if attempt is not None and attempt.app in self._apps else None

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from inspect import BoundArguments, Signature
+
+    from ._resource import Use
 
 __all__ = ["Binder"]
 
@@ -14,16 +17,17 @@ _UNBOUNDED = 1 << 30
 
 
 class Binder:
-    """Checks calls of one function against its signature.
+    """Checks calls of one function against its signature, in which the parameters that take resources are left out.
 
     `least` and `most` bound the number of positional arguments of a call without keywords; that is all the fast path
     looks at. Everything else is left to `inspect.Signature`, whose errors people know.
     """
 
-    __slots__ = ("_function", "_signature", "least", "most", "owner")
+    __slots__ = ("_function", "_signature", "_uses", "least", "most", "owner")
 
-    def __init__(self, function: Callable[..., Any], owner: str) -> None:
+    def __init__(self, function: Callable[..., Any], owner: str, uses: Mapping[str, Use]) -> None:
         self._function = function
+        self._uses = uses
         self._signature: Signature | None = None
         self.owner = owner
         self.least, self.most = _positional_range(function)
@@ -34,7 +38,9 @@ class Binder:
         if self._signature is None:
             import inspect
 
-            self._signature = inspect.signature(self._function)
+            signature = inspect.signature(self._function)
+            sent = [parameter for name, parameter in signature.parameters.items() if name not in self._uses]
+            self._signature = signature.replace(parameters=sent)
         return self._signature
 
     def fit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -44,6 +50,11 @@ class Binder:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundArguments:
         """The arguments by parameter."""
+        for name in kwargs:
+            if name in self._uses:
+                raise TypeError(
+                    f"{self.owner}{self.signature}: {name!r} is a resource: the worker opens it, nobody sends it"
+                )
         try:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:

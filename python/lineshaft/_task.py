@@ -21,6 +21,7 @@ from ._names import Place, place_of
 from ._native import Call
 from ._options import CALL_OPTIONS, checked
 from ._record import Snapshot
+from ._resource import uses_of
 from ._signature import Binder
 from ._template import template_of
 
@@ -154,6 +155,8 @@ class BaseTask(Enqueues[P, R]):
     __qualname__: str
     __wrapped__: Callable[P, Any]
 
+    is_async = False
+    """Whether its function was written with `async def`."""
     _group: Tasks | None = None
 
     def __init__(self, app: App | None, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
@@ -168,7 +171,8 @@ class BaseTask(Enqueues[P, R]):
         self.aliases: tuple[str, ...] = given.pop("aliases", ())
         self.options = given
         self.place: Place = place_of(function)
-        self.binder = Binder(function, self.name)
+        self.uses = uses_of(function, self.name)
+        self.binder = Binder(function, self.name, self.uses)
         self._template_made = None
         if given.get("unique") is not None:
             given["unique"].check(self)
@@ -180,7 +184,14 @@ class BaseTask(Enqueues[P, R]):
         """The same task as one of `app`."""
         task = copy.copy(self)
         task.app, task.task, task._template_made = app, task, None
+        for cached in ("entry", "_here"):
+            vars(task).pop(cached, None)
         return task
+
+    def _app_here(self) -> App | None:
+        """The app whose resources a direct call takes; None if that is nobody's."""
+        app: App | None = vars(self).get("app")
+        return app if app is not None or self._group is None else self._group._running_app()
 
     def _find_app(self) -> App:
         if self._group is None:
@@ -205,10 +216,25 @@ class BaseTask(Enqueues[P, R]):
         """`enqueue_many` for coroutines."""
         return await aenqueue_calls(self.app, calls)
 
-    @property
+    def check_uses(self) -> None:
+        """Raises `DeclarationError` if it uses a resource that its app does not have, or that it cannot open."""
+        for use in self.uses.values():
+            self.app._resources.find(use, self.name)
+        self.app._resources.check_task(self)
+
+    @functools.cached_property
     def entry(self) -> Callable[..., Any]:
         """What a worker calls; gives a coroutine if the function does."""
-        return self.function
+        return self._here
+
+    @functools.cached_property
+    def _here(self) -> Callable[..., Any]:
+        """What a direct call calls."""
+        if not self.uses:
+            return self.function
+        from ._opening import with_resources
+
+        return with_resources(self)
 
     def body(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function to its end, as a worker does."""
@@ -232,20 +258,26 @@ class Task(BaseTask[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the function here and now; no job is made."""
-        return self.function(*args, **kwargs)
+        result: R = self._here(*args, **kwargs)
+        return result
 
 
 class AsyncTask(BaseTask[P, R]):
     """A declared `async def` function; each of its jobs runs in an event loop of its own."""
 
+    is_async = True
     function: Callable[P, Coroutine[Any, Any, R]]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Calls the function here and now; no job is made."""
-        return self.function(*args, **kwargs)
+        coroutine: Coroutine[Any, Any, R] = self._here(*args, **kwargs)
+        return coroutine
 
     def body(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the coroutine to its end, as a worker does."""
         import asyncio
 
+        kept = self.app._kept if self.uses else None
+        if kept is not None and kept.holds_loop_of(self):
+            return kept.run(self.entry(*args, **kwargs))
         return asyncio.run(self.entry(*args, **kwargs))

@@ -1,0 +1,329 @@
+"""Opens the resources that a call needs, and closes them again.
+
+A *room* is what is open together and closed together, in reverse order: one for each attempt or direct call, and in a
+worker's child those that are kept between attempts. A resource that does not open uses no attempt: the job is put off,
+and nobody tries again before a delay that doubles.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import time
+import weakref
+from _thread import RLock
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Cancelled, DeclarationError, Snooze, TimedOut
+from ._resource import Resource, Resources
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ._resource import Use
+    from ._task import BaseTask
+
+__all__ = ["Kept", "with_resources"]
+
+DELAY_FIRST_S = 1.0
+DELAY_MAX_S = 60.0
+"""How long nobody tries to open a resource that did not open."""
+
+
+class Room:
+    """Resources that are open together."""
+
+    def __init__(self) -> None:
+        self.values: dict[Resource[Any], Any] = {}
+        self.lock = RLock()
+        self.exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self.exits.__exit__(kind, error, traceback)
+
+    def enter(self, resource: Resource[Any], made: Any) -> Any:
+        """What `made` is the context manager of, or itself."""
+        if _has(made, "__enter__", "__exit__"):
+            return self.exits.enter_context(made)
+        if _has(made, "__aenter__", "__aexit__"):
+            raise DeclarationError(
+                f"resource {resource.name} is an async context manager, which only an async task can enter",
+                hint="write the task with `async def`",
+            )
+        return made
+
+
+class AsyncRoom:
+    """Resources that are open together in one event loop."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self.values: dict[Resource[Any], Any] = {}
+        self.lock = asyncio.Lock()
+        self.exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self.exits.__aexit__(kind, error, traceback)
+
+    async def enter(self, made: Any) -> Any:
+        """What `made` is the context manager of, or itself."""
+        if hasattr(made, "__await__") and not _has(made, "__aenter__", "__aexit__"):
+            made = await made
+        if _has(made, "__aenter__", "__aexit__"):
+            return await self.exits.enter_async_context(made)
+        return self.exits.enter_context(made) if _has(made, "__enter__", "__exit__") else made
+
+
+class Kept:
+    """What a worker's child keeps open between attempts, and what did not open."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.room = Room()
+        self._resources = resources
+        self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRoom] = weakref.WeakKeyDictionary()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failures: dict[Resource[Any], tuple[float, float]] = {}
+
+    def async_room(self) -> AsyncRoom:
+        """The room of the running loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        room = self._rooms.get(loop)
+        if room is None:
+            room = self._rooms[loop] = AsyncRoom()
+        return room
+
+    def open_ahead(self, tasks: Mapping[str, BaseTask[..., Any]]) -> None:
+        """Opens the resources of scope "worker", before there is a job; what does not open is tried again with one."""
+        for task in tasks.values():
+            for use in task.uses.values():
+                resource = self._resources.find(use, task.name)
+                if resource.scope == "worker":
+                    self._open_ahead(resource)
+
+    def _open_ahead(self, resource: Resource[Any]) -> None:
+        opening = Opening(self._resources, {}, self)
+        try:
+            if not self._resources.is_async(resource):
+                opening.value(resource, self.room)
+        except Snooze:
+            return  # it said why
+
+    def holds_loop_of(self, task: BaseTask[..., Any]) -> bool:
+        """Whether the task uses what stays open in an event loop between attempts, and so has to run in that loop."""
+        used = _all_of(task.name, task.uses, self._resources)
+        return any(one.scope != "attempt" and self._resources.is_async(one) for one in used)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine to its end in the loop in which async resources live."""
+        import asyncio
+
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+        task = loop.create_task(coroutine)
+        try:
+            return loop.run_until_complete(task)
+        except BaseException:
+            if not task.done():
+                # A request to stop was raised into the loop; the coroutine hears of it as of any cancellation.
+                task.cancel()
+                loop.run_until_complete(asyncio.wait((task,)))
+            raise
+
+    def check(self, resource: Resource[Any]) -> None:
+        """Raises `Snooze` if it did not open a short while ago."""
+        until, _ = self._failures.get(resource, (0.0, 0.0))
+        left = until - time.monotonic()
+        if left > 0:
+            # Spread, so that what was put off does not come back all at once.
+            raise Snooze(left * random.uniform(1.0, 1.2) + 0.001)
+
+    def opened(self, resource: Resource[Any]) -> None:
+        """It opened."""
+        self._failures.pop(resource, None)
+
+    def failed(self, resource: Resource[Any], error: BaseException) -> Snooze:
+        """It did not open: says so, and gives what puts the job off."""
+        _, last = self._failures.get(resource, (0.0, 0.0))
+        delay = min(max(2 * last, DELAY_FIRST_S), DELAY_MAX_S)
+        self._failures[resource] = time.monotonic() + delay, delay
+        logging.getLogger("lineshaft").error(
+            "resource %s (%s) did not open; jobs that need it are put off for %g s",
+            resource.name,
+            resource.place,
+            delay,
+            exc_info=error,
+        )
+        return Snooze(delay)
+
+    def close(self) -> None:
+        """Closes everything; what goes wrong is said and does not keep the rest open."""
+        loop = self._loop
+        if loop is not None:
+            room = self._rooms.get(loop)
+            if room is not None:
+                _say_if_wrong(lambda: loop.run_until_complete(room.exits.aclose()))
+            _say_if_wrong(lambda: loop.run_until_complete(_end_of(loop)))
+            loop.close()
+        _say_if_wrong(self.room.exits.close)
+
+
+class Opening:
+    """Opens what one call needs. `kept` is None outside of workers: then everything is opened for the call."""
+
+    def __init__(self, resources: Resources, fakes: Mapping[Resource[Any], Any], kept: Kept | None) -> None:
+        self._resources = resources
+        self._fakes = fakes
+        self._kept = kept
+
+    def values(self, owner: str, uses: Mapping[str, Use], room: Room) -> dict[str, Any]:
+        """The resources by parameter."""
+        return {name: self.value(self._resources.find(use, owner), room) for name, use in uses.items()}
+
+    def value(self, resource: Resource[Any], room: Room) -> Any:
+        """A resource; opened if it is not yet."""
+        if resource in self._fakes:
+            fake = self._fakes[resource]
+            if not isinstance(fake, Resource):
+                return fake
+            resource = fake
+        if self._kept is not None and resource.scope != "attempt":
+            room = self._kept.room
+        with room.lock:
+            if resource not in room.values:
+                room.values[resource] = self._opened(resource, room)
+            return room.values[resource]
+
+    def _opened(self, resource: Resource[Any], room: Room) -> Any:
+        inner = self.values(f"resource {resource.name}", resource.uses, room)
+        kept = self._kept
+        if kept is None:
+            return room.enter(resource, resource.open(**inner))
+        kept.check(resource)
+        try:
+            value = room.enter(resource, resource.open(**inner))
+        except BaseException as error:
+            if _is_passed_on(error):
+                raise
+            raise kept.failed(resource, error) from error
+        kept.opened(resource)
+        return value
+
+    async def avalues(self, owner: str, uses: Mapping[str, Use], room: AsyncRoom) -> dict[str, Any]:
+        """`values` in an event loop."""
+        return {name: await self.avalue(self._resources.find(use, owner), room) for name, use in uses.items()}
+
+    async def avalue(self, resource: Resource[Any], room: AsyncRoom) -> Any:
+        """`value` in an event loop."""
+        if resource in self._fakes:
+            fake = self._fakes[resource]
+            if not isinstance(fake, Resource):
+                return fake
+            resource = fake
+        if self._kept is not None and resource.scope != "attempt":
+            if not self._resources.is_async(resource):
+                return self.value(resource, self._kept.room)
+            room = self._kept.async_room()
+        if resource in room.values:
+            return room.values[resource]
+        inner = await self.avalues(f"resource {resource.name}", resource.uses, room)
+        async with room.lock:
+            if resource not in room.values:
+                room.values[resource] = await self._aopened(resource, inner, room)
+            return room.values[resource]
+
+    async def _aopened(self, resource: Resource[Any], inner: dict[str, Any], room: AsyncRoom) -> Any:
+        kept = self._kept
+        if kept is None:
+            return await room.enter(resource.open(**inner))
+        kept.check(resource)
+        try:
+            value = await room.enter(resource.open(**inner))
+        except BaseException as error:
+            if _is_passed_on(error):
+                raise
+            raise kept.failed(resource, error) from error
+        kept.opened(resource)
+        return value
+
+
+def with_resources(task: BaseTask[..., Any]) -> Callable[..., Any]:
+    """The function of `task`, which finds its resources open; those that a caller passes are left as they are."""
+    function, uses = task.function, task.uses
+
+    def missing(kwargs: dict[str, Any]) -> Mapping[str, Use]:
+        return uses if not kwargs else {name: use for name, use in uses.items() if name not in kwargs}
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with Room() as room:
+            kwargs.update(_opening_for(task).values(task.name, missing(kwargs), room))
+            return function(*args, **kwargs)
+
+    async def arun(*args: Any, **kwargs: Any) -> Any:
+        async with AsyncRoom() as room:
+            kwargs.update(await _opening_for(task).avalues(task.name, missing(kwargs), room))
+            return await function(*args, **kwargs)
+
+    return arun if task.is_async else run
+
+
+def _all_of(owner: str, uses: Mapping[str, Use], resources: Resources) -> Iterator[Resource[Any]]:
+    for use in uses.values():
+        resource = resources.find(use, owner)
+        yield resource
+        yield from _all_of(f"resource {resource.name}", resource.uses, resources)
+
+
+def _opening_for(task: BaseTask[..., Any]) -> Opening:
+    app = task._app_here()
+    if app is not None:
+        return Opening(app._resources, app._fakes, app._kept)
+    return Opening(task._group._resources if task._group is not None else Resources(), {}, None)
+
+
+def _has(thing: Any, *methods: str) -> bool:
+    return all(hasattr(type(thing), method) for method in methods)
+
+
+def _is_passed_on(error: BaseException) -> bool:
+    """Whether it is about the attempt rather than about the resource."""
+    asyncio = sys.modules.get("asyncio")
+    cancelled = (asyncio.CancelledError,) if asyncio is not None else ()
+    return isinstance(error, (Snooze, Cancelled, TimedOut, KeyboardInterrupt, GeneratorExit, *cancelled))
+
+
+async def _end_of(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends what bodies and resources left running in a loop."""
+    import asyncio
+
+    left = asyncio.all_tasks(loop) - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+
+
+def _say_if_wrong(close: Callable[[], Any]) -> None:
+    try:
+        close()
+    except BaseException as error:
+        logging.getLogger("lineshaft").error("a resource did not close", exc_info=error)
