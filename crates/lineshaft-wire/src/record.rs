@@ -145,7 +145,7 @@ pub struct ErrorRecord {
     /// Peak resident memory of a process that died, in bytes.
     pub rss_peak_bytes: Option<u64>,
     /// The exception's arguments as an encoded value list, where they could be encoded.
-    #[serde(with = "serde_bytes")]
+    #[serde(default, with = "serde_bytes")]
     pub arguments: Option<Vec<u8>>,
 }
 

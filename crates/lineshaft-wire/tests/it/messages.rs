@@ -565,6 +565,9 @@ fn unknown_fields_are_skipped_and_optional_ones_may_be_missing() {
     .unwrap();
     let Message::Hello(hello) = Message::decode(1, &map).unwrap() else { panic!("not a Hello") };
     assert_eq!((hello.protocol, hello.session, hello.token), ((1, 3), None, None));
+    let error = serde_json::json!({ "types": ["KeyError"], "message": "milk" });
+    let error: ErrorRecord = rmp_serde::from_slice(&rmp_serde::to_vec_named(&error).unwrap()).unwrap();
+    assert_eq!((error.message.as_str(), error.traceback, error.arguments), ("milk", None, None));
 }
 
 #[test]
