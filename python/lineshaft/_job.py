@@ -81,7 +81,8 @@ class Job(Generic[R]):
     def wait(self, timeout: Duration | None = None) -> Self:
         """Blocks until the job has ended, however it did.
 
-        Raises `WaitTimeout`, and the job then goes on, or `JobNotFound`.
+        `timeout` is a number of seconds, a timedelta or text such as `"1m"`; None waits without an end. Raises
+        `WaitTimeout` when it is over, and the job then goes on, or `JobNotFound`.
         """
         check_found(self, self._ended(wait_for_end(self, False, timeout)))
         return self
@@ -104,7 +105,7 @@ class Job(Generic[R]):
 
         Raises `TaskFailed`, `TaskCrashed`, `TaskTimeout` or `TaskCancelled` if it returned nothing, `ResultExpired`
         if its result is not kept, `SerializationError` if it has types that this process does not know,
-        `WaitTimeout` if the job has not ended within `timeout`.
+        `WaitTimeout` if the job has not ended within `timeout` (as in `wait`).
         """
         return result_of(self, self._end or self._ended(wait_for_end(self, True, timeout)), raw)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from types import GenericAlias
 from typing import Any, Generic, TypeVar, final
 
 from ._app import App
 from ._task import BaseTask, Enqueues
 
-R = TypeVar("R", covariant=True)
-T = TypeVar("T", covariant=True)
+_R = TypeVar("_R", covariant=True)
+_T = TypeVar("_T", covariant=True)
 
 __version__: str
 
@@ -71,14 +72,15 @@ class Template:
     ) -> Template: ...
 
 @final
-class Call(Generic[R]):
+class Call(Generic[_R]):
     """A complete call of a task: `task.si(...)`. Immutable; may be enqueued more than once."""
 
-    def __new__(cls, bound: Enqueues[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[R]: ...
+    def __new__(cls, bound: Enqueues[..., _R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[_R]: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @property
-    def bound(self) -> Enqueues[..., R]: ...
+    def bound(self) -> Enqueues[..., _R]: ...
     @property
-    def task(self) -> BaseTask[..., R]: ...
+    def task(self) -> BaseTask[..., _R]: ...
     @property
     def args(self) -> tuple[Any, ...]: ...
     @property
@@ -95,8 +97,9 @@ class Client:
     def wait(self, keys: bytes, results: bool) -> Waiting: ...
 
 @final
-class Reply(Generic[T]):
-    def wait(self) -> T: ...
+class Reply(Generic[_T]):
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def wait(self) -> _T: ...
     def notify(self, completions: Completions, token: int) -> None: ...
 
 @final

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,13 +14,55 @@ from lineshaft import _errors
 
 
 def test_exported_members():
+    assert lineshaft.__all__ == sorted(lineshaft.__all__)
+    public = {name for name in vars(lineshaft) if not name.startswith("_")}
+    assert {name for name in public if not inspect.ismodule(getattr(lineshaft, name))} <= set(lineshaft.__all__)
     for name in lineshaft.__all__:
         member = getattr(lineshaft, name)
-        if isinstance(member, type):
-            assert member.__module__ == "lineshaft", name
-            assert member.__doc__, name
+        assert not isinstance(member, type) or member.__module__ == "lineshaft", name
     for name in _errors.__all__:
         assert name in lineshaft.__all__
+
+
+def test_no_public_submodule_leaks_by_accident():
+    modules = {name for name, member in vars(lineshaft).items() if inspect.ismodule(member)}
+    assert {name for name in modules if not name.startswith("_")} <= PUBLIC_MODULES
+
+
+PUBLIC_MODULES = {"testing", "aio", "multiprocessing", "contrib", "compat"}
+
+
+def public_things() -> Iterator[tuple[str, object]]:
+    """Every public class and function, and every public member of a class that is Lineshaft's own."""
+    for name in lineshaft.__all__:
+        thing = getattr(lineshaft, name)
+        yield name, thing if callable(thing) else type(thing)
+        for cls in (base for base in getattr(thing, "__mro__", ()) if base.__module__.startswith("lineshaft")):
+            for member, value in vars(cls).items():
+                if not member.startswith("_") and (callable(value) or inspect.isdatadescriptor(value)):
+                    yield f"{name}.{member}", value
+
+
+def test_everything_public_is_described():
+    slots = inspect.getdoc(type(Slotted.slot))
+    missing = [name for name, thing in public_things() if (inspect.getdoc(thing) or slots) == slots]
+    assert sorted(set(missing) - DESCRIBED_BY_THEIR_CLASS) == []
+
+
+class Slotted:
+    """What a member without a description of its own looks like."""
+
+    __slots__ = ("slot",)
+
+
+DESCRIBED_BY_THEIR_CLASS = {"Unique.by", "Unique.while_"}
+
+
+def test_a_member_that_takes_a_time_says_what_happens_when_it_is_over():
+    for name, thing in public_things():
+        if inspect.isfunction(thing) and {"timeout", "grace"} & set(inspect.signature(thing).parameters):
+            doc = inspect.getdoc(thing) or ""
+            assert re.search(r"timeout|`grace`|for coroutines", doc), name
 
 
 def test_the_tree_drawn_above_the_errors_is_the_tree():

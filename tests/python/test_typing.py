@@ -91,5 +91,19 @@ def test_right_programs_expect_no_error_and_wrong_ones_do():
         assert all(counts) == any(counts) == (path.parent.name == "wrong"), path
 
 
+NOT_IN_STUBS = ["lineshaft._native.__all__"]
+"""Written by the binding, and of no use to a checker."""
+
+
+def test_the_stubs_of_the_extension_are_what_it_is(tmp_path):
+    pytest.importorskip("mypy")
+    allowed = tmp_path / "allowed"
+    allowed.write_text("\n".join(NOT_IN_STUBS))
+    configuration = str(ROOT.parents[1] / "pyproject.toml")
+    options = ["--concise", "--mypy-config-file", configuration, "--allowlist", str(allowed)]
+    said = run([sys.executable, "-m", "mypy.stubtest", "lineshaft._native", *options], cwd=tmp_path)
+    assert said == ""
+
+
 def test_the_checked_package_is_this_one():
     assert os.path.samefile(PACKAGE_ROOT, ROOT / "../../python")

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use self::batch::Batch;
-pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown};
+pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown, Status as EngineStatus};
 pub(crate) use self::reply::{Completions, Reply, Resend};
 pub(crate) use self::template::{Call, Rules, Template};
 pub(crate) use self::waiting::{End, Waiting};

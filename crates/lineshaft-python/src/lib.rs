@@ -51,6 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::JobRecord>()?;
     module.add_class::<client::AttemptRecord>()?;
     module.add_class::<client::ErrorRecord>()?;
+    module.add_class::<client::EngineStatus>()?;
     values::add_to(module)?;
     worker::add_to(module)
 }

@@ -31,67 +31,79 @@ impl Shown {
     }
 }
 
-/// All that is known of a job.
+/// All that is known of a job. Times are Unix milliseconds.
 #[pyclass(frozen, module = "lineshaft")]
 pub(crate) struct JobRecord(record::JobRecord);
 
 #[pymethods]
 impl JobRecord {
+    /// Its id, a UUID of version 7.
     #[getter]
     fn id(&self) -> String {
         self.0.id.to_string()
     }
 
+    /// Name of the task.
     #[getter]
     fn task(&self) -> &str {
         &self.0.task
     }
 
+    /// Name of the queue.
     #[getter]
     fn queue(&self) -> &str {
         &self.0.queue
     }
 
+    /// pending, scheduled, available, running, retryable, completed, cancelled or discarded.
     #[getter]
     fn state(&self) -> &'static str {
         self.0.state.as_str()
     }
 
+    /// Whether it runs and was asked to stop.
     #[getter]
     fn cancelling(&self) -> bool {
         self.0.cancelling
     }
 
+    /// 1 (first) to 9.
     #[getter]
     fn priority(&self) -> u8 {
         self.0.priority
     }
 
+    /// Attempts that errored or timed out so far.
     #[getter]
     fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
+    /// Errored and timed-out attempts after which it gives up: retries + 1.
     #[getter]
     fn max_attempts(&self) -> u32 {
         self.0.max_attempts
     }
 
+    /// Attempts that crashed so far.
     #[getter]
     fn crashes(&self) -> u32 {
         self.0.crashes
     }
 
+    /// When it was enqueued, Unix milliseconds.
     #[getter]
     fn created_at(&self) -> u64 {
         self.0.created_at
     }
 
+    /// When it may run (next), Unix milliseconds; None if it does not wait for a time.
     #[getter]
     fn scheduled_at(&self) -> Option<u64> {
         self.0.scheduled_at
     }
 
+    /// When the newest attempt began, Unix milliseconds; None before the first.
     #[getter]
     fn expires_at(&self) -> Option<u64> {
         self.0.expires_at
@@ -107,51 +119,61 @@ impl JobRecord {
         self.0.attempted_at
     }
 
+    /// The worker of the newest attempt, `host:pid/child`; None before the first.
     #[getter]
     fn attempted_by(&self) -> Option<&str> {
         self.0.attempted_by.as_deref()
     }
 
+    /// When it ended, Unix milliseconds; None before that.
     #[getter]
     fn finalized_at(&self) -> Option<u64> {
         self.0.finalized_at
     }
 
+    /// Why it was cancelled or discarded: `max_attempts`, `maybe_ran`, ... or the text that the task gave.
     #[getter]
     fn reason(&self) -> Option<&str> {
         self.0.reason.as_deref()
     }
 
+    /// What a waiting job waits for, in words; None if it does not wait.
     #[getter]
     fn waits_for(&self) -> Option<&str> {
         self.0.waits_for.as_deref()
     }
 
+    /// Its labels.
     #[getter]
     fn tags(&self) -> Vec<&str> {
         self.0.tags.iter().map(AsRef::as_ref).collect()
     }
 
+    /// Free text of at most 4 KiB; None if none was given.
     #[getter]
     fn metadata(&self) -> Option<&str> {
         self.0.metadata.as_deref()
     }
 
+    /// The id of the job that this one repeats; None if it was enqueued.
     #[getter]
     fn retry_of(&self) -> Option<String> {
         self.0.retry_of.map(|id| id.to_string())
     }
 
+    /// Its newest attempts, oldest first, at most 32.
     #[getter]
     fn attempts(&self) -> Vec<AttemptRecord> {
         self.0.attempts.iter().cloned().map(AttemptRecord).collect()
     }
 
+    /// Size of the arguments as stored.
     #[getter]
     fn arguments_bytes(&self) -> u64 {
         self.0.arguments_bytes
     }
 
+    /// Size of the result as stored, 0 without one.
     #[getter]
     fn result_bytes(&self) -> u64 {
         self.0.result_bytes
