@@ -61,11 +61,13 @@ class Enqueues(Generic[P, R]):
     options: dict[str, Any]
     _template_made: _native.Template | None
 
-    def __getattr__(self, name: str) -> Any:
-        """Only `app` can be missing: of a task that one app does not include, nor of what was made of it."""
-        if name == "app":
-            return self._find_app()
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a checker would believe that everything else is there, too
+
+        def __getattr__(self, name: str) -> Any:
+            """Only `app` can be missing: of a task that one app does not include, nor of what was made of it."""
+            if name == "app":
+                return self._find_app()
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Makes a job; it is durable when this returns. Raises TypeError if the arguments do not fit the task."""

@@ -40,7 +40,7 @@ def value(name: Any = None, /, *, aliases: Iterable[str] = ()) -> Any:
 
 
 class Record:
-    """A value of a named type as data: its type's name and its fields, nothing more.
+    """A value of a named type as data: the type's `name` and its `fields` in their order, nothing more.
 
     `job.result(raw=True)` gives records in place of dataclasses, models and named tuples (`fields` are theirs), of
     enumeration members (`{"name": "RED"}`, of flags `{"value": 5}`) and of the app's exceptions (`{"args": (...)}`

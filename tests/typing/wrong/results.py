@@ -42,8 +42,8 @@ def results() -> None:
 def handles() -> None:
     add.enqueue(1, 2).results()  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue]
     add.enqueue(1, 2).state = "done"  # error: mypy[misc] pyright[reportAttributeAccessIssue]
-    add.enqueue(1, 2).result(timeout=object())  # error: mypy[arg-type] pyright[reportArgumentType]
-    add.enqueue(1, 2).result("1m", 3)  # error: mypy[call-arg] pyright[reportCallIssue]
+    add.enqueue(1, 2).result(timeout=object())  # error: mypy[call-overload] pyright[reportArgumentType]
+    add.enqueue(1, 2).result("1m", 3)  # error: mypy[call-overload] pyright[reportCallIssue]
     app.job(7)  # error: mypy[arg-type] pyright[reportArgumentType]
     for job in app.as_completed([add.enqueue(1, 2)]):
         text: str = job.result()  # error: mypy[assignment] pyright[reportAssignmentType]
