@@ -103,17 +103,19 @@ impl JobRecord {
         self.0.scheduled_at
     }
 
-    /// When the newest attempt began, Unix milliseconds; None before the first.
+    /// When it expires unless it has begun, Unix milliseconds; None if it does not.
     #[getter]
     fn expires_at(&self) -> Option<u64> {
         self.0.expires_at
     }
 
+    /// When it has to have ended, Unix milliseconds; None without a deadline.
     #[getter]
     fn deadline_at(&self) -> Option<u64> {
         self.0.deadline_at
     }
 
+    /// When the newest attempt began, Unix milliseconds; None before the first.
     #[getter]
     fn attempted_at(&self) -> Option<u64> {
         self.0.attempted_at
