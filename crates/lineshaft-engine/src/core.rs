@@ -65,7 +65,7 @@ pub(crate) struct LastWord {
     pub(crate) request_id: u64,
     pub(crate) worker: u64,
     pub(crate) ended: message::ChildEnded,
-    pub(crate) output: bytes::Bytes,
+    pub(crate) outputs: bytes::Bytes,
 }
 
 pub(crate) struct Worker {

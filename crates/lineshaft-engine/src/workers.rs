@@ -101,15 +101,16 @@ impl Core {
         let Some(worker) = connection.and_then(|connection| connection.worker) else {
             return Err(bad("this connection did not attach a worker".to_owned()));
         };
-        let announced = ended.begun.as_ref().map_or(0, |end| end.output_length as usize);
+        let lengths = ended.begun.iter().map(|end| end.output_length as usize);
+        let announced = lengths.fold(0, usize::saturating_add);
         if announced != payloads.bytes.len() {
             return Err(bad(format!(
-                "an output of {announced} bytes was announced, {} came",
+                "outputs of {announced} bytes were announced, {} came",
                 payloads.bytes.len()
             )));
         }
         let Caller { connection, request_id } = caller;
-        let word = LastWord { connection, request_id, worker, ended, output: payloads.bytes };
+        let word = LastWord { connection, request_id, worker, ended, outputs: payloads.bytes };
         if self.is_heard(worker, word.ended.child) {
             self.keep_word(word, now);
         } else {
@@ -120,7 +121,7 @@ impl Core {
 
     /// A child is dead and all that it said was heard.
     pub(crate) fn child_ended(&mut self, word: LastWord, now: Now) {
-        let LastWord { connection, request_id, worker, ended, output } = word;
+        let LastWord { connection, request_id, worker, ended, outputs } = word;
         if let Some(child) = self.state.find_child(worker, ended.child) {
             self.state.detach(child);
             self.children.remove(&child);
@@ -129,8 +130,9 @@ impl Core {
             worker,
             number: ended.child,
             begun: ended.begun,
-            last_begun: ended.last_begun,
-            output,
+            newest: ended.newest,
+            unbegun: ended.unbegun,
+            outputs,
         };
         let caller = Caller { connection, request_id };
         match self.run(command, now) {

@@ -115,12 +115,14 @@ pub enum Command {
         worker: u64,
         /// The child's number in it.
         number: u32,
-        /// The attempt that had begun.
-        begun: Option<OtherEnd>,
-        /// The newest attempt that had begun, over or not.
-        last_begun: Option<Fence>,
-        /// Its output.
-        output: Bytes,
+        /// The attempts that ran.
+        begun: Vec<OtherEnd>,
+        /// The newest lease taken up; later ones never began.
+        newest: Option<Fence>,
+        /// Leases taken up that never began either.
+        unbegun: Vec<Fence>,
+        /// The outputs of `begun`.
+        outputs: Bytes,
     },
     /// A child is dead, says the operating system, and its supervisor says nothing: nobody knows what had begun.
     ChildVanished {

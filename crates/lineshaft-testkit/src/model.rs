@@ -151,8 +151,8 @@ impl Model {
             Command::AttachChild(attach) => self.know_child(attach),
             Command::Finish { child, finish, payloads } => self.finish(*child, finish, payloads),
             Command::Release { child, leases } => Ok(self.release(*child, leases)),
-            Command::ChildEnded { worker, number, begun, output, .. } => {
-                Ok(self.child_ended(*worker, *number, begun.as_ref(), output))
+            Command::ChildEnded { worker, number, begun, newest, unbegun, outputs } => {
+                Ok(self.child_ended((*worker, *number), begun, (*newest, unbegun), outputs))
             }
             Command::ChildVanished { child } => Ok(self.child_vanished(*child)),
             Command::Archived { count } => Ok(self.archive(*count)),

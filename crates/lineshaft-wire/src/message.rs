@@ -26,7 +26,7 @@ pub const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of one frame before its connection is closed.
 pub const FRAME_BYTES_MAX: u32 = 72 << 20;
 /// Leases a child may hold; the largest [`Credit`].
-pub const CREDIT_MAX: u32 = 1024;
+pub const CREDIT_MAX: u32 = 16_384;
 /// Bytes of a queue's or task's name, a tag, a unique or an idempotency key.
 pub const NAME_BYTES_MAX: usize = 255;
 /// What names a queue, a task or a worker, in words.
@@ -887,6 +887,8 @@ pub enum End {
         /// Signal or exit status, peak memory.
         error: ErrorRecord,
     },
+    /// Its process was ended for the sake of another attempt in it: it counts against nothing.
+    Released,
 }
 
 /// An attempt that did not return.
@@ -945,16 +947,18 @@ pub struct Stop {
     pub reason: StopReason,
 }
 
-/// A child of this worker is dead, and its process group empty. The output of the begun attempt follows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A child of this worker is dead, and its process group empty. The outputs of the begun attempts follow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChildEnded {
     /// Number of the child within the worker.
     pub child: u32,
-    /// The attempt that was running, and how it ended.
-    pub begun: Option<OtherEnd>,
-    /// The newest attempt that had begun, over or not. Leases up to it ran, though nobody may have heard how they ended:
-    /// those are lost. Later ones never began and are handed back.
-    pub last_begun: Option<Fence>,
+    /// The attempts that were running, and how they ended.
+    pub begun: Vec<OtherEnd>,
+    /// The newest lease that the child had taken up. Later ones never began and are handed back. Of the earlier ones
+    /// the child ran all but `unbegun`, though nobody may have heard how they ended: those are lost.
+    pub newest: Option<Fence>,
+    /// Leases taken up that never began: handed back too.
+    pub unbegun: Vec<Fence>,
 }
 
 /// How far a running attempt is; kept in memory only.

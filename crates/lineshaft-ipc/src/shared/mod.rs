@@ -1,24 +1,25 @@
 //! The page that a supervisor shares with one child, and that outlives the child.
 //!
-//! The child marks each attempt when its body begins and when it ended, and keeps what the attempt prints here; the
-//! supervisor asks attempts to stop. So after a SIGKILL the supervisor knows which of the leases the child held had
-//! begun, how long the last one ran and what it said. None of it costs a system call.
+//! The child has a *place* in it for each of its slots. There it marks each lease that it takes up, when the body begins
+//! and when it ended; the supervisor asks attempts to stop. What a child with one slot prints is kept here too. So after
+//! a SIGKILL the supervisor knows which of the leases the child held had begun, how long they ran and what they said.
+//! None of it costs a system call.
 //!
-//! **When has an attempt begun?** At one instant: the store of the count in [`AttemptPage::begin`]. The entry with
-//! fence and times is written before it, to a place no reader looks at yet; the body runs after it. A child killed
-//! before that store has not begun the attempt and ran none of it; a child killed after it has, even if the body's
-//! first line never ran. There is no state between, and so no reader ever waits for a writer that may be dead. This
-//! is why the marks are a ring and not a pair guarded by a sequence lock: a child that dies inside such a lock
-//! leaves it odd for good.
+//! **When has an attempt begun?** At one instant: the store of its number in [`AttemptPage::begin`]. Fence and times are
+//! written before it, where no reader looks yet; the body runs after it. A child killed before that store has not begun
+//! the attempt and ran none of it; a child killed after it has, even if the body's first line never ran. There is no
+//! state between, and so no reader ever waits for a writer that may be dead. This is why there is no lock of any kind,
+//! not even a sequence lock: a child that dies inside one leaves it closed for good.
 //!
-//! Each field has one writing process. Nothing in the page is trusted: whatever a child scribbles over it, reading
-//! gives wrong answers at worst, never a panic, an endless loop or memory outside the page.
+//! Each field has one writing process, but for requests to stop, which only grow. Nothing in the page is trusted:
+//! whatever a child scribbles over it, reading gives wrong answers at worst, never a panic, an endless loop or memory
+//! outside the page.
 #![allow(unsafe_code)] // The mapping: one cast of its address to a type made of atomics.
 
 mod output;
+mod place;
 #[cfg(test)]
 mod race;
-mod ring;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,24 +30,17 @@ use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 
 use self::output::Output;
-use self::ring::Ring;
+use self::place::Place;
 use crate::fd::set_cloexec;
 use crate::{Error, Result};
 
 pub use self::output::{HEAD_BYTES, OUTPUT_BYTES_MAX, TAIL_BYTES};
 
-/// Newest begun attempts that a page remembers for [`AttemptPage::has_begun`]; a child may hold as many leases.
-pub const BEGUN_KEPT: usize = BEGINS - 1;
-
-/// Newest requests to stop that a page remembers. An older one is forgotten: the child will not see it any more, and
-/// the supervisor's escalation to signals has to do.
-pub const STOPS_KEPT: usize = STOPS - 1;
-
-const BEGINS: usize = 1_024;
-const STOPS: usize = 64;
+/// Most slots of one child.
+pub const SLOTS_MAX: u32 = 16_384;
 
 /// Says that this is a page, and of which layout: the last byte changes with it.
-const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x01");
+const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x02");
 
 /// An attempt's token; the same two numbers as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,17 +51,17 @@ pub struct Fence {
     pub counter: u64,
 }
 
-/// An attempt that a child marked.
+/// An attempt whose body runs, or ran when the child died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun {
+    /// The slot, from 0.
+    pub place: u32,
     /// The attempt.
     pub fence: Fence,
     /// When its body began, in milliseconds of the host's monotonic clock (the same in every process).
     pub started_ms: u64,
     /// How long it may run, in milliseconds; 0 for as long as it likes.
     pub timeout_ms: u64,
-    /// How many attempts the child had begun with this one.
-    pub count: u64,
     /// What the child noted beside it; means nothing here.
     pub note: Note,
 }
@@ -102,18 +96,18 @@ impl StopReason {
     }
 }
 
-/// What lies in the shared memory. Only atomics, all zero at first.
-#[repr(C)]
-struct Page {
+/// What lies in the shared memory before the places. Only atomics, all zero at first.
+#[repr(C, align(128))]
+struct Header {
     magic: AtomicU64,
-    /// Written by the supervisor: fence and reason.
-    stops: Ring<STOPS>,
-    /// Written by the child: fence, start, timeout and note.
-    begins: Ring<BEGINS>,
-    /// Written by the child: the count of the newest begun attempt that ended.
-    ended: AtomicU64,
+    /// Written by the child: places that it ever used.
+    used: AtomicU64,
+    /// Written by the child: attempts that it ever began.
+    begins: AtomicU64,
     /// Written by the child: grows while it is well.
     beats: AtomicU64,
+    /// Written by the supervisor: it ends the child for the sake of an attempt, or of the worker.
+    ending: AtomicU64,
     /// Written by the child.
     output: Output,
 }
@@ -121,27 +115,33 @@ struct Page {
 /// One child's page, mapped in this process.
 ///
 /// The supervisor [creates](Self::create) it and passes the descriptor on; the child opens it
-/// [from the descriptor](Self::from_fd). About 140 KiB, of which memory is taken as it is touched.
+/// [from the descriptor](Self::from_fd). About 64 KiB and 128 bytes per slot, of which memory is taken as it is touched.
 #[derive(Debug)]
 pub struct AttemptPage {
     fd: OwnedFd,
     mapping: MmapRaw,
-    /// Threads of this process take turns at stops and output; other processes write neither of the same.
+    slots: u32,
+    /// Threads of this process take turns at the output; other processes do not write it meanwhile.
     turn: Mutex<()>,
 }
 
 impl AttemptPage {
-    /// A new page, empty, in anonymous memory; its descriptor closes on exec until it is passed on
-    /// (`lineshaft_ipc::fd::inherit`).
-    pub fn create() -> Result<Self> {
+    /// A new page for a child with so many slots, empty, in anonymous memory; its descriptor closes on exec until it is
+    /// passed on (`lineshaft_ipc::fd::inherit`).
+    ///
+    /// # Panics
+    ///
+    /// Unless there are 1 to [`SLOTS_MAX`] slots.
+    pub fn create(slots: u32) -> Result<Self> {
+        assert!((1..=SLOTS_MAX).contains(&slots), "{slots} slots");
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = memfd_create("lineshaft-attempts", flags).map_err(Error::os("create an attempt page"))?;
-        ftruncate(&fd, size_of::<Page>() as u64).map_err(Error::os("size an attempt page"))?;
+        ftruncate(&fd, bytes_of(slots) as u64).map_err(Error::os("size an attempt page"))?;
         // Nobody may shrink it: touching the missing part would kill the supervisor.
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&fd, seals).map_err(Error::os("seal an attempt page"))?;
-        let page = Self::map(fd)?;
-        page.page().magic.store(MAGIC, Ordering::Release);
+        let page = Self::map(fd, slots)?;
+        page.header().magic.store(MAGIC, Ordering::Release);
         Ok(page)
     }
 
@@ -151,106 +151,149 @@ impl AttemptPage {
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         set_cloexec(&fd, true)?;
         let found = fstat(&fd).map_err(Error::os("look at an attempt page"))?.st_size;
-        if usize::try_from(found) != Ok(size_of::<Page>()) {
-            return Err(bad_page(format!("it has {found} bytes, expected {}", size_of::<Page>())));
-        }
+        let Some(slots) = usize::try_from(found).ok().and_then(slots_in) else {
+            return Err(bad_page(format!("it has {found} bytes, expected {} or more", bytes_of(1))));
+        };
         if !fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
             return Err(bad_page("it is not sealed memory".to_owned()));
         }
-        let page = Self::map(fd)?;
-        match page.page().magic.load(Ordering::Acquire) {
+        let page = Self::map(fd, slots)?;
+        match page.header().magic.load(Ordering::Acquire) {
             MAGIC => Ok(page),
             other => Err(bad_page(format!("it begins with {other:#018x}, expected {MAGIC:#018x}"))),
         }
     }
 
-    fn map(fd: OwnedFd) -> Result<Self> {
+    fn map(fd: OwnedFd, slots: u32) -> Result<Self> {
         let file = File::from(fd);
-        let mapping = MmapOptions::new().len(size_of::<Page>()).map_raw(&file);
+        let mapping = MmapOptions::new().len(bytes_of(slots)).map_raw(&file);
         let mapping = mapping.map_err(Error::os("map an attempt page"))?;
-        Ok(Self { fd: file.into(), mapping, turn: Mutex::new(()) })
+        Ok(Self { fd: file.into(), mapping, slots, turn: Mutex::new(()) })
     }
 
     #[allow(clippy::cast_ptr_alignment)] // A mapping starts at a memory page.
-    fn page(&self) -> &Page {
-        // SAFETY: the mapping is `size_of::<Page>()` bytes of readable and writable memory, aligned to a memory page,
-        // and lives as long as `self`; the file is sealed against shrinking, so all of it stays there. `Page` consists
-        // of atomics only, for which every bit pattern is a value and which may be written by others meanwhile.
-        unsafe { &*self.mapping.as_mut_ptr().cast::<Page>() }
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping has at least `size_of::<Header>()` bytes of readable and writable memory, aligned to a
+        // memory page, and lives as long as `self`; the file is sealed against shrinking, so all of it stays there.
+        // `Header` consists of atomics only, for which every bit pattern is a value and which may be written by others
+        // meanwhile.
+        unsafe { &*self.mapping.as_mut_ptr().cast::<Header>() }
+    }
+
+    #[allow(clippy::cast_ptr_alignment)] // As above; the header's size is a multiple of a place's alignment.
+    fn places(&self) -> &[Place] {
+        let first = self.mapping.as_mut_ptr().wrapping_add(size_of::<Header>()).cast::<Place>();
+        // SAFETY: as above: the mapping has `slots` places behind the header, made of atomics only, and the header's
+        // size is a multiple of their alignment.
+        unsafe { std::slice::from_raw_parts(first, self.slots as usize) }
+    }
+
+    /// The places that the child ever used.
+    fn used(&self) -> impl Iterator<Item = (u32, &Place)> {
+        let used = usize::try_from(self.header().used.load(Ordering::Acquire)).unwrap_or(usize::MAX);
+        (0..).zip(&self.places()[..used.min(self.slots as usize)])
+    }
+
+    /// Slots of the child.
+    pub fn slots(&self) -> u32 {
+        self.slots
     }
 
     // ---- The child's side.
 
-    /// Marks that the body of an attempt begins now; call it last before the body. `note` is published with the mark,
-    /// all or nothing. An attempt not [ended](Self::end) before counts as ended. A few nanoseconds.
+    /// Marks that a lease was taken up, to be run in slot `place`: whatever was there before is over. One thread at a
+    /// time, in the order of the fences.
     ///
-    /// One thread of one process at a time.
-    pub fn begin(&self, fence: Fence, started_ms: u64, timeout_ms: u64, note: Note) {
-        let [a, b, c, d] = note;
-        self.page().begins.push([fence.epoch, fence.counter, started_ms, timeout_ms, a, b, c, d]);
+    /// # Panics
+    ///
+    /// If there is no such slot, as of the other functions that name one.
+    pub fn take(&self, place: u32, fence: Fence) {
+        self.place(place).take(fence);
+        let used = &self.header().used;
+        if used.load(Ordering::Relaxed) <= u64::from(place) {
+            used.store(u64::from(place) + 1, Ordering::Release);
+        }
     }
 
-    /// Marks that the attempt's body is over. It stays [begun](Self::has_begun) and [last](Self::last_begun).
-    pub fn end(&self) {
-        let page = self.page();
-        page.ended.store(page.begins.count(), Ordering::Release);
+    /// Marks that the body of the lease taken up in slot `place` begins now; call it last before the body. `note` is
+    /// published with the mark, all or nothing. A few nanoseconds. One thread per slot at a time.
+    pub fn begin(&self, place: u32, started_ms: u64, timeout_ms: u64, note: Note) {
+        self.header().begins.fetch_add(1, Ordering::Relaxed);
+        self.place(place).begin(started_ms, timeout_ms, note);
     }
 
-    /// Whether, and why, the supervisor asked this attempt to stop; of several requests, the newest counts. A
-    /// nanosecond as long as no stop was ever asked for, later up to a tenth of a microsecond.
-    pub fn stop_requested(&self, fence: Fence) -> Option<StopReason> {
-        let stop = self.page().stops.find(|words| is_of(words, fence))?;
-        Some(StopReason::from_number(stop[2]))
+    /// Marks that the attempt in slot `place` is over, begun or not.
+    pub fn end(&self, place: u32) {
+        self.place(place).end();
+    }
+
+    /// Whether, and why, this attempt in slot `place` shall stop; of several reasons the weightiest, in the order of
+    /// [`StopReason`]. A nanosecond.
+    pub fn stop_requested(&self, place: u32, fence: Fence) -> Option<StopReason> {
+        self.place(place).stop_requested(fence)
     }
 
     /// Says that the child is well; the first beat says that it is ready. Any thread.
     pub fn beat(&self) {
-        self.page().beats.fetch_add(1, Ordering::Release);
+        self.header().beats.fetch_add(1, Ordering::Release);
     }
 
     /// Adds to the output of the present attempt. Kept are its first [`HEAD_BYTES`] and last [`TAIL_BYTES`]. Any
     /// thread of the child, but not of what it forks.
     pub fn append_output(&self, bytes: &[u8]) {
         let _turn = self.turn();
-        self.page().output.append(bytes);
+        self.header().output.append(bytes);
     }
 
     /// Forgets the output, for the next attempt. Call it before [`Self::begin`], or a kill in between gives the next
     /// attempt the words of the last.
     pub fn reset_output(&self) {
         let _turn = self.turn();
-        self.page().output.reset();
+        self.header().output.reset();
+    }
+
+    /// Whether the supervisor ends this child, rather than somebody else who signals it.
+    pub fn is_ending(&self) -> bool {
+        self.header().ending.load(Ordering::Acquire) != 0
     }
 
     // ---- The supervisor's side.
 
-    /// Asks an attempt to stop, begun or not: the child meets the request when it gets there. Any thread.
-    pub fn request_stop(&self, fence: Fence, reason: StopReason) {
-        let _turn = self.turn();
-        self.page().stops.push([fence.epoch, fence.counter, reason as u64, 0, 0, 0, 0, 0]);
+    /// Asks the attempt in slot `place` to stop, begun or not, if it is still there; whether it is. Any thread, and
+    /// the child as well.
+    pub fn request_stop(&self, place: u32, fence: Fence, reason: StopReason) -> bool {
+        self.place(place).request_stop(fence, reason)
     }
 
-    /// The attempt whose body runs, or ran when the child died.
-    pub fn begun(&self) -> Option<Begun> {
-        let last = self.last_begun()?;
-        (self.page().ended.load(Ordering::Acquire) != last.count).then_some(last)
+    /// Says that the supervisor ends the child; call it before the signal.
+    pub fn set_ending(&self) {
+        self.header().ending.store(1, Ordering::Release);
     }
 
-    /// The newest attempt that the child began, over or not.
-    pub fn last_begun(&self) -> Option<Begun> {
-        let (count, [epoch, counter, started_ms, timeout_ms, note @ ..]) = self.page().begins.newest()?;
-        Some(Begun { fence: Fence { epoch, counter }, started_ms, timeout_ms, count, note })
+    /// The attempts whose bodies run, or ran when the child died, by slot. Some nanoseconds per slot that was ever used.
+    pub fn begun(&self) -> impl Iterator<Item = Begun> {
+        self.used().filter_map(|(number, place)| place.running(number))
     }
 
-    /// Whether the child began this attempt, over or not: only then may it have had effects. For a dead child this
-    /// answers for certain, as long as it did not begin more than [`BEGUN_KEPT`] attempts since. Microseconds.
-    pub fn has_begun(&self, fence: Fence) -> bool {
-        self.page().begins.find(|words| is_of(words, fence)).is_some()
+    /// How many attempts the child ever began.
+    pub fn begins(&self) -> u64 {
+        self.header().begins.load(Ordering::Relaxed)
+    }
+
+    /// The newest lease that the dead child had taken up: it never touched later ones.
+    pub fn newest(&self) -> Option<Fence> {
+        self.used().filter_map(|(_, place)| place.newest()).map(|(fence, _)| fence).max()
+    }
+
+    /// Leases that the dead child had taken up and never began.
+    pub fn unbegun(&self) -> Vec<Fence> {
+        let newest = self.used().filter_map(|(_, place)| place.newest());
+        newest.filter(|(_, begun)| !begun).map(|(fence, _)| fence).collect()
     }
 
     /// How often the child said that it is well; 0 until it is ready.
     pub fn beats(&self) -> u64 {
-        self.page().beats.load(Ordering::Acquire)
+        self.header().beats.load(Ordering::Acquire)
     }
 
     // ---- Either side.
@@ -259,12 +302,16 @@ impl AttemptPage {
     /// many. A consistent moment even while the child writes or after it died writing (then at most 4 KiB of the
     /// oldest or newest kept bytes are missing).
     pub fn read_output(&self) -> Vec<u8> {
-        self.page().output.read()
+        self.header().output.read()
     }
 
     /// How many bytes the present attempt printed, kept or not.
     pub fn output_bytes(&self) -> u64 {
-        self.page().output.total()
+        self.header().output.total()
+    }
+
+    fn place(&self, number: u32) -> &Place {
+        &self.places()[number as usize]
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -279,8 +326,15 @@ impl AsFd for AttemptPage {
     }
 }
 
-fn is_of(words: &[u64; 8], fence: Fence) -> bool {
-    words[0] == fence.epoch && words[1] == fence.counter
+fn bytes_of(slots: u32) -> usize {
+    size_of::<Header>() + slots as usize * size_of::<Place>()
+}
+
+/// The slots of a page of this length, if there is one.
+fn slots_in(bytes: usize) -> Option<u32> {
+    let places = bytes.checked_sub(size_of::<Header>())?;
+    let slots = u32::try_from(places / size_of::<Place>()).ok()?;
+    (places.is_multiple_of(size_of::<Place>()) && (1..=SLOTS_MAX).contains(&slots)).then_some(slots)
 }
 
 fn bad_page(reason: String) -> Error {

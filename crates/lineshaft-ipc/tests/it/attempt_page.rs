@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use lineshaft_ipc::Error;
 use lineshaft_ipc::fd::{adopt, inherit};
-use lineshaft_ipc::shared::{
-    AttemptPage, BEGUN_KEPT, Begun, Fence, Note, OUTPUT_BYTES_MAX, STOPS_KEPT, StopReason,
-};
+use lineshaft_ipc::shared::{AttemptPage, Begun, Fence, Note, OUTPUT_BYTES_MAX, SLOTS_MAX, StopReason};
 
 use crate::support::{Guard, child_value, eventually, this_binary};
 
@@ -34,43 +32,55 @@ fn inherited_page() -> Option<AttemptPage> {
     Some(AttemptPage::from_fd(adopt(number).unwrap()).unwrap())
 }
 
-#[test]
-fn an_attempt_is_begun_from_begin_to_end_and_remembered_after() {
-    let page = AttemptPage::create().unwrap();
-    assert_eq!((page.begun(), page.last_begun(), page.beats()), (None, None, 0));
-    page.begin(fence(1), 1_000, 0, note(1));
-    page.begin(fence(2), 1_005, 30_000, note(2));
-    let second = Begun { fence: fence(2), started_ms: 1_005, timeout_ms: 30_000, count: 2, note: note(2) };
-    assert_eq!(page.begun(), Some(second));
-    page.end();
-    assert_eq!((page.begun(), page.last_begun()), (None, Some(second)));
-    assert_eq!([1, 2, 3].map(|number| page.has_begun(fence(number))), [true, true, false]);
+/// The only attempt that runs.
+fn only(page: &AttemptPage) -> Option<Begun> {
+    let begun: Vec<_> = page.begun().collect();
+    assert!(begun.len() <= 1, "{begun:?}");
+    begun.first().copied()
 }
 
 #[test]
-fn as_many_attempts_are_remembered_as_promised() {
-    let page = AttemptPage::create().unwrap();
-    let begun = BEGUN_KEPT as u64 * 2 + 5;
-    (1..=begun).for_each(|number| page.begin(fence(number), number, 0, note(number)));
-    let oldest = begun - BEGUN_KEPT as u64 + 1;
-    assert!((oldest..=begun).all(|number| page.has_begun(fence(number))));
-    assert!(!page.has_begun(fence(oldest - 1)) && !page.has_begun(fence(begun + 1)));
+fn attempts_are_begun_from_begin_to_end_each_in_its_slot() {
+    let page = AttemptPage::create(3).unwrap();
+    assert_eq!((only(&page), page.newest(), page.beats(), page.begins()), (None, None, 0, 0));
+    (0..3).for_each(|place| page.take(place, fence(u64::from(place) + 1)));
+    page.begin(2, 1_005, 30_000, note(3));
+    let third = Begun { place: 2, fence: fence(3), started_ms: 1_005, timeout_ms: 30_000, note: note(3) };
+    assert_eq!(only(&page), Some(third));
+    assert_eq!((page.newest(), page.unbegun()), (Some(fence(3)), vec![fence(1), fence(2)]));
+    page.begin(0, 1_006, 0, note(1));
+    assert_eq!(page.begun().map(|begun| begun.place).collect::<Vec<_>>(), [0, 2]);
+    page.end(2);
+    assert_eq!(only(&page).map(|begun| begun.fence), Some(fence(1)));
+    page.take(2, fence(4));
+    assert_eq!((page.newest(), page.unbegun()), (Some(fence(4)), vec![fence(2), fence(4)]));
+    assert_eq!(page.begins(), 2);
 }
 
 #[test]
-fn a_stop_reaches_its_attempt_only_and_the_newest_reason_counts() {
-    let page = AttemptPage::create().unwrap();
-    page.request_stop(fence(7), StopReason::Cancelled);
-    page.request_stop(fence(8), StopReason::Shutdown);
-    page.request_stop(fence(7), StopReason::TimedOut);
-    assert_eq!(page.stop_requested(fence(7)), Some(StopReason::TimedOut));
-    assert_eq!(page.stop_requested(fence(8)), Some(StopReason::Shutdown));
-    assert_eq!(page.stop_requested(Fence { counter: 0, ..fence(7) }), None);
-    (0..STOPS_KEPT as u64 - 1)
-        .for_each(|number| page.request_stop(fence(100 + number), StopReason::LeaseLost));
-    assert_eq!(page.stop_requested(fence(7)), Some(StopReason::TimedOut));
-    page.request_stop(fence(99), StopReason::LeaseLost);
-    assert_eq!(page.stop_requested(fence(7)), None, "the oldest is forgotten");
+fn a_page_has_room_for_the_greatest_child_and_takes_memory_as_it_is_used() {
+    let page = AttemptPage::create(SLOTS_MAX).unwrap();
+    (0..SLOTS_MAX).for_each(|place| page.take(place, fence(u64::from(place))));
+    (0..SLOTS_MAX).step_by(2).for_each(|place| page.begin(place, 1, 0, note(7)));
+    assert_eq!((page.begun().count(), page.unbegun().len()), (8_192, 8_192));
+    assert_eq!(page.newest(), Some(fence(u64::from(SLOTS_MAX) - 1)));
+    for slots in [0, SLOTS_MAX + 1] {
+        assert!(std::panic::catch_unwind(|| AttemptPage::create(slots)).is_err());
+    }
+}
+
+#[test]
+fn a_stop_reaches_its_attempt_only() {
+    let page = AttemptPage::create(2).unwrap();
+    page.take(0, fence(7));
+    page.take(1, fence(8));
+    assert!(page.request_stop(0, fence(7), StopReason::Cancelled));
+    assert!(!page.request_stop(0, fence(8), StopReason::Cancelled));
+    assert_eq!(page.stop_requested(0, fence(7)), Some(StopReason::Cancelled));
+    assert_eq!(page.stop_requested(1, fence(8)), None);
+    page.end(0);
+    page.take(0, fence(9));
+    assert_eq!(page.stop_requested(0, fence(9)), None);
 }
 
 #[test]
@@ -78,14 +88,14 @@ fn what_is_not_a_page_is_refused() {
     let file = tempfile::tempfile().unwrap();
     let refused = |file: &std::fs::File| AttemptPage::from_fd(file.try_clone().unwrap().into()).unwrap_err();
     assert!(refused(&file).to_string().contains("it has 0 bytes"), "{}", refused(&file));
-    let size = std::fs::File::from(AttemptPage::create().unwrap().as_fd().try_clone_to_owned().unwrap());
+    let size = std::fs::File::from(AttemptPage::create(1).unwrap().as_fd().try_clone_to_owned().unwrap());
     file.set_len(size.metadata().unwrap().len()).unwrap();
     assert!(refused(&file).to_string().contains("not sealed"), "{}", refused(&file));
 }
 
 #[test]
 fn a_page_cannot_be_shrunk_under_its_readers() {
-    let page = AttemptPage::create().unwrap();
+    let page = AttemptPage::create(1).unwrap();
     let file = std::fs::File::from(page.as_fd().try_clone_to_owned().unwrap());
     assert!(file.set_len(0).is_err() && file.set_len(1 << 30).is_err());
 }
@@ -93,7 +103,7 @@ fn a_page_cannot_be_shrunk_under_its_readers() {
 #[test]
 fn a_page_of_another_layout_is_refused() {
     use std::os::unix::fs::FileExt;
-    let page = AttemptPage::create().unwrap();
+    let page = AttemptPage::create(1).unwrap();
     let file = std::fs::File::from(page.as_fd().try_clone_to_owned().unwrap());
     file.write_at(&[0xff], 0).unwrap();
     assert!(matches!(AttemptPage::from_fd(file.into()), Err(Error::BadPage { .. })));
@@ -102,35 +112,36 @@ fn a_page_of_another_layout_is_refused() {
 #[test]
 fn a_page_full_of_rubbish_harms_no_reader() {
     use std::os::unix::fs::FileExt;
-    let page = AttemptPage::create().unwrap();
+    let page = AttemptPage::create(1).unwrap();
     let file = std::fs::File::from(page.as_fd().try_clone_to_owned().unwrap());
     let length = file.metadata().unwrap().len() as usize;
     for byte in [0xff, 0x80, 0x01, 0x7f] {
         file.write_all_at(&vec![byte; length], 0).unwrap();
-        let _ = (page.begun(), page.last_begun(), page.has_begun(fence(1)), page.stop_requested(fence(1)));
+        let _ = (page.begun().count(), page.newest(), page.unbegun(), page.stop_requested(0, fence(1)));
         assert!(page.read_output().len() <= OUTPUT_BYTES_MAX);
-        page.begin(fence(2), 0, 0, note(2));
-        page.end();
+        page.take(0, fence(2));
+        page.begin(0, 0, 0, note(2));
+        page.end(0);
         page.append_output(b"x");
         page.reset_output();
-        page.request_stop(fence(3), StopReason::Cancelled);
+        page.request_stop(0, fence(2), StopReason::Cancelled);
         page.beat();
     }
 }
 
 #[test]
 fn a_child_marks_and_prints_and_is_asked_to_stop() {
-    let page = AttemptPage::create().unwrap();
+    let page = AttemptPage::create(1).unwrap();
     let mut child = Guard(child_of(&page, "attempt_page::child_waits_for_a_stop").spawn().unwrap());
     eventually("the child is ready", || page.beats() > 0);
-    eventually("the attempt begins", || page.begun().is_some());
-    let expected = Begun { fence: fence(1), started_ms: 11, timeout_ms: 22, count: 1, note: note(1) };
-    assert_eq!(page.begun(), Some(expected));
-    page.request_stop(fence(2), StopReason::Cancelled);
-    page.request_stop(fence(1), StopReason::TimedOut);
+    eventually("the attempt begins", || only(&page).is_some());
+    let expected = Begun { place: 0, fence: fence(1), started_ms: 11, timeout_ms: 22, note: note(1) };
+    assert_eq!(only(&page), Some(expected));
+    assert!(!page.request_stop(0, fence(2), StopReason::Cancelled));
+    assert!(page.request_stop(0, fence(1), StopReason::TimedOut));
     assert!(child.0.wait().unwrap().success());
-    assert_eq!((page.begun(), page.last_begun()), (None, Some(expected)));
-    assert_eq!(page.read_output(), b"stopped: TimedOut, next: Cancelled");
+    assert_eq!((only(&page), page.newest()), (None, Some(fence(1))));
+    assert_eq!(page.read_output(), b"stopped: TimedOut");
 }
 
 #[test]
@@ -139,15 +150,15 @@ fn child_waits_for_a_stop() {
     page.beat();
     page.append_output(b"of an attempt before");
     page.reset_output();
-    page.begin(fence(1), 11, 22, note(1));
+    page.take(0, fence(1));
+    page.begin(0, 11, 22, note(1));
     let mut reason = None;
     eventually("the stop arrives", || {
-        reason = page.stop_requested(fence(1));
+        reason = page.stop_requested(0, fence(1));
         reason.is_some()
     });
-    let next = page.stop_requested(fence(2)).unwrap();
-    page.append_output(format!("stopped: {:?}, next: {next:?}", reason.unwrap()).as_bytes());
-    page.end();
+    page.append_output(format!("stopped: {:?}", reason.unwrap()).as_bytes());
+    page.end(0);
 }
 
 /// The child begins one attempt after the other as fast as it can and is killed at any instruction. Living or dead,
@@ -156,9 +167,9 @@ fn child_waits_for_a_stop() {
 fn a_child_killed_while_writing_never_leaves_a_torn_mark() {
     let mut marks = 0;
     for round in 0..200 {
-        let page = AttemptPage::create().unwrap();
+        let page = AttemptPage::create(2).unwrap();
         let mut child = Guard(child_of(&page, "attempt_page::child_writes_until_killed").spawn().unwrap());
-        eventually("the child begins", || page.last_begun().is_some());
+        eventually("the child begins", || page.begins() > 0);
         for _ in 0..round * 7 % 50 {
             check(&page);
         }
@@ -170,47 +181,44 @@ fn a_child_killed_while_writing_never_leaves_a_torn_mark() {
     assert!(marks > 200 * 10, "the children were not killed amid their writing: {marks} marks");
 }
 
+/// Slot 0 has the odd attempts, slot 1 the even ones.
 fn check(page: &AttemptPage) {
-    let last = page.last_begun().unwrap();
-    let count = last.count;
-    let expected = Begun { fence: fence(count), started_ms: !count, timeout_ms: 3, count, note: note(count) };
-    assert_eq!(last, expected);
-    if let Some(begun) = page.begun() {
-        assert_eq!(begun.fence, fence(begun.count));
+    for begun in page.begun() {
+        let number = begun.fence.epoch;
+        let place = (number % 2) as u32;
+        let expected =
+            Begun { place, fence: fence(number), started_ms: !number, timeout_ms: 3, note: note(number) };
+        assert_eq!(begun, expected);
     }
+    assert!(page.newest().is_none_or(|newest| newest == fence(newest.epoch)));
 }
 
-/// Exactly the attempts up to the newest count have begun, and the output is one of them, whole.
+/// Nothing of it changes any more, and the output is of the newest attempts, whole.
 fn check_of_the_dead(page: &AttemptPage) -> u64 {
     check(page);
-    let last = page.last_begun().unwrap();
-    assert_eq!(page.last_begun(), Some(last), "the dead do not go on");
-    assert!(page.begun().is_none_or(|begun| begun == last));
-    let oldest = last.count.saturating_sub(BEGUN_KEPT as u64) + 1;
-    let mut kept = (oldest..=last.count).step_by(89).chain([last.count]);
-    assert!(kept.all(|number| page.has_begun(fence(number))));
-    assert!(!page.has_begun(fence(last.count + 1)));
+    let newest = page.newest().unwrap().epoch;
+    assert_eq!(page.newest(), Some(fence(newest)), "the dead do not go on");
+    assert!(page.unbegun().iter().all(|unbegun| *unbegun == fence(newest)), "only the newest can be unbegun");
+    assert!(page.begun().all(|begun| begun.fence.epoch + 1 >= newest));
     let output = page.read_output();
     let words: Vec<_> = output.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect();
-    let attempt = format!("{}", last.count);
-    let next = format!("{}", last.count + 1);
-    assert!(
-        words.len() <= 2 && words.iter().all(|word| [attempt.as_bytes(), next.as_bytes()].contains(word))
-    );
-    last.count
+    let near = [newest - 1, newest, newest + 1].map(|number| number.to_string());
+    assert!(words.len() <= 2 && words.iter().all(|word| near.iter().any(|near| near.as_bytes() == *word)));
+    newest
 }
 
 #[test]
 fn child_writes_until_killed() {
     let Some(page) = inherited_page() else { return };
     for number in 1u64.. {
-        let word = format!("{number} ");
+        let (place, word) = ((number % 2) as u32, format!("{number} "));
         page.reset_output();
-        page.begin(fence(number), !number, 3, note(number));
+        page.take(place, fence(number));
+        page.begin(place, !number, 3, note(number));
         page.append_output(word.as_bytes());
         page.append_output(word.as_bytes());
         if number % 3 == 0 {
-            page.end();
+            page.end(place);
         }
     }
 }

@@ -13,6 +13,19 @@ use crate::state::State;
 /// Tasks and queues that a child may name.
 const NAMES_MAX: usize = 65_536;
 
+/// What a dead child had taken up.
+pub(super) struct Taken {
+    pub(super) newest: Option<Fence>,
+    pub(super) unbegun: FxHashSet<Fence>,
+}
+
+impl Taken {
+    /// Whether the body of this lease began. A child takes its leases up in the order of their fences.
+    fn ran(&self, fence: Fence) -> bool {
+        self.newest.is_some_and(|newest| fence <= newest) && !self.unbegun.contains(&fence)
+    }
+}
+
 impl State {
     pub(super) fn decide_attach(&self, attach: AttachChild) -> Result<Decision, Refusal> {
         super::enqueue::check_name("worker", &attach.worker_name)?;
@@ -53,26 +66,26 @@ impl State {
     pub(super) fn decide_child_ended(
         &self,
         (worker, number): (u64, u32),
-        begun: Option<OtherEnd>,
-        last_begun: Option<Fence>,
-        output: Bytes,
+        begun: &[OtherEnd],
+        taken: &Taken,
+        mut outputs: Bytes,
         now: Now,
     ) -> Decision {
         let Some(child) = self.find_child(worker, number) else {
             return Decision::of(Vec::new(), Reply::Done);
         };
         let mut entries = Vec::new();
-        let mut ended = None;
-        if let Some(end) = begun
-            && let Some((slot, lease)) = self.lease_of(end.job, end.fence)
-            && lease.child == child
-        {
-            ended = Some(slot);
-            entries.push(self.other_end(slot, &end, Stored::Inline(output.len() as u32), output, now));
+        let mut ended = FxHashSet::default();
+        for end in begun {
+            let output = outputs.split_to((end.output_length as usize).min(outputs.len()));
+            if let Some((slot, _)) = self.own_lease(child, end.job, end.fence)
+                && ended.insert(slot)
+            {
+                entries.push(self.other_end(slot, end, Stored::Inline(output.len() as u32), output, now));
+            }
         }
-        // A child begins its leases in the order of their fences.
-        let ran = |slot: &u32| last_begun.is_some_and(|last| self.leases[slot].fence <= last);
-        let others = self.leases_of(child).filter(|slot| Some(*slot) != ended);
+        let ran = |slot: &u32| taken.ran(self.leases[slot].fence);
+        let others = self.leases_of(child).filter(|slot| !ended.contains(slot));
         let (lost, unbegun): (Vec<u32>, Vec<u32>) = others.partition(ran);
         entries.extend(self.lose(&lost, now, "its process died before anybody heard how it ended"));
         entries.extend(self.hand_back(unbegun));

@@ -118,8 +118,10 @@ impl State {
             End::Rejected { reason, .. } => Next::Discard(short(reason)),
             End::CancelledItself { reason } => Next::Cancel(short(reason)),
             _ if entry.cancelling => Next::Cancel("cancelled".into()),
+            // Its effects may be there, though it was not at fault.
+            End::Released if rules.at_most_once => Next::Discard("maybe_ran".into()),
             // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
-            End::Cancelled => Next::Available,
+            End::Cancelled | End::Released => Next::Available,
             End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms + (*delay_ms).min(DELAY_MS_MAX)),
             End::Crashed { .. } => after_crash(entry, rules),
             End::Errored { error, retry_after_ms } => {
@@ -221,6 +223,7 @@ fn outcome_of(end: &End) -> Outcome {
         End::TimedOut { .. } => Outcome::TimedOut,
         End::CancelledItself { .. } | End::Cancelled => Outcome::Cancelled,
         End::Crashed { .. } => Outcome::Crashed,
+        End::Released => Outcome::Released,
     }
 }
 
@@ -230,7 +233,7 @@ fn error_of(end: &End) -> Option<&ErrorRecord> {
         | End::Rejected { error, .. }
         | End::TimedOut { error }
         | End::Crashed { error } => Some(error),
-        End::Snoozed { .. } | End::CancelledItself { .. } | End::Cancelled => None,
+        End::Snoozed { .. } | End::CancelledItself { .. } | End::Cancelled | End::Released => None,
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use lineshaft_wire::message::{RefusalCode, Sequence, WINDOW};
 
+use self::children::Taken;
 use crate::change::{Change, Name, Request};
 use crate::command::{Command, Decision, Entry, Now, Refusal, Reply};
 use crate::state::State;
@@ -45,8 +46,9 @@ impl State {
             Command::AttachChild(attach) => self.decide_attach(attach),
             Command::Finish { child, finish, payloads } => self.decide_finish(child, &finish, &payloads, now),
             Command::Release { child, leases } => Ok(self.decide_release(child, &leases)),
-            Command::ChildEnded { worker, number, begun, last_begun, output } => {
-                Ok(self.decide_child_ended((worker, number), begun, last_begun, output, now))
+            Command::ChildEnded { worker, number, begun, newest, unbegun, outputs } => {
+                let taken = Taken { newest, unbegun: unbegun.into_iter().collect() };
+                Ok(self.decide_child_ended((worker, number), &begun, &taken, outputs, now))
             }
             Command::ChildVanished { child } => Ok(self.decide_child_vanished(child, now)),
             Command::Archived { count } => {

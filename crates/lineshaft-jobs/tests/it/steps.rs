@@ -91,6 +91,7 @@ pub(crate) enum How {
     TimedOut,
     Cancelled,
     Crashed,
+    Released,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +116,7 @@ pub(crate) enum Step {
     Renew(u8),
     Finish { child: u8, endings: Vec<Ending>, lie: bool },
     Release { child: u8, leases: Vec<u8> },
-    ChildEnded { child: u8, begun: Option<Ending> },
+    ChildEnded { child: u8, begun: Vec<Ending>, newest: Option<u8>, unbegun: Vec<u8> },
     ChildVanished(u8),
     Archive(u8),
     DropArchive(u8),
@@ -145,7 +146,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         20 => (any::<u8>(), vec(ending(), 0..5), prop::bool::weighted(0.02))
             .prop_map(|(child, endings, lie)| Step::Finish { child, endings, lie }),
         3 => (any::<u8>(), vec(any::<u8>(), 0..4)).prop_map(|(child, leases)| Step::Release { child, leases }),
-        2 => (any::<u8>(), option::of(ending())).prop_map(|(child, begun)| Step::ChildEnded { child, begun }),
+        2 => (any::<u8>(), vec(ending(), 0..4), option::of(any::<u8>()), vec(any::<u8>(), 0..3)).prop_map(
+            |(child, begun, newest, unbegun)| Step::ChildEnded { child, begun, newest, unbegun }
+        ),
         1 => any::<u8>().prop_map(Step::ChildVanished),
         4 => any::<u8>().prop_map(Step::Archive),
         1 => any::<u8>().prop_map(Step::DropArchive),
@@ -253,6 +256,7 @@ fn ending() -> impl Strategy<Value = Ending> {
         2 => Just(How::TimedOut),
         2 => Just(How::Cancelled),
         3 => Just(How::Crashed),
+        1 => Just(How::Released),
     ];
     (any::<u8>(), how, 0..4u8, 0..4u8, prop::bool::weighted(0.1))
         .prop_map(|(lease, how, result, output, blob)| Ending { lease, how, result, output, blob })

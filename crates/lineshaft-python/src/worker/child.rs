@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lineshaft::worker::{self, Job, Next, StopReason, TaskEntry};
-use lineshaft_wire::{Fence, JobId};
+use lineshaft::worker::{self, Job, Next, StopReason, TaskEntry, Ticket};
+use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -25,8 +25,10 @@ pub(crate) struct Child {
     process: u32,
     /// A body runs, and may be interrupted.
     in_body: AtomicBool,
+    /// The attempt whose body runs, or ran last.
+    current: Mutex<Option<Ticket>>,
     /// The attempt into which a request to stop was raised: once is enough.
-    interrupted: Mutex<Option<Fence>>,
+    interrupted: Mutex<Option<Ticket>>,
     /// What is raised into a body: (cancelled, timed out).
     interruptions: Mutex<Option<(Py<PyAny>, Py<PyAny>)>>,
 }
@@ -37,8 +39,8 @@ impl Child {
     #[new]
     fn new() -> PyResult<Self> {
         let inner = worker::Child::from_env().map_err(|error| failed(&error))?;
-        let (in_body, interrupted, interruptions) = Default::default();
-        Ok(Self { inner, process: std::process::id(), in_body, interrupted, interruptions })
+        let (in_body, current, interrupted, interruptions) = Default::default();
+        Ok(Self { inner, process: std::process::id(), in_body, current, interrupted, interruptions })
     }
 
     /// The app cannot be loaded: the supervisor gets the report.
@@ -78,8 +80,9 @@ impl Child {
         if !self.in_body.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Some((fence, reason)) = self.inner.stop_requested() else { return Ok(()) };
-        if lock(&self.interrupted).replace(fence) == Some(fence) {
+        let Some(attempt) = *lock(&self.current) else { return Ok(()) };
+        let Some(reason) = self.inner.stop_requested(attempt) else { return Ok(()) };
+        if lock(&self.interrupted).replace(attempt) == Some(attempt) {
             return Ok(());
         }
         let (text, timed_out) = words(reason);
@@ -120,6 +123,7 @@ impl Child {
             }
         };
         let attempt = runner.attempt(child, job)?;
+        *lock(&self.current) = Some(job.ticket());
         self.inner.begin(job);
         self.in_body.store(true, Ordering::Relaxed);
         // Asked before it began, when there was no body to interrupt.
@@ -133,7 +137,7 @@ impl Child {
         }
         let ending = runner.ending(job, returned);
         runner.flush();
-        if task.at_most_once || self.inner.stop_requested().is_some() {
+        if task.at_most_once || self.inner.stop_requested(job.ticket()).is_some() {
             runner.py.detach(|| self.inner.finish(job, ending));
         } else {
             self.inner.finish(job, ending);
@@ -173,14 +177,14 @@ pub(crate) struct RunningAttempt {
     #[pyo3(get)]
     app: Py<PyAny>,
     job: JobId,
-    fence: Fence,
+    ticket: Ticket,
     #[pyo3(get)]
     number: u32,
 }
 
 impl RunningAttempt {
     pub(super) fn new(child: Py<Child>, app: Py<PyAny>, job: &Job) -> Self {
-        Self { child, app, job: job.id, fence: job.fence, number: job.attempt }
+        Self { child, app, job: job.id, ticket: job.ticket(), number: job.attempt }
     }
 }
 
@@ -194,7 +198,7 @@ impl RunningAttempt {
 
     /// Whether the attempt was asked to stop.
     fn is_stopping(&self) -> bool {
-        self.child.get().inner.stop_requested().is_some_and(|(fence, _)| fence == self.fence)
+        self.child.get().inner.stop_requested(self.ticket).is_some()
     }
 
     /// Leaves word how far it is; nothing once it is over.
@@ -207,7 +211,7 @@ impl RunningAttempt {
             let message = format!("progress: {} bytes are too many, at most {limit} are kept", payload.len());
             return Err(raise(py, "SerializationError", &message));
         }
-        self.child.get().inner.report_progress(self.fence, payload);
+        self.child.get().inner.report_progress(self.ticket, payload);
         Ok(())
     }
 }

@@ -82,6 +82,7 @@ impl Model {
             End::Errored { error, .. } | End::Rejected { error, .. } => (Outcome::Errored, Some(error)),
             End::TimedOut { error } => (Outcome::TimedOut, Some(error)),
             End::Crashed { error } => (Outcome::Crashed, Some(error)),
+            End::Released => (Outcome::Released, None),
             End::Snoozed { .. } => (Outcome::Snoozed, None),
             End::CancelledItself { .. } | End::Cancelled => (Outcome::Cancelled, None),
         };
@@ -94,7 +95,10 @@ impl Model {
             End::CancelledItself { reason } => self.end(at, JobState::Cancelled, Some(clip(reason))),
             _ if cancelling => self.end(at, JobState::Cancelled, Some("cancelled".into())),
             End::TimedOut { .. } if cut_short => self.end(at, JobState::Discarded, Some("deadline".into())),
-            End::Cancelled => self.go_on(at, |model| model.go_again(at)),
+            End::Released if self.jobs[at].rules.at_most_once => {
+                self.end(at, JobState::Discarded, Some("maybe_ran".into()));
+            }
+            End::Cancelled | End::Released => self.go_on(at, |model| model.go_again(at)),
             End::Snoozed { delay_ms } => {
                 let until = self.logical_ms + (*delay_ms).min(HUNDRED_YEARS_MS);
                 self.go_on(at, |model| model.wait(at, JobState::Scheduled, When::Logical(until)));
@@ -253,20 +257,29 @@ impl Model {
 
     pub(super) fn child_ended(
         &mut self,
-        worker: u64,
-        number: u32,
-        begun: Option<&OtherEnd>,
-        output: &Bytes,
+        (worker, number): (u64, u32),
+        begun: &[OtherEnd],
+        (newest, unbegun): (Option<Fence>, &[Fence]),
+        outputs: &Bytes,
     ) -> Told {
         let Some(child) = self.find_child(worker, number) else { return Told::Done };
-        if let Some(end) = begun
-            && let Some(at) = self.held_by(child, end.job, end.fence)
-        {
-            let output = cut(&output.clone().into(), &[output.len() as u64], self.lsn).remove(0);
-            self.end_otherwise(at, end, output);
+        let lengths: Vec<u64> = begun.iter().map(|end| u64::from(end.output_length)).collect();
+        let outputs = cut(&outputs.clone().into(), &lengths, self.lsn);
+        for (end, output) in begun.iter().zip(outputs) {
+            if let Some(at) = self.held_by(child, end.job, end.fence) {
+                self.end_otherwise(at, end, output);
+            }
         }
-        let others = self.leases_of(child);
-        self.hand_back(&others);
+        let mut never_began = Vec::new();
+        for at in self.leases_of(child) {
+            let fence = self.jobs[at].lease.expect("it is leased").fence;
+            if newest.is_none_or(|newest| fence > newest) || unbegun.contains(&fence) {
+                never_began.push(at);
+            } else {
+                self.lose(at);
+            }
+        }
+        self.hand_back(&never_began);
         self.children.retain(|known| known.number != child);
         Told::Done
     }

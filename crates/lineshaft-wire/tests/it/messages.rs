@@ -417,12 +417,13 @@ fn worker_vectors() -> Vec<Vector> {
             4,
             ChildEnded {
                 child: 1,
-                begun: Some(other(End::Crashed { error: crash() }, 5)),
-                last_begun: Some(fence(42)),
+                begun: vec![other(End::Crashed { error: crash() }, 5), other(End::Released, 0)],
+                newest: Some(fence(44)),
+                unbegun: vec![fence(43)],
             },
             b"bye!\n",
         ),
-        vector("an idle child ended", 4, ChildEnded { child: 1, begun: None, last_begun: None }, b""),
+        vector("an idle child ended", 4, ChildEnded { child: 1, ..ChildEnded::default() }, b""),
     ]
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, Kind};
 use crate::Target;
 
 /// The variable that holds the assignment as JSON.
@@ -26,6 +26,8 @@ pub(super) struct Assignment {
     pub(super) worker_name: Arc<str>,
     /// Queues that it serves; empty is all.
     pub(super) queues: Vec<Arc<str>>,
+    /// What its slots are; their number is that of the places in the page.
+    pub(super) kind: Kind,
     /// Process id of the supervisor.
     pub(super) supervisor: u32,
     /// Socket whose other end the supervisor holds.
@@ -92,6 +94,7 @@ mod tests {
             worker: u64::MAX,
             worker_name: "host:1".into(),
             queues: vec!["mail".into()],
+            kind: Kind::Async,
             supervisor: 1,
             lifeline: 3,
             page: 4,

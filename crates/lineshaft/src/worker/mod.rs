@@ -2,8 +2,9 @@
 //!
 //! [`Supervisor`] starts children by exec, each the leader of its own process group, watches them, stops what must
 //! stop and reports those that died. [`Child`] is the runtime inside such a process: a thread with its own connection
-//! fetches jobs, renews leases and sends ends whatever the language on top does; the *slot* (the thread that runs the
-//! bodies) only calls [`Child::next`], [`Child::begin`] and [`Child::finish`].
+//! fetches jobs, renews leases and sends ends whatever the language on top does; the *slots* (the process itself, or
+//! threads or coroutines of it, which run the bodies) only call [`next`](Attempts::next) or [`recv`](Attempts::recv),
+//! [`begin`](Attempts::begin) and [`finish`](Attempts::finish). [`local`] is the same without another process.
 //!
 //! The two share an [`AttemptPage`](lineshaft_ipc::shared::AttemptPage), which tells after any death what had begun,
 //! and a socket pair whose closing tells the child that its supervisor is gone. Read [`child`] for the path of a job,
@@ -16,12 +17,15 @@ pub mod child;
 mod clock;
 mod death;
 mod error;
+mod kind;
 mod link;
+pub mod local;
 mod options;
 pub mod supervisor;
 
-pub use child::{Child, Ending, Job, Next, TaskEntry};
+pub use child::{Attempts, Child, Ending, Job, Next, TaskEntry, Ticket};
 pub use error::Error;
+pub use kind::Kind;
 pub use lineshaft_ipc::shared::StopReason;
 pub use lineshaft_wire::message::End;
 pub use options::Options;

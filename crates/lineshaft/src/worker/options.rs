@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lineshaft_ipc::shared::SLOTS_MAX;
 use lineshaft_wire::message::{NAME_FORM, is_name};
 
-use super::Error;
+use super::{Error, Kind};
 use crate::Target;
 
 /// Most children of one worker.
@@ -23,6 +24,10 @@ pub struct Options {
     pub command: Vec<OsString>,
     /// Children kept alive, 1 to 1,024. Default: one per core.
     pub processes: u32,
+    /// What a slot of them is. Default: the process.
+    pub kind: Kind,
+    /// Attempts at a time in each child, 1 to 16,384; 1 where the slot is the process.
+    pub slots: u32,
     /// Queues that they serve; empty is all.
     pub queues: Vec<Arc<str>>,
     /// How long an attempt that was asked to stop may take before its process group gets SIGTERM, and how long a
@@ -41,6 +46,8 @@ impl Options {
             target,
             command,
             processes: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
+            kind: Kind::Process,
+            slots: 1,
             queues: Vec::new(),
             grace: Duration::from_secs(30),
             tee: true,
@@ -56,6 +63,13 @@ impl Options {
         if !(1..=PROCESSES_MAX).contains(&self.processes) {
             return Err(bad("processes", self.processes.to_string(), "a number from 1 to 1,024"));
         }
+        if !(1..=SLOTS_MAX).contains(&self.slots) {
+            return Err(bad("slots", self.slots.to_string(), "a number from 1 to 16,384"));
+        }
+        if self.kind == Kind::Process && self.slots != 1 {
+            let expected = "1 with kind \"process\", whose children run one attempt at a time; kind \"thread\" or \"async\" has more";
+            return Err(bad("slots", self.slots.to_string(), expected));
+        }
         if self.grace > GRACE_MAX {
             return Err(bad("grace", format!("{} s", self.grace.as_secs()), "at most 7 days"));
         }
@@ -66,6 +80,11 @@ impl Options {
     }
 }
 
-fn bad(option: &'static str, value: impl Into<String>, expected: &'static str) -> Error {
+pub(super) fn bad(option: &'static str, value: impl Into<String>, expected: &'static str) -> Error {
     Error::BadOption { option, value: value.into(), expected }
+}
+
+/// The name of a worker that was given none: `host:pid`.
+pub(super) fn default_name() -> Result<String, Error> {
+    Ok(format!("{}:{}", lineshaft_ipc::process::hostname()?, std::process::id()))
 }

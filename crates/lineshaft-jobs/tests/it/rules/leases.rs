@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lineshaft_jobs::Command;
 use lineshaft_testkit::model::{Happened, Told};
-use lineshaft_wire::message::{Finish, OtherEnd, RefusalCode, Rules, Succeeded};
+use lineshaft_wire::message::{End, Finish, OtherEnd, RefusalCode, Rules, Succeeded};
 use lineshaft_wire::{Fence, JobState, Outcome};
 
 use super::shop::{Lease, Shop, crashed, group, with_rules};
@@ -145,14 +145,7 @@ fn when_a_child_dies_only_what_had_begun_is_crashed() {
     shop.child(1, 2);
     let (_, job, fence) = shop.leases()[0];
     let begun = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: crashed(), output_length: 0 };
-    let command = Command::ChildEnded {
-        worker: 7,
-        number: 1,
-        begun: Some(begun),
-        last_begun: None,
-        output: Bytes::new(),
-    };
-    shop.run(command).expect("a death is never refused");
+    shop.child_ended(vec![begun], None, Vec::new());
     let crashes = jobs.map(|job| (shop.state(job), shop.machine.record_of(job).crashes));
     assert_eq!(crashes, [(JobState::Available, 1), (JobState::Available, 0)]);
     shop.child(2, 2);
@@ -166,9 +159,8 @@ fn when_a_child_dies_what_had_ended_unheard_is_lost() {
     let mut shop = Shop::new();
     let jobs = [shop.enqueue(group()), shop.enqueue(group()), shop.enqueue(group())];
     shop.child(1, 3);
-    let last_begun = Some(shop.leases()[1].2);
-    let command = Command::ChildEnded { worker: 7, number: 1, begun: None, last_begun, output: Bytes::new() };
-    shop.run(command).expect("a death is never refused");
+    let newest = Some(shop.leases()[1].2);
+    shop.child_ended(Vec::new(), newest, Vec::new());
     let outcomes = jobs.map(|job| {
         let record = shop.machine.record_of(job);
         record.attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
@@ -178,14 +170,47 @@ fn when_a_child_dies_what_had_ended_unheard_is_lost() {
     assert_eq!(shop.leased_jobs(), jobs, "in their old order");
 }
 
+/// Several slots: what was asked to stop, its neighbours, what was over and what had not begun have ends of their own.
+#[test]
+fn when_a_child_with_many_slots_dies_each_attempt_ends_as_it_was() {
+    let mut shop = Shop::new();
+    let jobs: Vec<_> = (0..6).map(|_| shop.enqueue(group())).collect();
+    let once = shop.enqueue(with_rules(Rules { at_most_once: true, ..Rules::default() }));
+    shop.child(1, 7);
+    let leases = shop.leases();
+    let end_of = |at: usize, end: End| {
+        let (_, job, fence) = leases[at];
+        OtherEnd { job, fence, started_at: 0, finished_at: 0, end, output_length: 0 }
+    };
+    let begun = vec![
+        end_of(4, crashed()),
+        end_of(1, End::Released),
+        end_of(6, End::Released),
+        end_of(4, End::Released),
+    ];
+    let newest = Some(leases[6].2);
+    shop.child_ended(begun, newest, vec![leases[2].2, leases[5].2]);
+    let outcomes = |job| {
+        let record = shop.machine.record_of(job);
+        record.attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
+    };
+    let lost = vec![Some(Outcome::Lost)];
+    let released = vec![Some(Outcome::Released)];
+    let expected = [lost.clone(), released.clone(), vec![], lost, vec![Some(Outcome::Crashed)], vec![]];
+    assert_eq!(jobs.iter().map(|job| outcomes(*job)).collect::<Vec<_>>(), expected);
+    assert_eq!(outcomes(once), released);
+    assert_eq!(shop.ended(once), (JobState::Discarded, Some("maybe_ran".to_owned())));
+    assert_eq!(jobs.iter().map(|job| shop.machine.record_of(*job).crashes).sum::<u32>(), 1);
+    shop.child(2, 7);
+    assert_eq!(shop.leased_jobs(), jobs, "in their old order");
+}
+
 /// A child that its supervisor declared dead while it was connected stayed in the list of those who get jobs.
 #[test]
 fn a_child_that_is_gone_gets_no_more_jobs() {
     let mut shop = Shop::new();
     shop.child(1, 10);
-    let command =
-        Command::ChildEnded { worker: 7, number: 1, begun: None, last_begun: None, output: Bytes::new() };
-    shop.run(command).expect("a death is never refused");
+    shop.child_ended(Vec::new(), None, Vec::new());
     shop.enqueue(group());
     assert_eq!(shop.leased_jobs(), []);
     shop.machine.attach(1, &["shop.send"], &[]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lineshaft_jobs::{Answer, Attach, Command, Limits, Payloads};
 use lineshaft_testkit::model::{Happened, Told};
 use lineshaft_wire::message::{
@@ -157,6 +158,13 @@ impl Shop {
         let (child, job, fence) = lease;
         self.run(Command::Release { child, leases: vec![(job, fence)] })
             .expect("handing back is never refused");
+    }
+
+    /// The supervisor of child 1 says that it died.
+    pub(super) fn child_ended(&mut self, begun: Vec<OtherEnd>, newest: Option<Fence>, unbegun: Vec<Fence>) {
+        let outputs = Bytes::new();
+        let command = Command::ChildEnded { worker: 7, number: 1, begun, newest, unbegun, outputs };
+        self.run(command).expect("a death is never refused");
     }
 
     pub(super) fn cancel(&mut self, job: JobId) -> Result<Told, RefusalCode> {

@@ -41,7 +41,9 @@ impl World {
             }
             Step::Finish { child, endings, lie } => self.finish(*child, endings, *lie),
             Step::Release { child, leases } => self.release(*child, leases),
-            Step::ChildEnded { child, begun } => self.child_ended(*child, begun.as_ref()),
+            Step::ChildEnded { child, begun, newest, unbegun } => {
+                self.child_ended(*child, begun, *newest, unbegun);
+            }
             Step::ChildVanished(child) => {
                 if let Some(child) = self.child(*child) {
                     self.command(Command::ChildVanished { child }).expect("a death is never refused");
@@ -300,17 +302,24 @@ impl World {
         self.command(Command::Release { child, leases }).expect("handing back is never refused");
     }
 
-    fn child_ended(&mut self, child: u8, begun: Option<&Ending>) {
+    fn child_ended(&mut self, child: u8, begun: &[Ending], newest: Option<u8>, unbegun: &[u8]) {
         let Some(child) = self.child(child) else { return };
         let known = self.children.iter().find(|known| known.0 == child);
         let (_, worker, number) = *known.expect("it came from this list");
         let wall_ms = self.machine.now.wall_ms;
-        let begun = begun.and_then(|ending| {
-            let (job, fence) = self.lease(child, ending.lease)?;
-            Some(other_end(job, fence, ending, wall_ms))
-        });
-        let output = bytes(begun.as_ref().map_or(0, |end| end.output_length as usize), self.machine.lsn());
-        let command = Command::ChildEnded { worker, number, begun, last_begun: None, output: output.into() };
+        let begun: Vec<_> = begun
+            .iter()
+            .filter_map(|ending| {
+                let (job, fence) = self.lease(child, ending.lease)?;
+                Some(other_end(job, fence, ending, wall_ms))
+            })
+            .collect();
+        let fence = |lease| self.lease(child, lease).map(|(_, fence)| fence);
+        let newest = newest.and_then(fence);
+        let unbegun = unbegun.iter().copied().filter_map(fence).collect();
+        let outputs: usize = begun.iter().map(|end| end.output_length as usize).sum();
+        let outputs = bytes(outputs, self.machine.lsn()).into();
+        let command = Command::ChildEnded { worker, number, begun, newest, unbegun, outputs };
         self.command(command).expect("a death is never refused");
     }
 

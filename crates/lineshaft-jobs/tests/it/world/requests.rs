@@ -119,6 +119,7 @@ pub(super) fn other_end(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64)
         How::CancelledItself => End::CancelledItself { reason: "enough".into() },
         How::TimedOut => End::TimedOut { error: error(&["x.Gone"]) },
         How::Cancelled => End::Cancelled,
+        How::Released => End::Released,
         How::Succeeded | How::Crashed => End::Crashed { error: error(&[]) },
     };
     let (started_at, finished_at) = (wall_ms - 5, wall_ms);

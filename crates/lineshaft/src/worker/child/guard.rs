@@ -11,7 +11,7 @@ use rustix::process::{Signal, getpgrp};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
-use super::queue::{Shared, page_fence};
+use super::queue::Shared;
 use crate::worker::StopReason;
 use crate::worker::death::Watched;
 
@@ -27,6 +27,8 @@ pub(super) struct Guard {
     pub(super) supervisor: Watched,
     /// Readable when SIGTERM came.
     pub(super) terminate: UnixStream,
+    /// Readable when the supervisor asked attempts to stop.
+    pub(super) asked: Option<UnixStream>,
     /// Whether the child has jobs to bring to an end before it goes.
     pub(super) started: Arc<AtomicBool>,
 }
@@ -34,12 +36,13 @@ pub(super) struct Guard {
 impl Guard {
     /// Watches until the process ends.
     pub(super) async fn run(self) {
-        let Self { shared, lifeline, supervisor, terminate, started } = self;
+        let Self { shared, lifeline, supervisor, terminate, asked, started } = self;
         tokio::join!(
             follow_supervisor(lifeline, &shared, &started),
             await_death(&supervisor),
             follow_signal(terminate, &shared, &started),
             follow_lease(&shared),
+            follow_asks(asked, &shared),
         );
     }
 }
@@ -70,16 +73,24 @@ async fn await_death(supervisor: &Watched) {
     die();
 }
 
-/// SIGTERM after a request to stop is the next step of that; otherwise (from a service manager) it drains.
+/// SIGTERM of the supervisor, which says so in the page, ends the process; another one (from a service manager) drains.
 async fn follow_signal(mut terminate: UnixStream, shared: &Shared, started: &AtomicBool) {
     let mut buffer = [0; 16];
     while terminate.read(&mut buffer).await.is_ok_and(|count| count > 0) {
-        let running = shared.state().running;
-        if running.is_some_and(|running| shared.page.stop_requested(page_fence(running.fence)).is_some()) {
+        if shared.page.is_ending() {
             let result = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTERM);
             tracing::error!(?result, "SIGTERM did not end the process");
         }
         drain(shared, started);
+    }
+}
+
+/// The bodies in threads and coroutines hear of requests to stop by the language on top, which waits for them.
+async fn follow_asks(asked: Option<UnixStream>, shared: &Shared) {
+    let Some(mut asked) = asked else { return };
+    let mut buffer = [0; 64];
+    while asked.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+        shared.tell_stops();
     }
 }
 
@@ -99,14 +110,14 @@ async fn follow_lease(shared: &Shared) {
         if !state.is_late(Instant::now()) {
             continue;
         }
-        let Some(running) = state.running else {
+        if state.slots.busy() == 0 {
             if state.lapse() {
                 shared.wake.notify_one();
             }
             continue;
-        };
+        }
         drop(state);
-        shared.page.request_stop(page_fence(running.fence), StopReason::LeaseLost);
+        shared.request_all_stops(StopReason::LeaseLost);
         die();
     }
 }

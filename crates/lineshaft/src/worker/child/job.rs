@@ -23,9 +23,25 @@ pub struct Job {
     pub keep_result: bool,
     /// The encoded call.
     pub arguments: Bytes,
+    /// The slot that took it up.
+    pub(crate) place: u32,
+}
+
+/// An attempt in a slot of this child: what is asked and told about it while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// The attempt's token.
+    pub fence: Fence,
+    /// The slot.
+    pub(crate) place: u32,
 }
 
 impl Job {
+    /// The attempt, to be passed around.
+    pub fn ticket(&self) -> Ticket {
+        Ticket { fence: self.fence, place: self.place }
+    }
+
     /// The four hexadecimal digits of the id by which output is told apart: those of the slot, which differ between
     /// jobs that are unfinished at the same time, as the last digits of an id do not.
     pub fn digits(&self) -> u16 {
@@ -89,7 +105,7 @@ fn end_bytes(end: &End) -> usize {
         End::Errored { error, .. } | End::TimedOut { error } | End::Crashed { error } => error_bytes(error),
         End::Rejected { reason, error } => reason.len() + error_bytes(error),
         End::CancelledItself { reason } => reason.len(),
-        End::Snoozed { .. } | End::Cancelled => 0,
+        End::Snoozed { .. } | End::Cancelled | End::Released => 0,
     }
 }
 
@@ -112,6 +128,7 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
             timeout: (lease.timeout_ms > 0).then(|| Duration::from_millis(lease.timeout_ms)),
             keep_result: lease.keep_result,
             arguments: payload.split_to(length),
+            place: 0,
         });
     }
     payload.is_empty().then_some(jobs)

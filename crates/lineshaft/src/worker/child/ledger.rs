@@ -1,6 +1,6 @@
 //! What was sent and not confirmed: kept to be sent again over the next connection.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -67,15 +67,16 @@ impl Entry {
         ends.iter().any(|ended| ended.refusals >= REFUSALS_MAX)
     }
 
-    /// Forgets `stale` leases; the leases and bytes that went.
-    fn forget(&mut self, stale: &[Fence]) -> (usize, usize) {
-        let before = self.weight();
+    /// Forgets `stale` leases; those that went, and their bytes.
+    fn forget(&mut self, stale: &BTreeSet<Fence>) -> (Vec<(JobId, Fence)>, usize) {
+        let before = self.weight().1;
+        let mut gone = self.fences();
+        gone.retain(|(_, fence)| stale.contains(fence));
         match self {
             Self::Ends(ends) => ends.retain(|ended| !stale.contains(&ended.fence)),
             Self::Release(leases) => leases.retain(|(_, fence)| !stale.contains(fence)),
         }
-        let after = self.weight();
-        (before.0 - after.0, before.1 - after.1)
+        (gone, before - self.weight().1)
     }
 
     fn is_empty(&self) -> bool {
@@ -114,12 +115,13 @@ impl Ledger {
         self.entries.iter().flat_map(|(.., entry)| entry.fences())
     }
 
-    /// Forgets leases that are somebody else's by now; the leases and bytes that went.
-    pub(super) fn forget(&mut self, stale: &[Fence]) -> (usize, usize) {
-        let mut gone = (0, 0);
+    /// Forgets leases that are somebody else's by now; those that went, and their bytes.
+    pub(super) fn forget(&mut self, stale: &BTreeSet<Fence>) -> (Vec<(JobId, Fence)>, usize) {
+        let mut gone = (Vec::new(), 0);
         for (.., entry) in &mut self.entries {
-            let (count, bytes) = entry.forget(stale);
-            gone = (gone.0 + count, gone.1 + bytes);
+            let (leases, bytes) = entry.forget(stale);
+            gone.0.extend(leases);
+            gone.1 += bytes;
         }
         self.entries.retain(|(.., entry)| !entry.is_empty());
         gone
@@ -256,8 +258,12 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.sent(1, Entry::Ends(vec![returned(1, 10), returned(2, 20)]));
         ledger.sent(2, Entry::Ends(vec![returned(3, 30)]));
-        let stale = [2, 3].map(|counter| Fence { epoch: 1, counter });
-        assert_eq!(ledger.forget(&stale), (2, 50));
+        let stale = [2, 3].map(|counter| Fence { epoch: 1, counter }).into();
+        let (gone, bytes) = ledger.forget(&stale);
+        assert_eq!(
+            (gone.iter().map(|(_, fence)| fence.counter).collect::<Vec<_>>(), bytes),
+            (vec![2, 3], 50)
+        );
         assert_eq!(ledger.held().map(|(_, fence)| fence.counter).collect::<Vec<_>>(), [1]);
         assert!(ledger.take(2).is_none());
         assert!(ledger.take(1).is_some() && ledger.take_all().is_empty());

@@ -1,52 +1,55 @@
 //! The runtime of a worker's child.
 //!
-//! The path of a job: the *session* (own thread, own connection) gives credit and receives leases into the queue; the
-//! slot takes one with [`Child::next`], marks it in the attempt page with [`Child::begin`], runs the body, and leaves
-//! the end with [`Child::finish`]; the session sends ends in batches and repeats them until they are confirmed. What
-//! waits behind a long attempt is handed back. Meanwhile *guards* end the process when it has to end.
+//! The path of a job: the *session* (own thread, own connection) gives credit and receives leases into the queue; a slot
+//! takes one with [`Attempts::next`] or [`Attempts::recv`], marks it in the attempt page with [`Attempts::begin`], runs
+//! the body, and leaves the end with [`Attempts::finish`]; the session sends ends in batches and repeats them until they
+//! are confirmed. What waits behind a long attempt is handed back. Meanwhile *guards* end the process when it has to
+//! end.
 //!
 //! Nothing here takes a lock of the language on top: leases are renewed while a body computes.
 
+mod attempts;
 mod ending;
 mod guard;
 mod job;
 mod ledger;
 mod output;
 mod pace;
+mod printed;
 mod queue;
 mod session;
+mod slots;
 mod tee;
 
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use lineshaft_ipc::fd::adopt;
 use lineshaft_ipc::process::{Pidfd, ProcessId};
 use lineshaft_ipc::shared::{AttemptPage, StopReason};
-use lineshaft_wire::Fence;
 use lineshaft_wire::message::{AttachChild, ProcessKey};
 use rustix::process::getppid;
 use tokio::sync::mpsc;
 
-use self::ending::{end_leftovers, error_of, limited, note};
+use self::attempts::Outputs;
 use self::guard::Guard;
-use self::job::Ended;
-use self::output::{Label, Output};
-use self::queue::{Shared, page_fence};
+use self::output::Output;
+use self::printed::Printed;
+use self::queue::Shared;
 use self::session::Session;
 use super::assignment::Assignment;
-use super::clock::{monotonic_ms, unix_ms};
 use super::death::Watched;
 use super::link::Link;
-use super::{Error, assignment};
+use super::{Error, Kind, assignment};
 use crate::Target;
 
-pub use self::job::{Ending, Job, Next};
+pub use self::attempts::Attempts;
+pub use self::job::{Ending, Job, Next, Ticket};
 
 pub(super) use self::ending::end_after;
 pub(super) use self::guard::DRAIN;
@@ -71,26 +74,24 @@ pub struct TaskEntry {
     pub at_most_once: bool,
 }
 
-/// This process as a worker's child. One thread, the *slot*, takes and ends jobs; any may ask.
+/// This process as a worker's child; its [`Attempts`] are here to be run.
 #[derive(Debug)]
 pub struct Child {
     assignment: Assignment,
     shared: Arc<Shared>,
+    attempts: Arc<Attempts>,
     output: Output,
     lifeline: UnixStream,
     sessions: mpsc::UnboundedSender<AttachChild>,
     started: Arc<AtomicBool>,
-    tasks: Mutex<Arc<[TaskEntry]>>,
-    current: Mutex<Option<Current>>,
 }
 
-/// The attempt whose body runs.
-#[derive(Debug)]
-struct Current {
-    job: Job,
-    started_at: u64,
-    began: Instant,
-    at_most_once: bool,
+impl Deref for Child {
+    type Target = Attempts;
+
+    fn deref(&self) -> &Attempts {
+        &self.attempts
+    }
 }
 
 impl Child {
@@ -102,13 +103,19 @@ impl Child {
         let assignment = Assignment::from_env()?;
         let page = Arc::new(AttemptPage::from_fd(adopt(assignment.page)?)?);
         let tee = assignment.tee.map(adopt).transpose()?;
+        let its_tee = tee.as_ref().map(OwnedFd::try_clone).transpose();
+        let its_tee = its_tee.map_err(Error::io("duplicate standard error"))?;
         let output = Output::start(adopt(assignment.output)?, tee, Arc::clone(&page))?;
-        let shared = Arc::new(Shared::new(page));
+        let shared = Arc::new(Shared::new(page, assignment.kind));
+        let outputs = match assignment.kind {
+            Kind::Process => Outputs::Pipe(output.clone()),
+            _ => Outputs::Each(Printed::new(its_tee)),
+        };
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs));
         let lifeline = UnixStream::from(adopt(assignment.lifeline)?);
         let started = Arc::new(AtomicBool::new(false));
         let sessions = start_thread(&assignment, &shared, &lifeline, &started)?;
-        let (tasks, current) = (Mutex::new(Arc::default()), Mutex::default());
-        Ok(Self { assignment, shared, output, lifeline, sessions, started, tasks, current })
+        Ok(Self { assignment, shared, attempts, output, lifeline, sessions, started })
     }
 
     /// The name of the variable that made this process a child, to be removed from its environment.
@@ -119,6 +126,11 @@ impl Child {
     /// The child's number within its worker.
     pub fn number(&self) -> u32 {
         self.assignment.number
+    }
+
+    /// The slots, to be kept where they are run.
+    pub fn attempts(&self) -> &Arc<Attempts> {
+        &self.attempts
     }
 
     /// The home it works for, where it knows one.
@@ -138,8 +150,7 @@ impl Child {
             queues: self.assignment.queues.clone(),
             held: Vec::new(),
         };
-        self.shared.state().one_by_one = tasks.iter().any(|task| task.at_most_once);
-        *lock(&self.tasks) = tasks.into();
+        self.attempts.set_tasks(tasks);
         self.started.store(true, Ordering::Release);
         // The thread lives as long as the process.
         let _ = self.sessions.send(introduction);
@@ -165,80 +176,9 @@ impl Child {
         Ok(())
     }
 
-    /// The next job, if one is here already. Some tens of nanoseconds.
-    pub fn try_next(&self) -> Option<Job> {
-        self.shared.try_next()
-    }
-
-    /// The next job, waiting for it up to `timeout`. [`Next::Drained`] when the worker stops: then [`Self::close`].
-    pub fn next(&self, timeout: Duration) -> Next {
-        self.shared.next(timeout)
-    }
-
-    /// The body of `job` runs from here on; the last thing before it. From now on the death of this process counts
-    /// as the attempt's.
-    pub fn begin(&self, job: &Job) {
-        let task = lock(&self.tasks).get(job.task as usize).cloned();
-        let (name, at_most_once) =
-            task.map_or_else(|| ("?".into(), false), |task| (task.name, task.at_most_once));
-        self.output.begin(Label { task: name, digits: job.digits() });
-        let started_at = unix_ms();
-        let note = note(job, started_at, at_most_once);
-        *lock(&self.current) =
-            Some(Current { job: job.clone(), started_at, began: Instant::now(), at_most_once });
-        let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
-        self.shared.page.begin(page_fence(job.fence), monotonic_ms(), timeout_ms, note);
-    }
-
-    /// Why the running attempt should stop, if it should. A nanosecond mostly.
-    pub fn stop_requested(&self) -> Option<(Fence, StopReason)> {
-        let fence = lock(&self.current).as_ref()?.job.fence;
-        self.shared.page.stop_requested(page_fence(fence)).map(|reason| (fence, reason))
-    }
-
-    /// The attempt of `job` ended, begun or not. Its output is what was printed until now: flush before.
-    ///
-    /// If it was asked to stop and did not return, its end says so, and what it left running in the process group is
-    /// ended first. Does not wait for the server, but for tasks that run at most once.
-    pub fn finish(&self, job: &Job, ending: Ending) {
-        let current = lock(&self.current).take().filter(|current| current.job.fence == job.fence);
-        let now = unix_ms();
-        let Some(Current { started_at, began, at_most_once, .. }) = current else {
-            let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
-            return self.shared.finish(Some(ended), false);
-        };
-        let ending = self.stopped(job, at_most_once, limited(ending));
-        let output = self.output.end();
-        let finished_at = started_at + began.elapsed().as_millis() as u64;
-        let ended = ending.map(|ending| Ended::new(job, (started_at, finished_at), ending, output));
-        self.shared.finish(ended, at_most_once);
-        self.shared.page.end();
-    }
-
-    /// The end of an attempt that may have been asked to stop; `None` if nothing must be reported.
-    fn stopped(&self, job: &Job, at_most_once: bool, ending: Ending) -> Option<Ending> {
-        let Some(reason) = self.shared.page.stop_requested(page_fence(job.fence)) else {
-            return Some(ending);
-        };
-        if matches!(ending, Ending::Returned(_)) && reason != StopReason::LeaseLost {
-            return Some(ending);
-        }
-        end_leftovers();
-        let Ending::Other(end) = ending else { return None };
-        end_after(reason, at_most_once, error_of(end)).map(Ending::Other)
-    }
-
-    /// Leaves word how far the attempt is, an encoded value; a newer word replaces an older one. Nothing if the
-    /// attempt is over, or if the word has more than [`PROGRESS_BYTES_MAX`] bytes.
-    pub fn report_progress(&self, fence: Fence, value: Vec<u8>) {
-        if value.len() <= PROGRESS_BYTES_MAX {
-            self.shared.report_progress(fence, value);
-        }
-    }
-
     /// Waits up to `timeout` until the server has confirmed every end; false if it has not.
     pub fn close(&self, timeout: Duration) -> bool {
-        self.output.settle();
+        self.attempts.settle_output();
         self.shared.settle(timeout)
     }
 }
@@ -257,12 +197,14 @@ fn start_thread(
     let (terminated, on_terminate) = UnixStream::pair().map_err(Error::io("open a socket pair"))?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, on_terminate)
         .map_err(Error::io("handle SIGTERM"))?;
+    let asked = follow_asks(assignment.kind)?;
     let lifeline = lifeline.try_clone().map_err(Error::io("duplicate the lifeline"))?;
     let parts = Parts {
         shared: Arc::clone(shared),
         link: Link::new((&assignment.address).into()),
         lifeline: lifeline.into(),
         terminated: terminated.into(),
+        asked: asked.map(Into::into),
         supervisor,
         started: Arc::clone(started),
     };
@@ -281,23 +223,36 @@ fn start_thread(
     Ok(introduce)
 }
 
+/// Readable when the supervisor asked attempts to stop. A process hears it in the language on top, by SIGUSR1 itself.
+fn follow_asks(kind: Kind) -> Result<Option<UnixStream>, Error> {
+    if kind == Kind::Process {
+        return Ok(None);
+    }
+    let (asked, on_ask) = UnixStream::pair().map_err(Error::io("open a socket pair"))?;
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGUSR1, on_ask)
+        .map_err(Error::io("handle SIGUSR1"))?;
+    Ok(Some(asked))
+}
+
 /// What the thread of session and guards is made of.
 struct Parts {
     shared: Arc<Shared>,
     link: Link,
     lifeline: OwnedFd,
     terminated: OwnedFd,
+    asked: Option<OwnedFd>,
     supervisor: Pidfd,
     started: Arc<AtomicBool>,
 }
 
 impl Parts {
     async fn run(self, mut introduction: mpsc::UnboundedReceiver<AttachChild>) -> Result<(), Error> {
-        let Self { shared, link, lifeline, terminated, supervisor, started } = self;
+        let Self { shared, link, lifeline, terminated, asked, supervisor, started } = self;
         let supervisor = Watched::new(supervisor)?;
         let socket = |fd| guard::socket(fd).map_err(Error::io("start the connection's thread"));
         let (lifeline, terminate) = (socket(lifeline)?, socket(terminated)?);
-        let guard = Guard { shared: Arc::clone(&shared), lifeline, supervisor, terminate, started };
+        let asked = asked.map(socket).transpose()?;
+        let guard = Guard { shared: Arc::clone(&shared), lifeline, supervisor, terminate, asked, started };
         let session = async {
             if let Some(introduction) = introduction.recv().await {
                 Session::new(shared, link, introduction).run().await;
@@ -308,6 +263,81 @@ impl Parts {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The runtime without a process around it, for an in-process worker.
+#[derive(Clone, Debug)]
+pub(super) struct LocalParts {
+    shared: Arc<Shared>,
+    attempts: Arc<Attempts>,
+}
+
+impl LocalParts {
+    pub(super) fn new(page: Arc<AttemptPage>, kind: Kind, tee: Option<OwnedFd>) -> Self {
+        let shared = Arc::new(Shared::new(page, kind));
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), Outputs::Each(Printed::new(tee))));
+        Self { shared, attempts }
+    }
+
+    pub(super) fn attempts(&self, tasks: Vec<TaskEntry>) -> Arc<Attempts> {
+        self.attempts.set_tasks(tasks);
+        Arc::clone(&self.attempts)
+    }
+
+    /// Serves the slots until it is dropped.
+    pub(super) async fn session(&self, link: Link, introduction: AttachChild) {
+        Session::new(Arc::clone(&self.shared), link, introduction).run().await;
+    }
+
+    pub(super) fn drain(&self) {
+        self.shared.drain();
+    }
+
+    pub(super) fn settle(&self, timeout: Duration) -> bool {
+        self.shared.settle(timeout)
+    }
+
+    /// No attempt is in a slot, and none waits for one.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.shared.state();
+        state.slots.busy() == 0 && state.unsettled == 0 && state.waiting.is_empty()
+    }
+
+    pub(super) fn newest(&self) -> Option<lineshaft_wire::Fence> {
+        self.shared.page.newest().map(wire_fence)
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.shared.state().is_late(now)
+    }
+
+    pub(super) fn request_all_stops(&self, reason: StopReason) {
+        self.shared.request_all_stops(reason);
+    }
+
+    pub(super) fn tell_stops(&self) {
+        self.shared.tell_stops();
+    }
+
+    /// Asks attempts to stop whose time is over.
+    pub(super) fn watch_clocks(&self, now_ms: u64) {
+        let page = &self.shared.page;
+        for begun in page.begun() {
+            let is_late = begun.timeout_ms > 0 && now_ms.saturating_sub(begun.started_ms) >= begun.timeout_ms;
+            if is_late && page.stop_requested(begun.place, begun.fence).is_none() {
+                page.request_stop(begun.place, begun.fence, StopReason::TimedOut);
+            }
+        }
+    }
+
+    /// Running attempts that were asked to stop.
+    pub(super) fn stopping(&self) -> Vec<lineshaft_wire::Fence> {
+        let page = &self.shared.page;
+        let asked =
+            |begun: &lineshaft_ipc::shared::Begun| page.stop_requested(begun.place, begun.fence).is_some();
+        page.begun().filter(asked).map(|begun| wire_fence(begun.fence)).collect()
+    }
+}
+
+/// A fence of the page, as on the wire.
+pub(super) fn wire_fence(fence: lineshaft_ipc::shared::Fence) -> lineshaft_wire::Fence {
+    lineshaft_wire::Fence { epoch: fence.epoch, counter: fence.counter }
 }

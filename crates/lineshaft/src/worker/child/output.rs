@@ -45,7 +45,7 @@ pub(super) struct Label {
 }
 
 impl Label {
-    fn prefix(&self) -> String {
+    pub(super) fn prefix(&self) -> String {
         let name = self.task.rsplit('.').next().unwrap_or(&self.task);
         format!("{name}·{:04x} | ", self.digits)
     }
@@ -151,16 +151,21 @@ impl Tap {
         self.label.as_ref().map(Label::prefix).unwrap_or_default()
     }
 
-    /// A terminal that takes nothing holds the bodies up, as it would without a worker; renewals go on.
     fn repeat(&mut self, bytes: &[u8]) {
-        let mut left = bytes;
-        while let (Some(tee), false) = (&self.tee, left.is_empty()) {
-            match write(tee, left) {
-                Ok(count) => left = &left[count..],
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => _ = poll(&mut [PollFd::new(tee, PollFlags::OUT)], None),
-                Err(_) => self.tee = None,
-            }
+        write_all(&mut self.tee, bytes);
+    }
+}
+
+/// Repeats words, unless nobody listens any more. A terminal that takes nothing holds the bodies up, as it would without
+/// a worker; renewals go on.
+pub(super) fn write_all(out: &mut Option<OwnedFd>, bytes: &[u8]) {
+    let mut left = bytes;
+    while let (Some(tee), false) = (&*out, left.is_empty()) {
+        match write(tee, left) {
+            Ok(count) => left = &left[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => _ = poll(&mut [PollFd::new(tee, PollFlags::OUT)], None),
+            Err(_) => *out = None,
         }
     }
 }
@@ -179,7 +184,7 @@ mod tests {
 
     fn output(tee: Option<OwnedFd>) -> (Output, OwnedFd, Arc<AttemptPage>) {
         let (read_end, write_end) = pipe().unwrap();
-        let page = Arc::new(AttemptPage::create().unwrap());
+        let page = Arc::new(AttemptPage::create(1).unwrap());
         (Output::start(read_end, tee, Arc::clone(&page)).unwrap(), write_end, page)
     }
 

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use lineshaft_wire::message::CREDIT_MAX;
-
+/// Most jobs that a child holds for its only slot.
+const PREFETCH_MAX: u32 = 1_024;
 /// An attempt that runs longer keeps no others waiting behind it: they are handed back.
 pub(super) const LONG: Duration = Duration::from_millis(50);
 /// A commit's round trip where none was measured, and the least that is assumed.
@@ -45,7 +45,7 @@ impl Pace {
         self.run_seconds.is_none_or(|run| run > 0.000_5)
     }
 
-    /// Jobs to hold, the running one included; 1 to [`CREDIT_MAX`].
+    /// Jobs to hold, the running one included; 1 to [`PREFETCH_MAX`].
     pub(super) fn target(&self) -> u32 {
         let Some(run) = self.run_seconds else { return 1 };
         if run >= LONG.as_secs_f64() {
@@ -54,7 +54,7 @@ impl Pace {
         let trip = self.trip_seconds.unwrap_or(TRIP_MIN).clamp(TRIP_MIN, TRIP_MAX);
         let by_time = (TRIPS * trip / run.max(1e-6)).ceil().max(2.0);
         let by_bytes = (BYTES_MAX / self.argument_bytes.max(1.0)).floor().max(1.0);
-        by_time.min(by_bytes).min(f64::from(CREDIT_MAX)) as u32
+        by_time.min(by_bytes).min(f64::from(PREFETCH_MAX)) as u32
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn as_many_jobs_are_held_as_run_in_about_three_commits() {
         for (run, expected) in [
-            (Duration::ZERO, CREDIT_MAX),
+            (Duration::ZERO, PREFETCH_MAX),
             (Duration::from_micros(8), 375),
             (Duration::from_micros(290), 11),
             (Duration::from_millis(2), 2),

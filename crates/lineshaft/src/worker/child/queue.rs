@@ -1,10 +1,11 @@
-//! What the slot and the connection share: jobs on their way in, ends on their way out.
+//! What the slots and the connection share: jobs on their way in, ends on their way out.
 //!
-//! One lock, held for nanoseconds. The slot wakes the connection only when waiting would delay something: when it runs
+//! One lock, held for nanoseconds. A slot wakes the connection only when waiting would delay something: when it runs
 //! out of jobs, when many ends have gathered, or when the first one did.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::shared::{AttemptPage, StopReason};
@@ -12,30 +13,22 @@ use lineshaft_wire::message::Progress;
 use lineshaft_wire::{Fence, JobId};
 use tokio::sync::Notify;
 
-use super::job::{Ended, Job, Next};
-use super::pace::Pace;
+use super::job::{Ended, Job, Next, Ticket};
+use super::pace::{LONG, Pace};
+use super::slots::{Beginning, Running, Slots};
+use crate::worker::Kind;
 
 /// Ends that are worth a frame of their own.
 pub(super) const ENDS_FLUSH: usize = 128;
 /// Bytes of ends that are worth a frame of their own.
 pub(super) const BYTES_FLUSH: usize = 1 << 20;
-/// Bytes of results that may be unconfirmed before the slot waits.
+/// Bytes of results that may be unconfirmed before the slots wait.
 const UNSETTLED_BYTES_MAX: usize = 64 << 20;
 
-/// The attempt in the slot.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Running {
-    pub(super) job: JobId,
-    pub(super) fence: Fence,
-    /// When the slot took it.
-    pub(super) since: Instant,
-    pub(super) argument_bytes: usize,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) waiting: VecDeque<Job>,
-    pub(super) running: Option<Running>,
+    pub(super) slots: Slots,
     pub(super) ends: Vec<Ended>,
     pub(super) ends_bytes: usize,
     /// When the first of them came.
@@ -43,13 +36,21 @@ pub(super) struct State {
     /// Leases ended or handed back and not yet confirmed, those in `ends` included, and the bytes of their results.
     pub(super) unsettled: usize,
     pub(super) unsettled_bytes: usize,
-    /// The newest progress that was not sent.
-    pub(super) progress: Option<Progress>,
+    /// Ends for whose confirmation a slot waits.
+    settling: BTreeSet<Fence>,
+    /// The newest progress of each attempt that was not sent.
+    pub(super) progress: BTreeMap<Fence, Progress>,
+    /// Requests to stop that nobody passed on to the bodies yet.
+    stops: VecDeque<(Ticket, StopReason)>,
     pub(super) pace: Pace,
+    /// When a job last came, was taken up or ended.
+    moved: Instant,
     /// The connection knows that there are ends, or handed everything back: it need not be woken for the next one.
     pub(super) told: bool,
-    /// The running attempt is long: nothing may wait behind it.
+    /// The slots are busy for long, or do not take what is there: nothing may wait behind them.
     pub(super) paused: bool,
+    /// What waited was handed back, and no slot asked for a job since.
+    stuck: bool,
     /// No new work.
     pub(super) draining: bool,
     /// Until when the leases live for certain; `None` before the first.
@@ -58,31 +59,77 @@ pub(super) struct State {
     pub(super) lapsed: bool,
     /// Some task must never run twice: whatever waits when the whole worker dies is taken for run, so nothing waits.
     pub(super) one_by_one: bool,
+    /// Jobs wait in hand for the only slot.
+    prefetches: bool,
 }
 
-/// Shared by the slot's thread and the connection's.
+/// Shared by the slots' threads and the connection's.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Something came that the slot may wait for.
-    changed: Condvar,
+    /// A job came for a slot's thread that waits, or none will come any more.
+    came: Condvar,
+    /// The same for coroutines.
+    came_async: Notify,
+    /// The same for an event loop of another language: readable until it is emptied.
+    bell: OnceLock<OwnedFd>,
+    /// Something was confirmed.
+    confirmed: Condvar,
+    /// There are `stops`.
+    asked: Condvar,
+    asked_async: Notify,
     /// Something came that the connection should look at.
     pub(super) wake: Notify,
     pub(super) page: Arc<AttemptPage>,
+    pub(super) kind: Kind,
 }
 
 impl Shared {
-    pub(super) fn new(page: Arc<AttemptPage>) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), wake: Notify::new(), page }
+    /// For a child with as many slots of `kind` as `page` has places.
+    pub(super) fn new(page: Arc<AttemptPage>, kind: Kind) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            slots: Slots::new(page.slots()),
+            ends: Vec::new(),
+            ends_bytes: 0,
+            ends_since: None,
+            unsettled: 0,
+            unsettled_bytes: 0,
+            settling: BTreeSet::new(),
+            progress: BTreeMap::new(),
+            stops: VecDeque::new(),
+            pace: Pace::default(),
+            moved: Instant::now(),
+            told: false,
+            paused: false,
+            stuck: false,
+            draining: false,
+            leased_until: None,
+            lapsed: false,
+            one_by_one: false,
+            prefetches: kind == Kind::Process,
+        };
+        Self {
+            state: Mutex::new(state),
+            came: Condvar::new(),
+            came_async: Notify::new(),
+            bell: OnceLock::new(),
+            confirmed: Condvar::new(),
+            asked: Condvar::new(),
+            asked_async: Notify::new(),
+            wake: Notify::new(),
+            page,
+            kind,
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // ---- The slot's side.
+    // ---- The slots' side.
 
-    /// The next job, if one is here.
+    /// The next job, if one is here and a slot is free.
     pub(super) fn try_next(&self) -> Option<Job> {
         self.take(&mut self.state())
     }
@@ -92,39 +139,91 @@ impl Shared {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
         loop {
-            if let Some(job) = self.take(&mut state) {
-                return Next::Job(job);
-            }
-            if state.draining && state.waiting.is_empty() {
-                return Next::Drained;
+            if let Some(next) = self.take_or_end(&mut state) {
+                return next;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Next::TimedOut;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The next job, or that none will come; for coroutines. Cancel-safe.
+    pub(super) async fn recv(&self) -> Option<Job> {
+        loop {
+            let came = self.came_async.notified();
+            let mut came = std::pin::pin!(came);
+            came.as_mut().enable();
+            match self.take_or_end(&mut self.state()) {
+                Some(Next::Job(job)) => return Some(job),
+                Some(_) => return None,
+                None => {}
+            }
+            came.await;
+        }
+    }
+
+    /// Whether no job will come any more.
+    pub(super) fn is_drained(&self) -> bool {
+        let state = self.state();
+        state.draining && state.waiting.is_empty()
+    }
+
+    /// From here on `bell` is made readable when a job came.
+    pub(super) fn set_bell(&self, bell: OwnedFd) {
+        // A second one would be a mistake of the caller; the first one goes on ringing.
+        let _ = self.bell.set(bell);
+        self.ring();
+    }
+
+    fn take_or_end(&self, state: &mut State) -> Option<Next> {
+        match self.take(state) {
+            Some(job) => Some(Next::Job(job)),
+            None if state.draining && state.waiting.is_empty() => Some(Next::Drained),
+            None => None,
         }
     }
 
     fn take(&self, state: &mut State) -> Option<Job> {
+        let was_stuck = std::mem::take(&mut state.stuck);
         let job = state.take();
-        if job.is_none() && state.lapsed {
+        if let Some(job) = &job {
+            self.page.take(job.place, page_fence(job.fence));
+        }
+        if was_stuck || (job.is_none() && state.lapsed) {
             self.wake.notify_one();
         }
         job
     }
 
-    /// The running attempt ended. With `settle` this waits until the server has confirmed it.
-    pub(super) fn finish(&self, ended: Option<Ended>, settle: bool) {
+    /// The body of an attempt runs from here on.
+    pub(super) fn begin(&self, ticket: Ticket, beginning: Beginning) {
+        if let Some(running) = self.state().slots.get_mut(ticket) {
+            running.begun = Some(beginning);
+        }
+    }
+
+    /// When the body of an attempt in a slot began.
+    pub(super) fn beginning(&self, ticket: Ticket) -> Option<Beginning> {
+        self.state().slots.get_mut(ticket)?.begun
+    }
+
+    /// An attempt ended, and its slot is free. With `settle` this waits before that until the server has confirmed it.
+    pub(super) fn finish(&self, ticket: Ticket, ended: Option<Ended>, settle: bool) {
         let mut state = self.state();
-        let wake = state.finish(ended, settle);
+        let settle = settle && ended.is_some();
+        let wake = state.finish(ticket, ended, settle);
         if wake {
             self.wake.notify_one();
         }
-        while settle && state.unsettled > 0 {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while settle && state.settling.contains(&ticket.fence) {
+            state = self.confirmed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.running = None;
+        // While nobody else can take the place.
+        self.page.end(ticket.place);
+        state.slots.leave(ticket);
         drop(state);
         if settle {
             self.wake.notify_one();
@@ -141,37 +240,84 @@ impl Shared {
             if left.is_zero() {
                 return false;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.confirmed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
 
     /// Leaves the newest progress of an attempt for the connection, if it still runs.
-    pub(super) fn report_progress(&self, of: Fence, value: Vec<u8>) {
+    pub(super) fn report_progress(&self, ticket: Ticket, value: Vec<u8>) {
         let mut state = self.state();
-        let Some(Running { job, fence, .. }) = state.running.filter(|running| running.fence == of) else {
-            return;
-        };
-        state.progress = Some(Progress { job, fence, value: value.into() });
+        let Some(&mut Running { job, fence, .. }) = state.slots.get_mut(ticket) else { return };
+        state.progress.insert(fence, Progress { job, fence, value: value.into() });
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// A request to stop that is to be passed on to a body, waiting for it up to `timeout`. Each comes once.
+    pub(super) fn next_stop(&self, timeout: Duration) -> Option<(Ticket, StopReason)> {
+        let state = self.state();
+        let waited = self.asked.wait_timeout_while(state, timeout, |state| state.stops.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.stops.pop_front()
+    }
+
+    /// The same for coroutines. Cancel-safe.
+    pub(super) async fn recv_stop(&self) -> (Ticket, StopReason) {
+        loop {
+            let asked = self.asked_async.notified();
+            let mut asked = std::pin::pin!(asked);
+            asked.as_mut().enable();
+            if let Some(stop) = self.state().stops.pop_front() {
+                return stop;
+            }
+            asked.await;
+        }
     }
 
     // ---- The connection's side.
 
     /// Jobs came.
     pub(super) fn push(&self, jobs: Vec<Job>) {
-        self.state().waiting.extend(jobs);
-        self.changed.notify_all();
+        let count = jobs.len();
+        let mut state = self.state();
+        state.waiting.extend(jobs);
+        state.moved = Instant::now();
+        drop(state);
+        (0..count.min(self.page.slots() as usize)).for_each(|_| self.came.notify_one());
+        self.came_async.notify_waiters();
+        self.ring();
     }
 
-    /// The server confirmed the end or return of this many leases with so many bytes.
-    pub(super) fn settled(&self, count: usize, bytes: usize) {
+    fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            // Full is as good as rung.
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// The server confirmed the end or return of these leases with so many bytes.
+    pub(super) fn settled(&self, fences: &[(JobId, Fence)], bytes: usize) {
         let mut state = self.state();
-        state.unsettled = state.unsettled.saturating_sub(count);
+        let was_full = state.is_full_of_bytes();
+        state.unsettled = state.unsettled.saturating_sub(fences.len());
         state.unsettled_bytes = state.unsettled_bytes.saturating_sub(bytes);
+        if !state.settling.is_empty() {
+            for (_, fence) in fences {
+                state.settling.remove(fence);
+            }
+        }
         drop(state);
-        self.changed.notify_all();
+        self.confirmed.notify_all();
+        if was_full {
+            self.call_slots();
+        }
+    }
+
+    /// Slots may wait for confirmation rather than for jobs, or for the end.
+    fn call_slots(&self) {
+        self.came.notify_all();
+        self.came_async.notify_waiters();
+        self.ring();
     }
 
     /// What was unconfirmed with `before` bytes is now to be confirmed with `after` bytes.
@@ -179,39 +325,84 @@ impl Shared {
         let mut state = self.state();
         state.unsettled_bytes = (state.unsettled_bytes + after).saturating_sub(before);
         drop(state);
-        self.changed.notify_all();
+        self.call_slots();
     }
 
     /// No new work from here on.
     pub(super) fn drain(&self) {
         self.state().draining = true;
-        self.changed.notify_all();
+        self.call_slots();
         self.wake.notify_one();
     }
 
-    /// Asks the attempt to stop if it is the one in the slot; the request waits for its body to begin.
-    pub(super) fn request_stop(&self, fence: Fence, reason: StopReason) -> bool {
-        let is_running = self.state().running.is_some_and(|running| running.fence == fence);
-        if is_running && self.page.stop_requested(page_fence(fence)).is_none() {
-            self.page.request_stop(page_fence(fence), reason);
+    /// Asks those attempts to stop that are in slots; the requests wait for their bodies to begin. Whether there are
+    /// any.
+    pub(super) fn request_stops(&self, fences: &BTreeSet<Fence>, reason: StopReason) -> bool {
+        let mut any = false;
+        for (ticket, _) in self.state().slots.iter().filter(|(ticket, _)| fences.contains(&ticket.fence)) {
+            any = true;
+            self.ask(ticket, reason);
         }
-        is_running
+        any
+    }
+
+    /// Asks every attempt in a slot to stop; whether there are any.
+    pub(super) fn request_all_stops(&self, reason: StopReason) -> bool {
+        let state = self.state();
+        state.slots.iter().for_each(|(ticket, _)| self.ask(ticket, reason));
+        state.slots.busy() > 0
+    }
+
+    fn ask(&self, ticket: Ticket, reason: StopReason) {
+        let fence = page_fence(ticket.fence);
+        if self.page.stop_requested(ticket.place, fence).is_none() {
+            self.page.request_stop(ticket.place, fence, reason);
+        }
+    }
+
+    /// Passes requests to stop on that stand in the page, each once.
+    pub(super) fn tell_stops(&self) {
+        if self.kind == Kind::Process {
+            return;
+        }
+        let mut state = self.state();
+        let asked = |(ticket, running): (Ticket, &Running)| {
+            let reason = self.page.stop_requested(ticket.place, page_fence(ticket.fence))?;
+            (running.begun.is_some() && !running.told).then_some((ticket, reason))
+        };
+        let stops: Vec<_> = state.slots.iter().filter_map(asked).collect();
+        if stops.is_empty() {
+            return;
+        }
+        for (ticket, _) in &stops {
+            if let Some(running) = state.slots.get_mut(*ticket) {
+                running.told = true;
+            }
+        }
+        state.stops.extend(stops);
+        drop(state);
+        self.asked.notify_all();
+        self.asked_async.notify_waiters();
     }
 }
 
 impl State {
     fn take(&mut self) -> Option<Job> {
-        if self.unsettled_bytes > UNSETTLED_BYTES_MAX {
+        if self.is_full_of_bytes() || self.slots.is_full() {
             return None;
         }
         let now = Instant::now();
         if !self.waiting.is_empty() && self.is_late(now) {
             self.lapse();
         }
-        let job = self.waiting.pop_front()?;
-        let argument_bytes = job.arguments.len();
-        self.running = Some(Running { job: job.id, fence: job.fence, since: now, argument_bytes });
+        let mut job = self.waiting.pop_front()?;
+        job.place = self.slots.occupy(&job, now);
+        self.moved = now;
         Some(job)
+    }
+
+    fn is_full_of_bytes(&self) -> bool {
+        self.unsettled_bytes > UNSETTLED_BYTES_MAX
     }
 
     /// Whether the leases may be somebody else's by now.
@@ -230,24 +421,60 @@ impl State {
         dropped
     }
 
-    /// Jobs to hold, the running one included.
-    pub(super) fn target(&self) -> u32 {
-        if self.one_by_one { 1 } else { self.pace.target() }
+    /// How many more jobs to hold, if as many are on their way as `outstanding` says. A child that may be killed for
+    /// one attempt, or works at many, holds none ahead.
+    pub(super) fn missing(&self, outstanding: u32) -> u32 {
+        let held = self.waiting.len() as u32 + self.slots.busy() + outstanding;
+        if !self.prefetches || self.one_by_one {
+            return self.slots.most().saturating_sub(held);
+        }
+        let target = self.pace.target();
+        let missing = target.saturating_sub(held);
+        // Small additions to a large credit can wait for more of their kind.
+        if missing > target / 8 { missing } else { 0 }
     }
 
-    /// Notes an end; true if the connection has to be woken. The attempt stays `running` for the caller to clear.
-    fn finish(&mut self, ended: Option<Ended>, settle: bool) -> bool {
-        if let Some(running) = &self.running {
-            let took = running.since.elapsed();
-            self.pace.record_run(took, running.argument_bytes);
+    /// Whether nothing may wait here: the only slot is busy for long, or many do not take what is there.
+    pub(super) fn is_long(&self, now: Instant) -> bool {
+        self.stuck || self.long_at().is_some_and(|at| now >= at)
+    }
+
+    /// When that will be so if nothing happens.
+    pub(super) fn long_at(&self) -> Option<Instant> {
+        let is_stalling = if self.prefetches { self.slots.is_full() } else { !self.waiting.is_empty() };
+        is_stalling.then(|| self.moved_at() + LONG)
+    }
+
+    fn moved_at(&self) -> Instant {
+        let only = self.slots.iter().next().filter(|_| self.prefetches);
+        only.map_or(self.moved, |(_, running)| running.since)
+    }
+
+    /// What waits was handed back.
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+        self.stuck = !self.prefetches;
+    }
+
+    /// Notes an end; true if the connection has to be woken. The attempt stays in its slot for the caller to clear.
+    fn finish(&mut self, ticket: Ticket, ended: Option<Ended>, settle: bool) -> bool {
+        let now = Instant::now();
+        self.moved = now;
+        self.stuck = false;
+        self.progress.remove(&ticket.fence);
+        if let Some(running) = self.slots.get_mut(ticket).copied() {
+            self.pace.record_run(now - running.since, running.argument_bytes);
         }
         if let Some(ended) = ended {
             let bytes = ended.bytes();
             self.ends_bytes += bytes;
             self.unsettled += 1;
             self.unsettled_bytes += bytes;
-            self.ends_since.get_or_insert_with(Instant::now);
+            self.ends_since.get_or_insert(now);
             self.ends.push(ended);
+        }
+        if settle {
+            self.settling.insert(ticket.fence);
         }
         let first = !std::mem::replace(&mut self.told, true);
         first || settle || self.is_worth_a_frame()
@@ -279,24 +506,20 @@ impl State {
         self.waiting.remove(place)
     }
 
-    /// Forgets leases that are somebody else's by now; the ends and bytes that went.
-    pub(super) fn forget(&mut self, stale: &[Fence]) -> (usize, usize) {
-        let before = (self.ends.len(), self.ends_bytes);
+    /// Forgets leases that are somebody else's by now; the ends that went, and their bytes.
+    pub(super) fn forget(&mut self, stale: &BTreeSet<Fence>) -> (Vec<(JobId, Fence)>, usize) {
+        let before = self.ends_bytes;
         self.waiting.retain(|job| !stale.contains(&job.fence));
-        self.ends.retain(|ended| !stale.contains(&ended.fence));
+        let gone = self.ends.extract_if(.., |ended| stale.contains(&ended.fence));
+        let gone = gone.map(|ended| (ended.job, ended.fence)).collect();
         self.ends_bytes = self.ends.iter().map(Ended::bytes).sum();
-        (before.0 - self.ends.len(), before.1 - self.ends_bytes)
-    }
-
-    /// How long the running attempt has been in the slot.
-    pub(super) fn running_for(&self, now: Instant) -> Option<Duration> {
-        self.running.map(|running| now.saturating_duration_since(running.since))
+        (gone, before - self.ends_bytes)
     }
 
     /// Every lease that is still this child's, but for those sent and not confirmed.
     pub(super) fn held(&self) -> impl Iterator<Item = (JobId, Fence)> {
         let waiting = self.waiting.iter().map(|job| (job.id, job.fence));
-        let running = self.running.iter().map(|running| (running.job, running.fence));
+        let running = self.slots.iter().map(|(_, running)| (running.job, running.fence));
         let ends = self.ends.iter().map(|ended| (ended.job, ended.fence));
         waiting.chain(running).chain(ends)
     }

@@ -5,6 +5,7 @@ mod refusals;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,9 +18,9 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::job::jobs_of;
 use super::ledger::{Entry, Ledger, entries};
-use super::pace::LONG;
 use super::queue::Shared;
 use crate::client::connection::Incoming;
+use crate::worker::Kind;
 use crate::worker::link::{Happened, Link};
 
 /// Time within which the server has to accept the child.
@@ -193,12 +194,12 @@ impl Session {
         if stale.is_empty() {
             return;
         }
-        let sent = self.ledger.forget(stale);
-        let unsent = self.shared.state().forget(stale);
-        self.shared.settled(sent.0 + unsent.0, sent.1 + unsent.1);
-        for &fence in stale {
-            self.interrupt(fence, StopReason::LeaseLost);
-        }
+        let stale: BTreeSet<Fence> = stale.iter().copied().collect();
+        let (mut gone, bytes) = self.ledger.forget(&stale);
+        let (unsent, unsent_bytes) = self.shared.state().forget(&stale);
+        gone.extend(unsent);
+        self.shared.settled(&gone, bytes + unsent_bytes);
+        self.interrupt(&stale, StopReason::LeaseLost);
     }
 
     fn leased(&mut self, leases: &Leases, payload: bytes::Bytes) {
@@ -212,11 +213,11 @@ impl Session {
 
     fn confirmed(&mut self, request: u64) {
         let Some((sent_at, entry)) = self.ledger.take(request) else { return };
-        let (count, bytes) = entry.weight();
+        let (_, bytes) = entry.weight();
         if matches!(entry, Entry::Ends(_)) {
             self.shared.state().pace.record_trip(sent_at.elapsed());
         }
-        self.shared.settled(count, bytes);
+        self.shared.settled(&entry.fences(), bytes);
     }
 
     fn renewed(&mut self, request: u64) {
@@ -239,13 +240,20 @@ impl Session {
                 self.submit(Entry::Release(vec![(job.id, job.fence)]));
             }
             (Some(_), WireReason::Stale) => {}
-            (None, WireReason::Cancelled) => self.interrupt(stop.fence, StopReason::Cancelled),
+            (None, WireReason::Cancelled) => {
+                self.interrupt(&BTreeSet::from([stop.fence]), StopReason::Cancelled);
+            }
             (None, WireReason::Stale) => self.forget(&[stop.fence]),
         }
     }
 
-    fn interrupt(&self, fence: Fence, reason: StopReason) {
-        if self.shared.request_stop(fence, reason)
+    /// Asks attempts to stop. The only slot of a process hears of it by the signal that its supervisor sends too.
+    fn interrupt(&self, fences: &BTreeSet<Fence>, reason: StopReason) {
+        if !self.shared.request_stops(fences, reason) {
+            return;
+        }
+        self.shared.tell_stops();
+        if self.shared.kind == Kind::Process
             && let Err(error) = kill_process(getpid(), Signal::USR1)
         {
             tracing::error!(%error, "cannot signal the own process");
@@ -265,12 +273,8 @@ impl Session {
         let state = self.shared.state();
         let late = state.leased_until.filter(|_| self.phase == Phase::Attached);
         let gathered = state.ends_since.map(|since| since + GATHER);
-        let progress = state.progress.as_ref().map(|_| self.progress_at);
-        let long = match (state.paused, state.running) {
-            (true, _) => None,
-            (false, Some(running)) => Some(running.since + LONG),
-            (false, None) => (!state.waiting.is_empty()).then(|| now + LONG),
-        };
+        let progress = (!state.progress.is_empty()).then_some(self.progress_at);
+        let long = if state.paused { None } else { state.long_at() };
         let again = self.refused.iter().map(|(at, _)| *at).min();
         [late, gathered, progress, long, again].into_iter().flatten().fold(soon, Instant::min)
     }
@@ -346,19 +350,22 @@ impl Session {
         if now < self.progress_at {
             return;
         }
-        let Some(progress) = self.shared.state().progress.take() else { return };
+        let progress = std::mem::take(&mut self.shared.state().progress);
+        if progress.is_empty() {
+            return;
+        }
         self.progress_at = now + PROGRESS_EVERY;
-        self.send(0, &progress.into());
+        progress.into_values().for_each(|progress| self.send(0, &progress.into()));
     }
 
-    /// What has not begun goes back while the slot is busy for long, and when the worker drains.
+    /// What has not begun goes back while nothing moves for long, and when the worker drains.
     fn hand_back(&mut self, now: Instant) {
         let mut state = self.shared.state();
-        let long = state.running_for(now).is_some_and(|age| age >= LONG);
+        let long = state.is_long(now);
         let draining = state.draining;
         let stop_credit = (long && !state.paused) || (draining && !self.drained);
         if long {
-            state.paused = true;
+            state.pause();
         }
         let leases = if long || draining { state.take_waiting() } else { Vec::new() };
         drop(state);
@@ -374,17 +381,13 @@ impl Session {
 
     fn grant(&mut self, now: Instant) {
         let mut state = self.shared.state();
-        let long = state.running_for(now).is_some_and(|age| age >= LONG);
-        if state.draining || long {
+        if state.draining || state.is_long(now) {
             return;
         }
-        let target = state.target();
-        let held = state.waiting.len() as u32 + u32::from(state.running.is_some());
         let reset = std::mem::take(&mut state.paused) | self.fresh;
+        let missing = state.missing(self.outstanding);
         drop(state);
-        let missing = target.saturating_sub(held + self.outstanding);
-        // Small additions to a large credit can wait for more of their kind.
-        if missing > target / 8 {
+        if missing > 0 {
             self.fresh = false;
             self.outstanding += missing;
             self.send(0, &Credit { leases: missing, reset }.into());

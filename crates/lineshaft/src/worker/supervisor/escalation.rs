@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lineshaft_ipc::shared::Fence;
-
 /// Time between SIGTERM and SIGKILL.
 pub(super) const TERM_GRACE: Duration = Duration::from_secs(2);
 
 /// What is to be done now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     /// Signal the child, whose handler raises in the body.
     Ask,
@@ -21,15 +19,14 @@ pub(super) enum Step {
 /// The way down for one attempt. It is over when the attempt is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Escalation {
-    pub(super) fence: Fence,
     next: Option<(Step, Instant)>,
     grace: Duration,
 }
 
 impl Escalation {
     /// Begins by asking.
-    pub(super) fn new(fence: Fence, grace: Duration, now: Instant) -> Self {
-        Self { fence, next: Some((Step::Ask, now)), grace }
+    pub(super) fn new(grace: Duration, now: Instant) -> Self {
+        Self { next: Some((Step::Ask, now)), grace }
     }
 
     /// The step that is due, once each.
@@ -53,7 +50,7 @@ mod tests {
     #[test]
     fn each_step_is_due_once_and_in_order() {
         let start = Instant::now();
-        let mut escalation = Escalation::new(Fence::default(), Duration::from_secs(30), start);
+        let mut escalation = Escalation::new(Duration::from_secs(30), start);
         let mut steps = Vec::new();
         for second in 0..100 {
             if let Some(step) = escalation.due(start + Duration::from_secs(second)) {
@@ -66,7 +63,7 @@ mod tests {
     #[test]
     fn without_grace_the_kill_follows_at_once() {
         let start = Instant::now();
-        let mut escalation = Escalation::new(Fence::default(), Duration::ZERO, start);
+        let mut escalation = Escalation::new(Duration::ZERO, start);
         let at = |millis| start + Duration::from_millis(millis);
         assert_eq!(
             [0, 0, 50, 100].map(|millis| escalation.due(at(millis))),

@@ -20,7 +20,7 @@ use signal_hook::low_level::{pipe, unregister};
 use tokio::sync::watch as changes;
 
 use self::crew::Crew;
-use super::options::PROCESSES_MAX;
+use super::options::{PROCESSES_MAX, default_name};
 use super::{Error, Options};
 
 /// Who the worker is.
@@ -170,8 +170,4 @@ impl Signals {
         // Ends the thread's read.
         let _ = self.stop.shutdown(std::net::Shutdown::Both);
     }
-}
-
-fn default_name() -> Result<String, Error> {
-    Ok(format!("{}:{}", lineshaft_ipc::process::hostname()?, std::process::id()))
 }

@@ -44,7 +44,7 @@ impl Process {
     /// Starts child `number`, the leader of a new process group, its output in a pipe that it reads itself.
     pub(super) fn spawn(worker: &Worker, number: u32) -> Result<Self, Error> {
         let options = &worker.options;
-        let page = AttemptPage::create()?;
+        let page = AttemptPage::create(options.slots)?;
         let (lifeline, its_lifeline) = StdUnixStream::pair().map_err(Error::io("open a lifeline"))?;
         let (output, its_output) = pipe()?;
         set_nonblocking(&output, true)?;
@@ -58,6 +58,7 @@ impl Process {
             worker: worker.nonce,
             worker_name: Arc::clone(&worker.name),
             queues: options.queues.clone(),
+            kind: options.kind,
             supervisor: std::process::id(),
             lifeline: inherit(&mut command, its_lifeline.as_fd())?,
             page: inherit(&mut command, page.as_fd())?,
@@ -129,7 +130,7 @@ impl Process {
         while let Ok(count @ 1..) = read(&self.output, &mut buffer) {
             left.extend_from_slice(&buffer[..count]);
         }
-        if self.page.begun().is_some() {
+        if self.page.slots() == 1 && self.page.begun().next().is_some() {
             self.page.append_output(&left);
         }
         if tee {

@@ -1,5 +1,6 @@
 //! The life of one child, from its start to the report of its death.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use super::escalation::{Escalation, Step};
 use super::process::Process;
 use crate::worker::Options;
-use crate::worker::child::{DRAIN, FAILED, LEASE_USED_MAX, READY, REPORT_BYTES_MAX, end_after};
+use crate::worker::child::{DRAIN, FAILED, LEASE_USED_MAX, READY, REPORT_BYTES_MAX, end_after, wire_fence};
 use crate::worker::clock::{monotonic_ms, unix_ms};
 
 /// How often the page is looked at while something runs, and while nothing does.
@@ -40,7 +41,7 @@ pub(super) enum Event {
 pub(super) struct Ended {
     /// For the server; `None` if the child never got as far as a lease.
     pub(super) report: Option<ChildEnded>,
-    /// The output of the attempt it left.
+    /// The outputs of the attempts it left.
     pub(super) output: Bytes,
     /// How it ended, in words.
     pub(super) how: String,
@@ -65,7 +66,8 @@ pub(super) struct Watch {
     process: Process,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<(u32, Event)>,
-    escalation: Option<Escalation>,
+    /// Attempts that were asked to stop.
+    escalations: BTreeMap<lineshaft_ipc::shared::Fence, Escalation>,
     /// Attempts begun at the last look.
     begins: u64,
     busy: bool,
@@ -96,7 +98,7 @@ impl Watch {
             process,
             commands,
             events,
-            escalation: None,
+            escalations: BTreeMap::new(),
             begins: 0,
             busy: false,
             beat: (0, Instant::now()),
@@ -192,8 +194,8 @@ impl Watch {
     /// The child hears of it too and asks the body, or hands back what has not begun; this makes sure where it cannot.
     fn stop(&self, fence: Fence, reason: StopReason) {
         let fence = lineshaft_ipc::shared::Fence { epoch: fence.epoch, counter: fence.counter };
-        if self.process.page.begun().is_some_and(|begun| begun.fence == fence) {
-            self.request(fence, reason);
+        if let Some(begun) = self.process.page.begun().find(|begun| begun.fence == fence) {
+            self.request(&begun, reason);
         }
     }
 
@@ -207,34 +209,40 @@ impl Watch {
     }
 
     fn kill(&self, reason: StopReason) {
-        if let Some(begun) = self.process.page.begun() {
-            self.request(begun.fence, reason);
-        }
-        self.process.signal_group(Signal::KILL);
+        self.process.page.begun().for_each(|begun| self.request(&begun, reason));
+        self.end_group(Signal::KILL);
     }
 
-    fn request(&self, fence: lineshaft_ipc::shared::Fence, reason: StopReason) {
-        if self.process.page.stop_requested(fence).is_none() {
-            self.process.page.request_stop(fence, reason);
+    fn request(&self, begun: &Begun, reason: StopReason) {
+        if self.stop_of(begun).is_none() {
+            self.process.page.request_stop(begun.place, begun.fence, reason);
         }
+    }
+
+    fn stop_of(&self, begun: &Begun) -> Option<StopReason> {
+        self.process.page.stop_requested(begun.place, begun.fence)
+    }
+
+    /// Signals the group so that the child ends, and says in its page that this is why.
+    fn end_group(&self, signal: Signal) {
+        self.process.page.set_ending();
+        self.process.signal_group(signal);
     }
 
     // ---- What is due.
 
     fn look(&mut self, now: Instant) {
-        let begun = self.process.page.begun();
-        let begins = self.process.page.last_begun().map_or(0, |begun| begun.count);
+        let begun: Vec<Begun> = self.process.page.begun().collect();
+        let begins = self.process.page.begins();
         let more = std::mem::replace(&mut self.begins, begins) != begins;
-        self.busy = more || begun.is_some() || self.drain.is_some();
+        self.busy = more || !begun.is_empty() || self.drain.is_some();
         self.note_beat(now);
-        if let Some(begun) = begun {
-            self.watch_clock(&begun);
+        begun.iter().for_each(|begun| self.watch_clock(begun));
+        if !begun.is_empty() {
             self.watch_lease(now);
-            self.escalate(&begun, now);
-        } else {
-            self.escalation = None;
         }
-        self.watch_drain(begun, now);
+        self.watch_drain(&begun, now);
+        self.escalate(&begun, now);
     }
 
     fn note_beat(&mut self, now: Instant) {
@@ -247,7 +255,7 @@ impl Watch {
     fn watch_clock(&self, begun: &Begun) {
         let ran = monotonic_ms().saturating_sub(begun.started_ms);
         if begun.timeout_ms > 0 && ran >= begun.timeout_ms {
-            self.request(begun.fence, StopReason::TimedOut);
+            self.request(begun, StopReason::TimedOut);
         }
     }
 
@@ -259,32 +267,36 @@ impl Watch {
         }
     }
 
-    fn escalate(&mut self, begun: &Begun, now: Instant) {
-        let asked = self.process.page.stop_requested(begun.fence).is_some();
-        if !asked {
-            return;
+    /// The way down of one attempt is that of its whole child: its neighbours run again elsewhere.
+    fn escalate(&mut self, begun: &[Begun], now: Instant) {
+        let asked = begun.iter().filter(|begun| self.stop_of(begun).is_some()).map(|begun| begun.fence);
+        let asked: BTreeSet<_> = asked.collect();
+        self.escalations.retain(|fence, _| asked.contains(fence));
+        for fence in asked {
+            self.escalations.entry(fence).or_insert_with(|| Escalation::new(self.options.grace, now));
         }
-        if self.escalation.is_none_or(|escalation| escalation.fence != begun.fence) {
-            self.escalation = Some(Escalation::new(begun.fence, self.options.grace, now));
-        }
-        match self.escalation.as_mut().and_then(|escalation| escalation.due(now)) {
-            None => {}
-            Some(Step::Ask) => self.process.signal(Signal::USR1),
-            Some(Step::Terminate) => {
-                self.process.signal_group(Signal::TERM);
-                // A stopped process acts on SIGTERM only when it goes on.
-                self.process.signal_group(Signal::CONT);
+        let mut steps: Vec<Step> = self.escalations.values_mut().filter_map(|one| one.due(now)).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        for step in steps {
+            match step {
+                Step::Ask => self.process.signal(Signal::USR1),
+                Step::Terminate => {
+                    self.end_group(Signal::TERM);
+                    // A stopped process acts on SIGTERM only when it goes on.
+                    self.process.signal_group(Signal::CONT);
+                }
+                Step::Kill => self.end_group(Signal::KILL),
             }
-            Some(Step::Kill) => self.process.signal_group(Signal::KILL),
         }
     }
 
-    fn watch_drain(&mut self, begun: Option<Begun>, now: Instant) {
+    fn watch_drain(&mut self, begun: &[Begun], now: Instant) {
         let Some(drain) = self.drain else { return };
         if now >= drain.kill_at {
             self.kill(StopReason::Shutdown);
-        } else if let Some(begun) = begun.filter(|_| now >= drain.ask_at) {
-            self.request(begun.fence, StopReason::Shutdown);
+        } else if now >= drain.ask_at {
+            begun.iter().for_each(|begun| self.request(begun, StopReason::Shutdown));
         }
     }
 
@@ -292,28 +304,33 @@ impl Watch {
 
     fn report(&self, exit: Option<Exit>) -> (ChildEnded, Bytes) {
         let page = &self.process.page;
-        let child = self.process.number;
-        let wire_fence = |begun: &Begun| Fence { epoch: begun.fence.epoch, counter: begun.fence.counter };
-        let last_begun = page.last_begun().as_ref().map(wire_fence);
-        let Some(begun) = page.begun() else {
-            return (ChildEnded { child, begun: None, last_begun }, Bytes::new());
-        };
+        let begun: Vec<OtherEnd> = page.begun().filter_map(|begun| self.end(&begun, exit)).collect();
+        let newest = page.newest().map(wire_fence);
+        let unbegun = page.unbegun().into_iter().map(wire_fence).collect();
+        let report = ChildEnded { child: self.process.number, begun, newest, unbegun };
+        // Only the output of an only slot is in the page.
+        let has_output = report.begun.iter().any(|end| end.output_length > 0);
+        let output = if has_output { page.read_output().into() } else { Bytes::new() };
+        (report, output)
+    }
+
+    fn end(&self, begun: &Begun, exit: Option<Exit>) -> Option<OtherEnd> {
         let [high, low, started_at, at_most_once] = begun.note;
         let id = (u128::from(high) << 64) | u128::from(low);
         let Some(job) = JobId::from_bytes(id.to_be_bytes()) else {
+            let child = self.process.number;
             tracing::error!(child, "a dead child's page was overwritten; its attempt ends with its lease");
-            return (ChildEnded { child, begun: None, last_begun }, Bytes::new());
+            return None;
         };
-        let output = Bytes::from(page.read_output());
-        let end = self.end_of(&begun, at_most_once != 0, exit);
-        let output_length = output.len() as u32;
-        let fence = wire_fence(&begun);
-        let begun = OtherEnd { job, fence, started_at, finished_at: unix_ms(), end, output_length };
-        (ChildEnded { child, begun: Some(begun), last_begun }, output)
+        let end = self.end_of(begun, at_most_once != 0, exit);
+        let page = &self.process.page;
+        let output_length = if page.slots() == 1 { page.read_output().len() as u32 } else { 0 };
+        let (fence, finished_at) = (wire_fence(begun.fence), unix_ms());
+        Some(OtherEnd { job, fence, started_at, finished_at, end, output_length })
     }
 
     fn end_of(&self, begun: &Begun, at_most_once: bool, exit: Option<Exit>) -> End {
-        let reason = self.process.page.stop_requested(begun.fence);
+        let reason = self.stop_of(begun);
         let error = ErrorRecord {
             message: message(reason, begun, exit),
             signal: exit.and_then(|exit| exit.signal),
@@ -325,6 +342,7 @@ impl Watch {
             // against nothing.
             Some(StopReason::LeaseLost) if !at_most_once => End::Cancelled,
             Some(reason) => end_after(reason, at_most_once, error.clone()).unwrap_or(End::Crashed { error }),
+            None if self.process.page.is_ending() => End::Released,
             None => End::Crashed { error },
         }
     }

@@ -4,5 +4,6 @@ mod death;
 mod drain;
 mod outage;
 mod programs;
+mod slots;
 mod stages;
 mod support;

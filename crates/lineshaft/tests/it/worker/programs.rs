@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft::worker::{Child, End, Ending, Job, Next, TaskEntry, supervisor};
-use lineshaft::worker::{Options, StopReason};
+use lineshaft::worker::{Kind, Options, StopReason};
 use lineshaft_wire::ErrorRecord;
 
 use super::support::{HOME, PROGRAM_MODE, child_command};
@@ -54,18 +54,47 @@ fn child() {
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
     let entry = |name: &str| TaskEntry { name: name.into(), at_most_once: name == "once" };
     child.start(TASKS.map(entry).to_vec()).unwrap();
+    match child.kind() {
+        Kind::Async => run_async(&child),
+        _ => std::thread::scope(|scope| (0..child.slots()).for_each(|_| _ = scope.spawn(|| run(&child)))),
+    }
+    child.close(Duration::from_secs(10));
+}
+
+fn run(child: &Child) {
     loop {
         match child.next(Duration::from_secs(60)) {
             Next::Job(job) => {
                 child.begin(&job);
-                let ending = body(&child, TASKS[job.task as usize], &job);
+                let ending = body(child, TASKS[job.task as usize], &job);
                 child.finish(&job, ending);
             }
             Next::TimedOut => {}
             Next::Drained => break,
         }
     }
-    child.close(Duration::from_secs(10));
+}
+
+/// One thread, as many coroutines as there are slots; only `sleep` and `echo` make sense here.
+fn run_async(child: &Child) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    runtime.block_on(tasks.run_until(async {
+        while let Some(job) = child.recv().await {
+            child.begin(&job);
+            let attempts = Arc::clone(child.attempts());
+            tokio::task::spawn_local(async move {
+                if TASKS[job.task as usize] == "sleep" {
+                    let text = String::from_utf8(job.arguments.to_vec()).unwrap();
+                    tokio::time::sleep(milliseconds(&text)).await;
+                }
+                attempts.finish(&job, Ending::Returned(job.arguments.clone()));
+            });
+        }
+        while child.busy() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }));
 }
 
 fn body(child: &Child, task: &str, job: &Job) -> Ending {
@@ -81,7 +110,7 @@ fn body(child: &Child, task: &str, job: &Job) -> Ending {
             print(&text);
             std::thread::sleep(Duration::from_secs(60));
         }
-        "polite" => return polite(child),
+        "polite" => return polite(child, job),
         "exit" => std::process::exit(3),
         _ => {}
     }
@@ -119,15 +148,15 @@ fn print(text: &str) {
 }
 
 /// Leaves a process behind and stops when it is asked to.
-fn polite(child: &Child) -> Ending {
+fn polite(child: &Child, job: &Job) -> Ending {
     let mut left_behind = Command::new("sleep").arg("1000").spawn().unwrap();
     std::thread::spawn(move || left_behind.wait());
     let start = Instant::now();
-    while child.stop_requested().is_none() && start.elapsed() < Duration::from_secs(60) {
+    while child.stop_requested(job.ticket()).is_none() && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    match child.stop_requested() {
-        Some((_, StopReason::TimedOut | StopReason::Cancelled | StopReason::Shutdown)) => {
+    match child.stop_requested(job.ticket()) {
+        Some(StopReason::TimedOut | StopReason::Cancelled | StopReason::Shutdown) => {
             let error = ErrorRecord { message: "asked to stop".into(), ..ErrorRecord::default() };
             Ending::Other(End::Errored { error, retry_after_ms: None })
         }

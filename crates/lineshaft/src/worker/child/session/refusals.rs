@@ -37,7 +37,7 @@ impl Session {
         }
         if let Entry::Release(leases) = &entry {
             // A new connection that does not list them hands them back as well.
-            self.shared.settled(leases.len(), 0);
+            self.shared.settled(leases, 0);
         } else {
             self.postpone(entry);
         }

@@ -32,7 +32,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let shared = Arc::new(Shared::new(Arc::new(AttemptPage::create().unwrap())));
+        let shared = Arc::new(Shared::new(Arc::new(AttemptPage::create(1).unwrap()), Kind::Process));
         let introduction = AttachChild {
             worker: 1,
             worker_name: "test".into(),
@@ -85,7 +85,8 @@ impl World {
     /// The next job, which ends at once.
     fn run_one(&self, ending: impl Fn(&Job) -> Ending) {
         let Next::Job(job) = self.shared.next(PATIENCE) else { panic!("no job came") };
-        self.shared.finish(Some(Ended::new(&job, (1, 2), ending(&job), Bytes::new())), false);
+        let ended = Ended::new(&job, (1, 2), ending(&job), Bytes::new());
+        self.shared.finish(job.ticket(), Some(ended), false);
     }
 }
 

@@ -1,0 +1,203 @@
+//! The slots of a child as the language on top sees them: jobs to take, bodies to begin and end, requests to stop.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft_ipc::shared::StopReason;
+use lineshaft_wire::Fence;
+
+use super::ending::{end_after, end_leftovers, error_of, limited, note};
+use super::job::{Ended, Ending, Job, Next, Ticket};
+use super::output::{Label, Output};
+use super::printed::Printed;
+use super::queue::{Shared, page_fence};
+use super::slots::Beginning;
+use super::{PROGRESS_BYTES_MAX, TaskEntry};
+use crate::worker::Kind;
+use crate::worker::clock::{monotonic_ms, unix_ms};
+
+/// Where the words of attempts go.
+#[derive(Debug)]
+pub(super) enum Outputs {
+    /// The only slot has the process's standard output.
+    Pipe(Output),
+    /// Each of many is told apart by the language on top.
+    Each(Printed),
+}
+
+/// The slots of a child: takes, begins and ends their attempts. Every function may be called from any thread; the
+/// attempts of different slots do not wait for each other.
+#[derive(Debug)]
+pub struct Attempts {
+    shared: Arc<Shared>,
+    outputs: Outputs,
+    tasks: Mutex<Arc<[TaskEntry]>>,
+}
+
+impl Attempts {
+    pub(super) fn new(shared: Arc<Shared>, outputs: Outputs) -> Self {
+        Self { shared, outputs, tasks: Mutex::default() }
+    }
+
+    pub(super) fn set_tasks(&self, tasks: Vec<TaskEntry>) {
+        self.shared.state().one_by_one = tasks.iter().any(|task| task.at_most_once);
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks.into();
+    }
+
+    /// What a slot is.
+    pub fn kind(&self) -> Kind {
+        self.shared.kind
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        self.shared.page.slots()
+    }
+
+    /// Slots that have an attempt now.
+    pub fn busy(&self) -> u32 {
+        self.shared.state().slots.busy()
+    }
+
+    /// The next job, if one is here already and a slot is free. Some tens of nanoseconds.
+    pub fn try_next(&self) -> Option<Job> {
+        self.shared.try_next()
+    }
+
+    /// The next job, waiting for it up to `timeout`. [`Next::Drained`] when the worker stops: then
+    /// [`close`](super::Child::close).
+    pub fn next(&self, timeout: Duration) -> Next {
+        self.shared.next(timeout)
+    }
+
+    /// The next job; `None` when the worker stops. Cancel-safe.
+    pub async fn recv(&self) -> Option<Job> {
+        self.shared.recv().await
+    }
+
+    /// Whether the worker stops and no job will come.
+    pub fn is_drained(&self) -> bool {
+        self.shared.is_drained()
+    }
+
+    /// A descriptor that is readable when [`Self::try_next`] may have something, or the worker stops: for the event
+    /// loop of another language. Reading eight bytes empties it. Once.
+    pub fn bell(&self) -> Result<std::os::fd::OwnedFd, super::Error> {
+        use rustix::event::{EventfdFlags, eventfd};
+        let action = "open an event descriptor";
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let bell = eventfd(0, flags).map_err(super::Error::io(action))?;
+        self.shared.set_bell(bell.try_clone().map_err(super::Error::io(action))?);
+        Ok(bell)
+    }
+
+    /// The body of `job` runs from here on; the last thing before it. From now on the death of this process counts
+    /// as the attempt's.
+    pub fn begin(&self, job: &Job) {
+        let ticket = job.ticket();
+        let (task, at_most_once) = self.task_of(job);
+        let label = Label { task, digits: job.digits() };
+        match &self.outputs {
+            Outputs::Pipe(output) => output.begin(label),
+            Outputs::Each(printed) => printed.begin(ticket, label),
+        }
+        let started_at = unix_ms();
+        let note = note(job, started_at, at_most_once);
+        self.shared.begin(ticket, Beginning { started_at, began: Instant::now(), at_most_once });
+        let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
+        self.shared.page.begin(ticket.place, monotonic_ms(), timeout_ms, note);
+        if self.shared.kind != Kind::Process && self.stop_requested(ticket).is_some() {
+            self.shared.tell_stops();
+        }
+    }
+
+    fn task_of(&self, job: &Job) -> (Arc<str>, bool) {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let task = tasks.get(job.task as usize);
+        task.map_or_else(|| ("?".into(), false), |task| (Arc::clone(&task.name), task.at_most_once))
+    }
+
+    /// Why this attempt should stop, if it should. A nanosecond.
+    pub fn stop_requested(&self, attempt: Ticket) -> Option<StopReason> {
+        self.shared.page.stop_requested(attempt.place, page_fence(attempt.fence))
+    }
+
+    /// A running attempt that is to be stopped, waiting for one up to `timeout`; each comes once. Not for slots that
+    /// are processes, which hear of it by SIGUSR1.
+    pub fn next_stop(&self, timeout: Duration) -> Option<(Ticket, StopReason)> {
+        self.shared.next_stop(timeout)
+    }
+
+    /// The same for coroutines. Cancel-safe.
+    pub async fn recv_stop(&self) -> (Ticket, StopReason) {
+        self.shared.recv_stop().await
+    }
+
+    /// Adds to the output of an attempt in a slot that is a thread or a coroutine; nothing once it is over.
+    pub fn print(&self, attempt: Ticket, bytes: &[u8]) {
+        if let Outputs::Each(printed) = &self.outputs {
+            printed.print(attempt, bytes);
+        }
+    }
+
+    /// The attempt of `job` ended, begun or not. Its output is what was printed until now: flush before.
+    ///
+    /// If it was asked to stop and did not return, its end says so. What it left running in the process group is ended
+    /// first where the slot is a process. Does not wait for the server, but for tasks that run at most once.
+    pub fn finish(&self, job: &Job, ending: Ending) {
+        let ticket = job.ticket();
+        let Some(Beginning { started_at, began, at_most_once }) = self.shared.beginning(ticket) else {
+            let now = unix_ms();
+            let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
+            return self.shared.finish(ticket, Some(ended), self.task_of(job).1);
+        };
+        let ending = self.stopped(ticket, at_most_once, limited(ending));
+        let output = match &self.outputs {
+            Outputs::Pipe(output) => output.end(),
+            Outputs::Each(printed) => printed.end(ticket),
+        };
+        let finished_at = started_at + began.elapsed().as_millis() as u64;
+        let ended = ending.map(|ending| Ended::new(job, (started_at, finished_at), ending, output));
+        self.shared.finish(ticket, ended, at_most_once);
+    }
+
+    /// The end of an attempt that may have been asked to stop; `None` if nothing must be reported.
+    fn stopped(&self, ticket: Ticket, at_most_once: bool, ending: Ending) -> Option<Ending> {
+        let Some(reason) = self.stop_requested(ticket) else {
+            return Some(ending);
+        };
+        if matches!(ending, Ending::Returned(_)) && reason != StopReason::LeaseLost {
+            return Some(ending);
+        }
+        if self.shared.kind == Kind::Process {
+            end_leftovers();
+        }
+        let Ending::Other(end) = ending else { return None };
+        end_after(reason, at_most_once, error_of(end)).map(Ending::Other)
+    }
+
+    /// Leaves word how far the attempt is, an encoded value; a newer word replaces an older one. Nothing if the
+    /// attempt is over, or if the word has more than [`PROGRESS_BYTES_MAX`] bytes.
+    pub fn report_progress(&self, attempt: Ticket, value: Vec<u8>) {
+        if value.len() <= PROGRESS_BYTES_MAX {
+            self.shared.report_progress(attempt, value);
+        }
+    }
+
+    /// The attempts that run, each with the time since its body began.
+    pub fn running(&self) -> Vec<(lineshaft_wire::JobId, Fence, Duration)> {
+        let state = self.shared.state();
+        let begun = |running: &super::slots::Running| {
+            let beginning = running.begun?;
+            Some((running.job, running.fence, beginning.began.elapsed()))
+        };
+        state.slots.iter().filter_map(|(_, running)| begun(running)).collect()
+    }
+
+    pub(super) fn settle_output(&self) {
+        if let Outputs::Pipe(output) = &self.outputs {
+            output.settle();
+        }
+    }
+}

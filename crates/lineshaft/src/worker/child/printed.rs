@@ -1,0 +1,146 @@
+//! What attempts print that share a process: each has its words to itself, as the language on top tells them apart.
+//!
+//! They are in the child's memory, at most 64 KiB per attempt and only what was printed; a child that is killed takes
+//! them with it, but what was repeated on the worker's standard error stays.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use lineshaft_ipc::shared::{HEAD_BYTES, TAIL_BYTES};
+use lineshaft_wire::Fence;
+
+use super::job::Ticket;
+use super::output::{Label, write_all};
+use super::tee::Lines;
+
+/// The outputs of the attempts that run.
+#[derive(Debug)]
+pub(super) struct Printed {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    tee: Option<OwnedFd>,
+    attempts: HashMap<Fence, One>,
+}
+
+#[derive(Debug)]
+struct One {
+    label: Label,
+    kept: Kept,
+    lines: Lines,
+}
+
+impl Printed {
+    pub(super) fn new(tee: Option<OwnedFd>) -> Self {
+        Self { state: Mutex::new(State { tee, attempts: HashMap::new() }) }
+    }
+
+    pub(super) fn begin(&self, ticket: Ticket, label: Label) {
+        let one = One { label, kept: Kept::default(), lines: Lines::default() };
+        self.state().attempts.insert(ticket.fence, one);
+    }
+
+    /// Adds to the output of an attempt, and repeats its complete lines.
+    pub(super) fn print(&self, ticket: Ticket, bytes: &[u8]) {
+        let mut state = self.state();
+        let State { tee, attempts } = &mut *state;
+        let Some(one) = attempts.get_mut(&ticket.fence) else { return };
+        one.kept.push(bytes);
+        if tee.is_some() {
+            let mut out = Vec::with_capacity(bytes.len() + 64);
+            one.lines.push(&one.label.prefix(), bytes, &mut out);
+            write_all(tee, &out);
+        }
+    }
+
+    /// The attempt's output, all that was printed.
+    pub(super) fn end(&self, ticket: Ticket) -> Bytes {
+        let mut state = self.state();
+        let Some(mut one) = state.attempts.remove(&ticket.fence) else { return Bytes::new() };
+        let mut out = Vec::new();
+        one.lines.finish(&one.label.prefix(), &mut out);
+        write_all(&mut state.tee, &out);
+        one.kept.into_bytes()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first and the last bytes of an output.
+#[derive(Debug, Default)]
+struct Kept {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    missing: u64,
+}
+
+impl Kept {
+    fn push(&mut self, bytes: &[u8]) {
+        let (first, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - self.head.len()));
+        self.head.extend_from_slice(first);
+        let newest = &rest[rest.len().saturating_sub(TAIL_BYTES)..];
+        let over = (self.tail.len() + newest.len()).saturating_sub(TAIL_BYTES);
+        self.tail.drain(..over);
+        self.tail.extend(newest);
+        self.missing += (over + rest.len() - newest.len()) as u64;
+    }
+
+    fn into_bytes(self) -> Bytes {
+        let mut bytes = self.head;
+        if self.missing > 0 {
+            bytes.extend(format!("\n[... {} bytes left out ...]\n", self.missing).bytes());
+        }
+        bytes.extend(self.tail);
+        bytes.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(counter: u64) -> Ticket {
+        Ticket { fence: Fence { epoch: 1, counter }, place: 0 }
+    }
+
+    fn label() -> Label {
+        Label { task: "shop.send".into(), digits: 0x7f3a }
+    }
+
+    #[test]
+    fn each_attempt_has_its_own_words_and_none_has_those_of_another() {
+        let printed = Printed::new(None);
+        (1..=2).for_each(|counter| printed.begin(ticket(counter), label()));
+        for _ in 0..3 {
+            (1..=3).for_each(|counter| printed.print(ticket(counter), format!("{counter} ").as_bytes()));
+        }
+        assert_eq!(printed.end(ticket(1)), "1 1 1 ");
+        printed.print(ticket(1), b"late");
+        assert_eq!((printed.end(ticket(1)), printed.end(ticket(2))), (Bytes::new(), "2 2 2 ".into()));
+    }
+
+    #[test]
+    fn head_and_tail_are_kept_whatever_the_sizes() {
+        let all = HEAD_BYTES + TAIL_BYTES;
+        for length in [0, 1, HEAD_BYTES, HEAD_BYTES + 1, all, all + 1, 1_000_003] {
+            for step in [1_000, 5_001, 1 << 20] {
+                let bytes: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+                let mut kept = Kept::default();
+                bytes.chunks(step).for_each(|chunk| kept.push(chunk));
+                let missing = length.saturating_sub(all);
+                let gap = format!("\n[... {missing} bytes left out ...]\n");
+                let expected = match missing {
+                    0 => bytes,
+                    _ => [&bytes[..HEAD_BYTES], gap.as_bytes(), &bytes[HEAD_BYTES + missing..]].concat(),
+                };
+                assert!(kept.into_bytes() == expected, "{length} bytes in steps of {step}");
+            }
+        }
+    }
+}
