@@ -85,6 +85,9 @@ class LineshaftError(Exception):
     hint: str | None = None
     """What to do about it, where Lineshaft knows."""
 
+    code: str | None = None
+    """The code of its page in docs/errors, `LS0010` for example, where an operator can do something about it."""
+
     def __init__(self, message: str = "", *, hint: str | None = None) -> None:
         super().__init__(message)
         if hint is not None:
@@ -92,6 +95,8 @@ class LineshaftError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
+        if self.code is not None:
+            message = f"{self.code}: {message}"
         return message if self.hint is None else f"{message}\n  hint: {self.hint}"
 
 
@@ -206,9 +211,13 @@ class WaitTimeout(LineshaftError, TimeoutError):
 class ResultExpired(LineshaftError, LookupError):
     """The job succeeded, but its result is not kept (any more)."""
 
+    code = "LS0021"
+
 
 class JobNotFound(LineshaftError, LookupError):
     """No job has this id: it was deleted, or outlived its retention, or belongs to another home."""
+
+    code = "LS0020"
 
 
 class WrongState(LineshaftError):

@@ -3,6 +3,7 @@
 use std::io;
 
 use lineshaft::Error;
+use lineshaft_wire::code::Code;
 use lineshaft_wire::message::RefusalCode;
 
 /// It worked.
@@ -33,6 +34,8 @@ pub const TERMINATED: i32 = 143;
 pub struct Failure {
     /// The exit code.
     pub code: i32,
+    /// The code of its page in `docs/errors`.
+    pub error: Option<Code>,
     /// What failed and with what.
     pub message: String,
     /// What to do about it.
@@ -44,7 +47,13 @@ const BROKEN_PIPE: &str = "nobody reads the output";
 impl Failure {
     /// A failure with this code.
     pub fn new(code: i32, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, error: None, message: message.into(), hint: None }
+    }
+
+    /// The same with the code of its page.
+    #[must_use]
+    pub fn error(self, error: Option<Code>) -> Self {
+        Self { error, ..self }
     }
 
     /// The same with a hint.
@@ -60,7 +69,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: code_of(&error), message: error.to_string(), hint: error.hint() }
+        Self { code: code_of(&error), error: error.code(), message: error.to_string(), hint: error.hint() }
     }
 }
 

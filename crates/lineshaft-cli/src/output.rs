@@ -52,7 +52,8 @@ impl Output {
     pub(crate) fn complain(&mut self, failure: &Failure) {
         let _ = self.out.flush();
         let error = self.paint("error", "1;31");
-        self.say(format!("{error}: {}", failure.message));
+        let code = failure.error.map(|code| format!("[{code}]")).unwrap_or_default();
+        self.say(format!("{error}{code}: {}", failure.message));
         if let Some(hint) = &failure.hint {
             let name = self.paint("hint", "1;36");
             self.say(format!("{name}: {hint}"));

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use lineshaft_wire::code;
+
 use crate::context::{Context, working_directory};
 use crate::exit::{FAILED, Failure, USAGE};
 
@@ -52,6 +54,7 @@ pub(crate) fn interpreter(given: Option<&Path>, context: &mut Context) -> Result
     }
     let found = if refused.is_empty() { "none was found".to_owned() } else { refused.join("; ") };
     Err(Failure::new(FAILED, format!("no Python interpreter with lineshaft {VERSION}: {found}"))
+        .error(Some(code::NO_INTERPRETER))
         .hint(install()))
 }
 
@@ -117,7 +120,9 @@ pub(crate) fn home_of_app(
         context.output.say(line);
     }
     url.ok_or_else(|| {
-        Failure::new(FAILED, format!("the app {target} cannot be loaded")).hint("what it raised is above")
+        Failure::new(FAILED, format!("the app {target} cannot be loaded"))
+            .error(Some(code::APP_FAILED))
+            .hint("what it raised is above")
     })
 }
 

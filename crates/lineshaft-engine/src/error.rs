@@ -1,5 +1,7 @@
 //! What stops an engine.
 
+use lineshaft_wire::code::{self, Code};
+
 /// An engine that cannot open or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,4 +31,15 @@ pub enum Error {
     /// A thread of the engine panicked.
     #[error("the engine failed: {0}")]
     Panicked(String),
+}
+
+impl Error {
+    /// The code of its page.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Snapshot(_) | Self::Commit { .. } => Some(code::COMMITS_DAMAGED),
+            Self::Thread(_) | Self::Ended | Self::Panicked(_) => Some(code::ENGINE_FAILED),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! From Rust's errors to the tree of `lineshaft._errors`: the one place that knows both.
 
 use lineshaft::Error;
+use lineshaft_wire::code::Code;
 use lineshaft_wire::message::RefusalCode;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -9,7 +10,8 @@ use crate::client::Resend;
 
 /// The Python exception for `error`.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
-    let made = exception(py, class_of(error), &error.to_string(), error.hint().as_deref());
+    let made = exception(py, class_of(error), &error.to_string(), error.hint().as_deref())
+        .and_then(|exception| with_code(exception, error.code()));
     match (made, error) {
         (Ok(exception), Error::OutcomeUnknown(outcome)) => with_token(exception, outcome.clone()),
         (Ok(exception), _) => PyErr::from_value(exception),
@@ -28,8 +30,9 @@ pub(crate) fn declaration_error(py: Python<'_>, message: &str, hint: &str) -> Py
 }
 
 /// An exception of `lineshaft._errors` by its name.
-pub(crate) fn raise(py: Python<'_>, class: &str, message: &str) -> PyErr {
-    exception(py, class, message, None).map_or_else(|failure| failure, PyErr::from_value)
+pub(crate) fn raise(py: Python<'_>, class: &str, message: &str, code: Option<Code>) -> PyErr {
+    let made = exception(py, class, message, None).and_then(|exception| with_code(exception, code));
+    made.map_or_else(|failure| failure, PyErr::from_value)
 }
 
 fn exception<'py>(
@@ -41,6 +44,13 @@ fn exception<'py>(
     let keywords = PyDict::new(py);
     keywords.set_item("hint", hint)?;
     py.import("lineshaft._errors")?.getattr(class)?.call((message,), Some(&keywords))
+}
+
+fn with_code(exception: Bound<'_, PyAny>, code: Option<Code>) -> PyResult<Bound<'_, PyAny>> {
+    if let Some(code) = code {
+        exception.setattr("code", code.to_string())?;
+    }
+    Ok(exception)
 }
 
 fn with_token(exception: Bound<'_, PyAny>, outcome: lineshaft::OutcomeUnknown) -> PyErr {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lineshaft_wire::code::{self, Code};
+
 /// Why [`crate::serve`] failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,6 +62,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The code of its page.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Home { .. } => Some(code::HOME_UNFIT),
+            Self::AlreadyServed { .. } => Some(code::HOME_IN_USE),
+            Self::SocketPath { .. } | Self::SocketDirectory { .. } => Some(code::SOCKET_PLACE),
+            Self::Listen { .. } => Some(code::LISTEN),
+            Self::Engine(error) => error.code(),
+            Self::Runtime(_) => Some(code::ENGINE_FAILED),
+        }
+    }
+
     /// An error of `action` on `path`, for `map_err`.
     pub(crate) fn home(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Home { action, path: path.to_owned(), source }

@@ -3,6 +3,7 @@
 use std::io;
 
 use lineshaft_wire::JobId;
+use lineshaft_wire::code::{self, Code};
 
 const DOCTOR: &str = "keep a copy of the home before you change anything; docs/format.md says how to read it";
 
@@ -161,6 +162,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The code of its page, for errors that an operator can do something about.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Io { .. } | Self::Poisoned => Some(code::STORE_FAILED),
+            Self::Full { .. } => Some(code::STORE_FULL),
+            Self::Locked { .. } => Some(code::HOME_IN_USE),
+            Self::Format { .. } => Some(code::HOME_FORMAT),
+            Self::DamagedCommits { .. } => Some(code::COMMITS_DAMAGED),
+            Self::Damaged { .. } => Some(code::FILE_DAMAGED),
+            _ => None,
+        }
+    }
+
     /// Names the operation and the file of a system error; a full disk becomes [`Error::Full`].
     pub(crate) fn io(action: &'static str, path: &str, needed_bytes: u64) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -2,10 +2,11 @@
 //! the frames that carry them.
 //!
 //! Read [`id`] and [`record`] for the nouns, [`message`] for the verbs, [`frame`] for the bytes around them, and
-//! [`value`] for what arguments and results are made of.
+//! [`value`] for what arguments and results are made of. [`mod@code`] lists the errors that operators meet.
 //!
 //! This crate deliberately does not know sockets, files, clocks, Python or the rules of jobs.
 
+pub mod code;
 pub mod frame;
 pub mod id;
 pub mod message;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lineshaft_wire::code::{self, Code};
 use lineshaft_wire::message::{RefusalCode, Refused};
 
 use crate::client::OutcomeUnknown;
@@ -99,6 +100,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// The code of its page in `docs/errors`, for errors that an operator can do something about.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::NoServer { .. } => Some(code::NO_SERVER),
+            Self::VersionMismatch { .. } => Some(code::VERSION_MISMATCH),
+            Self::OutcomeUnknown(_) => Some(code::OUTCOME_UNKNOWN),
+            Self::Refused { code, .. } => code.code(),
+            Self::Timeout { .. } => Some(code::NO_ANSWER),
+            Self::Protocol(_) => Some(code::PROTOCOL),
+            Self::Home { .. } => Some(code::HOME_UNFIT),
+            Self::Config { .. } => Some(code::CONFIGURATION),
+            _ => None,
+        }
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lineshaft::{Client, JobEnd};
+use lineshaft_wire::code;
 use lineshaft_wire::message::{EndedJob, Filter, List, PayloadKind};
 use lineshaft_wire::value::{self, Value};
 use lineshaft_wire::{JobId, JobRecord, JobState};
@@ -145,10 +146,13 @@ fn print_end(context: &mut Context, end: JobEnd) -> Result<(), Failure> {
             print_value(context, &value)
         }
         JobEnd::Completed { id, result: None } => {
-            Err(Failure::new(NOT_FOUND, format!("job {id} completed, but its result is not kept any more")))
+            Err(Failure::new(NOT_FOUND, format!("job {id} completed, but its result is not kept any more"))
+                .error(Some(code::RESULT_EXPIRED)))
         }
         JobEnd::Failed(ended) => Err(task_failed(&ended)),
-        JobEnd::Missing { id } => Err(Failure::new(NOT_FOUND, format!("there is no job {id}"))),
+        JobEnd::Missing { id } => {
+            Err(Failure::new(NOT_FOUND, format!("there is no job {id}")).error(Some(code::JOB_NOT_FOUND)))
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn start_log() {
 
 fn failure(error: &Error) -> Failure {
     let message = error.to_string();
-    match error {
+    let failure = match error {
         Error::AlreadyServed { pid, .. } => {
             let pid = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
             Failure::new(DECLINED, message)
@@ -71,5 +71,6 @@ fn failure(error: &Error) -> Failure {
             Failure::new(USAGE, message).hint("--listen takes HOST:PORT, such as 127.0.0.1:7070")
         }
         _ => Failure::new(FAILED, message),
-    }
+    };
+    failure.error(error.code())
 }

@@ -40,6 +40,6 @@ fn failure(error: worker::Error) -> Failure {
     match error {
         worker::Error::Server(error) => error.into(),
         worker::Error::BadOption { .. } => Failure::new(USAGE, error.to_string()),
-        other => Failure::new(FAILED, other.to_string()),
+        other => Failure::new(FAILED, other.to_string()).error(other.code()),
     }
 }

@@ -71,7 +71,7 @@ fn status_without_a_server_says_what_to_do() {
     let shell = Shell::new();
     let ended = shell.run(&["status"]);
     let expected = format!(
-        "error: no server answers for the home {}: there is no such home yet\n\
+        "error[LS0010]: no server answers for the home {}: there is no such home yet\n\
          hint: start one with `lineshaft serve --home DIR`, or check that the home is the right one\n",
         shell.home().display()
     );
@@ -100,5 +100,5 @@ fn a_server_that_cannot_start_shows_the_end_of_its_log() {
     let ended = shell.run(&["enqueue", "add"]);
     assert_eq!(ended.code, 8, "{ended:?}");
     assert!(ended.err.contains("the server that was started ended with exit status: 1"), "{}", ended.err);
-    assert!(ended.err.contains("its log ends with:\nerror: "), "{}", ended.err);
+    assert!(ended.err.contains("its log ends with:\nerror[LS0003]: "), "{}", ended.err);
 }

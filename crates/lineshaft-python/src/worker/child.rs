@@ -209,7 +209,7 @@ impl RunningAttempt {
         let limit = worker::child::PROGRESS_BYTES_MAX;
         if payload.len() > limit {
             let message = format!("progress: {} bytes are too many, at most {limit} are kept", payload.len());
-            return Err(raise(py, "SerializationError", &message));
+            return Err(raise(py, "SerializationError", &message, None));
         }
         self.child.get().inner.report_progress(self.ticket, payload);
         Ok(())

@@ -130,7 +130,7 @@ fn exception(py: Python<'_>, error: &worker::Error) -> PyErr {
         worker::Error::BadOption { .. } => {
             option_error(py, &error.to_string(), "see the documentation of workers")
         }
-        _ => raise(py, "WorkerFailed", &error.to_string()),
+        _ => raise(py, "WorkerFailed", &error.to_string(), error.code()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Integration tests of the wire crate.
 
+mod code;
 mod frame;
 mod messages;
 mod payload;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use lineshaft_wire::code::{self, Code};
+
 /// Why a worker or a child cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,6 +63,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The code of its page.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::AppFailed { .. } => Some(code::APP_FAILED),
+            Self::ChildrenDie { .. } => Some(code::CHILDREN_DIE),
+            Self::Spawn { .. } => Some(code::CHILD_NOT_STARTED),
+            Self::Server(error) => error.code(),
+            _ => None,
+        }
+    }
+
     /// For `map_err`: the refusal of `action`.
     pub(super) fn io<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Io { action, source: source.into() }
