@@ -18,6 +18,7 @@ from ._batch import aenqueue_calls, enqueue_calls
 from ._connection import Connection
 from ._declare import check_names, is_coroutine_function
 from ._errors import TaskNotFound
+from ._hooks import HookSet
 from ._include import Includes
 from ._job import Job
 from ._names import Place
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._group import Tasks
+    from ._hooks import Hooks
     from ._job import AsyncJob
     from ._native import Call
     from ._opening import Kept
@@ -74,9 +76,11 @@ class App(Provides):
     `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]
     url` in `lineshaft.toml` or `pyproject.toml` upward of the file that makes the App; `.lineshaft/` beside the
     nearest `pyproject.toml`, `setup.cfg`, `manage.py` or `.git` upward of it; `.lineshaft/` beside the file.
+
+    `hooks` are told of what becomes of its jobs, see `Hooks`.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, url: str | os.PathLike[str] | None = None, *, hooks: Iterable[Hooks] = ()) -> None:
         if url is not None and not isinstance(url, str | os.PathLike):
             raise wrong("url", url, "the path of a home")
         module, file = _creator(self)
@@ -86,6 +90,7 @@ class App(Provides):
         self._declared: dict[str, BaseTask[..., Any]] = {}
         self._types = Types()
         self._types_are_learnt = False
+        self._hooks = HookSet(hooks)
         self._includes = Includes(self)
         self._resources = Resources()
         self._fakes: dict[Resource[Any], Any] = {}
