@@ -133,7 +133,8 @@ class App(Provides):
         Options: `name` and `aliases` (default: module.qualname); `queue` ("default"); `priority` 1 (first) to 9,
         "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
         None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
-        `result`, whether it is kept (True); `tags`.
+        `result`, whether it is kept (True); `tags`; `validate`, whether arguments are held against annotations, as
+        they are anyway against those of pydantic and msgspec.
         """
         # Checked here rather than with the function, so that the error points at the options.
         given = checked(options, TASK_OPTIONS, "@app.task")
@@ -244,12 +245,13 @@ class App(Provides):
         finally:
             self._fakes, self._connection, self._attendance = before
 
-    def _keep_resources(self) -> Kept:
+    def _begin_work(self) -> Kept:
         """In a worker: from here on, resources stay open between attempts. Opens those that are opened ahead."""
         from ._opening import Kept
 
         for task in self._declared.values():
             task.check_uses()
+            task.binder.settle()
         self._kept = Kept(self._resources)
         self._kept.open_ahead(self._declared)
         return self._kept

@@ -171,10 +171,11 @@ class BaseTask(Enqueues[P, R]):
         self.function = function
         self.name: str = given.pop("name", None) or default_name(function)
         self.aliases: tuple[str, ...] = given.pop("aliases", ())
+        validate: bool | None = given.pop("validate", None)
         self.options = given
         self.place: Place = place_of(function)
         self.uses = uses_of(function, self.name)
-        self.binder = Binder(function, self.name, self.uses)
+        self.binder = Binder(function, self.name, self.uses, validate)
         self._template_made = None
         if given.get("unique") is not None:
             given["unique"].check(self)
