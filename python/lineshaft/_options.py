@@ -64,8 +64,6 @@ class _SharedOptions(TypedDict, total=False):
 class GroupOptions(_SharedOptions, total=False):
     """What `Tasks(...)` takes, for all of its tasks."""
 
-    validate: bool
-
 
 class TaskOptions(GroupOptions, total=False):
     """What `@app.task(...)` takes."""
@@ -280,7 +278,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "tags": _tags,
 }
 
-GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag}
+GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = _SHARED
 """What `Tasks(...)` takes, for all of its tasks."""
 
 TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **GROUP_OPTIONS}

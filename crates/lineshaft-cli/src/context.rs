@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lineshaft::client::Client;
 use lineshaft::home::{Home, resolve};
-use lineshaft::{Client, ClientOptions, Reply, ServerCommand, Target};
+use lineshaft::{ClientOptions, Reply, ServerCommand, Target};
 
 use crate::Host;
 use crate::args::Global;

@@ -9,7 +9,8 @@ mod reply;
 mod template;
 mod waiting;
 
-use lineshaft::{Client as RustClient, ClientOptions, ServerCommand, Target};
+use lineshaft::client::Client as RustClient;
+use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Cancel, Delete, Enqueue, Retry, Show, Status};
 use pyo3::prelude::*;

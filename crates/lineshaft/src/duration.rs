@@ -24,6 +24,9 @@ const DURATION_UNITS: [(&str, u128); 6] = [
     ("s", 1_000 * NANOS_PER_MS),
     ("ms", NANOS_PER_MS),
 ];
+/// The place of seconds among them, for numbers without a unit.
+const SECONDS: usize = 4;
+/// Units of a size, bytes first.
 const SIZE_UNITS: [(&str, u128); 8] = [
     ("B", 1),
     ("KiB", 1 << 10),
@@ -39,7 +42,7 @@ const DIGITS_MAX: usize = 15;
 
 /// Reads a duration; the error names `option`, the value and the accepted forms.
 pub fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
-    match read_duration(text.trim()) {
+    match read_duration(text.trim().as_bytes()) {
         Some(nanos) if nanos <= DURATION_MAX.as_nanos() => Ok(duration_of(nanos)),
         Some(_) => Err(bad(option, text, "within ten years", DURATION_FORMS)),
         None => Err(bad(option, text, "a duration", DURATION_FORMS)),
@@ -71,70 +74,133 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
-fn read_duration(text: &str) -> Option<u128> {
-    let (number, unit, mut rest) = take_part(text)?;
-    if unit.is_empty() {
-        return rest.is_empty().then(|| number.times(DURATION_UNITS[4].1)).flatten();
+/// The duration of a literal, at compile time too, for `#[lineshaft::task(timeout = "30s")]`. Panics if it is none.
+pub const fn literal(text: &str) -> Duration {
+    match read_duration(text.as_bytes()) {
+        Some(nanos) if nanos <= DURATION_MAX.as_nanos() => duration_of(nanos),
+        _ => panic!("not a duration: write \"30s\", \"1h30m\" or a number of seconds, at most ten years"),
     }
-    let mut at = position(unit, &DURATION_UNITS)?;
-    let mut total = number.times(DURATION_UNITS[at].1)?;
-    while !rest.is_empty() {
-        let (number, unit, tail) = take_part(rest)?;
-        let next = position(unit, &DURATION_UNITS).filter(|next| *next > at)?;
-        total += number.times(DURATION_UNITS[next].1)?;
-        (at, rest) = (next, tail);
+}
+
+const fn read_duration(text: &[u8]) -> Option<u128> {
+    let Some(first) = take_part(text, 0) else { return None };
+    if first.unit.0 == first.unit.1 {
+        return if first.end == text.len() { first.times(DURATION_UNITS[SECONDS].1) } else { None };
     }
-    Some(total)
+    let (mut part, mut least, mut total) = (first, 0, 0);
+    loop {
+        let Some(unit) = position(text, part.unit, &DURATION_UNITS, least) else { return None };
+        let Some(nanos) = part.times(DURATION_UNITS[unit].1) else { return None };
+        total += nanos;
+        least = unit + 1;
+        if part.end == text.len() {
+            return Some(total);
+        }
+        let Some(next) = take_part(text, part.end) else { return None };
+        part = next;
+    }
 }
 
 fn read_size(text: &str) -> Option<u128> {
-    let (number, unit, rest) = take_part(text)?;
-    let unit = if unit.is_empty() { "B" } else { unit };
-    if !rest.is_empty() || (unit == "B" && number.decimals > 0) {
+    let text = text.as_bytes();
+    let part = take_part(text, 0).filter(|part| part.end == text.len())?;
+    let unit = match part.unit {
+        (start, end) if start == end => 0,
+        unit => position(text, unit, &SIZE_UNITS, 0)?,
+    };
+    if unit == 0 && part.decimals > 0 {
         return None;
     }
-    number.times(SIZE_UNITS[position(unit, &SIZE_UNITS)?].1)
+    part.times(SIZE_UNITS[unit].1)
 }
 
-fn position(unit: &str, units: &[(&str, u128)]) -> Option<usize> {
-    units.iter().position(|(name, _)| *name == unit)
+/// The place of the unit at `start..end` of `text` in `units`, from the place `least` on.
+const fn position(
+    text: &[u8],
+    (start, end): (usize, usize),
+    units: &[(&str, u128)],
+    least: usize,
+) -> Option<usize> {
+    let mut place = least;
+    while place < units.len() {
+        if is_equal(text, start, end, units[place].0.as_bytes()) {
+            return Some(place);
+        }
+        place += 1;
+    }
+    None
 }
 
-/// A decimal number, exactly.
-struct Number {
+const fn is_equal(text: &[u8], start: usize, end: usize, other: &[u8]) -> bool {
+    let mut index = 0;
+    while index < other.len() && start + index < end && text[start + index] == other[index] {
+        index += 1;
+    }
+    index == other.len() && start + index == end
+}
+
+/// A decimal number, exactly, with its unit: `1.5m`.
+struct Part {
     digits: u128,
     decimals: u32,
+    /// Where the unit begins and ends; empty if there is none.
+    unit: (usize, usize),
+    /// Where the next part begins.
+    end: usize,
 }
 
-impl Number {
-    fn times(&self, unit: u128) -> Option<u128> {
-        Some(self.digits.checked_mul(unit)? / 10u128.pow(self.decimals))
+impl Part {
+    const fn times(&self, unit: u128) -> Option<u128> {
+        match self.digits.checked_mul(unit) {
+            Some(product) => Some(product / 10u128.pow(self.decimals)),
+            None => None,
+        }
     }
 }
 
-/// The number and unit at the beginning of `text`, and what follows.
-fn take_part(text: &str) -> Option<(Number, &str, &str)> {
-    let (number, rest) = text.split_at(end_of(text, |byte| byte.is_ascii_digit() || byte == b'.'));
-    let rest = rest.trim_start();
-    let (unit, rest) = rest.split_at(end_of(rest, |byte| byte.is_ascii_alphabetic()));
-    Some((read_number(number)?, unit, rest.trim_start()))
-}
-
-fn end_of(text: &str, is_part: impl Fn(u8) -> bool) -> usize {
-    text.bytes().position(|byte| !is_part(byte)).unwrap_or(text.len())
-}
-
-fn read_number(text: &str) -> Option<Number> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let is_complete = !whole.is_empty() && (!fraction.is_empty() || !text.contains('.'));
-    if !is_complete || whole.len() + fraction.len() > DIGITS_MAX || fraction.contains('.') {
+/// The number and unit that begin at `start`.
+const fn take_part(text: &[u8], start: usize) -> Option<Part> {
+    let (mut at, mut digits, mut count, mut point) = (start, 0_u128, 0, None);
+    while at < text.len() && (text[at].is_ascii_digit() || text[at] == b'.') {
+        if text[at] == b'.' {
+            if point.is_some() {
+                return None;
+            }
+            point = Some(at);
+        } else {
+            if count == DIGITS_MAX {
+                return None;
+            }
+            digits = digits * 10 + (text[at] - b'0') as u128;
+            count += 1;
+        }
+        at += 1;
+    }
+    let decimals = match point {
+        None => 0,
+        // Digits on both sides.
+        Some(point) if point > start && point + 1 < at => (at - point - 1) as u32,
+        Some(_) => return None,
+    };
+    if count == 0 {
         return None;
     }
-    let digits = format!("{whole}{fraction}").parse().ok()?;
-    Some(Number { digits, decimals: fraction.len() as u32 })
+    let unit_start = skip_spaces(text, at);
+    let mut unit_end = unit_start;
+    while unit_end < text.len() && text[unit_end].is_ascii_alphabetic() {
+        unit_end += 1;
+    }
+    Some(Part { digits, decimals, unit: (unit_start, unit_end), end: skip_spaces(text, unit_end) })
 }
 
-fn duration_of(nanos: u128) -> Duration {
+const fn skip_spaces(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() && text[at].is_ascii_whitespace() {
+        at += 1;
+    }
+    at
+}
+
+const fn duration_of(nanos: u128) -> Duration {
     Duration::new((nanos / 1_000_000_000) as u64, (nanos % 1_000_000_000) as u32)
 }
 
@@ -167,6 +233,12 @@ mod tests {
         check(" 7d ", 7 * 86_400_000);
         check("2w1d", 15 * 86_400_000);
         check("0", 0);
+    }
+
+    #[test]
+    fn literals_are_read_at_compile_time() {
+        const TIMEOUT: Duration = literal("1h30m");
+        assert_eq!(TIMEOUT, Duration::from_secs(5_400));
     }
 
     #[test]

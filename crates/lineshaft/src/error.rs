@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lineshaft_wire::JobId;
 use lineshaft_wire::code::{self, Code};
-use lineshaft_wire::message::{RefusalCode, Refused};
+use lineshaft_wire::message::{EndedJob, RefusalCode, Refused};
+use lineshaft_wire::value::typed;
 
 use crate::client::OutcomeUnknown;
+use crate::face::Told;
 
 /// Any error of this crate. Cheap to clone, since one broken connection answers many requests.
 ///
@@ -89,6 +92,46 @@ pub enum Error {
         /// What is wrong in it.
         message: String,
     },
+    /// The task failed, or its job was discarded for another reason; it is not tried again.
+    #[error("{}", Told(.0))]
+    TaskFailed(Box<EndedJob>),
+    /// The process died under the last attempt.
+    #[error("{}", Told(.0))]
+    TaskCrashed(Box<EndedJob>),
+    /// The last attempt ran longer than its timeout.
+    #[error("{}", Told(.0))]
+    TaskTimeout(Box<EndedJob>),
+    /// The job was cancelled.
+    #[error("{}", Told(.0))]
+    TaskCancelled(Box<EndedJob>),
+    /// The job completed, but its result is not kept, or not any more.
+    #[error("the result of job {job} is not kept")]
+    ResultExpired {
+        /// The job.
+        job: JobId,
+    },
+    /// No job has this id.
+    #[error("no job has the id {job}")]
+    JobNotFound {
+        /// The id.
+        job: JobId,
+    },
+    /// An argument cannot be sent.
+    #[error("call of {task}: {source}")]
+    Unencodable {
+        /// The task.
+        task: String,
+        /// Which argument, and why.
+        source: typed::Error,
+    },
+    /// A result, a progress or arguments do not read as the type they were asked for.
+    #[error("job {job}: {source}")]
+    Undecodable {
+        /// The job.
+        job: JobId,
+        /// Where it differs, and how.
+        source: typed::Error,
+    },
     /// A file or process operation failed.
     #[error("cannot {action}: {source}")]
     Io {
@@ -108,6 +151,8 @@ impl Error {
             Self::OutcomeUnknown(_) => Some(code::OUTCOME_UNKNOWN),
             Self::Refused { code, .. } => code.code(),
             Self::Timeout { .. } => Some(code::NO_ANSWER),
+            Self::JobNotFound { .. } => Some(code::JOB_NOT_FOUND),
+            Self::ResultExpired { .. } => Some(code::RESULT_EXPIRED),
             Self::Protocol(_) => Some(code::PROTOCOL),
             Self::Home { .. } => Some(code::HOME_UNFIT),
             Self::Config { .. } => Some(code::CONFIGURATION),
@@ -129,6 +174,13 @@ impl Error {
                     .into(),
             ),
             Self::Home { hint, .. } => Some(hint.clone()),
+            Self::ResultExpired { .. } => Some(
+                "results are kept for 24 hours after the end, and not at all with `result = false`; `wait` works without"
+                    .into(),
+            ),
+            Self::JobNotFound { .. } => {
+                Some("it was deleted, outlived its retention, or belongs to another home".into())
+            }
             Self::BadOption { accepted, .. } => Some(format!("accepted: {accepted}")),
             _ => None,
         }
@@ -148,6 +200,11 @@ impl Error {
     /// The error of a file or process operation.
     pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: Arc::new(source.into()) }
+    }
+
+    /// An argument of a call of `task` cannot be sent.
+    pub(crate) fn unencodable(task: &str, source: typed::Error) -> Self {
+        Self::Unencodable { task: task.to_owned(), source }
     }
 
     /// Nobody answers at `address`.

@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -66,6 +66,22 @@ impl ServerCommand {
             std::env::current_exe().map_err(|error| Error::io("find the running executable", error))?;
         Ok(Self { program, args: Vec::new() })
     }
+
+    /// The `lineshaft` command beside the running executable, or the first one on the `PATH`.
+    pub fn find() -> Option<Self> {
+        let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut programs = beside
+            .into_iter()
+            .chain(std::env::split_paths(&path))
+            .map(|directory| directory.join("lineshaft"));
+        let program = programs.find(|program| is_executable(program))?;
+        Some(Self { program, args: Vec::new() })
+    }
+}
+
+fn is_executable(program: &Path) -> bool {
+    fs::metadata(program).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// Makes sure that a server of `home` listens: starts one by `command` unless somebody answers already. Blocks until

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use lineshaft::{Client, JobEnd};
+use lineshaft::JobEnd;
+use lineshaft::client::Client;
 use lineshaft_wire::code;
 use lineshaft_wire::message::{EndedJob, Filter, List, PayloadKind};
 use lineshaft_wire::value::{self, Value};

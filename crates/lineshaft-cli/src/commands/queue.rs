@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use lineshaft::Client;
+use lineshaft::client::Client;
 use lineshaft_wire::message::{QueueReport, QueueVerb};
 use serde_json::{Value as Json, json};
 

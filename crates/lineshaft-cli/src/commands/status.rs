@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lineshaft::Client;
+use lineshaft::client::Client;
 
 use crate::args::Status;
 use crate::context::{Context, answer};

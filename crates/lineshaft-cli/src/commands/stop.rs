@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lineshaft::{Client, launch};
+use lineshaft::client::Client;
+use lineshaft::launch;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;

@@ -5,7 +5,6 @@
 
 mod arrays;
 mod leaves;
-mod models;
 mod objects;
 mod raw;
 
@@ -148,7 +147,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             (ext::SET, _) => return self.set(length, place),
             (ext::FROZEN_SET, _) => return self.frozen_set(length),
             (ext::ENUM, 2) => self.enum_member()?,
-            (ext::RECORD, 2 | 3) => self.record(place, length == 3)?,
+            (ext::RECORD, 2) => self.record(place)?,
             (ext::EXCEPTION, 3) => self.exception(place)?,
             (ext::ARRAY, 4) => {
                 let array = self.array()?;

@@ -7,7 +7,6 @@
 mod arrays;
 mod leaves;
 mod memo;
-mod models;
 mod objects;
 mod refusal;
 

@@ -1,5 +1,5 @@
 //! One connection: a socket, the frames on it and the handshake. It knows nothing of sessions, resending or
-//! deadlines; [`crate::Client`] and the workers build those on it.
+//! deadlines; [`Client`](super::Client) and the workers build those on it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

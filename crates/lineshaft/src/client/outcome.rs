@@ -47,7 +47,7 @@ impl OutcomeUnknown {
         (self.token.session, self.token.number)
     }
 
-    /// Asks for the outcome again. Deadlines are as in [`crate::Client::call`], 60 s if `None`. Use [`Reply::map`] or
+    /// Asks for the outcome again. Deadlines are as in [`Client::call`](super::Client::call), 60 s if `None`. Use [`Reply::map`] or
     /// the `into_` conversions of [`Reply`] to read it.
     pub fn resend(&self, deadline: Option<Duration>) -> Reply {
         let Some(commands) = &self.token.commands else {

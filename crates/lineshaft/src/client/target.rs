@@ -1,7 +1,7 @@
 //! Whom a client talks to, and how.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::home::Home;
@@ -51,6 +51,31 @@ impl Target {
     /// Whether a server may be started for this target.
     pub(crate) fn may_start(&self) -> bool {
         matches!(self, Self::Home { start: Some(_), .. })
+    }
+}
+
+impl From<&str> for Target {
+    fn from(path: &str) -> Self {
+        PathBuf::from(path).into()
+    }
+}
+
+impl From<String> for Target {
+    fn from(path: String) -> Self {
+        PathBuf::from(path).into()
+    }
+}
+
+impl From<&Path> for Target {
+    fn from(path: &Path) -> Self {
+        path.to_owned().into()
+    }
+}
+
+impl From<PathBuf> for Target {
+    /// The home at this path, with a server on demand if the `lineshaft` command is found.
+    fn from(path: PathBuf) -> Self {
+        Self::Home { home: Home::new(path), start: ServerCommand::find() }
     }
 }
 

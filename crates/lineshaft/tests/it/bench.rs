@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft::{Client, ClientOptions, Target};
+use lineshaft::client::Client;
+use lineshaft::{ClientOptions, Target};
 use lineshaft_server::ServeOptions;
 use lineshaft_wire::message::{JobGroup, List};
 use lineshaft_wire::{JobId, JobRecord};

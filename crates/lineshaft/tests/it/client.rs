@@ -4,7 +4,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lineshaft::{Client, ClientOptions, Error, JobEnd, Target};
+use lineshaft::client::Client;
+use lineshaft::{ClientOptions, Error, JobEnd, Target};
 use lineshaft_wire::message::{PayloadKind, QueueVerb, RefusalCode};
 use lineshaft_wire::{JobId, JobState};
 

@@ -2,4 +2,5 @@
 
 mod bench;
 mod client;
+mod face;
 mod worker;

@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lineshaft::client::Client;
 use lineshaft::worker::{Error, Handle, Options, Supervisor};
-use lineshaft::{Client, ClientOptions, JobEnd, Target};
+use lineshaft::{ClientOptions, JobEnd, Target};
 use lineshaft_ipc::process::ProcessId;
 use lineshaft_wire::message::{JobGroup, Rules};
 use lineshaft_wire::{JobId, JobRecord, JobState, Outcome};

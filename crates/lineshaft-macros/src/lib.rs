@@ -1,0 +1,51 @@
+//! The attribute macros of Lineshaft: [`macro@task`] and [`macro@value`].
+//!
+//! They only write code that names `::lineshaft`; what tasks, calls and values are is known there. Use them through the
+//! crate `lineshaft`, which re-exports both.
+
+mod options;
+mod parameter;
+mod task;
+mod value;
+
+use proc_macro::TokenStream;
+
+/// Makes a task of a function.
+///
+/// ```ignore
+/// #[lineshaft::task(name = "img.resize", queue = "img", retries = 3)]
+/// async fn resize(ctx: &Context, src: String, size: (u32, u32)) -> Result<Thumb, Error> { … }
+/// ```
+///
+/// The function stays what it is and can be called as before. Beside it there is a type of the same name with
+/// `resize::TASK`, for a worker, and `resize::call(src, size)`, which makes a call for a client to enqueue.
+///
+/// An `async fn` runs as a coroutine and is dropped at its next `.await` when it has to stop; a plain `fn` runs on a
+/// thread where it may block, and should look at `ctx.is_cancelled()` from time to time. `ctx: &Context` comes first, if
+/// it is there at all. Every other argument owns its data and is `Serialize` and `DeserializeOwned`; one of type
+/// `Option<T>` may be left out by the caller and is `None` then, one with `#[default = expression]` takes that value.
+///
+/// | option | form | default |
+/// |---|---|---|
+/// | `name` | `"img.resize"` | the function's path, `shop::img::resize` |
+/// | `queue` | `"img"` | `"default"` |
+/// | `priority` | 1 (first) to 9 | 5 |
+/// | `retries` | 0 to 9999 | 0 |
+/// | `timeout` | `"30s"`, `"1h30m"`, a number of seconds; `None` | one hour |
+/// | `delivery` | `"at_least_once"`, `"at_most_once"` | `"at_least_once"` |
+/// | `result` | `true`, `false`: whether the result is kept | `true` |
+/// | `tags` | `["a", "b"]` | none |
+#[proc_macro_attribute]
+pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
+    task::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Gives a struct or an enum the name under which other languages know it: `#[lineshaft::value("shop.Order")]`.
+///
+/// A struct with named fields becomes a record, a Python dataclass; an enum without data becomes the member of a Python
+/// `Enum`. `aliases = ["shop.OldOrder"]` are names under which it is read too. What `serde` needs is derived, unless the
+/// type derives it itself below this attribute; the attributes of `serde` work as always.
+#[proc_macro_attribute]
+pub fn value(name: TokenStream, item: TokenStream) -> TokenStream {
+    value::expand(name.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}

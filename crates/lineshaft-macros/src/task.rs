@@ -1,0 +1,187 @@
+//! `#[task]`: the function, and a type of the same name that calls and runs it.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, ItemFn, Result, ReturnType, Signature, Type};
+
+use crate::options::Options;
+use crate::parameter::{self, Parameter};
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let options = Options::parse(options)?;
+    let mut function: ItemFn = syn::parse2(item)?;
+    check(&function.sig)?;
+    let (has_context, parameters) = parameter::read(function.sig.inputs.iter_mut())?;
+    let task = Declared { options, function: &function, has_context, parameters: &parameters };
+    let companion = task.companion();
+    Ok(quote!(#function #companion))
+}
+
+fn check(signature: &Signature) -> Result<()> {
+    let refuse = |tokens: &dyn quote::ToTokens, message| Err(Error::new_spanned(tokens, message));
+    let generics = &signature.generics;
+    if !generics.params.is_empty() {
+        return refuse(generics, "a task cannot be generic: a worker has to know its types");
+    }
+    if let Some(token) = &signature.constness {
+        return refuse(token, "a task cannot be `const`");
+    }
+    if let Some(abi) = &signature.abi {
+        return refuse(abi, "a task is a function of Rust");
+    }
+    if let Some(variadic) = &signature.variadic {
+        return refuse(variadic, "a task has a fixed number of arguments");
+    }
+    if !matches!(signature.safety, syn::Safety::Default) {
+        return refuse(&signature.fn_token, "a task cannot be `unsafe`");
+    }
+    Ok(())
+}
+
+struct Declared<'a> {
+    options: Options,
+    function: &'a ItemFn,
+    has_context: bool,
+    parameters: &'a [Parameter],
+}
+
+impl Declared<'_> {
+    fn companion(&self) -> TokenStream {
+        let signature = &self.function.sig;
+        let (visibility, ident) = (&self.function.vis, &signature.ident);
+        let (name, defaults) = (self.name(), self.options.defaults());
+        let run = if signature.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
+        let (call, body, assertions) = (self.call(), self.body(), self.assertions());
+        let docs = format!("The task `{ident}`: its declaration for workers, and calls of it for clients.");
+        quote! {
+            #[doc = #docs]
+            #[allow(non_camel_case_types)]
+            #visibility enum #ident {}
+
+            #[allow(dead_code, clippy::all, clippy::pedantic)]
+            impl #ident {
+                /// The task, for a worker.
+                pub const TASK: ::lineshaft::task::Task = ::lineshaft::task::Task::declare(
+                    #name,
+                    ::lineshaft::task::private::Run::#run(Self::__run),
+                    #defaults,
+                );
+
+                #call
+
+                #body
+            }
+
+            #assertions
+        }
+    }
+
+    fn name(&self) -> TokenStream {
+        match &self.options.name {
+            Some(name) => quote!(#name),
+            None => {
+                let ident = self.function.sig.ident.to_string();
+                quote!(::core::concat!(::core::module_path!(), "::", #ident))
+            }
+        }
+    }
+
+    /// `call(…)`, with the parameters of the function.
+    fn call(&self) -> TokenStream {
+        let names = self.parameters.iter().map(|parameter| &parameter.name).collect::<Vec<_>>();
+        let types = self.parameters.iter().map(|parameter| &parameter.ty);
+        let texts = names.iter().map(ToString::to_string);
+        let output = self.output();
+        quote! {
+            /// A call of the task, to be enqueued by a client.
+            pub fn call(#(#names: #types),*) -> ::lineshaft::task::Call<#output> {
+                ::lineshaft::task::Call::of(&Self::TASK)#(.named_arg(#texts, &#names))*
+            }
+        }
+    }
+
+    /// What runs the function for a worker.
+    fn body(&self) -> TokenStream {
+        let signature = &self.function.sig;
+        let ident = &signature.ident;
+        let texts = self.parameters.iter().map(|parameter| parameter.name.to_string());
+        let binds = self.parameters.iter().enumerate().map(|(index, parameter)| parameter.bind(index));
+        let types = self.parameters.iter().map(|parameter| &parameter.ty);
+        let places = (0..self.parameters.len()).map(syn::Index::from);
+        let context = self.has_context.then(|| quote!(&context,));
+        let is_async = signature.asyncness.is_some();
+        let awaited = is_async.then(|| quote!(.await));
+        let result = quote!(#ident(#context #(arguments.#places),*) #awaited);
+        let result = if is_result(&signature.output) {
+            quote!(::lineshaft::task::TaskResult::into_result(#result))
+        } else {
+            quote!(::core::result::Result::Ok(#result))
+        };
+        let steps = quote! {
+            match Self::__bind(&payload) {
+                ::core::result::Result::Ok(arguments) => {
+                    let result = #result;
+                    ::lineshaft::task::private::finish(&context, result)
+                }
+                ::core::result::Result::Err(error) => ::lineshaft::task::private::undecodable(&error),
+            }
+        };
+        let (gives, steps) = if is_async {
+            let steps = quote!(::std::boxed::Box::pin(async move { #steps }));
+            (quote!(::lineshaft::task::private::Running), steps)
+        } else {
+            (quote!(::lineshaft::task::private::Ending), steps)
+        };
+        quote! {
+            fn __run(
+                context: ::lineshaft::task::Context,
+                payload: ::lineshaft::task::private::Bytes,
+            ) -> #gives {
+                #steps
+            }
+
+            #[allow(unused_variables)]
+            fn __bind(
+                payload: &[u8],
+            ) -> ::core::result::Result<(#(#types,)*), ::lineshaft::task::private::ValueError> {
+                let arguments = ::lineshaft::task::private::Arguments::open(payload)?;
+                let payload = arguments.payload()?;
+                let bound = ::lineshaft::task::private::Bound::new(
+                    Self::TASK.name(),
+                    &[#(#texts),*],
+                    &payload,
+                )?;
+                ::core::result::Result::Ok((#(#binds,)*))
+            }
+        }
+    }
+
+    /// Fails to compile at the types that cannot cross.
+    fn assertions(&self) -> TokenStream {
+        let arguments = self.parameters.iter().map(Parameter::assertion);
+        let output = self.output();
+        let span = self.function.sig.output.span();
+        let result =
+            quote_spanned!(span=> const _: () = ::lineshaft::task::private::assert_result::<#output>(););
+        quote!(#(#arguments)* #result)
+    }
+
+    /// What the task gives if it succeeds.
+    fn output(&self) -> TokenStream {
+        match &self.function.sig.output {
+            ReturnType::Default => quote!(()),
+            ReturnType::Type(_, ty) if is_result(&self.function.sig.output) => {
+                quote_spanned!(ty.span()=> <#ty as ::lineshaft::task::TaskResult>::Output)
+            }
+            ReturnType::Type(_, ty) => quote!(#ty),
+        }
+    }
+}
+
+/// Whether a function returns a `Result`, or an alias of it.
+fn is_result(output: &ReturnType) -> bool {
+    let ReturnType::Type(_, ty) = output else { return false };
+    let Type::Path(path) = &**ty else { return false };
+    path.path.segments.last().is_some_and(|last| last.ident == "Result")
+}

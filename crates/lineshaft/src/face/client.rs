@@ -1,0 +1,156 @@
+//! The client of a Rust program.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::JobGroup;
+
+use super::{Completed, Job};
+use crate::client::{self, NewJobs};
+use crate::task::{Call, Prepared};
+use crate::{ClientOptions, Error, Target};
+
+/// Calls of one request.
+const BATCH_JOBS: usize = 1_000;
+/// Bytes of arguments of one request, where it has more than one call.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A handle to a home: makes jobs and follows them. Cheap to clone; every clone shares one connection.
+///
+/// It works under any runtime, since its connection lives on a thread of its own. Nothing is lost with that connection:
+/// requests are sent again until their deadline of 60 s, and a job is made once.
+#[derive(Clone, Debug)]
+pub struct Client {
+    raw: client::Client,
+}
+
+impl Client {
+    /// Connects to the home at a path, or to another [`Target`]. A home that nobody serves gets a server on demand if
+    /// the `lineshaft` command is found beside this program or on the `PATH`.
+    ///
+    /// [`Error::NoServer`] if nobody answers.
+    pub async fn connect(target: impl Into<Target>) -> Result<Self, Error> {
+        let raw = client::Client::connect_async(target.into(), ClientOptions::default()).await?;
+        Ok(Self { raw })
+    }
+
+    /// The verbs below this face, in bytes instead of types.
+    pub fn raw(&self) -> &client::Client {
+        &self.raw
+    }
+
+    /// Whom this client talks to.
+    pub fn target(&self) -> &Target {
+        self.raw.target()
+    }
+
+    /// Makes a job; durable when this returns.
+    pub async fn enqueue<R>(&self, call: Call<R>) -> Result<Job<R>, Error> {
+        let Prepared { group, arguments } = call.prepare()?;
+        let task = Arc::clone(&group.task);
+        let made = self.raw.enqueue(vec![group], vec![arguments], None).await?;
+        let existing = !made.existing.is_empty();
+        let id = made.ids.first().ok_or_else(|| Error::Protocol("Enqueued holds no id".into()))?;
+        Ok(Job::made(self.clone(), *id, task, existing))
+    }
+
+    /// Makes a job of every call, in order, in requests of up to 1,000, each of them one commit: whole or not at all.
+    /// Where one fails, those before it stay.
+    pub async fn enqueue_many<R>(
+        &self,
+        calls: impl IntoIterator<Item = Call<R>>,
+    ) -> Result<Vec<Job<R>>, Error> {
+        let mut jobs = Vec::new();
+        let mut calls = calls.into_iter().peekable();
+        let mut spare = None;
+        while spare.is_some() || calls.peek().is_some() {
+            let mut batch = Batch::default();
+            while let Some(call) = spare.take().map(Ok).or_else(|| calls.next().map(Call::prepare)) {
+                spare = batch.push(call?);
+                if spare.is_some() {
+                    break;
+                }
+            }
+            jobs.extend(batch.send(self).await?);
+        }
+        Ok(jobs)
+    }
+
+    /// A handle to a job by its id, without asking anybody. `R` has to be what its task gives.
+    pub fn job<R>(&self, id: JobId) -> Job<R> {
+        Job::new(self.clone(), id)
+    }
+
+    /// Follows jobs and gives each once, in the order in which they end.
+    pub fn as_completed<R>(&self, jobs: impl IntoIterator<Item = Job<R>>) -> Completed<R> {
+        Completed::new(self, jobs)
+    }
+}
+
+impl From<client::Client> for Client {
+    fn from(raw: client::Client) -> Self {
+        Self { raw }
+    }
+}
+
+/// One request in the making.
+#[derive(Default)]
+struct Batch {
+    groups: Vec<JobGroup>,
+    tasks: Vec<Arc<str>>,
+    payloads: Vec<Bytes>,
+    bytes: usize,
+    keys: HashSet<Arc<str>>,
+}
+
+impl Batch {
+    /// Takes a call, or gives it back for the next request: this one is full, or has a job of its key already.
+    fn push(&mut self, call: Prepared) -> Option<Prepared> {
+        let is_first = self.tasks.is_empty();
+        let is_full = self.tasks.len() == BATCH_JOBS || self.bytes + call.arguments.len() > BATCH_BYTES;
+        if (is_full && !is_first) || !self.take_keys(&call.group) {
+            return Some(call);
+        }
+        let Prepared { group, arguments } = call;
+        self.tasks.push(Arc::clone(&group.task));
+        self.bytes += arguments.len();
+        self.payloads.push(arguments);
+        match self.groups.last_mut() {
+            Some(last) if is_alike(last, &group) => last.lengths.extend(group.lengths),
+            _ => self.groups.push(group),
+        }
+        None
+    }
+
+    /// False if another call of this request has one of the keys.
+    fn take_keys(&mut self, group: &JobGroup) -> bool {
+        let unique = group.unique.as_ref().map(|unique| &unique.key);
+        let keys = [unique, group.idempotency_key.as_ref()];
+        let are_new = keys.iter().flatten().all(|key| !self.keys.contains(*key));
+        if are_new {
+            self.keys.extend(keys.into_iter().flatten().cloned());
+        }
+        are_new
+    }
+
+    async fn send<R>(self, client: &Client) -> Result<Vec<Job<R>>, Error> {
+        let Self { groups, tasks, payloads, .. } = self;
+        let NewJobs { ids, existing } = client.raw.enqueue(groups, payloads, None).await?;
+        if ids.len() != tasks.len() {
+            return Err(Error::Protocol("Enqueued holds another number of ids".into()));
+        }
+        let existing: HashSet<usize> = existing.into_iter().map(|position| position as usize).collect();
+        let made = ids.into_iter().zip(tasks).enumerate();
+        let job = |(position, (id, task))| Job::made(client.clone(), id, task, existing.contains(&position));
+        Ok(made.map(job).collect())
+    }
+}
+
+/// Whether jobs of both differ in nothing but their arguments.
+fn is_alike(one: &JobGroup, other: &JobGroup) -> bool {
+    let has_key = |group: &JobGroup| group.unique.is_some() || group.idempotency_key.is_some();
+    let without_lengths = |group: &JobGroup| JobGroup { lengths: Vec::new(), ..group.clone() };
+    !has_key(one) && !has_key(other) && without_lengths(one) == without_lengths(other)
+}

@@ -1,0 +1,175 @@
+//! A handle to a job.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lineshaft_wire::message::{PayloadKind, RefusalCode, Shown};
+use lineshaft_wire::value::typed;
+use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState};
+use serde::de::DeserializeOwned;
+
+use super::Client;
+use super::outcome::result_of;
+use crate::{Error, JobEnd};
+
+/// A job whose task gives an `R`: an id, and what the last answer said about it. Jobs compare by id.
+///
+/// What is asked for by a plain method comes from that snapshot; the `async` ones ask the server. To wait at most so
+/// long, put a `tokio::time::timeout` around [`Job::result`]: the job goes on.
+pub struct Job<R> {
+    client: Client,
+    id: JobId,
+    snapshot: Option<Snapshot>,
+    existing: bool,
+    result: PhantomData<fn() -> R>,
+}
+
+#[derive(Clone, Debug)]
+struct Snapshot {
+    task: Arc<str>,
+    state: Option<JobState>,
+    as_of: SystemTime,
+}
+
+impl<R> Job<R> {
+    pub(super) fn new(client: Client, id: JobId) -> Self {
+        Self { client, id, snapshot: None, existing: false, result: PhantomData }
+    }
+
+    pub(super) fn made(client: Client, id: JobId, task: Arc<str>, existing: bool) -> Self {
+        let snapshot = Some(Snapshot { task, state: None, as_of: SystemTime::now() });
+        Self { snapshot, existing, ..Self::new(client, id) }
+    }
+
+    /// Its id, a UUID of version 7.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The name of its task, once an answer gave it.
+    pub fn task(&self) -> Option<&str> {
+        Some(&self.snapshot.as_ref()?.task)
+    }
+
+    /// The state that the last [`Job::refresh`] gave.
+    pub fn state(&self) -> Option<JobState> {
+        self.snapshot.as_ref()?.state
+    }
+
+    /// When the last answer came.
+    pub fn as_of(&self) -> Option<SystemTime> {
+        Some(self.snapshot.as_ref()?.as_of)
+    }
+
+    /// Whether `enqueue` made no job but answered with this one, by its unique or idempotency key.
+    pub fn existing(&self) -> bool {
+        self.existing
+    }
+
+    /// Asks the server for its record. [`Error::JobNotFound`] if there is no such job.
+    pub async fn refresh(&mut self) -> Result<JobRecord, Error> {
+        let record = self.show().await?.record;
+        let task = Arc::clone(&record.task);
+        self.snapshot = Some(Snapshot { task, state: Some(record.state), as_of: SystemTime::now() });
+        Ok(record)
+    }
+
+    /// Waits until the job has ended, however it did. [`Error::JobNotFound`] if there is no such job.
+    pub async fn wait(&self) -> Result<(), Error> {
+        match self.end(false).await? {
+            JobEnd::Missing { id } => Err(Error::JobNotFound { job: id }),
+            JobEnd::Completed { .. } | JobEnd::Failed(_) => Ok(()),
+        }
+    }
+
+    /// Cancels it: at once if it does not run, else its attempt is asked to stop. True if it is or will be cancelled,
+    /// false if it had ended before.
+    pub async fn cancel(&self) -> Result<bool, Error> {
+        let changed = self.found(self.client.raw().cancel(self.id, None).await)?;
+        Ok(changed.cancelling || changed.state == Some(JobState::Cancelled))
+    }
+
+    /// Runs a waiting job now and gives it back; of a finished one makes a new job with the same call.
+    pub async fn retry(&self) -> Result<Self, Error> {
+        let made = self.found(self.client.raw().retry(self.id, None).await)?;
+        let id = made.ids.first().ok_or_else(|| Error::Protocol("Enqueued holds no id".into()))?;
+        Ok(if *id == self.id { self.clone() } else { Self::new(self.client.clone(), *id) })
+    }
+
+    /// Its attempts, oldest first; the newest 32 are kept.
+    pub async fn attempts(&self) -> Result<Vec<AttemptRecord>, Error> {
+        Ok(self.show().await?.record.attempts)
+    }
+
+    /// What its running attempt last gave to [`Context::progress`](crate::Context::progress); `None` if it gave nothing
+    /// or does not run.
+    pub async fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        let progress = self.show().await?.progress;
+        let value = progress.map(|payload| typed::from_payload(&payload)).transpose();
+        value.map_err(|source| Error::Undecodable { job: self.id, source })
+    }
+
+    /// Its arguments as a value that can be shown.
+    pub async fn arguments(&self) -> Result<lineshaft_wire::value::Call, Error> {
+        let payload = self.found(self.client.raw().fetch(self.id, PayloadKind::Arguments, None).await)?;
+        let call = lineshaft_wire::value::decode_call(&payload);
+        call.map_err(|source| Error::Undecodable { job: self.id, source: source.into() })
+    }
+
+    async fn show(&self) -> Result<Shown, Error> {
+        self.found(self.client.raw().show(self.id, None).await)
+    }
+
+    async fn end(&self, results: bool) -> Result<JobEnd, Error> {
+        let mut waiting = self.client.raw().wait(&[self.id], results);
+        let ends = waiting.next().await.unwrap_or(Err(Error::Closed))?;
+        ends.into_iter().next().ok_or(Error::Closed)
+    }
+
+    fn found<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        answer.map_err(|error| match error {
+            Error::Refused { code: RefusalCode::JobNotFound, .. } => Error::JobNotFound { job: self.id },
+            other => other,
+        })
+    }
+}
+
+impl<R: DeserializeOwned> Job<R> {
+    /// Waits until the job has ended and gives what the task returned.
+    ///
+    /// [`Error::TaskFailed`], [`Error::TaskCrashed`], [`Error::TaskTimeout`] or [`Error::TaskCancelled`] if it returned
+    /// nothing; [`Error::ResultExpired`] if its result is not kept.
+    pub async fn result(&self) -> Result<R, Error> {
+        result_of(self.end(true).await?)
+    }
+}
+
+impl<R> Clone for Job<R> {
+    fn clone(&self) -> Self {
+        let (client, snapshot) = (self.client.clone(), self.snapshot.clone());
+        Self { client, snapshot, ..*self }
+    }
+}
+
+impl<R> PartialEq for Job<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<R> Eq for Job<R> {}
+
+impl<R> Hash for Job<R> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.id.hash(hasher);
+    }
+}
+
+impl<R> fmt::Debug for Job<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).field("task", &self.task()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! A task with its arguments, and how the job shall be run.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use lineshaft_wire::message::{JobGroup, Rules, RunAfter, Unique, UniqueWhile};
+use lineshaft_wire::value::typed::CallWriter;
+use serde::Serialize;
+
+use super::Task;
+use super::definition::Defaults;
+use crate::Error;
+use crate::duration::{DURATION_FORMS, DURATION_MAX};
+
+/// Most retries of a job.
+const RETRIES_MAX: u32 = 9_999;
+
+/// A complete call of a task that gives an `R`: what a [`Client`](crate::Client) enqueues.
+///
+/// Made by `resize::call(…)` for a task of this program, and by [`Call::new`] for one that is declared elsewhere, in
+/// Python say. Options override those of the task; what is wrong with them, or with an argument, is said by `enqueue`.
+#[must_use = "a call does nothing until a client enqueues it"]
+pub struct Call<R> {
+    group: JobGroup,
+    rules: Rules,
+    arguments: Result<CallWriter, Error>,
+    result: PhantomData<fn() -> R>,
+}
+
+/// A call ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) group: JobGroup,
+    pub(crate) arguments: Bytes,
+}
+
+impl<R> Call<R> {
+    /// A call of the task named `task`, wherever it is declared, without arguments. `R` has to be what it gives:
+    ///
+    /// ```
+    /// use lineshaft::Call;
+    ///
+    /// let call = Call::<i64>::new("shop.add").arg(&2).keyword("b", &3).queue("sums");
+    /// ```
+    pub fn new(task: &str) -> Self {
+        Self::with_defaults(task, &Defaults::DEFAULT)
+    }
+
+    /// A call of a declared task, without arguments.
+    #[doc(hidden)]
+    pub fn of(task: &Task) -> Self {
+        Self::with_defaults(task.name(), &task.defaults)
+    }
+
+    fn with_defaults(task: &str, defaults: &Defaults) -> Self {
+        let group = JobGroup {
+            task: task.into(),
+            queue: defaults.queue.into(),
+            priority: defaults.priority,
+            rules: Arc::default(),
+            run_after: None,
+            expires: None,
+            deadline: None,
+            unique: None,
+            idempotency_key: None,
+            tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
+            metadata: None,
+            lengths: Vec::new(),
+        };
+        let rules = Rules {
+            max_attempts: defaults.retries + 1,
+            timeout_ms: defaults.timeout.map(milliseconds),
+            at_most_once: defaults.at_most_once,
+            keep_result: defaults.keep_result,
+            ..Rules::default()
+        };
+        let arguments = CallWriter::new().map_err(|error| Error::unencodable(task, error));
+        Self { group, rules, arguments, result: PhantomData }
+    }
+
+    /// The next argument by position. None may follow one by name.
+    pub fn arg<T: Serialize + ?Sized>(self, value: &T) -> Self {
+        self.write(|call| call.positional(None, value))
+    }
+
+    #[doc(hidden)]
+    pub fn named_arg<T: Serialize>(self, name: &str, value: &T) -> Self {
+        self.write(|call| call.positional(Some(name), value))
+    }
+
+    /// An argument by name.
+    pub fn keyword<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Self {
+        self.write(|call| call.keyword(name, value))
+    }
+
+    /// The queue it waits in.
+    pub fn queue(mut self, queue: &str) -> Self {
+        self.group.queue = queue.into();
+        self
+    }
+
+    /// 1 (first) to 9; 5 is the default.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.group.priority = priority;
+        self.check((1..=9).contains(&priority), "priority", priority, ("a priority", "1 (first) to 9"))
+    }
+
+    /// Not before so much time has passed, on the server's clock.
+    pub fn run_after(mut self, delay: Duration) -> Self {
+        self.group.run_after = Some(RunAfter::In(milliseconds(delay)));
+        self.check_duration("run_after", delay)
+    }
+
+    /// Not before this moment.
+    pub fn run_at(mut self, moment: SystemTime) -> Self {
+        let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.group.run_after = Some(RunAfter::At(milliseconds(since)));
+        self
+    }
+
+    /// It is discarded if it has not begun within this time.
+    pub fn expires(mut self, within: Duration) -> Self {
+        self.group.expires = Some(RunAfter::In(milliseconds(within)));
+        self.check_duration("expires", within)
+    }
+
+    /// It is discarded, and a running attempt stopped, if it has not ended within this time, retries included.
+    pub fn deadline(mut self, within: Duration) -> Self {
+        self.group.deadline = Some(RunAfter::In(milliseconds(within)));
+        self.check_duration("deadline", within)
+    }
+
+    /// How often it is tried again after an error or a timeout; 0 to 9,999.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.rules.max_attempts = retries.saturating_add(1);
+        let accepted = ("a number of retries", "0 to 9,999");
+        self.check(retries <= RETRIES_MAX, "retries", retries, accepted)
+    }
+
+    /// How long an attempt may take; 1 h is the default, `None` is no limit.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        let timeout = timeout.into();
+        self.rules.timeout_ms = timeout.map(|timeout| milliseconds(timeout).max(1));
+        self.check_duration("timeout", timeout.unwrap_or_default())
+    }
+
+    /// At most one unfinished job of this task has this key; `enqueue` answers with the one that is there.
+    pub fn unique(mut self, key: &str) -> Self {
+        let key = Arc::from(format!("{}:{key}", self.group.task));
+        self.group.unique = Some(Unique { key, while_: UniqueWhile::Unfinished });
+        self
+    }
+
+    /// For 24 hours the same key gives the same job, so that whoever repeats a request makes no second one.
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.group.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Labels to find it by, in place of the task's; at most 16.
+    pub fn tags<'t>(mut self, tags: impl IntoIterator<Item = &'t str>) -> Self {
+        self.group.tags = tags.into_iter().map(Arc::from).collect();
+        self
+    }
+
+    /// The name of the task.
+    pub fn task(&self) -> &str {
+        &self.group.task
+    }
+
+    /// The call as it is sent.
+    pub(crate) fn prepare(self) -> Result<Prepared, Error> {
+        let Self { mut group, rules, arguments, .. } = self;
+        let arguments = arguments?.finish().map_err(|error| Error::unencodable(&group.task, error))?;
+        group.rules = Arc::new(rules);
+        group.lengths.push(arguments.len() as u32);
+        Ok(Prepared { group, arguments: arguments.into() })
+    }
+
+    fn write(
+        mut self,
+        write: impl FnOnce(&mut CallWriter) -> Result<(), lineshaft_wire::value::typed::Error>,
+    ) -> Self {
+        if let Ok(call) = &mut self.arguments
+            && let Err(error) = write(call)
+        {
+            self.arguments = Err(Error::unencodable(&self.group.task, error));
+        }
+        self
+    }
+
+    fn check_duration(self, option: &str, duration: Duration) -> Self {
+        let accepted = ("within ten years", DURATION_FORMS);
+        let is_good = duration <= DURATION_MAX;
+        self.check(is_good, option, format_args!("{} s", duration.as_secs()), accepted)
+    }
+
+    /// Notes a value that an option does not take.
+    fn check(
+        mut self,
+        is_good: bool,
+        option: &str,
+        value: impl fmt::Display,
+        (kind, accepted): (&'static str, &'static str),
+    ) -> Self {
+        if !is_good && self.arguments.is_ok() {
+            let (option, value) = (option.to_owned(), value.to_string());
+            self.arguments = Err(Error::BadOption { option, value, kind, accepted });
+        }
+        self
+    }
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("task", &self.group.task).finish_non_exhaustive()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,31 @@
+//! Tasks: what is declared once and called from anywhere.
+//!
+//! `#[lineshaft::task]` makes of a function `resize` a type of the same name beside it, with [`resize::TASK`](Task) for
+//! workers and `resize::call(…)` for a [`Call`] that a client enqueues. The body gets a [`Context`] if it asks for one,
+//! and says with an [`Error`] what shall become of an attempt that did not succeed.
+
+mod argument;
+mod call;
+mod context;
+mod definition;
+mod error;
+
+pub use argument::{Argument, TaskResult};
+pub use call::Call;
+pub use context::Context;
+pub use definition::Task;
+pub use error::{Error, Result};
+
+pub(crate) use call::Prepared;
+
+/// What the macros use. Not for anybody else: it changes without notice.
+#[doc(hidden)]
+pub mod private {
+    pub use bytes::Bytes;
+    pub use lineshaft_wire::value::typed::{Arguments, Bound, Error as ValueError};
+
+    pub use super::argument::{assert_argument, assert_result};
+    pub use super::definition::{Defaults, Run, Running, finish, undecodable};
+    pub use crate::duration::literal as duration;
+    pub use crate::worker::Ending;
+}
