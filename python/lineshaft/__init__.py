@@ -53,6 +53,7 @@ from ._errors import (
     WrongState,
 )
 from ._group import Tasks
+from ._hooks import Hooks
 from ._job import AsyncJob, Job
 from ._names import canonical_name
 from ._native import Call, JobRecord, __version__
@@ -73,6 +74,7 @@ __all__ = [
     "Cancel",
     "Cancelled",
     "DeclarationError",
+    "Hooks",
     "ImportSideEffect",
     "Job",
     "JobNotFound",

@@ -18,6 +18,7 @@ from ._batch import aenqueue_calls, enqueue_calls
 from ._connection import Connection
 from ._declare import check_names, is_coroutine_function
 from ._errors import TaskNotFound
+from ._hooks import HookSet
 from ._include import Includes
 from ._job import Job
 from ._names import Place
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._group import Tasks
+    from ._hooks import Hooks
     from ._job import AsyncJob
     from ._native import Call
     from ._opening import Kept
@@ -74,9 +76,11 @@ class App(Provides):
     `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]
     url` in `lineshaft.toml` or `pyproject.toml` upward of the file that makes the App; `.lineshaft/` beside the
     nearest `pyproject.toml`, `setup.cfg`, `manage.py` or `.git` upward of it; `.lineshaft/` beside the file.
+
+    `hooks` are told of what becomes of its jobs, see `Hooks`.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, url: str | os.PathLike[str] | None = None, *, hooks: Iterable[Hooks] = ()) -> None:
         if url is not None and not isinstance(url, str | os.PathLike):
             raise wrong("url", url, "the path of a home")
         module, file = _creator(self)
@@ -86,6 +90,7 @@ class App(Provides):
         self._declared: dict[str, BaseTask[..., Any]] = {}
         self._types = Types()
         self._types_are_learnt = False
+        self._hooks = HookSet(hooks)
         self._includes = Includes(self)
         self._resources = Resources()
         self._fakes: dict[Resource[Any], Any] = {}
@@ -128,7 +133,8 @@ class App(Provides):
         Options: `name` and `aliases` (default: module.qualname); `queue` ("default"); `priority` 1 (first) to 9,
         "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
         None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
-        `result`, whether it is kept (True); `tags`.
+        `result`, whether it is kept (True); `tags`; `validate`, whether arguments are held against annotations, as
+        they are anyway against those of pydantic and msgspec.
         """
         # Checked here rather than with the function, so that the error points at the options.
         given = checked(options, TASK_OPTIONS, "@app.task")
@@ -239,12 +245,13 @@ class App(Provides):
         finally:
             self._fakes, self._connection, self._attendance = before
 
-    def _keep_resources(self) -> Kept:
+    def _begin_work(self) -> Kept:
         """In a worker: from here on, resources stay open between attempts. Opens those that are opened ahead."""
         from ._opening import Kept
 
         for task in self._declared.values():
             task.check_uses()
+            task.binder.settle()
         self._kept = Kept(self._resources)
         self._kept.open_ahead(self._declared)
         return self._kept

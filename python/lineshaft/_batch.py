@@ -29,6 +29,8 @@ ON_THEIR_WAY_MAX = 4
 
 def enqueue_one(app: App, call: _native.Call[Any]) -> Job[Any]:
     """Makes one job."""
+    if app._hooks.before_enqueue:
+        call = app._hooks.changed(call)
     _ = call.bound._template  # refuses what cannot be enqueued before a server is started for it
     reply, _ = app._connection.client().enqueue(app._types.registry, [call])
     return settle(reply, lambda made: _jobs(Job, app, [call], made)[0])
@@ -36,6 +38,8 @@ def enqueue_one(app: App, call: _native.Call[Any]) -> Job[Any]:
 
 async def aenqueue_one(app: App, call: _native.Call[Any]) -> AsyncJob[Any]:
     """`enqueue_one` for coroutines."""
+    if app._hooks.before_enqueue:
+        call = app._hooks.changed(call)
     reply, _ = (await app._connection.aclient()).enqueue(app._types.registry, [call])
     return await asettle(reply, lambda made: _jobs(AsyncJob, app, [call], made)[0])
 
@@ -80,7 +84,7 @@ class _Sent:
 
 
 def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) -> Iterator[_Sent]:
-    calls = iter(calls)
+    calls = iter(calls) if not app._hooks.before_enqueue else map(app._hooks.changed, calls)
     while batch := list(islice(calls, BATCH_JOBS)):
         while batch:
             reply, taken = client.enqueue(app._types.registry, batch)
@@ -109,4 +113,6 @@ def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[b
     for position in existing:
         jobs[position]._snapshot = calls[position].bound._first_snapshot(now)._replace(state=None, existing=True)
     app._attendance.enqueued(ids)
+    if app._hooks.after_enqueue:
+        app._hooks.tell_enqueued(jobs)
     return jobs

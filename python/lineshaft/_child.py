@@ -18,6 +18,7 @@ from ._guard import importing
 
 if TYPE_CHECKING:
     from ._app import App
+    from ._opening import Kept
 
 __all__ = ["main"]
 
@@ -35,11 +36,11 @@ def main() -> int:
         print(f"lineshaft: {error}", file=sys.stderr)
         return NOT_A_CHILD
     _settle_in()
-    app = _load(child, sys.argv[1] if len(sys.argv) > 1 else "")
-    if app is None:
+    loaded = _load(child, sys.argv[1] if len(sys.argv) > 1 else "")
+    if loaded is None:
         return CANNOT_LOAD
+    app, kept = loaded
     signal.signal(signal.SIGUSR1, child.interrupt)
-    kept = app._keep_resources()
     child.run(app, list(app._declared.items()), _running, (Cancelled, TimedOut))
     kept.close()
     sys.stdout.flush()
@@ -60,15 +61,15 @@ def _settle_in() -> None:
             reconfigure(line_buffering=True, errors="backslashreplace")
 
 
-def _load(child: _native.Child, target: str) -> App | None:
-    """The app; None if it does not load, which the supervisor then says for all children at once."""
+def _load(child: _native.Child, target: str) -> tuple[App, Kept] | None:
+    """The app and what it keeps open; None if it does not load, which the supervisor says once for all children."""
     from ._target import load_target, report_of
 
     try:
         app = load_target(target)
         with importing():
             app._includes.load()
-        return app
+        return app, app._begin_work()
     except BaseException as error:
         report = report_of(error)
     sys.stdout.flush()

@@ -5,7 +5,10 @@ from contextvars import ContextVar
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, final
 
+from typing_extensions import Unpack
+
 from ._app import App
+from ._options import CallOptions
 from ._task import BaseTask, Enqueues
 
 _R = TypeVar("_R", covariant=True)
@@ -85,6 +88,7 @@ class Call(Generic[_R]):
     def args(self) -> tuple[Any, ...]: ...
     @property
     def kwargs(self) -> dict[str, Any]: ...
+    def using(self, **options: Unpack[CallOptions]) -> Call[_R]: ...
 
 @final
 class Client:

@@ -64,6 +64,8 @@ class _SharedOptions(TypedDict, total=False):
 class GroupOptions(_SharedOptions, total=False):
     """What `Tasks(...)` takes, for all of its tasks."""
 
+    validate: bool
+
 
 class TaskOptions(GroupOptions, total=False):
     """What `@app.task(...)` takes."""
@@ -278,7 +280,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "tags": _tags,
 }
 
-GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = _SHARED
+GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag}
 """What `Tasks(...)` takes, for all of its tasks."""
 
 TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **GROUP_OPTIONS}

@@ -171,10 +171,11 @@ class BaseTask(Enqueues[P, R]):
         self.function = function
         self.name: str = given.pop("name", None) or default_name(function)
         self.aliases: tuple[str, ...] = given.pop("aliases", ())
+        validate: bool | None = given.pop("validate", None)
         self.options = given
         self.place: Place = place_of(function)
         self.uses = uses_of(function, self.name)
-        self.binder = Binder(function, self.name, self.uses)
+        self.binder = Binder(function, self.name, self.uses, validate)
         self._template_made = None
         if given.get("unique") is not None:
             given["unique"].check(self)
@@ -227,7 +228,10 @@ class BaseTask(Enqueues[P, R]):
     @functools.cached_property
     def entry(self) -> Callable[..., Any]:
         """What a worker calls; gives a coroutine if the function does."""
-        return self._here
+        hooks = self.app._hooks
+        if not hooks.hears_attempts:
+            return self._here
+        return (hooks.around_async if self.is_async else hooks.around)(self, self._here)
 
     @functools.cached_property
     def _here(self) -> Callable[..., Any]:
@@ -277,9 +281,14 @@ class AsyncTask(BaseTask[P, R]):
 
     def body(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the coroutine to its end, as a worker does."""
+        hooks = self.app._hooks
+        # Around the loop rather than in it, where each request to stop is a CancelledError.
+        return (hooks.around(self, self._run) if hooks.hears_attempts else self._run)(*args, **kwargs)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         import asyncio
 
         kept = self.app._kept if self.uses else None
         if kept is not None and kept.holds_loop_of(self):
-            return kept.run(self.entry(*args, **kwargs))
-        return asyncio.run(self.entry(*args, **kwargs))
+            return kept.run(self._here(*args, **kwargs))
+        return asyncio.run(self._here(*args, **kwargs))

@@ -41,7 +41,7 @@ class Types:
         if isinstance(aliases, str):
             raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
         if name is None:
-            name = self.registry.name_of(cls) if cls in self.registry else canonical_name(cls)
+            name = self.registry.name_of(cls) if cls in self.registry else type_name(cls)
         self.registry.register(cls, name, list(aliases))
 
     def find(self, name: str) -> type | None:
@@ -88,18 +88,46 @@ def declare_value(cls: C, name: str | None, aliases: Iterable[str]) -> C:
     """Makes `cls` known to every app of this process, those to come included."""
     if isinstance(aliases, str):
         raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
-    declared = (cls, name or canonical_name(cls), list(aliases))
+    declared = (cls, name or type_name(cls), list(aliases))
     for registry in (_of_process, *(types.registry for types in list(_of_apps))):
         registry.register(*declared)
     _declared[declared[1]] = declared
     return cls
 
 
+def type_name(cls: type) -> str:
+    """The name under which values of `cls` travel unless it has another one: `shop.Order`, `shop.Page[shop.Order]`.
+
+    Only generic models of pydantic have a class per argument; the argument's module belongs to the name, since two
+    modules may both have an `Order`.
+    """
+    generic = getattr(cls, "__pydantic_generic_metadata__", None)
+    if not generic or generic["origin"] is None:
+        return cls.__qualname__ if cls.__module__ == "builtins" else canonical_name(cls)
+    return f"{canonical_name(generic['origin'])}[{', '.join(map(_argument_name, generic['args']))}]"
+
+
+def _argument_name(argument: Any) -> str:
+    import typing
+
+    inner = typing.get_args(argument)
+    if not inner:
+        return type_name(argument) if isinstance(argument, type) else repr(argument)
+    origin: Any = typing.get_origin(argument)
+    # The same for `int | None` and `Optional[int]`, which Pythons tell apart or not.
+    name = "Union" if str(getattr(origin, "__name__", "")).startswith("Union") else _argument_name(origin)
+    return f"{name}[{', '.join(map(_argument_name, inner))}]"
+
+
+_MARKS = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__pydantic_fields__")
+"""What the classes of dataclasses, msgspec, attrs and pydantic have."""
+
+
 def is_value_class(cls: type) -> bool:
-    """Whether values of `cls` can be sent: dataclasses, enumerations, named tuples and exceptions."""
+    """Whether values of `cls` can be sent: dataclasses, models, enumerations, named tuples and exceptions."""
     if cls.__module__ == "builtins" or "<locals>" in cls.__qualname__:
         return False
-    if hasattr(cls, "__dataclass_fields__") or issubclass(cls, BaseException):
+    if any(hasattr(cls, mark) for mark in _MARKS) or issubclass(cls, BaseException):
         return True
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return True
@@ -130,17 +158,30 @@ def _hints_one_by_one(function: Any) -> dict[str, Any]:
     return hints
 
 
-def _classes_in(hint: Any, depth: int = 0) -> Iterator[type]:
-    """The classes in an annotation such as `dict[str, list[Order] | None]`, fields of dataclasses included."""
+def _classes_in(hint: Any, seen: set[Any] | None = None) -> Iterator[type]:
+    """The classes in an annotation such as `dict[str, list[Order] | None]`, those of fields included."""
     import typing
 
-    if isinstance(hint, type) and not typing.get_args(hint):
-        yield hint
-        if hasattr(hint, "__dataclass_fields__") or hasattr(hint, "_fields"):
-            for inner in _hints(hint).values() if depth < 8 else ():
-                yield from _classes_in(inner, depth + 1)
-    for argument in typing.get_args(hint):
-        yield from _classes_in(argument, depth + 1)
+    seen = set() if seen is None else seen
+    arguments = typing.get_args(hint)
+    cls = typing.get_origin(hint) if arguments else hint
+    if isinstance(cls, type) and cls not in seen:
+        seen.add(cls)
+        yield cls
+        for inner in _fields_of(cls):
+            yield from _classes_in(inner, seen)
+    for argument in arguments:
+        yield from _classes_in(argument, seen)
+
+
+def _fields_of(cls: Any) -> list[Any]:
+    """The annotations of a class's fields."""
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None and not hasattr(cls, "__dataclass_fields__"):
+        return [field.annotation for field in fields.values()]
+    if any(hasattr(cls, mark) for mark in _MARKS) or hasattr(cls, "_fields"):
+        return list(_hints(cls).values())
+    return []
 
 
 def _classes_of_module(name: str) -> list[type]:

@@ -99,7 +99,7 @@ def test_registering_again_keeps_the_name_and_adds_aliases():
     [
         (
             int,
-            "builtins.int is neither a dataclass nor an enumeration, a named tuple or an exception",
+            "builtins.int is no dataclass, enumeration, named tuple, exception or model of pydantic, msgspec or attrs",
             "make it one; @dataclass stands below @lineshaft.value",
         ),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import enum
@@ -55,13 +56,36 @@ class Bounced(Exception):
         self.code = code
 
 
-TYPES = (Color, Level, Permission, Order, Point, Pair, Bounced)
+def models() -> list[type]:
+    """Classes of the libraries that are installed."""
+    found: list[type] = []
+    with contextlib.suppress(ImportError):
+        import pydantic
+
+        class Draft(pydantic.BaseModel):
+            id: int
+            note: str = "n"
+            _seen: int = pydantic.PrivateAttr(default=2)
+
+        found.append(Draft)
+    with contextlib.suppress(ImportError):
+        import msgspec
+
+        found.append(msgspec.defstruct("Step", [("to", str), ("by", int, 1)], module=__name__))
+    with contextlib.suppress(ImportError):
+        import attrs
+
+        found.append(attrs.make_class("Mark", {"at": attrs.field()}))
+    return found
+
+
+TYPES = (Color, Level, Permission, Order, Point, Pair, Bounced, *models())
 
 
 def make_registry() -> _native.Registry:
     registry = _native.Registry()
     for cls in TYPES:
-        registry.register(cls, f"shop.{cls.__qualname__}")
+        registry.register(cls, f"shop.{cls.__name__}")
     return registry
 
 

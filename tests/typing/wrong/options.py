@@ -54,7 +54,7 @@ Snooze()  # error: mypy[call-arg] pyright[reportCallIssue]
 Snooze(None)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 App(7)  # error: mypy[arg-type] pyright[reportArgumentType]
-App("home", "other")  # error: mypy[call-arg] pyright[reportCallIssue]
+App("home", "other")  # error: mypy[arg-type, call-arg] pyright[reportCallIssue]
 app.workers("2")  # error: mypy[arg-type] pyright[reportArgumentType]
 app.workers(2, queue=["x"])  # error: mypy[call-arg] pyright[reportCallIssue]
 app.run_worker(2, grace=object())  # error: mypy[arg-type] pyright[reportArgumentType]

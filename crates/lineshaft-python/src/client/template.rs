@@ -155,6 +155,14 @@ impl Call {
         self.kwargs.as_ref().map_or_else(|| PyDict::new(py), |kwargs| kwargs.bind(py).clone())
     }
 
+    /// The same call with these options, as of `task.using()`.
+    #[pyo3(signature = (**options))]
+    fn using(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let bound = self.bound.bind(py).call_method("using", (), options)?.unbind();
+        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.clone_ref(py));
+        Ok(Self { bound, args: self.args.clone_ref(py), kwargs })
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let name: String = self.task(py)?.getattr(py, "name")?.extract(py)?;
         let mut parts: Vec<String> = Vec::new();

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod leaves;
+mod models;
 mod objects;
 mod raw;
 
@@ -147,7 +148,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             (ext::SET, _) => return self.set(length, place),
             (ext::FROZEN_SET, _) => return self.frozen_set(length),
             (ext::ENUM, 2) => self.enum_member()?,
-            (ext::RECORD, 2) => self.record(place)?,
+            (ext::RECORD, 2 | 3) => self.record(place, length == 3)?,
             (ext::EXCEPTION, 3) => self.exception(place)?,
             (ext::ARRAY, 4) => {
                 let array = self.array()?;

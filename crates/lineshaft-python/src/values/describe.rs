@@ -1,10 +1,13 @@
 //! What a class is made of, found out once when it is registered.
 
+mod models;
+
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
+pub(super) use self::models::{Model, is_model};
 use super::classes::Classes;
 use crate::errors::declaration_error;
 
@@ -12,7 +15,16 @@ use crate::errors::declaration_error;
 #[derive(Debug)]
 pub(super) enum Description {
     /// Fields are set one by one on a bare object; `__init__` does not run.
-    Dataclass { fields: Vec<Field> },
+    Fields {
+        bare: Bare,
+        fields: Vec<Field>,
+        /// A field with this very object, which is its default, is not written.
+        leaves_out: Option<Py<PyAny>>,
+        /// Attributes that are no fields, and what they begin with.
+        also: Vec<(Py<PyString>, Py<PyAny>)>,
+    },
+    /// A model of pydantic.
+    Model(Box<Model>),
     /// A tuple with names.
     NamedTuple { fields: Vec<Field> },
     /// Members are found by name.
@@ -21,6 +33,15 @@ pub(super) enum Description {
     Flag,
     /// Built by the builtin exception it derives from.
     Exception { base: Py<PyType>, slots: Vec<Py<PyString>> },
+}
+
+/// What fields are set on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bare {
+    /// What `object.__new__` makes.
+    Object,
+    /// A `msgspec.Struct`, which has no `__new__`.
+    Struct,
 }
 
 /// A field of a dataclass or named tuple.
@@ -37,9 +58,11 @@ pub(super) enum Default {
     Missing,
     Value(Py<PyAny>),
     Factory(Py<PyAny>),
+    /// Called with what is being built: the instance of attrs, the values of pydantic.
+    FactoryOf(Py<PyAny>),
 }
 
-/// Looks at a class. Raises `TypeError` if its instances cannot be values.
+/// Looks at a class. Raises `DeclarationError` if its instances cannot be values.
 pub(super) fn describe(class: &Bound<'_, PyType>) -> PyResult<Description> {
     let py = class.py();
     let classes = Classes::get(py)?;
@@ -60,9 +83,12 @@ pub(super) fn describe(class: &Bound<'_, PyType>) -> PyResult<Description> {
     if is_dataclass(class) {
         return dataclass(class, classes);
     }
+    if let Some(description) = models::model(class, classes)? {
+        return Ok(description);
+    }
     Err(refused(
         class,
-        "is neither a dataclass nor an enumeration, a named tuple or an exception",
+        "is no dataclass, enumeration, named tuple, exception or model of pydantic, msgspec or attrs",
         "make it one; @dataclass stands below @lineshaft.value",
     ))
 }
@@ -87,15 +113,9 @@ fn refused(class: &Bound<'_, PyType>, why: &str, hint: &str) -> PyErr {
 
 fn dataclass(class: &Bound<'_, PyType>, classes: &Classes) -> PyResult<Description> {
     let py = class.py();
-    let is_abstract = class
-        .getattr(intern!(py, "__abstractmethods__"))
-        .is_ok_and(|names| names.is_truthy().unwrap_or(false));
-    if !is_abstract && classes.new_object.bind(py).call1((class,)).is_err() {
-        return Err(refused(
-            class,
-            "cannot be built field by field: it derives from a builtin class",
-            "hold the builtin in a field instead",
-        ));
+    if !can_be_bare(class, classes) {
+        let why = "cannot be built field by field: it derives from a builtin class";
+        return Err(refused(class, why, "hold the builtin in a field instead"));
     }
     let mut fields = Vec::new();
     for field in py.import("dataclasses")?.call_method1("fields", (class,))?.try_iter()? {
@@ -103,7 +123,16 @@ fn dataclass(class: &Bound<'_, PyType>, classes: &Classes) -> PyResult<Descripti
         let name = field.getattr("name")?.cast_into::<PyString>()?;
         fields.push(new_field(&name, dataclass_default(&field, classes)?)?);
     }
-    Ok(Description::Dataclass { fields })
+    Ok(Description::Fields { bare: Bare::Object, fields, leaves_out: None, also: Vec::new() })
+}
+
+/// Whether `object.__new__` makes instances of the class; of an abstract one there are none.
+fn can_be_bare(class: &Bound<'_, PyType>, classes: &Classes) -> bool {
+    let py = class.py();
+    let is_abstract = class
+        .getattr(intern!(py, "__abstractmethods__"))
+        .is_ok_and(|names| names.is_truthy().unwrap_or(false));
+    is_abstract || classes.new_object.bind(py).call1((class,)).is_ok()
 }
 
 fn dataclass_default(field: &Bound<'_, PyAny>, classes: &Classes) -> PyResult<Default> {

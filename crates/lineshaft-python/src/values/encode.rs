@@ -7,6 +7,7 @@
 mod arrays;
 mod leaves;
 mod memo;
+mod models;
 mod objects;
 mod refusal;
 

@@ -7,7 +7,8 @@
 use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::PyTypeMethods;
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
 /// The object as a `T`, if that is exactly its class.
 #[inline]
@@ -71,6 +72,43 @@ pub(super) fn set_attribute(
     // SAFETY: three live objects, the second a string.
     let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) };
     if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
+}
+
+/// An attribute past any `__getattr__` and `__getattribute__` of the class, as `object.__getattribute__` finds it.
+pub(super) fn own_attribute<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: two live objects, the second a string; the result is owned, or an exception is set.
+    unsafe {
+        let value = ffi::PyObject_GenericGetAttr(object.as_ptr(), name.as_ptr());
+        Bound::from_owned_ptr_or_err(object.py(), value)
+    }
+}
+
+/// What `object.__new__(class)` makes: no code of the class runs. The caller has seen that this class allows it.
+pub(super) fn bare_object<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let arguments = PyTuple::empty(py);
+    // SAFETY: `object` has a `tp_new`, which takes a type, a tuple and no keywords, and gives an owned object or sets
+    // an exception.
+    unsafe {
+        let slot = ffi::PyType_GetSlot(&raw mut ffi::PyBaseObject_Type, ffi::Py_tp_new);
+        let new = std::mem::transmute::<*mut std::ffi::c_void, ffi::newfunc>(slot);
+        let object = new(class.as_type_ptr(), arguments.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, object)
+    }
+}
+
+/// An instance of a `msgspec.Struct` with no field set. Such classes have no `__new__`: theirs are made by a call,
+/// which would run `__post_init__`.
+pub(super) fn bare_struct<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the general allocator takes any heap type. It zeroes all members, and an empty member of a struct reads
+    // as an `AttributeError`.
+    unsafe {
+        let object = ffi::PyType_GenericAlloc(class.as_type_ptr(), 0);
+        Bound::from_owned_ptr_or_err(class.py(), object)
+    }
 }
 
 /// A list of `length` objects made one by one. Nobody sees it before it is complete.

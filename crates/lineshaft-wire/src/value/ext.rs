@@ -36,7 +36,8 @@ pub const RANGE: i8 = 13;
 pub const ELLIPSIS: i8 = 14;
 /// A member of an enumeration: `[type, name]`, or `[type, bits]` for flags.
 pub const ENUM: i8 = 15;
-/// Named fields under a type's name: `[type, {field: value}]`.
+/// Named fields under a type's name: `[type, {field: value}]`, or `[type, {field: value}, {name: value}]` with what an
+/// instance keeps beside its fields.
 pub const RECORD: i8 = 16;
 /// An exception as data: `[type, [argument], {attribute: value}]`.
 pub const EXCEPTION: i8 = 17;

@@ -148,6 +148,8 @@ pub struct Record {
     pub type_name: Box<str>,
     /// The fields in the order of their declaration.
     pub fields: Vec<(Box<str>, Value)>,
+    /// What an instance keeps beside its fields (validation state of pydantic models); empty for all others.
+    pub state: Vec<(Box<str>, Value)>,
 }
 
 /// An exception as data.

@@ -165,7 +165,7 @@ fn moments_are_read_as_the_text_that_date_libraries_parse() {
 
 fn record(type_name: &str, fields: Vec<(&str, Value)>) -> Value {
     let fields = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    Value::Record(Box::new(Record { type_name: type_name.into(), fields }))
+    Value::Record(Box::new(Record { type_name: type_name.into(), fields, state: Vec::new() }))
 }
 
 #[test]

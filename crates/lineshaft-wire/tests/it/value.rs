@@ -26,6 +26,7 @@ fn record() -> Value {
     Value::Record(Box::new(Record {
         type_name: "shop.Order".into(),
         fields: vec![(boxed("id"), 3.into()), (boxed("total"), Value::Decimal("1.20".into()))],
+        state: Vec::new(),
     }))
 }
 
@@ -172,6 +173,15 @@ fn values_are_shown_as_python_does() {
     }
 }
 
+#[test]
+fn what_an_instance_keeps_beside_its_fields_comes_back_but_is_not_shown() {
+    let Value::Record(mut with_state) = record() else { unreachable!() };
+    with_state.state = vec![(boxed("set"), Value::List(vec!["id".into()]))];
+    let with_state = Value::Record(with_state);
+    assert_eq!(decode(&encode(&with_state).unwrap()).unwrap(), with_state);
+    assert_eq!(with_state.to_string(), record().to_string());
+}
+
 fn member(member: Value) -> Value {
     Value::Enum(Box::new(EnumMember { type_name: "shop.Color".into(), member }))
 }
@@ -246,7 +256,9 @@ fn any_value() -> impl Strategy<Value = Value> {
             values().prop_map(Value::Set),
             values().prop_map(Value::FrozenSet),
             proptest::collection::vec((inner.clone(), inner.clone()), 0..20).prop_map(Value::Dict),
-            fields().prop_map(|fields| Value::Record(Box::new(Record { type_name: "a.B".into(), fields }))),
+            (fields(), fields()).prop_map(|(fields, state)| {
+                Value::Record(Box::new(Record { type_name: "a.B".into(), fields, state }))
+            }),
             (values(), fields()).prop_map(|(arguments, attributes)| {
                 Value::Exception(Box::new(Exception { type_name: "a.E".into(), arguments, attributes }))
             }),

@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
 use super::super::classes::Classes;
-use super::super::describe::{Default, Description, Field, describe};
+use super::super::describe::{Bare, Default, Description, Field, describe};
 use super::super::failure::{Converted, Failure, Missing, Step};
-use super::super::native::{exactly, new_tuple, set_attribute};
+use super::super::native::{bare_object, bare_struct, exactly, new_tuple, set_attribute};
 use super::super::registry::Registered;
 use super::{Decoder, Place};
 
@@ -46,27 +46,41 @@ impl<'py> Decoder<'_, 'py> {
         }
     }
 
-    pub(super) fn record(&mut self, place: Place) -> Converted<Bound<'py, PyAny>> {
+    /// A record; `has_state` if a part of what it keeps beside its fields follows them.
+    pub(super) fn record(&mut self, place: Place, has_state: bool) -> Converted<Bound<'py, PyAny>> {
         if let Some(record_class) = self.record_class.clone() {
-            return self.raw_record(&record_class, place);
+            return self.raw_record(&record_class, place, has_state);
         }
         let registered = self.registered()?;
-        let class = registered.class.bind(self.py);
         match &registered.description {
-            Description::Dataclass { fields } => {
-                let object = Classes::get(self.py)?.new_object.bind(self.py).call1((class,))?;
-                self.keep(place, object.clone());
-                self.fields(&registered.name, fields, |index, value| {
-                    Ok(set_attribute(&object, fields[index].name.bind(object.py()), &value)?)
-                })?;
-                Ok(object)
-            }
-            Description::NamedTuple { fields } => {
+            Description::Model(model) => self.model(&registered, model, place, has_state),
+            Description::Fields { .. } if !has_state => self.fielded(&registered, place),
+            Description::NamedTuple { fields } if !has_state => {
+                let class = registered.class.bind(self.py);
                 let tuple = self.named_tuple(&registered.name, fields, class)?;
                 Ok(self.keep(place, tuple))
             }
             _ => Err(misfit(&registered.name, "a record")),
         }
+    }
+
+    fn fielded(&mut self, registered: &Registered, place: Place) -> Converted<Bound<'py, PyAny>> {
+        let Description::Fields { bare, fields, also, .. } = &registered.description else {
+            return Err(misfit(&registered.name, "a record"));
+        };
+        let class = registered.class.bind(self.py);
+        let object = match bare {
+            Bare::Object => bare_object(class)?,
+            Bare::Struct => bare_struct(class)?,
+        };
+        self.keep(place, object.clone());
+        for (name, value) in also {
+            set_attribute(&object, name.bind(self.py), value.bind(self.py))?;
+        }
+        self.fields(&registered.name, fields, &object, |index, value| {
+            Ok(set_attribute(&object, fields[index].name.bind(object.py()), &value)?)
+        })?;
+        Ok(object)
     }
 
     fn named_tuple(
@@ -76,7 +90,7 @@ impl<'py> Decoder<'_, 'py> {
         class: &Bound<'py, PyType>,
     ) -> Converted<Bound<'py, PyAny>> {
         let mut values = vec![None; fields.len()];
-        self.fields(name, fields, |index, value| {
+        self.fields(name, fields, class, |index, value| {
             values[index] = Some(value);
             Ok(())
         })?;
@@ -90,6 +104,7 @@ impl<'py> Decoder<'_, 'py> {
         &mut self,
         name: &str,
         fields: &[Field],
+        owner: &Bound<'py, PyAny>,
         mut set: impl FnMut(usize, Bound<'py, PyAny>) -> Converted<()>,
     ) -> Converted<()> {
         let mut is_set = vec![false; fields.len()];
@@ -104,15 +119,22 @@ impl<'py> Decoder<'_, 'py> {
         }
         self.reader.end();
         for (index, field) in fields.iter().enumerate().filter(|(index, _)| !is_set[*index]) {
-            set(index, self.default(name, field)?)?;
+            set(index, self.default(name, field, owner)?)?;
         }
         Ok(())
     }
 
-    fn default(&self, name: &str, field: &Field) -> Converted<Bound<'py, PyAny>> {
+    /// What a field has that the bytes do not; `owner` is what is being built.
+    pub(super) fn default(
+        &self,
+        name: &str,
+        field: &Field,
+        owner: &Bound<'py, PyAny>,
+    ) -> Converted<Bound<'py, PyAny>> {
         match &field.default {
             Default::Value(value) => Ok(value.bind(self.py).clone()),
             Default::Factory(factory) => Ok(factory.bind(self.py).call0()?),
+            Default::FactoryOf(factory) => Ok(factory.bind(self.py).call1((owner,))?),
             Default::Missing => {
                 let (class, field) = (name.to_owned(), field.text.to_string());
                 Err(Failure::missing(Missing::Default { class, field }))
@@ -173,7 +195,7 @@ impl<'py> Decoder<'_, 'py> {
 }
 
 /// The index of a field; most often the one that is expected.
-fn find(fields: &[Field], text: &str, expected: usize) -> Option<usize> {
+pub(super) fn find(fields: &[Field], text: &str, expected: usize) -> Option<usize> {
     match fields.get(expected) {
         Some(field) if *field.text == *text => Some(expected),
         _ => fields.iter().position(|field| *field.text == *text),

@@ -8,14 +8,20 @@ use super::super::native::exactly;
 use super::{Decoder, Place};
 
 impl<'py> Decoder<'_, 'py> {
-    /// A record with all its fields.
+    /// A record with all its fields; what it keeps beside them is left out.
     pub(super) fn raw_record(
         &mut self,
         class: &Bound<'py, PyType>,
         place: Place,
+        has_state: bool,
     ) -> Converted<Bound<'py, PyAny>> {
-        let (record, fields) = self.begin_raw(class, place)?;
+        let fields = PyDict::new(self.py);
+        let record = class.call1((self.reader.str()?, &fields))?;
+        self.keep(place, record.clone());
         self.raw_fields(&fields)?;
+        if has_state {
+            self.raw_fields(&PyDict::new(self.py))?;
+        }
         Ok(record)
     }
 
@@ -60,16 +66,6 @@ impl<'py> Decoder<'_, 'py> {
         fields.set_item("order", order)?;
         fields.set_item("data", data)?;
         Ok(class.call1(("numpy.ndarray", fields))?)
-    }
-
-    fn begin_raw(
-        &mut self,
-        class: &Bound<'py, PyType>,
-        place: Place,
-    ) -> Converted<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
-        let fields = PyDict::new(self.py);
-        let record = class.call1((self.reader.str()?, &fields))?;
-        Ok((self.keep(place, record), fields))
     }
 
     fn raw_fields(&mut self, fields: &Bound<'py, PyDict>) -> Converted<()> {

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
-use super::super::describe::{Description, Field, canonical_name};
+use super::super::describe::{Default, Description, Field, canonical_name};
 use super::super::failure::{Converted, Failure, Reason, Step};
 use super::super::native::entries;
 use super::super::registry::Registered;
@@ -20,7 +20,13 @@ impl<'py> Encoder<'py> {
     ) -> Converted<()> {
         let name = &*registered.name;
         match &registered.description {
-            Description::Dataclass { fields } => self.once(object, |to| to.record(object, name, fields)),
+            Description::Fields { fields, leaves_out: None, .. } => {
+                self.once(object, |to| to.record(object, name, fields))
+            }
+            Description::Fields { fields, leaves_out: Some(unset), .. } => {
+                self.once(object, |to| to.record_without(object, name, fields, unset.bind(to.py)))
+            }
+            Description::Model(model) => self.once(object, |to| to.model(object, name, model)),
             Description::Exception { base, slots } => {
                 self.once(object, |to| to.exception(object, name, base.bind(to.py), slots))
             }
@@ -53,6 +59,37 @@ impl<'py> Encoder<'py> {
             to.writer.str(name)?;
             to.writer.begin_plain_dict(fields.len())?;
             for field in fields {
+                to.writer.str(&field.text)?;
+                to.field(object, field).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
+            }
+            to.writer.end();
+            Ok(())
+        })
+    }
+
+    /// A record without those of its fields that are not set.
+    fn record_without(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        name: &str,
+        fields: &[Field],
+        unset: &Bound<'py, PyAny>,
+    ) -> Converted<()> {
+        let is_unset = |field: &Field| -> PyResult<bool> {
+            let is_default =
+                matches!(&field.default, Default::Value(default) if default.bind(unset.py()).is(unset));
+            Ok(is_default && object.getattr(field.name.bind(unset.py()))?.is(unset))
+        };
+        let mut written = Vec::with_capacity(fields.len());
+        for field in fields {
+            if !is_unset(field)? {
+                written.push(field);
+            }
+        }
+        self.list_ext(ext::RECORD, 2, |to| {
+            to.writer.str(name)?;
+            to.writer.begin_plain_dict(written.len())?;
+            for field in written {
                 to.writer.str(&field.text)?;
                 to.field(object, field).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
             }

@@ -7,7 +7,7 @@ use pyo3::types::{
 };
 
 use super::super::classes::Classes;
-use super::super::describe::{canonical_name, is_dataclass};
+use super::super::describe::{canonical_name, is_dataclass, is_model};
 use super::super::failure::Failure;
 
 /// `socket is not a value`, with a hint where there is one.
@@ -31,6 +31,7 @@ fn is_registrable(class: &Bound<'_, PyType>) -> bool {
     let is_enum =
         || Classes::get(class.py()).and_then(|classes| class.is_subclass(classes.enum_.bind(class.py())));
     is_dataclass(class)
+        || is_model(class)
         || class.is_subclass_of::<PyBaseException>().unwrap_or(false)
         || is_enum().unwrap_or(false)
         || (class.is_subclass_of::<PyTuple>().unwrap_or(false)

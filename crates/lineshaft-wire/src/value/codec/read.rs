@@ -109,7 +109,7 @@ fn shape(
         (ext::COMPLEX, 2) => Value::Complex(reader.float()?, reader.float()?),
         (ext::RANGE, 3) => Value::Range(Box::new(range(reader, payload)?)),
         (ext::ENUM, 2) => Value::Enum(Box::new(enum_member(reader, payload)?)),
-        (ext::RECORD, 2) => Value::Record(Box::new(record(reader, payload)?)),
+        (ext::RECORD, 2 | 3) => Value::Record(Box::new(record(reader, payload, length == 3)?)),
         (ext::EXCEPTION, 3) => Value::Exception(Box::new(exception(reader, payload)?)),
         (ext::ARRAY, 4) => Value::Array(Box::new(array(reader, payload)?)),
         (ext::ARRAY_SCALAR, 2) => {
@@ -223,8 +223,12 @@ fn enum_member(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<EnumMembe
     Ok(member)
 }
 
-fn record(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Record> {
-    Ok(Record { type_name: reader.str()?.into(), fields: fields(reader, payload)? })
+fn record(reader: &mut Reader<'_>, payload: &Payload<'_>, has_state: bool) -> Read<Record> {
+    Ok(Record {
+        type_name: reader.str()?.into(),
+        fields: fields(reader, payload)?,
+        state: if has_state { fields(reader, payload)? } else { Vec::new() },
+    })
 }
 
 fn exception(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Exception> {

@@ -93,7 +93,14 @@ impl<'v> Encoder<'v> {
                 Ok(())
             }),
             Value::Enum(member) => self.ext(ext::ENUM, 2, |to| to.enum_member(member)),
-            Value::Record(record) => self.ext(ext::RECORD, 2, |to| to.record(record)),
+            Value::Record(record) if record.state.is_empty() => {
+                self.ext(ext::RECORD, 2, |to| to.record(record))
+            }
+            Value::Record(record) => self.ext(ext::RECORD, 3, |to| {
+                to.record(record)?;
+                to.writer.begin_plain_dict(record.state.len())?;
+                to.fields(&record.state)
+            }),
             Value::Exception(exception) => self.ext(ext::EXCEPTION, 3, |to| to.exception(exception)),
             Value::Array(array) => self.ext(ext::ARRAY, 4, |to| to.array(array)),
             Value::ArrayScalar(scalar) => self.ext(ext::ARRAY_SCALAR, 2, |to| to.array_scalar(scalar)),

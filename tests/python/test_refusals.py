@@ -1,0 +1,289 @@
+"""What is refused where it is written, word by word: each message says what is wrong, where, and what to do.
+
+The other tests of declarations look for the parts of a message that matter to them; this file is the table.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineshaft import (
+    App,
+    DeclarationError,
+    ImportSideEffect,
+    NoCurrentJob,
+    OptionError,
+    Retry,
+    SerializationError,
+    TaskNotFound,
+    Unique,
+    UnknownOption,
+    current,
+)
+from lineshaft._guard import importing
+from lineshaft._options import TASK_OPTIONS
+
+HERE = Path(__file__)
+app = App()
+
+
+@app.task(name="pair")
+def pair(a: int, b: int = 1) -> int:
+    return a + b
+
+
+class Mailer:
+    def send(self) -> None: ...
+
+    @staticmethod
+    def post() -> None: ...
+
+    @classmethod
+    def make(cls) -> None: ...
+
+    def __call__(self) -> None: ...
+
+
+def generate():
+    yield 1
+
+
+async def agenerate():
+    yield 1
+
+
+def nesting() -> Callable[[], None]:
+    def inner() -> None: ...
+
+    return inner
+
+
+def nesting_async() -> Callable[[], Any]:
+    async def ainner() -> None: ...
+
+    return ainner
+
+
+def check(error: type[BaseException], message: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    with pytest.raises(error) as caught:
+        call(*args, **kwargs)
+    assert str(caught.value) == message
+
+
+def place(function: Any) -> str:
+    return f"{HERE}:{function.__code__.co_firstlineno}"
+
+
+LAMBDA = lambda: None  # noqa: E731
+METHOD = "move it out of the class and pass what it needs as arguments"
+NESTED = "move it to the top level of its module; a decorator around it needs functools.wraps"
+BOUND = "declare a function at the top level of a module and pass it the object's data"
+
+FUNCTIONS = {
+    "a method": (Mailer.send, f"Mailer.send ({place(Mailer.send)})", "it is a method", METHOD),
+    "a bound method": (Mailer().send, f"Mailer.send ({place(Mailer.send)})", "it is a method", BOUND),
+    "a static method": (Mailer.__dict__["post"], f"Mailer.post ({place(Mailer.post)})", "it is a method", METHOD),
+    "a static method of a class": (Mailer.post, f"Mailer.post ({place(Mailer.post)})", "it is a method", METHOD),
+    "a class method": (
+        Mailer.__dict__["make"],
+        f"Mailer.make ({place(Mailer.make.__func__)})",
+        "it is a method",
+        METHOD,
+    ),
+    "a lambda": (
+        LAMBDA,
+        f"<lambda> ({place(LAMBDA)})",
+        "a worker cannot import a lambda",
+        "write it with `def` at the top level of its module",
+    ),
+    "a nested function": (
+        nesting(),
+        f"nesting.<locals>.inner ({place(nesting())})",
+        "a worker cannot import a nested function",
+        NESTED,
+    ),
+    "a nested coroutine function": (
+        nesting_async(),
+        f"nesting_async.<locals>.ainner ({place(nesting_async())})",
+        "a worker cannot import a nested function",
+        NESTED,
+    ),
+    "a generator": (
+        generate,
+        f"generate ({place(generate)})",
+        "it is a generator",
+        "return a list, or enqueue one job per item",
+    ),
+    "an async generator": (
+        agenerate,
+        f"agenerate ({place(agenerate)})",
+        "it is a generator",
+        "return a list, or enqueue one job per item",
+    ),
+    "a class": (Mailer, "Mailer", "it is a class", "declare a function that makes and uses it"),
+    "a builtin": (len, "len", "it is a builtin_function_or_method", "declare a function written with `def`"),
+    "a partial": (
+        functools.partial(generate),
+        repr(functools.partial(generate)),
+        "it is a partial",
+        "declare a function written with `def`",
+    ),
+    "a number": (3, "3", "it is a int", "declare a function written with `def`"),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_what_a_worker_cannot_import_is_no_task(case):
+    function, what, why, fix = FUNCTIONS[case]
+    check(DeclarationError, f"{what} cannot be a task: {why}\n  hint: {fix}", App().task, function)
+
+
+def test_a_name_belongs_to_one_function():
+    other = App()
+    first = other.task(name="send")(pair.function)
+    message = (
+        f"two tasks are named 'send': {first.place} and {place(top_level)}\n"
+        '  hint: give one of them another name: @app.task(name="...")'
+    )
+    check(DeclarationError, message, other.task(name="send"), top_level)
+    check(DeclarationError, message, other.task(name="post", aliases=["send"]), top_level)
+    assert set(other.tasks) == {"send"}
+
+
+def top_level(a: int) -> None: ...
+
+
+OPTIONS = {
+    "an unknown option": (
+        UnknownOption,
+        {"retrys": 3},
+        f"@app.task has no option `retrys`: did you mean `retries`?\n  hint: its options: {', '.join(TASK_OPTIONS)}",
+    ),
+    "a priority": (
+        OptionError,
+        {"priority": "urgent"},
+        (
+            "option `priority`: 'urgent' is not accepted\n"
+            '  hint: accepted: 1 (first) to 9, "high" (2), "normal" (5) or "low" (8)'
+        ),
+    ),
+    "a timeout": (
+        OptionError,
+        {"timeout": 0},
+        (
+            "option `timeout`: 0 is not accepted\n"
+            '  hint: accepted: at least 1 ms, as "30s", "1h30m", a timedelta or a number of seconds; '
+            "None for no timeout"
+        ),
+    ),
+    "retries": (
+        OptionError,
+        {"retries": -1},
+        "option `retries`: -1 is not accepted\n  hint: accepted: a number of retries, 0 to 9999, or Retry(max=...)",
+    ),
+    "a Retry for bodies": (
+        OptionError,
+        {"retries": Retry(after=1)},
+        (
+            "option `retries`: Retry(after=1.0) is not accepted\n"
+            "  hint: accepted: Retry without `after`; `after` belongs to `raise Retry(after=...)` in the body"
+        ),
+    ),
+    "a name": (
+        OptionError,
+        {"name": "mail*send"},
+        (
+            "option `name`: 'mail*send' is not accepted\n"
+            "  hint: accepted: a name of letters, digits and _ . : / @ + # -, not starting with `-`"
+        ),
+    ),
+    "a flag": (
+        OptionError,
+        {"validate": 1},
+        "option `validate`: 1 is not accepted\n  hint: accepted: True or False",
+    ),
+    "a unique key": (
+        DeclarationError,
+        {"name": "one", "unique": Unique(by="user")},
+        "one: `unique` names 'user', which is not one of its parameters\n  hint: its parameters: a",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option_is_refused_at_the_declaration(case):
+    error, options, message = OPTIONS[case]
+    check(error, message, lambda: App().task(**options)(top_level))
+
+
+def test_calls_are_refused_where_they_are_written():
+    signature = "pair(a: 'int', b: 'int' = 1) -> 'int'"
+    check(TypeError, f"{signature}: missing a required argument: 'a'", pair.enqueue)
+    check(TypeError, f"{signature}: too many positional arguments", pair.si, 1, 2, 3)
+    check(TypeError, f"{signature}: got an unexpected keyword argument 'c'", pair.si, 1, c=3)
+    message = (
+        "option `run_after`: datetime.datetime(2030, 1, 1, 0, 0) is not accepted\n"
+        "  hint: accepted: a datetime with a time zone: datetime.now(timezone.utc) or .astimezone()"
+    )
+    check(OptionError, message, pair.using, run_after=datetime(2030, 1, 1))
+    with pytest.raises(
+        UnknownOption, match=r"^using\(\) of pair has no option `eta`\n  hint: its options: run_after, "
+    ):
+        pair.using(eta="5m")  # type: ignore[call-arg]
+
+
+def test_a_value_that_cannot_be_sent_is_named_by_its_path(home):
+    task = App(home).task(name="pair")(pair.function)
+    with pytest.raises(SerializationError, match=r"^args\[0\]\[1\]\['x'\]: function is not a value"):
+        task.enqueue([1, {"x": test_calls_are_refused_where_they_are_written}])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "verb", ["enqueue()", "aenqueue()", "enqueue_many()", "app.workers()", "app.run_worker()", "a wait"]
+)
+def test_a_module_that_a_worker_imports_does_not_run_the_program(verb, home):
+    here = App(home)
+    task = here.task(name="pair")(pair.function)
+    verbs = {
+        "enqueue()": lambda: task.enqueue(1),
+        "aenqueue()": lambda: task.aenqueue(1).send(None),
+        "enqueue_many()": lambda: here.enqueue_many([]),
+        "app.workers()": lambda: here.workers(1).__enter__(),
+        "app.run_worker()": lambda: here.run_worker(1),
+        "a wait": lambda: here.job("01980000-0000-7000-8000-000000000000").result(),
+    }
+    call = verbs[verb]
+    line = call.__code__.co_firstlineno
+    message = (
+        f"{HERE}:{line} calls {verb} while a worker imports the app\n"
+        '  hint: put it under `if __name__ == "__main__":`, so that importing the module only declares tasks'
+    )
+    with importing():
+        check(ImportSideEffect, message, call)
+    assert not issubclass(ImportSideEffect, Exception)
+    assert not (home / "run").exists(), "no server was started"
+
+
+def test_what_is_asked_outside_of_a_job_is_refused():
+    message = (
+        "current.job: no job runs here\n"
+        "  hint: it is known in the body of a task that a worker runs, and in threads that take its context along"
+    )
+    check(NoCurrentJob, message, lambda: current.job)
+
+
+def test_a_task_that_is_not_declared_is_guessed():
+    message = "the app declares no task 'pear'\n  hint: did you mean 'pair'?"
+    check(TaskNotFound, message, app.find_task, "pear")
+    message = "the app declares no task 'x'\n  hint: its tasks: none"
+    check(TaskNotFound, message, App().find_task, "x")
+
+
+def test_a_job_is_not_awaitable():
+    assert not hasattr(app.job("01980000-0000-7000-8000-000000000000"), "__await__")
