@@ -151,6 +151,7 @@ pub(crate) fn of_queue(queue: &QueueReport) -> Json {
         "paused": queue.paused,
         "scheduled": queue.scheduled,
         "available": queue.available,
+        "parked": queue.parked,
         "running": queue.running,
         "retryable": queue.retryable,
         "finished": queue.finished,

@@ -158,6 +158,7 @@ pub(crate) fn queues(queues: &[QueueReport]) -> Vec<String> {
             queue.name.to_string(),
             if queue.paused { "paused".to_owned() } else { "open".to_owned() },
             queue.available.to_string(),
+            queue.parked.to_string(),
             queue.running.to_string(),
             queue.scheduled.to_string(),
             queue.retryable.to_string(),
@@ -166,8 +167,8 @@ pub(crate) fn queues(queues: &[QueueReport]) -> Vec<String> {
     if queues.is_empty() {
         return vec!["no queue has jobs".to_owned()];
     }
-    let rows: Vec<[String; 6]> = queues.iter().map(row).collect();
-    table(["QUEUE", "IS", "AVAILABLE", "RUNNING", "SCHEDULED", "RETRYABLE"], &rows)
+    let rows: Vec<[String; 7]> = queues.iter().map(row).collect();
+    table(["QUEUE", "IS", "AVAILABLE", "PARKED", "RUNNING", "SCHEDULED", "RETRYABLE"], &rows)
 }
 
 fn workers(report: &StatusReport) -> Vec<String> {
@@ -317,6 +318,7 @@ Traceback (most recent call last):
                 name: "mail".into(),
                 paused: true,
                 available: 7,
+                parked: 2,
                 ..QueueReport::default()
             }],
             workers: vec![WorkerReport {
@@ -338,8 +340,8 @@ memory       13.0 MiB
 connections  2
 archived     1 job
 
-QUEUE  IS      AVAILABLE  RUNNING  SCHEDULED  RETRYABLE
-mail   paused  7          0        0          0
+QUEUE  IS      AVAILABLE  PARKED  RUNNING  SCHEDULED  RETRYABLE
+mail   paused  7          2       0        0          0
 
 WORKER  CHILDREN  RUNNING  QUEUES
 host:7  2         1        all

@@ -4,6 +4,7 @@
 mod ends;
 mod enqueue;
 mod leases;
+mod parking;
 mod queues;
 mod waiting;
 
@@ -109,6 +110,7 @@ impl State {
                 self.close_idle_queue(*queue);
             }
             Change::KeysExpired { keys } => self.expire_keys(keys),
+            Change::Parked { slot, missing } => self.park(*slot, missing),
             Change::Discarded { slots, reason } => {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));
             }
@@ -179,6 +181,9 @@ impl State {
     fn unlink(&mut self, index: u32) {
         let (lane, slot) = (self.lane_of(index), self.slots.at(index));
         let (state, priority) = (slot.job_state(), usize::from(slot.priority) - 1);
+        if slot.parked().is_some() {
+            return self.leave_parked(index);
+        }
         let entry = self.lanes.at_mut(lane);
         if state == JobState::Available {
             entry.available[priority].remove(&mut self.slots, index);

@@ -316,6 +316,13 @@ pub enum Change {
         /// The keys.
         keys: Vec<Arc<str>>,
     },
+    /// A leased job was handed back because its worker does not know something that it names.
+    Parked {
+        /// The job's slot.
+        slot: u32,
+        /// What is missing.
+        missing: Arc<str>,
+    },
     /// Jobs that did not run gave up.
     Discarded {
         /// The jobs' slots.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::slot::TRIED_MAX;
 use crate::state::State;
 
 /// Jobs leased by one change.
@@ -15,6 +16,8 @@ const RUN_MAX: usize = 1024;
 pub(crate) struct Connected {
     pub(crate) credit: u32,
     pub(crate) group: u32,
+    /// Place in line of the last parked job that it was offered or passed over.
+    parked_seen: u64,
 }
 
 /// What a connected child can run.
@@ -38,7 +41,7 @@ impl State {
         let names = &self.names;
         let group =
             self.lanes.join(attach.child, attach.tasks, attach.queues, |number| Arc::clone(names.at(number)));
-        self.connected.insert(attach.child, Connected { credit: 0, group });
+        self.connected.insert(attach.child, Connected { credit: 0, group, parked_seen: 0 });
         self.renew(attach.child, self.logical_ms);
     }
 
@@ -77,6 +80,9 @@ impl State {
         if self.has_overdue() {
             return None;
         }
+        if let Some(change) = self.next_parked() {
+            return Some(change);
+        }
         let (group, child, takers) = self.next_taker()?;
         let ready = self.lanes.group(group);
         debug_assert!(ready.children.contains(&child), "a taker is of its group");
@@ -90,6 +96,57 @@ impl State {
         connected.credit -= slots.len() as u32;
         self.lanes.group_mut(group).children.rotate_left(1);
         Some(Change::Leased { child, slots })
+    }
+
+    /// Leases a parked job to a child of a worker that was not asked yet. A child looks at each of them once, in the
+    /// order in which they were parked.
+    fn next_parked(&mut self) -> Option<Change> {
+        if self.parked.is_empty() {
+            return None;
+        }
+        let children: Vec<u32> = self.children.keys().copied().collect();
+        children.into_iter().find_map(|child| {
+            let has_credit = self.connected.get(&child).is_some_and(|connected| connected.credit > 0);
+            let (order, slot) = if has_credit { self.parked_for(child)? } else { return None };
+            let connected = self.connected.get_mut(&child)?;
+            connected.parked_seen = order;
+            connected.credit -= 1;
+            Some(Change::Leased { child, slots: vec![slot] })
+        })
+    }
+
+    /// The next parked job that a connected child may be offered, and its place in line.
+    fn parked_for(&mut self, child: u32) -> Option<(u64, u32)> {
+        let seen = self.connected.get(&child)?.parked_seen;
+        let mut unseen = self.parked.range(seen + 1..);
+        let found =
+            unseen.find(|(_, slot)| self.may_offer(child, **slot)).map(|(order, slot)| (*order, *slot));
+        if found.is_none() {
+            let last = self.parked.keys().next_back().copied().unwrap_or(0);
+            self.connected.get_mut(&child)?.parked_seen = seen.max(last);
+        }
+        found
+    }
+
+    /// Whether a connected child can run the task of a parked job, and its worker was not asked yet.
+    fn may_offer(&self, child: u32, slot: u32) -> bool {
+        let entry = self.slots.at(slot);
+        let Some(parked) = entry.parked() else { return false };
+        let worker = self.children.get(&child).map(|child| child.worker);
+        let is_paused = self.queues.get(&entry.queue).is_some_and(|queue| queue.paused);
+        let is_new = worker.is_some_and(|worker| !parked.tried.contains(&worker));
+        is_new && !is_paused && parked.tried.len() < TRIED_MAX && self.task_position(child, slot).is_some()
+    }
+
+    /// Whether some connected child may be offered a parked job.
+    pub(crate) fn is_offered(&self, slot: u32) -> bool {
+        self.connected.keys().any(|child| self.may_offer(*child, slot))
+    }
+
+    /// Parked jobs from this place in line on may be offered to children that passed them over.
+    pub(crate) fn offer_parked_from(&mut self, order: u64) {
+        let before = order.saturating_sub(1);
+        self.connected.values_mut().for_each(|it| it.parked_seen = it.parked_seen.min(before));
     }
 
     /// A group with a job ready, its next child with credit, and how many children of it have credit.

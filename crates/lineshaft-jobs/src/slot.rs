@@ -55,6 +55,7 @@ pub(crate) struct Extra {
     pub(crate) deadline_ms: Option<u64>,
     #[serde(skip)]
     pub(crate) limit_timer: Option<TimerId>,
+    pub(crate) parked: Option<Box<Parked>>,
     pub(crate) tags: Box<[u32]>,
     pub(crate) metadata: Option<Arc<str>>,
     pub(crate) unique: Option<Unique>,
@@ -64,6 +65,20 @@ pub(crate) struct Extra {
     pub(crate) reason: Option<Arc<str>>,
     pub(crate) finalized_ms: u64,
 }
+
+/// Why a job is out of its lane though it is available, until an attempt of it begins.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Parked {
+    /// What the worker asked last did not know.
+    pub(crate) missing: Arc<str>,
+    /// The worker asked last.
+    pub(crate) worker: Arc<str>,
+    /// Nonces of the workers asked that were still known at the last time.
+    pub(crate) tried: Vec<u64>,
+}
+
+/// Workers that one parked job is offered to: then it waits until somebody retries it.
+pub(crate) const TRIED_MAX: usize = 64;
 
 /// An attempt that began and ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -125,6 +140,12 @@ impl Slot {
         let expires = extra.expires_ms.filter(|_| extra.history.is_empty()).map(|at| (at, EXPIRED));
         let deadline = extra.deadline_ms.map(|at| (at, DEADLINE));
         expires.into_iter().chain(deadline).min_by_key(|(at, _)| *at)
+    }
+
+    /// Why the job is out of its lane, if it is.
+    pub(crate) fn parked(&self) -> Option<&Parked> {
+        let is_available = self.state == SlotState::Job(JobState::Available);
+        self.extra.as_ref()?.parked.as_deref().filter(|_| is_available)
     }
 
     pub(crate) fn deadline_ms(&self) -> Option<u64> {

@@ -252,6 +252,7 @@ impl State {
 
     fn index_list(&mut self, index: u32, lane: u32, slot: &Slot) {
         match slot.job_state() {
+            JobState::Available if slot.parked().is_some() => self.enter_parked(index),
             JobState::Available => {
                 let line = &mut self.lanes.at_mut(lane).available[usize::from(slot.priority) - 1];
                 line.insert(&mut self.slots, index);

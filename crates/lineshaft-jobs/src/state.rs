@@ -96,6 +96,8 @@ pub struct State {
     pub(crate) lanes: Lanes,
     pub(crate) finished: List,
     pub(crate) unique: FxHashMap<Arc<str>, u32>,
+    /// Parked jobs by their place in line.
+    pub(crate) parked: BTreeMap<u64, u32>,
     /// Queues with a purge under way.
     pub(crate) purging: BTreeSet<u32>,
     pub(crate) wall_timers: TimerWheel<u32>,
@@ -160,6 +162,8 @@ pub(crate) struct Queue {
     pub(crate) purge_before: Option<u64>,
     /// Slots per state.
     pub(crate) counts: [u64; 8],
+    /// Parked jobs, which are available ones.
+    pub(crate) parked: u64,
     /// Lanes by the number of their task.
     pub(crate) lanes: BTreeMap<u32, u32>,
 }
@@ -199,6 +203,7 @@ impl State {
             lanes: Lanes::default(),
             finished: List::default(),
             unique: FxHashMap::default(),
+            parked: BTreeMap::new(),
             purging: BTreeSet::new(),
             wall_timers: TimerWheel::new(0),
             wall_set_back_ms: 0,

@@ -7,7 +7,7 @@ use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobSta
 
 use crate::change::{Place, RunAt};
 use crate::command::Refusal;
-use crate::slot::{Slot, SlotState};
+use crate::slot::{Parked, Slot, SlotState};
 use crate::state::State;
 
 /// Slots looked at for one page, so that a page costs the same however many jobs there are.
@@ -167,7 +167,7 @@ impl State {
             },
             finalized_at: extra.filter(|_| state.is_finished()).map(|extra| extra.finalized_ms),
             reason: extra.and_then(|extra| extra.reason.clone()),
-            waits_for: self.waits_for(entry),
+            waits_for: self.waits_for(slot, entry),
             tags: extra
                 .iter()
                 .flat_map(|extra| &*extra.tags)
@@ -213,12 +213,16 @@ impl State {
         }
     }
 
-    fn waits_for(&self, entry: &Slot) -> Option<String> {
+    fn waits_for(&self, slot: u32, entry: &Slot) -> Option<String> {
         if entry.job_state() != JobState::Available {
             return None;
         }
         if self.queues.get(&entry.queue).is_some_and(|queue| queue.paused) {
             return Some(format!("queue {} is paused", self.names.at(entry.queue)));
+        }
+        if let Some(Parked { missing, worker, .. }) = entry.parked() {
+            let asked = format!("a worker that knows {missing}: {worker} does not");
+            return Some(if self.is_offered(slot) { "a free slot".to_owned() } else { asked });
         }
         let lane = self.lanes.at(self.lanes.find(entry.queue, entry.task)?);
         if !lane.groups.is_empty() {
@@ -304,6 +308,7 @@ impl State {
                     paused: queue.paused,
                     scheduled: count(JobState::Scheduled),
                     available: count(JobState::Available),
+                    parked: queue.parked,
                     running: count(JobState::Running),
                     retryable: count(JobState::Retryable),
                     finished: count(JobState::Completed)

@@ -660,6 +660,8 @@ pub struct QueueReport {
     pub scheduled: u64,
     /// Jobs ready.
     pub available: u64,
+    /// Those of them that wait for a worker which knows what their arguments name.
+    pub parked: u64,
     /// Jobs leased.
     pub running: u64,
     /// Jobs waiting to be tried again.
@@ -874,6 +876,12 @@ pub enum End {
     CancelledItself {
         /// Why.
         reason: Arc<str>,
+    },
+    /// It never began: its arguments name something that this worker does not know. Counts against nothing; the job
+    /// waits for another worker.
+    Parked {
+        /// What is missing, in words: `type shop.Order`.
+        missing: Arc<str>,
     },
     /// It was stopped because it ran too long.
     TimedOut {

@@ -97,8 +97,8 @@ fn queues_are_paused_resumed_and_purged_only_when_confirmed() {
     shell.out(&["enqueue", "add"]);
     shell.out(&["queue", "pause", "default"]);
     let expected = "\
-QUEUE    IS      AVAILABLE  RUNNING  SCHEDULED  RETRYABLE
-default  paused  1          0        0          0";
+QUEUE    IS      AVAILABLE  PARKED  RUNNING  SCHEDULED  RETRYABLE
+default  paused  1          0       0        0          0";
     assert_eq!(shell.out(&["queue", "list"]), expected);
     shell.out(&["queue", "resume", "default"]);
 

@@ -43,7 +43,7 @@ impl State {
     }
 
     /// A job handed back before it ever ran keeps its equals out again, unless one of them came in meanwhile.
-    fn regain_unique(&mut self, index: u32) {
+    pub(super) fn regain_unique(&mut self, index: u32) {
         let slot = self.slots.at_mut(index);
         if slot.attempts() > 0 {
             return;
@@ -73,6 +73,7 @@ impl State {
         output: Place,
     ) {
         let lease = self.end_lease(index);
+        self.unpark(index);
         let worker = self.children.get(&lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
         self.keep(error);
         self.keep(output);
@@ -107,7 +108,7 @@ impl State {
     }
 
     /// Takes the lease away; the slot is in no list afterwards.
-    fn end_lease(&mut self, index: u32) -> Lease {
+    pub(super) fn end_lease(&mut self, index: u32) -> Lease {
         let lease = self.leases.remove(&index).expect("only leased jobs end a lease");
         if let Some(child) = self.children.get_mut(&lease.child) {
             child.leases.remove(&mut self.slots, index);

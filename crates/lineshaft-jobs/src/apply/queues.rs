@@ -19,6 +19,7 @@ impl State {
             self.lanes.pause(lane, paused, &self.slots);
         }
         if was && !paused {
+            self.offer_parked_from(0);
             self.close_idle_queue(queue);
             self.names.release(queue);
         } else {

@@ -9,6 +9,9 @@ impl State {
     pub(super) fn make_available(&mut self, index: u32) {
         self.set_state(index, JobState::Available);
         self.set_limit(index);
+        if self.slots.at(index).parked().is_some() {
+            return self.enter_parked(index);
+        }
         let (lane, priority) = (self.lane_of(index), self.slots.at(index).priority);
         self.lanes.at_mut(lane).available[usize::from(priority) - 1].insert(&mut self.slots, index);
         self.lanes.refresh(lane, &self.slots);
@@ -26,6 +29,7 @@ impl State {
 
     pub(super) fn promote(&mut self, index: u32) {
         self.unlink(index);
+        self.unpark(index);
         self.clear_timer(index);
         let order = self.take_order();
         self.slots.at_mut(index).order = order;

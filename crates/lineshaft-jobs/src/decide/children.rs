@@ -81,7 +81,7 @@ impl State {
             if let Some((slot, _)) = self.own_lease(child, end.job, end.fence)
                 && ended.insert(slot)
             {
-                entries.push(self.other_end(slot, end, Stored::Inline(output.len() as u32), output, now));
+                entries.extend(self.other_end(slot, end, Stored::Inline(output.len() as u32), output, now));
             }
         }
         let ran = |slot: &u32| taken.ran(self.leases[slot].fence);
@@ -149,7 +149,7 @@ impl State {
     }
 
     /// Jobs whose attempts never began go back; those that shall be cancelled end there.
-    fn hand_back(&self, slots: Vec<u32>) -> Vec<Entry> {
+    pub(super) fn hand_back(&self, slots: Vec<u32>) -> Vec<Entry> {
         let cancelled: Vec<u32> =
             slots.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
         let mut entries = Vec::new();

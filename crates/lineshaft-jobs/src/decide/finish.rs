@@ -46,8 +46,10 @@ impl State {
                 Some((slot, _)) => {
                     let output = cutter.take(u64::from(end.output_length));
                     let bytes = std::mem::take(&mut cutter.parts).pop().unwrap_or_default();
-                    entries.push(self.other_end(slot, end, output, bytes, now));
+                    entries.extend(self.other_end(slot, end, output, bytes, now));
                 }
+                // Handing back is never refused.
+                None if matches!(end.end, End::Parked { .. }) => cutter.skip(u64::from(end.output_length)),
                 None => {
                     cutter.skip(u64::from(end.output_length));
                     self.note_refused(child, end.job, end.fence, &mut refused);
@@ -80,7 +82,10 @@ impl State {
         output: Stored,
         bytes: Bytes,
         now: Now,
-    ) -> Entry {
+    ) -> Vec<Entry> {
+        if let End::Parked { missing } = &end.end {
+            return self.put_aside(slot, missing);
+        }
         let error = error_of(&end.end).map(encode_error).unwrap_or_default();
         let change = Change::Ended {
             slot,
@@ -91,7 +96,15 @@ impl State {
             output,
             next: self.next_after(slot, &end.end, now),
         };
-        Entry { change, payload: vec![error, bytes] }
+        vec![Entry { change, payload: vec![error, bytes] }]
+    }
+
+    /// Nothing of the attempt began, so nothing of it is kept.
+    fn put_aside(&self, slot: u32, missing: &Arc<str>) -> Vec<Entry> {
+        if self.slots.at(slot).cancelling {
+            return self.hand_back(vec![slot]);
+        }
+        vec![Change::Parked { slot, missing: short(missing) }.into()]
     }
 
     /// What becomes of a job, given that no attempt begins after its deadline.
@@ -121,7 +134,7 @@ impl State {
             // Its effects may be there, though it was not at fault.
             End::Released if rules.at_most_once => Next::Discard("maybe_ran".into()),
             // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
-            End::Cancelled | End::Released => Next::Available,
+            End::Cancelled | End::Released | End::Parked { .. } => Next::Available,
             End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms + (*delay_ms).min(DELAY_MS_MAX)),
             End::Crashed { .. } => after_crash(entry, rules),
             End::Errored { error, retry_after_ms } => {
@@ -223,7 +236,7 @@ fn outcome_of(end: &End) -> Outcome {
         End::TimedOut { .. } => Outcome::TimedOut,
         End::CancelledItself { .. } | End::Cancelled => Outcome::Cancelled,
         End::Crashed { .. } => Outcome::Crashed,
-        End::Released => Outcome::Released,
+        End::Released | End::Parked { .. } => Outcome::Released,
     }
 }
 
@@ -233,7 +246,11 @@ fn error_of(end: &End) -> Option<&ErrorRecord> {
         | End::Rejected { error, .. }
         | End::TimedOut { error }
         | End::Crashed { error } => Some(error),
-        End::Snoozed { .. } | End::CancelledItself { .. } | End::Cancelled | End::Released => None,
+        End::Snoozed { .. }
+        | End::CancelledItself { .. }
+        | End::Cancelled
+        | End::Released
+        | End::Parked { .. } => None,
     }
 }
 

@@ -197,6 +197,7 @@ impl State {
                 lane.available.iter().flat_map(|line| line.iter(&self.slots).take_while(came_before));
             available.chain(lane.waiting.iter(&self.slots).take_while(came_before))
         });
-        jobs.take(self.limits.step).collect()
+        let parked = self.parked.range(..=before).map(|(_, slot)| *slot);
+        jobs.chain(parked.filter(|slot| self.slots.at(*slot).queue == queue)).take(self.limits.step).collect()
     }
 }

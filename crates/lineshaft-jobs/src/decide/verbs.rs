@@ -49,6 +49,7 @@ impl State {
         let Some(slot) = self.remembered(request.job) else { return Ok(not_in_memory(request.job)) };
         match self.slots.at(slot).job_state() {
             JobState::Retryable | JobState::Scheduled => Ok(self.retry_now(place, slot)),
+            JobState::Available if self.slots.at(slot).parked().is_some() => Ok(self.retry_now(place, slot)),
             // Its arguments are read and copied first, as those of an archived job are.
             state if state.is_finished() => Ok(not_in_memory(request.job)),
             state => {

@@ -5,6 +5,7 @@ mod keys;
 mod leases;
 mod limits;
 mod order;
+mod parking;
 mod queues;
 mod retries;
 mod shop;

@@ -92,6 +92,7 @@ pub(crate) enum How {
     Cancelled,
     Crashed,
     Released,
+    Parked,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -257,6 +258,7 @@ fn ending() -> impl Strategy<Value = Ending> {
         2 => Just(How::Cancelled),
         3 => Just(How::Crashed),
         1 => Just(How::Released),
+        4 => Just(How::Parked),
     ];
     (any::<u8>(), how, 0..4u8, 0..4u8, prop::bool::weighted(0.1))
         .prop_map(|(lease, how, result, output, blob)| Ending { lease, how, result, output, blob })

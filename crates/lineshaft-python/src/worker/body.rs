@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use lineshaft::worker::{Ending, Job};
+use lineshaft::worker::{End, Ending, Job};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -95,6 +95,9 @@ impl<'py> Runner<'py> {
     /// Decodes and binds the arguments; the end of the attempt if they do not fit.
     pub(super) fn prepare(&self, task: &Task, job: &Job) -> Result<Call<'py>, Box<Ending>> {
         self.try_prepare(task, job).map_err(|error| {
+            if let Some(missing) = missing(self.py, &error) {
+                return Box::new(Ending::Other(End::Parked { missing: missing.into() }));
+            }
             let record = encode_exception(&self.registry, error.value(self.py));
             Box::new(rejected(UNDECODABLE, record))
         })
@@ -173,4 +176,9 @@ impl<'py> Runner<'py> {
     pub(super) fn rest(&self) -> PyResult<()> {
         self.set_running.call1((self.py.None(),)).map(drop)
     }
+}
+
+/// What this process lacks to read arguments that are well-formed, if that is what is wrong with them.
+fn missing(py: Python<'_>, error: &PyErr) -> Option<String> {
+    error.value(py).getattr_opt(intern!(py, "missing")).ok()??.extract().ok()
 }

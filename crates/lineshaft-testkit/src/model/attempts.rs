@@ -7,7 +7,7 @@ use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{End, Finish, METADATA_BYTES_MAX, OtherEnd, RefusalCode, UniqueWhile};
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Outcome};
 
-use super::job::{ATTEMPTS_SHOWN, Attempt, Payload, When, cut};
+use super::job::{ATTEMPTS_SHOWN, Attempt, Parked, Payload, When, cut};
 use super::{Happened, Model, Told};
 
 const HUNDRED_YEARS_MS: u64 = 100 * 366 * 24 * 3_600_000;
@@ -49,10 +49,17 @@ impl Model {
                 None => self.refuse(end.job, end.fence, &mut refused),
             }
         }
+        let mut handed_back = Vec::new();
         for end in &finish.others {
             let output = next();
+            let is_parked = matches!(end.end, End::Parked { .. });
             match self.held_by(child, end.job, end.fence) {
-                Some(at) => self.end_otherwise(at, end, output),
+                Some(at) => {
+                    self.end_otherwise(at, end, output);
+                    handed_back.extend(is_parked.then_some(end.fence));
+                }
+                // Handing back is never refused, nor what the same message says of the same lease.
+                None if is_parked || handed_back.contains(&end.fence) => {}
                 None => self.refuse(end.job, end.fence, &mut refused),
             }
         }
@@ -78,6 +85,9 @@ impl Model {
     }
 
     fn end_otherwise(&mut self, at: usize, end: &OtherEnd, output: Payload) {
+        if let End::Parked { missing } = &end.end {
+            return self.park(at, missing);
+        }
         let (outcome, error) = match &end.end {
             End::Errored { error, .. } | End::Rejected { error, .. } => (Outcome::Errored, Some(error)),
             End::TimedOut { error } => (Outcome::TimedOut, Some(error)),
@@ -85,6 +95,7 @@ impl Model {
             End::Released => (Outcome::Released, None),
             End::Snoozed { .. } => (Outcome::Snoozed, None),
             End::CancelledItself { .. } | End::Cancelled => (Outcome::Cancelled, None),
+            End::Parked { .. } => unreachable!("it never began"),
         };
         let (started_ms, finished_ms) = (end.started_at, end.finished_at);
         let cut_short = self.ends_at_deadline(at);
@@ -98,7 +109,9 @@ impl Model {
             End::Released if self.jobs[at].rules.at_most_once => {
                 self.end(at, JobState::Discarded, Some("maybe_ran".into()));
             }
-            End::Cancelled | End::Released => self.go_on(at, |model| model.go_again(at)),
+            End::Cancelled | End::Released | End::Parked { .. } => {
+                self.go_on(at, |model| model.go_again(at));
+            }
             End::Snoozed { delay_ms } => {
                 let until = self.logical_ms + (*delay_ms).min(HUNDRED_YEARS_MS);
                 self.go_on(at, |model| model.wait(at, JobState::Scheduled, When::Logical(until)));
@@ -107,6 +120,24 @@ impl Model {
             End::Errored { error, retry_after_ms } => self.after_failure(at, &error.types, *retry_after_ms),
             End::TimedOut { .. } => self.after_failure(at, &[], None),
         }
+    }
+
+    /// The job's worker does not know what it names: it waits, behind all others, for one that does.
+    fn park(&mut self, at: usize, missing: &Arc<str>) {
+        if self.jobs[at].cancelling {
+            return self.hand_back(&[at]);
+        }
+        let lease = self.jobs[at].lease.take().expect("only leased jobs are parked");
+        let child = self.child(lease.child).expect("a child with leases is known");
+        let (nonce, name) = (child.worker, child.name.to_string());
+        let mut nonces = self.jobs[at].parked.take().map_or_else(Vec::new, |parked| parked.nonces);
+        nonces.retain(|tried| *tried != nonce && self.children.iter().any(|child| child.worker == *tried));
+        nonces.push(nonce);
+        let worker = name.split('/').next().unwrap_or_default().to_owned();
+        self.jobs[at].parked = Some(Parked { missing: clip(missing), worker, nonces });
+        self.stand_in_line(at);
+        self.go_again(at);
+        self.keep_out_again(at);
     }
 
     /// Whether the running attempt is stopped by the job's deadline, before its own timeout.
@@ -130,6 +161,7 @@ impl Model {
 
     fn end_attempt(&mut self, at: usize, remains: Remains) {
         let lease = self.jobs[at].lease.take().expect("only leased jobs are run");
+        self.jobs[at].parked = None;
         let worker = self.child(lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
         let Remains { outcome, started_ms, finished_ms, error, output } = remains;
         let lsn = self.lsn;

@@ -106,9 +106,11 @@ impl Model {
         }
     }
 
-    /// The first jobs of those that the child can run, no more than its credit, in order.
+    /// The first jobs of those that the child can run, no more than its credit, in order; or its next parked one.
     fn check_leased(&mut self, child: u32, jobs: &[JobId]) -> Result<(), String> {
-        let line: Vec<JobId> = self.line_for(child).into_iter().map(|at| self.jobs[at].id).collect();
+        let is_parked = |job: &JobId| self.position(*job).is_some_and(|at| self.jobs[at].is_parked());
+        let line = if jobs.iter().any(is_parked) { self.parked_for(child) } else { self.line_for(child) };
+        let line: Vec<JobId> = line.into_iter().map(|at| self.jobs[at].id).collect();
         for job in jobs {
             let late = self.jobs[self.find(*job)?].overdue(self.wall_ms);
             require(late.is_none(), || format!("job {job} is leased and {late:?}"))?;

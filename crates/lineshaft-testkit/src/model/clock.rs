@@ -71,12 +71,33 @@ impl Model {
         }
         self.children.iter().any(|child| {
             let credit = child.connected.as_ref().map_or(0, |connected| connected.credit);
-            credit > 0 && !self.line_for(child.number).is_empty()
+            let offers = || self.parked_for(child.number);
+            credit > 0 && !(self.line_for(child.number).is_empty() && offers().is_empty())
         })
     }
 
     /// The available jobs that a connected child can run, in the order in which they go.
     pub(super) fn line_for(&self, child: u32) -> Vec<usize> {
+        let mut line = self.runnable(child);
+        line.retain(|at| !self.jobs[*at].is_parked());
+        line.sort_by_key(|at| (self.jobs[*at].priority, self.jobs[*at].in_line));
+        line
+    }
+
+    /// The parked jobs that a connected child's worker was not asked about yet, in the order of their parking.
+    pub(super) fn parked_for(&self, child: u32) -> Vec<usize> {
+        let mut offers = self.runnable(child);
+        let worker = self.child(child).map_or(0, |child| child.worker);
+        let is_new = |at: &usize| {
+            let parked = self.jobs[*at].parked.as_ref();
+            parked.is_some_and(|parked| parked.nonces.len() < 64 && !parked.nonces.contains(&worker))
+        };
+        offers.retain(is_new);
+        offers.sort_by_key(|at| self.jobs[*at].in_line);
+        offers
+    }
+
+    fn runnable(&self, child: u32) -> Vec<usize> {
         let Some(connected) = self.child(child).and_then(|child| child.connected.as_ref()) else {
             return Vec::new();
         };
@@ -87,8 +108,6 @@ impl Model {
                 && connected.tasks.contains(&job.task)
                 && (connected.queues.is_empty() || connected.queues.contains(&job.queue))
         };
-        let mut line: Vec<usize> = (0..self.jobs.len()).filter(can_run).collect();
-        line.sort_by_key(|at| (self.jobs[*at].priority, self.jobs[*at].in_line));
-        line
+        (0..self.jobs.len()).filter(can_run).collect()
     }
 }

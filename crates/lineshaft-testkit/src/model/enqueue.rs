@@ -101,6 +101,7 @@ impl Model {
             run_at: waits.then_some(When::Wall(at)),
             expires_ms,
             deadline_ms,
+            parked: None,
             retry_of: None,
             keeps_out: group.unique.is_some(),
             unique: group.unique.clone(),

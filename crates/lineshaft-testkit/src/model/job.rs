@@ -62,6 +62,14 @@ pub(super) struct Lease {
     pub(super) leased_ms: u64,
 }
 
+/// Workers that did not know what a job names, and the last one's complaint.
+#[derive(Clone, Debug)]
+pub(super) struct Parked {
+    pub(super) missing: Arc<str>,
+    pub(super) worker: String,
+    pub(super) nonces: Vec<u64>,
+}
+
 /// A job in memory.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -95,6 +103,8 @@ pub struct Job {
     pub expires_ms: Option<u64>,
     /// When it must have ended, Unix milliseconds.
     pub deadline_ms: Option<u64>,
+    /// Why it waits for another worker.
+    pub(super) parked: Option<Parked>,
     pub(super) place: u32,
     pub(super) in_line: u64,
     pub(super) created_ms: u64,
@@ -139,6 +149,11 @@ impl Job {
         let expires = self.expires_ms.filter(|_| self.attempts.is_empty());
         let limits = expires.into_iter().chain(self.deadline_ms);
         limits.min().filter(|_| self.is_queued())
+    }
+
+    /// Whether it is available, and its next worker has to know more than the last one did.
+    pub(super) fn is_parked(&self) -> bool {
+        self.state == JobState::Available && self.parked.is_some()
     }
 
     pub(super) fn holds(&self, child: u32, fence: Fence) -> bool {

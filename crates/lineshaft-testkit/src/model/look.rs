@@ -99,6 +99,7 @@ impl Model {
                 paused: self.paused.contains(name),
                 scheduled: count(&[JobState::Scheduled]),
                 available: count(&[JobState::Available]),
+                parked: self.jobs.iter().filter(|job| job.queue == *name && job.is_parked()).count() as u64,
                 running: count(&[JobState::Running]),
                 retryable: count(&[JobState::Retryable]),
                 finished: count(&[JobState::Completed, JobState::Cancelled, JobState::Discarded]),
@@ -109,7 +110,7 @@ impl Model {
 
     /// Tasks with jobs available that no connected child runs.
     pub fn unknown_tasks(&self) -> Vec<Arc<str>> {
-        let available = self.jobs.iter().filter(|job| job.state == JobState::Available);
+        let available = self.jobs.iter().filter(|job| job.state == JobState::Available && !job.is_parked());
         let unknown = available.filter(|job| !self.is_served(job)).map(|job| Arc::clone(&job.task));
         unknown.collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -190,6 +191,12 @@ impl Model {
             None
         } else if self.paused.contains(queue) {
             Some(format!("queue {queue} is paused"))
+        } else if let Some(parked) = &job.parked {
+            let offered = |child: &super::children::Child| {
+                self.parked_for(child.number).iter().any(|at| self.jobs[*at].id == job.id)
+            };
+            let asked = format!("a worker that knows {}: {} does not", parked.missing, parked.worker);
+            Some(if self.children.iter().any(offered) { "a free slot".to_owned() } else { asked })
         } else if self.is_served(job) {
             Some("a free slot".to_owned())
         } else if self.children.iter().all(|child| child.connected.is_none()) {

@@ -94,7 +94,7 @@ impl Model {
             return Ok(told);
         }
         match self.remembered(request.job) {
-            Some(at) if self.jobs[at].waits() => {
+            Some(at) if self.jobs[at].waits() || self.jobs[at].is_parked() => {
                 self.become_available(at);
                 let enqueued = Enqueued { ids: request.job.to_bytes().to_vec().into(), existing: vec![0] };
                 Ok(self.answer(session, request.sequence, Answer::Enqueued(enqueued)))
@@ -108,6 +108,7 @@ impl Model {
     pub(super) fn become_available(&mut self, at: usize) {
         self.jobs[at].state = JobState::Available;
         self.jobs[at].run_at = None;
+        self.jobs[at].parked = None;
         self.stand_in_line(at);
     }
 

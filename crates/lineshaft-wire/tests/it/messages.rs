@@ -327,8 +327,13 @@ fn job_vectors() -> Vec<Vector> {
 }
 
 fn engine_vectors() -> Vec<Vector> {
-    let queue =
-        QueueReport { name: "mail".into(), paused: true, available: 70_000, ..QueueReport::default() };
+    let queue = QueueReport {
+        name: "mail".into(),
+        paused: true,
+        available: 70_000,
+        parked: 3,
+        ..QueueReport::default()
+    };
     let worker = WorkerReport {
         name: "host:4242".into(),
         pid: 4242,
@@ -471,6 +476,7 @@ fn finish_vectors() -> Vec<Vector> {
         ),
         vector("finish, timed out", 2, ended(End::TimedOut { error: error() }), b""),
         vector("finish, cancelled", 2, ended(End::Cancelled), b""),
+        vector("finish, parked", 2, ended(End::Parked { missing: "shop.Order".into() }), b""),
         vector("finished", 2, Finished { refused: vec![(job(2), fence(43))] }, b""),
     ]
 }

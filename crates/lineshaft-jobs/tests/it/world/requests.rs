@@ -120,6 +120,7 @@ pub(super) fn other_end(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64)
         How::TimedOut => End::TimedOut { error: error(&["x.Gone"]) },
         How::Cancelled => End::Cancelled,
         How::Released => End::Released,
+        How::Parked => End::Parked { missing: format!("type shop.Order{}", ending.lease % 3).into() },
         How::Succeeded | How::Crashed => End::Crashed { error: error(&[]) },
     };
     let (started_at, finished_at) = (wall_ms - 5, wall_ms);

@@ -84,6 +84,7 @@ fn slim_end(end: End, why: &str) -> End {
         End::TimedOut { error } => End::TimedOut { error: slim_error(error, why) },
         End::Crashed { error } => End::Crashed { error: slim_error(error, why) },
         End::CancelledItself { reason } => End::CancelledItself { reason: cut(&reason, REASON_BYTES).into() },
+        End::Parked { missing } => End::Parked { missing: cut(&missing, REASON_BYTES).into() },
         End::Snoozed { .. } | End::Cancelled | End::Released => end,
     }
 }

@@ -105,6 +105,7 @@ fn end_bytes(end: &End) -> usize {
         End::Errored { error, .. } | End::TimedOut { error } | End::Crashed { error } => error_bytes(error),
         End::Rejected { reason, error } => reason.len() + error_bytes(error),
         End::CancelledItself { reason } => reason.len(),
+        End::Parked { missing } => missing.len(),
         End::Snoozed { .. } | End::Cancelled | End::Released => 0,
     }
 }
