@@ -6,6 +6,7 @@ running.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -73,9 +74,11 @@ def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Itera
         return
     patience = _begin(watch.any(), timeout)
     app._attendance.ensure(watch.any())
-    waiting = app._connection.client().wait(watch.keys(), True)
+    waiting, process = app._connection.client().wait(watch.keys(), True), os.getpid()
     try:
         while not watch.is_done:
+            if os.getpid() != process:  # forked in the body of the loop: what was asked before is the parent's
+                waiting, process = app._connection.client().wait(watch.keys(), True), os.getpid()
             ends = waiting.next(patience.slice())
             yield from watch.close(ends or ())
             if not ends and patience.is_over(app):

@@ -94,11 +94,17 @@ class Crew:
 
     def __init__(self, app: App, *, most: int, start_with: int, queues: tuple[str, ...], grace_s: float) -> None:
         app._connection.client()  # a supervisor waits for a server, but starts none
+        self._process = os.getpid()
         self._most = most
         self._grow_at = time.monotonic() + GROW_AFTER_S if most > start_with else float("inf")
         self._supervisor = _native.Supervisor(
             app.url, child_command(app), processes=start_with, queues=list(queues), grace=grace_s
         )
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process runs them: a forked copy has no part in them."""
+        return os.getpid() == self._process
 
     def start(self) -> None:
         """Starts the processes."""
@@ -106,6 +112,8 @@ class Crew:
 
     def check(self) -> None:
         """Starts more processes when it is time; raises `WorkerFailed` if they have ended by themselves."""
+        if not self.is_ours:
+            return
         if time.monotonic() >= self._grow_at:
             self._grow_at = float("inf")
             self._supervisor.grow(self._most)
@@ -163,6 +171,8 @@ class Workers:
             return
         self._block = None
         self._app._attendance.blocks.remove(block)
+        if not block.crew.is_ours:
+            return
         try:
             if kind is None and self._wait:
                 drain(self._app, bytes(block.ids), lambda: self._check(block))

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Error;
 use crate::home::Home;
+use crate::per_process::PerProcess;
 
 /// Exit code of a server that gives way to another one of the same home.
 pub const EXIT_DECLINED: i32 = 3;
@@ -249,15 +250,15 @@ fn read_tail(path: &Path, start: u64) -> io::Result<String> {
 }
 
 /// Servers started by this process. They outlive it; while it lives, somebody has to reap those that ended.
-static CHILDREN: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+static CHILDREN: PerProcess<Mutex<Vec<Child>>> = PerProcess::new();
 
 fn keep(child: Child) {
-    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+    CHILDREN.get_or_default().lock().unwrap_or_else(PoisonError::into_inner).push(child);
 }
 
 /// Reaps servers that were started here and have ended.
 pub(crate) fn reap() {
-    let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut children = CHILDREN.get_or_default().lock().unwrap_or_else(PoisonError::into_inner);
     children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
 }
 

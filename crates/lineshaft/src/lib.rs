@@ -18,6 +18,7 @@ mod error;
 mod face;
 pub mod home;
 pub mod launch;
+mod per_process;
 pub mod task;
 pub mod value;
 pub mod worker;

@@ -1,47 +1,25 @@
 //! The thread on which all clients of a process do their input and output: `lineshaft-io`, started by the first one.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
-
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot::{Sender, channel};
 
 use crate::Error;
+use crate::per_process::PerProcess;
 
+/// A thread with a runtime; it ends when this is dropped.
 struct IoThread {
-    pid: u32,
     runtime: Handle,
+    _running: Sender<()>,
 }
 
-/// The thread of the process that started one first. No lock guards it once it runs, so that a fork finds none held.
-static FIRST: OnceLock<IoThread> = OnceLock::new();
-/// The thread of a process that was forked from that one.
-static FORKED: Mutex<Option<IoThread>> = Mutex::new(None);
+static THREADS: PerProcess<IoThread> = PerProcess::new();
 
 /// The runtime of this process's I/O thread.
 pub(crate) fn handle() -> Result<Handle, Error> {
-    let pid = std::process::id();
-    if let Some(first) = FIRST.get().filter(|first| first.pid == pid) {
-        return Ok(first.runtime.clone());
-    }
-    let mut forked = FORKED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(started) = running(forked.as_ref(), pid) {
-        return Ok(started);
-    }
-    let thread = start(pid)?;
-    let runtime = thread.runtime.clone();
-    if let Err(thread) = FIRST.set(thread) {
-        // The runtime of a parent must not be dropped here: its descriptors are shared with it.
-        std::mem::forget(forked.replace(thread));
-    }
-    Ok(runtime)
+    THREADS.get_or_try_make(start).map(|thread| thread.runtime.clone())
 }
 
-/// The thread that another caller started while this one waited for the lock, or an earlier one of a fork.
-fn running(forked: Option<&IoThread>, pid: u32) -> Option<Handle> {
-    let started = [FIRST.get(), forked].into_iter().flatten().find(|thread| thread.pid == pid);
-    started.map(|thread| thread.runtime.clone())
-}
-
-fn start(pid: u32) -> Result<IoThread, Error> {
+fn start() -> Result<IoThread, Error> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -49,9 +27,10 @@ fn start(pid: u32) -> Result<IoThread, Error> {
         .build()
         .map_err(|error| Error::io("start the I/O runtime", error))?;
     let handle = runtime.handle().clone();
+    let (running, dropped) = channel::<()>();
     std::thread::Builder::new()
         .name("lineshaft-io".into())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))
+        .spawn(move || runtime.block_on(dropped))
         .map_err(|error| Error::io("start the I/O thread", error))?;
-    Ok(IoThread { pid, runtime: handle })
+    Ok(IoThread { runtime: handle, _running: running })
 }

@@ -6,6 +6,7 @@
 //! the workers use without a client.
 
 mod actor;
+mod commands;
 pub mod connection;
 mod io_thread;
 mod ledger;
@@ -25,17 +26,18 @@ pub use waiting::{JobEnd, Waiting};
 pub(crate) use reply::Slot;
 
 use std::fmt;
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Message, Sequence, Welcome};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::Error;
+use crate::per_process::PerProcess;
 use actor::{Actor, Command};
+use commands::Commands;
 use ledger::Request;
 
 /// A handle to a server; cheap to clone, and every clone shares one connection and one session.
@@ -55,8 +57,8 @@ struct Inner {
     options: ClientOptions,
     /// The task of the process that made the client. Read without a lock, so that a fork never finds one held.
     first: Link,
-    /// The task of a process that was forked from that one.
-    forked: Mutex<Option<Link>>,
+    /// The tasks of processes that were forked from that one.
+    forked: PerProcess<Link>,
 }
 
 impl Client {
@@ -78,7 +80,7 @@ impl Client {
     /// A client that connects with its first request, whose deadline then bounds the wait for a server.
     pub fn lazy(target: Target, options: ClientOptions) -> Result<Self, Error> {
         let first = Link::start(&target, &options)?;
-        Ok(Self { inner: Arc::new(Inner { target, options, first, forked: Mutex::new(None) }) })
+        Ok(Self { inner: Arc::new(Inner { target, options, first, forked: PerProcess::new() }) })
     }
 
     /// Sends a request that changes nothing, or that may safely be repeated. `deadline` counts from now; `None` is the
@@ -140,11 +142,8 @@ impl Client {
         if self.inner.first.is_ours() {
             return Ok(use_link(&self.inner.first));
         }
-        let mut forked = self.inner.forked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !forked.as_ref().is_some_and(Link::is_ours) {
-            *forked = Some(Link::start(&self.inner.target, &self.inner.options)?);
-        }
-        Ok(use_link(forked.as_ref().expect("it was made above if it was missing")))
+        let forked = &self.inner.forked;
+        forked.get_or_try_make(|| Link::start(&self.inner.target, &self.inner.options)).map(use_link)
     }
 }
 
@@ -154,10 +153,9 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The way to a task on the I/O thread of the process `pid`.
+/// The way to a task on the I/O thread of the process that made it.
 struct Link {
-    pid: u32,
-    commands: Option<UnboundedSender<Command>>,
+    commands: Commands,
     shared: Arc<Shared>,
 }
 
@@ -185,11 +183,11 @@ impl Link {
         let actor =
             Actor::new(target.clone(), options.clone(), receiver, sender.downgrade(), Arc::clone(&shared));
         io_thread::handle()?.spawn(actor.run());
-        Ok(Self { pid: std::process::id(), commands: Some(sender), shared })
+        Ok(Self { commands: Commands::new(sender), shared })
     }
 
     fn is_ours(&self) -> bool {
-        self.pid == std::process::id()
+        self.commands.is_ours()
     }
 
     fn connect(&self) -> Reply {
@@ -199,21 +197,11 @@ impl Link {
     }
 
     fn wait(&self, ids: &[JobId], results: bool) -> Waiting {
-        let commands = self.commands.clone().expect("taken only when dropped");
-        Waiting::start(commands, ids, results)
+        Waiting::start(self.commands.clone(), ids, results)
     }
 
     fn send(&self, command: Command) {
         // The task lives as long as a sender does.
-        let _ = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if !self.is_ours() {
-            // The task and its runtime are the parent's: waking it from here would disturb the parent's thread.
-            mem::forget(self.commands.take());
-        }
+        let _ = self.commands.send(command);
     }
 }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::UnboundedSender;
-
 use super::actor::Command;
+use super::commands::Commands;
 use super::{ClientOptions, Reply, Slot};
 use crate::Error;
 
@@ -22,7 +21,7 @@ pub struct OutcomeUnknown {
 
 #[derive(Debug)]
 struct Token {
-    commands: Option<UnboundedSender<Command>>,
+    commands: Option<Commands>,
     id: u64,
     request: &'static str,
     session: u64,
@@ -32,7 +31,7 @@ struct Token {
 
 impl OutcomeUnknown {
     /// `commands` is `None` where the request is not kept: resending it is refused.
-    pub(crate) fn new(commands: Option<UnboundedSender<Command>>, id: u64, place: Place) -> Self {
+    pub(crate) fn new(commands: Option<Commands>, id: u64, place: Place) -> Self {
         let Place { request, session, number, after } = place;
         Self { token: Arc::new(Token { commands, id, request, session, number, after }) }
     }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::EndedJob;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::actor::Command;
+use super::commands::Commands;
 use crate::Error;
 
 /// Results that wait in memory to be taken; beyond it the server is asked to hold the rest back.
@@ -64,11 +64,11 @@ impl JobEnd {
 /// At most about 64 MiB of results are held here: if they are not taken, the rest stays with the server until they are.
 pub struct Waiting {
     inbox: Arc<Inbox>,
-    commands: Option<UnboundedSender<Command>>,
+    commands: Option<Commands>,
 }
 
 impl Waiting {
-    pub(crate) fn start(commands: UnboundedSender<Command>, ids: &[JobId], results: bool) -> Self {
+    pub(crate) fn start(commands: Commands, ids: &[JobId], results: bool) -> Self {
         let inbox = Arc::new(Inbox::default());
         if ids.is_empty() {
             inbox.end(None);
@@ -149,7 +149,9 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let (false, Some(commands)) = (self.inbox.lock().over, &self.commands) {
+        // In a forked copy the inbox may be locked for good, by the parent's I/O thread.
+        let Some(commands) = self.commands.as_ref().filter(|commands| commands.is_ours()) else { return };
+        if !self.inbox.lock().over {
             let _ = commands.send(Command::Unwait { inbox: Arc::clone(&self.inbox) });
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Ledger, PARKED_FOR, Parked, Request, Sink};
 use crate::Error;
 use crate::client::Slot;
+use crate::client::commands::Commands;
 use crate::client::outcome::{OutcomeUnknown, forgotten};
 
 impl Ledger {
@@ -36,7 +37,11 @@ impl Ledger {
 
     fn park(&mut self, now: Instant, id: u64, number: u64) {
         let Some(open) = self.open.get(&id) else { return };
-        let outcome = OutcomeUnknown::new(self.commands.upgrade(), id, self.place(number, &open.request));
+        let outcome = OutcomeUnknown::new(
+            self.commands.upgrade().map(Commands::new),
+            id,
+            self.place(number, &open.request),
+        );
         let slot = Arc::clone(&open.request.slot);
         let until = now + PARKED_FOR;
         self.deadlines.insert((until, id));
