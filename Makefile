@@ -44,8 +44,9 @@ bench: build ## First figures beside a probe of the same disk
 	$(BIN)/python benches/first_figures.py
 	$(BIN)/python benches/kills.py
 
-docs: ## API documentation in target/doc
+docs: build ## API documentation in target/doc, and docs/reference/python.md
 	cargo doc --workspace --no-deps --locked
+	$(BIN)/python docs/reference/python.py
 
 clean: ## Remove what was built
 	cargo clean

@@ -8,6 +8,8 @@ right after a program is what it prints.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -70,16 +72,38 @@ def test_the_programs_of_a_page_print_what_it_says(page, programs):
             assert program.prints is None or ended.stdout == program.prints, f"{program.words}\n{ended.stderr}"
 
 
-def test_the_pages_for_newcomers_have_programs():
-    pages = ("README.md", "docs/index.md", "docs/start.md", "docs/concepts/delivery.md", "docs/concepts/states.md")
-    assert [page for page in pages if not programs_of(ROOT / page)] == []
+OPEN_WITH_CODE = sorted(
+    {ROOT / "README.md", ROOT / "docs/index.md", ROOT / "docs/start.md"}
+    | {page for room in ("guides", "concepts", "operations", "reference") for page in ROOT.glob(f"docs/{room}/*.md")}
+)
+
+
+@pytest.mark.parametrize("page", OPEN_WITH_CODE, ids=name)
+def test_a_page_for_people_opens_with_code_that_is_run(page):
+    first = next(blocks(page), None)
+    assert first is not None
+    assert first.text.startswith(("# run: ", "# file: ")), first.text
+    assert programs_of(page)
+
+
+def test_every_page_is_linked_by_another():
+    linked = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in links_of(page)}
+    assert {name(page) for page in PAGES if page not in linked} <= {"README.md"}
+
+
+def test_the_reference_of_python_is_what_the_package_says():
+    command = [sys.executable, str(ROOT / "docs/reference/python.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "docs/reference/python.md is old: make docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
+    assert [link for link in links_of(page) if not leads_somewhere(page, link)] == []
+
+
+def links_of(page: Path) -> list[str]:
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    assert [link for link in links if not leads_somewhere(page, link)] == []
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
