@@ -13,9 +13,10 @@ import sys
 import time
 import weakref
 from _thread import RLock
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ._current import _running
 from ._errors import Cancelled, DeclarationError, Snooze, TimedOut
 from ._resource import Resource, Resources
 
@@ -220,7 +221,8 @@ class Opening:
             return room.enter(resource, resource.open(**inner))
         kept.check(resource)
         try:
-            value = room.enter(resource, resource.open(**inner))
+            with _of_nobody(resource):
+                value = room.enter(resource, resource.open(**inner))
         except BaseException as error:
             if _is_passed_on(error):
                 raise
@@ -257,7 +259,8 @@ class Opening:
             return await room.enter(resource.open(**inner))
         kept.check(resource)
         try:
-            value = await room.enter(resource.open(**inner))
+            with _of_nobody(resource):
+                value = await room.enter(resource.open(**inner))
         except BaseException as error:
             if _is_passed_on(error):
                 raise
@@ -298,6 +301,19 @@ def _opening_for(task: BaseTask[..., Any]) -> Opening:
     if app is not None:
         return Opening(app._resources, app._fakes, app._kept)
     return Opening(task._group._resources if task._group is not None else Resources(), {}, None)
+
+
+@contextmanager
+def _of_nobody(resource: Resource[Any]) -> Iterator[None]:
+    """What outlives an attempt is not the attempt's, nor are the threads and tasks that it starts."""
+    if resource.scope == "attempt":
+        yield
+        return
+    token = _running.set(None)
+    try:
+        yield
+    finally:
+        _running.reset(token)
 
 
 def _has(thing: Any, *methods: str) -> bool:
