@@ -83,7 +83,7 @@ class App(Provides):
     def __init__(self, url: str | os.PathLike[str] | None = None, *, hooks: Iterable[Hooks] = ()) -> None:
         if url is not None and not isinstance(url, str | os.PathLike):
             raise wrong("url", url, "the path of a home")
-        module, file = _creator(self)
+        module, file, self._place = _creator(self)
         self._module = module
         self._file = file
         self._connection = Connection(None if url is None else os.fspath(url), file)
@@ -282,11 +282,12 @@ class App(Provides):
             self._types_are_learnt = True
 
 
-def _creator(app: App) -> tuple[str, str | None]:
-    """Module and file that make `app`, looking past the constructors of subclasses."""
+def _creator(app: App) -> tuple[str, str | None, Place | None]:
+    """Module and file that make `app`, looking past constructors of subclasses; its place if that is the top level."""
     frame = sys._getframe(2)
     while frame.f_back is not None and frame.f_locals.get("self") is app:
         frame = frame.f_back
     file = frame.f_code.co_filename
     module = str(frame.f_globals.get("__name__", "__main__"))
-    return module, os.path.abspath(file) if os.path.isfile(file) else None
+    place = Place(file, frame.f_lineno) if frame.f_code.co_name == "<module>" else None
+    return module, os.path.abspath(file) if os.path.isfile(file) else None, place

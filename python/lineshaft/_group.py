@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ._declare import check_names, is_coroutine_function
 from ._errors import DeclarationError, TaskNotFound
+from ._names import MAINS
 from ._options import GROUP_OPTIONS, TASK_OPTIONS, checked
 from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
@@ -95,11 +96,23 @@ class Tasks(Provides):
 
     def _settle(self) -> None:
         """Lets the tasks find the only app at once, and ask where there is none or more than one."""
+        apps = self._distinct_apps()
         for task in self._each():
-            if len(self._apps) == 1:
-                task.app = self._apps[0]
+            if len(apps) == 1:
+                task.app = apps[0]
             else:
                 task.__dict__.pop("app", None)
+
+    def _distinct_apps(self) -> list[App]:
+        """The apps that include the tasks. A module that is imported again (a reload, a program that a module of its
+        own imports) makes its app again: of those the program's own is meant, else the newest one.
+        """
+        distinct: dict[object, App] = {}
+        for app in self._apps:
+            key = app._place or id(app)
+            if key not in distinct or distinct[key]._module not in MAINS:
+                distinct[key] = app
+        return list(distinct.values())
 
     def _each(self) -> Iterator[BaseTask[..., Any]]:
         return (task for name, task in self._declared.items() if name == task.name)
@@ -109,9 +122,10 @@ class Tasks(Provides):
         from ._include import include_imported
 
         include_imported()
-        if len(self._apps) == 1:
-            return self._apps[0]
-        if not self._apps:
+        apps = self._distinct_apps()
+        if len(apps) == 1:
+            return apps[0]
+        if not apps:
             raise TaskNotFound(
                 f"{task.name} belongs to no app",
                 task=task.name,
@@ -121,7 +135,7 @@ class Tasks(Provides):
         if running is not None:
             return running
         raise DeclarationError(
-            f"{task.name} belongs to {len(self._apps)} apps, of {' and '.join(app._module for app in self._apps)}",
+            f"{task.name} belongs to {len(apps)} apps, of {' and '.join(app._module for app in apps)}",
             hint=f"say which one is meant: app.tasks[{task.name!r}]",
         )
 

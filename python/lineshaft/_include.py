@@ -51,6 +51,7 @@ class Includes:
             check_target(what)
             self._pending.append(_Pending(what, place))
             _waiting.add(self)
+            self.load_imported()
         elif isinstance(what, Tasks):
             self._join([what])
         elif isinstance(what, ModuleType):

@@ -209,6 +209,8 @@ class Opening:
             resource = fake
         if self._kept is not None and resource.scope != "attempt":
             room = self._kept.room
+        if resource in room.values:
+            return room.values[resource]  # while a thread opens another one, this one need not wait
         with room.lock:
             if resource not in room.values:
                 room.values[resource] = self._opened(resource, room)

@@ -183,6 +183,38 @@ def test_a_task_of_two_apps_is_enqueued_by_naming_one(home):
     assert second.tasks["shared"].enqueue().refresh().record.task == "shared"
 
 
+def test_an_app_whose_module_is_imported_again_is_the_same_app(package, monkeypatch):
+    """A program that a module of its own imports made two apps, and its tasks did not know which one was meant."""
+    package.write("shop/web.py", "import shop.app\n")
+    package.write(
+        "shop/app.py",
+        """
+        from lineshaft import App
+
+        app = App()
+        app.include("shop.mail.tasks")
+
+        if __name__ == "__main__":
+            import shop.web
+            from shop.mail.tasks import send
+
+            assert shop.web.shop.app.app is not app
+            assert send.app is app
+            with app.workers(1):
+                send.enqueue("ada")
+            print(send.enqueue("ada").refresh().state)
+        """,
+    )
+    ended = package.run("-m", "shop.app")
+    assert ended.stdout == "available\n", ended.stderr
+    app = importlib.import_module("shop.app").app
+    tasks = importlib.import_module("shop.mail.tasks")
+    assert tasks.send.app is app
+    again = importlib.reload(sys.modules["shop.app"]).app
+    assert tasks.send.app is again
+    assert again is not app
+
+
 def test_in_a_body_a_task_of_two_apps_is_one_of_the_app_that_runs(programs):
     programs.write(
         "common.py", "import lineshaft\ntasks = lineshaft.Tasks()\n@tasks.task\ndef leaf():\n    return 'leaf'\n"
