@@ -198,23 +198,39 @@ class App(Provides):
         """`as_completed` for coroutines: `async for job in app.aas_completed(jobs)`."""
         return aas_completed(self, jobs, timeout)
 
-    def workers(self, n: int | None = None, *, queues: Iterable[str] | None = None, wait: bool = True) -> Workers:
+    def workers(
+        self,
+        n: int | None = None,
+        *,
+        slots: int | None = None,
+        kind: str = "process",
+        queues: Iterable[str] | None = None,
+        wait: bool = True,
+    ) -> Workers:
         """Runs `n` worker processes (default: one per core) for the block of a `with` or `async with`.
+
+        Each runs one attempt at a time; with `kind` "thread" or "async" as many as `slots` says (4 per core; 1,000).
 
         A clean exit of the block waits, unless `wait=False`, until nothing this process enqueued in it is available
         or running. Ctrl-C once lets attempts finish, twice kills them.
         """
         from ._workers import Workers
 
-        return Workers(self, n, queues, wait)
+        return Workers(self, n, slots, kind, queues, wait)
 
     def run_worker(
-        self, processes: int | None = None, *, queues: Iterable[str] | None = None, grace: Duration = 30.0
+        self,
+        processes: int | None = None,
+        *,
+        slots: int | None = None,
+        kind: str = "process",
+        queues: Iterable[str] | None = None,
+        grace: Duration = 30.0,
     ) -> None:
         """Works until SIGTERM or SIGINT: no new jobs then, running ones finish within `grace`. A second one kills."""
-        from ._workers import run_worker
+        from ._workers import run_worker, slots_of
 
-        run_worker(self, processes, queues, grace)
+        run_worker(self, processes, slots_of(slots, kind), queues, grace)
 
     @contextmanager
     def override(

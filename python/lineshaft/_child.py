@@ -15,6 +15,7 @@ from . import _native
 from ._current import _running
 from ._errors import Cancelled, TimedOut
 from ._guard import importing
+from ._slots import interruptions, route_output, run_slots
 
 if TYPE_CHECKING:
     from ._app import App
@@ -36,16 +37,27 @@ def main() -> int:
         print(f"lineshaft: {error}", file=sys.stderr)
         return NOT_A_CHILD
     _settle_in()
+    if child.kind != "process":
+        route_output()
     loaded = _load(child, sys.argv[1] if len(sys.argv) > 1 else "")
     if loaded is None:
         return CANNOT_LOAD
     app, kept = loaded
-    signal.signal(signal.SIGUSR1, child.interrupt)
-    child.run(app, list(app._declared.items()), _running, (Cancelled, TimedOut))
+    _work(child, app, kept)
     kept.close()
     sys.stdout.flush()
     child.close(CLOSE_AFTER_S)
     return 0
+
+
+def _work(child: _native.Child, app: App, kept: Kept) -> None:
+    tasks = list(app._declared.items())
+    if child.kind == "process":
+        signal.signal(signal.SIGUSR1, child.interrupt)
+        child.run(app, tasks, _running, (Cancelled, TimedOut))
+        return
+    has_loop = child.kind == "async" or any(task.is_async for _, task in tasks)
+    run_slots(child.slots(app, tasks, _running, interruptions()), has_loop, kept)
 
 
 def _settle_in() -> None:

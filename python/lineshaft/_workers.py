@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import _native
 from ._drain import drain
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Block", "Crew", "Workers", "cores", "run_worker"]
 
 PROCESSES_MAX = 1_024
+SLOTS_MAX = 16_384
 GRACE_S = 30.0
 """What running attempts get when a block ends before they do."""
 GROW_AFTER_S = 0.25
@@ -47,6 +48,26 @@ def process_count(option: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= PROCESSES_MAX:
         raise wrong(option, value, f"a number of processes, 1 to {PROCESSES_MAX}, or None for one per core")
     return value
+
+
+class Slots(NamedTuple):
+    """What the slots of a child are, and how many it has."""
+
+    kind: str
+    per_child: int
+
+
+def slots_of(count: object, kind: object) -> Slots:
+    """The slots of a child; None is as many as their kind has by default."""
+    most = {"process": 1, "thread": SLOTS_MAX, "async": SLOTS_MAX}
+    if not isinstance(kind, str) or kind not in most:
+        raise wrong("kind", kind, '"process" (default), "thread" or "async"')
+    if count is None:
+        return Slots(kind, {"process": 1, "thread": 4 * cores(), "async": 1_000}[kind])
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most[kind]:
+        accepted = f"a number from 1 to {SLOTS_MAX:,}" if kind != "process" else '1, unless kind is "thread" or "async"'
+        raise wrong("slots", count, accepted)
+    return Slots(kind, count)
 
 
 def queue_names(value: Iterable[str] | None) -> tuple[str, ...]:
@@ -92,13 +113,28 @@ def child_command(app: App) -> list[str]:
 class Crew:
     """Worker processes of this program: `start_with` at once, `most` as soon as those have not been enough."""
 
-    def __init__(self, app: App, *, most: int, start_with: int, queues: tuple[str, ...], grace_s: float) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        most: int,
+        start_with: int,
+        queues: tuple[str, ...],
+        grace_s: float,
+        slots: Slots | None = None,
+    ) -> None:
         app._connection.client()  # a supervisor waits for a server, but starts none
         self._process = os.getpid()
         self._most = most
         self._grow_at = time.monotonic() + GROW_AFTER_S if most > start_with else float("inf")
         self._supervisor = _native.Supervisor(
-            app.url, child_command(app), processes=start_with, queues=list(queues), grace=grace_s
+            app.url,
+            child_command(app),
+            processes=start_with,
+            kind="process" if slots is None else slots.kind,
+            slots=1 if slots is None else slots.per_child,
+            queues=list(queues),
+            grace=grace_s,
         )
 
     @property
@@ -147,8 +183,11 @@ class Crew:
 class Workers:
     """Worker processes for the block of a `with` or `async with`; made by `app.workers()`."""
 
-    def __init__(self, app: App, n: int | None, queues: Iterable[str] | None, wait: bool) -> None:
+    def __init__(
+        self, app: App, n: int | None, slots: int | None, kind: str, queues: Iterable[str] | None, wait: bool
+    ) -> None:
         self._app = app
+        self._slots = slots_of(slots, kind)
         self._count = process_count("n", n)
         self._queues = queue_names(queues)
         self._wait = wait
@@ -157,7 +196,14 @@ class Workers:
 
     def __enter__(self) -> Self:
         refuse_import_side_effect("app.workers()")
-        crew = Crew(self._app, most=self._count, start_with=self._count, queues=self._queues, grace_s=GRACE_S)
+        crew = Crew(
+            self._app,
+            most=self._count,
+            start_with=self._count,
+            queues=self._queues,
+            grace_s=GRACE_S,
+            slots=self._slots,
+        )
         crew.start()
         self._block = Block(crew)
         self._app._attendance.blocks.append(self._block)
@@ -211,11 +257,18 @@ class Block:
         self.ids = bytearray()
 
 
-def run_worker(app: App, processes: int | None, queues: Iterable[str] | None, grace: Duration) -> None:
+def run_worker(app: App, processes: int | None, slots: Slots, queues: Iterable[str] | None, grace: Duration) -> None:
     """Works until SIGTERM or SIGINT."""
     refuse_import_side_effect("app.run_worker()")
     count = process_count("processes", processes)
-    crew = Crew(app, most=count, start_with=count, queues=queue_names(queues), grace_s=duration("grace", grace))
+    crew = Crew(
+        app,
+        most=count,
+        start_with=count,
+        queues=queue_names(queues),
+        grace_s=duration("grace", grace),
+        slots=slots,
+    )
     restore = _stop_on_signals(crew)
     try:
         crew.start()

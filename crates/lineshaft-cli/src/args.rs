@@ -91,6 +91,12 @@ pub struct Worker {
     /// Child processes [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub processes: Option<u32>,
+    /// Attempts at a time in each child [default: 1; with kind thread 4 per core, with async 1000]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub slots: Option<u32>,
+    /// What a slot is: the process, which can be killed for one attempt, or a thread or coroutine of it
+    #[arg(long, value_name = "KIND", value_enum, default_value = "process")]
+    pub kind: SlotKind,
     /// Queues to serve, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub queues: Vec<String>,
@@ -100,6 +106,17 @@ pub struct Worker {
     /// Python interpreter [default: that of `$VIRTUAL_ENV`, .venv, PATH]
     #[arg(long, value_name = "PATH")]
     pub python: Option<PathBuf>,
+}
+
+/// What a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SlotKind {
+    /// The child itself: one attempt at a time
+    Process,
+    /// A thread of the child
+    Thread,
+    /// A coroutine of the child
+    Async,
 }
 
 /// Shows the server.

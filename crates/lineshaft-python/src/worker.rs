@@ -4,6 +4,7 @@
 mod body;
 mod child;
 mod control;
+mod slots;
 mod supervisor;
 
 use pyo3::prelude::*;
@@ -13,5 +14,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CHILD_VARIABLE", lineshaft::worker::Child::variable())?;
     module.add_class::<supervisor::Supervisor>()?;
     module.add_class::<child::Child>()?;
-    module.add_class::<child::RunningAttempt>()
+    module.add_class::<child::RunningAttempt>()?;
+    module.add_class::<slots::Slots>()?;
+    module.add_class::<slots::Work>()
 }

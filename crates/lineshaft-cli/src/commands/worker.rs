@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use lineshaft::home::Home;
-use lineshaft::worker::{self, Options};
+use lineshaft::worker::{self, Kind, Options};
 use lineshaft::{Target, launch};
 
-use crate::args::Worker;
+use crate::args::{SlotKind, Worker};
 use crate::context::Context;
 use crate::exit::{FAILED, Failure, USAGE};
 use crate::python;
@@ -31,6 +31,12 @@ fn options(worker: Worker, interpreter: OsString, home: &Home) -> Options {
     let command = vec![interpreter, "-m".into(), "lineshaft._child".into(), worker.target.into()];
     let mut options = Options::new(Target::home(home.path()), command);
     options.processes = worker.processes.unwrap_or(options.processes);
+    options.kind = match worker.kind {
+        SlotKind::Process => Kind::Process,
+        SlotKind::Thread => Kind::Thread,
+        SlotKind::Async => Kind::Async,
+    };
+    options.slots = worker.slots.unwrap_or_else(|| options.kind.default_slots());
     options.queues = worker.queues.into_iter().map(Arc::from).collect();
     options.grace = worker.grace;
     options

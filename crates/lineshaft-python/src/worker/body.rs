@@ -1,9 +1,10 @@
 //! One attempt: decode the call, run the body in a context of its own, encode the result.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use lineshaft::worker::{End, Ending, Job};
+use lineshaft::worker::{Attempts, End, Ending, Job, Kind, TaskEntry};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -26,15 +27,20 @@ pub(super) struct Task {
     /// Numbers of positional arguments that need no closer look.
     positional: (usize, usize),
     pub(super) at_most_once: bool,
+    /// Its body is a coroutine, to be run in a loop that others share.
+    pub(super) is_async: bool,
     /// Its types are registered.
     learnt: AtomicBool,
 }
 
 impl Task {
-    pub(super) fn new(name: String, task: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(super) fn new(name: String, task: &Bound<'_, PyAny>, kind: Kind) -> PyResult<Self> {
         let py = task.py();
         let plain = py.import("lineshaft._task")?.getattr("Task")?;
-        let body = if task.get_type().is(&plain) { "entry" } else { "body" };
+        let is_async: bool = task.getattr("is_async")?.extract()?;
+        // Where a slot is the process, a coroutine is run to its end there and then.
+        let has_loop = kind != Kind::Process && is_async;
+        let body = if task.get_type().is(&plain) || has_loop { "entry" } else { "body" };
         let binder = task.getattr("binder")?;
         let positional = (binder.getattr("least")?.extract()?, binder.getattr("most")?.extract()?);
         let delivery = task.getattr("options")?.call_method1("get", ("delivery",))?;
@@ -45,6 +51,7 @@ impl Task {
             binder: binder.unbind(),
             positional,
             at_most_once: delivery.extract::<String>().is_ok_and(|delivery| delivery == "at_most_once"),
+            is_async: has_loop,
             learnt: AtomicBool::new(false),
         })
     }
@@ -52,18 +59,21 @@ impl Task {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
+
+    pub(super) fn entry(&self) -> TaskEntry {
+        TaskEntry { name: self.name.as_str().into(), at_most_once: self.at_most_once }
+    }
 }
 
 /// What every attempt of a child shares.
-pub(super) struct Runner<'py> {
-    pub(super) py: Python<'py>,
-    pub(super) registry: Bound<'py, Registry>,
-    types: Bound<'py, PyAny>,
-    app: Bound<'py, PyAny>,
+pub(super) struct Runner {
+    registry: Py<Registry>,
+    types: Py<PyAny>,
+    app: Py<PyAny>,
     /// Sets the context variable that says which attempt runs.
-    set_running: Bound<'py, PyAny>,
-    copy_context: Bound<'py, PyAny>,
-    flushes: [Bound<'py, PyAny>; 2],
+    set_running: Py<PyAny>,
+    copy_context: Py<PyAny>,
+    flushes: [Py<PyAny>; 2],
     control: Control,
 }
 
@@ -74,107 +84,126 @@ pub(super) struct Call<'py> {
     keywords: Bound<'py, PyDict>,
 }
 
-impl<'py> Runner<'py> {
-    pub(super) fn new(app: &Bound<'py, PyAny>, running: &Bound<'py, PyAny>) -> PyResult<Self> {
+impl Runner {
+    pub(super) fn new(app: &Bound<'_, PyAny>, running: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = app.py();
         let types = app.getattr("_types")?;
         let sys = py.import("sys")?;
-        let flush = |stream: &str| sys.getattr(stream)?.getattr("flush");
+        let flush = |stream: &str| sys.getattr(stream)?.getattr("flush").map(Bound::unbind);
         Ok(Self {
-            py,
-            registry: types.getattr("registry")?.cast_into()?,
-            types,
-            app: app.clone(),
-            set_running: running.getattr("set")?,
-            copy_context: py.import("contextvars")?.getattr("copy_context")?,
+            registry: types.getattr("registry")?.cast_into()?.unbind(),
+            types: types.unbind(),
+            app: app.clone().unbind(),
+            set_running: running.getattr("set")?.unbind(),
+            copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             flushes: [flush("stdout")?, flush("stderr")?],
             control: Control::load(py)?,
         })
     }
 
     /// Decodes and binds the arguments; the end of the attempt if they do not fit.
-    pub(super) fn prepare(&self, task: &Task, job: &Job) -> Result<Call<'py>, Box<Ending>> {
-        self.try_prepare(task, job).map_err(|error| {
-            if let Some(missing) = missing(self.py, &error) {
+    pub(super) fn prepare<'py>(
+        &self,
+        py: Python<'py>,
+        task: &Task,
+        job: &Job,
+    ) -> Result<Call<'py>, Box<Ending>> {
+        self.try_prepare(py, task, job).map_err(|error| {
+            if let Some(missing) = missing(py, &error) {
                 return Box::new(Ending::Other(End::Parked { missing: missing.into() }));
             }
-            let record = encode_exception(&self.registry, error.value(self.py));
+            let record = encode_exception(self.registry.bind(py), error.value(py));
             Box::new(rejected(UNDECODABLE, record))
         })
     }
 
-    fn try_prepare(&self, task: &Task, job: &Job) -> PyResult<Call<'py>> {
+    fn try_prepare<'py>(&self, py: Python<'py>, task: &Task, job: &Job) -> PyResult<Call<'py>> {
         if !task.learnt.load(Ordering::Relaxed) {
-            self.types.call_method1(intern!(self.py, "learn"), (&task.declared,))?;
+            self.types.bind(py).call_method1(intern!(py, "learn"), (&task.declared,))?;
             task.learnt.store(true, Ordering::Relaxed);
         }
-        let (mut positional, mut keywords) = decode_call(&self.registry, &job.arguments)?;
+        let (mut positional, mut keywords) = decode_call(self.registry.bind(py), &job.arguments)?;
         let (least, most) = task.positional;
         if !keywords.is_empty() || !(least..=most).contains(&positional.len()) {
-            let binder = task.binder.bind(self.py);
+            let binder = task.binder.bind(py);
             (positional, keywords) =
-                binder.call_method1(intern!(self.py, "fit"), (&positional, &keywords))?.extract()?;
+                binder.call_method1(intern!(py, "fit"), (&positional, &keywords))?.extract()?;
         }
-        Ok(Call { body: task.body.bind(self.py).clone(), positional, keywords })
+        Ok(Call { body: task.body.bind(py).clone(), positional, keywords })
     }
 
     /// Runs the body in a copy of the context, so that no attempt sees what another one set.
-    pub(super) fn call(
+    pub(super) fn call<'py>(
         &self,
         call: &Call<'py>,
         attempt: &Bound<'py, RunningAttempt>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.set_running.call1((attempt,))?;
-        let context = self.copy_context.call0()?;
+        let py = attempt.py();
+        self.enter(attempt)?;
+        let context = self.copy_context.bind(py).call0()?;
         let mut items = Vec::with_capacity(call.positional.len() + 1);
         items.push(call.body.clone());
         items.extend(call.positional.iter());
-        let positional = PyTuple::new(self.py, items)?;
+        let positional = PyTuple::new(py, items)?;
         let keywords = (!call.keywords.is_empty()).then_some(&call.keywords);
-        context.getattr(intern!(self.py, "run"))?.call(positional, keywords)
+        context.getattr(intern!(py, "run"))?.call(positional, keywords)
     }
 
     /// The end of an attempt whose body returned or raised.
-    pub(super) fn ending(&self, job: &Job, returned: PyResult<Bound<'py, PyAny>>) -> Ending {
+    pub(super) fn ending(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) -> Ending {
+        let registry = self.registry.bind(py);
         let result = match returned {
             Ok(result) if job.keep_result => result,
             Ok(_) => return Ending::Returned(Bytes::new()),
-            Err(error) => return self.control.ending(&self.registry, error),
+            Err(error) => return self.control.ending(registry, error),
         };
-        match encode(&self.registry, &result, "result") {
+        match encode(registry, &result, "result") {
             Ok(payload) => Ending::Returned(payload.into()),
-            Err(error) => rejected(UNENCODABLE, unencodable(&self.registry, &result, &error)),
+            Err(error) => rejected(UNENCODABLE, unencodable(registry, &result, &error)),
         }
     }
 
     /// A job of a task that this child never advertised.
-    pub(super) fn unknown_task(&self, job: &Job) -> Ending {
+    pub(super) fn unknown_task(&self, py: Python<'_>, job: &Job) -> Ending {
         let error = PyTypeError::new_err(format!("this worker declares no task number {}", job.task));
-        rejected(UNDECODABLE, encode_exception(&self.registry, error.value(self.py)))
+        rejected(UNDECODABLE, encode_exception(self.registry.bind(py), error.value(py)))
     }
 
     /// Moves what bodies printed from Python's buffers into the pipe.
-    pub(super) fn flush(&self) {
+    pub(super) fn flush(&self, py: Python<'_>) {
         for flush in &self.flushes {
-            if let Err(error) = flush.call0() {
+            if let Err(error) = flush.bind(py).call0() {
                 // A body closed the stream; whoever prints next hears of it.
                 drop(error);
             }
         }
     }
 
-    pub(super) fn attempt(
+    pub(super) fn attempt<'py>(
         &self,
-        child: &Py<super::child::Child>,
+        py: Python<'py>,
+        attempts: &Arc<Attempts>,
         job: &Job,
     ) -> PyResult<Bound<'py, RunningAttempt>> {
-        let app = self.app.clone().unbind();
-        Bound::new(self.py, RunningAttempt::new(child.clone_ref(self.py), app, job))
+        let app = self.app.clone_ref(py);
+        Bound::new(py, RunningAttempt::new(Arc::clone(attempts), app, job))
+    }
+
+    /// From here on this attempt runs in the current context.
+    pub(super) fn enter(&self, attempt: &Bound<'_, RunningAttempt>) -> PyResult<()> {
+        self.set_running.bind(attempt.py()).call1((attempt,)).map(drop)
     }
 
     /// No attempt runs.
-    pub(super) fn rest(&self) -> PyResult<()> {
-        self.set_running.call1((self.py.None(),)).map(drop)
+    pub(super) fn rest(&self, py: Python<'_>) -> PyResult<()> {
+        self.set_running.bind(py).call1((py.None(),)).map(drop)
+    }
+}
+
+impl<'py> Call<'py> {
+    /// Calls the body here, in the current context.
+    pub(super) fn make(&self) -> PyResult<Bound<'py, PyAny>> {
+        self.body.call(&self.positional, (!self.keywords.is_empty()).then_some(&self.keywords))
     }
 }
 

@@ -1,16 +1,17 @@
 //! A worker's child: its loop, and the attempt that `current` shows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lineshaft::worker::{self, Job, Next, StopReason, TaskEntry, Ticket};
+use lineshaft::worker::{self, Attempts, Job, Kind, Next, StopReason, Ticket};
 use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::body::{Runner, Task};
+use super::slots::Slots;
 use crate::errors::raise;
 use crate::values::{Registry, encode};
 
@@ -50,6 +51,8 @@ impl Child {
 
     /// Connects, and runs attempts until the worker stops. `tasks` are (name, task); `running` is the context variable
     /// that holds the attempt; `interruptions` are raised into bodies that shall stop: (cancelled, timed out).
+    ///
+    /// Only where the slot is the process; see `slots` for the others.
     fn run(
         slf: &Bound<'_, Self>,
         app: &Bound<'_, PyAny>,
@@ -57,16 +60,39 @@ impl Child {
         running: &Bound<'_, PyAny>,
         interruptions: (Py<PyAny>, Py<PyAny>),
     ) -> PyResult<()> {
-        let child = slf.get();
+        let (py, child) = (slf.py(), slf.get());
         *lock(&child.interruptions) = Some(interruptions);
-        let tasks =
-            tasks.into_iter().map(|(name, task)| Task::new(name, &task)).collect::<PyResult<Vec<_>>>()?;
+        let tasks = tasks
+            .into_iter()
+            .map(|(name, task)| Task::new(name, &task, Kind::Process))
+            .collect::<PyResult<Vec<_>>>()?;
         let runner = Runner::new(app, running)?;
-        child.inner.start(tasks.iter().map(entry).collect()).map_err(|error| failed(&error))?;
-        while let Some(job) = child.next(slf.py())? {
-            child.attempt(slf.as_unbound(), &runner, &tasks, &job)?;
+        child.inner.start(tasks.iter().map(Task::entry).collect()).map_err(|error| failed(&error))?;
+        while let Some(job) = child.next(py)? {
+            child.attempt(py, &runner, &tasks, &job)?;
         }
-        runner.rest()
+        runner.rest(py)
+    }
+
+    /// What a slot of this child is: "process", "thread" or "async".
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.inner.kind().as_str()
+    }
+
+    /// The slots of a child whose slots are threads or coroutines: connects, and asks for jobs. `interruptions` are
+    /// classes by reason: cancelled, timed out, lease lost, shutdown.
+    fn slots(
+        slf: &Bound<'_, Self>,
+        app: &Bound<'_, PyAny>,
+        tasks: Vec<(String, Bound<'_, PyAny>)>,
+        running: &Bound<'_, PyAny>,
+        interruptions: [Py<PyAny>; 4],
+    ) -> PyResult<Slots> {
+        let inner = &slf.get().inner;
+        let slots = Slots::new(Arc::clone(inner.attempts()), app, tasks, running, interruptions)?;
+        inner.start(slots.entries()).map_err(|error| failed(&error))?;
+        Ok(slots)
     }
 
     /// Waits up to `timeout` seconds until the server has confirmed every end; whether it has.
@@ -110,35 +136,35 @@ impl Child {
         }
     }
 
-    fn attempt(&self, child: &Py<Self>, runner: &Runner<'_>, tasks: &[Task], job: &Job) -> PyResult<()> {
+    fn attempt(&self, py: Python<'_>, runner: &Runner, tasks: &[Task], job: &Job) -> PyResult<()> {
         let Some(task) = tasks.get(job.task as usize) else {
-            self.inner.finish(job, runner.unknown_task(job));
+            self.inner.finish(job, runner.unknown_task(py, job));
             return Ok(());
         };
-        let call = match runner.prepare(task, job) {
+        let call = match runner.prepare(py, task, job) {
             Ok(call) => call,
             Err(ending) => {
                 self.inner.finish(job, *ending);
                 return Ok(());
             }
         };
-        let attempt = runner.attempt(child, job)?;
+        let attempt = runner.attempt(py, self.inner.attempts(), job)?;
         *lock(&self.current) = Some(job.ticket());
         self.inner.begin(job);
         self.in_body.store(true, Ordering::Relaxed);
         // Asked before it began, when there was no body to interrupt.
-        let returned = match self.interrupt(runner.py, &PyTuple::empty(runner.py)) {
+        let returned = match self.interrupt(py, &PyTuple::empty(py)) {
             Ok(()) => runner.call(&call, &attempt),
             Err(interruption) => Err(interruption),
         };
         self.in_body.store(false, Ordering::Relaxed);
         if std::process::id() != self.process {
-            return end_copy(runner.py, task.name());
+            return end_copy(py, task.name());
         }
-        let ending = runner.ending(job, returned);
-        runner.flush();
+        let ending = runner.ending(py, job, returned);
+        runner.flush(py);
         if task.at_most_once || self.inner.stop_requested(job.ticket()).is_some() {
-            runner.py.detach(|| self.inner.finish(job, ending));
+            py.detach(|| self.inner.finish(job, ending));
         } else {
             self.inner.finish(job, ending);
         }
@@ -147,7 +173,7 @@ impl Child {
 }
 
 /// A body forked, and its copy came back here instead of ending: it must not go on with the worker's jobs.
-fn end_copy(py: Python<'_>, task: &str) -> PyResult<()> {
+pub(super) fn end_copy(py: Python<'_>, task: &str) -> PyResult<()> {
     let os = py.import("os")?;
     let text = format!(
         "lineshaft: task {task} forked, and the copy returned from the body; it ends here. Let the copy call os._exit().\n"
@@ -156,12 +182,8 @@ fn end_copy(py: Python<'_>, task: &str) -> PyResult<()> {
     os.call_method1("_exit", (1,)).map(drop)
 }
 
-fn entry(task: &Task) -> TaskEntry {
-    TaskEntry { name: task.name().into(), at_most_once: task.at_most_once }
-}
-
 /// What the interruption says, and whether it is for time.
-fn words(reason: StopReason) -> (&'static str, bool) {
+pub(super) fn words(reason: StopReason) -> (&'static str, bool) {
     match reason {
         StopReason::TimedOut => ("the attempt ran longer than its timeout", true),
         StopReason::LeaseLost => ("the attempt belongs to another worker by now", false),
@@ -173,7 +195,7 @@ fn words(reason: StopReason) -> (&'static str, bool) {
 /// The attempt that runs in this context; `lineshaft.current` shows it.
 #[pyclass(frozen, module = "lineshaft._native")]
 pub(crate) struct RunningAttempt {
-    child: Py<Child>,
+    attempts: Arc<Attempts>,
     #[pyo3(get)]
     app: Py<PyAny>,
     job: JobId,
@@ -183,8 +205,8 @@ pub(crate) struct RunningAttempt {
 }
 
 impl RunningAttempt {
-    pub(super) fn new(child: Py<Child>, app: Py<PyAny>, job: &Job) -> Self {
-        Self { child, app, job: job.id, ticket: job.ticket(), number: job.attempt }
+    pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job) -> Self {
+        Self { attempts, app, job: job.id, ticket: job.ticket(), number: job.attempt }
     }
 }
 
@@ -198,7 +220,12 @@ impl RunningAttempt {
 
     /// Whether the attempt was asked to stop.
     fn is_stopping(&self) -> bool {
-        self.child.get().inner.stop_requested(self.ticket).is_some()
+        self.attempts.stop_requested(self.ticket).is_some()
+    }
+
+    /// Adds to its output, where it shares the process with others; false once it is over.
+    fn print(&self, py: Python<'_>, bytes: &[u8]) -> bool {
+        py.detach(|| self.attempts.print(self.ticket, bytes))
     }
 
     /// Leaves word how far it is; nothing once it is over.
@@ -211,12 +238,12 @@ impl RunningAttempt {
             let message = format!("progress: {} bytes are too many, at most {limit} are kept", payload.len());
             return Err(raise(py, "SerializationError", &message, None));
         }
-        self.child.get().inner.report_progress(self.ticket, payload);
+        self.attempts.report_progress(self.ticket, payload);
         Ok(())
     }
 }
 
-fn failed(error: &worker::Error) -> PyErr {
+pub(super) fn failed(error: &worker::Error) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lineshaft::Target;
-use lineshaft::worker::{self, Handle, Options};
+use lineshaft::worker::{self, Handle, Kind, Options};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -40,13 +40,15 @@ struct EndState {
 impl Supervisor {
     /// A supervisor of `processes` children that `command` starts, for the home at `url`. Starts nothing yet.
     #[new]
-    #[pyo3(signature = (url, command, *, processes, queues=Vec::new(), grace=30.0, tee=true, name=None))]
+    #[pyo3(signature = (url, command, *, processes, kind="process", slots=1, queues=Vec::new(), grace=30.0, tee=true, name=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
         url: OsString,
         command: Vec<OsString>,
         processes: u32,
+        kind: &str,
+        slots: u32,
         queues: Vec<String>,
         grace: f64,
         tee: bool,
@@ -57,7 +59,11 @@ impl Supervisor {
             grace.map_err(|_| option_error(py, "option `grace` is not a number of seconds", "such as 30"))?;
         let queues = queues.into_iter().map(Into::into).collect();
         let target = Target::home(url);
-        let options = Options { processes, queues, grace, tee, name, ..Options::new(target, command) };
+        let kind = Kind::named(kind).ok_or_else(|| {
+            option_error(py, &format!("no kind of slot is named {kind:?}"), "process, thread or async")
+        })?;
+        let options =
+            Options { processes, kind, slots, queues, grace, tee, name, ..Options::new(target, command) };
         let (supervisor, handle) = worker::Supervisor::new(options).map_err(|error| exception(py, &error))?;
         Ok(Self { waiting: Mutex::new(Some(supervisor)), handle, end: Arc::default() })
     }

@@ -134,10 +134,11 @@ impl Attempts {
         self.shared.recv_stop().await
     }
 
-    /// Adds to the output of an attempt in a slot that is a thread or a coroutine; nothing once it is over.
-    pub fn print(&self, attempt: Ticket, bytes: &[u8]) {
-        if let Outputs::Each(printed) = &self.outputs {
-            printed.print(attempt, bytes);
+    /// Adds to the output of an attempt in a slot that is a thread or a coroutine; false once it is over.
+    pub fn print(&self, attempt: Ticket, bytes: &[u8]) -> bool {
+        match &self.outputs {
+            Outputs::Pipe(_) => false,
+            Outputs::Each(printed) => printed.print(attempt, bytes),
         }
     }
 
@@ -146,11 +147,20 @@ impl Attempts {
     /// If it was asked to stop and did not return, its end says so. What it left running in the process group is ended
     /// first where the slot is a process. Does not wait for the server, but for tasks that run at most once.
     pub fn finish(&self, job: &Job, ending: Ending) {
+        self.end(job, ending, true);
+    }
+
+    /// As [`Self::finish`], also where the task runs at most once: for event loops, whose slots do not follow each other.
+    pub fn finish_without_waiting(&self, job: &Job, ending: Ending) {
+        self.end(job, ending, false);
+    }
+
+    fn end(&self, job: &Job, ending: Ending, waits: bool) {
         let ticket = job.ticket();
         let Some(Beginning { started_at, began, at_most_once }) = self.shared.beginning(ticket) else {
             let now = unix_ms();
             let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
-            return self.shared.finish(ticket, Some(ended), self.task_of(job).1);
+            return self.shared.finish(ticket, Some(ended), waits && self.task_of(job).1);
         };
         let ending = self.stopped(ticket, at_most_once, limited(ending));
         let output = match &self.outputs {
@@ -159,7 +169,7 @@ impl Attempts {
         };
         let finished_at = started_at + began.elapsed().as_millis() as u64;
         let ended = ending.map(|ending| Ended::new(job, (started_at, finished_at), ending, output));
-        self.shared.finish(ticket, ended, at_most_once);
+        self.shared.finish(ticket, ended, waits && at_most_once);
     }
 
     /// The end of an attempt that may have been asked to stop; `None` if nothing must be reported.

@@ -45,16 +45,17 @@ impl Printed {
     }
 
     /// Adds to the output of an attempt, and repeats its complete lines.
-    pub(super) fn print(&self, ticket: Ticket, bytes: &[u8]) {
+    pub(super) fn print(&self, ticket: Ticket, bytes: &[u8]) -> bool {
         let mut state = self.state();
         let State { tee, attempts } = &mut *state;
-        let Some(one) = attempts.get_mut(&ticket.fence) else { return };
+        let Some(one) = attempts.get_mut(&ticket.fence) else { return false };
         one.kept.push(bytes);
         if tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
             one.lines.push(&one.label.prefix(), bytes, &mut out);
             write_all(tee, &out);
         }
+        true
     }
 
     /// The attempt's output, all that was printed.
@@ -118,10 +119,11 @@ mod tests {
         let printed = Printed::new(None);
         (1..=2).for_each(|counter| printed.begin(ticket(counter), label()));
         for _ in 0..3 {
-            (1..=3).for_each(|counter| printed.print(ticket(counter), format!("{counter} ").as_bytes()));
+            let print = |counter| printed.print(ticket(counter), format!("{counter} ").as_bytes());
+            assert_eq!([1, 2, 3].map(print), [true, true, false]);
         }
         assert_eq!(printed.end(ticket(1)), "1 1 1 ");
-        printed.print(ticket(1), b"late");
+        assert!(!printed.print(ticket(1), b"late"));
         assert_eq!((printed.end(ticket(1)), printed.end(ticket(2))), (Bytes::new(), "2 2 2 ".into()));
     }
 

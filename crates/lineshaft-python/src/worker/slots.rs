@@ -1,0 +1,345 @@
+//! Slots that are threads or coroutines of one process: in a worker's child, or in the program itself.
+//!
+//! `python/lineshaft/_slots.py` decides which thread or loop runs what; here are the steps of an attempt and the way a
+//! request to stop gets into a body.
+#![allow(unsafe_code)] // Raising in another thread: one call of the interpreter.
+
+use std::collections::HashMap;
+use std::os::fd::IntoRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lineshaft::Target;
+use lineshaft::worker::local::{self, Local};
+use lineshaft::worker::{Attempts, Job, Kind, Next, StopReason, TaskEntry, Ticket};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::body::{Call, Runner, Task};
+use super::child::{RunningAttempt, end_copy, failed};
+
+/// How often an idle thread looks whether the process ends.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// What all threads and coroutines share.
+struct Shop {
+    attempts: Arc<Attempts>,
+    runner: Runner,
+    tasks: Vec<Task>,
+    /// Threads in whose bodies a request to stop can be raised, by attempt. Only touched under the GIL, which makes
+    /// "the body runs" and "it is interrupted" one after the other.
+    bodies: Mutex<HashMap<Ticket, std::ffi::c_long>>,
+    /// Classes that are raised: cancelled, timed out, lease lost, shutdown.
+    interruptions: [Py<PyAny>; 4],
+    process: u32,
+}
+
+/// The slots of this process.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Slots {
+    shop: Arc<Shop>,
+    /// The worker, where it is this very process.
+    local: Mutex<Option<Local>>,
+}
+
+impl Slots {
+    pub(super) fn new(
+        attempts: Arc<Attempts>,
+        app: &Bound<'_, PyAny>,
+        tasks: Vec<(String, Bound<'_, PyAny>)>,
+        running: &Bound<'_, PyAny>,
+        interruptions: [Py<PyAny>; 4],
+    ) -> PyResult<Self> {
+        let tasks = tasks_of(tasks, attempts.kind())?;
+        let runner = Runner::new(app, running)?;
+        let (bodies, process) = (Mutex::default(), std::process::id());
+        let shop = Arc::new(Shop { attempts, runner, tasks, bodies, interruptions, process });
+        Ok(Self { shop, local: Mutex::new(None) })
+    }
+
+    pub(super) fn entries(&self) -> Vec<TaskEntry> {
+        self.shop.tasks.iter().map(Task::entry).collect()
+    }
+}
+
+fn tasks_of(tasks: Vec<(String, Bound<'_, PyAny>)>, kind: Kind) -> PyResult<Vec<Task>> {
+    tasks.into_iter().map(|(name, task)| Task::new(name, &task, kind)).collect()
+}
+
+#[pymethods]
+impl Slots {
+    /// Slots in this very process, `count` of kind "thread" or "async", that serve the home at `url`.
+    #[staticmethod]
+    #[pyo3(signature = (url, app, tasks, running, interruptions, *, kind, count, grace))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn local(
+        url: std::ffi::OsString,
+        app: &Bound<'_, PyAny>,
+        tasks: Vec<(String, Bound<'_, PyAny>)>,
+        running: &Bound<'_, PyAny>,
+        interruptions: [Py<PyAny>; 4],
+        kind: &str,
+        count: u32,
+        grace: f64,
+    ) -> PyResult<Self> {
+        let kind =
+            Kind::named(kind).ok_or_else(|| PyValueError::new_err(format!("no kind is named {kind:?}")))?;
+        let grace = Duration::from_secs_f64(grace.clamp(0.0, 604_800.0));
+        // What bodies print goes to the program's own standard output, as if it had called them.
+        let options = local::Options {
+            slots: count,
+            grace,
+            tee: false,
+            ..local::Options::new(Target::home(url), kind)
+        };
+        let tasks = tasks_of(tasks, kind)?;
+        let runner = Runner::new(app, running)?;
+        let local =
+            Local::start(options, tasks.iter().map(Task::entry).collect()).map_err(|error| failed(&error))?;
+        let (attempts, process) = (Arc::clone(local.attempts()), std::process::id());
+        let shop =
+            Arc::new(Shop { attempts, runner, tasks, bodies: Mutex::default(), interruptions, process });
+        Ok(Self { shop, local: Mutex::new(Some(local)) })
+    }
+
+    /// How many there are.
+    #[getter]
+    fn count(&self) -> u32 {
+        self.shop.attempts.slots()
+    }
+
+    /// How many have an attempt.
+    #[getter]
+    fn busy(&self) -> u32 {
+        self.shop.attempts.busy()
+    }
+
+    /// Whether no job will come any more.
+    #[getter]
+    fn is_drained(&self) -> bool {
+        self.shop.attempts.is_drained()
+    }
+
+    /// Runs attempts in this thread until the worker stops.
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            match py.detach(|| self.shop.attempts.next(IDLE)) {
+                Next::Job(job) => self.shop.run(py, &job)?,
+                Next::Drained => return self.shop.runner.rest(py),
+                Next::TimedOut => py.check_signals()?,
+            }
+        }
+    }
+
+    /// The next job, if one is here and a slot is free.
+    fn take(&self) -> Option<Work> {
+        let job = self.shop.attempts.try_next()?;
+        Some(Work { shop: Arc::clone(&self.shop), job })
+    }
+
+    /// A descriptor that is readable when `take` may have something; reading eight bytes empties it. Once.
+    fn bell(&self) -> PyResult<i32> {
+        let bell = self.shop.attempts.bell().map_err(|error| failed(&error))?;
+        Ok(bell.into_raw_fd())
+    }
+
+    /// Waits up to `timeout` seconds for a request to stop. One into the body of a thread is raised there at once;
+    /// one for a coroutine is given back: the fence of its attempt and what to tell it.
+    fn next_stop(&self, py: Python<'_>, timeout: f64) -> Option<((u64, u64), &'static str)> {
+        let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
+        let (attempt, reason) = py.detach(|| self.shop.attempts.next_stop(timeout))?;
+        let thread = lock(&self.shop.bodies).remove(&attempt);
+        match thread {
+            Some(thread) => {
+                raise_in(thread, self.shop.interruptions[place_of(reason)].as_ptr());
+                None
+            }
+            None => Some((key(attempt), words(reason))),
+        }
+    }
+
+    /// Only of this very process: no new work, running attempts are asked to stop after `patience` seconds; whether
+    /// all ended and were confirmed within twice that time.
+    fn close(&self, py: Python<'_>, patience: f64) -> bool {
+        let Some(local) = lock(&self.local).take() else { return true };
+        let patience = Duration::from_secs_f64(patience.clamp(0.0, 3_600.0));
+        py.detach(|| {
+            local.drain();
+            if !wait_for_idle(&local, patience) {
+                local.stop_attempts();
+                wait_for_idle(&local, patience);
+            }
+            local.close(patience)
+        })
+    }
+}
+
+fn wait_for_idle(local: &Local, patience: Duration) -> bool {
+    let start = std::time::Instant::now();
+    while local.busy() > 0 {
+        if start.elapsed() >= patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// A job that was taken up.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Work {
+    shop: Arc<Shop>,
+    job: Job,
+}
+
+#[pymethods]
+impl Work {
+    /// Whether its body is a coroutine.
+    #[getter]
+    fn is_async(&self) -> bool {
+        self.shop.tasks.get(self.job.task as usize).is_some_and(|task| task.is_async)
+    }
+
+    /// The fence of its attempt, by which requests to stop name it.
+    #[getter]
+    fn key(&self) -> (u64, u64) {
+        key(self.job.ticket())
+    }
+
+    /// Name of its task.
+    #[getter]
+    fn task(&self) -> &str {
+        self.shop.tasks.get(self.job.task as usize).map_or("?", Task::name)
+    }
+
+    /// The job's id.
+    #[getter]
+    fn id(&self) -> String {
+        self.job.id.to_string()
+    }
+
+    /// Runs the attempt in this thread.
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        self.shop.run(py, &self.job)
+    }
+
+    /// Begins the attempt and gives its coroutine; from here on it runs in the current context. None if it could not
+    /// begin, and has ended.
+    fn begin<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some((_, call)) = self.shop.prepare(py, &self.job) else { return Ok(None) };
+        let attempt = self.shop.runner.attempt(py, &self.shop.attempts, &self.job)?;
+        self.shop.runner.enter(&attempt)?;
+        self.shop.attempts.begin(&self.job);
+        match call.make() {
+            Ok(coroutine) => Ok(Some(coroutine)),
+            Err(error) => {
+                self.shop.finish(py, &self.job, Err(error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The coroutine returned.
+    fn returned(&self, py: Python<'_>, result: Bound<'_, PyAny>) {
+        self.shop.finish(py, &self.job, Ok(result));
+    }
+
+    /// The coroutine raised.
+    fn raised(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
+        self.shop.finish(py, &self.job, Err(PyErr::from_value(error)));
+    }
+}
+
+impl Shop {
+    /// One attempt, in this thread.
+    fn run(&self, py: Python<'_>, job: &Job) -> PyResult<()> {
+        let Some((task, call)) = self.prepare(py, job) else { return Ok(()) };
+        let attempt = self.runner.attempt(py, &self.attempts, job)?;
+        let thread = py.import("threading")?.call_method0("get_ident")?.extract()?;
+        self.attempts.begin(job);
+        let returned = match self.attempts.stop_requested(job.ticket()) {
+            // Asked before it began, when there was no body to interrupt.
+            Some(reason) => Err(self.interruption(py, reason)?),
+            None => self.interruptible(thread, job, &call, &attempt),
+        };
+        if std::process::id() != self.process {
+            return end_copy(py, task.name());
+        }
+        let ending = self.runner.ending(py, job, returned);
+        py.detach(|| self.attempts.finish(job, ending));
+        Ok(())
+    }
+
+    /// Runs a body into which a request to stop may be raised, and none after it.
+    fn interruptible<'py>(
+        &self,
+        thread: std::ffi::c_long,
+        job: &Job,
+        call: &Call<'py>,
+        attempt: &Bound<'py, RunningAttempt>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        lock(&self.bodies).insert(job.ticket(), thread);
+        let returned = self.runner.call(call, attempt);
+        // The GIL was not let go since the body returned: what was set and not raised yet is taken back, and from here
+        // on nothing is set. So it cannot get into the next attempt of this thread.
+        if lock(&self.bodies).remove(&job.ticket()).is_none() {
+            raise_in(thread, std::ptr::null_mut());
+        }
+        returned
+    }
+
+    fn interruption(&self, py: Python<'_>, reason: StopReason) -> PyResult<PyErr> {
+        Ok(PyErr::from_value(self.interruptions[place_of(reason)].bind(py).call0()?))
+    }
+
+    /// Task and call of a job; None if there is none, and then the attempt has ended.
+    fn prepare<'py>(&self, py: Python<'py>, job: &Job) -> Option<(&Task, Call<'py>)> {
+        let Some(task) = self.tasks.get(job.task as usize) else {
+            self.attempts.finish_without_waiting(job, self.runner.unknown_task(py, job));
+            return None;
+        };
+        match self.runner.prepare(py, task, job) {
+            Ok(call) => Some((task, call)),
+            Err(ending) => {
+                self.attempts.finish_without_waiting(job, *ending);
+                None
+            }
+        }
+    }
+
+    /// An attempt ended in an event loop, which cannot wait for the server's word.
+    fn finish(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) {
+        let ending = self.runner.ending(py, job, returned);
+        self.attempts.finish_without_waiting(job, ending);
+    }
+}
+
+/// Raises `class` between two bytecodes of a thread, or takes back what was not raised yet. Under the GIL.
+fn raise_in(thread: std::ffi::c_long, class: *mut pyo3::ffi::PyObject) {
+    // SAFETY: the caller holds the GIL, as every function of this module that has a `Python`; `class` is null or an
+    // object that outlives the call, which takes a reference of its own. A thread that is gone is none that is found.
+    unsafe {
+        pyo3::ffi::PyThreadState_SetAsyncExc(thread, class);
+    }
+}
+
+fn key(attempt: Ticket) -> (u64, u64) {
+    (attempt.fence.epoch, attempt.fence.counter)
+}
+
+fn place_of(reason: StopReason) -> usize {
+    match reason {
+        StopReason::TimedOut => 1,
+        StopReason::LeaseLost => 2,
+        StopReason::Shutdown => 3,
+        _ => 0,
+    }
+}
+
+fn words(reason: StopReason) -> &'static str {
+    super::child::words(reason).0
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

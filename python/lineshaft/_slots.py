@@ -1,0 +1,363 @@
+"""Slots that are threads or coroutines of this process: which thread or loop runs what.
+
+`def` tasks run in threads, `async def` tasks on one event loop, in the main thread of a worker's child. The steps of an
+attempt are in the extension; a thread of its own (`Stops`) passes requests to stop on, and notices a loop that stands
+still.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ._current import _running
+from ._errors import Cancelled, TimedOut
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from types import FrameType
+
+    from . import _native
+    from ._opening import Kept
+
+__all__ = ["Stops", "interruptions", "route_output", "run_slots", "start_threads"]
+
+LOOK_EVERY_S = 0.5
+"""How often it is looked whether the loop still turns."""
+BLOCKED_AFTER_S = 10.0
+"""How long a job may hold the loop up before it is named."""
+LEFTOVER_GRACE_S = 2.0
+"""What tasks that a job left behind get to end after they were cancelled."""
+
+
+def interruptions() -> tuple[type[BaseException], ...]:
+    """What is raised in the bodies of threads, by reason; a class each, since a thread is given no instance."""
+    return (
+        _saying(Cancelled, "the job was cancelled"),
+        _saying(TimedOut, "the attempt ran longer than its timeout"),
+        _saying(Cancelled, "the attempt belongs to another worker by now"),
+        _saying(Cancelled, "the worker stops, and its grace is over"),
+    )
+
+
+def _saying(cls: type[BaseException], text: str) -> type[BaseException]:
+    def start(self: BaseException, *args: object) -> None:
+        cls.__init__(self, *args or (text,))
+
+    members = {"__init__": start, "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__slots__": ()}
+    return type(cls.__name__, (cls,), members)
+
+
+def run_slots(slots: _native.Slots, has_loop: bool, kept: Kept) -> None:
+    """Runs attempts until the worker stops; called in the main thread of a child."""
+    if has_loop:
+        Loop(slots, kept).run()
+        return
+    threads = start_threads(slots)
+    stops = Stops(slots, None)
+    for thread in threads:
+        thread.join()
+    stops.end()
+
+
+def start_threads(slots: _native.Slots) -> list[threading.Thread]:
+    """One thread per slot, each of which takes jobs by itself."""
+    threads = [
+        threading.Thread(target=slots.run, name=f"lineshaft-slot-{number}", daemon=True)
+        for number in range(1, slots.count + 1)
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+class Loop:
+    """The event loop of a child: its coroutines, and the threads of the tasks that are none."""
+
+    def __init__(self, slots: _native.Slots, kept: Kept) -> None:
+        import asyncio
+
+        self._slots = slots
+        self._asyncio = asyncio
+        self.loop = _new_loop()
+        kept._loop = self.loop
+        self.jobs: dict[tuple[int, int], tuple[asyncio.Task[Any], _native.Work]] = {}
+        self._left: dict[_native.RunningAttempt, set[asyncio.Task[Any]] | None] = {}
+        self._threads = Threads(slots.count)
+        self._bell = slots.bell()
+
+    def run(self) -> None:
+        """Until the worker stops and nothing runs any more."""
+        loop = self.loop
+        self._asyncio.set_event_loop(loop)
+        loop.set_task_factory(self._make_task)
+        loop.add_reader(self._bell, self._rung)
+        stops = Stops(self._slots, self)
+        loop.call_soon(self._take)
+        while not self._is_over():
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                continue  # of a job, which has ended by it; its callback comes next
+        loop.remove_reader(self._bell)
+        os.close(self._bell)
+        stops.end()
+
+    def _is_over(self) -> bool:
+        return self._slots.is_drained and not self._slots.busy
+
+    # ---- Jobs.
+
+    def _rung(self) -> None:
+        os.read(self._bell, 8)
+        self._take()
+
+    def _take(self) -> None:
+        while (work := self._slots.take()) is not None:
+            if work.is_async:
+                self._begin(work)
+            else:
+                self._threads.run(work, self._thread_ended)
+        if self._is_over():
+            self.loop.stop()
+
+    def _begin(self, work: _native.Work) -> None:
+        try:
+            coroutine = work.begin()
+            if coroutine is not None:
+                key = work.key
+                task = self.loop.create_task(coroutine)
+                self.jobs[key] = task, work
+                attempt = _running.get()
+                if attempt is not None:
+                    self._left[attempt] = None
+                # In the context of the attempt, as the task.
+                task.add_done_callback(lambda done: self._ended(key, done))
+        finally:
+            _running.set(None)
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        """Tasks that a job starts belong to it."""
+        task: asyncio.Task[Any] = self._asyncio.Task(coroutine, loop=loop, **options)
+        attempt = _running.get()
+        if attempt in self._left:
+            mine = self._left[attempt]
+            if mine is None:
+                mine = self._left[attempt] = set()
+            mine.add(task)
+            task.add_done_callback(mine.discard)
+        return task
+
+    def _ended(self, key: tuple[int, int], task: asyncio.Task[Any]) -> None:
+        attempt = _running.get()
+        left = None if attempt is None else self._left.pop(attempt)
+        if left:
+            self._sweep(key, task, left)
+        else:
+            self._report(key, task)
+
+    def _sweep(self, key: tuple[int, int], task: asyncio.Task[Any], left: set[asyncio.Task[Any]]) -> None:
+        """What a job left running ends with it."""
+        for one in left:
+            one.cancel("the job that started this task is over")
+
+        async def sweep() -> None:
+            await self._asyncio.wait(left.copy(), timeout=LEFTOVER_GRACE_S)
+            self._report(key, task)
+
+        _running.set(None)
+        self.loop.create_task(sweep())
+
+    def _report(self, key: tuple[int, int], task: asyncio.Task[Any]) -> None:
+        _, work = self.jobs.pop(key)
+        if task.cancelled():
+            work.raised(_cancellation(task))
+        elif (error := task.exception()) is not None:
+            work.raised(error)
+        else:
+            work.returned(task.result())
+        self._take()
+
+    def _thread_ended(self) -> None:
+        self.loop.call_soon_threadsafe(self._take)
+
+    # ---- Called in the thread of `Stops`.
+
+    def stop(self, key: tuple[int, int], words: str) -> None:
+        """Cancels the coroutine of an attempt."""
+        self.loop.call_soon_threadsafe(self._cancel, key, words)
+
+    def _cancel(self, key: tuple[int, int], words: str) -> None:
+        found = self.jobs.get(key)
+        if found is not None:
+            found[0].cancel(words)
+
+
+def _cancellation(task: asyncio.Task[Any]) -> BaseException:
+    import asyncio
+
+    try:
+        task.result()
+    except asyncio.CancelledError as error:
+        return error
+    raise AssertionError("it was cancelled")
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    try:
+        import uvloop  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+class Threads:
+    """Threads that run `def` tasks beside a loop; as many as are needed at once, at most one per slot."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._idle = 0
+        self._lock = threading.Lock()
+        self._works: queue.SimpleQueue[tuple[_native.Work, Callable[[], None]]] = queue.SimpleQueue()
+
+    def run(self, work: _native.Work, then: Callable[[], None]) -> None:
+        """Runs `work` in a thread and calls `then` there."""
+        with self._lock:
+            is_needed = self._idle == 0 and self._count < self._most
+            if is_needed:
+                self._count += 1
+            else:
+                self._idle -= 1
+        self._works.put((work, then))
+        if is_needed:
+            threading.Thread(target=self._serve, name=f"lineshaft-slot-{self._count}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            work, then = self._works.get()
+            work.run()
+            with self._lock:
+                self._idle += 1
+            then()
+
+
+class Stops:
+    """A thread that passes requests to stop on, and names a job that holds the loop up."""
+
+    def __init__(self, slots: _native.Slots, loop: Loop | None) -> None:
+        self._slots = slots
+        self._loop = loop
+        self._over = False
+        self._turned_at = time.monotonic()
+        self._asked = False
+        self._said = False
+        self._thread = threading.Thread(target=self._run, name="lineshaft-stops", daemon=True)
+        self._main = threading.get_ident()
+        self._thread.start()
+
+    def end(self) -> None:
+        """No request comes any more."""
+        self._over = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over:
+            stop = self._slots.next_stop(LOOK_EVERY_S)
+            if self._loop is not None:
+                if stop is not None:
+                    self._loop.stop(*stop)
+                self._watch(self._loop)
+
+    def _watch(self, loop: Loop) -> None:
+        """Asks the loop for a sign now and then; one that does not come is talked about, once each time."""
+        if not self._asked:
+            self._asked, self._said = True, False
+            self._turned_at = time.monotonic()
+            loop.loop.call_soon_threadsafe(self._turned)
+        blocked_s = time.monotonic() - self._turned_at
+        if blocked_s >= BLOCKED_AFTER_S and not self._said:
+            self._said = True
+            print(f"lineshaft: {self._blocked(loop, blocked_s)}", file=sys.stderr, flush=True)
+
+    def _turned(self) -> None:
+        self._asked = False
+
+    def _blocked(self, loop: Loop, blocked_s: float) -> str:
+        import asyncio
+
+        current = asyncio.current_task(loop.loop)
+        works = (work for task, work in list(loop.jobs.values()) if task is current)
+        work = next(works, None)
+        whom = "something" if work is None else f"task {work.task} (job {work.id})"
+        return (
+            f"{whom} has held up the event loop of process {os.getpid()} for {blocked_s:.0f} s, and with it "
+            f"{len(loop.jobs)} jobs, {_place(sys._current_frames().get(self._main))}; use `await`, "
+            f"asyncio.to_thread() or a `def` task for what blocks"
+        )
+
+
+def _place(frame: FrameType | None) -> str:
+    if frame is None:
+        return "nobody knows where"
+    return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def route_output() -> None:
+    """From here on, what an attempt writes to `sys.stdout` and `sys.stderr` belongs to it."""
+    sys.stdout = _Routed(sys.stdout)
+    sys.stderr = _Routed(sys.stderr)
+
+
+class _Routed:
+    """A text stream whose words go to the attempt that runs in this context, else to the stream behind it."""
+
+    def __init__(self, behind: Any) -> None:
+        self._behind = behind
+
+    def write(self, text: str, /) -> int:
+        attempt = _running.get()
+        if attempt is None or not isinstance(text, str):
+            return int(self._behind.write(text))
+        if not attempt.print(text.encode(errors="backslashreplace")):
+            self._behind.write(text)
+        return len(text)
+
+    def writelines(self, lines: Any, /) -> None:
+        for line in lines:
+            self.write(line)
+
+    @property
+    def buffer(self) -> _RoutedBytes:
+        return _RoutedBytes(self._behind.buffer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    def __iter__(self) -> Any:
+        return iter(self._behind)
+
+
+class _RoutedBytes:
+    """The same for bytes."""
+
+    def __init__(self, behind: Any) -> None:
+        self._behind = behind
+
+    def write(self, data: Any, /) -> int:
+        attempt = _running.get()
+        data = bytes(data)
+        if attempt is None or not attempt.print(data):
+            return int(self._behind.write(data))
+        return len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)

@@ -1,0 +1,191 @@
+"""An app for the tests of slots: bodies for threads and for a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from lineshaft import App, current
+
+app = App(os.environ.get("SLOTWORKS_HOME", "unused"))
+setting: contextvars.ContextVar[str] = contextvars.ContextVar("setting", default="untouched")
+
+
+def write(path: str, text: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(text + "\n")
+
+
+@app.task
+def where() -> tuple[int, str]:
+    return os.getpid(), threading.current_thread().name
+
+
+@app.task
+def naps(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@app.task
+def notes(path: str, seconds: float) -> None:
+    write(path, f"start {os.getpid()}")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    write(path, "end")
+
+
+@app.task
+def talks(word: str) -> str:
+    for number in range(5):
+        print(f"{word} {number}")
+        time.sleep(0.02)
+    print(f"{word} error", file=sys.stderr)
+    current.progress(word)
+    return str(current.job.id)
+
+
+@app.task
+def waits(path: str) -> str:
+    """Until it is interrupted, and tells by what."""
+    try:
+        write(path, "start")
+        while True:
+            time.sleep(0.01)
+    except BaseException as error:
+        write(path, f"{type(error).__name__}: {error}; cancelled={current.cancelled}")
+        raise
+
+
+@app.task(timeout="300ms")
+def too_long(path: str) -> None:
+    waits.function(path)
+
+
+@app.task(timeout="200ms")
+def deaf() -> None:
+    """Hears nothing."""
+    time.sleep(60)
+
+
+@app.task
+def sets(value: str) -> str:
+    before = setting.get()
+    setting.set(value)
+    time.sleep(0.01)
+    return before
+
+
+@app.task
+def short(n: int) -> int:
+    """Computes for a moment."""
+    total = 0
+    for number in range(n):
+        total += number
+    return total
+
+
+@app.task(timeout="20ms", priority=5)
+def about_in_time(seconds: float) -> None:
+    """Takes about as long as it takes until somebody notices that it takes too long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.001)
+
+
+@app.task
+def exits() -> None:
+    sys.exit(3)
+
+
+# ---- Coroutines.
+
+
+@app.task
+async def sleeps(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@app.task
+async def awhere() -> tuple[int, str, bool]:
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    return os.getpid(), threading.current_thread().name, loop is asyncio.get_running_loop()
+
+
+@app.task
+async def awaits(path: str) -> None:
+    try:
+        write(path, "start")
+        await asyncio.sleep(60)
+    except BaseException as error:
+        write(path, f"{type(error).__name__}: {error}; cancelled={current.cancelled}")
+        raise
+
+
+@app.task(timeout="300ms")
+async def atoo_long(path: str) -> None:
+    await awaits.function(path)
+
+
+@app.task
+async def atalks(word: str) -> str:
+    for number in range(5):
+        print(f"{word} {number}")
+        await asyncio.sleep(0.01)
+    current.progress(word)
+    return current.job.id
+
+
+@app.task
+async def asets(value: str) -> str:
+    before = setting.get()
+    setting.set(value)
+    await asyncio.sleep(0.01)
+    assert setting.get() == value
+    return before
+
+
+@app.task
+async def leaves(path: str) -> str:
+    """Starts a task that outlives it."""
+
+    async def left() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            write(path, f"left behind: {error}")
+            raise
+
+    task = asyncio.create_task(left())
+    await asyncio.sleep(0.01)
+    return task.get_name()
+
+
+@app.task
+async def aexits() -> None:
+    sys.exit(3)
+
+
+@app.task
+async def fails() -> None:
+    raise ValueError("not today")
+
+
+@app.task
+async def blocks(path: str, seconds: float) -> None:
+    write(path, "start")
+    time.sleep(seconds)
+
+
+@app.task(timeout="300ms")
+async def adeaf() -> None:
+    """Blocks the loop, and so hears nothing."""
+    time.sleep(60)

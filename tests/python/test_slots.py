@@ -1,0 +1,276 @@
+"""Threads and coroutines as slots: many attempts in one child, each with its own end, output and context."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from conftest import stop_server
+from lineshaft import OptionError, TaskCancelled, TaskFailed, TaskTimeout
+from test_worker import PATIENCE_S, Worker, text_of, until
+
+
+@pytest.fixture
+def works(tmp_path, monkeypatch):
+    """The app of `slotworks.py` with a home of its own."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("SLOTWORKS_HOME", str(home))
+    sys.modules.pop("slotworks", None)
+    import slotworks
+
+    slotworks.home = home
+    yield slotworks
+    del sys.modules["slotworks"]
+    stop_server(home)
+
+
+class SlotWorker(Worker):
+    """A `lineshaft worker` with one child."""
+
+    def __init__(self, works, kind, slots, grace="1s"):
+        super().__init__(works.home, "--kind", kind, "--slots", str(slots), "--grace", grace, target="slotworks")
+
+
+@pytest.fixture
+def threads(works):
+    worker = SlotWorker(works, "thread", 8)
+    yield worker
+    worker.kill()
+
+
+@pytest.fixture
+def loop(works):
+    worker = SlotWorker(works, "async", 100)
+    yield worker
+    worker.kill()
+
+
+def ends(jobs):
+    return [job.result(timeout=PATIENCE_S) for job in jobs]
+
+
+# ---- Both kinds.
+
+
+@pytest.fixture(params=["thread", "async"])
+def mixed(works, request):
+    worker = SlotWorker(works, request.param, 8)
+    yield worker
+    worker.kill()
+
+
+def test_functions_run_in_threads_and_coroutines_on_one_loop_of_the_same_child(works, mixed):
+    pid, thread = works.where.enqueue().result(timeout=PATIENCE_S)
+    apid, athread, same_loop = works.awhere.enqueue().result(timeout=PATIENCE_S)
+    assert (apid, athread, same_loop) == (pid, "MainThread", True)
+    assert thread.startswith("lineshaft-slot-")
+
+
+def test_attempts_of_one_child_run_at_once(works, mixed):
+    ends([works.naps.enqueue(0), works.sleeps.enqueue(0)])
+    jobs = [works.naps.enqueue(1.0) for _ in range(4)] + [works.sleeps.enqueue(1.0) for _ in range(4)]
+    start = time.monotonic()
+    assert len(set(ends(jobs))) == 1
+    assert time.monotonic() - start < 7, "one after another they take 8 s"
+
+
+def test_output_progress_and_current_belong_to_their_attempt(works, mixed):
+    words = [f"word{number}" for number in range(4)]
+    jobs = [works.talks.enqueue(word) for word in words] + [works.atalks.enqueue(word) for word in words]
+    assert ends(jobs) == [job.id for job in jobs]
+    for word, job in zip(words * 2, jobs, strict=True):
+        error = f"{word} error\n" if job.task == "slotworks.talks" else ""
+        assert job.output() == "".join(f"{word} {number}\n" for number in range(5)) + error
+    code, out = mixed.stopped()
+    assert code == 0, out
+    for word, job in zip(words * 2, jobs, strict=True):
+        name = job.task.partition(".")[2]
+        lines = [line for line in out.splitlines() if line.startswith(f"{name}·") and line.endswith(f" | {word} 3")]
+        assert any(line.partition(" ")[0].partition("·")[2] in job.id for line in lines), out
+
+
+def test_attempts_do_not_see_each_others_context(works, mixed):
+    jobs = [task.enqueue(str(number)) for number in range(20) for task in (works.sets, works.asets)]
+    assert set(ends(jobs)) == {"untouched"}
+
+
+def test_a_cancelled_attempt_hears_of_it_and_the_others_do_not(works, mixed, tmp_path):
+    others = [works.naps.enqueue(1.0), works.sleeps.enqueue(1.0)]
+    path, apath = tmp_path / "thread", tmp_path / "loop"
+    job, ajob = works.waits.enqueue(str(path)), works.awaits.enqueue(str(apath))
+    text_of(path), text_of(apath)
+    for one in (job, ajob):
+        assert one.cancel()
+        with pytest.raises(TaskCancelled):
+            one.result(timeout=PATIENCE_S)
+    assert path.read_text() == "start\nCancelled: the job was cancelled; cancelled=True\n"
+    assert apath.read_text() == "start\nCancelledError: the job was cancelled; cancelled=True\n"
+    assert len(set(ends(others))) == 1
+
+
+def test_an_attempt_that_takes_too_long_is_interrupted(works, mixed, tmp_path):
+    path, apath = tmp_path / "thread", tmp_path / "loop"
+    for task, where, name in ((works.too_long, path, "TimedOut"), (works.atoo_long, apath, "CancelledError")):
+        with pytest.raises(TaskTimeout):
+            task.enqueue(str(where)).result(timeout=PATIENCE_S)
+        assert where.read_text() == f"start\n{name}: the attempt ran longer than its timeout; cancelled=True\n"
+
+
+def test_sys_exit_is_an_error_of_the_attempt_not_the_end_of_the_child(works, mixed):
+    pid = works.naps.enqueue(0).result(timeout=PATIENCE_S)
+    for task in (works.exits, works.aexits):
+        with pytest.raises(TaskFailed) as caught:
+            task.enqueue().result(timeout=PATIENCE_S)
+        assert caught.value.types[0] == "builtins.SystemExit"
+    assert works.naps.enqueue(0).result(timeout=PATIENCE_S) == pid
+
+
+def test_the_neighbours_of_an_attempt_that_must_be_killed_are_released_and_run_again(works, mixed, tmp_path):
+    path = tmp_path / "ledger"
+    neighbour = works.notes.enqueue(str(path), 2.5)
+    aneighbour = works.awaits.enqueue(str(tmp_path / "aneighbour"))
+    text_of(path)
+    deaf = works.deaf.enqueue()
+    with pytest.raises(TaskTimeout, match="ran longer"):
+        deaf.result(timeout=PATIENCE_S)
+    assert [attempt.outcome for attempt in deaf.attempts()] == ["timed_out"]
+    neighbour.result(timeout=PATIENCE_S)
+    assert [attempt.outcome for attempt in neighbour.attempts()] == ["released", "succeeded"]
+    assert neighbour.refresh().record.crashes == 0
+    assert path.read_text().count("start") == 2
+    assert aneighbour.attempts()[0].outcome == "released"
+    aneighbour.cancel()
+
+
+def test_sigterm_drains(works, mixed, tmp_path):
+    path = tmp_path / "ledger"
+    jobs = [works.notes.enqueue(str(path), 0.3), works.sleeps.enqueue(0.3)]
+    text_of(path)
+    until(lambda: jobs[1].refresh().state == "running", "both run")
+    code, out = mixed.stopped()
+    assert (code, "Traceback" in out) == (0, False), out
+    assert [job.refresh().state for job in jobs] == ["completed"] * 2
+
+
+def test_what_outlasts_the_grace_is_cancelled_and_runs_again(works, mixed, tmp_path):
+    path, apath = tmp_path / "thread", tmp_path / "loop"
+    jobs = [works.waits.enqueue(str(path)), works.awaits.enqueue(str(apath))]
+    text_of(path), text_of(apath)
+    code, out = mixed.stopped()
+    assert code == 0, out
+    assert "the worker stops, and its grace is over" in path.read_text()
+    assert "CancelledError: the worker stops, and its grace is over" in apath.read_text()
+    assert [job.refresh().state for job in jobs] == ["available"] * 2
+
+
+# ---- Threads.
+
+
+def test_an_interruption_never_gets_into_the_next_attempt(works, threads):
+    """Some are interrupted at their very end; of the others in the same threads not one may hear of it."""
+    late = works.about_in_time.enqueue_many(works.about_in_time.si(0.02 + 0.001 * (n % 60)) for n in range(400))
+    others = works.short.enqueue_many(works.short.si(2_000) for _ in range(2_000))
+    late += works.about_in_time.enqueue_many(works.about_in_time.si(0.02 + 0.001 * (n % 60)) for n in range(400))
+    for job in works.app.as_completed(others, timeout=120):
+        assert job.result() == 1_999_000
+    assert {attempt.outcome for job in others for attempt in job.attempts()} == {"succeeded"}
+    for job in late:
+        job.wait(timeout=PATIENCE_S)
+    outcomes = [attempt.outcome for job in late for attempt in job.attempts()]
+    assert set(outcomes) == {"succeeded", "timed_out"}, "the interruptions came at no interesting time"
+
+
+# ---- A loop.
+
+
+def test_what_a_job_leaves_behind_is_cancelled_with_it(works, loop, tmp_path):
+    path = tmp_path / "left"
+    works.leaves.enqueue(str(path)).result(timeout=PATIENCE_S)
+    assert path.read_text() == "left behind: the job that started this task is over\n"
+
+
+def test_an_error_of_a_coroutine_keeps_its_type_and_traceback(works, loop):
+    with pytest.raises(TaskFailed, match="not today") as caught:
+        works.fails.enqueue().result(timeout=PATIENCE_S)
+    assert caught.value.types[0] == "builtins.ValueError"
+    assert "in fails" in caught.value.traceback
+
+
+def test_a_job_that_holds_the_loop_up_is_named_while_leases_live_on(works, loop, tmp_path):
+    path = tmp_path / "start"
+    waiting = works.sleeps.enqueue(1.0)
+    job = works.blocks.enqueue(str(path), 17.0)
+    text_of(path)
+    job.wait(timeout=PATIENCE_S)
+    assert [attempt.outcome for attempt in job.attempts()] == ["succeeded"]
+    waiting.wait(timeout=PATIENCE_S)
+    _, out = loop.stopped()
+    lines = [line for line in out.splitlines() if "has held up the event loop" in line]
+    assert len(lines) == 1, out
+    assert f"task slotworks.blocks (job {job.id})" in lines[0]
+    assert "slotworks.py:" in lines[0]
+    assert "in blocks" in lines[0]
+
+
+def test_a_coroutine_that_blocks_beyond_its_timeout_is_killed_with_its_child(works, loop):
+    with pytest.raises(TaskTimeout):
+        works.adeaf.enqueue().result(timeout=PATIENCE_S)
+    assert works.awhere.enqueue().result(timeout=PATIENCE_S)[1] == "MainThread"
+
+
+def test_thousands_of_jobs_sleep_in_one_child(works):
+    worker = SlotWorker(works, "async", 3_000)
+    try:
+        works.sleeps.enqueue(0).result(timeout=PATIENCE_S)
+        jobs = works.sleeps.enqueue_many(works.sleeps.si(3.0) for _ in range(3_000))
+        start = time.monotonic()
+        pids = {job.result(timeout=PATIENCE_S) for job in works.app.as_completed(jobs)}
+        assert len(pids) == 1
+        assert time.monotonic() - start < 60, "one after another they take 9,000 s"
+    finally:
+        worker.kill()
+
+
+# ---- The face.
+
+
+def test_workers_of_a_block_may_have_slots(works):
+    with works.app.workers(1, slots=4, kind="thread"):
+        jobs = [works.naps.enqueue(0.2) for _ in range(4)]
+        assert len(set(ends(jobs))) == 1
+    with works.app.workers(1, kind="async"):
+        assert len(set(ends([works.sleeps.enqueue(0.1) for _ in range(50)]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"kind": "fibre"},
+            """option `kind`: 'fibre' is not accepted
+  hint: accepted: "process" (default), "thread" or "async\"""",
+        ),
+        (
+            {"slots": 2},
+            """option `slots`: 2 is not accepted
+  hint: accepted: 1, unless kind is "thread" or "async\"""",
+        ),
+        (
+            {"slots": 20_000, "kind": "async"},
+            """option `slots`: 20000 is not accepted
+  hint: accepted: a number from 1 to 16,384""",
+        ),
+        (
+            {"slots": True, "kind": "thread"},
+            """option `slots`: True is not accepted
+  hint: accepted: a number from 1 to 16,384""",
+        ),
+    ],
+)
+def test_slots_that_make_no_sense_are_refused(works, options, message):
+    for call in (works.app.workers, works.app.run_worker):
+        with pytest.raises(OptionError) as caught:
+            call(1, **options)
+        assert str(caught.value) == message
