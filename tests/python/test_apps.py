@@ -1,0 +1,267 @@
+"""Where apps live: several in one process and in one home, in packages, under odd names and in odd places."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+
+import pytest
+
+WAIT_S = 50
+
+PROGRAM = """
+    from lineshaft import App
+
+    app = App()
+
+    @app.task
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    if __name__ == "__main__":
+        print(add.name, add.enqueue(2, 3).result(50))
+"""
+
+TWO_APPS = """
+    import os
+    from lineshaft import App
+
+    shop = App({shop!r})
+    mail = App({mail!r})
+
+    @shop.task
+    def buy(item: str) -> str:
+        return f"bought {{item}}"
+
+    @mail.task
+    def send(to: str) -> str:
+        return f"sent to {{to}}"
+"""
+
+
+def check_runs(programs, args: list[str], name: str, **kwargs: str) -> None:
+    ended = programs.run(*args, **kwargs)
+    assert (ended.returncode, ended.stdout) == (0, f"{name} 5\n"), ended.stderr
+
+
+def test_two_apps_of_one_process_have_a_home_each(programs):
+    source = TWO_APPS.format(shop="shop-home", mail="mail-home") + (
+        "\n    if __name__ == '__main__':\n"
+        "        with shop.workers(1), mail.workers(1):\n"
+        "            print(buy.enqueue('x').result(50), send.enqueue('y').result(50))\n"
+        "        print(os.path.basename(shop.url), os.path.basename(mail.url))\n"
+    )
+    programs.write("two.py", source)
+    ended = programs.run("two.py")
+    for home in ("shop-home", "mail-home"):
+        programs.run("-m", "lineshaft", "stop", "--home", home)
+    assert ended.stdout == "bought x sent to y\nshop-home mail-home\n", ended.stderr
+
+
+def test_workers_of_one_app_leave_the_jobs_of_another_in_the_same_home(programs):
+    source = TWO_APPS.format(shop=".lineshaft", mail=".lineshaft") + (
+        "\n    if __name__ == '__main__':\n"
+        "        from lineshaft import WaitTimeout\n"
+        "        with shop.workers(1, wait=False):\n"
+        "            letter = send.enqueue('y')\n"
+        "            print(buy.enqueue('x').result(50))\n"
+        "            print(letter.refresh().state, letter.record.waits_for)\n"
+        "        with mail.workers(1):\n"
+        "            print(letter.result(50))\n"
+    )
+    programs.write("two.py", source)
+    ended = programs.run("two.py")
+    assert ended.stdout == "bought x\navailable a worker: no worker knows two.send in queue default\nsent to y\n", (
+        ended.stderr
+    )
+
+
+def test_a_name_means_one_task_in_a_home_whichever_app_declares_it(programs):
+    programs.write(
+        "one.py",
+        "from lineshaft import App\napp = App()\n@app.task(name='greet')\ndef greet(who): return f'hello {who}'\n",
+    )
+    programs.write(
+        "other.py",
+        "from lineshaft import App\nfrom one import greet\napp = App()\n"
+        "@app.task(name='greet')\ndef hail(who): return f'hail {who}'\n"
+        "if __name__ == '__main__':\n"
+        "    with app.workers(1):\n"
+        "        print(greet.enqueue('you').result(50))\n",
+    )
+    ended = programs.run("other.py")
+    assert ended.stdout == "hail you\n", ended.stderr
+
+
+def test_waiting_for_the_job_of_another_app_names_the_worker_that_it_needs(programs):
+    programs.write("library.py", "from lineshaft import App\napp = App()\n@app.task\ndef work(): ...\n")
+    programs.write(
+        "main.py",
+        "from library import work\nfrom lineshaft import WaitTimeout\n"
+        "try:\n    work.enqueue().result(4)\nexcept WaitTimeout:\n    print('waited')\n",
+    )
+    ended = programs.run("main.py")
+    assert ended.stdout == "waited\n", ended.stderr
+    assert "(library.work) waits: a worker: none is connected; start one: lineshaft worker library" in ended.stderr
+
+
+PACKAGE_FILES = {
+    "store/__init__.py": "",
+    "store/sums.py": "def plus(a, b): return a + b\n",
+    "store/app.py": PROGRAM.replace("from lineshaft", "from .sums import plus\n    from lineshaft").replace(
+        "return a + b", "return plus(a, b)"
+    ),
+}
+
+
+def test_an_app_in_a_package_with_relative_imports_is_run_with_m(programs):
+    for file, source in PACKAGE_FILES.items():
+        programs.write(file, source)
+    check_runs(programs, ["-m", "store.app"], "store.app.add")
+
+
+def test_an_app_in_a_package_is_run_by_its_path(programs):
+    programs.write("store/__init__.py", "")
+    programs.write("store/app.py", PROGRAM)
+    check_runs(programs, ["store/app.py"], "store.app.add")
+
+
+def test_a_relative_import_in_a_file_run_by_its_path_is_pythons_own_error(programs):
+    for file, source in PACKAGE_FILES.items():
+        programs.write(file, source)
+    ended = programs.run("store/app.py")
+    assert "ImportError: attempted relative import with no known parent package" in ended.stderr
+
+
+def test_an_app_in_a_namespace_package_is_run_with_m(programs):
+    programs.write("shelf/store/app.py", PROGRAM)
+    check_runs(programs, ["-m", "shelf.store.app"], "shelf.store.app.add")
+
+
+def test_an_app_in_a_namespace_package_run_by_its_path_is_a_module_of_its_directory(programs):
+    programs.write("shelf/store/app.py", PROGRAM)
+    try:
+        check_runs(programs, ["shelf/store/app.py"], "app.add")
+    finally:
+        programs.run("-m", "lineshaft", "stop", "--home", "shelf/store/.lineshaft")
+
+
+def test_a_package_with_a_main_module_is_run_by_its_name(programs):
+    programs.write("store/__init__.py", "")
+    programs.write("store/__main__.py", PROGRAM)
+    check_runs(programs, ["-m", "store"], "store.__main__.add")
+
+
+def test_a_program_with_a_dash_in_its_name_runs(programs):
+    programs.write("my-app.py", PROGRAM)
+    check_runs(programs, ["my-app.py"], "my-app.add")
+
+
+def test_a_renamed_program_leaves_jobs_that_its_old_name_as_an_alias_runs(programs):
+    programs.write("old.py", PROGRAM.replace("print(add.name, add.enqueue(2, 3).result(50))", "add.enqueue(2, 3)"))
+    programs.run("old.py")
+    renamed = PROGRAM.replace("@app.task", '@app.task(aliases=["old.add"])').replace(
+        "print(add.name, add.enqueue(2, 3).result(50))", "print(app.job(sys.argv[1]).result(50))"
+    )
+    programs.write("new.py", "import sys\n" + PROGRAM)
+    (programs.directory / "old.py").unlink()
+    programs.write("new.py", renamed.replace("from lineshaft", "import sys\n    from lineshaft"))
+    listed = programs.run("-m", "lineshaft", "job", "list", "--json").stdout
+    import json
+
+    records = json.loads(listed)
+    job = (records["jobs"] if isinstance(records, dict) else records)[0]["id"]
+    ended = programs.run("new.py", job)
+    assert ended.stdout == "5\n", ended.stderr
+
+
+def test_a_program_run_through_a_link_runs(programs):
+    programs.write("real/app.py", PROGRAM)
+    (programs.directory / "linked.py").symlink_to(programs.directory / "real" / "app.py")
+    check_runs(programs, ["linked.py"], "linked.add")
+
+
+def test_a_program_run_from_another_directory_has_its_home_beside_it(programs, tmp_path):
+    path = programs.write("app.py", PROGRAM)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    away = type(programs)(elsewhere)
+    check_runs(away, [str(path)], "app.add")
+    assert list(elsewhere.iterdir()) == []
+    assert (programs.directory / ".lineshaft").is_dir()
+
+
+def test_a_program_that_changes_its_directory_still_runs_its_jobs(programs):
+    programs.write("app.py", PROGRAM.replace("print(add", "import os; os.chdir('/'); print(add"))
+    check_runs(programs, ["app.py"], "app.add")
+
+
+def test_a_program_from_standard_input_cannot_be_imported_by_workers_and_says_so(programs):
+    import subprocess
+    import textwrap
+
+    from conftest import environment
+
+    ended = subprocess.run(
+        [sys.executable, "-"],
+        input=textwrap.dedent(PROGRAM),
+        cwd=programs.directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert ended.stderr.splitlines()[-2:] == [
+        "lineshaft.TaskNotFound: __main__.add has no source file, so no worker can import it",
+        "  hint: write it to a file, or give it the `name=` of a task that a worker knows",
+    ]
+    assert not (programs.directory / ".lineshaft").exists()
+
+
+def test_a_program_in_an_archive_runs_or_says_why_not(programs):
+    path = programs.directory / "app.pyz"
+    import textwrap
+
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__main__.py", textwrap.dedent(PROGRAM))
+    ended = programs.run(str(path))
+    assert "lineshaft.TaskNotFound: __main__.add has no source file, so no worker can import it" in ended.stderr
+
+
+def test_a_program_without_the_main_guard_is_told_the_line_and_the_fix(programs):
+    path = programs.write("app.py", PROGRAM.replace('if __name__ == "__main__":', "if True:"))
+    ended = programs.run("app.py")
+    assert ended.returncode != 0
+    assert (
+        f"lineshaft.ImportSideEffect: {path}:10 calls enqueue() while a worker imports the app\n"
+        '  hint: put it under `if __name__ == "__main__":`, so that importing the module only declares tasks\n'
+    ) in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "verb"),
+    [
+        ("app.workers(1).__enter__()", "app.workers()"),
+        ("app.run_worker(1)", "app.run_worker()"),
+        ("add.map([])", "enqueue_many()"),
+        ("app.job('0197f000-0000-7000-8000-000000000000').result(1)", "a wait"),
+        ("add.enqueue(1, 2)", "enqueue()"),
+    ],
+)
+def test_every_verb_with_effects_is_refused_while_a_worker_imports(programs, call, verb):
+    path = programs.write("app.py", PROGRAM.split("if __name__")[0].rstrip() + f"\n\n    {call}\n")
+    ended = programs.run("-m", "lineshaft", "worker", "app.py")
+    assert ended.returncode != 0
+    assert f"lineshaft.ImportSideEffect: {path}:9 calls {verb} while a worker imports the app" in ended.stderr
+
+
+def test_a_home_that_is_removed_is_made_anew_by_the_next_program(programs):
+    import shutil
+
+    programs.write("app.py", PROGRAM)
+    check_runs(programs, ["app.py"], "app.add")
+    shutil.rmtree(programs.directory / ".lineshaft")
+    check_runs(programs, ["app.py"], "app.add")
+    assert os.path.isdir(programs.directory / ".lineshaft")
