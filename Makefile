@@ -24,7 +24,7 @@ test: test-rust test-python ## Every test
 test-rust:
 	cargo test --workspace --exclude lineshaft-python --locked
 
-test-python: build
+test-python: build $(TARGET)/release/examples/checksums
 	$(BIN)/python -m pytest tests/python
 
 lint: $(TOOLS) ## Formatting, clippy, ruff, mypy --strict, docs
@@ -64,6 +64,10 @@ $(TOOLS): pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.built: $(RUST) $(FACE) $(TOOLS)
 	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+$(TARGET)/release/examples/checksums: $(RUST) examples/rust/checksums.rs
+	cargo build --release --locked -p lineshaft --example checksums
 	@touch $@
 
 $(TARGET)/release/lineshaft: $(RUST)

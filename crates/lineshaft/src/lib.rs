@@ -25,7 +25,7 @@ pub mod worker;
 
 pub use client::{ClientOptions, JobEnd, NewJobs, OutcomeUnknown, Reply, Target, Waiting};
 pub use error::Error;
-pub use face::{Client, Completed, Job};
+pub use face::{Client, Completed, Job, Worker};
 pub use launch::ServerCommand;
 pub use lineshaft_macros::{task, value};
 pub use lineshaft_wire::message::EndedJob;
@@ -34,3 +34,8 @@ pub use task::{Call, Context};
 
 #[doc(hidden)]
 pub use serde;
+
+/// The programs of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/rust.md")]
+struct Guide;

@@ -75,6 +75,16 @@ impl Task {
         self.name
     }
 
+    /// Whether an attempt must never be repeated.
+    pub(crate) const fn is_at_most_once(&self) -> bool {
+        self.defaults.at_most_once
+    }
+
+    /// Whether the body may block, and cannot be dropped half-way.
+    pub(crate) const fn is_blocking(&self) -> bool {
+        matches!(self.run, Run::Blocking(_))
+    }
+
     /// Runs the body on the arguments in a payload. Panics end in its end. A body that may block runs on a thread of the
     /// runtime's pool, and goes on there if this future is dropped.
     #[doc(hidden)]

@@ -17,6 +17,7 @@ pub use definition::Task;
 pub use error::{Error, Result};
 
 pub(crate) use call::Prepared;
+pub(crate) use context::Attempt;
 
 /// What the macros use. Not for anybody else: it changes without notice.
 #[doc(hidden)]

@@ -75,7 +75,7 @@ impl Error {
     }
 
     /// For `map_err`: the refusal of `action`.
-    pub(super) fn io<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+    pub(crate) fn io<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Io { action, source: source.into() }
     }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod compile;
 mod declared;
 mod jobs;
+mod workers;
 
 use std::future::Future;
 

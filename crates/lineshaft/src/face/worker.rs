@@ -1,0 +1,219 @@
+//! A worker inside of this process: it takes jobs of the tasks it was given and runs their bodies as coroutines.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lineshaft_wire::Fence;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Client;
+use super::attempt::Attempt;
+use super::signals::Signals;
+use crate::task::Task;
+use crate::worker::local::{Local, Options};
+use crate::worker::{Attempts, Error, Job, Kind, TaskEntry};
+
+/// How long the server may take to confirm the last ends.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs the jobs of some tasks in this process, many at a time.
+///
+/// ```no_run
+/// use lineshaft::{Client, Worker};
+///
+/// #[lineshaft::task(name = "sums.add")]
+/// fn add(a: i64, b: i64) -> i64 {
+///     a + b
+/// }
+///
+/// # async fn example() -> lineshaft::task::Result<()> {
+/// let client = Client::connect(".lineshaft").await?;
+/// Worker::new(&client).task(add::TASK).slots(64).run().await?;
+/// # Ok(()) }
+/// ```
+///
+/// Bodies run on the runtime that [`Worker::run`] is awaited on; leases are renewed on a thread of the worker's own,
+/// whatever they do. A body that has to stop (its job was cancelled, its time is over) is dropped at its next `.await`;
+/// one that is a plain `fn` is told by [`Context::is_cancelled`](crate::Context::is_cancelled) and waited for. If the
+/// process dies, its jobs run again elsewhere.
+#[derive(Debug)]
+#[must_use = "a worker does nothing until it is run"]
+pub struct Worker {
+    options: Options,
+    tasks: Vec<Task>,
+}
+
+impl Worker {
+    /// A worker for the home of `client`, so far without tasks.
+    pub fn new(client: &Client) -> Self {
+        let mut options = Options::new(client.target().clone(), Kind::Async);
+        options.slots = DEFAULT_SLOTS;
+        Self { options, tasks: Vec::new() }
+    }
+
+    /// Takes jobs of this task too.
+    pub fn task(mut self, task: Task) -> Self {
+        self.tasks.push(task);
+        self
+    }
+
+    /// How many attempts run at a time: 1 to 16,384. Default: 100.
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.options.slots = slots;
+        self
+    }
+
+    /// Takes jobs of these queues only.
+    pub fn queues<'q>(mut self, queues: impl IntoIterator<Item = &'q str>) -> Self {
+        self.options.queues = queues.into_iter().map(Arc::from).collect();
+        self
+    }
+
+    /// How long running attempts may take when the worker stops, before they are stopped too: 30 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.options.grace = grace;
+        self
+    }
+
+    /// The worker's name in records of attempts. Default: `host:pid`.
+    pub fn name(mut self, name: &str) -> Self {
+        self.options.name = Some(name.to_owned());
+        self
+    }
+
+    /// Works until SIGINT or SIGTERM; then takes no new jobs and gives running attempts the grace. A second signal stops
+    /// them at once.
+    pub async fn run(self) -> Result<(), Error> {
+        let (mut first, mut second) = (Signals::new()?, Signals::new()?);
+        let twice = async {
+            second.next().await;
+            second.next().await;
+        };
+        self.work(first.next(), twice).await
+    }
+
+    /// [`Worker::run`] until `shutdown` is ready, whatever signals come.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        self.work(shutdown, std::future::pending()).await
+    }
+
+    /// Works until `stop` is ready, and gives running attempts the grace, but not beyond `hurry`.
+    async fn work(
+        self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let (grace, entries) = (self.options.grace, self.entries()?);
+        let local = Local::start(self.options, entries)?;
+        let mut running = Running::new(&local, self.tasks);
+        tokio::select! {
+            () = running.take_jobs() => {}
+            () = stop => {}
+        }
+        local.drain();
+        let ended = tokio::select! {
+            () = running.rest() => true,
+            () = hurry => false,
+            () = tokio::time::sleep(grace) => false,
+        };
+        if !ended {
+            local.stop_attempts();
+            // Bodies that may block are waited for once more; whoever does not return keeps its lease until it ends.
+            let _ = tokio::time::timeout(grace, running.rest()).await;
+        }
+        close(local).await;
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<TaskEntry>, Error> {
+        if self.tasks.is_empty() {
+            return Err(bad("none", "a task to run: Worker::new(&client).task(resize::TASK)"));
+        }
+        let mut entries: Vec<TaskEntry> = Vec::with_capacity(self.tasks.len());
+        for task in &self.tasks {
+            if entries.iter().any(|entry| &*entry.name == task.name()) {
+                return Err(bad(&format!("two of the name {}", task.name()), "one task of each name"));
+            }
+            entries.push(TaskEntry { name: task.name().into(), at_most_once: task.is_at_most_once() });
+        }
+        Ok(entries)
+    }
+}
+
+/// Enough for bodies that wait for others; fewer than would exhaust descriptors.
+const DEFAULT_SLOTS: u32 = 100;
+
+fn bad(value: &str, expected: &'static str) -> Error {
+    Error::BadOption { option: "task", value: value.to_owned(), expected }
+}
+
+/// Waits for the last confirmations, which may block.
+async fn close(local: Local) {
+    let closed = tokio::task::spawn_blocking(move || local.close(CONFIRMED_WITHIN)).await;
+    if !matches!(closed, Ok(true)) {
+        tracing::warn!("a worker stops before the server has confirmed every end: those attempts run again");
+    }
+}
+
+/// The attempts of a worker.
+struct Running {
+    attempts: Arc<Attempts>,
+    tasks: Vec<Task>,
+    bodies: JoinSet<Fence>,
+    /// How each is told to stop.
+    stops: HashMap<Fence, watch::Sender<bool>>,
+}
+
+impl Running {
+    fn new(local: &Local, tasks: Vec<Task>) -> Self {
+        let attempts = Arc::clone(local.attempts());
+        Self { attempts, tasks, bodies: JoinSet::new(), stops: HashMap::new() }
+    }
+
+    /// Takes and runs jobs until none comes any more. Cancel-safe.
+    async fn take_jobs(&mut self) {
+        loop {
+            tokio::select! {
+                job = self.attempts.recv() => match job {
+                    Some(job) => self.begin(job),
+                    None => return,
+                },
+                (ticket, _) = self.attempts.recv_stop() => self.stop(ticket.fence),
+                Some(ended) = self.bodies.join_next() => self.forget(ended.ok()),
+            }
+        }
+    }
+
+    /// Waits until no body runs. Cancel-safe.
+    async fn rest(&mut self) {
+        while !self.bodies.is_empty() {
+            tokio::select! {
+                (ticket, _) = self.attempts.recv_stop() => self.stop(ticket.fence),
+                Some(ended) = self.bodies.join_next() => self.forget(ended.ok()),
+            }
+        }
+    }
+
+    fn begin(&mut self, job: Job) {
+        let (stop, stopped) = watch::channel(false);
+        self.stops.insert(job.fence, stop);
+        let task = self.tasks[job.task as usize];
+        let attempt = Attempt { attempts: Arc::clone(&self.attempts), task, job, stopped };
+        self.bodies.spawn(attempt.run());
+    }
+
+    fn stop(&mut self, fence: Fence) {
+        if let Some(stop) = self.stops.get(&fence) {
+            let _ = stop.send(true);
+        }
+    }
+
+    fn forget(&mut self, fence: Option<Fence>) {
+        if let Some(fence) = fence {
+            self.stops.remove(&fence);
+        }
+    }
+}

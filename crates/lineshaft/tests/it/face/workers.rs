@@ -1,0 +1,237 @@
+//! Workers in this process, on a real server.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lineshaft::task::{Error as TaskError, Result};
+use lineshaft::{Client, Context, Error, JobState, Outcome, Worker};
+use tokio::sync::oneshot;
+
+use super::declared::{Thumb, resize};
+use super::with_client;
+
+/// Nothing here takes so long; a test that hangs ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static TRIES: AtomicU32 = AtomicU32::new(0);
+static DROPPED: AtomicU32 = AtomicU32::new(0);
+
+#[lineshaft::task(name = "add")]
+fn add(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+#[lineshaft::task(name = "second_time", retries = 2)]
+async fn second_time() -> Result<u32> {
+    match TRIES.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(TaskError::retry_after(Duration::ZERO)),
+        tries => {
+            tokio::task::yield_now().await;
+            Ok(tries)
+        }
+    }
+}
+
+#[lineshaft::task(name = "fails")]
+async fn fails(how: String) -> Result<()> {
+    tokio::task::yield_now().await;
+    match how.as_str() {
+        "panic" => panic!("went off"),
+        "cancel" => Err(TaskError::cancel("not needed")),
+        _ => Err(TaskError::new("no such page")),
+    }
+}
+
+/// Counts bodies that were dropped before they returned.
+struct Counted;
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[lineshaft::task(name = "sleeps", timeout = "200ms")]
+async fn sleeps() {
+    let _counted = Counted;
+    tokio::time::sleep(PATIENCE * 2).await;
+}
+
+#[lineshaft::task(name = "reports")]
+async fn reports(ctx: &Context) -> Result<()> {
+    ctx.progress(&(1, "of 2"))?;
+    tokio::time::sleep(PATIENCE * 2).await;
+    Ok(())
+}
+
+#[lineshaft::task(name = "spins")]
+fn spins(ctx: &Context) -> u8 {
+    while !ctx.is_cancelled() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    7
+}
+
+#[lineshaft::task(name = "once", delivery = "at_most_once")]
+async fn once(milliseconds: u64) -> u64 {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    milliseconds
+}
+
+/// Runs `test` beside a worker of all tasks here, then stops the worker.
+fn with_worker<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
+    with_client(|client| async move {
+        let worker = Worker::new(&client)
+            .task(add::TASK)
+            .task(resize::TASK)
+            .task(second_time::TASK)
+            .task(fails::TASK)
+            .task(sleeps::TASK)
+            .task(reports::TASK)
+            .task(spins::TASK)
+            .task(once::TASK);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let working = tokio::spawn(worker.run_until(async {
+            let _ = stopped.await;
+        }));
+        tokio::time::timeout(PATIENCE, test(client)).await.expect("the test takes too long");
+        drop(stop);
+        let worked = tokio::time::timeout(PATIENCE, working).await.expect("the worker does not stop");
+        worked.unwrap().unwrap();
+    });
+}
+
+/// Waits until `check` gives something.
+async fn until<T>(mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn a_job_gives_what_its_task_returns() {
+    with_worker(|client| async move {
+        let job = client.enqueue(resize::call("a.png".into(), (64, 48))).await.unwrap();
+        let thumb: Thumb = job.result().await.unwrap();
+        assert_eq!((&*thumb.path, thumb.size), ("a.png@1", (64, 48)));
+        let sums = client.enqueue_many((0..500).map(|number| add::call(number, 1))).await.unwrap();
+        for (number, sum) in sums.iter().enumerate() {
+            assert_eq!(sum.result().await.unwrap(), number as i64 + 1);
+        }
+        assert_eq!(client.enqueue(once::call(1)).await.unwrap().result().await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn an_error_is_tried_again_and_the_last_one_is_told() {
+    with_worker(|client| async move {
+        let job = client.enqueue(second_time::call()).await.unwrap();
+        assert_eq!(job.result().await.unwrap(), 1);
+        let outcomes: Vec<_> = job.attempts().await.unwrap().iter().map(|attempt| attempt.outcome).collect();
+        assert_eq!(outcomes, [Some(Outcome::Errored), Some(Outcome::Succeeded)]);
+
+        let failed = client.enqueue(fails::call("page".into())).await.unwrap();
+        let error = failed.result().await.unwrap_err();
+        assert!(matches!(error, Error::TaskFailed(_)), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("fails ({}) failed: lineshaft.task.Error: no such page", failed.id())
+        );
+
+        let panicked = client.enqueue(fails::call("panic".into())).await.unwrap();
+        let error = panicked.result().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("fails ({}) failed: panic: went off", panicked.id()));
+
+        let cancelled = client.enqueue(fails::call("cancel".into())).await.unwrap();
+        let error = cancelled.result().await.unwrap_err();
+        assert!(matches!(error, Error::TaskCancelled(_)), "{error:?}");
+        assert_eq!(error.to_string(), format!("fails ({}) was cancelled: not needed", cancelled.id()));
+    });
+}
+
+#[test]
+fn a_call_that_does_not_fit_is_discarded() {
+    with_worker(|client| async move {
+        let job = client.enqueue(lineshaft::Call::<i64>::new("add").arg(&1).retries(5)).await.unwrap();
+        let error = job.result().await.unwrap_err().to_string();
+        assert!(error.ends_with("lineshaft.value.Error: add() misses its argument `b`"), "{error}");
+        assert_eq!(job.attempts().await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_body_that_takes_too_long_or_is_cancelled_is_dropped() {
+    with_worker(|client| async move {
+        let slow = client.enqueue(sleeps::call()).await.unwrap();
+        let error = slow.result().await.unwrap_err();
+        assert!(matches!(error, Error::TaskTimeout(_)), "{error:?}");
+        assert_eq!(error.to_string(), format!("sleeps ({}) ran longer than its timeout", slow.id()));
+        assert_eq!(DROPPED.load(Ordering::SeqCst), 1);
+
+        let job = client.enqueue(reports::call()).await.unwrap();
+        let progress = until(async || job.progress::<(u8, String)>().await.unwrap()).await;
+        assert_eq!(progress, (1, "of 2".to_owned()));
+        assert!(job.cancel().await.unwrap());
+        assert!(matches!(job.result().await.unwrap_err(), Error::TaskCancelled(_)));
+    });
+}
+
+#[test]
+fn a_body_that_blocks_is_told_to_stop() {
+    with_worker(|client| async move {
+        let job = client.enqueue(spins::call()).await.unwrap();
+        until(async || (job.clone().refresh().await.unwrap().state == JobState::Running).then_some(())).await;
+        assert!(job.cancel().await.unwrap());
+        job.wait().await.unwrap();
+    });
+}
+
+#[test]
+fn a_worker_that_stops_lets_its_attempts_finish() {
+    with_client(|client| async move {
+        let job = client.enqueue(once::call(300)).await.unwrap();
+        let started = async {
+            until(async || (job.clone().refresh().await.unwrap().state == JobState::Running).then_some(()))
+                .await;
+        };
+        let worker = Worker::new(&client).task(once::TASK).slots(4).name("draining");
+        tokio::time::timeout(PATIENCE, worker.run_until(started)).await.unwrap().unwrap();
+        assert_eq!(job.result().await.unwrap(), 300);
+        assert!(job.attempts().await.unwrap()[0].worker.starts_with("draining"));
+    });
+}
+
+#[test]
+fn after_the_grace_attempts_are_handed_back() {
+    with_client(|client| async move {
+        let job = client.enqueue(reports::call()).await.unwrap();
+        let started = async {
+            until(async || job.progress::<(u8, String)>().await.unwrap()).await;
+        };
+        let worker = Worker::new(&client).task(reports::TASK).grace(Duration::from_millis(50));
+        tokio::time::timeout(PATIENCE, worker.run_until(started)).await.unwrap().unwrap();
+        let record = until(async || {
+            let record = job.clone().refresh().await.unwrap();
+            (record.state != JobState::Running).then_some(record)
+        })
+        .await;
+        assert_eq!((record.state, record.attempt), (JobState::Available, 0));
+    });
+}
+
+#[test]
+fn wrong_workers_are_refused() {
+    with_client(|client| async move {
+        let refused = async |worker: Worker| worker.run_until(async {}).await.unwrap_err().to_string();
+        let none = refused(Worker::new(&client)).await;
+        assert_eq!(none, "option `task`: none is not a task to run: Worker::new(&client).task(resize::TASK)");
+        let twice = refused(Worker::new(&client).task(add::TASK).task(add::TASK)).await;
+        assert_eq!(twice, "option `task`: two of the name add is not one task of each name");
+        let slots = refused(Worker::new(&client).task(add::TASK).slots(0)).await;
+        assert_eq!(slots, "option `slots`: 0 is not a number from 1 to 16,384");
+    });
+}
