@@ -50,15 +50,21 @@ pub(super) fn explain(home: &Home, error: &io::Error) -> Error {
         user_name(rustix::process::geteuid().as_raw()),
     );
     let hint = if error.kind() == io::ErrorKind::PermissionDenied {
-        format!(
-            "`sudo chown -R {} {}`, or set LINESHAFT_URL to a directory of your own",
-            me(),
-            place.display()
-        )
+        format!("`{}`, or set LINESHAFT_URL to a directory of your own", remedy(home, place))
     } else {
         "set LINESHAFT_URL to a directory that can be written".into()
     };
     Error::Home { message, hint }
+}
+
+/// The command that makes the home writable. What is above the home is left to whom it belongs.
+fn remedy(home: &Home, place: &Path) -> String {
+    let (user, path) = (me(), home.path().display());
+    if place.starts_with(home.path()) {
+        format!("sudo chown -R {user} {path}")
+    } else {
+        format!("sudo install -d -m 700 -o {user} {path}")
+    }
 }
 
 fn nearest_existing(path: &Path) -> &Path {
@@ -107,7 +113,14 @@ mod tests {
         let error = explain(&Home::new("/etc/none/home"), &io::ErrorKind::PermissionDenied.into());
         let text = error.to_string();
         assert!(text.contains("/etc/none/home") && text.contains("/etc belongs to root (mode 0"), "{text}");
-        assert!(error.hint().unwrap().starts_with("`sudo chown -R "));
+        let user = me();
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.starts_with(&format!("`sudo install -d -m 700 -o {user} /etc/none/home`, or set")),
+            "{hint}"
+        );
+        let hint = explain(&Home::new("/etc"), &io::ErrorKind::PermissionDenied.into()).hint().unwrap();
+        assert!(hint.starts_with(&format!("`sudo chown -R {user} /etc`, or set LINESHAFT_URL")), "{hint}");
     }
 
     #[test]

@@ -1,0 +1,238 @@
+"""Homes where they cannot be, or better were not: what is said, to the letter, and what happens.
+
+Network file systems and FUSE cannot be mounted everywhere; the decision about them is tested in Rust, where the kind of
+file system is a parameter.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from conftest import stop_server
+from support.processes import is_alive, until
+
+DEADLINE_S = 50
+REFUSED = "lineshaft.ServerError: LS0002:"
+
+PROGRAM = """
+    import os, sys
+    from lineshaft import App
+
+    app = App(sys.argv[1])
+
+    @app.task
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    if __name__ == "__main__":
+        print(add.enqueue(2, 3).result(50))
+"""
+
+AS_NOBODY = PROGRAM.replace(
+    "    app = App",
+    """
+    def give_up_rights():
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+
+    app = App""",
+).replace('if __name__ == "__main__":', 'if __name__ == "__main__":\n        give_up_rights()')
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+def last_lines(text: str, count: int) -> list[str]:
+    return text.strip().splitlines()[-count:]
+
+
+@pytest.fixture
+def memory():
+    """A directory on tmpfs."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or "tmpfs" not in file_system_of(shared):
+        pytest.skip("there is no tmpfs here")
+    directory = Path(tempfile.mkdtemp(prefix="ls-", dir=shared))
+    yield directory
+    stop_server(directory / "home")
+    shutil.rmtree(directory)
+
+
+def file_system_of(path: Path) -> str:
+    command = ["stat", "-f", "-c", "%T", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def test_a_home_in_memory_is_warned_of_at_every_start(programs, memory):
+    home = memory / "home"
+    programs.write("app.py", PROGRAM)
+    warning = (
+        f"the home {home} is on tmpfs (memory): its jobs are gone after a reboot; "
+        "set LINESHAFT_URL to a directory on a disk"
+    )
+    for _ in range(2):
+        ended = programs.run("app.py", str(home))
+        assert ended.stdout == "5\n", ended.stderr
+        assert ended.stderr.splitlines()[0] == warning
+        stop_server(home)
+    serve = programs.start("-m", "lineshaft", "serve", "--home", str(home))
+    assert serve.stdout.readline().startswith("ready ")
+    serve.terminate()
+    assert warning in serve.communicate(timeout=DEADLINE_S)[1]
+
+
+@needs_root
+def test_a_home_that_belongs_to_another_user_names_owner_path_and_fix(programs, tmp_path):
+    programs.write("app.py", AS_NOBODY)
+    home = open_directory() / "home"
+    home.mkdir(mode=0o700)
+    try:
+        ended = programs.run("app.py", str(home))
+        assert last_lines(ended.stderr, 2) == [
+            (
+                f"{REFUSED} the home {home} cannot be written: Permission denied (os error 13); {home} "
+                f"belongs to root (mode 0700) and this process runs as nobody"
+            ),
+            f"  hint: `sudo chown -R nobody {home}`, or set LINESHAFT_URL to a directory of your own",
+        ]
+    finally:
+        shutil.rmtree(home.parent)
+
+
+@needs_root
+def test_a_home_that_cannot_be_made_names_the_directory_above_and_the_fix(programs):
+    programs.write("app.py", AS_NOBODY)
+    above = open_directory()
+    try:
+        ended = programs.run("app.py", str(above / "home"))
+        assert last_lines(ended.stderr, 2) == [
+            (
+                f"{REFUSED} the home {above}/home cannot be written: Permission denied (os error 13); "
+                f"{above} belongs to root (mode 0755) and this process runs as nobody"
+            ),
+            f"  hint: `sudo install -d -m 700 -o nobody {above}/home`, or set LINESHAFT_URL to a directory of your own",
+        ]
+    finally:
+        above.rmdir()
+
+
+def open_directory() -> Path:
+    """A directory that everybody may look into."""
+    path = Path(tempfile.mkdtemp(prefix="ls-", dir="/tmp"))
+    path.chmod(0o755)
+    return path
+
+
+@needs_root
+def test_a_read_only_home_says_so(programs, tmp_path):
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "lineshaft-test", str(mounted)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        programs.write("app.py", PROGRAM)
+        ended = programs.run("app.py", str(mounted / "home"))
+        said, hint = last_lines(ended.stderr, 2)
+        expected = f"{REFUSED} the home {mounted}/home cannot be written: Read-only file system (os error 30)"
+        assert said.startswith(f"{expected}; {mounted} belongs to root"), ended.stderr
+        assert hint == "  hint: set LINESHAFT_URL to a directory that can be written"
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
+
+
+def test_a_file_in_the_place_of_a_home_says_so(programs, tmp_path):
+    programs.write("app.py", PROGRAM)
+    (tmp_path / "file").write_text("mine")
+    ended = programs.run("app.py", str(tmp_path / "file"))
+    assert last_lines(ended.stderr, 2) == [
+        f"{REFUSED} the home {tmp_path}/file is a file, not a directory",
+        "  hint: move the file away, or set LINESHAFT_URL to a directory",
+    ]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_home_deep_down_is_reached_through_a_private_directory_elsewhere(programs, tmp_path):
+    programs.write("app.py", PROGRAM)
+    home = tmp_path / ("a" * 60) / ("b" * 60) / "home"
+    serve = programs.start("-m", "lineshaft", "serve", "--home", str(home))
+    try:
+        assert serve.stdout.readline().startswith("ready ")
+        socket = Path((home / "run" / "address").read_text().splitlines()[0])
+        assert home not in socket.parents
+        assert len(os.fsencode(socket)) <= 100
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        ended = programs.run("app.py", str(home))
+        assert ended.stdout == "5\n", ended.stderr
+    finally:
+        serve.terminate()
+        serve.communicate(timeout=DEADLINE_S)
+    assert not socket.parent.exists()
+    ended = programs.run("app.py", str(home))
+    assert ended.stdout == "5\n", ended.stderr
+    stop_server(home)
+
+
+def test_a_home_that_is_removed_while_in_use_ends_its_server_and_tells_the_caller(programs, tmp_path):
+    home = tmp_path / "home"
+    source = """
+        import shutil, sys, time
+        from lineshaft import App, LineshaftError
+        app = App(sys.argv[1])
+
+        @app.task(name="wait")
+        def wait() -> None: ...
+
+        job = wait.enqueue()
+        print("ready", flush=True)
+        sys.stdin.read()
+        try:
+            job.result(45)
+        except (LineshaftError, TimeoutError) as error:
+            print(type(error).__name__, error)
+    """
+    programs.write("app.py", source)
+    from conftest import environment
+
+    process = subprocess.Popen(
+        [shutil.which("python") or "python3", "app.py", str(home)],
+        cwd=programs.directory,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    status = programs.run("-m", "lineshaft", "status", "--json", "--home", str(home))
+    import json
+
+    server = json.loads(status.stdout)["pid"]
+    shutil.rmtree(home)
+    until(lambda: not is_alive(server), "the server of a removed home ends")
+    out, err = process.communicate("", timeout=80)
+    assert str(home) in out or "JobNotFound" in out, (out, err)
+    stop_server(home)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[tool.lineshaft]\nuri = "x"', "unknown key `uri` in [tool.lineshaft]: known are url"),
+        ("[tool.lineshaft]\nurl = 7", "`url` in [tool.lineshaft] is integer, expected a string"),
+        ("[tool]\nlineshaft = 1", "[tool.lineshaft] is not a table"),
+    ],
+)
+def test_a_configuration_that_is_wrong_names_its_file_and_the_key(programs, text, message):
+    file = programs.write("lineshaft.toml", text)
+    programs.write("app.py", "from lineshaft import App\nprint(App().url)")
+    ended = programs.run("app.py")
+    assert last_lines(ended.stderr, 1) == [f"lineshaft.OptionError: LS0024: {file}: {message}"]
