@@ -14,7 +14,9 @@ use proc_macro::TokenStream;
 ///
 /// ```ignore
 /// #[lineshaft::task(name = "img.resize", queue = "img", retries = 3)]
-/// async fn resize(ctx: &Context, src: String, size: (u32, u32)) -> Result<Thumb, Error> { … }
+/// async fn resize(ctx: &Context, src: String, size: (u32, u32)) -> Result<Thumb, Error> {
+///     Thumb::of(&src, size).await
+/// }
 /// ```
 ///
 /// The function stays what it is and can be called as before. Beside it there is a type of the same name with

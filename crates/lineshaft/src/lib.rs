@@ -1,7 +1,7 @@
 //! What a program imports to enqueue jobs, follow them and run them.
 //!
-//! [`Client`] makes jobs of the calls of tasks and follows them, [`task`](macro@task) declares tasks, [`Worker`] runs them
-//! in this process. A task may as well be declared, called or run in Python: [`value`] says what becomes of what.
+//! [`Client`] makes jobs of the calls of tasks and follows them, [`macro@task`] declares tasks, [`Worker`] runs them
+//! in this process. A task may as well be declared, called or run in Python: [`mod@value`] says what becomes of what.
 //!
 //! Below that face, [`client`] talks to the server of a [`home`]: it connects, resends what a broken connection left
 //! unanswered, and never makes a job twice. [`launch`] starts a server for a home that has none. [`worker`] holds the

@@ -1,7 +1,7 @@
 //! Values from and to Rust's own types, by way of serde.
 //!
 //! [`to_payload`] and [`from_payload`] convert whole values, [`CallWriter`] and [`Arguments`] calls; both drive the
-//! [`Writer`](super::Writer) and [`Reader`](super::Reader) directly, without a tree in between. The table of
+//! [`Writer`](super::Writer) and [`Reader`] directly, without a tree in between. The table of
 //! `docs/values.md` says what becomes what. Serde knows fewer kinds of values than the format has, so the others have
 //! types of their own: those of the model ([`Value`], [`Date`](super::Date) and so on, see [`handover`]), and
 //! [`Set`], [`FrozenSet`], [`ByteArray`], [`Uuid`], [`Decimal`] and [`Complex`].

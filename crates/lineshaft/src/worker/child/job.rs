@@ -50,7 +50,7 @@ impl Job {
     }
 }
 
-/// What [`Child::next`](super::Child::next) gives.
+/// What [`Attempts::next`](super::Attempts::next) gives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     /// A job to run.
