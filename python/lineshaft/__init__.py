@@ -61,7 +61,7 @@ from ._record import Attempt, AttemptError
 from ._resource import Resource
 from ._task import AsyncTask, Task, Using
 from ._unique import Unique
-from ._values import Record, value
+from ._values import Pickled, Record, value
 
 __all__ = [
     "App",
@@ -85,6 +85,7 @@ __all__ = [
     "NoServer",
     "OptionError",
     "OutcomeUnknown",
+    "Pickled",
     "QueueFull",
     "Record",
     "Resource",

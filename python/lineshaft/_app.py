@@ -78,9 +78,14 @@ class App(Provides):
     nearest `pyproject.toml`, `setup.cfg`, `manage.py` or `.git` upward of it; `.lineshaft/` beside the file.
 
     `hooks` are told of what becomes of its jobs, see `Hooks`.
+
+    `accept_pickle` lets it read what was sent as `Pickled`. Whoever can write to its home can then run any code in its
+    workers and in the programs that read results, so leave it off wherever you do not trust all of them.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None, *, hooks: Iterable[Hooks] = ()) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, *, hooks: Iterable[Hooks] = (), accept_pickle: bool = False
+    ) -> None:
         if url is not None and not isinstance(url, str | os.PathLike):
             raise wrong("url", url, "the path of a home")
         module, file, self._place = _creator(self)
@@ -88,7 +93,7 @@ class App(Provides):
         self._file = file
         self._connection = Connection(None if url is None else os.fspath(url), file)
         self._declared: dict[str, BaseTask[..., Any]] = {}
-        self._types = Types()
+        self._types = Types(accept_pickle)
         self._types_are_learnt = False
         self._hooks = HookSet(hooks)
         self._includes = Includes(self)

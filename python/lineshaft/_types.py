@@ -28,8 +28,8 @@ C = TypeVar("C", bound="type[Any]")
 class Types:
     """The registry of one app."""
 
-    def __init__(self) -> None:
-        self.registry = _native.Registry()
+    def __init__(self, accept_pickle: bool = False) -> None:
+        self.registry = _native.Registry(accept_pickle=accept_pickle)
         self._learnt_tasks: set[BaseTask[..., Any]] = set()
         self._learnt_modules: set[str] = set()
         for declared in _declared.values():

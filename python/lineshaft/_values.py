@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ._options import wrong
 from ._types import declare_value
@@ -10,9 +10,10 @@ from ._types import declare_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Record", "value"]
+__all__ = ["Pickled", "Record", "value"]
 
 C = TypeVar("C", bound="type[Any]")
+T = TypeVar("T")
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
@@ -37,6 +38,26 @@ def value(name: Any = None, /, *, aliases: Iterable[str] = ()) -> Any:
     if name is not None and not isinstance(name, str):
         raise wrong("name", name, 'the name of a type, such as "shop.Order"')
     return lambda cls: declare_value(cls, name, aliases)
+
+
+class Pickled(Generic[T]):
+    """An object that is sent as a pickle, for what is no value otherwise: `fit.enqueue(Pickled(model))`.
+
+    It arrives as a `Pickled` too, with the object as its `value`, and only at an app that was made with
+    `App(accept_pickle=True)`: whoever can write to the home of such an app can run any code in its processes.
+    """
+
+    __slots__ = ("value",)
+    __match_args__ = ("value",)
+
+    value: T
+    """The object."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Pickled({self.value!r})"
 
 
 class Record:

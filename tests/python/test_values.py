@@ -71,7 +71,9 @@ def undecodable(payload: bytes, registry: _native.Registry | None = None) -> str
 def assert_same(actual: Any, expected: Any) -> None:
     """Equal in type, value and every part; NaN equals NaN, and -0.0 is not 0.0."""
     assert type(actual) is type(expected)
-    if hasattr(expected, "dtype"):
+    if type(expected).__module__ == "pyarrow.lib":
+        assert actual.equals(expected)
+    elif hasattr(expected, "dtype"):
         assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
         assert actual.tobytes() == expected.tobytes()
     elif isinstance(expected, (list, tuple)):

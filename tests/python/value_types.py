@@ -6,12 +6,14 @@ import contextlib
 import datetime
 import decimal
 import enum
+import importlib
 import math
 import uuid
 import zoneinfo
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import lineshaft
 from lineshaft import _native
 
 
@@ -83,7 +85,7 @@ TYPES = (Color, Level, Permission, Order, Point, Pair, Bounced, *models())
 
 
 def make_registry() -> _native.Registry:
-    registry = _native.Registry()
+    registry = _native.Registry(accept_pickle=True)
     for cls in TYPES:
         registry.register(cls, f"shop.{cls.__name__}")
     return registry
@@ -107,12 +109,12 @@ def known() -> Order:
 
 
 def namespace() -> dict[str, Any]:
-    """What the expressions of the vectors may name; numpy only where it is installed."""
-    names = {cls.__name__: cls for cls in TYPES}
+    """What the expressions of the vectors may name; libraries only where they are installed."""
+    names: dict[str, Any] = {cls.__name__: cls for cls in TYPES}
     names.update(datetime=datetime, decimal=decimal, math=math, uuid=uuid, zoneinfo=zoneinfo)
     names.update(shared=shared, cycle=cycle, known=known)
-    try:
-        import numpy
-    except ImportError:
-        return names
-    return names | {"numpy": numpy}
+    names.update(lineshaft=lineshaft)
+    for library in ("numpy", "pyarrow"):
+        with contextlib.suppress(ImportError):
+            names[library] = importlib.import_module(library)
+    return names

@@ -1,4 +1,4 @@
-//! Classes of the standard library that are values, looked up once.
+//! Classes that are values everywhere, looked up once.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -23,6 +23,8 @@ pub(super) struct Classes {
     pub(super) new_tuple: Py<PyAny>,
     /// `dataclasses.MISSING`
     pub(super) missing: Py<PyAny>,
+    /// `lineshaft.Pickled`
+    pub(super) pickled: Py<PyType>,
     leaves: FxHashMap<usize, Leaf>,
 }
 
@@ -63,6 +65,7 @@ impl Classes {
             new_object: find("builtins", "object")?.getattr("__new__")?.unbind(),
             new_tuple: find("builtins", "tuple")?.getattr("__new__")?.unbind(),
             missing: find("dataclasses", "MISSING")?.unbind(),
+            pickled: class("lineshaft._values", "Pickled")?,
             leaves: FxHashMap::default(),
         };
         classes.leaves = [

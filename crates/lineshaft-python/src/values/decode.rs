@@ -14,9 +14,11 @@ use std::sync::Arc;
 use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
 use lineshaft_wire::value::{Reader, Token, ext};
 use pyo3::IntoPyObjectExt;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
+use super::classes::Classes;
 use super::failure::{Converted, Failure, Step};
 use super::native::{new_list, new_tuple};
 use super::registry::Known;
@@ -129,6 +131,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 let bytes = PyByteArray::new(self.py, self.reader.raw(length)?).into_any();
                 Ok(self.keep(place, bytes))
             }
+            ext::PICKLE => self.pickle(length),
             ext::INTEGER | ext::DECIMAL | ext::UUID | ext::ELLIPSIS | ext::SURROGATE_TEXT => {
                 self.raw(code, length)
             }
@@ -155,10 +158,32 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 self.keep(place, array)
             }
             (ext::ARRAY_SCALAR, 2) => self.array_scalar()?,
+            (ext::TABLE, 2) => {
+                let table = self.table()?;
+                self.keep(place, table)
+            }
             _ => self.leaf(code, length, offset)?,
         };
         self.reader.end();
         Ok(value)
+    }
+
+    /// What a sender pickled, where the app accepts that; otherwise nobody looks into it.
+    fn pickle(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let (py, bytes) = (self.py, self.reader.raw(length)?);
+        if let Some(record_class) = &self.record_class {
+            let fields = PyDict::new(py);
+            fields.set_item("pickle", bytes)?;
+            return Ok(record_class.call1(("lineshaft.Pickled", fields))?);
+        }
+        if !self.known.accepts_pickle {
+            return Err(Failure::said("a pickle is not accepted here").with_hint(
+                "App(accept_pickle=True) reads it, and lets whoever can write to this home run any code here",
+            ));
+        }
+        let pickle = py.import(intern!(py, "pickle"))?;
+        let value = pickle.call_method1(intern!(py, "loads"), (PyBytes::new(py, bytes),))?;
+        Ok(Classes::get(py)?.pickled.bind(py).call1((value,))?)
     }
 
     fn list(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {

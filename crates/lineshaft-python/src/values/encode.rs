@@ -14,6 +14,7 @@ mod refusal;
 use std::sync::Arc;
 
 use lineshaft_wire::value::{Writer, ext};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     IntoPyDict, PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
@@ -21,9 +22,14 @@ use pyo3::types::{
 };
 
 use self::memo::Memo;
+use super::arrow::Stream;
+use super::classes::Classes;
 use super::failure::{Converted, Failure, Step};
 use super::native::{entries, exactly, small_integer};
 use super::registry::Known;
+
+/// The newest that every supported Python reads.
+const PICKLE_PROTOCOL: u8 = 5;
 
 /// Writes one payload.
 pub(super) struct Encoder<'py> {
@@ -31,14 +37,21 @@ pub(super) struct Encoder<'py> {
     writer: Writer,
     known: Arc<Known>,
     memo: Memo<'py>,
-    arrays: Vec<Bound<'py, PyAny>>,
-    array_bytes: Vec<usize>,
+    buffers: Vec<Buffer<'py>>,
+    buffer_bytes: Vec<usize>,
+}
+
+/// What goes out of band.
+enum Buffer<'py> {
+    /// The elements of a contiguous array.
+    Array(Bound<'py, PyAny>),
+    Stream(Stream<'py>),
 }
 
 impl<'py> Encoder<'py> {
     pub(super) fn new(py: Python<'py>, known: Arc<Known>) -> Self {
         let (writer, memo) = (Writer::default(), Memo::default());
-        Self { py, writer, known, memo, arrays: Vec::new(), array_bytes: Vec::new() }
+        Self { py, writer, known, memo, buffers: Vec::new(), buffer_bytes: Vec::new() }
     }
 
     /// The payload of a call.
@@ -69,8 +82,11 @@ impl<'py> Encoder<'py> {
     }
 
     fn finish(self) -> Converted<Vec<u8>> {
-        let arrays = self.arrays;
-        self.writer.finish_with(&self.array_bytes, |index, room| arrays::copy(&arrays[index], room))
+        let buffers = self.buffers;
+        self.writer.finish_with(&self.buffer_bytes, |index, room| match &buffers[index] {
+            Buffer::Array(array) => arrays::copy(array, room),
+            Buffer::Stream(stream) => Ok(stream.copy(room)?),
+        })
     }
 
     fn value(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
@@ -110,11 +126,21 @@ impl<'py> Encoder<'py> {
             self.set(ext::FROZEN_SET, set, set.len())
         } else if let Some(bytes) = exactly::<PyByteArray>(object) {
             self.once(bytes, |to| Ok(to.writer.raw_ext(ext::BYTE_ARRAY, &bytes.to_vec())?))
+        } else if object.get_type().is(&Classes::get(self.py)?.pickled) {
+            self.pickle(object)
         } else if self.leaf(object)? || self.array(object)? || self.builtin_exception(object)? {
             Ok(())
         } else {
             Err(refusal::explain(object))
         }
+    }
+
+    /// What `lineshaft.Pickled` holds, pickled.
+    fn pickle(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
+        let value = object.getattr(intern!(self.py, "value"))?;
+        let pickle = self.py.import(intern!(self.py, "pickle"))?;
+        let bytes = pickle.call_method1(intern!(self.py, "dumps"), (value, PICKLE_PROTOCOL))?;
+        Ok(self.writer.raw_ext(ext::PICKLE, bytes.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
     }
 
     fn text(&mut self, text: &Bound<'py, PyString>) -> Converted<()> {

@@ -8,6 +8,7 @@
 //! (`args[1].items[3]: socket is not a value`). Where nothing is wrong with the
 //! bytes but this process lacks a type, field or member, the error's attribute `missing` says which.
 
+mod arrow;
 mod classes;
 mod decode;
 mod describe;

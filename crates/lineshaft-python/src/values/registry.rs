@@ -38,6 +38,8 @@ pub(super) struct Known {
     by_class: FxHashMap<usize, Arc<Registered>>,
     by_name: FxHashMap<Box<str>, Arc<Registered>>,
     main_name: Option<Box<str>>,
+    /// Whether pickles are read.
+    pub(super) accepts_pickle: bool,
 }
 
 impl Known {
@@ -95,8 +97,10 @@ impl Registry {
 #[pymethods]
 impl Registry {
     #[new]
-    fn new() -> Self {
-        Self::default()
+    #[pyo3(signature = (*, accept_pickle = false))]
+    fn new(accept_pickle: bool) -> Self {
+        let known = Known { accepts_pickle: accept_pickle, ..Known::default() };
+        Self { known: RwLock::new(Arc::new(known)) }
     }
 
     /// Makes instances of `class` values that travel as `name`; bytes that say one of `aliases` read as it too.

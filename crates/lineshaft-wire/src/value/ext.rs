@@ -49,15 +49,16 @@ pub const ARRAY_SCALAR: i8 = 19;
 /// Text with surrogates that UTF-8 has no place for. Raw: generalized UTF-8, surrogates as three bytes.
 pub const SURROGATE_TEXT: i8 = 20;
 /// The same object as an earlier one: the number of a numbered value, in the order in which they begin. Numbered
-/// are lists, dicts, sets, byte arrays, records, exceptions and arrays, wherever a value may stand.
+/// are lists, dicts, sets, byte arrays, records, exceptions, arrays and tables, wherever a value may stand.
 pub const REFERENCE: i8 = 21;
 /// Reserved for an explicit definition that a reference may name: `[number, value]`.
 pub const DEFINITION: i8 = 22;
 /// Reserved for a record whose fields are positions of a known schema: `[schema, [value]]`.
 pub const SCHEMA_RECORD: i8 = 23;
-/// Reserved for a table in Arrow's format: the buffer's index.
+/// A table, batch, array or schema in Arrow's stream format: `[kind, buffer]`, with the kind `"table"`, `"batch"`,
+/// `"array"`, `"chunks"` or `"schema"`, and the index of the buffer that holds the stream, uncompressed.
 pub const TABLE: i8 = 24;
-/// Reserved for pickled objects, which a reader accepts only where it was told to.
+/// A pickled object, which a reader accepts only where it was told to. Raw.
 pub const PICKLE: i8 = 25;
 
 /// The name of an extension type in messages.

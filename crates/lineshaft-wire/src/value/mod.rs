@@ -11,6 +11,7 @@
 //!
 //! Around the bytes of a value stands the envelope of [`crate::payload`].
 
+mod arrow;
 mod codec;
 mod error;
 pub mod ext;
@@ -21,11 +22,12 @@ mod render;
 pub mod typed;
 mod writer;
 
+pub use arrow::check_arrow_stream;
 pub use codec::{decode, decode_call, encode, encode_call};
 pub use error::ValueError;
 pub use integer::{decimal_text, minimal};
 pub use model::{
-    Array, Call, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Value, Zone,
+    Array, Call, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Value, Zone,
 };
 pub use reader::{Enclosing, Reader, Token};
 pub use writer::{Open, Writer};

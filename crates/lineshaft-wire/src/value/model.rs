@@ -63,6 +63,10 @@ pub enum Value {
     Array(Box<Array>),
     /// One element outside an array.
     ArrayScalar(Box<(Dtype, Box<[u8]>)>),
+    /// A table or a part of one, in Arrow's format.
+    Table(Box<Table>),
+    /// A pickled object.
+    Pickle(Box<[u8]>),
     /// The same object as the numbered value that began as the so-many-th, counted from 0.
     Reference(u32),
 }
@@ -174,6 +178,15 @@ pub struct Array {
     pub is_fortran: bool,
     /// The elements.
     pub data: bytes::Bytes,
+}
+
+/// A table or a part of one, in Arrow's format.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// `table`, `batch`, `array`, `chunks` or `schema`.
+    pub kind: Box<str>,
+    /// A stream of Arrow's format, uncompressed.
+    pub stream: bytes::Bytes,
 }
 
 /// The type of an array's elements, as numpy writes it.

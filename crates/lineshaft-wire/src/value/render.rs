@@ -79,6 +79,10 @@ impl Display for Value {
             Self::Record(record) => record.fmt(f),
             Self::Exception(exception) => exception.fmt(f),
             Self::Array(array) => array.fmt(f),
+            Self::Table(table) => {
+                write!(f, "<{} in Arrow's format, {} bytes>", table.kind, table.stream.len())
+            }
+            Self::Pickle(bytes) => write!(f, "<pickle of {} bytes>", bytes.len()),
             Self::ArrayScalar(scalar) => array_scalar(f, &scalar.0, &scalar.1),
         }
     }

@@ -323,5 +323,5 @@ const SIZE_BYTES_MAX: u64 = 2 << 30;
 
 /// Whether values of this extension type count for references.
 pub(super) const fn is_numbered(code: i8) -> bool {
-    matches!(code, ext::SET | ext::BYTE_ARRAY | ext::RECORD | ext::EXCEPTION | ext::ARRAY)
+    matches!(code, ext::SET | ext::BYTE_ARRAY | ext::RECORD | ext::EXCEPTION | ext::ARRAY | ext::TABLE)
 }

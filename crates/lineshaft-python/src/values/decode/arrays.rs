@@ -3,8 +3,9 @@
 use lineshaft_wire::value::{Array, ValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyTuple};
+use pyo3::types::{PyByteArray, PyDict, PyTuple};
 
+use super::super::arrow::{Arrow, Kind};
 use super::super::failure::{Converted, Failure};
 use super::super::numpy::Numpy;
 use super::Decoder;
@@ -23,6 +24,28 @@ impl<'py> Decoder<'_, 'py> {
         }
         let index = self.reader.buffer_index()?;
         self.build(&dtype, &shape, order, index)
+    }
+
+    /// Something of Arrow's.
+    pub(super) fn table(&mut self) -> Converted<Bound<'py, PyAny>> {
+        let name = self.reader.str()?;
+        let index = self.reader.buffer_index()?;
+        let kind = Kind::named(name)
+            .ok_or_else(|| Failure::said(format!("nothing of Arrow's is called {name:?} here")))?;
+        let missing = ValueError::Buffer { index, needed_bytes: 0, actual_bytes: None };
+        let stream = self.payload.buffer(index).ok_or(missing)?;
+        match (Arrow::import(self.py), &self.record_class) {
+            (Ok(arrow), _) => arrow.read(self.py, kind, stream),
+            (Err(_), Some(record_class)) => {
+                let fields = PyDict::new(self.py);
+                fields.set_item("kind", name)?;
+                fields.set_item("stream", stream)?;
+                Ok(record_class.call1(("pyarrow.lib", fields))?)
+            }
+            (Err(error), None) => {
+                Err(Failure::said(format!("a table needs pyarrow, which cannot be imported here: {error}")))
+            }
+        }
     }
 
     fn build(

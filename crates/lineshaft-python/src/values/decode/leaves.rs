@@ -67,7 +67,7 @@ impl<'py> Decoder<'_, 'py> {
                 let bounds = new_tuple(py, 3, |_| self.value())?;
                 Ok(py.get_type::<PyRange>().call1(bounds)?)
             }
-            (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR, _) => {
+            (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR | ext::TABLE, _) => {
                 let reason = "it has the wrong number of parts";
                 Err(ValueError::Invalid { offset, what: ext::name(code), reason }.into())
             }

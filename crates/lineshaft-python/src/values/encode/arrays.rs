@@ -6,14 +6,39 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use super::super::arrow::Arrow;
 use super::super::failure::{Converted, Failure};
 use super::super::native::copy_memory;
 use super::super::numpy::Numpy;
-use super::Encoder;
+use super::{Buffer, Encoder};
 
 impl<'py> Encoder<'py> {
     /// Writes the object if it is an array or one of its elements.
     pub(super) fn array(&mut self, object: &Bound<'py, PyAny>) -> Converted<bool> {
+        Ok(self.numpy_array(object)? || self.table(object)?)
+    }
+
+    /// Writes the object if it is one of Arrow's.
+    fn table(&mut self, object: &Bound<'py, PyAny>) -> Converted<bool> {
+        let Some(arrow) = Arrow::loaded(self.py)? else { return Ok(false) };
+        let Some(kind) = arrow.kind_of(object)? else { return Ok(false) };
+        self.once(object, |to| {
+            let stream = arrow.stream(object, kind)?;
+            let size_bytes = stream.size_bytes()?;
+            to.list_ext(ext::TABLE, 2, |to| {
+                to.writer.str(kind.name())?;
+                let index = to.writer.buffer(size_bytes)?;
+                to.writer.uint(index);
+                Ok(())
+            })?;
+            to.buffers.push(Buffer::Stream(stream));
+            to.buffer_bytes.push(size_bytes);
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    fn numpy_array(&mut self, object: &Bound<'py, PyAny>) -> Converted<bool> {
         let Some(numpy) = Numpy::loaded(self.py)? else { return Ok(false) };
         if object.get_type().is(&numpy.array) {
             self.once(object, |to| to.whole_array(object, numpy))?;
@@ -41,8 +66,8 @@ impl<'py> Encoder<'py> {
             to.writer.uint(index);
             Ok(())
         })?;
-        self.arrays.push(array);
-        self.array_bytes.push(size_bytes);
+        self.buffers.push(Buffer::Array(array));
+        self.buffer_bytes.push(size_bytes);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::{Reader, Token, Value, ValueError};
 use crate::payload::Payload;
 use crate::value::ext;
 use crate::value::model::{
-    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone,
+    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Zone,
 };
 
 type Read<T> = Result<T, ValueError>;
@@ -45,8 +45,8 @@ pub(in crate::value) fn extension(
 }
 
 pub(in crate::value) const fn is_raw(code: i8) -> bool {
-    use ext::{BYTE_ARRAY, DECIMAL, ELLIPSIS, INTEGER, SURROGATE_TEXT, UUID};
-    matches!(code, BYTE_ARRAY | DECIMAL | ELLIPSIS | INTEGER | SURROGATE_TEXT | UUID)
+    use ext::{BYTE_ARRAY, DECIMAL, ELLIPSIS, INTEGER, PICKLE, SURROGATE_TEXT, UUID};
+    matches!(code, BYTE_ARRAY | DECIMAL | ELLIPSIS | INTEGER | PICKLE | SURROGATE_TEXT | UUID)
 }
 
 fn raw(code: i8, reader: &mut Reader<'_>, length: usize) -> Read<Value> {
@@ -56,6 +56,7 @@ fn raw(code: i8, reader: &mut Reader<'_>, length: usize) -> Read<Value> {
     match code {
         ext::BYTE_ARRAY => Ok(Value::ByteArray(bytes.into())),
         ext::SURROGATE_TEXT => Ok(Value::SurrogateText(bytes.into())),
+        ext::PICKLE => Ok(Value::Pickle(bytes.into())),
         ext::INTEGER => Ok(integer(bytes)),
         ext::DECIMAL => {
             let text = std::str::from_utf8(bytes).map_err(|_| invalid("it is not text"))?;
@@ -115,7 +116,8 @@ fn shape(
         (ext::ARRAY_SCALAR, 2) => {
             Value::ArrayScalar(Box::new((dtype(reader, payload)?, reader.bytes()?.into())))
         }
-        (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR, _) => {
+        (ext::TABLE, 2) => Value::Table(Box::new(table(reader, payload)?)),
+        (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR | ext::TABLE, _) => {
             let reason = "it has the wrong number of parts";
             return Err(ValueError::Invalid { offset, what: ext::name(code), reason });
         }
@@ -264,6 +266,14 @@ fn array(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Array> {
         }
         _ => Err(ValueError::Buffer { index, needed_bytes: needed_bytes.unwrap_or(0), actual_bytes }),
     }
+}
+
+fn table(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Table> {
+    let kind = reader.str()?.into();
+    let index = reader.buffer_index()?;
+    let missing = ValueError::Buffer { index, needed_bytes: 0, actual_bytes: None };
+    let stream = payload.buffer(index).ok_or(missing)?;
+    Ok(Table { kind, stream: bytes::Bytes::copy_from_slice(stream) })
 }
 
 fn dtype(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Dtype> {

@@ -3,7 +3,7 @@
 use super::{Call, Value, ValueError, Writer};
 use crate::value::ext;
 use crate::value::model::{
-    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Zone,
+    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Zone,
 };
 
 /// A payload on its way: the bytes of a value, and the buffers of its arrays, which are copied once at the end.
@@ -51,6 +51,7 @@ impl<'v> Encoder<'v> {
             Value::SurrogateText(bytes) => writer.raw_ext(ext::SURROGATE_TEXT, bytes)?,
             Value::Bytes(bytes) => writer.bytes(bytes)?,
             Value::ByteArray(bytes) => writer.raw_ext(ext::BYTE_ARRAY, bytes)?,
+            Value::Pickle(bytes) => writer.raw_ext(ext::PICKLE, bytes)?,
             Value::Decimal(text) => writer.raw_ext(ext::DECIMAL, text.as_bytes())?,
             Value::Uuid(uuid) => writer.raw_ext(ext::UUID, uuid.as_bytes())?,
             Value::Ellipsis => writer.raw_ext(ext::ELLIPSIS, &[])?,
@@ -104,6 +105,7 @@ impl<'v> Encoder<'v> {
             Value::Exception(exception) => self.ext(ext::EXCEPTION, 3, |to| to.exception(exception)),
             Value::Array(array) => self.ext(ext::ARRAY, 4, |to| to.array(array)),
             Value::ArrayScalar(scalar) => self.ext(ext::ARRAY_SCALAR, 2, |to| to.array_scalar(scalar)),
+            Value::Table(table) => self.ext(ext::TABLE, 2, |to| to.table(table)),
             other => unreachable!("{other:?} is written by `value`"),
         }
     }
@@ -219,6 +221,14 @@ impl<'v> Encoder<'v> {
         self.writer.str(if array.is_fortran { "F" } else { "C" })?;
         let index = self.writer.buffer(array.data.len())?;
         self.buffers.push(array.data.clone());
+        self.writer.uint(index);
+        Ok(())
+    }
+
+    fn table(&mut self, table: &Table) -> Done {
+        self.writer.str(&table.kind)?;
+        let index = self.writer.buffer(table.stream.len())?;
+        self.buffers.push(table.stream.clone());
         self.writer.uint(index);
         Ok(())
     }

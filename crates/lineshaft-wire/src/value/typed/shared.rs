@@ -26,7 +26,7 @@ pub(super) fn unshare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ValueError> {
 /// Collects what references name, in the order in which it begins.
 fn number<'v>(value: &'v Value, numbered: &mut Vec<&'v Value>) {
     match value {
-        Value::ByteArray(_) => numbered.push(value),
+        Value::ByteArray(_) | Value::Table(_) => numbered.push(value),
         Value::List(parts) | Value::Set(parts) => {
             numbered.push(value);
             number_all(parts, numbered);
@@ -38,7 +38,7 @@ fn number<'v>(value: &'v Value, numbered: &mut Vec<&'v Value>) {
         }
         Value::Record(record) => {
             numbered.push(value);
-            number_all(record.fields.iter().map(|(_, value)| value), numbered);
+            number_all(record.fields.iter().chain(&record.state).map(|(_, value)| value), numbered);
         }
         Value::Exception(exception) => {
             numbered.push(value);
