@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -93,7 +94,7 @@ def test_a_table_is_copied_once_each_way():
 
 def test_tables_are_shown_and_read_raw():
     payload = payload_of({"t": VALUES["array"]})
-    assert _native.show(payload) == "{'t': <array in Arrow's format, 240 bytes>}"
+    assert re.fullmatch(r"\{'t': <array in Arrow's format, \d+ bytes>\}", _native.show(payload))
     assert _native.decode_raw(payload)["t"].equals(VALUES["array"])
 
 
@@ -116,7 +117,7 @@ print(record.name, record.fields["kind"], len(record.fields["stream"]))
     )
     assert ended.stdout.splitlines() == [
         "a table needs pyarrow, which cannot be imported here: ModuleN",
-        "pyarrow.lib array 240",
+        f"pyarrow.lib array {len(stream_of(pa.RecordBatch.from_arrays([VALUES['array']], [''])))}",
     ]
 
 

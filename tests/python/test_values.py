@@ -108,7 +108,8 @@ def test_vectors(vector: dict[str, Any], registry: _native.Registry) -> None:
     if "needs" in vector or "numpy" in vector["python"]:
         pytest.importorskip(vector.get("needs", "numpy"))
     value = eval(vector["python"], namespace())
-    if not payload[0] & COMPRESSED:
+    # What a compressor or Arrow writes belongs to its version.
+    if not payload[0] & COMPRESSED and vector.get("needs") != "pyarrow":
         assert _native.encode(value, registry) == payload
     assert _native.show(payload, 1000) == vector["shows"]
     decoded = _native.decode(payload, registry)
