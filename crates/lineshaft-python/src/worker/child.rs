@@ -224,8 +224,8 @@ impl RunningAttempt {
     }
 
     /// Adds to its output, where it shares the process with others; false once it is over.
-    fn print(&self, py: Python<'_>, bytes: &[u8]) -> bool {
-        py.detach(|| self.attempts.print(self.ticket, bytes))
+    fn print(&self, py: Python<'_>, data: &[u8]) -> bool {
+        py.detach(|| self.attempts.print(self.ticket, data))
     }
 
     /// Leaves word how far it is; nothing once it is over.
