@@ -37,6 +37,10 @@ class Attendance:
         self._own: Crew | None = None
         self._made = 0
         self.blocks: list[Block] = []
+        if app._module == "__main__" and self._script is None:
+            from ._local import joined
+
+            joined(app)
 
     def enqueued(self, ids: bytes) -> None:
         """Remembers that this process made these jobs."""
@@ -49,12 +53,14 @@ class Attendance:
             block.ids += ids
 
     def ensure(self, job: Job[Any]) -> None:
-        """Before a wait: a script without a worker starts its own."""
+        """Before a wait: a script without a worker starts its own, a session without a file has slots of its own."""
+        self._ensure_local()
         if self._needs_look():
             self._decide(self._app._connection.ask(lambda client: client.status(), lambda status: status), job)
 
     async def aensure(self, job: Job[Any]) -> None:
         """`ensure` for coroutines."""
+        self._ensure_local()
         if self._needs_look():
             self._decide(await self._app._connection.aask(lambda client: client.status(), lambda status: status), job)
 
@@ -83,6 +89,12 @@ class Attendance:
         path = os.path.relpath(self._script)
         is_target = path.endswith(".py") or os.sep in path
         return f"lineshaft worker {shlex.quote(path if is_target else os.path.join(os.curdir, path))}"
+
+    def _ensure_local(self) -> None:
+        if main_file() is None:
+            from ._local import ensure_for
+
+            ensure_for(self._app)
 
     def _needs_look(self) -> bool:
         if self._looked or self.blocks or self._script is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from . import _native
     from ._opening import Kept
 
-__all__ = ["Stops", "interruptions", "route_output", "run_slots", "start_threads"]
+__all__ = ["Loop", "Routed", "Stops", "interruptions", "route_output", "run_slots", "start_threads"]
 
 LOOK_EVERY_S = 0.5
 """How often it is looked whether the loop still turns."""
@@ -79,13 +79,14 @@ def start_threads(slots: _native.Slots) -> list[threading.Thread]:
 class Loop:
     """The event loop of a child: its coroutines, and the threads of the tasks that are none."""
 
-    def __init__(self, slots: _native.Slots, kept: Kept) -> None:
+    def __init__(self, slots: _native.Slots, kept: Kept | None) -> None:
         import asyncio
 
         self._slots = slots
         self._asyncio = asyncio
         self.loop = _new_loop()
-        kept._loop = self.loop
+        if kept is not None:
+            kept._loop = self.loop
         self.jobs: dict[tuple[int, int], tuple[asyncio.Task[Any], _native.Work]] = {}
         self._left: dict[_native.RunningAttempt, set[asyncio.Task[Any]] | None] = {}
         self._threads = Threads(slots.count)
@@ -270,7 +271,7 @@ class Stops:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over:
+        while not self._over and not (self._slots.is_drained and not self._slots.busy):
             stop = self._slots.next_stop(LOOK_EVERY_S)
             if self._loop is not None:
                 if stop is not None:
@@ -313,11 +314,11 @@ def _place(frame: FrameType | None) -> str:
 
 def route_output() -> None:
     """From here on, what an attempt writes to `sys.stdout` and `sys.stderr` belongs to it."""
-    sys.stdout = _Routed(sys.stdout)
-    sys.stderr = _Routed(sys.stderr)
+    sys.stdout = Routed(sys.stdout)
+    sys.stderr = Routed(sys.stderr)
 
 
-class _Routed:
+class Routed:
     """A text stream whose words go to the attempt that runs in this context, else to the stream behind it."""
 
     def __init__(self, behind: Any) -> None:

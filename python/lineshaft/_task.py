@@ -246,16 +246,6 @@ class BaseTask(Enqueues[P, R]):
         """Runs the function to its end, as a worker does."""
         return self.entry(*args, **kwargs)
 
-    @property
-    def _template(self) -> _native.Template:
-        if self._template_made is None and self.name.startswith("__main__."):
-            raise TaskNotFound(
-                f"{self.name} has no source file, so no worker can import it",
-                task=self.name,
-                hint="write it to a file, or give it the `name=` of a task that a worker knows",
-            )
-        return super()._template
-
 
 class Task(BaseTask[P, R]):
     """A declared `def` function."""

@@ -139,12 +139,6 @@ def test_an_error_of_the_module_itself_passes_through(programs, monkeypatch):
         load_target("broken")
 
 
-def test_a_task_without_a_source_file_cannot_be_enqueued(programs):
-    source = "from lineshaft import App\napp = App()\ndef f(): pass\nt = app.task(f)\nt()\nt.enqueue()"
-    ended = programs.run("-c", source)
-    assert "TaskNotFound: __main__.f has no source file, so no worker can import it" in ended.stderr
-
-
 def test_a_file_whose_name_is_none_for_a_task_is_refused_with_the_fix(programs):
     programs.write("my script.py", APP)
     ended = programs.run("my script.py")

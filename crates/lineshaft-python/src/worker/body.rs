@@ -101,6 +101,18 @@ impl Runner {
         })
     }
 
+    /// The task that was declared in place of `task` since, if there is one.
+    pub(super) fn declared_anew<'py>(
+        &self,
+        py: Python<'py>,
+        task: &Task,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let url = self.app.bind(py).getattr(intern!(py, "url"))?;
+        let local = py.import(intern!(py, "lineshaft._local"))?;
+        let now = local.call_method1(intern!(py, "newest"), (url, task.name()))?;
+        Ok((!now.is_none() && !now.is(&task.declared)).then_some(now))
+    }
+
     /// Decodes and binds the arguments; the end of the attempt if they do not fit.
     pub(super) fn prepare<'py>(
         &self,

@@ -25,7 +25,9 @@ const IDLE: Duration = Duration::from_millis(500);
 struct Shop {
     attempts: Arc<Attempts>,
     runner: Runner,
-    tasks: Vec<Task>,
+    /// By the number that jobs name them by. In this very process a cell may declare one again at any time.
+    tasks: Mutex<Vec<Arc<Task>>>,
+    renews: bool,
     /// Threads in whose bodies a request to stop can be raised, by attempt. Only touched under the GIL, which makes
     /// "the body runs" and "it is interrupted" one after the other.
     bodies: Mutex<HashMap<Ticket, std::ffi::c_long>>,
@@ -52,18 +54,18 @@ impl Slots {
     ) -> PyResult<Self> {
         let tasks = tasks_of(tasks, attempts.kind())?;
         let runner = Runner::new(app, running)?;
-        let (bodies, process) = (Mutex::default(), std::process::id());
-        let shop = Arc::new(Shop { attempts, runner, tasks, bodies, interruptions, process });
+        let (tasks, bodies, process) = (Mutex::new(tasks), Mutex::default(), std::process::id());
+        let shop = Arc::new(Shop { attempts, runner, tasks, renews: false, bodies, interruptions, process });
         Ok(Self { shop, local: Mutex::new(None) })
     }
 
     pub(super) fn entries(&self) -> Vec<TaskEntry> {
-        self.shop.tasks.iter().map(Task::entry).collect()
+        lock(&self.shop.tasks).iter().map(|task| task.entry()).collect()
     }
 }
 
-fn tasks_of(tasks: Vec<(String, Bound<'_, PyAny>)>, kind: Kind) -> PyResult<Vec<Task>> {
-    tasks.into_iter().map(|(name, task)| Task::new(name, &task, kind)).collect()
+fn tasks_of(tasks: Vec<(String, Bound<'_, PyAny>)>, kind: Kind) -> PyResult<Vec<Arc<Task>>> {
+    tasks.into_iter().map(|(name, task)| Task::new(name, &task, kind).map(Arc::new)).collect()
 }
 
 #[pymethods]
@@ -85,20 +87,14 @@ impl Slots {
         let kind =
             Kind::named(kind).ok_or_else(|| PyValueError::new_err(format!("no kind is named {kind:?}")))?;
         let grace = Duration::from_secs_f64(grace.clamp(0.0, 604_800.0));
-        // What bodies print goes to the program's own standard output, as if it had called them.
-        let options = local::Options {
-            slots: count,
-            grace,
-            tee: false,
-            ..local::Options::new(Target::home(url), kind)
-        };
+        let options = local::Options { slots: count, grace, ..local::Options::new(Target::home(url), kind) };
         let tasks = tasks_of(tasks, kind)?;
         let runner = Runner::new(app, running)?;
-        let local =
-            Local::start(options, tasks.iter().map(Task::entry).collect()).map_err(|error| failed(&error))?;
+        let local = Local::start(options, tasks.iter().map(|task| task.entry()).collect())
+            .map_err(|error| failed(&error))?;
         let (attempts, process) = (Arc::clone(local.attempts()), std::process::id());
-        let shop =
-            Arc::new(Shop { attempts, runner, tasks, bodies: Mutex::default(), interruptions, process });
+        let (tasks, bodies) = (Mutex::new(tasks), Mutex::default());
+        let shop = Arc::new(Shop { attempts, runner, tasks, renews: true, bodies, interruptions, process });
         Ok(Self { shop, local: Mutex::new(Some(local)) })
     }
 
@@ -158,6 +154,13 @@ impl Slots {
         }
     }
 
+    /// Only of this very process: no new work.
+    fn drain(&self) {
+        if let Some(local) = &*lock(&self.local) {
+            local.drain();
+        }
+    }
+
     /// Only of this very process: no new work, running attempts are asked to stop after `patience` seconds; whether
     /// all ended and were confirmed within twice that time.
     fn close(&self, py: Python<'_>, patience: f64) -> bool {
@@ -196,8 +199,8 @@ pub(crate) struct Work {
 impl Work {
     /// Whether its body is a coroutine.
     #[getter]
-    fn is_async(&self) -> bool {
-        self.shop.tasks.get(self.job.task as usize).is_some_and(|task| task.is_async)
+    fn is_async(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.shop.task(py, &self.job)?.is_some_and(|task| task.is_async))
     }
 
     /// The fence of its attempt, by which requests to stop name it.
@@ -208,8 +211,8 @@ impl Work {
 
     /// Name of its task.
     #[getter]
-    fn task(&self) -> &str {
-        self.shop.tasks.get(self.job.task as usize).map_or("?", Task::name)
+    fn task(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.shop.task(py, &self.job)?.map_or_else(|| "?".to_owned(), |task| task.name().to_owned()))
     }
 
     /// The job's id.
@@ -226,7 +229,7 @@ impl Work {
     /// Begins the attempt and gives its coroutine; from here on it runs in the current context. None if it could not
     /// begin, and has ended.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some((_, call)) = self.shop.prepare(py, &self.job) else { return Ok(None) };
+        let Some((_, call)) = self.shop.prepare(py, &self.job)? else { return Ok(None) };
         let attempt = self.shop.runner.attempt(py, &self.shop.attempts, &self.job)?;
         self.shop.runner.enter(&attempt)?;
         self.shop.attempts.begin(&self.job);
@@ -253,7 +256,7 @@ impl Work {
 impl Shop {
     /// One attempt, in this thread.
     fn run(&self, py: Python<'_>, job: &Job) -> PyResult<()> {
-        let Some((task, call)) = self.prepare(py, job) else { return Ok(()) };
+        let Some((task, call)) = self.prepare(py, job)? else { return Ok(()) };
         let attempt = self.runner.attempt(py, &self.attempts, job)?;
         let thread = py.import("threading")?.call_method0("get_ident")?.extract()?;
         self.attempts.begin(job);
@@ -292,17 +295,28 @@ impl Shop {
         Ok(PyErr::from_value(self.interruptions[place_of(reason)].bind(py).call0()?))
     }
 
+    /// The task of a job, as it is declared now.
+    fn task(&self, py: Python<'_>, job: &Job) -> PyResult<Option<Arc<Task>>> {
+        let number = job.task as usize;
+        let Some(task) = lock(&self.tasks).get(number).cloned() else { return Ok(None) };
+        let newer = if self.renews { self.runner.declared_anew(py, &task)? } else { None };
+        let Some(newer) = newer else { return Ok(Some(task)) };
+        let task = Arc::new(Task::new(task.name().to_owned(), &newer, self.attempts.kind())?);
+        lock(&self.tasks)[number] = Arc::clone(&task);
+        Ok(Some(task))
+    }
+
     /// Task and call of a job; None if there is none, and then the attempt has ended.
-    fn prepare<'py>(&self, py: Python<'py>, job: &Job) -> Option<(&Task, Call<'py>)> {
-        let Some(task) = self.tasks.get(job.task as usize) else {
+    fn prepare<'py>(&self, py: Python<'py>, job: &Job) -> PyResult<Option<(Arc<Task>, Call<'py>)>> {
+        let Some(task) = self.task(py, job)? else {
             self.attempts.finish_without_waiting(job, self.runner.unknown_task(py, job));
-            return None;
+            return Ok(None);
         };
-        match self.runner.prepare(py, task, job) {
-            Ok(call) => Some((task, call)),
+        match self.runner.prepare(py, &task, job) {
+            Ok(call) => Ok(Some((task, call))),
             Err(ending) => {
                 self.attempts.finish_without_waiting(job, *ending);
-                None
+                Ok(None)
             }
         }
     }

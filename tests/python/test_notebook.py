@@ -1,0 +1,150 @@
+"""Programs without a source file run their tasks in threads of their own. One of them is a real Jupyter kernel."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from conftest import environment
+
+jupyter_client = pytest.importorskip("jupyter_client")
+pytest.importorskip("ipykernel")
+
+PATIENCE_S = 60.0
+
+INLINE = """
+from lineshaft import App
+import os, sys, threading
+
+app = App()
+
+@app.task
+def add(a: int, b: int) -> int:
+    print("adding")
+    return a + b
+
+@app.task
+async def where() -> tuple[int, str]:
+    return os.getpid(), threading.current_thread().name
+
+job = add.enqueue(2, 3)
+print(job.result(timeout=60), [attempt.outcome for attempt in job.attempts()], repr(job.output()))
+print(where.enqueue().result(timeout=60) == (os.getpid(), "lineshaft-loop"))
+"""
+
+
+def test_a_program_given_on_the_command_line_runs_its_own_tasks(programs):
+    ended = programs.run("-c", INLINE)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == ["5 ['succeeded'] 'adding\\n'", "True"], ended.stderr
+    assert ended.stderr.count("have no source file, so they run in this process") == 1, ended.stderr
+    assert "add·" in ended.stderr, "what attempts print is repeated with their name"
+
+
+class Kernel:
+    """A Jupyter kernel, driven as a notebook drives it."""
+
+    def __init__(self, directory):
+        self.manager = jupyter_client.KernelManager(kernel_name="python3")
+        self.manager.start_kernel(cwd=str(directory), env=environment())
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE_S)
+
+    def start(self, cell):
+        return self.client.execute(cell)
+
+    def end_of(self, request):
+        """What the cell printed on standard output, and its error."""
+        out, error, deadline = "", None, time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            message = self.client.get_iopub_msg(timeout=PATIENCE_S)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream" and content["name"] == "stdout":
+                out += content["text"]
+            elif message["msg_type"] == "error":
+                error = content["ename"]
+            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+                return out, error
+        return pytest.fail("the cell does not end")
+
+    def run(self, cell):
+        out, error = self.end_of(self.start(cell))
+        assert error is None, error
+        return out
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(programs):
+    kernel = Kernel(programs.directory)
+    yield kernel
+    kernel.close()
+
+
+DECLARE = """
+from lineshaft import App
+import os, time
+app = App()
+
+@app.task
+def twice(number: int) -> int:
+    return 2 * number
+"""
+
+
+def test_tasks_of_a_notebook_run_in_its_kernel_and_cells_may_run_again(kernel):
+    kernel.run(DECLARE)
+    assert kernel.run("print(twice.enqueue(4).result(timeout=60), twice(5))") == "8 10\n"
+    # The same cell again, then the task with another body: replaced without a word.
+    kernel.run(DECLARE)
+    assert kernel.run("print(twice.enqueue(4).result(timeout=60))") == "8\n"
+    kernel.run("@app.task\ndef twice(number: int) -> int:\n    return number + number + 1")
+    assert kernel.run("print(twice.enqueue(4).result(timeout=60))") == "9\n"
+    kernel.run("@app.task\ndef pid() -> int:\n    return os.getpid()")
+    assert kernel.run("print(pid.enqueue().result(timeout=60) == os.getpid())") == "True\n"
+    assert kernel.run("job = await pid.aenqueue()\nprint(await job == os.getpid())") == "True\n"
+
+
+def test_an_interrupted_wait_leaves_the_job_running(kernel):
+    kernel.run(DECLARE)
+    kernel.run("@app.task\ndef slow() -> str:\n    time.sleep(3)\n    return 'slept'")
+    request = kernel.start("job = slow.enqueue()\nprint('waiting', flush=True)\njob.result()")
+    time.sleep(1.0)
+    kernel.manager.interrupt_kernel()
+    out, error = kernel.end_of(request)
+    assert (out, error) == ("waiting\n", "KeyboardInterrupt")
+    assert kernel.run("print(job.refresh().state)") == "running\n"
+    assert kernel.run("print(job.result(timeout=60), len(job.attempts()))") == "slept 1\n"
+
+
+SLOW = """
+@app.task
+def slow(path: str) -> int:
+    open(path, "a").write("x")
+    time.sleep(2)
+    return os.getpid()
+"""
+
+
+def test_what_ran_in_a_kernel_that_died_runs_again_in_the_next_one(kernel):
+    kernel.run(DECLARE + SLOW)
+    kernel.run("job = slow.enqueue('marks')\ntry:\n    job.wait(timeout=0.5)\nexcept Exception:\n    pass")
+    until_written(kernel)
+    key = kernel.run("print(job.id)").strip()
+    kernel.manager.restart_kernel(now=True)
+    kernel.client.wait_for_ready(timeout=PATIENCE_S)
+    kernel.run(DECLARE + SLOW)
+    out = kernel.run(f"job = app.job('{key}')\nprint(job.result(timeout=60) == os.getpid(), len(job.attempts()))")
+    assert out == "True 2\n"
+    assert kernel.run("print(job.attempts()[0].outcome)") == "lost\n"
+
+
+def until_written(kernel):
+    assert kernel.run("while not os.path.exists('marks'): time.sleep(0.01)\nprint('written')") == "written\n"
