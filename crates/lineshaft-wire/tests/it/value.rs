@@ -1,8 +1,8 @@
 //! Values come back as they were; hostile bytes are errors within limits; people can read them.
 
 use lineshaft_wire::value::{
-    Call, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Record, Time, TimeDelta, Value, ValueError, Zone,
-    decode, decode_call, encode, encode_call,
+    Call, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Record, Table, Time, TimeDelta, Value,
+    ValueError, Zone, decode, decode_call, encode, encode_call,
 };
 use proptest::prelude::*;
 
@@ -240,6 +240,10 @@ fn leaf() -> impl Strategy<Value = Value> {
         ),
         "[0-9]{1,9}".prop_map(|text| Value::Decimal(text.into())),
         "[A-Z]{1,9}".prop_map(|name| member(name.into())),
+        bytes().prop_map(Value::Pickle),
+        bytes().prop_map(|stream| {
+            Value::Table(Box::new(Table { kind: "table".into(), stream: stream.into_vec().into() }))
+        }),
     ]
 }
 
