@@ -79,6 +79,12 @@ class Attendance:
             if crew is not None:
                 crew.check()
 
+    def end(self) -> None:
+        """Ends the workers that started by themselves; a later wait starts new ones."""
+        own, self._own, self._looked = self._own, None, False
+        if own is not None:
+            own.end()
+
     @property
     def command(self) -> str:
         """The command that starts a worker for this app."""
@@ -97,7 +103,7 @@ class Attendance:
             ensure_for(self._app)
 
     def _needs_look(self) -> bool:
-        if self._looked or self.blocks or self._script is None:
+        if self._looked or self.blocks or (self._script is None and self._app._connection.engine is None):
             return False
         self._looked = True
         return True
@@ -107,6 +113,11 @@ class Attendance:
             self._start_own()
 
     def _start_own(self) -> None:
+        engine = self._app._connection.engine
+        if engine is not None:
+            self._own = engine.work(self)
+            self._own.start()
+            return
         from ._workers import Crew, cores
 
         self._own = Crew(self._app, most=cores(), start_with=1, queues=(), grace_s=SCRIPT_GRACE_S)

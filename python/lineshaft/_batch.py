@@ -113,6 +113,8 @@ def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[b
     for position in existing:
         jobs[position]._snapshot = calls[position].bound._first_snapshot(now)._replace(state=None, existing=True)
     app._attendance.enqueued(ids)
+    if app._connection.engine is not None:
+        app._connection.engine.note(jobs, calls)
     if app._hooks.after_enqueue:
         app._hooks.tell_enqueued(jobs)
     return jobs

@@ -6,15 +6,21 @@ import os
 import sys
 from _thread import allocate_lock
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
 from ._errors import OutcomeUnknown, ServerError
+
+if TYPE_CHECKING:
+    from .testing._engine import Engine
 
 __all__ = ["Connection"]
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+stand_in: Callable[[Connection, str, bool], str] | None = None
+"""What gives a home in place of the one found; told whether that is the default. `lineshaft.testing` sets it."""
 
 _SERVE = "import sys; sys.path.insert(0, {root!r}); from lineshaft._cli import main; sys.exit(main())"
 
@@ -28,6 +34,8 @@ class Connection:
         self._home: str | None = None
         self._client: _native.Client | None = None
         self._process = 0
+        self.engine: Engine | None = None
+        """The private engine of a test that stands in for the home."""
         self._lock = allocate_lock()
 
     @property
@@ -66,13 +74,18 @@ class Connection:
 
     def _resolve(self) -> str:
         try:
-            return _native.resolve_home(self._explicit, self._creator)
+            home, is_default = _native.resolve_home(self._explicit, self._creator)
         except UnicodeEncodeError:
             place = os.fsencode(self._explicit or self._creator or "").decode(errors="backslashreplace")
             raise ServerError(
                 f"the home cannot be found from {place}: UTF-8 does not express this path",
                 hint="set LINESHAFT_URL to a directory with another name",
             ) from None
+        return home if stand_in is None else stand_in(self, home, is_default)
+
+    def forget(self) -> None:
+        """Closes the connection, and finds the home anew at the next use."""
+        self._client = self._home = self.engine = None
 
     def _connect(self) -> _native.Client:
         process = os.getpid()
@@ -82,7 +95,7 @@ class Connection:
         with self._lock:
             if self._client is None:
                 self._client, warning = _native.connect(self.home, server_command())
-                if warning is not None:
+                if warning is not None and self.engine is None:
                     import logging
 
                     logging.getLogger("lineshaft").warning(warning)

@@ -1,13 +1,14 @@
 //! The extension module `lineshaft._native`: conversions between Python and the Rust crates, and nothing else.
 //!
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
-//! children, [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
+//! children, [`server`] a server for tests, [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
 
 mod client;
 mod errors;
 mod options;
+mod server;
 mod values;
 mod worker;
 
@@ -37,6 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(options::parse_id, module)?)?;
     module.add_function(wrap_pyfunction!(options::format_id, module)?)?;
     module.add_function(wrap_pyfunction!(options::resolve_home, module)?)?;
+    module.add_class::<server::EmbeddedServer>()?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_class::<client::Client>()?;
     module.add_class::<client::Reply>()?;

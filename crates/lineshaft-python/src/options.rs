@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lineshaft::duration;
-use lineshaft::home;
+use lineshaft::home::{self, Source};
 use lineshaft_wire::JobId;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -39,16 +39,17 @@ pub(crate) fn job_id(py: Python<'_>, key: &[u8]) -> PyResult<JobId> {
     id.ok_or_else(|| option_error(py, "these bytes are not a job id", "a job id has 16 bytes"))
 }
 
-/// The absolute path of the home that an app means; see `lineshaft::home`.
+/// The absolute path of the home that an app means, and whether it is the default one; see `lineshaft::home`.
 #[pyfunction]
 #[pyo3(signature = (explicit, creator_file))]
 pub(crate) fn resolve_home(
     py: Python<'_>,
     explicit: Option<&str>,
     creator_file: Option<&str>,
-) -> PyResult<String> {
+) -> PyResult<(String, bool)> {
     let cwd = std::env::current_dir()?;
     let resolved =
         home::resolve(explicit, creator_file.map(Path::new), &cwd).map_err(|error| to_python(py, &error))?;
-    Ok(resolved.path.to_string_lossy().into_owned())
+    let is_default = matches!(resolved.source, Source::Project(_) | Source::Directory(_));
+    Ok((resolved.path.to_string_lossy().into_owned(), is_default))
 }

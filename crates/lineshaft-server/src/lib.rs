@@ -1,7 +1,7 @@
 //! Connections of the engine: one process serves one home to clients and workers.
 //!
 //! [`serve`] is the whole of it: it takes the home, opens the engine, and carries messages between sockets and the
-//! engine until somebody asks it to stop. Read [`ServeOptions`] and [`Limits`] for what it promises, then the private
+//! engine until somebody asks it to stop. [`Embedded`] is the same on a thread, for tests. Read [`ServeOptions`] and [`Limits`] for what it promises, then the private
 //! modules `server` (accepting, stopping), `connection` (one peer), `watch` (proof of a process's death) and
 //! `claim` (who may serve a home).
 //!
@@ -14,6 +14,7 @@
 mod address;
 mod claim;
 mod connection;
+mod embedded;
 mod error;
 mod home;
 mod listener;
@@ -24,6 +25,7 @@ mod stream;
 mod token;
 mod watch;
 
+pub use embedded::Embedded;
 pub use error::Error;
 pub use options::{Limits, ServeOptions};
 pub use server::serve;

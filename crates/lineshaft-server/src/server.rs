@@ -14,7 +14,7 @@ use crate::claim;
 use crate::connection::{self, Context};
 use crate::home::ServedHome;
 use crate::listener::{Accepted, Listeners};
-use crate::signals::StopSignals;
+use crate::signals::Stops;
 use crate::token::Token;
 use crate::watch::Watch;
 use crate::{Error, ServeOptions};
@@ -31,9 +31,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// from an asynchronous runtime. Fails if the home is served already, cannot be used, or its engine fails; the process
 /// should then exit with another code than 0.
 pub fn serve(options: ServeOptions) -> Result<(), Error> {
+    raise_descriptor_limit();
+    run(options, None)
+}
+
+/// [`serve`] until `told` to stop, or by signals if nobody is to tell.
+pub(crate) fn run(options: ServeOptions, told: Option<oneshot::Receiver<()>>) -> Result<(), Error> {
     let home = ServedHome::prepare(&options.home)?;
     let token = Token::load_or_create(&home.run().join("token"))?;
-    raise_descriptor_limit();
     let facts = facts(&home, &options);
     let (engine, opened) = claim::open_engine(&home, &options, &facts)?;
     tracing::info!(home = %home.path().display(), ?opened, "the engine is open");
@@ -41,7 +46,7 @@ pub fn serve(options: ServeOptions) -> Result<(), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
-        match Bound::new(&home, options.listen.as_deref()) {
+        match Bound::new(&home, options.listen.as_deref(), told) {
             Ok(bound) => Server::new(home, token, facts, engine, bound, options).run().await,
             Err(error) => {
                 engine.stop().await?;
@@ -105,7 +110,7 @@ impl Engine {
 
 /// Why a server ends.
 enum End {
-    Signal,
+    Told,
     Asked,
     Idle,
     HomeRemoved,
@@ -116,16 +121,20 @@ enum End {
 struct Bound {
     listeners: Listeners,
     address: Address,
-    signals: StopSignals,
+    stops: Stops,
 }
 
 impl Bound {
-    fn new(home: &ServedHome, listen: Option<&str>) -> Result<Self, Error> {
-        let signals = StopSignals::register().map_err(Error::Runtime)?;
+    fn new(
+        home: &ServedHome,
+        listen: Option<&str>,
+        told: Option<oneshot::Receiver<()>>,
+    ) -> Result<Self, Error> {
+        let stops = told.map_or_else(Stops::signals, |told| Ok(Stops::Told(told))).map_err(Error::Runtime)?;
         let (unix, address) = Address::bind(home)?;
         let listeners = Listeners::new(unix, listen)?;
         address.publish(listeners.tcp_address())?;
-        Ok(Self { listeners, address, signals })
+        Ok(Self { listeners, address, stops })
     }
 }
 
@@ -183,7 +192,7 @@ impl Server {
             tokio::select! {
                 accepted = self.bound.listeners.accept() => self.admit(accepted).await,
                 Some(ended) = self.connections.join_next() => self.note_end(ended),
-                () = self.bound.signals.next() => return End::Signal,
+                () = self.bound.stops.next() => return End::Told,
                 () = self.context.shutdown.notified() => return End::Asked,
                 result = self.engine.ended() => return End::Engine(result),
                 _ = tick.tick(), if self.context.facts.on_demand => {
@@ -246,7 +255,7 @@ impl Server {
 impl End {
     fn describe(&self) -> &'static str {
         match self {
-            Self::Signal => "a signal",
+            Self::Told => "it was told to",
             Self::Asked => "a client asked for it",
             Self::Idle => "nobody was connected",
             Self::HomeRemoved => "the home was removed",

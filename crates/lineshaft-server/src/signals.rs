@@ -1,4 +1,4 @@
-//! The signals that ask a server to stop.
+//! What asks a server to stop, clients aside.
 
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -7,6 +7,31 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+/// Who may ask.
+#[derive(Debug)]
+pub(crate) enum Stops {
+    /// SIGTERM and SIGINT.
+    Signals(StopSignals),
+    /// The program around the server; dropping the sender asks too.
+    Told(oneshot::Receiver<()>),
+}
+
+impl Stops {
+    /// Takes SIGTERM and SIGINT over. Needs a runtime.
+    pub(crate) fn signals() -> io::Result<Self> {
+        StopSignals::register().map(Self::Signals)
+    }
+
+    /// Waits until somebody asks. Cancel-safe; not to be awaited again afterwards.
+    pub(crate) async fn next(&mut self) {
+        match self {
+            Self::Signals(signals) => signals.next().await,
+            Self::Told(told) => drop(told.await),
+        }
+    }
+}
 
 /// SIGTERM and SIGINT, from when this is made until it is dropped.
 #[derive(Debug)]
@@ -16,8 +41,7 @@ pub(crate) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes the two signals over. Needs a runtime.
-    pub(crate) fn register() -> io::Result<Self> {
+    fn register() -> io::Result<Self> {
         let (received, sender) = StdUnixStream::pair()?;
         received.set_nonblocking(true)?;
         let mut signals = Self { received: UnixStream::from_std(received)?, registered: Vec::new() };
@@ -28,7 +52,7 @@ impl StopSignals {
     }
 
     /// Waits for the next of them. Cancel-safe.
-    pub(crate) async fn next(&mut self) {
+    async fn next(&mut self) {
         if self.received.read_u8().await.is_err() {
             std::future::pending::<()>().await;
         }

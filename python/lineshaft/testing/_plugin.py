@@ -1,0 +1,36 @@
+"""The pytest plugin: an engine of its own for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ._engine import private_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+MARK = 'lineshaft(home="memory"): the home of apps without one of their own; "tmp" is on disk, with a server process'
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the marker."""
+    config.addinivalue_line("markers", MARK)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """From the first fixture of a test to its last."""
+    with private_engine(_home_of(item)):
+        return (yield)
+
+
+def _home_of(item: pytest.Item) -> Any:
+    mark = item.get_closest_marker("lineshaft")
+    if mark is None:
+        return "memory"
+    home = mark.kwargs.get("home", "memory")
+    if mark.args or set(mark.kwargs) - {"home"} or home not in ("memory", "tmp"):
+        raise pytest.UsageError(f'{item.nodeid}: @pytest.mark.lineshaft takes home="memory" or home="tmp"')
+    return home
