@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._job import Job
     from ._workers import Block, Crew
+    from .testing._threads import Threads
 
 __all__ = ["Attendance"]
 
@@ -34,7 +35,7 @@ class Attendance:
         self._app = app
         self._script = main_file() if app._module == "__main__" else None
         self._looked = False
-        self._own: Crew | None = None
+        self._own: Crew | Threads | None = None
         self._made = 0
         self.blocks: list[Block] = []
         if app._module == "__main__" and self._script is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -103,6 +104,33 @@ def test_the_home_is_not_the_project_s():
     assert not Path(app.url).is_relative_to(Path(__file__).parents[2])
 
 
+GREETING = "hello"
+
+
+@app.task
+def greet(name: str) -> tuple[str, int]:
+    return f"{GREETING}, {name}", os.getpid()
+
+
+@app.task
+async def agreet(name: str) -> str:
+    await asyncio.sleep(0)
+    return f"{GREETING}, {name}"
+
+
+def test_jobs_run_in_the_process_of_the_test(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "GREETING", "good day")
+    assert greet.enqueue("Ada").result(timeout=60) == ("good day, Ada", os.getpid())
+    assert agreet.enqueue("Ada").result(timeout=60) == "good day, Ada"
+
+
+def test_a_coroutine_may_wait_for_its_job():
+    async def main() -> int:
+        return await (await add.aenqueue(4, 5))
+
+    assert asyncio.run(main()) == 9
+
+
 def test_what_was_enqueued_is_compared_as_the_task_gets_it():
     job = add.enqueue(2, b=1)
     add.enqueue_many([add.si(7), add.si(b=3, a=8)])
@@ -157,11 +185,36 @@ def test_an_app_with_a_home_of_its_own_keeps_it(home):
 # ---- Outside: as users see it.
 
 
+def test_a_job_that_does_not_end_does_not_hold_up_the_end(project):
+    ended = project.test(
+        """
+        import time
+        from lineshaft import App
+
+        app = App()
+
+        @app.task
+        def sleep() -> None:
+            while True:
+                time.sleep(0.01)
+
+        def test_it():
+            job = sleep.enqueue()
+            assert app.task(name="other")(other).enqueue().result(timeout=60) == "done"
+            assert job.refresh().state == "running"
+
+        def other() -> str:
+            return "done"
+        """.replace("\n        ", "\n")
+    )
+    assert passed(ended, 1)
+
+
 def test_the_project_s_home_is_left_alone_and_nothing_is_left_behind(project):
     before = leftovers()
     ended = project.test(
         """
-        import threading
+        import threading, time
         from shop import app, double, outer
 
         def test_runs():
@@ -171,7 +224,10 @@ def test_the_project_s_home_is_left_alone_and_nothing_is_left_behind(project):
                 assert inner.result(timeout=60) == 10
 
         def test_is_alone():
-            assert threading.active_count() == 1 or "lineshaft" not in str(threading.enumerate())
+            until = time.monotonic() + 60  # idle threads look twice a second whether it is over
+            while "lineshaft" in str(threading.enumerate()):
+                assert time.monotonic() < until
+                time.sleep(0.05)
         """.replace("\n        ", "\n")
     )
     assert passed(ended, 2)

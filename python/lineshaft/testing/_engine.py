@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .._connection import Connection
     from .._job import Job
     from .._task import BaseTask
-    from .._workers import Crew
+    from ._threads import Threads
 
 __all__ = ["Engine", "Enqueued", "assert_enqueued", "enqueued", "private_engine", "run_jobs"]
 
@@ -29,8 +29,6 @@ Home: TypeAlias = Literal["memory", "tmp"]
 MEMORY = "/dev/shm"
 MEMORY_BYTES_MIN = 256 << 20
 """What has to be free there; containers often give it 64 MiB."""
-GRACE_S = 1.0
-"""What running attempts get when their test ends."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,12 @@ class Engine:
         made = zip(jobs, calls, strict=True)
         self.enqueued += (Enqueued(job, call.task, call.args, call.kwargs or {}) for job, call in made)
 
-    def work(self, attendance: Attendance) -> Crew:
-        """Workers for an app that waits."""
-        from .._workers import Crew, cores
+    def work(self, attendance: Attendance) -> Threads:
+        """Threads for an app that waits."""
+        from ._threads import Threads
 
         self._attendances.append(attendance)
-        return Crew(attendance._app, most=cores(), start_with=1, queues=(), grace_s=GRACE_S)
+        return Threads(attendance._app)
 
     @property
     def home(self) -> str:
