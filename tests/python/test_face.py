@@ -26,7 +26,8 @@ def test_exported_members():
 
 def test_no_public_submodule_leaks_by_accident():
     modules = {name for name, member in vars(lineshaft).items() if inspect.ismodule(member)}
-    assert {name for name in modules if not name.startswith("_")} <= PUBLIC_MODULES
+    # pytest puts modules named with @ into what it rewrites, and it rewrites the package of a plugin.
+    assert {name for name in modules if not name.startswith(("_", "@"))} <= PUBLIC_MODULES
 
 
 PUBLIC_MODULES = {"testing", "aio", "multiprocessing", "contrib", "compat"}
