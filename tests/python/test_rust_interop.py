@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,27 @@ def test_a_rust_worker_runs_what_python_enqueued(task, home, checksums, files):
         worker.kill()
         worker.wait()
     assert results == 2 * [Checksum(path, size, crc) for path, (size, crc) in files.items()]
+
+
+def test_a_rust_worker_that_is_killed_loses_no_job(task, home, checksums, tmp_path):
+    content = bytes(range(256)) * 4_000
+    (tmp_path / "large").write_bytes(content)
+    # Byte by byte, so that it takes a while.
+    job = task.enqueue(str(tmp_path / "large"), block=1)
+    killed = subprocess.Popen([checksums, "work"], env=environment(LINESHAFT_URL=str(home)))
+    deadline = time.monotonic() + 60
+    while job.progress() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    killed.kill()
+    killed.wait()
+    worker = subprocess.Popen([checksums, "work"], env=environment(LINESHAFT_URL=str(home)))
+    try:
+        assert job.result(timeout=60) == Checksum(str(tmp_path / "large"), len(content), zlib.crc32(content))
+    finally:
+        worker.kill()
+        worker.wait()
+    assert [attempt.outcome for attempt in job.attempts()] == ["lost", "succeeded"]
 
 
 def test_a_python_worker_runs_what_rust_enqueued(home, checksums, files, programs):
