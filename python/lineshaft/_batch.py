@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
 from ._connection import asettle, settle
+from ._errors import OptionError
 from ._guard import refuse_import_side_effect
 from ._job import AsyncJob, Job
+from ._unique import of_item
 
 if TYPE_CHECKING:
     from ._app import App
@@ -85,9 +87,14 @@ class _Sent:
 
 def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) -> Iterator[_Sent]:
     calls = iter(calls) if not app._hooks.before_enqueue else map(app._hooks.changed, calls)
+    before = 0
     while batch := list(islice(calls, BATCH_JOBS)):
         while batch:
-            reply, taken = client.enqueue(app._types.registry, batch)
+            try:
+                reply, taken = client.enqueue(app._types.registry, batch)
+            except OptionError as error:
+                raise of_item(error, batch, before) from error.__cause__
+            before += taken
             yield _Sent(batch[:taken], reply)
             batch = batch[taken:]
 

@@ -69,6 +69,7 @@ class Template:
         expires: tuple[str, int] | None,
         deadline: tuple[str, int] | None,
         unique_while: str | None,
+        unique_period_ms: int | None,
         idempotency_key: str | None,
         tags: Sequence[str],
         metadata: str | None,

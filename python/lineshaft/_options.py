@@ -250,7 +250,7 @@ def _unique(option: str, value: object) -> Any:
         return value
     if value == "args":
         return Unique()
-    raise wrong(option, value, '"args", Unique(by=..., while_=...) or None')
+    raise wrong(option, value, '"args", Unique(by=..., while_=..., period=...) or None')
 
 
 def _instant(option: str, value: object) -> float | datetime | None:

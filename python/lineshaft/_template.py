@@ -29,6 +29,7 @@ def template_of(task: str, options: dict[str, Any]) -> _native.Template:
         expires=_time(options.get("expires")),
         deadline=_time(options.get("deadline")),
         unique_while=None if unique is None else unique.while_,
+        unique_period_ms=None if unique is None or unique.period is None else _milliseconds(unique.period),
         idempotency_key=options.get("idempotency_key"),
         tags=options.get("tags", ()),
         metadata=options.get("metadata"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._errors import DeclarationError
-from ._options import wrong
+from ._errors import DeclarationError, OptionError
+from ._options import DURATION_FORMS, duration, wrong
 
 if TYPE_CHECKING:
+    from ._native import Call
+    from ._options import Duration
     from ._task import BaseTask
 
-__all__ = ["Unique"]
+__all__ = ["Unique", "of_item"]
 
 
 class Unique:
@@ -19,16 +21,18 @@ class Unique:
 
     `by` says what makes calls equal: None is all arguments, a name or a tuple of names is these arguments, a callable
     with the task's signature computes a value. Defaults are applied before. `while_` is how long the key keeps others
-    out: `"unfinished"` until the job has ended, `"queued"` until it first runs.
+    out: `"unfinished"` until the job has ended, `"queued"` until it first runs. With `period` it also does so for that
+    time after the job was enqueued, whatever has become of it.
     """
 
-    __slots__ = ("by", "while_")
+    __slots__ = ("by", "period", "while_")
 
     def __init__(
         self,
         by: str | tuple[str, ...] | Callable[..., Any] | None = None,
         *,
         while_: Literal["unfinished", "queued"] = "unfinished",
+        period: Duration | None = None,
     ) -> None:
         if while_ not in ("unfinished", "queued"):
             raise wrong("while_", while_, '"unfinished" or "queued"')
@@ -36,9 +40,12 @@ class Unique:
             raise wrong("by", by, "the name of an argument, a tuple of names or a callable")
         self.by = (by,) if isinstance(by, str) else by
         self.while_ = while_
+        self.period = None if period is None else _period(period)
+        """Seconds."""
 
     def __repr__(self) -> str:
-        return f"Unique(by={self.by!r}, while_={self.while_!r})"
+        period = "" if self.period is None else f", period={self.period!r}"
+        return f"Unique(by={self.by!r}, while_={self.while_!r}{period})"
 
     def check(self, task: BaseTask[..., Any]) -> None:
         """Refuses names that the task has no parameter for."""
@@ -62,13 +69,44 @@ class Unique:
         return f"{name[:200].decode(errors='ignore')}:{digest}"
 
     def _selected(self, task: BaseTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if callable(self.by):
-            return self.by(*args, **kwargs)
         bound = task.binder.bind(args, kwargs)
         bound.apply_defaults()
+        if callable(self.by):
+            try:
+                return self.by(*bound.args, **bound.kwargs)
+            except Exception as error:
+                raise _failure(self.by, task, args, error) from error
         if self.by is None:
             return list(bound.arguments.items())
         return [bound.arguments[name] for name in self.by]
+
+
+def of_item(error: OptionError, calls: Sequence[Call[Any]], before: int) -> OptionError:
+    """`error` with the number of the call that it is about, `before` the first of `calls`; as it is if of none."""
+    args = error.__dict__.get("call_args", error)
+    for position, call in enumerate(calls):
+        if call.args is args:
+            return OptionError(f"calls[{before + position}]: {error.args[0]}", hint=error.hint)
+    return error
+
+
+def _failure(by: Callable[..., Any], task: BaseTask[..., Any], args: tuple[Any, ...], error: Exception) -> OptionError:
+    name = getattr(by, "__qualname__", type(by).__qualname__)
+    code = getattr(by, "__code__", None)
+    place = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
+    failure = OptionError(
+        f"{task.name}: {name}{place}, the `by` of its `unique`, raised {type(error).__name__}: {error}",
+        hint="it takes what the task takes, with defaults applied; the call was not enqueued",
+    )
+    failure.__dict__["call_args"] = args
+    return failure
+
+
+def _period(value: Duration) -> float:
+    seconds = duration("period", value)
+    if seconds < 0.001:
+        raise wrong("period", value, f"at least 1 ms, as {DURATION_FORMS}; None for no period")
+    return seconds
 
 
 def canonical(value: Any) -> Any:

@@ -110,6 +110,7 @@ impl State {
                 self.close_idle_queue(*queue);
             }
             Change::KeysExpired { keys } => self.expire_keys(keys),
+            Change::PeriodsEnded { keys } => self.end_periods(keys),
             Change::Parked { slot, missing } => self.park(*slot, missing),
             Change::Discarded { slots, reason } => {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));

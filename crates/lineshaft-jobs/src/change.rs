@@ -330,6 +330,11 @@ pub enum Change {
         /// Why.
         reason: Arc<str>,
     },
+    /// Unique keys were held for their periods.
+    PeriodsEnded {
+        /// The keys.
+        keys: Vec<Arc<str>>,
+    },
 }
 
 impl Change {

@@ -63,6 +63,7 @@ struct Head {
     sessions: Vec<SessionRow>,
     queues: Vec<(u32, bool, Option<u64>)>,
     keys: Vec<(u64, Arc<str>, JobId)>,
+    periods: Vec<(u64, Arc<str>, JobId)>,
     deleted: Vec<(JobId, u64)>,
     slots: u32,
 }
@@ -139,6 +140,11 @@ impl State {
                 .iter()
                 .map(|(expires, key)| (*expires, Arc::clone(key), self.keys[key].0))
                 .collect(),
+            periods: self
+                .periods_by_end
+                .iter()
+                .map(|(until_ms, key)| (*until_ms, Arc::clone(key), self.periods[key].0))
+                .collect(),
             deleted: sorted(self.deleted.iter().map(|(job, finalized_ms)| (*job, *finalized_ms)), |row| {
                 row.0
             }),
@@ -194,6 +200,9 @@ impl State {
         for (expires, key, job) in head.keys {
             self.keys.insert(Arc::clone(&key), (job, expires));
             self.keys_by_age.push_back((expires, key));
+        }
+        for (until_ms, key, job) in head.periods {
+            self.hold_period(&key, job, until_ms);
         }
         self.deleted = head.deleted.into_iter().collect();
     }

@@ -32,6 +32,8 @@ pub struct Limits {
     pub children: usize,
     /// Idempotency keys younger than 24 hours.
     pub idempotency_keys: usize,
+    /// Unique keys whose period has not ended.
+    pub unique_periods: usize,
     /// Finished jobs deleted but still in a block.
     pub deleted: usize,
     /// Jobs touched by one bulk step, so that no commit grows without bound.
@@ -53,6 +55,7 @@ impl Default for Limits {
             sessions: 65_536,
             children: 65_536,
             idempotency_keys: 10_000_000,
+            unique_periods: 10_000_000,
             deleted: 1_000_000,
             step: 4_096,
             lease_ms: 15_000,
@@ -90,6 +93,9 @@ pub struct State {
     pub(crate) queues: FxHashMap<u32, Queue>,
     pub(crate) keys: FxHashMap<Arc<str>, (JobId, u64)>,
     pub(crate) keys_by_age: VecDeque<(u64, Arc<str>)>,
+    /// Unique keys held for a period: the job, and Unix milliseconds of the end.
+    pub(crate) periods: FxHashMap<Arc<str>, (JobId, u64)>,
+    pub(crate) periods_by_end: BTreeSet<(u64, Arc<str>)>,
     pub(crate) deleted: FxHashMap<JobId, u64>,
 
     // Derived: rebuilt on load.
@@ -199,6 +205,8 @@ impl State {
             queues: FxHashMap::default(),
             keys: FxHashMap::default(),
             keys_by_age: VecDeque::new(),
+            periods: FxHashMap::default(),
+            periods_by_end: BTreeSet::new(),
             deleted: FxHashMap::default(),
             lanes: Lanes::default(),
             finished: List::default(),

@@ -95,6 +95,8 @@ pub struct Model {
     /// Queues with a purge under way, and the last place in line that it comes to.
     purges: BTreeMap<Arc<str>, u64>,
     keys: Vec<enqueue::Key>,
+    /// Unique keys that are held for a period, on the wall clock.
+    periods: Vec<enqueue::Key>,
     deleted: BTreeMap<JobId, u64>,
     happened: Vec<Happened>,
 }
@@ -122,6 +124,7 @@ impl Model {
             paused: BTreeSet::new(),
             purges: BTreeMap::new(),
             keys: Vec::new(),
+            periods: Vec::new(),
             deleted: BTreeMap::new(),
             happened: Vec::new(),
         }

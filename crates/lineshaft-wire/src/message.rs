@@ -371,6 +371,8 @@ pub struct Unique {
     pub key: Arc<str>,
     /// How long.
     pub while_: UniqueWhile,
+    /// Milliseconds from the enqueue for which the key keeps others out in any case, even if the job has ended.
+    pub period_ms: Option<u64>,
 }
 
 /// Jobs that differ in nothing but their arguments.

@@ -96,6 +96,9 @@ impl State {
         }
         if let Some(unique) = &group.unique {
             self.unique.insert(Arc::clone(&unique.key), index);
+            if let Some(period_ms) = unique.period_ms {
+                self.hold_period(&unique.key, self.job_id(index), self.wall_ms + period_ms);
+            }
         }
         if let Some(key) = &group.idempotency_key {
             let expires = self.logical_ms + self.limits.idempotency_ms;

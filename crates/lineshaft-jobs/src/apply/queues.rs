@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Unique, UniqueWhile};
 
 use crate::change::Name;
@@ -37,6 +38,20 @@ impl State {
         for key in keys {
             self.keys.remove(key);
             self.keys_by_age.pop_front();
+        }
+    }
+
+    /// The key keeps others out until `until_ms`, whatever becomes of the job.
+    pub(crate) fn hold_period(&mut self, key: &Arc<str>, job: JobId, until_ms: u64) {
+        self.periods.insert(Arc::clone(key), (job, until_ms));
+        self.periods_by_end.insert((until_ms, Arc::clone(key)));
+    }
+
+    pub(super) fn end_periods(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            if let Some((_, until_ms)) = self.periods.remove(key) {
+                self.periods_by_end.remove(&(until_ms, Arc::clone(key)));
+            }
         }
     }
 

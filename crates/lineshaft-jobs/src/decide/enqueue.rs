@@ -85,7 +85,10 @@ impl State {
             self.limits.rules,
         )?;
         let keys = request.groups.iter().filter(|group| group.idempotency_key.is_some()).count();
-        check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)
+        check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)?;
+        let has_period = |group: &&JobGroup| group.unique.as_ref().is_some_and(|it| it.period_ms.is_some());
+        let periods = request.groups.iter().filter(has_period).count();
+        check_room("unique keys with a period", self.periods.len(), periods, self.limits.unique_periods)
     }
 
     /// How many names the table lacks.
@@ -104,7 +107,8 @@ impl State {
     fn existing(&self, group: &JobGroup) -> Option<JobId> {
         let by_key = || self.keys.get(group.idempotency_key.as_ref()?).map(|(job, _)| *job);
         let by_unique = || self.unique.get(&group.unique.as_ref()?.key).map(|slot| self.job_id(*slot));
-        by_key().or_else(by_unique)
+        let by_period = || self.periods.get(&group.unique.as_ref()?.key).map(|(job, _)| *job);
+        by_key().or_else(by_unique).or_else(by_period)
     }
 
     fn new_jobs(&self, group: &JobGroup, now: Now) -> NewJobs {
@@ -237,6 +241,11 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
         return Err(bad("unique and idempotency keys go with one job".to_owned()));
     }
     check_texts(group)?;
+    if let Some(period) = group.unique.as_ref().and_then(|unique| unique.period_ms)
+        && !(1..=DELAY_MS_MAX).contains(&period)
+    {
+        return Err(bad(format!("unique period {period} is not 1 to {DELAY_MS_MAX} ms")));
+    }
     check_time("run_after", group.run_after)?;
     check_time("expires", group.expires)?;
     check_time("deadline", group.deadline)?;

@@ -24,6 +24,7 @@ impl State {
         }
         entries.extend(self.give_up(overdue));
         entries.extend(self.expired_keys(now));
+        entries.extend(self.ended_periods(now));
         // A job whose lease is lost above may be one that the purge has to come to: it looks again next time.
         if !has_ends {
             entries.extend(self.purge_step());
@@ -45,7 +46,9 @@ impl State {
         let keys = self.keys_by_age.front().map(|(expires, _)| *expires);
         let logical = self.logical_timers.next_at().into_iter().chain(keys).min();
         let wall = self.wall_timers.next_at().into_iter().chain(self.limit_timers.next_at()).min();
-        (wall.map(|at| at.saturating_sub(self.wall_set_back_ms)), logical)
+        let wall = wall.map(|at| at.saturating_sub(self.wall_set_back_ms));
+        let period = self.periods_by_end.first().map(|(until_ms, _)| *until_ms);
+        (wall.into_iter().chain(period).min(), logical)
     }
 
     /// Whether there may be jobs in line that must not begin any more, because there were too many for one step: until
@@ -176,6 +179,13 @@ impl State {
             .take_while(|(expires, _)| *expires <= now.logical_ms);
         let keys: Vec<Arc<str>> = expired.map(|(_, key)| Arc::clone(key)).collect();
         (!keys.is_empty()).then(|| Change::KeysExpired { keys }.into())
+    }
+
+    fn ended_periods(&self, now: Now) -> Option<Entry> {
+        let ended = self.periods_by_end.iter().take(self.limits.step);
+        let ended = ended.take_while(|(until_ms, _)| *until_ms <= now.wall_ms);
+        let keys: Vec<Arc<str>> = ended.map(|(_, key)| Arc::clone(key)).collect();
+        (!keys.is_empty()).then(|| Change::PeriodsEnded { keys }.into())
     }
 
     fn purge_step(&self) -> Option<Entry> {

@@ -46,7 +46,7 @@ fn new_jobs() -> NewJobs {
         run_at: Some(RunAt::Wall(1_790_000_000_500)),
         expires_ms: Some(1_790_000_000_600),
         deadline_ms: Some(1_790_000_000_700),
-        unique: Some(Unique { key: "u".into(), while_: UniqueWhile::Queued }),
+        unique: Some(Unique { key: "u".into(), while_: UniqueWhile::Queued, period_ms: Some(300) }),
         idempotency_key: Some("i".into()),
         tags: vec![Name::Known(2), Name::Text("red".into())],
         metadata: Some("{}".into()),
@@ -93,7 +93,7 @@ fn new_jobs_in_full_and_in_short() {
     let groups = vec![new_jobs(), plain_jobs()];
     check(
         &Change::Enqueued { request: request(), groups, existing: vec![(2, job())] },
-        "0401ac02ab0202010973686f702e73656e64000101050300e807c0cf240106782e427573790106782e476f6e65000180b89929050100f4dbc1a28c3401d8dcc1a28c3401bcddc1a28c3401017501010169020002010372656401027b7d011001a0c4506c00780080000000c00000010200ac02014d80897a000000010000050101090000000000000001000001021001a0c4506c00780080000000c0000001",
+        "0401ac02ab0202010973686f702e73656e64000101050300e807c0cf240106782e427573790106782e476f6e65000180b89929050100f4dbc1a28c3401d8dcc1a28c3401bcddc1a28c340101750101ac02010169020002010372656401027b7d011001a0c4506c00780080000000c00000010200ac02014d80897a000000010000050101090000000000000001000001021001a0c4506c00780080000000c0000001",
     );
 }
 
@@ -148,5 +148,6 @@ fn queues_and_keys() {
     check(&Change::QueuePaused { queue: Name::Text("mail".into()), paused: false }, "1201046d61696c00");
     check(&Change::PurgeStarted { queue: Name::Known(3) }, "130003");
     check(&Change::PurgeEnded { queue: 3 }, "1403");
+    check(&Change::PeriodsEnded { keys: vec!["a".into(), "bc".into()] }, "18020161026263");
     check(&Change::KeysExpired { keys: vec!["a".into(), "bc".into()] }, "15020161026263");
 }

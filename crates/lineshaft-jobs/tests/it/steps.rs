@@ -38,7 +38,7 @@ pub(crate) struct Group {
     pub(crate) run_after: Option<After>,
     pub(crate) expires: Option<After>,
     pub(crate) deadline: Option<After>,
-    pub(crate) unique: Option<(u8, bool)>,
+    pub(crate) unique: Option<(u8, bool, Option<u16>)>,
     pub(crate) idempotency_key: Option<u8>,
     pub(crate) tags: Vec<u8>,
     pub(crate) metadata: bool,
@@ -202,7 +202,10 @@ fn group() -> impl Strategy<Value = Group> {
     let times =
         (option::weighted(0.25, after()), option::weighted(0.15, after()), option::weighted(0.15, after()));
     let place = (0..3u8, 0..3u8, prop_oneof![3 => Just(5u8), 2 => 1..=9u8], 0..5u8);
-    let keys = (option::weighted(0.25, (0..3u8, any::<bool>())), option::weighted(0.15, 0..4u8));
+    let keys = (
+        option::weighted(0.25, (0..3u8, any::<bool>(), option::weighted(0.4, 1..40_000u16))),
+        option::weighted(0.15, 0..4u8),
+    );
     let rest = (vec(0..3u8, 0..3), prop::bool::weighted(0.2), vec(0..4u8, 1..4));
     (place, times, keys, rest).prop_map(|(place, times, keys, rest)| {
         let (run_after, expires, deadline) = times;

@@ -68,6 +68,7 @@ pub(crate) fn limits(tight: bool) -> Limits {
         sessions: 2,
         children: 3,
         idempotency_keys: 3,
+        unique_periods: 2,
         deleted: 2,
         ..roomy
     }
@@ -249,6 +250,7 @@ impl World {
             Change::ChildGone { child } => Choice::ChildGone { child: *child },
             Change::SessionClosed { session } => Choice::SessionClosed { session: *session },
             Change::KeysExpired { keys } => Choice::KeysExpired { keys: keys.clone() },
+            Change::PeriodsEnded { keys } => Choice::PeriodsEnded { keys: keys.clone() },
             Change::Ended { .. } => return None,
             other => panic!("time brings no {other:?}"),
         })

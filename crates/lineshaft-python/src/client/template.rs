@@ -48,13 +48,14 @@ impl Rules {
 pub(crate) struct Template {
     group: JobGroup,
     unique_while: Option<UniqueWhile>,
+    unique_period_ms: Option<u64>,
 }
 
 #[pymethods]
 impl Template {
     #[new]
-    #[pyo3(signature = (*, task, queue, priority, rules, run_after, expires, deadline, unique_while, idempotency_key,
-        tags, metadata))]
+    #[pyo3(signature = (*, task, queue, priority, rules, run_after, expires, deadline, unique_while, unique_period_ms,
+        idempotency_key, tags, metadata))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn new(
         task: &str,
@@ -65,6 +66,7 @@ impl Template {
         expires: Option<(String, u64)>,
         deadline: Option<(String, u64)>,
         unique_while: Option<&str>,
+        unique_period_ms: Option<u64>,
         idempotency_key: Option<&str>,
         tags: Vec<String>,
         metadata: Option<&str>,
@@ -83,7 +85,8 @@ impl Template {
             metadata: metadata.map(Into::into),
             lengths: Vec::new(),
         };
-        Ok(Self { group, unique_while: unique_while.map(read_unique_while).transpose()? })
+        let unique_while = unique_while.map(read_unique_while).transpose()?;
+        Ok(Self { group, unique_while, unique_period_ms })
     }
 }
 
@@ -101,8 +104,9 @@ impl Template {
     /// An empty group of such jobs.
     pub(super) fn group(&self, unique_key: Option<String>) -> JobGroup {
         let mut group = self.group.clone();
-        group.unique =
-            unique_key.zip(self.unique_while).map(|(key, while_)| Unique { key: key.into(), while_ });
+        let period_ms = self.unique_period_ms;
+        let unique = |(key, while_): (String, _)| Unique { key: key.into(), while_, period_ms };
+        group.unique = unique_key.zip(self.unique_while).map(unique);
         group
     }
 }

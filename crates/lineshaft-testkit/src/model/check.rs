@@ -62,6 +62,11 @@ pub enum Choice {
         /// The session.
         session: u64,
     },
+    /// Unique keys were held for their periods.
+    PeriodsEnded {
+        /// The keys.
+        keys: Vec<Arc<str>>,
+    },
     /// Idempotency keys were forgotten.
     KeysExpired {
         /// The keys.
@@ -103,6 +108,7 @@ impl Model {
                 require(used_ms + self.limits.session_ms <= self.logical_ms, early)
             }
             Choice::KeysExpired { keys } => self.check_expired(keys),
+            Choice::PeriodsEnded { keys } => self.check_periods(keys),
         }
     }
 
@@ -217,6 +223,15 @@ impl Model {
             let at = self.keys.iter().position(|known| known.key == *key).ok_or("an unknown key expires")?;
             let expires_ms = self.keys.remove(at).expires_ms;
             require(expires_ms <= self.logical_ms, || format!("key {key} lives until {expires_ms}"))?;
+        }
+        self.check_step(keys.len(), 1)
+    }
+
+    fn check_periods(&mut self, keys: &[Arc<str>]) -> Result<(), String> {
+        for key in keys {
+            let at = self.periods.iter().position(|known| known.key == *key);
+            let ends_ms = self.periods.remove(at.ok_or("the period of an unknown key ends")?).expires_ms;
+            require(ends_ms <= self.wall_ms, || format!("key {key} is held until {ends_ms}"))?;
         }
         self.check_step(keys.len(), 1)
     }

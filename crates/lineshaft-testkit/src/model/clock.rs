@@ -44,11 +44,13 @@ impl Model {
             self.sessions.iter().find(|(_, it)| it.used_ms + self.limits.session_ms <= self.logical_ms);
         let child = self.children.iter().find(|child| child.lease_ends_ms <= self.logical_ms);
         let key = self.keys.iter().find(|key| key.expires_ms <= self.logical_ms);
+        let period = self.periods.iter().find(|key| key.expires_ms <= self.wall_ms);
         job.map(|at| format!("job {} is due: {:?}", self.jobs[at].id, self.jobs[at].run_at))
             .or(late.map(|at| format!("job {} is overdue", self.jobs[at].id)))
             .or(session.map(|(number, _)| format!("session {number} has ended")))
             .or(child.map(|child| format!("the leases of child {} have ended", child.number)))
             .or(key.map(|key| format!("key {} has expired", key.key)))
+            .or(period.map(|key| format!("the period of {} has ended", key.key)))
             .or(self.purges.keys().next().map(|queue| format!("queue {queue} is not purged yet")))
     }
 
@@ -57,6 +59,7 @@ impl Model {
         let waits = self.jobs.iter().filter_map(|job| job.run_at);
         let wall = waits.clone().filter_map(|at| if let When::Wall(at) = at { Some(at) } else { None });
         let wall = wall.chain(self.jobs.iter().filter_map(super::Job::limit_ms));
+        let wall = wall.chain(self.periods.iter().map(|key| key.expires_ms));
         let logical = waits.filter_map(|at| if let When::Logical(at) = at { Some(at) } else { None });
         let sessions = self.sessions.values().map(|session| session.used_ms + self.limits.session_ms);
         let children = self.children.iter().map(|child| child.lease_ends_ms);

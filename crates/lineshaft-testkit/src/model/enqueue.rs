@@ -60,6 +60,11 @@ impl Model {
                 let expires_ms = self.logical_ms + self.limits.idempotency_ms;
                 self.keys.push(Key { key: Arc::clone(key), job: id, expires_ms });
             }
+            let held = group.unique.as_ref().and_then(|unique| Some((&unique.key, unique.period_ms?)));
+            if let Some((key, period_ms)) = held {
+                let expires_ms = self.wall_ms + period_ms;
+                self.periods.push(Key { key: Arc::clone(key), job: id, expires_ms });
+            }
         }
     }
 
@@ -70,7 +75,10 @@ impl Model {
             let same = |unique: &_| Some(unique) == group.unique.as_ref().map(|unique| &unique.key);
             job.keeps_out && job.unique.as_ref().is_some_and(|unique| same(&unique.key))
         });
-        by_key.map(|known| known.job).or(by_unique.map(|job| job.id))
+        let key = group.unique.as_ref().map(|unique| &unique.key);
+        let by_period = self.periods.iter().find(|known| Some(&known.key) == key);
+        let unique = by_unique.map(|job| job.id).or(by_period.map(|known| known.job));
+        by_key.map(|known| known.job).or(unique)
     }
 
     fn make(&mut self, group: &JobGroup, arguments: Payload) -> JobId {
@@ -178,12 +186,15 @@ impl Model {
         let mut rules: HashSet<&Arc<Rules>> = self.jobs.iter().map(|job| &job.rules).collect();
         rules.extend(groups.iter().map(|group| &group.rules));
         let keys = self.keys.len() + groups.iter().filter(|group| group.idempotency_key.is_some()).count();
+        let has_period = |group: &&JobGroup| group.unique.as_ref().is_some_and(|it| it.period_ms.is_some());
+        let periods = groups.iter().filter(has_period).count();
         let Limits { jobs: jobs_max, names: names_max, rules: rules_max, idempotency_keys: keys_max, .. } =
             self.limits;
         let fits = jobs <= jobs_max as usize
             && (names.len() <= names_max || names.len() == self.names_in_use().len())
             && rules.len() <= rules_max
-            && keys <= keys_max;
+            && keys <= keys_max
+            && self.periods.len() + periods <= self.limits.unique_periods;
         if fits { Ok(()) } else { Err(RefusalCode::QueueFull) }
     }
 

@@ -37,6 +37,7 @@ fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
         || (has_key && group.lengths.len() != 1)
         || !texts.all(is_text)
         || too_late
+        || group.unique.as_ref().is_some_and(|unique| unique.period_ms == Some(0))
         || !are_rules(&group.rules);
     let too_large = group.tags.len() > TAGS_MAX
         || group.metadata.as_ref().is_some_and(|text| text.len() > METADATA_BYTES_MAX)

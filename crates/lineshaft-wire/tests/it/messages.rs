@@ -153,7 +153,11 @@ fn special_group() -> JobGroup {
         run_after: Some(RunAfter::In(300_000)),
         expires: Some(RunAfter::In(900_000)),
         deadline: Some(RunAfter::At(CREATED + 3_600_000)),
-        unique: Some(Unique { key: "mail:a@b".into(), while_: UniqueWhile::Unfinished }),
+        unique: Some(Unique {
+            key: "mail:a@b".into(),
+            while_: UniqueWhile::Unfinished,
+            period_ms: Some(3_600_000),
+        }),
         idempotency_key: Some("order-7".into()),
         tags: vec!["eu".into()],
         metadata: Some("{}".into()),

@@ -150,7 +150,7 @@ impl<R> Call<R> {
     /// At most one unfinished job of this task has this key; `enqueue` answers with the one that is there.
     pub fn unique(mut self, key: &str) -> Self {
         let key = Arc::from(format!("{}:{key}", self.group.task));
-        self.group.unique = Some(Unique { key, while_: UniqueWhile::Unfinished });
+        self.group.unique = Some(Unique { key, while_: UniqueWhile::Unfinished, period_ms: None });
         self
     }
 

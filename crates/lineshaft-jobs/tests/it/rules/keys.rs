@@ -11,7 +11,7 @@ use super::shop::{Shop, group, ids};
 
 fn unique(key: &str, while_: UniqueWhile) -> JobGroup {
     let rules = Arc::new(Rules { max_attempts: 9, ..Rules::default() });
-    JobGroup { unique: Some(Unique { key: key.into(), while_ }), rules, ..group() }
+    JobGroup { unique: Some(Unique { key: key.into(), while_, period_ms: None }), rules, ..group() }
 }
 
 fn queued() -> JobGroup {
@@ -167,4 +167,45 @@ fn ids_of_archived_jobs_are_never_given_again() {
         assert_eq!(shop.machine.state.slot_of(job), None);
         seen.push(job);
     }
+}
+
+fn for_a_period(key: &str, period_ms: u64) -> JobGroup {
+    let unique = Unique { key: key.into(), while_: UniqueWhile::Queued, period_ms: Some(period_ms) };
+    JobGroup { unique: Some(unique), ..group() }
+}
+
+#[test]
+fn a_unique_key_with_a_period_is_held_until_its_end_whatever_becomes_of_the_job() {
+    let mut shop = Shop::new();
+    shop.child(1, 10);
+    let job = shop.enqueue(for_a_period("k", 60_000));
+    let lease = shop.lease();
+    shop.succeed(lease);
+    assert_eq!(shop.enqueue(for_a_period("k", 60_000)), job, "it has ended");
+    shop.archive(1);
+    shop.restart();
+    shop.pass(59_999);
+    shop.leases();
+    assert_eq!(shop.enqueue(for_a_period("k", 60_000)), job, "it is archived");
+    assert_eq!(shop.machine.state.next_due().0, Some(shop.machine.now.wall_ms + 1));
+    shop.pass(1);
+    shop.leases();
+    assert_ne!(shop.enqueue(for_a_period("k", 60_000)), job);
+}
+
+#[test]
+fn a_period_that_ends_before_its_job_changes_nothing() {
+    let mut shop = Shop::new();
+    let job = shop.enqueue(for_a_period("k", 1));
+    shop.pass(10);
+    shop.leases();
+    assert_eq!(shop.enqueue(for_a_period("k", 1)), job);
+}
+
+#[test]
+fn a_period_of_nothing_and_a_full_table_of_them_are_refused() {
+    let mut shop = Shop::with(lineshaft_jobs::Limits { unique_periods: 1, ..Default::default() });
+    assert_eq!(shop.try_enqueue(vec![for_a_period("k", 0)]), Err(RefusalCode::BadRequest));
+    shop.enqueue(for_a_period("k", 1_000));
+    assert_eq!(shop.try_enqueue(vec![for_a_period("l", 1_000)]), Err(RefusalCode::QueueFull));
 }

@@ -184,7 +184,7 @@ fn a_job_that_is_cancelled_meanwhile_is_not_parked() {
 fn a_parked_job_keeps_its_equals_out() {
     let mut shop = Shop::new();
     child_of(&mut shop, 1, 1, 10);
-    let unique = Some(Unique { key: "u".into(), while_: UniqueWhile::Queued });
+    let unique = Some(Unique { key: "u".into(), while_: UniqueWhile::Queued, period_ms: None });
     let job = shop.enqueue(JobGroup { unique: unique.clone(), ..group() });
     let lease = shop.lease();
     shop.end(lease, parked());

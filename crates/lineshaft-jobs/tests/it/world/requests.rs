@@ -21,9 +21,10 @@ fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
         After::At(from_now) => RunAfter::At(wall_ms.saturating_add_signed(i64::from(from_now))),
         After::Never => RunAfter::At(253_402_300_799_999),
     };
-    let unique = group.unique.map(|(key, queued)| Unique {
+    let unique = group.unique.map(|(key, queued, period)| Unique {
         key: format!("unique-{key}").into(),
         while_: if queued { UniqueWhile::Queued } else { UniqueWhile::Unfinished },
+        period_ms: period.map(u64::from),
     });
     let mut tags: Vec<u8> = group.tags.clone();
     tags.sort_unstable();
