@@ -266,10 +266,15 @@ class App(Provides):
         finally:
             self._fakes, self._connection, self._attendance = before
 
-    def _begin_work(self) -> Kept:
-        """In a worker: from here on, resources stay open between attempts. Opens those that are opened ahead."""
+    def _begin_work(self, home: str | None) -> Kept:
+        """In a worker: from here on, resources stay open between attempts. Opens those that are opened ahead.
+
+        Jobs that bodies make go to the worker's home, which need not be the one that the app says.
+        """
         from ._opening import Kept
 
+        if home is not None:
+            self._connection = Connection(home, self._file)
         for task in self._declared.values():
             task.check_uses()
             task.binder.settle()

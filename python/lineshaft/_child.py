@@ -81,7 +81,7 @@ def _load(child: _native.Child, target: str) -> tuple[App, Kept] | None:
         app = load_target(target)
         with importing():
             app._includes.load()
-        return app, app._begin_work()
+        return app, app._begin_work(child.home)
     except BaseException as error:
         report = report_of(error)
     sys.stdout.flush()

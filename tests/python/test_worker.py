@@ -286,3 +286,33 @@ def test_a_copy_that_a_body_forked_does_not_run_other_jobs(works, worker, tmp_pa
     assert len(ledger.read_text().splitlines()) == 300
     output = worker.stopped()[1]
     assert "task works.forks forked" in output
+
+
+def test_jobs_that_a_body_makes_go_to_the_home_of_its_worker(programs):
+    """They used to go to the home that the app says, where nobody worked for them."""
+    programs.write(
+        "nested.py",
+        """
+        from lineshaft import App
+
+        app = App("said")
+
+        @app.task
+        def leaf() -> str:
+            return app.url
+
+        @app.task
+        def root() -> str:
+            return leaf.enqueue().result()
+
+        if __name__ == "__main__":
+            with app.override(home="given"), app.workers(2):
+                print(root.enqueue().result() == app.url)
+        """,
+    )
+    try:
+        ended = programs.run("nested.py")
+        assert ended.stdout == "True\n", ended.stderr
+        assert not (programs.directory / "said").exists()
+    finally:
+        programs.run("-m", "lineshaft", "stop", "--home", "given")

@@ -1,9 +1,11 @@
 //! A worker's child: its loop, and the attempt that `current` shows.
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lineshaft::Target;
 use lineshaft::worker::{self, Attempts, Job, Kind, Next, StopReason, Ticket};
 use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
@@ -93,6 +95,15 @@ impl Child {
         let slots = Slots::new(Arc::clone(inner.attempts()), app, tasks, running, interruptions)?;
         inner.start(slots.entries()).map_err(|error| failed(&error))?;
         Ok(slots)
+    }
+
+    /// The home it works for; none if it knows an address alone.
+    #[getter]
+    fn home(&self) -> Option<OsString> {
+        match self.inner.target() {
+            Target::Home { home, .. } => Some(home.path().into()),
+            _ => None,
+        }
     }
 
     /// Waits up to `timeout` seconds until the server has confirmed every end; whether it has.
