@@ -50,11 +50,17 @@ class Hooks:
         """
 
     def on_failure(self, call: Call[Any], error: BaseException, /) -> None:
-        """An attempt raised `error` or ran too long (`TimedOut`). Called before `after_attempt`."""
+        """An attempt raised `error` or ran too long: `TimedOut`, in a shared loop a `CancelledError` that says so.
+
+        Called before `after_attempt`.
+        """
 
     def on_cancel(self, call: Call[Any], error: BaseException, /) -> None:
         """An attempt was cancelled, or cancelled its job itself. Called before `after_attempt`."""
 
+
+TIMED_OUT = "the attempt ran longer than its timeout"
+"""What a coroutine is told, whose `CancelledError` does not say otherwise what is wanted."""
 
 _EVENTS = ("before_enqueue", "after_enqueue", "before_attempt", "after_attempt", "on_failure", "on_cancel")
 _OF_ATTEMPTS = _EVENTS[2:]
@@ -167,9 +173,11 @@ def _outcome(error: BaseException | None) -> str:
         return "succeeded"
     if isinstance(error, Snooze):
         return "snoozed"
-    if isinstance(error, (Cancel, Cancelled, *_cancelled_error())):
-        return "cancelled"
-    return "timed_out" if isinstance(error, TimedOut) else "errored"
+    if isinstance(error, _cancelled_error()):
+        return "timed_out" if error.args == (TIMED_OUT,) else "cancelled"
+    if isinstance(error, TimedOut):
+        return "timed_out"
+    return "cancelled" if isinstance(error, (Cancel, Cancelled)) else "errored"
 
 
 def _cancelled_error() -> tuple[type[BaseException], ...]:

@@ -356,6 +356,111 @@ def test_async_resources_live_in_one_loop_with_their_tasks(bench):
     assert log[-3:] == ["close client True", "close pool", "close model"]
 
 
+SLOTS = """
+    import asyncio
+    import sys
+    import threading
+    import time
+    from pathlib import Path
+
+    from lineshaft import App, Hooks, TaskCancelled, TaskTimeout
+
+    here = Path(__file__).parent
+    lock = threading.Lock()
+
+
+    def log(*words):
+        with lock, (here / "log").open("a") as file:
+            print(*words, file=file)
+
+
+    class Audit(Hooks):
+        def after_attempt(self, call, outcome):
+            log("outcome", call.task.name, outcome)
+
+
+    app = App("home", hooks=[Audit()])
+
+
+    @app.resource
+    def pool():
+        time.sleep(0.2)  # long enough for all slots to ask
+        log("open pool")
+        yield "pool"
+        log("close pool")
+
+
+    @app.resource
+    async def client(*, pool: str = app.use(pool)):
+        async def beat():
+            while True:
+                await asyncio.sleep(0.01)
+
+        heart = asyncio.create_task(beat())
+        await asyncio.sleep(0.1)
+        log("open client")
+        yield heart
+        log("close client", "dead" if heart.done() else "alive")
+        heart.cancel()
+
+
+    @app.resource(scope="attempt")
+    def session(*, pool: str = app.use(pool)):
+        try:
+            yield pool
+        except BaseException as error:
+            log("rollback", type(error).__name__)
+            raise
+        log("commit")
+
+
+    @app.task(name="sync")
+    def sync(n: int, *, s: str = app.use(session)) -> int:
+        time.sleep(0.01)
+        return n
+
+
+    @app.task(name="coroutine")
+    async def coroutine(n: int, *, c: object = app.use(client), s: str = app.use(session)) -> int:
+        await asyncio.sleep(0.01)
+        assert not c.done()
+        return n
+
+
+    @app.task(name="late", timeout="200ms")
+    async def late(*, c: object = app.use(client), s: str = app.use(session)) -> None:
+        await asyncio.sleep(60)
+
+
+    if __name__ == "__main__":
+        kind = sys.argv[1]
+        with app.workers(1, kind=kind, slots=1 if kind == "process" else 8):
+            jobs = [*sync.map(range(20)), *coroutine.map(range(20))]
+            print(sorted(job.result() for job in jobs) == sorted([*range(20)] * 2))
+            try:
+                late.enqueue().result()
+            except TaskTimeout:
+                print("late")
+            print(coroutine.enqueue(1).result())
+"""
+
+
+@pytest.mark.parametrize("kind", ["process", "thread", "async"])
+def test_slots_of_a_process_share_its_resources(programs, kind):
+    programs.write("shared.py", SLOTS)
+    try:
+        ended = programs.run("shared.py", kind)
+        assert ended.stdout.splitlines() == ["True", "late", "1"], ended.stderr
+        log = (programs.directory / "log").read_text().splitlines()
+        assert [log.count(word) for word in ("open pool", "open client", "commit")] == [1, 1, 41]
+        assert log.count("rollback CancelledError") == 1
+        assert log[-2:] == ["close client alive", "close pool"]
+        outcomes = [line.removeprefix("outcome ") for line in log if line.startswith("outcome ")]
+        assert sorted(outcomes) == ["coroutine succeeded"] * 21 + ["late timed_out"] + ["sync succeeded"] * 20
+    finally:
+        programs.run("-m", "lineshaft", "stop", "--home", "home")
+
+
 # In this process -----------------------------------------------------------------------------------------------------
 
 app = App()
