@@ -266,7 +266,7 @@ class App(Provides):
         finally:
             self._fakes, self._connection, self._attendance = before
 
-    def _begin_work(self, home: str | None) -> Kept:
+    def _begin_work(self, home: str | None = None) -> Kept:
         """In a worker: from here on, resources stay open between attempts. Opens those that are opened ahead.
 
         Jobs that bodies make go to the worker's home, which need not be the one that the app says.
