@@ -287,6 +287,8 @@ class Retry(Exception):
     As the option ``retries=Retry(max=5, on=(ConnectionError,), first="2s")``: up to `max` retries after errored and
     timed-out attempts, of the classes `on` only (empty: every `Exception`) but never of the classes `never`; the
     delay starts at `first` (default 1 s) and doubles up to `cap` (default 10 min), each drawn between zero and that.
+    ``after=function`` says the delay instead: the worker calls it with the number of the attempt and its error when the
+    attempt errored with one of these classes, and it returns a duration. If it fails, the usual delay applies.
 
     In the body ``raise Retry(after="5m")``: counts as an errored attempt and is tried again after that time; without
     `after` the usual delay applies.
@@ -300,7 +302,7 @@ class Retry(Exception):
         never: type[BaseException] | tuple[type[BaseException], ...] = (),
         first: str | float | timedelta | None = None,
         cap: str | float | timedelta | None = None,
-        after: str | float | timedelta | None = None,
+        after: str | float | timedelta | Callable[[int, BaseException], str | float | timedelta] | None = None,
     ) -> None:
         from ._options import duration, exception_classes, retry_count
 
@@ -310,8 +312,8 @@ class Retry(Exception):
         self.never = exception_classes("never", never)
         self.first = None if first is None else duration("first", first)
         self.cap = None if cap is None else duration("cap", cap)
-        self.after = None if after is None else duration("after", after)
-        """Seconds until the next attempt, or None for the usual delay."""
+        self.after = after if after is None or callable(after) else duration("after", after)
+        """Seconds until the next attempt, or what says them, or None for the usual delay."""
 
     def __repr__(self) -> str:
         given = {name: value for name, value in vars(self).items() if value not in (None, ())}

@@ -216,10 +216,20 @@ def _retries(option: str, value: object) -> Retry:
     if not isinstance(value, Retry):
         return Retry(retry_count(option, value))
     if value.after is not None:
-        raise wrong(option, value, "Retry without `after`; `after` belongs to `raise Retry(after=...)` in the body")
+        from ._retrying import check_after
+
+        check_after(option, value)
     if value.first is not None and value.cap is not None and value.first > value.cap:
         raise wrong(option, value, "Retry with `first` no longer than `cap`")
     return value
+
+
+def _retries_of_call(option: str, value: object) -> Retry:
+    from ._errors import Retry
+
+    if isinstance(value, Retry) and value.after is not None:
+        raise wrong(option, value, "Retry without `after`, which belongs to the task: `@app.task(retries=...)`")
+    return _retries(option, value)
 
 
 def _timeout(option: str, value: object) -> float | None:
@@ -291,5 +301,6 @@ CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "metadata": _metadata,
     "idempotency_key": _optional_key,
     **_SHARED,
+    "retries": _retries_of_call,
 }
 """What `task.using(...)` takes."""

@@ -22,6 +22,7 @@ from ._native import Call
 from ._options import CALL_OPTIONS, checked
 from ._record import Snapshot
 from ._resource import uses_of
+from ._retrying import narrowed
 from ._signature import Binder
 from ._template import template_of
 
@@ -105,6 +106,8 @@ class Enqueues(Generic[P, R]):
     def using(self, **options: Unpack[CallOptions]) -> Using[P, R]:
         """The same task with these options for the calls made from what this returns."""
         given = checked(options, CALL_OPTIONS, f"using() of {self.task.name}")
+        if "retries" in given:
+            given["retries"] = narrowed(self.task.options.get("retries"), given["retries"], self.task.name)
         return Using(self.task, {**self.options, **given})
 
     @property

@@ -8,9 +8,10 @@ import os
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
-from lineshaft import App, current
+from lineshaft import App, Retry, current
 
 app = App(os.environ.get("SLOTWORKS_HOME", "unused"))
 setting: contextvars.ContextVar[str] = contextvars.ContextVar("setting", default="untouched")
@@ -104,7 +105,41 @@ def exits() -> None:
     sys.exit(3)
 
 
+def soon(attempt: int, error: BaseException) -> timedelta:
+    if attempt == 2:
+        raise LookupError("no table of delays")
+    return timedelta(milliseconds=10)
+
+
+# Next to none of the usual delays, up to four hours, is short: what ends in time was told so by `after`.
+SAID_BY_AFTER = Retry(1, first="4h", cap="4h", after=soon)
+
+
+@app.task(retries=SAID_BY_AFTER)
+def fails_once() -> int:
+    if current.attempt == 1:
+        raise ValueError("not yet")
+    return current.attempt
+
+
+@app.task(retries=Retry(2, first="1ms", cap="1ms", after=soon))
+def fails_twice() -> int:
+    if current.attempt < 3:
+        raise ValueError("not yet")
+    return current.attempt
+
+
 # ---- Coroutines.
+
+
+@app.task(retries=SAID_BY_AFTER)
+async def afails_once() -> int:
+    return fails_once.function()
+
+
+@app.task(retries=Retry(2, first="1ms", cap="1ms", after=soon))
+async def afails_twice() -> int:
+    return fails_twice.function()
 
 
 @app.task

@@ -58,6 +58,27 @@ async def agenerate():
     yield 1
 
 
+async def acoroutine(attempt: int, error: BaseException) -> int:
+    return 1
+
+
+class ShownAfter:
+    """A function with a text of its own."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, attempt: int, error: BaseException) -> Any:
+        return self.__wrapped__(attempt, error)
+
+    def __repr__(self) -> str:
+        return "<after>"
+
+
+@app.task(name="waits", retries=Retry(2, on=OSError, after=ShownAfter(lambda attempt, error: attempt)))
+def waits() -> None: ...
+
+
 def nesting() -> Callable[[], None]:
     def inner() -> None: ...
 
@@ -192,7 +213,25 @@ OPTIONS = {
         {"retries": Retry(after=1)},
         (
             "option `retries`: Retry(after=1.0) is not accepted\n"
-            "  hint: accepted: Retry without `after`; `after` belongs to `raise Retry(after=...)` in the body"
+            "  hint: accepted: after(attempt: int, error: BaseException) -> duration; "
+            "a fixed `after` belongs to `raise Retry(after=...)` in the body"
+        ),
+    ),
+    "an after that is a coroutine function": (
+        OptionError,
+        {"retries": Retry(2, after=ShownAfter(acoroutine))},
+        (
+            "option `retries`: Retry(max=2, after=<after>) is not accepted\n"
+            "  hint: accepted: after(attempt: int, error: BaseException) -> duration, "
+            "written with `def`: nobody would wait for a coroutine"
+        ),
+    ),
+    "an after that takes too little": (
+        OptionError,
+        {"retries": Retry(2, after=ShownAfter(lambda attempt: 1))},
+        (
+            "option `retries`: Retry(max=2, after=<after>) is not accepted\n"
+            "  hint: accepted: after(attempt: int, error: BaseException) -> duration"
         ),
     ),
     "a name": (
@@ -287,3 +326,28 @@ def test_a_task_that_is_not_declared_is_guessed():
 
 def test_a_job_is_not_awaitable():
     assert not hasattr(app.job("01980000-0000-7000-8000-000000000000"), "__await__")
+
+
+@pytest.mark.parametrize(
+    ("retries", "message"),
+    [
+        (
+            Retry(3, after=ShownAfter(lambda attempt, error: attempt)),
+            (
+                "option `retries`: Retry(max=3, after=<after>) is not accepted\n"
+                "  hint: accepted: Retry without `after`, which belongs to the task: `@app.task(retries=...)`"
+            ),
+        ),
+        (
+            Retry(3, first="2s"),
+            (
+                "option `retries`: Retry(max=3, first=2.0) is not accepted\n"
+                "  hint: accepted: a number of retries: the declaration of waits has `after`, which says the rest"
+            ),
+        ),
+    ],
+)
+def test_a_call_changes_nothing_of_an_after_but_the_number(retries, message):
+    with pytest.raises(OptionError) as caught:
+        waits.using(retries=retries)
+    assert str(caught.value) == message

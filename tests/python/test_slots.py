@@ -165,6 +165,18 @@ def test_what_outlasts_the_grace_is_cancelled_and_runs_again(works, mixed, tmp_p
     assert [job.refresh().state for job in jobs] == ["available"] * 2
 
 
+def test_after_says_when_a_failed_attempt_is_tried_again(works, mixed):
+    jobs = [works.fails_once.enqueue(), works.afails_once.enqueue()]
+    assert ends(jobs) == [2, 2]
+    jobs = [works.fails_twice.enqueue(), works.afails_twice.enqueue()]
+    assert ends(jobs) == [3, 3]
+    _, out = mixed.stopped()
+    for job in jobs:
+        assert [attempt.outcome for attempt in job.attempts()] == ["errored", "errored", "succeeded"]
+        said = f"lineshaft: `after` of task {job.task} (job {job.id}, attempt 2) raised LookupError: no table of delays"
+        assert said in out
+
+
 # ---- Threads.
 
 

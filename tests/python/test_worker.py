@@ -225,6 +225,48 @@ def test_an_app_that_does_not_load_is_said_once_with_the_traceback(tmp_path):
     assert 'broken.py", line 3' in ended.stderr
 
 
+def test_after_says_when_a_failed_attempt_is_tried_again(works, worker):
+    job = works.fails_twice.enqueue("value")
+    assert job.result(timeout=PATIENCE_S) == 3
+    assert job.output() == "", "of the last attempt, which did not fail"
+    _, out = worker.stopped()
+    assert f"after 1 of {job.id}: ValueError" in out
+    assert f"after 2 of {job.id}: ValueError" in out
+    assert "after 3" not in out
+
+
+def test_after_is_not_asked_for_classes_that_are_never_retried(works, worker):
+    job = works.fails_twice.enqueue("key")
+    with pytest.raises(TaskFailed) as caught:
+        job.result(timeout=PATIENCE_S)
+    assert (caught.value.reason, caught.value.attempt, job.output()) == ("never_retried", 1, "")
+
+
+def test_a_delay_that_the_body_raises_wins_over_after(works, worker):
+    assert works.knows_better.enqueue().result(timeout=PATIENCE_S) == 2
+    assert works.fails_twice.enqueue("retry").result(timeout=PATIENCE_S) == 3, "the body gave none, so after says it"
+
+
+def test_an_after_that_fails_leaves_the_usual_delay_and_says_so(works, worker):
+    job = works.loses_count.enqueue()
+    assert job.result(timeout=PATIENCE_S) == 3
+    _, out = worker.stopped()
+    lines = [line.partition(" | ")[2] or line for line in out.splitlines()]
+    which = f"lineshaft: `after` of task works.loses_count (job {job.id}, attempt"
+    assert f"{which} 1) raised LookupError: no table of delays" in lines, out
+    assert f'{which} 2) gave no duration: option `after`: "soon" is not a duration' in lines, out
+    assert lines.count("  the usual delay applies") == 2, out
+    assert [attempt.outcome for attempt in job.attempts()] == ["errored", "errored", "succeeded"]
+
+
+def test_a_number_of_retries_in_using_keeps_the_rest_of_a_declaration_with_after(works, worker):
+    assert works.fails_twice.using(retries=2).enqueue("value").result(timeout=PATIENCE_S) == 3
+    with pytest.raises(TaskFailed) as caught:
+        works.fails_twice.using(retries=1).enqueue("value").result(timeout=PATIENCE_S)
+    assert (caught.value.attempt, caught.value.reason) == (2, "max_attempts")
+    assert works.fails_twice.using(retries=2).options["retries"].never == (KeyError,)
+
+
 def test_retry_snooze_and_cancel_steer_from_the_body(works, worker, tmp_path):
     assert works.asks_again.enqueue(str(tmp_path / "retries")).result(timeout=PATIENCE_S) == 2
     snoozed = works.snoozes.enqueue(str(tmp_path / "snoozes"))

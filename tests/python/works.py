@@ -90,6 +90,39 @@ def asks_again(path: str) -> int:
     return current.attempt
 
 
+def doubling(attempt: int, error: BaseException) -> str:
+    """Says so, and that the attempt is still known."""
+    print(f"after {attempt} of {current.job.id}: {type(error).__name__}")
+    return f"{attempt * 10}ms"
+
+
+def at_a_loss(attempt: int, error: BaseException) -> object:
+    if attempt == 1:
+        raise LookupError("no table of delays")
+    return "soon"
+
+
+@app.task(retries=Retry(3, first="1h", cap="1h", after=doubling, never=KeyError))
+def fails_twice(kind: str) -> int:
+    if current.attempt < 3:
+        raise {"value": ValueError, "key": KeyError, "retry": Retry}[kind]()
+    return current.attempt
+
+
+@app.task(retries=Retry(3, first="1h", cap="1h", after=lambda attempt, error: 3_600))
+def knows_better() -> int:
+    if current.attempt == 1:
+        raise Retry(after="10ms")
+    return current.attempt
+
+
+@app.task(retries=Retry(2, first="10ms", cap="10ms", after=at_a_loss))
+def loses_count() -> int:
+    if current.attempt < 3:
+        raise ValueError("not yet")
+    return current.attempt
+
+
 @app.task
 def snoozes(path: str) -> str:
     note.function(path)

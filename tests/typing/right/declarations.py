@@ -41,6 +41,17 @@ def buy(order: Order, tenant: str = "t") -> Order:
     raise Snooze("5m")
 
 
+def patience(attempt: int, error: BaseException) -> timedelta:
+    return timedelta(seconds=attempt)
+
+
+@app.task(retries=Retry(max=3, after=patience))
+def lend(order: Order) -> None: ...
+
+
+app.task(retries=Retry(3, after=lambda attempt, error: f"{attempt}m"))(lend.function)
+
+
 @app.task(unique=Unique(by=per_item))
 def sell(order: Order, tenant: str) -> Order:
     raise Retry(after=10)

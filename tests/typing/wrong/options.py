@@ -13,6 +13,10 @@ def body(a: int, b: int = 1) -> int:
     return a + b
 
 
+def per_attempt(attempt: int) -> float:
+    return attempt * 2.0
+
+
 add = app.task(body)
 
 app.task(retrys=3)  # error: mypy[call-overload] pyright[reportCallIssue]
@@ -46,10 +50,12 @@ add.using(retries=Retry(max="3"))  # error: mypy[arg-type] pyright[reportArgumen
 Unique(by=3)  # error: mypy[arg-type] pyright[reportArgumentType]
 Unique(by=["a"])  # error: mypy[arg-type] pyright[reportArgumentType]
 Unique(while_="always")  # error: mypy[arg-type] pyright[reportArgumentType]
-Unique(by="a", period="1h")  # error: mypy[call-arg] pyright[reportCallIssue]
+Unique(by="a", period=[1])  # error: mypy[arg-type] pyright[reportArgumentType]
 Retry(on="ValueError")  # error: mypy[arg-type] pyright[reportArgumentType]
 Retry(3, on=int)  # error: mypy[arg-type] pyright[reportArgumentType]
 Retry(3, first=object())  # error: mypy[arg-type] pyright[reportArgumentType]
+Retry(3, after=[1, 2])  # error: mypy[arg-type] pyright[reportArgumentType]
+Retry(3, after=per_attempt)  # error: mypy[arg-type] pyright[reportArgumentType]
 Snooze()  # error: mypy[call-arg] pyright[reportCallIssue]
 Snooze(None)  # error: mypy[arg-type] pyright[reportArgumentType]
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use lineshaft::worker::{Attempts, End, Ending, Job, Kind, TaskEntry};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -27,6 +27,8 @@ pub(super) struct Task {
     /// Numbers of positional arguments that need no closer look.
     positional: (usize, usize),
     pub(super) at_most_once: bool,
+    /// The `Retry` whose `after` says when a failed attempt is tried again.
+    retry: Option<Py<PyAny>>,
     /// Its body is a coroutine, to be run in a loop that others share.
     pub(super) is_async: bool,
     /// Its types are registered.
@@ -43,14 +45,17 @@ impl Task {
         let body = if task.get_type().is(&plain) || has_loop { "entry" } else { "body" };
         let binder = task.getattr("binder")?;
         let positional = (binder.getattr("least")?.extract()?, binder.getattr("most")?.extract()?);
-        let delivery = task.getattr("options")?.call_method1("get", ("delivery",))?;
+        let options = task.getattr("options")?;
+        let delivery = options.call_method1("get", ("delivery",))?;
+        let at_most_once = delivery.extract::<String>().is_ok_and(|delivery| delivery == "at_most_once");
         Ok(Self {
             name,
             declared: task.clone().unbind(),
             body: task.getattr(body)?.unbind(),
             binder: binder.unbind(),
             positional,
-            at_most_once: delivery.extract::<String>().is_ok_and(|delivery| delivery == "at_most_once"),
+            at_most_once,
+            retry: if at_most_once { None } else { retry_with_after(&options)? },
             is_async: has_loop,
             learnt: AtomicBool::new(false),
         })
@@ -63,6 +68,22 @@ impl Task {
     pub(super) fn entry(&self) -> TaskEntry {
         TaskEntry { name: self.name.as_str().into(), at_most_once: self.at_most_once }
     }
+
+    /// Seconds until the next attempt after `error`, where the task says them itself.
+    fn delay_after(&self, error: &Bound<'_, PyBaseException>, job: &Job) -> Option<f64> {
+        let py = error.py();
+        let asked = (self.retry.as_ref()?, job.attempt, error, &self.name, job.id.to_string());
+        let delay =
+            py.import(intern!(py, "lineshaft._retrying")).ok()?.call_method1(intern!(py, "delay_of"), asked);
+        delay.ok()?.extract().ok()
+    }
+}
+
+/// The `retries` of a task, if a function of it says the delays.
+fn retry_with_after(options: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let retry = options.call_method1("get", ("retries",))?;
+    let is_asked = !retry.is_none() && !retry.getattr("after")?.is_none();
+    Ok(is_asked.then(|| retry.unbind()))
 }
 
 /// What every attempt of a child shares.
@@ -161,13 +182,23 @@ impl Runner {
         context.getattr(intern!(py, "run"))?.call(positional, keywords)
     }
 
-    /// The end of an attempt whose body returned or raised.
-    pub(super) fn ending(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) -> Ending {
+    /// The end of an attempt whose body returned or raised. What was asked to stop is not asked when to go on.
+    pub(super) fn ending(
+        &self,
+        py: Python<'_>,
+        task: Option<&Task>,
+        job: &Job,
+        stopping: bool,
+        returned: PyResult<Bound<'_, PyAny>>,
+    ) -> Ending {
         let registry = self.registry.bind(py);
         let result = match returned {
             Ok(result) if job.keep_result => result,
             Ok(_) => return Ending::Returned(Bytes::new()),
-            Err(error) => return self.control.ending(registry, error),
+            Err(error) => {
+                let task = task.filter(|_| !stopping);
+                return self.control.ending(registry, error, |error| task?.delay_after(error, job));
+            }
         };
         match encode(registry, &result, "result") {
             Ok(payload) => Ending::Returned(payload.into()),

@@ -172,7 +172,8 @@ impl Child {
         if std::process::id() != self.process {
             return end_copy(py, task.name());
         }
-        let ending = runner.ending(py, job, returned);
+        let stopping = self.inner.stop_requested(job.ticket()).is_some();
+        let ending = runner.ending(py, Some(task), job, stopping, returned);
         runner.flush(py);
         if task.at_most_once || self.inner.stop_requested(job.ticket()).is_some() {
             py.detach(|| self.inner.finish(job, ending));

@@ -32,15 +32,21 @@ impl Control {
         Ok(Self { retry: class("Retry")?, snooze: class("Snooze")?, cancel: class("Cancel")? })
     }
 
-    /// How an attempt ended whose body raised `error`.
-    pub(super) fn ending(&self, registry: &Bound<'_, Registry>, error: PyErr) -> Ending {
+    /// How an attempt ended whose body raised `error`; `delay` are the seconds that its task wants before the next one,
+    /// unless the body said them.
+    pub(super) fn ending(
+        &self,
+        registry: &Bound<'_, Registry>,
+        error: PyErr,
+        delay: impl FnOnce(&Bound<'_, PyBaseException>) -> Option<f64>,
+    ) -> Ending {
         let py = registry.py();
         let value = error.into_value(py).into_bound(py);
         Ending::Other(self.steered(&value).unwrap_or_else(|| {
             let error = encode_exception(registry, &value);
             let asked = value.is_instance(self.retry.bind(py)).unwrap_or(false);
-            let retry_after_ms = if asked { milliseconds(&value, "after") } else { None };
-            End::Errored { error, retry_after_ms }
+            let said = if asked { milliseconds(&value, "after") } else { None };
+            End::Errored { error, retry_after_ms: said.or_else(|| delay(&value).map(whole_milliseconds)) }
         }))
     }
 
@@ -82,8 +88,11 @@ pub(super) fn unencodable(
 
 /// The seconds in an attribute, as milliseconds.
 fn milliseconds(error: &Bound<'_, PyBaseException>, attribute: &str) -> Option<u64> {
-    let seconds: f64 = error.getattr(attribute).ok()?.extract().ok()?;
-    Some((seconds * 1e3).clamp(0.0, 1e15) as u64)
+    error.getattr(attribute).ok()?.extract().ok().map(whole_milliseconds)
+}
+
+fn whole_milliseconds(seconds: f64) -> u64 {
+    (seconds * 1e3).clamp(0.0, 1e15) as u64
 }
 
 fn cut(text: &str) -> Arc<str> {

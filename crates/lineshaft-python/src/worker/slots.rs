@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lineshaft::Target;
 use lineshaft::worker::local::{self, Local};
-use lineshaft::worker::{Attempts, Job, Kind, Next, StopReason, TaskEntry, Ticket};
+use lineshaft::worker::{Attempts, Ending, Job, Kind, Next, StopReason, TaskEntry, Ticket};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -268,7 +268,7 @@ impl Shop {
         if std::process::id() != self.process {
             return end_copy(py, task.name());
         }
-        let ending = self.runner.ending(py, job, returned);
+        let ending = self.ending(py, Some(&task), job, returned);
         py.detach(|| self.attempts.finish(job, ending));
         Ok(())
     }
@@ -321,9 +321,21 @@ impl Shop {
         }
     }
 
+    fn ending(
+        &self,
+        py: Python<'_>,
+        task: Option<&Task>,
+        job: &Job,
+        returned: PyResult<Bound<'_, PyAny>>,
+    ) -> Ending {
+        let stopping = self.attempts.stop_requested(job.ticket()).is_some();
+        self.runner.ending(py, task, job, stopping, returned)
+    }
+
     /// An attempt ended in an event loop, which cannot wait for the server's word.
     fn finish(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) {
-        let ending = self.runner.ending(py, job, returned);
+        let task = if returned.is_err() { self.task(py, job).ok().flatten() } else { None };
+        let ending = self.ending(py, task.as_deref(), job, returned);
         self.attempts.finish_without_waiting(job, ending);
     }
 }
