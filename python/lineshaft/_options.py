@@ -65,6 +65,7 @@ class GroupOptions(_SharedOptions, total=False):
     """What `Tasks(...)` takes, for all of its tasks."""
 
     validate: bool
+    expected: type[BaseException] | tuple[type[BaseException], ...]
 
 
 class TaskOptions(GroupOptions, total=False):
@@ -290,7 +291,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "tags": _tags,
 }
 
-GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag}
+GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag, "expected": exception_classes}
 """What `Tasks(...)` takes, for all of its tasks."""
 
 TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **GROUP_OPTIONS}

@@ -105,6 +105,20 @@ def exits() -> None:
     sys.exit(3)
 
 
+class Declined(Exception):
+    """An answer rather than a failure."""
+
+
+@app.task(expected=(Declined, KeyError), retries=Retry(1, first="1ms", cap="1ms", never=KeyError))
+def charges(kind: str) -> None:
+    raise {"declined": Declined, "key": KeyError, "value": ValueError}[kind]("no funds")
+
+
+@app.task(expected=Declined)
+async def acharges(kind: str) -> None:
+    charges.function(kind)
+
+
 def soon(attempt: int, error: BaseException) -> timedelta:
     if attempt == 2:
         raise LookupError("no table of delays")

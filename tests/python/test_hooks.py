@@ -81,6 +81,11 @@ APP = '''
         raise ValueError("no")
 
 
+    @app.task(name="declines", expected=ValueError)
+    def declines() -> None:
+        raise ValueError("no, as expected")
+
+
     @app.task(name="slow", timeout="200ms")
     def slow() -> None:
         time.sleep(60)
@@ -109,7 +114,7 @@ APP = '''
     if __name__ == "__main__":
         with app.workers(1, wait=False):
             print(works.enqueue(1).result(), aworks.enqueue(2).result())
-            for task in (fails, slow, aslow, stops):
+            for task in (fails, declines, slow, aslow, stops):
                 try:
                     task.enqueue().result()
                 except TaskError as error:
@@ -142,7 +147,7 @@ def test_hooks_hear_of_attempts_in_order_and_their_errors_lose_no_job(programs):
     try:
         ended = programs.run("hooked.py")
         assert ended.returncode == 0, ended.stderr
-        said = ["1 2", "TaskFailed", "TaskTimeout", "TaskTimeout", "TaskCancelled", "TaskCancelled"]
+        said = ["1 2", "TaskFailed", "TaskFailed", "TaskTimeout", "TaskTimeout", "TaskCancelled", "TaskCancelled"]
         assert ended.stdout.splitlines() == said, ended.stderr
         assert (programs.directory / "log").read_text().splitlines() == [
             *begins("works", "(1,)"),
@@ -150,6 +155,8 @@ def test_hooks_hear_of_attempts_in_order_and_their_errors_lose_no_job(programs):
             *begins("aworks", "(2,)"),
             *ends("succeeded"),
             *begins("fails"),
+            *ends("errored", "failure ValueError"),
+            *begins("declines"),
             *ends("errored", "failure ValueError"),
             *begins("slow"),
             *ends("timed_out", "failure TimedOut"),

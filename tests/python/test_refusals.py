@@ -234,6 +234,14 @@ OPTIONS = {
             "  hint: accepted: after(attempt: int, error: BaseException) -> duration"
         ),
     ),
+    "expected errors": (
+        OptionError,
+        {"expected": [KeyError]},
+        (
+            "option `expected`: [<class 'KeyError'>] is not accepted\n"
+            "  hint: accepted: an exception class or a tuple of them"
+        ),
+    ),
     "a name": (
         OptionError,
         {"name": "mail*send"},
@@ -351,3 +359,8 @@ def test_a_call_changes_nothing_of_an_after_but_the_number(retries, message):
     with pytest.raises(OptionError) as caught:
         waits.using(retries=retries)
     assert str(caught.value) == message
+
+
+def test_what_is_expected_belongs_to_the_declaration():
+    with pytest.raises(UnknownOption, match=r"^using\(\) of pair has no option `expected`"):
+        pair.using(expected=KeyError)  # type: ignore[call-arg]

@@ -61,6 +61,14 @@ def mixed(works, request):
     worker.kill()
 
 
+@pytest.fixture(params=["process", "thread", "async"])
+def anywhere(works, request):
+    """Slots of every kind."""
+    worker = SlotWorker(works, request.param, 1 if request.param == "process" else 8)
+    yield worker
+    worker.kill()
+
+
 def test_functions_run_in_threads_and_coroutines_on_one_loop_of_the_same_child(works, mixed):
     pid, thread = works.where.enqueue().result(timeout=PATIENCE_S)
     apid, athread, same_loop = works.awhere.enqueue().result(timeout=PATIENCE_S)
@@ -175,6 +183,38 @@ def test_after_says_when_a_failed_attempt_is_tried_again(works, mixed):
         assert [attempt.outcome for attempt in job.attempts()] == ["errored", "errored", "succeeded"]
         said = f"lineshaft: `after` of task {job.task} (job {job.id}, attempt 2) raised LookupError: no table of delays"
         assert said in out
+
+
+def test_an_expected_error_is_recorded_without_a_traceback(works, anywhere):
+    jobs = [works.charges.enqueue("declined"), works.acharges.enqueue("declined")]
+    for job, attempts in zip(jobs, (2, 1), strict=True):
+        with pytest.raises(TaskFailed, match="no funds") as caught:
+            job.result(timeout=PATIENCE_S)
+        assert (caught.value.types[0], caught.value.message) == ("slotworks.Declined", "no funds")
+        assert caught.value.traceback is None
+        assert "Traceback" not in "".join(getattr(caught.value, "__notes__", []))
+        assert type(caught.value.__cause__) is works.Declined
+        ended = job.attempts()
+        assert [(one.outcome, one.error.message, one.error.traceback) for one in ended] == [
+            ("errored", "no funds", None)
+        ] * attempts
+    _, out = anywhere.stopped()
+    assert "Declined" not in out
+    assert "Traceback" not in out
+
+
+def test_an_expected_error_is_tried_again_by_the_same_rules_as_any_other(works, anywhere):
+    for kind, attempts, reason in (("declined", 2, "max_attempts"), ("key", 1, "never_retried")):
+        with pytest.raises(TaskFailed) as caught:
+            works.charges.enqueue(kind).result(timeout=PATIENCE_S)
+        assert (caught.value.attempt, caught.value.reason, caught.value.traceback) == (attempts, reason, None)
+
+
+def test_an_error_that_is_not_expected_keeps_its_traceback(works, anywhere):
+    for task in (works.charges, works.acharges):
+        with pytest.raises(TaskFailed) as caught:
+            task.enqueue("value").result(timeout=PATIENCE_S)
+        assert "in charges" in caught.value.traceback
 
 
 # ---- Threads.

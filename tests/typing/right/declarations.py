@@ -45,7 +45,7 @@ def patience(attempt: int, error: BaseException) -> timedelta:
     return timedelta(seconds=attempt)
 
 
-@app.task(retries=Retry(max=3, after=patience))
+@app.task(retries=Retry(max=3, after=patience), expected=(KeyError, OSError))
 def lend(order: Order) -> None: ...
 
 

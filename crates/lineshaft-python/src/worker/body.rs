@@ -29,6 +29,8 @@ pub(super) struct Task {
     pub(super) at_most_once: bool,
     /// The `Retry` whose `after` says when a failed attempt is tried again.
     retry: Option<Py<PyAny>>,
+    /// Classes of errors that are ordinary outcomes.
+    expected: Option<Py<PyAny>>,
     /// Its body is a coroutine, to be run in a loop that others share.
     pub(super) is_async: bool,
     /// Its types are registered.
@@ -55,6 +57,8 @@ impl Task {
             binder: binder.unbind(),
             positional,
             at_most_once,
+            expected: Some(options.call_method1("get", ("expected",))?.unbind())
+                .filter(|one| !one.is_none(py)),
             retry: if at_most_once { None } else { retry_with_after(&options)? },
             is_async: has_loop,
             learnt: AtomicBool::new(false),
@@ -67,6 +71,12 @@ impl Task {
 
     pub(super) fn entry(&self) -> TaskEntry {
         TaskEntry { name: self.name.as_str().into(), at_most_once: self.at_most_once }
+    }
+
+    /// Whether `error` is an ordinary outcome.
+    fn expects(&self, py: Python<'_>, error: &PyErr) -> bool {
+        let value = error.value(py);
+        self.expected.as_ref().is_some_and(|expected| value.is_instance(expected.bind(py)).unwrap_or(false))
     }
 
     /// Seconds until the next attempt after `error`, where the task says them itself.
@@ -196,8 +206,10 @@ impl Runner {
             Ok(result) if job.keep_result => result,
             Ok(_) => return Ending::Returned(Bytes::new()),
             Err(error) => {
-                let task = task.filter(|_| !stopping);
-                return self.control.ending(registry, error, |error| task?.delay_after(error, job));
+                let is_expected = task.is_some_and(|task| task.expects(py, &error));
+                let asked = task.filter(|_| !stopping);
+                let ending = self.control.ending(registry, error, |error| asked?.delay_after(error, job));
+                return if is_expected { without_traceback(ending) } else { ending };
             }
         };
         match encode(registry, &result, "result") {
@@ -248,6 +260,14 @@ impl<'py> Call<'py> {
     pub(super) fn make(&self) -> PyResult<Bound<'py, PyAny>> {
         self.body.call(&self.positional, (!self.keywords.is_empty()).then_some(&self.keywords))
     }
+}
+
+/// Nobody looks for the place in the code where an ordinary outcome came about.
+fn without_traceback(mut ending: Ending) -> Ending {
+    if let Ending::Other(End::Errored { error, .. }) = &mut ending {
+        error.traceback = None;
+    }
+    ending
 }
 
 /// What this process lacks to read arguments that are well-formed, if that is what is wrong with them.
