@@ -25,7 +25,9 @@ const UNARCHIVED_MAX: u32 = 200_000;
 pub(crate) const BLOCK_JOBS: usize = 1_000;
 /// How long a finished job may wait for a block to fill, milliseconds.
 const BLOCK_AGE_MS: u64 = 60_000;
-/// How long a dead child's supervisor has to say how it died, milliseconds.
+/// How long a dead child's supervisor has to say how it died, milliseconds: while it is connected, it may still be about
+/// to end what the child started; one that is gone may come back, but is not waited for long.
+const WORD_MS: u64 = 5_000;
 const LAST_WORD_MS: u64 = 1_000;
 /// How long workers have to come back after a start before the dead are counted, milliseconds.
 const RETURN_MS: u64 = 2_000;
@@ -74,6 +76,21 @@ pub(crate) struct Worker {
     pub(crate) process: ProcessKey,
 }
 
+/// A child whose process is dead, until its supervisor says how that came, or for as long as that is waited for.
+struct Death {
+    child: u32,
+    worker: u64,
+    /// When the wait is over on the logical clock: with its supervisor connected, and without.
+    supervised_ms: u64,
+    alone_ms: u64,
+}
+
+impl Death {
+    fn due_ms(&self, workers: &FxHashMap<u64, Worker>) -> u64 {
+        if workers.contains_key(&self.worker) { self.supervised_ms } else { self.alone_ms }
+    }
+}
+
 /// The engine's inside.
 pub struct Core {
     pub(crate) state: State,
@@ -86,7 +103,7 @@ pub struct Core {
     /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
     last_words: Vec<(u64, LastWord)>,
     /// Children whose process is dead, and until when their supervisor may say how.
-    deaths: Vec<(u64, u32)>,
+    deaths: Vec<Death>,
     pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
     pub(crate) started_ms: (u64, u64),
     pub(crate) lsn: u64,
@@ -190,7 +207,8 @@ impl Core {
         let Some(child) = child.map(|child| (child.child, child.worker)) else { return };
         let supervised = self.workers.contains_key(&child.1);
         let patience = if supervised { LAST_WORD_MS } else { self.until_return(now) };
-        self.deaths.push((now.logical_ms + patience, child.0));
+        let (supervised_ms, alone_ms) = (now.logical_ms + WORD_MS, now.logical_ms + patience);
+        self.deaths.push(Death { child: child.0, worker: child.1, supervised_ms, alone_ms });
     }
 
     /// Whether the child of an earlier run may still come back: it is known, and has no connection yet.
@@ -245,8 +263,9 @@ impl Core {
     }
 
     fn bury(&mut self, now: Now) {
-        let due: Vec<u32> =
-            self.deaths.extract_if(.., |death| death.0 <= now.logical_ms).map(|death| death.1).collect();
+        let workers = &self.workers;
+        let due = self.deaths.extract_if(.., |death| death.due_ms(workers) <= now.logical_ms);
+        let due: Vec<u32> = due.map(|death| death.child).collect();
         for child in due {
             self.state.detach(child);
             self.children.remove(&child);
@@ -295,7 +314,7 @@ impl Core {
     /// When [`Core::step`] has something to do next: on the wall clock, on the logical clock.
     pub fn next_due(&self) -> (Option<u64>, Option<u64>) {
         let (wall, logical) = self.state.next_due();
-        let deaths = self.deaths.iter().map(|death| death.0);
+        let deaths = self.deaths.iter().map(|death| death.due_ms(&self.workers));
         let words = self.last_words.iter().map(|word| word.0);
         let asks = self.archiving == 0 && self.state.unarchived() > 0;
         let full = self.state.unarchived() as usize >= BLOCK_JOBS;
@@ -424,7 +443,7 @@ impl Core {
 
     /// A child is here, whatever was thought of its process.
     pub(crate) fn returned(&mut self, child: u32, connection: ConnectionId) {
-        self.deaths.retain(|(_, dead)| *dead != child);
+        self.deaths.retain(|death| death.child != child);
         self.children.insert(child, connection);
     }
 
