@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
 from ._connection import asettle, settle
-from ._errors import OptionError
+from ._errors import DeclarationError, OptionError
 from ._guard import refuse_import_side_effect
 from ._job import AsyncJob, Job
 from ._unique import of_item
@@ -89,6 +89,7 @@ def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) 
     calls = iter(calls) if not app._hooks.before_enqueue else map(app._hooks.changed, calls)
     before = 0
     while batch := list(islice(calls, BATCH_JOBS)):
+        _refuse_strangers(app, batch)
         while batch:
             try:
                 reply, taken = client.enqueue(app._types.registry, batch)
@@ -97,6 +98,16 @@ def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) 
             before += taken
             yield _Sent(batch[:taken], reply)
             batch = batch[taken:]
+
+
+def _refuse_strangers(app: App, batch: list[_native.Call[Any]]) -> None:
+    """A job of another app's task would wait for ever in a home where nobody runs it."""
+    for bound in {call.bound for call in batch if isinstance(call, _native.Call)}:
+        if bound.app is not app and bound.app.url != app.url:
+            raise DeclarationError(
+                f"{bound.task.name} is a task of an app with the home {bound.app.url}, not {app.url}",
+                hint="enqueue its calls with that app, or declare it with `Tasks` that both apps include",
+            )
 
 
 def _settled_all(app: App, pending: deque[_Sent]) -> list[Job[Any]]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _native
-from ._errors import WaitTimeout
+from ._errors import JobNotFound, WaitTimeout
 from ._guard import refuse_import_side_effect
 from ._options import duration
 
@@ -69,7 +69,7 @@ async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _
 
 def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Iterator[J]:
     """Gives the jobs in the order in which they end, each with its result at hand."""
-    watch = _Watch(jobs)
+    watch = _Watch(app, jobs)
     if watch.is_done:
         return
     patience = _begin(watch.any(), timeout)
@@ -91,7 +91,7 @@ def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Itera
 
 async def aas_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> AsyncIterator[J]:
     """`as_completed` for coroutines."""
-    watch = _Watch(jobs)
+    watch = _Watch(app, jobs)
     if watch.is_done:
         return
     patience = _begin(watch.any(), timeout)
@@ -113,8 +113,8 @@ async def aas_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -
 class _Watch(Generic[J]):
     """The jobs that `as_completed` still waits for, by id."""
 
-    def __init__(self, jobs: Iterable[J]) -> None:
-        self._open: dict[bytes, J] = {job._key: job for job in jobs}
+    def __init__(self, app: App, jobs: Iterable[J]) -> None:
+        self._open: dict[bytes, J] = {_checked(app, job)._key: job for job in jobs}
 
     @property
     def is_done(self) -> bool:
@@ -134,7 +134,20 @@ class _Watch(Generic[J]):
                 yield job
 
     def too_late(self) -> WaitTimeout:
+        if len(self._open) == 1:
+            return _too_late(self.any())
         return WaitTimeout(f"{len(self._open)} jobs have not ended in time; they go on")
+
+
+def _checked(app: App, job: J) -> J:
+    """`job`, if it is one that the server of `app` can be asked about."""
+    if not hasattr(job, "_key"):
+        raise TypeError(f"as_completed() takes jobs, this is of type {type(job).__name__}")
+    if job._app is not app and job._app.url != app.url:
+        raise JobNotFound(
+            f"job {job.id} is one of the home {job._app.url}, not of {app.url}", hint="follow it with its own app"
+        )
+    return job
 
 
 class _Patience:

@@ -116,6 +116,14 @@ def test_the_cause_is_rebuilt_for_classes_that_the_app_knows(shop):
     assert caught.value.types[0] == "shop.Peculiar"
 
 
+def test_the_cause_says_what_the_exception_said(shop):
+    """Its constructor was called with the finished text, and made `code code 3` of it."""
+    with pytest.raises(TaskFailed) as caught:
+        shop.be_coded.enqueue().result(WAIT)
+    assert isinstance(caught.value.__cause__, shop.Coded)
+    assert str(caught.value.__cause__) == "code 3"
+
+
 def test_a_result_that_is_not_kept_is_expired_but_can_be_waited_for(shop):
     job = shop.forget.enqueue().wait(WAIT)
     assert job.state == "completed"
@@ -337,7 +345,7 @@ def test_as_completed_raises_when_its_time_is_over(shop):
     jobs = [shop.add.enqueue(1), shop.unserved.enqueue()]
     completed = shop.app.as_completed(jobs, timeout=0.5)
     assert next(completed) == jobs[0]
-    with pytest.raises(WaitTimeout, match="1 jobs have not ended"):
+    with pytest.raises(WaitTimeout, match=r"^job \S+ \(shop.unserved\) has not ended in time; it goes on$"):
         next(completed)
 
 
