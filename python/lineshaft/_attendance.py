@@ -152,11 +152,18 @@ class Attendance:
     def _name_waiting_jobs(self) -> None:
         status = self._app._connection.ask(lambda client: client.status(), lambda status: status)
         others = [worker for worker in status.workers if worker[0] != os.getpid()]
-        count = sum(status.waiting)
-        if count and not others:
-            jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
-            names = f" ({', '.join(status.unknown_tasks[:3])})" if status.unknown_tasks else ""
-            _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs them")
+        if others or not sum(status.waiting):
+            return
+        own = [name for name in status.unknown_tasks if name in self._app._declared]
+        if own == status.unknown_tasks:
+            self._say_what_waits(sum(status.waiting), own, "them")
+        elif own or any(status.waiting[1:]):
+            self._say_what_waits(sum(status.waiting), status.unknown_tasks, ", ".join(own[:3]) or "those of this app")
+
+    def _say_what_waits(self, count: int, tasks: list[str], which: str) -> None:
+        jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
+        names = f" ({', '.join(tasks[:3])})" if tasks else ""
+        _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs {which}")
 
 
 SCRIPT_GRACE_S = 5.0
