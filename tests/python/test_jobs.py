@@ -342,7 +342,7 @@ def test_as_completed_gives_each_job_once_with_its_result(shop):
 
 
 def test_as_completed_raises_when_its_time_is_over(shop):
-    jobs = [shop.add.enqueue(1), shop.unserved.enqueue()]
+    jobs = [shop.add.enqueue(1).wait(WAIT), shop.unserved.enqueue()]
     completed = shop.app.as_completed(jobs, timeout=0.5)
     assert next(completed) == jobs[0]
     with pytest.raises(WaitTimeout, match=r"^job \S+ \(shop.unserved\) has not ended in time; it goes on$"):
