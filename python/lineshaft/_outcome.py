@@ -137,9 +137,12 @@ def _cause(app: App, error: _native.ErrorRecord) -> BaseException | None:
         return None
     arguments = _arguments(app, error)
     try:
-        return cls(*arguments)
-    except Exception:  # its constructor wants something else than `args`
-        return _without_constructor(cls, arguments)
+        cause = cls(*arguments)
+        # A constructor that makes a text of what it is given would make another one of that text.
+        is_same = cause.args == arguments
+    except Exception:  # it wants something else than `args`
+        is_same = False
+    return cause if is_same else _without_constructor(cls, arguments)
 
 
 def _arguments(app: App, error: _native.ErrorRecord) -> tuple[Any, ...]:

@@ -47,6 +47,18 @@ class Peculiar(Exception):
         super().__init__(f"because {why}")
 
 
+class Coded(Exception):
+    """An exception whose constructor makes its text of what it is given."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"code {code}")
+
+
+@app.task
+def be_coded() -> None:
+    raise Coded(3)
+
+
 @app.task
 def add(a: int, b: int = 1) -> int:
     return a + b
