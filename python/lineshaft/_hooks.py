@@ -64,6 +64,8 @@ TIMED_OUT = "the attempt ran longer than its timeout"
 
 _EVENTS = ("before_enqueue", "after_enqueue", "before_attempt", "after_attempt", "on_failure", "on_cancel")
 _OF_ATTEMPTS = _EVENTS[2:]
+HOOKS = "a list of instances of classes that inherit from lineshaft.Hooks"
+"""What `App(hooks=...)` takes."""
 
 
 class HookSet:
@@ -72,6 +74,8 @@ class HookSet:
     __slots__ = ("_methods", "after_enqueue", "before_enqueue", "hears_attempts")
 
     def __init__(self, hooks: Iterable[Hooks]) -> None:
+        if isinstance(hooks, (Hooks, type)):
+            raise wrong("hooks", hooks, HOOKS)
         given = tuple(hooks)
         for hook in given:
             _check(hook)
@@ -154,18 +158,38 @@ def _listening(hooks: tuple[Hooks, ...], event: str) -> tuple[Callable[..., Any]
 
 def _check(hook: object) -> None:
     if not isinstance(hook, Hooks):
-        raise wrong("hooks", hook, "a list of instances of classes that inherit from lineshaft.Hooks")
+        raise wrong("hooks", hook, HOOKS)
     for event in _EVENTS:
         if is_async_function(getattr(type(hook), event)):
             raise DeclarationError(
                 f"hook {type(hook).__name__}.{event} is a coroutine function, which nobody would wait for",
                 hint="write it with `def`; it may start a task of the running loop",
             )
+        _check_parameters(hook, event)
     for name in vars(type(hook)):
         if name.startswith(("before_", "after_", "on_")) and name not in _EVENTS:
             raise DeclarationError(
                 f"hook {type(hook).__name__}.{name} is told of no event", hint=f"the events: {', '.join(_EVENTS)}"
             )
+
+
+def _check_parameters(hook: Hooks, event: str) -> None:
+    """A method that cannot be called would be heard of in the log of a worker, if at all."""
+    import inspect
+
+    method, told = getattr(hook, event), getattr(Hooks, event)
+    if getattr(type(hook), event) is told:
+        return
+    wanted = list(inspect.signature(told).parameters)[1:]
+    try:
+        inspect.signature(method).bind(*wanted)
+    except TypeError as error:
+        raise DeclarationError(
+            f"hook {type(hook).__name__}.{event} cannot be told of its event: {error}",
+            hint=f"write it as `def {event}({', '.join(['self', *wanted])})`",
+        ) from None
+    except ValueError:  # built in C: it says nothing about its parameters
+        return
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -275,6 +275,13 @@ def test_hooks_that_cannot_work_are_refused():
     class Mistyped(Hooks):
         def before_enque(self, call: Call) -> None: ...
 
+    class Shorter(Hooks):
+        def after_attempt(self, call: Call) -> None: ...  # type: ignore[override]
+
+    class Static(Hooks):
+        @staticmethod
+        def after_attempt(call: Call, outcome: str) -> None: ...  # type: ignore[override]
+
     def check(hook: object, error: type[Exception], message: str) -> None:
         with pytest.raises(error) as caught:
             App(hooks=[hook])  # type: ignore[list-item]
@@ -295,6 +302,15 @@ def test_hooks_that_cannot_work_are_refused():
         "  hint: accepted: a list of instances of classes that inherit from lineshaft.Hooks"
     )
     check(3, OptionError, message)
+    message = (
+        "hook Shorter.after_attempt cannot be told of its event: too many positional arguments\n"
+        "  hint: write it as `def after_attempt(self, call, outcome)`"
+    )
+    check(Shorter(), DeclarationError, message)
+    App(hooks=[Static()])
+    for hooks, shown in ((Static, repr(Static)), (Recorder(), "<")):
+        with pytest.raises(OptionError, match=f"^option `hooks`: {shown}.* is not accepted\n  hint: accepted: a list"):
+            App(hooks=hooks)  # type: ignore[arg-type]
 
 
 def test_without_hooks_the_function_itself_is_what_a_worker_calls():
