@@ -141,6 +141,11 @@ def test_what_was_enqueued_is_compared_as_the_task_gets_it():
     assert str(error.value) == f"{add.name}(9) was not enqueued; its jobs:\n  (2, b=1)\n  (7)\n  (b=3, a=8)"
     with pytest.raises(AssertionError, match=r"fail\('x'\) was not enqueued; its jobs: none"):
         assert_enqueued(fail, "x")
+    with pytest.raises(TypeError) as refused:
+        assert_enqueued(add, 1, 2, 3)
+    assert str(refused.value) == f"{add.name}{add.signature}: too many positional arguments"
+    with pytest.raises(TypeError, match=r"^run_jobs\(\) takes an app, this is <Task \S+\.add>$"):
+        run_jobs(add)  # type: ignore[arg-type]
 
 
 def test_run_jobs_runs_what_is_available():
@@ -275,10 +280,11 @@ def test_the_marker_gives_a_home_on_disk_with_a_server_process(project):
 
 
 def test_a_marker_with_something_else_is_an_error(project):
-    source = "import pytest\n\n@pytest.mark.lineshaft(home='elsewhere')\ndef test_it(): ...\n"
+    source = "import pytest\n\ndef test_before(): ...\n\n@pytest.mark.lineshaft(home='elsewhere')\ndef test_it(): ...\n"
     ended = project.test(source)
     assert ended.returncode != 0
     assert '@pytest.mark.lineshaft takes home="memory" or home="tmp"' in ended.stdout + ended.stderr
+    assert "passed" not in ended.stdout, "the run ended in its middle"
 
 
 def test_a_home_that_somebody_named_is_used(project):

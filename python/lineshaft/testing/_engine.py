@@ -183,7 +183,10 @@ def assert_enqueued(task: BaseTask[..., Any], /, *args: Any, **kwargs: Any) -> J
 
 
 def _bound(task: BaseTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    bound = task.signature.bind(*args, **kwargs)
+    try:
+        bound = task.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{task.name}{task.signature}: {error}") from None
     bound.apply_defaults()
     return dict(bound.arguments)
 
@@ -197,6 +200,10 @@ def run_jobs(app: App) -> list[Job[Any]]:
 
     Jobs that wait for a time stay behind. A job that fails is not raised here: its state says so.
     """
+    from .._app import App
+
+    if not isinstance(app, App):
+        raise TypeError(f"run_jobs() takes an app, this is {app!r}")
     jobs = [made.job for made in enqueued() if made.job._app is app]
     if jobs:
         app._attendance.ensure(jobs[0])
