@@ -79,6 +79,8 @@ def _problem(function: Any) -> tuple[str, str] | None:
         return "it is a class", "declare a function that makes and uses it"
     if hasattr(function, "__self__") and hasattr(function, "__func__"):
         return "it is a method", "declare a function at the top level of a module and pass it the object's data"
+    if isinstance(function, str):
+        return "it is a text", f'options have names: @app.task(name="{function}")'
     if not hasattr(function, "__code__") and not hasattr(function, "__wrapped__"):
         return f"it is a {type(function).__name__}", "declare a function written with `def`"
     return _problem_of_name(function) or _problem_of_kind(function)

@@ -155,6 +155,7 @@ FUNCTIONS = {
         "it is a partial",
         "declare a function written with `def`",
     ),
+    "a text": ("mail", "'mail'", "it is a text", 'options have names: @app.task(name="mail")'),
     "a number": (3, "3", "it is a int", "declare a function written with `def`"),
 }
 
