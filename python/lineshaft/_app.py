@@ -23,6 +23,7 @@ from ._include import Includes
 from ._job import Job
 from ._names import Place
 from ._options import TASK_OPTIONS, checked, wrong
+from ._overrides import Overrides
 from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
 from ._types import Types
@@ -97,6 +98,7 @@ class App(Provides):
         self._types_are_learnt = False
         self._hooks = HookSet(hooks)
         self._includes = Includes(self)
+        self._overrides = Overrides(file)
         self._resources = Resources()
         self._fakes: dict[Resource[Any], Any] = {}
         self._kept: Kept | None = None

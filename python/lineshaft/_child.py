@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _native
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._opening import Kept
 
-__all__ = ["main"]
+__all__ = ["begin_work", "load_app", "main"]
 
 NOT_A_CHILD = 2
 CANNOT_LOAD = 1
@@ -29,8 +30,8 @@ CLOSE_AFTER_S = 10.0
 """How long the server may take to confirm the last ends."""
 
 
-def main() -> int:
-    """Runs until the worker stops; gives the exit code."""
+def main(load: Callable[[str, str], tuple[App, Kept]] | None = None) -> int:
+    """Runs until the worker stops; gives the exit code. `load` begins the work of a TARGET in a home."""
     try:
         child = _native.Child()
     except RuntimeError as error:
@@ -39,7 +40,7 @@ def main() -> int:
     _settle_in()
     if child.kind != "process":
         route_output()
-    loaded = _load(child, sys.argv[1] if len(sys.argv) > 1 else "")
+    loaded = _load(child, load or begin_work, sys.argv[1] if len(sys.argv) > 1 else "")
     if loaded is None:
         return CANNOT_LOAD
     app, kept = loaded
@@ -73,15 +74,28 @@ def _settle_in() -> None:
             reconfigure(line_buffering=True, errors="backslashreplace")
 
 
-def _load(child: _native.Child, target: str) -> tuple[App, Kept] | None:
+def load_app(target: str) -> App:
+    """The app that `target` names, with all that it includes."""
+    from ._target import load_target
+
+    app = load_target(target)
+    with importing():
+        app._includes.load()
+    return app
+
+
+def begin_work(target: str, home: str) -> tuple[App, Kept]:
+    """The app that `target` names, and what it keeps open while it works for `home`."""
+    app = load_app(target)
+    return app, app._begin_work(home)
+
+
+def _load(child: _native.Child, load: Callable[[str, str], tuple[App, Kept]], target: str) -> tuple[App, Kept] | None:
     """The app and what it keeps open; None if it does not load, which the supervisor says once for all children."""
-    from ._target import load_target, report_of
+    from ._target import report_of
 
     try:
-        app = load_target(target)
-        with importing():
-            app._includes.load()
-        return app, app._begin_work(child.home)
+        return load(target, child.home)
     except BaseException as error:
         report = report_of(error)
     sys.stdout.flush()

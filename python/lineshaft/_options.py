@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_OPTIONS",
+    "FILE_OPTIONS",
     "GROUP_OPTIONS",
     "NAME_SIGNS",
     "TASK_OPTIONS",
@@ -296,6 +297,9 @@ GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _f
 
 TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **GROUP_OPTIONS}
 """What `@app.task(...)` takes."""
+
+FILE_OPTIONS = _SHARED
+"""What a configuration file may say about a task: nothing about its names, and nothing about one call."""
 
 CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "run_after": _instant,

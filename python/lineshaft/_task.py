@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from . import _guard, _native
@@ -60,7 +61,9 @@ class Enqueues(Generic[P, R]):
     app: App
     task: BaseTask[P, R]
     options: dict[str, Any]
+    _given: Mapping[str, Any] = MappingProxyType({})
     _template_made: _native.Template | None
+    _effective_made: dict[str, Any] | None = None
 
     if not TYPE_CHECKING:  # a checker would believe that everything else is there, too
 
@@ -108,7 +111,16 @@ class Enqueues(Generic[P, R]):
         given = checked(options, CALL_OPTIONS, f"using() of {self.task.name}")
         if "retries" in given:
             given["retries"] = narrowed(self.task.options.get("retries"), given["retries"], self.task.name)
-        return Using(self.task, {**self.options, **given})
+        return Using(self.task, {**self._given, **given})
+
+    @property
+    def _effective(self) -> dict[str, Any]:
+        """The options that hold: of the declaration, of configuration files, of `using()`, the last one winning."""
+        options = self._effective_made
+        if options is None:
+            of_files = self.app._overrides.of(self.task)
+            options = self._effective_made = {**self.task.options, **of_files, **self._given}
+        return options
 
     @property
     def _template(self) -> _native.Template:
@@ -116,7 +128,7 @@ class Enqueues(Generic[P, R]):
         template = self._template_made
         if template is None:
             self.app._types.learn(self.task)
-            template = self._template_made = template_of(self.task.name, self.options)
+            template = self._template_made = template_of(self.task.name, self._effective)
         return template
 
     def _find_app(self) -> App:
@@ -124,26 +136,28 @@ class Enqueues(Generic[P, R]):
 
     def _first_snapshot(self, now: float) -> Snapshot:
         """What is known of a job that was made at `now`."""
-        state = "available" if self.options.get("run_after") is None else "scheduled"
-        return Snapshot(state, self.task.name, now, queue=self.options.get("queue", "default"))
+        options = self._effective
+        state = "available" if options.get("run_after") is None else "scheduled"
+        return Snapshot(state, self.task.name, now, queue=options.get("queue", "default"))
 
     def _unique_key(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> str:
         """Called by the extension for the calls of a template with `unique`."""
-        unique: Unique = self.options["unique"]
+        unique: Unique = self._effective["unique"]
         return unique.key(self.task, args, kwargs or {})
 
 
 class Using(Enqueues[P, R]):
     """A task with the options of the next calls; made by `task.using(...)`."""
 
-    def __init__(self, task: BaseTask[P, R], options: dict[str, Any]) -> None:
+    def __init__(self, task: BaseTask[P, R], given: dict[str, Any]) -> None:
         if "app" in vars(task):
             self.app = task.app
         self.task = task
-        self.options = options
+        self.options = {**task.options, **given}
+        self._given = given
         self._template_made = None
-        if options.get("unique") is not None:
-            options["unique"].check(task)
+        if given.get("unique") is not None:
+            given["unique"].check(task)
 
     def __repr__(self) -> str:
         return f"<{self.task.name} using {self.options}>"
@@ -189,7 +203,7 @@ class BaseTask(Enqueues[P, R]):
     def _of(self, app: App) -> Self:
         """The same task as one of `app`."""
         task = copy.copy(self)
-        task.app, task.task, task._template_made = app, task, None
+        task.app, task.task, task._template_made, task._effective_made = app, task, None, None
         for cached in ("entry", "_here"):
             vars(task).pop(cached, None)
         return task
@@ -207,7 +221,9 @@ class BaseTask(Enqueues[P, R]):
     @property
     def queue(self) -> str:
         """The queue that its jobs go to."""
-        return str(self.options.get("queue", "default"))
+        # Files say something about the tasks of an app; without one there is only the declaration.
+        options = self._effective if "app" in vars(self) else self.options
+        return str(options.get("queue", "default"))
 
     @property
     def signature(self) -> Signature:

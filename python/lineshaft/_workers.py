@@ -5,6 +5,7 @@ All of them are a `Crew`: the supervisor, which is Rust on threads of its own, a
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -123,6 +124,8 @@ class Crew:
         grace_s: float,
         slots: Slots | None = None,
     ) -> None:
+        for words in app._overrides.check(app.tasks):
+            logging.getLogger("lineshaft").warning(words)
         app._connection.client()  # a supervisor waits for a server, but starts none
         self._process = os.getpid()
         self._most = most

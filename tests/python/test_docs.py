@@ -120,32 +120,3 @@ def anchors(page: Path) -> set[str]:
     """What GitHub makes of the headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-COMMANDS = [
-    *("serve", "worker", "status", "stop", "enqueue"),
-    *(f"job {verb}" for verb in ("list", "show", "result", "output", "cancel", "retry", "delete")),
-    *(f"queue {verb}" for verb in ("list", "pause", "resume", "purge")),
-]
-
-
-def test_the_page_of_the_command_line_knows_every_command(programs):
-    assert commands_of(programs, []) == {command.split()[0] for command in COMMANDS}
-    for group in ("job", "queue"):
-        verbs = {command.removeprefix(f"{group} ") for command in COMMANDS if command.startswith(f"{group} ")}
-        assert commands_of(programs, [group]) == verbs
-
-
-def commands_of(programs, words: list[str]) -> set[str]:
-    text = programs.run("-m", "lineshaft", *words, "--help").stdout
-    section = text.partition("Commands:\n")[2].partition("\n\n")[0]
-    return set(re.findall(r"^  (\w+)", section, re.MULTILINE)) - {"help"}
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_page_of_the_command_line_knows_every_option(command, programs):
-    page = (ROOT / "docs" / "cli.md").read_text()
-    options = set(re.findall(r"--[a-z][a-z-]+", programs.run("-m", "lineshaft", *command.split(), "--help").stdout))
-    row = next(line for line in page.splitlines() if line.startswith("|") and f"`{command}" in line)
-    everywhere = {"--home", "--json", "--help", "--version"}
-    assert {option for option in options - everywhere if option not in row} == set()

@@ -1,11 +1,14 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCandidates;
 use lineshaft::duration::parse_duration;
 use lineshaft_wire::{JobId, JobState};
+
+use crate::complete;
+use crate::flags::{HomeFlags, ServeFlags, WorkerFlags};
 
 /// Durable background and parallel work.
 #[derive(Debug, Parser)]
@@ -30,12 +33,15 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
-    /// Directory of the engine [default: `LINESHAFT_URL`, the project's file, or .lineshaft of the project]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub home: Option<String>,
-    /// Print JSON instead of text
+    /// Which home.
+    #[command(flatten)]
+    pub home: HomeFlags,
+    /// Print JSON instead of text, one document
     #[arg(long, global = true)]
     pub json: bool,
+    /// Print JSON, one line for each thing as it comes
+    #[arg(long, global = true, conflicts_with = "json")]
+    pub jsonl: bool,
 }
 
 /// What to do.
@@ -45,6 +51,8 @@ pub enum Command {
     Serve(Serve),
     /// Run the tasks of an app
     Worker(Worker),
+    /// Serve and run the tasks of an app while it is written: code that changed is loaded
+    Dev(Worker),
     /// Show the server, its queues and its workers
     Status(Status),
     /// Stop the server of the home
@@ -57,29 +65,26 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// Show settings and who set them
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the script that teaches a shell to complete
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 /// Serves a home.
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// Also listen on TCP; clients then need the home's run/token
-    #[arg(long, value_name = "HOST:PORT")]
-    pub listen: Option<String>,
-    /// When an answer may leave
-    #[arg(long, value_enum, default_value_t = Durability::Sync)]
-    pub durability: Durability,
+    /// Settings of the server.
+    #[command(flatten)]
+    pub flags: ServeFlags,
     /// Started by a client: stop 30 s after the last connection
     #[arg(long, hide = true)]
     pub on_demand: bool,
-}
-
-/// When an answer may leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Durability {
-    /// After the disk has it: survives a power cut
-    Sync,
-    /// After the operating system has it: survives the server, not a power cut
-    Os,
 }
 
 /// Runs the tasks of an app.
@@ -87,36 +92,33 @@ pub enum Durability {
 pub struct Worker {
     /// The app: module, module:attr or module:make(); path.py in place of the module
     #[expect(clippy::doc_markdown, reason = "shown as help, where backticks are noise")]
+    #[arg(value_hint = ValueHint::FilePath)]
     pub target: String,
-    /// Child processes [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub processes: Option<u32>,
-    /// Attempts at a time in each child [default: 1; with kind thread 4 per core, with async 1000]
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=16_384))]
-    pub slots: Option<u32>,
-    /// What a slot is: the process, which can be killed for one attempt, or a thread or coroutine of it
-    #[arg(long, value_name = "KIND", value_enum, default_value = "process")]
-    pub kind: SlotKind,
-    /// Queues to serve, separated by commas [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub queues: Vec<String>,
-    /// What running attempts get to finish when the worker stops
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub grace: Duration,
-    /// Python interpreter [default: that of `$VIRTUAL_ENV`, .venv, PATH]
-    #[arg(long, value_name = "PATH")]
-    pub python: Option<PathBuf>,
+    /// Settings of the worker.
+    #[command(flatten)]
+    pub flags: WorkerFlags,
 }
 
-/// What a slot is.
+/// Shows settings.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Config {
+    /// Show every setting, options of tasks included
+    Show {
+        /// Also show who set it: flag, variable, or file and line
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// A shell that can complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SlotKind {
-    /// The child itself: one attempt at a time
-    Process,
-    /// A thread of the child
-    Thread,
-    /// A coroutine of the child
-    Async,
+pub enum Shell {
+    /// `source <(lineshaft completions bash)` in ~/.bashrc
+    Bash,
+    /// `source <(lineshaft completions zsh)` in ~/.zshrc
+    Zsh,
+    /// `lineshaft completions fish | source` in ~/.config/fish/config.fish
+    Fish,
 }
 
 /// Shows the server.
@@ -130,8 +132,9 @@ pub struct Status {
 /// Makes a job.
 #[derive(Args, Debug)]
 pub struct Enqueue {
-    /// Name of the task
-    pub task: String,
+    /// Name of the task; without one, --jsonl reads jobs from standard input, an object a line
+    #[arg(required_unless_present = "jsonl", add = ArgValueCandidates::new(complete::tasks))]
+    pub task: Option<String>,
     /// Positional arguments, each as JSON: 2 '"text"' '[1, 2]' null
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     pub arguments: Vec<String>,
@@ -139,7 +142,7 @@ pub struct Enqueue {
     #[arg(long, value_name = "JSON")]
     pub kwargs: Option<String>,
     /// Queue of the job
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = "default", add = ArgValueCandidates::new(complete::queues))]
     pub queue: String,
     /// 1 (first) to 9, high (2), normal (5) or low (8)
     #[arg(long, default_value = "normal", value_parser = priority)]
@@ -173,20 +176,32 @@ pub enum Job {
     /// Show everything about a job but its result
     Show {
         /// The job
+        #[arg(add = ArgValueCandidates::new(complete::jobs))]
         id: JobId,
     },
     /// Print the result of a job
     Result {
         /// The job
+        #[arg(add = ArgValueCandidates::new(complete::jobs))]
         id: JobId,
         /// Wait for the end, at most so long
         #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
               default_missing_value = "3650d", value_parser = duration)]
         wait: Option<Duration>,
     },
+    /// Wait until jobs have ended; fails with 5 if one did not complete
+    Wait {
+        /// The jobs
+        #[arg(required = true, value_name = "ID", add = ArgValueCandidates::new(complete::jobs))]
+        ids: Vec<JobId>,
+        /// At most so long
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        timeout: Option<Duration>,
+    },
     /// Print what the attempts of a job printed
     Output {
         /// The job
+        #[arg(add = ArgValueCandidates::new(complete::jobs))]
         id: JobId,
         /// Only this attempt
         #[arg(long, value_name = "NUMBER")]
@@ -200,29 +215,44 @@ pub enum Job {
     Delete(Jobs),
 }
 
-/// Some jobs.
+/// Some jobs: those named, or those that a filter lets through.
 #[derive(Args, Debug)]
 pub struct Jobs {
-    /// The jobs
-    #[arg(required = true, value_name = "ID")]
+    /// The jobs; without any, those that --state, --queue, --task and --tag say
+    #[arg(value_name = "ID", required_unless_present_any = ["states", "queue", "task", "tags"],
+          conflicts_with_all = ["states", "queue", "task", "tags"], add = ArgValueCandidates::new(complete::jobs))]
     pub ids: Vec<JobId>,
+    /// Instead of ids: which jobs.
+    #[command(flatten)]
+    pub filter: JobFilter,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Which jobs.
+#[derive(Args, Clone, Debug, Default)]
+pub struct JobFilter {
+    /// In this state; may be given more than once
+    #[arg(long = "state", value_name = "STATE", add = ArgValueCandidates::new(complete::states))]
+    pub states: Vec<JobState>,
+    /// In this queue
+    #[arg(long, add = ArgValueCandidates::new(complete::queues))]
+    pub queue: Option<String>,
+    /// Of this task
+    #[arg(long, add = ArgValueCandidates::new(complete::tasks))]
+    pub task: Option<String>,
+    /// With this tag; may be given more than once
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
 }
 
 /// Lists jobs.
 #[derive(Args, Debug)]
 pub struct JobList {
-    /// In this state; may be given more than once
-    #[arg(long = "state", value_name = "STATE")]
-    pub states: Vec<JobState>,
-    /// In this queue
-    #[arg(long)]
-    pub queue: Option<String>,
-    /// Of this task
-    #[arg(long)]
-    pub task: Option<String>,
-    /// With this tag; may be given more than once
-    #[arg(long = "tag", value_name = "TAG")]
-    pub tags: Vec<String>,
+    /// Which ones.
+    #[command(flatten)]
+    pub filter: JobFilter,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub limit: u32,
@@ -239,16 +269,19 @@ pub enum Queue {
     /// Start no more jobs of a queue
     Pause {
         /// Name of the queue
+        #[arg(add = ArgValueCandidates::new(complete::queues))]
         queue: String,
     },
     /// Start jobs of a queue again
     Resume {
         /// Name of the queue
+        #[arg(add = ArgValueCandidates::new(complete::queues))]
         queue: String,
     },
     /// Cancel all jobs of a queue that do not run
     Purge {
         /// Name of the queue
+        #[arg(add = ArgValueCandidates::new(complete::queues))]
         queue: String,
         /// Do not ask
         #[arg(long, short)]
@@ -256,7 +289,7 @@ pub enum Queue {
     },
 }
 
-fn priority(text: &str) -> Result<u8, String> {
+pub(crate) fn priority(text: &str) -> Result<u8, String> {
     let number = match text {
         "high" => Some(2),
         "normal" => Some(5),
@@ -297,7 +330,7 @@ mod tests {
     fn global_options_go_before_and_after_the_command() {
         for line in ["lineshaft --home h --json status", "lineshaft status --json --home h"] {
             let global = parse(line).unwrap().global;
-            assert_eq!((global.home.as_deref(), global.json), (Some("h"), true), "{line}");
+            assert_eq!((global.home.home().as_deref(), global.json), (Some("h"), true), "{line}");
         }
     }
 
@@ -310,7 +343,7 @@ mod tests {
 
     #[test]
     fn values_out_of_range_name_what_is_accepted() {
-        check_error("lineshaft worker app --processes 0", "0 is not in 1..=1024");
+        check_error("lineshaft worker app --processes 0", "accepted: a number from 1 to 1,024");
         check_error("lineshaft enqueue t --priority 10", "accepted: 1 (first) to 9, high, normal or low");
         check_error("lineshaft status --wait soon", "accepted: a number of seconds");
         check_error("lineshaft job show 17", "is not a job id: expected a UUID of version 7");
@@ -319,6 +352,27 @@ mod tests {
             "\"done\" is not a job state: expected one of pending",
         );
         check_error("lineshaft serve --durability none", "[possible values: sync, os]");
+    }
+
+    #[test]
+    fn jobs_to_change_are_named_or_filtered_and_never_all_by_accident() {
+        check_error("lineshaft job cancel", "required arguments were not provided:\n  <ID>...");
+        check_error(
+            "lineshaft job cancel 0199b1c2-7a5e-7800-8000-000000000001 --queue mail",
+            "cannot be used with",
+        );
+        assert!(parse("lineshaft job cancel --queue mail").is_ok());
+    }
+
+    #[test]
+    fn flags_of_names_may_be_repeated() {
+        let Command::Worker(worker) = parse("lineshaft worker app --queues a,b --queues c").unwrap().command
+        else {
+            panic!()
+        };
+        let queues =
+            worker.flags.0.get(&lineshaft::config::QUEUES).and_then(lineshaft::config::Value::into_names);
+        assert_eq!(queues.unwrap(), ["a", "b", "c"]);
     }
 
     #[test]

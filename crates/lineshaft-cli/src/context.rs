@@ -10,7 +10,7 @@ use lineshaft::{ClientOptions, Reply, ServerCommand, Target};
 use crate::Host;
 use crate::args::Global;
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{Form, Output};
 
 /// Deadline of what a command asks.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(global: Global, host: Host) -> Self {
-        Self { output: Output::new(global.json), host, global }
+        Self { output: Output::new(Form::of(global.json, global.jsonl)), host, global }
     }
 
     /// The home that was meant.
@@ -35,19 +35,24 @@ impl Context {
     /// The home that an app in `creator` means, or the one given on the command line.
     pub(crate) fn home_of(&self, creator: Option<&Path>) -> Result<Home, Failure> {
         let cwd = working_directory()?;
+        let given = self.given_home();
         // What is typed counts from where it is typed, not from the app.
-        let creator = creator.filter(|_| self.global.home.is_none());
-        Ok(Home::new(resolve(self.global.home.as_deref(), creator, &cwd)?.path))
+        let creator = creator.filter(|_| given.is_none());
+        Ok(Home::new(resolve(given.as_deref(), creator, &cwd)?.path))
     }
 
-    /// Whether the home was given on the command line.
-    pub(crate) fn is_home_given(&self) -> bool {
-        self.global.home.is_some()
+    /// The home on the command line, as it was typed.
+    pub(crate) fn given_home(&self) -> Option<String> {
+        self.global.home.home()
     }
 
     /// A client of the home's server, which is started if none runs.
     pub(crate) fn client(&mut self) -> Result<Client, Failure> {
-        let home = self.home()?;
+        self.client_of(&self.home()?)
+    }
+
+    /// The same for this home.
+    pub(crate) fn client_of(&mut self, home: &Home) -> Result<Client, Failure> {
         let client = Client::connect(Target::on_demand(home.path(), self.server_command()?), options())?;
         if let Some(warning) = client.take_warning() {
             self.output.warn(&warning);

@@ -62,6 +62,13 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Message and hint.
+    pub(crate) fn words(&self) -> String {
+        self.hint
+            .as_ref()
+            .map_or_else(|| self.message.clone(), |hint| format!("{}\nhint: {hint}", self.message))
+    }
+
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.message == BROKEN_PIPE
     }

@@ -8,11 +8,16 @@
 
 pub mod args;
 mod commands;
+mod complete;
+mod confirm;
 mod context;
 pub mod exit;
+pub mod flags;
 mod json;
+mod names;
 mod output;
 mod python;
+pub mod reference;
 mod show;
 mod table;
 mod times;
@@ -22,7 +27,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 use lineshaft::ServerCommand;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -46,6 +52,12 @@ pub fn run(args: impl Iterator<Item = OsString>) -> i32 {
 
 /// [`run`] from inside a Python interpreter.
 pub fn run_hosted(args: impl Iterator<Item = OsString>, host: &Host) -> i32 {
+    let args: Vec<OsString> = args.collect();
+    if std::env::var_os(commands::completions::VARIABLE).is_some()
+        && let Some(code) = complete_words(&args)
+    {
+        return code;
+    }
     match Arguments::try_parse_from(args) {
         Ok(arguments) => run_parsed(arguments, host),
         Err(error) => {
@@ -53,6 +65,17 @@ pub fn run_hosted(args: impl Iterator<Item = OsString>, host: &Host) -> i32 {
             let _ = error.print();
             error.exit_code()
         }
+    }
+}
+
+/// Answers a shell that completes; `None` if it does not.
+fn complete_words(args: &[OsString]) -> Option<i32> {
+    let completing = CompleteEnv::with_factory(Arguments::command).var(commands::completions::VARIABLE);
+    match completing.try_complete(args.to_vec(), std::env::current_dir().ok().as_deref()) {
+        Ok(true) => Some(exit::OK),
+        Ok(false) => None,
+        // Words here would land in the middle of the line that is being typed.
+        Err(_) => Some(exit::FAILED),
     }
 }
 
@@ -76,17 +99,20 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => commands::serve::run(serve, context),
         Command::Worker(worker) => commands::worker::run(worker, context),
+        Command::Dev(worker) => commands::dev::run(worker, context),
         Command::Status(status) => commands::status::run(&status, context),
         Command::Stop => commands::stop::run(context),
         Command::Enqueue(enqueue) => commands::enqueue::run(*enqueue, context),
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
+        Command::Config(config) => commands::config::run(config, context),
+        Command::Completions { shell } => commands::completions::run(shell, context),
     }
 }
 
 /// Commands that only ask and wait end at once; server and worker have an end of their own.
 fn end_on_signals(command: &Command) {
-    if matches!(command, Command::Serve(_) | Command::Worker(_)) {
+    if matches!(command, Command::Serve(_) | Command::Worker(_) | Command::Dev(_)) {
         return;
     }
     for (signal, code) in [(SIGINT, exit::INTERRUPTED), (SIGTERM, exit::TERMINATED)] {

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use lineshaft::config::{Found, Value};
 use lineshaft_wire::code;
 
 use crate::context::{Context, working_directory};
@@ -15,27 +16,31 @@ const NAMES: [&str; 2] = ["python3", "python"];
 
 /// Prints version and interpreter, so that a wrapper script shows what it runs.
 const WHO: &str = "import sys, lineshaft; print(lineshaft.__version__); print(sys.executable)";
-/// Prints where the app that TARGET names keeps its jobs; what the app itself prints comes first.
-const HOME: &str = "\
+/// Prints where the app that TARGET names keeps its jobs, after what its configuration is warned of; what the app itself
+/// prints comes first.
+const LOOK: &str = "\
 import sys
 from lineshaft._errors import LineshaftError
-from lineshaft._target import load_target, report_of
+from lineshaft._child import load_app
+from lineshaft._target import report_of
 try:
-    app = load_target(sys.argv[1])
+    app = load_app(sys.argv[1])
 except BaseException as error:
     sys.exit(report_of(error))
 try:
+    for words in app._overrides.check(app.tasks):
+        print('warning:', words, file=sys.stderr)
     print('', app.url, sep='\\n')
 except LineshaftError as error:
     sys.exit(str(error))
 ";
 
-/// The interpreter to run children with: the one given, the host's, else the first one found that has this version of
-/// the package; says which one it chose.
-pub(crate) fn interpreter(given: Option<&Path>, context: &mut Context) -> Result<PathBuf, Failure> {
-    if let Some(given) = given {
-        return check(given).map_err(|why| {
-            Failure::new(USAGE, format!("option `--python`: {} cannot be used: {why}", given.display()))
+/// The interpreter to run children with: the one that was set, the host's, else the first one found that has this
+/// version of the package; says which one it chose.
+pub(crate) fn interpreter(set: Found, context: &mut Context) -> Result<PathBuf, Failure> {
+    if let Some(given) = set.value.and_then(Value::into_text).map(PathBuf::from) {
+        return check(&given).map_err(|why| {
+            Failure::new(USAGE, format!("option `{}`: {} cannot be used: {why}", set.origin, given.display()))
                 .hint(install())
         });
     }
@@ -104,13 +109,13 @@ fn last_line(stderr: &[u8]) -> String {
     words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it failed without a word").to_owned()
 }
 
-/// Where the app that `target` names keeps its jobs. Its traceback goes to standard error if it does not import.
+/// Imports the app that `target` names once and says where it keeps its jobs. Its traceback goes to standard error if it does not import.
 pub(crate) fn home_of_app(
     interpreter: &Path,
     target: &str,
     context: &mut Context,
 ) -> Result<String, Failure> {
-    let args = [OsStr::new("-c"), OsStr::new(HOME), OsStr::new(target)];
+    let args = [OsStr::new("-c"), OsStr::new(LOOK), OsStr::new(target)];
     let output = python(interpreter, args, Stdio::inherit())
         .map_err(|error| Failure::new(FAILED, format!("cannot run {}: {error}", interpreter.display())))?;
     let words = String::from_utf8_lossy(&output.stdout).into_owned();

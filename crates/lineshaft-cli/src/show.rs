@@ -12,9 +12,22 @@ use crate::times::{length, relative};
 /// Characters of a value on a line.
 const VALUE_CHARS: usize = 200;
 
-/// `1 job`, `12 jobs`.
+/// `1 job`, `1,204 jobs`.
 pub(crate) fn jobs(count: u64) -> String {
-    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+    if count == 1 { "1 job".to_owned() } else { format!("{} jobs", grouped(count)) }
+}
+
+/// Digits in threes.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The state of a job with what qualifies it.
@@ -251,6 +264,19 @@ mod tests {
                 ..ErrorRecord::default()
             }),
             output: vec![],
+        }
+    }
+
+    #[test]
+    fn numbers_of_jobs_read_easily() {
+        for (count, text) in [
+            (0, "0 jobs"),
+            (1, "1 job"),
+            (999, "999 jobs"),
+            (1_204, "1,204 jobs"),
+            (1_000_000, "1,000,000 jobs"),
+        ] {
+            assert_eq!(jobs(count), text);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lineshaft::config::Settings;
 use lineshaft::duration;
 use lineshaft::home::{self, Source};
 use lineshaft_wire::JobId;
@@ -52,4 +53,18 @@ pub(crate) fn resolve_home(
         home::resolve(explicit, creator_file.map(Path::new), &cwd).map_err(|error| to_python(py, &error))?;
     let is_default = matches!(resolved.source, Source::Project(_) | Source::Directory(_));
     Ok((resolved.path.to_string_lossy().into_owned(), is_default))
+}
+
+/// The options that files around `creator_file` set for tasks: task, option, value as JSON, place.
+#[pyfunction]
+#[pyo3(signature = (creator_file))]
+pub(crate) fn task_options(
+    py: Python<'_>,
+    creator_file: Option<&str>,
+) -> PyResult<Vec<(String, String, String, String)>> {
+    let cwd = std::env::current_dir()?;
+    let start = home::start_directory(creator_file.map(Path::new), &cwd);
+    let settings = Settings::find(&start).map_err(|error| to_python(py, &error))?;
+    let rows = settings.task_options().into_iter();
+    Ok(rows.map(|row| (row.task, row.option, row.value.to_string(), row.place.to_string())).collect())
 }

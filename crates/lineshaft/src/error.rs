@@ -85,12 +85,16 @@ pub enum Error {
         accepted: &'static str,
     },
     /// A configuration file that does not read.
-    #[error("{path}: {message}", path = .path.display())]
+    #[error("{path}:{line}: {message}", path = .path.display())]
     Config {
         /// The file.
         path: PathBuf,
+        /// The line, from 1.
+        line: u32,
         /// What is wrong in it.
         message: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// The task failed, or its job was discarded for another reason; it is not tried again.
     #[error("{}", Told(.0))]
@@ -168,7 +172,9 @@ impl Error {
             Self::NoServer { .. } => Some(
                 "start one with `lineshaft serve --home DIR`, or check that the home is the right one".into(),
             ),
-            Self::VersionMismatch { hint, .. } | Self::Refused { hint, .. } => hint.clone(),
+            Self::VersionMismatch { hint, .. } | Self::Refused { hint, .. } | Self::Config { hint, .. } => {
+                hint.clone()
+            }
             Self::OutcomeUnknown(_) => Some(
                 "resend() repeats the same request and never makes a second job; it works for ten minutes"
                     .into(),

@@ -32,8 +32,8 @@ const LOG_BYTES_MAX: u64 = 1 << 20;
 const TAIL_BYTES_MAX: u64 = 4096;
 const TAIL_LINES_MAX: usize = 20;
 /// What the server keeps of the environment: where programs and libraries are, time zone and language, directories
-/// for temporary files, and the log's filter.
-const VARIABLES_KEPT: [&str; 15] = [
+/// for temporary files and configuration, and the settings of a server.
+const VARIABLES_KEPT: [&str; 17] = [
     "PATH",
     "HOME",
     "USER",
@@ -48,7 +48,9 @@ const VARIABLES_KEPT: [&str; 15] = [
     "VIRTUAL_ENV",
     "SSL_CERT_FILE",
     "RUST_BACKTRACE",
+    "XDG_CONFIG_HOME",
     "LINESHAFT_LOG",
+    "LINESHAFT_DURABILITY",
 ];
 
 /// The program that serves, and what goes before `serve --home H --on-demand`.

@@ -5,7 +5,8 @@
 //!
 //! Below that face, [`client`] talks to the server of a [`home`]: it connects, resends what a broken connection left
 //! unanswered, and never makes a job twice. [`launch`] starts a server for a home that has none. [`worker`] holds the
-//! supervisor and its children. [`duration`] reads the durations and sizes that people write.
+//! supervisor and its children. [`config`] is the table of settings and reads what sets them, [`duration`] the durations
+//! and sizes that people write.
 //!
 //! This crate deliberately does not know the rules of jobs, the journal, terminals or Python.
 
@@ -13,6 +14,7 @@
 extern crate self as lineshaft;
 
 pub mod client;
+pub mod config;
 pub mod duration;
 mod error;
 mod face;

@@ -1,9 +1,12 @@
-//! `lineshaft enqueue`: a job from the command line.
+//! `lineshaft enqueue`: a job from the command line, or many from standard input.
+
+mod lines;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lineshaft_wire::JobId;
 use lineshaft_wire::message::{JobGroup, Rules, RunAfter};
 use lineshaft_wire::value::{Call, Value, encode_call};
 use serde_json::{Value as Json, json};
@@ -13,25 +16,36 @@ use crate::args::Enqueue;
 use crate::context::{Context, answer};
 use crate::exit::{Failure, USAGE};
 use crate::json::to_value;
+use crate::names;
 
-pub(crate) fn run(enqueue: Enqueue, context: &mut Context) -> Result<(), Failure> {
+pub(crate) fn run(mut enqueue: Enqueue, context: &mut Context) -> Result<(), Failure> {
+    let Some(task) = enqueue.task.take() else { return lines::run(&enqueue, context) };
     let call = call(&enqueue)?;
-    let payload =
-        encode_call(&call).map_err(|error| Failure::new(USAGE, format!("the arguments: {error}")))?;
+    let payload = encoded(&call)?;
     let wait = enqueue.wait;
-    let group = group(enqueue, payload.len())?;
+    let group = group(&enqueue, &task, payload.len())?;
     let client = context.client()?;
-    let jobs = answer(client.enqueue(vec![group], vec![Bytes::from(payload)], None))?;
+    let jobs = answer(client.enqueue(vec![group], vec![payload], None))?;
     let Some(id) = jobs.ids.first().copied() else { return Ok(()) };
+    names::question_task(&task, &client, context);
     if let Some(patience) = wait {
         context.output.say(format!("job {id}"));
         return follow(&client, context, id, patience);
     }
-    if context.output.json {
-        let is_new = jobs.existing.is_empty();
+    say_new(context, id, jobs.existing.is_empty())
+}
+
+/// The id of a new job, or of the one that was there already.
+fn say_new(context: &mut Context, id: JobId, is_new: bool) -> Result<(), Failure> {
+    if context.output.is_json() {
         return Ok(context.output.json(&json!({ "id": id.to_string(), "new": is_new }))?);
     }
     Ok(context.output.line(id.to_string())?)
+}
+
+fn encoded(call: &Call) -> Result<Bytes, Failure> {
+    let payload = encode_call(call);
+    payload.map(Bytes::from).map_err(|error| Failure::new(USAGE, format!("the arguments: {error}")))
 }
 
 fn call(enqueue: &Enqueue) -> Result<Call, Failure> {
@@ -63,7 +77,7 @@ fn keywords(text: Option<&str>) -> Result<Vec<(Box<str>, Value)>, Failure> {
     }
 }
 
-fn group(enqueue: Enqueue, payload_bytes: usize) -> Result<JobGroup, Failure> {
+fn group(enqueue: &Enqueue, task: &str, payload_bytes: usize) -> Result<JobGroup, Failure> {
     let length =
         u32::try_from(payload_bytes).map_err(|_| Failure::new(USAGE, "the arguments are too large"))?;
     let rules = Rules {
@@ -72,16 +86,16 @@ fn group(enqueue: Enqueue, payload_bytes: usize) -> Result<JobGroup, Failure> {
         ..Rules::default()
     };
     Ok(JobGroup {
-        task: Arc::from(enqueue.task),
-        queue: Arc::from(enqueue.queue),
+        task: Arc::from(task),
+        queue: Arc::from(enqueue.queue.as_str()),
         priority: enqueue.priority,
         rules: Arc::new(rules),
         run_after: enqueue.run_after.map(|delay| RunAfter::In(millis(delay))),
         expires: None,
         deadline: None,
         unique: None,
-        idempotency_key: enqueue.idempotency_key.map(Arc::from),
-        tags: enqueue.tags.into_iter().map(Arc::from).collect(),
+        idempotency_key: enqueue.idempotency_key.as_deref().map(Arc::from),
+        tags: enqueue.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
         metadata: None,
         lengths: vec![length],
     })

@@ -1,5 +1,8 @@
 //! One module per command.
 
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod dev;
 pub(crate) mod enqueue;
 pub(crate) mod job;
 pub(crate) mod queue;

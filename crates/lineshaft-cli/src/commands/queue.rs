@@ -1,34 +1,38 @@
 //! `lineshaft queue`: list, pause, resume, purge.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use lineshaft::client::Client;
 use lineshaft_wire::message::{QueueReport, QueueVerb};
 use serde_json::{Value as Json, json};
 
 use crate::args::Queue;
+use crate::confirm::confirm;
 use crate::context::{Context, answer};
-use crate::exit::{DECLINED, Failure};
-use crate::{json, show};
+use crate::exit::Failure;
+use crate::output::Form;
+use crate::{json, names, show};
 
 pub(crate) fn run(queue: Queue, context: &mut Context) -> Result<(), Failure> {
     let client = context.client_of_existing()?;
     match queue {
         Queue::List => list(&client, context),
-        Queue::Pause { queue } => change(&client, context, &queue, QueueVerb::Pause),
-        Queue::Resume { queue } => change(&client, context, &queue, QueueVerb::Resume),
-        Queue::Purge { queue, yes } => {
-            if !yes {
-                confirm_purge(&client, context, &queue)?;
-            }
-            change(&client, context, &queue, QueueVerb::Purge)
+        Queue::Pause { queue } => {
+            names::question_queue(&queue, &answer(client.status(None))?, context);
+            change(&client, context, &queue, QueueVerb::Pause)
         }
+        Queue::Resume { queue } => {
+            names::question_queue(&queue, &answer(client.status(None))?, context);
+            change(&client, context, &queue, QueueVerb::Resume)
+        }
+        Queue::Purge { queue, yes } => purge(&client, context, &queue, yes),
     }
 }
 
 fn list(client: &Client, context: &mut Context) -> Result<(), Failure> {
     let report = answer(client.status(None))?;
-    if context.output.json {
+    if context.output.form == Form::Lines {
+        return Ok(report.queues.iter().try_for_each(|queue| context.output.json(&json::of_queue(queue)))?);
+    }
+    if context.output.is_json() {
         let queues: Vec<Json> = report.queues.iter().map(json::of_queue).collect();
         return Ok(context.output.json(&json!({ "queues": queues }))?);
     }
@@ -45,28 +49,20 @@ fn change(client: &Client, context: &mut Context, queue: &str, verb: QueueVerb) 
         QueueVerb::Resume => ("resume", format!("resumed queue {queue}")),
         QueueVerb::Purge => ("purge", format!("purging {} of queue {queue}", show::jobs(changed.jobs))),
     };
-    if context.output.json {
+    if context.output.is_json() {
         context.output.json(&json!({ "queue": queue, "verb": word, "jobs": changed.jobs }))?;
     }
     context.output.say(effect);
     Ok(())
 }
 
-fn confirm_purge(client: &Client, context: &mut Context, queue: &str) -> Result<(), Failure> {
+fn purge(client: &Client, context: &mut Context, queue: &str, yes: bool) -> Result<(), Failure> {
     let report = answer(client.status(None))?;
+    names::question_queue(queue, &report, context);
     let waiting = report.queues.iter().find(|found| *found.name == *queue).map_or(0, waiting);
-    let question = format!("cancel {} of queue {queue}", show::jobs(waiting));
-    if !io::stdin().is_terminal() {
-        return Err(Failure::new(DECLINED, format!("nobody was asked whether to {question}"))
-            .hint("--yes says so where there is no terminal"));
-    }
-    context.output.ask(&format!("{question}? [y/N] "));
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    if matches!(line.trim().to_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::new(DECLINED, format!("queue {queue} was left as it is")))
+    let question = format!("cancel {} in queue {queue}", show::jobs(waiting));
+    confirm(context, yes, &question, &format!("queue {queue} was left as it is"))?;
+    change(client, context, queue, QueueVerb::Purge)
 }
 
 fn waiting(queue: &QueueReport) -> u64 {

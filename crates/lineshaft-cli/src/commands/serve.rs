@@ -6,12 +6,10 @@ use lineshaft::launch;
 use lineshaft_server::{Error, ServeOptions};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Durability, Serve};
-use crate::context::Context;
+use crate::args::Serve;
+use crate::context::{Context, working_directory};
 use crate::exit::{DECLINED, FAILED, Failure, USAGE};
-
-/// The variable that filters the log, in the form of `tracing`'s `EnvFilter`.
-const LOG_VARIABLE: &str = "LINESHAFT_LOG";
+use lineshaft::config::{DURABILITY, LISTEN, LOG, Setting, Settings, Value};
 
 const _: () = assert!(DECLINED == launch::EXIT_DECLINED, "starters wait for the winner by this code");
 
@@ -21,14 +19,20 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         let _ = rustix::process::setsid();
     }
     let home = context.home()?;
-    start_log();
+    // A server that was started on demand stands in no directory of its user: its home lies in the project.
+    let start = if serve.on_demand { home.path().to_owned() } else { working_directory()? };
+    let settings = Settings::find(&start)?;
+    let text = |setting: &Setting| -> Result<Option<String>, Failure> {
+        Ok(settings.get(setting, serve.flags.0.get(setting))?.value.and_then(Value::into_text))
+    };
+    start_log(&text(&LOG)?.unwrap_or_default())?;
     if let Some(warning) = home.prepare()? {
         context.output.warn(&warning);
     }
     let options = ServeOptions {
-        listen: serve.listen,
+        listen: if serve.on_demand { None } else { text(&LISTEN)? },
         on_demand: serve.on_demand,
-        durability: durability(serve.durability),
+        durability: durability(text(&DURABILITY)?.as_deref()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: Box::new(announce),
         ..ServeOptions::new(home.path())
@@ -42,21 +46,25 @@ fn announce(address: &str) {
     let _ = writeln!(out, "ready {address}").and_then(|()| out.flush());
 }
 
-fn durability(durability: Durability) -> lineshaft_store::Durability {
-    match durability {
-        Durability::Sync => lineshaft_store::Durability::Sync,
-        Durability::Os => lineshaft_store::Durability::Os,
+fn durability(level: Option<&str>) -> lineshaft_store::Durability {
+    match level {
+        Some("os") => lineshaft_store::Durability::Os,
+        _ => lineshaft_store::Durability::Sync,
     }
 }
 
-fn start_log() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_log(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        Failure::new(USAGE, format!("the log filter {filter:?} does not read: {error}"))
+            .hint(format!("accepted: {}", LOG.kind.forms()))
+    })?;
     // A host may have a subscriber already: then the log is its business.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .try_init();
+    Ok(())
 }
 
 fn failure(error: &Error) -> Failure {

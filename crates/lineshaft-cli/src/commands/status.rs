@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn run(status: &Status, context: &mut Context) -> Result<(), Failure> {
     let client = connect(context, status.wait.unwrap_or_default())?;
     let report = answer(client.status(None))?;
-    if context.output.json {
+    if context.output.is_json() {
         return Ok(context.output.json(&json::of_status(&report))?);
     }
     for line in show::status(&report, crate::times::now_ms()) {

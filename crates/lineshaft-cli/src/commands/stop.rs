@@ -29,7 +29,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
 }
 
 fn report(context: &mut Context, home: &str, pid: Option<u32>) -> Result<(), Failure> {
-    if context.output.json {
+    if context.output.is_json() {
         context.output.json(&json!({ "home": home, "stopped_pid": pid }))?;
     }
     Ok(())

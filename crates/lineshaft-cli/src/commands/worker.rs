@@ -1,48 +1,79 @@
 //! `lineshaft worker`: a supervisor in this process, and its children in Python.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lineshaft::config::{GRACE, KIND, PROCESSES, PYTHON, QUEUES, SLOTS, Setting, Settings, Value};
 use lineshaft::home::Home;
 use lineshaft::worker::{self, Kind, Options};
 use lineshaft::{Target, launch};
 
-use crate::args::{SlotKind, Worker};
-use crate::context::Context;
+use crate::args::Worker;
+use crate::context::{Context, working_directory};
 use crate::exit::{FAILED, Failure, USAGE};
+use crate::flags::Given;
 use crate::python;
 
 pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> {
-    let interpreter = python::interpreter(worker.python.as_deref(), context)?;
-    let home = if context.is_home_given() {
-        context.home()?
-    } else {
-        Home::new(python::home_of_app(&interpreter, &worker.target, context)?)
-    };
+    let settings = Settings::find(&project_of(&worker.target)?)?;
+    let flags = &worker.flags.0;
+    let interpreter = python::interpreter(settings.get(&PYTHON, flags.get(&PYTHON))?, context)?;
+    let home = home(&worker.target, &interpreter, context)?;
     // A supervisor waits for a server, but starts none.
     if let Some(warning) = launch::ensure_server(&home, &context.server_command()?)? {
         context.output.warn(&warning);
     }
     context.output.say(format!("working for {}", home.path().display()));
-    worker::supervisor::run(options(worker, interpreter.into(), &home)).map_err(failure)
+    let command = vec![interpreter.into(), "-m".into(), "lineshaft._child".into(), worker.target.into()];
+    worker::supervisor::run(options(&home, command, &settings, flags)?).map_err(failure)
 }
 
-fn options(worker: Worker, interpreter: OsString, home: &Home) -> Options {
-    let command = vec![interpreter, "-m".into(), "lineshaft._child".into(), worker.target.into()];
-    let mut options = Options::new(Target::home(home.path()), command);
-    options.processes = worker.processes.unwrap_or(options.processes);
-    options.kind = match worker.kind {
-        SlotKind::Process => Kind::Process,
-        SlotKind::Thread => Kind::Thread,
-        SlotKind::Async => Kind::Async,
+/// The home given on the command line, else the app's.
+fn home(target: &str, interpreter: &Path, context: &mut Context) -> Result<Home, Failure> {
+    // The app is looked at in any case: an app that does not load is better said once than by every child.
+    let its_home = python::home_of_app(interpreter, target, context)?;
+    if context.given_home().is_some() { context.home() } else { Ok(Home::new(its_home)) }
+}
+
+/// Where the search for the project's files begins: at the target if that is a path, else here.
+pub(crate) fn project_of(target: &str) -> Result<PathBuf, Failure> {
+    let cwd = working_directory()?;
+    let place = target.split(':').next().unwrap_or_default();
+    let is_path = Path::new(place).extension().is_some_and(|end| end == "py") || place.contains('/');
+    let directory = is_path.then(|| cwd.join(place).parent().map(Path::to_owned)).flatten();
+    Ok(directory.unwrap_or(cwd))
+}
+
+/// What the settings make of a worker whose children `command` starts.
+pub(crate) fn options(
+    home: &Home,
+    command: Vec<OsString>,
+    settings: &Settings,
+    flags: &Given,
+) -> Result<Options, Failure> {
+    let value = |setting: &Setting| -> Result<Option<Value>, Failure> {
+        Ok(settings.get(setting, flags.get(setting))?.value)
     };
-    options.slots = worker.slots.unwrap_or_else(|| options.kind.default_slots());
-    options.queues = worker.queues.into_iter().map(Arc::from).collect();
-    options.grace = worker.grace;
-    options
+    let mut options = Options::new(Target::home(home.path()), command);
+    if let Some(processes) = value(&PROCESSES)?.and_then(Value::into_count) {
+        options.processes = processes;
+    }
+    if let Some(kind) = value(&KIND)?.and_then(Value::into_text).and_then(|name| Kind::named(&name)) {
+        options.kind = kind;
+    }
+    options.slots =
+        value(&SLOTS)?.and_then(Value::into_count).unwrap_or_else(|| options.kind.default_slots());
+    if let Some(queues) = value(&QUEUES)?.and_then(Value::into_names) {
+        options.queues = queues.into_iter().map(Arc::from).collect();
+    }
+    if let Some(grace) = value(&GRACE)?.and_then(Value::into_duration) {
+        options.grace = grace;
+    }
+    Ok(options)
 }
 
-fn failure(error: worker::Error) -> Failure {
+pub(crate) fn failure(error: worker::Error) -> Failure {
     match error {
         worker::Error::Server(error) => error.into(),
         worker::Error::BadOption { .. } => Failure::new(USAGE, error.to_string()),

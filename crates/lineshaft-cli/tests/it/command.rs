@@ -26,6 +26,10 @@ impl Shell {
         self.directory.path().join("home")
     }
 
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// Runs `lineshaft` with these words.
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
         ended(self.command(words).stdin(Stdio::null()).output().unwrap())
@@ -58,6 +62,8 @@ impl Shell {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lineshaft"));
         command.args(words).current_dir(self.directory.path()).env("LINESHAFT_URL", self.home());
         command.env_remove("VIRTUAL_ENV").env_remove("LINESHAFT_LOG");
+        // Neither the user's settings nor a forced colour belong to a test.
+        command.env("XDG_CONFIG_HOME", self.directory.path().join("xdg")).env_remove("CLICOLOR_FORCE");
         command
     }
 }

@@ -1,5 +1,11 @@
 //! The command from outside: what it prints, where, and how it ends.
 
+mod changes;
 mod command;
+mod completions;
+mod configuration;
+mod exits;
 mod on_demand;
+mod reference;
+mod streams;
 mod verbs;

@@ -104,7 +104,7 @@ default  paused  1          0       0        0          0";
 
     let unasked = shell.run(&["queue", "purge", "default"]);
     assert_eq!(unasked.code, 3);
-    let expected = "error: nobody was asked whether to cancel 1 job of queue default\n\
+    let expected = "error: nobody was asked whether to cancel 1 job in queue default\n\
                     hint: --yes says so where there is no terminal\n";
     assert_eq!((unasked.out, &*unasked.err), (String::new(), expected));
     let purged = shell.json(&["queue", "purge", "default", "--yes"]);

@@ -2,11 +2,10 @@
 //!
 //! [`resolve()`] finds the home of a program; [`Home`] knows the names of what lies in it.
 
-mod config;
 mod resolve;
 mod suitable;
 
-pub use resolve::{Resolved, Source, resolve};
+pub use resolve::{Resolved, Source, hide_password, resolve, start_directory};
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -4,11 +4,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::config;
 use crate::Error;
+use crate::config::{Origin, Place, Settings, URL, Value};
 
-/// The variable that names a home.
-const VARIABLE: &str = "LINESHAFT_URL";
 /// The home's name where nobody says anything else.
 const DEFAULT_NAME: &str = ".lineshaft";
 /// What tells the root of a project.
@@ -31,8 +29,8 @@ pub enum Source {
     Explicit,
     /// `LINESHAFT_URL`.
     Environment,
-    /// `[tool.lineshaft] url` in this file.
-    ConfigFile(PathBuf),
+    /// `url` in a configuration file.
+    ConfigFile(Place),
     /// The default, beside this marker of a project's root.
     Project(PathBuf),
     /// The default, in this directory.
@@ -43,22 +41,22 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Explicit => f.write_str("given explicitly"),
-            Self::Environment => f.write_str(VARIABLE),
-            Self::ConfigFile(file) => write!(f, "[tool.lineshaft] in {}", file.display()),
+            Self::Environment => f.write_str(URL.variable),
+            Self::ConfigFile(place) => place.fmt(f),
             Self::Project(marker) => write!(f, "beside {}", marker.display()),
             Self::Directory(directory) => write!(f, "in {}", directory.display()),
         }
     }
 }
 
-/// Finds the home, first match: `explicit` (a path, or a path as `file:` URL) · `LINESHAFT_URL` · `[tool.lineshaft]
-/// url` in `lineshaft.toml` or `pyproject.toml` upward of `creator_file` (of `cwd` if there is none) · `.lineshaft`
-/// beside the nearest project marker upward of it · `.lineshaft` beside the file.
+/// Finds the home, first match: `explicit` (a path, or a path as `file:` URL) · `LINESHAFT_URL` · `url` in
+/// `lineshaft.toml` or `pyproject.toml` upward of `creator_file` (of `cwd` if there is none), or in the user's
+/// `config.toml` · `.lineshaft` beside the nearest project marker upward of it · `.lineshaft` beside the file.
 ///
 /// Relative paths count from the directory of what named them: the creating file for `explicit`, `cwd` for the
 /// variable, the configuration file for its url.
 pub fn resolve(explicit: Option<&str>, creator_file: Option<&Path>, cwd: &Path) -> Result<Resolved, Error> {
-    resolve_with(explicit, std::env::var_os(VARIABLE), creator_file, cwd)
+    resolve_with(explicit, std::env::var_os(URL.variable), creator_file, cwd)
 }
 
 fn resolve_with(
@@ -75,14 +73,16 @@ fn resolve_with(
         let url = url.into_string().map_err(|url| unsupported(&url.to_string_lossy(), "it is not UTF-8"))?;
         return Ok(Resolved { path: path_of(&url, cwd)?, source: Source::Environment });
     }
-    if let Some((url, file)) = config::find_url(&start)? {
-        let path = path_of(&url, file.parent().unwrap_or(cwd))?;
-        return Ok(Resolved { path, source: Source::ConfigFile(file) });
+    let found = Settings::in_files_of(&start)?.get(&URL, None)?;
+    if let (Some(url), Origin::File(place)) = (found.value.and_then(Value::into_text), found.origin) {
+        let path = path_of(&url, place.file.parent().unwrap_or(cwd))?;
+        return Ok(Resolved { path, source: Source::ConfigFile(place) });
     }
     Ok(default_home(start))
 }
 
-fn start_directory(creator_file: Option<&Path>, cwd: &Path) -> PathBuf {
+/// Where the search upward begins: beside `creator_file`, else at `cwd`.
+pub fn start_directory(creator_file: Option<&Path>, cwd: &Path) -> PathBuf {
     let absolute = creator_file.map(|file| cwd.join(file));
     absolute.and_then(|file| file.parent().map(Path::to_owned)).unwrap_or_else(|| cwd.to_owned())
 }
@@ -169,7 +169,7 @@ fn unsupported(url: &str, detail: &str) -> Error {
 }
 
 /// A url without what stands between `:` and `@`, since errors end up in logs.
-fn hide_password(url: &str) -> String {
+pub fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     match rest.rsplit_once('@') {
         Some((user, host)) => {
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(resolve(None, None), resolved(root.join(".lineshaft"), Source::Project(marker)));
 
         fs::write(root.join("lineshaft.toml"), "[tool.lineshaft]\nurl = \"var/jobs\"\n").unwrap();
-        let config = Source::ConfigFile(root.join("lineshaft.toml"));
+        let config = Source::ConfigFile(Place { file: root.join("lineshaft.toml"), line: 2 });
         assert_eq!(resolve(None, None), resolved(root.join("var/jobs"), config.clone()));
         assert_eq!(resolve(None, Some("")).source, config);
         assert_eq!(resolve(None, Some("x")), resolved("/elsewhere/x".into(), Source::Environment));
@@ -263,7 +263,7 @@ mod tests {
         fs::write(root.path().join("pyproject.toml"), "[tool.lineshaft]\nurl = 7\n").unwrap();
         let error = resolve_with(None, None, None, root.path()).unwrap_err().to_string();
         assert!(
-            error.ends_with("pyproject.toml: `url` in [tool.lineshaft] is integer, expected a string"),
+            error.ends_with("pyproject.toml:2: `url` in [tool.lineshaft] is 7: this is not a directory"),
             "{error}"
         );
     }

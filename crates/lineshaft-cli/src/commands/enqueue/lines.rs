@@ -1,0 +1,187 @@
+//! `lineshaft enqueue --jsonl`: an object per line of standard input, an object per line of standard output.
+//!
+//! Whatever arrived while the last batch was made durable is the next one: a slow producer waits for nobody, a fast one
+//! gets large batches.
+
+use std::io::{self, BufRead};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lineshaft_wire::message::{BATCH_JOBS_MAX, JobGroup};
+use lineshaft_wire::value::Call;
+use serde_json::{Map, Value as Json};
+
+use super::{encoded, group, say_new};
+use crate::args::{Enqueue, priority};
+use crate::context::{Context, answer};
+use crate::exit::{Failure, USAGE};
+use crate::json::to_value;
+
+/// What a line may hold.
+const KEYS: [&str; 9] =
+    ["task", "args", "kwargs", "queue", "priority", "retries", "timeout", "run_after", "idempotency_key"];
+const TAGS: &str = "tags";
+
+type Line = io::Result<String>;
+
+/// Enqueues what standard input holds; `defaults` is what the command line says for lines that say nothing.
+pub(super) fn run(defaults: &Enqueue, context: &mut Context) -> Result<(), Failure> {
+    let lines = read_ahead();
+    let mut number = 0;
+    let mut client = None;
+    loop {
+        let batch = next_batch(&lines);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (jobs, wrong) = jobs_of(batch, &mut number, defaults);
+        if !jobs.is_empty() {
+            let client = match &client {
+                Some(client) => client,
+                None => client.insert(context.client()?),
+            };
+            let (groups, payloads) = jobs.into_iter().unzip();
+            let new = answer(client.enqueue(groups, payloads, None))?;
+            for (place, id) in new.ids.iter().enumerate() {
+                say_new(context, *id, !new.existing.contains(&(place as u32)))?;
+            }
+            context.output.flush()?;
+        }
+        if let Some(failure) = wrong {
+            return Err(failure);
+        }
+    }
+}
+
+fn read_ahead() -> Receiver<Line> {
+    let (send, lines) = sync_channel(BATCH_JOBS_MAX);
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn next_batch(lines: &Receiver<Line>) -> Vec<Line> {
+    let first = lines.recv().ok();
+    first.into_iter().chain(std::iter::from_fn(|| lines.try_recv().ok())).take(BATCH_JOBS_MAX).collect()
+}
+
+/// The jobs of the lines before the first one that is wrong, and what is wrong with that.
+fn jobs_of(
+    batch: Vec<Line>,
+    number: &mut u64,
+    defaults: &Enqueue,
+) -> (Vec<(JobGroup, Bytes)>, Option<Failure>) {
+    let mut jobs = Vec::new();
+    for line in batch {
+        *number += 1;
+        let job = line.map_err(|error| wrong(&format!("cannot be read: {error}"))).and_then(|line| {
+            if line.trim().is_empty() { Ok(None) } else { job_of(&line, defaults).map(Some) }
+        });
+        match job {
+            Ok(job) => jobs.extend(job),
+            Err(failure) => {
+                let message = format!("line {number} {}; the lines before it are jobs", failure.message);
+                return (jobs, Some(Failure { message, ..failure }));
+            }
+        }
+    }
+    (jobs, None)
+}
+
+fn job_of(line: &str, defaults: &Enqueue) -> Result<(JobGroup, Bytes), Failure> {
+    let document: Json =
+        serde_json::from_str(line).map_err(|error| wrong(&format!("is not JSON: {error}")))?;
+    let Json::Object(mut object) = document else { return Err(wrong("is not a JSON object")) };
+    let task = text(&mut object, "task")?.ok_or_else(|| wrong("has no `task`"))?;
+    let call = call_of(&mut object)?;
+    let options = options_of(&mut object, defaults)?;
+    if let Some(key) = object.keys().next() {
+        return Err(unknown(key));
+    }
+    let payload = encoded(&call)?;
+    Ok((group(&options, &task, payload.len())?, payload))
+}
+
+fn call_of(object: &mut Map<String, Json>) -> Result<Call, Failure> {
+    let positional = match object.remove("args") {
+        None => Vec::new(),
+        Some(Json::Array(items)) => items.into_iter().map(to_value).collect(),
+        Some(_) => return Err(wrong("has `args` that are not an array")),
+    };
+    let keywords = match object.remove("kwargs") {
+        None => Vec::new(),
+        Some(Json::Object(entries)) => {
+            entries.into_iter().map(|(name, value)| (name.into(), to_value(value))).collect()
+        }
+        Some(_) => return Err(wrong("has `kwargs` that are not an object")),
+    };
+    Ok(Call { positional, keywords })
+}
+
+fn options_of(object: &mut Map<String, Json>, defaults: &Enqueue) -> Result<Enqueue, Failure> {
+    let retries = match object.remove("retries") {
+        None => defaults.retries,
+        Some(count) => count
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok())
+            .filter(|count| *count < 10_000)
+            .ok_or_else(|| wrong("has `retries` that are not a number below 10,000"))?,
+    };
+    let tags = match object.remove(TAGS) {
+        None => defaults.tags.clone(),
+        Some(tags) => serde_json::from_value(tags).map_err(|_| wrong("has `tags` that are not texts"))?,
+    };
+    Ok(Enqueue {
+        task: None,
+        arguments: Vec::new(),
+        kwargs: None,
+        queue: text(object, "queue")?.unwrap_or_else(|| defaults.queue.clone()),
+        priority: priority_of(object)?.unwrap_or(defaults.priority),
+        retries,
+        timeout: duration(object, "timeout")?.unwrap_or(defaults.timeout),
+        run_after: duration(object, "run_after")?.or(defaults.run_after),
+        idempotency_key: text(object, "idempotency_key")?,
+        tags,
+        wait: None,
+    })
+}
+
+fn priority_of(object: &mut Map<String, Json>) -> Result<Option<u8>, Failure> {
+    let Some(given) = object.remove("priority") else { return Ok(None) };
+    let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+    priority(&text).map(Some).map_err(|accepted| wrong(&format!("has `priority` {given}; {accepted}")))
+}
+
+fn text(object: &mut Map<String, Json>, key: &str) -> Result<Option<String>, Failure> {
+    match object.remove(key) {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(other) => Err(wrong(&format!("has `{key}` {other}, which is not a text"))),
+    }
+}
+
+fn duration(object: &mut Map<String, Json>, key: &str) -> Result<Option<Duration>, Failure> {
+    let Some(given) = object.remove(key) else { return Ok(None) };
+    let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+    let read = lineshaft::duration::parse_duration(key, &text);
+    read.map(Some).map_err(|_| wrong(&format!("has `{key}` {given}, which is not a duration")))
+}
+
+fn unknown(key: &str) -> Failure {
+    let near = lineshaft::config::did_you_mean(key, KEYS.into_iter().chain([TAGS]));
+    let guess = near.map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
+    wrong(&format!("has an unknown key `{key}`{guess}"))
+}
+
+fn wrong(message: &str) -> Failure {
+    let form =
+        r#"a line is an object: {"task": "mail.send", "args": ["a@b"], "kwargs": {}, "queue": "mail"}"#;
+    Failure::new(USAGE, message).hint(form)
+}

@@ -1,0 +1,335 @@
+//! Every setting, once: the flag, the variable, the key in a file, what it takes and its default.
+//!
+//! The command line makes its flags from this table, [`Settings`](super::Settings) reads variables and files by it, and
+//! the reference page is generated from it.
+
+use std::time::Duration;
+
+use crate::duration::{DURATION_FORMS, parse_duration};
+
+use super::Value;
+
+/// One thing that can be set.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in a file, and its name everywhere else.
+    pub key: &'static str,
+    /// Its flag on the command line, without the dashes.
+    pub flag: &'static str,
+    /// Its environment variable.
+    pub variable: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Which commands it belongs to.
+    pub scope: Scope,
+    /// What stands for the value in help texts.
+    pub value_name: &'static str,
+    /// What holds if nobody says anything.
+    pub default: Default,
+    /// A value, as it is written in a file.
+    pub example: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+}
+
+/// Which commands a setting belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every command.
+    Everywhere,
+    /// Those that run tasks: `worker` and `dev`.
+    Worker,
+    /// `serve`.
+    Serve,
+}
+
+/// What holds if nobody says anything.
+#[derive(Clone, Copy, Debug)]
+pub enum Default {
+    /// This text, read as if it had been given.
+    Text(&'static str),
+    /// Worked out when it is needed, as these words say.
+    Found(&'static str),
+}
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A path or url of a home; a password in it is not shown.
+    Home,
+    /// A path, in a file relative to it.
+    Path,
+    /// Any text that is not empty.
+    Text(&'static str),
+    /// A whole number from the first to the second, with words for both.
+    Count(u32, u32, &'static str),
+    /// A length of time.
+    Duration,
+    /// Names, separated by commas; in a file an array.
+    Names,
+    /// One of these words, each with what it means, and all of them in a line.
+    Choice(&'static [(&'static str, &'static str)], &'static str),
+}
+
+/// Where jobs live.
+pub const URL: Setting = Setting {
+    key: "url",
+    flag: "home",
+    variable: "LINESHAFT_URL",
+    kind: Kind::Home,
+    scope: Scope::Everywhere,
+    value_name: "DIR",
+    default: Default::Found(
+        "`.lineshaft` beside the nearest `pyproject.toml`, `setup.cfg`, `manage.py` or `.git`",
+    ),
+    example: r#""var/jobs""#,
+    help: "Directory of the engine",
+};
+/// Children of a worker.
+pub const PROCESSES: Setting = Setting {
+    key: "processes",
+    flag: "processes",
+    variable: "LINESHAFT_PROCESSES",
+    kind: Kind::Count(1, 1_024, "a number from 1 to 1,024"),
+    scope: Scope::Worker,
+    value_name: "N",
+    default: Default::Found("one per core"),
+    example: "4",
+    help: "Child processes",
+};
+/// Attempts at a time.
+pub const SLOTS: Setting = Setting {
+    key: "slots",
+    flag: "slots",
+    variable: "LINESHAFT_SLOTS",
+    kind: Kind::Count(1, 16_384, "a number from 1 to 16,384"),
+    scope: Scope::Worker,
+    value_name: "M",
+    default: Default::Found("1; with kind thread 4 per core, with async 1,000"),
+    example: "8",
+    help: "Attempts at a time in each child",
+};
+/// What a slot is.
+pub const KIND: Setting = Setting {
+    key: "kind",
+    flag: "kind",
+    variable: "LINESHAFT_KIND",
+    kind: Kind::Choice(
+        &[
+            ("process", "The child itself: one attempt at a time, which can be killed"),
+            ("thread", "A thread of the child"),
+            ("async", "A coroutine of the child"),
+        ],
+        "process, thread or async",
+    ),
+    scope: Scope::Worker,
+    value_name: "KIND",
+    default: Default::Text("process"),
+    example: r#""thread""#,
+    help: "What a slot is",
+};
+/// Queues of a worker.
+pub const QUEUES: Setting = Setting {
+    key: "queues",
+    flag: "queues",
+    variable: "LINESHAFT_QUEUES",
+    kind: Kind::Names,
+    scope: Scope::Worker,
+    value_name: "NAMES",
+    default: Default::Found("all"),
+    example: r#"["mail", "reports"]"#,
+    help: "Queues to serve, separated by commas",
+};
+/// How a worker stops.
+pub const GRACE: Setting = Setting {
+    key: "grace",
+    flag: "grace",
+    variable: "LINESHAFT_GRACE",
+    kind: Kind::Duration,
+    scope: Scope::Worker,
+    value_name: "DURATION",
+    default: Default::Text("30s"),
+    example: r#""1m""#,
+    help: "What running attempts get to finish when the worker stops",
+};
+/// What runs the tasks.
+pub const PYTHON: Setting = Setting {
+    key: "python",
+    flag: "python",
+    variable: "LINESHAFT_PYTHON",
+    kind: Kind::Path,
+    scope: Scope::Worker,
+    value_name: "PATH",
+    default: Default::Found("the one that runs `lineshaft`, else that of `$VIRTUAL_ENV`, `.venv`, `PATH`"),
+    example: r#""/srv/app/.venv/bin/python""#,
+    help: "Python interpreter",
+};
+/// TCP beside the socket.
+pub const LISTEN: Setting = Setting {
+    key: "listen",
+    flag: "listen",
+    variable: "LINESHAFT_LISTEN",
+    kind: Kind::Text("HOST:PORT, such as 127.0.0.1:7070"),
+    scope: Scope::Serve,
+    value_name: "HOST:PORT",
+    default: Default::Found("the home's Unix socket alone"),
+    example: r#""127.0.0.1:7070""#,
+    help: "Also listen on TCP; clients then need the home's run/token",
+};
+/// When an answer may leave.
+pub const DURABILITY: Setting = Setting {
+    key: "durability",
+    flag: "durability",
+    variable: "LINESHAFT_DURABILITY",
+    kind: Kind::Choice(
+        &[
+            ("sync", "After the disk has it: survives a power cut"),
+            ("os", "After the operating system has it: survives the server, not a power cut"),
+        ],
+        "sync or os",
+    ),
+    scope: Scope::Serve,
+    value_name: "LEVEL",
+    default: Default::Text("sync"),
+    example: r#""sync""#,
+    help: "When an answer may leave",
+};
+/// What the server logs.
+pub const LOG: Setting = Setting {
+    key: "log",
+    flag: "log",
+    variable: "LINESHAFT_LOG",
+    kind: Kind::Text("error, warn, info, debug, trace, or a filter such as info,lineshaft_engine=debug"),
+    scope: Scope::Serve,
+    value_name: "FILTER",
+    default: Default::Text("info"),
+    example: r#""info,lineshaft_engine=debug""#,
+    help: "What the server logs to standard error: a level, or a filter of `tracing`",
+};
+
+/// All settings, in the order in which people are shown them.
+pub static SETTINGS: [Setting; 10] =
+    [URL, PROCESSES, SLOTS, KIND, QUEUES, GRACE, PYTHON, LISTEN, DURABILITY, LOG];
+
+/// The setting with this key.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+impl Default {
+    /// In words, for help and reference.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Text(words) | Self::Found(words) => words,
+        }
+    }
+}
+
+impl Kind {
+    /// What it takes, with an article.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Home => "a directory",
+            Self::Path => "a path",
+            Self::Text(_) => "such a text",
+            Self::Count(..) => "such a number",
+            Self::Duration => "a duration",
+            Self::Names => "a list of names",
+            Self::Choice(..) => "one of its words",
+        }
+    }
+
+    /// The forms that are accepted.
+    pub const fn forms(self) -> &'static str {
+        match self {
+            Self::Home => "a directory such as `jobs` or `/var/lib/app/.lineshaft`",
+            Self::Path => "a path that is not empty",
+            Self::Text(forms) | Self::Count(_, _, forms) | Self::Choice(_, forms) => forms,
+            Self::Duration => DURATION_FORMS,
+            Self::Names => "names separated by commas; in a file an array of texts",
+        }
+    }
+
+    /// The value that a flag or a variable gives.
+    pub fn read(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Home | Self::Path | Self::Text(_) => {
+                (!text.trim().is_empty() && !text.contains('\0')).then(|| Value::Text(text.to_owned()))
+            }
+            Self::Count(least, most, _) => {
+                text.trim().parse().ok().filter(|count| (least..=most).contains(count)).map(Value::Count)
+            }
+            Self::Duration => parse_duration("", text).ok().map(Value::Duration),
+            Self::Names => names(text.split(',').map(str::trim)),
+            Self::Choice(words, _) => {
+                words.iter().any(|(word, _)| *word == text).then(|| Value::Text(text.to_owned()))
+            }
+        }
+    }
+
+    /// The value that a file gives.
+    pub(super) fn read_json(self, given: &serde_json::Value) -> Option<Value> {
+        use serde_json::Value as Json;
+        match (self, given) {
+            (Self::Count(..) | Self::Names, Json::String(_)) => None,
+            (_, Json::String(text)) => self.read(text),
+            (Self::Count(..), Json::Number(number)) => self.read(&number.to_string()),
+            (Self::Duration, Json::Number(number)) => {
+                let seconds = number.as_f64().filter(|seconds| *seconds >= 0.0)?;
+                let duration = Duration::try_from_secs_f64(seconds).ok()?;
+                (duration <= crate::duration::DURATION_MAX).then_some(Value::Duration(duration))
+            }
+            (Self::Names, Json::Array(items)) => {
+                let texts: Option<Vec<&str>> = items.iter().map(Json::as_str).collect();
+                names(texts?.into_iter())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn names<'a>(words: impl Iterator<Item = &'a str>) -> Option<Value> {
+    let names: Vec<String> = words.map(str::to_owned).collect();
+    let good = !names.is_empty() && names.iter().all(|name| lineshaft_wire::message::is_name(name));
+    good.then_some(Value::Names(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_that_is_a_text_is_a_value_of_its_setting() {
+        for setting in &SETTINGS {
+            if let Default::Text(text) = setting.default {
+                assert!(setting.kind.read(text).is_some(), "{}", setting.key);
+            }
+        }
+    }
+
+    #[test]
+    fn variables_are_named_after_their_keys_and_nothing_is_there_twice() {
+        for (place, setting) in SETTINGS.iter().enumerate() {
+            assert_eq!(setting.variable, format!("LINESHAFT_{}", setting.key.to_uppercase()));
+            assert!(
+                SETTINGS[..place].iter().all(|other| other.key != setting.key && other.flag != setting.flag)
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_kind_does_not_take_is_none() {
+        for (setting, text) in [
+            (&PROCESSES, "0"),
+            (&PROCESSES, "1025"),
+            (&PROCESSES, "two"),
+            (&GRACE, "soon"),
+            (&QUEUES, "a,,b"),
+            (&QUEUES, ""),
+            (&DURABILITY, "none"),
+            (&URL, " "),
+        ] {
+            assert_eq!(setting.kind.read(text), None, "{} {text:?}", setting.key);
+        }
+    }
+}

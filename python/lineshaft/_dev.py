@@ -1,0 +1,162 @@
+"""A child of `lineshaft dev`: loads the app, says how that went and which files it is made of, then works as any child.
+
+Started as ``python -B -m lineshaft._dev ADDRESS NUMBER TARGET``. Without a supervisor it only loads and says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import _child, _native
+
+if TYPE_CHECKING:
+    from ._app import App
+    from ._opening import Kept
+
+__all__ = ["main"]
+
+LOOK_EVERY_S = 0.3
+"""How long a module that a body imported goes unwatched."""
+
+_PACKAGE = os.path.dirname(os.path.realpath(__file__)) + os.sep
+_INSTALLED = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
+_SITES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def main() -> int:
+    """Runs until the worker stops; gives the exit code."""
+    reporter = Reporter(sys.argv.pop(1), int(sys.argv.pop(1)))
+    if _native.CHILD_VARIABLE in os.environ:
+        return _child.main(reporter.begin_work)
+    try:
+        reporter.load(sys.argv[1], _child.load_app)
+    except BaseException:
+        return _child.CANNOT_LOAD
+    return 0
+
+
+class Reporter:
+    """Tells the program that watches what this process has loaded."""
+
+    def __init__(self, address: str, number: int) -> None:
+        self._number = number
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(address)
+        self._said: set[str] = set()
+
+    def begin_work(self, target: str, home: str) -> tuple[App, Kept]:
+        """Loads the app as a worker does, and goes on saying what it imports."""
+        kept: list[Kept] = []
+
+        def begin(target: str) -> App:
+            app, open_now = _child.begin_work(target, home)
+            kept.append(open_now)
+            return app
+
+        app = self.load(target, begin)
+        threading.Thread(target=self._follow, name="lineshaft-dev", daemon=True).start()
+        return app, kept[0]
+
+    def load(self, target: str, load: Callable[[str], App]) -> App:
+        """Loads the app, and says whether it loaded."""
+        from ._target import report_of
+
+        try:
+            app = load(target)
+            words = app._overrides.check(app.tasks)
+            url = app.url
+        except BaseException as error:
+            files = self._new({*_of_modules(), *_of_error(error), *_of_target(target)})
+            self._say("failed", error=report_of(error), files=files, directories=sorted(set(_directories())))
+            raise
+        self._say("loaded", url=url, tasks=len(app.tasks), warnings=words, files=self._new(_of_modules()))
+        return app
+
+    def _follow(self) -> None:
+        """Says what bodies import later."""
+        modules = 0
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            if modules == len(sys.modules):
+                continue
+            modules = len(sys.modules)
+            files = self._new(_of_modules())
+            try:
+                if files:
+                    self._say("more", files=files)
+            except OSError:
+                return  # whoever watched is gone
+
+    def _new(self, files: Iterable[str]) -> list[str]:
+        new = sorted(set(files) - self._said)
+        self._said.update(new)
+        return new
+
+    def _say(self, kind: str, **more: Any) -> None:
+        line = json.dumps({"number": self._number, "kind": kind, **more})
+        self._socket.sendall(line.encode(errors="replace") + b"\n")
+        self._socket.recv(1)  # heard: this process may end now
+
+
+def _of_modules() -> Iterator[str]:
+    for module in list(sys.modules.values()):
+        # Past the `__getattr__` of modules that load lazily.
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str) and _is_the_users(file):
+            yield os.path.realpath(file)
+
+
+def _of_error(error: BaseException | None) -> Iterator[str]:
+    """Files whose code was running, or did not compile: they are no modules yet."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, SyntaxError) and error.filename and _is_the_users(error.filename):
+            yield os.path.realpath(error.filename)
+        traceback = error.__traceback__
+        while traceback is not None:
+            file = traceback.tb_frame.f_code.co_filename
+            if _is_the_users(file):
+                yield os.path.realpath(file)
+            traceback = traceback.tb_next
+        error = error.__cause__ or error.__context__
+
+
+def _of_target(target: str) -> Iterator[str]:
+    place = target.partition(":")[0]
+    if os.sep in place or place.endswith(".py"):
+        yield os.path.realpath(place)
+
+
+def _directories() -> Iterator[str]:
+    """Where a module that was missing may turn up: import roots, and packages."""
+    yield os.getcwd()
+    for entry in sys.path:
+        if entry and os.path.isdir(entry) and _is_the_users(os.path.join(entry, "")):
+            yield os.path.realpath(entry)
+    for module in list(sys.modules.values()):
+        for place in list(getattr(module, "__dict__", {}).get("__path__", ())):
+            if isinstance(place, str) and os.path.isdir(place) and _is_the_users(os.path.join(place, "")):
+                yield os.path.realpath(place)
+
+
+def _is_the_users(file: str) -> bool:
+    if file.startswith("<"):
+        return False
+    path = os.path.realpath(file)
+    if os.path.isdir(path):
+        path += os.sep
+    installed = path.startswith((_PACKAGE, *_INSTALLED)) or any(site in path for site in _SITES)
+    return not installed and (path.endswith(os.sep) or os.path.exists(path))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
