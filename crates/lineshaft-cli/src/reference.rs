@@ -34,6 +34,26 @@ setting can also be a variable or a line in a file: [configuration](configuratio
 `LINESHAFT_BLESS=1 cargo test -p lineshaft-cli --test it reference`.
 "#;
 
+const CONFIGURATION: &str = r#"# Configuration: reference
+
+```python
+# run: python settings.py
+import json
+import subprocess
+
+words = ["lineshaft", "config", "show", "--json"]
+shown = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+print([setting["value"] for setting in shown["settings"] if setting["key"] == "grace"])
+```
+
+```text
+['30s']
+```
+
+```toml
+# lineshaft.toml
+"#;
+
 const CONFIGURATION_END: &str = r#"
 [tasks."mail.send"]
 timeout = "2m"
@@ -88,7 +108,7 @@ fn add(page: &mut String, command: &mut Command, above: &str) {
 
 /// The page about the settings.
 pub fn configuration() -> String {
-    let mut page = "# Configuration: reference\n\n```toml\n# file: lineshaft.toml\n".to_owned();
+    let mut page = CONFIGURATION.to_owned();
     for setting in &SETTINGS {
         let _ = writeln!(page, "{} = {}", setting.key, setting.example);
     }
