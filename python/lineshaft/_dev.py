@@ -13,7 +13,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _child, _native
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ._opening import Kept
 
 __all__ = ["main"]
+
+T = TypeVar("T")
 
 LOOK_EVERY_S = 0.3
 """How long a module that a body imported goes unwatched."""
@@ -37,7 +39,7 @@ def main() -> int:
     if _native.CHILD_VARIABLE in os.environ:
         return _child.main(reporter.begin_work)
     try:
-        reporter.load(sys.argv[1], _child.load_app)
+        reporter.look(sys.argv[1])
     except BaseException:
         return _child.CANNOT_LOAD
     return 0
@@ -53,32 +55,30 @@ class Reporter:
         self._said: set[str] = set()
 
     def begin_work(self, target: str, home: str) -> tuple[App, Kept]:
-        """Loads the app as a worker does, and goes on saying what it imports."""
-        kept: list[Kept] = []
-
-        def begin(target: str) -> App:
-            app, open_now = _child.begin_work(target, home)
-            kept.append(open_now)
-            return app
-
-        app = self.load(target, begin)
+        """Begins the work as a worker does, and goes on saying what it imports."""
+        begun = self._told(target, lambda app: app._begin_work(home))
         threading.Thread(target=self._follow, name="lineshaft-dev", daemon=True).start()
-        return app, kept[0]
+        return begun
 
-    def load(self, target: str, load: Callable[[str], App]) -> App:
-        """Loads the app, and says whether it loaded."""
+    def look(self, target: str) -> None:
+        """Loads the app and begins nothing."""
+        self._told(target, lambda app: None)
+
+    def _told(self, target: str, begin: Callable[[App], T]) -> tuple[App, T]:
+        """Loads the app and begins; says how that went."""
         from ._target import report_of
 
         try:
-            app = load(target)
+            app = _child.load_app(target)
             words = app._overrides.check(app.tasks)
-            url = app.url
+            url = app.url  # what the code says: a worker has its own
+            begun = begin(app)
         except BaseException as error:
             files = self._new({*_of_modules(), *_of_error(error), *_of_target(target)})
             self._say("failed", error=report_of(error), files=files, directories=sorted(set(_directories())))
             raise
         self._say("loaded", url=url, tasks=len(app.tasks), warnings=words, files=self._new(_of_modules()))
-        return app
+        return app, begun
 
     def _follow(self) -> None:
         """Says what bodies import later."""

@@ -266,6 +266,20 @@ def test_a_change_of_the_configuration_is_a_change(programs, dev):
     running.until("app.py is loaded")
 
 
+def test_an_app_that_moves_to_another_home_takes_its_worker_with_it(programs, dev):
+    programs.write("app.py", APP)
+    running = dev()
+    running.until("app.py is loaded")
+    programs.write("app.py", APP.replace("App()", "App('moved')"))
+    said = running.until("app.py is loaded")
+    assert f"dev: the server of {programs.directory}/moved is process " in said
+    try:
+        assert running.result("app.add.enqueue(2, 3)") == "5"
+        assert running.end(signal.SIGINT) == 0
+    finally:
+        programs.run("-m", "lineshaft", "stop", "--home", "moved")
+
+
 def test_nothing_is_left_of_a_dev_that_was_killed(programs, dev):
     programs.write("app.py", APP + "\nimport os\nprint('child', os.getpid())\n")
     running = dev()
