@@ -30,7 +30,7 @@ CLOSE_AFTER_S = 10.0
 """How long the server may take to confirm the last ends."""
 
 
-def main(load: Callable[[str, str], tuple[App, Kept]] | None = None) -> int:
+def main(load: Callable[[str, str | None], tuple[App, Kept]] | None = None) -> int:
     """Runs until the worker stops; gives the exit code. `load` begins the work of a TARGET in a home."""
     try:
         child = _native.Child()
@@ -84,13 +84,15 @@ def load_app(target: str) -> App:
     return app
 
 
-def begin_work(target: str, home: str) -> tuple[App, Kept]:
+def begin_work(target: str, home: str | None) -> tuple[App, Kept]:
     """The app that `target` names, and what it keeps open while it works for `home`."""
     app = load_app(target)
     return app, app._begin_work(home)
 
 
-def _load(child: _native.Child, load: Callable[[str, str], tuple[App, Kept]], target: str) -> tuple[App, Kept] | None:
+def _load(
+    child: _native.Child, load: Callable[[str, str | None], tuple[App, Kept]], target: str
+) -> tuple[App, Kept] | None:
     """The app and what it keeps open; None if it does not load, which the supervisor says once for all children."""
     from ._target import report_of
 

@@ -54,7 +54,7 @@ class Reporter:
         self._socket.connect(address)
         self._said: set[str] = set()
 
-    def begin_work(self, target: str, home: str) -> tuple[App, Kept]:
+    def begin_work(self, target: str, home: str | None) -> tuple[App, Kept]:
         """Begins the work as a worker does, and goes on saying what it imports."""
         begun = self._told(target, lambda app: app._begin_work(home))
         threading.Thread(target=self._follow, name="lineshaft-dev", daemon=True).start()
