@@ -9,10 +9,12 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, final
 
+from . import _native
 from ._errors import NoCurrentJob
 
 if TYPE_CHECKING:
-    from . import _native
+    from contextlib import AbstractContextManager
+
     from ._job import Job
 
 __all__ = ["current"]
@@ -52,6 +54,15 @@ class Current:
         """
         attempt = _running.get()
         return attempt is not None and attempt.is_stopping()
+
+    def shield(self) -> AbstractContextManager[None]:
+        """While it is open, a request to stop is held back from the body; closing the outermost one raises it.
+
+        For steps that must not be torn apart; `with` in coroutines too. The grace of the worker goes on: what takes
+        longer is killed. It is the whole attempt that is shielded, whichever of its threads or coroutines opened it.
+        What the body does itself, such as `asyncio.timeout()`, is not held back. Does nothing outside of a job.
+        """
+        return _native.Shield(_running.get())
 
     def progress(self, value: Any, /) -> None:
         """Says how far this attempt is: `job.progress()` gives the newest value, at most 4 KiB of it encoded.

@@ -195,8 +195,22 @@ class Loop:
 
     def _cancel(self, key: tuple[int, int], words: str) -> None:
         found = self.jobs.get(key)
-        if found is not None:
-            found[0].cancel(words)
+        if found is None:
+            return
+        task, work = found
+        if not work.hold(lambda: self._release(task, words)):
+            task.cancel(words)
+
+    def _release(self, task: asyncio.Task[Any], words: str) -> None:
+        """The shield closed that held the request to stop back."""
+        try:
+            here = self._asyncio.current_task()
+        except RuntimeError:  # in another thread
+            self.loop.call_soon_threadsafe(task.cancel, words)
+            return
+        if here is task:
+            raise self._asyncio.CancelledError(words)
+        task.cancel(words)
 
 
 def _cancellation(task: asyncio.Task[Any]) -> BaseException:

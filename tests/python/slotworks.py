@@ -143,7 +143,177 @@ def fails_twice() -> int:
     return current.attempt
 
 
+def until_stopping() -> None:
+    while not current.cancelled:
+        time.sleep(0.005)
+
+
+@app.task
+def shields(path: str) -> None:
+    """Goes on in two nested shields when it is asked to stop, and tells where it was stopped."""
+    try:
+        with current.shield():
+            write(path, "start")
+            with current.shield():
+                until_stopping()
+                time.sleep(0.05)
+                write(path, "inner")
+            time.sleep(0.05)
+            write(path, "outer")
+        write(path, "past the shield")
+    except BaseException as error:
+        write(path, f"{type(error).__name__}: {error}")
+        with current.shield():
+            write(path, "tidied")
+        raise
+
+
+@app.task(timeout="200ms")
+def shields_too_long(path: str) -> None:
+    shields.function(path)
+
+
+@app.task(timeout="200ms")
+def shields_for_ever(path: str) -> None:
+    with current.shield():
+        write(path, "start")
+        time.sleep(60)
+        write(path, "end")
+
+
+@app.task
+def shields_in_a_thread(path: str) -> None:
+    """A thread of the body opens and closes the shield."""
+
+    def step() -> None:
+        with current.shield():
+            write(path, "start")
+            until_stopping()
+            time.sleep(0.05)
+            write(path, "closing")
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(step,))
+    thread.start()
+    try:
+        while True:
+            time.sleep(0.01)
+    except BaseException as error:
+        thread.join()
+        write(path, f"{type(error).__name__}: {error}")
+        raise
+
+
+@app.task(timeout="20ms", priority=5)
+def about_shielded(path: str, seconds: float) -> None:
+    """Opens and closes shields while it is to be interrupted; tells if one is torn apart."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        halves = 0
+        try:
+            with current.shield():
+                halves += 1
+                for _ in range(50):
+                    pass
+                halves += 1
+        finally:
+            if halves == 1:
+                write(path, "torn apart")
+
+
+@app.task
+def whole(kind: str) -> int:
+    """With shields of its own, none of which holds anything back."""
+    total = 0
+    for number in range(200):
+        with current.shield():
+            total += number
+    return total
+
+
 # ---- Coroutines.
+
+
+@app.task
+async def ashields(path: str) -> None:
+    try:
+        with current.shield():
+            write(path, "start")
+            with current.shield():
+                while not current.cancelled:
+                    await asyncio.sleep(0.005)
+                await asyncio.sleep(0.05)
+                write(path, "inner")
+            await asyncio.sleep(0.05)
+            write(path, "outer")
+        write(path, "past the shield")
+    except BaseException as error:
+        write(path, f"{type(error).__name__}: {error}")
+        with current.shield():
+            await asyncio.sleep(0.05)
+            write(path, "tidied")
+        raise
+
+
+@app.task(timeout="200ms")
+async def ashields_too_long(path: str) -> None:
+    await ashields.function(path)
+
+
+@app.task(timeout="200ms")
+async def ashields_for_ever(path: str) -> None:
+    with current.shield():
+        write(path, "start")
+        await asyncio.sleep(60)
+        write(path, "end")
+
+
+@app.task
+async def ashields_in_a_task(path: str) -> None:
+    """A task of the body opens and closes the shield."""
+
+    async def step() -> None:
+        with current.shield():
+            write(path, "start")
+            while not current.cancelled:
+                await asyncio.sleep(0.005)
+            write(path, "closing")
+
+    try:
+        await asyncio.gather(step(), asyncio.sleep(60))
+    except BaseException as error:
+        write(path, f"{type(error).__name__}: {error}")
+        raise
+
+
+@app.task
+async def ashields_in_a_thread(path: str) -> None:
+    def step() -> None:
+        with current.shield():
+            write(path, "start")
+            until_stopping()
+            write(path, "closing")
+
+    try:
+        await asyncio.to_thread(step)
+        await asyncio.sleep(60)
+    except BaseException as error:
+        write(path, f"{type(error).__name__}: {error}")
+        raise
+
+
+@app.task(timeout="20ms", priority=5)
+async def about_ashielded(path: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        halves = 0
+        try:
+            with current.shield():
+                halves += 1
+                await asyncio.sleep(0)
+                halves += 1
+        finally:
+            if halves == 1:
+                write(path, "torn apart")
 
 
 @app.task(retries=SAID_BY_AFTER)

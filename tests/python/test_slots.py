@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import stop_server
-from lineshaft import OptionError, TaskCancelled, TaskFailed, TaskTimeout
+from lineshaft import OptionError, TaskCancelled, TaskFailed, TaskTimeout, current
 from test_worker import PATIENCE_S, Worker, text_of, until
 
 
@@ -30,6 +30,7 @@ class SlotWorker(Worker):
     """A `lineshaft worker` with one child."""
 
     def __init__(self, works, kind, slots, grace="1s"):
+        self.kind = kind
         super().__init__(works.home, "--kind", kind, "--slots", str(slots), "--grace", grace, target="slotworks")
 
 
@@ -215,6 +216,79 @@ def test_an_error_that_is_not_expected_keeps_its_traceback(works, anywhere):
         with pytest.raises(TaskFailed) as caught:
             task.enqueue("value").result(timeout=PATIENCE_S)
         assert "in charges" in caught.value.traceback
+
+
+# ---- Shields.
+
+
+def called_off(job, path):
+    """What a job wrote that is cancelled once it has started."""
+    text_of(path)
+    assert job.cancel()
+    with pytest.raises(TaskCancelled):
+        job.result(timeout=PATIENCE_S)
+    return path.read_text()
+
+
+def test_a_shield_holds_a_cancellation_back_until_the_outermost_one_closes(works, anywhere, tmp_path):
+    path, apath = tmp_path / "def", tmp_path / "async"
+    held = "start\ninner\nouter\n{}: the job was cancelled\ntidied\n"
+    assert called_off(works.shields.enqueue(str(path)), path) == held.format("Cancelled")
+    name = "Cancelled" if anywhere.kind == "process" else "CancelledError"
+    assert called_off(works.ashields.enqueue(str(apath)), apath) == held.format(name)
+
+
+def test_a_shield_holds_a_timeout_back_until_the_outermost_one_closes(works, anywhere, tmp_path):
+    path, apath = tmp_path / "def", tmp_path / "async"
+    name = "TimedOut" if anywhere.kind == "process" else "CancelledError"
+    for task, where, error in ((works.shields_too_long, path, "TimedOut"), (works.ashields_too_long, apath, name)):
+        with pytest.raises(TaskTimeout):
+            task.enqueue(str(where)).result(timeout=PATIENCE_S)
+        late = "the attempt ran longer than its timeout"
+        assert where.read_text() == f"start\ninner\nouter\n{error}: {late}\ntidied\n"
+
+
+def test_a_shield_that_outlasts_the_grace_is_killed(works, anywhere, tmp_path):
+    for task in (works.shields_for_ever, works.ashields_for_ever):
+        path = tmp_path / task.name
+        with pytest.raises(TaskTimeout):
+            task.enqueue(str(path)).result(timeout=PATIENCE_S)
+        assert path.read_text() == "start\n"
+    assert works.whole.enqueue("after it").result(timeout=PATIENCE_S) == 19_900
+
+
+def test_a_shield_of_a_thread_or_a_task_of_the_body_is_one_of_the_attempt(works, anywhere, tmp_path):
+    for task in (works.shields_in_a_thread, works.ashields_in_a_task, works.ashields_in_a_thread):
+        path = tmp_path / task.name
+        told = called_off(task.enqueue(str(path)), path)
+        assert told.startswith("start\nclosing\nCancelled"), told
+
+
+def test_a_shield_is_never_torn_apart_nor_gets_into_the_next_attempt(works, anywhere, tmp_path):
+    """Requests to stop come while shields open and close; of the jobs after them not one may hear of it."""
+    works.whole.enqueue("first").result(timeout=PATIENCE_S)
+    count = 60 if anywhere.kind == "process" else 300
+    tasks = (works.about_shielded, works.about_ashielded)
+    path = str(tmp_path / "torn")
+    late = [task.enqueue(path, 0.02 + 0.001 * (n % 60)) for n in range(count // 2) for task in tasks]
+    others = works.whole.enqueue_many(works.whole.si("other") for _ in range(500))
+    late += [task.enqueue(path, 0.02 + 0.001 * (n % 60)) for n in range(count // 2) for task in tasks]
+    for job in works.app.as_completed(others, timeout=120):
+        assert job.result() == 19_900
+    assert {attempt.outcome for job in others for attempt in job.attempts()} == {"succeeded"}
+    for job in late:
+        job.wait(timeout=PATIENCE_S)
+    assert not (tmp_path / "torn").exists(), "a shield was torn apart"
+    outcomes = {attempt.outcome for job in late for attempt in job.attempts()}
+    assert outcomes <= {"succeeded", "timed_out"}
+    assert "timed_out" in outcomes, "the interruptions came at no interesting time"
+
+
+def test_a_shield_outside_of_a_job_does_nothing():
+    with current.shield() as given, current.shield():
+        assert given is None
+    with pytest.raises(KeyError), current.shield():
+        raise KeyError("as ever")
 
 
 # ---- Threads.

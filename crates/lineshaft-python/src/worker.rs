@@ -4,6 +4,7 @@
 mod body;
 mod child;
 mod control;
+mod shield;
 mod slots;
 mod supervisor;
 
@@ -15,6 +16,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<supervisor::Supervisor>()?;
     module.add_class::<child::Child>()?;
     module.add_class::<child::RunningAttempt>()?;
+    module.add_class::<shield::Shield>()?;
     module.add_class::<slots::Slots>()?;
     module.add_class::<slots::Work>()
 }

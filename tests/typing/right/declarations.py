@@ -46,7 +46,9 @@ def patience(attempt: int, error: BaseException) -> timedelta:
 
 
 @app.task(retries=Retry(max=3, after=patience), expected=(KeyError, OSError))
-def lend(order: Order) -> None: ...
+def lend(order: Order) -> None:
+    with current.shield():
+        current.progress("half")
 
 
 app.task(retries=Retry(3, after=lambda attempt, error: f"{attempt}m"))(lend.function)

@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::child::RunningAttempt;
+use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
 use crate::values::{Registry, decode_call, encode, encode_exception};
 
@@ -239,9 +239,10 @@ impl Runner {
         py: Python<'py>,
         attempts: &Arc<Attempts>,
         job: &Job,
+        place: Place,
     ) -> PyResult<Bound<'py, RunningAttempt>> {
         let app = self.app.clone_ref(py);
-        Bound::new(py, RunningAttempt::new(Arc::clone(attempts), app, job))
+        Bound::new(py, RunningAttempt::new(Arc::clone(attempts), app, job, place))
     }
 
     /// From here on this attempt runs in the current context.

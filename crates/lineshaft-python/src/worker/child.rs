@@ -13,7 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::body::{Runner, Task};
-use super::slots::Slots;
+use super::shield::Shields;
+use super::slots::{Shop, Slots};
 use crate::errors::raise;
 use crate::values::{Registry, encode};
 
@@ -29,7 +30,7 @@ pub(crate) struct Child {
     /// A body runs, and may be interrupted.
     in_body: AtomicBool,
     /// The attempt whose body runs, or ran last.
-    current: Mutex<Option<Ticket>>,
+    current: Mutex<Option<(Ticket, Shields)>>,
     /// The attempt into which a request to stop was raised: once is enough.
     interrupted: Mutex<Option<Ticket>>,
     /// What is raised into a body: (cancelled, timed out).
@@ -71,7 +72,7 @@ impl Child {
         let runner = Runner::new(app, running)?;
         child.inner.start(tasks.iter().map(Task::entry).collect()).map_err(|error| failed(&error))?;
         while let Some(job) = child.next(py)? {
-            child.attempt(py, &runner, &tasks, &job)?;
+            Self::attempt(slf, &runner, &tasks, &job)?;
         }
         runner.rest(py)
     }
@@ -117,7 +118,10 @@ impl Child {
         if !self.in_body.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Some(attempt) = *lock(&self.current) else { return Ok(()) };
+        let Some((attempt, shields)) = lock(&self.current).clone() else { return Ok(()) };
+        if shields.are_open() {
+            return Ok(());
+        }
         let Some(reason) = self.inner.stop_requested(attempt) else { return Ok(()) };
         if lock(&self.interrupted).replace(attempt) == Some(attempt) {
             return Ok(());
@@ -147,40 +151,57 @@ impl Child {
         }
     }
 
-    fn attempt(&self, py: Python<'_>, runner: &Runner, tasks: &[Task], job: &Job) -> PyResult<()> {
+    fn attempt(slf: &Bound<'_, Self>, runner: &Runner, tasks: &[Task], job: &Job) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
         let Some(task) = tasks.get(job.task as usize) else {
-            self.inner.finish(job, runner.unknown_task(py, job));
+            this.inner.finish(job, runner.unknown_task(py, job));
             return Ok(());
         };
         let call = match runner.prepare(py, task, job) {
             Ok(call) => call,
             Err(ending) => {
-                self.inner.finish(job, *ending);
+                this.inner.finish(job, *ending);
                 return Ok(());
             }
         };
-        let attempt = runner.attempt(py, self.inner.attempts(), job)?;
-        *lock(&self.current) = Some(job.ticket());
-        self.inner.begin(job);
-        self.in_body.store(true, Ordering::Relaxed);
+        let place = Place::Process(slf.clone().unbind());
+        let attempt = runner.attempt(py, this.inner.attempts(), job, place)?;
+        *lock(&this.current) = Some((job.ticket(), attempt.get().shields.clone()));
+        this.inner.begin(job);
+        this.in_body.store(true, Ordering::Relaxed);
         // Asked before it began, when there was no body to interrupt.
-        let returned = match self.interrupt(py, &PyTuple::empty(py)) {
+        let returned = match this.interrupt(py, &PyTuple::empty(py)) {
             Ok(()) => runner.call(&call, &attempt),
             Err(interruption) => Err(interruption),
         };
-        self.in_body.store(false, Ordering::Relaxed);
-        if std::process::id() != self.process {
+        this.in_body.store(false, Ordering::Relaxed);
+        if std::process::id() != this.process {
             return end_copy(py, task.name());
         }
-        let stopping = self.inner.stop_requested(job.ticket()).is_some();
+        let stopping = this.inner.stop_requested(job.ticket()).is_some();
         let ending = runner.ending(py, Some(task), job, stopping, returned);
         runner.flush(py);
-        if task.at_most_once || self.inner.stop_requested(job.ticket()).is_some() {
-            py.detach(|| self.inner.finish(job, ending));
+        if task.at_most_once || this.inner.stop_requested(job.ticket()).is_some() {
+            py.detach(|| this.inner.finish(job, ending));
         } else {
-            self.inner.finish(job, ending);
+            this.inner.finish(job, ending);
         }
         Ok(())
+    }
+
+    /// The outermost shield of an attempt closed: what came meanwhile is raised now, in the main thread.
+    fn catch_up(&self, py: Python<'_>, attempt: Ticket) -> PyResult<()> {
+        let is_current = lock(&self.current).as_ref().is_some_and(|(current, _)| *current == attempt);
+        if !is_current || self.inner.stop_requested(attempt).is_none() || std::process::id() != self.process {
+            return Ok(());
+        }
+        let threading = py.import("threading")?;
+        let main = threading.call_method0("main_thread")?.getattr("ident")?;
+        if threading.call_method0("get_ident")?.eq(&main)? {
+            return self.interrupt(py, &PyTuple::empty(py));
+        }
+        let signal = py.import("signal")?;
+        signal.call_method1("pthread_kill", (main, signal.getattr("SIGUSR1")?)).map(drop)
     }
 }
 
@@ -211,14 +232,44 @@ pub(crate) struct RunningAttempt {
     #[pyo3(get)]
     app: Py<PyAny>,
     job: JobId,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
     #[pyo3(get)]
     number: u32,
+    pub(super) shields: Shields,
+    place: Place,
+    /// Cancels the coroutine, which a shield holds back.
+    held: Mutex<Option<Py<PyAny>>>,
+}
+
+/// Where an attempt runs: who passes on what a shield held back.
+pub(super) enum Place {
+    Process(Py<Child>),
+    Slots(Arc<Shop>),
 }
 
 impl RunningAttempt {
-    pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job) -> Self {
-        Self { attempts, app, job: job.id, ticket: job.ticket(), number: job.attempt }
+    pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job, place: Place) -> Self {
+        let (shields, held) = Default::default();
+        Self { attempts, app, job: job.id, ticket: job.ticket(), number: job.attempt, shields, place, held }
+    }
+
+    /// Keeps `cancel` until the outermost shield closes; false if none is open.
+    pub(super) fn hold(&self, cancel: Py<PyAny>) -> bool {
+        let is_held = self.shields.are_open();
+        if is_held {
+            *lock(&self.held) = Some(cancel);
+        }
+        is_held
+    }
+
+    /// The outermost shield closed.
+    pub(super) fn catch_up(&self, py: Python<'_>) -> PyResult<()> {
+        let held = lock(&self.held).take();
+        match (held, &self.place) {
+            (Some(cancel), _) => cancel.call0(py).map(drop),
+            (None, Place::Process(child)) => child.get().catch_up(py, self.ticket),
+            (None, Place::Slots(shop)) => shop.catch_up(py, self.ticket),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::IntoRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lineshaft::Target;
@@ -16,13 +16,14 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::body::{Call, Runner, Task};
-use super::child::{RunningAttempt, end_copy, failed};
+use super::child::{Place, RunningAttempt, end_copy, failed};
+use super::shield::Shields;
 
 /// How often an idle thread looks whether the process ends.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// What all threads and coroutines share.
-struct Shop {
+pub(super) struct Shop {
     attempts: Arc<Attempts>,
     runner: Runner,
     /// By the number that jobs name them by. In this very process a cell may declare one again at any time.
@@ -30,10 +31,16 @@ struct Shop {
     renews: bool,
     /// Threads in whose bodies a request to stop can be raised, by attempt. Only touched under the GIL, which makes
     /// "the body runs" and "it is interrupted" one after the other.
-    bodies: Mutex<HashMap<Ticket, std::ffi::c_long>>,
+    bodies: Mutex<HashMap<Ticket, Interruptible>>,
     /// Classes that are raised: cancelled, timed out, lease lost, shutdown.
     interruptions: [Py<PyAny>; 4],
     process: u32,
+}
+
+/// A body that runs in a thread, and was not interrupted.
+struct Interruptible {
+    thread: std::ffi::c_long,
+    shields: Shields,
 }
 
 /// The slots of this process.
@@ -130,7 +137,7 @@ impl Slots {
     /// The next job, if one is here and a slot is free.
     fn take(&self) -> Option<Work> {
         let job = self.shop.attempts.try_next()?;
-        Some(Work { shop: Arc::clone(&self.shop), job })
+        Some(Work { shop: Arc::clone(&self.shop), job, attempt: OnceLock::new() })
     }
 
     /// A descriptor that is readable when `take` may have something; reading eight bytes empties it. Once.
@@ -144,14 +151,14 @@ impl Slots {
     fn next_stop(&self, py: Python<'_>, timeout: f64) -> Option<((u64, u64), &'static str)> {
         let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
         let (attempt, reason) = py.detach(|| self.shop.attempts.next_stop(timeout))?;
-        let thread = lock(&self.shop.bodies).remove(&attempt);
-        match thread {
-            Some(thread) => {
-                raise_in(thread, self.shop.interruptions[place_of(reason)].as_ptr());
-                None
-            }
-            None => Some((key(attempt), words(reason))),
+        let mut bodies = lock(&self.shop.bodies);
+        let Some(body) = bodies.get(&attempt) else { return Some((key(attempt), words(reason))) };
+        // A shield that is open asks for it when it closes.
+        if !body.shields.are_open() {
+            raise_in(body.thread, self.shop.interruptions[place_of(reason)].as_ptr());
+            bodies.remove(&attempt);
         }
+        None
     }
 
     /// Only of this very process: no new work.
@@ -193,6 +200,8 @@ fn wait_for_idle(local: &Local, patience: Duration) -> bool {
 pub(crate) struct Work {
     shop: Arc<Shop>,
     job: Job,
+    /// Of a coroutine that has begun.
+    attempt: OnceLock<Py<RunningAttempt>>,
 }
 
 #[pymethods]
@@ -230,8 +239,9 @@ impl Work {
     /// begin, and has ended.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some((_, call)) = self.shop.prepare(py, &self.job)? else { return Ok(None) };
-        let attempt = self.shop.runner.attempt(py, &self.shop.attempts, &self.job)?;
+        let attempt = self.shop.attempt(py, &self.job)?;
         self.shop.runner.enter(&attempt)?;
+        self.attempt.get_or_init(|| attempt.unbind());
         self.shop.attempts.begin(&self.job);
         match call.make() {
             Ok(coroutine) => Ok(Some(coroutine)),
@@ -240,6 +250,11 @@ impl Work {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether a shield of the coroutine is open; `cancel` is then called when it closes.
+    fn hold(&self, cancel: Py<PyAny>) -> bool {
+        self.attempt.get().is_some_and(|attempt| attempt.get().hold(cancel))
     }
 
     /// The coroutine returned.
@@ -255,9 +270,9 @@ impl Work {
 
 impl Shop {
     /// One attempt, in this thread.
-    fn run(&self, py: Python<'_>, job: &Job) -> PyResult<()> {
+    fn run(self: &Arc<Self>, py: Python<'_>, job: &Job) -> PyResult<()> {
         let Some((task, call)) = self.prepare(py, job)? else { return Ok(()) };
-        let attempt = self.runner.attempt(py, &self.attempts, job)?;
+        let attempt = self.attempt(py, job)?;
         let thread = py.import("threading")?.call_method0("get_ident")?.extract()?;
         self.attempts.begin(job);
         let returned = match self.attempts.stop_requested(job.ticket()) {
@@ -273,6 +288,10 @@ impl Shop {
         Ok(())
     }
 
+    fn attempt<'py>(self: &Arc<Self>, py: Python<'py>, job: &Job) -> PyResult<Bound<'py, RunningAttempt>> {
+        self.runner.attempt(py, &self.attempts, job, Place::Slots(Arc::clone(self)))
+    }
+
     /// Runs a body into which a request to stop may be raised, and none after it.
     fn interruptible<'py>(
         &self,
@@ -281,7 +300,8 @@ impl Shop {
         call: &Call<'py>,
         attempt: &Bound<'py, RunningAttempt>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        lock(&self.bodies).insert(job.ticket(), thread);
+        let shields = attempt.get().shields.clone();
+        lock(&self.bodies).insert(job.ticket(), Interruptible { thread, shields });
         let returned = self.runner.call(call, attempt);
         // The GIL was not let go since the body returned: what was set and not raised yet is taken back, and from here
         // on nothing is set. So it cannot get into the next attempt of this thread.
@@ -289,6 +309,18 @@ impl Shop {
             raise_in(thread, std::ptr::null_mut());
         }
         returned
+    }
+
+    /// The outermost shield of an attempt closed: what came meanwhile is raised now, in the thread of its body.
+    pub(super) fn catch_up(&self, py: Python<'_>, attempt: Ticket) -> PyResult<()> {
+        let Some(reason) = self.attempts.stop_requested(attempt) else { return Ok(()) };
+        let Some(body) = lock(&self.bodies).remove(&attempt) else { return Ok(()) };
+        let here: std::ffi::c_long = py.import("threading")?.call_method0("get_ident")?.extract()?;
+        if body.thread == here {
+            return Err(self.interruption(py, reason)?);
+        }
+        raise_in(body.thread, self.interruptions[place_of(reason)].as_ptr());
+        Ok(())
     }
 
     fn interruption(&self, py: Python<'_>, reason: StopReason) -> PyResult<PyErr> {
