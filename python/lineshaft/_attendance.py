@@ -156,7 +156,7 @@ class Attendance:
             return
         own = [name for name in status.unknown_tasks if name in self._app._declared]
         if own == status.unknown_tasks:
-            self._say_what_waits(sum(status.waiting), own, "them")
+            self._say_what_waits(sum(status.waiting), own, "it" if sum(status.waiting) == 1 else "them")
         elif own or any(status.waiting[1:]):
             self._say_what_waits(sum(status.waiting), status.unknown_tasks, ", ".join(own[:3]) or "those of this app")
 

@@ -64,6 +64,7 @@ def _result(job: Job[Any], end: _native.End, raw: bool) -> Any:
     except SerializationError as error:
         if error.missing is not None:
             error.hint = f"{error.hint}; or read it as it is: result(raw=True)"
+        _add_note(error, f"in the result of job {job.id}")
         raise
 
 
@@ -100,7 +101,7 @@ def _failed(job: Job[Any], end: _native.End, about: dict[str, Any]) -> TaskFaile
         return TaskFailed(f"{_subject(end, job)} was discarded: {why}", **about)
     known = _REASONS.get(end.reason or "")
     prefix = f"was discarded because {known}: " if known else "raised "
-    said = f"{_short(error.types)}: {error.message}" if error.types else error.message
+    said = ": ".join(part for part in (_short(error.types), error.message) if part)
     failed = TaskFailed(
         f"{_subject(end, job)} {prefix}{said}{_attempts(end)}",
         types=tuple(error.types),
@@ -127,7 +128,7 @@ def _attempts(end: _native.End) -> str:
 
 
 def _short(types: list[str]) -> str:
-    return types[0].removeprefix("builtins.")
+    return types[0].removeprefix("builtins.") if types else ""
 
 
 def _cause(app: App, error: _native.ErrorRecord) -> BaseException | None:

@@ -55,6 +55,11 @@ class Coded(Exception):
 
 
 @app.task
+def be_silent() -> None:
+    raise ValueError
+
+
+@app.task
 def be_coded() -> None:
     raise Coded(3)
 

@@ -102,7 +102,7 @@ def test_a_script_claims_no_waiting_jobs_of_other_programs(programs):
     programs.write("done.py", enqueue.format("    with app.workers(1): "))
     home = programs.directory / ".lineshaft"
     assert programs.run("one.py").stderr == (
-        f"lineshaft: 1 job waits (one.add) in {home}; `lineshaft worker one.py` runs them\n"
+        f"lineshaft: 1 job waits (one.add) in {home}; `lineshaft worker one.py` runs it\n"
     )
     assert programs.run("two.py").stderr == (
         f"lineshaft: 2 jobs wait (one.add, two.add) in {home}; `lineshaft worker two.py` runs two.add\n"

@@ -104,6 +104,13 @@ def test_a_failed_task_tells_what_happened_where(shop):
     assert error.__cause__.args == ("boom", 3)
 
 
+def test_an_exception_without_a_text_is_named_alone(shop):
+    job = shop.be_silent.enqueue()
+    with pytest.raises(TaskFailed) as caught:
+        job.result(WAIT)
+    assert str(caught.value) == f"shop.be_silent ({job.id}) raised ValueError"
+
+
 def test_the_cause_is_rebuilt_for_classes_that_the_app_knows(shop):
     with pytest.raises(TaskFailed) as caught:
         shop.bounce.enqueue("a@b").result(WAIT)

@@ -190,6 +190,7 @@ def test_a_result_of_an_unknown_type_says_what_to_do_and_can_be_read_raw(shop):
         '  hint: if it was renamed, keep its old name: @lineshaft.value(aliases=["shop.Order"]); '
         "else app.register it; or read it as it is: result(raw=True)"
     )
+    assert caught.value.__notes__ == [f"in the result of job {job.id}"]
     expected = Record(
         "shop.Order",
         {
