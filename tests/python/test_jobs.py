@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -102,6 +104,17 @@ def test_a_failed_task_tells_what_happened_where(shop):
     assert "raise ValueError(message, 3)" in "".join(error.__notes__)
     assert isinstance(error.__cause__, ValueError)
     assert error.__cause__.args == ("boom", 3)
+
+
+def test_the_command_line_cancels_no_job_that_has_ended(shop):
+    """It said of a completed job that it is cancelled."""
+    for job, what in (
+        (shop.add.enqueue(1), "had completed before"),
+        (shop.be_silent.enqueue(), "had been discarded before"),
+    ):
+        job.wait(WAIT)
+        command = [sys.executable, "-m", "lineshaft", "job", "cancel", job.id, "--home", shop.app.url]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{job.id} {what}\n"
 
 
 def test_an_exception_without_a_text_is_named_alone(shop):

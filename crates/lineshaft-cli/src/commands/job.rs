@@ -432,7 +432,12 @@ fn cancel(client: &Client, id: JobId) -> Begun {
     let reply = client.cancel(id, None);
     Box::new(move || {
         let changed = answer(reply)?;
-        let effect = if changed.cancelling { "is being stopped" } else { "is cancelled" };
+        let effect = match changed.state {
+            _ if changed.cancelling => "is being stopped",
+            Some(JobState::Completed) => "had completed before",
+            Some(JobState::Discarded) => "had been discarded before",
+            _ => "is cancelled",
+        };
         let state = changed.state.map(JobState::as_str);
         Ok(Effect {
             words: format!("{id} {effect}"),
