@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ._current import _running
@@ -97,6 +98,7 @@ class Loop:
         loop = self.loop
         self._asyncio.set_event_loop(loop)
         loop.set_task_factory(self._make_task)
+        self._mind_forks()
         loop.add_reader(self._bell, self._rung)
         stops = Stops(self._slots, self)
         loop.call_soon(self._take)
@@ -108,6 +110,23 @@ class Loop:
         loop.remove_reader(self._bell)
         os.close(self._bell)
         stops.end()
+
+    def _mind_forks(self) -> None:
+        """A copy that a coroutine makes by a fork may run to its next `await`: all else here is the original's."""
+        thread, here = threading.get_ident(), weakref.ref(self)
+
+        def forked() -> None:
+            loop, attempt = here(), _running.get()
+            if loop is not None and attempt is not None and threading.get_ident() == thread:
+                loop._end_copy(attempt.id)
+
+        os.register_at_fork(after_in_child=forked)
+
+    def _end_copy(self, job_id: str) -> None:
+        work = next(work for _, work in self.jobs.values() if work.id == job_id)
+        # What else is ready in this turn would run again; a loop that does not show it ends at its next turn.
+        getattr(self.loop, "_ready", []).clear()
+        self.loop.call_soon(work.end_copy)
 
     def _is_over(self) -> bool:
         return self._slots.is_drained and not self._slots.busy

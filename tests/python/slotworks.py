@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import signal
 import sys
 import threading
 import time
@@ -408,3 +409,67 @@ async def blocks(path: str, seconds: float) -> None:
 async def adeaf() -> None:
     """Blocks the loop, and so hears nothing."""
     time.sleep(60)
+
+
+@app.task
+def copies(count: int) -> list[int]:
+    """Forks again and again; each copy prints, and is given ten seconds."""
+    return [exit_code(copy_that_prints()) for _ in range(count)]
+
+
+def copy_that_prints() -> int:
+    pid = os.fork()
+    if pid == 0:
+        print("said by a copy", flush=True)
+        os._exit(7)
+    return pid
+
+
+def exit_code(pid: int) -> int:
+    """The exit code of a copy; -9 if it had to be killed."""
+    deadline = time.monotonic() + 10
+    while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+@app.task
+def chatters(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        print("chatter " * 1_000)
+
+
+@app.task
+async def acopies(path: str, way: str) -> int:
+    """Forks; the copy goes on as `way` says instead of ending."""
+    return await {"returns": forks, "awaits": forks_and_awaits, "in a task": forks_in_a_task}[way](path)
+
+
+async def forks(path: str) -> int:
+    pid = os.fork()
+    return await asyncio.to_thread(exit_code, pid) if pid else 0
+
+
+async def forks_and_awaits(path: str) -> int:
+    pid = os.fork()
+    if pid == 0:
+        await asyncio.sleep(0)
+        write(path, "a copy came back")
+    return await asyncio.to_thread(exit_code, pid)
+
+
+async def forks_in_a_task(path: str) -> int:
+    return await asyncio.create_task(forks(path))
+
+
+@app.task
+async def ticks(path: str, seconds: float) -> None:
+    """Notes which processes it ever ran in."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -309,6 +310,30 @@ def test_an_interruption_never_gets_into_the_next_attempt(works, threads):
 
 
 # ---- A loop.
+
+
+def test_copies_that_a_thread_forks_may_print_while_other_threads_do(works, threads):
+    """A copy waited for ever for the lock of the outputs, which another thread had held at the fork."""
+    with ThreadPoolExecutor() as pool:
+        out = pool.submit(threads.process.stdout.read)
+        others = [works.chatters.enqueue(2.0) for _ in range(4)]
+        assert set(works.copies.enqueue(60).result(timeout=PATIENCE_S)) == {7}
+        ends(others)
+        threads.process.terminate()
+        assert out.result(timeout=PATIENCE_S).count("said by a copy") == 60
+
+
+@pytest.mark.parametrize("way", ["returns", "awaits", "in a task"])
+def test_a_copy_that_a_coroutine_forks_ends_instead_of_running_the_loop_again(works, loop, tmp_path, way):
+    """The copy went on with every coroutine of the loop, so that all of them ran twice."""
+    came_back, ticks = tmp_path / "copy", tmp_path / "ticks"
+    neighbours = [works.ticks.enqueue(str(ticks), 2.0) for _ in range(3)]
+    text_of(ticks)
+    assert works.acopies.enqueue(str(came_back), way).result(timeout=PATIENCE_S) == 1
+    ends(neighbours)
+    assert not came_back.exists()
+    assert len(set(ticks.read_text().split())) == 1
+    assert "task slotworks.acopies forked, and the copy returned from the body; it ends here" in loop.stopped()[1]
 
 
 def test_what_a_job_leaves_behind_is_cancelled_with_it(works, loop, tmp_path):

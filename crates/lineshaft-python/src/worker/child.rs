@@ -286,7 +286,7 @@ impl RunningAttempt {
         self.attempts.stop_requested(self.ticket).is_some()
     }
 
-    /// Adds to its output, where it shares the process with others; false once it is over.
+    /// Adds to its output, where it shares the process with others; false once it is over, and in a copy of the process.
     fn print(&self, py: Python<'_>, data: &[u8]) -> bool {
         py.detach(|| self.attempts.print(self.ticket, data))
     }

@@ -257,6 +257,11 @@ impl Work {
         self.attempt.get().is_some_and(|attempt| attempt.get().hold(cancel))
     }
 
+    /// In a copy of this process that its coroutine made by a fork: says so and ends the copy.
+    fn end_copy(&self, py: Python<'_>) -> PyResult<()> {
+        end_copy(py, &self.task(py)?)
+    }
+
     /// The coroutine returned.
     fn returned(&self, py: Python<'_>, result: Bound<'_, PyAny>) {
         self.shop.finish(py, &self.job, Ok(result));

@@ -134,7 +134,8 @@ impl Attempts {
         self.shared.recv_stop().await
     }
 
-    /// Adds to the output of an attempt in a slot that is a thread or a coroutine; false once it is over.
+    /// Adds to the output of an attempt in a slot that is a thread or a coroutine; false once it is over, and in a copy
+    /// of this process that a body made by a fork.
     pub fn print(&self, attempt: Ticket, bytes: &[u8]) -> bool {
         match &self.outputs {
             Outputs::Pipe(_) => false,

@@ -19,6 +19,8 @@ use super::tee::Lines;
 #[derive(Debug)]
 pub(super) struct Printed {
     state: Mutex<State>,
+    /// A copy of it, made by a body's fork, has nobody who reads what it keeps, and perhaps a lock for ever.
+    process: u32,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,8 @@ struct One {
 
 impl Printed {
     pub(super) fn new(tee: Option<OwnedFd>) -> Self {
-        Self { state: Mutex::new(State { tee, attempts: HashMap::new() }) }
+        let state = Mutex::new(State { tee, attempts: HashMap::new() });
+        Self { state, process: std::process::id() }
     }
 
     pub(super) fn begin(&self, ticket: Ticket, label: Label) {
@@ -44,8 +47,12 @@ impl Printed {
         self.state().attempts.insert(ticket.fence, one);
     }
 
-    /// Adds to the output of an attempt, and repeats its complete lines.
+    /// Adds to the output of an attempt, and repeats its complete lines; false once it is over, and in a copy of the
+    /// process.
     pub(super) fn print(&self, ticket: Ticket, bytes: &[u8]) -> bool {
+        if std::process::id() != self.process {
+            return false;
+        }
         let mut state = self.state();
         let State { tee, attempts } = &mut *state;
         let Some(one) = attempts.get_mut(&ticket.fence) else { return false };
