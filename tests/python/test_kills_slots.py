@@ -100,13 +100,8 @@ def test_neighbours_of_killed_attempts_run_again_and_are_never_blamed(stage, app
         deaf = app.deaf.enqueue(f"deaf{number}")
         deaf.wait(timeout=PATIENCE_S)
         assert [attempt.outcome for attempt in deaf.attempts()] == ["timed_out"]
-        starts = 20 * (number + 2)
-        until(
-            lambda most=starts: (
-                sum(e.what == "start" and e.number.isdigit() for e in effects_in(stage.effects)) >= most
-            ),
-            "again",
-        )
+        expected = 20 * (number + 2)
+        until(lambda most=expected: starts_of_neighbours(stage) >= most, "they run again")
     for job in neighbours:
         job.result(timeout=PATIENCE_S)
         outcomes = [attempt.outcome for attempt in job.attempts()]
