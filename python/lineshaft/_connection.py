@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
-from ._errors import OutcomeUnknown, ServerError
+from ._errors import JobNotFound, OutcomeUnknown, ServerError
 
 if TYPE_CHECKING:
     from .testing._engine import Engine
@@ -66,11 +66,23 @@ class Connection:
 
     def ask(self, request: Callable[[_native.Client], _native.Reply[T]], then: Callable[[T], U]) -> U:
         """Sends a request, waits for the answer and passes it to `then`."""
-        return settle(request(self.client()), then)
+        try:
+            return settle(request(self.client()), then)
+        except JobNotFound as error:
+            self._name_home(error)
+            raise
 
     async def aask(self, request: Callable[[_native.Client], _native.Reply[T]], then: Callable[[T], U]) -> U:
         """`ask` for coroutines."""
-        return await asettle(request(await self.aclient()), then)
+        try:
+            return await asettle(request(await self.aclient()), then)
+        except JobNotFound as error:
+            self._name_home(error)
+            raise
+
+    def _name_home(self, error: JobNotFound) -> None:
+        """The server says `here`, which may be another home than the reader of the error has in mind."""
+        error.hint = f"{error.hint}; here is {self.home}"
 
     def _resolve(self) -> str:
         try:
