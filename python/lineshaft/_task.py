@@ -119,6 +119,8 @@ class Enqueues(Generic[P, R]):
         options = self._effective_made
         if options is None:
             of_files = self.app._overrides.of(self.task)
+            if "retries" in of_files:
+                of_files["retries"] = narrowed(self.task.options.get("retries"), of_files["retries"], self.task.name)
             options = self._effective_made = {**self.task.options, **of_files, **self._given}
         return options
 

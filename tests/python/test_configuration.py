@@ -62,6 +62,24 @@ def test_jobs_are_made_as_the_file_says(project):
     assert (queue, shown["queue"], shown["max_attempts"]) == ("slow", "slow", 5)
 
 
+def test_a_number_of_retries_in_a_file_leaves_the_rest_of_the_declaration(project):
+    """The file's number used to take away for which errors the declaration tries again."""
+    declared = """
+        import lineshaft
+
+        app = lineshaft.App()
+
+        @app.task(name="mail.send", retries=lineshaft.Retry(2, never=KeyError, after=lambda attempt, error: 1))
+        def send(to):
+            return to
+    """
+    project.write("shop.py", declared)
+    configure(project, '[tasks."mail.send"]\nretries = 4\n')
+    program = "import shop; retry = shop.send._effective['retries']; print(retry.max, retry.never, retry.after is None)"
+    ended = project.run("-c", program)
+    assert ended.stdout == "4 (<class 'KeyError'>,) False\n", ended.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
