@@ -44,6 +44,7 @@ bench: build ## First figures beside a probe of the same disk
 	$(BIN)/python benches/first_figures.py
 	$(BIN)/python benches/kills.py
 	$(BIN)/python benches/values.py
+	$(BIN)/python benches/async_slots.py
 
 docs: build ## API documentation in target/doc, and docs/reference/python.md
 	cargo doc --workspace --no-deps --locked
