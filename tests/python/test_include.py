@@ -65,10 +65,13 @@ def package(programs, monkeypatch):
     programs.write("shop/app.py", SHOP)
     monkeypatch.chdir(programs.directory)
     monkeypatch.setattr(sys, "path", [str(programs.directory), *sys.path])
+    # Other tests may have imported a `shop` of their own.
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "shop"}
     before = set(sys.modules)
     yield programs
     for name in set(sys.modules) - before:
         del sys.modules[name]
+    sys.modules.update(others)
 
 
 def check_refused(error: type[Exception], message: str, call, *args) -> None:
