@@ -31,9 +31,10 @@ def stop_server(home: Path) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a program: it finds this build of the package, and no home by accident."""
+    """The environment of a program: it finds this build of the package and its commands, and no home by accident."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("LINESHAFT_")}
-    return {**kept, "PYTHONPATH": str(PACKAGE_ROOT), **more}
+    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**kept, "PATH": commands, "PYTHONPATH": str(PACKAGE_ROOT), **more}
 
 
 class Programs:
