@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import lineshaft
+from support.kernel import Kernel
 
 PACKAGE_ROOT = Path(lineshaft.__file__).parents[1]
 
@@ -78,6 +79,14 @@ def programs(tmp_path):
     directory.mkdir()
     yield Programs(directory)
     stop_server(directory / ".lineshaft")
+
+
+@pytest.fixture
+def kernel(programs):
+    """A Jupyter kernel in the directory of `programs`."""
+    kernel = Kernel(programs.directory, environment())
+    yield kernel
+    kernel.close()
 
 
 @pytest.fixture(scope="session")

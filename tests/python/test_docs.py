@@ -2,7 +2,8 @@
 
 A Python block whose first line is `# run: python NAME.py` is written to NAME.py and run; one that begins with
 `# file: NAME.py` is only written. The blocks of a page share a directory that is empty at first. A block of kind `text`
-right after a program is what it prints.
+right after a program is what it prints. A block that begins with `# In [1]:` is a cell: all of a page are
+cells of one Jupyter kernel, or files.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def programs_of(page: Path) -> list[Program]:
     found = []
     all_blocks = list(blocks(page))
     for position, block in enumerate(all_blocks):
-        directive = re.match(r"# (run|file): (.+)\n", block.text)
+        directive = re.match(r"# (run|file|In)(?:: | )(.+)\n", block.text)
         if block.kind == "python" and directive is not None:
             after = all_blocks[position + 1] if position + 1 < len(all_blocks) else None
             prints = after.text if after is not None and after.kind == "text" and after.follows else None
@@ -57,11 +58,15 @@ def programs_of(page: Path) -> list[Program]:
     return found
 
 
+def cells_of(page: Path) -> list[Program]:
+    return [program for program in programs_of(page) if program.verb == "In"]
+
+
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if programs_of(page)], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if programs_of(page) and not cells_of(page)], ids=name)
 def test_the_programs_of_a_page_print_what_it_says(page, programs):
     for program in programs_of(page):
         programs.write(program.words[-1], program.source)
@@ -72,9 +77,19 @@ def test_the_programs_of_a_page_print_what_it_says(page, programs):
             assert program.prints is None or ended.stdout == program.prints, f"{program.words}\n{ended.stderr}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if cells_of(page)], ids=name)
+def test_the_cells_of_a_page_show_what_it_says(page, kernel, programs):
+    for program in programs_of(page):
+        if program.verb == "file":
+            programs.write(program.words[-1], program.source)
+        elif program.verb == "In":
+            shown = kernel.run(program.source)
+            assert program.prints is None or shown == program.prints, program.source
+
+
+ROOMS = ("start", "guides", "concepts", "operations", "reference")
 OPEN_WITH_CODE = sorted(
-    {ROOT / "README.md", ROOT / "docs/index.md", ROOT / "docs/start.md"}
-    | {page for room in ("guides", "concepts", "operations", "reference") for page in ROOT.glob(f"docs/{room}/*.md")}
+    {ROOT / "README.md", ROOT / "docs/index.md"} | {page for room in ROOMS for page in ROOT.glob(f"docs/{room}/*.md")}
 )
 
 
@@ -86,7 +101,7 @@ def test_a_page_for_people_opens_with_code_that_is_run(page):
         crate = (ROOT / "crates/lineshaft/src/lib.rs").read_text()
         assert f'include_str!("../../../{name(page)}")' in crate
         return
-    assert first.text.startswith(("# run: ", "# file: ")), first.text
+    assert first.text.startswith(("# run: ", "# file: ", "# In [")), first.text
     assert programs_of(page)
 
 

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
-from conftest import environment
-
-jupyter_client = pytest.importorskip("jupyter_client")
-pytest.importorskip("ipykernel")
-
-PATIENCE_S = 60.0
-
 INLINE = """
 from lineshaft import App
 import os, sys, threading
@@ -40,52 +31,6 @@ def test_a_program_given_on_the_command_line_runs_its_own_tasks(programs):
     assert ended.stdout.splitlines() == ["5 ['succeeded'] 'adding\\n'", "True"], ended.stderr
     assert ended.stderr.count("have no source file, so they run in this process") == 1, ended.stderr
     assert "add·" in ended.stderr, "what attempts print is repeated with their name"
-
-
-class Kernel:
-    """A Jupyter kernel, driven as a notebook drives it."""
-
-    def __init__(self, directory):
-        self.manager = jupyter_client.KernelManager(kernel_name="python3")
-        self.manager.start_kernel(cwd=str(directory), env=environment())
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=PATIENCE_S)
-
-    def start(self, cell):
-        return self.client.execute(cell)
-
-    def end_of(self, request):
-        """What the cell printed on standard output, and its error."""
-        out, error, deadline = "", None, time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            message = self.client.get_iopub_msg(timeout=PATIENCE_S)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            content = message["content"]
-            if message["msg_type"] == "stream" and content["name"] == "stdout":
-                out += content["text"]
-            elif message["msg_type"] == "error":
-                error = content["ename"]
-            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
-                return out, error
-        return pytest.fail("the cell does not end")
-
-    def run(self, cell):
-        out, error = self.end_of(self.start(cell))
-        assert error is None, error
-        return out
-
-    def close(self):
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-
-
-@pytest.fixture
-def kernel(programs):
-    kernel = Kernel(programs.directory)
-    yield kernel
-    kernel.close()
 
 
 DECLARE = """
@@ -138,8 +83,7 @@ def test_what_ran_in_a_kernel_that_died_runs_again_in_the_next_one(kernel):
     kernel.run("job = slow.enqueue('marks')\ntry:\n    job.wait(timeout=0.5)\nexcept Exception:\n    pass")
     until_written(kernel)
     key = kernel.run("print(job.id)").strip()
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=PATIENCE_S)
+    kernel.restart()
     kernel.run(DECLARE + SLOW)
     out = kernel.run(f"job = app.job('{key}')\nprint(job.result(timeout=60) == os.getpid(), len(job.attempts()))")
     assert out == "True 2\n"

@@ -29,7 +29,7 @@ for line in lineshaft("job", "list", "--queue", "mail", "--jsonl").splitlines():
 mail.send available
 ```
 
-What `--help` says, for every command. The [guide](../cli.md) says how they belong together; every flag that is a
+What `--help` says, for every command. The [guide](../guides/command-line.md) says how they belong together; every flag that is a
 setting can also be a variable or a line in a file: [configuration](configuration.md). This page is written by
 `LINESHAFT_BLESS=1 cargo test -p lineshaft-cli --test it reference`.
 "#;
