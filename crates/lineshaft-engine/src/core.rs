@@ -177,6 +177,11 @@ impl Core {
         self.record(Change::Started { epoch, nonce }.into(), now);
     }
 
+    /// Whether nobody is connected and nothing runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connections.is_empty() && self.state.child_reports().all(|child| child.leases == 0)
+    }
+
     /// A connection opened.
     pub fn connected(&mut self, connection: ConnectionId, outbox: Arc<dyn Outbox>) {
         let entry = Connection { outbox, session: None, child: None, worker: None };

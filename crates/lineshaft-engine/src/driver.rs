@@ -168,6 +168,7 @@ impl<J: Journal> Driver<J> {
                 self.core.archive_dropped(finalized_before_ms, now);
             }
             Input::SnapshotDone { result } => self.snapshot_done(result),
+            Input::AskIdle { answer } => answer(self.core.is_idle()),
             Input::Stop => self.core.stopping = true,
         }
         Ok(())

@@ -108,6 +108,10 @@ pub(crate) enum Input {
     SnapshotDone {
         result: Result<u64, lineshaft_store::Error>,
     },
+    /// Whether the engine has nothing to do.
+    AskIdle {
+        answer: Box<dyn FnOnce(bool) + Send>,
+    },
     Stop,
 }
 
@@ -183,6 +187,11 @@ impl Handle {
     /// A process on this machine is dead for certain.
     pub fn process_died(&self, process: ProcessKey) {
         self.send(Input::ProcessDied { process });
+    }
+
+    /// Tells `answer` whether nobody is connected and nothing runs; drops it if the engine has ended.
+    pub fn ask_idle(&self, answer: impl FnOnce(bool) + Send + 'static) {
+        self.send(Input::AskIdle { answer: Box::new(answer) });
     }
 
     /// Reads what messages refer to.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lineshaft_engine::{Handle, Opened, ServerFacts};
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
-use lineshaft_wire::message::{Hello, Message, PROTOCOL, Shutdown};
+use lineshaft_wire::message::{Hello, Message, PROTOCOL, RefusalCode, Shutdown};
 
 use crate::home::ServedHome;
 use crate::{Error, ServeOptions};
@@ -92,6 +92,7 @@ fn converse(home: &ServedHome, facts: &ServerFacts) -> io::Result<Answer> {
             return Ok(Answer::Stays(format!("version {} is ready for clients", welcome.version)));
         }
         Message::Welcome(_) => (),
+        Message::Refused(refused) if refused.code == RefusalCode::ShuttingDown => return Ok(Answer::Leaves),
         other => return Ok(Answer::Stays(describe(&other))),
     }
     match rival.call(2, &Shutdown { on_demand_only: true }.into())? {
@@ -116,6 +117,8 @@ fn hello(facts: &ServerFacts) -> Hello {
         session: None,
         open_session: false,
         token: None,
+        // For the case that there is no protocol in which to ask for more.
+        hand_over: !facts.on_demand,
     }
 }
 

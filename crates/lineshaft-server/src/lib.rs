@@ -21,6 +21,7 @@ mod listener;
 mod options;
 mod server;
 mod signals;
+mod skew;
 mod stream;
 mod token;
 mod watch;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lineshaft_store::Durability;
+use lineshaft_wire::message::PROTOCOL;
 
 /// What [`crate::serve`] is to do.
 ///
@@ -27,6 +28,9 @@ pub struct ServeOptions {
     pub idle_exit: Duration,
     /// Product version, told to clients. Default: the version of this crate.
     pub version: String,
+    /// The protocol that clients have to speak. Default: [`PROTOCOL`]; another one makes a server of another time,
+    /// for tests.
+    pub protocol: u16,
     /// The serving program, told to clients. Default: the running executable.
     pub executable: String,
     /// Bounds of connections.
@@ -46,6 +50,7 @@ impl ServeOptions {
             durability: Durability::default(),
             idle_exit: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
             executable: running_executable(),
             limits: Limits::default(),
             ready: Box::new(|_| ()),

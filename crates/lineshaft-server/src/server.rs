@@ -164,6 +164,7 @@ impl Server {
             watch: Watch::new(engine.handle.clone()),
             engine: engine.handle.clone(),
             facts,
+            protocol: options.protocol,
             limits: options.limits,
             token,
             shutdown: Notify::new(),

@@ -7,6 +7,7 @@
 //! The request id of the frame header pairs a reply with its request; a push from the server carries the id of the
 //! request that asked for it, or 0.
 
+use std::ops::Not;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -210,6 +211,10 @@ pub struct Hello {
     pub open_session: bool,
     /// The home's token or an API key; only on TCP.
     pub token: Option<String>,
+    /// Asks an older server to hand over: if it was started on demand and has nothing to do, it ends instead of
+    /// welcoming a newer client, which starts its own. Only on the Unix socket.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub hand_over: bool,
 }
 
 /// Who answers.

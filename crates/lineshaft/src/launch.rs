@@ -15,9 +15,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use lineshaft_wire::message::RefusalCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Error;
+use crate::client::Target;
+use crate::client::connection::Connection;
+use crate::client::io_thread;
 use crate::home::Home;
 use crate::per_process::PerProcess;
 
@@ -26,6 +30,9 @@ pub const EXIT_DECLINED: i32 = 3;
 
 /// How long a server may take to become ready: recovery of a large journal included.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server that is going may take to close its socket, and how often that is looked at.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+const LEAVE_PAUSE: Duration = Duration::from_millis(5);
 /// Bytes of the server's log above which it is set aside as `server.log.1` at the next start.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes and lines of the log that an error shows.
@@ -87,15 +94,46 @@ fn is_executable(program: &Path) -> bool {
     fs::metadata(program).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// Makes sure that a server of `home` listens: starts one by `command` unless somebody answers already. Blocks until
-/// clients can connect. Gives a warning about the home, if there is one, when a server was started.
+/// Makes sure that a server of `home` listens: starts one by `command` unless somebody answers already. An idle server
+/// on demand of an older version hands over to the one that is started. Blocks until clients can connect. Gives a
+/// warning about the home, if there is one, when a server was started.
 ///
-/// [`Error::NoServer`] with the last lines of its log if it failed; [`Error::Home`] if the home cannot be one.
+/// [`Error::NoServer`] with the last lines of its log if it failed; [`Error::Home`] if the home cannot be one;
+/// [`Error::VersionMismatch`] if the server that runs has no protocol in common with this version.
 pub fn ensure_server(home: &Home, command: &ServerCommand) -> Result<Option<String>, Error> {
     reap();
-    if is_answering(home) {
+    if is_served(home, command)? {
         return Ok(None);
     }
+    start(home, command)
+}
+
+/// Whether a server goes on answering for `home`; waits for the end of one that is going.
+fn is_served(home: &Home, command: &ServerCommand) -> Result<bool, Error> {
+    let target = Target::Home { home: home.clone(), start: Some(command.clone()) };
+    let deadline = Instant::now() + LEAVE_TIMEOUT;
+    while is_answering(home) {
+        match io_thread::handle()?.block_on(Connection::open(&target, None, false)) {
+            Ok(_) => return Ok(true),
+            Err(error) if is_gone_or_going(&error) && Instant::now() < deadline => {
+                std::thread::sleep(LEAVE_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a greeting failed because the server is not there, or about to end.
+pub(crate) fn is_gone_or_going(error: &Error) -> bool {
+    match error {
+        Error::NoServer { .. } | Error::Io { .. } => true,
+        Error::Refused { code, .. } => *code == RefusalCode::ShuttingDown,
+        _ => false,
+    }
+}
+
+fn start(home: &Home, command: &ServerCommand) -> Result<Option<String>, Error> {
     let warning = home.prepare()?;
     let log = Log::open(home)?;
     let mut child = spawn(home, command, &log)?;
@@ -112,6 +150,14 @@ pub fn ensure_server(home: &Home, command: &ServerCommand) -> Result<Option<Stri
 /// Whether somebody accepts connections for `home`.
 pub fn is_answering(home: &Home) -> bool {
     home.socket().is_ok_and(|socket| UnixStream::connect(socket).is_ok())
+}
+
+/// The process that listens for `home`, as the kernel says: this needs no protocol in common. `None` if there is none,
+/// or if it is in a process namespace that this one cannot see.
+pub fn server_pid(home: &Home) -> Option<u32> {
+    let stream = UnixStream::connect(home.socket().ok()?).ok()?;
+    let credentials = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    u32::try_from(credentials.pid.as_raw_pid()).ok()
 }
 
 enum Start {

@@ -1,11 +1,13 @@
 //! `lineshaft stop`: asks the server of the home to stop, and waits until it has.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use lineshaft::client::Client;
+use lineshaft::home::Home;
 use lineshaft::launch;
+use lineshaft_wire::code::VERSION_MISMATCH;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
 use crate::context::{Context, answer};
@@ -21,9 +23,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
         context.output.say(format!("no server runs for {place}"));
         return report(context, &place, None);
     }
-    let client = context.running_client()?;
-    let pid = client.welcome().map(|welcome| welcome.pid);
-    stop(&client, pid)?;
+    let pid = stop(context, &home)?;
     context.output.say(format!("stopped the server of {place}"));
     report(context, &place, pid)
 }
@@ -35,12 +35,35 @@ fn report(context: &mut Context, home: &str, pid: Option<u32>) -> Result<(), Fai
     Ok(())
 }
 
-fn stop(client: &Client, pid: Option<u32>) -> Result<(), Failure> {
+/// Gives the pid of the server that stopped, where it is known.
+fn stop(context: &Context, home: &Home) -> Result<Option<u32>, Failure> {
+    let client = match context.running_client() {
+        Ok(client) => client,
+        Err(failure) if failure.error == Some(VERSION_MISMATCH) => return terminate(home, failure),
+        Err(failure) => return Err(failure),
+    };
+    let pid = client.welcome().map(|welcome| welcome.pid);
     // Held before it is asked, so that the pid cannot pass on to another process.
-    let process = pid
-        .and_then(|pid| Pid::from_raw(pid as i32))
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let process = pid.and_then(hold);
     answer(client.shutdown(false, None))?;
+    wait_for_end(process, pid)?;
+    Ok(pid)
+}
+
+/// A server that speaks another protocol understands SIGTERM all the same.
+fn terminate(home: &Home, failure: Failure) -> Result<Option<u32>, Failure> {
+    let pid = launch::server_pid(home);
+    let Some(process) = pid.and_then(hold) else { return Err(failure) };
+    pidfd_send_signal(&process, Signal::TERM).map_err(|_| failure)?;
+    wait_for_end(Some(process), pid)?;
+    Ok(pid)
+}
+
+fn hold(pid: u32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok()
+}
+
+fn wait_for_end(process: Option<OwnedFd>, pid: Option<u32>) -> Result<(), Failure> {
     let Some(process) = process else { return Ok(()) };
     let timeout = Timespec::try_from(STOP_TIMEOUT).unwrap_or_default();
     match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) {

@@ -75,7 +75,7 @@ impl Drop for Shell {
     }
 }
 
-/// A server started by hand.
+/// A server started by a test.
 pub(crate) struct Served {
     pub(crate) child: Child,
     pub(crate) line: String,

@@ -5,6 +5,7 @@ mod command;
 mod completions;
 mod configuration;
 mod exits;
+mod hand_over;
 mod on_demand;
 mod reference;
 mod streams;

@@ -62,6 +62,7 @@ pub(crate) fn hello() -> Message {
         session: None,
         open_session: true,
         token: None,
+        hand_over: false,
     }
     .into()
 }

@@ -1,14 +1,17 @@
 //! Who may talk to the engine: the checks on a connection's first frame.
 
+use std::sync::atomic::Ordering;
+
 use lineshaft_wire::frame::Frame;
-use lineshaft_wire::message::{Hello, Message, PROTOCOL, RefusalCode, Refused};
+use lineshaft_wire::message::{Hello, Message, RefusalCode, Refused};
 
 use super::Context;
 use super::goodbye::Goodbye;
+use crate::skew;
 use crate::stream::Peer;
 
 /// Reads a connection's first frame as a `Hello` that this server accepts.
-pub(crate) fn check(frame: &Frame, peer: Peer, context: &Context) -> Result<Hello, Goodbye> {
+pub(crate) async fn check(frame: &Frame, peer: Peer, context: &Context) -> Result<Hello, Goodbye> {
     let message = Message::decode(frame.header.kind, &frame.map)
         .map_err(|error| Goodbye::tell(RefusalCode::BadFrame, error.to_string()))?;
     let Message::Hello(hello) = message else {
@@ -16,6 +19,10 @@ pub(crate) fn check(frame: &Frame, peer: Peer, context: &Context) -> Result<Hell
         return Err(Goodbye::tell(RefusalCode::BadRequest, text));
     };
     check_token(&hello, peer, context)?;
+    check_stopping(context)?;
+    if hello.hand_over && matches!(peer, Peer::Unix { .. }) {
+        hand_over(&hello, context).await?;
+    }
     check_protocol(&hello, context)?;
     Ok(hello)
 }
@@ -35,17 +42,39 @@ fn check_token(hello: &Hello, peer: Peer, context: &Context) -> Result<(), Goodb
     }))
 }
 
-fn check_protocol(hello: &Hello, context: &Context) -> Result<(), Goodbye> {
-    let (oldest, newest) = hello.protocol;
-    if (oldest..=newest).contains(&PROTOCOL) {
+/// Before the protocol too: whoever comes while a server hands over waits for the next one.
+fn check_stopping(context: &Context) -> Result<(), Goodbye> {
+    if context.stopping.load(Ordering::Acquire) {
+        return Err(Goodbye::tell(RefusalCode::ShuttingDown, "the server is stopping"));
+    }
+    Ok(())
+}
+
+/// Makes room for a newer client's own server, if nobody else needs this one.
+async fn hand_over(hello: &Hello, context: &Context) -> Result<(), Goodbye> {
+    let facts = &context.facts;
+    if !facts.on_demand || !skew::is_older(&facts.version, &hello.version) || !is_idle(context).await {
         return Ok(());
     }
-    let facts = &context.facts;
-    let message = format!(
-        "no common protocol: the server ({}, version {}, process {}) speaks {PROTOCOL}, \
-         the client ({}, version {}, process {}) speaks {oldest} to {newest}",
-        facts.executable, facts.version, facts.pid, hello.executable, hello.version, hello.pid
-    );
-    let hint = format!("stop the older of the two; the server: lineshaft stop --home {}", facts.home);
-    Err(Goodbye::Told(Refused { code: RefusalCode::VersionMismatch, message, hint: Some(hint) }))
+    let (version, newer, pid) = (&facts.version, &hello.version, hello.pid);
+    tracing::info!(version, newer, pid, "the server hands over to a newer client's");
+    context.stopping.store(true, Ordering::Release);
+    context.shutdown.notify_one();
+    Err(Goodbye::tell(RefusalCode::ShuttingDown, format!("version {version} hands over to version {newer}")))
+}
+
+async fn is_idle(context: &Context) -> bool {
+    let (sender, idle) = tokio::sync::oneshot::channel();
+    context.engine.ask_idle(move |is_idle| {
+        let _ = sender.send(is_idle);
+    });
+    idle.await.unwrap_or(false)
+}
+
+fn check_protocol(hello: &Hello, context: &Context) -> Result<(), Goodbye> {
+    let (oldest, newest) = hello.protocol;
+    if (oldest..=newest).contains(&context.protocol) {
+        return Ok(());
+    }
+    Err(Goodbye::Told(skew::mismatch(hello, &context.facts, context.protocol)))
 }

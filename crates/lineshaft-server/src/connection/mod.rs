@@ -42,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) engine: Handle,
     pub(crate) payloads: Payloads,
     pub(crate) facts: ServerFacts,
+    pub(crate) protocol: u16,
     pub(crate) limits: Limits,
     pub(crate) token: Token,
     pub(crate) watch: Watch,
@@ -114,7 +115,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
     async fn shake_hands(&mut self) -> Result<(Frame, Hello), Goodbye> {
         let within = self.context.limits.handshake;
         let frame = timeout(within, self.inbound.next()).await.map_err(|_| silent(within))??;
-        let hello = handshake::check(&frame, self.peer, self.context)?;
+        let hello = handshake::check(&frame, self.peer, self.context).await?;
         self.inbound.admit();
         Ok((frame, hello))
     }

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lineshaft_server::ServeOptions;
 use lineshaft_wire::message::{Message, RefusalCode, Show, Shutdown};
 use rustix::process::Signal;
 
@@ -109,6 +110,11 @@ fn an_on_demand_server_ends_when_it_is_idle() {
     assert!(closed.elapsed() >= Duration::from_millis(250), "{:?}", closed.elapsed());
     assert!(UnixStream::connect(&server.ready).is_err());
     assert!(!server.home().join("run/socket").exists());
+}
+
+#[test]
+fn unless_it_is_told_otherwise_it_outlives_its_last_connection_by_30_seconds() {
+    assert_eq!(ServeOptions::new("home").idle_exit, Duration::from_secs(30));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Integration tests of the server: a real engine in a real home, spoken to over real sockets.
 
 mod bad_input;
+mod hand_over;
 mod handshake;
 mod lifecycle;
 mod requests;

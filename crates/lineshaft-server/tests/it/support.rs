@@ -113,11 +113,16 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to the Unix socket that `run/address` names.
     pub(crate) fn connect(home: &Path) -> Self {
-        let addresses = std::fs::read_to_string(home.join("run/address")).unwrap();
-        let stream = UnixStream::connect(addresses.lines().next().unwrap()).unwrap();
+        Self::try_connect(home).expect("a server listens")
+    }
+
+    /// The same where there may be no server any more.
+    pub(crate) fn try_connect(home: &Path) -> Option<Self> {
+        let addresses = std::fs::read_to_string(home.join("run/address")).ok()?;
+        let stream = UnixStream::connect(addresses.lines().next()?).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self::over(Box::new(stream))
+        Some(Self::over(Box::new(stream)))
     }
 
     /// Connects to the TCP address that `run/address` names.
@@ -146,6 +151,11 @@ impl Client {
 
     pub(crate) fn send(&mut self, request_id: u64, message: impl Into<Message>, payload: &[u8]) {
         self.send_bytes(&frame(request_id, &message.into(), payload));
+    }
+
+    /// Sends a request to a server that may have closed already.
+    pub(crate) fn try_send(&mut self, request_id: u64, message: impl Into<Message>) {
+        let _ = self.stream.write_all(&frame(request_id, &message.into(), b""));
     }
 
     /// Sends a request and takes the next frame, which has to be its answer.
@@ -225,6 +235,7 @@ pub(crate) fn hello() -> Hello {
         session: None,
         open_session: true,
         token: None,
+        hand_over: false,
     }
 }
 

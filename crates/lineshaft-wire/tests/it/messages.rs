@@ -230,6 +230,7 @@ fn connection_vectors() -> Vec<Vector> {
         session: None,
         open_session: true,
         token: None,
+        hand_over: false,
     };
     let welcome = Welcome {
         protocol: 1,
@@ -254,9 +255,10 @@ fn connection_vectors() -> Vec<Vector> {
         vector(
             "hello resumes a session over TCP",
             1,
-            Hello { session: Some(3), token: Some("00ff".into()), ..hello },
+            Hello { session: Some(3), token: Some("00ff".into()), ..hello.clone() },
             b"",
         ),
+        vector("hello asks an older server to hand over", 1, Hello { hand_over: true, ..hello }, b""),
         vector("welcome", 1, welcome, b""),
         vector("refused", 9, refused, b""),
         vector(

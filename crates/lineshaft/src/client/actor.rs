@@ -72,8 +72,10 @@ pub(crate) struct Actor {
 #[derive(Default)]
 struct Past {
     was_connected: bool,
-    /// When the server closed although nothing was unanswered.
-    closed_cleanly: Option<Instant>,
+    /// When the connection ended.
+    ended: Option<Instant>,
+    /// Whether anything was asked for since.
+    is_called_anew: bool,
     /// Why there is no connection.
     trouble: Option<Error>,
     failures: u32,
@@ -168,6 +170,8 @@ impl Actor {
     }
 
     fn take(&mut self, command: Command, connection: Option<&mut Connection>) {
+        let is_call = matches!(command, Command::Connect(_) | Command::Request(_) | Command::Wait { .. });
+        self.past.is_called_anew |= is_call && connection.is_none();
         match command {
             Command::Connect(slot) if connection.is_some() => slot.fill(Ok(connected())),
             Command::Connect(slot) => self.connects.push(slot),
@@ -277,9 +281,8 @@ impl Actor {
             }
             Parting::Broken(error) => Some(Error::no_server(self.target.to_string(), error.to_string())),
         };
-        if matches!(parting, Parting::Closed) && !self.ledger.has_open() {
-            self.past.closed_cleanly = Some(now);
-        }
+        self.past.ended = Some(now);
+        self.past.is_called_anew = false;
         if matches!(parting, Parting::Closed | Parting::Broken(_)) {
             self.past.failures += 1;
         }

@@ -45,7 +45,7 @@ pub struct Connection {
 
 impl Connection {
     /// Connects to a running server and shakes hands. `session` is the session to go on with; `open_session` opens
-    /// one if there is none. Starts no server.
+    /// one if there is none. Starts no server; where one may be started, an older one is asked to hand over.
     pub async fn open(
         target: &Target,
         session: Option<u64>,
@@ -53,7 +53,7 @@ impl Connection {
     ) -> Result<(Self, Welcome), Error> {
         let opening = async {
             let (stream, token) = Stream::connect(target).await?;
-            Self::shake_hands(stream, hello(session, open_session, token)).await
+            Self::shake_hands(stream, Hello { session, open_session, token, ..hello(target) }).await
         };
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, opening).await {
             Ok(opened) => opened.map_err(|error| name_target(error, target)),
@@ -279,15 +279,16 @@ impl Stream {
     }
 }
 
-fn hello(session: Option<u64>, open_session: bool, token: Option<String>) -> Hello {
+fn hello(target: &Target) -> Hello {
     Hello {
         protocol: (PROTOCOL, PROTOCOL),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        executable: target.executable(),
         pid: std::process::id(),
-        session,
-        open_session,
-        token,
+        session: None,
+        open_session: false,
+        token: None,
+        hand_over: target.may_start(),
     }
 }
 

@@ -142,7 +142,7 @@ impl Ledger {
     }
 
     /// Whether an answer is expected.
-    pub(crate) fn has_open(&self) -> bool {
+    fn has_open(&self) -> bool {
         self.open.values().any(|open| matches!(open.parked, Parked::No))
     }
 

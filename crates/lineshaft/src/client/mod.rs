@@ -8,7 +8,7 @@
 mod actor;
 mod commands;
 pub mod connection;
-mod io_thread;
+pub(crate) mod io_thread;
 mod ledger;
 mod outcome;
 mod reply;

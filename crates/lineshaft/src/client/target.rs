@@ -48,6 +48,15 @@ impl Target {
         }
     }
 
+    /// This program, for people: the one that would serve where that is known, since an interpreter's own file says
+    /// nothing about the environment it runs in.
+    pub(crate) fn executable(&self) -> String {
+        match self {
+            Self::Home { start: Some(command), .. } => command.program.display().to_string(),
+            _ => std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        }
+    }
+
     /// Whether a server may be started for this target.
     pub(crate) fn may_start(&self) -> bool {
         matches!(self, Self::Home { start: Some(_), .. })

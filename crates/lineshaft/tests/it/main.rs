@@ -3,4 +3,5 @@
 mod bench;
 mod client;
 mod face;
+mod reconnect;
 mod worker;

@@ -13,7 +13,7 @@ use crate::{Error, launch};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// After a server closed with nothing to answer, how long its successor has to appear before one is started.
+/// After a connection ended, how long the server's successor has to appear before one is started.
 const SUCCESSOR_GRACE: Duration = Duration::from_secs(1);
 
 /// Why a connection could not be had.
@@ -66,9 +66,16 @@ impl Actor {
         }
     }
 
+    /// For calls that nobody had made yet when the connection ended. What was under way then waits for a server that
+    /// somebody starts: whoever stopped one, to move its home or to update it, is not to find another there.
     fn may_start(&self) -> bool {
-        let successor_is_late = self.past.closed_cleanly.is_some_and(|at| at.elapsed() >= SUCCESSOR_GRACE);
-        self.target.may_start() && (!self.past.was_connected || successor_is_late)
+        let is_late = self.past.ended.is_some_and(|at| at.elapsed() >= SUCCESSOR_GRACE) || self.is_removed();
+        self.target.may_start() && (!self.past.was_connected || (self.past.is_called_anew && is_late))
+    }
+
+    /// A home that went away while it was in use.
+    fn is_removed(&self) -> bool {
+        matches!(&self.target, Target::Home { home, .. } if self.past.was_connected && !home.path().exists())
     }
 
     fn is_session_unknown(&self, error: &Error) -> bool {
@@ -79,7 +86,7 @@ impl Actor {
     fn connected(&mut self, mut connection: Connection, welcome: Welcome) -> Connection {
         self.ledger.greeted(welcome.session);
         self.past.was_connected = true;
-        self.past.closed_cleanly = None;
+        self.past.ended = None;
         self.past.trouble = None;
         self.shared.lock().welcome = Some(welcome);
         for slot in self.connects.drain(..) {
@@ -90,7 +97,12 @@ impl Actor {
     }
 
     fn failed(&mut self, failure: Failure) {
-        let Failure { error, is_final } = failure;
+        let Failure { error, is_final } = match failure {
+            Failure { error: Error::NoServer { address, .. }, .. } if self.is_removed() => {
+                Failure { error: Error::no_server(address, "its directory was removed"), is_final: true }
+            }
+            failure => failure,
+        };
         for slot in self.connects.drain(..) {
             slot.fill(Err(error.clone()));
         }
@@ -113,9 +125,12 @@ async fn open(
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };
-    let (Error::NoServer { .. }, Target::Home { home, start: Some(command) }) = (&error, &target) else {
+    let Target::Home { home, start: Some(command) } = &target else {
         return Err(Failure { is_final: !error.is_passing(), error });
     };
+    if !launch::is_gone_or_going(&error) {
+        return Err(Failure { is_final: !error.is_passing(), error });
+    }
     let (home, command) = (home.clone(), command.clone());
     let started = tokio::task::spawn_blocking(move || launch::ensure_server(&home, &command)).await;
     let started = started.map_err(|_| Error::Closed).flatten();
