@@ -34,6 +34,7 @@ class Attendance:
     def __init__(self, app: App) -> None:
         self._app = app
         self._script = main_file() if app._module == "__main__" else None
+        self._names_what_waits = self._script is not None or is_typed()
         self._looked = False
         self._own: Crew | Threads | None = None
         self._made = 0
@@ -45,7 +46,7 @@ class Attendance:
 
     def enqueued(self, ids: bytes) -> None:
         """Remembers that this process made these jobs."""
-        if not self._made and self._script is not None:
+        if not self._made and self._names_what_waits:
             import atexit
 
             atexit.register(self._at_exit, os.getpid())
@@ -163,7 +164,21 @@ class Attendance:
     def _say_what_waits(self, count: int, tasks: list[str], which: str) -> None:
         jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
         names = f" ({', '.join(tasks[:3])})" if tasks else ""
-        _say(f"{jobs}{names} in {self._app.url}; `{self.command}` runs {which}")
+        fix = f"`{self.command}` runs {which}"
+        if self._app._module == "__main__" and self._script is None:
+            fix = (
+                f"a task without a source file runs while its program waits: written to a file, `{TYPED}` runs {which}"
+            )
+        _say(f"{jobs}{names} in {self._app.url}; {fix}")
+
+
+TYPED = "lineshaft worker FILE.py"
+"""The command for a program that has no file yet."""
+
+
+def is_typed() -> bool:
+    """Whether the program is `python -c`, standard input or an interactive session, so that somebody reads its end."""
+    return main_file() is None and sys.argv[:1] in (["-c"], ["-"], [""])
 
 
 SCRIPT_GRACE_S = 5.0

@@ -1,10 +1,12 @@
-"""Which home an app means. No test here starts a server: a home is found, not made."""
+"""Which home an app means."""
 
 from __future__ import annotations
 
 import pytest
 
+from conftest import stop_server
 from lineshaft import App, LineshaftError
+from support.processes import until
 
 PRINT_URL = """
     from lineshaft import App
@@ -23,10 +25,38 @@ def test_the_home_is_beside_the_file_that_makes_the_app(programs):
     check_home(programs, "sub/app.py", "sub/.lineshaft")
 
 
-def test_the_home_is_beside_the_project_of_the_file(programs):
+@pytest.mark.parametrize("marker", ["pyproject.toml", "setup.cfg", "manage.py", ".git"])
+def test_the_home_is_beside_the_nearest_project_upward_of_the_file(programs, marker):
+    programs.write("setup.cfg", "")
     programs.write("sub/deep/app.py", PRINT_URL.format(url=""))
-    programs.write("sub/setup.cfg", "")
+    programs.write(f"sub/{marker}", "")
     check_home(programs, "sub/deep/app.py", "sub/.lineshaft")
+
+
+def test_the_home_is_found_from_the_file_that_makes_the_app_not_from_the_one_that_is_run(programs):
+    programs.write("library/shop.py", "from lineshaft import App\napp = App()\n")
+    programs.write("library/setup.cfg", "")
+    programs.write("site/run.py", "import sys\nsys.path.insert(0, '../library')\nimport shop\nprint(shop.app.url)")
+    programs.write("site/setup.cfg", "")
+    inner = type(programs)(programs.directory / "site")
+    assert inner.run("run.py").stdout.strip() == str(programs.directory / "library" / ".lineshaft")
+
+
+def test_a_command_with_a_target_means_the_home_of_its_app_and_another_that_of_its_directory(programs):
+    programs.write("setup.cfg", "")
+    programs.write("sub/setup.cfg", "")
+    programs.write("sub/app.py", "from lineshaft import App\napp = App()\n@app.task\ndef work(): ...\n")
+    of_app = programs.directory / "sub" / ".lineshaft"
+    worker = programs.start("-m", "lineshaft", "worker", "sub/app.py")
+    try:
+        shown = ["-m", "lineshaft", "status", "--json"]
+        until(lambda: '"app.work"' in programs.run(*shown, "--home", str(of_app)).stdout, "its worker is there")
+        assert f"for the home {programs.directory / '.lineshaft'}: " in programs.run(*shown).stderr
+        assert not (programs.directory / ".lineshaft").exists()
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+        stop_server(of_app)
 
 
 def test_a_configuration_file_names_the_home(programs):

@@ -6,6 +6,7 @@ file system is a parameter.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -159,6 +160,23 @@ def test_a_file_in_the_place_of_a_home_says_so(programs, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_server_that_cannot_start_is_an_error_with_the_end_of_its_log(programs, tmp_path):
+    programs.write("app.py", PROGRAM)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "FORMAT").write_text("something else")
+    ended = programs.run("app.py", str(home))
+    error = ended.stderr[ended.stderr.index("lineshaft.NoServer") :]
+    first, intro, *log = error.splitlines()
+    assert first == (
+        f"lineshaft.NoServer: LS0010: no server answers for the home {home}: "
+        "the server that was started ended with exit status: 1"
+    )
+    assert intro.strip() == "its log ends with:"
+    assert any("LS0003" in line for line in log), error
+    assert (home / "output" / "server.log").exists()
+
+
 def test_a_home_deep_down_is_reached_through_a_private_directory_elsewhere(programs, tmp_path):
     programs.write("app.py", PROGRAM)
     home = tmp_path / ("a" * 60) / ("b" * 60) / "home"
@@ -180,47 +198,31 @@ def test_a_home_deep_down_is_reached_through_a_private_directory_elsewhere(progr
     stop_server(home)
 
 
-def test_a_home_that_is_removed_while_in_use_ends_its_server_and_tells_the_caller(programs, tmp_path):
-    home = tmp_path / "home"
+def test_a_home_that_is_removed_while_in_use_ends_its_server_and_tells_the_caller(programs):
+    """Whoever waited made the home anew, and was told that there is no such job."""
+    programs.write("shop.py", "from lineshaft import App\napp = App()\n@app.task\ndef work(): ...\n")
     source = """
-        import shutil, sys, time
-        from lineshaft import App, LineshaftError
-        app = App(sys.argv[1])
+        from lineshaft import LineshaftError
+        from shop import work
 
-        @app.task(name="wait")
-        def wait() -> None: ...
-
-        job = wait.enqueue()
-        print("ready", flush=True)
-        sys.stdin.read()
         try:
-            job.result(45)
-        except (LineshaftError, TimeoutError) as error:
+            work.enqueue().result(45)
+        except LineshaftError as error:
             print(type(error).__name__, error)
+        print(work.enqueue().state)
     """
-    programs.write("app.py", source)
-    from conftest import environment
-
-    process = subprocess.Popen(
-        [shutil.which("python") or "python3", "app.py", str(home)],
-        cwd=programs.directory,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    status = programs.run("-m", "lineshaft", "status", "--json", "--home", str(home))
-    import json
-
-    server = json.loads(status.stdout)["pid"]
+    programs.write("main.py", source)
+    home = programs.directory / ".lineshaft"
+    process = programs.start("main.py")
+    assert process.stderr is not None
+    assert "waits: a worker" in process.stderr.readline(), "from here on the wait is under way"
+    server = json.loads(programs.run("-m", "lineshaft", "status", "--json").stdout)["pid"]
     shutil.rmtree(home)
     until(lambda: not is_alive(server), "the server of a removed home ends")
     out, err = process.communicate("", timeout=80)
-    assert str(home) in out or "JobNotFound" in out, (out, err)
-    stop_server(home)
+    said = f"NoServer LS0010: no server answers for the home {home}: its directory was removed\n"
+    assert out.startswith(said), (out, err)
+    assert out.endswith("\navailable\n"), "the next call makes it anew"
 
 
 @pytest.mark.parametrize(

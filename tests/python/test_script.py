@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
+import pytest
+
+from conftest import environment
 from lineshaft import App
+from support.processes import is_alive, until
 
 FIRST = """
     from lineshaft import App
@@ -39,6 +47,53 @@ def test_a_script_that_only_enqueues_names_what_waits(programs):
     assert ended.stderr == f"lineshaft: 1 job waits (app.add) in {home}; `lineshaft worker app.py` runs it\n"
 
 
+TYPED = FIRST.replace("print(job.result())", "print('made')")
+WITHOUT_FILE = (
+    "lineshaft: 1 job waits (__main__.add) in {home}; a task without a source file runs while its program waits: "
+    "written to a file, `lineshaft worker FILE.py` runs it\n"
+)
+
+
+def test_a_program_on_the_command_line_names_what_waits(programs):
+    """It said nothing, and left a job that nobody could run."""
+    ended = programs.run("-c", textwrap.dedent(TYPED))
+    assert (ended.stdout, ended.stderr) == ("made\n", WITHOUT_FILE.format(home=programs.directory / ".lineshaft"))
+
+
+def test_a_program_from_standard_input_names_what_waits(programs):
+    ended = subprocess.run(
+        [sys.executable, "-"],
+        input=textwrap.dedent(TYPED),
+        cwd=programs.directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("made\n", WITHOUT_FILE.format(home=programs.directory / ".lineshaft"))
+
+
+def test_a_line_on_the_command_line_that_enqueues_names_the_worker_of_the_app_that_it_imports(programs):
+    programs.write("app.py", FIRST)
+    ended = programs.run("-c", "from app import add; add.enqueue(2, 3)")
+    home = programs.directory / ".lineshaft"
+    assert ended.stderr == f"lineshaft: 1 job waits (app.add) in {home}; `lineshaft worker app` runs it\n"
+
+
+def test_a_typed_program_that_waited_for_its_jobs_says_nothing_at_its_end(programs):
+    ended = programs.run("-c", textwrap.dedent(FIRST))
+    assert ended.stdout == "5\n", ended.stderr
+    assert "waits" not in ended.stderr
+
+
+def test_a_library_that_enqueues_names_nothing(programs):
+    """A web application would say so whenever one of its processes ends."""
+    programs.write("app.py", FIRST)
+    programs.write("web.py", "from app import add\nadd.enqueue(2, 3)")
+    assert programs.run("web.py").stderr == ""
+
+
 def test_the_command_that_a_script_names_runs_what_waits(programs):
     programs.write("app.py", FIRST.replace("print(job.result())", "print(job.id)"))
     job = programs.run("app.py").stdout.strip()
@@ -70,6 +125,88 @@ def test_a_script_uses_many_processes_and_gives_all_results(programs):
     programs.write("app.py", source)
     ended = programs.run("app.py")
     assert ended.stdout == "True False\n", ended.stderr
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "print(where.enqueue().result())",
+        "import asyncio; print(asyncio.run(where.enqueue().aresult()))",
+        "print(next(app.as_completed([where.enqueue()])).result())",
+        "job = where.enqueue(); job.wait(); print(job.result())",
+    ],
+    ids=["result", "aresult", "as_completed", "wait"],
+)
+def test_the_first_wait_of_a_script_starts_processes_of_its_own_that_end_with_it(programs, wait):
+    source = """
+        import os
+        from lineshaft import App
+        app = App()
+
+        @app.task
+        def where() -> tuple[int, int]:
+            return os.getpid(), os.getppid()
+
+        if __name__ == "__main__":
+            print(os.getpid())
+    """
+    programs.write("app.py", f"{source.rstrip()}\n            {wait}\n")
+    ended = programs.run("app.py")
+    own, where = ended.stdout.splitlines()
+    child, parent = ast.literal_eval(where)
+    assert parent == int(own), ended.stderr
+    assert not is_alive(child)
+
+
+def test_a_script_leaves_its_jobs_to_a_worker_of_the_queue_that_is_connected(programs):
+    programs.write("app.py", FIRST)
+    worker = programs.start("-m", "lineshaft", "worker", "app.py")
+    try:
+        until(lambda: '"app.add"' in programs.run("-m", "lineshaft", "status", "--json").stdout, "a worker is there")
+        ended = programs.run("app.py")
+        assert (ended.stdout, ended.stderr) == ("5\n", "")
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+
+
+def test_a_script_whose_queue_no_connected_worker_serves_runs_its_own(programs):
+    programs.write("app.py", FIRST)
+    worker = programs.start("-m", "lineshaft", "worker", "app.py", "--queues", "other")
+    try:
+        until(lambda: '"other"' in programs.run("-m", "lineshaft", "status", "--json").stdout, "a worker is there")
+        ended = programs.run("app.py")
+        assert ended.stdout == "5\n", ended.stderr
+        assert "so this script runs its own" in ended.stderr
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+
+
+def test_the_workers_of_a_script_grow_to_the_cores(programs):
+    source = """
+        import os, time
+        from lineshaft import App
+        from lineshaft._workers import cores
+        app = App()
+
+        @app.task
+        def meet(name: int) -> int:
+            open(f"here-{os.getpid()}", "w").close()
+            while len([name for name in os.listdir(".") if name.startswith("here-")]) < cores():
+                time.sleep(0.01)
+            return os.getpid()
+
+        if __name__ == "__main__":
+            jobs = meet.map(range(cores()))
+            print(len({job.result(50) for job in jobs}) == cores())
+    """
+    programs.write("app.py", source)
+    ended = programs.run("app.py")
+    assert ended.stdout == "True\n", ended.stderr
+    assert ended.stderr.startswith(
+        "lineshaft: no worker is connected, so this script runs its own: 1 process now, up to "
+    )
 
 
 def test_a_block_of_workers_waits_for_what_was_enqueued_in_it(programs):
@@ -218,16 +355,18 @@ def test_the_command_that_is_named_can_be_typed(programs):
         assert f"`lineshaft worker {typed}` runs " in ended.stderr
 
 
-def test_importing_is_light(programs):
+def test_importing_is_light_and_starts_no_thread_and_opens_no_socket(programs):
     source = """
-        import sys, threading
-        before = threading.active_count()
+        import os, sys
         import lineshaft
         heavy = {"asyncio", "socket", "subprocess", "inspect", "logging", "multiprocessing"} & set(sys.modules)
-        print(heavy, threading.active_count() - before)
+        threads = os.listdir("/proc/self/task")  # those of the extension too
+        # The one by which they are listed is closed again.
+        files = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd") if int(name) > 2]
+        print(heavy, len(threads), [os.readlink(file) for file in files if os.path.exists(file)])
     """
     programs.write("light.py", source)
-    assert programs.run("light.py").stdout == "set() 0\n"
+    assert programs.run("light.py").stdout == "set() 1 []\n"
 
 
 def test_importing_a_module_with_an_app_starts_nothing(tmp_path):
