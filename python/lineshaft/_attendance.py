@@ -34,7 +34,7 @@ class Attendance:
     def __init__(self, app: App) -> None:
         self._app = app
         self._script = main_file() if app._module == "__main__" else None
-        self._names_what_waits = self._script is not None or is_typed()
+        self._names_what_waits = app._module == "__main__" or is_typed()
         self._looked = False
         self._own: Crew | Threads | None = None
         self._made = 0
@@ -167,13 +167,10 @@ class Attendance:
         fix = f"`{self.command}` runs {which}"
         if self._app._module == "__main__" and self._script is None:
             fix = (
-                f"a task without a source file runs while its program waits: written to a file, `{TYPED}` runs {which}"
+                "tasks without a source file run while the same program waits for a result; "
+                "`lineshaft worker FILE.py` runs those of a file"
             )
         _say(f"{jobs}{names} in {self._app.url}; {fix}")
-
-
-TYPED = "lineshaft worker FILE.py"
-"""The command for a program that has no file yet."""
 
 
 def is_typed() -> bool:

@@ -49,8 +49,8 @@ def test_a_script_that_only_enqueues_names_what_waits(programs):
 
 TYPED = FIRST.replace("print(job.result())", "print('made')")
 WITHOUT_FILE = (
-    "lineshaft: 1 job waits (__main__.add) in {home}; a task without a source file runs while its program waits: "
-    "written to a file, `lineshaft worker FILE.py` runs it\n"
+    "lineshaft: 1 job waits (__main__.add) in {home}; tasks without a source file run while the same program waits "
+    "for a result; `lineshaft worker FILE.py` runs those of a file\n"
 )
 
 
