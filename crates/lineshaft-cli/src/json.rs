@@ -43,6 +43,7 @@ pub(crate) fn of_value(value: &Value) -> Json {
         }
         Value::Str(text) | Value::Decimal(text) => Json::String(text.to_string()),
         Value::Uuid(uuid) => Json::String(uuid.to_string()),
+        Value::Job(job) => Json::String(job.to_string()),
         Value::List(items) | Value::Tuple(items) | Value::Set(items) | Value::FrozenSet(items) => {
             items.iter().map(of_value).collect()
         }
@@ -96,6 +97,8 @@ pub(crate) fn of_job(job: &JobRecord) -> Json {
         "tags": job.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
         "metadata": job.metadata.as_deref(),
         "retry_of": job.retry_of.map(|id| id.to_string()),
+        "failure_of": job.failure_of.map(|id| id.to_string()),
+        "handled_by": job.handled_by.map(|id| id.to_string()),
         "attempts": job.attempts.iter().map(of_attempt).collect::<Vec<_>>(),
         "arguments_bytes": job.arguments_bytes,
         "result_bytes": job.result_bytes,

@@ -85,6 +85,8 @@ pub(crate) fn job(
         ("worker", job.attempted_by.as_ref().map(ToString::to_string)),
         ("ended", when(job.finalized_at)),
         ("retry of", job.retry_of.map(|id| id.to_string())),
+        ("failure of", job.failure_of.map(|id| id.to_string())),
+        ("handled by", job.handled_by.map(|id| id.to_string())),
         ("tags", (!job.tags.is_empty()).then(|| job.tags.join(", "))),
         ("metadata", job.metadata.as_ref().map(ToString::to_string)),
     ];
@@ -243,6 +245,8 @@ mod tests {
             tags: vec![],
             metadata: None,
             retry_of: None,
+            failure_of: None,
+            handled_by: None,
             attempts: vec![attempt()],
             arguments_bytes: 9,
             result_bytes: 0,

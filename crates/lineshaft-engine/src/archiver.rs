@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use lineshaft_jobs::{JobView, Place};
+use lineshaft_jobs::{JobView, Place, encode_rules};
 use lineshaft_store::{Archive, ArchivedJob, Block, Error, JournalHandle};
 use lineshaft_wire::message::Rules;
 use rustc_hash::FxHashMap;
@@ -129,10 +129,10 @@ struct OptionsCache {
 
 impl OptionsCache {
     fn encoded(&mut self, rules: &Arc<Rules>) -> Bytes {
-        let entry = self.encoded.entry(Arc::as_ptr(rules)).or_insert_with(|| {
-            let bytes = postcard::to_allocvec(&**rules).expect("rules encode");
-            (Arc::clone(rules), bytes.into())
-        });
+        let entry = self
+            .encoded
+            .entry(Arc::as_ptr(rules))
+            .or_insert_with(|| (Arc::clone(rules), encode_rules(rules).into()));
         entry.1.clone()
     }
 }

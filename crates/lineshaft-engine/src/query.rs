@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
-use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, decode_error};
+use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, decode_error, decode_rules};
 use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest};
 use lineshaft_wire::message::{
     Ended, EndedJob, Fetched, Filter, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused,
@@ -309,7 +309,7 @@ impl EndedPart {
 }
 
 fn rules_of(job: &ArchivedJob) -> Result<Rules, Refusal> {
-    postcard::from_bytes(&job.options).map_err(|error| Refusal {
+    decode_rules(&job.options).map_err(|error| Refusal {
         code: RefusalCode::Internal,
         message: format!("the rules of job {} do not read: {error}", job.record.id),
         hint: None,
@@ -384,7 +384,7 @@ fn error_bytes(error: &ErrorRecord) -> usize {
 }
 
 fn is_expired(job: &ArchivedJob) -> bool {
-    let rules: Rules = postcard::from_bytes(&job.options).unwrap_or_default();
+    let rules = decode_rules(&job.options).unwrap_or_default();
     let ends = job.record.finalized_at.unwrap_or(0).saturating_add(rules.result_ttl_ms);
     !rules.keep_result || crate::clock::wall_ms() >= ends
 }

@@ -115,6 +115,7 @@ impl State {
             Change::Discarded { slots, reason } => {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));
             }
+            Change::Spawned { jobs, failed } => self.spawn(jobs, failed, &mut cursor),
         }
     }
 

@@ -79,8 +79,10 @@ pub enum Name {
 pub enum RulesRef {
     /// Number of known rules.
     Known(u32),
-    /// Rules that may be new.
-    New(Arc<Rules>),
+    /// Rules that may be new, and have no handler of failures.
+    New(#[serde(with = "crate::rules::plain")] Arc<Rules>),
+    /// Rules that may be new, and have one.
+    Handled(#[serde(with = "crate::rules::handled")] Arc<Rules>),
 }
 
 /// A time on one of the two clocks.
@@ -335,6 +337,13 @@ pub enum Change {
         /// The keys.
         keys: Vec<Arc<str>>,
     },
+    /// Jobs gave up in this commit, and others were made to handle that. Their arguments follow.
+    Spawned {
+        /// The new jobs.
+        jobs: NewJobs,
+        /// The slots of those that gave up, one for each new job.
+        failed: Vec<u32>,
+    },
 }
 
 impl Change {
@@ -345,7 +354,11 @@ impl Change {
 
     /// Everything that the change brings along.
     pub fn stored(&self) -> impl Iterator<Item = Stored> + '_ {
-        let groups = if let Self::Enqueued { groups, .. } = self { &groups[..] } else { &[] };
+        let groups = match self {
+            Self::Enqueued { groups, .. } => groups,
+            Self::Spawned { jobs, .. } => std::slice::from_ref(jobs),
+            _ => &[],
+        };
         let ends = if let Self::Succeeded { ends } = self { &ends[..] } else { &[] };
         let ended = if let Self::Ended { error, output, .. } = self { Some([*error, *output]) } else { None };
         let arguments = groups.iter().flat_map(|group| group.arguments.iter().copied());

@@ -64,6 +64,18 @@ pub(crate) struct Extra {
     pub(crate) result: Place,
     pub(crate) reason: Option<Arc<str>>,
     pub(crate) finalized_ms: u64,
+    /// In a snapshot's tail: those of earlier versions end before it.
+    #[serde(skip)]
+    pub(crate) failure: Option<Box<Failure>>,
+}
+
+/// What ties a job that gave up to the one that handles this; a handler that gave up too has both.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    /// The job whose failure this one handles.
+    pub(crate) of: Option<JobId>,
+    /// The job that handles this one's failure.
+    pub(crate) handled_by: Option<JobId>,
 }
 
 /// Why a job is out of its lane though it is available, until an attempt of it begins.
@@ -91,6 +103,12 @@ pub(crate) struct Attempt {
     pub(crate) finished_ms: u64,
     pub(crate) error: Place,
     pub(crate) output: Place,
+}
+
+impl Extra {
+    pub(crate) fn failure_mut(&mut self) -> &mut Failure {
+        self.failure.get_or_insert_default()
+    }
 }
 
 impl Slot {
@@ -123,6 +141,10 @@ impl Slot {
 
     pub(crate) fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.extra.as_ref()?.failure.as_deref().copied()
     }
 
     /// Number of the newest attempt that ended, 0 if none did.

@@ -2,19 +2,21 @@
 //!
 //! A snapshot holds what changes made: small tables first, then the slots one by one. Every index (lanes, timers,
 //! unique keys, lists) is left out and built again on load from what the slots say, so an index can change its shape
-//! without a new format.
+//! without a new format. After the slots stands a tail for what came to be later.
 
 mod check;
+mod tail;
 
 use std::sync::Arc;
 
-use lineshaft_wire::message::{ProcessKey, Rules};
+use lineshaft_wire::message::ProcessKey;
 use lineshaft_wire::{JobId, JobState};
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Lease, Place};
 use crate::interned::{Interned, Parts};
 use crate::list::List;
+use crate::rules::Plain;
 use crate::slot::{Extra, Slot, SlotState};
 use crate::state::{Answer, Child, Limits, Queue, Session, State, Timer};
 
@@ -56,7 +58,7 @@ struct Head {
     finish_number: u64,
     archived: u64,
     names: Parts<str>,
-    rules: Parts<Rules>,
+    rules: Parts<Plain>,
     free: Vec<u32>,
     leases: Vec<(u32, Lease)>,
     children: Vec<(u32, ChildRow)>,
@@ -106,7 +108,7 @@ impl State {
         for slot in self.slots.0.iter() {
             bytes = postcard::to_extend(&row_of(slot), bytes).expect("a vector takes every snapshot");
         }
-        bytes
+        postcard::to_extend(&self.tail(), bytes).expect("a vector takes every snapshot")
     }
 
     fn head(&self) -> Head {
@@ -123,7 +125,7 @@ impl State {
             finish_number: self.finish_number,
             archived: self.archived,
             names: self.names.parts(),
-            rules: self.rules.parts(),
+            rules: tail::plain(self.rules.parts()),
             free: self.free.iter().copied().collect(),
             leases: sorted(self.leases.iter().map(|(slot, lease)| (*slot, *lease)), |row| row.0),
             children: self.children.iter().map(|(number, child)| (*number, child_row(child))).collect(),
@@ -156,18 +158,19 @@ impl State {
     ///
     /// Errors if the bytes are no snapshot or one of another version.
     pub fn from_snapshot(bytes: &[u8], limits: Limits) -> Result<Self, SnapshotError> {
-        let (head, mut rest) = postcard::take_from_bytes::<Head>(bytes)?;
+        let (mut head, mut rest) = postcard::take_from_bytes::<Head>(bytes)?;
         if head.version != VERSION {
             return Err(SnapshotError::Version { found: head.version });
         }
         let mut state = Self::new(head.shard, limits);
-        let slots = head.slots;
+        let (slots, rules) = (head.slots, std::mem::take(&mut head.rules));
         state.take_head(head);
         for _ in 0..slots {
             let (row, after) = postcard::take_from_bytes::<SlotRow>(rest)?;
             state.slots.0.push(slot_of(row));
             rest = after;
         }
+        state.take_tail(rules, tail::read(rest)?)?;
         state.check()?;
         state.index()?;
         Ok(state)
@@ -179,7 +182,6 @@ impl State {
         (self.next_session, self.next_child) = (head.next_session, head.next_child);
         (self.finish_number, self.archived) = (head.finish_number, head.archived);
         self.names = Interned::from_parts(head.names);
-        self.rules = Interned::from_parts(head.rules);
         self.free = head.free.into();
         self.leases = head.leases.into_iter().collect();
         for (number, row) in head.children {

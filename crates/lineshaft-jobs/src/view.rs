@@ -175,6 +175,8 @@ impl State {
                 .collect(),
             metadata: extra.and_then(|extra| extra.metadata.clone()),
             retry_of: extra.and_then(|extra| extra.retry_of),
+            failure_of: entry.failure().and_then(|failure| failure.of),
+            handled_by: entry.failure().and_then(|failure| failure.handled_by),
             attempts: self.attempt_records(slot, entry),
             arguments_bytes: u64::from(entry.arguments.length),
             result_bytes: extra.map_or(0, |extra| u64::from(extra.result.length)),

@@ -14,6 +14,7 @@ mod check;
 mod children;
 mod clock;
 mod enqueue;
+mod failures;
 mod job;
 mod look;
 mod requests;
@@ -98,6 +99,8 @@ pub struct Model {
     /// Unique keys that are held for a period, on the wall clock.
     periods: Vec<enqueue::Key>,
     deleted: BTreeMap<JobId, u64>,
+    /// Jobs that gave up and whose handlers are not made yet, in the order of their ends.
+    unhandled: Vec<JobId>,
     happened: Vec<Happened>,
 }
 
@@ -126,6 +129,7 @@ impl Model {
             keys: Vec::new(),
             periods: Vec::new(),
             deleted: BTreeMap::new(),
+            unhandled: Vec::new(),
             happened: Vec::new(),
         }
     }
@@ -139,6 +143,12 @@ impl Model {
     ///
     /// Errors with the code of the refusal; nothing has changed then.
     pub fn command(&mut self, command: &Command) -> Result<Told, RefusalCode> {
+        let told = self.carry_out(command);
+        self.handle_failures();
+        told
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Result<Told, RefusalCode> {
         match command {
             Command::OpenSession => self.open_session(),
             Command::Enqueue { session, request, arguments } => self.enqueue(*session, request, arguments),

@@ -36,6 +36,8 @@ pub const NAME_FORM: &str = "1 to 255 bytes of letters, digits and _ . : / @ + #
 pub const TAGS_MAX: usize = 16;
 /// Bytes of a job's metadata.
 pub const METADATA_BYTES_MAX: usize = 4096;
+/// How many handlers of failures may follow from one job: its own, that one's, and so on.
+pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
 /// Whether `text` can name a queue, a task or a worker: see [`NAME_FORM`]; letters and digits are those of any script.
 pub fn is_name(text: &str) -> bool {
@@ -330,6 +332,35 @@ pub struct Rules {
     pub keep_result: bool,
     /// How long the result is kept after the end.
     pub result_ttl_ms: u64,
+    /// The job that is made when this one is discarded, in the same commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<Arc<OnFailure>>,
+}
+
+/// The handler of a job that gave up: a job whose one argument is the failed one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OnFailure {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Name of the queue.
+    pub queue: Arc<str>,
+    /// 1 (first) to 9.
+    pub priority: u8,
+    /// Milliseconds from the failure until it must have begun, if it must.
+    pub expires_ms: Option<u64>,
+    /// Milliseconds from the failure until it must have ended, if it must.
+    pub deadline_ms: Option<u64>,
+    /// Free labels.
+    pub tags: Vec<Arc<str>>,
+    /// How it is run, and what is made of it if it gives up too: at most [`ON_FAILURE_DEPTH_MAX`] in a row.
+    pub rules: Arc<Rules>,
+}
+
+impl Rules {
+    /// The handler of a failure, the handler of that one's failure, and so on.
+    pub fn handlers(&self) -> impl Iterator<Item = &OnFailure> {
+        std::iter::successors(self.on_failure.as_deref(), |handler| handler.rules.on_failure.as_deref())
+    }
 }
 
 impl Default for Rules {
@@ -345,6 +376,7 @@ impl Default for Rules {
             at_most_once: false,
             keep_result: true,
             result_ttl_ms: 86_400_000,
+            on_failure: None,
         }
     }
 }

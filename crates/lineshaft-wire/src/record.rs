@@ -217,6 +217,12 @@ pub struct JobRecord {
     pub metadata: Option<Arc<str>>,
     /// The job that this one repeats.
     pub retry_of: Option<JobId>,
+    /// The job whose failure this one handles.
+    #[serde(default)]
+    pub failure_of: Option<JobId>,
+    /// The job that handles this one's failure.
+    #[serde(default)]
+    pub handled_by: Option<JobId>,
     /// Newest attempts, oldest first, at most 32.
     pub attempts: Vec<AttemptRecord>,
     /// Size of the arguments as stored.

@@ -8,7 +8,9 @@ use lineshaft_engine::{ConnectionId, Core, Options, Output, recover};
 use lineshaft_jobs::{Answer, Limits, Now, Payloads, State};
 use lineshaft_store::{Append, Appended, Error, Home, Journal, Options as JournalOptions, SegmentJournal};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
-use lineshaft_wire::message::{Cancel, Credit, End, Finish, Message, OtherEnd, Succeeded};
+use lineshaft_wire::message::{
+    Cancel, Credit, End, Filter, Finish, Message, OnFailure, OtherEnd, Rules, Succeeded,
+};
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
 
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
@@ -115,7 +117,7 @@ impl World {
         for (number, arguments) in
             [(1, &[&b"one"[..]][..]), (2, &[b"two", b"three", b"four"]), (3, &[&[9; 3000]])]
         {
-            let (message, payload) = enqueue(number, "shop.send", arguments);
+            let (message, payload) = handled(enqueue(number, "shop.send", arguments));
             let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else {
                 panic!("not enqueued")
             };
@@ -126,11 +128,12 @@ impl World {
         }
         self.ask(CHILD, attach_worker(), Bytes::new())?;
         self.ask(CHILD, attach_child(1, &["shop.send"]), Bytes::new())?;
-        self.core.request(CHILD, 0, Credit { leases: 3, reset: false }.into(), Payloads::default(), self.now);
+        self.core.request(CHILD, 0, Credit { leases: 4, reset: false }.into(), Payloads::default(), self.now);
         self.commit()?;
         let leased = self.left.leased.clone();
         self.finish(leased[0])?;
         self.fail(leased[1])?;
+        self.give_up(leased[2])?;
         let cancel = Cancel { sequence: sequence(4), job: jobs[4] };
         self.ask(CLIENT, cancel.into(), Bytes::new())?;
         self.left.finished.push((jobs[4], JobState::Cancelled));
@@ -141,6 +144,7 @@ impl World {
             self.head.crc,
             &bytes,
         )?;
+        self.give_up(leased[3])?;
         let (message, payload) = enqueue(5, "shop.send", &[b"after the snapshot"]);
         let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else { panic!("not enqueued") };
         self.left.enqueued.push((5, vec![JobId::from_bytes(enqueued.ids.as_chunks::<16>().0[0]).unwrap()]));
@@ -156,12 +160,20 @@ impl World {
         Ok(())
     }
 
-    fn fail(&mut self, (job, fence): (JobId, Fence)) -> Result<(), Error> {
+    fn fail(&mut self, lease: (JobId, Fence)) -> Result<(), Error> {
         let error = ErrorRecord { message: "no".into(), ..Default::default() };
-        let end = End::Errored { error, retry_after_ms: Some(60_000) };
+        self.end(lease, End::Errored { error, retry_after_ms: Some(60_000) }, JobState::Retryable)
+    }
+
+    fn give_up(&mut self, lease: (JobId, Fence)) -> Result<(), Error> {
+        let end = End::Rejected { reason: "no".into(), error: ErrorRecord::default() };
+        self.end(lease, end, JobState::Discarded)
+    }
+
+    fn end(&mut self, (job, fence): (JobId, Fence), end: End, state: JobState) -> Result<(), Error> {
         let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 0 };
         self.ask(CHILD, Finish { succeeded: Vec::new(), others: vec![end] }.into(), Bytes::new())?;
-        self.left.finished.push((job, JobState::Retryable));
+        self.left.finished.push((job, state));
         Ok(())
     }
 }
@@ -201,9 +213,41 @@ impl Left {
     }
 }
 
+/// The same request, its jobs with a handler of their failures.
+fn handled((message, payload): (Message, Bytes)) -> (Message, Bytes) {
+    let Message::Enqueue(mut request) = message else { panic!("not a request for jobs") };
+    let handler = OnFailure {
+        task: "shop.tell".into(),
+        queue: "mail".into(),
+        priority: 5,
+        expires_ms: None,
+        deadline_ms: None,
+        tags: Vec::new(),
+        rules: Arc::default(),
+    };
+    for group in &mut request.groups {
+        group.rules =
+            Arc::new(Rules { on_failure: Some(Arc::new(handler.clone())), ..(*group.rules).clone() });
+    }
+    (request.into(), payload)
+}
+
+/// No job gave up without its handler, and none has two.
+fn check_handlers(state: &State) {
+    let unfinished = state.page(&Filter::default(), 0, usize::MAX).slots;
+    let finished = state.finished_page(&Filter::default(), u64::MAX, usize::MAX);
+    let jobs: Vec<_> = unfinished.into_iter().chain(finished).map(|slot| state.view(slot).record).collect();
+    let mut failed: Vec<JobId> =
+        jobs.iter().filter(|job| job.state == JobState::Discarded).map(|job| job.id).collect();
+    let mut handled: Vec<JobId> = jobs.iter().filter_map(|job| job.failure_of).collect();
+    failed.sort_unstable();
+    handled.sort_unstable();
+    assert_eq!(handled, failed, "one handler for each job that gave up");
+}
+
 /// No request is there by half: jobs come in the numbers in which they were asked for.
 fn check_whole(state: &State) {
-    let whole = [0, 1, 4, 5, 6];
+    let whole = [0, 1, 4, 5, 6, 7, 8];
     assert!(whole.contains(&state.jobs()), "{} jobs: a batch is there by half", state.jobs());
 }
 
@@ -221,6 +265,7 @@ fn check_recovery(left: &Left, disk: SimulatedDisk, what: &str) {
     let world = World::open(disk).unwrap_or_else(|error| panic!("{what}: the home does not open: {error}"));
     left.check(world.core.state());
     check_whole(world.core.state());
+    check_handlers(world.core.state());
     assert!(
         left.leased.iter().all(|(_, fence)| fence.epoch < world.core.state().epoch()),
         "{what}: an epoch came twice"
@@ -232,7 +277,7 @@ fn whatever_left_survives_a_crash_at_every_operation_of_the_disk() {
     let quiet = SimulatedDisk::new();
     let (left, result) = run(&quiet);
     result.expect("without faults nothing fails");
-    assert_eq!((left.enqueued.len(), left.leased.len()), (4, 3));
+    assert_eq!((left.enqueued.len(), left.leased.len()), (4, 4));
     let operations = quiet.operations();
     assert!(operations > 30, "the history is too short to say anything: {operations}");
     for operation in 1..=operations {

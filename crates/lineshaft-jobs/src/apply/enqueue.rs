@@ -40,6 +40,18 @@ impl State {
         self.remember(request, Answer::Enqueued(Enqueued { ids: ids.into(), existing }));
     }
 
+    /// Jobs that handle the failures of others, one each.
+    pub(super) fn spawn(&mut self, group: &NewJobs, failed: &[u32], cursor: &mut Cursor) {
+        let template = self.template(group);
+        for (stored, failed) in group.arguments.iter().zip(failed) {
+            let slot = self.admit(&template, group, cursor.take(*stored));
+            let (job, failed_job) = (self.job_id(slot), self.job_id(*failed));
+            self.slots.at_mut(slot).extra_mut().failure_mut().of = Some(failed_job);
+            self.slots.at_mut(*failed).extra_mut().failure_mut().handled_by = Some(job);
+        }
+        self.finish_group(&template, group);
+    }
+
     /// A slot as every job of the group has it, its names and rules acquired for all of them.
     fn template(&mut self, group: &NewJobs) -> Slot {
         let jobs = group.arguments.len() as u64;
@@ -49,7 +61,7 @@ impl State {
                 self.rules.reuse(*number, jobs);
                 *number
             }
-            RulesRef::New(rules) => self.rules.acquire(rules, jobs),
+            RulesRef::New(rules) | RulesRef::Handled(rules) => self.rules.acquire(rules, jobs),
         };
         let state = if group.run_at.is_some() { JobState::Scheduled } else { JobState::Available };
         let mut slot = Slot { task, queue, rules, priority: group.priority, ..Slot::free(0) };

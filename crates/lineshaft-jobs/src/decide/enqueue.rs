@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM, PAYLOAD_BYTES_MAX,
-    RefusalCode, Rules, RunAfter, TAGS_MAX, is_name,
+    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM, ON_FAILURE_DEPTH_MAX,
+    OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, is_name,
 };
 use rustc_hash::FxHashSet;
 
@@ -73,17 +73,13 @@ impl State {
         }
         request.groups.iter().try_for_each(check_group)?;
         check_room("jobs in memory", self.jobs() as usize, count, self.limits.jobs as usize)?;
-        let names = request
-            .groups
-            .iter()
-            .flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags));
+        let names = request.groups.iter().flat_map(|group| {
+            let own = [&group.task, &group.queue].into_iter().chain(&group.tags);
+            own.chain(handler_names(&group.rules))
+        });
         check_room("distinct names", self.names.len(), self.count_new_names(names), self.limits.names)?;
-        check_room(
-            "distinct sets of rules",
-            self.rules.len(),
-            self.count_new_rules(request),
-            self.limits.rules,
-        )?;
+        let new_rules = self.count_new_rules(request.groups.iter().map(|group| &group.rules));
+        check_room("distinct sets of rules", self.rules.len(), new_rules, self.limits.rules)?;
         let keys = request.groups.iter().filter(|group| group.idempotency_key.is_some()).count();
         check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)?;
         let has_period = |group: &&JobGroup| group.unique.as_ref().is_some_and(|it| it.period_ms.is_some());
@@ -97,9 +93,11 @@ impl State {
         unknown.len()
     }
 
-    fn count_new_rules(&self, request: &Enqueue) -> usize {
-        let rules = request.groups.iter().map(|group| &group.rules);
-        let unknown: FxHashSet<_> = rules.filter(|rules| self.rules.number(rules).is_none()).collect();
+    /// How many sets of rules the table lacks, those of handlers included.
+    pub(super) fn count_new_rules<'a>(&self, rules: impl Iterator<Item = &'a Arc<Rules>>) -> usize {
+        let all = rules
+            .flat_map(|rules| std::iter::once(rules).chain(rules.handlers().map(|handler| &handler.rules)));
+        let unknown: FxHashSet<_> = all.filter(|rules| self.rules.number(rules).is_none()).collect();
         unknown.len()
     }
 
@@ -135,8 +133,17 @@ impl State {
     }
 
     pub(super) fn rules_ref(&self, rules: &Arc<Rules>) -> RulesRef {
-        self.rules.number(rules).map_or_else(|| RulesRef::New(Arc::clone(rules)), RulesRef::Known)
+        match self.rules.number(rules) {
+            Some(number) => RulesRef::Known(number),
+            None if rules.on_failure.is_some() => RulesRef::Handled(Arc::clone(rules)),
+            None => RulesRef::New(Arc::clone(rules)),
+        }
     }
+}
+
+/// The names that the handlers of a job's failure bring.
+pub(super) fn handler_names(rules: &Rules) -> impl Iterator<Item = &Arc<str>> {
+    rules.handlers().flat_map(|handler| [&handler.task, &handler.queue].into_iter().chain(&handler.tags))
 }
 
 /// A request on its way to a change.
@@ -249,7 +256,31 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
     check_time("run_after", group.run_after)?;
     check_time("expires", group.expires)?;
     check_time("deadline", group.deadline)?;
-    check_rules(&group.rules)
+    check_rules(&group.rules)?;
+    if group.rules.handlers().nth(ON_FAILURE_DEPTH_MAX).is_some() {
+        let message = format!("more than {ON_FAILURE_DEPTH_MAX} handlers of failures in a row");
+        return Err(too_large(message));
+    }
+    group.rules.handlers().try_for_each(check_handler)
+}
+
+fn check_handler(handler: &OnFailure) -> Result<(), Refusal> {
+    let OnFailure { task, queue, priority, expires_ms, deadline_ms, tags, rules } = handler;
+    let group = JobGroup {
+        task: Arc::clone(task),
+        queue: Arc::clone(queue),
+        priority: *priority,
+        rules: Arc::new(Rules { on_failure: None, ..(**rules).clone() }),
+        run_after: None,
+        expires: expires_ms.map(RunAfter::In),
+        deadline: deadline_ms.map(RunAfter::In),
+        unique: None,
+        idempotency_key: None,
+        tags: tags.clone(),
+        metadata: None,
+        lengths: vec![0],
+    };
+    check_group(&group)
 }
 
 fn check_time(what: &str, time: Option<RunAfter>) -> Result<(), Refusal> {

@@ -2,6 +2,7 @@
 
 mod children;
 mod enqueue;
+mod failures;
 mod finish;
 mod queues;
 mod tick;
@@ -29,6 +30,12 @@ impl State {
     ///
     /// Errors with a [`Refusal`] if the command cannot be carried out.
     pub fn decide(&self, command: Command, now: Now) -> Result<Decision, Refusal> {
+        let Decision { entries, reply } = self.decide_alone(command, now)?;
+        Ok(Decision { entries: self.with_handlers(entries, now), reply })
+    }
+
+    /// What the command comes to by itself, without the handlers of the jobs that give up by it.
+    fn decide_alone(&self, command: Command, now: Now) -> Result<Decision, Refusal> {
         match command {
             Command::OpenSession => self.open_session_decision(),
             Command::Enqueue { session, request, arguments } => {

@@ -29,7 +29,7 @@ impl State {
         if !has_ends {
             entries.extend(self.purge_step());
         }
-        entries
+        self.with_handlers(entries, now)
     }
 
     /// Whether [`State::tick`] has more to do at `now`.

@@ -8,7 +8,7 @@ use lineshaft_wire::{JobId, JobState};
 use super::{Answered, Turn, check_room};
 use crate::change::{Change, Name, NewJobs, Request, RulesRef, Stored};
 use crate::command::{ArchivedCall, Decision, Entry, Refusal, Reply};
-use crate::decide::enqueue::Cutter;
+use crate::decide::enqueue::{Cutter, handler_names};
 use crate::state::State;
 
 impl State {
@@ -80,8 +80,9 @@ impl State {
         };
         check_room("jobs in memory", self.jobs() as usize, 1, self.limits.jobs as usize)?;
         let names = [&archived.task, &archived.queue].into_iter().chain(&archived.tags);
+        let names = names.chain(handler_names(&archived.rules));
         check_room("distinct names", self.names.len(), self.count_new_names(names), self.limits.names)?;
-        let new_rules = usize::from(self.rules.number(&archived.rules).is_none());
+        let new_rules = self.count_new_rules(std::iter::once(&archived.rules));
         check_room("distinct sets of rules", self.rules.len(), new_rules, self.limits.rules)?;
         let mut cutter = Cutter::new(&archived.arguments);
         let arguments: Stored = cutter.take(archived.arguments.bytes.len() as u64);

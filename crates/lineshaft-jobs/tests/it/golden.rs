@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lineshaft_jobs::change::{Name, NewJobs, Request, RulesRef, RunAt, Success};
 use lineshaft_jobs::{Change, Next, Stored};
-use lineshaft_wire::message::{ProcessKey, Rules, Unique, UniqueWhile};
+use lineshaft_wire::message::{OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
 use lineshaft_wire::{JobId, Outcome};
 
 fn check(change: &Change, expected: &str) {
@@ -94,6 +94,25 @@ fn new_jobs_in_full_and_in_short() {
     check(
         &Change::Enqueued { request: request(), groups, existing: vec![(2, job())] },
         "0401ac02ab0202010973686f702e73656e64000101050300e807c0cf240106782e427573790106782e476f6e65000180b89929050100f4dbc1a28c3401d8dcc1a28c3401bcddc1a28c340101750101ac02010169020002010372656401027b7d011001a0c4506c00780080000000c00000010200ac02014d80897a000000010000050101090000000000000001000001021001a0c4506c00780080000000c0000001",
+    );
+}
+
+#[test]
+fn handlers_of_failures() {
+    let handler = OnFailure {
+        task: "shop.tell".into(),
+        queue: "mail".into(),
+        priority: 2,
+        expires_ms: Some(300),
+        deadline_ms: None,
+        tags: vec!["red".into()],
+        rules: Arc::new(rules()),
+    };
+    let handled = Rules { on_failure: Some(Arc::new(handler)), ..rules() };
+    let jobs = NewJobs { rules: RulesRef::Handled(Arc::new(handled)), ..plain_jobs() };
+    check(
+        &Change::Spawned { jobs, failed: vec![300] },
+        "190000000102050300e807c0cf240106782e427573790106782e476f6e65000180b89929010973686f702e74656c6c046d61696c0201ac02000103726564050300e807c0cf240106782e427573790106782e476f6e65000180b89929050101090000000000000001000001ac02",
     );
 }
 

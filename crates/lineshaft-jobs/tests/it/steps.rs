@@ -69,6 +69,8 @@ pub(crate) enum Defect {
     TooLate,
     TooLong,
     TooManyClasses,
+    TooManyHandlers,
+    BadHandler,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +188,8 @@ fn enqueue() -> impl Strategy<Value = Step> {
         Just(Defect::TooLate),
         Just(Defect::TooLong),
         Just(Defect::TooManyClasses),
+        Just(Defect::TooManyHandlers),
+        Just(Defect::BadHandler),
     ];
     (turn(), vec(group(), 1..4), option::weighted(0.05, defect), option::weighted(0.2, any::<u8>()))
         .prop_map(|(turn, groups, defect, blob)| Step::Enqueue { turn, groups, defect, blob })
@@ -201,7 +205,7 @@ fn group() -> impl Strategy<Value = Group> {
     };
     let times =
         (option::weighted(0.25, after()), option::weighted(0.15, after()), option::weighted(0.15, after()));
-    let place = (0..3u8, 0..3u8, prop_oneof![3 => Just(5u8), 2 => 1..=9u8], 0..5u8);
+    let place = (0..3u8, 0..3u8, prop_oneof![3 => Just(5u8), 2 => 1..=9u8], 0..7u8);
     let keys = (
         option::weighted(0.25, (0..3u8, any::<bool>(), option::weighted(0.4, 1..40_000u16))),
         option::weighted(0.15, 0..4u8),

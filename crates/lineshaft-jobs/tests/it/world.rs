@@ -160,6 +160,7 @@ impl World {
             let delay = record.scheduled_at.expect("it waits to be retried") - self.machine.now.wall_ms;
             self.model.settle(job, self.machine.now.logical_ms + delay).expect("backoff within its bounds");
         }
+        self.note_handlers();
         self.answers.push(told.clone());
         told
     }
@@ -205,6 +206,8 @@ impl World {
             }
         }
         self.check_lost(lost);
+        assert!(self.model.unhandled().is_empty(), "failures are not handled: {:?}", self.model.unhandled());
+        self.note_handlers();
         self.check_renewed();
         self.same(happened);
         self.check_nothing_is_overdue();
@@ -243,6 +246,7 @@ impl World {
             Change::Discarded { slots, reason } => {
                 Choice::Discarded { jobs: jobs(slots), reason: Arc::clone(reason) }
             }
+            Change::Spawned { failed, .. } => Choice::Spawned { failed: jobs(failed) },
             Change::PurgeEnded { queue } => {
                 let queue = self.machine.state.name_text(*queue).expect("a purge ends in a known queue");
                 Choice::PurgeEnded { queue: Arc::clone(queue) }

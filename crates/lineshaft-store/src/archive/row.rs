@@ -60,6 +60,8 @@ pub(crate) fn encode<'a>(
     }
     encoder.u64(record.arguments_bytes);
     encoder.u64(record.result_bytes);
+    encoder.option(record.failure_of, |encoder, id| encoder.fixed(&id.to_bytes()));
+    encoder.option(record.handled_by, |encoder, id| encoder.fixed(&id.to_bytes()));
 }
 
 fn encode_times(encoder: &mut Encoder, base: Base, record: &JobRecord) {
@@ -148,6 +150,8 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
         attempts: decode_list(decoder, |decoder| decode_attempt(decoder, names, created_at))?,
         arguments_bytes: decoder.u64()?,
         result_bytes: decoder.u64()?,
+        failure_of: decode_later(decoder, decode_id)?,
+        handled_by: decode_later(decoder, decode_id)?,
     };
     Ok(Row { finish_number, place, record })
 }
@@ -157,6 +161,14 @@ pub(crate) fn decode_only_id(bytes: &[u8]) -> Decoded<JobId> {
     let decoder = &mut Decoder::new(bytes);
     decoder.u64()?;
     decode_id(decoder)
+}
+
+/// An optional field that rows of earlier versions end before.
+fn decode_later<T>(
+    decoder: &mut Decoder<'_>,
+    decode: impl FnOnce(&mut Decoder<'_>) -> Decoded<T>,
+) -> Decoded<Option<T>> {
+    if decoder.is_empty() { Ok(None) } else { decoder.option(decode) }
 }
 
 fn decode_id(decoder: &mut Decoder<'_>) -> Decoded<JobId> {

@@ -56,6 +56,8 @@ pub fn job(number: u64) -> ArchivedJob {
         tags: tags.map(|(_, tag)| (*tag).into()).collect(),
         metadata: number.is_multiple_of(6).then(|| format!("{{\"n\":{number}}}").into()),
         retry_of: number.is_multiple_of(5).then(|| JobId::direct(1, 2, 3, 4)),
+        failure_of: number.is_multiple_of(4).then(|| JobId::direct(1, 2, 3, 5)),
+        handled_by: number.is_multiple_of(8).then(|| JobId::direct(1, 2, 3, 6)),
         attempts: vec![attempt(number, created_at)],
         arguments_bytes: 20,
         result_bytes: number,

@@ -242,6 +242,9 @@ impl Model {
         job.run_at = None;
         job.cancelling = false;
         job.keeps_out = false;
+        if state == JobState::Discarded && job.rules.on_failure.is_some() {
+            self.unhandled.push(job.id);
+        }
         self.happened.push(Happened::Finished(job.id));
     }
 

@@ -30,6 +30,11 @@ pub enum Choice {
         /// Why.
         reason: Arc<str>,
     },
+    /// Jobs were made that handle the failures of others.
+    Spawned {
+        /// Those that gave up.
+        failed: Vec<JobId>,
+    },
     /// A purge cancelled jobs.
     Purged {
         /// The jobs.
@@ -83,6 +88,7 @@ impl Model {
             Choice::Leased { child, jobs } => self.check_leased(*child, jobs),
             Choice::Promoted { jobs } => self.check_promoted(jobs),
             Choice::Discarded { jobs, reason } => self.check_discarded(jobs, reason),
+            Choice::Spawned { failed } => self.check_spawned(failed),
             Choice::Purged { jobs } => self.check_purged(jobs),
             Choice::PurgeEnded { queue } => self.check_purge_ended(queue),
             Choice::LeasesLost { child, jobs } => self.check_lost(*child, jobs),

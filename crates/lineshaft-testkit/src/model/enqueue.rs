@@ -81,7 +81,7 @@ impl Model {
         by_key.map(|known| known.job).or(unique)
     }
 
-    fn make(&mut self, group: &JobGroup, arguments: Payload) -> JobId {
+    pub(super) fn make(&mut self, group: &JobGroup, arguments: Payload) -> JobId {
         let instant = |time: Option<RunAfter>| match time? {
             RunAfter::At(at) => Some(at),
             RunAfter::In(delay) => Some(self.wall_ms + delay),
@@ -111,6 +111,8 @@ impl Model {
             deadline_ms,
             parked: None,
             retry_of: None,
+            failure_of: None,
+            handled_by: None,
             keeps_out: group.unique.is_some(),
             unique: group.unique.clone(),
             failures: 0,
@@ -177,14 +179,12 @@ impl Model {
         let groups = &request.groups;
         let jobs = self.jobs.len() + groups.iter().map(|group| group.lengths.len()).sum::<usize>();
         let mut names = self.names_in_use();
-        names.extend(
-            groups
-                .iter()
-                .flat_map(|group| [&group.task, &group.queue].into_iter().chain(&group.tags))
-                .cloned(),
-        );
         let mut rules: HashSet<&Arc<Rules>> = self.jobs.iter().map(|job| &job.rules).collect();
-        rules.extend(groups.iter().map(|group| &group.rules));
+        for group in groups {
+            names.extend([&group.task, &group.queue].into_iter().chain(&group.tags).cloned());
+            rules.insert(&group.rules);
+            super::failures::count(&group.rules, &mut names, &mut rules);
+        }
         let keys = self.keys.len() + groups.iter().filter(|group| group.idempotency_key.is_some()).count();
         let has_period = |group: &&JobGroup| group.unique.as_ref().is_some_and(|it| it.period_ms.is_some());
         let periods = groups.iter().filter(has_period).count();

@@ -108,7 +108,10 @@ pub struct Job {
     pub(super) place: u32,
     pub(super) in_line: u64,
     pub(super) created_ms: u64,
+    /// The job whose failure this one handles.
+    pub failure_of: Option<JobId>,
     pub(super) retry_of: Option<JobId>,
+    pub(super) handled_by: Option<JobId>,
     pub(super) unique: Option<Unique>,
     /// Whether it keeps others with its unique key out.
     pub(super) keeps_out: bool,

@@ -148,6 +148,8 @@ impl Model {
             tags: job.tags.clone(),
             metadata: job.metadata.clone(),
             retry_of: job.retry_of,
+            failure_of: job.failure_of,
+            handled_by: job.handled_by,
             attempts: self.attempt_records(job),
             arguments_bytes: job.arguments.bytes.len() as u64,
             result_bytes: job.result.bytes.len() as u64,

@@ -20,7 +20,7 @@ pub(super) fn check_enqueue(request: &Enqueue, arguments: &Payloads) -> Result<(
     request.groups.iter().try_for_each(check_group)
 }
 
-fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
+pub(super) fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
     let has_key = group.unique.is_some() || group.idempotency_key.is_some();
     let unique = group.unique.iter().map(|unique| &unique.key);
     let mut texts = group.tags.iter().chain(unique).chain(&group.idempotency_key);
@@ -46,7 +46,7 @@ fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
     match (senseless, too_large) {
         (true, _) => Err(RefusalCode::BadRequest),
         (_, true) => Err(RefusalCode::TooLarge),
-        _ => Ok(()),
+        _ => super::failures::check(&group.rules),
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod read;
 pub(super) mod write;
 
 use super::{Call, Reader, Token, Value, ValueError, Writer};
+use crate::id::JobId;
 use crate::payload::{PAYLOAD_BYTES_MAX, Payload};
 
 /// The payload that holds `value`. Fails if it nests too deep or gets too large.
@@ -27,6 +28,12 @@ pub fn encode_call(call: &Call) -> Result<Vec<u8>, ValueError> {
     let mut encoder = write::Encoder::default();
     encoder.call(call)?;
     encoder.finish()
+}
+
+/// The payload of the call that handles the failure of `job`: the job is its one argument.
+pub fn encode_failure_call(job: JobId) -> Vec<u8> {
+    let call = Call { positional: vec![Value::Job(job)], keywords: Vec::new() };
+    encode_call(&call).expect("a call of one small argument encodes")
 }
 
 /// The call in a payload.

@@ -60,6 +60,8 @@ pub const SCHEMA_RECORD: i8 = 23;
 pub const TABLE: i8 = 24;
 /// A pickled object, which a reader accepts only where it was told to. Raw.
 pub const PICKLE: i8 = 25;
+/// A job. Raw: the 16 bytes of its id.
+pub const JOB: i8 = 26;
 
 /// The name of an extension type in messages.
 pub const fn name(code: i8) -> &'static str {
@@ -89,6 +91,7 @@ pub const fn name(code: i8) -> &'static str {
         SCHEMA_RECORD => "schema record",
         TABLE => "table",
         PICKLE => "pickle",
+        JOB => "job",
         _ => "unknown extension",
     }
 }

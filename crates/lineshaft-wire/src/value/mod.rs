@@ -23,7 +23,7 @@ pub mod typed;
 mod writer;
 
 pub use arrow::check_arrow_stream;
-pub use codec::{decode, decode_call, encode, encode_call};
+pub use codec::{decode, decode_call, encode, encode_call, encode_failure_call};
 pub use error::ValueError;
 pub use integer::{decimal_text, minimal};
 pub use model::{

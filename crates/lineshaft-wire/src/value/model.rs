@@ -1,6 +1,7 @@
 //! A whole value in memory.
 
 use super::ValueError;
+use crate::id::JobId;
 
 /// Any value, owned. Types that are known by name only are [`Self::Record`], [`Self::Enum`] and
 /// [`Self::Exception`], so everything can be shown and passed on.
@@ -47,6 +48,8 @@ pub enum Value {
     Decimal(Box<str>),
     /// A UUID.
     Uuid(uuid::Uuid),
+    /// A job, known by its id.
+    Job(JobId),
     /// A complex number, real and imaginary part.
     Complex(f64, f64),
     /// A range of integers: start, stop, step.
@@ -218,6 +221,12 @@ macro_rules! from_integers {
 }
 
 from_integers!(i8, i16, i32, i64, i128, u8, u16, u32, u64);
+
+impl From<JobId> for Value {
+    fn from(job: JobId) -> Self {
+        Self::Job(job)
+    }
+}
 
 impl From<bool> for Value {
     fn from(value: bool) -> Self {

@@ -67,6 +67,7 @@ impl Display for Value {
             Self::FrozenSet(values) => frozen_set(f, values),
             Self::Decimal(text) => write!(f, "Decimal('{text}')"),
             Self::Uuid(uuid) => write!(f, "UUID('{uuid}')"),
+            Self::Job(job) => write!(f, "Job('{job}')"),
             Self::Complex(real, imaginary) => complex(f, *real, *imaginary),
             Self::Range(bounds) => range(f, bounds),
             Self::Ellipsis => f.write_str("Ellipsis"),

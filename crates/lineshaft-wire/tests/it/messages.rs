@@ -12,10 +12,10 @@ use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with}
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, ChildAttached, ChildEnded, Credit, Delete, Done,
     End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup,
-    Lease, Leases, List, Message, MessageError, OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress,
-    QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter,
-    Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile,
-    Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
+    Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
+    Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules,
+    RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique,
+    UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -140,6 +140,18 @@ fn group() -> JobGroup {
     }
 }
 
+fn handler() -> OnFailure {
+    OnFailure {
+        task: "shop.mail.tell_owner".into(),
+        queue: "mail".into(),
+        priority: 1,
+        expires_ms: Some(600_000),
+        deadline_ms: None,
+        tags: vec!["eu".into()],
+        rules: Arc::new(Rules::default()),
+    }
+}
+
 fn special_group() -> JobGroup {
     JobGroup {
         priority: 2,
@@ -148,6 +160,7 @@ fn special_group() -> JobGroup {
             timeout_ms: None,
             retry_on: vec!["builtins.OSError".into()],
             retry_never: vec!["shop.mail.Bounced".into()],
+            on_failure: Some(Arc::new(handler())),
             ..Rules::default()
         }),
         run_after: Some(RunAfter::In(300_000)),
@@ -199,6 +212,8 @@ fn record() -> JobRecord {
         tags: vec!["eu".into()],
         metadata: None,
         retry_of: None,
+        failure_of: None,
+        handled_by: None,
         attempts: vec![attempt],
         arguments_bytes: 3,
         result_bytes: 0,
@@ -215,6 +230,8 @@ fn finished_record() -> JobRecord {
         finalized_at: Some(CREATED + 20),
         tags: Vec::new(),
         retry_of: Some(job(9)),
+        failure_of: Some(job(8)),
+        handled_by: Some(job(7)),
         attempts: Vec::new(),
         result_bytes: 2,
         ..record()

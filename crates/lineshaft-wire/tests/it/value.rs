@@ -1,5 +1,6 @@
 //! Values come back as they were; hostile bytes are errors within limits; people can read them.
 
+use lineshaft_wire::JobId;
 use lineshaft_wire::value::{
     Call, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Record, Table, Time, TimeDelta, Value,
     ValueError, Zone, decode, decode_call, encode, encode_call,
@@ -87,7 +88,7 @@ fn the_weight_of_hostile_containers_is_limited() {
 
 #[test]
 fn malformed_values_are_refused_with_the_place() {
-    let cases: [(&[u8], &str); 13] = [
+    let cases: [(&[u8], &str); 14] = [
         (&[0xc1], "expected a value at byte 0, found a byte that MessagePack never uses"),
         (&[0xa2, 0xc3, 0x28], "text at byte 1 is not UTF-8"),
         (&[0xc0, 0xc0], "1 bytes follow the end of the value at byte 1"),
@@ -100,6 +101,7 @@ fn malformed_values_are_refused_with_the_place() {
         (&[0xc7, 4, 9, 0x93, 1, 13, 1], "date at byte 4 is not valid: there is no such day"),
         (&[0xc7, 2, 9, 0x91, 1], "date at byte 3 is not valid: it has the wrong number of parts"),
         (&[0xc7, 1, 7, 1], "uuid at byte 3 is not valid: it is not 16 bytes"),
+        (&[0xc7, 1, 26, 1], "job at byte 3 is not valid: it is not the id of a job"),
         (
             &[0xc7, 4, 13, 0x93, 1, 2, 0],
             "range at byte 4 is not valid: a bound is not an integer or the step is 0",
@@ -232,6 +234,7 @@ fn leaf() -> impl Strategy<Value = Value> {
         bytes().prop_map(Value::Bytes),
         bytes().prop_map(Value::ByteArray),
         any::<[u8; 16]>().prop_map(|bytes| Value::Uuid(uuid::Uuid::from_bytes(bytes))),
+        any::<u32>().prop_map(|slot| Value::Job(JobId::direct(1_790_000_000_000, 0, slot, 1))),
         date_time().prop_map(|moment| Value::DateTime(Box::new(moment))),
         date_time().prop_map(|moment| Value::Time(Box::new(moment.time))),
         date_time().prop_map(|moment| Value::Date(moment.date)),

@@ -132,6 +132,13 @@ impl World {
         }
     }
 
+    /// Jobs that no request made.
+    pub(super) fn note_handlers(&mut self) {
+        let handlers = self.model.jobs().iter().filter(|job| job.failure_of.is_some()).map(|job| job.id);
+        let new: Vec<JobId> = handlers.filter(|job| !self.ids.contains(job)).collect();
+        self.ids.extend(new);
+    }
+
     /// A job that there is or was, or none.
     fn job(&self, number: u16) -> JobId {
         let unknown = JobId::direct(1, 0, 9_999, 0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{
-    End, Enqueue, JobGroup, OtherEnd, Rules, RunAfter, Sequence, Succeeded, Unique, UniqueWhile,
+    End, Enqueue, JobGroup, OnFailure, OtherEnd, Rules, RunAfter, Sequence, Succeeded, Unique, UniqueWhile,
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId};
 
@@ -59,8 +59,33 @@ fn rules(number: u8) -> Rules {
             retry_never: names(&["x.Gone"]),
             ..Rules::default()
         },
-        _ => Rules { max_attempts: 100, max_crashes: 1, backoff_first_ms: 1 << 40, ..Rules::default() },
+        4 => Rules { max_attempts: 100, max_crashes: 1, backoff_first_ms: 1 << 40, ..Rules::default() },
+        5 => Rules { max_crashes: 1, on_failure: Some(Arc::new(handler(0))), ..Rules::default() },
+        _ => Rules { at_most_once: true, on_failure: Some(Arc::new(handler(5))), ..Rules::default() },
     }
+}
+
+/// A handler of failures, run by these rules.
+fn handler(number: u8) -> OnFailure {
+    let has_limits = number == 5;
+    OnFailure {
+        task: TASKS[usize::from(number % 3)].into(),
+        queue: QUEUES[1].into(),
+        priority: 4,
+        expires_ms: has_limits.then_some(20_000),
+        deadline_ms: has_limits.then_some(30_000),
+        tags: if has_limits { vec![TAGS[0].into()] } else { Vec::new() },
+        rules: Arc::new(rules(number)),
+    }
+}
+
+/// So many handlers, one after the other.
+fn handlers(count: usize) -> Rules {
+    let wrap = |rules: Rules, _| {
+        let handler = OnFailure { rules: Arc::new(rules), ..handler(0) };
+        Rules { on_failure: Some(Arc::new(handler)), ..Rules::default() }
+    };
+    (0..count).fold(Rules::default(), wrap)
 }
 
 pub(super) fn spoil(request: &mut Enqueue, arguments: &mut Payloads, defect: Defect) {
@@ -75,6 +100,11 @@ pub(super) fn spoil(request: &mut Enqueue, arguments: &mut Payloads, defect: Def
         Defect::BadTask => group.task = "shop send".into(),
         Defect::LongQueue => group.queue = "q".repeat(256).into(),
         Defect::EmptyTag => group.tags = vec!["".into()],
+        Defect::TooManyHandlers => group.rules = Arc::new(handlers(5)),
+        Defect::BadHandler => {
+            let handler = OnFailure { priority: 0, ..handler(0) };
+            group.rules = Arc::new(Rules { on_failure: Some(Arc::new(handler)), ..Rules::default() });
+        }
         Defect::NoAttempts => group.rules = Arc::new(Rules { max_attempts: 0, ..Rules::default() }),
         Defect::KeyForTwo => {
             group.idempotency_key = Some("two".into());

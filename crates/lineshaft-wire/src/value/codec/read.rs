@@ -1,6 +1,7 @@
 //! From bytes to [`Value`].
 
 use super::{Reader, Token, Value, ValueError};
+use crate::id::JobId;
 use crate::payload::Payload;
 use crate::value::ext;
 use crate::value::model::{
@@ -45,8 +46,8 @@ pub(in crate::value) fn extension(
 }
 
 pub(in crate::value) const fn is_raw(code: i8) -> bool {
-    use ext::{BYTE_ARRAY, DECIMAL, ELLIPSIS, INTEGER, PICKLE, SURROGATE_TEXT, UUID};
-    matches!(code, BYTE_ARRAY | DECIMAL | ELLIPSIS | INTEGER | PICKLE | SURROGATE_TEXT | UUID)
+    use ext::{BYTE_ARRAY, DECIMAL, ELLIPSIS, INTEGER, JOB, PICKLE, SURROGATE_TEXT, UUID};
+    matches!(code, BYTE_ARRAY | DECIMAL | ELLIPSIS | INTEGER | JOB | PICKLE | SURROGATE_TEXT | UUID)
 }
 
 fn raw(code: i8, reader: &mut Reader<'_>, length: usize) -> Read<Value> {
@@ -65,6 +66,10 @@ fn raw(code: i8, reader: &mut Reader<'_>, length: usize) -> Read<Value> {
         ext::UUID => {
             let uuid = uuid::Uuid::from_slice(bytes).map_err(|_| invalid("it is not 16 bytes"))?;
             Ok(Value::Uuid(uuid))
+        }
+        ext::JOB => {
+            let job = bytes.try_into().ok().and_then(JobId::from_bytes);
+            job.map(Value::Job).ok_or_else(|| invalid("it is not the id of a job"))
         }
         _ if bytes.is_empty() => Ok(Value::Ellipsis),
         _ => Err(invalid("it is not empty")),

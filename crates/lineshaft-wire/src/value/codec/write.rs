@@ -54,6 +54,7 @@ impl<'v> Encoder<'v> {
             Value::Pickle(bytes) => writer.raw_ext(ext::PICKLE, bytes)?,
             Value::Decimal(text) => writer.raw_ext(ext::DECIMAL, text.as_bytes())?,
             Value::Uuid(uuid) => writer.raw_ext(ext::UUID, uuid.as_bytes())?,
+            Value::Job(job) => writer.raw_ext(ext::JOB, &job.to_bytes())?,
             Value::Ellipsis => writer.raw_ext(ext::ELLIPSIS, &[])?,
             Value::Reference(number) => self.reference(*number)?,
             Value::List(values) => self.list(values)?,

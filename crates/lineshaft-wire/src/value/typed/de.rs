@@ -70,6 +70,7 @@ impl<'de> Source<'de> {
             ext::INTEGER => integer_to(self.reader.raw(length)?, visitor),
             _ => match self.ext_tree(code, length)? {
                 Value::Decimal(text) => visitor.visit_string(text.into()),
+                Value::Job(job) => visitor.visit_string(job.to_string()),
                 Value::DateTime(moment) => visitor.visit_string(DateTimeText(&moment).to_string()),
                 Value::Date(date) => visitor.visit_string(DateText(date).to_string()),
                 Value::Time(time) => visitor.visit_string(TimeText(&time).to_string()),

@@ -1,0 +1,63 @@
+//! The end of a snapshot: what its layout had no place for at first. Snapshots of earlier versions end before it.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::Rules;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::SnapshotError;
+use crate::interned::{Interned, Parts};
+use crate::rules::{Handlers, Plain};
+use crate::slot::{Failure, SlotState};
+use crate::state::State;
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Tail {
+    /// Handlers of failures, by the number of the rules that have them.
+    handlers: Vec<(u32, Handlers)>,
+    /// What ties jobs that gave up to their handlers, by slot.
+    failures: Vec<(u32, Failure)>,
+}
+
+/// The tail in the bytes after the slots.
+pub(super) fn read(bytes: &[u8]) -> Result<Tail, SnapshotError> {
+    Ok(if bytes.is_empty() { Tail::default() } else { postcard::from_bytes(bytes)? })
+}
+
+/// Rules without their handlers.
+pub(super) fn plain((rules, free): Parts<Rules>) -> Parts<Plain> {
+    let plain = |(rules, uses): (Arc<Rules>, u64)| (Arc::new(Plain((*rules).clone())), uses);
+    (rules.into_iter().map(|entry| entry.map(plain)).collect(), free)
+}
+
+impl State {
+    pub(super) fn tail(&self) -> Tail {
+        let rules = (0..).zip(self.rules.parts().0);
+        let handlers = rules.filter_map(|(number, entry)| Some((number, Handlers::of(&entry?.0))));
+        let handlers = handlers.filter(|(_, handlers)| !handlers.is_empty());
+        let slots = (0..).zip(self.slots.0.iter());
+        let failures = slots.filter_map(|(index, slot)| Some((index, slot.failure()?)));
+        Tail { handlers: handlers.collect(), failures: failures.collect() }
+    }
+
+    pub(super) fn take_tail(&mut self, rules: Parts<Plain>, tail: Tail) -> Result<(), SnapshotError> {
+        let (rules, free) = rules;
+        let mut handlers: FxHashMap<u32, Handlers> = tail.handlers.into_iter().collect();
+        let rules = (0..).zip(rules).map(|(number, entry)| {
+            let (plain, uses) = entry?;
+            let handlers = handlers.remove(&number).unwrap_or_default();
+            Some((Arc::new(handlers.complete((*plain).clone())), uses))
+        });
+        self.rules = Interned::from_parts((rules.collect(), free));
+        if !handlers.is_empty() {
+            return Err(SnapshotError::Inconsistent("handlers of unknown rules"));
+        }
+        for (index, failure) in tail.failures {
+            let slot = self.slots.0.get_mut(index).filter(|slot| slot.state != SlotState::Free);
+            let slot = slot.ok_or(SnapshotError::Inconsistent("the failure of no job"))?;
+            slot.extra_mut().failure = Some(Box::new(failure));
+        }
+        Ok(())
+    }
+}
