@@ -90,24 +90,82 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Closes the envelope. `bytes` is a byte of room for the format and the value; `fill` is called once for each of
-/// the buffers of `sizes`, with the place it belongs to.
-pub(crate) fn seal<E: From<ValueError>>(
-    mut bytes: Vec<u8>,
-    has_references: bool,
-    sizes: &[usize],
-    size_max: u64,
-    mut fill: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
-) -> Result<Vec<u8>, E> {
-    bytes[0] = FORMAT_PLAIN | if has_references { HAS_REFERENCES } else { 0 };
-    check_size(sealed_bytes(bytes.len(), sizes), size_max)?;
-    if !sizes.is_empty() {
-        bytes = with_buffers(&bytes, sizes, &mut fill)?;
+/// A payload that is complete but for the elements of its buffers, which are copied straight to where it shall stand.
+#[derive(Debug)]
+pub struct Envelope {
+    /// The format and, where there are buffers, their table.
+    head: Vec<u8>,
+    /// A byte of room, then the value.
+    value: Vec<u8>,
+    sizes: Vec<usize>,
+}
+
+impl Envelope {
+    /// Closes the envelope of a value that has a byte of room before it. Fails if it is too large.
+    pub(crate) fn new(
+        mut value: Vec<u8>,
+        has_references: bool,
+        sizes: &[usize],
+        size_max: u64,
+    ) -> Result<Self, ValueError> {
+        value[0] = FORMAT_PLAIN | if has_references { HAS_REFERENCES } else { 0 };
+        check_size(sealed_bytes(value.len(), sizes), size_max)?;
+        Ok(Self { head: table(&value, sizes), value, sizes: sizes.to_vec() })
     }
-    if bytes.len() < COMPRESSION_BYTES_MIN || !is_compressible(&bytes) {
-        return Ok(bytes);
+
+    /// How long the payload is before compression.
+    pub fn size_bytes(&self) -> usize {
+        sealed_bytes(self.value.len(), &self.sizes) as usize
     }
-    Ok(compress(&bytes).unwrap_or(bytes))
+
+    /// The whole payload, if it has no buffers.
+    pub fn without_buffers(&self) -> Option<&[u8]> {
+        self.sizes.is_empty().then_some(&self.value)
+    }
+
+    /// Writes the payload into `room`, [`Self::size_bytes`] zeros; `fill` is called once for each of the buffers, in
+    /// order, with the place it belongs to.
+    pub fn write<E>(
+        &self,
+        room: &mut [u8],
+        mut fill: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.sizes.is_empty() {
+            room.copy_from_slice(&self.value);
+            return Ok(());
+        }
+        let value = &self.value[1..];
+        let mut end = self.head.len() + value.len();
+        room[..self.head.len()].copy_from_slice(&self.head);
+        room[self.head.len()..end].copy_from_slice(value);
+        for (index, size) in self.sizes.iter().enumerate() {
+            let start = end.next_multiple_of(BUFFER_ALIGNMENT);
+            end = start + size;
+            fill(index, &mut room[start..end])?;
+        }
+        Ok(())
+    }
+
+    /// The finished payload, compressed where that helps.
+    pub fn seal<E>(self, fill: impl FnMut(usize, &mut [u8]) -> Result<(), E>) -> Result<Vec<u8>, E> {
+        let plain = if self.sizes.is_empty() {
+            self.value
+        } else {
+            // Zeroed by the allocator, which for large sizes costs nothing until the pages are filled.
+            let mut plain = vec![0; self.size_bytes()];
+            self.write(&mut plain, fill)?;
+            plain
+        };
+        Ok(compressed(&plain).unwrap_or(plain))
+    }
+}
+
+/// A plain payload in compressed form, `None` where that saves less than an eighth.
+pub fn compressed(plain: &[u8]) -> Option<Vec<u8>> {
+    if plain.len() < COMPRESSION_BYTES_MIN || !is_compressible(plain) {
+        return None;
+    }
+    compress(plain)
 }
 
 fn check_size(actual_bytes: u64, limit_bytes: u64) -> Result<(), ValueError> {
@@ -126,32 +184,19 @@ fn sealed_bytes(value_bytes: usize, sizes: &[usize]) -> u64 {
     sizes.iter().fold(start, |end, size| end.next_multiple_of(BUFFER_ALIGNMENT as u64) + *size as u64)
 }
 
-fn with_buffers<E>(
-    bytes: &[u8],
-    sizes: &[usize],
-    fill: &mut impl FnMut(usize, &mut [u8]) -> Result<(), E>,
-) -> Result<Vec<u8>, E> {
-    let value = &bytes[1..];
-    let size = sealed_bytes(bytes.len(), sizes) as usize;
+/// What stands before the value where there are buffers.
+fn table(value: &[u8], sizes: &[usize]) -> Vec<u8> {
+    if sizes.is_empty() {
+        return Vec::new();
+    }
     let mut head = Vec::with_capacity(TABLE_BYTES + sizes.len() * BUFFER_LENGTH_BYTES);
-    head.push(bytes[0] | HAS_BUFFERS);
+    head.push(value[0] | HAS_BUFFERS);
     head.extend_from_slice(&(sizes.len() as u32).to_le_bytes());
-    head.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    head.extend_from_slice(&(value.len() as u32 - 1).to_le_bytes());
     for size in sizes {
         head.extend_from_slice(&(*size as u64).to_le_bytes());
     }
-    // Zeroed by the allocator, which for large sizes costs nothing until the pages are filled.
-    let mut plain = vec![0; size];
-    let value_end = head.len() + value.len();
-    plain[..head.len()].copy_from_slice(&head);
-    plain[head.len()..value_end].copy_from_slice(value);
-    let mut end = value_end;
-    for (index, size) in sizes.iter().enumerate() {
-        let start = end.next_multiple_of(BUFFER_ALIGNMENT);
-        end = start + size;
-        fill(index, &mut plain[start..end])?;
-    }
-    Ok(plain)
+    head
 }
 
 type Table = (Range<usize>, Vec<Range<usize>>);

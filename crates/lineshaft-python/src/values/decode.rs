@@ -9,8 +9,6 @@ mod models;
 mod objects;
 mod raw;
 
-use std::sync::Arc;
-
 use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
 use lineshaft_wire::value::{Reader, Token, ext};
 use pyo3::IntoPyObjectExt;
@@ -28,7 +26,7 @@ struct Decoder<'a, 'py> {
     py: Python<'py>,
     payload: &'a Payload<'a>,
     reader: Reader<'a>,
-    known: Arc<Known>,
+    known: &'a Known,
     /// `lineshaft.Record`, where types are wanted as data instead of instances.
     record_class: Option<Bound<'py, PyType>>,
     /// Numbered objects, as far as they exist; kept only where the payload says that it refers to them.
@@ -40,7 +38,7 @@ struct Decoder<'a, 'py> {
 struct Place(u32);
 
 /// The value in a payload.
-pub(super) fn single<'py>(py: Python<'py>, bytes: &[u8], known: Arc<Known>) -> Converted<Bound<'py, PyAny>> {
+pub(super) fn single<'py>(py: Python<'py>, bytes: &[u8], known: &Known) -> Converted<Bound<'py, PyAny>> {
     let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
     Decoder::new(py, &payload, known).whole()
 }
@@ -48,7 +46,8 @@ pub(super) fn single<'py>(py: Python<'py>, bytes: &[u8], known: Arc<Known>) -> C
 /// The value in a payload, instances of classes as `lineshaft.Record`s.
 pub(super) fn raw<'py>(py: Python<'py>, bytes: &[u8]) -> Converted<Bound<'py, PyAny>> {
     let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
-    let mut decoder = Decoder::new(py, &payload, Arc::default());
+    let nothing = Known::default();
+    let mut decoder = Decoder::new(py, &payload, &nothing);
     let class = py.import("lineshaft._values")?.getattr("Record")?;
     decoder.record_class = Some(class.cast_into().map_err(PyErr::from)?);
     decoder.whole()
@@ -58,7 +57,7 @@ pub(super) fn raw<'py>(py: Python<'py>, bytes: &[u8]) -> Converted<Bound<'py, Py
 pub(super) fn call<'py>(
     py: Python<'py>,
     bytes: &[u8],
-    known: Arc<Known>,
+    known: &Known,
 ) -> Converted<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
     let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
     let mut decoder = Decoder::new(py, &payload, known);
@@ -84,7 +83,7 @@ fn no_call() -> Failure {
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {
-    fn new(py: Python<'py>, payload: &'a Payload<'a>, known: Arc<Known>) -> Self {
+    fn new(py: Python<'py>, payload: &'a Payload<'a>, known: &'a Known) -> Self {
         let numbered = payload.has_references().then(Vec::new);
         Self { py, payload, reader: Reader::new(payload.value()), known, record_class: None, numbered }
     }
@@ -146,7 +145,8 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     fn structure(&mut self, code: i8, place: Place) -> Converted<Bound<'py, PyAny>> {
         let offset = self.reader.offset();
-        let length = self.reader.plain_list()?;
+        let is_set = matches!(code, ext::SET | ext::FROZEN_SET);
+        let length = if is_set { self.reader.set()? } else { self.reader.plain_list()? };
         let value = match (code, length) {
             (ext::SET, _) => return self.set(length, place),
             (ext::FROZEN_SET, _) => return self.frozen_set(length),

@@ -11,8 +11,7 @@ mod models;
 mod objects;
 mod refusal;
 
-use std::sync::Arc;
-
+use lineshaft_wire::payload::{Envelope, compressed};
 use lineshaft_wire::value::{Writer, ext};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -32,13 +31,47 @@ use super::registry::Known;
 const PICKLE_PROTOCOL: u8 = 5;
 
 /// Writes one payload.
-pub(super) struct Encoder<'py> {
+pub(super) struct Encoder<'a, 'py> {
     py: Python<'py>,
     writer: Writer,
-    known: Arc<Known>,
+    known: &'a Known,
     memo: Memo<'py>,
     buffers: Vec<Buffer<'py>>,
     buffer_bytes: Vec<usize>,
+}
+
+/// A payload that has not been given its place. The elements of its arrays are copied once, to there.
+pub(super) struct Encoded<'py> {
+    envelope: Envelope,
+    buffers: Vec<Buffer<'py>>,
+}
+
+impl<'py> Encoded<'py> {
+    /// In memory of its own.
+    pub(super) fn into_vec(self) -> Converted<Vec<u8>> {
+        let buffers = self.buffers;
+        self.envelope.seal(|index, room| buffers[index].copy(room))
+    }
+
+    /// In a `bytes`.
+    pub(super) fn into_bytes(self, py: Python<'py>) -> Converted<Bound<'py, PyBytes>> {
+        let Some(plain) = self.envelope.without_buffers() else { return self.placed(py) };
+        Ok(PyBytes::new(py, compressed(plain).as_deref().unwrap_or(plain)))
+    }
+
+    fn placed(self, py: Python<'py>) -> Converted<Bound<'py, PyBytes>> {
+        let mut failure = None;
+        let plain = PyBytes::new_with(py, self.envelope.size_bytes(), |room| {
+            let written = self.envelope.write(room, |index, room| self.buffers[index].copy(room));
+            failure = written.err();
+            Ok(())
+        })?;
+        match (failure, compressed(plain.as_bytes())) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(smaller)) => Ok(PyBytes::new(py, &smaller)),
+            (None, None) => Ok(plain),
+        }
+    }
 }
 
 /// What goes out of band.
@@ -48,18 +81,27 @@ enum Buffer<'py> {
     Stream(Stream<'py>),
 }
 
-impl<'py> Encoder<'py> {
-    pub(super) fn new(py: Python<'py>, known: Arc<Known>) -> Self {
+impl Buffer<'_> {
+    fn copy(&self, room: &mut [u8]) -> Converted<()> {
+        match self {
+            Self::Array(array) => arrays::copy(array, room),
+            Self::Stream(stream) => Ok(stream.copy(room)?),
+        }
+    }
+}
+
+impl<'a, 'py> Encoder<'a, 'py> {
+    pub(super) fn new(py: Python<'py>, known: &'a Known) -> Self {
         let (writer, memo) = (Writer::default(), Memo::default());
         Self { py, writer, known, memo, buffers: Vec::new(), buffer_bytes: Vec::new() }
     }
 
-    /// The payload of a call.
+    /// A call.
     pub(super) fn call(
         mut self,
         positional: &Bound<'py, PyTuple>,
         keywords: Option<&Bound<'py, PyDict>>,
-    ) -> Converted<Vec<u8>> {
+    ) -> Converted<Encoded<'py>> {
         self.writer.begin_list(2)?;
         self.writer.begin_list(positional.len())?;
         self.items(positional).map_err(|failure| failure.at(Step::Root("args")))?;
@@ -73,20 +115,20 @@ impl<'py> Encoder<'py> {
         self.finish()
     }
 
-    /// The payload of one value, called `name` in messages.
-    pub(super) fn single(mut self, object: &Bound<'py, PyAny>, name: &'static str) -> Converted<Vec<u8>> {
+    /// One value, called `name` in messages.
+    pub(super) fn single(
+        mut self,
+        object: &Bound<'py, PyAny>,
+        name: &'static str,
+    ) -> Converted<Encoded<'py>> {
         // One reference more makes the memo keep the outermost object, which a cycle may lead back to.
         let object = object.clone();
         self.value(&object).map_err(|failure| failure.at(Step::Root(name)))?;
         self.finish()
     }
 
-    fn finish(self) -> Converted<Vec<u8>> {
-        let buffers = self.buffers;
-        self.writer.finish_with(&self.buffer_bytes, |index, room| match &buffers[index] {
-            Buffer::Array(array) => arrays::copy(array, room),
-            Buffer::Stream(stream) => Ok(stream.copy(room)?),
-        })
+    fn finish(self) -> Converted<Encoded<'py>> {
+        Ok(Encoded { envelope: self.writer.close(&self.buffer_bytes)?, buffers: self.buffers })
     }
 
     fn value(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
@@ -117,8 +159,7 @@ impl<'py> Encoder<'py> {
     }
 
     fn uncommon(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
-        let known = Arc::clone(&self.known);
-        if let Some(registered) = known.of_object(object) {
+        if let Some(registered) = self.known.of_object(object) {
             self.registered(object, registered)
         } else if let Some(set) = exactly::<PySet>(object) {
             self.once(set, |to| to.set(ext::SET, set, set.len()))
@@ -212,7 +253,7 @@ impl<'py> Encoder<'py> {
 
     fn set(&mut self, code: i8, set: &Bound<'py, PyAny>, length: usize) -> Converted<()> {
         let open = self.writer.begin_ext(code);
-        self.writer.begin_plain_list(length)?;
+        self.writer.begin_set(length)?;
         let mut count = 0;
         for element in set.try_iter()? {
             self.value(&element?).map_err(|failure| failure.at(Step::Element))?;

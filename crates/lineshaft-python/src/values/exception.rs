@@ -1,13 +1,11 @@
 //! An exception that a task raised, as the record that is kept with its attempt.
 
-use std::sync::Arc;
-
 use lineshaft_wire::ErrorRecord;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
-use super::encode::Encoder;
+use super::encode::{Encoded, Encoder};
 use super::registry::Known;
 
 /// Bytes of the message that are kept.
@@ -18,7 +16,7 @@ const TRACEBACK_BYTES_MAX: usize = 64 << 10;
 const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
 /// The record of an exception. Never fails: what cannot be shown or encoded is left out.
-pub(super) fn record(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> ErrorRecord {
+pub(super) fn record(error: &Bound<'_, PyBaseException>, known: &Known) -> ErrorRecord {
     ErrorRecord {
         types: types(error, known),
         message: head(message(error), MESSAGE_BYTES_MAX),
@@ -30,7 +28,7 @@ pub(super) fn record(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> 
 }
 
 /// The names of its classes up to `BaseException`, most derived first.
-fn types(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> Vec<String> {
+fn types(error: &Bound<'_, PyBaseException>, known: &Known) -> Vec<String> {
     let ancestors = error.get_type().mro();
     let classes = ancestors.iter().filter_map(|class| class.cast_into::<PyType>().ok());
     let exceptions = classes.filter(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false));
@@ -52,11 +50,12 @@ fn traceback(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
 }
 
 /// The arguments as an encoded list, if they are values.
-fn arguments(error: &Bound<'_, PyBaseException>, known: &Arc<Known>) -> Option<Vec<u8>> {
+fn arguments(error: &Bound<'_, PyBaseException>, known: &Known) -> Option<Vec<u8>> {
     let py = error.py();
     let arguments =
         PyList::new(py, error.getattr("args").ok()?.try_iter().ok()?.collect::<PyResult<Vec<_>>>().ok()?);
-    let payload = Encoder::new(py, Arc::clone(known)).single(arguments.ok()?.as_any(), "args").ok()?;
+    let payload =
+        Encoder::new(py, known).single(arguments.ok()?.as_any(), "args").and_then(Encoded::into_vec).ok()?;
     (payload.len() <= ARGUMENTS_BYTES_MAX).then_some(payload)
 }
 

@@ -53,6 +53,8 @@ pub(super) enum Missing {
     Default { class: String, field: String },
     /// A member of an enumeration.
     Member { class: String, member: String },
+    /// Bits of a flag.
+    Bits { class: String, bits: String },
 }
 
 /// One step from a whole to its part.
@@ -162,6 +164,7 @@ impl Missing {
             Self::Type(class) => class.clone(),
             Self::Field { class, field } | Self::Default { class, field } => format!("{class}.{field}"),
             Self::Member { class, member } => format!("{class}.{member}"),
+            Self::Bits { class, bits } => format!("{class}({bits})"),
         }
     }
 
@@ -173,6 +176,7 @@ impl Missing {
                 format!("field {field:?} of {class} is not in the value and has no default here")
             }
             Self::Member { class, member } => format!("{class} has no member {member:?} here"),
+            Self::Bits { class, bits } => format!("{class} has no members for all bits of {bits} here"),
         }
     }
 
@@ -186,6 +190,7 @@ impl Missing {
                 format!("give {field:?} a default: stored values are older than it")
             }
             Self::Member { member, .. } => format!("keep {member:?} until no stored value has it"),
+            Self::Bits { .. } => "keep a flag's members until no stored value has them".to_owned(),
         }
     }
 }

@@ -33,14 +33,15 @@ pub(crate) fn encode<'py>(
     name: &'static str,
 ) -> PyResult<Vec<u8>> {
     let py = object.py();
-    let encoder = encode::Encoder::new(py, registry.get().known());
-    encoder.single(object, name).map_err(|failure| failure.into_error(py))
+    let known = registry.get().known();
+    let encoded = encode::Encoder::new(py, &known).single(object, name).and_then(encode::Encoded::into_vec);
+    encoded.map_err(|failure| failure.into_error(py))
 }
 
 /// The value in a payload.
 pub(crate) fn decode<'py>(registry: &Bound<'py, Registry>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let py = registry.py();
-    decode::single(py, payload, registry.get().known()).map_err(|failure| failure.into_error(py))
+    decode::single(py, payload, &registry.get().known()).map_err(|failure| failure.into_error(py))
 }
 
 /// The value in a payload, instances of classes as `lineshaft.Record`s.
@@ -55,8 +56,10 @@ pub(crate) fn encode_call<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Vec<u8>> {
     let py = registry.py();
-    let encoder = encode::Encoder::new(py, registry.get().known());
-    encoder.call(positional, keywords).map_err(|failure| failure.into_error(py))
+    let known = registry.get().known();
+    let encoded =
+        encode::Encoder::new(py, &known).call(positional, keywords).and_then(encode::Encoded::into_vec);
+    encoded.map_err(|failure| failure.into_error(py))
 }
 
 /// The arguments in the payload of a call.
@@ -65,7 +68,7 @@ pub(crate) fn decode_call<'py>(
     payload: &[u8],
 ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
     let py = registry.py();
-    decode::call(py, payload, registry.get().known()).map_err(|failure| failure.into_error(py))
+    decode::call(py, payload, &registry.get().known()).map_err(|failure| failure.into_error(py))
 }
 
 /// What is kept of an exception: its classes by name, its text, its traceback and, if they are values, its arguments
@@ -95,7 +98,11 @@ fn py_encode<'py>(
     value: &Bound<'py, PyAny>,
     registry: &Bound<'py, Registry>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(value.py(), &encode(registry, value, "value")?))
+    let py = value.py();
+    let known = registry.get().known();
+    let encoded =
+        encode::Encoder::new(py, &known).single(value, "value").and_then(|encoded| encoded.into_bytes(py));
+    encoded.map_err(|failure| failure.into_error(py))
 }
 
 /// The value in a payload.
@@ -120,7 +127,11 @@ fn py_encode_call<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
     registry: &Bound<'py, Registry>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(args.py(), &encode_call(registry, args, kwargs)?))
+    let py = args.py();
+    let known = registry.get().known();
+    let encoded =
+        encode::Encoder::new(py, &known).call(args, kwargs).and_then(|encoded| encoded.into_bytes(py));
+    encoded.map_err(|failure| failure.into_error(py))
 }
 
 /// The arguments in the payload of a call.

@@ -60,10 +60,11 @@ impl Numpy {
     pub(super) fn describe<'py>(&self, dtype: &Bound<'py, PyAny>) -> Converted<Bound<'py, PyAny>> {
         let py = dtype.py();
         let refused = || Failure::said(format!("an array of {dtype} is not a value"));
-        let kind = dtype.getattr(intern!(py, "kind"))?;
-        let kind = kind.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
-        if !PLAIN_KINDS.contains(kind) || dtype.getattr(intern!(py, "hasobject"))?.extract()? {
+        if !is_plain(dtype)? {
             return Err(refused());
+        }
+        if has_long_double(dtype)? {
+            return Err(refused().with_hint("its bytes differ between machines; numpy.float64 is the widest"));
         }
         let description = if dtype.getattr(intern!(py, "names"))?.is_none() {
             dtype.getattr(intern!(py, "str"))?
@@ -80,11 +81,33 @@ impl Numpy {
         let is_text = description.is_instance_of::<PyString>();
         let make = if is_text { self.dtype.bind(py).as_any() } else { self.to_dtype.bind(py) };
         let dtype = make.call1((description,))?;
-        let kind = dtype.getattr(intern!(py, "kind"))?;
-        let kind = kind.cast::<PyString>().map_err(PyErr::from)?.to_str()?;
-        if !PLAIN_KINDS.contains(kind) || dtype.getattr(intern!(py, "hasobject"))?.extract()? {
+        if !is_plain(&dtype)? || has_long_double(&dtype)? {
             return Err(Failure::said(format!("an array of {dtype} is not accepted")));
         }
         Ok(dtype)
     }
+}
+
+fn is_plain(dtype: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = dtype.py();
+    let kind = dtype.getattr(intern!(py, "kind"))?;
+    let is_known = PLAIN_KINDS.contains(kind.cast::<PyString>()?.to_str()?);
+    Ok(is_known && !dtype.getattr(intern!(py, "hasobject"))?.extract::<bool>()?)
+}
+
+/// Whether there are C's long doubles in it: what their bytes mean depends on the processor.
+fn has_long_double(dtype: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = dtype.py();
+    let base = dtype.getattr(intern!(py, "base"))?;
+    let fields = base.getattr(intern!(py, "fields"))?;
+    if fields.is_none() {
+        let letter = base.getattr(intern!(py, "char"))?;
+        return Ok(matches!(letter.cast::<PyString>()?.to_str()?, "g" | "G"));
+    }
+    for field in fields.call_method0(intern!(py, "values"))?.try_iter()? {
+        if has_long_double(&field?.get_item(0)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

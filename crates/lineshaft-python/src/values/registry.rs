@@ -43,12 +43,12 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn of_object(&self, object: &Bound<'_, PyAny>) -> Option<&Arc<Registered>> {
-        self.by_class.get(&(object.get_type_ptr() as usize))
+    pub(super) fn of_object(&self, object: &Bound<'_, PyAny>) -> Option<&Registered> {
+        self.by_class.get(&(object.get_type_ptr() as usize)).map(|registered| &**registered)
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<&Arc<Registered>> {
-        self.by_name.get(name)
+    pub(super) fn named(&self, name: &str) -> Option<&Registered> {
+        self.by_name.get(name).map(|registered| &**registered)
     }
 
     /// The name of any class, registered or not.

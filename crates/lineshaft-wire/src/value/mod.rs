@@ -34,6 +34,9 @@ pub use writer::{Open, Writer};
 
 /// How deep values may nest; one list inside another is a depth of 2.
 pub const DEPTH_MAX: u32 = 128;
-/// What a payload may weigh: an element of a container weighs 1 (a dict's entry 2), a container 8 more. It bounds
-/// the memory that hostile bytes can make a reader use.
+/// What a payload may weigh, in pointers: an element of a list or tuple weighs 1, a field 2, an entry of a dict or an
+/// element of a set [`HASHED_WEIGHT`], since hash tables are half empty; a container [`CONTAINER_WEIGHT`] more. It
+/// bounds the memory that hostile bytes can make a reader use.
 pub const WEIGHT_MAX: u64 = 32 << 20;
+pub(crate) const HASHED_WEIGHT: u64 = 8;
+pub(crate) const CONTAINER_WEIGHT: u64 = 8;

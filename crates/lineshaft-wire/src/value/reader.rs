@@ -2,7 +2,7 @@
 
 use super::codec::read::is_raw;
 use super::writer::is_numbered;
-use super::{DEPTH_MAX, ValueError, WEIGHT_MAX, ext};
+use super::{CONTAINER_WEIGHT, DEPTH_MAX, HASHED_WEIGHT, ValueError, WEIGHT_MAX, ext};
 
 /// Reads one value out of bytes that nobody vouches for.
 ///
@@ -99,7 +99,11 @@ impl<'a> Reader<'a> {
     pub fn next_token(&mut self) -> Result<Token<'a>, ValueError> {
         let token = self.plain_token()?;
         let counts = match token {
-            Token::List(_) | Token::Dict(_) => true,
+            Token::List(_) => true,
+            Token::Dict(length) => {
+                self.weigh(length as u64 * (HASHED_WEIGHT - 2))?;
+                true
+            }
             Token::Ext(code, _) => is_numbered(code),
             _ => false,
         };
@@ -136,10 +140,10 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_ext(&mut self, code: i8, length: usize) -> Result<(), ValueError> {
-        if code == ext::ARRAY {
-            self.buffers += 1;
-        }
-        if code == ext::ARRAY || is_raw(code) {
+        // Whether it has a buffer. Who skips reads no references, so what is numbered in here need not be counted.
+        let is_out_of_band = matches!(code, ext::ARRAY | ext::TABLE);
+        self.buffers += u64::from(is_out_of_band);
+        if is_out_of_band || is_raw(code) {
             return self.raw(length).map(drop);
         }
         let enclosing = self.open(length)?;
@@ -190,6 +194,13 @@ impl<'a> Reader<'a> {
             Token::List(length) => Ok(length),
             token => Err(unexpected(offset, "a list", token)),
         }
+    }
+
+    /// As [`Self::plain_list`] for the elements of a set, which are hashed and so weigh more.
+    pub fn set(&mut self) -> Result<usize, ValueError> {
+        let length = self.plain_list()?;
+        self.weigh(length as u64 * (HASHED_WEIGHT - 1))?;
+        Ok(length)
     }
 
     /// As [`Self::plain_list`], and of exactly this length.
@@ -398,14 +409,19 @@ impl<'a> Reader<'a> {
         if elements > self.end - self.position {
             return Err(self.truncated(elements));
         }
-        self.weight += 8 + elements as u64;
-        if self.weight > WEIGHT_MAX {
-            return Err(ValueError::TooHeavy { limit: WEIGHT_MAX });
-        }
+        self.weigh(CONTAINER_WEIGHT + elements as u64)?;
         if self.depth == DEPTH_MAX {
             return Err(ValueError::TooDeep { limit: DEPTH_MAX });
         }
         self.depth += 1;
+        Ok(())
+    }
+
+    fn weigh(&mut self, more: u64) -> Result<(), ValueError> {
+        self.weight += more;
+        if self.weight > WEIGHT_MAX {
+            return Err(ValueError::TooHeavy { limit: WEIGHT_MAX });
+        }
         Ok(())
     }
 

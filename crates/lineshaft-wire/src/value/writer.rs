@@ -1,7 +1,7 @@
 //! Appends values to a payload, element by element.
 
-use super::{DEPTH_MAX, ValueError, WEIGHT_MAX, ext};
-use crate::payload::{self, PAYLOAD_BYTES_MAX};
+use super::{CONTAINER_WEIGHT, DEPTH_MAX, HASHED_WEIGHT, ValueError, WEIGHT_MAX, ext};
+use crate::payload::{self, Envelope, PAYLOAD_BYTES_MAX};
 
 /// Writes one value into a payload.
 ///
@@ -70,9 +70,15 @@ impl Writer {
         sizes: &[usize],
         fill: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
     ) -> Result<Vec<u8>, E> {
+        self.close(sizes)?.seal(fill)
+    }
+
+    /// The payload without its buffers, for who wants to place it; `sizes` are those of the buffers announced, in order.
+    /// Fails if it is too large.
+    pub fn close(self, sizes: &[usize]) -> Result<Envelope, ValueError> {
         debug_assert_eq!(sizes.len() as u64, self.buffer_count, "each buffer is announced");
         debug_assert_eq!(self.depth, 0, "each container is ended");
-        payload::seal(self.bytes, self.references, sizes, self.size_max, fill)
+        Envelope::new(self.bytes, self.references, sizes, self.size_max)
     }
 
     /// None, null, nil.
@@ -158,9 +164,9 @@ impl Writer {
         Ok(Open { start })
     }
 
-    /// Another element of a list or dict that was begun without a length.
-    pub fn count(&mut self) -> Result<(), ValueError> {
-        self.weigh(1)?;
+    /// Another element of a list, or key or value of a dict, that was begun without a length.
+    pub fn count(&mut self, in_dict: bool) -> Result<(), ValueError> {
+        self.weigh(if in_dict { HASHED_WEIGHT / 2 } else { 1 })?;
         self.make_room(1)
     }
 
@@ -198,9 +204,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Begins the bare array inside a set. Its elements are hashed and so weigh more, otherwise as
+    /// [`Self::begin_plain_list`].
+    pub fn begin_set(&mut self, length: usize) -> Result<(), ValueError> {
+        self.weigh((length as u64).saturating_mul(HASHED_WEIGHT - 1))?;
+        self.begin_plain_list(length)
+    }
+
     /// Begins a dict of `length` entries, each a key and a value, which is numbered.
     pub fn begin_dict(&mut self, length: usize) -> Result<(), ValueError> {
         self.numbered += 1;
+        self.weigh((length as u64).saturating_mul(HASHED_WEIGHT - 2))?;
         self.begin_plain_dict(length)
     }
 
@@ -297,7 +311,7 @@ impl Writer {
     }
 
     fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
-        self.weigh(8 + elements as u64)?;
+        self.weigh(CONTAINER_WEIGHT + elements as u64)?;
         if self.depth == DEPTH_MAX {
             return Err(ValueError::TooDeep { limit: DEPTH_MAX });
         }

@@ -10,8 +10,8 @@ use lineshaft_wire::value::typed::{
     from_value, to_payload, to_value,
 };
 use lineshaft_wire::value::{
-    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Time, TimeDelta, Value, Zone, decode_call,
-    encode,
+    Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Value, Zone,
+    decode_call, encode,
 };
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -183,6 +183,41 @@ fn records_are_read_by_field_names_and_aliases() {
     assert_eq!(from_value::<Item>(&dict([("name", "nut".into()), ("price", 1.into())])).unwrap(), item);
     let map = from_value::<BTreeMap<String, Value>>(&record("shop.Item", nut())).unwrap();
     assert_eq!(map["name"], "nut".into());
+}
+
+/// A model of pydantic keeps what was set beside its fields; reading it failed for its three parts.
+#[test]
+fn what_a_model_keeps_beside_its_fields_is_nothing_to_a_struct() {
+    let state = vec![("set".into(), Value::List(vec!["name".into(), Value::Set(vec![1.into()])]))];
+    let Value::Record(mut model) = record("shop.Item", vec![("name", "nut".into()), ("price", 1.into())])
+    else {
+        unreachable!("it was just made");
+    };
+    model.state = state;
+    let model = Value::Record(model);
+    assert_eq!(from_value::<Item>(&model).unwrap(), Item { name: "nut".into(), price: 1.0 });
+    assert_eq!(from_value::<Vec<Item>>(&Value::List(vec![model.clone(), model])).unwrap().len(), 2);
+}
+
+/// The buffer of a table that nobody wanted was not counted, so that the array behind it was taken for damaged.
+#[test]
+fn what_is_ignored_takes_its_buffers_with_it() {
+    #[derive(Debug, Deserialize)]
+    struct Wanted {
+        array: Array,
+    }
+    let array = Array {
+        dtype: Dtype::Simple("|u1".into()),
+        shape: vec![2],
+        is_fortran: false,
+        data: Bytes::from_static(&[1, 2]),
+    };
+    let table = Value::Table(Box::new(Table { kind: "table".into(), stream: Bytes::from_static(b"rows") }));
+    let both = dict([
+        ("other", Value::List(vec![table, Value::Array(Box::new(array.clone()))])),
+        ("array", Value::Array(Box::new(array.clone()))),
+    ]);
+    assert_eq!(from_value::<Wanted>(&both).unwrap().array, array);
 }
 
 #[test]

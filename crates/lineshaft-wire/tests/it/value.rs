@@ -86,6 +86,24 @@ fn the_weight_of_hostile_containers_is_limited() {
     );
 }
 
+/// An entry of a dict weighed as much as two elements of a list, though a hash table has ten times their memory.
+#[test]
+fn what_is_hashed_weighs_as_much_as_it_takes() {
+    let limit = "too many elements: containers and their elements weigh more than 33554432";
+    let count = (4_u32 << 20) + 1;
+    let nones = vec![0xc0; 2 * count as usize];
+    assert_eq!(refused(&[&[0xdf][..], &count.to_be_bytes(), &nones].concat()), limit);
+    let body = [&[0xdd][..], &count.to_be_bytes(), &nones[..count as usize]].concat();
+    for code in [2, 3] {
+        let set = [&[0xc9][..], &(body.len() as u32).to_be_bytes(), &[code], &body].concat();
+        assert_eq!(refused(&set), limit);
+    }
+    assert!(decode_value(&body).is_ok(), "a list has no such table");
+    let dict = Value::Dict(vec![(Value::None, Value::None); count as usize]);
+    assert_eq!(encode(&dict).unwrap_err().to_string(), limit);
+    assert_eq!(encode(&Value::Set(vec![Value::None; count as usize])).unwrap_err().to_string(), limit);
+}
+
 #[test]
 fn malformed_values_are_refused_with_the_place() {
     let cases: [(&[u8], &str); 14] = [

@@ -1,8 +1,6 @@
 //! Instances of registered classes, and builtin exceptions.
 
-use std::sync::Arc;
-
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
@@ -14,10 +12,10 @@ use super::super::native::{bare_object, bare_struct, exactly, new_tuple, set_att
 use super::super::registry::Registered;
 use super::{Decoder, Place};
 
-impl<'py> Decoder<'_, 'py> {
-    fn registered(&mut self) -> Converted<Arc<Registered>> {
+impl<'a, 'py> Decoder<'a, 'py> {
+    fn registered(&mut self) -> Converted<&'a Registered> {
         let name = self.reader.str()?;
-        self.known.named(name).cloned().ok_or_else(|| Failure::missing(Missing::Type(name.to_owned())))
+        self.known.named(name).ok_or_else(|| Failure::missing(Missing::Type(name.to_owned())))
     }
 
     pub(super) fn enum_member(&mut self) -> Converted<Bound<'py, PyAny>> {
@@ -38,7 +36,7 @@ impl<'py> Decoder<'_, 'py> {
             Description::Flag => {
                 let bits = self.value()?;
                 match exactly::<PyInt>(&bits) {
-                    Some(bits) => Ok(class.call1((bits,))?),
+                    Some(bits) => flag(registered, class, bits),
                     None => Err(Failure::said(format!("the bits of {} are not an integer", registered.name))),
                 }
             }
@@ -53,8 +51,8 @@ impl<'py> Decoder<'_, 'py> {
         }
         let registered = self.registered()?;
         match &registered.description {
-            Description::Model(model) => self.model(&registered, model, place, has_state),
-            Description::Fields { .. } if !has_state => self.fielded(&registered, place),
+            Description::Model(model) => self.model(registered, model, place, has_state),
+            Description::Fields { .. } if !has_state => self.fielded(registered, place),
             Description::NamedTuple { fields } if !has_state => {
                 let class = registered.class.bind(self.py);
                 let tuple = self.named_tuple(&registered.name, fields, class)?;
@@ -107,19 +105,27 @@ impl<'py> Decoder<'_, 'py> {
         owner: &Bound<'py, PyAny>,
         mut set: impl FnMut(usize, Bound<'py, PyAny>) -> Converted<()>,
     ) -> Converted<()> {
-        let mut is_set = vec![false; fields.len()];
+        // Nearly always fields come as the class has them: so many did, and of the others those that came.
+        let (mut in_order, mut is_set) = (0, Vec::new());
         for expected in 0..self.reader.plain_dict()? {
             let text = self.reader.str()?;
             let index = find(fields, text, expected).ok_or_else(|| {
                 Failure::missing(Missing::Field { class: name.to_owned(), field: text.to_owned() })
             })?;
             let value = self.value().map_err(|failure| failure.at(Step::Field(text.to_owned())))?;
-            is_set[index] = true;
+            if index == in_order && is_set.is_empty() {
+                in_order += 1;
+            } else {
+                is_set.resize(fields.len(), false);
+                is_set[index] = true;
+            }
             set(index, value)?;
         }
         self.reader.end();
-        for (index, field) in fields.iter().enumerate().filter(|(index, _)| !is_set[*index]) {
-            set(index, self.default(name, field, owner)?)?;
+        for (index, field) in fields.iter().enumerate().skip(in_order) {
+            if !is_set.get(index).is_some_and(|is_set| *is_set) {
+                set(index, self.default(name, field, owner)?)?;
+            }
         }
         Ok(())
     }
@@ -191,6 +197,25 @@ impl<'py> Decoder<'_, 'py> {
         let class = self.py.import(intern!(self.py, "builtins")).ok()?.getattr(name).ok()?;
         let class = class.cast_into::<PyType>().ok()?;
         (class.is_subclass_of::<PyBaseException>().ok()? && describe(&class).is_ok()).then_some(class)
+    }
+}
+
+/// The flag with these bits; a class that is strict about bits that it does not know, or makes a number of them, is of
+/// another version than the sender's.
+fn flag<'py>(
+    registered: &Registered,
+    class: &Bound<'py, PyType>,
+    bits: &Bound<'py, PyInt>,
+) -> Converted<Bound<'py, PyAny>> {
+    let missing = || {
+        let class = registered.name.to_string();
+        Failure::missing(Missing::Bits { class, bits: bits.to_string() })
+    };
+    match class.call1((bits,)) {
+        Ok(flag) if flag.get_type().is(class) => Ok(flag),
+        Ok(_) => Err(missing()),
+        Err(error) if error.is_instance_of::<PyValueError>(class.py()) => Err(missing()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::native::copy_memory;
 use super::super::numpy::Numpy;
 use super::{Buffer, Encoder};
 
-impl<'py> Encoder<'py> {
+impl<'py> Encoder<'_, 'py> {
     /// Writes the object if it is an array or one of its elements.
     pub(super) fn array(&mut self, object: &Bound<'py, PyAny>) -> Converted<bool> {
         Ok(self.numpy_array(object)? || self.table(object)?)

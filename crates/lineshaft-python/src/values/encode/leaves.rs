@@ -17,7 +17,7 @@ macro_rules! integers {
     };
 }
 
-impl<'py> Encoder<'py> {
+impl<'py> Encoder<'_, 'py> {
     /// Writes the object if it is of the standard library's simple classes.
     pub(super) fn leaf(&mut self, object: &Bound<'py, PyAny>) -> Converted<bool> {
         if let Some(leaf) = Classes::get(self.py)?.leaf(object) {

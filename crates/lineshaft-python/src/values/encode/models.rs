@@ -13,7 +13,7 @@ use super::Encoder;
 /// Names and their values.
 type Named<'py> = Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>;
 
-impl<'py> Encoder<'py> {
+impl<'py> Encoder<'_, 'py> {
     pub(super) fn model(&mut self, object: &Bound<'py, PyAny>, name: &str, model: &Model) -> Converted<()> {
         let fields = fields(object, model)?;
         let set = fields_set(object, &fields)?;

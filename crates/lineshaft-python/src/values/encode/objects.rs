@@ -12,7 +12,7 @@ use super::super::native::entries;
 use super::super::registry::Registered;
 use super::Encoder;
 
-impl<'py> Encoder<'py> {
+impl<'py> Encoder<'_, 'py> {
     pub(super) fn registered(
         &mut self,
         object: &Bound<'py, PyAny>,

@@ -83,7 +83,8 @@ fn integer(bytes: &[u8]) -> Value {
 
 fn structure(code: i8, reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
     let offset = reader.offset();
-    let length = reader.plain_list()?;
+    let is_set = matches!(code, ext::SET | ext::FROZEN_SET);
+    let length = if is_set { reader.set()? } else { reader.plain_list()? };
     let sequence = match code {
         ext::TUPLE => Value::Tuple,
         ext::SET => Value::Set,

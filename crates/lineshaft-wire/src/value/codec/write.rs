@@ -114,7 +114,10 @@ impl<'v> Encoder<'v> {
     /// An extension type whose body is a list of `length`.
     fn ext(&mut self, code: i8, length: usize, write: impl FnOnce(&mut Self) -> Done) -> Done {
         let open = self.writer.begin_ext(code);
-        self.writer.begin_plain_list(length)?;
+        match code {
+            ext::SET | ext::FROZEN_SET => self.writer.begin_set(length)?,
+            _ => self.writer.begin_plain_list(length)?,
+        }
         write(self)?;
         self.writer.end();
         self.writer.end_ext(open);

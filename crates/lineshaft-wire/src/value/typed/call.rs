@@ -33,7 +33,7 @@ impl CallWriter {
             return Err(Error::said("an argument by position follows one by name"));
         }
         let index = self.count;
-        self.argument(value).map_err(|error| match name {
+        self.argument(value, false).map_err(|error| match name {
             Some(name) => error.inside(name),
             None => error.inside(format_args!("args[{index}]")),
         })
@@ -42,9 +42,9 @@ impl CallWriter {
     /// An argument by name.
     pub fn keyword<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         self.begin_keywords()?;
-        self.encoder.writer.count()?;
+        self.encoder.writer.count(true)?;
         self.encoder.writer.str(name)?;
-        self.argument(value).map_err(|error| error.inside(name))
+        self.argument(value, true).map_err(|error| error.inside(name))
     }
 
     /// The payload.
@@ -55,9 +55,9 @@ impl CallWriter {
         Ok(self.encoder.finish()?)
     }
 
-    fn argument<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+    fn argument<T: Serialize + ?Sized>(&mut self, value: &T, in_dict: bool) -> Result<(), Error> {
         self.count += 1;
-        self.encoder.writer.count()?;
+        self.encoder.writer.count(in_dict)?;
         value.serialize(Serializer::new(&mut self.encoder))
     }
 

@@ -61,8 +61,12 @@ impl<'de> Source<'de> {
 
     fn visit_ext<V: Visitor<'de>>(&mut self, code: i8, length: usize, visitor: V) -> Result<V::Value, Error> {
         match code {
-            ext::TUPLE | ext::SET | ext::FROZEN_SET => self.within(length, |source| {
+            ext::TUPLE => self.within(length, |source| {
                 let length = source.reader.plain_list()?;
+                source.list(length, visitor)
+            }),
+            ext::SET | ext::FROZEN_SET => self.within(length, |source| {
+                let length = source.reader.set()?;
                 source.list(length, visitor)
             }),
             ext::RECORD => self.record(length, None, visitor),
@@ -114,7 +118,12 @@ impl<'de> Source<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         self.within(length, |source| {
-            source.reader.plain_list_of(2)?;
+            // A model may keep something beside its fields, which is nothing to a struct.
+            let has_state = match source.reader.plain_list()? {
+                2 => false,
+                3 => true,
+                _ => return Err(Error::said("a record has two parts or three")),
+            };
             let name = source.reader.str()?;
             if let Some(names) = names.filter(|names| !names.has(name)) {
                 return Err(Error::said(format_args!("expected {}, found {name}", names.current())));
@@ -126,6 +135,9 @@ impl<'de> Source<'de> {
                 return Err(Error::invalid_length(length, &"fewer fields"));
             }
             source.reader.end();
+            if has_state {
+                source.reader.skip()?;
+            }
             source.reader.end();
             Ok(value)
         })

@@ -57,7 +57,10 @@ impl<'e, 'v> Sequence<'e, 'v> {
     pub(super) fn ext(encoder: &'e mut Encoder<'v>, code: i8, length: Option<usize>) -> Result<Self, Error> {
         let length = length.ok_or_else(|| Error::said(format!("a {} of unknown length", ext::name(code))))?;
         let around = Some(encoder.writer.begin_ext(code));
-        encoder.writer.begin_plain_list(length)?;
+        match code {
+            ext::SET | ext::FROZEN_SET => encoder.writer.begin_set(length)?,
+            _ => encoder.writer.begin_plain_list(length)?,
+        }
         Ok(Self { encoder, kind: Kind::Announced(length), around, in_variant: false, count: 0 })
     }
 
@@ -67,7 +70,7 @@ impl<'e, 'v> Sequence<'e, 'v> {
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if matches!(self.kind, Kind::Counted(_)) {
-            self.encoder.writer.count()?;
+            self.encoder.writer.count(false)?;
         }
         let index = self.count;
         self.count += 1;
@@ -138,7 +141,7 @@ impl<'e, 'v> Entries<'e, 'v> {
 
     fn announce(&mut self) -> Result<(), Error> {
         if matches!(self.kind, Kind::Counted(_)) {
-            self.encoder.writer.count()?;
+            self.encoder.writer.count(true)?;
         }
         Ok(())
     }
