@@ -352,16 +352,20 @@ def route_output() -> None:
 
 
 class Routed:
-    """A text stream whose words go to the attempt that runs in this context, else to the stream behind it."""
+    """A text stream whose words go to the attempt that runs in this context, else to the stream behind it.
 
-    def __init__(self, behind: Any) -> None:
+    With `shows` they always go to that as well.
+    """
+
+    def __init__(self, behind: Any, shows: bool = False) -> None:
         self._behind = behind
+        self._shows = shows
 
     def write(self, text: str, /) -> int:
         attempt = _running.get()
         if attempt is None or not isinstance(text, str):
             return int(self._behind.write(text))
-        if not attempt.print(text.encode(errors="backslashreplace")):
+        if not attempt.print(text.encode(errors="backslashreplace")) or self._shows:
             self._behind.write(text)
         return len(text)
 
@@ -371,7 +375,7 @@ class Routed:
 
     @property
     def buffer(self) -> _RoutedBytes:
-        return _RoutedBytes(self._behind.buffer)
+        return _RoutedBytes(self._behind.buffer, self._shows)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._behind, name)
@@ -383,13 +387,14 @@ class Routed:
 class _RoutedBytes:
     """The same for bytes."""
 
-    def __init__(self, behind: Any) -> None:
+    def __init__(self, behind: Any, shows: bool) -> None:
         self._behind = behind
+        self._shows = shows
 
     def write(self, data: Any, /) -> int:
         attempt = _running.get()
         data = bytes(data)
-        if attempt is None or not attempt.print(data):
+        if attempt is None or not attempt.print(data) or self._shows:
             return int(self._behind.write(data))
         return len(data)
 

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import lineshaft
-from lineshaft import App
-from lineshaft.testing import assert_enqueued, enqueued, private_engine, run_jobs
+from lineshaft import App, ResultExpired, Retry, current
+from lineshaft.testing import advance, assert_enqueued, enqueued, private_engine, run_jobs
 
 app = App()
 
@@ -122,6 +123,93 @@ def test_jobs_run_in_the_process_of_the_test(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "GREETING", "good day")
     assert greet.enqueue("Ada").result(timeout=60) == ("good day, Ada", os.getpid())
     assert agreet.enqueue("Ada").result(timeout=60) == "good day, Ada"
+
+
+@app.task
+def say(text: str) -> None:
+    print(text)
+    print(text, "again", file=sys.stderr)
+    sys.stdout.buffer.write(b"bytes\n")
+
+
+@pytest.fixture
+def said():
+    """Jobs of fixtures keep what they print too."""
+    return say.enqueue("before").wait()
+
+
+def test_what_a_job_prints_is_kept_with_it_and_captured_with_the_test(said, capsys):
+    """`job.output()` was empty in the threads of a private engine."""
+    assert said.output() == "before\nbefore again\nbytes\n"
+    job = say.enqueue("hello").wait()
+    assert job.output() == "hello\nhello again\nbytes\n"
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["hello", "bytes"]
+    assert err == "hello again\n"
+
+
+@app.task(retries=Retry(max=2, first="10m"))
+def flaky() -> int:
+    if current.attempt < 3:
+        raise ConnectionError
+    return current.attempt
+
+
+def test_time_can_be_moved():
+    """A test that wanted to see what happens in an hour had to wait for an hour."""
+    later = add.using(run_after="1h").enqueue(1)
+    missed = add.using(expires="30m", run_after="40m").enqueue(2)
+    run_jobs(app)
+    assert (later.state, missed.refresh().state) == ("scheduled", "scheduled")
+    advance("59m")
+    run_jobs(app)
+    assert (later.refresh().state, missed.refresh().state) == ("scheduled", "discarded")
+    advance(timedelta(minutes=2))
+    run_jobs(app)
+    assert later.result(timeout=60) == 2
+
+    job = flaky.enqueue()
+    for _ in range(3):
+        run_jobs(app)
+        advance(1_200)
+    assert job.result(timeout=60) == 3
+    assert [attempt.outcome for attempt in job.attempts()] == ["errored", "errored", "succeeded"]
+
+
+def test_results_go_in_time():
+    job = add.enqueue(1).wait()
+    advance("25h")
+    with pytest.raises(ResultExpired):
+        app.job(job.id).result(timeout=60)
+
+
+def test_leases_live_through_moved_time():
+    """Who holds a lease knows nothing of a test that moves the time."""
+    release.clear()
+    job = hold.enqueue()
+    attend = threading.Thread(target=job.wait)
+    attend.start()
+    assert began.wait(60)
+    advance("1h")
+    assert job.refresh().state == "running"
+    release.set()
+    attend.join(60)
+    assert [attempt.outcome for attempt in job.attempts()] == ["succeeded"]
+
+
+began, release = threading.Event(), threading.Event()
+
+
+@app.task
+def hold() -> None:
+    began.set()
+    assert release.wait(60)
+
+
+@pytest.mark.lineshaft(home="tmp")
+def test_the_time_of_a_server_process_is_its_own():
+    with pytest.raises(lineshaft.LineshaftError, match="cannot be moved"):
+        advance("1h")
 
 
 def test_a_coroutine_may_wait_for_its_job():

@@ -11,7 +11,7 @@ use lineshaft_store::{Archive, ArchivedJob, Block, Error, JournalHandle};
 use lineshaft_wire::message::Rules;
 use rustc_hash::FxHashMap;
 
-use crate::clock::wall_ms;
+use crate::clock::Clock;
 use crate::core::reference;
 use crate::handle::Input;
 use crate::options::Retention;
@@ -33,6 +33,7 @@ pub(crate) struct Archiver<J, A> {
     pub(crate) journal: J,
     pub(crate) archive: A,
     pub(crate) retention: Retention,
+    pub(crate) clock: Clock,
     pub(crate) engine: Sender<Input>,
 }
 
@@ -94,7 +95,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
 
     fn retain(&self) {
         let age_ms = u64::try_from(self.retention.age.as_millis()).unwrap_or(u64::MAX);
-        let before = wall_ms().saturating_sub(age_ms);
+        let before = self.clock.wall_ms().saturating_sub(age_ms);
         let by_age = self.archive.drop_before(before);
         let by_bytes = self.archive.drop_oldest_until(self.retention.bytes);
         for result in [by_age, by_bytes] {

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use crate::Error;
 use crate::archiver::Batch;
-use crate::clock::Clock;
+use crate::clock::Clocks;
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
 use crate::open::spawn;
@@ -39,7 +39,7 @@ const SNAPSHOT_EVERY: u64 = 64 << 20;
 
 /// What this run begins with.
 pub(crate) struct Run {
-    pub(crate) clock: Clock,
+    pub(crate) clocks: Clocks,
     pub(crate) epoch: u64,
     pub(crate) nonce: u64,
     /// Journal bytes since the last snapshot, and the size of that.
@@ -101,7 +101,11 @@ impl<J: Journal> Driver<J> {
 
     /// One commit: what arrived, what time brings, then out with it.
     fn turn(&mut self, first: Option<Input>, inputs: &Receiver<Input>) -> Result<(), Error> {
-        let now = self.run.clock.now();
+        let jumped = self.run.clocks.jumped();
+        if !jumped.is_zero() {
+            self.core.credit_gap(jumped.as_millis() as u64);
+        }
+        let now = self.run.clocks.now();
         let (idle, began) = (first.is_none(), Instant::now());
         if self.payloads.space().low {
             self.journal.look_for_space();
@@ -307,7 +311,7 @@ impl<J: Journal> Driver<J> {
     /// How long the thread may sleep.
     fn patience(&self) -> Duration {
         let (wall, logical) = self.core.next_due();
-        let now = self.run.clock.now();
+        let now = self.run.clocks.now();
         let wall = wall.map(|at| at.saturating_sub(now.wall_ms));
         let logical = logical.map(|at| at.saturating_sub(now.logical_ms));
         let due = wall.into_iter().chain(logical).min().map_or(Duration::MAX, Duration::from_millis);

@@ -27,6 +27,7 @@ mod waits;
 mod workers;
 
 pub use crate::core::{Committed, Core, Output};
+pub use clock::Clock;
 pub use error::Error;
 pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
 pub use open::{Opened, open};

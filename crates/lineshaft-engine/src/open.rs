@@ -16,7 +16,7 @@ use lineshaft_store::{
 use crate::Error;
 use crate::archiver::Archiver;
 use crate::blobs::store_blobs;
-use crate::clock::Clock;
+use crate::clock::Clocks;
 use crate::core::Core;
 use crate::driver::{Driver, Run};
 use crate::handle::{Handle, Payloads, Threads};
@@ -49,8 +49,8 @@ pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
     let Recovered { state, replayed_bytes } = recover(&mut journal, &recovery, options.limits)?;
     drop_orphan_blobs(&journal.handle(), &state)?;
 
-    let clock = Clock::starting_at(state.clock().1);
-    let now = clock.now();
+    let clocks = Clocks::starting_at(state.clock().1, options.clock.clone());
+    let now = clocks.now();
     let epoch = recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000);
     let nonce = fastrand::u64(..);
     let jobs = state.jobs();
@@ -63,7 +63,7 @@ pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
 
     let opened = Opened { cut: recovery.cut, jobs, lsn: recovery.head.lsn, epoch };
     let snapshot_bytes = recovery.snapshot.map_or(0, |snapshot| snapshot.bytes.len() as u64);
-    let run = Run { clock, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes };
+    let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes };
     let handle = start(core, journal, archive, run, &options)?;
     Ok((handle, opened))
 }
@@ -96,10 +96,16 @@ fn start(
         journal: handle.clone(),
         archive: archive.clone(),
         deleted: Arc::clone(&core.deleted),
+        clock: options.clock.clone(),
         engine: inbox.clone(),
     };
-    let archiver =
-        Archiver { journal: handle.clone(), archive, retention: options.retention, engine: inbox.clone() };
+    let archiver = Archiver {
+        journal: handle.clone(),
+        archive,
+        retention: options.retention,
+        clock: options.clock.clone(),
+        engine: inbox.clone(),
+    };
     let (blobs, engine) = (handle.clone(), inbox.clone());
     let others = vec![
         spawn("lineshaft-reader", move || reader.run(&asked))?,

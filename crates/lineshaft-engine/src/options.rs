@@ -5,6 +5,8 @@ use std::time::Duration;
 use lineshaft_jobs::Limits;
 use lineshaft_store::Durability;
 
+use crate::clock::Clock;
+
 /// What the engine tells others about the process around it.
 #[derive(Clone, Debug, Default)]
 pub struct ServerFacts {
@@ -46,6 +48,8 @@ pub struct Options {
     pub limits: Limits,
     /// How long finished jobs are kept.
     pub retention: Retention,
+    /// What time it is. Default: the machine's.
+    pub clock: Clock,
 }
 
 impl Options {

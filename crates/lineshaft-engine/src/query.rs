@@ -17,6 +17,7 @@ use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Out
 use rustc_hash::FxHashSet;
 use serde_bytes::ByteBuf;
 
+use crate::clock::Clock;
 use crate::core::{reference, stored};
 use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
 use crate::list::{Cursor, ListQuery};
@@ -102,6 +103,7 @@ pub(crate) struct Reader<J, A> {
     pub(crate) journal: J,
     pub(crate) archive: A,
     pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
+    pub(crate) clock: Clock,
     pub(crate) engine: Sender<Input>,
 }
 
@@ -184,7 +186,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         let bytes = match payload {
             PayloadKind::Arguments => found.arguments,
             PayloadKind::Result if found.record.state == JobState::Completed => {
-                if is_expired(&found) {
+                if is_expired(&found, self.clock.wall_ms()) {
                     let message = format!("the result of job {job} is no longer kept");
                     return Err(Refusal { code: RefusalCode::ResultExpired, message, hint: None });
                 }
@@ -209,7 +211,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                     continue;
                 }
                 missing.remove(&found.record.id);
-                part.add(found, results);
+                part.add(found, results, self.clock.wall_ms());
                 if part.bytes >= PART_BYTES {
                     asked.outbox.deliver(vec![std::mem::take(&mut part).into_outgoing(asked.request_id)]);
                 }
@@ -287,14 +289,14 @@ struct EndedPart {
 }
 
 impl EndedPart {
-    fn add(&mut self, found: ArchivedJob, results: bool) {
+    fn add(&mut self, found: ArchivedJob, results: bool, wall_ms: u64) {
         if found.record.state != JobState::Completed {
             let job = ended_job(found.record);
             self.bytes += job.output.len() + job.error.as_ref().map_or(0, error_bytes);
             self.ended.failed.push(job);
             return;
         }
-        let kept = !is_expired(&found);
+        let kept = !is_expired(&found, wall_ms);
         let length = if kept { found.result.len() as u64 } else { RESULT_EXPIRED };
         self.ended.completed.push((found.record.id, length));
         if results && kept {
@@ -383,10 +385,10 @@ fn error_bytes(error: &ErrorRecord) -> usize {
     error.message.len() + traceback + error.arguments.as_ref().map_or(0, Vec::len)
 }
 
-fn is_expired(job: &ArchivedJob) -> bool {
+fn is_expired(job: &ArchivedJob, wall_ms: u64) -> bool {
     let rules = decode_rules(&job.options).unwrap_or_default();
     let ends = job.record.finalized_at.unwrap_or(0).saturating_add(rules.result_ttl_ms);
-    !rules.keep_result || crate::clock::wall_ms() >= ends
+    !rules.keep_result || wall_ms >= ends
 }
 
 fn store_filter(filter: &Filter) -> lineshaft_store::Filter {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lineshaft_engine::Clock;
 use lineshaft_store::Durability;
 use lineshaft_wire::message::PROTOCOL;
 
@@ -35,6 +36,8 @@ pub struct ServeOptions {
     pub executable: String,
     /// Bounds of connections.
     pub limits: Limits,
+    /// What time it is for jobs. Default: the machine's.
+    pub clock: Clock,
     /// Called once when clients can connect, with the Unix socket's path, followed by ` HOST:PORT` where the
     /// server listens there too.
     pub ready: Box<dyn FnOnce(&str) + Send>,
@@ -53,6 +56,7 @@ impl ServeOptions {
             protocol: PROTOCOL,
             executable: running_executable(),
             limits: Limits::default(),
+            clock: Clock::default(),
             ready: Box::new(|_| ()),
         }
     }

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from .. import _connection, _native
 from .._drain import drain
 from .._errors import LineshaftError
+from .._options import duration
 
 if TYPE_CHECKING:
     from .._app import App
     from .._attendance import Attendance
     from .._connection import Connection
     from .._job import Job
+    from .._options import Duration
     from .._task import BaseTask
     from ._threads import Threads
 
-__all__ = ["Engine", "Enqueued", "assert_enqueued", "enqueued", "private_engine", "run_jobs"]
+__all__ = ["Engine", "Enqueued", "advance", "assert_enqueued", "enqueued", "private_engine", "route_output", "run_jobs"]
 
 Home: TypeAlias = Literal["memory", "tmp"]
 
@@ -80,6 +82,24 @@ class Engine:
         self._attendances.append(attendance)
         return Threads(attendance._app)
 
+    def route_output(self) -> None:
+        """Lets attempts keep what they print, if threads of this process run any."""
+        if self._attendances:
+            from ._threads import route
+
+            route()
+
+    def advance(self, seconds: float) -> None:
+        """Moves its time forward and lets it act on that."""
+        self._start()
+        if self._server is None:
+            raise LineshaftError(
+                "the time of a server process cannot be moved", hint='it can in a home in memory: home="memory"'
+            )
+        self._server.advance(seconds)
+        for connection in self._connections[-1:]:
+            connection.client().status().wait()
+
     @property
     def home(self) -> str:
         """Where it is."""
@@ -89,6 +109,10 @@ class Engine:
         """Ends everything; no file, process or thread is left."""
         for attendance in self._attendances:
             attendance.end()
+        if self._attendances:
+            from ._threads import unroute
+
+            unroute()
         for connection in self._connections:
             connection.forget()
         if self._directory is not None:
@@ -157,6 +181,12 @@ def private_engine(home: Home = "memory") -> Iterator[None]:
         engine.close()
 
 
+def route_output() -> None:
+    """Lets attempts in threads of this process keep what they print."""
+    if _engine is not None:
+        _engine.route_output()
+
+
 def _here() -> Engine:
     if _engine is None:
         raise LineshaftError("there is no private engine here", hint="use pytest, or `with private_engine():`")
@@ -195,10 +225,20 @@ def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     return f"({', '.join([*map(repr, args), *(f'{key}={value!r}' for key, value in kwargs.items())])})"
 
 
+def advance(by: Duration) -> None:
+    """Moves the time of the private engine forward: what is due by then is due now.
+
+    That is `run_after`, the delay before a retry, a snooze, `expires`, `deadline`, the period of a unique key and how
+    long results are kept. Attempts that run, their timeouts and the clocks of this process notice nothing. `by` is a
+    duration such as `"1h"`, a `timedelta` or a number of seconds. Only in a home in memory, which is the default.
+    """
+    _here().advance(duration("by", by))
+
+
 def run_jobs(app: App) -> list[Job[Any]]:
     """Runs what this test has enqueued for `app` and is available, to its end; gives these jobs, refreshed.
 
-    Jobs that wait for a time stay behind. A job that fails is not raised here: its state says so.
+    Jobs that wait for a time stay behind: `advance` brings it. A job that fails is not raised here: its state says so.
     """
     from .._app import App
 

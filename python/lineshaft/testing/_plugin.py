@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ._engine import private_engine
+from ._engine import private_engine, route_output
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,6 +30,27 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """From the first fixture of a test to its last."""
     with private_engine(_home_of(item)):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Each phase of a test has streams of its own."""
+    route_output()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """The same."""
+    route_output()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """The same."""
+    route_output()
+    return (yield)
 
 
 def _home_of(item: pytest.Item) -> Any:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 from .. import _native
 from .._current import _running
-from .._slots import interruptions, run_slots
+from .._slots import Routed, interruptions, run_slots
 
 if TYPE_CHECKING:
     from .._app import App
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "route", "unroute"]
 
 SLOTS = 16
 """Jobs at a time; some may wait for others."""
 GRACE_S = 1.0
 """What running attempts get when their test ends, before they are interrupted and after."""
+
+
+def route() -> None:
+    """From here on, what attempts print is their output, beside being seen where what the test prints is."""
+    if not isinstance(sys.stdout, Routed):
+        sys.stdout = Routed(sys.stdout, shows=True)
+    if not isinstance(sys.stderr, Routed):
+        sys.stderr = Routed(sys.stderr, shows=True)
+
+
+def unroute() -> None:
+    """As it was."""
+    if isinstance(sys.stdout, Routed):
+        sys.stdout = sys.stdout._behind
+    if isinstance(sys.stderr, Routed):
+        sys.stderr = sys.stderr._behind
 
 
 class Threads:
@@ -32,7 +49,7 @@ class Threads:
         self._kept = app._begin_work()
         tasks = list(app._declared.items())
         self._slots = _native.Slots.local(
-            app.url, app, tasks, _running, interruptions(), kind="thread", count=SLOTS, grace=GRACE_S
+            app.url, app, tasks, _running, interruptions(), kind="thread", count=SLOTS, grace=GRACE_S, tee=False
         )
         self._has_loop = any(task.is_async for _, task in tasks)
         arguments = (self._slots, self._has_loop, self._kept)
@@ -45,6 +62,7 @@ class Threads:
 
     def start(self) -> None:
         """Starts the threads."""
+        route()
         self._thread.start()
 
     def check(self) -> None:

@@ -79,7 +79,7 @@ fn tasks_of(tasks: Vec<(String, Bound<'_, PyAny>)>, kind: Kind) -> PyResult<Vec<
 impl Slots {
     /// Slots in this very process, `count` of kind "thread" or "async", that serve the home at `url`.
     #[staticmethod]
-    #[pyo3(signature = (url, app, tasks, running, interruptions, *, kind, count, grace))]
+    #[pyo3(signature = (url, app, tasks, running, interruptions, *, kind, count, grace, tee = true))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn local(
         url: std::ffi::OsString,
@@ -90,11 +90,13 @@ impl Slots {
         kind: &str,
         count: u32,
         grace: f64,
+        tee: bool,
     ) -> PyResult<Self> {
         let kind =
             Kind::named(kind).ok_or_else(|| PyValueError::new_err(format!("no kind is named {kind:?}")))?;
         let grace = Duration::from_secs_f64(grace.clamp(0.0, 604_800.0));
-        let options = local::Options { slots: count, grace, ..local::Options::new(Target::home(url), kind) };
+        let options =
+            local::Options { slots: count, grace, tee, ..local::Options::new(Target::home(url), kind) };
         let tasks = tasks_of(tasks, kind)?;
         let runner = Runner::new(app, running)?;
         let local = Local::start(options, tasks.iter().map(|task| task.entry()).collect())
