@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lineshaft
-from lineshaft import _errors
+from lineshaft import _errors, testing
 
 PAGE = Path(__file__).with_name("python.md")
 OPENING = """# Python
@@ -54,7 +54,7 @@ def page() -> str:
     errors = [name for name in names if is_error(getattr(lineshaft, name)) and name not in FACE]
     others = sorted(set(names) - set(FACE) - set(errors))
     sections = [section(name) for name in [*FACE, *others]]
-    return "\n".join([OPENING, *sections, exceptions(errors)])
+    return "\n".join([OPENING, *sections, exceptions(errors), tests()])
 
 
 def is_error(thing: Any) -> bool:
@@ -62,9 +62,9 @@ def is_error(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, BaseException)
 
 
-def section(name: str) -> str:
+def section(name: str, module: Any = lineshaft) -> str:
     """One public name, and what it has."""
-    thing = getattr(lineshaft, name)
+    thing = getattr(module, name)
     if inspect.isfunction(thing):
         return f"## `{name}{signature(thing)}`\n\n{doc(thing)}\n"
     cls = thing if isinstance(thing, type) else type(thing)
@@ -111,6 +111,12 @@ def doc(thing: Any) -> str:
     """The docstring as Markdown."""
     text = inspect.getdoc(thing) or ""
     return re.sub(r"^(.*)::$", r"\1:", text, flags=re.MULTILINE).replace("``", "`")
+
+
+def tests() -> str:
+    """`lineshaft.testing`, a level below the others."""
+    found = [section(name, testing).replace("\n##", "\n###") for name in testing.__all__]
+    return "\n".join([f"## `lineshaft.testing`\n\n{doc(testing)}\n", *(f"#{text}" for text in found)])
 
 
 def exceptions(names: list[str]) -> str:

@@ -35,7 +35,7 @@ MEMORY_BYTES_MIN = 256 << 20
 
 @dataclass(frozen=True)
 class Enqueued:
-    """A job that this process enqueued, and the call of which it was made."""
+    """A `job` that this process enqueued, and the call of which it was made: `task`, `args` and `kwargs`."""
 
     job: Job[Any]
     task: BaseTask[..., Any]
