@@ -13,15 +13,17 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHasher;
 
 use crate::Error;
-use crate::home::{ServedHome, write_private};
+use crate::home::{ServedHome, identity, write_private};
 
 /// Longest socket path used. The system's limit is 108 on Linux and 104 on macOS, with a NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
-/// The server's address; dropping it takes the files away.
+/// The server's address; dropping it takes the files away, unless another server's have taken their place: that happens
+/// where a home is removed and made anew.
 #[derive(Debug)]
 pub(crate) struct Address {
     socket: PathBuf,
+    identity: Option<(u64, u64)>,
     file: PathBuf,
     directory: Option<PathBuf>,
 }
@@ -31,7 +33,7 @@ impl Address {
     /// that a killed server left behind.
     pub(crate) fn bind(home: &ServedHome) -> Result<(UnixListener, Self), Error> {
         let (socket, directory) = choose(home, &candidates())?;
-        let address = Self { socket, file: home.run().join("address"), directory };
+        let mut address = Self { socket, identity: None, file: home.run().join("address"), directory };
         remove_if_there(&address.socket).map_err(Error::home("remove", &address.socket))?;
         let listener = UnixListener::bind(&address.socket)
             .and_then(|listener| {
@@ -40,6 +42,7 @@ impl Address {
                 Ok(listener)
             })
             .map_err(Error::home("listen on", &address.socket))?;
+        address.identity = identity(&address.socket).ok();
         Ok((listener, address))
     }
 
@@ -61,6 +64,9 @@ impl Address {
 
 impl Drop for Address {
     fn drop(&mut self) {
+        if identity(&self.socket).ok() != self.identity {
+            return;
+        }
         let removed = remove_if_there(&self.file)
             .and_then(|()| remove_if_there(&self.socket))
             .and_then(|()| self.directory.as_deref().map_or(Ok(()), std::fs::remove_dir));

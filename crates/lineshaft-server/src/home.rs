@@ -83,7 +83,8 @@ fn create_private(path: &Path, parents: bool) -> io::Result<()> {
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+/// What tells a file or directory from another one in its place.
+pub(crate) fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 

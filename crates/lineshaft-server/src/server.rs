@@ -117,10 +117,10 @@ enum End {
     Engine(Result<(), Error>),
 }
 
-/// Everything that a server listens to.
+/// Everything that a server listens to. The address goes first, while the socket's inode cannot be another's yet.
 struct Bound {
-    listeners: Listeners,
     address: Address,
+    listeners: Listeners,
     stops: Stops,
 }
 

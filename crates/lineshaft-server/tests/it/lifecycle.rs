@@ -146,6 +146,20 @@ fn an_on_demand_server_ends_when_its_home_is_removed() {
     assert!(!home.exists());
 }
 
+/// It took the address of the server that had come into its place away with its own, so that nobody found that one.
+#[test]
+fn the_end_of_a_server_whose_home_was_made_anew_leaves_the_next_one_its_address() {
+    for deep in ["home".to_owned(), format!("{}/{}", "a".repeat(80), "b".repeat(80))] {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join(deep);
+        let mut first = TestServer::start_in(&home, |options| options.on_demand = true);
+        std::fs::remove_dir_all(&home).unwrap();
+        let second = TestServer::start_in(&home, |_| ());
+        first.ended().unwrap();
+        second.client().ping();
+    }
+}
+
 #[test]
 fn a_home_deep_down_is_served_through_a_socket_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
