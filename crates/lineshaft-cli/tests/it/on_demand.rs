@@ -1,6 +1,13 @@
 //! Servers: on demand and by hand, one home, and their end.
 
+use std::task::Poll;
 use std::thread;
+use std::time::Duration;
+
+use lineshaft::client::Client;
+use lineshaft::{ClientOptions, ServerCommand, Target};
+use lineshaft_wire::JobId;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::{Shell, is_id};
 
@@ -52,6 +59,26 @@ fn serve_takes_over_from_a_server_on_demand() {
     let status = shell.json(&["status"]);
     assert_eq!((&status["on_demand"], &status["pid"]), (&false.into(), &served.child.id().into()));
     assert_eq!(shell.json(&["job", "show", &id])["state"], "available");
+}
+
+/// The demand is still there, and nobody wanted the server to go.
+#[test]
+fn a_wait_whose_server_on_demand_is_killed_starts_the_next_one_and_goes_on() {
+    let shell = Shell::new();
+    let id: JobId = shell.out(&["enqueue", "add"]).parse().unwrap();
+    let command = ServerCommand { program: env!("CARGO_BIN_EXE_lineshaft").into(), args: vec![] };
+    let client = Client::connect(Target::on_demand(shell.home(), command), ClientOptions::reader()).unwrap();
+    let mut waiting = client.wait(&[id], false);
+    let first = client.status(None).wait().unwrap().pid;
+    kill_process(Pid::from_raw(first as i32).unwrap(), Signal::KILL).unwrap();
+    let status = shell.run(&["status", "--wait", "60s", "--json"]);
+    assert_eq!(status.code, 0, "{status:?}");
+    shell.out(&["job", "cancel", &id.to_string()]);
+    let Poll::Ready(Some(Ok(ended))) = waiting.next_timeout(Duration::from_secs(60)) else {
+        panic!("nothing ended")
+    };
+    assert_eq!(ended[0].id(), id);
+    assert_ne!(client.status(None).wait().unwrap().pid, first);
 }
 
 #[test]

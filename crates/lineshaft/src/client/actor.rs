@@ -76,6 +76,8 @@ struct Past {
     ended: Option<Instant>,
     /// Whether anything was asked for since.
     is_called_anew: bool,
+    /// Whether it was to a server on demand that died, rather than was stopped.
+    is_death: bool,
     /// Why there is no connection.
     trouble: Option<Error>,
     failures: u32,
@@ -87,7 +89,9 @@ enum Parting {
     Done,
     /// A session has to be opened, or opened anew.
     Session,
-    /// The server closed it.
+    /// The server closed it, being stopped.
+    Stopped,
+    /// The server closed it without a word.
     Closed,
     /// It broke.
     Broken(Error),
@@ -253,7 +257,7 @@ impl Actor {
         let Incoming { request_id, message, payload } = incoming;
         if let (0, Message::Refused(refused)) = (request_id, &message) {
             let is_stopping = refused.code == RefusalCode::ShuttingDown;
-            return Err(if is_stopping { Parting::Closed } else { Parting::Broken(refused.clone().into()) });
+            return Err(if is_stopping { Parting::Stopped } else { Parting::Broken(refused.clone().into()) });
         }
         self.past.failures = 0;
         if self.waits.is_ours(request_id) {
@@ -276,16 +280,19 @@ impl Actor {
         launch::reap();
         self.past.trouble = match parting {
             Parting::Done | Parting::Session => None,
-            Parting::Closed => {
+            Parting::Stopped | Parting::Closed => {
                 Some(Error::no_server(self.target.to_string(), "the server closed the connection"))
             }
             Parting::Broken(error) => Some(Error::no_server(self.target.to_string(), error.to_string())),
         };
         self.past.ended = Some(now);
         self.past.is_called_anew = false;
-        if matches!(parting, Parting::Closed | Parting::Broken(_)) {
+        let is_death = matches!(parting, Parting::Closed | Parting::Broken(_));
+        if is_death || matches!(parting, Parting::Stopped) {
             self.past.failures += 1;
         }
+        let was_on_demand = self.shared.lock().welcome.as_ref().is_some_and(|welcome| welcome.on_demand);
+        self.past.is_death = is_death && was_on_demand;
     }
 }
 

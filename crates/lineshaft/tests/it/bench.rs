@@ -23,12 +23,22 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// A server on a home of its own; stopped when dropped.
 pub(crate) struct Server {
     directory: tempfile::TempDir,
+    on_demand: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let mut server = Self { directory: tempfile::tempdir().unwrap(), thread: None };
+        Self::start_as(false)
+    }
+
+    /// One that says that it was started on demand.
+    pub(crate) fn start_on_demand() -> Self {
+        Self::start_as(true)
+    }
+
+    fn start_as(on_demand: bool) -> Self {
+        let mut server = Self { directory: tempfile::tempdir().unwrap(), on_demand, thread: None };
         server.run();
         server
     }
@@ -36,6 +46,7 @@ impl Server {
     fn run(&mut self) {
         let (sender, ready) = channel();
         let options = ServeOptions {
+            on_demand: self.on_demand,
             ready: Box::new(move |_| sender.send(()).unwrap()),
             ..ServeOptions::new(self.home())
         };

@@ -1,5 +1,6 @@
-//! When a client starts a server: with its first call, and for calls made after a server ended; never for what was
-//! under way when it ended.
+//! When a client starts a server: with its first call, and for calls made after a server ended; not for what was under
+//! way when somebody stopped it. (That a server on demand which was killed gets a successor is tested with the command,
+//! whose process can be killed.)
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -48,8 +49,8 @@ fn next(waiting: &mut Waiting) -> Result<Vec<JobEnd>, Error> {
 }
 
 #[test]
-fn a_wait_that_was_under_way_starts_no_server_and_the_next_call_does() {
-    let mut server = Server::start();
+fn a_wait_whose_server_was_stopped_starts_none_and_the_next_call_does() {
+    let mut server = Server::start_on_demand();
     let mark = server.home().join("started");
     let client = client(&server, &mark);
     let job = enqueue(&client, "waits");
@@ -78,7 +79,7 @@ fn a_server_that_comes_back_by_itself_gets_what_was_under_way() {
 
 #[test]
 fn what_was_under_way_in_a_home_that_is_removed_fails_and_names_it() {
-    let mut server = Server::start();
+    let mut server = Server::start_on_demand();
     let home = server.home();
     let outside = tempfile::tempdir().unwrap();
     let client = client(&server, &outside.path().join("started"));

@@ -66,11 +66,13 @@ impl Actor {
         }
     }
 
-    /// For calls that nobody had made yet when the connection ended. What was under way then waits for a server that
-    /// somebody starts: whoever stopped one, to move its home or to update it, is not to find another there.
+    /// With the first call, with calls that nobody had made yet when the connection ended, and in place of a server on
+    /// demand that died. What was under way when one was stopped waits for the server that somebody starts: whoever
+    /// stopped it, to move its home or to update it, is not to find another there.
     fn may_start(&self) -> bool {
         let is_late = self.past.ended.is_some_and(|at| at.elapsed() >= SUCCESSOR_GRACE) || self.is_removed();
-        self.target.may_start() && (!self.past.was_connected || (self.past.is_called_anew && is_late))
+        let is_wanted = self.past.is_called_anew || (self.past.is_death && !self.is_removed());
+        self.target.may_start() && (!self.past.was_connected || (is_wanted && is_late))
     }
 
     /// A home that went away while it was in use.
