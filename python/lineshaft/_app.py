@@ -210,34 +210,42 @@ class App(Provides):
         n: int | None = None,
         *,
         slots: int | None = None,
-        kind: str = "process",
+        kind: str | None = None,
         queues: Iterable[str] | None = None,
         wait: bool = True,
     ) -> Workers:
         """Runs `n` worker processes (default: one per core) for the block of a `with` or `async with`.
 
         Each runs one attempt at a time; with `kind` "thread" or "async" as many as `slots` says (4 per core; 1,000).
+        What is not said here, `LINESHAFT_PROCESSES` and the like or the project's file may say.
 
         A clean exit of the block waits, unless `wait=False`, until nothing this process enqueued in it is available
         or running. Ctrl-C once lets attempts finish, twice kills them.
         """
+        from ._settings import worker_settings
         from ._workers import Workers
 
-        return Workers(self, n, slots, kind, queues, wait)
+        settings = worker_settings(self, processes=n, slots=slots, kind=kind, queues=queues, count_option="n")
+        return Workers(self, settings, wait)
 
     def run_worker(
         self,
         processes: int | None = None,
         *,
         slots: int | None = None,
-        kind: str = "process",
+        kind: str | None = None,
         queues: Iterable[str] | None = None,
-        grace: Duration = 30.0,
+        grace: Duration | None = None,
     ) -> None:
-        """Works until SIGTERM or SIGINT: no new jobs then, running ones finish within `grace`. A second one kills."""
-        from ._workers import run_worker, slots_of
+        """Works until SIGTERM or SIGINT: no new jobs then, running ones finish within `grace`. A second one kills.
 
-        run_worker(self, processes, slots_of(slots, kind), queues, grace)
+        What is not said here, `LINESHAFT_PROCESSES` and the like or the project's file may say.
+        """
+        from ._settings import worker_settings
+        from ._workers import run_worker
+
+        settings = worker_settings(self, processes=processes, slots=slots, kind=kind, queues=queues, grace=grace)
+        run_worker(self, settings)
 
     @contextmanager
     def override(

@@ -120,11 +120,15 @@ class Attendance:
             self._own = engine.work(self)
             self._own.start()
             return
-        from ._workers import Crew, cores
+        from ._settings import worker_settings
+        from ._workers import Crew
 
-        self._own = Crew(self._app, most=cores(), start_with=1, queues=(), grace_s=SCRIPT_GRACE_S)
+        # Whatever queues its workers serve elsewhere, a script waits for the jobs that it made.
+        settings = worker_settings(self._app)
+        most = settings.processes
+        self._own = Crew(self._app, most=most, start_with=1, queues=(), grace_s=SCRIPT_GRACE_S, slots=settings.slots)
         _say(
-            f"no worker is connected, so this script runs its own: 1 process now, up to {cores()} "
+            f"no worker is connected, so this script runs its own: 1 process now, up to {most} "
             f"(they end with it; `{self.command}` runs one that stays)"
         )
         self._own.start()

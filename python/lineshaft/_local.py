@@ -94,7 +94,7 @@ class LocalCrew:
     def _begin(self) -> None:
         import atexit
 
-        from ._workers import slots_of
+        from ._settings import slots_of
 
         for task in self._app._declared.values():
             task.check_uses()
@@ -108,7 +108,7 @@ class LocalCrew:
         )
 
     def _start(self, tasks: list[tuple[str, Any]]) -> _native.Slots:
-        from ._workers import slots_of
+        from ._settings import slots_of
 
         count = slots_of(None, "thread").per_child
         slots = _native.Slots.local(

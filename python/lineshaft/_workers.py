@@ -9,15 +9,14 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from . import _native
 from ._drain import drain
 from ._errors import DeclarationError, WorkerFailed
 from ._guard import refuse_import_side_effect
 from ._names import canonical_module, main_file
-from ._options import duration, name, wrong
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,59 +24,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._app import App
-    from ._options import Duration
+    from ._settings import Slots, WorkerSettings
 
-__all__ = ["Block", "Crew", "Workers", "cores", "run_worker"]
+__all__ = ["Block", "Crew", "Workers", "run_worker"]
 
-PROCESSES_MAX = 1_024
-SLOTS_MAX = 16_384
-GRACE_S = 30.0
-"""What running attempts get when a block ends before they do."""
 GROW_AFTER_S = 0.25
 """How long the children of a script may have more to do than they can before another one is started."""
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def process_count(option: str, value: object) -> int:
-    """How many worker processes; None is one per core."""
-    if value is None:
-        return cores()
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= PROCESSES_MAX:
-        raise wrong(option, value, f"a number of processes, 1 to {PROCESSES_MAX}, or None for one per core")
-    return value
-
-
-class Slots(NamedTuple):
-    """What the slots of a child are, and how many it has."""
-
-    kind: str
-    per_child: int
-
-
-def slots_of(count: object, kind: object) -> Slots:
-    """The slots of a child; None is as many as their kind has by default."""
-    most = {"process": 1, "thread": SLOTS_MAX, "async": SLOTS_MAX}
-    if not isinstance(kind, str) or kind not in most:
-        raise wrong("kind", kind, '"process" (default), "thread" or "async"')
-    if count is None:
-        return Slots(kind, {"process": 1, "thread": 4 * cores(), "async": 1_000}[kind])
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most[kind]:
-        accepted = f"a number from 1 to {SLOTS_MAX:,}" if kind != "process" else '1, unless kind is "thread" or "async"'
-        raise wrong("slots", count, accepted)
-    return Slots(kind, count)
-
-
-def queue_names(value: Iterable[str] | None) -> tuple[str, ...]:
-    """The queues to serve; empty is all."""
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        raise wrong("queues", value, "a list of names of queues")
-    return tuple(name("queues", item) for item in value)
 
 
 def target_of(app: App) -> str:
@@ -186,27 +138,16 @@ class Crew:
 class Workers:
     """Worker processes for the block of a `with` or `async with`; made by `app.workers()`."""
 
-    def __init__(
-        self, app: App, n: int | None, slots: int | None, kind: str, queues: Iterable[str] | None, wait: bool
-    ) -> None:
+    def __init__(self, app: App, settings: WorkerSettings, wait: bool) -> None:
         self._app = app
-        self._slots = slots_of(slots, kind)
-        self._count = process_count("n", n)
-        self._queues = queue_names(queues)
+        self._settings = settings
         self._wait = wait
         self._block: Block | None = None
         self._given_up = False
 
     def __enter__(self) -> Self:
         refuse_import_side_effect("app.workers()")
-        crew = Crew(
-            self._app,
-            most=self._count,
-            start_with=self._count,
-            queues=self._queues,
-            grace_s=GRACE_S,
-            slots=self._slots,
-        )
+        crew = crew_of(self._app, self._settings)
         crew.start()
         self._block = Block(crew)
         self._app._attendance.blocks.append(self._block)
@@ -260,18 +201,22 @@ class Block:
         self.ids = bytearray()
 
 
-def run_worker(app: App, processes: int | None, slots: Slots, queues: Iterable[str] | None, grace: Duration) -> None:
+def crew_of(app: App, settings: WorkerSettings) -> Crew:
+    """All the processes that the settings say, at once."""
+    return Crew(
+        app,
+        most=settings.processes,
+        start_with=settings.processes,
+        queues=settings.queues,
+        grace_s=settings.grace_s,
+        slots=settings.slots,
+    )
+
+
+def run_worker(app: App, settings: WorkerSettings) -> None:
     """Works until SIGTERM or SIGINT."""
     refuse_import_side_effect("app.run_worker()")
-    count = process_count("processes", processes)
-    crew = Crew(
-        app,
-        most=count,
-        start_with=count,
-        queues=queue_names(queues),
-        grace_s=duration("grace", grace),
-        slots=slots,
-    )
+    crew = crew_of(app, settings)
     restore = _stop_on_signals(crew)
     try:
         crew.start()

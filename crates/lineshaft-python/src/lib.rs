@@ -40,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(options::resolve_home, module)?)?;
     module.add_class::<server::EmbeddedServer>()?;
     module.add_function(wrap_pyfunction!(options::task_options, module)?)?;
+    module.add_function(wrap_pyfunction!(options::worker_settings, module)?)?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_class::<client::Client>()?;
     module.add_class::<client::Reply>()?;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use lineshaft::config::Settings;
+use lineshaft::config::{GRACE, KIND, Origin, PROCESSES, QUEUES, SLOTS, Settings, Value};
 use lineshaft::duration;
 use lineshaft::home::{self, Source};
 use lineshaft_wire::JobId;
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -62,9 +63,39 @@ pub(crate) fn task_options(
     py: Python<'_>,
     creator_file: Option<&str>,
 ) -> PyResult<Vec<(String, String, String, String)>> {
+    let rows = settings_around(py, creator_file)?.task_options().into_iter();
+    Ok(rows.map(|row| (row.task, row.option, row.value.to_string(), row.place.to_string())).collect())
+}
+
+/// What variables and the files around `creator_file` set for workers: key, value (durations in seconds), who set it.
+#[pyfunction]
+#[pyo3(signature = (creator_file))]
+pub(crate) fn worker_settings<'py>(
+    py: Python<'py>,
+    creator_file: Option<&str>,
+) -> PyResult<Vec<(&'static str, Bound<'py, PyAny>, String)>> {
+    let settings = settings_around(py, creator_file)?;
+    let mut found = Vec::new();
+    for setting in [&PROCESSES, &SLOTS, &KIND, &QUEUES, &GRACE] {
+        let one = settings.get(setting, None).map_err(|error| to_python(py, &error))?;
+        if let (Some(value), false) = (one.value, one.origin == Origin::Default) {
+            found.push((setting.key, value_to_python(py, value)?, one.origin.to_string()));
+        }
+    }
+    Ok(found)
+}
+
+fn value_to_python(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
+    match value {
+        Value::Text(text) => text.into_bound_py_any(py),
+        Value::Count(count) => count.into_bound_py_any(py),
+        Value::Duration(duration) => duration.as_secs_f64().into_bound_py_any(py),
+        Value::Names(names) => names.into_bound_py_any(py),
+    }
+}
+
+fn settings_around(py: Python<'_>, creator_file: Option<&str>) -> PyResult<Settings> {
     let cwd = std::env::current_dir()?;
     let start = home::start_directory(creator_file.map(Path::new), &cwd);
-    let settings = Settings::find(&start).map_err(|error| to_python(py, &error))?;
-    let rows = settings.task_options().into_iter();
-    Ok(rows.map(|row| (row.task, row.option, row.value.to_string(), row.place.to_string())).collect())
+    Settings::find(&start).map_err(|error| to_python(py, &error))
 }
