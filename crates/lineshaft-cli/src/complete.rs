@@ -8,6 +8,7 @@ use lineshaft::client::Client;
 use lineshaft::home::{Home, resolve};
 use lineshaft::{ClientOptions, Target};
 use lineshaft_wire::JobState;
+use lineshaft_wire::code::CODES;
 use lineshaft_wire::message::List;
 
 use crate::show;
@@ -51,6 +52,14 @@ pub(crate) fn jobs() -> Vec<CompletionCandidate> {
 /// States of jobs.
 pub(crate) fn states() -> Vec<CompletionCandidate> {
     JobState::ALL.into_iter().map(|state| CompletionCandidate::new(state.as_str())).collect()
+}
+
+/// Codes of errors, each with what it says.
+pub(crate) fn codes() -> Vec<CompletionCandidate> {
+    CODES
+        .iter()
+        .map(|(code, title)| CompletionCandidate::new(code.to_string()).help(Some((*title).into())))
+        .collect()
 }
 
 fn recent() -> List {

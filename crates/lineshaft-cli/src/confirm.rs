@@ -16,13 +16,17 @@ pub(crate) fn confirm(
     if yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
+    if !(io::stdin().is_terminal() && context.output.is_seen()) {
         return Err(Failure::new(DECLINED, format!("nobody was asked whether to {question}"))
             .hint("--yes says so where there is no terminal"));
     }
     context.output.ask(&format!("{question}? [y/N] "));
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
+    let bytes = io::stdin().lock().read_line(&mut line);
+    if !matches!(bytes, Ok(1..)) {
+        // The end of the input, or bytes that are no text: the line of the question is still open.
+        context.output.say("");
+    }
     if matches!(line.trim().to_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }

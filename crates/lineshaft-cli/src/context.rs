@@ -24,7 +24,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(global: Global, host: Host) -> Self {
-        Self { output: Output::new(Form::of(global.json, global.jsonl)), host, global }
+        Self { output: Output::new(Form::of(global.json, global.jsonl), global.color), host, global }
     }
 
     /// The home that was meant.

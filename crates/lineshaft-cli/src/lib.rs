@@ -7,6 +7,7 @@
 //! protocol, the journal or the rules of jobs.
 
 pub mod args;
+mod colour;
 mod commands;
 mod complete;
 mod confirm;
@@ -14,8 +15,10 @@ mod context;
 pub mod exit;
 pub mod flags;
 mod json;
+mod mistake;
 mod names;
 mod output;
+mod plain;
 mod python;
 pub mod reference;
 mod show;
@@ -23,18 +26,21 @@ mod table;
 mod times;
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompleteEnv;
 use lineshaft::ServerCommand;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use args::{Arguments, Command};
+use args::{Arguments, Colour, Command};
 use context::Context;
 use exit::Failure;
+use output::{Form, Output};
 
 /// What runs the command line, if it is not a program of its own.
 #[derive(Clone, Debug, Default)]
@@ -52,16 +58,45 @@ pub fn run(args: impl Iterator<Item = OsString>) -> i32 {
 
 /// [`run`] from inside a Python interpreter.
 pub fn run_hosted(args: impl Iterator<Item = OsString>, host: &Host) -> i32 {
+    open_closed_streams();
     let args: Vec<OsString> = args.collect();
     if std::env::var_os(commands::completions::VARIABLE).is_some()
         && let Some(code) = complete_words(&args)
     {
         return code;
     }
-    match Arguments::try_parse_from(args) {
+    let colour = Colour::asked(&args);
+    match parse(args, colour) {
         Ok(arguments) => run_parsed(arguments, host),
-        Err(error) => {
-            // Help and version are data, mistakes are talk; clap knows which is which.
+        Err(error) => refuse(&error, colour),
+    }
+}
+
+/// Puts `/dev/null` where a standard stream is closed: else the next file that is opened, a socket perhaps, would get
+/// its number and what is meant for people. Rust's own start does so, other hosts do not.
+fn open_closed_streams() {
+    while let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        // A file gets the lowest free number.
+        if null.as_raw_fd() > 2 {
+            return;
+        }
+        let _kept_open = null.into_raw_fd();
+    }
+}
+
+fn parse(args: Vec<OsString>, colour: Colour) -> Result<Arguments, clap::Error> {
+    let matches = Arguments::command().color(colour.into()).try_get_matches_from(args)?;
+    Arguments::from_arg_matches(&matches)
+}
+
+fn refuse(error: &clap::Error, colour: Colour) -> i32 {
+    match mistake::of(error) {
+        Some(failure) => {
+            Output::new(Form::Text, colour).complain(&failure);
+            failure.code
+        }
+        None => {
+            // Help and version are data, a missing command is talk; clap knows which is which.
             let _ = error.print();
             error.exit_code()
         }
@@ -106,6 +141,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
         Command::Config(config) => commands::config::run(config, context),
+        Command::Explain { code } => commands::explain::run(code, context),
         Command::Completions { shell } => commands::completions::run(shell, context),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Command, CommandFactory};
 use lineshaft::config::{SETTINGS, Scope, Setting};
 
-use crate::args::Arguments;
+use crate::args::{Arguments, HELP_COLUMNS};
 
 const COMMAND_LINE: &str = r#"# Command line: reference
 
@@ -87,7 +87,7 @@ option that does not exist is an error; a task that does not exist is a warning 
 /// The page about the commands.
 pub fn command_line() -> String {
     let mut page = COMMAND_LINE.to_owned();
-    let mut command = Arguments::command();
+    let mut command = Arguments::command().term_width(HELP_COLUMNS);
     command.build();
     add(&mut page, &mut command, "");
     page
@@ -139,7 +139,7 @@ fn section(page: &mut String, setting: &Setting) {
 fn scope(scope: Scope) -> &'static str {
     match scope {
         Scope::Everywhere => "every command",
-        Scope::Worker => "`worker`, `dev`",
+        Scope::Worker => "`worker`, `dev`, `app.workers()`",
         Scope::Serve => "`serve`",
     }
 }

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use lineshaft_wire::message::{QueueReport, StatusReport};
 use lineshaft_wire::value::Value;
-use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState};
 
-use crate::table::{pairs, table};
-use crate::times::{length, relative};
+use crate::table::{GiveWay, pairs, table};
+use crate::times::{length, relative, rfc3339};
 
 /// Characters of a value on a line.
 const VALUE_CHARS: usize = 200;
@@ -42,21 +42,42 @@ pub(crate) fn state(job: &JobRecord) -> String {
     text
 }
 
-/// A table of jobs.
-pub(crate) fn job_table(jobs: &[JobRecord], now_ms: u64) -> Vec<String> {
+/// A point in time, both ways: `in 5 min (2026-01-31T08:00:00.000Z)`.
+pub(crate) fn time(at_ms: u64, now_ms: u64) -> String {
+    format!("{} ({})", relative(at_ms, now_ms), rfc3339(at_ms))
+}
+
+/// A table of jobs, in so many columns.
+pub(crate) fn job_table(jobs: &[JobRecord], now_ms: u64, columns: Option<usize>) -> Vec<String> {
     let rows: Vec<[String; 6]> = jobs.iter().map(|job| job_row(job, now_ms)).collect();
-    table(["ID", "STATE", "TASK", "QUEUE", "ATTEMPTS", "CREATED"], &rows)
+    let give_way = GiveWay { cut: &["STATE", "TASK", "QUEUE"], leave_out: &["ATTEMPTS", "QUEUE"] };
+    table(["ID", "STATE", "TASK", "QUEUE", "ATTEMPTS", "AGE"], &rows, give_way, columns)
 }
 
 fn job_row(job: &JobRecord, now_ms: u64) -> [String; 6] {
+    let when = job.scheduled_at.filter(|_| waits_for_a_time(job));
     [
         job.id.to_string(),
-        state(job),
+        when.map_or_else(|| state(job), |at| format!("{}, {}", state(job), relative(at, now_ms))),
         job.task.to_string(),
         job.queue.to_string(),
         job.attempts.len().to_string(),
-        relative(job.created_at, now_ms),
+        length(now_ms.saturating_sub(job.created_at)),
     ]
+}
+
+fn waits_for_a_time(job: &JobRecord) -> bool {
+    matches!(job.state, JobState::Scheduled | JobState::Retryable)
+}
+
+/// What a job waits for, in words; `None` where it does not wait.
+fn waits_for(job: &JobRecord, now_ms: u64) -> Option<String> {
+    let at = job.scheduled_at.filter(|_| waits_for_a_time(job)).map(|at| relative(at, now_ms));
+    match (job.state, at) {
+        (JobState::Scheduled, Some(at)) => Some(format!("its time, {at}")),
+        (JobState::Retryable, Some(at)) => Some(format!("its next attempt, {at}")),
+        _ => job.waits_for.clone(),
+    }
 }
 
 /// Everything about a job.
@@ -66,14 +87,14 @@ pub(crate) fn job(
     progress: Option<&Value>,
     now_ms: u64,
 ) -> Vec<String> {
-    let when = |at: Option<u64>| at.map(|at| relative(at, now_ms));
+    let when = |at: Option<u64>| at.map(|at| time(at, now_ms));
     let rows = [
         ("id", Some(job.id.to_string())),
         ("task", Some(job.task.to_string())),
         ("arguments", call),
         ("queue", Some(job.queue.to_string())),
         ("state", Some(state(job))),
-        ("waits for", job.waits_for.clone()),
+        ("waits for", waits_for(job, now_ms)),
         ("progress", progress.map(|value| value.summary(VALUE_CHARS))),
         ("priority", Some(job.priority.to_string())),
         ("failures", Some(failures(job))),
@@ -118,7 +139,7 @@ fn attempts(attempts: &[AttemptRecord], now_ms: u64) -> Vec<String> {
         ]
     };
     let rows: Vec<[String; 6]> = attempts.iter().map(row).collect();
-    table(["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"], &rows)
+    table(["ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"], &rows, GiveWay::default(), None)
 }
 
 fn last_error(job: &JobRecord) -> Vec<String> {
@@ -146,7 +167,7 @@ pub(crate) fn error(error: &ErrorRecord) -> String {
 }
 
 /// The state of the engine.
-pub(crate) fn status(report: &StatusReport, now_ms: u64) -> Vec<String> {
+pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>) -> Vec<String> {
     let kind = if report.on_demand { "on demand" } else { "serve" };
     let mut lines = pairs(&[
         ("server", format!("lineshaft {} (pid {}, {kind})", report.version, report.pid)),
@@ -157,9 +178,9 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64) -> Vec<String> {
         ("archived", jobs(report.archived)),
     ]);
     lines.push(String::new());
-    lines.extend(queues(&report.queues));
+    lines.extend(queues(&report.queues, columns));
     lines.push(String::new());
-    lines.extend(workers(report));
+    lines.extend(workers(report, columns));
     for task in &report.unknown_tasks {
         lines.push(format!("no worker knows {task}"));
     }
@@ -167,7 +188,7 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64) -> Vec<String> {
 }
 
 /// A table of queues.
-pub(crate) fn queues(queues: &[QueueReport]) -> Vec<String> {
+pub(crate) fn queues(queues: &[QueueReport], columns: Option<usize>) -> Vec<String> {
     let row = |queue: &QueueReport| {
         [
             queue.name.to_string(),
@@ -183,10 +204,11 @@ pub(crate) fn queues(queues: &[QueueReport]) -> Vec<String> {
         return vec!["no queue has jobs".to_owned()];
     }
     let rows: Vec<[String; 7]> = queues.iter().map(row).collect();
-    table(["QUEUE", "IS", "AVAILABLE", "PARKED", "RUNNING", "SCHEDULED", "RETRYABLE"], &rows)
+    let heading = ["QUEUE", "IS", "AVAILABLE", "PARKED", "RUNNING", "SCHEDULED", "RETRYABLE"];
+    table(heading, &rows, GiveWay { cut: &["QUEUE"], leave_out: &[] }, columns)
 }
 
-fn workers(report: &StatusReport) -> Vec<String> {
+fn workers(report: &StatusReport, columns: Option<usize>) -> Vec<String> {
     if report.workers.is_empty() {
         return vec!["no worker is connected".to_owned()];
     }
@@ -204,7 +226,12 @@ fn workers(report: &StatusReport) -> Vec<String> {
             ]
         })
         .collect();
-    table(["WORKER", "CHILDREN", "RUNNING", "QUEUES"], &rows)
+    table(
+        ["WORKER", "CHILDREN", "RUNNING", "QUEUES"],
+        &rows,
+        GiveWay { cut: &["WORKER", "QUEUES"], leave_out: &[] },
+        columns,
+    )
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -216,7 +243,7 @@ mod tests {
     use std::sync::Arc;
 
     use lineshaft_wire::message::WorkerReport;
-    use lineshaft_wire::{Fence, JobId, JobState, Outcome};
+    use lineshaft_wire::{Fence, JobId, Outcome};
 
     use super::*;
 
@@ -294,11 +321,11 @@ mod tests {
             ..record()
         };
         assert_eq!(
-            job_table(&[record(), waiting], NOW).join("\n"),
+            job_table(&[record(), waiting], NOW, None).join("\n"),
             "\
-ID                                    STATE                     TASK                QUEUE  ATTEMPTS  CREATED
-01a0c450-6c00-7800-8000-000040000001  discarded (max_attempts)  shop.send           mail   1         1 min ago
-01a0c450-6c00-7800-8000-000040000001  available                 shop.pack_and_send  mail   0         1 min ago"
+ID                                    STATE                     TASK                QUEUE  ATTEMPTS  AGE
+01a0c450-6c00-7800-8000-000040000001  discarded (max_attempts)  shop.send           mail   1         1 min
+01a0c450-6c00-7800-8000-000040000001  available                 shop.pack_and_send  mail   0         1 min"
         );
     }
 
@@ -314,10 +341,10 @@ queue      mail
 state      discarded (max_attempts)
 priority   5
 failures   1 of 1
-created    1 min ago
-started    3 s ago
+created    1 min ago (2026-09-21T14:13:20.000Z)
+started    3 s ago (2026-09-21T14:14:57.000Z)
 worker     host:7/1
-ended      2 s ago
+ended      2 s ago (2026-09-21T14:14:58.000Z)
 
 ATTEMPT  OUTCOME  STARTED  TOOK  WORKER    ERROR
 1        errored  3 s ago  1 s   host:7/1  ValueError: no such address
@@ -329,8 +356,8 @@ Traceback (most recent call last):
 
     #[test]
     fn what_is_empty_says_so() {
-        assert_eq!(queues(&[]), ["no queue has jobs"]);
-        assert_eq!(workers(&StatusReport::default()), ["no worker is connected"]);
+        assert_eq!(queues(&[], None), ["no queue has jobs"]);
+        assert_eq!(workers(&StatusReport::default(), None), ["no worker is connected"]);
     }
 
     #[test]
@@ -361,7 +388,7 @@ Traceback (most recent call last):
             ..StatusReport::default()
         };
         assert_eq!(
-            status(&report, NOW).join("\n"),
+            status(&report, NOW, None).join("\n"),
             "\
 server       lineshaft 0.1.0 (pid 42, on demand)
 home         /srv/.lineshaft

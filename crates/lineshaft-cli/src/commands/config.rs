@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::args::Config;
 use crate::context::{Context, working_directory};
 use crate::exit::Failure;
-use crate::table::table;
+use crate::table::{GiveWay, table};
 
 const PREFIX: &str = "LINESHAFT_";
 
@@ -57,9 +57,10 @@ fn show(rows: &[Row], tasks: &[TaskOption], with_origin: bool, context: &mut Con
     });
     let all: Vec<[String; 3]> = settings.chain(tasks).collect();
     let lines = if with_origin {
-        table(["SETTING", "VALUE", "ORIGIN"], &all)
+        table(["SETTING", "VALUE", "ORIGIN"], &all, GiveWay::default(), None)
     } else {
-        table(["SETTING", "VALUE"], &all.into_iter().map(|[key, value, _]| [key, value]).collect::<Vec<_>>())
+        let rows: Vec<[String; 2]> = all.into_iter().map(|[key, value, _]| [key, value]).collect();
+        table(["SETTING", "VALUE"], &rows, GiveWay::default(), None)
     };
     for line in lines {
         context.output.line(line)?;

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{JobGroup, Rules, RunAfter};
+use lineshaft_wire::message::{JobGroup, Rules, Unique};
 use lineshaft_wire::value::{Call, Value, encode_call};
 use serde_json::{Value as Json, json};
 
 use super::job::follow;
-use crate::args::Enqueue;
+use crate::args::{Enqueue, JobOptions, When};
 use crate::context::{Context, answer};
 use crate::exit::{Failure, USAGE};
 use crate::json::to_value;
 use crate::names;
 
 pub(crate) fn run(mut enqueue: Enqueue, context: &mut Context) -> Result<(), Failure> {
-    let Some(task) = enqueue.task.take() else { return lines::run(&enqueue, context) };
+    let Some(task) = enqueue.task.take() else { return lines::run(&enqueue.options, context) };
     let call = call(&enqueue)?;
     let payload = encoded(&call)?;
     let wait = enqueue.wait;
-    let group = group(&enqueue, &task, payload.len())?;
+    let group = group(&enqueue.options, &task, payload.len())?;
     let client = context.client()?;
     let jobs = answer(client.enqueue(vec![group], vec![payload], None))?;
     let Some(id) = jobs.ids.first().copied() else { return Ok(()) };
@@ -77,27 +77,37 @@ fn keywords(text: Option<&str>) -> Result<Vec<(Box<str>, Value)>, Failure> {
     }
 }
 
-fn group(enqueue: &Enqueue, task: &str, payload_bytes: usize) -> Result<JobGroup, Failure> {
+fn group(options: &JobOptions, task: &str, payload_bytes: usize) -> Result<JobGroup, Failure> {
     let length =
         u32::try_from(payload_bytes).map_err(|_| Failure::new(USAGE, "the arguments are too large"))?;
     let rules = Rules {
-        max_attempts: enqueue.retries + 1,
-        timeout_ms: Some(millis(enqueue.timeout)),
+        max_attempts: options.retries + 1,
+        timeout_ms: Some(millis(options.timeout)),
         ..Rules::default()
     };
     Ok(JobGroup {
         task: Arc::from(task),
-        queue: Arc::from(enqueue.queue.as_str()),
-        priority: enqueue.priority,
+        queue: Arc::from(options.queue.as_str()),
+        priority: options.priority,
         rules: Arc::new(rules),
-        run_after: enqueue.run_after.map(|delay| RunAfter::In(millis(delay))),
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: enqueue.idempotency_key.as_deref().map(Arc::from),
-        tags: enqueue.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
-        metadata: None,
+        run_after: options.run_after.map(When::ahead),
+        expires: options.expires.map(When::ahead),
+        deadline: options.deadline.map(When::ahead),
+        unique: unique(options, task),
+        idempotency_key: options.idempotency_key.as_deref().map(Arc::from),
+        tags: options.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
+        metadata: options.metadata.as_deref().map(Arc::from),
         lengths: vec![length],
+    })
+}
+
+/// A key counts for its task, as the keys do that Python computes from arguments.
+fn unique(options: &JobOptions, task: &str) -> Option<Unique> {
+    let key = options.unique.as_deref()?;
+    Some(Unique {
+        key: format!("{task}:{key}").into(),
+        while_: options.unique_while.into(),
+        period_ms: options.unique_period.map(millis),
     })
 }
 

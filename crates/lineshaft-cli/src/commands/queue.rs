@@ -36,7 +36,7 @@ fn list(client: &Client, context: &mut Context) -> Result<(), Failure> {
         let queues: Vec<Json> = report.queues.iter().map(json::of_queue).collect();
         return Ok(context.output.json(&json!({ "queues": queues }))?);
     }
-    for line in show::queues(&report.queues) {
+    for line in show::queues(&report.queues, context.output.columns()) {
         context.output.line(line)?;
     }
     Ok(())
@@ -60,6 +60,10 @@ fn purge(client: &Client, context: &mut Context, queue: &str, yes: bool) -> Resu
     let report = answer(client.status(None))?;
     names::question_queue(queue, &report, context);
     let waiting = report.queues.iter().find(|found| *found.name == *queue).map_or(0, waiting);
+    if waiting == 0 && !yes {
+        context.output.say(format!("queue {queue} has no jobs that wait"));
+        return Ok(());
+    }
     let question = format!("cancel {} in queue {queue}", show::jobs(waiting));
     confirm(context, yes, &question, &format!("queue {queue} was left as it is"))?;
     change(client, context, queue, QueueVerb::Purge)

@@ -19,7 +19,7 @@ pub(crate) fn run(status: &Status, context: &mut Context) -> Result<(), Failure>
     if context.output.is_json() {
         return Ok(context.output.json(&json::of_status(&report))?);
     }
-    for line in show::status(&report, crate::times::now_ms()) {
+    for line in show::status(&report, crate::times::now_ms(), context.output.columns()) {
         context.output.line(line)?;
     }
     Ok(())

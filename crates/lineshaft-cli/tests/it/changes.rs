@@ -70,5 +70,7 @@ fn names_that_nobody_knows_are_questioned() {
         paused.err
     );
     let list = shell.run(&["job", "list", "--task", "mail.sned"]);
-    assert_eq!(list.err, "warning: no job is of task mail.sned: did you mean mail.send?\n");
+    let expected = "there are no jobs of task mail.sned\n\
+                    warning: no job is of task mail.sned: did you mean mail.send?\n";
+    assert_eq!((&*list.out, &*list.err), ("", expected));
 }

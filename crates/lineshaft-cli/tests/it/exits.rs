@@ -63,3 +63,45 @@ fn colour_is_forced_and_refused_by_variables() {
     assert!(status("X", "").contains("\u{1b}[1;31merror"));
     assert!(status("NO_COLOR", "1").starts_with("error[LS"));
 }
+
+#[test]
+fn the_flag_for_colour_wins_over_variables_for_failures_and_mistakes_alike() {
+    let shell = Shell::new();
+    let talk = |words: &[&str], name: &str| ended(shell.command(words).env(name, "1").output().unwrap()).err;
+    for words in [&["status", "--home", "elsewhere"][..], &["stauts"]] {
+        let always = talk(&[words, &["--color", "always"]].concat(), "NO_COLOR");
+        assert!(always.starts_with("\u{1b}[1;31merror\u{1b}[0m"), "{always:?}");
+        let never = talk(&[words, &["--color=never"]].concat(), "CLICOLOR_FORCE");
+        assert!(never.starts_with("error") && !never.contains('\u{1b}'), "{never:?}");
+    }
+}
+
+#[test]
+fn nothing_is_coloured_where_nobody_looks() {
+    let shell = Shell::new();
+    let id = shell.out(&["enqueue", "add"]);
+    for words in [
+        &["--help"][..],
+        &["job", "list"],
+        &["job", "show", &id],
+        &["status"],
+        &["queue", "list"],
+        &["config", "show"],
+        &["explain", "7"],
+        &["job", "lst"],
+        &["job", "show", "0199b1c2-7a5e-7800-8000-000000000001"],
+    ] {
+        let ended = shell.run(words);
+        assert!(!ended.out.contains('\u{1b}') && !ended.err.contains('\u{1b}'), "{words:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_said() {
+    let shell = Shell::new();
+    shell.out(&["enqueue", "add"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = ended(shell.command(&["job", "list"]).stdout(full).output().unwrap());
+    let expected = "error: cannot write the output: No space left on device (os error 28)\n";
+    assert_eq!((ended.code, &*ended.err), (1, expected));
+}

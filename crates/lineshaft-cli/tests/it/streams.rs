@@ -42,6 +42,28 @@ fn jobs_are_made_of_lines_and_listed_as_lines() {
 }
 
 #[test]
+fn a_line_may_hold_every_option_of_a_job() {
+    let shell = Shell::new();
+    let line = json!({
+        "task": "add", "run_after": "2100-01-01T00:00Z", "expires": "2100-01-02T00:00Z",
+        "deadline": "2100-01-03T00:00Z", "unique": "k", "unique_while": "queued", "unique_period": 60,
+        "metadata": "note", "retries": 2, "timeout": "5s",
+    });
+    let made = feed(&shell, &["enqueue", "--jsonl"], &format!("{line}\n{line}\n"));
+    assert_eq!(made.code, 0, "{made:?}");
+    let made = lines(&made.out);
+    assert_eq!(
+        (&made[0]["id"], &made[0]["new"], &made[1]["new"]),
+        (&made[1]["id"], &json!(true), &json!(false))
+    );
+    let job = shell.json(&["job", "show", made[0]["id"].as_str().unwrap()]);
+    assert_eq!(
+        (&job["expires_at"], &job["metadata"], &job["max_attempts"]),
+        (&json!("2100-01-02T00:00:00.000Z"), &json!("note"), &json!(3))
+    );
+}
+
+#[test]
 fn a_line_is_answered_before_the_next_one_is_written() {
     let shell = Shell::new();
     let mut child =
@@ -70,6 +92,14 @@ fn a_line_that_is_wrong_is_named_and_the_lines_before_it_are_jobs() {
         (
             "{\"task\": \"a\", \"timeout\": \"soon\"}",
             "line 2 has `timeout` \"soon\", which is not a duration",
+        ),
+        (
+            "{\"task\": \"a\", \"expires\": \"2026-01-31\"}",
+            "line 2 has `expires` \"2026-01-31\"; it names no zone",
+        ),
+        (
+            "{\"task\": \"a\", \"unique_while\": \"x\"}",
+            "line 2 has `unique_while` \"x\"; accepted: unfinished, queued",
         ),
         ("{\"task\": \"a\", \"retries\": -1}", "line 2 has `retries` that are not a number below 10,000"),
     ] {

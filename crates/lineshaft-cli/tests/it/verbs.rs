@@ -92,6 +92,64 @@ fn an_idempotency_key_gives_the_same_job() {
 }
 
 #[test]
+fn every_option_of_a_job_can_be_given() {
+    let shell = Shell::new();
+    let id = shell.out(&[
+        "enqueue",
+        "add",
+        "--run-after",
+        "2100-01-01T00:00Z",
+        "--expires",
+        "2100-01-02T00:00:00Z",
+        "--deadline",
+        "2100-01-03 01:00+01:00",
+        "--priority",
+        "low",
+        "--tags",
+        "x",
+        "--tag",
+        "y",
+        "--metadata",
+        "of order 7",
+        "--unique",
+        "order-7",
+    ]);
+    let job = shell.json(&["job", "show", &id]);
+    for (key, expected) in [
+        ("scheduled_at", "2100-01-01T00:00:00.000Z"),
+        ("expires_at", "2100-01-02T00:00:00.000Z"),
+        ("deadline_at", "2100-01-03T00:00:00.000Z"),
+        ("metadata", "of order 7"),
+        ("state", "scheduled"),
+    ] {
+        assert_eq!(job[key], expected, "{key}");
+    }
+    assert_eq!((&job["priority"], &job["tags"]), (&8.into(), &serde_json::json!(["x", "y"])));
+    let shown = shell.out(&["job", "show", &id]);
+    assert!(shown.contains("\nwaits for  its time, in "), "{shown}");
+    assert!(shown.contains("(2100-01-01T00:00:00.000Z)\n"), "{shown}");
+}
+
+#[test]
+fn a_unique_key_counts_for_its_task_while_it_is_said_to() {
+    let shell = Shell::new();
+    let make = |words: &[&str]| shell.json(&[&["enqueue"], words].concat());
+    let first = make(&["send", "--unique", "user-7"]);
+    let second = make(&["send", "--unique", "user-7", "--run-after", "1h"]);
+    assert_eq!((&second["id"], &second["new"]), (&first["id"], &false.into()));
+    assert_eq!(make(&["send", "--unique", "user-8"])["new"], true);
+    assert_eq!(make(&["other", "--unique", "user-7"])["new"], true, "another task has keys of its own");
+
+    shell.out(&["job", "cancel", first["id"].as_str().unwrap()]);
+    let third = make(&["send", "--unique", "user-7", "--unique-period", "1h"]);
+    assert_eq!(third["new"], true);
+    shell.out(&["job", "cancel", third["id"].as_str().unwrap()]);
+    assert_eq!(make(&["send", "--unique", "user-7"])["new"], false, "the period is not over");
+    let alone = shell.run(&["enqueue", "send", "--unique-while", "queued"]);
+    assert_eq!(alone.code, 2, "{alone:?}");
+}
+
+#[test]
 fn queues_are_paused_resumed_and_purged_only_when_confirmed() {
     let shell = Shell::new();
     shell.out(&["enqueue", "add"]);
@@ -109,6 +167,9 @@ default  paused  1          0       0        0          0";
     assert_eq!((unasked.out, &*unasked.err), (String::new(), expected));
     let purged = shell.json(&["queue", "purge", "default", "--yes"]);
     assert_eq!(purged, serde_json::json!({ "queue": "default", "verb": "purge", "jobs": 1 }));
+    let again = shell.run(&["queue", "purge", "default"]);
+    assert_eq!(again.code, 0, "nothing is left to ask about: {again:?}");
+    assert!(again.err.ends_with("queue default has no jobs that wait\n"), "{again:?}");
 }
 
 #[test]

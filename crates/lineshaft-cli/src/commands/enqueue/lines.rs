@@ -14,20 +14,36 @@ use lineshaft_wire::value::Call;
 use serde_json::{Map, Value as Json};
 
 use super::{encoded, group, say_new};
-use crate::args::{Enqueue, priority};
+use crate::args::{JobOptions, When, While, read};
 use crate::context::{Context, answer};
 use crate::exit::{Failure, USAGE};
 use crate::json::to_value;
 
 /// What a line may hold.
-const KEYS: [&str; 9] =
-    ["task", "args", "kwargs", "queue", "priority", "retries", "timeout", "run_after", "idempotency_key"];
+const KEYS: [&str; 16] = [
+    "task",
+    "args",
+    "kwargs",
+    "queue",
+    "priority",
+    "retries",
+    "timeout",
+    "run_after",
+    "expires",
+    "deadline",
+    "unique",
+    "unique_while",
+    "unique_period",
+    "idempotency_key",
+    "metadata",
+    TAGS,
+];
 const TAGS: &str = "tags";
 
 type Line = io::Result<String>;
 
 /// Enqueues what standard input holds; `defaults` is what the command line says for lines that say nothing.
-pub(super) fn run(defaults: &Enqueue, context: &mut Context) -> Result<(), Failure> {
+pub(super) fn run(defaults: &JobOptions, context: &mut Context) -> Result<(), Failure> {
     let lines = read_ahead();
     let mut number = 0;
     let mut client = None;
@@ -76,7 +92,7 @@ fn next_batch(lines: &Receiver<Line>) -> Vec<Line> {
 fn jobs_of(
     batch: Vec<Line>,
     number: &mut u64,
-    defaults: &Enqueue,
+    defaults: &JobOptions,
 ) -> (Vec<(JobGroup, Bytes)>, Option<Failure>) {
     let mut jobs = Vec::new();
     for line in batch {
@@ -95,7 +111,7 @@ fn jobs_of(
     (jobs, None)
 }
 
-fn job_of(line: &str, defaults: &Enqueue) -> Result<(JobGroup, Bytes), Failure> {
+fn job_of(line: &str, defaults: &JobOptions) -> Result<(JobGroup, Bytes), Failure> {
     let document: Json =
         serde_json::from_str(line).map_err(|error| wrong(&format!("is not JSON: {error}")))?;
     let Json::Object(mut object) = document else { return Err(wrong("is not a JSON object")) };
@@ -125,7 +141,7 @@ fn call_of(object: &mut Map<String, Json>) -> Result<Call, Failure> {
     Ok(Call { positional, keywords })
 }
 
-fn options_of(object: &mut Map<String, Json>, defaults: &Enqueue) -> Result<Enqueue, Failure> {
+fn options_of(object: &mut Map<String, Json>, defaults: &JobOptions) -> Result<JobOptions, Failure> {
     let retries = match object.remove("retries") {
         None => defaults.retries,
         Some(count) => count
@@ -138,25 +154,27 @@ fn options_of(object: &mut Map<String, Json>, defaults: &Enqueue) -> Result<Enqu
         None => defaults.tags.clone(),
         Some(tags) => serde_json::from_value(tags).map_err(|_| wrong("has `tags` that are not texts"))?,
     };
-    Ok(Enqueue {
-        task: None,
-        arguments: Vec::new(),
-        kwargs: None,
+    Ok(JobOptions {
         queue: text(object, "queue")?.unwrap_or_else(|| defaults.queue.clone()),
         priority: priority_of(object)?.unwrap_or(defaults.priority),
         retries,
         timeout: duration(object, "timeout")?.unwrap_or(defaults.timeout),
-        run_after: duration(object, "run_after")?.or(defaults.run_after),
+        run_after: when(object, "run_after")?.or(defaults.run_after),
+        expires: when(object, "expires")?.or(defaults.expires),
+        deadline: when(object, "deadline")?.or(defaults.deadline),
+        unique: text(object, "unique")?,
+        unique_while: while_(object)?.unwrap_or(defaults.unique_while),
+        unique_period: duration(object, "unique_period")?.or(defaults.unique_period),
         idempotency_key: text(object, "idempotency_key")?,
         tags,
-        wait: None,
+        metadata: text(object, "metadata")?.or_else(|| defaults.metadata.clone()),
     })
 }
 
 fn priority_of(object: &mut Map<String, Json>) -> Result<Option<u8>, Failure> {
     let Some(given) = object.remove("priority") else { return Ok(None) };
     let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
-    priority(&text).map(Some).map_err(|accepted| wrong(&format!("has `priority` {given}; {accepted}")))
+    read::priority(&text).map(Some).map_err(|accepted| wrong(&format!("has `priority` {given}; {accepted}")))
 }
 
 fn text(object: &mut Map<String, Json>, key: &str) -> Result<Option<String>, Failure> {
@@ -174,8 +192,23 @@ fn duration(object: &mut Map<String, Json>, key: &str) -> Result<Option<Duration
     read.map(Some).map_err(|_| wrong(&format!("has `{key}` {given}, which is not a duration")))
 }
 
+fn when(object: &mut Map<String, Json>, key: &str) -> Result<Option<When>, Failure> {
+    let Some(given) = object.remove(key) else { return Ok(None) };
+    let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+    read::when(&text).map(Some).map_err(|accepted| wrong(&format!("has `{key}` {given}; {accepted}")))
+}
+
+fn while_(object: &mut Map<String, Json>) -> Result<Option<While>, Failure> {
+    match text(object, "unique_while")?.as_deref() {
+        None => Ok(None),
+        Some("unfinished") => Ok(Some(While::Unfinished)),
+        Some("queued") => Ok(Some(While::Queued)),
+        Some(other) => Err(wrong(&format!("has `unique_while` {other:?}; accepted: unfinished, queued"))),
+    }
+}
+
 fn unknown(key: &str) -> Failure {
-    let near = lineshaft::config::did_you_mean(key, KEYS.into_iter().chain([TAGS]));
+    let near = lineshaft::config::did_you_mean(key, KEYS);
     let guess = near.map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
     wrong(&format!("has an unknown key `{key}`{guess}"))
 }

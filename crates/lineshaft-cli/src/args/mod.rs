@@ -1,14 +1,26 @@
 //! What can be said on the command line.
 
+mod enqueue;
+mod job;
+pub(crate) mod read;
+
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
-use lineshaft::duration::parse_duration;
-use lineshaft_wire::{JobId, JobState};
+use lineshaft_wire::code::Code;
 
 use crate::complete;
 use crate::flags::{HomeFlags, ServeFlags, WorkerFlags};
+use read::duration;
+
+pub use crate::colour::Colour;
+pub use enqueue::{Enqueue, JobOptions, While};
+pub use job::{Job, JobFilter, JobList, Jobs, Queue};
+pub use read::When;
+
+/// Longer lines are hard to read.
+pub(crate) const HELP_COLUMNS: usize = 100;
 
 /// Durable background and parallel work.
 #[derive(Debug, Parser)]
@@ -17,10 +29,10 @@ use crate::flags::{HomeFlags, ServeFlags, WorkerFlags};
     bin_name = "lineshaft",
     version,
     arg_required_else_help = true,
-    max_term_width = 100
+    max_term_width = HELP_COLUMNS
 )]
 #[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 declined, 4 not authorised, 5 task failed, \
-6 not found, 7 timeout, 8 unreachable.")]
+6 not found, 7 timeout, 8 unreachable. An error with a code has a page: lineshaft explain LS0007")]
 pub struct Arguments {
     /// Options of every command.
     #[command(flatten)]
@@ -42,6 +54,9 @@ pub struct Global {
     /// Print JSON, one line for each thing as it comes
     #[arg(long, global = true, conflicts_with = "json")]
     pub jsonl: bool,
+    /// Colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: Colour,
 }
 
 /// What to do.
@@ -68,6 +83,12 @@ pub enum Command {
     /// Show settings and who set them
     #[command(subcommand)]
     Config(Config),
+    /// Explain an error by its code
+    Explain {
+        /// The code, such as LS0007; without one, all of them are listed
+        #[arg(value_parser = read::code, add = ArgValueCandidates::new(complete::codes))]
+        code: Option<(Code, &'static str)>,
+    },
     /// Print the script that teaches a shell to complete
     Completions {
         /// The shell
@@ -129,182 +150,6 @@ pub struct Status {
     pub wait: Option<Duration>,
 }
 
-/// Makes a job.
-#[derive(Args, Debug)]
-pub struct Enqueue {
-    /// Name of the task; without one, --jsonl reads jobs from standard input, an object a line
-    #[arg(required_unless_present = "jsonl", add = ArgValueCandidates::new(complete::tasks))]
-    pub task: Option<String>,
-    /// Positional arguments, each as JSON: 2 '"text"' '[1, 2]' null
-    #[arg(value_name = "JSON", allow_negative_numbers = true)]
-    pub arguments: Vec<String>,
-    /// Keyword arguments as a JSON object: '{"path": "a.png"}'
-    #[arg(long, value_name = "JSON")]
-    pub kwargs: Option<String>,
-    /// Queue of the job
-    #[arg(long, default_value = "default", add = ArgValueCandidates::new(complete::queues))]
-    pub queue: String,
-    /// 1 (first) to 9, high (2), normal (5) or low (8)
-    #[arg(long, default_value = "normal", value_parser = priority)]
-    pub priority: u8,
-    /// Retries after an error or a timeout
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000))]
-    pub retries: u32,
-    /// Longest an attempt may take
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
-    pub timeout: Duration,
-    /// Run it no earlier than so long from now
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub run_after: Option<Duration>,
-    /// The same key within 24 hours gives the same job
-    #[arg(long, value_name = "KEY")]
-    pub idempotency_key: Option<String>,
-    /// A label; may be given more than once
-    #[arg(long = "tag", value_name = "TAG")]
-    pub tags: Vec<String>,
-    /// Wait for the end and print the result, at most so long
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "3650d",
-          value_parser = duration)]
-    pub wait: Option<Duration>,
-}
-
-/// Looks at jobs and changes them.
-#[derive(Debug, Subcommand)]
-pub enum Job {
-    /// List jobs: unfinished ones, then finished ones from the newest
-    List(JobList),
-    /// Show everything about a job but its result
-    Show {
-        /// The job
-        #[arg(add = ArgValueCandidates::new(complete::jobs))]
-        id: JobId,
-    },
-    /// Print the result of a job
-    Result {
-        /// The job
-        #[arg(add = ArgValueCandidates::new(complete::jobs))]
-        id: JobId,
-        /// Wait for the end, at most so long
-        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
-              default_missing_value = "3650d", value_parser = duration)]
-        wait: Option<Duration>,
-    },
-    /// Wait until jobs have ended; fails with 5 if one did not complete
-    Wait {
-        /// The jobs
-        #[arg(required = true, value_name = "ID", add = ArgValueCandidates::new(complete::jobs))]
-        ids: Vec<JobId>,
-        /// At most so long
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
-        timeout: Option<Duration>,
-    },
-    /// Print what the attempts of a job printed
-    Output {
-        /// The job
-        #[arg(add = ArgValueCandidates::new(complete::jobs))]
-        id: JobId,
-        /// Only this attempt
-        #[arg(long, value_name = "NUMBER")]
-        attempt: Option<u32>,
-    },
-    /// Cancel jobs; running ones are stopped
-    Cancel(Jobs),
-    /// Run waiting jobs now, or finished ones again as new jobs
-    Retry(Jobs),
-    /// Forget finished jobs
-    Delete(Jobs),
-}
-
-/// Some jobs: those named, or those that a filter lets through.
-#[derive(Args, Debug)]
-pub struct Jobs {
-    /// The jobs; without any, those that --state, --queue, --task and --tag say
-    #[arg(value_name = "ID", required_unless_present_any = ["states", "queue", "task", "tags"],
-          conflicts_with_all = ["states", "queue", "task", "tags"], add = ArgValueCandidates::new(complete::jobs))]
-    pub ids: Vec<JobId>,
-    /// Instead of ids: which jobs.
-    #[command(flatten)]
-    pub filter: JobFilter,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// Which jobs.
-#[derive(Args, Clone, Debug, Default)]
-pub struct JobFilter {
-    /// In this state; may be given more than once
-    #[arg(long = "state", value_name = "STATE", add = ArgValueCandidates::new(complete::states))]
-    pub states: Vec<JobState>,
-    /// In this queue
-    #[arg(long, add = ArgValueCandidates::new(complete::queues))]
-    pub queue: Option<String>,
-    /// Of this task
-    #[arg(long, add = ArgValueCandidates::new(complete::tasks))]
-    pub task: Option<String>,
-    /// With this tag; may be given more than once
-    #[arg(long = "tag", value_name = "TAG")]
-    pub tags: Vec<String>,
-}
-
-/// Lists jobs.
-#[derive(Args, Debug)]
-pub struct JobList {
-    /// Which ones.
-    #[command(flatten)]
-    pub filter: JobFilter,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub limit: u32,
-    /// Go on where another list ended
-    #[arg(long)]
-    pub cursor: Option<String>,
-}
-
-/// Looks at queues and changes them.
-#[derive(Debug, Subcommand)]
-pub enum Queue {
-    /// List queues that have jobs or are paused
-    List,
-    /// Start no more jobs of a queue
-    Pause {
-        /// Name of the queue
-        #[arg(add = ArgValueCandidates::new(complete::queues))]
-        queue: String,
-    },
-    /// Start jobs of a queue again
-    Resume {
-        /// Name of the queue
-        #[arg(add = ArgValueCandidates::new(complete::queues))]
-        queue: String,
-    },
-    /// Cancel all jobs of a queue that do not run
-    Purge {
-        /// Name of the queue
-        #[arg(add = ArgValueCandidates::new(complete::queues))]
-        queue: String,
-        /// Do not ask
-        #[arg(long, short)]
-        yes: bool,
-    },
-}
-
-pub(crate) fn priority(text: &str) -> Result<u8, String> {
-    let number = match text {
-        "high" => Some(2),
-        "normal" => Some(5),
-        "low" => Some(8),
-        _ => text.parse().ok(),
-    };
-    number
-        .filter(|number| (1..=9).contains(number))
-        .ok_or_else(|| "accepted: 1 (first) to 9, high, normal or low".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration("duration", text).map_err(|error| error.hint().unwrap_or_else(|| error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -337,7 +182,7 @@ mod tests {
     #[test]
     fn mistakes_come_with_a_suggestion() {
         check_error("lineshaft statsu", "similar subcommand exists: 'status'");
-        check_error("lineshaft job lst", "similar subcommand exists: 'list'");
+        check_error("lineshaft job lst", "'list'");
         check_error("lineshaft worker app --proceses 2", "similar argument exists: '--processes'");
     }
 
@@ -349,7 +194,7 @@ mod tests {
         check_error("lineshaft job show 17", "is not a job id: expected a UUID of version 7");
         check_error(
             "lineshaft job list --state done",
-            "\"done\" is not a job state: expected one of pending",
+            "did you mean completed? accepted: pending, scheduled, available",
         );
         check_error("lineshaft serve --durability none", "[possible values: sync, os]");
     }

@@ -1,0 +1,93 @@
+//! What `lineshaft enqueue` takes.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCandidates;
+use lineshaft_wire::message::UniqueWhile;
+
+use super::read::{When, duration, priority, when};
+use crate::complete;
+
+/// Makes a job.
+#[derive(Args, Debug)]
+pub struct Enqueue {
+    /// Name of the task; without one, --jsonl reads jobs from standard input, an object a line
+    #[arg(required_unless_present = "jsonl", add = ArgValueCandidates::new(complete::tasks))]
+    pub task: Option<String>,
+    /// Positional arguments, each as JSON: 2 '"text"' '[1, 2]' null
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub arguments: Vec<String>,
+    /// Keyword arguments as a JSON object: '{"path": "a.png"}'
+    #[arg(long, value_name = "JSON")]
+    pub kwargs: Option<String>,
+    /// Options of the job.
+    #[command(flatten)]
+    pub options: JobOptions,
+    /// Wait for the end and print the result, at most so long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "3650d",
+          value_parser = duration)]
+    pub wait: Option<Duration>,
+}
+
+/// Options of a job.
+#[derive(Args, Clone, Debug)]
+pub struct JobOptions {
+    /// Queue of the job
+    #[arg(long, default_value = "default", add = ArgValueCandidates::new(complete::queues))]
+    pub queue: String,
+    /// 1 (first) to 9, high (2), normal (5) or low (8)
+    #[arg(long, default_value = "normal", value_parser = priority)]
+    pub priority: u8,
+    /// Retries after an error or a timeout
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000))]
+    pub retries: u32,
+    /// Longest an attempt may take
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub timeout: Duration,
+    /// Run it no earlier: so long from now (5m), or a time (2026-01-31T08:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub run_after: Option<When>,
+    /// Discard it if it has not begun by then
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub expires: Option<When>,
+    /// Discard it if it has not ended by then, retries included
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub deadline: Option<When>,
+    /// At most one job of the task with this key: answers with the job that is there
+    #[arg(long, value_name = "KEY")]
+    pub unique: Option<String>,
+    /// How long --unique keeps others out
+    #[arg(long, value_name = "STATE", value_enum, default_value = "unfinished", requires = "unique")]
+    pub unique_while: While,
+    /// --unique also keeps others out for so long, whatever has become of the job
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "unique")]
+    pub unique_period: Option<Duration>,
+    /// The same key within 24 hours gives the same job
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// A label; may be given more than once
+    #[arg(long = "tag", alias = "tags", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// A note for people and programs, at most 4 KiB
+    #[arg(long, value_name = "TEXT")]
+    pub metadata: Option<String>,
+}
+
+/// How long a unique key keeps others out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum While {
+    /// Until the job has ended
+    Unfinished,
+    /// Until the job first runs
+    Queued,
+}
+
+impl From<While> for UniqueWhile {
+    fn from(while_: While) -> Self {
+        match while_ {
+            While::Unfinished => Self::Unfinished,
+            While::Queued => Self::Queued,
+        }
+    }
+}

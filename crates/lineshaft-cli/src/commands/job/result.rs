@@ -1,0 +1,114 @@
+//! `lineshaft job result`, and the end of any job that is waited for.
+
+use std::fmt::Write;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use lineshaft::JobEnd;
+use lineshaft::client::Client;
+use lineshaft::duration::format_duration;
+use lineshaft_wire::code;
+use lineshaft_wire::message::EndedJob;
+use lineshaft_wire::value::{self, Value};
+use lineshaft_wire::{JobId, JobState};
+
+use crate::context::{Context, answer};
+use crate::exit::{FAILED, Failure, NOT_FOUND, TASK_FAILED, TIMEOUT};
+use crate::{json, show};
+
+/// After so long a wait says what the job waits for.
+pub(super) const SAY_AFTER: Duration = Duration::from_secs(2);
+
+pub(super) fn run(
+    client: &Client,
+    context: &mut Context,
+    id: JobId,
+    wait: Option<Duration>,
+) -> Result<(), Failure> {
+    if wait.is_none() {
+        let record = answer(client.show(id, None))?.record;
+        if !record.state.is_finished() {
+            let message = format!("job {id} has not ended: it is {}", show::state(&record));
+            return Err(Failure::new(FAILED, message).hint("--wait waits for the end"));
+        }
+    }
+    follow(client, context, id, wait.unwrap_or(Duration::from_secs(30)))
+}
+
+/// Waits for a job's end and prints its result.
+pub(crate) fn follow(
+    client: &Client,
+    context: &mut Context,
+    id: JobId,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let mut waiting = client.wait(&[id], true);
+    let until = Instant::now() + patience;
+    let mut slice = patience.min(SAY_AFTER);
+    loop {
+        match waiting.next_timeout(slice) {
+            Poll::Ready(Some(ends)) => return ends?.pop().map_or(Ok(()), |end| print_end(context, end)),
+            Poll::Ready(None) => return Ok(()),
+            Poll::Pending if Instant::now() >= until => {
+                let message = format!("job {id} did not end within {}", format_duration(patience));
+                return Err(Failure::new(TIMEOUT, message)
+                    .hint("it goes on; `lineshaft job show` says how far it is"));
+            }
+            Poll::Pending => say_what_is_missing(client, context, id),
+        }
+        slice = until.saturating_duration_since(Instant::now());
+    }
+}
+
+pub(super) fn say_what_is_missing(client: &Client, context: &mut Context, id: JobId) {
+    if let Ok(shown) = client.show(id, None).wait()
+        && let Some(missing) = shown.record.waits_for
+    {
+        context.output.say(format!("waiting: {missing}"));
+    }
+}
+
+fn print_end(context: &mut Context, end: JobEnd) -> Result<(), Failure> {
+    match end {
+        JobEnd::Completed { result: Some(payload), .. } => {
+            let value = value::decode(&payload);
+            let value =
+                value.map_err(|error| Failure::new(FAILED, format!("the result does not read: {error}")))?;
+            print_value(context, &value)
+        }
+        JobEnd::Completed { id, result: None } => {
+            Err(Failure::new(NOT_FOUND, format!("job {id} completed, but its result is not kept any more"))
+                .error(Some(code::RESULT_EXPIRED)))
+        }
+        JobEnd::Failed(ended) => Err(task_failed(&ended)),
+        JobEnd::Missing { id } => {
+            Err(Failure::new(NOT_FOUND, format!("there is no job {id}")).error(Some(code::JOB_NOT_FOUND)))
+        }
+    }
+}
+
+fn print_value(context: &mut Context, value: &Value) -> Result<(), Failure> {
+    if context.output.is_json() {
+        return Ok(context.output.json(&json::of_value(value))?);
+    }
+    Ok(context.output.line(value.to_string())?)
+}
+
+fn task_failed(ended: &EndedJob) -> Failure {
+    let verb = if ended.state == JobState::Cancelled { "was cancelled" } else { "was discarded" };
+    let mut message = format!("job {} ({}) {verb}", ended.id, ended.task);
+    if let Some(reason) = ended.reason.as_deref().filter(|reason| *reason != ended.state.as_str()) {
+        let _ = write!(message, ": {reason}");
+    }
+    if let Some(error) = &ended.error {
+        let _ = write!(message, "\n{}", show::error(error));
+    }
+    let failure = Failure::new(TASK_FAILED, message);
+    if ended.attempt == 0 {
+        return failure;
+    }
+    failure.hint(format!(
+        "`lineshaft job show {0}` has the attempts, `lineshaft job retry {0}` tries again",
+        ended.id
+    ))
+}
