@@ -239,7 +239,8 @@ class App(Provides):
     ) -> None:
         """Works until SIGTERM or SIGINT: no new jobs then, running ones finish within `grace`. A second one kills.
 
-        What is not said here, `LINESHAFT_PROCESSES` and the like or the project's file may say.
+        Defaults are those of `workers()`, and 30 s of grace. What is not said here, `LINESHAFT_PROCESSES` and the like
+        or the project's file may say.
         """
         from ._settings import worker_settings
         from ._workers import run_worker

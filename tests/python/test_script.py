@@ -187,7 +187,7 @@ def test_the_workers_of_a_script_grow_to_the_cores(programs):
     source = """
         import os, time
         from lineshaft import App
-        from lineshaft._workers import cores
+        from lineshaft._settings import cores
         app = App()
 
         @app.task

@@ -27,6 +27,7 @@ mod times;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,7 +107,10 @@ fn refuse(error: &clap::Error, colour: Colour) -> i32 {
 /// Answers a shell that completes; `None` if it does not.
 fn complete_words(args: &[OsString]) -> Option<i32> {
     let completing = CompleteEnv::with_factory(Arguments::command).var(commands::completions::VARIABLE);
-    match completing.try_complete(args.to_vec(), std::env::current_dir().ok().as_deref()) {
+    let completed = completing.try_complete(args.to_vec(), std::env::current_dir().ok().as_deref());
+    // What it wrote need not end with a line, and a host does not flush Rust's own buffer at its end.
+    let _ = std::io::stdout().flush();
+    match completed {
         Ok(true) => Some(exit::OK),
         Ok(false) => None,
         // Words here would land in the middle of the line that is being typed.

@@ -5,6 +5,9 @@ use clap::error::ErrorKind;
 
 use crate::exit::{Failure, USAGE};
 
+/// Characters of a message; more of a word that makes no sense helps nobody.
+const MESSAGE_CHARS: usize = 400;
+
 /// The mistake in our form; `None` for help and version, which are no mistakes, and for a command that was not named,
 /// where the help is the best answer.
 pub(crate) fn of(error: &Error) -> Option<Failure> {
@@ -36,11 +39,21 @@ fn failure(text: &str) -> Failure {
         }
     }
     let hint = if hints.is_empty() { usage } else { Some(hints.join("; ")) };
-    let failure = Failure::new(USAGE, message);
+    let failure = Failure::new(USAGE, without_middle(&message));
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure.hint("`lineshaft --help` says what there is"),
     }
+}
+
+/// The text, or its beginning and its end if it is long.
+fn without_middle(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= MESSAGE_CHARS {
+        return text.to_owned();
+    }
+    let half = MESSAGE_CHARS / 2;
+    chars[..half].iter().chain(&['…']).chain(&chars[chars.len() - half..]).collect()
 }
 
 #[cfg(test)]
@@ -88,6 +101,15 @@ mod tests {
              available, running, retryable, completed, cancelled, discarded",
             "`lineshaft --help` says what there is",
         );
+    }
+
+    #[test]
+    fn a_long_word_is_shown_by_its_beginning_and_its_end() {
+        let word = "x".repeat(70_000);
+        let error = Arguments::try_parse_from(["lineshaft", "job", "list", "--limit", &word]).unwrap_err();
+        let message = of(&error).unwrap().message;
+        assert!(message.starts_with("invalid value 'xxx") && message.chars().count() == 401, "{message}");
+        assert!(message.contains("xxx' for '--limit <N>': "), "{message}");
     }
 
     #[test]

@@ -128,7 +128,7 @@ mod tests {
         let fitted = |columns| table(heading, &rows, give_way, Some(columns)).swap_remove(1);
         assert_eq!(fitted(80), "0123456789012345  a_task_with_a_long_name  a_queue  1");
         assert_eq!(fitted(45), "0123456789012345  a_task_with_a_…  a_queue  1");
-        assert_eq!(fitted(38), "0123456789012345  a_task_wi…  a_queue");
+        assert_eq!(fitted(38), "0123456789012345  a_task_wit…  a_queue");
         assert_eq!(fitted(30), "0123456789012345  a_task_with…");
         assert_eq!(fitted(20), "0123456789012345  a_task_wi…", "what is left is readable");
     }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use lineshaft_wire::{JobId, JobState};
 
-use super::read::{When, duration, state, when};
+use super::read::{When, duration, name, state, when};
 use crate::complete;
 
 /// Looks at jobs and changes them.
@@ -128,19 +128,19 @@ pub enum Queue {
     /// Start no more jobs of a queue
     Pause {
         /// Name of the queue
-        #[arg(add = ArgValueCandidates::new(complete::queues))]
+        #[arg(value_parser = name, add = ArgValueCandidates::new(complete::queues))]
         queue: String,
     },
     /// Start jobs of a queue again
     Resume {
         /// Name of the queue
-        #[arg(add = ArgValueCandidates::new(complete::queues))]
+        #[arg(value_parser = name, add = ArgValueCandidates::new(complete::queues))]
         queue: String,
     },
     /// Cancel all jobs of a queue that do not run
     Purge {
         /// Name of the queue
-        #[arg(add = ArgValueCandidates::new(complete::queues))]
+        #[arg(value_parser = name, add = ArgValueCandidates::new(complete::queues))]
         queue: String,
         /// Do not ask
         #[arg(long, short)]

@@ -7,7 +7,7 @@ use lineshaft::config::did_you_mean;
 use lineshaft::duration::{DURATION_FORMS, parse_duration};
 use lineshaft_wire::JobState;
 use lineshaft_wire::code::{CODES, Code};
-use lineshaft_wire::message::RunAfter;
+use lineshaft_wire::message::{NAME_FORM, RunAfter, is_name};
 
 /// Forms of a point in time.
 const WHEN_FORMS: &str =
@@ -71,6 +71,11 @@ pub(crate) fn priority(text: &str) -> Result<u8, String> {
     number
         .filter(|number| (1..=9).contains(number))
         .ok_or_else(|| "accepted: 1 (first) to 9, high, normal or low".to_owned())
+}
+
+/// The name of a queue.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    if is_name(text) { Ok(text.to_owned()) } else { Err(format!("accepted: {NAME_FORM}")) }
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

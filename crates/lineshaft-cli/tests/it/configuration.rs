@@ -118,7 +118,9 @@ fn a_server_takes_its_settings_from_variables_and_files() {
     write(&shell, "lineshaft.toml", "listen = \"nowhere\"\n");
     let refused = shell.run(&["serve"]);
     assert_eq!(refused.code, 2, "{refused:?}");
-    assert!(refused.err.contains("nowhere"), "{}", refused.err);
+    assert!(refused.err.contains("`listen` in the file is \"nowhere\""), "{}", refused.err);
+    assert!(!shell.home().exists(), "a mistake opens nothing");
+    write(&shell, "lineshaft.toml", "");
 
     let output = shell.command(&["serve", "--log", "=,="]).output().unwrap();
     let refused = ended(output);

@@ -41,6 +41,7 @@ fn jobs_are_made_of_lines_and_listed_as_lines() {
     assert_eq!(shown["arguments"], "(0, 'x', c=None)");
 }
 
+/// Lines with the same key used to be refused if they happened to be read together.
 #[test]
 fn a_line_may_hold_every_option_of_a_job() {
     let shell = Shell::new();

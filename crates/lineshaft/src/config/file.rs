@@ -137,7 +137,11 @@ impl Reader<'_> {
     }
 
     fn value(&self, setting: &Setting, owner: &str, given: &Spanned<DeValue<'_>>) -> Result<Value, Error> {
-        setting.kind.read_json(&json(given.get_ref())).ok_or_else(|| {
+        let document = json(given.get_ref());
+        // What JSON has no place for is a text there, but was written as none.
+        let is_another_type = document.is_string() && given.get_ref().as_str().is_none();
+        let read = if is_another_type { None } else { setting.kind.read_json(&document) };
+        read.ok_or_else(|| {
             let shown = &self.text[given.span()];
             let message =
                 format!("`{}` in {owner} is {shown}: this is not {}", setting.key, setting.kind.what());
@@ -290,6 +294,12 @@ mod tests {
             "[tool.lineshaft]\nurl = 7",
             "2: `url` in [tool.lineshaft] is 7: this is not a directory",
         );
+        for value in ["99999999999999999999", "nan", "2026-01-31"] {
+            check_error(
+                &format!("[tool.lineshaft]\nurl = {value}"),
+                &format!("2: `url` in [tool.lineshaft] is {value}: this is not a directory"),
+            );
+        }
         check_error(
             "[tool.lineshaft]\nprocesses = \"2\"",
             "2: `processes` in [tool.lineshaft] is \"2\": this is not such a number",

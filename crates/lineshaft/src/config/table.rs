@@ -61,6 +61,8 @@ pub enum Kind {
     Path,
     /// Any text that is not empty.
     Text(&'static str),
+    /// Where to listen: a host or an address, and a port.
+    Address,
     /// A whole number from the first to the second, with words for both.
     Count(u32, u32, &'static str),
     /// A length of time.
@@ -169,7 +171,7 @@ pub const LISTEN: Setting = Setting {
     key: "listen",
     flag: "listen",
     variable: "LINESHAFT_LISTEN",
-    kind: Kind::Text("HOST:PORT, such as 127.0.0.1:7070"),
+    kind: Kind::Address,
     scope: Scope::Serve,
     value_name: "HOST:PORT",
     default: Default::Found("the home's Unix socket alone"),
@@ -232,6 +234,7 @@ impl Kind {
             Self::Home => "a directory",
             Self::Path => "a path",
             Self::Text(_) => "such a text",
+            Self::Address => "an address",
             Self::Count(..) => "such a number",
             Self::Duration => "a duration",
             Self::Names => "a list of names",
@@ -245,6 +248,7 @@ impl Kind {
             Self::Home => "a directory such as `jobs` or `/var/lib/app/.lineshaft`",
             Self::Path => "a path that is not empty",
             Self::Text(forms) | Self::Count(_, _, forms) | Self::Choice(_, forms) => forms,
+            Self::Address => "HOST:PORT, such as 127.0.0.1:7070",
             Self::Duration => DURATION_FORMS,
             Self::Names => "names separated by commas; in a file an array of texts",
         }
@@ -256,6 +260,7 @@ impl Kind {
             Self::Home | Self::Path | Self::Text(_) => {
                 (!text.trim().is_empty() && !text.contains('\0')).then(|| Value::Text(text.to_owned()))
             }
+            Self::Address => is_address(text).then(|| Value::Text(text.to_owned())),
             Self::Count(least, most, _) => {
                 text.trim().parse().ok().filter(|count| (least..=most).contains(count)).map(Value::Count)
             }
@@ -286,6 +291,13 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+fn is_address(text: &str) -> bool {
+    let is_host = |host: &str| {
+        !host.is_empty() && !host.contains(|char: char| char.is_whitespace() || char.is_control())
+    };
+    text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
 }
 
 fn names<'a>(words: impl Iterator<Item = &'a str>) -> Option<Value> {
@@ -327,6 +339,10 @@ mod tests {
             (&QUEUES, "a,,b"),
             (&QUEUES, ""),
             (&DURABILITY, "none"),
+            (&LISTEN, "nowhere"),
+            (&LISTEN, ":7070"),
+            (&LISTEN, "localhost:70000"),
+            (&LISTEN, "a\nb:1"),
             (&URL, " "),
         ] {
             assert_eq!(setting.kind.read(text), None, "{} {text:?}", setting.key);

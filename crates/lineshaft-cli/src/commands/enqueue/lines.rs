@@ -3,6 +3,7 @@
 //! Whatever arrived while the last batch was made durable is the next one: a slow producer waits for nobody, a fast one
 //! gets large batches.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -41,6 +42,8 @@ const KEYS: [&str; 16] = [
 const TAGS: &str = "tags";
 
 type Line = io::Result<String>;
+/// A job and its arguments.
+type NewJob = (JobGroup, Bytes);
 
 /// Enqueues what standard input holds; `defaults` is what the command line says for lines that say nothing.
 pub(super) fn run(defaults: &JobOptions, context: &mut Context) -> Result<(), Failure> {
@@ -53,7 +56,7 @@ pub(super) fn run(defaults: &JobOptions, context: &mut Context) -> Result<(), Fa
             return Ok(());
         }
         let (jobs, wrong) = jobs_of(batch, &mut number, defaults);
-        if !jobs.is_empty() {
+        for jobs in without_repetitions(jobs) {
             let client = match &client {
                 Some(client) => client,
                 None => client.insert(context.client()?),
@@ -88,12 +91,26 @@ fn next_batch(lines: &Receiver<Line>) -> Vec<Line> {
     first.into_iter().chain(std::iter::from_fn(|| lines.try_recv().ok())).take(BATCH_JOBS_MAX).collect()
 }
 
+/// The jobs in as few requests as may be: none may have a key twice, though a file of jobs may.
+fn without_repetitions(jobs: Vec<NewJob>) -> Vec<Vec<NewJob>> {
+    let (mut requests, mut seen) = (Vec::new(), HashSet::new());
+    for job in jobs {
+        let unique = job.0.unique.as_ref().map(|unique| (true, unique.key.clone()));
+        let keys = [unique, job.0.idempotency_key.clone().map(|key| (false, key))];
+        if requests.is_empty() || keys.iter().flatten().any(|key| seen.contains(key)) {
+            seen.clear();
+            requests.push(Vec::new());
+        }
+        seen.extend(keys.into_iter().flatten());
+        if let Some(request) = requests.last_mut() {
+            request.push(job);
+        }
+    }
+    requests
+}
+
 /// The jobs of the lines before the first one that is wrong, and what is wrong with that.
-fn jobs_of(
-    batch: Vec<Line>,
-    number: &mut u64,
-    defaults: &JobOptions,
-) -> (Vec<(JobGroup, Bytes)>, Option<Failure>) {
+fn jobs_of(batch: Vec<Line>, number: &mut u64, defaults: &JobOptions) -> (Vec<NewJob>, Option<Failure>) {
     let mut jobs = Vec::new();
     for line in batch {
         *number += 1;
@@ -111,7 +128,7 @@ fn jobs_of(
     (jobs, None)
 }
 
-fn job_of(line: &str, defaults: &JobOptions) -> Result<(JobGroup, Bytes), Failure> {
+fn job_of(line: &str, defaults: &JobOptions) -> Result<NewJob, Failure> {
     let document: Json =
         serde_json::from_str(line).map_err(|error| wrong(&format!("is not JSON: {error}")))?;
     let Json::Object(mut object) = document else { return Err(wrong("is not a JSON object")) };
