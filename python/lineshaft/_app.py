@@ -183,7 +183,11 @@ class App(Provides):
         return cls
 
     def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
-        """Makes a job of every call, in batches of 1,000, each one commit. The jobs come in the order of the calls."""
+        """Makes a job of every call, in batches of 1,000, each one commit. The jobs come in the order of the calls.
+
+        Where a batch fails or `calls` raises, the batches before stay; a note on the exception says how many jobs they
+        are.
+        """
         return enqueue_calls(self, calls)
 
     async def aenqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncJob[R]]:

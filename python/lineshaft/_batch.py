@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
 from ._connection import asettle, settle
-from ._errors import DeclarationError, OptionError
+from ._errors import DeclarationError, LineshaftError, OptionError, OutcomeUnknown, SerializationError
 from ._guard import refuse_import_side_effect
 from ._job import AsyncJob, Job
-from ._unique import of_item
+from ._outcome import add_note
 
 if TYPE_CHECKING:
     from ._app import App
-    from ._task import Enqueues
+    from ._task import BaseTask, Enqueues
 
 __all__ = ["aenqueue_calls", "aenqueue_one", "enqueue_calls", "enqueue_one"]
 
@@ -34,75 +35,146 @@ def enqueue_one(app: App, call: _native.Call[Any]) -> Job[Any]:
     if app._hooks.before_enqueue:
         call = app._hooks.changed(call)
     _ = call.bound._template  # refuses what cannot be enqueued before a server is started for it
-    reply, _ = app._connection.client().enqueue(app._types.registry, [call])
+    reply = _sent(app, app._connection.client(), call)
     return settle(reply, lambda made: _jobs(Job, app, [call], made)[0])
+
+
+def _sent(app: App, client: _native.Client, call: _native.Call[Any]) -> _native.Reply[tuple[bytes, list[int]]]:
+    try:
+        return client.enqueue(app._types.registry, [call])[0]
+    except SerializationError as error:
+        raise _of_call(error, [call], None) from error.__cause__
 
 
 async def aenqueue_one(app: App, call: _native.Call[Any]) -> AsyncJob[Any]:
     """`enqueue_one` for coroutines."""
     if app._hooks.before_enqueue:
         call = app._hooks.changed(call)
-    reply, _ = (await app._connection.aclient()).enqueue(app._types.registry, [call])
+    reply = _sent(app, await app._connection.aclient(), call)
     return await asettle(reply, lambda made: _jobs(AsyncJob, app, [call], made)[0])
 
 
-def enqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[Job[Any]]:
-    """Makes a job of every call; the jobs come in the order of the calls.
+def enqueue_calls(
+    app: App, calls: Iterable[_native.Call[Any]], only: BaseTask[..., Any] | None = None
+) -> list[Job[Any]]:
+    """Makes a job of every call, of the task `only` if one is given; the jobs come in the order of the calls.
 
-    Each batch is made whole or not at all. Where one fails, the batches before it stay.
+    Each batch is made whole or not at all. Where one fails, the batches before it stay, and the error says so.
     """
     refuse_import_side_effect("enqueue_many()")
-    jobs: list[Job[Any]] = []
+    made: list[list[Job[Any]]] = []
     pending: deque[_Sent] = deque()
+    stand: list[_Sent] = []
+
+    def settle_next() -> None:
+        sent = pending.popleft()
+        made.append(settle(sent.reply, partial(_jobs, Job, app, sent.calls)))
+        stand.append(sent)
+
     try:
-        for sent in _send(app, app._connection.client(), calls):
+        for sent in _send(app, app._connection.client(), calls, only):
             pending.append(sent)
             if len(pending) >= ON_THEIR_WAY_MAX:
-                jobs += _settled(app, pending.popleft())
-    except Exception:
+                settle_next()
+        while pending:
+            settle_next()
+    except BaseException as error:
         # What was sent before a call that is refused stands: when this raises, it is durable.
-        jobs += _settled_all(app, pending)
+        while pending:
+            with suppress(LineshaftError):
+                settle_next()
+        _say_what_stands(error, stand)
         raise
-    return jobs + _settled_all(app, pending)
+    return [job for jobs in made for job in jobs]
 
 
-async def aenqueue_calls(app: App, calls: Iterable[_native.Call[Any]]) -> list[AsyncJob[Any]]:
+async def aenqueue_calls(
+    app: App, calls: Iterable[_native.Call[Any]], only: BaseTask[..., Any] | None = None
+) -> list[AsyncJob[Any]]:
     """`enqueue_calls` for coroutines."""
     refuse_import_side_effect("aenqueue_many()")
     jobs: list[AsyncJob[Any]] = []
-    for sent in _send(app, await app._connection.aclient(), calls):
-        jobs += await asettle(sent.reply, partial(_jobs, AsyncJob, app, sent.calls))
+    stand: list[_Sent] = []
+    try:
+        for sent in _send(app, await app._connection.aclient(), calls, only):
+            jobs += await asettle(sent.reply, partial(_jobs, AsyncJob, app, sent.calls))
+            stand.append(sent)
+    except BaseException as error:
+        _say_what_stands(error, stand)
+        raise
     return jobs
+
+
+def _say_what_stands(error: BaseException, stand: list[_Sent]) -> None:
+    """Who tries again after `error` wants to know where to go on."""
+    ranges: list[tuple[int, int]] = []
+    for sent in stand:
+        begins = ranges.pop()[0] if ranges and ranges[-1][1] == sent.first else sent.first
+        ranges.append((begins, sent.first + len(sent.calls)))
+    of = " and ".join(f"calls[{begins}:{ends}]" for begins, ends in ranges)
+    if not isinstance(error, OutcomeUnknown):
+        add_note(error, f"jobs were made of {of}, and stay; of the rest none was" if of else "no job was made")
+    elif of:
+        add_note(error, f"jobs were made of {of}, and stay")
 
 
 class _Sent:
     """A batch on its way."""
 
-    __slots__ = ("calls", "reply")
+    __slots__ = ("calls", "first", "reply")
 
-    def __init__(self, calls: list[_native.Call[Any]], reply: _native.Reply[tuple[bytes, list[int]]]) -> None:
+    def __init__(
+        self, first: int, calls: list[_native.Call[Any]], reply: _native.Reply[tuple[bytes, list[int]]]
+    ) -> None:
+        self.first = first
+        """Position of the first of its calls among all."""
         self.calls = calls
         self.reply = reply
 
 
-def _send(app: App, client: _native.Client, calls: Iterable[_native.Call[Any]]) -> Iterator[_Sent]:
+def _send(
+    app: App, client: _native.Client, calls: Iterable[_native.Call[Any]], only: BaseTask[..., Any] | None
+) -> Iterator[_Sent]:
     calls = iter(calls) if not app._hooks.before_enqueue else map(app._hooks.changed, calls)
     before = 0
     while batch := list(islice(calls, BATCH_JOBS)):
-        _refuse_strangers(app, batch)
+        _refuse_strangers(app, batch, before)
+        if only is not None:
+            _refuse_others(only, batch, before)
         while batch:
             try:
                 reply, taken = client.enqueue(app._types.registry, batch)
-            except OptionError as error:
-                raise of_item(error, batch, before) from error.__cause__
+            except (OptionError, SerializationError) as error:
+                raise _of_call(error, batch, before) from error.__cause__
+            yield _Sent(before, batch[:taken], reply)
             before += taken
-            yield _Sent(batch[:taken], reply)
             batch = batch[taken:]
 
 
-def _refuse_strangers(app: App, batch: list[_native.Call[Any]]) -> None:
-    """A job of another app's task would wait for ever in a home where nobody runs it."""
-    for bound in {call.bound for call in batch if isinstance(call, _native.Call)}:
+def _of_call(
+    error: OptionError | SerializationError, calls: list[_native.Call[Any]], before: int | None
+) -> OptionError | SerializationError:
+    """`error` with the task of the call that it is about, and its number if `before` says that of the first."""
+    args = error.__dict__.get("call_args", error)
+    for position, call in enumerate(calls):
+        if call.args is args or len(calls) == 1:
+            number = "" if before is None else f"calls[{before + position}]: "
+            # What a function of the user raised names its task already.
+            task = f"{call.bound.task.name}: " if isinstance(error, SerializationError) else ""
+            return type(error)(f"{number}{task}{error.args[0]}", hint=error.hint)
+    return error
+
+
+def _refuse_strangers(app: App, batch: list[_native.Call[Any]], before: int) -> None:
+    """What is no call; and a job of another app's task would wait for ever in a home where nobody runs it."""
+    things: list[object] = [*batch]
+    for position, thing in enumerate(things):
+        if not isinstance(thing, _native.Call):
+            kind = type(thing).__name__
+            raise TypeError(
+                f"enqueue_many() takes calls such as task.si(1, 2), calls[{before + position}] is of type {kind}"
+            )
+    for bound in {call.bound for call in batch}:
         if bound.app is not app and bound.app.url != app.url:
             raise DeclarationError(
                 f"{bound.task.name} is a task of an app with the home {bound.app.url}, not {app.url}",
@@ -110,12 +182,14 @@ def _refuse_strangers(app: App, batch: list[_native.Call[Any]]) -> None:
             )
 
 
-def _settled_all(app: App, pending: deque[_Sent]) -> list[Job[Any]]:
-    return [job for sent in pending for job in _settled(app, sent)]
-
-
-def _settled(app: App, sent: _Sent) -> list[Job[Any]]:
-    return settle(sent.reply, partial(_jobs, Job, app, sent.calls))
+def _refuse_others(task: BaseTask[..., Any], batch: list[_native.Call[Any]], before: int) -> None:
+    """The types say that the jobs are of this task."""
+    for position, call in enumerate(batch):
+        if call.bound.task.name != task.name:
+            raise TypeError(
+                f"{task.name}.enqueue_many() takes calls of {task.name}, calls[{before + position}] is {call!r}; "
+                "app.enqueue_many() takes calls of any task"
+            )
 
 
 def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int]]) -> list[J]:

@@ -19,6 +19,11 @@ __all__ = ["Connection"]
 T = TypeVar("T")
 U = TypeVar("U")
 
+OF_THIS_TEST = (
+    "the private engine of this test: jobs of other tests, and of fixtures that outlive one, are not in it "
+    "(such a fixture needs a home of its own: `with app.override(home=tmp_path_factory.mktemp('jobs')):`)"
+)
+
 stand_in: Callable[[Connection, str, bool], str] | None = None
 """What gives a home in place of the one found; told whether that is the default. `lineshaft.testing` sets it."""
 
@@ -82,7 +87,12 @@ class Connection:
 
     def _name_home(self, error: JobNotFound) -> None:
         """The server says `here`, which may be another home than the reader of the error has in mind."""
-        error.hint = f"{error.hint}; here is {self.home}"
+        error.hint = f"{error.hint}; here is {self.where}"
+
+    @property
+    def where(self) -> str:
+        """The home as an error names it."""
+        return self.home if self.engine is None else f"{self.home}, {OF_THIS_TEST}"
 
     def _resolve(self) -> str:
         try:

@@ -285,8 +285,9 @@ class Retry(Exception):
     """How a task is retried; raised by its body, when it wants to be.
 
     As the option ``retries=Retry(max=5, on=(ConnectionError,), first="2s")``: up to `max` retries after errored and
-    timed-out attempts, of the classes `on` only (empty: every `Exception`) but never of the classes `never`; the
-    delay starts at `first` (default 1 s) and doubles up to `cap` (default 10 min), each drawn between zero and that.
+    timed-out attempts, of the classes `on` and those below them only (empty: whatever is raised), but never of the
+    classes `never` and those below; the delay starts at `first` (default 1 s) and doubles up to `cap` (default
+    10 min), each drawn between zero and that.
     ``after=function`` says the delay instead: the worker calls it with the number of the attempt and its error when the
     attempt errored with one of these classes, and it returns a duration. If it fails, the usual delay applies.
 
@@ -304,7 +305,7 @@ class Retry(Exception):
         cap: str | float | timedelta | None = None,
         after: str | float | timedelta | Callable[[int, BaseException], str | float | timedelta] | None = None,
     ) -> None:
-        from ._options import duration, exception_classes, retry_count
+        from ._options import duration, exception_classes, retry_count, wrong
 
         super().__init__("the task asked to be tried again")
         self.max = None if max is None else retry_count("max", max)
@@ -312,6 +313,8 @@ class Retry(Exception):
         self.never = exception_classes("never", never)
         self.first = None if first is None else duration("first", first)
         self.cap = None if cap is None else duration("cap", cap)
+        if self.first is not None and self.cap is not None and self.first > self.cap:
+            raise wrong("first", first, f"a duration no longer than `cap`, which is {cap!r}")
         self.after = after if after is None or callable(after) else duration("after", after)
         """Seconds until the next attempt, or what says them, or None for the usual delay."""
 

@@ -84,6 +84,7 @@ class Job(Generic[R]):
         `timeout` is a number of seconds, a timedelta or text such as `"1m"`; None waits without an end. Raises
         `WaitTimeout` when it is over, and the job then goes on, or `JobNotFound`.
         """
+        __tracebackhide__ = True  # pytest shows where it was called
         check_found(self, self._ended(wait_for_end(self, False, timeout)))
         return self
 
@@ -107,6 +108,7 @@ class Job(Generic[R]):
         if its result is not kept, `SerializationError` if it has types that this process does not know,
         `WaitTimeout` if the job has not ended within `timeout` (as in `wait`).
         """
+        __tracebackhide__ = True  # pytest shows where it was called
         return result_of(self, self._end or self._ended(wait_for_end(self, True, timeout)), raw)
 
     @overload
@@ -117,6 +119,7 @@ class Job(Generic[R]):
 
     async def aresult(self, timeout: Duration | None = None, *, raw: bool = False) -> Any:
         """`result` for coroutines."""
+        __tracebackhide__ = True  # pytest shows where it was called
         return result_of(self, self._end or self._ended(await await_end(self, True, timeout)), raw)
 
     def cancel(self) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ._current import _running
 from ._errors import Cancelled, DeclarationError, Snooze, TimedOut
 from ._resource import Resource, Resources
+from ._tracebacks import from_the_users_code
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,7 +57,8 @@ class Room:
     def enter(self, resource: Resource[Any], made: Any) -> Any:
         """What `made` is the context manager of, or itself."""
         if _has(made, "__enter__", "__exit__"):
-            return self.exits.enter_context(made)
+            with _naming(resource):
+                return self.exits.enter_context(made)
         if _has(made, "__aenter__", "__aexit__"):
             raise DeclarationError(
                 f"resource {resource.name} is an async context manager, which only an async task can enter",
@@ -83,13 +85,14 @@ class AsyncRoom:
     ) -> bool | None:
         return await self.exits.__aexit__(kind, error, traceback)
 
-    async def enter(self, made: Any) -> Any:
+    async def enter(self, resource: Resource[Any], made: Any) -> Any:
         """What `made` is the context manager of, or itself."""
         if hasattr(made, "__await__") and not _has(made, "__aenter__", "__aexit__"):
             made = await made
-        if _has(made, "__aenter__", "__aexit__"):
-            return await self.exits.enter_async_context(made)
-        return self.exits.enter_context(made) if _has(made, "__enter__", "__exit__") else made
+        with _naming(resource):
+            if _has(made, "__aenter__", "__aexit__"):
+                return await self.exits.enter_async_context(made)
+            return self.exits.enter_context(made) if _has(made, "__enter__", "__exit__") else made
 
 
 class Kept:
@@ -172,7 +175,7 @@ class Kept:
             resource.name,
             resource.place,
             delay,
-            exc_info=error,
+            exc_info=(type(error), error, from_the_users_code(error.__traceback__)),
         )
         return Snooze(delay)
 
@@ -258,11 +261,11 @@ class Opening:
     async def _aopened(self, resource: Resource[Any], inner: dict[str, Any], room: AsyncRoom) -> Any:
         kept = self._kept
         if kept is None:
-            return await room.enter(resource.open(**inner))
+            return await room.enter(resource, resource.open(**inner))
         kept.check(resource)
         try:
             with _of_nobody(resource):
-                value = await room.enter(resource.open(**inner))
+                value = await room.enter(resource, resource.open(**inner))
         except BaseException as error:
             if _is_passed_on(error):
                 raise
@@ -316,6 +319,20 @@ def _of_nobody(resource: Resource[Any]) -> Iterator[None]:
         yield
     finally:
         _running.reset(token)
+
+
+@contextmanager
+def _naming(resource: Resource[Any]) -> Iterator[None]:
+    """A generator that ends before its `yield` is an error of `contextlib`, which cannot say whose it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if error.args != ("generator didn't yield",):
+            raise
+        raise DeclarationError(
+            f"resource {resource.name} ({resource.place}) ended without yielding",
+            hint="yield what tasks get, on every way through it; what cannot be opened raises",
+        ) from None
 
 
 def _has(thing: Any, *methods: str) -> bool:

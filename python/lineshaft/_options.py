@@ -221,8 +221,8 @@ def _retries(option: str, value: object) -> Retry:
         from ._retrying import check_after
 
         check_after(option, value)
-    if value.first is not None and value.cap is not None and value.first > value.cap:
-        raise wrong(option, value, "Retry with `first` no longer than `cap`")
+    if value.max is None:
+        raise wrong(option, value, "Retry(max=...): how often to try again has no default")
     return value
 
 

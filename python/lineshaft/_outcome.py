@@ -6,6 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from . import _native
+from ._connection import OF_THIS_TEST
 from ._errors import (
     JobNotFound,
     ResultExpired,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._job import Job
 
-__all__ = ["check_found", "result_of"]
+__all__ = ["add_note", "check_found", "result_of"]
 
 _REASONS = {
     "maybe_ran": "it was lost with its worker and may have run; at_most_once forbids another attempt",
@@ -35,6 +36,7 @@ _REASONS = {
 
 def result_of(job: Job[Any], end: _native.End, raw: bool = False) -> Any:
     """What the task returned; raises what stands for any other end."""
+    __tracebackhide__ = True
     job._app._learn_types()
     if end.state == "completed":
         return _result(job, end, raw)
@@ -44,10 +46,13 @@ def result_of(job: Job[Any], end: _native.End, raw: bool = False) -> Any:
 
 def check_found(job: Job[Any], end: _native.End) -> None:
     """Raises `JobNotFound` if the server knows no such job."""
+    __tracebackhide__ = True
     if end.state == "missing":
         raise JobNotFound(
             f"no job has the id {job.id} in {job._app.url}",
-            hint="it was deleted, outlived its retention, or belongs to another home",
+            hint="it was deleted, outlived its retention, or belongs to another home"
+            if job._app._connection.engine is None
+            else f"this is {OF_THIS_TEST}",
         )
 
 
@@ -64,7 +69,7 @@ def _result(job: Job[Any], end: _native.End, raw: bool) -> Any:
     except SerializationError as error:
         if error.missing is not None:
             error.hint = f"{error.hint}; or read it as it is: result(raw=True)"
-        _add_note(error, f"in the result of job {job.id}")
+        add_note(error, f"in the result of job {job.id}")
         raise
 
 
@@ -90,7 +95,7 @@ def _crashed(job: Job[Any], end: _native.End, output: str, about: dict[str, Any]
     message = f"{_subject(end, job)} crashed{_attempts(end)}{how}"
     crash = TaskCrashed(message, signal=signal, rss_peak=rss_peak, last_output=output, **about)
     if output.strip():
-        _add_note(crash, f"its last output:\n{output.rstrip()}")
+        add_note(crash, f"its last output:\n{output.rstrip()}")
     return crash
 
 
@@ -110,7 +115,7 @@ def _failed(job: Job[Any], end: _native.End, about: dict[str, Any]) -> TaskFaile
         **about,
     )
     if error.traceback:
-        _add_note(failed, f"remote traceback:\n{error.traceback.rstrip()}")
+        add_note(failed, f"remote traceback:\n{error.traceback.rstrip()}")
     failed.__cause__ = _cause(job._app, error)
     return failed
 
@@ -170,8 +175,9 @@ def _exception_class(app: App, name: str) -> type[BaseException] | None:
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 
-def _add_note(error: BaseException, note: str) -> None:
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a note to what Python prints of `error`."""
     if hasattr(error, "add_note"):
         error.add_note(note)
     else:  # Python 3.10 has no notes, but later readers of the exception look there
-        error.__dict__["__notes__"] = [note]
+        error.__dict__.setdefault("__notes__", []).append(note)

@@ -65,6 +65,7 @@ class Binder:
 
     def fit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as they are sent to the function; raises the TypeError that the call itself would raise."""
+        __tracebackhide__ = True
         bound = self.bind(args, kwargs)
         self.settle()
         if self._validator is not None and self._validator.apply(bound):
@@ -89,6 +90,7 @@ class Binder:
                 raise TypeError(
                     f"{self.owner}{self.signature}: {name!r} is a resource: the worker opens it, nobody sends it"
                 )
+        __tracebackhide__ = True
         try:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -233,12 +233,16 @@ class BaseTask(Enqueues[P, R]):
         return self.binder.signature
 
     def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
-        """Makes a job of every call, in batches of 1,000, each one commit. The jobs come in the order of the calls."""
-        return enqueue_calls(self.app, calls)
+        """Makes a job of every call of this task, in batches of 1,000, each one commit; in the order of the calls.
+
+        Raises TypeError for a call of another task. Where a batch fails or `calls` raises, the batches before stay; a
+        note on the exception says how many jobs they are.
+        """
+        return enqueue_calls(self.app, calls, self)
 
     async def aenqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncJob[R]]:
         """`enqueue_many` for coroutines."""
-        return await aenqueue_calls(self.app, calls)
+        return await aenqueue_calls(self.app, calls, self)
 
     def check_uses(self) -> None:
         """Raises `DeclarationError` if it uses a resource that its app does not have, or that it cannot open."""

@@ -40,9 +40,8 @@ def _rules(options: dict[str, Any]) -> _native.Rules:
     retry: Retry = options.get("retries") or Retry(0)
     first = BACKOFF_FIRST_S if retry.first is None else retry.first
     cap = max(first, BACKOFF_CAP_S) if retry.cap is None else retry.cap
-    retries = _DEFAULT_RETRIES if retry.max is None else retry.max
     return _native.Rules(
-        max_attempts=retries + 1,
+        max_attempts=(retry.max or 0) + 1,
         max_crashes=MAX_CRASHES,
         timeout_ms=_timeout_ms(options.get("timeout", TIMEOUT_S)),
         backoff_first_ms=_milliseconds(min(first, cap)),
@@ -52,10 +51,6 @@ def _rules(options: dict[str, Any]) -> _native.Rules:
         at_most_once=options.get("delivery") == "at_most_once",
         keep_result=options.get("result", True),
     )
-
-
-_DEFAULT_RETRIES = 3
-"""Of `Retry()` without `max`."""
 
 
 def _timeout_ms(seconds: float | None) -> int | None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._errors import DeclarationError, OptionError
 from ._options import DURATION_FORMS, duration, wrong
 
 if TYPE_CHECKING:
-    from ._native import Call
     from ._options import Duration
     from ._task import BaseTask
 
-__all__ = ["Unique", "of_item"]
+__all__ = ["Unique"]
 
 
 class Unique:
@@ -48,8 +47,10 @@ class Unique:
         return f"Unique(by={self.by!r}, while_={self.while_!r}{period})"
 
     def check(self, task: BaseTask[..., Any]) -> None:
-        """Refuses names that the task has no parameter for."""
+        """Refuses names that the task has no parameter for, and functions that do not take what it takes."""
         if not isinstance(self.by, tuple):
+            if self.by is not None:
+                _check_callable(self.by, task)
             return
         known = task.signature.parameters
         for name in self.by:
@@ -81,13 +82,21 @@ class Unique:
         return [bound.arguments[name] for name in self.by]
 
 
-def of_item(error: OptionError, calls: Sequence[Call[Any]], before: int) -> OptionError:
-    """`error` with the number of the call that it is about, `before` the first of `calls`; as it is if of none."""
-    args = error.__dict__.get("call_args", error)
-    for position, call in enumerate(calls):
-        if call.args is args:
-            return OptionError(f"calls[{before + position}]: {error.args[0]}", hint=error.hint)
-    return error
+def _check_callable(by: Callable[..., Any], task: BaseTask[..., Any]) -> None:
+    import inspect
+
+    parameters = task.signature.parameters.values()
+    keywords = {one.name: None for one in parameters if one.kind is one.KEYWORD_ONLY}
+    positional = [None for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    try:
+        inspect.signature(by).bind(*positional, **keywords)
+    except TypeError as error:
+        raise DeclarationError(
+            f"{task.name}: the `by` of its `unique` cannot be called as the task is: {error}",
+            hint=f"it takes what the task takes, {task.signature}, with defaults applied",
+        ) from None
+    except ValueError:
+        return  # a function in C that does not say what it takes
 
 
 def _failure(by: Callable[..., Any], task: BaseTask[..., Any], args: tuple[Any, ...], error: Exception) -> OptionError:

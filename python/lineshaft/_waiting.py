@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _native
-from ._errors import JobNotFound, WaitTimeout
+from ._errors import JobNotFound, WaitTimeout, WorkerFailed
 from ._guard import refuse_import_side_effect
 from ._options import duration
 
@@ -33,6 +33,7 @@ LOOK_EVERY_S = 0.25
 
 def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
     """Blocks until `job` has ended."""
+    __tracebackhide__ = True
     patience = _begin(job, timeout)
     job._app._attendance.ensure(job)
     waiting = job._app._connection.client().wait(job._key, results)
@@ -51,6 +52,7 @@ def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _nat
 
 async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
     """`wait_for_end` for coroutines."""
+    __tracebackhide__ = True
     patience = _begin(job, timeout)
     await job._app._attendance.aensure(job)
     waiting = (await job._app._connection.aclient()).wait(job._key, results)
@@ -166,7 +168,10 @@ class _Patience:
 
     def is_over(self, app: App) -> bool:
         """Whether the time is up; raises if the workers of this process, which would do the job, have ended."""
-        app._attendance.check()
+        try:
+            app._attendance.check()
+        except WorkerFailed as failure:
+            raise failure.with_traceback(None) from failure.__cause__  # where it was found out is nobody's business
         return time.monotonic() >= self._deadline
 
     def is_time_to_warn(self) -> bool:

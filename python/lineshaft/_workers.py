@@ -126,8 +126,8 @@ class Crew:
 
     def end(self) -> None:
         """`stop` and `join`; Ctrl-C meanwhile kills."""
-        self.stop()
         try:
+            self.stop()
             self.join()
         except BaseException:
             self.kill()

@@ -184,6 +184,13 @@ def unencodable() -> Any:
 
 
 @app.task
+def wait_for_file(path: str) -> str:
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return "gone"
+
+
+@app.task
 def follow_progress(path: str) -> None:
     current.progress({"done": 1, "of": 3})
     while not Path(path).exists():

@@ -183,7 +183,7 @@ reloading = App()
             "option `retries`: 10000 is not accepted\n  hint: accepted: a number of retries, 0 to 9999",
         ),
         ({"retries": Retry(after=1)}, "option `retries`: Retry(after=1.0) is not accepted"),
-        ({"retries": Retry(3, first="1h", cap="1m")}, "`first` no longer than `cap`"),
+        ({"retries": Retry()}, "option `retries`: Retry() is not accepted"),
         ({"queue": "a b"}, "option `queue`: 'a b' is not accepted"),
         ({"name": "mail*send"}, "accepted: a name of letters, digits and _ . : / @ + # -"),
         ({"queue": "q" * 256}, "this has 256"),

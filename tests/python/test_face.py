@@ -6,11 +6,12 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import lineshaft
-from lineshaft import _errors
+from lineshaft import _errors, _options
 
 
 def test_exported_members():
@@ -86,3 +87,42 @@ def test_a_hint_follows_the_message():
     error = lineshaft.NoServer("nobody answers", hint="start one")
     assert str(error) == "nobody answers\n  hint: start one"
     assert isinstance(error, ConnectionError)
+
+
+VERBS = {
+    lineshaft.Job: "refresh result wait cancel retry output attempts progress",
+    lineshaft.Task: "enqueue map enqueue_many",
+    lineshaft.AsyncTask: "enqueue map enqueue_many",
+    lineshaft.Using: "enqueue map",
+    lineshaft.App: "enqueue_many as_completed",
+}
+TWINS = {"wait": "await_"}
+"""`await` is a word of the language."""
+
+
+@pytest.mark.parametrize("cls", VERBS, ids=lambda cls: cls.__name__)
+def test_every_verb_has_a_twin_for_coroutines_that_takes_the_same(cls):
+    for verb in VERBS[cls].split():
+        plain, twin = getattr(cls, verb), getattr(cls, TWINS.get(verb, f"a{verb}"))
+        assert list(inspect.signature(plain).parameters) == list(inspect.signature(twin).parameters), verb
+        is_twin = inspect.iscoroutinefunction(twin) or "AsyncIterator" in str(inspect.signature(twin).return_annotation)
+        assert is_twin, verb
+        assert not inspect.iscoroutinefunction(plain), verb
+
+
+def test_properties_of_a_job_do_no_io(home):
+    """The home does not exist, and does not come to exist."""
+    job = lineshaft.App(home).job("01a0c450-6c7b-7800-8000-000040000001")
+    known = [getattr(job, name) for name, member in vars(lineshaft.Job).items() if isinstance(member, property)]
+    assert job.id in known
+    assert repr(job) == "<Job 01a0c450-6c7b-7800-8000-000040000001>"
+    assert not home.exists()
+
+
+def test_the_table_of_options_says_where_each_stands():
+    tables = {"task": _options.TASK_OPTIONS, "group": _options.GROUP_OPTIONS, "call": _options.CALL_OPTIONS}
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "options.md"
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", page.read_text(), re.MULTILINE)
+    assert len(rows) > 15
+    for option, places in rows:
+        assert places.split(", ") == [place for place, table in tables.items() if option in table], option

@@ -235,6 +235,14 @@ OPTIONS = {
             "  hint: accepted: after(attempt: int, error: BaseException) -> duration"
         ),
     ),
+    "a Retry that says no number": (
+        OptionError,
+        {"retries": Retry(on=KeyError)},
+        (
+            "option `retries`: Retry(on=(<class 'KeyError'>,)) is not accepted\n"
+            "  hint: accepted: Retry(max=...): how often to try again has no default"
+        ),
+    ),
     "expected errors": (
         OptionError,
         {"expected": [KeyError]},
@@ -261,6 +269,14 @@ OPTIONS = {
         {"name": "one", "unique": Unique(by="user")},
         "one: `unique` names 'user', which is not one of its parameters\n  hint: its parameters: a",
     ),
+    "a unique key of a function": (
+        DeclarationError,
+        {"name": "one", "unique": Unique(by=lambda: 1)},
+        (
+            "one: the `by` of its `unique` cannot be called as the task is: too many positional arguments\n"
+            "  hint: it takes what the task takes, (a: 'int') -> 'None', with defaults applied"
+        ),
+    ),
 }
 
 
@@ -268,6 +284,12 @@ OPTIONS = {
 def test_an_option_is_refused_at_the_declaration(case):
     error, options, message = OPTIONS[case]
     check(error, message, lambda: App().task(**options)(top_level))
+
+
+def test_a_first_delay_longer_than_the_longest_is_refused_where_it_is_written():
+    """It was refused by the option only, far from the place, and not at all by a call."""
+    message = "option `first`: '1h' is not accepted\n  hint: accepted: a duration no longer than `cap`, which is '1s'"
+    check(OptionError, message, Retry, 3, first="1h", cap="1s")
 
 
 def test_calls_are_refused_where_they_are_written():
@@ -288,7 +310,7 @@ def test_calls_are_refused_where_they_are_written():
 
 def test_a_value_that_cannot_be_sent_is_named_by_its_path(home):
     task = App(home).task(name="pair")(pair.function)
-    with pytest.raises(SerializationError, match=r"^args\[0\]\[1\]\['x'\]: function is not a value"):
+    with pytest.raises(SerializationError, match=r"^pair: args\[0\]\[1\]\['x'\]: function is not a value"):
         task.enqueue([1, {"x": test_calls_are_refused_where_they_are_written}])  # type: ignore[arg-type]
 
 

@@ -337,6 +337,34 @@ def test_a_failed_job_shows_its_traceback(project):
     assert ended.returncode == 1
     assert "raise ValueError(text)" in ended.stdout
     assert "raised ValueError: no milk" in ended.stdout
+    assert "_outcome.py" not in ended.stdout, "frames of Lineshaft are nobody's business"
+
+
+def test_a_job_of_a_fixture_that_outlives_its_test_says_why_it_is_not_found(project):
+    """It said that the job was deleted, or outlived its retention."""
+    ended = project.test(
+        """
+import pytest
+from shop import app, double
+
+@pytest.fixture(scope="session")
+def job():
+    return double.enqueue(4)
+
+def test_first(job):
+    assert job.result(timeout=60) == 8
+
+def test_second(job):
+    job.refresh()
+
+def test_third(job):
+    job.wait(timeout=60)
+"""
+    )
+    assert (ended.returncode, ended.stdout.count("LS0020: ")) == (1, 4), ended.stdout
+    why = "the private engine of this test: jobs of other tests, and of fixtures that outlive one, are not in it"
+    assert ended.stdout.count(why) == 2, ended.stdout
+    assert "with app.override(home=" in ended.stdout
 
 
 def test_the_marker_gives_a_home_on_disk_with_a_server_process(project):
