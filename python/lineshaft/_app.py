@@ -18,6 +18,7 @@ from ._batch import aenqueue_calls, enqueue_calls
 from ._connection import Connection
 from ._declare import check_names, is_coroutine_function
 from ._errors import TaskNotFound
+from ._failure import check_row, unknown_handlers
 from ._hooks import HookSet
 from ._include import Includes
 from ._job import Job
@@ -94,7 +95,7 @@ class App(Provides):
         self._file = file
         self._connection = Connection(None if url is None else os.fspath(url), file)
         self._declared: dict[str, BaseTask[..., Any]] = {}
-        self._types = Types(accept_pickle)
+        self._types = Types(accept_pickle, self)
         self._types_are_learnt = False
         self._hooks = HookSet(hooks)
         self._includes = Includes(self)
@@ -140,8 +141,9 @@ class App(Provides):
         Options: `name` and `aliases` (default: module.qualname); `queue` ("default"); `priority` 1 (first) to 9,
         "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
         None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
-        `result`, whether it is kept (True); `tags`; `validate`, whether arguments are held against annotations, as
-        they are anyway against those of pydantic and msgspec.
+        `result`, whether it is kept (True); `tags`; `on_failure`, the task, or its name, that gets a job when one of
+        this task gives up, with the failed `Job` as its argument; `validate`, whether arguments are held against
+        annotations, as they are anyway against those of pydantic and msgspec.
         """
         # Checked here rather than with the function, so that the error points at the options.
         given = checked(options, TASK_OPTIONS, "@app.task")
@@ -310,9 +312,14 @@ class App(Provides):
     def _add(self, task: BaseTask[..., Any]) -> None:
         check_names(task, self._declared)
         self._resources.check_task(task)
+        check_row(task, {**self._declared, task.name: task})
         for name in (task.name, *task.aliases):
             self._declared[name] = task
         self._types_are_learnt = False
+
+    def _check_tasks(self) -> list[str]:
+        """Raises an error for options that cannot hold; gives what is odd about others, in words."""
+        return [*self._overrides.check(self.tasks), *unknown_handlers(self)]
 
     def _learn_types(self) -> None:
         """Before a value is read that any of the tasks may have returned: this process may have run or called none."""

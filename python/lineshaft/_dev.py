@@ -70,7 +70,7 @@ class Reporter:
 
         try:
             app = _child.load_app(target)
-            words = app._overrides.check(app.tasks)
+            words = app._check_tasks()
             url = app.url  # what the code says: a worker has its own
             begun = begin(app)
         except BaseException as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ._declare import check_names, is_coroutine_function
 from ._errors import DeclarationError, TaskNotFound
+from ._failure import check_row
 from ._names import MAINS
 from ._options import GROUP_OPTIONS, TASK_OPTIONS, checked
 from ._resource import Provides, Resources
@@ -67,8 +68,12 @@ class Tasks(Provides):
     def _declare(self, function: Any, options: dict[str, Any]) -> BaseTask[..., Any]:
         kind = AsyncTask if is_coroutine_function(function) else Task
         task: BaseTask[..., Any] = kind(None, function, {**self._options, **options})
+        if "on_failure" not in options and task.options.get("on_failure") in (*task.aliases, task.name):
+            # What handles the failures of the others.
+            task.options["on_failure"] = None
         check_names(task, self._declared)
         self._resources.check_task(task)
+        check_row(task, {**self._declared, task.name: task})
         task._group = self
         for name in (task.name, *task.aliases):
             self._declared[name] = task

@@ -24,7 +24,7 @@ R = TypeVar("R", covariant=True)
 
 
 class Job(Generic[R]):
-    """One enqueued call of a task. Jobs compare by id."""
+    """One enqueued call of a task. Jobs compare by id and are values: an argument or a result may be one."""
 
     __slots__ = ("_app", "_end", "_key", "_record", "_snapshot", "_text")
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, final
 from typing_extensions import Unpack
 
 from ._app import App
+from ._job import Job
 from ._options import CallOptions
 from ._task import BaseTask, Enqueues
 
@@ -34,7 +35,9 @@ def show(payload: bytes, chars_max: int = 1000) -> str: ...
 
 @final
 class Registry:
-    def __new__(cls, *, accept_pickle: bool = False) -> Registry: ...
+    def __new__(
+        cls, *, accept_pickle: bool = False, make_job: Callable[[bytes], Job[Any]] | None = None
+    ) -> Registry: ...
     def register(self, cls: type, name: str, aliases: Sequence[str] = ...) -> None: ...
     def set_main(self, name: str | None) -> None: ...
     def lookup(self, name: str) -> type | None: ...
@@ -56,7 +59,22 @@ class Rules:
         retry_never: Sequence[str],
         at_most_once: bool,
         keep_result: bool,
+        on_failure: OnFailure | None = None,
     ) -> Rules: ...
+
+@final
+class OnFailure:
+    def __new__(
+        cls,
+        *,
+        task: str,
+        queue: str,
+        priority: int,
+        expires_ms: int | None,
+        deadline_ms: int | None,
+        tags: Sequence[str],
+        rules: Rules,
+    ) -> OnFailure: ...
 
 @final
 class Template:
@@ -201,6 +219,10 @@ class JobRecord:
     def metadata(self) -> str | None: ...
     @property
     def retry_of(self) -> str | None: ...
+    @property
+    def failure_of(self) -> str | None: ...
+    @property
+    def handled_by(self) -> str | None: ...
     @property
     def attempts(self) -> list[AttemptRecord]: ...
     @property

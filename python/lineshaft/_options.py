@@ -24,6 +24,8 @@ from ._errors import OptionError, UnknownOption
 
 if TYPE_CHECKING:
     from ._errors import Retry
+    from ._job import Job
+    from ._task import _TakesOne
     from ._unique import Unique
 
 __all__ = [
@@ -60,6 +62,7 @@ class _SharedOptions(TypedDict, total=False):
     delivery: Literal["at_least_once", "at_most_once"]
     result: bool
     tags: Iterable[str]
+    on_failure: _TakesOne[Job[Any], Any] | str | None
 
 
 class GroupOptions(_SharedOptions, total=False):
@@ -275,6 +278,12 @@ def _instant(option: str, value: object) -> float | datetime | None:
     return value
 
 
+def _on_failure(option: str, value: object) -> Any:
+    from ._failure import handler
+
+    return handler(option, value)
+
+
 def _optional_key(option: str, value: object) -> str | None:
     return None if value is None else key(option, value)
 
@@ -290,6 +299,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "delivery": _delivery,
     "result": _flag,
     "tags": _tags,
+    "on_failure": _on_failure,
 }
 
 GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag, "expected": exception_classes}

@@ -130,7 +130,7 @@ class Enqueues(Generic[P, R]):
         template = self._template_made
         if template is None:
             self.app._types.learn(self.task)
-            template = self._template_made = template_of(self.task.name, self._effective)
+            template = self._template_made = template_of(self.app, self.task.name, self._effective)
         return template
 
     def _find_app(self) -> App:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._errors import Retry
+from ._failure import handlers_of
 from ._names import canonical_name
+
+if TYPE_CHECKING:
+    from ._app import App
 
 __all__ = ["template_of"]
 
@@ -17,14 +21,17 @@ TIMEOUT_S = 3600.0
 MAX_CRASHES = 3
 
 
-def template_of(task: str, options: dict[str, Any]) -> _native.Template:
+def template_of(app: App, task: str, options: dict[str, Any]) -> _native.Template:
     """The template of jobs of `task` with `options`, which were checked before."""
+    on_failure = None
+    for handler, its_options in reversed(handlers_of(app, task, options.get("on_failure"))):
+        on_failure = _handler(handler, its_options, on_failure)
     unique = options.get("unique")
     return _native.Template(
         task=task,
         queue=options.get("queue", "default"),
         priority=options.get("priority", 5),
-        rules=_rules(options),
+        rules=_rules(options, on_failure),
         run_after=_time(options.get("run_after")),
         expires=_time(options.get("expires")),
         deadline=_time(options.get("deadline")),
@@ -36,7 +43,19 @@ def template_of(task: str, options: dict[str, Any]) -> _native.Template:
     )
 
 
-def _rules(options: dict[str, Any]) -> _native.Rules:
+def _handler(task: str, options: dict[str, Any], on_failure: _native.OnFailure | None) -> _native.OnFailure:
+    return _native.OnFailure(
+        task=task,
+        queue=options.get("queue", "default"),
+        priority=options.get("priority", 5),
+        expires_ms=_delay_ms(options.get("expires")),
+        deadline_ms=_delay_ms(options.get("deadline")),
+        tags=options.get("tags", ()),
+        rules=_rules(options, on_failure),
+    )
+
+
+def _rules(options: dict[str, Any], on_failure: _native.OnFailure | None) -> _native.Rules:
     retry: Retry = options.get("retries") or Retry(0)
     first = BACKOFF_FIRST_S if retry.first is None else retry.first
     cap = max(first, BACKOFF_CAP_S) if retry.cap is None else retry.cap
@@ -50,11 +69,16 @@ def _rules(options: dict[str, Any]) -> _native.Rules:
         retry_never=[canonical_name(cls) for cls in retry.never],
         at_most_once=options.get("delivery") == "at_most_once",
         keep_result=options.get("result", True),
+        on_failure=on_failure,
     )
 
 
 def _timeout_ms(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, _milliseconds(seconds))
+
+
+def _delay_ms(seconds: float | None) -> int | None:
+    return None if seconds is None else _milliseconds(seconds)
 
 
 def _time(value: float | datetime | None) -> tuple[str, int] | None:

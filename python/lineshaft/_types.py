@@ -16,8 +16,10 @@ from ._names import canonical_module, canonical_name
 from ._options import wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from ._app import App
+    from ._job import Job
     from ._task import BaseTask
 
 __all__ = ["Types", "declare_value"]
@@ -28,8 +30,8 @@ C = TypeVar("C", bound="type[Any]")
 class Types:
     """The registry of one app."""
 
-    def __init__(self, accept_pickle: bool = False) -> None:
-        self.registry = _native.Registry(accept_pickle=accept_pickle)
+    def __init__(self, accept_pickle: bool, app: App) -> None:
+        self.registry = _native.Registry(accept_pickle=accept_pickle, make_job=_job_maker(app))
         self._learnt_tasks: set[BaseTask[..., Any]] = set()
         self._learnt_modules: set[str] = set()
         for declared in _declared.values():
@@ -75,6 +77,21 @@ class Types:
                 # One that cannot be built field by field stays unknown; sending an instance says so.
                 with contextlib.suppress(TypeError):
                     self.register(cls)
+
+
+def _job_maker(app: App) -> Callable[[bytes], Job[Any]]:
+    """Makes jobs of `app` out of the bytes of their ids; does not keep it alive, since the extension is in no cycle."""
+    from ._job import Job
+
+    found = weakref.ref(app)
+
+    def job_of(key: bytes) -> Job[Any]:
+        app = found()
+        if app is None:
+            raise ReferenceError("the app that read this job is gone")
+        return Job(app, key)
+
+    return job_of
 
 
 _declared: dict[str, tuple[type, str, list[str]]] = {}

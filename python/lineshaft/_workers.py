@@ -76,7 +76,7 @@ class Crew:
         grace_s: float,
         slots: Slots | None = None,
     ) -> None:
-        for words in app._overrides.check(app.tasks):
+        for words in app._check_tasks():
             logging.getLogger("lineshaft").warning(words)
         app._connection.client()  # a supervisor waits for a server, but starts none
         self._process = os.getpid()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lineshaft import App, Cancel, Retry, Snooze, Unique, current
+from lineshaft import App, Cancel, Job, Retry, Snooze, Unique, current
 
 app = App(os.environ.get("SHOP_HOME", "unused"))
 
@@ -195,3 +196,42 @@ def follow_progress(path: str) -> None:
     current.progress({"done": 1, "of": 3})
     while not Path(path).exists():
         time.sleep(0.01)
+
+
+@app.task
+def tell(job: Job[Any]) -> dict[str, Any]:
+    """What a handler can learn of a job that gave up."""
+    attempts = job.attempts()
+    error = attempts[-1].error.types[:1] if attempts and attempts[-1].error else ()
+    reason = job.record.reason if job.record else None
+    return {"id": job.id, "task": job.task, "state": job.state, "reason": reason, "error": next(iter(error), None)}
+
+
+@app.task
+async def atell(job: Job[Any]) -> str:
+    return (await job.aattempts())[-1].error.types[0].rpartition(".")[2]
+
+
+@app.task(on_failure=tell)
+def tell_badly(job: Job[Any]) -> None:
+    raise KeyError(job.id)
+
+
+@app.task(queue="nobody", priority="high", retries=4, tags=["alarm"], expires="1h")
+def tell_later(job: Job[Any]) -> None: ...
+
+
+@app.task(on_failure=tell)
+def give_up(how: str) -> Any:
+    if how == "raise":
+        raise ValueError(how)
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "sleep":
+        time.sleep(60)
+    return object() if how == "strange" else how
+
+
+@app.task
+def wait_for(job: Job[int]) -> int:
+    return job.result(60)

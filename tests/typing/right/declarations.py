@@ -85,6 +85,31 @@ assert_type(buy.enqueue(Order("x"), tenant="t"), Job[Order])
 assert_type(sell.si(Order("x"), "t"), Call[Order])
 assert_type(count.map(range(3)), list[Job[int]])
 assert_type(async_any.enqueue({}), Job[list[Any]])
+
+
+@app.task
+def tell_owner(job: Job[int]) -> None:
+    assert_type(job.result(), int)
+
+
+@app.task
+async def page_somebody(job: Job[Any], urgent: bool = True) -> None: ...
+
+
+@app.task(on_failure=tell_owner)
+def risky(number: int) -> int:
+    return number
+
+
+@app.task(on_failure="shop.tell_owner")
+def named(job: Job[int]) -> Job[int]:
+    return job
+
+
+assert_type(risky.using(on_failure=page_somebody).enqueue(3), Job[int])
+assert_type(risky.using(on_failure=None).enqueue(3), Job[int])
+assert_type(named.enqueue(risky.enqueue(3)), Job[Job[int]])
+
 by_hand: Task[[int], int] = app.task(count.function)
 asynchronous: AsyncTask[[dict[str, Any]], list[Any]] = async_any
 

@@ -163,6 +163,18 @@ impl JobRecord {
         self.0.retry_of.map(|id| id.to_string())
     }
 
+    /// The id of the job whose failure this one handles; None if it handles none.
+    #[getter]
+    fn failure_of(&self) -> Option<String> {
+        self.0.failure_of.map(|id| id.to_string())
+    }
+
+    /// The id of the job that handles this one's failure; None if it did not fail, or has no `on_failure`.
+    #[getter]
+    fn handled_by(&self) -> Option<String> {
+        self.0.handled_by.map(|id| id.to_string())
+    }
+
     /// Its newest attempts, oldest first, at most 32.
     #[getter]
     fn attempts(&self) -> Vec<AttemptRecord> {

@@ -15,7 +15,7 @@ pub(crate) struct Rules(Arc<message::Rules>);
 impl Rules {
     #[new]
     #[pyo3(signature = (*, max_attempts, max_crashes, timeout_ms, backoff_first_ms, backoff_max_ms, retry_on,
-        retry_never, at_most_once, keep_result))]
+        retry_never, at_most_once, keep_result, on_failure = None))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn new(
         max_attempts: u32,
@@ -27,6 +27,7 @@ impl Rules {
         retry_never: Vec<String>,
         at_most_once: bool,
         keep_result: bool,
+        on_failure: Option<&OnFailure>,
     ) -> Self {
         Self(Arc::new(message::Rules {
             max_attempts,
@@ -38,7 +39,37 @@ impl Rules {
             retry_never,
             at_most_once,
             keep_result,
+            on_failure: on_failure.map(|handler| Arc::clone(&handler.0)),
             ..message::Rules::default()
+        }))
+    }
+}
+
+/// The job that is made when one gives up.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct OnFailure(Arc<message::OnFailure>);
+
+#[pymethods]
+impl OnFailure {
+    #[new]
+    #[pyo3(signature = (*, task, queue, priority, expires_ms, deadline_ms, tags, rules))]
+    fn new(
+        task: &str,
+        queue: &str,
+        priority: u8,
+        expires_ms: Option<u64>,
+        deadline_ms: Option<u64>,
+        tags: Vec<String>,
+        rules: &Rules,
+    ) -> Self {
+        Self(Arc::new(message::OnFailure {
+            task: task.into(),
+            queue: queue.into(),
+            priority,
+            expires_ms,
+            deadline_ms,
+            tags: tags.into_iter().map(Into::into).collect(),
+            rules: Arc::clone(&rules.0),
         }))
     }
 }

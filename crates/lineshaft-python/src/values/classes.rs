@@ -25,6 +25,8 @@ pub(super) struct Classes {
     pub(super) missing: Py<PyAny>,
     /// `lineshaft.Pickled`
     pub(super) pickled: Py<PyType>,
+    /// `lineshaft.Job`; its subclasses are jobs, too.
+    pub(super) job: Py<PyType>,
     leaves: FxHashMap<usize, Leaf>,
 }
 
@@ -66,6 +68,7 @@ impl Classes {
             new_tuple: find("builtins", "tuple")?.getattr("__new__")?.unbind(),
             missing: find("dataclasses", "MISSING")?.unbind(),
             pickled: class("lineshaft._values", "Pickled")?,
+            job: class("lineshaft._job", "Job")?,
             leaves: FxHashMap::default(),
         };
         classes.leaves = [

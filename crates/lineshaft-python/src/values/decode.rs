@@ -9,8 +9,9 @@ mod models;
 mod objects;
 mod raw;
 
+use lineshaft_wire::JobId;
 use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
-use lineshaft_wire::value::{Reader, Token, ext};
+use lineshaft_wire::value::{Reader, Token, ValueError, ext};
 use pyo3::IntoPyObjectExt;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -131,6 +132,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 Ok(self.keep(place, bytes))
             }
             ext::PICKLE => self.pickle(length),
+            ext::JOB => self.job(length),
             ext::INTEGER | ext::DECIMAL | ext::UUID | ext::ELLIPSIS | ext::SURROGATE_TEXT => {
                 self.raw(code, length)
             }
@@ -184,6 +186,22 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let pickle = py.import(intern!(py, "pickle"))?;
         let value = pickle.call_method1(intern!(py, "loads"), (PyBytes::new(py, bytes),))?;
         Ok(Classes::get(py)?.pickled.bind(py).call1((value,))?)
+    }
+
+    /// A job, as one of the app that reads it.
+    fn job(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
+        let (py, offset) = (self.py, self.reader.offset());
+        let id = self.reader.raw(length)?.try_into().ok().and_then(JobId::from_bytes);
+        let reason = "it is not the id of a job";
+        let id = id.ok_or(ValueError::Invalid { offset, what: "job", reason })?;
+        if let Some(record_class) = &self.record_class {
+            let fields = PyDict::new(py);
+            fields.set_item("id", id.to_string())?;
+            return Ok(record_class.call1(("lineshaft.Job", fields))?);
+        }
+        let make = self.known.make_job.as_ref();
+        let make = make.ok_or_else(|| Failure::said("a job can only be read by an app"))?;
+        Ok(make.bind(py).call1((PyBytes::new(py, &id.to_bytes()),))?)
     }
 
     fn list(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {

@@ -169,11 +169,19 @@ impl<'a, 'py> Encoder<'a, 'py> {
             self.once(bytes, |to| Ok(to.writer.raw_ext(ext::BYTE_ARRAY, &bytes.to_vec())?))
         } else if object.get_type().is(&Classes::get(self.py)?.pickled) {
             self.pickle(object)
+        } else if object.is_instance(Classes::get(self.py)?.job.bind(self.py))? {
+            self.job(object)
         } else if self.leaf(object)? || self.array(object)? || self.builtin_exception(object)? {
             Ok(())
         } else {
             Err(refusal::explain(object))
         }
+    }
+
+    /// A job is its id.
+    fn job(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
+        let key = object.getattr(intern!(self.py, "_key"))?;
+        Ok(self.writer.raw_ext(ext::JOB, key.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
     }
 
     /// What `lineshaft.Pickled` holds, pickled.

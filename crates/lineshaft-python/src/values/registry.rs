@@ -40,6 +40,8 @@ pub(super) struct Known {
     main_name: Option<Box<str>>,
     /// Whether pickles are read.
     pub(super) accepts_pickle: bool,
+    /// Makes a job of the app out of the bytes of its id.
+    pub(super) make_job: Option<Arc<Py<PyAny>>>,
 }
 
 impl Known {
@@ -97,9 +99,10 @@ impl Registry {
 #[pymethods]
 impl Registry {
     #[new]
-    #[pyo3(signature = (*, accept_pickle = false))]
-    fn new(accept_pickle: bool) -> Self {
-        let known = Known { accepts_pickle: accept_pickle, ..Known::default() };
+    #[pyo3(signature = (*, accept_pickle = false, make_job = None))]
+    fn new(accept_pickle: bool, make_job: Option<Py<PyAny>>) -> Self {
+        let make_job = make_job.map(Arc::new);
+        let known = Known { accepts_pickle: accept_pickle, make_job, ..Known::default() };
         Self { known: RwLock::new(Arc::new(known)) }
     }
 
