@@ -102,6 +102,8 @@ pub(crate) fn of_job(job: &JobRecord) -> Json {
         "attempts": job.attempts.iter().map(of_attempt).collect::<Vec<_>>(),
         "arguments_bytes": job.arguments_bytes,
         "result_bytes": job.result_bytes,
+        "checkpoint_bytes": job.checkpoint_bytes,
+        "checkpoint_at": job.checkpoint_at.map(rfc3339),
     })
 }
 

@@ -96,6 +96,7 @@ pub(crate) fn job(
         ("state", Some(state(job))),
         ("waits for", waits_for(job, now_ms)),
         ("progress", progress.map(|value| value.summary(VALUE_CHARS))),
+        ("checkpoint", checkpoint(job, now_ms)),
         ("priority", Some(job.priority.to_string())),
         ("failures", Some(failures(job))),
         ("created", when(Some(job.created_at))),
@@ -119,6 +120,15 @@ pub(crate) fn job(
     }
     lines.extend(last_error(job));
     lines
+}
+
+/// Size and age of the checkpoint.
+fn checkpoint(job: &JobRecord, now_ms: u64) -> Option<String> {
+    let size = match job.checkpoint_bytes {
+        bytes @ 0..1_024 => format!("{bytes} bytes"),
+        bytes => format!("{:.1} KiB", bytes as f64 / 1_024.0),
+    };
+    job.checkpoint_at.map(|at| format!("{size}, {}", relative(at, now_ms)))
 }
 
 fn failures(job: &JobRecord) -> String {
@@ -277,6 +287,8 @@ mod tests {
             attempts: vec![attempt()],
             arguments_bytes: 9,
             result_bytes: 0,
+            checkpoint_bytes: 0,
+            checkpoint_at: None,
         }
     }
 
@@ -352,6 +364,17 @@ ATTEMPT  OUTCOME  STARTED  TOOK  WORKER    ERROR
 Traceback (most recent call last):
   …"
         );
+    }
+
+    #[test]
+    fn a_checkpoint_is_shown_by_size_and_age() {
+        let with = |checkpoint_bytes, checkpoint_at| {
+            let record = JobRecord { checkpoint_bytes, checkpoint_at, ..record() };
+            checkpoint(&record, NOW)
+        };
+        assert_eq!(with(0, None), None);
+        assert_eq!(with(212, Some(NOW - 3_000)).as_deref(), Some("212 bytes, 3 s ago"));
+        assert_eq!(with(65_536, Some(NOW - 60_000)).as_deref(), Some("64.0 KiB, 1 min ago"));
     }
 
     #[test]

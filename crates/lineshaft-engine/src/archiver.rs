@@ -87,6 +87,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
             finish_number: view.finish_number,
             arguments: read(view.arguments),
             result: read(view.result),
+            checkpoint: read(view.checkpoint),
             options: options.encoded(&view.rules),
             record: complete(view, |place| Ok::<_, Infallible>(read(place)))
                 .unwrap_or_else(|never| match never {}),
@@ -119,7 +120,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
 
 fn stored_bytes(view: &JobView) -> usize {
     let attempts = view.attempts.iter().flat_map(|attempt| [attempt.error, attempt.output]);
-    attempts.chain([view.arguments, view.result]).map(|place| place.length as usize).sum()
+    attempts.chain([view.arguments, view.result, view.checkpoint]).map(|place| place.length as usize).sum()
 }
 
 /// Encoded rules, most of which are the same ones.

@@ -402,10 +402,15 @@ impl Core {
 
     fn push_leases(&mut self, child: u32, slots: &[u32], counter: u64) {
         let Some(&connection) = self.children.get(&child) else { return };
-        let mut leases = Leases { epoch: self.state.epoch(), jobs: Vec::with_capacity(slots.len()) };
-        let mut payloads = Vec::with_capacity(slots.len());
+        let jobs = Vec::with_capacity(slots.len());
+        let mut leases = Leases { epoch: self.state.epoch(), jobs, ..Leases::default() };
+        let (mut payloads, mut checkpoints) = (Vec::with_capacity(slots.len()), Vec::new());
         for (&slot, counter) in slots.iter().zip(counter..) {
             let view = self.state.lease_view(slot);
+            if view.checkpoint.length > 0 {
+                leases.checkpoints.push((leases.jobs.len() as u32, view.checkpoint.length));
+                checkpoints.push(stored(view.checkpoint));
+            }
             leases.jobs.push(Lease {
                 job: view.job,
                 counter,
@@ -417,6 +422,7 @@ impl Core {
             });
             payloads.push(stored(view.arguments));
         }
+        payloads.append(&mut checkpoints);
         let message = Message::Leases(leases);
         self.outputs.push(Output::Message(connection, Outgoing { request_id: 0, message, payloads }));
     }

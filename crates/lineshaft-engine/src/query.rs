@@ -228,15 +228,16 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
     fn call(&self, job: JobId, view: Option<Box<JobView>>) -> Result<ArchivedCall, Refusal> {
         let in_memory = view.and_then(|view| {
             // The archive may have taken the job, and the journal forgotten it, since it was looked at.
-            let arguments = self.journal.read(reference(view.arguments)).ok()?;
-            Some((view.record, arguments, view.rules))
+            let read = |place| self.journal.read(reference(place)).ok();
+            let (arguments, checkpoint) = (read(view.arguments)?, read(view.checkpoint)?);
+            Some((view.record, arguments, checkpoint, view.rules))
         });
-        let (record, arguments, rules) = match in_memory {
+        let (record, arguments, checkpoint, rules) = match in_memory {
             Some(found) => found,
             None => {
                 let found = self.find(job)?;
                 let rules = rules_of(&found)?;
-                (found.record, found.arguments, Arc::new(rules))
+                (found.record, found.arguments, found.checkpoint, Arc::new(rules))
             }
         };
         let JobRecord { task, queue, priority, tags, metadata, .. } = record;
@@ -246,7 +247,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
             self.journal.put_blob(id, &arguments.bytes).map_err(internal)?;
             arguments.blobs.push((0, id));
         }
-        Ok(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments })
+        Ok(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments, checkpoint })
     }
 
     fn page(&self, list: ListQuery) -> Result<Page, Refusal> {

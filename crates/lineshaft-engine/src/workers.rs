@@ -44,6 +44,7 @@ impl Core {
                 self.answer_finished(caller, reply);
                 Ok(())
             }
+            Message::Checkpoint(checkpoint) => self.checkpoint(caller, checkpoint, payloads, now),
             Message::Release(release) => {
                 let child = self.child(caller)?;
                 let reply = self.run(Command::Release { child, leases: release.leases }, now)?;
@@ -57,6 +58,23 @@ impl Core {
             }
             other => Err(bad(format!("{} is not a request", other.name()))),
         }
+    }
+
+    fn checkpoint(
+        &mut self,
+        caller: Caller,
+        checkpoint: message::Checkpoint,
+        payloads: Payloads,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        if self.store_full {
+            let message = "the disk of the home is full: no checkpoints until there is room";
+            return Err(refusal(RefusalCode::StoreFull, message));
+        }
+        let child = self.child(caller)?;
+        let reply = self.run(Command::Checkpoint { child, checkpoint, value: payloads.bytes }, now)?;
+        self.answer_finished(caller, reply);
+        Ok(())
     }
 
     fn attach_worker(&mut self, caller: Caller, attach: AttachWorker) {

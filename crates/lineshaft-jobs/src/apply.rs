@@ -1,6 +1,7 @@
 //! What each change does: one file per kind of change. Nothing here decides: `apply` runs again on every replay, so it
 //! follows from the change and the state alone.
 
+mod checkpoints;
 mod ends;
 mod enqueue;
 mod leases;
@@ -116,6 +117,7 @@ impl State {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));
             }
             Change::Spawned { jobs, failed } => self.spawn(jobs, failed, &mut cursor),
+            Change::Checkpointed { slot, value } => self.checkpoint(*slot, cursor.take(*value)),
         }
     }
 

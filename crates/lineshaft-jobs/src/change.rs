@@ -344,6 +344,13 @@ pub enum Change {
         /// The slots of those that gave up, one for each new job.
         failed: Vec<u32>,
     },
+    /// A job goes on from here at its next attempt. The value follows.
+    Checkpointed {
+        /// The job's slot.
+        slot: u32,
+        /// An encoded value.
+        value: Stored,
+    },
 }
 
 impl Change {
@@ -361,9 +368,10 @@ impl Change {
         };
         let ends = if let Self::Succeeded { ends } = self { &ends[..] } else { &[] };
         let ended = if let Self::Ended { error, output, .. } = self { Some([*error, *output]) } else { None };
+        let checkpoint = if let Self::Checkpointed { value, .. } = self { Some(*value) } else { None };
         let arguments = groups.iter().flat_map(|group| group.arguments.iter().copied());
         let results = ends.iter().flat_map(|end| [end.result, end.output]);
-        arguments.chain(results).chain(ended.into_iter().flatten())
+        arguments.chain(results).chain(ended.into_iter().flatten()).chain(checkpoint)
     }
 
     /// Appends the change to a commit's body.

@@ -102,6 +102,15 @@ pub enum Command {
         /// Result and output of each.
         payloads: Payloads,
     },
+    /// A running attempt says from where the next one goes on.
+    Checkpoint {
+        /// The child.
+        child: u32,
+        /// The attempt.
+        checkpoint: message::Checkpoint,
+        /// The encoded value.
+        value: Bytes,
+    },
     /// Attempts that never began are handed back.
     Release {
         /// The child.
@@ -160,6 +169,8 @@ pub struct ArchivedCall {
     pub metadata: Option<Arc<str>>,
     /// Its arguments.
     pub arguments: Payloads,
+    /// Its checkpoint; empty if it has none.
+    pub checkpoint: Bytes,
 }
 
 /// A change with the bytes that follow it.
@@ -205,7 +216,7 @@ pub enum Reply {
         /// Stale fences.
         stale: Vec<Fence>,
     },
-    /// The ends refused.
+    /// The ends, or the checkpoint, refused.
     Finished {
         /// Those whose lease was no longer the child's.
         refused: Vec<(JobId, Fence)>,

@@ -67,6 +67,8 @@ pub(crate) struct Extra {
     /// In a snapshot's tail: those of earlier versions end before it.
     #[serde(skip)]
     pub(crate) failure: Option<Box<Failure>>,
+    #[serde(skip)]
+    pub(crate) checkpoint: Option<Box<Checkpoint>>,
 }
 
 /// What ties a job that gave up to the one that handles this; a handler that gave up too has both.
@@ -76,6 +78,14 @@ pub(crate) struct Failure {
     pub(crate) of: Option<JobId>,
     /// The job that handles this one's failure.
     pub(crate) handled_by: Option<JobId>,
+}
+
+/// From where the next attempt goes on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) value: Place,
+    /// When it was left, Unix milliseconds.
+    pub(crate) left_ms: u64,
 }
 
 /// Why a job is out of its lane though it is available, until an attempt of it begins.
@@ -170,6 +180,10 @@ impl Slot {
         self.extra.as_ref()?.parked.as_deref().filter(|_| is_available)
     }
 
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        self.extra.as_ref()?.checkpoint.as_deref().copied()
+    }
+
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         self.extra.as_ref()?.deadline_ms
     }
@@ -180,7 +194,8 @@ impl Slot {
             let attempts = extra.history.iter().flat_map(|attempt| [attempt.error, attempt.output]);
             attempts.chain([extra.result])
         });
-        extra.chain([self.arguments])
+        let checkpoint = self.checkpoint().map(|checkpoint| checkpoint.value);
+        extra.chain([self.arguments]).chain(checkpoint)
     }
 }
 

@@ -108,7 +108,8 @@ impl State {
         for slot in self.slots.0.iter() {
             bytes = postcard::to_extend(&row_of(slot), bytes).expect("a vector takes every snapshot");
         }
-        postcard::to_extend(&self.tail(), bytes).expect("a vector takes every snapshot")
+        let bytes = postcard::to_extend(&self.tail(), bytes).expect("a vector takes every snapshot");
+        postcard::to_extend(&self.checkpoint_rows(), bytes).expect("a vector takes every snapshot")
     }
 
     fn head(&self) -> Head {
@@ -170,7 +171,9 @@ impl State {
             state.slots.0.push(slot_of(row));
             rest = after;
         }
-        state.take_tail(rules, tail::read(rest)?)?;
+        let (tail, checkpoints) = tail::read(rest)?;
+        state.take_tail(rules, tail)?;
+        state.take_checkpoints(checkpoints)?;
         state.check()?;
         state.index()?;
         Ok(state)

@@ -24,6 +24,8 @@ pub struct JobView {
     pub arguments: Place,
     /// Where the result lies.
     pub result: Place,
+    /// Where the checkpoint lies.
+    pub checkpoint: Place,
     /// How the job is run.
     pub rules: Arc<Rules>,
     /// Number of the job among finished ones; 0 if it is not.
@@ -52,6 +54,8 @@ pub struct LeaseView<'a> {
     pub timeout_ms: Option<u64>,
     /// Where the arguments lie.
     pub arguments: Place,
+    /// Where the checkpoint lies.
+    pub checkpoint: Place,
 }
 
 /// What someone who waits for a job is told when it ends.
@@ -102,6 +106,7 @@ impl State {
             attempts: history.iter().map(|it| AttemptView { error: it.error, output: it.output }).collect(),
             arguments: entry.arguments,
             result,
+            checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
             rules: Arc::clone(self.rules.at(entry.rules)),
             finish_number: if finished { entry.order } else { 0 },
         }
@@ -118,6 +123,7 @@ impl State {
             rules,
             timeout_ms: rules.timeout_ms.into_iter().chain(until_deadline).min(),
             arguments: entry.arguments,
+            checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
         }
     }
 
@@ -180,6 +186,8 @@ impl State {
             attempts: self.attempt_records(slot, entry),
             arguments_bytes: u64::from(entry.arguments.length),
             result_bytes: extra.map_or(0, |extra| u64::from(extra.result.length)),
+            checkpoint_bytes: entry.checkpoint().map_or(0, |it| u64::from(it.value.length)),
+            checkpoint_at: entry.checkpoint().map(|checkpoint| checkpoint.left_ms),
         }
     }
 

@@ -78,6 +78,8 @@ pub struct ArchivedJob {
     pub result: Bytes,
     /// Its encoded task options, so that `retry` can make the same job again.
     pub options: Bytes,
+    /// From where that job goes on; empty if this one left no checkpoint or was completed.
+    pub checkpoint: Bytes,
 }
 
 /// Up to [`BLOCK_JOBS_MAX`] jobs that finished one after another.

@@ -11,6 +11,7 @@
 
 mod attempts;
 mod check;
+mod checkpoints;
 mod children;
 mod clock;
 mod enqueue;
@@ -163,6 +164,7 @@ impl Model {
             }
             Command::AttachChild(attach) => self.know_child(attach),
             Command::Finish { child, finish, payloads } => self.finish(*child, finish, payloads),
+            Command::Checkpoint { child, checkpoint, value } => self.checkpoint(*child, checkpoint, value),
             Command::Release { child, leases } => Ok(self.release(*child, leases)),
             Command::ChildEnded { worker, number, begun, newest, unbegun, outputs } => {
                 Ok(self.child_ended((*worker, *number), begun, (*newest, unbegun), outputs))

@@ -32,6 +32,8 @@ pub const CREDIT_MAX: u32 = 16_384;
 pub const NAME_BYTES_MAX: usize = 255;
 /// What names a queue, a task or a worker, in words.
 pub const NAME_FORM: &str = "1 to 255 bytes of letters, digits and _ . : / @ + # -";
+/// Bytes of a checkpoint.
+pub const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
 /// Tags of one job.
 pub const TAGS_MAX: usize = 16;
 /// Bytes of a job's metadata.
@@ -182,7 +184,7 @@ messages! {
     45 Leases,
     /// Attempts that ended.
     46 Finish,
-    /// Answer to [`Finish`] and [`Release`].
+    /// Answer to [`Finish`], [`Release`] and [`Checkpoint`].
     47 Finished,
     /// Attempts that never began, handed back.
     48 Release,
@@ -194,6 +196,8 @@ messages! {
     51 ChildEnded,
     /// How far a running attempt is.
     52 Progress,
+    /// From where later attempts of a job go on.
+    53 Checkpoint,
 }
 
 /// Who connects.
@@ -799,13 +803,16 @@ pub struct Credit {
     pub reset: bool,
 }
 
-/// Jobs leased to this child; their arguments follow.
+/// Jobs leased to this child; their arguments follow, then the checkpoints of those that have one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leases {
     /// Epoch of their fences.
     pub epoch: u64,
     /// The jobs.
     pub jobs: Vec<Lease>,
+    /// Position in `jobs` of each that an earlier attempt left a checkpoint for, ascending, and its length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<(u32, u32)>,
 }
 
 /// One leased job: an array, since there is one per job.
@@ -898,10 +905,10 @@ pub enum End {
         /// The delay that the task asked for; overrides backoff, not `max_attempts`.
         retry_after_ms: Option<u64>,
     },
-    /// It must not be tried again whatever the rules say: its arguments do not bind or decode, its result does not
+    /// It must not be tried again whatever the rules say: its arguments or checkpoint do not bind or decode, its result does not
     /// encode, its app does not import.
     Rejected {
-        /// The discard reason: `arguments_undecodable`, `result_unencodable`.
+        /// The discard reason: `arguments_undecodable`, `checkpoint_undecodable`, `result_unencodable`.
         reason: Arc<str>,
         /// What was wrong.
         error: ErrorRecord,
@@ -955,7 +962,7 @@ pub struct OtherEnd {
     pub output_length: u32,
 }
 
-/// The ends are durable.
+/// The ends, or the checkpoint, are durable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     /// Those refused because the lease was no longer the child's.
@@ -1017,4 +1024,16 @@ pub struct Progress {
     pub fence: Fence,
     /// An encoded value, at most 4 KiB.
     pub value: ByteBuf,
+}
+
+/// From where later attempts of the job go on: replaces the checkpoint before. The encoded value follows, 1 byte to
+/// [`CHECKPOINT_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The job.
+    pub job: JobId,
+    /// The attempt's fence.
+    pub fence: Fence,
+    /// Length of the value.
+    pub length: u32,
 }

@@ -207,7 +207,7 @@ pub struct JobRecord {
     /// When it ended.
     pub finalized_at: Option<u64>,
     /// Why it was cancelled or discarded: `max_attempts`, `crashes`, `maybe_ran`, `at_most_once`, `never_retried`,
-    /// `expired`, `deadline`, `arguments_undecodable`, `result_unencodable`, `cancelled`, `purged` or the text the task gave (4 KiB of it).
+    /// `expired`, `deadline`, `arguments_undecodable`, `checkpoint_undecodable`, `result_unencodable`, `cancelled`, `purged` or the text the task gave (4 KiB of it).
     pub reason: Option<Arc<str>>,
     /// What a waiting job waits for, in words (`no worker knows shop.send`, `queue mail is paused`).
     pub waits_for: Option<String>,
@@ -229,4 +229,10 @@ pub struct JobRecord {
     pub arguments_bytes: u64,
     /// Size of the result as stored.
     pub result_bytes: u64,
+    /// Size of the checkpoint as stored; 0 if there is none. One of a completed job is not kept.
+    #[serde(default)]
+    pub checkpoint_bytes: u64,
+    /// When the checkpoint was left.
+    #[serde(default)]
+    pub checkpoint_at: Option<u64>,
 }

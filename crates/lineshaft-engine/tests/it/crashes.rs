@@ -6,10 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Core, Options, Output, recover};
 use lineshaft_jobs::{Answer, Limits, Now, Payloads, State};
-use lineshaft_store::{Append, Appended, Error, Home, Journal, Options as JournalOptions, SegmentJournal};
+use lineshaft_store::{
+    Append, Appended, Error, Home, Journal, JournalHandle, Options as JournalOptions, PayloadRef,
+    SegmentJournal,
+};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::message::{
-    Cancel, Credit, End, Filter, Finish, Message, OnFailure, OtherEnd, Rules, Succeeded,
+    Cancel, Checkpoint, Credit, End, Filter, Finish, Finished, Message, OnFailure, OtherEnd, Rules, Succeeded,
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
 
@@ -38,6 +41,11 @@ struct Left {
     /// Ends that were acknowledged, and the state that the job must have or have left.
     finished: Vec<(JobId, JobState)>,
     asked_to_finish: Vec<JobId>,
+    /// Checkpoints that were acknowledged, and the newest that was asked for: pages of the job.
+    checkpointed: u8,
+    asked_to_checkpoint: u8,
+    /// What came with leases: jobs and lengths.
+    resumed: Vec<(JobId, u32)>,
 }
 
 fn journal_options() -> JournalOptions {
@@ -131,20 +139,20 @@ impl World {
         self.core.request(CHILD, 0, Credit { leases: 4, reset: false }.into(), Payloads::default(), self.now);
         self.commit()?;
         let leased = self.left.leased.clone();
+        self.checkpoint(leased[3], 1)?;
         self.finish(leased[0])?;
+        self.checkpoint(leased[3], 2)?;
+        self.checkpoint(leased[1], 1)?;
         self.fail(leased[1])?;
         self.give_up(leased[2])?;
         let cancel = Cancel { sequence: sequence(4), job: jobs[4] };
         self.ask(CLIENT, cancel.into(), Bytes::new())?;
         self.left.finished.push((jobs[4], JobState::Cancelled));
         let bytes = self.core.state().snapshot();
-        lineshaft_store::JournalHandle::put_snapshot(
-            &self.journal.handle(),
-            self.head.lsn,
-            self.head.crc,
-            &bytes,
-        )?;
-        self.give_up(leased[3])?;
+        self.journal.handle().put_snapshot(self.head.lsn, self.head.crc, &bytes)?;
+        self.checkpoint(leased[3], 3)?;
+        let again = self.give_back_and_take_again(leased[3])?;
+        self.give_up(again)?;
         let (message, payload) = enqueue(5, "shop.send", &[b"after the snapshot"]);
         let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else { panic!("not enqueued") };
         self.left.enqueued.push((5, vec![JobId::from_bytes(enqueued.ids.as_chunks::<16>().0[0]).unwrap()]));
@@ -158,6 +166,31 @@ impl World {
         self.ask(CHILD, finish.into(), Bytes::from_static(b"result"))?;
         self.left.finished.push((job, JobState::Completed));
         Ok(())
+    }
+
+    fn checkpoint(&mut self, (job, fence): (JobId, Fence), page: u8) -> Result<(), Error> {
+        let is_watched = self.left.leased.get(3) == Some(&(job, fence));
+        if is_watched {
+            self.left.asked_to_checkpoint = page;
+        }
+        let value = value_of(page);
+        let checkpoint = Checkpoint { job, fence, length: value.len() as u32 };
+        let answer = self.ask(CHILD, checkpoint.into(), value)?;
+        assert_eq!(answer, Finished::default().into());
+        if is_watched {
+            self.left.checkpointed = page;
+        }
+        Ok(())
+    }
+
+    /// The next attempt is told from where it goes on.
+    fn give_back_and_take_again(&mut self, (job, fence): (JobId, Fence)) -> Result<(JobId, Fence), Error> {
+        let end = End::Released;
+        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 0 };
+        self.ask(CHILD, Finish { succeeded: Vec::new(), others: vec![end] }.into(), Bytes::new())?;
+        self.core.request(CHILD, 0, Credit { leases: 1, reset: true }.into(), Payloads::default(), self.now);
+        self.commit()?;
+        Ok(self.left.leased[4])
     }
 
     fn fail(&mut self, lease: (JobId, Fence)) -> Result<(), Error> {
@@ -183,6 +216,8 @@ impl Left {
         if let Message::Leases(leases) = message {
             let fence = |counter| Fence { epoch: leases.epoch, counter };
             self.leased.extend(leases.jobs.iter().map(|lease| (lease.job, fence(lease.counter))));
+            let job = |position: u32| leases.jobs[position as usize].job;
+            self.resumed.extend(leases.checkpoints.iter().map(|(at, length)| (job(*at), *length)));
         }
     }
 
@@ -245,10 +280,28 @@ fn check_handlers(state: &State) {
     assert_eq!(handled, failed, "one handler for each job that gave up");
 }
 
+/// A checkpoint of a size of its own, so that the wrong one is told from the right one.
+fn value_of(page: u8) -> Bytes {
+    vec![page; 100 * usize::from(page)].into()
+}
+
 /// No request is there by half: jobs come in the numbers in which they were asked for.
 fn check_whole(state: &State) {
     let whole = [0, 1, 4, 5, 6, 7, 8];
     assert!(whole.contains(&state.jobs()), "{} jobs: a batch is there by half", state.jobs());
+}
+
+/// The job's next attempt goes on from the newest page that was acknowledged, or a later one that was asked for.
+fn check_checkpoint(left: &Left, world: &World, what: &str) {
+    let Some((job, _)) = left.leased.get(3) else { return };
+    let state = world.core.state();
+    let place = state.view(state.slot_of(*job).expect("a leased job is kept")).checkpoint;
+    let value = world.journal.handle().read(PayloadRef::unpack((place.lsn, place.offset, place.length)));
+    let value = value.unwrap_or_else(|error| panic!("{what}: a checkpoint does not read: {error}"));
+    let page = value.first().copied().unwrap_or(0);
+    assert_eq!(value, value_of(page), "{what}: a checkpoint is there by half");
+    let possible = left.checkpointed..=left.asked_to_checkpoint;
+    assert!(possible.contains(&page), "{what}: the job goes on from {page}, not from one of {possible:?}");
 }
 
 fn run(disk: &SimulatedDisk) -> (Left, Result<(), Error>) {
@@ -266,6 +319,7 @@ fn check_recovery(left: &Left, disk: SimulatedDisk, what: &str) {
     left.check(world.core.state());
     check_whole(world.core.state());
     check_handlers(world.core.state());
+    check_checkpoint(left, &world, what);
     assert!(
         left.leased.iter().all(|(_, fence)| fence.epoch < world.core.state().epoch()),
         "{what}: an epoch came twice"
@@ -277,7 +331,9 @@ fn whatever_left_survives_a_crash_at_every_operation_of_the_disk() {
     let quiet = SimulatedDisk::new();
     let (left, result) = run(&quiet);
     result.expect("without faults nothing fails");
-    assert_eq!((left.enqueued.len(), left.leased.len()), (4, 4));
+    assert_eq!((left.enqueued.len(), left.leased.len(), left.checkpointed), (4, 5, 3));
+    let again = (left.leased[3].0, value_of(3).len() as u32);
+    assert!(left.resumed.contains(&again), "{:?} does not say {again:?}", left.resumed);
     let operations = quiet.operations();
     assert!(operations > 30, "the history is too short to say anything: {operations}");
     for operation in 1..=operations {

@@ -60,6 +60,7 @@ impl State {
         let times = (end.started_ms, end.started_ms + end.took_ms);
         self.end_attempt(end.slot, Outcome::Succeeded, times, Place::EMPTY, output);
         self.keep(result);
+        self.drop_checkpoint(end.slot);
         self.slots.at_mut(end.slot).extra_mut().result = result;
         self.finish(end.slot, JobState::Completed, None);
     }

@@ -1,5 +1,6 @@
 //! When each change happens: one file per kind of command.
 
+mod checkpoints;
 mod children;
 mod enqueue;
 mod failures;
@@ -52,6 +53,9 @@ impl State {
             }
             Command::AttachChild(attach) => self.decide_attach(attach),
             Command::Finish { child, finish, payloads } => self.decide_finish(child, &finish, &payloads, now),
+            Command::Checkpoint { child, checkpoint, value } => {
+                self.decide_checkpoint(child, &checkpoint, value)
+            }
             Command::Release { child, leases } => Ok(self.decide_release(child, &leases)),
             Command::ChildEnded { worker, number, begun, newest, unbegun, outputs } => {
                 let taken = Taken { newest, unbegun: unbegun.into_iter().collect() };

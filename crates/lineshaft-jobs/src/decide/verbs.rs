@@ -8,6 +8,7 @@ use lineshaft_wire::{JobId, JobState};
 use super::{Answered, Turn, check_room};
 use crate::change::{Change, Name, NewJobs, Request, RulesRef, Stored};
 use crate::command::{ArchivedCall, Decision, Entry, Refusal, Reply};
+use crate::decide::checkpoints::checkpointed;
 use crate::decide::enqueue::{Cutter, handler_names};
 use crate::state::State;
 
@@ -106,8 +107,11 @@ impl State {
         };
         let payload = std::mem::take(&mut cutter.parts);
         let change = Change::Enqueued { request, groups: vec![jobs], existing: Vec::new() };
-        let reply = Reply::Answer { session, number: request.number };
-        Ok(Decision::of(vec![Entry { change, payload }], reply))
+        let mut entries = vec![Entry { change, payload }];
+        if !archived.checkpoint.is_empty() {
+            entries.push(checkpointed(self.next_slot(), archived.checkpoint));
+        }
+        Ok(Decision::of(entries, Reply::Answer { session, number: request.number }))
     }
 
     pub(super) fn decide_delete(

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::SnapshotError;
 use crate::interned::{Interned, Parts};
 use crate::rules::{Handlers, Plain};
-use crate::slot::{Failure, SlotState};
+use crate::slot::{Checkpoint, Failure, SlotState};
 use crate::state::State;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -20,9 +20,18 @@ pub(super) struct Tail {
     failures: Vec<(u32, Failure)>,
 }
 
+/// Slot and checkpoint of every job that has one: a part of its own, behind the rest of the tail.
+pub(super) type Checkpoints = Vec<(u32, Checkpoint)>;
+
 /// The tail in the bytes after the slots.
-pub(super) fn read(bytes: &[u8]) -> Result<Tail, SnapshotError> {
-    Ok(if bytes.is_empty() { Tail::default() } else { postcard::from_bytes(bytes)? })
+pub(super) fn read(bytes: &[u8]) -> Result<(Tail, Checkpoints), SnapshotError> {
+    let (tail, rest) = take_part(bytes)?;
+    let (checkpoints, _) = take_part(rest)?;
+    Ok((tail, checkpoints))
+}
+
+fn take_part<'a, T: Default + Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), SnapshotError> {
+    Ok(if bytes.is_empty() { (T::default(), bytes) } else { postcard::take_from_bytes(bytes)? })
 }
 
 /// Rules without their handlers.
@@ -57,6 +66,20 @@ impl State {
             let slot = self.slots.0.get_mut(index).filter(|slot| slot.state != SlotState::Free);
             let slot = slot.ok_or(SnapshotError::Inconsistent("the failure of no job"))?;
             slot.extra_mut().failure = Some(Box::new(failure));
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoint_rows(&self) -> Checkpoints {
+        let slots = (0..).zip(self.slots.0.iter());
+        slots.filter_map(|(index, slot)| Some((index, slot.checkpoint()?))).collect()
+    }
+
+    pub(super) fn take_checkpoints(&mut self, checkpoints: Checkpoints) -> Result<(), SnapshotError> {
+        for (index, checkpoint) in checkpoints {
+            let slot = self.slots.0.get_mut(index).filter(|slot| slot.state != SlotState::Free);
+            let slot = slot.ok_or(SnapshotError::Inconsistent("a checkpoint of no job"))?;
+            slot.extra_mut().checkpoint = Some(Box::new(checkpoint));
         }
         Ok(())
     }

@@ -133,6 +133,7 @@ fn attempts() {
     let (started_ms, took_ms) = (1_790_000_000_000, 12);
     let end = Success { slot: 300, started_ms, took_ms, result: Stored::Inline(2), output: Stored::NONE };
     check(&Change::Succeeded { ends: vec![end] }, "0a01ac0280d8c1a28c340c00020000");
+    check(&Change::Checkpointed { slot: 300, value: Stored::Inline(4) }, "1aac020004");
     let ended = |outcome, next| Change::Ended {
         slot: 1,
         outcome,

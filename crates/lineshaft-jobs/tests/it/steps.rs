@@ -118,6 +118,7 @@ pub(crate) enum Step {
     Grant { child: u8, leases: u32, reset: bool },
     Renew(u8),
     Finish { child: u8, endings: Vec<Ending>, lie: bool },
+    Checkpoint { child: u8, lease: u8, length: u32, lie: bool },
     Release { child: u8, leases: Vec<u8> },
     ChildEnded { child: u8, begun: Vec<Ending>, newest: Option<u8>, unbegun: Vec<u8> },
     ChildVanished(u8),
@@ -148,6 +149,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => any::<u8>().prop_map(Step::Renew),
         20 => (any::<u8>(), vec(ending(), 0..5), prop::bool::weighted(0.02))
             .prop_map(|(child, endings, lie)| Step::Finish { child, endings, lie }),
+        8 => checkpoint(),
         3 => (any::<u8>(), vec(any::<u8>(), 0..4)).prop_map(|(child, leases)| Step::Release { child, leases }),
         2 => (any::<u8>(), vec(ending(), 0..4), option::of(any::<u8>()), vec(any::<u8>(), 0..3)).prop_map(
             |(child, begun, newest, unbegun)| Step::ChildEnded { child, begun, newest, unbegun }
@@ -250,6 +252,12 @@ fn attach() -> impl Strategy<Value = Step> {
     (0..2u8, 1..4u8, 1..8u8, 0..8u8, held, 0..6u8).prop_map(|(worker, number, tasks, queues, held, grant)| {
         Step::Attach { worker, number, tasks, queues, held, grant }
     })
+}
+
+fn checkpoint() -> impl Strategy<Value = Step> {
+    let length = prop_oneof![20 => 0..9u32, 1 => 65_536..65_538u32];
+    (any::<u8>(), any::<u8>(), length, prop::bool::weighted(0.02))
+        .prop_map(|(child, lease, length, lie)| Step::Checkpoint { child, lease, length, lie })
 }
 
 fn ending() -> impl Strategy<Value = Ending> {

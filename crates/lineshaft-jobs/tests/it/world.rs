@@ -314,6 +314,8 @@ impl World {
             self.machine.state.task_position(child, slot).is_some(),
             "child {child} does not know the task"
         );
+        let (view, leased) = (self.machine.state.view(slot), self.machine.state.lease_view(slot));
+        assert_eq!((leased.arguments, leased.checkpoint), (view.arguments, view.checkpoint));
         self.leases.push((child, job, fence));
     }
 

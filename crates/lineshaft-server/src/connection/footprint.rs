@@ -17,7 +17,9 @@ fn message_footprint(message: &Message) -> usize {
     match message {
         Message::Enqueued(enqueued) => enqueued.ids.len() + size_of_val(enqueued.existing.as_slice()),
         Message::Ended(ended) => ended_footprint(ended),
-        Message::Leases(leases) => size_of_val(leases.jobs.as_slice()),
+        Message::Leases(leases) => {
+            size_of_val(leases.jobs.as_slice()) + size_of_val(leases.checkpoints.as_slice())
+        }
         Message::Finished(finished) => size_of_val(finished.refused.as_slice()),
         Message::Page(page) => page.jobs.iter().map(record_footprint).sum(),
         Message::Shown(shown) => {

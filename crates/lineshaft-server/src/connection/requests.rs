@@ -174,6 +174,7 @@ fn sort(message: &Message) -> Sort {
         | Message::AttachWorker(_)
         | Message::AttachChild(_)
         | Message::Finish(_)
+        | Message::Checkpoint(_)
         | Message::Release(_)
         | Message::ChildEnded(_) => Sort::Request,
     }

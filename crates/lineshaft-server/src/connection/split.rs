@@ -4,7 +4,7 @@
 //! here, so that a slow reader holds one frame's payloads in memory and not a commit's.
 
 use lineshaft_engine::{Outgoing, Payload};
-use lineshaft_wire::message::{Ended, EndedJob, Leases, Message, RESULT_EXPIRED};
+use lineshaft_wire::message::{Ended, EndedJob, Lease, Leases, Message, RESULT_EXPIRED};
 
 use super::footprint::{error_footprint, payload_bytes};
 
@@ -27,7 +27,9 @@ pub(crate) fn is_large(outgoing: &Outgoing) -> bool {
 pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
     let Outgoing { request_id, message, payloads } = outgoing;
     let parts = match message {
-        Message::Leases(leases) if leases.jobs.len() == payloads.len() => split_leases(leases, payloads),
+        Message::Leases(leases) if leases.jobs.len() + leases.checkpoints.len() == payloads.len() => {
+            split_leases(leases, payloads)
+        }
         Message::Ended(ended) if payloads.is_empty() || results(&ended) == payloads.len() => {
             split_ended(ended, payloads)
         }
@@ -39,13 +41,43 @@ pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
 type Part = (Message, Vec<Payload>);
 
 fn split_leases(leases: Leases, payloads: Vec<Payload>) -> Vec<Part> {
-    let epoch = leases.epoch;
-    let jobs = leases.jobs.into_iter().zip(payloads);
-    let parts = cut(jobs, |(_, payload)| payload_bytes(payload)).into_iter().map(|part| {
-        let (jobs, payloads) = part.into_iter().unzip();
-        (Leases { epoch, jobs }.into(), payloads)
+    let Leases { epoch, jobs, checkpoints } = leases;
+    let mut arguments = payloads;
+    let mut checkpoints = checkpoints.into_iter().zip(arguments.split_off(jobs.len())).peekable();
+    let rows = (0..).zip(jobs.into_iter().zip(arguments)).map(|(at, (lease, arguments))| {
+        let checkpoint = checkpoints.next_if(|((position, _), _)| *position == at);
+        let checkpoint = checkpoint.map(|((_, length), payload)| (length, payload));
+        LeaseRow { lease, arguments, checkpoint }
     });
-    parts.collect()
+    cut(rows, LeaseRow::bytes).into_iter().map(|rows| join_leases(epoch, rows)).collect()
+}
+
+struct LeaseRow {
+    lease: Lease,
+    arguments: Payload,
+    checkpoint: Option<(u32, Payload)>,
+}
+
+impl LeaseRow {
+    fn bytes(&self) -> usize {
+        let checkpoint = self.checkpoint.as_ref().map_or(0, |(_, payload)| payload_bytes(payload));
+        payload_bytes(&self.arguments) + checkpoint
+    }
+}
+
+fn join_leases(epoch: u64, rows: Vec<LeaseRow>) -> Part {
+    let mut leases = Leases { epoch, ..Leases::default() };
+    let (mut arguments, mut values) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (at, row) in (0..).zip(rows) {
+        leases.jobs.push(row.lease);
+        arguments.push(row.arguments);
+        if let Some((length, value)) = row.checkpoint {
+            leases.checkpoints.push((at, length));
+            values.push(value);
+        }
+    }
+    arguments.append(&mut values);
+    (leases.into(), arguments)
 }
 
 /// Results first, then failures; the last part says what the whole said of missing jobs and of its end.
@@ -100,7 +132,6 @@ fn failed_bytes(job: &EndedJob) -> usize {
 mod tests {
     use bytes::Bytes;
     use lineshaft_wire::JobId;
-    use lineshaft_wire::message::Lease;
     use lineshaft_wire::record::{ErrorRecord, JobState};
 
     use super::*;
@@ -166,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_keep_their_order_and_epoch() {
+    fn leases_keep_their_order_epoch_and_checkpoints() {
         let lease = |slot| Lease {
             job: job(slot),
             counter: u64::from(slot),
@@ -176,17 +207,27 @@ mod tests {
             keep_result: true,
             length: 700 << 10,
         };
-        let leases = Leases { epoch: 3, jobs: (1..=3).map(lease).collect() };
-        let payloads = (1..=3).map(|_| payload(700 << 10)).collect();
+        let jobs = (1..=3).map(lease).collect();
+        let leases = Leases { epoch: 3, jobs, checkpoints: vec![(0, 7), (2, 9)] };
+        let payloads = [700 << 10, 700 << 10, 700 << 10, 7, 9].map(payload).to_vec();
         let parts = split(Outgoing { request_id: 0, message: leases.into(), payloads });
         let counters: Vec<_> = parts
             .iter()
             .map(|part| match &part.message {
-                Message::Leases(leases) => (leases.epoch, leases.jobs[0].counter, part.payloads.len()),
+                Message::Leases(leases) => {
+                    let payloads: Vec<_> = part.payloads.iter().map(payload_bytes).collect();
+                    (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), payloads)
+                }
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(counters, [(3, 1, 1), (3, 2, 1), (3, 3, 1)]);
+        let bytes = 700 << 10;
+        let expected = [
+            (3, 1, vec![(0, 7)], vec![bytes, 7]),
+            (3, 2, Vec::new(), vec![bytes]),
+            (3, 3, vec![(0, 9)], vec![bytes, 9]),
+        ];
+        assert_eq!(counters, expected);
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn leased(client: &mut Client, attach: AttachChild) -> (JobId, Fence) {
 
 fn next_lease(client: &mut Client) -> (JobId, Fence) {
     let (message, _) = client.receive().unwrap();
-    let Message::Leases(Leases { epoch, jobs }) = message else { panic!("{message:?}") };
+    let Message::Leases(Leases { epoch, jobs, .. }) = message else { panic!("{message:?}") };
     (jobs[0].job, Fence { epoch, counter: jobs[0].counter })
 }
 

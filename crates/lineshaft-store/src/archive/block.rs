@@ -101,8 +101,9 @@ impl<F: DiskFile> BlockReader<'_, F> {
     ) -> Result<ArchivedJob, Error> {
         let place = row.place;
         let lengths =
-            [place.arguments_bytes, place.options_bytes, place.result_bytes].map(|bytes| bytes as usize);
-        let mut payloads = if lengths == [0; 3] {
+            [place.arguments_bytes, place.options_bytes, place.result_bytes, place.checkpoint_bytes];
+        let lengths = lengths.map(|bytes| bytes as usize);
+        let mut payloads = if lengths == [0; 4] {
             Bytes::new()
         } else {
             let number = place.frame as usize;
@@ -118,8 +119,9 @@ impl<F: DiskFile> BlockReader<'_, F> {
             }
             part_of(&frame, range)
         };
-        let [arguments, options, result] = lengths.map(|length| payloads.split_to(length));
-        Ok(ArchivedJob { finish_number: row.finish_number, record: row.record, arguments, result, options })
+        let [arguments, options, result, checkpoint] = lengths.map(|length| payloads.split_to(length));
+        let Row { finish_number, record, .. } = row;
+        Ok(ArchivedJob { finish_number, record, arguments, result, options, checkpoint })
     }
 
     /// Reads every part of the block and checks it.

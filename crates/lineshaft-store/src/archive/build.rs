@@ -68,7 +68,7 @@ fn check(block: &Block, head: u64) -> Result<(), Error> {
 }
 
 fn payload_bytes(job: &ArchivedJob) -> usize {
-    job.arguments.len() + job.options.len() + job.result.len()
+    job.arguments.len() + job.options.len() + job.result.len() + job.checkpoint.len()
 }
 
 fn summarise(block: &Block) -> BlockHeader {
@@ -152,8 +152,9 @@ impl PayloadWriter {
             arguments_bytes: job.arguments.len() as u32,
             options_bytes: job.options.len() as u32,
             result_bytes: job.result.len() as u32,
+            checkpoint_bytes: job.checkpoint.len() as u32,
         };
-        for payload in [&job.arguments, &job.options, &job.result] {
+        for payload in [&job.arguments, &job.options, &job.result, &job.checkpoint] {
             self.frame.extend_from_slice(payload);
         }
         place

@@ -20,6 +20,7 @@ pub(crate) struct PayloadPlace {
     pub(crate) arguments_bytes: u32,
     pub(crate) options_bytes: u32,
     pub(crate) result_bytes: u32,
+    pub(crate) checkpoint_bytes: u32,
 }
 
 /// A row taken apart.
@@ -62,6 +63,8 @@ pub(crate) fn encode<'a>(
     encoder.u64(record.result_bytes);
     encoder.option(record.failure_of, |encoder, id| encoder.fixed(&id.to_bytes()));
     encoder.option(record.handled_by, |encoder, id| encoder.fixed(&id.to_bytes()));
+    encoder.u64(u64::from(place.checkpoint_bytes));
+    encoder.option(record.checkpoint_at, |encoder, time| encoder.time(time, record.created_at));
 }
 
 fn encode_times(encoder: &mut Encoder, base: Base, record: &JobRecord) {
@@ -118,14 +121,14 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
     let decoder = &mut Decoder::new(bytes);
     let finish_number = base.finish_number.checked_add(decoder.u64()?).ok_or(Malformed)?;
     let id = decode_id(decoder)?;
-    let place = decode_place(decoder)?;
+    let mut place = decode_place(decoder)?;
     let state = decode_state(decoder.u8()?)?;
     let cancelling = decoder.u8()? & CANCELLING != 0;
     let (task, queue) = (names.get(decoder)?, names.get(decoder)?);
     let priority = decoder.u8()?;
     let (attempt, max_attempts, crashes) = (decoder.u32()?, decoder.u32()?, decoder.u32()?);
     let created_at = decoder.time(base.created_ms)?;
-    let record = JobRecord {
+    let mut record = JobRecord {
         id,
         task,
         queue,
@@ -152,7 +155,15 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
         result_bytes: decoder.u64()?,
         failure_of: decode_later(decoder, decode_id)?,
         handled_by: decode_later(decoder, decode_id)?,
+        checkpoint_bytes: 0,
+        checkpoint_at: None,
     };
+    // Rows were shorter once.
+    if !decoder.is_empty() {
+        place.checkpoint_bytes = decoder.u32()?;
+        record.checkpoint_bytes = u64::from(place.checkpoint_bytes);
+        record.checkpoint_at = decoder.option(|decoder| decoder.time(created_at))?;
+    }
     Ok(Row { finish_number, place, record })
 }
 
@@ -182,6 +193,7 @@ fn decode_place(decoder: &mut Decoder<'_>) -> Decoded<PayloadPlace> {
         arguments_bytes: decoder.u32()?,
         options_bytes: decoder.u32()?,
         result_bytes: decoder.u32()?,
+        checkpoint_bytes: 0,
     })
 }
 

@@ -61,6 +61,8 @@ pub fn job(number: u64) -> ArchivedJob {
         attempts: vec![attempt(number, created_at)],
         arguments_bytes: 20,
         result_bytes: number,
+        checkpoint_bytes: number % 4 / 3 * 40,
+        checkpoint_at: (number % 4 == 3).then_some(created_at + 2),
     };
     let bytes = |count: u64| Bytes::from(super::journal::body(number, count as usize));
     ArchivedJob {
@@ -69,6 +71,7 @@ pub fn job(number: u64) -> ArchivedJob {
         arguments: bytes(20),
         result: bytes(number % 3 * 500),
         options: bytes(number % 2),
+        checkpoint: bytes(number % 4 / 3 * 40),
     }
 }
 

@@ -66,7 +66,7 @@ impl Model {
         Ok(Told::Finished { refused })
     }
 
-    fn held_by(&self, child: u32, job: JobId, fence: Fence) -> Option<usize> {
+    pub(super) fn held_by(&self, child: u32, job: JobId, fence: Fence) -> Option<usize> {
         self.position(job).filter(|at| self.jobs[*at].holds(child, fence))
     }
 
@@ -81,6 +81,7 @@ impl Model {
     fn succeed(&mut self, at: usize, result: Payload, remains: Remains) {
         self.end_attempt(at, remains);
         self.jobs[at].result = result;
+        self.jobs[at].checkpoint = None;
         self.end(at, JobState::Completed, None);
     }
 

@@ -96,6 +96,7 @@ impl Model {
             state: if waits { JobState::Scheduled } else { JobState::Available },
             arguments,
             result: Payload::default(),
+            checkpoint: None,
             attempts: Vec::new(),
             rules: Arc::clone(&group.rules),
             task: Arc::clone(&group.task),
@@ -169,7 +170,11 @@ impl Model {
         let arguments =
             cut(&archived.arguments, &[archived.arguments.bytes.len() as u64], self.lsn).remove(0);
         let id = self.make(&group, arguments);
-        self.jobs.last_mut().expect("it was just made").retry_of = Some(archived.job);
+        let at = self.jobs.len() - 1;
+        self.jobs[at].retry_of = Some(archived.job);
+        if !archived.checkpoint.is_empty() {
+            self.leave_checkpoint(at, &archived.checkpoint);
+        }
         let enqueued = Enqueued { ids: id.to_bytes().to_vec().into(), existing: Vec::new() };
         Ok(self.answer(session, sequence, Answer::Enqueued(enqueued)))
     }

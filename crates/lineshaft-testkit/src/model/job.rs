@@ -81,6 +81,8 @@ pub struct Job {
     pub arguments: Payload,
     /// What it returned.
     pub result: Payload,
+    /// From where its next attempt goes on, and when that was said, Unix milliseconds.
+    pub checkpoint: Option<(Payload, u64)>,
     /// Every attempt that ended.
     pub attempts: Vec<Attempt>,
     /// Its rules.
@@ -170,7 +172,9 @@ impl Job {
 
     /// Every payload of it that is still kept.
     pub(super) fn payloads(&self) -> impl Iterator<Item = &Payload> {
-        self.shown().iter().map(|attempt| &attempt.output).chain([&self.result, &self.arguments])
+        let checkpoint = self.checkpoint.iter().map(|(payload, _)| payload);
+        let outputs = self.shown().iter().map(|attempt| &attempt.output);
+        outputs.chain([&self.result, &self.arguments]).chain(checkpoint)
     }
 
     /// Numbers of the commits that it needs.

@@ -153,6 +153,8 @@ impl Model {
             attempts: self.attempt_records(job),
             arguments_bytes: job.arguments.bytes.len() as u64,
             result_bytes: job.result.bytes.len() as u64,
+            checkpoint_bytes: job.checkpoint.as_ref().map_or(0, |(payload, _)| payload.bytes.len() as u64),
+            checkpoint_at: job.checkpoint.as_ref().map(|(_, left_ms)| *left_ms),
         }
     }
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, ChildAttached, ChildEnded, Credit, Delete, Done,
-    End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup,
-    Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
-    Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules,
-    RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique,
-    UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
+    AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit,
+    Delete, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello,
+    JobGroup, Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping,
+    ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew,
+    Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason,
+    Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -217,6 +217,8 @@ fn record() -> JobRecord {
         attempts: vec![attempt],
         arguments_bytes: 3,
         result_bytes: 0,
+        checkpoint_bytes: 2,
+        checkpoint_at: Some(CREATED + 15),
     }
 }
 
@@ -234,6 +236,8 @@ fn finished_record() -> JobRecord {
         handled_by: Some(job(7)),
         attempts: Vec::new(),
         result_bytes: 2,
+        checkpoint_bytes: 0,
+        checkpoint_at: None,
         ..record()
     }
 }
@@ -424,7 +428,18 @@ fn worker_vectors() -> Vec<Vector> {
         vector("a child attaches", 1, child, b""),
         vector("child attached", 1, ChildAttached { lease_ms: 15_000, stale: vec![fence(41)] }, b""),
         vector("credit", 0, Credit { leases: 64, reset: false }, b""),
-        vector("leases", 0, Leases { epoch: EPOCH, jobs: vec![lease, second] }, b"abc"),
+        vector(
+            "leases",
+            0,
+            Leases { epoch: EPOCH, jobs: vec![lease, second], checkpoints: Vec::new() },
+            b"abc",
+        ),
+        vector(
+            "leases of jobs with checkpoints",
+            0,
+            Leases { epoch: EPOCH, jobs: vec![second, lease], checkpoints: vec![(0, 2), (1, 3)] },
+            b"abc\x01\x32\x01\xcc\xfa",
+        ),
         vector("renew", 0, Renew {}, b""),
         vector("release", 3, Release { leases: vec![(job(2), fence(43))] }, b""),
         vector("stop", 0, Stop { child: 1, fence: fence(42), reason: StopReason::Cancelled }, b""),
@@ -440,6 +455,7 @@ fn worker_vectors() -> Vec<Vector> {
             Progress { job: job(1), fence: fence(42), value: ByteBuf::from([1, 0x32]) },
             b"",
         ),
+        vector("a checkpoint", 5, Checkpoint { job: job(1), fence: fence(42), length: 2 }, b"\x01\x32"),
         vector(
             "a child ended",
             4,

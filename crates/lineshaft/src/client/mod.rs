@@ -11,7 +11,7 @@ pub mod connection;
 pub(crate) mod io_thread;
 mod ledger;
 mod outcome;
-mod reply;
+pub(crate) mod reply;
 mod target;
 mod verbs;
 mod waiting;

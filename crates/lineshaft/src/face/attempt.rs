@@ -1,6 +1,6 @@
 //! One attempt: the body of a task on the arguments of a job, until it returns or is asked to stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use lineshaft_wire::message::End;
 use lineshaft_wire::{ErrorRecord, Fence};
@@ -52,12 +52,16 @@ impl Attempt {
         let Job { id, attempt, keep_result, .. } = self.job;
         let (attempts, ticket) = (Arc::clone(&self.attempts), self.job.ticket());
         let report = Box::new(move |value| attempts.report_progress(ticket, value));
+        let attempts = Arc::clone(&self.attempts);
+        let leave = Box::new(move |value| attempts.checkpoint(ticket, value));
         Context::new(task::Attempt {
             job: id,
             number: attempt,
             keep_result,
             stop: self.stopped.clone(),
             report,
+            leave,
+            resume: Mutex::new(self.job.checkpoint.clone()),
         })
     }
 }

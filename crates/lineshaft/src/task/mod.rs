@@ -6,12 +6,14 @@
 
 mod argument;
 mod call;
+mod checkpoint;
 mod context;
 mod definition;
 mod error;
 
 pub use argument::{Argument, TaskResult};
 pub use call::Call;
+pub use checkpoint::Checkpointing;
 pub use context::Context;
 pub use definition::Task;
 pub use error::{Error, Result};

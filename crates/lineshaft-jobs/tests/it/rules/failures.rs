@@ -291,7 +291,7 @@ fn a_snapshot_of_an_earlier_version_loads() {
     let mut shop = Shop::new();
     let job = shop.enqueue(group());
     let bytes = shop.machine.state.snapshot();
-    let tail = [0, 0];
+    let tail = [0, 0, 0];
     assert!(bytes.ends_with(&tail));
     let earlier = &bytes[..bytes.len() - tail.len()];
     let state = State::from_snapshot(earlier, Limits::default()).expect("it reads");

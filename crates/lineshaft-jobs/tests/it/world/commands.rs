@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use lineshaft_jobs::{ArchivedCall, Attach, Command, Payloads};
 use lineshaft_testkit::model::Told;
-use lineshaft_wire::message::{AttachChild, Cancel, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence};
+use lineshaft_wire::message::{
+    AttachChild, Cancel, Checkpoint, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence,
+};
 use lineshaft_wire::{Fence, JobId, JobState};
 
 use super::requests::{bytes, enqueue, other_end, spoil, succeeded};
@@ -40,6 +42,9 @@ impl World {
                 }
             }
             Step::Finish { child, endings, lie } => self.finish(*child, endings, *lie),
+            Step::Checkpoint { child, lease, length, lie } => {
+                self.checkpoint(*child, *lease, *length, *lie);
+            }
             Step::Release { child, leases } => self.release(*child, leases),
             Step::ChildEnded { child, begun, newest, unbegun } => {
                 self.child_ended(*child, begun, *newest, unbegun);
@@ -180,11 +185,12 @@ impl World {
             return self.archive.get(&job).map(|(_, call)| call.clone());
         };
         let view = state.view(slot);
-        let arguments = self.machine.read(view.arguments);
+        let arguments = self.machine.read(view.arguments).into();
+        let checkpoint = self.machine.read(view.checkpoint);
         let record = view.record;
         let (task, queue, priority, rules) = (record.task, record.queue, record.priority, view.rules);
         let (tags, metadata) = (record.tags, record.metadata);
-        Some(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments: arguments.into() })
+        Some(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments, checkpoint })
     }
 
     fn delete(&mut self, turn: Turn, job: u16) {
@@ -301,6 +307,14 @@ impl World {
                 .collect(),
         };
         drop(self.command(Command::Finish { child, finish, payloads }));
+    }
+
+    fn checkpoint(&mut self, child: u8, lease: u8, length: u32, lie: bool) {
+        let Some(child) = self.child(child) else { return };
+        let Some((job, fence)) = self.lease(child, lease) else { return };
+        let value = bytes(length as usize, self.machine.lsn()).into();
+        let checkpoint = Checkpoint { job, fence, length: length + u32::from(lie) };
+        drop(self.command(Command::Checkpoint { child, checkpoint, value }));
     }
 
     fn release(&mut self, child: u8, leases: &[u8]) {

@@ -40,6 +40,9 @@ impl World {
     fn compare_stored(&self, view: &JobView, job: &Job) {
         self.compare_payload(view.arguments, &job.arguments);
         self.compare_payload(view.result, &job.result);
+        let checkpoint =
+            job.checkpoint.as_ref().map_or_else(Payload::default, |(payload, _)| payload.clone());
+        self.compare_payload(view.checkpoint, &checkpoint);
         for (seen, attempt) in view.attempts.iter().zip(job.shown()) {
             self.compare_payload(seen.output, &attempt.output);
             let error = decode_error(&self.machine.read(seen.error));

@@ -196,6 +196,14 @@ impl Attempts {
         }
     }
 
+    /// Leaves word from where the next attempt of the job goes on: an encoded value of 1 to
+    /// [`CHECKPOINT_BYTES_MAX`](super::CHECKPOINT_BYTES_MAX) bytes, which replaces the one before. The reply says whether it
+    /// is durable; false if the attempt is over, or belongs to another worker by now and is asked to stop. It comes when the
+    /// server has answered, however long that is away; an attempt that is asked to stop meanwhile need not wait for it.
+    pub fn checkpoint(&self, attempt: Ticket, value: Vec<u8>) -> crate::Reply<bool> {
+        self.shared.leave_checkpoint(attempt, value)
+    }
+
     /// The attempts that run, each with the time since its body began.
     pub fn running(&self) -> Vec<(lineshaft_wire::JobId, Fence, Duration)> {
         let state = self.shared.state();

@@ -23,6 +23,8 @@ pub struct Job {
     pub keep_result: bool,
     /// The encoded call.
     pub arguments: Bytes,
+    /// The last checkpoint of an earlier attempt, an encoded value; empty if there is none.
+    pub checkpoint: Bytes,
     /// The slot that took it up.
     pub(crate) place: u32,
 }
@@ -129,8 +131,13 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
             timeout: (lease.timeout_ms > 0).then(|| Duration::from_millis(lease.timeout_ms)),
             keep_result: lease.keep_result,
             arguments: payload.split_to(length),
+            checkpoint: Bytes::new(),
             place: 0,
         });
+    }
+    for (position, length) in &leases.checkpoints {
+        let length = usize::try_from(*length).ok().filter(|&length| length <= payload.len())?;
+        jobs.get_mut(*position as usize)?.checkpoint = payload.split_to(length);
     }
     payload.is_empty().then_some(jobs)
 }
@@ -150,7 +157,8 @@ mod tests {
     fn arguments_are_cut_in_order_and_wrong_lengths_are_refused() {
         let check = |lengths: &[u64], payload: &'static [u8], expected: Option<&[&[u8]]>| {
             let jobs = lengths.iter().map(|&length| lease(0, length)).collect();
-            let cut = jobs_of(&Leases { epoch: 1, jobs }, Bytes::from_static(payload));
+            let leases = Leases { epoch: 1, jobs, ..Leases::default() };
+            let cut = jobs_of(&leases, Bytes::from_static(payload));
             let cut = cut.map(|jobs| jobs.into_iter().map(|job| job.arguments.to_vec()).collect::<Vec<_>>());
             assert_eq!(cut, expected.map(|parts| parts.iter().map(|part| part.to_vec()).collect()));
         };
@@ -161,9 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_follow_the_arguments_of_all() {
+        let cut = |checkpoints: &[(u32, u32)], payload: &'static [u8]| {
+            let jobs = vec![lease(0, 2), lease(1, 1), lease(2, 0)];
+            let leases = Leases { epoch: 1, jobs, checkpoints: checkpoints.to_vec() };
+            let jobs = jobs_of(&leases, Bytes::from_static(payload))?;
+            Some(jobs.into_iter().map(|job| job.checkpoint.to_vec()).collect::<Vec<_>>())
+        };
+        let expected = [b"xy".to_vec(), Vec::new(), b"z".to_vec()];
+        assert_eq!(cut(&[(0, 2), (2, 1)], b"abcxyz"), Some(expected.to_vec()));
+        assert_eq!(cut(&[(0, 2), (3, 1)], b"abcxyz"), None, "no such job");
+        assert_eq!(cut(&[(0, 4)], b"abcxyz"), None, "too long");
+        assert_eq!(cut(&[(0, 2)], b"abcxyz"), None, "too short");
+    }
+
+    #[test]
     fn digits_differ_between_slots_and_are_part_of_the_id() {
         let digits = |slot| {
-            let leases = Leases { epoch: 1, jobs: vec![lease(slot, 0)] };
+            let leases = Leases { epoch: 1, jobs: vec![lease(slot, 0)], ..Leases::default() };
             let job = jobs_of(&leases, Bytes::new()).unwrap().remove(0);
             let digits = format!("{:04x}", job.digits());
             assert!(job.id.to_string().contains(&digits), "{digits} of {}", job.id);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use lineshaft_wire::message::{Finish, Message, OtherEnd, Release, Succeeded};
 use lineshaft_wire::{Fence, JobId};
 
+use super::checkpoint::Pending;
 use super::ending::slimmed;
 use super::job::{Ended, Ending};
 
@@ -16,12 +17,14 @@ const FRAME_PAYLOAD_BYTES: usize = 8 << 20;
 const REFUSALS_MAX: u32 = 3;
 
 /// Something to be confirmed by `Finished`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Entry {
     /// Attempts that ended.
     Ends(Vec<Ended>),
     /// Leases handed back.
     Release(Vec<(JobId, Fence)>),
+    /// From where a running attempt's job goes on: settles nothing.
+    Checkpoint(Pending),
 }
 
 impl Entry {
@@ -30,6 +33,7 @@ impl Entry {
         match self {
             Self::Ends(ends) => (ends.len(), ends.iter().map(Ended::bytes).sum()),
             Self::Release(leases) => (leases.len(), 0),
+            Self::Checkpoint(_) => (0, 0),
         }
     }
 
@@ -38,14 +42,16 @@ impl Entry {
         match self {
             Self::Ends(ends) => finish(ends),
             Self::Release(leases) => (Release { leases: leases.clone() }.into(), Vec::new()),
+            Self::Checkpoint(pending) => pending.message(),
         }
     }
 
-    /// The leases it is about.
+    /// The leases that it settles.
     pub(super) fn fences(&self) -> Vec<(JobId, Fence)> {
         match self {
             Self::Ends(ends) => ends.iter().map(|ended| (ended.job, ended.fence)).collect(),
             Self::Release(leases) => leases.clone(),
+            Self::Checkpoint(_) => Vec::new(),
         }
     }
 
@@ -75,19 +81,22 @@ impl Entry {
         match self {
             Self::Ends(ends) => ends.retain(|ended| !stale.contains(&ended.fence)),
             Self::Release(leases) => leases.retain(|(_, fence)| !stale.contains(fence)),
+            Self::Checkpoint(_) => {}
         }
         (gone, before - self.weight().1)
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is left of it without `stale` leases.
+    fn is_over(&self, stale: &BTreeSet<Fence>) -> bool {
         match self {
             Self::Ends(ends) => ends.is_empty(),
             Self::Release(leases) => leases.is_empty(),
+            Self::Checkpoint(pending) => stale.contains(&pending.fence),
         }
     }
 }
 
-/// Everything unconfirmed, oldest first. Bounded by the leases a child may hold.
+/// Everything unconfirmed, oldest first. Bounded by the leases a child may hold, and the threads of their bodies.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     entries: VecDeque<(u64, Instant, Entry)>,
@@ -123,7 +132,7 @@ impl Ledger {
             gone.0.extend(leases);
             gone.1 += bytes;
         }
-        self.entries.retain(|(.., entry)| !entry.is_empty());
+        self.entries.retain(|(.., entry)| !entry.is_over(stale));
         gone
     }
 }

@@ -9,6 +9,7 @@
 //! Nothing here takes a lock of the language on top: leases are renewed while a body computes.
 
 mod attempts;
+mod checkpoint;
 mod ending;
 mod guard;
 mod job;
@@ -60,6 +61,7 @@ pub(super) use self::tee::Lines;
 pub(super) const REPORT_BYTES_MAX: usize = 64 << 10;
 /// Most bytes of a progress value.
 pub const PROGRESS_BYTES_MAX: usize = 4_096;
+pub use lineshaft_wire::message::CHECKPOINT_BYTES_MAX;
 /// What a child writes to its supervisor when it has loaded the app, and before a report why it has not.
 pub(super) const READY: u8 = b'r';
 pub(super) const FAILED: u8 = b'f';

@@ -13,6 +13,7 @@ use lineshaft_wire::message::Progress;
 use lineshaft_wire::{Fence, JobId};
 use tokio::sync::Notify;
 
+use super::checkpoint::Pending;
 use super::job::{Ended, Job, Next, Ticket};
 use super::pace::{LONG, Pace};
 use super::slots::{Beginning, Running, Slots};
@@ -40,6 +41,8 @@ pub(super) struct State {
     settling: BTreeSet<Fence>,
     /// The newest progress of each attempt that was not sent.
     pub(super) progress: BTreeMap<Fence, Progress>,
+    /// Checkpoints that were not sent.
+    pub(super) checkpoints: VecDeque<Pending>,
     /// Requests to stop that nobody passed on to the bodies yet.
     stops: VecDeque<(Ticket, StopReason)>,
     pub(super) pace: Pace,
@@ -97,6 +100,7 @@ impl Shared {
             unsettled_bytes: 0,
             settling: BTreeSet::new(),
             progress: BTreeMap::new(),
+            checkpoints: VecDeque::new(),
             stops: VecDeque::new(),
             pace: Pace::default(),
             moved: Instant::now(),
@@ -510,6 +514,7 @@ impl State {
     pub(super) fn forget(&mut self, stale: &BTreeSet<Fence>) -> (Vec<(JobId, Fence)>, usize) {
         let before = self.ends_bytes;
         self.waiting.retain(|job| !stale.contains(&job.fence));
+        self.checkpoints.retain(|pending| !stale.contains(&pending.fence));
         let gone = self.ends.extract_if(.., |ended| stale.contains(&ended.fence));
         let gone = gone.map(|ended| (ended.job, ended.fence)).collect();
         self.ends_bytes = self.ends.iter().map(Ended::bytes).sum();

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
 use lineshaft_wire::message::{
-    AttachChild, ChildAttached, Credit, Leases, Message, Renew, Stop, StopReason as WireReason,
+    AttachChild, ChildAttached, Credit, Finished, Leases, Message, Renew, Stop, StopReason as WireReason,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::checkpoint::Pending;
 use super::job::jobs_of;
 use super::ledger::{Entry, Ledger, entries};
 use super::queue::Shared;
@@ -162,10 +163,7 @@ impl Session {
             Message::ChildAttached(attached) => self.attached(&attached),
             Message::Leases(leases) => self.leased(&leases, payload),
             Message::Finished(finished) => {
-                for (job, fence) in finished.refused {
-                    tracing::warn!(%job, %fence, "an end came too late: the lease was somebody else's by then");
-                }
-                self.confirmed(request_id);
+                self.confirmed(request_id, finished);
             }
             Message::Done(_) => self.renewed(request_id),
             Message::Stop(stop) => self.stop(stop),
@@ -211,13 +209,28 @@ impl Session {
         self.shared.push(jobs);
     }
 
-    fn confirmed(&mut self, request: u64) {
+    fn confirmed(&mut self, request: u64, finished: Finished) {
         let Some((sent_at, entry)) = self.ledger.take(request) else { return };
+        if let Entry::Checkpoint(pending) = entry {
+            return self.checkpointed(&pending, finished);
+        }
+        for (job, fence) in &finished.refused {
+            tracing::warn!(%job, %fence, "an end came too late: the lease was somebody else's by then");
+        }
         let (_, bytes) = entry.weight();
         if matches!(entry, Entry::Ends(_)) {
             self.shared.state().pace.record_trip(sent_at.elapsed());
         }
         self.shared.settled(&entry.fences(), bytes);
+    }
+
+    /// The attempt is asked to stop before its body hears that the checkpoint does not stand.
+    fn checkpointed(&mut self, pending: &Pending, finished: Finished) {
+        if !finished.refused.is_empty() {
+            tracing::warn!(job = %pending.job, fence = %pending.fence, "a checkpoint came too late: the lease is somebody else's");
+            self.forget(&[pending.fence]);
+        }
+        pending.answer(Ok(finished));
     }
 
     fn renewed(&mut self, request: u64) {
@@ -322,6 +335,7 @@ impl Session {
         for (_, entry) in self.refused.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             self.submit(entry);
         }
+        self.send_checkpoints();
         let mut state = self.shared.state();
         let oldest_is_due = state.ends_since.is_some_and(|since| now >= since + GATHER);
         if state.ends.is_empty() || !(oldest_is_due || state.is_worth_a_frame() || state.paused) {
@@ -332,6 +346,12 @@ impl Session {
         for entry in entries(ends) {
             self.submit(entry);
         }
+    }
+
+    /// Before any end, so that the end of an attempt never overtakes its checkpoint.
+    fn send_checkpoints(&mut self) {
+        let pending = std::mem::take(&mut self.shared.state().checkpoints);
+        pending.into_iter().for_each(|pending| self.submit(Entry::Checkpoint(pending)));
     }
 
     fn submit(&mut self, entry: Entry) {

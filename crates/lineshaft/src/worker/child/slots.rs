@@ -105,6 +105,7 @@ mod tests {
             timeout: None,
             keep_result: true,
             arguments: Bytes::new(),
+            checkpoint: Bytes::new(),
             place: 0,
         }
     }

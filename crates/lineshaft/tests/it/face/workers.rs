@@ -65,6 +65,45 @@ async fn reports(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
+#[lineshaft::task(name = "counts", retries = 5)]
+async fn counts(ctx: &Context, to: u32) -> Result<(Option<u32>, u32)> {
+    let start = ctx.resume_from::<u32>()?;
+    for number in start.unwrap_or(0) + 1..=to {
+        ctx.checkpoint(&number).await?;
+        assert_eq!(ctx.resume_from::<u32>()?, Some(number));
+        if number == 3 && ctx.attempt() == 1 {
+            return Err(TaskError::retry_after(Duration::ZERO));
+        }
+    }
+    Ok((start, ctx.attempt()))
+}
+
+#[lineshaft::task(name = "counts_blocking", retries = 5)]
+fn counts_blocking(ctx: &Context) -> Result<Option<String>> {
+    let start = ctx.resume_from::<String>()?;
+    if start.is_none() {
+        ctx.checkpoint("half").wait()?;
+        return Err(TaskError::retry_after(Duration::ZERO));
+    }
+    Ok(start)
+}
+
+#[lineshaft::task(name = "leaves_too_much")]
+async fn leaves_too_much(ctx: &Context) -> Result<()> {
+    let noise: Vec<u64> = (0..10_000u64).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    ctx.checkpoint(&noise).await
+}
+
+#[lineshaft::task(name = "reads_another_type", retries = 1)]
+async fn reads_another_type(ctx: &Context) -> Result<()> {
+    if ctx.attempt() == 1 {
+        ctx.checkpoint("no number").await?;
+        return Err(TaskError::retry_after(Duration::ZERO));
+    }
+    ctx.resume_from::<u32>()?;
+    Ok(())
+}
+
 #[lineshaft::task(name = "spins")]
 fn spins(ctx: &Context) -> u8 {
     while !ctx.is_cancelled() {
@@ -90,7 +129,11 @@ fn with_worker<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
             .task(sleeps::TASK)
             .task(reports::TASK)
             .task(spins::TASK)
-            .task(once::TASK);
+            .task(once::TASK)
+            .task(counts::TASK)
+            .task(counts_blocking::TASK)
+            .task(leaves_too_much::TASK)
+            .task(reads_another_type::TASK);
         let (stop, stopped) = oneshot::channel::<()>();
         let working = tokio::spawn(worker.run_until(async {
             let _ = stopped.await;
@@ -177,6 +220,38 @@ fn a_body_that_takes_too_long_or_is_cancelled_is_dropped() {
         assert_eq!(progress, (1, "of 2".to_owned()));
         assert!(job.cancel().await.unwrap());
         assert!(matches!(job.result().await.unwrap_err(), Error::TaskCancelled(_)));
+    });
+}
+
+#[test]
+fn the_next_attempt_goes_on_from_the_checkpoint() {
+    with_worker(|client| async move {
+        let job = client.enqueue(counts::call(5)).await.unwrap();
+        assert_eq!(job.result().await.unwrap(), (Some(3), 2));
+        let job = client.enqueue(counts_blocking::call()).await.unwrap();
+        assert_eq!(job.result().await.unwrap().as_deref(), Some("half"));
+    });
+    let context = Context::detached();
+    assert_eq!(context.resume_from::<u32>().unwrap(), None);
+    context.checkpoint(&7u32).wait().unwrap();
+    assert_eq!(context.resume_from::<u32>().unwrap(), Some(7));
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_is_named() {
+    with_worker(|client| async move {
+        let job = client.enqueue(leaves_too_much::call()).await.unwrap();
+        let Err(Error::TaskFailed(ended)) = job.result().await else { panic!("it succeeded") };
+        let message = ended.error.map(|error| error.message).unwrap_or_default();
+        assert!(
+            message.starts_with("a checkpoint of ") && message.ends_with(" is above the limit of 65536"),
+            "{message}"
+        );
+        let job = client.enqueue(reads_another_type::call()).await.unwrap();
+        let Err(Error::TaskFailed(ended)) = job.result().await else { panic!("it succeeded") };
+        let message = ended.error.map(|error| error.message).unwrap_or_default();
+        assert!(message.starts_with("the checkpoint does not decode: "), "{message}");
+        assert_eq!(ended.reason.as_deref(), Some("never_retried"));
     });
 }
 

@@ -29,10 +29,13 @@ impl Session {
         if matches!(code, RefusalCode::StoreFull | RefusalCode::QueueFull | RefusalCode::ShuttingDown) {
             return self.postpone(entry);
         }
-        tracing::error!(?code, message, "the server refuses the end of attempts");
-        let for_its_own_sake =
-            matches!(code, RefusalCode::TooLarge | RefusalCode::BadRequest | RefusalCode::BadFrame);
-        if for_its_own_sake && entry.is_hopeless_after_this() {
+        if let Entry::Checkpoint(pending) = &entry
+            && is_for_its_own_sake(*code)
+        {
+            return pending.answer(Err(refused.clone().into()));
+        }
+        tracing::error!(?code, message, "the server refuses what this child says of its attempts");
+        if is_for_its_own_sake(*code) && entry.is_hopeless_after_this() {
             return self.send_less(entry, message);
         }
         if let Entry::Release(leases) = &entry {
@@ -55,4 +58,8 @@ impl Session {
         self.shared.reweigh(before, less.iter().map(|entry| entry.weight().1).sum());
         less.into_iter().for_each(|entry| self.postpone(entry));
     }
+}
+
+fn is_for_its_own_sake(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::TooLarge | RefusalCode::BadRequest | RefusalCode::BadFrame)
 }

@@ -15,8 +15,8 @@ use lineshaft_wire::{ErrorRecord, JobId};
 use tempfile::TempDir;
 
 use super::*;
-use crate::Target;
 use crate::worker::child::job::{Ended, Ending, Job, Next};
+use crate::{Reply, Target};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -154,7 +154,7 @@ impl Peer {
             keep_result: true,
             length: 0,
         });
-        self.send(0, &Leases { epoch: 1, jobs: jobs.collect() }.into(), b"");
+        self.send(0, &Leases { epoch: 1, jobs: jobs.collect(), ..Leases::default() }.into(), b"");
     }
 
     /// Answers renewals until the child closes the connection.
@@ -314,4 +314,85 @@ fn nothing_waits_in_a_child_with_a_task_that_may_run_once() {
     };
     check(true, 1);
     check(false, 375);
+}
+
+impl World {
+    /// Takes the leased job up and leaves a checkpoint.
+    fn checkpoint(&self) -> (Job, Reply<bool>) {
+        let Next::Job(job) = self.shared.next(PATIENCE) else { panic!("no job came") };
+        let reply = self.shared.leave_checkpoint(job.ticket(), b"page 7".to_vec());
+        (job, reply)
+    }
+}
+
+impl Peer {
+    fn checkpoint(&mut self) -> (u64, (u64, u32)) {
+        self.until(|message| match message {
+            Message::Checkpoint(checkpoint) => Some((checkpoint.fence.counter, checkpoint.length)),
+            _ => None,
+        })
+    }
+}
+
+#[test]
+fn a_checkpoint_is_sent_again_over_a_new_connection_until_it_is_confirmed() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    let (job, mut reply) = world.checkpoint();
+    assert_eq!(peer.checkpoint().1, (1, 6));
+    drop(peer);
+    let (mut peer, held) = world.attach(Duration::from_secs(60));
+    assert_eq!(counters(&held), [1], "the attempt runs, and is listed once");
+    let (request, _) = peer.checkpoint();
+    assert!(reply.wait_timeout(Duration::ZERO).is_none(), "nobody confirmed it");
+    peer.send(request, &Finished::default().into(), b"");
+    assert!(matches!(reply.wait_timeout(PATIENCE), Some(Ok(true))));
+    world.shared.finish(job.ticket(), None, false);
+    assert_eq!(world.shared.state().unsettled, 0);
+}
+
+#[test]
+fn an_attempt_whose_checkpoint_is_refused_is_asked_to_stop() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    let (job, mut reply) = world.checkpoint();
+    let (request, _) = peer.checkpoint();
+    // The signal that the only slot of a process hears of it by must not end this process.
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default()).unwrap();
+    peer.send(request, &Finished { refused: vec![(job.id, job.fence)] }.into(), b"");
+    assert!(matches!(reply.wait_timeout(PATIENCE), Some(Ok(false))));
+    let fence = crate::worker::child::queue::page_fence(job.fence);
+    assert_eq!(world.shared.page.stop_requested(job.place, fence), Some(StopReason::LeaseLost));
+}
+
+#[test]
+fn a_checkpoint_waits_for_room_on_the_disk_and_not_for_sense() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    let (job, mut reply) = world.checkpoint();
+    let (request, _) = peer.checkpoint();
+    peer.refuse(request, RefusalCode::StoreFull);
+    let (request, _) = peer.checkpoint();
+    assert!(reply.wait_timeout(Duration::ZERO).is_none());
+    peer.send(request, &Finished::default().into(), b"");
+    assert!(matches!(reply.wait_timeout(PATIENCE), Some(Ok(true))));
+    let mut reply = world.shared.leave_checkpoint(job.ticket(), vec![1]);
+    let (request, _) = peer.checkpoint();
+    peer.refuse(request, RefusalCode::TooLarge);
+    let Some(Err(error)) = reply.wait_timeout(PATIENCE) else { panic!("no answer") };
+    assert_eq!(error.to_string(), "not like this");
+}
+
+#[test]
+fn a_checkpoint_of_an_attempt_that_is_over_says_so() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    let Next::Job(job) = world.shared.next(PATIENCE) else { panic!("no job came") };
+    world.shared.finish(job.ticket(), None, false);
+    let mut reply = world.shared.leave_checkpoint(job.ticket(), vec![1]);
+    assert!(matches!(reply.wait_timeout(Duration::ZERO), Some(Ok(false))));
 }
