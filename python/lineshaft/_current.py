@@ -6,11 +6,12 @@ be answered raises `NoCurrentJob`.
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, final
 
 from . import _native
-from ._errors import NoCurrentJob
+from ._errors import Cancelled, NoCurrentJob
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -21,6 +22,11 @@ __all__ = ["current"]
 
 _running: ContextVar[_native.RunningAttempt | None] = ContextVar("lineshaft_attempt", default=None)
 """Set by the extension for each attempt, in a context of its own."""
+
+
+LOST = "the attempt is over, or belongs to another worker by now"
+STOP_WITHIN_S = 5.0
+"""A coroutine that must stop hears of it within this time."""
 
 
 @final
@@ -72,6 +78,63 @@ class Current:
         attempt = _running.get()
         if attempt is not None:
             attempt.report_progress(value)
+
+    def checkpoint(self, value: Any, /) -> None:
+        """Keeps `value` as the place from which the next attempt of this job goes on; durable when this returns.
+
+        It replaces the checkpoint before, takes the time of one write to the disk, and has at most 64 KiB encoded
+        (`SerializationError`). The next attempt finds it in `resume_from`, however this one ends; when the job is
+        completed it is dropped. While the server is away this waits; a request to stop ends the wait as it ends any
+        other code of the body. In an event loop it raises RuntimeError: use `acheckpoint`. Does nothing outside of a
+        job.
+        """
+        attempt = _running.get()
+        if attempt is None:
+            return
+        _refuse_loop("checkpoint")
+        left = attempt.checkpoint(value)
+        while (is_durable := left.wait()) is None:
+            pass  # a request to stop is raised into a thread here, between two steps of the interpreter
+        if not is_durable:
+            attempt.stop_here()
+            raise Cancelled(LOST)
+
+    async def acheckpoint(self, value: Any, /) -> None:
+        """`checkpoint` for coroutines."""
+        attempt = _running.get()
+        if attempt is None:
+            return
+        from ._loop import ready
+
+        left = attempt.checkpoint(value)
+        await ready(left)
+        if not left.wait():
+            await _be_cancelled(attempt)
+
+    @property
+    def resume_from(self) -> Any:
+        """The newest value given to `checkpoint` by an earlier attempt of this job, or by this one; None if none was.
+
+        Each look at it decodes the value anew, so what is done to it changes nothing. A job that `job.retry()` makes of
+        one that gave up or was cancelled begins with the checkpoint of that one. None outside of a job.
+        """
+        attempt = _running.get()
+        return None if attempt is None else attempt.resume_from()
+
+
+def _refuse_loop(verb: str) -> None:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        raise RuntimeError(f"current.{verb}() would hold up the event loop: use `await current.a{verb}()`")
+
+
+async def _be_cancelled(attempt: _native.RunningAttempt) -> None:
+    """The lease is somebody else's, and the request to stop on its way."""
+    import asyncio
+
+    if not attempt.is_shielded():
+        await asyncio.sleep(STOP_WITHIN_S)
+    raise asyncio.CancelledError(LOST)
 
 
 def _attempt(asked: str) -> _native.RunningAttempt:

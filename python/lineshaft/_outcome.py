@@ -28,6 +28,7 @@ _REASONS = {
     "maybe_ran": "it was lost with its worker and may have run; at_most_once forbids another attempt",
     "result_unencodable": "its result cannot be sent",
     "arguments_undecodable": "its arguments do not fit the task as the worker knows it",
+    "checkpoint_undecodable": "its checkpoint does not read",
     "purged": "its queue was purged",
     "expired": "no attempt began before it expired",
     "deadline": "its deadline passed",

@@ -2,6 +2,7 @@
 //! to the call of the body, because a microsecond of Python per job is a twentieth of all there is.
 
 mod body;
+mod checkpoint;
 mod child;
 mod control;
 mod shield;
@@ -16,6 +17,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<supervisor::Supervisor>()?;
     module.add_class::<child::Child>()?;
     module.add_class::<child::RunningAttempt>()?;
+    module.add_class::<checkpoint::Checkpoint>()?;
     module.add_class::<shield::Shield>()?;
     module.add_class::<slots::Slots>()?;
     module.add_class::<slots::Work>()

@@ -49,6 +49,14 @@ def patience(attempt: int, error: BaseException) -> timedelta:
 def lend(order: Order) -> None:
     with current.shield():
         current.progress("half")
+        current.checkpoint((order, 7))
+    place: tuple[Order, int] | None = current.resume_from
+    assert place is None or place[1] == 7
+
+
+@app.task
+async def alend(order: Order) -> None:
+    await current.acheckpoint(order)
 
 
 app.task(retries=Retry(3, after=lambda attempt, error: f"{attempt}m"))(lend.function)

@@ -193,6 +193,18 @@ impl JobRecord {
         self.0.result_bytes
     }
 
+    /// Size of the checkpoint as stored, 0 without one.
+    #[getter]
+    fn checkpoint_bytes(&self) -> u64 {
+        self.0.checkpoint_bytes
+    }
+
+    /// When the checkpoint was left, Unix milliseconds; None without one.
+    #[getter]
+    fn checkpoint_at(&self) -> Option<u64> {
+        self.0.checkpoint_at
+    }
+
     fn __repr__(&self) -> String {
         format!("<JobRecord {} {} {}>", self.0.id, self.0.task, self.0.state)
     }

@@ -18,7 +18,7 @@ use super::record::{Shown, Status};
 use crate::errors::to_python;
 
 /// How long a blocking call may go without looking for signals.
-pub(super) const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The answer to one request.
 #[pyclass(frozen, generic, module = "lineshaft._native")]
@@ -111,14 +111,14 @@ impl Resend {
 pub(crate) struct Completions(Arc<Inner>);
 
 /// Where the I/O thread leaves tokens. Bounded by the waits of the loop: each leaves its token once.
-pub(super) struct Inner {
+pub(crate) struct Inner {
     tokens: Mutex<Vec<u64>>,
     wake: UnixStream,
     woken: UnixStream,
 }
 
 impl Inner {
-    pub(super) fn push(&self, token: u64) {
+    pub(crate) fn push(&self, token: u64) {
         lock(&self.tokens).push(token);
         // It fails only when the socket is full, and then the reader is awake already.
         let _ = (&self.wake).write(&[1]);
@@ -126,7 +126,7 @@ impl Inner {
 }
 
 impl Completions {
-    pub(super) fn inner(&self) -> Arc<Inner> {
+    pub(crate) fn inner(&self) -> Arc<Inner> {
         Arc::clone(&self.0)
     }
 }
@@ -153,6 +153,6 @@ impl Completions {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

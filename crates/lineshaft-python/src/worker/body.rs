@@ -12,9 +12,10 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
-use crate::values::{Registry, decode_call, encode, encode_exception};
+use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
 const UNDECODABLE: &str = "arguments_undecodable";
+const CHECKPOINT_UNDECODABLE: &str = "checkpoint_undecodable";
 const UNENCODABLE: &str = "result_unencodable";
 
 /// A task as the loop needs it.
@@ -144,20 +145,29 @@ impl Runner {
         Ok((!now.is_none() && !now.is(&task.declared)).then_some(now))
     }
 
-    /// Decodes and binds the arguments; the end of the attempt if they do not fit.
+    /// Decodes and binds the arguments; the end of the attempt if they do not fit, or its checkpoint does not read.
     pub(super) fn prepare<'py>(
         &self,
         py: Python<'py>,
         task: &Task,
         job: &Job,
     ) -> Result<Call<'py>, Box<Ending>> {
-        self.try_prepare(py, task, job).map_err(|error| {
-            if let Some(missing) = missing(py, &error) {
-                return Box::new(Ending::Other(End::Parked { missing: missing.into() }));
-            }
-            let record = encode_exception(self.registry.bind(py), error.value(py));
-            Box::new(rejected(UNDECODABLE, record))
-        })
+        let call =
+            self.try_prepare(py, task, job).map_err(|error| self.unreadable(py, UNDECODABLE, &error))?;
+        if !job.checkpoint.is_empty() {
+            let checkpoint = decode(self.registry.bind(py), &job.checkpoint);
+            checkpoint.map_err(|error| self.unreadable(py, CHECKPOINT_UNDECODABLE, &error))?;
+        }
+        Ok(call)
+    }
+
+    /// The end of an attempt that cannot begin: another worker may know what this one lacks.
+    fn unreadable(&self, py: Python<'_>, reason: &'static str, error: &PyErr) -> Box<Ending> {
+        if let Some(missing) = missing(py, error) {
+            return Box::new(Ending::Other(End::Parked { missing: missing.into() }));
+        }
+        let record = encode_exception(self.registry.bind(py), error.value(py));
+        Box::new(rejected(reason, record))
     }
 
     fn try_prepare<'py>(&self, py: Python<'py>, task: &Task, job: &Job) -> PyResult<Call<'py>> {

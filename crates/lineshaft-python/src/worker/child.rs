@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use lineshaft::Target;
 use lineshaft::worker::{self, Attempts, Job, Kind, Next, StopReason, Ticket};
 use lineshaft_wire::JobId;
@@ -13,10 +14,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::body::{Runner, Task};
+use super::checkpoint::Checkpoint;
 use super::shield::Shields;
 use super::slots::{Shop, Slots};
 use crate::errors::raise;
-use crate::values::{Registry, encode};
+use crate::values::{Registry, decode, encode};
 
 /// How often an idle child lets Python look at signals.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(500);
@@ -239,6 +241,10 @@ pub(crate) struct RunningAttempt {
     place: Place,
     /// Cancels the coroutine, which a shield holds back.
     held: Mutex<Option<Py<PyAny>>>,
+    /// The last checkpoint; empty if there is none.
+    checkpoint: Mutex<Bytes>,
+    /// The process that took the job; a copy made by a body's fork is another one.
+    process: u32,
 }
 
 /// Where an attempt runs: who passes on what a shield held back.
@@ -250,7 +256,18 @@ pub(super) enum Place {
 impl RunningAttempt {
     pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job, place: Place) -> Self {
         let (shields, held) = Default::default();
-        Self { attempts, app, job: job.id, ticket: job.ticket(), number: job.attempt, shields, place, held }
+        let (checkpoint, process) = (Mutex::new(job.checkpoint.clone()), std::process::id());
+        let (ticket, number) = (job.ticket(), job.attempt);
+        Self { attempts, app, job: job.id, ticket, number, shields, place, held, checkpoint, process }
+    }
+
+    pub(super) fn set_checkpoint(&self, value: Bytes) {
+        *lock(&self.checkpoint) = value;
+    }
+
+    fn registry<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Registry>> {
+        let registry = self.app.bind(py).getattr("_types")?.getattr("registry")?;
+        Ok(registry.cast_into::<Registry>()?)
     }
 
     /// Keeps `cancel` until the outermost shield closes; false if none is open.
@@ -294,8 +311,7 @@ impl RunningAttempt {
     /// Leaves word how far it is; nothing once it is over.
     fn report_progress(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
-        let registry = self.app.bind(py).getattr("_types")?.getattr("registry")?.cast_into::<Registry>()?;
-        let payload = encode(&registry, value, "progress")?;
+        let payload = encode(&self.registry(py)?, value, "progress")?;
         let limit = worker::child::PROGRESS_BYTES_MAX;
         if payload.len() > limit {
             let message = format!("progress: {} bytes are too many, at most {limit} are kept", payload.len());
@@ -303,6 +319,40 @@ impl RunningAttempt {
         }
         self.attempts.report_progress(self.ticket, payload);
         Ok(())
+    }
+
+    /// Sends the value from which the next attempt goes on.
+    fn checkpoint(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Checkpoint> {
+        let (py, this) = (slf.py(), slf.get());
+        if std::process::id() != this.process {
+            let message = "a copy of the process that the body forked cannot leave a checkpoint";
+            return Err(PyRuntimeError::new_err(message));
+        }
+        let payload = encode(&this.registry(py)?, value, "checkpoint")?;
+        let limit = worker::child::CHECKPOINT_BYTES_MAX;
+        if payload.len() > limit {
+            let message =
+                format!("checkpoint: {} bytes are too many, at most {limit} are kept", payload.len());
+            return Err(raise(py, "SerializationError", &message, None));
+        }
+        let reply = this.attempts.checkpoint(this.ticket, payload.clone());
+        Ok(Checkpoint::new(slf.clone().unbind(), payload.into(), reply))
+    }
+
+    /// The last checkpoint of an earlier attempt or of this one, decoded anew.
+    fn resume_from<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let payload = lock(&self.checkpoint).clone();
+        if payload.is_empty() { Ok(None) } else { decode(&self.registry(py)?, &payload).map(Some) }
+    }
+
+    /// Its lease is somebody else's: raises the request to stop, in the thread of the body, unless that was done.
+    fn stop_here(&self, py: Python<'_>) -> PyResult<()> {
+        self.catch_up(py)
+    }
+
+    /// Whether a shield is open.
+    fn is_shielded(&self) -> bool {
+        self.shields.are_open()
     }
 }
 
