@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn messages_leave_in_order_and_in_batches() {
         let outbox = Outbox::new(1 << 20);
-        outbox.deliver((1..=3).map(|request_id| Outgoing { request_id, ..at_hand(1000) }).collect());
+        outbox.deliver((1..=3).map(|request_id| Outgoing { request_id, ..at_hand(10_000) }).collect());
         let mut batch = Vec::new();
-        assert_eq!(outbox.take(&mut batch, 1500).unwrap(), Taken::Some);
+        assert_eq!(outbox.take(&mut batch, 15_000).unwrap(), Taken::Some);
         assert_eq!(batch.drain(..).map(|outgoing| outgoing.request_id).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(outbox.take(&mut batch, 1500).unwrap(), Taken::Some);
+        assert_eq!(outbox.take(&mut batch, 15_000).unwrap(), Taken::Some);
         assert_eq!(batch.drain(..).map(|outgoing| outgoing.request_id).collect::<Vec<_>>(), [3]);
-        assert_eq!(outbox.take(&mut batch, 1500).unwrap(), Taken::Empty);
+        assert_eq!(outbox.take(&mut batch, 15_000).unwrap(), Taken::Empty);
         assert_eq!(outbox.lock().bytes, 0);
     }
 
