@@ -132,9 +132,6 @@ class Failed(Exception):
     """A job without a result, or a request of which nobody knows what became of it."""
 
 
-# ---- A worker
-
-
 class Attempt:
     """One execution of a job, in a process group of its own."""
 
@@ -184,7 +181,9 @@ def run_body(function, call, keep):
     """What a process has to say of its attempt: + and the result, or - and an End."""
     reason = "arguments_undecodable"
     try:
-        args, named = decode_value(call)
+        args, named, *later = decode_value(call)
+        if later:
+            return b"-" + pack({"parked": {"missing": f"version {later[0]} of the task, not just 1"}})
         reason = None
         result = function(*args, **named)
         reason = "result_unencodable"

@@ -138,7 +138,8 @@ class App(Provides):
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Declares a function as a task, as `@app.task` or `@app.task(option=...)`.
 
-        Options: `name` and `aliases` (default: module.qualname); `queue` ("default"); `priority` 1 (first) to 9,
+        Options: `name` and `aliases` (default: module.qualname); `version` (1), workers leave jobs of a later one to
+        others; `queue` ("default"); `priority` 1 (first) to 9,
         "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
         None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
         `result`, whether it is kept (True); `tags`; `on_failure`, the task, or its name, that gets a job when one of

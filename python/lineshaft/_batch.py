@@ -157,10 +157,10 @@ def _of_call(
     """`error` with the task of the call that it is about, and its number if `before` says that of the first."""
     args = error.__dict__.get("call_args", error)
     for position, call in enumerate(calls):
-        if call.args is args or len(calls) == 1:
+        if call.args is args:
             number = "" if before is None else f"calls[{before + position}]: "
             # What a function of the user raised names its task already.
-            task = f"{call.bound.task.name}: " if isinstance(error, SerializationError) else ""
+            task = f"{call.task}: " if isinstance(error, SerializationError) else ""
             return type(error)(f"{number}{task}{error.args[0]}", hint=error.hint)
     return error
 
@@ -185,7 +185,7 @@ def _refuse_strangers(app: App, batch: list[_native.Call[Any]], before: int) -> 
 def _refuse_others(task: BaseTask[..., Any], batch: list[_native.Call[Any]], before: int) -> None:
     """The types say that the jobs are of this task."""
     for position, call in enumerate(batch):
-        if call.bound.task.name != task.name:
+        if call.task != task.name:
             raise TypeError(
                 f"{task.name}.enqueue_many() takes calls of {task.name}, calls[{before + position}] is {call!r}; "
                 "app.enqueue_many() takes calls of any task"

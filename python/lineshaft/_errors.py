@@ -292,7 +292,7 @@ class Retry(Exception):
     attempt errored with one of these classes, and it returns a duration. If it fails, the usual delay applies.
 
     In the body ``raise Retry(after="5m")``: counts as an errored attempt and is tried again after that time; without
-    `after` the usual delay applies.
+    `after` the usual delay applies. A function is called here, too. How often, and for which classes, is the option's.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ metadata           text of at most 4,096 bytes
 idempotency_key    1 to 255 bytes, printable
 priority           1 (first) to 9; high = 2, normal = 5, low = 8
 retries            0 to 9,999
+version            1 to 2,147,483,647
 durations          0 to 3,650 days; `timeout` from 1 ms
 =================  =====================================================================
 """
@@ -77,6 +78,7 @@ class TaskOptions(GroupOptions, total=False):
 
     name: str
     aliases: Iterable[str]
+    version: int
 
 
 class CallOptions(_SharedOptions, total=False):
@@ -93,6 +95,8 @@ NAME_SIGNS = "_.:/@+#-"
 TAGS_MAX = 16
 METADATA_BYTES_MAX = 4096
 RETRIES_MAX = 9_999
+VERSION_MAX = 2**31 - 1
+"""Room for dates, such as 20261126."""
 DURATION_MAX_S = 3650 * 86_400.0
 PRIORITIES = {"high": 2, "normal": 5, "low": 8}
 DURATION_FORMS = '"30s", "1h30m", a timedelta or a number of seconds'
@@ -252,6 +256,12 @@ def _delivery(option: str, value: object) -> str:
     return str(value)
 
 
+def _version(option: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= VERSION_MAX:
+        raise wrong(option, value, "a whole number from 1 (default) up")
+    return value
+
+
 def _flag(option: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise wrong(option, value, "True or False")
@@ -305,7 +315,12 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
 GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag, "expected": exception_classes}
 """What `Tasks(...)` takes, for all of its tasks."""
 
-TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {"name": name, "aliases": _names, **GROUP_OPTIONS}
+TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+    "name": name,
+    "aliases": _names,
+    "version": _version,
+    **GROUP_OPTIONS,
+}
 """What `@app.task(...)` takes."""
 
 FILE_OPTIONS = _SHARED

@@ -64,13 +64,19 @@ def narrowed(declared: Retry | None, given: Retry, task: str) -> Retry:
     )
 
 
-def delay_of(retry: Retry, attempt: int, error: BaseException, task: str, job: str) -> float | None:
-    """Seconds until the next attempt, as `retry.after` says; None for the usual delay, or if it is not tried again."""
+def delay_of(retry: Retry | None, attempt: int, error: BaseException, task: str, job: str) -> float | None:
+    """Seconds until the next attempt, as `retry.after` says; None for the usual delay, or if it is not tried again.
+
+    What the body raised says it before what the task declares.
+    """
+    if isinstance(error, Retry) and error.after is not None:
+        retry = error
+    if retry is None or not callable(retry.after):
+        return None
     if retry.max == 0 or isinstance(error, retry.never) or (retry.on and not isinstance(error, retry.on)):
         return None
-    after: Callable[[int, BaseException], Any] = retry.after  # type: ignore[assignment] # checked at declaration
     try:
-        return duration("after", after(attempt, error))
+        return duration("after", retry.after(attempt, error))
     except OptionError as wrong_delay:
         problem = f"gave no duration: {wrong_delay}"
     except BaseException as raised:

@@ -130,7 +130,8 @@ class Enqueues(Generic[P, R]):
         template = self._template_made
         if template is None:
             self.app._types.learn(self.task)
-            template = self._template_made = template_of(self.app, self.task.name, self._effective)
+            task = self.task
+            template = self._template_made = template_of(self.app, task.name, task.version, self._effective)
         return template
 
     def _find_app(self) -> App:
@@ -190,6 +191,7 @@ class BaseTask(Enqueues[P, R]):
         self.function = function
         self.name: str = given.pop("name", None) or default_name(function)
         self.aliases: tuple[str, ...] = given.pop("aliases", ())
+        self.version: int = given.pop("version", 1)
         validate: bool | None = given.pop("validate", None)
         self.options = given
         self.place: Place = place_of(function)

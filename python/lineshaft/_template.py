@@ -21,14 +21,15 @@ TIMEOUT_S = 3600.0
 MAX_CRASHES = 3
 
 
-def template_of(app: App, task: str, options: dict[str, Any]) -> _native.Template:
-    """The template of jobs of `task` with `options`, which were checked before."""
+def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _native.Template:
+    """The template of jobs of this version of `task` with `options`, which were checked before."""
     on_failure = None
     for handler, its_options in reversed(handlers_of(app, task, options.get("on_failure"))):
         on_failure = _handler(handler, its_options, on_failure)
     unique = options.get("unique")
     return _native.Template(
         task=task,
+        version=version,
         queue=options.get("queue", "default"),
         priority=options.get("priority", 5),
         rules=_rules(options, on_failure),

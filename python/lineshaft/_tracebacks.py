@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["from_the_users_code"]
+__all__ = ["from_the_users_code", "text_of"]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _ASYNCIO = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "asyncio") + os.sep
 _CONTEXTLIB = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "contextlib.py")
+
+
+def text_of(error: BaseException) -> str:
+    """The traceback of `error` and of what led to it, as Python prints it; called by the extension."""
+    shown = from_the_users_code(error.__traceback__)
+    return "".join(traceback.format_exception(type(error), error, shown))
 
 
 def from_the_users_code(begins: TracebackType | None) -> TracebackType | None:

@@ -39,9 +39,9 @@ def test_arguments_that_do_not_fit_name_the_task():
 
 def test_arguments_that_fit_make_a_call():
     for call in (pair.si(1), pair.si(1, 2), pair.si(1, c=3), pair.si(a=1), needs.si(1, tenant="x"), many.si(1, 2, x=3)):
-        assert call.task.app is app
+        assert call.bound.app is app
     call = pair.si(1, c=3)
-    assert (call.args, call.kwargs, call.task) == ((1,), {"c": 3}, pair)
+    assert (call.args, call.kwargs, call.task, call.bound) == ((1,), {"c": 3}, "pair", pair)
     assert repr(call) == "pair.si(1, c=3)"
 
 

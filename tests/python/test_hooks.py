@@ -32,7 +32,7 @@ APP = '''
             self.name = name
 
         def before_attempt(self, call):
-            log(self.name, "before", call.task.name, call.args, current.attempt)
+            log(self.name, "before", call.task, call.args, current.attempt)
 
         def after_attempt(self, call, outcome):
             log(self.name, "after", outcome)

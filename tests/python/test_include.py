@@ -161,7 +161,7 @@ def test_a_task_without_an_app_says_how_it_gets_one():
     check_refused(TaskNotFound, message, alone.enqueue)
     check_refused(TaskNotFound, message, alone.map, [1])
     check_refused(TaskNotFound, message, alone.using(priority=1).enqueue)
-    assert alone.using(priority=1).si().task is alone
+    assert alone.using(priority=1).si().bound.task is alone
 
 
 def current_app() -> str:

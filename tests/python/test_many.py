@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Iterator
 
@@ -76,10 +77,20 @@ def test_calls_that_break_off_say_what_was_made(after, stands, is_async):
         assert [made.args for made in enqueued()] == [(number,) for number in range(after // 1_000 * 1_000)]
 
 
-def test_what_cannot_be_sent_is_named_with_its_task():
-    """The message began with `args[0]`, of whichever task."""
+def test_what_cannot_be_sent_is_found_by_the_number_of_its_call_and_the_name_of_its_task():
+    """The message began with `args[0]`, of whichever task and call."""
+    calls = [keep.si(number) for number in range(1_200)]
+    calls[1_100] = keep.si(threading.Lock())
     with private_engine():
+        with pytest.raises(SerializationError) as caught:
+            keep.enqueue_many(calls)
+        assert str(caught.value).startswith("calls[1100]: keep: args[0]: lock is not a value\n  hint: ")
+        assert notes(caught.value) == ["jobs were made of calls[0:1000], and stay; of the rest none was"]
+        with pytest.raises(SerializationError) as caught:
+            asyncio.run(keep.amap([1, 2, threading.Lock()]))
+        assert str(caught.value).startswith("calls[2]: keep: args[0]: lock is not a value\n  hint: ")
         for verb in (keep.enqueue, lambda value: asyncio.run(keep.aenqueue(value))):
             with pytest.raises(SerializationError) as caught:
-                verb({"items": [threading.Lock()]})
-            assert str(caught.value).startswith("keep: args[0]['items'][0]: lock is not a value")
+                verb({"items": [functools.partial]})
+            message = "keep: args[0]['items'][0]: type is not a value\n  hint: "
+            assert str(caught.value).startswith(message)

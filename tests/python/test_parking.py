@@ -91,8 +91,8 @@ def target(stage: Stage, version: str) -> str:
     return str(stage.directory / version / "workshop.py")
 
 
-def enqueue(stage: Stage) -> list[str]:
-    program = stage.start("enqueue", target(stage, "new"))
+def enqueue(stage: Stage, version: str = "new") -> list[str]:
+    program = stage.start("enqueue", target(stage, version))
     assert program.exit_code() == 0, program.text()
     return [line for line in program.text().splitlines() if len(line) == 36]
 
@@ -143,3 +143,52 @@ def test_retry_of_a_parked_job_offers_it_again(stage):
     assert old.terminate() == 0
     stage.worker(target=target(stage, "new"), processes=1)
     until(lambda: record(stage, jobs[0])["state"] == "completed", "the new worker runs it")
+
+
+VERSIONS = """
+import os
+from lineshaft import App, Pickled
+
+app = App(os.environ["KILLS_HOME"], accept_pickle={version} > 2)
+
+@app.task(name="shop.send", version={version})
+def send(to: str{more}) -> str:
+    return "sent by version {version}"
+
+if __name__ == "__main__":
+    print(send.enqueue("ada"{given}).id)
+"""
+
+
+def test_a_job_of_a_later_version_of_its_task_waits_for_a_worker_that_has_it(stage):
+    """A worker of before ran it, or discarded it because its arguments did not fit or could not be read."""
+    for version, more, given in (
+        (1, "", ""),
+        (3, ", *, html: Pickled[bool]", ", html=Pickled(True)"),
+        (4, ", *, html: Pickled[bool] | None = None", ""),
+    ):
+        directory = stage.directory / f"v{version}"
+        directory.mkdir()
+        (directory / "workshop.py").write_text(VERSIONS.format(version=version, more=more, given=given))
+    stage.server()
+    (job,) = enqueue(stage, "v3")
+    old = stage.worker(target=target(stage, "v1"), processes=1)
+    shown = until(partial(parked, stage, job), "the job is parked")
+    what = "a worker that knows version 3 of shop.send, not just 1: "
+    assert str(shown["waits_for"]).startswith(what), shown
+    assert str(shown["waits_for"]).endswith(f":{old.pid} does not"), shown
+    assert (shown["state"], shown["attempt"], shown["attempts"]) == ("available", 0, [])
+    stage.worker(target=target(stage, "v4"), processes=1)
+    until(lambda: record(stage, job)["state"] == "completed", "a worker with a later version runs it")
+    assert stage.run("job", "result", job).stdout.strip() == "'sent by version 4'"
+
+
+def test_a_worker_with_a_later_version_runs_jobs_of_before(stage):
+    for version in (1, 2):
+        (stage.directory / f"v{version}").mkdir()
+        text = VERSIONS.format(version=version, more="", given="")
+        (stage.directory / f"v{version}" / "workshop.py").write_text(text)
+    stage.server()
+    (job,) = enqueue(stage, "v1")
+    stage.worker(target=target(stage, "v2"), processes=1)
+    until(lambda: record(stage, job)["state"] == "completed", "the later version runs it")

@@ -183,6 +183,15 @@ def test_the_tiny_worker_runs_what_python_enqueued(app, tiny_worker):
     assert error.value.reason == "arguments_undecodable"
 
 
+def test_the_tiny_worker_hands_back_what_a_later_version_is_for(app, stage, tiny_worker):
+    job = app.task(name="shop.add", version=2)(add).enqueue(1, 2)
+    until(
+        lambda: "version 2 of the task, not just 1" in stage.run("job", "show", str(job.id), "--json").stdout,
+        "the job is parked",
+    )
+    assert (job.state, job.attempts()) == ("available", [])
+
+
 def test_the_tiny_worker_reports_an_error_with_its_classes_and_output(app, tiny_worker):
     job = app.tasks["shop.fail"].using(retries=0).enqueue("milk")
     with pytest.raises(TaskFailed) as failed:

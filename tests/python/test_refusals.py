@@ -243,6 +243,11 @@ OPTIONS = {
             "  hint: accepted: Retry(max=...): how often to try again has no default"
         ),
     ),
+    "a version": (
+        OptionError,
+        {"version": 0},
+        "option `version`: 0 is not accepted\n  hint: accepted: a whole number from 1 (default) up",
+    ),
     "expected errors": (
         OptionError,
         {"expected": [KeyError]},

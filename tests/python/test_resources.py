@@ -376,7 +376,7 @@ SLOTS = """
 
     class Audit(Hooks):
         def after_attempt(self, call, outcome):
-            log("outcome", call.task.name, outcome)
+            log("outcome", call.task, outcome)
 
 
     app = App("home", hooks=[Audit()])

@@ -108,6 +108,21 @@ def test_a_rust_worker_runs_what_python_enqueued(task, home, checksums, files):
     assert results == 2 * [Checksum(path, size, crc) for path, (size, crc) in files.items()]
 
 
+def test_a_rust_worker_hands_back_what_a_later_version_is_for(home, checksums):
+    later = App(str(home)).task(name="files.checksum", version=3, queue="files")(_checksum)
+    job = later.enqueue("x", block="many")
+    worker = subprocess.Popen([checksums, "work"], env=environment(LINESHAFT_URL=str(home)))
+    try:
+        deadline = time.monotonic() + 60
+        while "version 3 of files.checksum, not just 1" not in str(job.refresh().record.waits_for):
+            assert time.monotonic() < deadline, job.record
+            time.sleep(0.005)
+        assert (job.state, job.attempts()) == ("available", [])
+    finally:
+        worker.kill()
+        worker.wait()
+
+
 def test_a_rust_worker_that_is_killed_loses_no_job(task, home, checksums, tmp_path):
     content = bytes(range(256)) * 4_000
     (tmp_path / "large").write_bytes(content)

@@ -30,6 +30,7 @@ use proc_macro::TokenStream;
 /// | option | form | default |
 /// |---|---|---|
 /// | `name` | `"img.resize"` | the function's path, `shop::img::resize` |
+/// | `version` | 1 to 2147483647: workers leave jobs of a later one to others | 1 |
 /// | `queue` | `"img"` | `"default"` |
 /// | `priority` | 1 (first) to 9 | 5 |
 /// | `retries` | 0 to 9999 | 0 |

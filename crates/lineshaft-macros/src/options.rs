@@ -7,7 +7,8 @@ use syn::parse::Parser;
 use syn::{Expr, ExprArray, ExprLit, ExprPath, Lit, LitBool, LitInt, LitStr, Result};
 
 /// What can be given, for errors.
-const NAMES: &str = "`name`, `queue`, `priority`, `retries`, `timeout`, `delivery`, `result`, `tags`";
+const NAMES: &str =
+    "`name`, `version`, `queue`, `priority`, `retries`, `timeout`, `delivery`, `result`, `tags`";
 
 /// What was given.
 #[derive(Default)]
@@ -44,6 +45,7 @@ impl Options {
                 self.name = Some(text(meta, "name")?);
                 return Ok(());
             }
+            "version" => number(meta, "version", 1, i32::MAX as u32)?,
             "queue" => text(meta, "queue")?.into_token_stream(),
             "priority" => number(meta, "priority", 1, 9)?,
             "retries" => number(meta, "retries", 0, 9_999)?,

@@ -149,6 +149,7 @@ impl Declared<'_> {
                 let payload = arguments.payload()?;
                 let bound = ::lineshaft::task::private::Bound::new(
                     Self::TASK.name(),
+                    Self::TASK.version(),
                     &[#(#texts),*],
                     &payload,
                 )?;

@@ -9,6 +9,8 @@ mod reply;
 mod template;
 mod waiting;
 
+use std::time::Duration;
+
 use lineshaft::client::Client as RustClient;
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
@@ -30,12 +32,14 @@ use crate::values::Registry;
 pub(crate) struct Client(RustClient);
 
 /// Connects to the server of `home`; starts one by `command` if none answers. Gives the client and, where a server was
-/// started on a home that will not last, a warning.
+/// started on a home that will not last, a warning. `deadline` are the seconds that a request may take.
 #[pyfunction]
+#[pyo3(signature = (home, command, *, deadline=60.0))]
 pub(crate) fn connect(
     py: Python<'_>,
     home: &str,
     command: Vec<String>,
+    deadline: f64,
 ) -> PyResult<(Client, Option<String>)> {
     let mut command = command.into_iter();
     let Some(program) = command.next() else {
@@ -43,7 +47,8 @@ pub(crate) fn connect(
     };
     let server = ServerCommand { program: program.into(), args: command.map(Into::into).collect() };
     let target = Target::on_demand(home, server);
-    let client = reply::interruptible(py, move || RustClient::connect(target, ClientOptions::default()))?
+    let options = ClientOptions { deadline: Duration::from_secs_f64(deadline), ..ClientOptions::default() };
+    let client = reply::interruptible(py, move || RustClient::connect(target, options))?
         .map_err(|error| to_python(py, &error))?;
     let warning = client.take_warning();
     Ok((Client(client), warning))

@@ -38,7 +38,8 @@ class Enqueued:
     """A `job` that this process enqueued, and the call of which it was made: `task`, `args` and `kwargs`."""
 
     job: Job[Any]
-    task: BaseTask[..., Any]
+    task: str
+    """Name of the task."""
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -195,7 +196,7 @@ def _here() -> Engine:
 
 def enqueued(task: BaseTask[..., Any] | None = None) -> list[Enqueued]:
     """The jobs that this process has enqueued in this test, of `task` or all, in order."""
-    return [made for made in _here().enqueued if task is None or made.task.name == task.name]
+    return [made for made in _here().enqueued if task is None or made.task == task.name]
 
 
 def assert_enqueued(task: BaseTask[..., Any], /, *args: Any, **kwargs: Any) -> Job[Any]:

@@ -39,7 +39,7 @@ def enqueue() -> None:
     assert_type(send.enqueue("a@b", tenant="x"), Job[str | None])
     assert_type(add.si(2), Call[int])
     assert_type(send.si("a@b", tenant="x"), Call[str | None])
-    assert_type(send.si("a@b", tenant="x").task.name, str)
+    assert_type(send.si("a@b", tenant="x").task, str)
 
 
 def enqueue_many() -> None:

@@ -1,6 +1,5 @@
 //! `lineshaft worker`: a supervisor in this process, and its children in Python.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::python;
 pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> {
     let settings = Settings::find(&project_of(&worker.target)?)?;
     let flags = &worker.flags.0;
+    let mut options = options(&settings, flags)?;
     let interpreter = python::interpreter(settings.get(&PYTHON, flags.get(&PYTHON))?, context)?;
     let home = home(&worker.target, &interpreter, context)?;
     // A supervisor waits for a server, but starts none.
@@ -25,8 +25,9 @@ pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> 
         context.output.warn(&warning);
     }
     context.output.say(format!("working for {}", home.path().display()));
-    let command = vec![interpreter.into(), "-m".into(), "lineshaft._child".into(), worker.target.into()];
-    worker::supervisor::run(options(&home, command, &settings, flags)?).map_err(failure)
+    options.target = Target::home(home.path());
+    options.command = vec![interpreter.into(), "-m".into(), "lineshaft._child".into(), worker.target.into()];
+    worker::supervisor::run(options).map_err(failure)
 }
 
 /// The home given on the command line, else the app's.
@@ -45,17 +46,12 @@ pub(crate) fn project_of(target: &str) -> Result<PathBuf, Failure> {
     Ok(directory.unwrap_or(cwd))
 }
 
-/// What the settings make of a worker whose children `command` starts.
-pub(crate) fn options(
-    home: &Home,
-    command: Vec<OsString>,
-    settings: &Settings,
-    flags: &Given,
-) -> Result<Options, Failure> {
+/// What the settings make of a worker, checked; its home and the command of its children are not known yet.
+pub(crate) fn options(settings: &Settings, flags: &Given) -> Result<Options, Failure> {
     let value = |setting: &Setting| -> Result<Option<Value>, Failure> {
         Ok(settings.get(setting, flags.get(setting))?.value)
     };
-    let mut options = Options::new(Target::home(home.path()), command);
+    let mut options = Options::new(Target::home(""), Vec::new());
     if let Some(processes) = value(&PROCESSES)?.and_then(Value::into_count) {
         options.processes = processes;
     }
@@ -70,6 +66,7 @@ pub(crate) fn options(
     if let Some(grace) = value(&GRACE)?.and_then(Value::into_duration) {
         options.grace = grace;
     }
+    options.check_numbers().map_err(failure)?;
     Ok(options)
 }
 

@@ -222,6 +222,17 @@ fn a_priority_may_be_a_word() {
     assert_eq!(shell.json(&["job", "show", &id])["priority"], 2);
 }
 
+/// It looked at the app, started a server and said so before it refused its own options.
+#[test]
+fn a_worker_refuses_its_options_before_anything_else() {
+    let shell = Shell::new();
+    let ended = shell.run(&["worker", "app", "--slots", "4", "--python", "/no/python"]);
+    assert_eq!((ended.code, &*ended.out), (2, ""));
+    let expected = "error: option `slots`: 4 is not 1 with kind \"process\"";
+    assert!(ended.err.starts_with(expected), "{}", ended.err);
+    assert!(!ended.err.contains("working for"), "{}", ended.err);
+}
+
 #[test]
 fn a_worker_without_python_says_where_it_looked() {
     let shell = Shell::new();

@@ -49,7 +49,9 @@ impl Batch {
             return Ok(false);
         }
         let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-        let arguments = values::encode_call(registry, call.args.bind(py), keywords)?;
+        let version = self.last.as_ref().map_or(1, |(_, template)| template.get().version());
+        let arguments = values::encode_call(registry, call.args.bind(py), keywords, version)
+            .inspect_err(|error| drop(error.value(py).setattr(intern!(py, "call_args"), &call.args)))?;
         self.append(arguments);
         Ok(true)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lineshaft_wire::message::{self, JobGroup, RunAfter, Unique, UniqueWhile};
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -80,16 +81,18 @@ pub(crate) struct Template {
     group: JobGroup,
     unique_while: Option<UniqueWhile>,
     unique_period_ms: Option<u64>,
+    version: u32,
 }
 
 #[pymethods]
 impl Template {
     #[new]
-    #[pyo3(signature = (*, task, queue, priority, rules, run_after, expires, deadline, unique_while, unique_period_ms,
+    #[pyo3(signature = (*, task, version, queue, priority, rules, run_after, expires, deadline, unique_while, unique_period_ms,
         idempotency_key, tags, metadata))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn new(
         task: &str,
+        version: u32,
         queue: &str,
         priority: u8,
         rules: &Rules,
@@ -117,7 +120,7 @@ impl Template {
             lengths: Vec::new(),
         };
         let unique_while = unique_while.map(read_unique_while).transpose()?;
-        Ok(Self { group, unique_while, unique_period_ms })
+        Ok(Self { group, unique_while, unique_period_ms, version })
     }
 }
 
@@ -125,6 +128,11 @@ impl Template {
     /// Whether every call needs a group of its own, because of its unique or idempotency key.
     pub(super) fn is_single(&self) -> bool {
         self.unique_while.is_some() || self.group.idempotency_key.is_some()
+    }
+
+    /// The version of the task that its jobs are made for.
+    pub(super) fn version(&self) -> u32 {
+        self.version
     }
 
     /// Whether a unique key has to be computed for every call.
@@ -178,10 +186,10 @@ impl Call {
         Self { bound, args, kwargs }
     }
 
-    /// The task that is called.
+    /// Name of the task that is called; `bound` is the task itself, or the task with options.
     #[getter]
     fn task(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.bound.getattr(py, "task")
+        self.bound.getattr(py, intern!(py, "task"))?.getattr(py, intern!(py, "name"))
     }
 
     /// Keyword arguments.
@@ -199,7 +207,7 @@ impl Call {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let name: String = self.task(py)?.getattr(py, "name")?.extract(py)?;
+        let name: String = self.task(py)?.extract(py)?;
         let mut parts: Vec<String> = Vec::new();
         for argument in self.args.bind(py) {
             parts.push(argument.repr()?.to_string());

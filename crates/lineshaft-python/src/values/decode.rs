@@ -11,6 +11,7 @@ mod raw;
 
 use lineshaft_wire::JobId;
 use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
+use lineshaft_wire::value::typed::missing_version;
 use lineshaft_wire::value::{Reader, Token, ValueError, ext};
 use pyo3::IntoPyObjectExt;
 use pyo3::intern;
@@ -18,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
 use super::classes::Classes;
-use super::failure::{Converted, Failure, Step};
+use super::failure::{Converted, Failure, Missing, Step};
 use super::native::{new_list, new_tuple};
 use super::registry::Known;
 
@@ -54,15 +55,22 @@ pub(super) fn raw<'py>(py: Python<'py>, bytes: &[u8]) -> Converted<Bound<'py, Py
     decoder.whole()
 }
 
-/// The arguments of the call in a payload.
+/// The arguments of the call in a payload; `here` is the task, and its version, that are about to be called.
 pub(super) fn call<'py>(
     py: Python<'py>,
     bytes: &[u8],
     known: &Known,
+    here: Option<(&str, u32)>,
 ) -> Converted<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
     let payload = Payload::open(bytes, PAYLOAD_BYTES_MAX)?;
     let mut decoder = Decoder::new(py, &payload, known);
-    let Token::List(2) = decoder.next()? else { return Err(no_call()) };
+    let Token::List(parts @ (2 | 3)) = decoder.next()? else { return Err(no_call()) };
+    if parts == 3
+        && let Some((task, version)) = here
+        && let Some(missing) = missing_version(task, version, decoder.reader.clone())?
+    {
+        return Err(Failure::missing(Missing::Version(missing)));
+    }
     let Token::List(length) = decoder.next()? else { return Err(no_call()) };
     let positional = decoder.items(length).map_err(|failure| failure.at(Step::Root("args")))?;
     let Token::Dict(length) = decoder.next()? else { return Err(no_call()) };
@@ -74,13 +82,16 @@ pub(super) fn call<'py>(
         keywords.set_item(name, value)?;
     }
     decoder.reader.end();
+    if parts == 3 {
+        decoder.reader.int()?;
+    }
     decoder.reader.end();
     decoder.reader.finish()?;
     Ok((positional, keywords))
 }
 
 fn no_call() -> Failure {
-    Failure::said("the payload is not a call: a list of a list and a dict")
+    Failure::said("the payload is not a call: a list of a list and a dict, and perhaps a version")
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {

@@ -96,13 +96,14 @@ impl<'a, 'py> Encoder<'a, 'py> {
         Self { py, writer, known, memo, buffers: Vec::new(), buffer_bytes: Vec::new() }
     }
 
-    /// A call.
+    /// A call, of a version of its task.
     pub(super) fn call(
         mut self,
         positional: &Bound<'py, PyTuple>,
         keywords: Option<&Bound<'py, PyDict>>,
+        version: u32,
     ) -> Converted<Encoded<'py>> {
-        self.writer.begin_list(2)?;
+        self.writer.begin_list(if version > 1 { 3 } else { 2 })?;
         self.writer.begin_list(positional.len())?;
         self.items(positional).map_err(|failure| failure.at(Step::Root("args")))?;
         self.writer.begin_dict(keywords.map_or(0, PyDictMethods::len))?;
@@ -111,6 +112,9 @@ impl<'a, 'py> Encoder<'a, 'py> {
         }
         self.writer.end();
         self.writer.end();
+        if version > 1 {
+            self.writer.int(i64::from(version));
+        }
         self.writer.end();
         self.finish()
     }

@@ -44,8 +44,7 @@ fn message(error: &Bound<'_, PyBaseException>) -> String {
 
 fn traceback(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
     let py = error.py();
-    let lines = py.import("traceback")?.call_method1("format_exception", (error,))?;
-    let text = PyString::new(py, "").call_method1("join", (lines,))?;
+    let text = py.import("lineshaft._tracebacks")?.call_method1("text_of", (error,))?;
     Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
 }
 

@@ -55,6 +55,8 @@ pub(super) enum Missing {
     Member { class: String, member: String },
     /// Bits of a flag.
     Bits { class: String, bits: String },
+    /// A version of the task, in words.
+    Version(String),
 }
 
 /// One step from a whole to its part.
@@ -158,10 +160,11 @@ impl Reason {
 }
 
 impl Missing {
-    /// What is missing in one word: `shop.Order`, `shop.Order.total`, `shop.Color.RED`.
+    /// What is missing, to follow "a worker that knows": `shop.Order`, `shop.Order.total`, `shop.Color.RED`.
     fn name(&self) -> String {
         match self {
             Self::Type(class) => class.clone(),
+            Self::Version(version) => version.clone(),
             Self::Field { class, field } | Self::Default { class, field } => format!("{class}.{field}"),
             Self::Member { class, member } => format!("{class}.{member}"),
             Self::Bits { class, bits } => format!("{class}({bits})"),
@@ -177,6 +180,7 @@ impl Missing {
             }
             Self::Member { class, member } => format!("{class} has no member {member:?} here"),
             Self::Bits { class, bits } => format!("{class} has no members for all bits of {bits} here"),
+            Self::Version(version) => format!("it needs {version}"),
         }
     }
 
@@ -191,6 +195,7 @@ impl Missing {
             }
             Self::Member { member, .. } => format!("keep {member:?} until no stored value has it"),
             Self::Bits { .. } => "keep a flag's members until no stored value has them".to_owned(),
+            Self::Version(_) => "a worker that runs the later code takes it".to_owned(),
         }
     }
 }

@@ -49,26 +49,29 @@ pub(crate) fn decode_raw<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound
     decode::raw(py, payload).map_err(|failure| failure.into_error(py))
 }
 
-/// The payload of a call.
+/// The payload of a call, of a version of its task.
 pub(crate) fn encode_call<'py>(
     registry: &Bound<'py, Registry>,
     positional: &Bound<'py, PyTuple>,
     keywords: Option<&Bound<'py, PyDict>>,
+    version: u32,
 ) -> PyResult<Vec<u8>> {
     let py = registry.py();
     let known = registry.get().known();
-    let encoded =
-        encode::Encoder::new(py, &known).call(positional, keywords).and_then(encode::Encoded::into_vec);
+    let encoded = encode::Encoder::new(py, &known)
+        .call(positional, keywords, version)
+        .and_then(encode::Encoded::into_vec);
     encoded.map_err(|failure| failure.into_error(py))
 }
 
-/// The arguments in the payload of a call.
+/// The arguments in the payload of a call; `here` is the task, and its version, that are about to be called.
 pub(crate) fn decode_call<'py>(
     registry: &Bound<'py, Registry>,
     payload: &[u8],
+    here: Option<(&str, u32)>,
 ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
     let py = registry.py();
-    decode::call(py, payload, &registry.get().known()).map_err(|failure| failure.into_error(py))
+    decode::call(py, payload, &registry.get().known(), here).map_err(|failure| failure.into_error(py))
 }
 
 /// What is kept of an exception: its classes by name, its text, its traceback and, if they are values, its arguments
@@ -130,7 +133,7 @@ fn py_encode_call<'py>(
     let py = args.py();
     let known = registry.get().known();
     let encoded =
-        encode::Encoder::new(py, &known).call(args, kwargs).and_then(|encoded| encoded.into_bytes(py));
+        encode::Encoder::new(py, &known).call(args, kwargs, 1).and_then(|encoded| encoded.into_bytes(py));
     encoded.map_err(|failure| failure.into_error(py))
 }
 
@@ -140,7 +143,7 @@ fn py_decode_call<'py>(
     payload: &Bound<'py, PyBytes>,
     registry: &Bound<'py, Registry>,
 ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-    decode_call(registry, payload.as_bytes())
+    decode_call(registry, payload.as_bytes(), None)
 }
 
 /// Types, message, traceback, and the payload of the argument list.

@@ -25,6 +25,8 @@ pub(super) struct Task {
     /// What is called: the function itself, what opens its resources around it, or what runs a coroutine.
     body: Py<PyAny>,
     binder: Py<PyAny>,
+    /// Jobs of a later version are for other workers.
+    version: u32,
     /// Numbers of positional arguments that need no closer look.
     positional: (usize, usize),
     pub(super) at_most_once: bool,
@@ -56,6 +58,7 @@ impl Task {
             declared: task.clone().unbind(),
             body: task.getattr(body)?.unbind(),
             binder: binder.unbind(),
+            version: task.getattr("version")?.extract()?,
             positional,
             at_most_once,
             expected: Some(options.call_method1("get", ("expected",))?.unbind())
@@ -80,10 +83,14 @@ impl Task {
         self.expected.as_ref().is_some_and(|expected| value.is_instance(expected.bind(py)).unwrap_or(false))
     }
 
-    /// Seconds until the next attempt after `error`, where the task says them itself.
-    fn delay_after(&self, error: &Bound<'_, PyBaseException>, job: &Job) -> Option<f64> {
+    /// Seconds until the next attempt after `error`, where a function of the task says them, or one that the body gave
+    /// when it asked for it.
+    fn delay_after(&self, error: &Bound<'_, PyBaseException>, asked: bool, job: &Job) -> Option<f64> {
+        if self.retry.is_none() && !asked {
+            return None;
+        }
         let py = error.py();
-        let asked = (self.retry.as_ref()?, job.attempt, error, &self.name, job.id.to_string());
+        let asked = (self.retry.as_ref(), job.attempt, error, &self.name, job.id.to_string());
         let delay =
             py.import(intern!(py, "lineshaft._retrying")).ok()?.call_method1(intern!(py, "delay_of"), asked);
         delay.ok()?.extract().ok()
@@ -175,7 +182,8 @@ impl Runner {
             self.types.bind(py).call_method1(intern!(py, "learn"), (&task.declared,))?;
             task.learnt.store(true, Ordering::Relaxed);
         }
-        let (mut positional, mut keywords) = decode_call(self.registry.bind(py), &job.arguments)?;
+        let here = Some((&*task.name, task.version));
+        let (mut positional, mut keywords) = decode_call(self.registry.bind(py), &job.arguments, here)?;
         let (least, most) = task.positional;
         if !keywords.is_empty() || !(least..=most).contains(&positional.len()) {
             let binder = task.binder.bind(py);
@@ -218,7 +226,9 @@ impl Runner {
             Err(error) => {
                 let is_expected = task.is_some_and(|task| task.expects(py, &error));
                 let asked = task.filter(|_| !stopping);
-                let ending = self.control.ending(registry, error, |error| asked?.delay_after(error, job));
+                let ending = self
+                    .control
+                    .ending(registry, error, |error, wanted| asked?.delay_after(error, wanted, job));
                 return if is_expected { without_traceback(ending) } else { ending };
             }
         };

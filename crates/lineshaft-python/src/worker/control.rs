@@ -33,12 +33,12 @@ impl Control {
     }
 
     /// How an attempt ended whose body raised `error`; `delay` are the seconds that its task wants before the next one,
-    /// unless the body said them.
+    /// unless the body said them; it is told whether the body asked for one.
     pub(super) fn ending(
         &self,
         registry: &Bound<'_, Registry>,
         error: PyErr,
-        delay: impl FnOnce(&Bound<'_, PyBaseException>) -> Option<f64>,
+        delay: impl FnOnce(&Bound<'_, PyBaseException>, bool) -> Option<f64>,
     ) -> Ending {
         let py = registry.py();
         let value = error.into_value(py).into_bound(py);
@@ -46,7 +46,10 @@ impl Control {
             let error = encode_exception(registry, &value);
             let asked = value.is_instance(self.retry.bind(py)).unwrap_or(false);
             let said = if asked { milliseconds(&value, "after") } else { None };
-            End::Errored { error, retry_after_ms: said.or_else(|| delay(&value).map(whole_milliseconds)) }
+            End::Errored {
+                error,
+                retry_after_ms: said.or_else(|| delay(&value, asked).map(whole_milliseconds)),
+            }
         }))
     }
 

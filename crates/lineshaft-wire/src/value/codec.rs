@@ -42,7 +42,10 @@ pub fn decode_call(payload: &[u8]) -> Result<Call, ValueError> {
     let Value::List(parts) = decode(payload)? else {
         return Err(ValueError::Invalid { offset, what: "call", reason: "it is not a list" });
     };
-    let Ok([Value::List(positional), Value::Dict(keywords)]) = <[Value; 2]>::try_from(parts) else {
+    let mut parts = parts.into_iter();
+    let (Some(Value::List(positional)), Some(Value::Dict(keywords)), None | Some(Value::Int(_)), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(ValueError::Invalid { offset, what: "call", reason: "it is not a list and a dict" });
     };
     let named = keywords.into_iter().map(|(key, value)| match key {

@@ -285,7 +285,7 @@ fn what_cannot_be_written_is_named_with_its_place() {
     let holder = || Holder { parts: vec![Refusing] };
     assert_eq!(to_payload(&holder()).unwrap_err().to_string(), "parts[0]: a socket is not a value");
     let keyed = BTreeMap::from([("a", holder())]);
-    let mut call = CallWriter::new().unwrap();
+    let mut call = CallWriter::new(1).unwrap();
     call.positional(None, &1).unwrap();
     let error = call.positional(None, &keyed).unwrap_err().to_string();
     assert_eq!(error, "args[1]['a'].parts[0]: a socket is not a value");
@@ -352,14 +352,14 @@ fn references_that_unfold_beyond_the_limits_are_refused() {
 
 #[test]
 fn arguments_are_bound_by_position_and_by_name() {
-    let mut call = CallWriter::new().unwrap();
+    let mut call = CallWriter::new(1).unwrap();
     call.positional(Some("src"), "a.png").unwrap();
     call.keyword("size", &(64, 48)).unwrap();
     let payload = call.finish().unwrap();
     assert_eq!(decode_call(&payload).unwrap().to_string(), "('a.png', size=(64, 48))");
     let arguments = Arguments::open(&payload).unwrap();
     let opened = arguments.payload().unwrap();
-    let bound = Bound::new("resize", &["src", "size", "colour"], &opened).unwrap();
+    let bound = Bound::new("resize", 1, &["src", "size", "colour"], &opened).unwrap();
     assert_eq!(bound.required::<(u32, u32)>(1).unwrap(), (64, 48));
     assert_eq!(bound.required::<String>(0).unwrap(), "a.png");
     assert_eq!(bound.optional::<u8>(2).unwrap(), None);
@@ -372,13 +372,13 @@ fn arguments_are_bound_by_position_and_by_name() {
 #[test]
 fn arguments_that_do_not_bind_are_named() {
     let refused = |parameters: &[&str], positional: &[u8], keywords: &[&str]| {
-        let mut call = CallWriter::new().unwrap();
+        let mut call = CallWriter::new(1).unwrap();
         positional.iter().for_each(|value| call.positional(None, value).unwrap());
         keywords.iter().for_each(|name| call.keyword(name, &0).unwrap());
         let payload = call.finish().unwrap();
         let arguments = Arguments::open(&payload).unwrap();
         let opened = arguments.payload().unwrap();
-        Bound::new("resize", parameters, &opened).unwrap_err().to_string()
+        Bound::new("resize", 1, parameters, &opened).unwrap_err().to_string()
     };
     assert_eq!(refused(&["src"], &[1, 2], &[]), "resize() takes 1 argument, 2 were given");
     assert_eq!(refused(&[], &[1], &[]), "resize() takes 0 arguments, 1 were given");
@@ -391,9 +391,34 @@ fn arguments_that_do_not_bind_are_named() {
     let payload = to_payload(&5).unwrap();
     let arguments = Arguments::open(&payload).unwrap();
     let opened = arguments.payload().unwrap();
-    let error = Bound::new("resize", &[], &opened).unwrap_err().to_string();
+    let error = Bound::new("resize", 1, &[], &opened).unwrap_err().to_string();
     assert_eq!(error, "call at byte 0 is not valid: it is not a list and a dict");
 }
+
+/// A later version is said before its arguments are judged, which this version cannot do.
+#[test]
+fn a_call_of_a_later_version_names_what_is_missing() {
+    let bound = |asked: u32, here: u32, parameters: &[&str]| {
+        let mut call = CallWriter::new(asked).unwrap();
+        call.keyword("src", "a.png").unwrap();
+        let payload = call.finish().unwrap();
+        assert_eq!(payload.len(), CALL_OF_A_FIRST_VERSION + usize::from(asked > 1));
+        assert_eq!(decode_call(&payload).unwrap().keywords.len(), 1);
+        let arguments = Arguments::open(&payload).unwrap();
+        let opened = arguments.payload().unwrap();
+        Bound::new("resize", here, parameters, &opened).map(drop)
+    };
+    assert_eq!(bound(1, 1, &["src"]), Ok(()));
+    assert_eq!(bound(2, 2, &["src"]), Ok(()));
+    assert_eq!(bound(2, 3, &["src"]), Ok(()));
+    let newer = bound(3, 1, &[]).unwrap_err();
+    assert_eq!(newer.missing(), Some("version 3 of resize, not just 1"));
+    assert_eq!(newer.to_string(), "it needs version 3 of resize, not just 1");
+    assert_eq!(bound(1, 1, &[]).unwrap_err().missing(), None);
+}
+
+/// Format, list, list, dict, name, value.
+const CALL_OF_A_FIRST_VERSION: usize = 1 + 1 + 1 + 1 + 4 + 6;
 
 /// Arrays lie in buffers that are used in order, whichever argument is read first.
 #[test]
@@ -404,14 +429,14 @@ fn arrays_among_arguments_are_read_in_any_order() {
         is_fortran: false,
         data: Bytes::copy_from_slice(&[byte]),
     };
-    let mut call = CallWriter::new().unwrap();
+    let mut call = CallWriter::new(1).unwrap();
     call.positional(None, &array(1)).unwrap();
     call.positional(None, &vec![array(2)]).unwrap();
     call.keyword("c", &array(3)).unwrap();
     let payload = call.finish().unwrap();
     let arguments = Arguments::open(&payload).unwrap();
     let opened = arguments.payload().unwrap();
-    let bound = Bound::new("f", &["a", "b", "c"], &opened).unwrap();
+    let bound = Bound::new("f", 1, &["a", "b", "c"], &opened).unwrap();
     assert_eq!(bound.required::<Array>(2).unwrap(), array(3));
     assert_eq!(bound.required::<Vec<Array>>(1).unwrap(), [array(2)]);
     assert_eq!(bound.required::<Array>(0).unwrap(), array(1));
@@ -489,6 +514,6 @@ proptest! {
         bytes[index] = byte;
         let _ = from_payload::<Order>(&bytes);
         let _ = from_payload::<Value>(&bytes);
-        let _ = Arguments::open(&bytes).and_then(|arguments| Bound::new("f", &["a", "b"], &arguments.payload()?).map(drop));
+        let _ = Arguments::open(&bytes).and_then(|arguments| Bound::new("f", 1, &["a", "b"], &arguments.payload()?).map(drop));
     }
 }

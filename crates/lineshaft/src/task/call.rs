@@ -77,7 +77,7 @@ impl<R> Call<R> {
             keep_result: defaults.keep_result,
             ..Rules::default()
         };
-        let arguments = CallWriter::new().map_err(|error| Error::unencodable(task, error));
+        let arguments = CallWriter::new(defaults.version).map_err(|error| Error::unencodable(task, error));
         Self { group, rules, arguments, result: PhantomData }
     }
 

@@ -28,6 +28,7 @@ pub struct Task {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
+    pub version: u32,
     pub queue: &'static str,
     pub priority: u8,
     pub retries: u32,
@@ -40,6 +41,7 @@ pub struct Defaults {
 impl Defaults {
     /// Those of a task that names none.
     pub const DEFAULT: Self = Self {
+        version: 1,
         queue: "default",
         priority: 5,
         retries: 0,
@@ -73,6 +75,11 @@ impl Task {
     /// Its name, by which callers in any language know it.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Its version: jobs of a later one wait for a worker that has it.
+    pub const fn version(&self) -> u32 {
+        self.defaults.version
     }
 
     /// Whether an attempt must never be repeated.
@@ -145,10 +152,13 @@ pub fn finish<T: Serialize>(context: &Context, result: Result<T>) -> Ending {
     }
 }
 
-/// The end of an attempt whose arguments do not fit.
+/// The end of an attempt whose arguments do not fit, or are of a version of the task after this one.
 #[doc(hidden)]
 pub fn undecodable(error: &typed::Error) -> Ending {
-    rejected("arguments_undecodable", error)
+    match error.missing() {
+        Some(missing) => Ending::Other(End::Parked { missing: missing.into() }),
+        None => rejected("arguments_undecodable", error),
+    }
 }
 
 /// Never tried again.

@@ -55,11 +55,16 @@ impl Options {
         }
     }
 
-    /// Refuses what is out of range.
+    /// Refuses what no supervisor takes.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.command.is_empty() {
             return Err(bad("command", "an empty list", "a program and its arguments"));
         }
+        self.check_numbers()
+    }
+
+    /// Refuses what is out of range; a command may be missing still.
+    pub fn check_numbers(&self) -> Result<(), Error> {
         if !(1..=PROCESSES_MAX).contains(&self.processes) {
             return Err(bad("processes", self.processes.to_string(), "a number from 1 to 1,024"));
         }

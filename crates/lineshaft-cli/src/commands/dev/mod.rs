@@ -19,7 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 use lineshaft::client::Client;
 use lineshaft::config::{PYTHON, Settings};
 use lineshaft::home::Home;
-use lineshaft::launch;
+use lineshaft::worker::Options;
+use lineshaft::{Target, launch};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -243,7 +244,10 @@ impl Dev<'_> {
         let Some(home) = self.home.clone() else { return self.code.look(self.last_number, &self.tell) };
         self.serve(&home)?;
         let flags = &self.flags;
-        let options = |command| options(&home, command, &settings, flags);
+        let options = |command| {
+            let target = Target::home(home.path());
+            options(&settings, flags).map(|options| Options { target, command, ..options })
+        };
         self.code.work(self.last_number, options, &self.tell)
     }
 

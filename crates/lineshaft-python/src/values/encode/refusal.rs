@@ -10,6 +10,10 @@ use super::super::classes::Classes;
 use super::super::describe::{canonical_name, is_dataclass, is_model};
 use super::super::failure::Failure;
 
+/// What is a value, where nothing better can be said.
+const DATA: &str = "values are data: text, numbers, bytes, lists, dicts, dataclasses, models, arrays; \
+    what a worker opens for itself is a resource: @app.resource";
+
 /// `socket is not a value`, with a hint where there is one.
 #[cold]
 pub(super) fn explain(object: &Bound<'_, PyAny>) -> Failure {
@@ -23,7 +27,7 @@ pub(super) fn explain(object: &Bound<'_, PyAny>) -> Failure {
     let failure = Failure::said(format!("{name} is not a value"));
     match builtin_base(object) {
         Some(base) => failure.with_hint(format!("only {base} itself is; convert it")),
-        None => failure,
+        None => failure.with_hint(DATA),
     }
 }
 

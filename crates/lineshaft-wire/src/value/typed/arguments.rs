@@ -37,13 +37,30 @@ impl<'a> Arguments<'a> {
 }
 
 impl<'p> Bound<'p> {
-    /// Binds the arguments of a call of `task` to its `parameters`, by position and by name.
-    pub fn new(task: &'p str, parameters: &'p [&'p str], payload: &'p Payload<'p>) -> Result<Self, Error> {
+    /// Binds the arguments of a call of `task` to its `parameters`, by position and by name. Refuses a call of a version
+    /// of the task after this one.
+    pub fn new(
+        task: &'p str,
+        version: u32,
+        parameters: &'p [&'p str],
+        payload: &'p Payload<'p>,
+    ) -> Result<Self, Error> {
         let mut bound = Self { task, parameters, places: vec![None; parameters.len()], payload };
         let mut reader = Reader::new(payload.value());
-        reader.plain_list_of(2).map_err(|_| no_call())?;
+        let parts = reader.plain_list().map_err(|_| no_call())?;
+        if !(2..=3).contains(&parts) {
+            return Err(no_call());
+        }
+        if parts == 3
+            && let Some(missing) = missing_version(task, version, reader.clone()).map_err(|_| no_call())?
+        {
+            return Err(Error::newer(missing));
+        }
         bound.read_positional(&mut reader)?;
         bound.read_keywords(&mut reader)?;
+        if parts == 3 {
+            reader.skip()?;
+        }
         reader.end();
         reader.finish()?;
         Ok(bound)
@@ -102,6 +119,16 @@ impl<'p> Bound<'p> {
             || Error::said(format_args!("{}() misses its argument `{}`", self.task, self.parameters[index]));
         self.optional(index)?.ok_or_else(missing)
     }
+}
+
+/// What a worker lacks that has version `here` of `task`, if a call of three parts, at whose first `parts` stands, is
+/// made for a later one. Asked before anything else: what a later version means by its arguments is nothing that this one
+/// can judge.
+pub fn missing_version(task: &str, here: u32, mut parts: Reader<'_>) -> Result<Option<String>, ValueError> {
+    parts.skip()?;
+    parts.skip()?;
+    let asked = parts.int()?;
+    Ok((asked > i64::from(here)).then(|| format!("version {asked} of {task}, not just {here}")))
 }
 
 fn no_call() -> Error {

@@ -15,15 +15,16 @@ pub struct CallWriter {
     part: Option<Open>,
     count: usize,
     by_name: bool,
+    version: u32,
 }
 
 impl CallWriter {
-    /// A call without arguments.
-    pub fn new() -> Result<Self, Error> {
+    /// A call without arguments, of a version of its task.
+    pub fn new(version: u32) -> Result<Self, Error> {
         let mut encoder = Encoder::default();
-        encoder.writer.begin_list(2)?;
+        encoder.writer.begin_list(if version > 1 { 3 } else { 2 })?;
         let part = Some(encoder.writer.begin_counted_list()?);
-        Ok(Self { encoder, part, count: 0, by_name: false })
+        Ok(Self { encoder, part, count: 0, by_name: false, version })
     }
 
     /// The next argument by position; `name` is what errors call it, and `args[N]` if there is none. None may follow an
@@ -51,6 +52,9 @@ impl CallWriter {
     pub fn finish(mut self) -> Result<Vec<u8>, Error> {
         self.begin_keywords()?;
         self.end_part();
+        if self.version > 1 {
+            self.encoder.writer.int(i64::from(self.version));
+        }
         self.encoder.writer.end();
         Ok(self.encoder.finish()?)
     }

@@ -21,11 +21,22 @@ enum Reason {
     Format(ValueError),
     /// Said in words that follow the path.
     Said(String),
+    /// Nothing is wrong with the bytes: they were written by a version after this one, which has what this names.
+    Missing(String),
 }
 
 impl Error {
     pub(super) fn said(words: impl fmt::Display) -> Self {
         Self(Box::new(Parts { path: String::new(), reason: Reason::Said(words.to_string()) }))
+    }
+
+    pub(super) fn newer(what: impl fmt::Display) -> Self {
+        Self(Box::new(Parts { path: String::new(), reason: Reason::Missing(what.to_string()) }))
+    }
+
+    /// What this program would need to have to read the bytes, if nothing else is wrong with them.
+    pub fn missing(&self) -> Option<&str> {
+        if let Reason::Missing(what) = &self.0.reason { Some(what) } else { None }
     }
 
     /// Where it happened, from the whole to the part; empty if in the whole itself.
@@ -60,6 +71,7 @@ impl fmt::Display for Error {
         match reason {
             Reason::Format(error) => error.fmt(f),
             Reason::Said(words) => f.write_str(words),
+            Reason::Missing(what) => write!(f, "it needs {what}"),
         }
     }
 }

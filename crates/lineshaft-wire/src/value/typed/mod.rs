@@ -21,7 +21,7 @@ mod shared;
 mod times;
 mod wrappers;
 
-pub use arguments::{Arguments, Bound};
+pub use arguments::{Arguments, Bound, missing_version};
 pub use call::CallWriter;
 pub use error::Error;
 pub use record::{ENUM_PREFIX, RECORD_PREFIX};
