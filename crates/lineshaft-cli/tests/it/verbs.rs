@@ -226,11 +226,12 @@ fn a_priority_may_be_a_word() {
 #[test]
 fn a_worker_refuses_its_options_before_anything_else() {
     let shell = Shell::new();
-    let ended = shell.run(&["worker", "app", "--slots", "4", "--python", "/no/python"]);
-    assert_eq!((ended.code, &*ended.out), (2, ""));
-    let expected = "error: option `slots`: 4 is not 1 with kind \"process\"";
-    assert!(ended.err.starts_with(expected), "{}", ended.err);
-    assert!(!ended.err.contains("working for"), "{}", ended.err);
+    for verb in ["worker", "dev"] {
+        let ended = shell.run(&[verb, "app", "--slots", "4", "--python", "/no/python"]);
+        assert_eq!((ended.code, &*ended.out), (2, ""));
+        let expected = "error: option `slots`: 4 is not 1 with kind \"process\"";
+        assert!(ended.err.starts_with(expected), "{}", ended.err);
+    }
 }
 
 #[test]

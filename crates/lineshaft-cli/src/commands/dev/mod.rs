@@ -62,6 +62,7 @@ pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> 
     let project = project_of(&worker.target)?;
     let settings = Settings::find(&project)?;
     let flags = worker.flags.0;
+    options(&settings, &flags)?;
     let interpreter = python::interpreter(settings.get(&PYTHON, flags.get(&PYTHON))?, context)?;
     let directory = Scratch::new()?;
     let address = directory.0.join("socket");
