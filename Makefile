@@ -45,6 +45,8 @@ bench: build ## First figures beside a probe of the same disk
 	$(BIN)/python benches/kills.py
 	$(BIN)/python benches/values.py
 	$(BIN)/python benches/async_slots.py
+	$(BIN)/python benches/checkpoints.py
+	$(BIN)/python benches/cli.py
 
 docs: build ## API documentation in target/doc, and docs/reference/python.md
 	cargo doc --workspace --no-deps --locked
