@@ -21,7 +21,18 @@ struct Checksum {
     crc32: u32,
 }
 
-#[lineshaft::task(name = "files.checksum", queue = "files", retries = 2, timeout = "10m")]
+#[lineshaft::task(
+    name = "files.checksum",
+    aliases = ["files.crc32"],
+    queue = "files",
+    priority = "low",
+    retries = 2,
+    retry(first = "100ms", cap = "10s"),
+    timeout = "10m",
+    deadline = "7d",
+    unique = "args",
+    tags = ["files"]
+)]
 fn checksum(ctx: &Context, path: String, #[default = 1 << 20] block: usize) -> Result<Checksum> {
     let mut file = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -33,8 +44,12 @@ fn checksum(ctx: &Context, path: String, #[default = 1 << 20] block: usize) -> R
     let (mut bytes, mut crc) = (0, u32::MAX);
     loop {
         let count = file.read(&mut buffer)?;
-        if count == 0 || ctx.is_cancelled() {
+        if count == 0 {
+            writeln!(ctx.output(), "{bytes} bytes")?;
             return Ok(Checksum { path, bytes, crc32: !crc });
+        }
+        if ctx.is_cancelled() {
+            return Err(Error::new("stopped half-way"));
         }
         bytes += count as u64;
         crc = buffer[..count].iter().fold(crc, |crc, byte| update(crc, *byte));
@@ -61,7 +76,8 @@ async fn main() -> Result<()> {
 }
 
 async fn sum(client: &Client, files: impl Iterator<Item = String>) -> Result<()> {
-    let calls = files.map(|path| checksum::call(path, 1 << 16));
+    let of_user = std::env::var("USER").unwrap_or_default();
+    let calls = files.map(|path| checksum::call(path, 1 << 16).metadata(&of_user));
     let mut completed = client.as_completed(client.enqueue_many(calls).await?);
     while let Some(ended) = completed.next().await {
         let (_, result) = ended?;

@@ -5,6 +5,7 @@ The Rust side is `examples/rust/checksums.rs`, which `cargo test` and `make test
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ import pytest
 
 import lineshaft
 from conftest import environment
-from lineshaft import App, TaskFailed
+from lineshaft import App, ResultExpired, Retry, TaskCancelled, TaskFailed, TaskTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,6 +122,96 @@ def test_a_rust_worker_hands_back_what_a_later_version_is_for(home, checksums):
     finally:
         worker.kill()
         worker.wait()
+
+
+@pytest.fixture
+def rust_worker(home, checksums):
+    """A Rust worker of the home."""
+    worker = subprocess.Popen([checksums, "work"], env=environment(LINESHAFT_URL=str(home)))
+    yield worker
+    worker.kill()
+    worker.wait()
+
+
+def test_a_rust_worker_keeps_to_the_options_that_python_gave(task, rust_worker, tmp_path):
+    """Each option of a call is a rule that the Rust worker or its body meets."""
+    large = tmp_path / "large"
+    large.write_bytes(bytes(4_000_000))
+    slow = {"path": str(large), "block": 1}  # byte by byte
+    directory = str(tmp_path)
+
+    retried = task.using(retries=Retry(1, first="1ms", cap="2ms"), tags=["x"], metadata="m").enqueue(directory)
+    named = task.using(retries=Retry(5, never=IsADirectoryError, on=OSError)).enqueue(directory)
+    once = task.using(delivery="at_most_once", retries=5).enqueue(directory)
+    unkept = task.using(result=False).enqueue(str(large))
+    timed_out = task.using(timeout="50ms").enqueue(**slow)
+    cancelled = task.using(priority="high").enqueue(**slow)
+    keyed = [task.using(idempotency_key="k").enqueue(str(large), block=size) for size in (1 << 20, 1 << 10)]
+    aliased = lineshaft.App(task.app.url).task(name="files.crc32", queue="files")(_by_an_older_name).enqueue(str(large))
+
+    with pytest.raises(TaskFailed) as failed:
+        retried.result(timeout=60)
+    assert failed.value.is_a("std.io.error.Error")
+    assert "directory" in str(failed.value)
+    attempts = retried.attempts()
+    assert [attempt.outcome for attempt in attempts] == ["errored", "errored"]
+    assert re.match(r"at \S*examples/rust/checksums\.rs:\d+", attempts[0].error.traceback)
+    with pytest.raises(TaskFailed):
+        named.result(timeout=60)
+    assert len(named.attempts()) == 1, "an error of Rust is no OSError"
+    with pytest.raises(TaskFailed):
+        once.result(timeout=60)
+    assert len(once.attempts()) == 1
+    with pytest.raises(ResultExpired):
+        unkept.result(timeout=60)
+    assert unkept.output() == "4000000 bytes\n"
+    with pytest.raises(TaskTimeout):
+        timed_out.result(timeout=60)
+    while cancelled.progress() is None:
+        time.sleep(0.005)
+    cancelled.cancel()
+    with pytest.raises(TaskCancelled):
+        cancelled.result(timeout=60)
+    assert keyed[0] == keyed[1]
+    assert aliased.result(timeout=60).bytes == 4_000_000
+
+
+def _by_an_older_name(path: str) -> Checksum:
+    raise AssertionError("it runs in Rust")
+
+
+def test_options_that_rust_gave_are_those_that_python_sees(task, home, checksums, tmp_path):
+    """A unique call is the same job, whichever language makes it."""
+    paths = [str(tmp_path / "ä file"), "other"]
+    process = subprocess.Popen([checksums, "sum", *paths], env=environment(LINESHAFT_URL=str(home), USER="ada"))
+    try:
+        ids = _job_ids(home, 2)
+        record = task.app.job(ids[0]).refresh().record
+        assert (record.task, record.queue, record.priority, record.max_attempts) == ("files.checksum", "files", 8, 3)
+        assert (record.tags, record.metadata) == (["files"], "ada")
+        assert abs(record.deadline_at - record.created_at - 7 * 86_400_000) < 60_000
+        same = [task.using(unique="args").enqueue(path, block=1 << 16).id for path in paths]
+        assert sorted(same) == sorted(ids)
+        assert task.using(unique="args").enqueue("other").id not in ids, "another block"
+        for job in ids:
+            task.app.job(job).cancel()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _job_ids(home, count):
+    """The jobs of the home, once so many are there."""
+    command = [sys.executable, "-m", "lineshaft", "job", "list", "--json", "--home", str(home)]
+    deadline = time.monotonic() + 60
+    while True:
+        listed = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+        jobs = [job["id"] for job in json.loads(listed.stdout)["jobs"]] if listed.returncode == 0 else []
+        if len(jobs) >= count:
+            return jobs
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_rust_worker_that_is_killed_loses_no_job(task, home, checksums, tmp_path):

@@ -3,6 +3,8 @@
 //! They only write code that names `::lineshaft`; what tasks, calls and values are is known there. Use them through the
 //! crate `lineshaft`, which re-exports both.
 
+mod forms;
+mod nearest;
 mod options;
 mod parameter;
 mod task;
@@ -31,13 +33,25 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `name` | `"img.resize"` | the function's path, `shop::img::resize` |
 /// | `version` | 1 to 2147483647: workers leave jobs of a later one to others | 1 |
+/// | `aliases` | `["img.shrink"]`: older names under which jobs may still wait | none |
 /// | `queue` | `"img"` | `"default"` |
-/// | `priority` | 1 (first) to 9 | 5 |
-/// | `retries` | 0 to 9999 | 0 |
-/// | `timeout` | `"30s"`, `"1h30m"`, a number of seconds; `None` | one hour |
+/// | `priority` | 1 (first) to 9; `"high"`, `"normal"`, `"low"` | 5 |
+/// | `retries` | 0 to 9999: how often it is tried again after an error, a panic or a timeout | 0 |
+/// | `retry(…)` | which errors are tried again, and when; see below | every error; 1 s, doubling, at most 10 min |
+/// | `timeout` | of an attempt: `"30s"`, `"1h30m"`, a number of seconds; `None` | one hour |
+/// | `expires` | the job is discarded if it has not begun within this time | `None` |
+/// | `deadline` | the job is discarded, its attempt stopped, if it has not ended within this time | `None` |
+/// | `unique` | `"args"`, or `unique(by = ["tenant"], while = "queued", period = "1h")` | none |
 /// | `delivery` | `"at_least_once"`, `"at_most_once"` | `"at_least_once"` |
 /// | `result` | `true`, `false`: whether the result is kept | `true` |
 /// | `tags` | `["a", "b"]` | none |
+///
+/// `retry(on = [std::io::Error], never = ["shop.Bounced"], first = "2s", cap = "5m", after = wait)` may have any of these:
+/// types of errors that alone are tried again, or never are (`"panic"` is a panic), the first and the longest wait, and
+/// a `fn(attempt: u32, error: &Error) -> Duration` that says how long to wait instead.
+///
+/// Jobs are *unique* by their arguments, or by those that `by` names: a second `enqueue` answers with the job that is
+/// there. `while = "queued"` keeps others out until the job first runs, the default `"unfinished"` until it has ended.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     task::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()

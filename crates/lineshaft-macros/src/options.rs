@@ -1,14 +1,22 @@
 //! The options of a task.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::quote;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
-use syn::{Expr, ExprArray, ExprLit, ExprPath, Lit, LitBool, LitInt, LitStr, Result};
+use syn::{LitStr, Result};
 
-/// What can be given, for errors.
-const NAMES: &str =
-    "`name`, `version`, `queue`, `priority`, `retries`, `timeout`, `delivery`, `result`, `tags`";
+use crate::forms;
+use crate::nearest::unknown;
+use crate::parameter::Parameter;
+
+/// What can be given.
+const NAMES: [&str; 14] = [
+    "name", "version", "aliases", "queue", "priority", "retries", "retry", "timeout", "expires", "deadline",
+    "unique", "delivery", "result", "tags",
+];
+const RETRY_NAMES: [&str; 5] = ["on", "never", "first", "cap", "after"];
+const UNIQUE_NAMES: [&str; 3] = ["by", "while", "period"];
 
 /// What was given.
 #[derive(Default)]
@@ -16,6 +24,9 @@ pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     /// Fields of `Defaults` with their values.
     defaults: Vec<TokenStream>,
+    given: Vec<String>,
+    /// Arguments that `unique` names.
+    unique_by: Vec<LitStr>,
 }
 
 impl Options {
@@ -23,6 +34,20 @@ impl Options {
         let mut options = Self::default();
         syn::meta::parser(|meta| options.take(&meta)).parse2(tokens)?;
         Ok(options)
+    }
+
+    /// Refuses names that are not those of parameters.
+    pub(crate) fn check(&self, parameters: &[Parameter]) -> Result<()> {
+        let known: Vec<String> = parameters.iter().map(|parameter| parameter.name.to_string()).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        for name in &self.unique_by {
+            let text = name.value();
+            if !known.contains(&text.as_str()) {
+                let message = format!("option `unique`: the task has no argument `{text}`");
+                return Err(unknown(name.span(), message, &text, &known));
+            }
+        }
+        Ok(())
     }
 
     /// The defaults of the task's jobs.
@@ -37,97 +62,120 @@ impl Options {
     }
 
     fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
-        let Some(option) = meta.path.get_ident().map(ToString::to_string) else {
-            return Err(meta.error(format!("an option of a task is one of {NAMES}")));
-        };
-        let value = match option.as_str() {
+        let option = option_of(meta, "a task", &NAMES)?;
+        if self.given.contains(&option) {
+            return Err(meta.error(format!("option `{option}` is given twice")));
+        }
+        let (field, value) = match option.as_str() {
             "name" => {
-                self.name = Some(text(meta, "name")?);
+                self.name = Some(forms::name(meta, "name")?);
                 return Ok(());
             }
-            "version" => number(meta, "version", 1, i32::MAX as u32)?,
-            "queue" => text(meta, "queue")?.into_token_stream(),
-            "priority" => number(meta, "priority", 1, 9)?,
-            "retries" => number(meta, "retries", 0, 9_999)?,
-            "timeout" => timeout(meta)?,
+            "version" => (quote!(version), forms::number(meta, "version", 1, i32::MAX as u32)?),
+            "aliases" => (quote!(aliases), forms::names(meta, "aliases")?),
+            "queue" => {
+                let queue = forms::name(meta, "queue")?;
+                (quote!(queue), quote!(#queue))
+            }
+            "priority" => (quote!(priority), forms::priority(meta)?),
+            "retries" => (quote!(retries), forms::number(meta, "retries", 0, 9_999)?),
+            "retry" => (quote!(retry), retry(meta)?),
+            "timeout" => (quote!(timeout), forms::optional_duration(meta, "timeout")?),
+            "expires" => (quote!(expires), forms::optional_duration(meta, "expires")?),
+            "deadline" => (quote!(deadline), forms::optional_duration(meta, "deadline")?),
+            "unique" => (quote!(unique), self.unique(meta)?),
             "delivery" => {
-                let at_most_once = delivery(meta)?;
-                self.defaults.push(quote!(at_most_once: #at_most_once));
-                return Ok(());
+                let at_most_once = forms::delivery(meta)?;
+                (quote!(at_most_once), quote!(#at_most_once))
             }
             "result" => {
-                let keep_result: LitBool =
-                    meta.value()?.parse().map_err(|error| wrong(&error, "result", "`true` or `false`"))?;
-                self.defaults.push(quote!(keep_result: #keep_result));
-                return Ok(());
+                let keep = forms::flag(meta, "result")?;
+                (quote!(keep_result), quote!(#keep))
             }
-            "tags" => tags(meta)?,
-            other => return Err(meta.error(format!("a task has no option `{other}`; it has {NAMES}"))),
+            _ => (quote!(tags), forms::tags(meta)?),
         };
-        let field = &meta.path;
         self.defaults.push(quote!(#field: #value));
+        self.given.push(option);
         Ok(())
     }
+
+    /// `unique = "args"` or `unique(by = ["tenant"], while = "queued", period = "1h")`.
+    fn unique(&mut self, meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+        let (mut names, mut while_queued, mut period) =
+            (quote!(::core::option::Option::None), false, quote!(::core::option::Option::None));
+        if meta.input.peek(syn::token::Paren) {
+            meta.parse_nested_meta(|inner| {
+                match option_of(&inner, "`unique`", &UNIQUE_NAMES)?.as_str() {
+                    "by" => {
+                        let by = forms::texts(&inner, "by")?;
+                        names = quote!(::core::option::Option::Some(&[#(#by),*]));
+                        self.unique_by.extend(by);
+                    }
+                    "while" => while_queued = forms::one_of(&inner, "while", ["unfinished", "queued"])?,
+                    _ => period = forms::optional_duration(&inner, "period")?,
+                }
+                Ok(())
+            })?;
+        } else {
+            let expected = "`\"args\"`, or `unique(by = [\"name\"], while = \"queued\", period = \"1h\")`";
+            let word: Result<LitStr> = meta.value().and_then(syn::parse::ParseBuffer::parse);
+            let word = word.map_err(|error| forms::wrong(&error.span(), "unique", expected))?;
+            if word.value() != "args" {
+                return Err(forms::wrong(&word, "unique", expected));
+            }
+        }
+        Ok(quote!(::core::option::Option::Some(::lineshaft::task::private::UniqueBy {
+            names: #names,
+            while_queued: #while_queued,
+            period: #period,
+        })))
+    }
 }
 
-fn text(meta: &ParseNestedMeta<'_>, option: &str) -> Result<LitStr> {
-    let text: LitStr = meta.value()?.parse().map_err(|error| wrong(&error, option, "a name in quotes"))?;
-    if text.value().is_empty() {
-        return Err(syn::Error::new(
-            text.span(),
-            format!("option `{option}`: a name has at least one letter"),
+/// `retry(on = [io::Error], never = ["shop.Bounced"], first = "2s", cap = "5m", after = backoff)`
+fn retry(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+    if !meta.input.peek(syn::token::Paren) {
+        return Err(meta.error(
+            "write `retries = 3` for their number, `retry(first = \"2s\", cap = \"5m\")` for the rest",
         ));
     }
-    Ok(text)
+    let mut fields = Vec::new();
+    meta.parse_nested_meta(|inner| {
+        fields.push(match option_of(&inner, "`retry`", &RETRY_NAMES)?.as_str() {
+            "on" => {
+                let classes = forms::classes(&inner, "on")?;
+                quote!(on: #classes)
+            }
+            "never" => {
+                let classes = forms::classes(&inner, "never")?;
+                quote!(never: #classes)
+            }
+            "first" => {
+                let first = forms::duration(&inner, "first")?;
+                quote!(first: #first)
+            }
+            "cap" => {
+                let cap = forms::duration(&inner, "cap")?;
+                quote!(cap: #cap)
+            }
+            _ => {
+                let after = forms::function(&inner, "after")?;
+                quote!(after: ::core::option::Option::Some(#after))
+            }
+        });
+        Ok(())
+    })?;
+    Ok(quote! {
+        ::lineshaft::task::private::Retry { #(#fields,)* ..::lineshaft::task::private::Retry::DEFAULT }
+    })
 }
 
-fn number(meta: &ParseNestedMeta<'_>, option: &str, least: u32, most: u32) -> Result<TokenStream> {
-    let expected = format!("a number from {least} to {most}");
-    let number: LitInt = meta.value()?.parse().map_err(|error| wrong(&error, option, &expected))?;
-    match number.base10_parse::<u32>() {
-        Ok(value) if (least..=most).contains(&value) => Ok(number.into_token_stream()),
-        _ => Err(syn::Error::new(number.span(), format!("option `{option}`: expected {expected}"))),
+/// The name that is given, which has to be one of those that `owner` has.
+fn option_of(meta: &ParseNestedMeta<'_>, owner: &str, known: &[&str]) -> Result<String> {
+    let given = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+    if known.contains(&given.as_str()) {
+        return Ok(given);
     }
-}
-
-fn timeout(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
-    let value: Expr = meta.value()?.parse()?;
-    let text = match &value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
-        Expr::Lit(ExprLit { lit: Lit::Int(seconds), .. }) => seconds.base10_digits().to_owned(),
-        Expr::Lit(ExprLit { lit: Lit::Float(seconds), .. }) => seconds.base10_digits().to_owned(),
-        Expr::Path(ExprPath { path, .. }) if path.is_ident("None") => {
-            return Ok(quote!(::core::option::Option::None));
-        }
-        _ => {
-            let expected = "`\"30s\"`, `\"1h30m\"`, a number of seconds, or `None`";
-            return Err(syn::Error::new_spanned(&value, format!("option `timeout`: expected {expected}")));
-        }
-    };
-    Ok(quote!(::core::option::Option::Some(::lineshaft::task::private::duration(#text))))
-}
-
-fn delivery(meta: &ParseNestedMeta<'_>) -> Result<bool> {
-    let expected = "`\"at_least_once\"` or `\"at_most_once\"`";
-    let word: LitStr = meta.value()?.parse().map_err(|error| wrong(&error, "delivery", expected))?;
-    match word.value().as_str() {
-        "at_least_once" => Ok(false),
-        "at_most_once" => Ok(true),
-        _ => Err(syn::Error::new(word.span(), format!("option `delivery`: expected {expected}"))),
-    }
-}
-
-fn tags(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
-    let expected = "a list of texts: `[\"a\", \"b\"]`";
-    let tags: ExprArray = meta.value()?.parse().map_err(|error| wrong(&error, "tags", expected))?;
-    for tag in &tags.elems {
-        if !matches!(tag, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) {
-            return Err(syn::Error::new_spanned(tag, format!("option `tags`: expected {expected}")));
-        }
-    }
-    Ok(quote!(&#tags))
-}
-
-fn wrong(error: &syn::Error, option: &str, expected: &str) -> syn::Error {
-    syn::Error::new(error.span(), format!("option `{option}`: expected {expected}"))
+    let span = syn::spanned::Spanned::span(&meta.path);
+    Err(unknown(span, format!("{owner} has no option `{given}`"), &given, known))
 }

@@ -13,6 +13,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     let mut function: ItemFn = syn::parse2(item)?;
     check(&function.sig)?;
     let (has_context, parameters) = parameter::read(function.sig.inputs.iter_mut())?;
+    options.check(&parameters)?;
     let task = Declared { options, function: &function, has_context, parameters: &parameters };
     let companion = task.companion();
     Ok(quote!(#function #companion))
@@ -53,6 +54,7 @@ impl Declared<'_> {
         let (name, defaults) = (self.name(), self.options.defaults());
         let run = if signature.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
         let (call, body, assertions) = (self.call(), self.body(), self.assertions());
+        let parameters = self.parameters.iter().map(|parameter| parameter.name.to_string());
         let docs = format!("The task `{ident}`: its declaration for workers, and calls of it for clients.");
         quote! {
             #[doc = #docs]
@@ -65,8 +67,11 @@ impl Declared<'_> {
                 pub const TASK: ::lineshaft::task::Task = ::lineshaft::task::Task::declare(
                     #name,
                     ::lineshaft::task::private::Run::#run(Self::__run),
-                    #defaults,
+                    &[#(#parameters),*],
+                    Self::__DEFAULTS,
                 );
+
+                const __DEFAULTS: &'static ::lineshaft::task::private::Defaults = &#defaults;
 
                 #call
 
@@ -114,7 +119,14 @@ impl Declared<'_> {
         let awaited = is_async.then(|| quote!(.await));
         let result = quote!(#ident(#context #(arguments.#places),*) #awaited);
         let result = if is_result(&signature.output) {
-            quote!(::lineshaft::task::TaskResult::into_result(#result))
+            let span = signature.output.span();
+            let some = quote!(::core::option::Option::Some(#result));
+            let returned = quote!(::lineshaft::task::private::Returned(::core::cell::Cell::new(#some)));
+            quote_spanned!(span=> {
+                #[allow(unused_imports)]
+                use ::lineshaft::task::private::{FromAny as _, FromError as _};
+                (&&#returned).into_result()
+            })
         } else {
             quote!(::core::result::Result::Ok(#result))
         };
@@ -122,7 +134,7 @@ impl Declared<'_> {
             match Self::__bind(&payload) {
                 ::core::result::Result::Ok(arguments) => {
                     let result = #result;
-                    ::lineshaft::task::private::finish(&context, result)
+                    ::lineshaft::task::private::finish(&Self::TASK, &context, result)
                 }
                 ::core::result::Result::Err(error) => ::lineshaft::task::private::undecodable(&error),
             }
@@ -165,7 +177,10 @@ impl Declared<'_> {
         let span = self.function.sig.output.span();
         let result =
             quote_spanned!(span=> const _: () = ::lineshaft::task::private::assert_result::<#output>(););
-        quote!(#(#arguments)* #result)
+        let ident = &self.function.sig.ident;
+        // Nobody else may look at it while the program is compiled.
+        let defaults = quote!(const _: &::lineshaft::task::private::Defaults = #ident::__DEFAULTS;);
+        quote!(#(#arguments)* #result #defaults)
     }
 
     /// What the task gives if it succeeds.

@@ -1,4 +1,4 @@
-//! A server on a thread of the process that asks for it, for tests: nothing to start, nothing left behind.
+//! A server on a thread of the process that asks for it: nothing to start, nothing left behind.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;

@@ -1,9 +1,9 @@
 //! Connections of the engine: one process serves one home to clients and workers.
 //!
 //! [`serve`] is the whole of it: it takes the home, opens the engine, and carries messages between sockets and the
-//! engine until somebody asks it to stop. [`Embedded`] is the same on a thread, for tests. Read [`ServeOptions`] and [`Limits`] for what it promises, then the private
-//! modules `server` (accepting, stopping), `connection` (one peer), `watch` (proof of a process's death) and
-//! `claim` (who may serve a home).
+//! engine until somebody asks it to stop. [`Embedded`] is the same on a thread of another program. Read
+//! [`ServeOptions`] and [`Limits`] for what it promises, then the private modules `server` (accepting, stopping),
+//! `connection` (one peer), `watch` (proof of a process's death) and `claim` (who may serve a home).
 //!
 //! One thread does all of the I/O, because the engine decides in one place anyway and a hand-over between threads
 //! costs more than the work on a message.

@@ -136,6 +136,10 @@ pub enum Error {
         /// Where it differs, and how.
         source: typed::Error,
     },
+    /// The engine of this process did not start, or failed while it ran.
+    #[cfg(feature = "embedded")]
+    #[error("{0}")]
+    Engine(Arc<lineshaft_server::Error>),
     /// A file or process operation failed.
     #[error("cannot {action}: {source}")]
     Io {
@@ -160,6 +164,8 @@ impl Error {
             Self::Protocol(_) => Some(code::PROTOCOL),
             Self::Home { .. } => Some(code::HOME_UNFIT),
             Self::Config { .. } => Some(code::CONFIGURATION),
+            #[cfg(feature = "embedded")]
+            Self::Engine(error) => error.code(),
             _ => None,
         }
     }
@@ -188,8 +194,40 @@ impl Error {
                 Some("it was deleted, outlived its retention, or belongs to another home".into())
             }
             Self::BadOption { accepted, .. } => Some(format!("accepted: {accepted}")),
+            #[cfg(feature = "embedded")]
+            Self::Engine(error) => match &**error {
+                lineshaft_server::Error::AlreadyServed { .. } => {
+                    Some("be a client of it: `Client::connect(home)`; or end that process first".into())
+                }
+                _ => None,
+            },
             _ => None,
         }
+    }
+
+    /// What is known of a job that ended without a result: its task, reason, attempt and output, and the error.
+    pub fn ended(&self) -> Option<&EndedJob> {
+        match self {
+            Self::TaskFailed(ended)
+            | Self::TaskCrashed(ended)
+            | Self::TaskTimeout(ended)
+            | Self::TaskCancelled(ended) => Some(ended),
+            _ => None,
+        }
+    }
+
+    /// Whether the task failed with an error of this type, or of a class below it: `shop.Bounced` for a `shop::Bounced`
+    /// of Rust as for a class of Python, `ValueError` for one that Python has built in, `panic`.
+    pub fn is_a(&self, class: &str) -> bool {
+        let error = self.ended().and_then(|ended| ended.error.as_ref());
+        let is_it = |name: &String| name == class || name.strip_prefix("builtins.") == Some(class);
+        error.is_some_and(|error| error.types.iter().any(is_it))
+    }
+
+    /// Where the task failed: a traceback of Python, or `at src/shop.rs:12` of Rust, with what called it if the worker runs
+    /// with `RUST_BACKTRACE`.
+    pub fn traceback(&self) -> Option<&str> {
+        self.ended()?.error.as_ref()?.traceback.as_deref()
     }
 
     /// Whether trying again a little later may help without anybody doing anything.
@@ -230,6 +268,13 @@ impl From<Refused> for Error {
             return Self::VersionMismatch { message, hint };
         }
         Self::Refused { code, message, hint }
+    }
+}
+
+#[cfg(feature = "embedded")]
+impl From<lineshaft_server::Error> for Error {
+    fn from(error: lineshaft_server::Error) -> Self {
+        Self::Engine(Arc::new(error))
     }
 }
 

@@ -1,7 +1,31 @@
-//! What a program imports to enqueue jobs, follow them and run them.
+//! Durable background jobs: a function becomes a task, a call of it a job that survives whatever happens.
 //!
-//! [`Client`] makes jobs of the calls of tasks and follows them, [`macro@task`] declares tasks, [`Worker`] runs them
-//! in this process. A task may as well be declared, called or run in Python: [`mod@value`] says what becomes of what.
+//! ```no_run
+//! use lineshaft::task::Result;
+//! use lineshaft::{Embedded, Worker};
+//!
+//! #[lineshaft::task(name = "text.words", retries = 3)]
+//! fn words(text: String) -> usize {
+//!     text.split_whitespace().count()
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<()> {
+//!     let engine = Embedded::start(".lineshaft").await?; // the engine, in this process
+//!     let client = engine.client();
+//!     let worker = Worker::new(client).task(words::TASK).start()?;
+//!
+//!     let job = client.enqueue(words::call("to be or not to be".into())).await?; // durable from here on
+//!     println!("{} words", job.result().await?); // 6 words
+//!
+//!     worker.stop().await?;
+//!     Ok(engine.stop().await?)
+//! }
+//! ```
+//!
+//! [`macro@task`] declares tasks, [`Client`] makes jobs of their calls and follows them, [`Worker`] runs them in this
+//! process, [`Embedded`] is the engine in it (feature `embedded`, on by default). A task may as well be declared, called
+//! or run in Python: [`mod@value`] says what becomes of what.
 //!
 //! Below that face, [`client`] talks to the server of a [`home`]: it connects, resends what a broken connection left
 //! unanswered, and never makes a job twice. [`launch`] starts a server for a home that has none. [`worker`] holds the
@@ -27,12 +51,14 @@ pub mod worker;
 
 pub use client::{ClientOptions, JobEnd, NewJobs, OutcomeUnknown, Reply, Target, Waiting};
 pub use error::Error;
-pub use face::{Client, Completed, Job, Worker};
+#[cfg(feature = "embedded")]
+pub use face::Embedded;
+pub use face::{Client, Completed, Job, Worker, Working};
 pub use launch::ServerCommand;
 pub use lineshaft_macros::{task, value};
 pub use lineshaft_wire::message::EndedJob;
 pub use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
-pub use task::{Call, Context};
+pub use task::{Call, Context, Unique};
 
 #[doc(hidden)]
 pub use serde;

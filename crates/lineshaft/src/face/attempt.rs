@@ -7,7 +7,7 @@ use lineshaft_wire::{ErrorRecord, Fence};
 use tokio::sync::watch;
 
 use crate::task::{self, Context, Task};
-use crate::worker::{Attempts, Ending, Job};
+use crate::worker::{Attempts, Ending, Job, Ticket};
 
 /// A job that was leased, and what it takes to run it.
 pub(super) struct Attempt {
@@ -36,33 +36,61 @@ impl Attempt {
     }
 
     async fn ending(&self) -> Ending {
-        let body = self.task.run(self.context(), self.job.arguments.clone());
+        let (context, shields) = self.context();
+        let body = self.task.run(context, self.job.arguments.clone());
         if self.task.is_blocking() {
             return body.await;
         }
-        let mut stopped = self.stopped.clone();
         tokio::select! {
             biased;
             ending = body => ending,
-            Ok(_) = stopped.wait_for(|stopped| *stopped) => dropped(),
+            () = may_be_dropped(self.stopped.clone(), shields) => dropped(),
         }
     }
 
-    fn context(&self) -> Context {
+    /// What the body knows, and how many shields it holds.
+    fn context(&self) -> (Context, watch::Receiver<u32>) {
         let Job { id, attempt, keep_result, .. } = self.job;
         let (attempts, ticket) = (Arc::clone(&self.attempts), self.job.ticket());
-        let report = Box::new(move |value| attempts.report_progress(ticket, value));
-        let attempts = Arc::clone(&self.attempts);
         let leave = Box::new(move |value| attempts.checkpoint(ticket, value));
-        Context::new(task::Attempt {
+        let (shields, held) = watch::channel(0);
+        let attempt = task::Attempt {
             job: id,
+            task: self.task.name(),
             number: attempt,
             keep_result,
             stop: self.stopped.clone(),
-            report,
+            shields,
+            words: Box::new(Words { attempts: Arc::clone(&self.attempts), ticket }),
             leave,
             resume: Mutex::new(self.job.checkpoint.clone()),
-        })
+        };
+        (Context::new(attempt), held)
+    }
+}
+
+/// What the body says goes to the worker's connection.
+struct Words {
+    attempts: Arc<Attempts>,
+    ticket: Ticket,
+}
+
+impl task::Words for Words {
+    fn progress(&self, value: Vec<u8>) {
+        self.attempts.report_progress(self.ticket, value);
+    }
+
+    fn print(&self, bytes: &[u8]) -> bool {
+        self.attempts.print(self.ticket, bytes)
+    }
+}
+
+/// Ready when the attempt was asked to stop and holds no shield.
+async fn may_be_dropped(mut stopped: watch::Receiver<bool>, mut shields: watch::Receiver<u32>) {
+    let asked = stopped.wait_for(|stopped| *stopped).await.is_ok();
+    // Both end with the attempt only.
+    if !asked || shields.wait_for(|held| *held == 0).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

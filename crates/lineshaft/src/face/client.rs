@@ -10,7 +10,7 @@ use lineshaft_wire::message::JobGroup;
 use super::{Completed, Job};
 use crate::client::{self, NewJobs};
 use crate::task::{Call, Prepared};
-use crate::{ClientOptions, Error, Target};
+use crate::{ClientOptions, Error, OutcomeUnknown, Target};
 
 /// Calls of one request.
 const BATCH_JOBS: usize = 1_000;
@@ -76,6 +76,14 @@ impl Client {
             jobs.extend(batch.send(self).await?);
         }
         Ok(jobs)
+    }
+
+    /// Repeats an [`enqueue`](Self::enqueue) or one request of an [`enqueue_many`](Self::enqueue_many) that failed with
+    /// [`Error::OutcomeUnknown`], and gives its jobs: those that it made then, if it made them. Never a second one; works
+    /// for ten minutes.
+    pub async fn resend<R>(&self, unknown: &OutcomeUnknown) -> Result<Vec<Job<R>>, Error> {
+        let made = unknown.resend(None).into_new_jobs().await?;
+        Ok(made.ids.into_iter().map(|id| self.job(id)).collect())
     }
 
     /// A handle to a job by its id, without asking anybody. `R` has to be what its task gives.

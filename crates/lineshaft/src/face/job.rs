@@ -17,8 +17,21 @@ use crate::{Error, JobEnd};
 
 /// A job whose task gives an `R`: an id, and what the last answer said about it. Jobs compare by id.
 ///
-/// What is asked for by a plain method comes from that snapshot; the `async` ones ask the server. To wait at most so
-/// long, put a `tokio::time::timeout` around [`Job::result`]: the job goes on.
+/// What is asked for by a plain method comes from that snapshot; the `async` ones ask the server.
+///
+/// To wait at most so long, put a timeout of your runtime around [`Job::result`] or [`Job::wait`]; what gives up is the
+/// wait, and the job goes on:
+///
+/// ```no_run
+/// # async fn example(job: lineshaft::Job<u8>) -> lineshaft::task::Result<()> {
+/// use std::time::Duration;
+///
+/// match tokio::time::timeout(Duration::from_secs(5), job.result()).await {
+///     Ok(result) => println!("{}", result?),
+///     Err(_) => println!("not within five seconds"),
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Job<R> {
     client: Client,
     id: JobId,
@@ -102,6 +115,14 @@ impl<R> Job<R> {
     /// Its attempts, oldest first; the newest 32 are kept.
     pub async fn attempts(&self) -> Result<Vec<AttemptRecord>, Error> {
         Ok(self.show().await?.record.attempts)
+    }
+
+    /// What its newest attempt wrote to [`Context::output`](crate::Context::output), or printed where it ran in Python: at
+    /// most 64 KiB, the beginning and the end. Empty while it runs.
+    pub async fn output(&self) -> Result<String, Error> {
+        let attempts = self.attempts().await?;
+        let newest = attempts.last().map(|attempt| String::from_utf8_lossy(&attempt.output).into_owned());
+        Ok(newest.unwrap_or_default())
     }
 
     /// What its running attempt last gave to [`Context::progress`](crate::Context::progress); `None` if it gave nothing

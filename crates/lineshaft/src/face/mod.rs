@@ -3,6 +3,8 @@
 mod attempt;
 mod client;
 mod completed;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod job;
 mod outcome;
 mod signals;
@@ -10,7 +12,9 @@ mod worker;
 
 pub use client::Client;
 pub use completed::Completed;
+#[cfg(feature = "embedded")]
+pub use embedded::Embedded;
 pub use job::Job;
-pub use worker::Worker;
+pub use worker::{Worker, Working};
 
 pub(crate) use outcome::Told;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lineshaft_wire::Fence;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Client;
 use super::attempt::Attempt;
@@ -31,12 +31,12 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # async fn example() -> lineshaft::task::Result<()> {
 /// let client = Client::connect(".lineshaft").await?;
-/// Worker::new(&client).task(add::TASK).slots(64).run().await?;
+/// Worker::new(&client).task(add::TASK).slots(64).run().await?; // until Ctrl-C
 /// # Ok(()) }
 /// ```
 ///
-/// Bodies run on the runtime that [`Worker::run`] is awaited on; leases are renewed on a thread of the worker's own,
-/// whatever they do. A body that has to stop (its job was cancelled, its time is over) is dropped at its next `.await`;
+/// [`Worker::run`] is for a program that is a worker, [`Worker::start`] for one that has a worker beside other things.
+/// Bodies run on that runtime of tokio; leases are renewed on a thread of the worker's own, whatever they do. A body that has to stop (its job was cancelled, its time is over) is dropped at its next `.await`;
 /// one that is a plain `fn` is told by [`Context::is_cancelled`](crate::Context::is_cancelled) and waited for. If the
 /// process dies, its jobs run again elsewhere.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Worker {
         Self { options, tasks: Vec::new() }
     }
 
-    /// Takes jobs of this task too.
+    /// Takes jobs of this task too, under its name and its aliases.
     pub fn task(mut self, task: Task) -> Self {
         self.tasks.push(task);
         self
@@ -92,23 +92,70 @@ impl Worker {
             second.next().await;
             second.next().await;
         };
-        self.work(first.next(), twice).await
+        self.begin()?.work(first.next(), twice).await
+    }
+
+    /// Works in the background, on the runtime that this is called on, until [`Working::stop`] or until what this gives
+    /// is dropped. Panics outside of a runtime of tokio.
+    pub fn start(self) -> Result<Working, Error> {
+        let begun = self.begin()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let until = async {
+            // Dropped is as good as told.
+            let _ = stopped.await;
+        };
+        Ok(Working { task: tokio::spawn(begun.work(until, std::future::pending())), stop })
     }
 
     /// [`Worker::run`] until `shutdown` is ready, whatever signals come.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        self.work(shutdown, std::future::pending()).await
+        self.begin()?.work(shutdown, std::future::pending()).await
     }
 
+    fn begin(self) -> Result<Begun, Error> {
+        let Self { options, tasks } = self;
+        let (entries, tasks) = entries(&tasks)?;
+        let grace = options.grace;
+        crate::task::notice_panics();
+        let local = Local::start(options, entries)?;
+        let running = Running::new(&local, tasks);
+        Ok(Begun { local, running, grace })
+    }
+}
+
+/// Every name under which jobs are taken, and the task that runs those of each.
+fn entries(tasks: &[Task]) -> Result<(Vec<TaskEntry>, Vec<Task>), Error> {
+    if tasks.is_empty() {
+        return Err(bad("none", "a task to run: Worker::new(&client).task(resize::TASK)"));
+    }
+    let (mut entries, mut of_entries): (Vec<TaskEntry>, Vec<Task>) = Default::default();
+    for task in tasks {
+        for name in task.names() {
+            if entries.iter().any(|entry| &*entry.name == name) {
+                return Err(bad(&format!("two of the name {name}"), "one task of each name"));
+            }
+            entries.push(TaskEntry { name: name.into(), at_most_once: task.is_at_most_once() });
+            of_entries.push(*task);
+        }
+    }
+    Ok((entries, of_entries))
+}
+
+/// A worker that asks for jobs already.
+struct Begun {
+    local: Local,
+    running: Running,
+    grace: Duration,
+}
+
+impl Begun {
     /// Works until `stop` is ready, and gives running attempts the grace, but not beyond `hurry`.
     async fn work(
         self,
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let (grace, entries) = (self.options.grace, self.entries()?);
-        let local = Local::start(self.options, entries)?;
-        let mut running = Running::new(&local, self.tasks);
+        let Self { local, mut running, grace } = self;
         tokio::select! {
             () = running.take_jobs() => {}
             () = stop => {}
@@ -127,19 +174,22 @@ impl Worker {
         close(local).await;
         Ok(())
     }
+}
 
-    fn entries(&self) -> Result<Vec<TaskEntry>, Error> {
-        if self.tasks.is_empty() {
-            return Err(bad("none", "a task to run: Worker::new(&client).task(resize::TASK)"));
-        }
-        let mut entries: Vec<TaskEntry> = Vec::with_capacity(self.tasks.len());
-        for task in &self.tasks {
-            if entries.iter().any(|entry| &*entry.name == task.name()) {
-                return Err(bad(&format!("two of the name {}", task.name()), "one task of each name"));
-            }
-            entries.push(TaskEntry { name: task.name().into(), at_most_once: task.is_at_most_once() });
-        }
-        Ok(entries)
+/// A worker in the background, made by [`Worker::start`]. Dropped, it stops as [`Working::stop`] does, without anybody
+/// waiting for it.
+#[derive(Debug)]
+#[must_use = "dropped, the worker stops"]
+pub struct Working {
+    task: JoinHandle<Result<(), Error>>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Working {
+    /// Takes no new jobs, gives running attempts the grace, and waits until the worker has ended.
+    pub async fn stop(self) -> Result<(), Error> {
+        drop(self.stop);
+        self.task.await.unwrap_or_else(|error| Err(Error::io("run a worker")(std::io::Error::other(error))))
     }
 }
 

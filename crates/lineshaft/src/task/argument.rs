@@ -1,5 +1,7 @@
 //! What a task can take and give.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,24 +22,49 @@ pub trait Argument: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Argument for T {}
 
-/// What the body of a task may return: a `Result` of any error that has a text.
+/// What the body of a task may return: a `Result` of any error that has a text, those of `anyhow` and texts included.
 #[diagnostic::on_unimplemented(
     message = "a task cannot return `{Self}`",
-    note = "return a value, or a `Result` of a value and an error that implements `std::error::Error`, or of `lineshaft::task::Error`"
+    note = "return a value, or a `Result` of a value and an error"
 )]
 pub trait TaskResult {
     /// What it gives if it succeeds.
     type Output;
-
-    /// What it came to.
-    fn into_result(self) -> super::Result<Self::Output>;
 }
 
-impl<T, E: Into<super::Error>> TaskResult for Result<T, E> {
+impl<T, E> TaskResult for Result<T, E> {
     type Output = T;
+}
 
+/// What a body returned. Rust takes the first of [`FromError`] and [`FromAny`] that the error has a way for, as method
+/// calls look at references one by one: no bound could say "this, or else that".
+pub struct Returned<T, E>(pub Cell<Option<Result<T, E>>>);
+
+/// Errors that become one of a task by `?`.
+pub trait FromError<T> {
+    /// What it came to.
+    fn into_result(self) -> super::Result<T>;
+}
+
+/// Errors that a box can hold.
+#[diagnostic::on_unimplemented(
+    message = "a task cannot fail with this error",
+    note = "return `lineshaft::task::Error`, an error that implements `std::error::Error`, or one of `anyhow`"
+)]
+pub trait FromAny<T> {
+    /// What it came to.
+    fn into_result(self) -> super::Result<T>;
+}
+
+impl<T, E: Into<super::Error>> FromError<T> for &&Returned<T, E> {
     fn into_result(self) -> super::Result<T> {
-        self.map_err(Into::into)
+        self.0.take().expect("a body returns once").map_err(Into::into)
+    }
+}
+
+impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> FromAny<T> for &Returned<T, E> {
+    fn into_result(self) -> super::Result<T> {
+        self.0.take().expect("a body returns once").map_err(super::Error::any)
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use lineshaft_wire::message::{JobGroup, Rules, RunAfter, Unique, UniqueWhile};
+use lineshaft_wire::message::{JobGroup, Rules, RunAfter};
 use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
 
-use super::Task;
-use super::definition::Defaults;
+use super::rules::{Defaults, milliseconds};
+use super::{Task, Unique};
 use crate::Error;
 use crate::duration::{DURATION_FORMS, DURATION_MAX};
 
@@ -26,6 +26,9 @@ const RETRIES_MAX: u32 = 9_999;
 pub struct Call<R> {
     group: JobGroup,
     rules: Rules,
+    unique: Option<Unique>,
+    /// The names of the task's parameters, where they are known.
+    parameters: &'static [&'static str],
     arguments: Result<CallWriter, Error>,
     result: PhantomData<fn() -> R>,
 }
@@ -46,39 +49,34 @@ impl<R> Call<R> {
     /// let call = Call::<i64>::new("shop.add").arg(&2).keyword("b", &3).queue("sums");
     /// ```
     pub fn new(task: &str) -> Self {
-        Self::with_defaults(task, &Defaults::DEFAULT)
+        Self::with_defaults(task, &[], &Defaults::DEFAULT)
     }
 
     /// A call of a declared task, without arguments.
     #[doc(hidden)]
     pub fn of(task: &Task) -> Self {
-        Self::with_defaults(task.name(), &task.defaults)
+        Self::with_defaults(task.name(), task.parameters, task.defaults)
     }
 
-    fn with_defaults(task: &str, defaults: &Defaults) -> Self {
+    fn with_defaults(task: &str, parameters: &'static [&'static str], defaults: &Defaults) -> Self {
+        let within = |duration: Option<Duration>| duration.map(|it| RunAfter::In(milliseconds(it)));
         let group = JobGroup {
             task: task.into(),
             queue: defaults.queue.into(),
             priority: defaults.priority,
             rules: Arc::default(),
             run_after: None,
-            expires: None,
-            deadline: None,
+            expires: within(defaults.expires),
+            deadline: within(defaults.deadline),
             unique: None,
             idempotency_key: None,
             tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
             metadata: None,
             lengths: Vec::new(),
         };
-        let rules = Rules {
-            max_attempts: defaults.retries + 1,
-            timeout_ms: defaults.timeout.map(milliseconds),
-            at_most_once: defaults.at_most_once,
-            keep_result: defaults.keep_result,
-            ..Rules::default()
-        };
+        let (rules, unique) = (defaults.rules(), defaults.unique.map(Unique::from));
         let arguments = CallWriter::new(defaults.version).map_err(|error| Error::unencodable(task, error));
-        Self { group, rules, arguments, result: PhantomData }
+        Self { group, rules, unique, parameters, arguments, result: PhantomData }
     }
 
     /// The next argument by position. None may follow one by name.
@@ -116,8 +114,7 @@ impl<R> Call<R> {
 
     /// Not before this moment.
     pub fn run_at(mut self, moment: SystemTime) -> Self {
-        let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.group.run_after = Some(RunAfter::At(milliseconds(since)));
+        self.group.run_after = Some(at(moment));
         self
     }
 
@@ -127,10 +124,22 @@ impl<R> Call<R> {
         self.check_duration("expires", within)
     }
 
+    /// It is discarded if it has not begun by this moment.
+    pub fn expires_at(mut self, moment: SystemTime) -> Self {
+        self.group.expires = Some(at(moment));
+        self
+    }
+
     /// It is discarded, and a running attempt stopped, if it has not ended within this time, retries included.
     pub fn deadline(mut self, within: Duration) -> Self {
         self.group.deadline = Some(RunAfter::In(milliseconds(within)));
         self.check_duration("deadline", within)
+    }
+
+    /// It is discarded, and a running attempt stopped, if it has not ended by this moment, retries included.
+    pub fn deadline_at(mut self, moment: SystemTime) -> Self {
+        self.group.deadline = Some(at(moment));
+        self
     }
 
     /// How often it is tried again after an error or a timeout; 0 to 9,999.
@@ -140,6 +149,29 @@ impl<R> Call<R> {
         self.check(retries <= RETRIES_MAX, "retries", retries, accepted)
     }
 
+    /// Tries again after errors of these types only, and after timeouts. A type of Rust is called `shop.Bounced` for
+    /// `shop::Bounced`, a class of Python `shop.Bounced` or `builtins.ValueError`, a panic `panic`.
+    pub fn retry_on<'c>(mut self, classes: impl IntoIterator<Item = &'c str>) -> Self {
+        self.rules.retry_on = classes.into_iter().map(str::to_owned).collect();
+        self
+    }
+
+    /// Never tries again after errors of these types, named as in [`Call::retry_on`].
+    pub fn retry_never<'c>(mut self, classes: impl IntoIterator<Item = &'c str>) -> Self {
+        self.rules.retry_never = classes.into_iter().map(str::to_owned).collect();
+        self
+    }
+
+    /// How long to wait before the first retry and at most before a later one: 1 s and 10 min. Doubles in between, and
+    /// each wait is drawn between zero and that.
+    pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
+        self.rules.backoff_first_ms = milliseconds(first);
+        self.rules.backoff_max_ms = milliseconds(cap);
+        let accepted = ("a first wait below the longest one", "the first wait, then the longest one");
+        self.check(first <= cap, "backoff", format_args!("{} s", first.as_secs_f64()), accepted)
+            .check_duration("backoff", cap)
+    }
+
     /// How long an attempt may take; 1 h is the default, `None` is no limit.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         let timeout = timeout.into();
@@ -147,10 +179,22 @@ impl<R> Call<R> {
         self.check_duration("timeout", timeout.unwrap_or_default())
     }
 
-    /// At most one unfinished job of this task has this key; `enqueue` answers with the one that is there.
-    pub fn unique(mut self, key: &str) -> Self {
-        let key = Arc::from(format!("{}:{key}", self.group.task));
-        self.group.unique = Some(Unique { key, while_: UniqueWhile::Unfinished, period_ms: None });
+    /// Never run twice, rather lost: `delivery = "at_most_once"`. False is the other delivery, at least once.
+    pub fn at_most_once(mut self, at_most_once: bool) -> Self {
+        self.rules.at_most_once = at_most_once;
+        self
+    }
+
+    /// Whether the result is kept, for 24 hours; it is, unless the task says otherwise.
+    pub fn keep_result(mut self, keep: bool) -> Self {
+        self.rules.keep_result = keep;
+        self
+    }
+
+    /// At most one such job: `enqueue` answers with the one that is there. In place of what the task says; `None` is
+    /// none of it.
+    pub fn unique(mut self, unique: impl Into<Option<Unique>>) -> Self {
+        self.unique = unique.into();
         self
     }
 
@@ -166,6 +210,12 @@ impl<R> Call<R> {
         self
     }
 
+    /// Free text for people and programs, JSON by convention; at most 4 KiB.
+    pub fn metadata(mut self, text: &str) -> Self {
+        self.group.metadata = Some(text.into());
+        self
+    }
+
     /// The name of the task.
     pub fn task(&self) -> &str {
         &self.group.task
@@ -173,8 +223,11 @@ impl<R> Call<R> {
 
     /// The call as it is sent.
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
-        let Self { mut group, rules, arguments, .. } = self;
+        let Self { mut group, rules, unique, parameters, arguments, .. } = self;
         let arguments = arguments?.finish().map_err(|error| Error::unencodable(&group.task, error))?;
+        let key = unique.map(|unique| unique.of_call(&group.task, parameters, &arguments)).transpose();
+        group.unique =
+            key.map_err(|why| Error::bad_request(format!("call of {}: `unique`: {why}", group.task)))?;
         group.rules = Arc::new(rules);
         group.lengths.push(arguments.len() as u32);
         Ok(Prepared { group, arguments: arguments.into() })
@@ -220,6 +273,7 @@ impl<R> fmt::Debug for Call<R> {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn at(moment: SystemTime) -> RunAfter {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    RunAfter::At(milliseconds(since))
 }

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Checkpointing, Error};
+use super::output::Output;
+use super::{Checkpointing, Error, Result};
 use crate::Reply;
 use crate::worker::child::PROGRESS_BYTES_MAX;
 
@@ -24,13 +25,29 @@ pub struct Context {
 /// What a worker tells a body, and how the body answers.
 pub(crate) struct Attempt {
     pub(crate) job: JobId,
+    pub(crate) task: &'static str,
     pub(crate) number: u32,
     pub(crate) keep_result: bool,
     pub(crate) stop: watch::Receiver<bool>,
-    pub(crate) report: Box<dyn Fn(Vec<u8>) + Send + Sync>,
+    /// How many shields the body holds.
+    pub(crate) shields: watch::Sender<u32>,
+    pub(crate) words: Box<dyn Words>,
     pub(crate) leave: Box<dyn Fn(Vec<u8>) -> Reply<bool> + Send + Sync>,
     /// The last checkpoint; empty if there is none.
     pub(crate) resume: Mutex<Bytes>,
+}
+
+/// What a body says to its worker while it runs.
+pub(crate) trait Words: Send + Sync {
+    /// An encoded progress.
+    fn progress(&self, value: Vec<u8>);
+
+    /// Adds to the output; false if there is no attempt that it belongs to.
+    fn print(&self, bytes: &[u8]) -> bool;
+}
+
+tokio::task_local! {
+    static CURRENT: Context;
 }
 
 impl Context {
@@ -38,20 +55,39 @@ impl Context {
         Self { attempt: Arc::new(attempt) }
     }
 
-    /// A context outside of any worker, to call the body of a task in a test: a job of the id 0, which nobody stops, and
-    /// whose progress goes nowhere. Its checkpoints are kept in it alone.
+    /// A context outside of any worker, to call the body of a task in a test: a job of the id 0, which nobody stops,
+    /// whose progress goes nowhere and whose output to standard error. Its checkpoints are kept in it alone.
     pub fn detached() -> Self {
         let (_, stop) = watch::channel(false);
-        let job = JobId::direct(0, 0, 0, 0);
         let leave =
             Box::new(|_| Reply::ready(Ok((Finished::default().into(), Bytes::new()))).map(|_, _| Ok(true)));
-        let (report, resume) = (Box::new(|_| {}), Mutex::default());
-        Self::new(Attempt { job, number: 1, keep_result: true, stop, report, leave, resume })
+        Self::new(Attempt {
+            job: JobId::direct(0, 0, 0, 0),
+            task: "detached",
+            number: 1,
+            keep_result: true,
+            stop,
+            shields: watch::Sender::new(0),
+            words: Box::new(Nowhere),
+            leave,
+            resume: Mutex::default(),
+        })
+    }
+
+    /// The attempt whose body runs here: what is called by a body need not be handed its context. `None` outside of one,
+    /// and in what a body has spawned.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
     }
 
     /// The job.
     pub fn job(&self) -> JobId {
         self.attempt.job
+    }
+
+    /// The name of the task.
+    pub fn task(&self) -> &'static str {
+        self.attempt.task
     }
 
     /// The number of this attempt, from 1.
@@ -61,7 +97,7 @@ impl Context {
 
     /// Leaves word how far the attempt is, for [`Job::progress`](crate::Job::progress) and the command line; a newer word
     /// replaces an older one. It is sent in the background. Fails if it is no value, or has more than 4 KiB.
-    pub fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
+    pub fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
         let payload = typed::to_payload(value)?;
         if payload.len() > PROGRESS_BYTES_MAX {
             let bytes = payload.len();
@@ -69,7 +105,7 @@ impl Context {
                 "a progress of {bytes} bytes is above the limit of {PROGRESS_BYTES_MAX}"
             )));
         }
-        (self.attempt.report)(payload);
+        self.attempt.words.progress(payload);
         Ok(())
     }
 
@@ -97,6 +133,12 @@ impl Context {
             .map_err(|error| Error::discard(format_args!("the checkpoint does not decode: {error}")))
     }
 
+    /// Where to write what shall be kept with the attempt: `writeln!(ctx.output(), "{count} rows")?`. It is read by
+    /// [`Job::output`](crate::Job::output) and `lineshaft job output`.
+    pub fn output(&self) -> Output {
+        Output::of(self)
+    }
+
     /// Whether the attempt was asked to stop: its job was cancelled, its time is over, or the worker stops. For a task
     /// that is a plain `fn`, which should look from time to time and return; an `async fn` is dropped instead.
     pub fn is_cancelled(&self) -> bool {
@@ -112,8 +154,30 @@ impl Context {
         }
     }
 
+    /// While what this gives is held, an `async fn` is not dropped: an attempt that was asked to stop goes on to where the
+    /// shield is dropped, and ends at the next `.await`. For steps that must not be left half done; keep them shorter
+    /// than the worker's grace.
+    pub fn shield(&self) -> Shield {
+        self.attempt.shields.send_modify(|held| *held += 1);
+        Shield { attempt: Arc::clone(&self.attempt) }
+    }
+
+    pub(super) fn print(&self, bytes: &[u8]) -> bool {
+        self.attempt.words.print(bytes)
+    }
+
     pub(super) fn keeps_result(&self) -> bool {
         self.attempt.keep_result
+    }
+
+    /// `body` as this attempt's.
+    pub(super) async fn around<F: Future>(self, body: F) -> F::Output {
+        CURRENT.scope(self, body).await
+    }
+
+    /// The same for a body that may block.
+    pub(super) fn around_blocking<T>(self, body: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, body)
     }
 }
 
@@ -125,7 +189,40 @@ impl Attempt {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Attempt { job, number, .. } = &*self.attempt;
-        f.debug_struct("Context").field("job", job).field("attempt", number).finish_non_exhaustive()
+        let Attempt { job, task, number, .. } = &*self.attempt;
+        f.debug_struct("Context")
+            .field("task", task)
+            .field("job", job)
+            .field("attempt", number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps an attempt from being dropped. Made by [`Context::shield`].
+#[must_use = "dropped, it shields nothing"]
+pub struct Shield {
+    attempt: Arc<Attempt>,
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        self.attempt.shields.send_modify(|held| *held -= 1);
+    }
+}
+
+impl fmt::Debug for Shield {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shield").field("job", &self.attempt.job).finish_non_exhaustive()
+    }
+}
+
+/// No worker listens.
+struct Nowhere;
+
+impl Words for Nowhere {
+    fn progress(&self, _: Vec<u8>) {}
+
+    fn print(&self, _: &[u8]) -> bool {
+        false
     }
 }

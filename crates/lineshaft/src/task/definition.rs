@@ -5,7 +5,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::ErrorRecord;
@@ -13,7 +12,8 @@ use lineshaft_wire::message::End;
 use lineshaft_wire::value::typed;
 use serde::Serialize;
 
-use super::{Context, Result};
+use super::rules::{Defaults, milliseconds};
+use super::{Context, Error, Result, panics};
 use crate::worker::Ending;
 
 /// A task as `#[lineshaft::task]` declares it, to be given to a [`Worker`](crate::Worker).
@@ -21,35 +21,8 @@ use crate::worker::Ending;
 pub struct Task {
     name: &'static str,
     run: Run,
-    pub(super) defaults: Defaults,
-}
-
-/// What jobs of a task are made with, unless their call says otherwise.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub struct Defaults {
-    pub version: u32,
-    pub queue: &'static str,
-    pub priority: u8,
-    pub retries: u32,
-    pub timeout: Option<Duration>,
-    pub at_most_once: bool,
-    pub keep_result: bool,
-    pub tags: &'static [&'static str],
-}
-
-impl Defaults {
-    /// Those of a task that names none.
-    pub const DEFAULT: Self = Self {
-        version: 1,
-        queue: "default",
-        priority: 5,
-        retries: 0,
-        timeout: Some(Duration::from_secs(3_600)),
-        at_most_once: false,
-        keep_result: true,
-        tags: &[],
-    };
+    pub(super) parameters: &'static [&'static str],
+    pub(super) defaults: &'static Defaults,
 }
 
 /// A body on its way.
@@ -68,8 +41,13 @@ pub enum Run {
 
 impl Task {
     #[doc(hidden)]
-    pub const fn declare(name: &'static str, run: Run, defaults: Defaults) -> Self {
-        Self { name, run, defaults }
+    pub const fn declare(
+        name: &'static str,
+        run: Run,
+        parameters: &'static [&'static str],
+        defaults: &'static Defaults,
+    ) -> Self {
+        Self { name, run, parameters, defaults }
     }
 
     /// Its name, by which callers in any language know it.
@@ -80,6 +58,11 @@ impl Task {
     /// Its version: jobs of a later one wait for a worker that has it.
     pub const fn version(&self) -> u32 {
         self.defaults.version
+    }
+
+    /// Its name, and the older ones under which jobs may still wait.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.defaults.aliases.iter().copied())
     }
 
     /// Whether an attempt must never be repeated.
@@ -96,37 +79,53 @@ impl Task {
     /// runtime's pool, and goes on there if this future is dropped.
     #[doc(hidden)]
     pub fn run(&self, context: Context, payload: Bytes) -> Running {
+        let (task, attempt) = (*self, context.attempt());
         match self.run {
-            Run::Async(body) => Box::pin(Guarded(body(context, payload))),
+            Run::Async(body) => {
+                let body = body(context.clone(), payload);
+                Box::pin(Guarded { body: Box::pin(context.around(body)), task, attempt })
+            }
             Run::Blocking(body) => Box::pin(async move {
-                match tokio::task::spawn_blocking(move || body(context, payload)).await {
-                    Ok(ending) => ending,
-                    Err(error) => match error.try_into_panic() {
-                        Ok(panic) => panicked(&*panic),
-                        // Its runtime shuts down.
-                        Err(error) => Ending::Other(super::Error::from(error).into_end()),
-                    },
-                }
+                let guarded = move || {
+                    let whole = || context.clone().around_blocking(|| body(context, payload));
+                    catch_unwind(AssertUnwindSafe(whole))
+                        .unwrap_or_else(|panic| task.ending(panics::error_of(&*panic), attempt))
+                };
+                let ended = tokio::task::spawn_blocking(guarded).await;
+                // Otherwise its runtime shuts down.
+                ended.unwrap_or_else(|error| task.ending(error.into(), attempt))
             }),
         }
+    }
+
+    /// The end of an attempt that came to `error`.
+    fn ending(&self, error: Error, attempt: u32) -> Ending {
+        let delay = error.is_plain().then(|| self.defaults.retry.delay_after(attempt, &error)).flatten();
+        let end = match (delay, error.into_end()) {
+            (Some(delay), End::Errored { error, .. }) => {
+                End::Errored { error, retry_after_ms: Some(milliseconds(delay)) }
+            }
+            (_, end) => end,
+        };
+        Ending::Other(end)
     }
 }
 
 /// A body whose panic is the end of its attempt.
-struct Guarded(Running);
+struct Guarded {
+    body: Running,
+    task: Task,
+    attempt: u32,
+}
 
 impl Future for Guarded {
     type Output = Ending;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Ending> {
         // After a panic nobody polls the body again.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
-        polled.unwrap_or_else(|panic| Poll::Ready(panicked(&*panic)))
+        let polled = catch_unwind(AssertUnwindSafe(|| self.body.as_mut().poll(context)));
+        polled.unwrap_or_else(|panic| Poll::Ready(self.task.ending(panics::error_of(&*panic), self.attempt)))
     }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Ending {
-    Ending::Other(super::Error::panicked(panic).into_end())
 }
 
 impl fmt::Debug for Task {
@@ -140,11 +139,11 @@ impl fmt::Debug for Task {
 
 /// The end of an attempt whose body returned.
 #[doc(hidden)]
-pub fn finish<T: Serialize>(context: &Context, result: Result<T>) -> Ending {
+pub fn finish<T: Serialize>(task: &Task, context: &Context, result: Result<T>) -> Ending {
     let value = match result {
         Ok(value) if context.keeps_result() => value,
         Ok(_) => return Ending::Returned(Bytes::new()),
-        Err(error) => return Ending::Other(error.into_end()),
+        Err(error) => return task.ending(error, context.attempt()),
     };
     match typed::to_payload(&value) {
         Ok(payload) => Ending::Returned(payload.into()),
@@ -152,7 +151,8 @@ pub fn finish<T: Serialize>(context: &Context, result: Result<T>) -> Ending {
     }
 }
 
-/// The end of an attempt whose arguments do not fit, or are of a version of the task after this one.
+/// The end of an attempt whose arguments do not fit. What is of a later version of the task, or names something that is
+/// not known here, is for another worker, which may be newer than this one.
 #[doc(hidden)]
 pub fn undecodable(error: &typed::Error) -> Ending {
     match error.missing() {

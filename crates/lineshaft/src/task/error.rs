@@ -1,17 +1,23 @@
 //! How a body says that it did not succeed, and what shall become of its job.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::End;
 
+use super::rules::milliseconds;
+
 /// What a body returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Bytes of the message that are kept.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a traceback that are kept.
+const TRACEBACK_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a reason that are kept.
 const REASON_BYTES_MAX: usize = 255;
 
@@ -19,13 +25,23 @@ const REASON_BYTES_MAX: usize = 255;
 ///
 /// Any [`std::error::Error`] becomes one by `?`; the job is then tried again as long as it has retries left. The other
 /// constructors steer: [`Error::retry_after`] and [`Error::snooze`] say when, [`Error::discard`] and [`Error::cancel`]
-/// that it shall not be tried again.
+/// that it shall not be tried again. Where it was made, which is where the `?` stands, is kept as the attempt's traceback,
+/// with what called it if `RUST_BACKTRACE` is set.
 ///
 /// Like `anyhow::Error` it is no [`std::error::Error`] itself, since it takes all of them.
 pub struct Error {
     kind: Kind,
     types: Vec<String>,
     message: String,
+    place: Option<Box<Place>>,
+}
+
+/// Where an error was made.
+#[derive(Debug)]
+pub(super) struct Place {
+    file: String,
+    line: u32,
+    backtrace: Backtrace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,26 +56,37 @@ enum Kind {
 
 impl Error {
     /// An error with this text. The job is tried again as long as it has retries left.
+    #[track_caller]
     pub fn new(message: impl fmt::Display) -> Self {
-        Self::of(Kind::Failed, vec!["lineshaft.task.Error".to_owned()], message.to_string())
+        Self::of(vec!["lineshaft.task.Error".to_owned()], message.to_string())
+    }
+
+    /// Any other error: one of `anyhow`, a boxed one, a text. The job is tried again as long as it has retries left.
+    #[track_caller]
+    pub fn any<E: Into<Box<dyn std::error::Error + Send + Sync>>>(error: E) -> Self {
+        Self::of(vec![class_name::<E>()], full_text(&*error.into()))
     }
 
     /// The job is tried again after this time, as long as it has retries left; the attempt counts.
+    #[track_caller]
     pub fn retry_after(delay: Duration) -> Self {
         Self { kind: Kind::RetryAfter(delay), ..Self::new("the task asks to be tried again") }
     }
 
     /// The job is not tried again: it ends `discarded` with this text.
+    #[track_caller]
     pub fn discard(message: impl fmt::Display) -> Self {
         Self { kind: Kind::Discarded, ..Self::new(message) }
     }
 
     /// The job ends `cancelled`, with this text as the reason.
+    #[track_caller]
     pub fn cancel(reason: impl fmt::Display) -> Self {
         Self { kind: Kind::Cancelled, ..Self::new(reason) }
     }
 
     /// The job is put off for this time. The attempt counts against nothing.
+    #[track_caller]
     pub fn snooze(delay: Duration) -> Self {
         Self { kind: Kind::Snoozed(delay), ..Self::new("the task puts itself off") }
     }
@@ -71,15 +98,25 @@ impl Error {
         self
     }
 
-    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let message = text.unwrap_or_else(|| "it panicked with a value that is no text".to_owned());
-        Self::of(Kind::Failed, vec!["panic".to_owned()], message)
+    pub(super) fn panicked(message: String, place: Option<Place>) -> Self {
+        let types = vec!["panic".to_owned()];
+        Self { kind: Kind::Failed, types, message, place: place.map(Box::new) }
     }
 
-    fn of(kind: Kind, types: Vec<String>, message: String) -> Self {
-        Self { kind, types, message }
+    #[track_caller]
+    fn of(types: Vec<String>, message: String) -> Self {
+        let place = Place::new(Location::caller(), Backtrace::capture());
+        Self { kind: Kind::Failed, types, message, place: Some(Box::new(place)) }
+    }
+
+    /// The names of its type, as rules about retries know it.
+    pub fn types(&self) -> &[String] {
+        &self.types
+    }
+
+    /// Whether the rules of its job decide when it is tried again.
+    pub(super) fn is_plain(&self) -> bool {
+        self.kind == Kind::Failed
     }
 
     /// How the attempt ended.
@@ -99,26 +136,48 @@ impl Error {
 
     pub(crate) fn into_record(self) -> ErrorRecord {
         let message = cut(&self.message, MESSAGE_BYTES_MAX).to_owned();
-        ErrorRecord { types: self.types, message, ..ErrorRecord::default() }
+        let traceback = self.place.map(|place| cut(&place.to_string(), TRACEBACK_BYTES_MAX).to_owned());
+        ErrorRecord { types: self.types, message, traceback, ..ErrorRecord::default() }
     }
 }
 
 impl<E: std::error::Error + 'static> From<E> for Error {
     /// The text of the error and of everything that caused it.
+    #[track_caller]
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Many errors repeat the text of their source.
-            if !message.ends_with(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        Self::of(Kind::Failed, vec![type_name::<E>()], message)
+        Self::of(vec![class_name::<E>()], full_text(&error))
     }
+}
+
+impl Place {
+    pub(super) fn new(location: &Location<'_>, backtrace: Backtrace) -> Self {
+        Self { file: location.file().to_owned(), line: location.line(), backtrace }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {}:{}", self.file, self.line)?;
+        match self.backtrace.status() {
+            BacktraceStatus::Captured => write!(f, "\n{}", self.backtrace),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn full_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Many errors repeat the text of their source.
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
 }
 
 impl fmt::Display for Error {
@@ -137,17 +196,13 @@ impl fmt::Debug for Error {
 }
 
 /// The canonical name of an error's type: `shop.Bounced` for `shop::Bounced`.
-fn type_name<E>() -> String {
+pub(super) fn class_name<E>() -> String {
     let name = std::any::type_name::<E>();
     let plain = name.split('<').next().unwrap_or(name);
     cut(&plain.replace("::", "."), REASON_BYTES_MAX).to_owned()
 }
 
-fn milliseconds(delay: Duration) -> u64 {
-    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn cut(text: &str, bytes_max: usize) -> &str {
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
@@ -166,6 +221,20 @@ mod tests {
         let End::Errored { error, retry_after_ms: None } = error.into_end() else { panic!("another end") };
         assert_eq!(error.message, "cannot send: no route");
         assert_eq!(error.types, ["lineshaft.task.error.tests.Bounced"]);
+    }
+
+    #[test]
+    fn the_place_of_an_error_is_where_it_was_passed_on() {
+        let place = |error: Error| error.into_record().traceback.unwrap();
+        let here = |line: u32| format!("at {}:{line}", file!());
+        let passed = || -> Result<()> { Err(std::io::Error::other("no route"))? };
+        assert!(place(passed().unwrap_err()).starts_with(&here(line!() - 1)));
+        assert!(place(Error::discard("why")).starts_with(&here(line!())));
+        let text = Error::any("a text");
+        assert_eq!(text.to_string(), "a text");
+        assert!(place(text).starts_with(&here(line!() - 2)));
+        let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(Bounced(std::io::Error::other("x")));
+        assert_eq!(Error::any(boxed).to_string(), "cannot send: x");
     }
 
     #[test]

@@ -10,16 +10,23 @@ mod checkpoint;
 mod context;
 mod definition;
 mod error;
+mod output;
+mod panics;
+mod rules;
+mod unique;
 
 pub use argument::{Argument, TaskResult};
 pub use call::Call;
 pub use checkpoint::Checkpointing;
-pub use context::Context;
+pub use context::{Context, Shield};
 pub use definition::Task;
 pub use error::{Error, Result};
+pub use output::{Output, output};
+pub use unique::Unique;
 
 pub(crate) use call::Prepared;
-pub(crate) use context::Attempt;
+pub(crate) use context::{Attempt, Words};
+pub(crate) use panics::notice_panics;
 
 /// What the macros use. Not for anybody else: it changes without notice.
 #[doc(hidden)]
@@ -27,8 +34,9 @@ pub mod private {
     pub use bytes::Bytes;
     pub use lineshaft_wire::value::typed::{Arguments, Bound, Error as ValueError};
 
-    pub use super::argument::{assert_argument, assert_result};
-    pub use super::definition::{Defaults, Run, Running, finish, undecodable};
+    pub use super::argument::{FromAny, FromError, Returned, assert_argument, assert_result};
+    pub use super::definition::{Run, Running, finish, undecodable};
+    pub use super::rules::{Class, Defaults, Retry, UniqueBy};
     pub use crate::duration::literal as duration;
     pub use crate::worker::Ending;
 }

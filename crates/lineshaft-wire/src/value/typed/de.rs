@@ -126,11 +126,12 @@ impl<'de> Source<'de> {
             };
             let name = source.reader.str()?;
             if let Some(names) = names.filter(|names| !names.has(name)) {
-                return Err(Error::said(format_args!("expected {}, found {name}", names.current())));
+                return Err(Error::other_type(names.current(), name));
             }
             let length = source.reader.plain_dict()?;
             let mut fields = Entries { source, left: length, key: None, are_fields: true };
-            let value = visitor.visit_map(&mut fields)?;
+            let value = visitor.visit_map(&mut fields);
+            let value = if names.is_some() { value.map_err(|error| error.of_type(name))? } else { value? };
             if fields.left > 0 {
                 return Err(Error::invalid_length(length, &"fewer fields"));
             }
@@ -220,11 +221,12 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_, 'de> {
                     return Err(wrong(&"another value", &visitor));
                 };
                 if let Some(names) = Names::of_enum(name).filter(|names| !names.has(&member.type_name)) {
-                    let found = &member.type_name;
-                    return Err(Error::said(format_args!("expected {}, found {found}", names.current())));
+                    return Err(Error::other_type(names.current(), &member.type_name));
                 }
                 match &member.member {
-                    Value::Str(variant) => visitor.visit_enum(text(variant)),
+                    Value::Str(variant) => {
+                        visitor.visit_enum(text(variant)).map_err(|error| error.of_type(&member.type_name))
+                    }
                     bits => Err(wrong(&format!("{}({bits})", member.type_name), &visitor)),
                 }
             }

@@ -13,6 +13,18 @@ struct Parts {
     /// From the whole to the part: `order.items[3]`.
     path: String,
     reason: Reason,
+    missing: Missing,
+}
+
+/// What the reader would have to know, and does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Missing {
+    /// Nothing: the value does not fit.
+    Nothing,
+    /// A field or a member of this name, of the type that is being read.
+    Part(String),
+    /// What has this name everywhere: `shop.Order`, `shop.Order.total`, `shop.Color.RED`, version 3 of a task.
+    Named(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,22 +33,60 @@ enum Reason {
     Format(ValueError),
     /// Said in words that follow the path.
     Said(String),
-    /// Nothing is wrong with the bytes: they were written by a version after this one, which has what this names.
-    Missing(String),
 }
 
 impl Error {
     pub(super) fn said(words: impl fmt::Display) -> Self {
-        Self(Box::new(Parts { path: String::new(), reason: Reason::Said(words.to_string()) }))
+        Self::new(Reason::Said(words.to_string()))
     }
 
-    pub(super) fn newer(what: impl fmt::Display) -> Self {
-        Self(Box::new(Parts { path: String::new(), reason: Reason::Missing(what.to_string()) }))
+    fn new(reason: Reason) -> Self {
+        Self(Box::new(Parts { path: String::new(), reason, missing: Missing::Nothing }))
     }
 
-    /// What this program would need to have to read the bytes, if nothing else is wrong with them.
+    /// A type of the name `found` where one of the name `expected` is to be read.
+    #[cold]
+    pub(super) fn other_type(expected: &str, found: &str) -> Self {
+        let mut error = Self::said(format_args!("expected {expected}, found {found}"));
+        error.0.missing = Missing::Named(found.to_owned());
+        error
+    }
+
+    /// A field or a member that is missing here or there.
+    #[cold]
+    fn missing_part(words: impl fmt::Display, part: &str) -> Self {
+        let mut error = Self::said(words);
+        error.0.missing = Missing::Part(part.to_owned());
+        error
+    }
+
+    /// The same error, if it is about a part of the type of this name.
+    #[cold]
+    pub(super) fn of_type(mut self, name: &str) -> Self {
+        // With a path it is about a part of what is in there.
+        if self.0.path.is_empty()
+            && let Missing::Part(part) = &self.0.missing
+        {
+            self.0.missing = Missing::Named(format!("{name}.{part}"));
+        }
+        self
+    }
+
+    /// The version, type, field or member that the bytes need and that is not known here, if that is what is wrong: a
+    /// reader of another version may know it.
     pub fn missing(&self) -> Option<&str> {
-        if let Reason::Missing(what) = &self.0.reason { Some(what) } else { None }
+        match &self.0.missing {
+            Missing::Named(name) => Some(name),
+            Missing::Nothing | Missing::Part(_) => None,
+        }
+    }
+
+    /// Bytes of a version after this one, which has `what`.
+    #[cold]
+    pub(super) fn newer(what: impl fmt::Display) -> Self {
+        let mut error = Self::said(format_args!("it needs {what}"));
+        error.0.missing = Missing::Named(what.to_string());
+        error
     }
 
     /// Where it happened, from the whole to the part; empty if in the whole itself.
@@ -64,14 +114,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { path, reason } = &*self.0;
+        let Parts { path, reason, .. } = &*self.0;
         if !path.is_empty() {
             write!(f, "{}: ", path.trim_start_matches('.'))?;
         }
         match reason {
             Reason::Format(error) => error.fmt(f),
             Reason::Said(words) => f.write_str(words),
-            Reason::Missing(what) => write!(f, "it needs {what}"),
         }
     }
 }
@@ -80,7 +129,7 @@ impl std::error::Error for Error {}
 
 impl From<ValueError> for Error {
     fn from(error: ValueError) -> Self {
-        Self(Box::new(Parts { path: String::new(), reason: Reason::Format(error) }))
+        Self::new(Reason::Format(error))
     }
 }
 
@@ -93,5 +142,26 @@ impl serde::ser::Error for Error {
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::said(message)
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        Self::missing_part(format_args!("unknown field `{field}`, expected {}", one_of(known)), field)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::missing_part(format_args!("missing field `{field}`"), field)
+    }
+
+    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
+        Self::missing_part(format_args!("unknown variant `{variant}`, expected {}", one_of(known)), variant)
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [name] => format!("`{name}`"),
+        [one, other] => format!("`{one}` or `{other}`"),
+        names => format!("one of `{}`", names.join("`, `")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use lineshaft::{Call, Error, JobState};
+use lineshaft::{Call, Error, JobState, Unique};
 
 use super::declared::resize;
 use super::with_client;
@@ -57,15 +57,78 @@ fn a_task_that_is_declared_elsewhere_is_called_by_name() {
 #[test]
 fn keys_answer_with_the_job_that_is_there() {
     with_client(|client| async move {
-        let unique = || resize::call("a".into(), (1, 2)).unique("a");
+        let unique = || resize::call("a".into(), (1, 2)).unique(Unique::key("a"));
         let first = client.enqueue(unique()).await.unwrap();
         let second = client.enqueue(unique()).await.unwrap();
         assert_eq!((first == second, second.existing()), (true, true));
-        let other_task = client.enqueue(Call::<()>::new("other").unique("a")).await.unwrap();
+        let other_task = client.enqueue(Call::<()>::new("other").unique(Unique::key("a"))).await.unwrap();
         assert_ne!(first.id(), other_task.id());
         let keyed = || Call::<()>::new("other").idempotency_key("order-7");
         let jobs = client.enqueue_many([keyed(), Call::new("other"), keyed()]).await.unwrap();
         assert_eq!((jobs[0] == jobs[2], jobs[2].existing(), jobs[1].existing()), (true, true, false));
+    });
+}
+
+#[test]
+fn equal_arguments_make_a_call_unique_whoever_gives_them() {
+    with_client(|client| async move {
+        let call = |src: &str, side| resize::call(src.into(), (side, side));
+        let first = client.enqueue(call("a", 1).unique(Unique::args())).await.unwrap();
+        let again = client.enqueue(call("a", 1).unique(Unique::args())).await.unwrap();
+        let other = client.enqueue(call("a", 2).unique(Unique::args())).await.unwrap();
+        assert_eq!((first == again, first == other), (true, false));
+        let by_name = Call::<()>::new("img.resize").keyword("size", &(1, 1)).keyword("src", "b");
+        let by_src = client.enqueue(call("b", 9).unique(Unique::by(["src"]))).await.unwrap();
+        assert_eq!(by_src.id(), client.enqueue(by_name.unique(Unique::by(["src"]))).await.unwrap().id());
+
+        let refused = async |call: Call<()>| client.enqueue(call).await.unwrap_err().to_string();
+        let unnamed = refused(Call::new("other").arg(&1).unique(Unique::args())).await;
+        assert!(
+            unnamed.starts_with("call of other: `unique`: the names of its arguments are not known"),
+            "{unnamed}"
+        );
+        let unknown = refused(Call::new("other").keyword("id", &1).unique(Unique::by(["ID"]))).await;
+        assert_eq!(unknown, "call of other: `unique`: the call has no argument `ID`; it has `id`");
+    });
+}
+
+#[test]
+fn a_key_lasts_as_long_as_it_is_told_to() {
+    with_client(|client| async move {
+        let call = || resize::call("a".into(), (1, 2));
+        let hour = || Unique::args().period(Duration::from_secs(3_600));
+        let first = client.enqueue(call().unique(hour())).await.unwrap();
+        first.cancel().await.unwrap();
+        assert_eq!(client.enqueue(call().unique(hour())).await.unwrap(), first);
+        let brief = || Call::<()>::new("brief").unique(Unique::args().while_queued());
+        let ended = client.enqueue(brief()).await.unwrap();
+        assert_eq!(client.enqueue(brief()).await.unwrap(), ended);
+        ended.cancel().await.unwrap();
+        assert_ne!(client.enqueue(brief()).await.unwrap(), ended);
+    });
+}
+
+#[test]
+fn what_a_call_says_about_time_and_retries_arrives() {
+    with_client(|client| async move {
+        let hour = Duration::from_secs(3_600);
+        let call = resize::call("a".into(), (1, 2))
+            .metadata("{\"order\": 7}")
+            .expires_at(SystemTime::now() + hour)
+            .deadline_at(SystemTime::now() + 2 * hour)
+            .retry_on(["shop.Bounced"])
+            .retry_never(["panic"])
+            .backoff(Duration::from_secs(2), hour)
+            .at_most_once(true)
+            .keep_result(false);
+        let record = client.enqueue(call).await.unwrap().refresh().await.unwrap();
+        assert_eq!(record.metadata.as_deref(), Some("{\"order\": 7}"));
+        let expected = record.created_at + 3_600_000;
+        assert!(record.expires_at.unwrap().abs_diff(expected) < 60_000);
+        assert!(record.deadline_at.unwrap().abs_diff(expected + 3_600_000) < 60_000);
+        let wrong = Call::<()>::new("a").backoff(hour, Duration::from_secs(1));
+        let error = client.enqueue(wrong).await.unwrap_err().to_string();
+        assert_eq!(error, "option `backoff`: \"3600 s\" is not a first wait below the longest one");
     });
 }
 

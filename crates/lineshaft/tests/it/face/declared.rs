@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lineshaft::Context;
 use lineshaft::task::{self, Error, Task};
-use lineshaft::value::{Date, Value, from_payload, to_payload, to_value};
+use lineshaft::value::{Date, EnumMember, Record, Value, from_payload, to_payload, to_value};
 use lineshaft::worker::{End, Ending};
 
 use super::block_on;
@@ -73,6 +73,37 @@ async fn ends(how: String) -> task::Result<u8> {
         "later" => Err(Error::retry_after(Duration::from_secs(5))),
         _ => Err(Error::discard("never")),
     }
+}
+
+fn wait(attempt: u32, _: &Error) -> Duration {
+    Duration::from_secs(attempt.into())
+}
+
+#[lineshaft::task(name = "waits", aliases = ["waited"], retries = 5, retry(never = [io::Error, "panic"], after = wait))]
+async fn waits(how: String) -> task::Result<()> {
+    tokio::task::yield_now().await;
+    match how.as_str() {
+        "io" => Err(io::Error::other("no route"))?,
+        "panic" => panic!("went off"),
+        _ => Err(Error::new(how)),
+    }
+}
+
+#[lineshaft::task(name = "texts")]
+async fn texts() -> Result<(), String> {
+    tokio::task::yield_now().await;
+    Err("a text".into())
+}
+
+#[lineshaft::task(name = "boxes")]
+fn boxes() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    Err(io::Error::other("in a box").into())
+}
+
+#[lineshaft::task(name = "paints")]
+fn paints(thumb: Thumb, color: Color) -> (u32, u32) {
+    assert_eq!(color, Color::Red);
+    thumb.size
 }
 
 #[lineshaft::task(name = "blocks")]
@@ -159,6 +190,52 @@ fn errors_and_panics_are_the_ends_of_attempts() {
     assert_eq!(message(run(blocks::TASK, payload(&[true.into()], &[]))), "it was asked to");
     let date = Date { year: 2026, month: 1, day: 2 };
     assert_eq!(returned::<Date>(&run(blocks::TASK, payload(&[false.into()], &[]))), date);
+}
+
+#[test]
+fn the_task_says_itself_when_an_error_is_tried_again() {
+    let end = |how: &str| run(waits::TASK, payload(&[how.into()], &[]));
+    let delay = |ending| match ending {
+        Ending::Other(End::Errored { retry_after_ms, .. }) => retry_after_ms,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(delay(end("busy")), Some(1_000));
+    assert_eq!((delay(end("io")), delay(end("panic"))), (None, None), "these are never tried again");
+    assert_eq!(waits::TASK.names().collect::<Vec<_>>(), ["waits", "waited"]);
+}
+
+#[test]
+fn any_error_with_a_text_may_be_returned() {
+    assert_eq!(message(run(texts::TASK, payload(&[], &[]))), "a text");
+    assert_eq!(message(run(boxes::TASK, payload(&[], &[]))), "in a box");
+}
+
+/// Such jobs were discarded, though a worker of another version may know what they name.
+#[test]
+fn a_job_that_names_what_is_not_known_here_is_for_another_worker() {
+    let record = |name: &str, fields: &[(&str, Value)]| {
+        let fields = fields.iter().map(|(name, value)| (Box::from(*name), value.clone())).collect();
+        Value::Record(Box::new(Record { type_name: name.into(), fields, state: Vec::new() }))
+    };
+    let member = |name: &str, member: &str| {
+        Value::Enum(Box::new(EnumMember { type_name: name.into(), member: member.into() }))
+    };
+    let size = || ("size", Value::Tuple(vec![1.into(), 2.into()]));
+    let parked = |thumb: Value, color: Value| match run(paints::TASK, payload(&[thumb, color], &[])) {
+        Ending::Other(End::Parked { missing }) => missing.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let thumb = || record("img.OldThumb", &[("path", "a".into()), size()]);
+    let red = || member("shop.Color", "RED");
+    assert_eq!(returned::<(u32, u32)>(&run(paints::TASK, payload(&[thumb(), red()], &[]))), (1, 2));
+    assert_eq!(parked(record("img.Picture", &[]), red()), "img.Picture");
+    assert_eq!(parked(record("img.Thumb", &[size()]), red()), "img.Thumb.path");
+    let wider = record("img.Thumb", &[("path", "a".into()), ("depth", 8.into()), size()]);
+    assert_eq!(parked(wider, red()), "img.Thumb.depth");
+    assert_eq!(parked(thumb(), member("shop.Colour", "RED")), "shop.Colour");
+    assert_eq!(parked(thumb(), member("shop.Color", "BLUE")), "shop.Color.BLUE");
+    let wrong = run(paints::TASK, payload(&[7.into(), red()], &[]));
+    assert!(matches!(wrong, Ending::Other(End::Rejected { .. })), "a number is no record of any version");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod calls;
 mod compile;
 mod declared;
+mod embedded;
 mod jobs;
 mod workers;
 

@@ -1,12 +1,13 @@
 //! Workers in this process, on a real server.
 
 use std::future::Future;
+use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lineshaft::task::{Error as TaskError, Result};
+use lineshaft::value::{Record, Value};
 use lineshaft::{Client, Context, Error, JobState, Outcome, Worker};
-use tokio::sync::oneshot;
 
 use super::declared::{Thumb, resize};
 use super::with_client;
@@ -16,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 static TRIES: AtomicU32 = AtomicU32::new(0);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
+static SHIELDED: AtomicU32 = AtomicU32::new(0);
 
 #[lineshaft::task(name = "add")]
 fn add(a: i64, b: i64) -> i64 {
@@ -118,6 +120,41 @@ async fn once(milliseconds: u64) -> u64 {
     milliseconds
 }
 
+#[lineshaft::task(name = "speaks")]
+async fn speaks(ctx: &Context, words: String) -> Result<()> {
+    writeln!(ctx.output(), "first {words}")?;
+    tokio::task::yield_now().await;
+    // As a subscriber of tracing would, which has no context.
+    writeln!(lineshaft::task::output(), "then {} of {}", ctx.attempt(), ctx.task())?;
+    Ok(())
+}
+
+#[lineshaft::task(name = "speaks.blocking", aliases = ["speaks.old"])]
+fn speaks_blocking() -> String {
+    let context = Context::current().expect("a body runs");
+    write!(context.output(), "from a thread").expect("it is kept");
+    context.task().to_owned()
+}
+
+#[lineshaft::task(name = "names")]
+fn names(thumb: Thumb) -> String {
+    thumb.path
+}
+
+/// Is not to be stopped in the first of its two steps.
+#[lineshaft::task(name = "commits")]
+async fn commits(ctx: &Context) -> Result<()> {
+    let shield = ctx.shield();
+    ctx.progress("begun")?;
+    ctx.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    SHIELDED.fetch_add(1, Ordering::SeqCst);
+    drop(shield);
+    tokio::time::sleep(PATIENCE * 2).await;
+    SHIELDED.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
 /// Runs `test` beside a worker of all tasks here, then stops the worker.
 fn with_worker<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
     with_client(|client| async move {
@@ -133,15 +170,14 @@ fn with_worker<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
             .task(counts::TASK)
             .task(counts_blocking::TASK)
             .task(leaves_too_much::TASK)
-            .task(reads_another_type::TASK);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let working = tokio::spawn(worker.run_until(async {
-            let _ = stopped.await;
-        }));
+            .task(reads_another_type::TASK)
+            .task(speaks::TASK)
+            .task(speaks_blocking::TASK)
+            .task(commits::TASK)
+            .task(names::TASK);
+        let working = worker.start().unwrap();
         tokio::time::timeout(PATIENCE, test(client)).await.expect("the test takes too long");
-        drop(stop);
-        let worked = tokio::time::timeout(PATIENCE, working).await.expect("the worker does not stop");
-        worked.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, working.stop()).await.expect("the worker does not stop").unwrap();
     });
 }
 
@@ -206,6 +242,23 @@ fn a_call_that_does_not_fit_is_discarded() {
     });
 }
 
+/// It was discarded, though a newer worker may know the type.
+#[test]
+fn a_job_of_an_unknown_type_waits_for_a_worker_that_knows_it() {
+    with_worker(|client| async move {
+        let picture = Record { type_name: "img.Picture".into(), fields: Vec::new(), state: Vec::new() };
+        let call = lineshaft::Call::<String>::new("names").arg(&Value::Record(Box::new(picture)));
+        let job = client.enqueue(call.retries(0)).await.unwrap();
+        until(async || {
+            let waits_for = job.clone().refresh().await.unwrap().waits_for?;
+            waits_for.contains("a worker that knows img.Picture").then_some(())
+        })
+        .await;
+        let record = job.clone().refresh().await.unwrap();
+        assert_eq!((record.state, record.attempt), (JobState::Available, 0));
+    });
+}
+
 #[test]
 fn a_body_that_takes_too_long_or_is_cancelled_is_dropped() {
     with_worker(|client| async move {
@@ -252,6 +305,43 @@ fn a_checkpoint_that_does_not_fit_is_named() {
         let message = ended.error.map(|error| error.message).unwrap_or_default();
         assert!(message.starts_with("the checkpoint does not decode: "), "{message}");
         assert_eq!(ended.reason.as_deref(), Some("never_retried"));
+    });
+}
+
+#[test]
+fn what_a_body_writes_is_kept_with_its_attempt() {
+    with_worker(|client| async move {
+        let spoken = client.enqueue(speaks::call("words".into())).await.unwrap();
+        let call = lineshaft::Call::<String>::new("speaks.old");
+        let blocking = client.enqueue(call).await.unwrap();
+        spoken.result().await.unwrap();
+        assert_eq!(blocking.result().await.unwrap(), "speaks.blocking", "by its older name");
+        assert_eq!(spoken.output().await.unwrap(), "first words\nthen 1 of speaks\n");
+        assert_eq!(blocking.output().await.unwrap(), "from a thread");
+    });
+}
+
+#[test]
+fn a_shield_holds_until_it_is_dropped() {
+    with_worker(|client| async move {
+        let job = client.enqueue(commits::call()).await.unwrap();
+        until(async || job.progress::<String>().await.unwrap()).await;
+        job.cancel().await.unwrap();
+        assert!(matches!(job.result().await.unwrap_err(), Error::TaskCancelled(_)));
+        assert_eq!(SHIELDED.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_failure_tells_its_type_and_place() {
+    with_worker(|client| async move {
+        let error = client.enqueue(fails::call("panic".into())).await.unwrap().result().await.unwrap_err();
+        assert!(error.is_a("panic") && !error.is_a("ValueError"));
+        let place = format!("at {}:", file!());
+        assert!(error.traceback().unwrap().starts_with(&place), "{:?}", error.traceback());
+        let error = client.enqueue(fails::call("page".into())).await.unwrap().result().await.unwrap_err();
+        assert_eq!(error.ended().unwrap().error.as_ref().unwrap().message, "no such page");
+        assert!(error.traceback().unwrap().starts_with(&place), "{:?}", error.traceback());
     });
 }
 

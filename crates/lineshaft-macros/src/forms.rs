@@ -1,0 +1,166 @@
+//! The forms in which the values of options are written.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::meta::ParseNestedMeta;
+use syn::spanned::Spanned;
+use syn::{Error, Expr, ExprArray, ExprLit, ExprPath, Lit, LitBool, LitInt, LitStr, Result};
+
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 255;
+/// What names may have beside letters and digits.
+const NAME_SIGNS: &str = "_.:/@+#-";
+/// Tags of a job.
+const TAGS_MAX: usize = 16;
+
+/// The error for a value of `option` that is not what was expected.
+pub(crate) fn wrong(spanned: &impl Spanned, option: &str, expected: &str) -> Error {
+    Error::new(spanned.span(), format!("option `{option}`: expected {expected}"))
+}
+
+fn value<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, option: &str, expected: &str) -> Result<T> {
+    let parsed = meta.value().and_then(syn::parse::ParseBuffer::parse);
+    parsed.map_err(|error: Error| Error::new(error.span(), format!("option `{option}`: expected {expected}")))
+}
+
+/// The name of a task or a queue.
+pub(crate) fn name(meta: &ParseNestedMeta<'_>, option: &str) -> Result<LitStr> {
+    let text: LitStr = value(meta, option, "a name in quotes")?;
+    check_name(&text, option)?;
+    Ok(text)
+}
+
+fn check_name(text: &LitStr, option: &str) -> Result<()> {
+    let name = text.value();
+    let is_good = |letter: char| letter.is_alphanumeric() || NAME_SIGNS.contains(letter);
+    if name.is_empty() {
+        return Err(wrong(text, option, "a name of at least one letter"));
+    }
+    if name.len() > NAME_BYTES_MAX || name.starts_with('-') || !name.chars().all(is_good) {
+        let expected = format!(
+            "a name of letters, digits and {NAME_SIGNS}, not starting with `-`, of at most {NAME_BYTES_MAX} bytes"
+        );
+        return Err(wrong(text, option, &expected));
+    }
+    Ok(())
+}
+
+pub(crate) fn number(meta: &ParseNestedMeta<'_>, option: &str, least: u32, most: u32) -> Result<TokenStream> {
+    let expected = format!("a number from {least} to {most}");
+    let number: LitInt = value(meta, option, &expected)?;
+    match number.base10_parse::<u32>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(number.into_token_stream()),
+        _ => Err(wrong(&number, option, &expected)),
+    }
+}
+
+pub(crate) fn priority(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+    let expected = "a number from 1 (first) to 9, or `\"high\"`, `\"normal\"`, `\"low\"`";
+    let literal: Lit = value(meta, "priority", expected)?;
+    let number = match &literal {
+        Lit::Int(number) => number.base10_parse().ok().filter(|number| (1..=9).contains(number)),
+        Lit::Str(word) => match word.value().as_str() {
+            "high" => Some(2_u8),
+            "normal" => Some(5),
+            "low" => Some(8),
+            _ => None,
+        },
+        _ => None,
+    };
+    number.map(|number| quote!(#number)).ok_or_else(|| wrong(&literal, "priority", expected))
+}
+
+pub(crate) fn flag(meta: &ParseNestedMeta<'_>, option: &str) -> Result<LitBool> {
+    value(meta, option, "`true` or `false`")
+}
+
+pub(crate) fn duration(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
+    let expected = "`\"30s\"`, `\"1h30m\"` or a number of seconds";
+    let written: Expr = value(meta, option, expected)?;
+    duration_of(&written).ok_or_else(|| wrong(&written, option, expected))
+}
+
+/// A duration, or none.
+pub(crate) fn optional_duration(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
+    let expected = "`\"30s\"`, `\"1h30m\"`, a number of seconds, or `None`";
+    let written: Expr = value(meta, option, expected)?;
+    if matches!(&written, Expr::Path(ExprPath { path, .. }) if path.is_ident("None")) {
+        return Ok(quote!(::core::option::Option::None));
+    }
+    let duration = duration_of(&written).ok_or_else(|| wrong(&written, option, expected))?;
+    Ok(quote!(::core::option::Option::Some(#duration)))
+}
+
+fn duration_of(written: &Expr) -> Option<TokenStream> {
+    let Expr::Lit(ExprLit { lit, .. }) = written else { return None };
+    let text = match lit {
+        Lit::Str(text) => text.value(),
+        Lit::Int(seconds) => seconds.base10_digits().to_owned(),
+        Lit::Float(seconds) => seconds.base10_digits().to_owned(),
+        _ => return None,
+    };
+    // The number is read, and refused, where it is used: at compile time.
+    let span = lit.span();
+    Some(quote::quote_spanned!(span=> ::lineshaft::task::private::duration(#text)))
+}
+
+pub(crate) fn delivery(meta: &ParseNestedMeta<'_>) -> Result<bool> {
+    one_of(meta, "delivery", ["at_least_once", "at_most_once"])
+}
+
+/// Whether the value is the second of two words.
+pub(crate) fn one_of(meta: &ParseNestedMeta<'_>, option: &str, words: [&str; 2]) -> Result<bool> {
+    let expected = format!("`\"{}\"` or `\"{}\"`", words[0], words[1]);
+    let word: LitStr = value(meta, option, &expected)?;
+    let place = words.iter().position(|known| *known == word.value());
+    place.map(|place| place == 1).ok_or_else(|| wrong(&word, option, &expected))
+}
+
+pub(crate) fn tags(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+    let tags = texts(meta, "tags")?;
+    if let Some(tag) = tags.get(TAGS_MAX) {
+        return Err(wrong(tag, "tags", &format!("at most {TAGS_MAX} of them")));
+    }
+    Ok(quote!(&[#(#tags),*]))
+}
+
+pub(crate) fn names(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
+    let names = texts(meta, option)?;
+    names.iter().try_for_each(|name| check_name(name, option))?;
+    Ok(quote!(&[#(#names),*]))
+}
+
+/// `["a", "b"]`, or `"a"` for one.
+pub(crate) fn texts(meta: &ParseNestedMeta<'_>, option: &str) -> Result<Vec<LitStr>> {
+    let expected = "a list of texts: `[\"a\", \"b\"]`";
+    let text = |written: &Expr| match written {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
+        other => Err(wrong(other, option, expected)),
+    };
+    match value(meta, option, expected)? {
+        Expr::Array(ExprArray { elems, .. }) => elems.iter().map(text).collect(),
+        one => Ok(vec![text(&one)?]),
+    }
+}
+
+/// Types of errors: `[io::Error, "builtins.ValueError"]`.
+pub(crate) fn classes(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
+    let expected = "a list of types of errors: `[std::io::Error, \"builtins.ValueError\"]`";
+    let class = |written: &Expr| match written {
+        Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) => {
+            Ok(quote!(::lineshaft::task::private::Class::Named(#name)))
+        }
+        Expr::Path(path) => Ok(quote!(::lineshaft::task::private::Class::of::<#path>())),
+        other => Err(wrong(other, option, expected)),
+    };
+    let classes = match value(meta, option, expected)? {
+        Expr::Array(ExprArray { elems, .. }) => elems.iter().map(class).collect::<Result<Vec<_>>>()?,
+        one => vec![class(&one)?],
+    };
+    Ok(quote!(&[#(#classes),*]))
+}
+
+/// A function by its path.
+pub(crate) fn function(meta: &ParseNestedMeta<'_>, option: &str) -> Result<ExprPath> {
+    value(meta, option, "a function: `fn(attempt: u32, error: &Error) -> Duration`")
+}
