@@ -11,7 +11,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _native
+from ._errors import LineshaftError
 from ._names import canonical_module, main_file
+from ._reasons import Reason, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
     from .testing._threads import Threads
 
 __all__ = ["Attendance"]
-
-
-ITS_TURN = "a free slot"
-"""What a job waits for when nothing is missing."""
 
 
 class Attendance:
@@ -66,14 +64,37 @@ class Attendance:
         if self._needs_look():
             self._decide(await self._app._connection.aask(lambda client: client.status(), lambda status: status), job)
 
-    def complain(self, job: Job[Any]) -> None:
-        """During a long wait: says what the job waits for, if that is a worker."""
-        self._say_what_is_missing(job, self._app._connection.ask(lambda client: client.show(job._key), job._seen))
+    def look(self, job: Job[Any]) -> _native.JobRecord | None:
+        """What the server knows of a job; None if it does not say soon."""
+        try:
+            return self._app._connection.ask(lambda client: client.show(job._key, LOOK_S), job._seen).record
+        except LineshaftError:  # the wait is not over because of that
+            return None
 
-    async def acomplain(self, job: Job[Any]) -> None:
-        """`complain` for coroutines."""
-        shown = await self._app._connection.aask(lambda client: client.show(job._key), job._seen)
-        self._say_what_is_missing(job, shown)
+    async def alook(self, job: Job[Any]) -> _native.JobRecord | None:
+        """`look` for coroutines."""
+        try:
+            return (await self._app._connection.aask(lambda client: client.show(job._key, LOOK_S), job._seen)).record
+        except LineshaftError:
+            return None
+
+    def complain(self, job: Job[Any], record: _native.JobRecord | None, said: set[str]) -> None:
+        """During a long wait: says what the job waits for, each reason once; `said` are those that were said."""
+        reason = None if record is None else self.reason_of(record)
+        if reason is None or reason.is_its_turn or reason.key in said:
+            return
+        said.add(reason.key)
+        if self._own is None and not self.blocks and self._script is not None and "worker" in reason.key:
+            self._start_own()
+            return
+        import logging
+
+        fix = "" if reason.fix is None else f"; {reason.fix}"
+        logging.getLogger("lineshaft").warning("job %s (%s) waits: %s%s", job.id, job.task, reason.words, fix)
+
+    def reason_of(self, record: _native.JobRecord) -> Reason | None:
+        """What a job waits for; None if it runs or has ended."""
+        return reason_of(record, self.command)
 
     def check(self) -> None:
         """Raises `WorkerFailed` if the workers of this process have ended by themselves."""
@@ -133,18 +154,6 @@ class Attendance:
         )
         self._own.start()
 
-    def _say_what_is_missing(self, job: Job[Any], shown: _native.Shown) -> None:
-        missing = shown.record.waits_for
-        if missing is None or missing == ITS_TURN:
-            return
-        if self._own is None and not self.blocks and self._script is not None and "worker" in missing:
-            self._start_own()
-            return
-        import logging
-
-        fix = f"; start one: {self.command}" if "worker" in missing else ""
-        logging.getLogger("lineshaft").warning("job %s (%s) waits: %s%s", job.id, shown.record.task, missing, fix)
-
     def _at_exit(self, process: int) -> None:
         """Ends the workers of a script, and names what is left to do."""
         if os.getpid() != process:
@@ -182,6 +191,8 @@ def is_typed() -> bool:
     return main_file() is None and sys.argv[:1] in (["-c"], ["-"], [""])
 
 
+LOOK_S = 1.0
+"""How long the server may take to say why a job waits."""
 SCRIPT_GRACE_S = 5.0
 """What running attempts get when their script ends; afterwards they are killed, and run again another time."""
 

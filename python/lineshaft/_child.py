@@ -44,6 +44,8 @@ def main(load: Callable[[str, str | None], tuple[App, Kept]] | None = None) -> i
     if loaded is None:
         return CANNOT_LOAD
     app, kept = loaded
+    # What the app printed while it was imported is not the first attempt's.
+    sys.stdout.flush()
     _work(child, app, kept)
     kept.close()
     sys.stdout.flush()

@@ -207,6 +207,15 @@ class TaskNotFound(TaskError, LookupError):
 class WaitTimeout(LineshaftError, TimeoutError):
     """The wait ended before the job did; the job goes on."""
 
+    def __init__(
+        self, message: str = "", *, state: str | None = None, waits_for: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.state = state
+        """The job's state when the wait ended, of several jobs that of the first; None if the server was silent."""
+        self.waits_for = waits_for
+        """What that job waited for, in words; None if it ran."""
+
 
 class ResultExpired(LineshaftError, LookupError):
     """The job succeeded, but its result is not kept (any more)."""
@@ -332,6 +341,15 @@ class Snooze(Exception):
         self.delay = duration("delay", delay)
         """Seconds until the next attempt."""
         super().__init__(f"snoozed for {self.delay:g} s")
+
+
+class NotOpened(Snooze):
+    """Raised in place of a body that needs a resource which does not open; its job uses no attempt."""
+
+    def __init__(self, delay: float, why: str) -> None:
+        super().__init__(delay)
+        self.why = why
+        """Which resource did not open, and what it raised."""
 
 
 class Cancel(Exception):

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._declare import is_async_function
-from ._errors import Cancel, Cancelled, DeclarationError, Snooze, TimedOut
+from ._errors import Cancel, Cancelled, DeclarationError, NotOpened, Snooze, TimedOut
 from ._native import Call
 from ._options import wrong
 
@@ -44,7 +44,8 @@ class Hooks:
         """An attempt begins, in the worker; `call` is the task with the arguments of the job."""
 
     def after_attempt(self, call: Call[Any], outcome: str, /) -> None:
-        """An attempt ended: `"succeeded"`, `"errored"`, `"timed_out"`, `"cancelled"` or `"snoozed"`.
+        """An attempt ended: `"succeeded"`, `"errored"`, `"timed_out"`, `"cancelled"`, `"snoozed"`, or given back
+        (`"released"`: its worker stopped, or a resource did not open) or `"lost"` with its lease.
 
         Not called if its process died.
         """
@@ -59,8 +60,12 @@ class Hooks:
         """An attempt was cancelled, or cancelled its job itself. Called before `after_attempt`."""
 
 
-TIMED_OUT = "the attempt ran longer than its timeout"
-"""What a coroutine is told, whose `CancelledError` does not say otherwise what is wanted."""
+SAID = {
+    "the attempt ran longer than its timeout": "timed_out",
+    "the attempt belongs to another worker by now": "lost",
+    "the worker stops, and its grace is over": "released",
+}
+"""What a body is told that is to stop though nobody cancelled its job, and how its attempt then ends."""
 
 _EVENTS = ("before_enqueue", "after_enqueue", "before_attempt", "after_attempt", "on_failure", "on_cancel")
 _OF_ATTEMPTS = _EVENTS[2:]
@@ -196,12 +201,12 @@ def _outcome(error: BaseException | None) -> str:
     if error is None:
         return "succeeded"
     if isinstance(error, Snooze):
-        return "snoozed"
-    if isinstance(error, _cancelled_error()):
-        return "timed_out" if error.args == (TIMED_OUT,) else "cancelled"
+        return "released" if isinstance(error, NotOpened) else "snoozed"
     if isinstance(error, TimedOut):
         return "timed_out"
-    return "cancelled" if isinstance(error, (Cancel, Cancelled)) else "errored"
+    if isinstance(error, (Cancelled, *_cancelled_error())):
+        return SAID.get(str(error), "cancelled")
+    return "cancelled" if isinstance(error, Cancel) else "errored"
 
 
 def _cancelled_error() -> tuple[type[BaseException], ...]:

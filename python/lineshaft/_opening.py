@@ -2,7 +2,7 @@
 
 A *room* is what is open together and closed together, in reverse order: one for each attempt or direct call, and in a
 worker's child those that are kept between attempts. A resource that does not open uses no attempt: the job is put off,
-and nobody tries again before a delay that doubles.
+and may expire meanwhile; nobody tries again before a delay that doubles.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import time
 import weakref
 from _thread import RLock
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._current import _running
-from ._errors import Cancelled, DeclarationError, Snooze, TimedOut
+from ._errors import Cancelled, DeclarationError, NotOpened, Snooze, TimedOut
 from ._resource import Resource, Resources
 from ._tracebacks import from_the_users_code
 
@@ -95,6 +95,17 @@ class AsyncRoom:
             return self.exits.enter_context(made) if _has(made, "__enter__", "__exit__") else made
 
 
+class Failure(NamedTuple):
+    """A resource that did not open, the last time."""
+
+    until: float
+    """Nobody tries before, by the monotonic clock."""
+    delay: float
+    why: str
+    times: int
+    """How often in a row it raised the same."""
+
+
 class Kept:
     """What a worker's child keeps open between attempts, and what did not open."""
 
@@ -103,7 +114,7 @@ class Kept:
         self._resources = resources
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRoom] = weakref.WeakKeyDictionary()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._failures: dict[Resource[Any], tuple[float, float]] = {}
+        self._failures: dict[Resource[Any], Failure] = {}
 
     def async_room(self) -> AsyncRoom:
         """The room of the running loop."""
@@ -154,30 +165,35 @@ class Kept:
             raise
 
     def check(self, resource: Resource[Any]) -> None:
-        """Raises `Snooze` if it did not open a short while ago."""
-        until, _ = self._failures.get(resource, (0.0, 0.0))
-        left = until - time.monotonic()
-        if left > 0:
+        """Raises `NotOpened` if it did not open a short while ago."""
+        failure = self._failures.get(resource)
+        left = 0.0 if failure is None else failure.until - time.monotonic()
+        if failure is not None and left > 0:
             # Spread, so that what was put off does not come back all at once.
-            raise Snooze(left * random.uniform(1.0, 1.2) + 0.001)
+            raise NotOpened(left * random.uniform(1.0, 1.2) + 0.001, failure.why)
 
     def opened(self, resource: Resource[Any]) -> None:
         """It opened."""
         self._failures.pop(resource, None)
 
-    def failed(self, resource: Resource[Any], error: BaseException) -> Snooze:
-        """It did not open: says so, and gives what puts the job off."""
-        _, last = self._failures.get(resource, (0.0, 0.0))
-        delay = min(max(2 * last, DELAY_FIRST_S), DELAY_MAX_S)
-        self._failures[resource] = time.monotonic() + delay, delay
+    def failed(self, resource: Resource[Any], error: BaseException) -> NotOpened:
+        """It did not open: says so, with the traceback once for each error, and gives what puts the job off."""
+        last = self._failures.get(resource)
+        said = ": ".join(part for part in (type(error).__name__, str(error)) if part)
+        why = f"resource {resource.name} did not open: {said}"
+        is_new = last is None or last.why != why
+        delay = DELAY_FIRST_S if last is None else min(2 * last.delay, DELAY_MAX_S)
+        count = 1 if last is None or is_new else last.times + 1
+        self._failures[resource] = Failure(time.monotonic() + delay, delay, why, count)
         logging.getLogger("lineshaft").error(
-            "resource %s (%s) did not open; jobs that need it are put off for %g s",
+            "resource %s (%s) did not open%s; jobs that need it are put off for %g s",
             resource.name,
             resource.place,
+            "" if is_new else f" for the {_ordinal(count)} time ({said})",
             delay,
-            exc_info=(type(error), error, from_the_users_code(error.__traceback__)),
+            exc_info=(type(error), error, from_the_users_code(error.__traceback__)) if is_new else None,
         )
-        return Snooze(delay)
+        return NotOpened(delay, why)
 
     def close(self) -> None:
         """Closes everything; what goes wrong is said and does not keep the rest open."""
@@ -333,6 +349,11 @@ def _naming(resource: Resource[Any]) -> Iterator[None]:
             f"resource {resource.name} ({resource.place}) ended without yielding",
             hint="yield what tasks get, on every way through it; what cannot be opened raises",
         ) from None
+
+
+def _ordinal(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
 
 
 def _has(thing: Any, *methods: str) -> bool:

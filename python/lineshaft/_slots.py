@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ._current import _running
@@ -92,6 +93,9 @@ class Loop:
         self._left: dict[_native.RunningAttempt, set[asyncio.Task[Any]] | None] = {}
         self._threads = Threads(slots.count)
         self._bell = slots.bell()
+        self._ready: Any = getattr(self.loop, "_ready", None)
+        """What runs in this turn, where a loop shows it. That of uvloop does not, so that its steps are watched."""
+        self._copy: _native.Work | None = None
 
     def run(self) -> None:
         """Until the worker stops and nothing runs any more."""
@@ -124,9 +128,17 @@ class Loop:
 
     def _end_copy(self, job_id: str) -> None:
         work = next(work for _, work in self.jobs.values() if work.id == job_id)
-        # What else is ready in this turn would run again; a loop that does not show it ends at its next turn.
-        getattr(self.loop, "_ready", []).clear()
+        if self._ready is None:
+            self._copy = work
+            return
+        # What else is ready in this turn would run again.
+        self._ready.clear()
         self.loop.call_soon(work.end_copy)
+
+    def end_if_copy(self) -> None:
+        """Ends this process if it is a copy that a step of a coroutine made by a fork."""
+        if self._copy is not None:
+            self._copy.end_copy()
 
     def _is_over(self) -> bool:
         return self._slots.is_drained and not self._slots.busy
@@ -139,12 +151,18 @@ class Loop:
 
     def _take(self) -> None:
         while (work := self._slots.take()) is not None:
-            if work.is_async:
-                self._begin(work)
-            else:
-                self._threads.run(work, self._thread_ended)
+            try:
+                self._run(work)
+            except BaseException as error:  # of the worker rather than of the task
+                work.failed(error)
         if self._is_over():
             self.loop.stop()
+
+    def _run(self, work: _native.Work) -> None:
+        if work.is_async:
+            self._begin(work)
+        else:
+            self._threads.run(work, self._thread_ended)
 
     def _begin(self, work: _native.Work) -> None:
         try:
@@ -163,6 +181,8 @@ class Loop:
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         """Tasks that a job starts belong to it."""
+        if self._ready is None:
+            coroutine = _Watched(coroutine, self)
         task: asyncio.Task[Any] = self._asyncio.Task(coroutine, loop=loop, **options)
         attempt = _running.get()
         if attempt in self._left:
@@ -232,6 +252,37 @@ class Loop:
         task.cancel(words)
 
 
+class _Watched(Coroutine[Any, Any, Any]):
+    """A coroutine whose steps end a copy of the process that they made, before anything else runs in it."""
+
+    __slots__ = ("_coroutine", "_loop")
+
+    def __init__(self, coroutine: Any, loop: Loop) -> None:
+        self._coroutine = coroutine
+        self._loop = loop
+
+    def send(self, value: Any, /) -> Any:
+        try:
+            return self._coroutine.send(value)
+        finally:
+            self._loop.end_if_copy()
+
+    def throw(self, *error: Any) -> Any:
+        try:
+            return self._coroutine.throw(*error)
+        finally:
+            self._loop.end_if_copy()
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Any:
+        return self._coroutine.__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)
+
+
 def _cancellation(task: asyncio.Task[Any]) -> BaseException:
     import asyncio
 
@@ -294,6 +345,7 @@ class Stops:
         self._turned_at = time.monotonic()
         self._asked = False
         self._said = False
+        self._overdue: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="lineshaft-stops", daemon=True)
         self._main = threading.get_ident()
         self._thread.start()
@@ -310,6 +362,19 @@ class Stops:
                 if stop is not None:
                     self._loop.stop(*stop)
                 self._watch(self._loop)
+            self._name_overdue()
+
+    def _name_overdue(self) -> None:
+        """Names jobs of this very process that go on although they were asked to stop, once each."""
+        overdue = dict(self._slots.overdue())
+        for job in overdue.keys() - self._overdue:
+            print(
+                f"lineshaft: job {job} was asked to stop and goes on after {overdue[job]:.0f} s; nothing but "
+                f"the end of this process can end it",
+                file=sys.stderr,
+                flush=True,
+            )
+        self._overdue = set(overdue)
 
     def _watch(self, loop: Loop) -> None:
         """Asks the loop for a sign now and then; one that does not come is talked about, once each time."""

@@ -26,7 +26,9 @@ __all__ = ["aas_completed", "as_completed", "await_end", "wait_for_end"]
 J = TypeVar("J", bound="Job[Any]")
 
 WARN_AFTER_S = 2.0
-"""Waiting time after which a missing worker is talked about."""
+"""Waiting time after which it is said what a job waits for."""
+WARN_EVERY_MAX_S = 30.0
+"""How often it is looked later whether the job waits for something else by then; the time doubles up to this."""
 LOOK_EVERY_S = 0.25
 """How often a wait looks up from waiting."""
 
@@ -43,9 +45,9 @@ def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _nat
             if ends:
                 return ends[0]
             if patience.is_over(job._app):
-                raise _too_late(job)
+                raise _too_late(job, job._app._attendance.look(job))
             if patience.is_time_to_warn():
-                job._app._attendance.complain(job)
+                job._app._attendance.complain(job, job._app._attendance.look(job), patience.said)
     finally:
         waiting.close()
 
@@ -62,9 +64,9 @@ async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _
             if ends:
                 return ends[0]
             if patience.is_over(job._app):
-                raise _too_late(job)
+                raise _too_late(job, await job._app._attendance.alook(job))
             if patience.is_time_to_warn():
-                await job._app._attendance.acomplain(job)
+                job._app._attendance.complain(job, await job._app._attendance.alook(job), patience.said)
     finally:
         waiting.close()
 
@@ -84,9 +86,9 @@ def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Itera
             ends = waiting.next(patience.slice())
             yield from watch.close(ends or ())
             if not ends and patience.is_over(app):
-                raise watch.too_late()
+                raise watch.too_late(app._attendance.look(watch.any()))
             if not ends and patience.is_time_to_warn():
-                app._attendance.complain(watch.any())
+                app._attendance.complain(watch.any(), app._attendance.look(watch.any()), patience.said)
     finally:
         waiting.close()
 
@@ -105,9 +107,9 @@ async def aas_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -
             for job in watch.close(ends or ()):
                 yield job
             if not ends and patience.is_over(app):
-                raise watch.too_late()
+                raise watch.too_late(await app._attendance.alook(watch.any()))
             if not ends and patience.is_time_to_warn():
-                await app._attendance.acomplain(watch.any())
+                app._attendance.complain(watch.any(), await app._attendance.alook(watch.any()), patience.said)
     finally:
         waiting.close()
 
@@ -135,10 +137,8 @@ class _Watch(Generic[J]):
                 job._end = job._ended(end)
                 yield job
 
-    def too_late(self) -> WaitTimeout:
-        if len(self._open) == 1:
-            return _too_late(self.any())
-        return WaitTimeout(f"{len(self._open)} jobs have not ended in time; they go on")
+    def too_late(self, record: _native.JobRecord | None) -> WaitTimeout:
+        return _too_late(self.any(), record, len(self._open))
 
 
 def _checked(app: App, job: J) -> J:
@@ -155,12 +155,15 @@ def _checked(app: App, job: J) -> J:
 class _Patience:
     """How long a wait goes on, and when it starts to wonder."""
 
-    __slots__ = ("_deadline", "_warn_at")
+    __slots__ = ("_deadline", "_warn_at", "_warn_every_s", "said")
 
     def __init__(self, timeout_s: float | None) -> None:
         now = time.monotonic()
         self._deadline = float("inf") if timeout_s is None else now + timeout_s
-        self._warn_at = now + WARN_AFTER_S
+        self._warn_every_s = WARN_AFTER_S
+        self._warn_at = now + self._warn_every_s
+        self.said: set[str] = set()
+        """What was said already."""
 
     def slice(self) -> float:
         """Seconds until something has to be looked at."""
@@ -175,10 +178,12 @@ class _Patience:
         return time.monotonic() >= self._deadline
 
     def is_time_to_warn(self) -> bool:
-        """True once."""
-        is_time = time.monotonic() >= self._warn_at
+        """True after a while, and then less and less often."""
+        now = time.monotonic()
+        is_time = now >= self._warn_at
         if is_time:
-            self._warn_at = float("inf")
+            self._warn_every_s = min(2 * self._warn_every_s, WARN_EVERY_MAX_S)
+            self._warn_at = now + self._warn_every_s
         return is_time
 
 
@@ -187,8 +192,17 @@ def _begin(job: Job[Any], timeout: Duration | None) -> _Patience:
     return _Patience(None if timeout is None else duration("timeout", timeout))
 
 
-def _too_late(job: Job[Any]) -> WaitTimeout:
-    return WaitTimeout(f"job {job.id} ({job.task or 'of a task unknown here'}) has not ended in time; it goes on")
+def _too_late(job: Job[Any], record: _native.JobRecord | None, count: int = 1) -> WaitTimeout:
+    which = f"job {job.id} ({job.task or 'of a task unknown here'})"
+    late = f"{which} has not ended in time; it" if count == 1 else f"{count} jobs have not ended in time; {which}"
+    if record is None:
+        return WaitTimeout(f"{late} goes on")
+    reason = job._app._attendance.reason_of(record)
+    if reason is None:
+        goes_on = " and goes on" if record.state == "running" else " by now"
+        return WaitTimeout(f"{late} is {record.state}{goes_on}", state=record.state)
+    message = f"{late} is {record.state} and waits for {reason.words}"
+    return WaitTimeout(message, state=record.state, waits_for=reason.words, hint=reason.fix)
 
 
 async def _next(waiting: _native.Waiting, timeout: float) -> list[_native.End] | None:

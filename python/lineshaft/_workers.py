@@ -214,31 +214,41 @@ def crew_of(app: App, settings: WorkerSettings) -> Crew:
 
 
 def run_worker(app: App, settings: WorkerSettings) -> None:
-    """Works until SIGTERM or SIGINT."""
+    """Works until SIGTERM or SIGINT; a second one kills what runs, and then ends the program with its exit code."""
     refuse_import_side_effect("app.run_worker()")
     crew = crew_of(app, settings)
-    restore = _stop_on_signals(crew)
+    heard, restore = _stop_on_signals(crew)
     try:
         crew.start()
         crew.join()
     finally:
         crew.kill()
         restore()
+    if len(heard) > 1:
+        raise SystemExit(128 + heard[1])
 
 
-def _stop_on_signals(crew: Crew) -> Callable[[], None]:
-    """The first SIGTERM or SIGINT stops the crew, the second kills it. Only the main thread can hear signals."""
+def _stop_on_signals(crew: Crew) -> tuple[list[int], Callable[[], None]]:
+    """The first SIGTERM or SIGINT stops the crew, the second kills it. Only the main thread can hear signals.
+
+    Gives what was heard, and what restores the handlers.
+    """
     import signal
     import threading
 
+    heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    steps = iter((crew.stop,))
+        return heard, lambda: None
+
+    def hear(number: int, _: object) -> None:
+        heard.append(number)
+        (crew.stop if len(heard) == 1 else crew.kill)()
+
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: next(steps, crew.kill)()) for number in numbers]
+    before = [signal.signal(number, hear) for number in numbers]
 
     def restore() -> None:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 
-    return restore
+    return heard, restore

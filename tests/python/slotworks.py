@@ -14,6 +14,8 @@ from pathlib import Path
 
 from lineshaft import App, Retry, current
 
+if "SLOTWORKS_WITHOUT_UVLOOP" in os.environ:
+    sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
 app = App(os.environ.get("SLOTWORKS_HOME", "unused"))
 setting: contextvars.ContextVar[str] = contextvars.ContextVar("setting", default="untouched")
 
@@ -26,6 +28,35 @@ def write(path: str, text: str) -> None:
 @app.task
 def where() -> tuple[int, str]:
     return os.getpid(), threading.current_thread().name
+
+
+@app.task
+async def loop_kind() -> str:
+    return type(asyncio.get_running_loop()).__module__
+
+
+@app.task
+def breaks_threads() -> None:
+    """What the worker itself needs for the next attempt in a thread raises, once."""
+    real = threading.get_ident
+
+    def broken() -> int:
+        threading.get_ident = real
+        raise RuntimeError("nobody knows this thread")
+
+    threading.get_ident = broken
+
+
+@app.task
+async def breaks_coroutines() -> None:
+    """The same for the next coroutine."""
+    real = asyncio.Task
+
+    def broken(*args: object, **options: object) -> None:
+        asyncio.Task = real  # type: ignore[misc]
+        raise RuntimeError("no task is to be had")
+
+    asyncio.Task = broken  # type: ignore[misc, assignment]
 
 
 @app.task
@@ -99,6 +130,17 @@ def about_in_time(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.001)
+
+
+@app.task
+def dies_talking(path: str, number: int) -> None:
+    """Two of them kill their process together, when both have said their words."""
+    print(f"last words of {number}")
+    write(f"{path}.{current.attempt}", "said")
+    while len(Path(f"{path}.{current.attempt}").read_text().split()) < 2:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task

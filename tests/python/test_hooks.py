@@ -128,7 +128,7 @@ APP = '''
             except TaskCancelled as error:
                 print(type(error).__name__)
             needs.enqueue()
-            while "snoozed" not in (here / "log").read_text():
+            while "released" not in (here / "log").read_text():
                 time.sleep(0.01)
 '''
 
@@ -167,7 +167,7 @@ def test_hooks_hear_of_attempts_in_order_and_their_errors_lose_no_job(programs):
             *begins("waits"),
             *ends("cancelled", "cancel Cancelled"),
             *begins("needs"),
-            *ends("snoozed"),
+            *ends("released"),
         ]
         for method in ("before_attempt", "after_attempt"):
             assert f"hook Broken.{method} raised; the job goes on" in ended.stderr

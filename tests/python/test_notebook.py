@@ -33,6 +33,34 @@ def test_a_program_given_on_the_command_line_runs_its_own_tasks(programs):
     assert "add·" in ended.stderr, "what attempts print is repeated with their name"
 
 
+OVERDUE = """
+import time
+import lineshaft._local
+from lineshaft import App
+
+lineshaft._local.GRACE_S = 0.2
+app = App()
+
+@app.task(timeout="200ms")
+def deaf() -> None:
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
+
+print(deaf.enqueue().wait(timeout=60).id)
+"""
+
+
+def test_an_attempt_of_this_process_that_does_not_stop_is_named(programs):
+    """Nobody heard of it: its slot was taken for good, without a word."""
+    ended = programs.run("-c", OVERDUE)
+    job = ended.stdout.strip()
+    assert ended.stderr.count(f"lineshaft: job {job} was asked to stop and goes on after ") == 1, ended.stderr
+
+
 DECLARE = """
 from lineshaft import App
 import os, time

@@ -297,9 +297,7 @@ def test_a_resource_that_does_not_open_uses_no_attempt_and_the_worker_says_why(b
         time.sleep(0.01)
     (bench.directory / "up").touch()
     assert [job.result(WAIT) for job in jobs] == ["up"] * 20
-    outcomes = [attempt.outcome for attempt in jobs[0].attempts()]
-    assert outcomes[-1] == "succeeded"
-    assert set(outcomes[:-1]) == {"snoozed"}
+    assert [attempt.outcome for attempt in jobs[0].attempts()] == ["succeeded"]
     at = [float(line) for line in tries.read_text().split()]
     assert len(at) == 3, "twenty jobs, but one try per delay"
     assert at[1] - at[0] >= 1
@@ -307,8 +305,21 @@ def test_a_resource_that_does_not_open_uses_no_attempt_and_the_worker_says_why(b
     out = bench.stop()
     place = bench.module.flaky.place
     assert f"resource flaky ({place}) did not open; jobs that need it are put off for 1 s" in out
-    assert "jobs that need it are put off for 2 s" in out
-    assert "ConnectionError: nobody listens" in out
+    again = f"resource flaky ({place}) did not open for the 2nd time (ConnectionError: nobody listens)"
+    assert f"{again}; jobs that need it are put off for 2 s" in out
+    assert out.count("ConnectionError: nobody listens\n") == 1, "the traceback is said once"
+
+
+def test_a_job_whose_resource_does_not_open_says_why_and_expires(bench):
+    """Each try was recorded as an attempt, so that no such job ever expired."""
+    bench.start()
+    job = bench.module.needs.using(expires="10s").enqueue()
+    while job.refresh().state == "available" or job.state == "running":
+        time.sleep(0.01)
+    assert job.record.waits_for == "its time: resource flaky did not open: ConnectionError: nobody listens"
+    with pytest.raises(TaskFailed, match="no attempt began before it expired"):
+        job.result(WAIT)
+    assert job.attempts() == []
 
 
 def test_an_async_resource_that_does_not_open_uses_no_attempt_either(bench):
@@ -317,7 +328,7 @@ def test_an_async_resource_that_does_not_open_uses_no_attempt_either(bench):
     bench.until("aflaky")
     (bench.directory / "up").touch()
     assert job.result(WAIT) == "aup"
-    assert [attempt.outcome for attempt in job.attempts()] == ["snoozed", "succeeded"]
+    assert [attempt.outcome for attempt in job.attempts()] == ["succeeded"]
     assert "resource aflaky" in bench.stop()
 
 

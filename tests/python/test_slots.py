@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from conftest import stop_server
-from lineshaft import OptionError, TaskCancelled, TaskFailed, TaskTimeout, current
+from lineshaft import OptionError, TaskCancelled, TaskCrashed, TaskFailed, TaskTimeout, current
 from test_worker import PATIENCE_S, Worker, text_of, until
 
 
@@ -49,6 +49,18 @@ def loop(works):
     worker.kill()
 
 
+@pytest.fixture(params=["uvloop", "asyncio"])
+def either_loop(works, request, monkeypatch):
+    """The loop that is installed, and the one that comes with Python."""
+    if request.param == "asyncio":
+        monkeypatch.setenv("SLOTWORKS_WITHOUT_UVLOOP", "1")
+    else:
+        pytest.importorskip("uvloop")
+    worker = SlotWorker(works, "async", 100)
+    yield worker
+    worker.kill()
+
+
 def ends(jobs):
     return [job.result(timeout=PATIENCE_S) for job in jobs]
 
@@ -56,9 +68,11 @@ def ends(jobs):
 # ---- Both kinds.
 
 
-@pytest.fixture(params=["thread", "async"])
-def mixed(works, request):
-    worker = SlotWorker(works, request.param, 8)
+@pytest.fixture(params=["thread", "async", "async without uvloop"])
+def mixed(works, request, monkeypatch):
+    if "without" in request.param:
+        monkeypatch.setenv("SLOTWORKS_WITHOUT_UVLOOP", "1")
+    worker = SlotWorker(works, request.param.split()[0], 8)
     yield worker
     worker.kill()
 
@@ -285,6 +299,30 @@ def test_a_shield_is_never_torn_apart_nor_gets_into_the_next_attempt(works, anyw
     assert "timed_out" in outcomes, "the interruptions came at no interesting time"
 
 
+@pytest.mark.parametrize(("kind", "said"), [("thread", "nobody knows this thread"), ("async", "no task is to be had")])
+def test_what_the_worker_itself_fails_at_ends_the_attempt(works, kind, said):
+    """The attempt had no end: its lease was renewed for ever, and its slot was lost."""
+    worker = SlotWorker(works, kind, 1)
+    breaks, job = (works.breaks_threads, works.where) if kind == "thread" else (works.breaks_coroutines, works.awhere)
+    try:
+        breaks.enqueue().result(timeout=PATIENCE_S)
+        with pytest.raises(TaskFailed, match=f"the worker could not carry the attempt out: {said}"):
+            job.enqueue().result(timeout=PATIENCE_S)
+        assert job.enqueue().result(timeout=PATIENCE_S)[1] in ("lineshaft-slot-1", "MainThread")
+    finally:
+        worker.kill()
+
+
+def test_the_words_of_attempts_whose_process_died_are_kept(works, mixed, tmp_path):
+    """Those of threads and coroutines were lost with their process."""
+    jobs = [works.dies_talking.enqueue(str(tmp_path / "all"), number) for number in range(2)]
+    for number, job in enumerate(jobs):
+        with pytest.raises(TaskCrashed) as crashed:
+            job.result(timeout=PATIENCE_S)
+        assert crashed.value.last_output == f"last words of {number}\n"
+        assert [attempt.output for attempt in job.attempts()] == [f"last words of {number}\n"] * 3
+
+
 def test_a_shield_outside_of_a_job_does_nothing():
     with current.shield() as given, current.shield():
         assert given is None
@@ -312,6 +350,11 @@ def test_an_interruption_never_gets_into_the_next_attempt(works, threads):
 # ---- A loop.
 
 
+def test_the_loop_is_uvloop_where_it_is_installed(works, loop):
+    pytest.importorskip("uvloop")
+    assert works.loop_kind.enqueue().result(timeout=PATIENCE_S) == "uvloop"
+
+
 def test_copies_that_a_thread_forks_may_print_while_other_threads_do(works, threads):
     """A copy waited for ever for the lock of the outputs, which another thread had held at the fork."""
     with ThreadPoolExecutor() as pool:
@@ -324,8 +367,8 @@ def test_copies_that_a_thread_forks_may_print_while_other_threads_do(works, thre
 
 
 @pytest.mark.parametrize("way", ["returns", "awaits", "in a task"])
-def test_a_copy_that_a_coroutine_forks_ends_instead_of_running_the_loop_again(works, loop, tmp_path, way):
-    """The copy went on with every coroutine of the loop, so that all of them ran twice."""
+def test_a_copy_that_a_coroutine_forks_ends_instead_of_running_the_loop_again(works, either_loop, tmp_path, way):
+    """The copy went on with every coroutine of the loop, so that all of them ran twice; later only in uvloop."""
     came_back, ticks = tmp_path / "copy", tmp_path / "ticks"
     neighbours = [works.ticks.enqueue(str(ticks), 2.0) for _ in range(3)]
     text_of(ticks)
@@ -333,7 +376,8 @@ def test_a_copy_that_a_coroutine_forks_ends_instead_of_running_the_loop_again(wo
     ends(neighbours)
     assert not came_back.exists()
     assert len(set(ticks.read_text().split())) == 1
-    assert "task slotworks.acopies forked, and the copy returned from the body; it ends here" in loop.stopped()[1]
+    _, out = either_loop.stopped()
+    assert "task slotworks.acopies forked, and the copy returned from the body; it ends here" in out
 
 
 def test_what_a_job_leaves_behind_is_cancelled_with_it(works, loop, tmp_path):

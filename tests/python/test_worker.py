@@ -124,6 +124,55 @@ def test_crashes_are_told_apart_and_three_are_enough(works, worker, tmp_path):
     assert caught.value.last_output.startswith("first words\n")
 
 
+CRASHES = """
+    import os
+    import signal
+    import sys
+
+    from lineshaft import App, TaskCrashed
+
+    app = App("home")
+    if __name__ != "__main__":
+        print("words of the import")
+        print("without an end", end="")
+
+
+    @app.task
+    def warm() -> None: ...
+
+
+    @app.task
+    def dies() -> None:
+        print("first words")
+        print("an error", file=sys.stderr)
+        os.system("echo from a child process")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+    if __name__ == "__main__":
+        with app.workers(1, wait=False):
+            for before in ([], [warm]):
+                for task in before:
+                    task.enqueue().result(60)
+                job = dies.enqueue()
+                try:
+                    job.result(60)
+                except TaskCrashed as error:
+                    print([error.last_output, *(attempt.output for attempt in job.attempts())])
+"""
+
+
+def test_every_crash_shows_what_its_own_attempt_printed(programs):
+    """The first attempt of a process had the words that its import had left in Python's buffer."""
+    programs.write("crashes.py", CRASHES)
+    try:
+        ended = programs.run("crashes.py", timeout=120)
+        expected = ["first words\nan error\nfrom a child process\n"] * 4
+        assert ended.stdout.splitlines() == [str(expected)] * 2, ended.stderr
+    finally:
+        programs.run("-m", "lineshaft", "stop", "--home", "home")
+
+
 def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(works, worker, tmp_path):
     path = tmp_path / "ledger"
     job = works.only_once.enqueue(str(path), 60)
@@ -206,8 +255,11 @@ def test_sigint_drains_and_a_second_one_kills(works, worker, tmp_path):
     time.sleep(0.5)
     assert slow.process.poll() is None
     slow.process.send_signal(signal.SIGINT)
-    _, out = slow.ended()
-    assert "Traceback" not in out, out
+    code, out = slow.ended()
+    assert (code, "Traceback" in out) == (130, False), out
+    assert "the worker stops: 1 attempt may run on for up to 60 s; Ctrl-C or SIGTERM again kills it\n" in out
+    assert "the worker stops at once: 1 attempt is killed, and left for other workers\n" in out
+    assert [attempt.outcome for attempt in job.attempts()] == ["released"]
     assert [is_alive(pid) for pid in pids] == [False, False]
     assert job.refresh().state == "available"
     assert job.refresh().record.crashes == 0

@@ -113,6 +113,7 @@ impl State {
             Change::KeysExpired { keys } => self.expire_keys(keys),
             Change::PeriodsEnded { keys } => self.end_periods(keys),
             Change::Parked { slot, missing } => self.park(*slot, missing),
+            Change::PutOff { slot, until_ms, reason } => self.put_off(*slot, *until_ms, reason),
             Change::Discarded { slots, reason } => {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));
             }

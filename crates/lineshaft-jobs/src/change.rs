@@ -351,6 +351,15 @@ pub enum Change {
         /// An encoded value.
         value: Stored,
     },
+    /// A leased job was handed back before its body was called, and waits.
+    PutOff {
+        /// The job's slot.
+        slot: u32,
+        /// Until this logical time.
+        until_ms: u64,
+        /// What was missing.
+        reason: Arc<str>,
+    },
 }
 
 impl Change {

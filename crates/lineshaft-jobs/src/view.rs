@@ -172,7 +172,7 @@ impl State {
                 None => newest.map(|attempt| Arc::clone(&attempt.worker)),
             },
             finalized_at: extra.filter(|_| state.is_finished()).map(|extra| extra.finalized_ms),
-            reason: extra.and_then(|extra| extra.reason.clone()),
+            reason: extra.filter(|_| state.is_finished()).and_then(|extra| extra.reason.clone()),
             waits_for: self.waits_for(slot, entry),
             tags: extra
                 .iter()
@@ -224,8 +224,11 @@ impl State {
     }
 
     fn waits_for(&self, slot: u32, entry: &Slot) -> Option<String> {
-        if entry.job_state() != JobState::Available {
-            return None;
+        match entry.job_state() {
+            JobState::Available => {}
+            JobState::Scheduled => return Some(its_time(entry)),
+            JobState::Retryable => return Some("its next attempt".to_owned()),
+            _ => return None,
         }
         if self.queues.get(&entry.queue).is_some_and(|queue| queue.paused) {
             return Some(format!("queue {} is paused", self.names.at(entry.queue)));
@@ -363,6 +366,12 @@ impl State {
     pub fn not_found(job: JobId) -> Refusal {
         crate::decide::not_found(job)
     }
+}
+
+/// What a scheduled job waits for, and why if a worker put it off.
+fn its_time(entry: &Slot) -> String {
+    let reason = entry.extra.as_ref().and_then(|extra| extra.reason.as_ref());
+    reason.map_or_else(|| "its time".to_owned(), |reason| format!("its time: {reason}"))
 }
 
 /// The tasks that a child runs and the queues that it serves; no queues are all.

@@ -71,10 +71,12 @@ impl Client {
         Ok((Reply::new(reply), count))
     }
 
-    /// Asks for a job's record.
-    fn show(&self, py: Python<'_>, key: &[u8]) -> PyResult<Reply> {
+    /// Asks for a job's record; `deadline` are seconds, by default as long as for any request.
+    #[pyo3(signature = (key, deadline = None))]
+    fn show(&self, py: Python<'_>, key: &[u8], deadline: Option<f64>) -> PyResult<Reply> {
         let job = job_id(py, key)?;
-        Ok(Reply::new(self.0.call(Show { job }, Vec::new(), None)))
+        let deadline = deadline.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 300.0)));
+        Ok(Reply::new(self.0.call(Show { job }, Vec::new(), deadline)))
     }
 
     /// Cancels a job; the reply is its state, whether it is being cancelled, and a count.

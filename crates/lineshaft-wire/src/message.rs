@@ -941,8 +941,23 @@ pub enum End {
         /// Signal or exit status, peak memory.
         error: ErrorRecord,
     },
-    /// Its process was ended for the sake of another attempt in it: it counts against nothing.
+    /// The worker gave it back though it had begun: its process was ended for the sake of another attempt, or the
+    /// worker stopped before it returned. It counts against nothing.
     Released,
+    /// The worker had to give it up, because its lease could not be renewed or it may not begin again. It counts against
+    /// nothing.
+    Lost {
+        /// What happened.
+        error: ErrorRecord,
+    },
+    /// Its body was not called: something that it needs is missing in this worker for now. No attempt is used; the job
+    /// waits for a while, and expires meanwhile if it has to.
+    PutOff {
+        /// For how long.
+        delay_ms: u64,
+        /// What is missing, in words.
+        reason: Arc<str>,
+    },
 }
 
 /// An attempt that did not return.

@@ -73,6 +73,7 @@ pub(crate) fn options(settings: &Settings, flags: &Given) -> Result<Options, Fai
 pub(crate) fn failure(error: worker::Error) -> Failure {
     match error {
         worker::Error::Server(error) => error.into(),
+        worker::Error::Killed { signal } => Failure::new(128 + signal, error.to_string()),
         worker::Error::BadOption { .. } => Failure::new(USAGE, error.to_string()),
         other => Failure::new(FAILED, other.to_string()).error(other.code()),
     }

@@ -1,7 +1,7 @@
 //! The page that a supervisor shares with one child, and that outlives the child.
 //!
 //! The child has a *place* in it for each of its slots. There it marks each lease that it takes up, when the body begins
-//! and when it ended; the supervisor asks attempts to stop. What a child with one slot prints is kept here too. So after
+//! and when it ended; the supervisor asks attempts to stop. What the attempts of the first slots print is kept here too. So after
 //! a SIGKILL the supervisor knows which of the leases the child held had begun, how long they ran and what they said.
 //! None of it costs a system call.
 //!
@@ -39,8 +39,11 @@ pub use self::output::{HEAD_BYTES, OUTPUT_BYTES_MAX, TAIL_BYTES};
 /// Most slots of one child.
 pub const SLOTS_MAX: u32 = 16_384;
 
+/// Slots whose output is kept in the page; more would take more memory than dead attempts' words are worth.
+pub const OUTPUTS_MAX: u32 = 64;
+
 /// Says that this is a page, and of which layout: the last byte changes with it.
-const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x02");
+const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x03");
 
 /// An attempt's token; the same two numbers as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +99,7 @@ impl StopReason {
     }
 }
 
-/// What lies in the shared memory before the places. Only atomics, all zero at first.
+/// What lies in the shared memory before the places, which the outputs follow. Only atomics, all zero at first.
 #[repr(C, align(128))]
 struct Header {
     magic: AtomicU64,
@@ -108,14 +111,15 @@ struct Header {
     beats: AtomicU64,
     /// Written by the supervisor: it ends the child for the sake of an attempt, or of the worker.
     ending: AtomicU64,
-    /// Written by the child.
-    output: Output,
+    /// Written by the child: ends that nobody has confirmed to it.
+    unsettled: AtomicU64,
 }
 
 /// One child's page, mapped in this process.
 ///
 /// The supervisor [creates](Self::create) it and passes the descriptor on; the child opens it
-/// [from the descriptor](Self::from_fd). About 64 KiB and 128 bytes per slot, of which memory is taken as it is touched.
+/// [from the descriptor](Self::from_fd). 128 bytes per slot and 64 KiB for each of the first
+/// [`OUTPUTS_MAX`], of which memory is taken as it is touched.
 #[derive(Debug)]
 pub struct AttemptPage {
     fd: OwnedFd,
@@ -188,6 +192,15 @@ impl AttemptPage {
         unsafe { std::slice::from_raw_parts(first, self.slots as usize) }
     }
 
+    #[allow(clippy::cast_ptr_alignment)] // As above; a place's size is a multiple of an output's alignment.
+    fn outputs(&self) -> &[Output] {
+        let start = size_of::<Header>() + self.slots as usize * size_of::<Place>();
+        let first = self.mapping.as_mut_ptr().wrapping_add(start).cast::<Output>();
+        // SAFETY: as above: the mapping has so many outputs behind the places, made of atomics only, and the sizes of
+        // header and place are multiples of their alignment.
+        unsafe { std::slice::from_raw_parts(first, outputs_of(self.slots)) }
+    }
+
     /// The places that the child ever used.
     fn used(&self) -> impl Iterator<Item = (u32, &Place)> {
         let used = usize::try_from(self.header().used.load(Ordering::Acquire)).unwrap_or(usize::MAX);
@@ -238,18 +251,29 @@ impl AttemptPage {
         self.header().beats.fetch_add(1, Ordering::Release);
     }
 
-    /// Adds to the output of the present attempt. Kept are its first [`HEAD_BYTES`] and last [`TAIL_BYTES`]. Any
-    /// thread of the child, but not of what it forks.
-    pub fn append_output(&self, bytes: &[u8]) {
-        let _turn = self.turn();
-        self.header().output.append(bytes);
+    /// Says how many ends the child has told and nobody has confirmed.
+    pub fn set_unsettled(&self, count: u64) {
+        self.header().unsettled.store(count, Ordering::Release);
     }
 
-    /// Forgets the output, for the next attempt. Call it before [`Self::begin`], or a kill in between gives the next
-    /// attempt the words of the last.
-    pub fn reset_output(&self) {
+    /// Whether the output of slot `place` is kept here: that of the first [`OUTPUTS_MAX`] is.
+    pub fn keeps_output(&self, place: u32) -> bool {
+        (place as usize) < self.outputs().len()
+    }
+
+    /// Adds to the output of the present attempt in slot `place`. Kept are its first [`HEAD_BYTES`] and last
+    /// [`TAIL_BYTES`]; nothing where [none is kept](Self::keeps_output). Any thread of the child, but not of what it
+    /// forks.
+    pub fn append_output(&self, place: u32, bytes: &[u8]) {
         let _turn = self.turn();
-        self.header().output.reset();
+        self.output(place).into_iter().for_each(|output| output.append(bytes));
+    }
+
+    /// Forgets the output of slot `place`, for the next attempt. Call it before [`Self::begin`], or a kill in between
+    /// gives the next attempt the words of the last.
+    pub fn reset_output(&self, place: u32) {
+        let _turn = self.turn();
+        self.output(place).into_iter().for_each(Output::reset);
     }
 
     /// Whether the supervisor ends this child, rather than somebody else who signals it.
@@ -296,18 +320,27 @@ impl AttemptPage {
         self.header().beats.load(Ordering::Acquire)
     }
 
-    // ---- Either side.
-
-    /// The output of the present attempt, at most [`OUTPUT_BYTES_MAX`]; where bytes were left out, a line says how
-    /// many. A consistent moment even while the child writes or after it died writing (then at most 4 KiB of the
-    /// oldest or newest kept bytes are missing).
-    pub fn read_output(&self) -> Vec<u8> {
-        self.header().output.read()
+    /// How many ends the child has told and nobody has confirmed to it.
+    pub fn unsettled(&self) -> u64 {
+        self.header().unsettled.load(Ordering::Acquire)
     }
 
-    /// How many bytes the present attempt printed, kept or not.
-    pub fn output_bytes(&self) -> u64 {
-        self.header().output.total()
+    // ---- Either side.
+
+    /// The output of the present attempt in slot `place`, at most [`OUTPUT_BYTES_MAX`]; where bytes were left out, a
+    /// line says how many. A consistent moment even while the child writes or after it died writing (then at most
+    /// 4 KiB of the oldest or newest kept bytes are missing).
+    pub fn read_output(&self, place: u32) -> Vec<u8> {
+        self.output(place).map(Output::read).unwrap_or_default()
+    }
+
+    /// How many bytes the present attempt in slot `place` printed, kept or not.
+    pub fn output_bytes(&self, place: u32) -> u64 {
+        self.output(place).map_or(0, Output::total)
+    }
+
+    fn output(&self, place: u32) -> Option<&Output> {
+        self.outputs().get(place as usize)
     }
 
     fn place(&self, number: u32) -> &Place {
@@ -326,15 +359,25 @@ impl AsFd for AttemptPage {
     }
 }
 
+fn outputs_of(slots: u32) -> usize {
+    slots.min(OUTPUTS_MAX) as usize
+}
+
 fn bytes_of(slots: u32) -> usize {
-    size_of::<Header>() + slots as usize * size_of::<Place>()
+    size_of::<Header>() + slots as usize * size_of::<Place>() + outputs_of(slots) * size_of::<Output>()
 }
 
 /// The slots of a page of this length, if there is one.
 fn slots_in(bytes: usize) -> Option<u32> {
-    let places = bytes.checked_sub(size_of::<Header>())?;
-    let slots = u32::try_from(places / size_of::<Place>()).ok()?;
-    (places.is_multiple_of(size_of::<Place>()) && (1..=SLOTS_MAX).contains(&slots)).then_some(slots)
+    let after_header = bytes.checked_sub(size_of::<Header>())?;
+    let with_output = after_header / (size_of::<Place>() + size_of::<Output>());
+    let all_outputs = OUTPUTS_MAX as usize * size_of::<Output>();
+    let slots = match with_output {
+        few if few < OUTPUTS_MAX as usize => few,
+        _ => after_header.checked_sub(all_outputs)? / size_of::<Place>(),
+    };
+    let slots = u32::try_from(slots).ok().filter(|slots| (1..=SLOTS_MAX).contains(slots))?;
+    (bytes_of(slots) == bytes).then_some(slots)
 }
 
 fn bad_page(reason: String) -> Error {

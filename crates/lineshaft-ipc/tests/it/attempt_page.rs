@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use lineshaft_ipc::Error;
 use lineshaft_ipc::fd::{adopt, inherit};
-use lineshaft_ipc::shared::{AttemptPage, Begun, Fence, Note, OUTPUT_BYTES_MAX, SLOTS_MAX, StopReason};
+use lineshaft_ipc::shared::{
+    AttemptPage, Begun, Fence, Note, OUTPUT_BYTES_MAX, OUTPUTS_MAX, SLOTS_MAX, StopReason,
+};
 
 use crate::support::{Guard, child_value, eventually, this_binary};
 
@@ -69,6 +71,26 @@ fn a_page_has_room_for_the_greatest_child_and_takes_memory_as_it_is_used() {
     }
 }
 
+/// What attempts of a child with many slots had printed was lost with it.
+#[test]
+fn the_first_slots_have_an_output_each() {
+    let page = AttemptPage::create(OUTPUTS_MAX + 1).unwrap();
+    let opened = AttemptPage::from_fd(page.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    assert_eq!(opened.slots(), OUTPUTS_MAX + 1);
+    for place in [0, 1, OUTPUTS_MAX - 1, OUTPUTS_MAX] {
+        opened.append_output(place, format!("words of {place}").as_bytes());
+    }
+    opened.reset_output(1);
+    let last = format!("words of {}", OUTPUTS_MAX - 1).into_bytes();
+    let outputs = [0, 1, OUTPUTS_MAX - 1, OUTPUTS_MAX].map(|place| page.read_output(place));
+    assert_eq!(outputs, [b"words of 0".to_vec(), vec![], last, vec![]]);
+    assert_eq!((page.output_bytes(0), page.keeps_output(OUTPUTS_MAX)), (10, false));
+    for slots in [1, 2, OUTPUTS_MAX - 1, OUTPUTS_MAX, 2_000, SLOTS_MAX] {
+        let fd = AttemptPage::create(slots).unwrap().as_fd().try_clone_to_owned().unwrap();
+        assert_eq!(AttemptPage::from_fd(fd).unwrap().slots(), slots);
+    }
+}
+
 #[test]
 fn a_stop_reaches_its_attempt_only() {
     let page = AttemptPage::create(2).unwrap();
@@ -118,12 +140,12 @@ fn a_page_full_of_rubbish_harms_no_reader() {
     for byte in [0xff, 0x80, 0x01, 0x7f] {
         file.write_all_at(&vec![byte; length], 0).unwrap();
         let _ = (page.begun().count(), page.newest(), page.unbegun(), page.stop_requested(0, fence(1)));
-        assert!(page.read_output().len() <= OUTPUT_BYTES_MAX);
+        assert!(page.read_output(0).len() <= OUTPUT_BYTES_MAX);
         page.take(0, fence(2));
         page.begin(0, 0, 0, note(2));
         page.end(0);
-        page.append_output(b"x");
-        page.reset_output();
+        page.append_output(0, b"x");
+        page.reset_output(0);
         page.request_stop(0, fence(2), StopReason::Cancelled);
         page.beat();
     }
@@ -141,15 +163,15 @@ fn a_child_marks_and_prints_and_is_asked_to_stop() {
     assert!(page.request_stop(0, fence(1), StopReason::TimedOut));
     assert!(child.0.wait().unwrap().success());
     assert_eq!((only(&page), page.newest()), (None, Some(fence(1))));
-    assert_eq!(page.read_output(), b"stopped: TimedOut");
+    assert_eq!(page.read_output(0), b"stopped: TimedOut");
 }
 
 #[test]
 fn child_waits_for_a_stop() {
     let Some(page) = inherited_page() else { return };
     page.beat();
-    page.append_output(b"of an attempt before");
-    page.reset_output();
+    page.append_output(0, b"of an attempt before");
+    page.reset_output(0);
     page.take(0, fence(1));
     page.begin(0, 11, 22, note(1));
     let mut reason = None;
@@ -157,7 +179,7 @@ fn child_waits_for_a_stop() {
         reason = page.stop_requested(0, fence(1));
         reason.is_some()
     });
-    page.append_output(format!("stopped: {:?}", reason.unwrap()).as_bytes());
+    page.append_output(0, format!("stopped: {:?}", reason.unwrap()).as_bytes());
     page.end(0);
 }
 
@@ -200,7 +222,7 @@ fn check_of_the_dead(page: &AttemptPage) -> u64 {
     assert_eq!(page.newest(), Some(fence(newest)), "the dead do not go on");
     assert!(page.unbegun().iter().all(|unbegun| *unbegun == fence(newest)), "only the newest can be unbegun");
     assert!(page.begun().all(|begun| begun.fence.epoch + 1 >= newest));
-    let output = page.read_output();
+    let output = page.read_output(0);
     let words: Vec<_> = output.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect();
     let near = [newest - 1, newest, newest + 1].map(|number| number.to_string());
     assert!(words.len() <= 2 && words.iter().all(|word| near.iter().any(|near| near.as_bytes() == *word)));
@@ -212,11 +234,11 @@ fn child_writes_until_killed() {
     let Some(page) = inherited_page() else { return };
     for number in 1u64.. {
         let (place, word) = ((number % 2) as u32, format!("{number} "));
-        page.reset_output();
+        page.reset_output(0);
         page.take(place, fence(number));
         page.begin(place, !number, 3, note(number));
-        page.append_output(word.as_bytes());
-        page.append_output(word.as_bytes());
+        page.append_output(0, word.as_bytes());
+        page.append_output(0, word.as_bytes());
         if number % 3 == 0 {
             page.end(place);
         }

@@ -42,6 +42,15 @@ impl State {
         self.regain_unique(index);
     }
 
+    /// A job handed back before its body was called waits for a while, and says why.
+    pub(super) fn put_off(&mut self, index: u32, until_ms: u64, reason: &Arc<str>) {
+        self.end_lease(index);
+        self.unpark(index);
+        self.slots.at_mut(index).extra_mut().reason = Some(Arc::clone(reason));
+        self.wait(index, JobState::Scheduled, RunAt::Logical(until_ms));
+        self.regain_unique(index);
+    }
+
     /// A job handed back before it ever ran keeps its equals out again, unless one of them came in meanwhile.
     pub(super) fn regain_unique(&mut self, index: u32) {
         let slot = self.slots.at_mut(index);
@@ -79,6 +88,8 @@ impl State {
         self.keep(error);
         self.keep(output);
         let slot = self.slots.at_mut(index);
+        // Why it was put off before.
+        slot.extra_mut().reason = None;
         let number = slot.attempts() + 1;
         let (fence, (started_ms, finished_ms)) = (lease.fence, times);
         let history = &mut slot.extra_mut().history;

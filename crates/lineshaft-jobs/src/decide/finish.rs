@@ -49,7 +49,9 @@ impl State {
                     entries.extend(self.other_end(slot, end, output, bytes, now));
                 }
                 // Handing back is never refused.
-                None if matches!(end.end, End::Parked { .. }) => cutter.skip(u64::from(end.output_length)),
+                None if matches!(end.end, End::Parked { .. } | End::PutOff { .. }) => {
+                    cutter.skip(u64::from(end.output_length));
+                }
                 None => {
                     cutter.skip(u64::from(end.output_length));
                     self.note_refused(child, end.job, end.fence, &mut refused);
@@ -83,13 +85,20 @@ impl State {
         bytes: Bytes,
         now: Now,
     ) -> Vec<Entry> {
-        if let End::Parked { missing } = &end.end {
-            return self.put_aside(slot, missing);
+        match &end.end {
+            End::Parked { missing } => {
+                return self.unbegun(slot, Change::Parked { slot, missing: short(missing) });
+            }
+            End::PutOff { delay_ms, reason } => {
+                let until_ms = now.logical_ms + (*delay_ms).min(DELAY_MS_MAX);
+                return self.unbegun(slot, Change::PutOff { slot, until_ms, reason: short(reason) });
+            }
+            _ => {}
         }
         let error = error_of(&end.end).map(encode_error).unwrap_or_default();
         let change = Change::Ended {
             slot,
-            outcome: outcome_of(&end.end),
+            outcome: self.outcome_of(slot, &end.end),
             started_ms: end.started_at,
             finished_ms: end.finished_at,
             error: Stored::Inline(error.len() as u32),
@@ -99,12 +108,12 @@ impl State {
         vec![Entry { change, payload: vec![error, bytes] }]
     }
 
-    /// Nothing of the attempt began, so nothing of it is kept.
-    fn put_aside(&self, slot: u32, missing: &Arc<str>) -> Vec<Entry> {
+    /// Nothing of the attempt began, so nothing of it is kept: `put_aside` makes its job wait.
+    fn unbegun(&self, slot: u32, put_aside: Change) -> Vec<Entry> {
         if self.slots.at(slot).cancelling {
             return self.hand_back(vec![slot]);
         }
-        vec![Change::Parked { slot, missing: short(missing) }.into()]
+        vec![put_aside.into()]
     }
 
     /// What becomes of a job, given that no attempt begins after its deadline.
@@ -132,15 +141,32 @@ impl State {
             End::CancelledItself { reason } => Next::Cancel(short(reason)),
             _ if entry.cancelling => Next::Cancel("cancelled".into()),
             // Its effects may be there, though it was not at fault.
-            End::Released if rules.at_most_once => Next::Discard("maybe_ran".into()),
-            // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
-            End::Cancelled | End::Released | End::Parked { .. } => Next::Available,
+            End::Released | End::Lost { .. } | End::Cancelled if rules.at_most_once => {
+                Next::Discard("maybe_ran".into())
+            }
+            End::Cancelled | End::Released | End::Lost { .. } | End::Parked { .. } | End::PutOff { .. } => {
+                Next::Available
+            }
             End::Snoozed { delay_ms } => Next::Snooze(now.logical_ms + (*delay_ms).min(DELAY_MS_MAX)),
             End::Crashed { .. } => after_crash(entry, rules),
             End::Errored { error, retry_after_ms } => {
                 after_failure(entry, rules, Some(error), *retry_after_ms, now)
             }
             End::TimedOut { .. } => after_failure(entry, rules, None, None, now),
+        }
+    }
+
+    fn outcome_of(&self, slot: u32, end: &End) -> Outcome {
+        match end {
+            End::Errored { .. } | End::Rejected { .. } => Outcome::Errored,
+            End::Snoozed { .. } => Outcome::Snoozed,
+            End::TimedOut { .. } => Outcome::TimedOut,
+            // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
+            End::Cancelled if !self.slots.at(slot).cancelling => Outcome::Released,
+            End::CancelledItself { .. } | End::Cancelled => Outcome::Cancelled,
+            End::Crashed { .. } => Outcome::Crashed,
+            End::Lost { .. } => Outcome::Lost,
+            End::Released | End::Parked { .. } | End::PutOff { .. } => Outcome::Released,
         }
     }
 }
@@ -229,28 +255,19 @@ fn backoff(rules: &Rules, failures: u32, random: u64) -> u64 {
     ((u128::from(random) * (u128::from(most) + 1)) >> 64) as u64
 }
 
-fn outcome_of(end: &End) -> Outcome {
-    match end {
-        End::Errored { .. } | End::Rejected { .. } => Outcome::Errored,
-        End::Snoozed { .. } => Outcome::Snoozed,
-        End::TimedOut { .. } => Outcome::TimedOut,
-        End::CancelledItself { .. } | End::Cancelled => Outcome::Cancelled,
-        End::Crashed { .. } => Outcome::Crashed,
-        End::Released | End::Parked { .. } => Outcome::Released,
-    }
-}
-
 fn error_of(end: &End) -> Option<&ErrorRecord> {
     match end {
         End::Errored { error, .. }
         | End::Rejected { error, .. }
         | End::TimedOut { error }
-        | End::Crashed { error } => Some(error),
+        | End::Crashed { error }
+        | End::Lost { error } => Some(error),
         End::Snoozed { .. }
         | End::CancelledItself { .. }
         | End::Cancelled
         | End::Released
-        | End::Parked { .. } => None,
+        | End::Parked { .. }
+        | End::PutOff { .. } => None,
     }
 }
 

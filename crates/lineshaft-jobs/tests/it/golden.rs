@@ -156,6 +156,7 @@ fn what_becomes_of_waiting_and_finished_jobs() {
     check(&Change::CancelMarked { slot: 1 }, "0d01");
     check(&Change::Cancelled { slots: vec![1, 2], reason: "purged".into() }, "0e02010206707572676564");
     check(&Change::Parked { slot: 300, missing: "type x.Y".into() }, "16ac02087479706520782e59");
+    check(&Change::PutOff { slot: 300, until_ms: 300, reason: "a".into() }, "1bac02ac020161");
     check(&Change::Discarded { slots: vec![1, 2], reason: "expired".into() }, "170201020765787069726564");
     check(&Change::Archived { count: 1_000 }, "0fe807");
     check(&Change::Deleted { job: job(), finalized_ms: 300 }, "101001a0c4506c00780080000000c0000001ac02");

@@ -94,7 +94,9 @@ pub(crate) enum How {
     Cancelled,
     Crashed,
     Released,
+    Lost,
     Parked,
+    PutOff(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -267,12 +269,14 @@ fn ending() -> impl Strategy<Value = Ending> {
         6 => (0..4u8, option::weighted(0.2, delay.clone()))
             .prop_map(|(types, retry_after_ms)| How::Errored { types, retry_after_ms }),
         1 => Just(How::Rejected),
-        2 => delay.prop_map(How::Snoozed),
+        2 => delay.clone().prop_map(How::Snoozed),
+        2 => delay.prop_map(How::PutOff),
         1 => Just(How::CancelledItself),
         2 => Just(How::TimedOut),
         2 => Just(How::Cancelled),
         3 => Just(How::Crashed),
         1 => Just(How::Released),
+        1 => Just(How::Lost),
         4 => Just(How::Parked),
     ];
     (any::<u8>(), how, 0..4u8, 0..4u8, prop::bool::weighted(0.1))

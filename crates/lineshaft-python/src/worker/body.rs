@@ -238,6 +238,13 @@ impl Runner {
         }
     }
 
+    /// The end of an attempt that the worker itself could not carry out; it counts as one that raised.
+    pub(super) fn failed(&self, py: Python<'_>, error: &PyErr) -> Ending {
+        let mut error = encode_exception(self.registry.bind(py), error.value(py));
+        error.message = format!("the worker could not carry the attempt out: {}", error.message);
+        Ending::Other(End::Errored { error, retry_after_ms: None })
+    }
+
     /// A job of a task that this child never advertised.
     pub(super) fn unknown_task(&self, py: Python<'_>, job: &Job) -> Ending {
         let error = PyTypeError::new_err(format!("this worker declares no task number {}", job.task));

@@ -1,6 +1,7 @@
 //! A worker's child: its loop, and the attempt that `current` shows.
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,7 +75,12 @@ impl Child {
         let runner = Runner::new(app, running)?;
         child.inner.start(tasks.iter().map(Task::entry).collect()).map_err(|error| failed(&error))?;
         while let Some(job) = child.next(py)? {
-            Self::attempt(slf, &runner, &tasks, &job)?;
+            let outcome = guarded(|| Self::attempt(slf, &runner, &tasks, &job));
+            if let Err(error) = outcome {
+                child.in_body.store(false, Ordering::Relaxed);
+                let ending = runner.failed(py, &error);
+                py.detach(|| child.inner.finish(&job, ending));
+            }
         }
         runner.rest(py)
     }
@@ -205,6 +211,15 @@ impl Child {
         let signal = py.import("signal")?;
         signal.call_method1("pthread_kill", (main, signal.getattr("SIGUSR1")?)).map(drop)
     }
+}
+
+/// What `step` gives; a panic in it is an error too, so that it ends the attempt rather than leave it for ever.
+pub(super) fn guarded<T>(step: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(PyRuntimeError::new_err(text.unwrap_or_else(|| "a panic without words".to_owned())))
+    })
 }
 
 /// A body forked, and its copy came back here instead of ending: it must not go on with the worker's jobs.

@@ -20,6 +20,7 @@ const REPR_CHARS_MAX: usize = 1_000;
 pub(super) struct Control {
     retry: Py<PyType>,
     snooze: Py<PyType>,
+    not_opened: Py<PyType>,
     cancel: Py<PyType>,
 }
 
@@ -29,7 +30,8 @@ impl Control {
         let class = |name: &str| -> PyResult<Py<PyType>> {
             Ok(errors.getattr(name)?.cast_into::<PyType>()?.unbind())
         };
-        Ok(Self { retry: class("Retry")?, snooze: class("Snooze")?, cancel: class("Cancel")? })
+        let not_opened = class("NotOpened")?;
+        Ok(Self { retry: class("Retry")?, snooze: class("Snooze")?, not_opened, cancel: class("Cancel")? })
     }
 
     /// How an attempt ended whose body raised `error`; `delay` are the seconds that its task wants before the next one,
@@ -53,9 +55,13 @@ impl Control {
         }))
     }
 
-    /// The end that `Snooze` and `Cancel` ask for.
+    /// The end that `Snooze` and `Cancel` ask for, and a resource that did not open.
     fn steered(&self, error: &Bound<'_, PyBaseException>) -> Option<End> {
         let py = error.py();
+        if error.is_instance(self.not_opened.bind(py)).ok()? {
+            let why: String = error.getattr(intern!(py, "why")).ok()?.extract().ok()?;
+            return Some(End::PutOff { delay_ms: milliseconds(error, "delay")?, reason: why.into() });
+        }
         if error.is_instance(self.snooze.bind(py)).ok()? {
             return Some(End::Snoozed { delay_ms: milliseconds(error, "delay")? });
         }

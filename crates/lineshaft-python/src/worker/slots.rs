@@ -16,7 +16,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::body::{Call, Runner, Task};
-use super::child::{Place, RunningAttempt, end_copy, failed};
+use super::child::{Place, RunningAttempt, end_copy, failed, guarded};
 use super::shield::Shields;
 
 /// How often an idle thread looks whether the process ends.
@@ -129,7 +129,7 @@ impl Slots {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             match py.detach(|| self.shop.attempts.next(IDLE)) {
-                Next::Job(job) => self.shop.run(py, &job)?,
+                Next::Job(job) => self.shop.run(py, &job),
                 Next::Drained => return self.shop.runner.rest(py),
                 Next::TimedOut => py.check_signals()?,
             }
@@ -161,6 +161,14 @@ impl Slots {
             bodies.remove(&attempt);
         }
         None
+    }
+
+    /// Only of this very process: jobs that were asked to stop longer ago than the grace and go on, each with the
+    /// seconds that its attempt has run.
+    fn overdue(&self) -> Vec<(String, f64)> {
+        let local = lock(&self.local);
+        let overdue = local.iter().flat_map(Local::overdue);
+        overdue.map(|(job, _, ran)| (job.to_string(), ran.as_secs_f64())).collect()
     }
 
     /// Only of this very process: no new work.
@@ -233,8 +241,8 @@ impl Work {
     }
 
     /// Runs the attempt in this thread.
-    fn run(&self, py: Python<'_>) -> PyResult<()> {
-        self.shop.run(py, &self.job)
+    fn run(&self, py: Python<'_>) {
+        self.shop.run(py, &self.job);
     }
 
     /// Begins the attempt and gives its coroutine; from here on it runs in the current context. None if it could not
@@ -269,6 +277,11 @@ impl Work {
         self.shop.finish(py, &self.job, Ok(result));
     }
 
+    /// The worker could not carry the attempt out; nothing if it has ended.
+    fn failed(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
+        self.shop.fail(py, &self.job, &PyErr::from_value(error));
+    }
+
     /// The coroutine raised.
     fn raised(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
         self.shop.finish(py, &self.job, Err(PyErr::from_value(error)));
@@ -277,7 +290,20 @@ impl Work {
 
 impl Shop {
     /// One attempt, in this thread.
-    fn run(self: &Arc<Self>, py: Python<'_>, job: &Job) -> PyResult<()> {
+    fn run(self: &Arc<Self>, py: Python<'_>, job: &Job) {
+        if let Err(error) = guarded(|| self.attempt_here(py, job)) {
+            lock(&self.bodies).remove(&job.ticket());
+            self.fail(py, job, &error);
+        }
+    }
+
+    /// Ends an attempt that the worker itself cannot carry out: its lease would be renewed for ever.
+    fn fail(&self, py: Python<'_>, job: &Job, error: &PyErr) {
+        let ending = self.runner.failed(py, error);
+        self.attempts.finish_without_waiting(job, ending);
+    }
+
+    fn attempt_here(self: &Arc<Self>, py: Python<'_>, job: &Job) -> PyResult<()> {
         let Some((task, call)) = self.prepare(py, job)? else { return Ok(()) };
         let attempt = self.attempt(py, job)?;
         let thread = py.import("threading")?.call_method0("get_ident")?.extract()?;

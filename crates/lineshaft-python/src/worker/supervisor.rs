@@ -83,9 +83,9 @@ impl Supervisor {
         spawned.map(drop).map_err(|error| PyRuntimeError::new_err(format!("cannot start a thread: {error}")))
     }
 
-    /// No new work: the children finish or hand back what they have within the grace.
+    /// No new work: the children finish or hand back what they have within the grace; what they wait for is said.
     fn stop(&self) {
-        self.handle.stop();
+        self.handle.stop_aloud();
     }
 
     /// Ends the children now.

@@ -52,7 +52,7 @@ impl Model {
         let mut handed_back = Vec::new();
         for end in &finish.others {
             let output = next();
-            let is_parked = matches!(end.end, End::Parked { .. });
+            let is_parked = matches!(end.end, End::Parked { .. } | End::PutOff { .. });
             match self.held_by(child, end.job, end.fence) {
                 Some(at) => {
                     self.end_otherwise(at, end, output);
@@ -89,14 +89,19 @@ impl Model {
         if let End::Parked { missing } = &end.end {
             return self.park(at, missing);
         }
+        if let End::PutOff { delay_ms, reason } = &end.end {
+            return self.put_off(at, *delay_ms, reason);
+        }
         let (outcome, error) = match &end.end {
             End::Errored { error, .. } | End::Rejected { error, .. } => (Outcome::Errored, Some(error)),
             End::TimedOut { error } => (Outcome::TimedOut, Some(error)),
             End::Crashed { error } => (Outcome::Crashed, Some(error)),
+            End::Lost { error } => (Outcome::Lost, Some(error)),
             End::Released => (Outcome::Released, None),
+            End::Cancelled if !self.jobs[at].cancelling => (Outcome::Released, None),
             End::Snoozed { .. } => (Outcome::Snoozed, None),
             End::CancelledItself { .. } | End::Cancelled => (Outcome::Cancelled, None),
-            End::Parked { .. } => unreachable!("it never began"),
+            End::Parked { .. } | End::PutOff { .. } => unreachable!("it never began"),
         };
         let (started_ms, finished_ms) = (end.started_at, end.finished_at);
         let cut_short = self.ends_at_deadline(at);
@@ -107,12 +112,11 @@ impl Model {
             End::CancelledItself { reason } => self.end(at, JobState::Cancelled, Some(clip(reason))),
             _ if cancelling => self.end(at, JobState::Cancelled, Some("cancelled".into())),
             End::TimedOut { .. } if cut_short => self.end(at, JobState::Discarded, Some("deadline".into())),
-            End::Released if self.jobs[at].rules.at_most_once => {
+            End::Released | End::Lost { .. } | End::Cancelled if self.jobs[at].rules.at_most_once => {
                 self.end(at, JobState::Discarded, Some("maybe_ran".into()));
             }
-            End::Cancelled | End::Released | End::Parked { .. } => {
-                self.go_on(at, |model| model.go_again(at));
-            }
+            End::Parked { .. } | End::PutOff { .. } => unreachable!("it never began"),
+            End::Cancelled | End::Released | End::Lost { .. } => self.go_on(at, |model| model.go_again(at)),
             End::Snoozed { delay_ms } => {
                 let until = self.logical_ms + (*delay_ms).min(HUNDRED_YEARS_MS);
                 self.go_on(at, |model| model.wait(at, JobState::Scheduled, When::Logical(until)));
@@ -141,6 +145,18 @@ impl Model {
         self.keep_out_again(at);
     }
 
+    /// The job's worker lacks something for now: it waits, as if it had never been leased.
+    fn put_off(&mut self, at: usize, delay_ms: u64, reason: &Arc<str>) {
+        if self.jobs[at].cancelling {
+            return self.hand_back(&[at]);
+        }
+        let job = &mut self.jobs[at];
+        (job.lease, job.parked, job.put_off) = (None, None, Some(clip(reason)));
+        let until = self.logical_ms + delay_ms.min(HUNDRED_YEARS_MS);
+        self.wait(at, JobState::Scheduled, When::Logical(until));
+        self.keep_out_again(at);
+    }
+
     /// Whether the running attempt is stopped by the job's deadline, before its own timeout.
     fn ends_at_deadline(&self, at: usize) -> bool {
         let job = &self.jobs[at];
@@ -162,7 +178,7 @@ impl Model {
 
     fn end_attempt(&mut self, at: usize, remains: Remains) {
         let lease = self.jobs[at].lease.take().expect("only leased jobs are run");
-        self.jobs[at].parked = None;
+        (self.jobs[at].parked, self.jobs[at].put_off) = (None, None);
         let worker = self.child(lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
         let Remains { outcome, started_ms, finished_ms, error, output } = remains;
         let lsn = self.lsn;

@@ -111,6 +111,7 @@ impl Model {
             expires_ms,
             deadline_ms,
             parked: None,
+            put_off: None,
             retry_of: None,
             failure_of: None,
             handled_by: None,

@@ -107,6 +107,8 @@ pub struct Job {
     pub deadline_ms: Option<u64>,
     /// Why it waits for another worker.
     pub(super) parked: Option<Parked>,
+    /// Why a worker put it off.
+    pub(super) put_off: Option<Arc<str>>,
     pub(super) place: u32,
     pub(super) in_line: u64,
     pub(super) created_ms: u64,

@@ -191,7 +191,12 @@ impl Model {
 
     fn waits_for(&self, job: &Job) -> Option<String> {
         let (task, queue) = (&job.task, &job.queue);
-        if job.state != JobState::Available {
+        if job.state == JobState::Scheduled {
+            let why = job.put_off.iter().map(|why| format!(": {why}"));
+            Some(["its time".to_owned()].into_iter().chain(why).collect())
+        } else if job.state == JobState::Retryable {
+            Some("its next attempt".to_owned())
+        } else if job.state != JobState::Available {
             None
         } else if self.paused.contains(queue) {
             Some(format!("queue {queue} is paused"))

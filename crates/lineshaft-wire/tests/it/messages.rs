@@ -516,6 +516,14 @@ fn finish_vectors() -> Vec<Vector> {
         vector("finish, timed out", 2, ended(End::TimedOut { error: error() }), b""),
         vector("finish, cancelled", 2, ended(End::Cancelled), b""),
         vector("finish, parked", 2, ended(End::Parked { missing: "shop.Order".into() }), b""),
+        vector("finish, released", 2, ended(End::Released), b""),
+        vector("finish, lost", 2, ended(End::Lost { error: error() }), b""),
+        vector(
+            "finish, put off",
+            2,
+            ended(End::PutOff { delay_ms: 2_000, reason: "resource db did not open".into() }),
+            b"",
+        ),
         vector("finished", 2, Finished { refused: vec![(job(2), fence(43))] }, b""),
     ]
 }

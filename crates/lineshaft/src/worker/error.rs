@@ -40,6 +40,12 @@ pub enum Error {
         /// What is accepted.
         expected: &'static str,
     },
+    /// A second signal ended the worker before its grace was over.
+    #[error("killed by a second {}", if *.signal == signal_hook::consts::SIGINT { "Ctrl-C" } else { "SIGTERM" })]
+    Killed {
+        /// The number of that signal.
+        signal: i32,
+    },
     /// The process was not started by a supervisor of this version.
     #[error("this program is started by `lineshaft worker`, not by hand: {detail}")]
     NotAChild {

@@ -53,7 +53,7 @@ enum Event {
     /// Something happened where the files are.
     Touched,
     /// Somebody wants an end.
-    Signal(i32),
+    Signal,
 }
 
 pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> 
         trouble: None,
         change: None,
         stopping: false,
-        interrupts: 0,
+        signals: 0,
         server_at: Instant::now() + SERVER_EVERY,
     };
     dev.begin();
@@ -123,7 +123,7 @@ fn follow_signals(tell: &Sender<Event>) -> Result<(), Failure> {
     let mut signals =
         signals.map_err(|error| Failure::new(FAILED, format!("cannot handle signals: {error}")))?;
     let tell = tell.clone();
-    thread::spawn(move || signals.forever().try_for_each(|signal| tell.send(Event::Signal(signal))));
+    thread::spawn(move || signals.forever().try_for_each(|_| tell.send(Event::Signal)));
     Ok(())
 }
 
@@ -157,8 +157,8 @@ struct Dev<'a> {
     change: Option<Change>,
     /// Somebody wanted an end.
     stopping: bool,
-    /// How often somebody pressed Ctrl-C.
-    interrupts: u32,
+    /// How often somebody pressed Ctrl-C, or sent SIGTERM.
+    signals: u32,
     server_at: Instant,
 }
 
@@ -168,7 +168,7 @@ impl Dev<'_> {
             match events.recv_timeout(self.patience()) {
                 Ok(Event::Said(report)) => self.hear(report),
                 Ok(Event::Ended { number, end }) => self.ended(number, end)?,
-                Ok(Event::Signal(signal)) => self.stop(signal),
+                Ok(Event::Signal) => self.stop(),
                 Ok(Event::Touched) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             if self.stopping {
@@ -368,11 +368,11 @@ impl Dev<'_> {
 
     // ---- The end.
 
-    /// The first signal lets what runs end; a second Ctrl-C kills it.
-    fn stop(&mut self, signal: i32) {
-        self.interrupts += u32::from(signal == SIGINT);
+    /// The first signal lets what runs end; a second one kills it.
+    fn stop(&mut self) {
+        self.signals += 1;
         let all = [&self.loading, &self.current].into_iter().flatten().chain(&self.leaving);
-        if self.interrupts > 1 {
+        if self.signals > 1 {
             all.for_each(Generation::kill);
             return;
         }

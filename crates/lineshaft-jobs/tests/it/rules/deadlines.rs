@@ -72,6 +72,44 @@ fn a_job_handed_back_unbegun_expires() {
     assert_eq!(shop.ended(job), ended(JobState::Discarded, "expired"));
 }
 
+/// A resource that did not open counted as a beginning, so that a job never expired however long it stayed closed.
+#[test]
+fn a_job_put_off_before_its_body_was_called_uses_no_attempt_and_expires() {
+    let mut shop = Shop::new();
+    shop.child(1, 10);
+    let job = shop.enqueue(expiring(1_000));
+    for delay_ms in [300, 5_000] {
+        let lease = shop.lease();
+        shop.end(lease, End::PutOff { delay_ms, reason: "resource db did not open: refused".into() });
+        let record = shop.machine.record_of(job);
+        assert_eq!((record.state, record.attempts.len()), (JobState::Scheduled, 0));
+        assert_eq!((record.attempt, record.reason), (0, None));
+        assert_eq!(record.waits_for.as_deref(), Some("its time: resource db did not open: refused"));
+        shop.pass(400);
+    }
+    shop.pass(300);
+    assert_eq!(shop.leased_jobs(), []);
+    assert_eq!(shop.ended(job), ended(JobState::Discarded, "expired"));
+}
+
+#[test]
+fn a_job_put_off_may_be_retried_at_once_and_is_cancelled_if_that_was_asked_for() {
+    let mut shop = Shop::new();
+    shop.child(1, 10);
+    let put_off = || End::PutOff { delay_ms: 60_000, reason: "down".into() };
+    let job = shop.enqueue(with_rules(retried()));
+    let lease = shop.lease();
+    shop.end(lease, put_off());
+    shop.restart();
+    shop.child(1, 10);
+    shop.retry(job).expect("it waits");
+    let lease = shop.lease();
+    assert_eq!(shop.machine.record_of(job).waits_for, None);
+    shop.cancel(job).expect("it runs");
+    shop.end(lease, put_off());
+    assert_eq!(shop.ended(job), ended(JobState::Cancelled, "cancelled"));
+}
+
 #[test]
 fn a_scheduled_job_expires_before_its_time_comes() {
     let mut shop = Shop::new();

@@ -127,6 +127,10 @@ fn every_way_to_end_has_its_consequence() {
             (JobState::Cancelled, Some("sold out".to_owned())),
         ),
         (often(), End::Cancelled, (JobState::Available, None)),
+        (once(), End::Cancelled, discarded("maybe_ran")),
+        (often(), End::Released, (JobState::Available, None)),
+        (often(), End::Lost { error: error() }, (JobState::Available, None)),
+        (once(), End::Lost { error: error() }, discarded("maybe_ran")),
     ] {
         assert_eq!(after(rules, end.clone()), expected, "{end:?}");
     }

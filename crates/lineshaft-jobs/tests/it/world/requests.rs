@@ -151,6 +151,10 @@ pub(super) fn other_end(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64)
         How::TimedOut => End::TimedOut { error: error(&["x.Gone"]) },
         How::Cancelled => End::Cancelled,
         How::Released => End::Released,
+        How::Lost => End::Lost { error: error(&[]) },
+        How::PutOff(delay_ms) => {
+            End::PutOff { delay_ms, reason: format!("resource {} is down", ending.lease % 3).into() }
+        }
         How::Parked => End::Parked { missing: format!("type shop.Order{}", ending.lease % 3).into() },
         How::Succeeded | How::Crashed => End::Crashed { error: error(&[]) },
     };

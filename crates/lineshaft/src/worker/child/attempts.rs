@@ -41,7 +41,7 @@ impl Attempts {
     }
 
     pub(super) fn set_tasks(&self, tasks: Vec<TaskEntry>) {
-        self.shared.state().one_by_one = tasks.iter().any(|task| task.at_most_once);
+        self.shared.state().once = tasks.iter().map(|task| task.at_most_once).collect();
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks.into();
     }
 
@@ -143,7 +143,12 @@ impl Attempts {
         }
     }
 
-    /// The attempt of `job` ended, begun or not. Its output is what was printed until now: flush before.
+    /// Whether the attempt of `job` has not ended yet.
+    pub fn is_open(&self, job: &Job) -> bool {
+        self.shared.state().slots.get_mut(job.ticket()).is_some()
+    }
+
+    /// The attempt of `job` ended, begun or not; nothing if it had ended already. Its output is what was printed until now: flush before.
     ///
     /// If it was asked to stop and did not return, its end says so. What it left running in the process group is ended
     /// first where the slot is a process. Does not wait for the server, but for tasks that run at most once.
@@ -158,34 +163,33 @@ impl Attempts {
 
     fn end(&self, job: &Job, ending: Ending, waits: bool) {
         let ticket = job.ticket();
+        if !self.is_open(job) {
+            return;
+        }
         let Some(Beginning { started_at, began, at_most_once }) = self.shared.beginning(ticket) else {
             let now = unix_ms();
             let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
-            return self.shared.finish(ticket, Some(ended), waits && self.task_of(job).1);
+            return self.shared.finish(ticket, ended, waits && self.task_of(job).1);
         };
-        let ending = self.stopped(ticket, at_most_once, limited(ending));
+        let ending = self.stopped(job, at_most_once, limited(ending));
         let output = match &self.outputs {
             Outputs::Pipe(output) => output.end(),
             Outputs::Each(printed) => printed.end(ticket),
         };
         let finished_at = started_at + began.elapsed().as_millis() as u64;
-        let ended = ending.map(|ending| Ended::new(job, (started_at, finished_at), ending, output));
+        let ended = Ended::new(job, (started_at, finished_at), ending, output);
         self.shared.finish(ticket, ended, waits && at_most_once);
     }
 
-    /// The end of an attempt that may have been asked to stop; `None` if nothing must be reported.
-    fn stopped(&self, ticket: Ticket, at_most_once: bool, ending: Ending) -> Option<Ending> {
-        let Some(reason) = self.stop_requested(ticket) else {
-            return Some(ending);
+    /// The end of an attempt that may have been asked to stop.
+    fn stopped(&self, job: &Job, at_most_once: bool, ending: Ending) -> Ending {
+        let (Some(reason), Ending::Other(end)) = (self.stop_requested(job.ticket()), &ending) else {
+            return ending;
         };
-        if matches!(ending, Ending::Returned(_)) && reason != StopReason::LeaseLost {
-            return Some(ending);
-        }
         if self.shared.kind == Kind::Process {
             end_leftovers();
         }
-        let Ending::Other(end) = ending else { return None };
-        end_after(reason, at_most_once, error_of(end)).map(Ending::Other)
+        Ending::Other(end_after(reason, at_most_once, error_of(end.clone())))
     }
 
     /// Leaves word how far the attempt is, an encoded value; a newer word replaces an older one. Nothing if the

@@ -22,18 +22,15 @@ pub(super) fn note(job: &Job, started_at: u64, at_most_once: bool) -> Note {
     [(id >> 64) as u64, id as u64, started_at, u64::from(at_most_once)]
 }
 
-/// How an attempt that was asked to stop ended; `None` if nobody wants to know. One that the worker itself stopped was
-/// not at fault: it is cancelled, not its job, which runs again, unless that could run it twice.
-pub(in crate::worker) fn end_after(
-    reason: StopReason,
-    at_most_once: bool,
-    error: ErrorRecord,
-) -> Option<End> {
+/// How an attempt that was asked to stop ended. One that the worker itself stopped was not at fault: its job runs again,
+/// unless that could run it twice. A lease that is somebody else's by then is for the server to see.
+pub(in crate::worker) fn end_after(reason: StopReason, at_most_once: bool, error: ErrorRecord) -> End {
     match reason {
-        StopReason::TimedOut => Some(End::TimedOut { error }),
-        StopReason::LeaseLost => None,
-        StopReason::Shutdown if at_most_once => Some(End::Crashed { error }),
-        _ => Some(End::Cancelled),
+        StopReason::TimedOut => End::TimedOut { error },
+        StopReason::LeaseLost => End::Lost { error },
+        StopReason::Shutdown if at_most_once => End::Lost { error },
+        StopReason::Shutdown => End::Released,
+        _ => End::Cancelled,
     }
 }
 
@@ -43,7 +40,8 @@ pub(super) fn error_of(end: End) -> ErrorRecord {
         End::Errored { error, .. }
         | End::Rejected { error, .. }
         | End::TimedOut { error }
-        | End::Crashed { error } => error,
+        | End::Crashed { error }
+        | End::Lost { error } => error,
         _ => ErrorRecord::default(),
     }
 }
@@ -83,8 +81,12 @@ fn slim_end(end: End, why: &str) -> End {
         }
         End::TimedOut { error } => End::TimedOut { error: slim_error(error, why) },
         End::Crashed { error } => End::Crashed { error: slim_error(error, why) },
+        End::Lost { error } => End::Lost { error: slim_error(error, why) },
         End::CancelledItself { reason } => End::CancelledItself { reason: cut(&reason, REASON_BYTES).into() },
         End::Parked { missing } => End::Parked { missing: cut(&missing, REASON_BYTES).into() },
+        End::PutOff { delay_ms, reason } => {
+            End::PutOff { delay_ms, reason: cut(&reason, REASON_BYTES).into() }
+        }
         End::Snoozed { .. } | End::Cancelled | End::Released => end,
     }
 }
@@ -120,17 +122,19 @@ pub(super) fn end_leftovers() {
 mod tests {
     use super::*;
 
+    /// They were recorded as cancelled, though nobody had cancelled them, or as crashed, though nothing had.
     #[test]
     fn the_worker_s_own_reasons_do_not_count_against_a_job_unless_it_may_run_once() {
         let error = ErrorRecord { message: "unwound".into(), ..ErrorRecord::default() };
         let check = |reason, at_most_once, expected| {
             assert_eq!(end_after(reason, at_most_once, error.clone()), expected, "{reason:?} {at_most_once}");
         };
-        check(StopReason::Cancelled, true, Some(End::Cancelled));
-        check(StopReason::TimedOut, false, Some(End::TimedOut { error: error.clone() }));
-        check(StopReason::Shutdown, false, Some(End::Cancelled));
-        check(StopReason::Shutdown, true, Some(End::Crashed { error: error.clone() }));
-        check(StopReason::LeaseLost, false, None);
+        check(StopReason::Cancelled, true, End::Cancelled);
+        check(StopReason::TimedOut, false, End::TimedOut { error: error.clone() });
+        check(StopReason::Shutdown, false, End::Released);
+        check(StopReason::Shutdown, true, End::Lost { error: error.clone() });
+        check(StopReason::LeaseLost, false, End::Lost { error: error.clone() });
+        check(StopReason::LeaseLost, true, End::Lost { error: error.clone() });
     }
 
     #[test]

@@ -104,9 +104,12 @@ impl Ended {
 
 fn end_bytes(end: &End) -> usize {
     match end {
-        End::Errored { error, .. } | End::TimedOut { error } | End::Crashed { error } => error_bytes(error),
+        End::Errored { error, .. }
+        | End::TimedOut { error }
+        | End::Crashed { error }
+        | End::Lost { error } => error_bytes(error),
         End::Rejected { reason, error } => reason.len() + error_bytes(error),
-        End::CancelledItself { reason } => reason.len(),
+        End::CancelledItself { reason } | End::PutOff { reason, .. } => reason.len(),
         End::Parked { missing } => missing.len(),
         End::Snoozed { .. } | End::Cancelled | End::Released => 0,
     }

@@ -111,7 +111,7 @@ impl Child {
         let shared = Arc::new(Shared::new(page, assignment.kind));
         let outputs = match assignment.kind {
             Kind::Process => Outputs::Pipe(output.clone()),
-            _ => Outputs::Each(Printed::new(its_tee)),
+            _ => Outputs::Each(Printed::new(Arc::clone(&shared.page), its_tee)),
         };
         let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs));
         let lifeline = UnixStream::from(adopt(assignment.lifeline)?);
@@ -141,7 +141,10 @@ impl Child {
     }
 
     /// The app is loaded and declares these tasks: connects and asks for jobs. [`Job::task`] counts in this list.
+    ///
+    /// What was printed until now belongs to no attempt: flush before.
     pub fn start(&self, tasks: Vec<TaskEntry>) -> Result<(), Error> {
+        self.output.settle();
         let ProcessId { pid, start_time } = ProcessId::current()?;
         let introduction = AttachChild {
             worker: self.assignment.worker,
@@ -275,7 +278,8 @@ pub(super) struct LocalParts {
 impl LocalParts {
     pub(super) fn new(page: Arc<AttemptPage>, kind: Kind, tee: Option<OwnedFd>) -> Self {
         let shared = Arc::new(Shared::new(page, kind));
-        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), Outputs::Each(Printed::new(tee))));
+        let outputs = Outputs::Each(Printed::new(Arc::clone(&shared.page), tee));
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs));
         Self { shared, attempts }
     }
 

@@ -18,6 +18,8 @@ use super::super::Error;
 use super::tee::Lines;
 
 const READ_BYTES: usize = 16 << 10;
+/// The place of the only slot.
+const ONLY: u32 = 0;
 
 /// Reads the pipe and knows whose bytes they are.
 #[derive(Clone, Debug)]
@@ -75,8 +77,8 @@ impl Output {
     /// From here on, output belongs to this attempt.
     pub(super) fn begin(&self, label: Label) {
         let mut tap = self.tap();
-        if self.page.output_bytes() > 0 {
-            self.page.reset_output();
+        if self.page.output_bytes(ONLY) > 0 {
+            self.page.reset_output(ONLY);
         }
         tap.label = Some(label);
     }
@@ -87,10 +89,10 @@ impl Output {
         tap.empty(&self.page);
         tap.finish_line();
         tap.label = None;
-        if self.page.output_bytes() == 0 {
+        if self.page.output_bytes(ONLY) == 0 {
             return Bytes::new();
         }
-        self.page.read_output().into()
+        self.page.read_output(ONLY).into()
     }
 
     /// Takes over what was written so far, so that it is not lost with the process.
@@ -132,7 +134,7 @@ impl Tap {
 
     fn take(&mut self, bytes: &[u8], page: &AttemptPage) {
         if self.label.is_some() {
-            page.append_output(bytes);
+            page.append_output(ONLY, bytes);
         }
         if self.tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
@@ -224,7 +226,7 @@ mod tests {
         output.begin(label("mail.send"));
         write(&pipe, b"working\n").unwrap();
         let start = Instant::now();
-        while page.read_output() != b"working\n" {
+        while page.read_output(ONLY) != b"working\n" {
             assert!(start.elapsed() < Duration::from_secs(10), "the output never arrived");
             thread::sleep(Duration::from_millis(1));
         }

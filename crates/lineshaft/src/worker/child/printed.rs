@@ -1,14 +1,15 @@
 //! What attempts print that share a process: each has its words to itself, as the language on top tells them apart.
 //!
-//! They are in the child's memory, at most 64 KiB per attempt and only what was printed; a child that is killed takes
-//! them with it, but what was repeated on the worker's standard error stays.
+//! At most 64 KiB are kept per attempt: those of the first slots in the page that outlives the child, those of the others
+//! in its memory. A child that is killed takes the latter with it, but what was repeated on the worker's standard error
+//! stays.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use lineshaft_ipc::shared::{HEAD_BYTES, TAIL_BYTES};
+use lineshaft_ipc::shared::{AttemptPage, HEAD_BYTES, TAIL_BYTES};
 use lineshaft_wire::Fence;
 
 use super::job::Ticket;
@@ -18,6 +19,7 @@ use super::tee::Lines;
 /// The outputs of the attempts that run.
 #[derive(Debug)]
 pub(super) struct Printed {
+    page: Arc<AttemptPage>,
     state: Mutex<State>,
     /// A copy of it, made by a body's fork, has nobody who reads what it keeps, and perhaps a lock for ever.
     process: u32,
@@ -32,17 +34,21 @@ struct State {
 #[derive(Debug)]
 struct One {
     label: Label,
+    /// Unless it is in the page.
     kept: Kept,
     lines: Lines,
 }
 
 impl Printed {
-    pub(super) fn new(tee: Option<OwnedFd>) -> Self {
+    pub(super) fn new(page: Arc<AttemptPage>, tee: Option<OwnedFd>) -> Self {
         let state = Mutex::new(State { tee, attempts: HashMap::new() });
-        Self { state, process: std::process::id() }
+        Self { page, state, process: std::process::id() }
     }
 
     pub(super) fn begin(&self, ticket: Ticket, label: Label) {
+        if self.page.output_bytes(ticket.place) > 0 {
+            self.page.reset_output(ticket.place);
+        }
         let one = One { label, kept: Kept::default(), lines: Lines::default() };
         self.state().attempts.insert(ticket.fence, one);
     }
@@ -56,7 +62,11 @@ impl Printed {
         let mut state = self.state();
         let State { tee, attempts } = &mut *state;
         let Some(one) = attempts.get_mut(&ticket.fence) else { return false };
-        one.kept.push(bytes);
+        if self.page.keeps_output(ticket.place) {
+            self.page.append_output(ticket.place, bytes);
+        } else {
+            one.kept.push(bytes);
+        }
         if tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
             one.lines.push(&one.label.prefix(), bytes, &mut out);
@@ -72,6 +82,9 @@ impl Printed {
         let mut out = Vec::new();
         one.lines.finish(&one.label.prefix(), &mut out);
         write_all(&mut state.tee, &out);
+        if self.page.keeps_output(ticket.place) {
+            return self.page.read_output(ticket.place).into();
+        }
         one.kept.into_bytes()
     }
 
@@ -114,7 +127,7 @@ mod tests {
     use super::*;
 
     fn ticket(counter: u64) -> Ticket {
-        Ticket { fence: Fence { epoch: 1, counter }, place: 0 }
+        Ticket { fence: Fence { epoch: 1, counter }, place: counter as u32 }
     }
 
     fn label() -> Label {
@@ -123,15 +136,20 @@ mod tests {
 
     #[test]
     fn each_attempt_has_its_own_words_and_none_has_those_of_another() {
-        let printed = Printed::new(None);
-        (1..=2).for_each(|counter| printed.begin(ticket(counter), label()));
-        for _ in 0..3 {
-            let print = |counter| printed.print(ticket(counter), format!("{counter} ").as_bytes());
-            assert_eq!([1, 2, 3].map(print), [true, true, false]);
+        // The second one has a slot whose output is not in the page.
+        let page = Arc::new(AttemptPage::create(100).unwrap());
+        let printed = Printed::new(Arc::clone(&page), None);
+        for _ in 0..2 {
+            [1, 70].into_iter().for_each(|counter| printed.begin(ticket(counter), label()));
+            for _ in 0..3 {
+                let print = |counter| printed.print(ticket(counter), format!("{counter} ").as_bytes());
+                assert_eq!([1, 70, 3].map(print), [true, true, false]);
+            }
+            assert_eq!((page.read_output(1), page.read_output(70)), (b"1 1 1 ".to_vec(), vec![]));
+            assert_eq!(printed.end(ticket(1)), "1 1 1 ");
+            assert!(!printed.print(ticket(1), b"late"));
+            assert_eq!((printed.end(ticket(1)), printed.end(ticket(70))), (Bytes::new(), "70 70 70 ".into()));
         }
-        assert_eq!(printed.end(ticket(1)), "1 1 1 ");
-        assert!(!printed.print(ticket(1), b"late"));
-        assert_eq!((printed.end(ticket(1)), printed.end(ticket(2))), (Bytes::new(), "2 2 2 ".into()));
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::worker::Kind;
 pub(super) const ENDS_FLUSH: usize = 128;
 /// Bytes of ends that are worth a frame of their own.
 pub(super) const BYTES_FLUSH: usize = 1 << 20;
+/// Jobs that come one by one after one that must never run twice: it may have company.
+pub(super) const CAREFUL_JOBS: u32 = 16;
 /// Bytes of results that may be unconfirmed before the slots wait.
 const UNSETTLED_BYTES_MAX: usize = 64 << 20;
 
@@ -60,8 +62,11 @@ pub(super) struct State {
     pub(super) leased_until: Option<Instant>,
     /// Leases were dropped that the server still counts as this child's: a new connection has to say so.
     pub(super) lapsed: bool,
-    /// Some task must never run twice: whatever waits when the whole worker dies is taken for run, so nothing waits.
-    pub(super) one_by_one: bool,
+    /// By task, whether it must never run twice: whatever waits when the whole worker dies is taken for run, so no job
+    /// of such a task waits.
+    pub(super) once: Vec<bool>,
+    /// Jobs to come until more than one is asked for again, because one of a task that must never run twice came.
+    careful: u32,
     /// Jobs wait in hand for the only slot.
     prefetches: bool,
 }
@@ -110,7 +115,8 @@ impl Shared {
             draining: false,
             leased_until: None,
             lapsed: false,
-            one_by_one: false,
+            once: Vec::new(),
+            careful: 0,
             prefetches: kind == Kind::Process,
         };
         Self {
@@ -215,10 +221,11 @@ impl Shared {
     }
 
     /// An attempt ended, and its slot is free. With `settle` this waits before that until the server has confirmed it.
-    pub(super) fn finish(&self, ticket: Ticket, ended: Option<Ended>, settle: bool) {
+    pub(super) fn finish(&self, ticket: Ticket, ended: Ended, settle: bool) {
         let mut state = self.state();
-        let settle = settle && ended.is_some();
         let wake = state.finish(ticket, ended, settle);
+        // Before the attempt is off the page, so that its end is on its way at any time.
+        self.page.set_unsettled(state.unsettled as u64);
         if wake {
             self.wake.notify_one();
         }
@@ -284,6 +291,7 @@ impl Shared {
     pub(super) fn push(&self, jobs: Vec<Job>) {
         let count = jobs.len();
         let mut state = self.state();
+        jobs.iter().for_each(|job| state.note_care(job));
         state.waiting.extend(jobs);
         state.moved = Instant::now();
         drop(state);
@@ -305,6 +313,7 @@ impl Shared {
         let was_full = state.is_full_of_bytes();
         state.unsettled = state.unsettled.saturating_sub(fences.len());
         state.unsettled_bytes = state.unsettled_bytes.saturating_sub(bytes);
+        self.page.set_unsettled(state.unsettled as u64);
         if !state.settling.is_empty() {
             for (_, fence) in fences {
                 state.settling.remove(fence);
@@ -429,7 +438,7 @@ impl State {
     /// one attempt, or works at many, holds none ahead.
     pub(super) fn missing(&self, outstanding: u32) -> u32 {
         let held = self.waiting.len() as u32 + self.slots.busy() + outstanding;
-        if !self.prefetches || self.one_by_one {
+        if !self.prefetches || self.careful > 0 {
             return self.slots.most().saturating_sub(held);
         }
         let target = self.pace.target();
@@ -461,7 +470,7 @@ impl State {
     }
 
     /// Notes an end; true if the connection has to be woken. The attempt stays in its slot for the caller to clear.
-    fn finish(&mut self, ticket: Ticket, ended: Option<Ended>, settle: bool) -> bool {
+    fn finish(&mut self, ticket: Ticket, ended: Ended, settle: bool) -> bool {
         let now = Instant::now();
         self.moved = now;
         self.stuck = false;
@@ -469,14 +478,12 @@ impl State {
         if let Some(running) = self.slots.get_mut(ticket).copied() {
             self.pace.record_run(now - running.since, running.argument_bytes);
         }
-        if let Some(ended) = ended {
-            let bytes = ended.bytes();
-            self.ends_bytes += bytes;
-            self.unsettled += 1;
-            self.unsettled_bytes += bytes;
-            self.ends_since.get_or_insert(now);
-            self.ends.push(ended);
-        }
+        let bytes = ended.bytes();
+        self.ends_bytes += bytes;
+        self.unsettled += 1;
+        self.unsettled_bytes += bytes;
+        self.ends_since.get_or_insert(now);
+        self.ends.push(ended);
         if settle {
             self.settling.insert(ticket.fence);
         }
@@ -502,6 +509,30 @@ impl State {
     pub(super) fn take_waiting(&mut self) -> Vec<(JobId, Fence)> {
         self.unsettled += self.waiting.len();
         self.waiting.drain(..).map(|job| (job.id, job.fence)).collect()
+    }
+
+    /// Whether jobs of this task must never run twice.
+    fn runs_once(&self, task: u32) -> bool {
+        self.once.get(task as usize).copied().unwrap_or(false)
+    }
+
+    fn note_care(&mut self, job: &Job) {
+        self.careful = if self.runs_once(job.task) { CAREFUL_JOBS } else { self.careful.saturating_sub(1) };
+    }
+
+    /// Takes what must never run twice and would have to wait, to be handed back.
+    pub(super) fn take_waiting_once(&mut self) -> Vec<(JobId, Fence)> {
+        if self.careful == 0 {
+            return Vec::new();
+        }
+        let free = self.slots.most().saturating_sub(self.slots.busy()) as usize;
+        let (kept, back): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .enumerate()
+            .partition(|(at, job)| *at < free || !self.runs_once(job.task));
+        self.waiting = kept.into_iter().map(|(_, job)| job).collect();
+        self.unsettled += back.len();
+        back.into_iter().map(|(_, job)| (job.id, job.fence)).collect()
     }
 
     /// Takes one waiting job, to be handed back or dropped.

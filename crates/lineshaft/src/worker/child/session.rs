@@ -387,10 +387,10 @@ impl Session {
         if long {
             state.pause();
         }
-        let leases = if long || draining { state.take_waiting() } else { Vec::new() };
+        let leases = if long || draining { state.take_waiting() } else { state.take_waiting_once() };
         drop(state);
         self.drained = draining;
-        if stop_credit {
+        if stop_credit || !leases.is_empty() {
             self.outstanding = 0;
             self.send(0, &Credit { leases: 0, reset: true }.into());
         }

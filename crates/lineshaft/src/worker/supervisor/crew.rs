@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::process::ProcessId;
+use lineshaft_ipc::shared::AttemptPage;
 use lineshaft_wire::message::{AttachWorker, Message, ProcessKey, StopReason as WireReason};
 use tokio::sync::{mpsc, watch as changes};
 
+use super::farewell::{Farewell, words_of_kill};
 use super::process::Process;
 use super::reports::Reports;
 use super::watch::{Command, Ended, Event, Watch};
@@ -27,7 +29,7 @@ const HIRE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long the server may be away before people hear of it.
 const AWAY_LATE: Duration = Duration::from_secs(5);
 /// How long the last reports may take after the last child.
-const LAST_REPORTS: Duration = Duration::from_secs(2);
+const LAST_REPORTS: Duration = Duration::from_secs(10);
 /// Unread events of all children.
 const EVENTS: usize = 256;
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -37,6 +39,7 @@ struct Member {
     /// Unbounded, since a child's task reads it at once whatever it waits for.
     commands: mpsc::UnboundedSender<Command>,
     pid: u32,
+    page: Arc<AttemptPage>,
     ready: bool,
     /// Dead, its group perhaps not empty yet: its place is free.
     dead: bool,
@@ -71,6 +74,7 @@ pub(super) struct Crew {
     failure: Option<Error>,
     /// When the last child was gone.
     over_at: Option<Instant>,
+    farewell: Option<Farewell>,
 }
 
 impl Crew {
@@ -79,7 +83,7 @@ impl Crew {
         let now = Instant::now();
         let link = Link::new(worker.options.target.running_only());
         Self {
-            wish: Wish { processes: worker.options.processes, phase: Phase::Running },
+            wish: Wish { processes: worker.options.processes, phase: Phase::Running, aloud: false },
             folded: false,
             worker,
             wishes,
@@ -103,6 +107,7 @@ impl Crew {
             said: String::new(),
             failure: None,
             over_at: None,
+            farewell: None,
         }
     }
 
@@ -113,6 +118,7 @@ impl Crew {
             self.expect_answer();
             self.fill();
             self.send_reports();
+            self.say_farewell();
             if self.is_over(Instant::now()) {
                 return self.failure.map_or(Ok(()), Err);
             }
@@ -143,7 +149,8 @@ impl Crew {
         }
         let hire = (self.missing() > 0).then_some(self.hire_at);
         let answer = self.awaits_first_answer().then(|| self.started + FIRST_ANSWER);
-        [hire, answer].into_iter().flatten().min().unwrap_or(now + IDLE)
+        let words = self.farewell.as_ref().map(Farewell::due);
+        [hire, answer, words].into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
     fn is_over(&mut self, now: Instant) -> bool {
@@ -160,6 +167,12 @@ impl Crew {
     fn obey(&mut self) {
         let wish = *self.wishes.borrow_and_update();
         self.wish.processes = self.wish.processes.max(wish.processes);
+        if wish.aloud && self.farewell.is_none() {
+            self.farewell = Some(Farewell::new(Instant::now(), self.worker.options.grace));
+        }
+        if wish.phase == Phase::Killing && self.farewell.take().is_some() {
+            words_of_kill(self.running()).into_iter().for_each(|words| self.tell(&words));
+        }
         self.enter(wish.phase);
     }
 
@@ -171,6 +184,17 @@ impl Crew {
         let grace = self.worker.options.grace;
         let command = if phase == Phase::Killing { Command::Kill } else { Command::Drain(grace) };
         self.tell_all(command);
+    }
+
+    /// Attempts that run in the children.
+    fn running(&self) -> usize {
+        self.members.values().map(|member| member.page.begun().count()).sum()
+    }
+
+    fn say_farewell(&mut self) {
+        let running = self.running();
+        let words = self.farewell.as_mut().and_then(|farewell| farewell.words(Instant::now(), running));
+        words.into_iter().for_each(|words| self.tell(&words));
     }
 
     fn fail(&mut self, error: Error) {
@@ -209,10 +233,10 @@ impl Crew {
         if let Some(lease) = self.lease {
             let _ = commands.send(Command::Lease(lease));
         }
-        let pid = process.pid;
-        self.members.insert(number, Member { commands, pid, ready: false, dead: false });
+        let (pid, page) = (process.pid, Arc::clone(&process.page));
+        self.members.insert(number, Member { commands, pid, page, ready: false, dead: false });
         self.show_pids();
-        let options = std::sync::Arc::clone(&self.worker.options);
+        let options = Arc::clone(&self.worker.options);
         tokio::spawn(Watch::new(options, process, obeyed, self.tell.clone()).run());
         Ok(())
     }
@@ -287,6 +311,10 @@ impl Crew {
         }
         text.clone_into(&mut self.said);
         tracing::error!("{text}");
+        self.tell(text);
+    }
+
+    fn tell(&self, text: &str) {
         if self.worker.options.tee {
             // There is nobody to tell that standard error is closed.
             let _ = writeln!(std::io::stderr(), "{text}");

@@ -5,6 +5,7 @@
 
 mod crew;
 mod escalation;
+mod farewell;
 mod process;
 mod reports;
 mod watch;
@@ -12,6 +13,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -36,6 +38,8 @@ struct Worker {
 struct Wish {
     processes: u32,
     phase: Phase,
+    /// Somebody waits for the end, and is told what for.
+    aloud: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +71,7 @@ impl Supervisor {
     pub fn new(options: Options) -> Result<(Self, Handle), Error> {
         options.check()?;
         let name = options.name.clone().map_or_else(default_name, Ok)?.into();
-        let wish = Wish { processes: options.processes, phase: Phase::Running };
+        let wish = Wish { processes: options.processes, phase: Phase::Running, aloud: false };
         let (wanted, wishes) = changes::channel(wish);
         let pids = Pids::default();
         let worker = Worker { options: Arc::new(options), name, nonce: fastrand::u64(1..) };
@@ -84,12 +88,13 @@ impl Supervisor {
         runtime.block_on(Crew::new(self.worker, self.wishes, self.pids).run())
     }
 
-    /// As [`Self::run`], with the signals of a program: SIGTERM and the first SIGINT drain, the second SIGINT kills.
+    /// As [`Self::run`], with the signals of a program: the first SIGTERM or SIGINT drains, the second one kills, and
+    /// then this is [`Error::Killed`].
     pub fn run_with_signals(self, handle: &Handle) -> Result<(), Error> {
         let signals = Signals::follow(handle.clone())?;
         let result = self.run();
-        signals.stop();
-        result
+        let killed_by = signals.stop();
+        result.and(killed_by.map_or(Ok(()), |signal| Err(Error::Killed { signal })))
     }
 }
 
@@ -102,13 +107,18 @@ pub fn run(options: Options) -> Result<(), Error> {
 impl Handle {
     /// No new work: children finish or hand back what they have within the grace, then the supervisor returns.
     pub fn stop(&self) {
-        self.wish(Phase::Draining);
+        self.wish(Phase::Draining, false);
+    }
+
+    /// The same, and says on standard error meanwhile what it waits for.
+    pub fn stop_aloud(&self) {
+        self.wish(Phase::Draining, true);
     }
 
     /// Ends every child now; jobs whose attempts had begun run again elsewhere or, where they may run once
     /// only, are given up.
     pub fn kill(&self) {
-        self.wish(Phase::Killing);
+        self.wish(Phase::Killing, false);
     }
 
     /// Keeps at least `processes` children from here on.
@@ -126,10 +136,11 @@ impl Handle {
         self.pids.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
     }
 
-    fn wish(&self, phase: Phase) {
+    fn wish(&self, phase: Phase, aloud: bool) {
         self.wishes.send_if_modified(|wish| {
             let further = phase > wish.phase;
             wish.phase = wish.phase.max(phase);
+            wish.aloud |= aloud;
             further
         });
     }
@@ -139,35 +150,51 @@ impl Handle {
 struct Signals {
     ids: Vec<signal_hook::SigId>,
     stop: UnixStream,
+    /// The second signal, when it came.
+    killed_by: Arc<AtomicI32>,
 }
 
 impl Signals {
     fn follow(handle: Handle) -> Result<Self, Error> {
         let failed = || Error::io("handle signals");
-        let (mut came, raised) = UnixStream::pair().map_err(failed())?;
+        let (came, raised) = UnixStream::pair().map_err(failed())?;
         let stop = raised.try_clone().map_err(failed())?;
-        let (mut interrupted, interrupt) = UnixStream::pair().map_err(failed())?;
-        interrupted.set_nonblocking(true).map_err(failed())?;
+        let (terminated, terminate) = UnixStream::pair().map_err(failed())?;
+        terminated.set_nonblocking(true).map_err(failed())?;
         let ids = vec![
-            // First the one that tells SIGINT apart, then the one that wakes the thread.
-            pipe::register(SIGINT, interrupt).map_err(failed())?,
-            pipe::register(SIGINT, raised.try_clone().map_err(failed())?).map_err(failed())?,
-            pipe::register(SIGTERM, raised).map_err(failed())?,
+            // First the one that tells SIGTERM apart, then the one that wakes the thread.
+            pipe::register(SIGTERM, terminate).map_err(failed())?,
+            pipe::register(SIGTERM, raised.try_clone().map_err(failed())?).map_err(failed())?,
+            pipe::register(SIGINT, raised).map_err(failed())?,
         ];
-        let body = move || {
-            let mut interrupts = 0;
-            while came.read(&mut [0; 64]).is_ok_and(|count| count > 0) {
-                interrupts += interrupted.read(&mut [0; 64]).unwrap_or(0);
-                if interrupts > 1 { handle.kill() } else { handle.stop() }
-            }
-        };
+        let killed_by = Arc::new(AtomicI32::new(0));
+        let killer = Arc::clone(&killed_by);
+        let body = move || hear(came, terminated, &handle, &killer);
         thread::Builder::new().name("lineshaft-signals".into()).spawn(body).map_err(failed())?;
-        Ok(Self { ids, stop })
+        Ok(Self { ids, stop, killed_by })
     }
 
-    fn stop(self) {
+    /// Follows them no longer; the signal that killed the worker, if one did.
+    fn stop(self) -> Option<i32> {
         self.ids.into_iter().for_each(|id| _ = unregister(id));
         // Ends the thread's read.
         let _ = self.stop.shutdown(std::net::Shutdown::Both);
+        Some(self.killed_by.load(Ordering::Acquire)).filter(|signal| *signal > 0)
+    }
+}
+
+/// The first signal drains, the next one kills.
+fn hear(mut came: UnixStream, mut terminated: UnixStream, handle: &Handle, killed_by: &AtomicI32) {
+    let mut drains = false;
+    let mut byte = [0; 1];
+    while came.read(&mut byte).is_ok_and(|count| count > 0) {
+        let signal = if terminated.read(&mut byte).is_ok() { SIGTERM } else { SIGINT };
+        if drains {
+            let _ = killed_by.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
+            handle.kill();
+        } else {
+            handle.stop_aloud();
+            drains = true;
+        }
     }
 }

@@ -131,7 +131,7 @@ impl Process {
             left.extend_from_slice(&buffer[..count]);
         }
         if self.page.slots() == 1 && self.page.begun().next().is_some() {
-            self.page.append_output(&left);
+            self.page.append_output(0, &left);
         }
         if tee {
             self.repeat(&left);

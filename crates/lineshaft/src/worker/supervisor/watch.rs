@@ -23,6 +23,10 @@ use crate::worker::clock::{monotonic_ms, unix_ms};
 const LOOK_BUSY: Duration = Duration::from_millis(50);
 const LOOK_IDLE: Duration = Duration::from_millis(200);
 
+/// What a child that drains gets beyond its grace when nothing runs any more: the server has to confirm the last ends,
+/// and one that it never hears of is lost.
+const LAST_ENDS: Duration = Duration::from_secs(10);
+
 /// What a child's task tells the crew.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -293,7 +297,9 @@ impl Watch {
 
     fn watch_drain(&mut self, begun: &[Begun], now: Instant) {
         let Some(drain) = self.drain else { return };
-        if now >= drain.kill_at {
+        let only_tells = begun.is_empty() && self.process.page.unsettled() > 0;
+        let extra = if only_tells { LAST_ENDS } else { Duration::ZERO };
+        if now >= drain.kill_at + extra {
             self.kill(StopReason::Shutdown);
         } else if now >= drain.ask_at {
             begun.iter().for_each(|begun| self.request(begun, StopReason::Shutdown));
@@ -304,17 +310,17 @@ impl Watch {
 
     fn report(&self, exit: Option<Exit>) -> (ChildEnded, Bytes) {
         let page = &self.process.page;
-        let begun: Vec<OtherEnd> = page.begun().filter_map(|begun| self.end(&begun, exit)).collect();
+        let mut outputs = Vec::new();
+        let ended = page.begun().filter_map(|begun| self.end(&begun, exit, &mut outputs));
+        let begun: Vec<OtherEnd> = ended.collect();
         let newest = page.newest().map(wire_fence);
         let unbegun = page.unbegun().into_iter().map(wire_fence).collect();
         let report = ChildEnded { child: self.process.number, begun, newest, unbegun };
-        // Only the output of an only slot is in the page.
-        let has_output = report.begun.iter().any(|end| end.output_length > 0);
-        let output = if has_output { page.read_output().into() } else { Bytes::new() };
-        (report, output)
+        (report, outputs.into())
     }
 
-    fn end(&self, begun: &Begun, exit: Option<Exit>) -> Option<OtherEnd> {
+    /// The end of an attempt that the child left; what it printed is added to `outputs`.
+    fn end(&self, begun: &Begun, exit: Option<Exit>, outputs: &mut Vec<u8>) -> Option<OtherEnd> {
         let [high, low, started_at, at_most_once] = begun.note;
         let id = (u128::from(high) << 64) | u128::from(low);
         let Some(job) = JobId::from_bytes(id.to_be_bytes()) else {
@@ -323,8 +329,9 @@ impl Watch {
             return None;
         };
         let end = self.end_of(begun, at_most_once != 0, exit);
-        let page = &self.process.page;
-        let output_length = if page.slots() == 1 { page.read_output().len() as u32 } else { 0 };
+        let output = self.process.page.read_output(begun.place);
+        let output_length = output.len() as u32;
+        outputs.extend(output);
         let (fence, finished_at) = (wire_fence(begun.fence), unix_ms());
         Some(OtherEnd { job, fence, started_at, finished_at, end, output_length })
     }
@@ -338,10 +345,7 @@ impl Watch {
             ..ErrorRecord::default()
         };
         match reason {
-            // A stale lease is refused by the server; one that is not was interrupted by an outage, which counts
-            // against nothing.
-            Some(StopReason::LeaseLost) if !at_most_once => End::Cancelled,
-            Some(reason) => end_after(reason, at_most_once, error.clone()).unwrap_or(End::Crashed { error }),
+            Some(reason) => end_after(reason, at_most_once, error),
             None if self.process.page.is_ending() => End::Released,
             None => End::Crashed { error },
         }

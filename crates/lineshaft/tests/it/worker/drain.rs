@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use lineshaft::worker::Options;
-use lineshaft_wire::JobState;
+use lineshaft::worker::{Kind, Options};
+use lineshaft_wire::message::Rules;
+use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
 
 use super::programs::start;
@@ -40,6 +41,51 @@ fn a_body_that_outlives_the_grace_is_killed_and_held_against_nobody() {
     assert!(pids.iter().all(|&pid| !is_alive(pid)), "{pids:?}");
     let record = world.until_state(job, JobState::Available);
     assert_eq!((record.crashes, record.attempt), (0, 0), "{record:?}");
+    assert_eq!(outcomes(&record), [Some(Outcome::Released)]);
+}
+
+/// What a second Ctrl-C interrupted was recorded as cancelled, which nobody had asked for; what may run once only as
+/// crashed, which nothing had.
+#[test]
+fn what_a_killed_worker_leaves_is_released_or_where_it_may_run_once_lost() {
+    let world = World::new();
+    let mut worker = Worker::start(Options { kind: Kind::Thread, slots: 2, ..world.options() });
+    let [again] = world.enqueue("spin", &["x"])[..] else { panic!() };
+    let rules = Rules { at_most_once: true, ..Rules::default() };
+    let file = world.file("ledger");
+    let call = format!("{} 600000", file.display());
+    let [once] = world.enqueue_with("once", &[&call], rules)[..] else { panic!() };
+    until("both run", || (world.counts().0 == 2 && file.exists()).then_some(()));
+    worker.handle.stop();
+    worker.handle.kill();
+    worker.joined().unwrap();
+    assert_eq!(outcomes(&world.until_state(again, JobState::Available)), [Some(Outcome::Released)]);
+    let record = world.ended(once);
+    assert_eq!((record.reason.as_deref(), outcomes(&record)), (Some("maybe_ran"), vec![Some(Outcome::Lost)]));
+    let message = &record.attempts[0].error.as_ref().unwrap().message;
+    assert!(
+        message.starts_with("the worker stopped and its grace was over; the process was killed"),
+        "{message}"
+    );
+}
+
+/// The child was killed at the end of its grace though nothing ran in it any more: it waited for the server to confirm
+/// its last end, and the job was lost.
+#[test]
+fn an_end_that_a_slow_server_has_not_confirmed_when_the_grace_is_over_is_not_lost() {
+    let world = World::new();
+    let mut worker = Worker::start(Options { grace: Duration::from_millis(1_500), ..world.options() });
+    let file = world.file("ledger");
+    let [job] = world.enqueue("note", &[&format!("{} 300", file.display())])[..] else { panic!() };
+    until("the body runs", || file.exists().then_some(()));
+    signal(world.server_pid(), Signal::STOP);
+    worker.handle.stop();
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert!(!worker.handle.pids().is_empty(), "the child was killed with its last end");
+    signal(world.server_pid(), Signal::CONT);
+    worker.joined().unwrap();
+    let record = world.ended(job);
+    assert_eq!((record.state, outcomes(&record)), (JobState::Completed, vec![Some(Outcome::Succeeded)]));
 }
 
 #[test]
@@ -65,6 +111,25 @@ fn a_worker_program_drains_on_sigterm_and_exits_with_0() {
     assert!(status.success(), "{status:?}");
     let record = world.record(job);
     assert_eq!((record.state, outcomes(&record).len()), (JobState::Completed, 1));
+}
+
+/// A second SIGTERM changed nothing.
+#[test]
+fn a_second_sigterm_kills_and_shows_in_the_exit_code() {
+    let world = World::new();
+    let mut program = start("worker", &world.home());
+    let file = world.file("pids");
+    let [job] = world.enqueue("fork", &[file.to_str().unwrap()])[..] else { panic!() };
+    let pids = words(&file);
+    // Two that come at once may be one.
+    let status = until("the program ends", || {
+        signal(program.id(), Signal::TERM);
+        std::thread::sleep(Duration::from_millis(50));
+        program.try_wait().unwrap()
+    });
+    assert_eq!(status.code(), Some(143));
+    assert!(pids.iter().all(|&pid| !is_alive(pid)), "{pids:?}");
+    assert_eq!(outcomes(&world.until_state(job, JobState::Available)), [Some(Outcome::Released)]);
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn a_child_that_stands_still_is_killed_before_its_lease_ends() {
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     let record = world.ended(job);
     // Three such outages must not discard the job: nothing of this counts as a crash.
-    assert_eq!(outcomes(&record), [Some(Outcome::Cancelled), Some(Outcome::Succeeded)]);
+    assert_eq!(outcomes(&record), [Some(Outcome::Lost), Some(Outcome::Succeeded)]);
     assert_eq!(record.state, JobState::Completed);
     assert_eq!(words(&file).len(), 2);
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft::worker::{Child, End, Ending, Job, Next, TaskEntry, supervisor};
+use lineshaft::worker::{Child, End, Ending, Error, Job, Next, TaskEntry, supervisor};
 use lineshaft::worker::{Kind, Options, StopReason};
 use lineshaft_wire::ErrorRecord;
 
@@ -38,7 +38,10 @@ fn worker() {
         tee: false,
         ..Options::new(lineshaft::Target::home(home), child_command())
     };
-    supervisor::run(options).unwrap();
+    if let Err(error) = supervisor::run(options) {
+        let Error::Killed { signal } = error else { panic!("{error}") };
+        std::process::exit(128 + signal);
+    }
 }
 
 /// A worker's child.
@@ -99,6 +102,7 @@ fn run_async(child: &Child) {
 
 fn body(child: &Child, task: &str, job: &Job) -> Ending {
     let text = String::from_utf8(job.arguments.to_vec()).unwrap();
+    child.print(job.ticket(), format!("{task} begins\n").as_bytes());
     match task {
         "sleep" => std::thread::sleep(milliseconds(&text)),
         "note" | "once" => note(&text),

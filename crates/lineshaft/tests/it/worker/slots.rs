@@ -72,6 +72,7 @@ fn the_neighbours_of_a_killed_attempt_are_released_and_run_again() {
     );
 }
 
+/// What they had printed was lost with their process.
 #[test]
 fn a_child_that_dies_by_itself_crashes_every_attempt_that_had_begun_in_it() {
     let world = World::new();
@@ -86,6 +87,7 @@ fn a_child_that_dies_by_itself_crashes_every_attempt_that_had_begun_in_it() {
         let record = world.ended(job);
         assert_eq!(outcomes(&record), [Some(Outcome::Crashed), Some(Outcome::Succeeded)]);
         assert_eq!(record.attempts[0].error.as_ref().and_then(|error| error.signal), Some(9));
+        assert_eq!(record.attempts[0].output, b"note begins\n");
     }
 }
 

@@ -87,6 +87,10 @@ impl World {
         Worker::start(self.options())
     }
 
+    pub(super) fn server_pid(&self) -> u32 {
+        self.server.id()
+    }
+
     pub(super) fn kill_server(&mut self) {
         self.server.kill().unwrap();
         self.server.wait().unwrap();

@@ -85,8 +85,11 @@ impl World {
     /// The next job, which ends at once.
     fn run_one(&self, ending: impl Fn(&Job) -> Ending) {
         let Next::Job(job) = self.shared.next(PATIENCE) else { panic!("no job came") };
-        let ended = Ended::new(&job, (1, 2), ending(&job), Bytes::new());
-        self.shared.finish(job.ticket(), Some(ended), false);
+        self.end(&job, ending(&job));
+    }
+
+    fn end(&self, job: &Job, ending: Ending) {
+        self.shared.finish(job.ticket(), Ended::new(job, (1, 2), ending, Bytes::new()), false);
     }
 }
 
@@ -145,10 +148,15 @@ impl Peer {
     }
 
     fn lease(&mut self, counters: std::ops::RangeInclusive<u64>) {
-        let jobs = counters.map(|counter| Lease {
+        self.lease_of(&counters.map(|counter| (counter, 0)).collect::<Vec<_>>());
+    }
+
+    /// Leases with these counters, each of the task with this number.
+    fn lease_of(&mut self, jobs: &[(u64, u32)]) {
+        let jobs = jobs.iter().map(|&(counter, task)| Lease {
             job: JobId::direct(1, 0, counter as u32, 0),
             counter,
-            task: 0,
+            task,
             attempt: 1,
             timeout_ms: 0,
             keep_result: true,
@@ -296,24 +304,45 @@ fn an_end_too_large_for_a_frame_is_reported_without_what_is_too_much() {
     assert_eq!(world.shared.state().unsettled_bytes, 0);
 }
 
-/// What waits when a whole worker dies is `maybe_ran`, though it never began.
+/// What waits when a whole worker dies is `maybe_ran`, though it never began. One task that may run once made all
+/// others run one by one, with a sync each.
 #[test]
-fn nothing_waits_in_a_child_with_a_task_that_may_run_once() {
-    let check = |one_by_one, expected| {
-        let world = World::new();
-        let mut state = world.shared.state();
-        state.one_by_one = one_by_one;
-        (0..100).for_each(|_| state.pace.record_run(Duration::from_micros(8), 100));
-        drop(state);
-        let (mut peer, _) = world.attach(Duration::from_secs(60));
-        let (_, leases) = peer.until(|message| match message {
-            Message::Credit(credit) => Some(credit.leases),
-            _ => None,
-        });
-        assert_eq!(leases, expected, "one by one: {one_by_one}");
+fn what_may_run_once_waits_in_no_child_and_what_may_run_again_does() {
+    let world = World::new();
+    let mut state = world.shared.state();
+    state.once = vec![false, true];
+    (0..100).for_each(|_| state.pace.record_run(Duration::from_micros(8), 100));
+    drop(state);
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    let credit = |message: &Message| match message {
+        Message::Credit(credit) => Some((credit.leases, credit.reset)),
+        _ => None,
     };
-    check(true, 1);
-    check(false, 375);
+    assert_eq!(peer.until(credit).1, (375, true));
+    peer.lease_of(&[(1, 0), (2, 0), (3, 1), (4, 0), (5, 1)]);
+    assert_eq!(peer.until(credit).1, (0, true));
+    let (request, back) = peer.until(|message| match message {
+        Message::Release(release) => Some(release.leases.clone()),
+        _ => None,
+    });
+    assert_eq!(counters(&back), [3, 5]);
+    peer.send(request, &Finished::default().into(), b"");
+    for _ in 0..3 {
+        world.run_one(returned);
+    }
+    assert_eq!(peer.until(credit).1, (1, false));
+    peer.lease_of(&[(6, 1)]);
+    world.run_one(returned);
+    // After some that may run again others are asked for ahead.
+    for counter in 7..=7 + u64::from(super::super::queue::CAREFUL_JOBS) {
+        assert_eq!(peer.until(credit).1, (1, false));
+        peer.lease(counter..=counter);
+        world.run_one(returned);
+        if world.shared.state().missing(0) > 1 {
+            return assert_eq!(counter, 6 + u64::from(super::super::queue::CAREFUL_JOBS));
+        }
+    }
+    panic!("it asks for one job at a time for ever");
 }
 
 impl World {
@@ -348,8 +377,10 @@ fn a_checkpoint_is_sent_again_over_a_new_connection_until_it_is_confirmed() {
     assert!(reply.wait_timeout(Duration::ZERO).is_none(), "nobody confirmed it");
     peer.send(request, &Finished::default().into(), b"");
     assert!(matches!(reply.wait_timeout(PATIENCE), Some(Ok(true))));
-    world.shared.finish(job.ticket(), None, false);
-    assert_eq!(world.shared.state().unsettled, 0);
+    world.end(&job, returned(&job));
+    let (request, _) = peer.finish();
+    peer.send(request, &Finished::default().into(), b"");
+    assert!(world.shared.settle(PATIENCE));
 }
 
 #[test]
@@ -392,7 +423,7 @@ fn a_checkpoint_of_an_attempt_that_is_over_says_so() {
     let (mut peer, _) = world.attach(Duration::from_secs(60));
     peer.lease(1..=1);
     let Next::Job(job) = world.shared.next(PATIENCE) else { panic!("no job came") };
-    world.shared.finish(job.ticket(), None, false);
+    world.end(&job, returned(&job));
     let mut reply = world.shared.leave_checkpoint(job.ticket(), vec![1]);
     assert!(matches!(reply.wait_timeout(Duration::ZERO), Some(Ok(false))));
 }
