@@ -248,9 +248,9 @@ def test_an_unregistered_model_says_what_to_do(value):
 
 def test_a_part_that_is_no_value_is_named_with_its_path():
     thing = models.Open(name="a", of=[object()])  # type: ignore[call-arg]
-    with pytest.raises(SerializationError, match=r"^value\.of\[0\]: object is not a value$"):
+    with pytest.raises(SerializationError, match=r"^value\.of\[0\]: object is not a value\n  hint: values are data"):
         _native.encode(thing, make_registry())
-    with pytest.raises(SerializationError, match=r"^value\.b\[0\]: object is not a value$"):
+    with pytest.raises(SerializationError, match=r"^value\.b\[0\]: object is not a value\n  hint: values are data"):
         _native.encode(models.Slotted(1, [object()]), make_registry())  # type: ignore[list-item]
 
 

@@ -425,19 +425,19 @@ class OwnText(str):
         (collections.OrderedDict(a=1), "only dict itself is; convert it"),
         (collections.Counter("aa"), "only dict itself is; convert it"),
         (OwnText("x"), "only str itself is; convert it"),
-        (collections.deque([1]), None),
-        (slice(1, 2), None),
-        (memoryview(b"x"), None),
-        (fractions.Fraction(1, 2), None),
-        (pathlib.PurePosixPath("x"), None),
-        (int, None),
-        (len, None),
-        (NotImplemented, None),
+        (collections.deque([1]), "values are data: "),
+        (slice(1, 2), "values are data: "),
+        (memoryview(b"x"), "values are data: "),
+        (fractions.Fraction(1, 2), "values are data: "),
+        (pathlib.PurePosixPath("x"), "values are data: "),
+        (int, "values are data: "),
+        (len, "values are data: "),
+        (NotImplemented, "values are data: "),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_value_is_refused_by_name(value: Any, hint: str | None) -> None:
+def test_what_is_no_value_is_refused_by_name(value: Any, hint: str) -> None:
     with pytest.raises(SerializationError) as caught:
         _native.encode([value], REGISTRY)
     assert str(caught.value).startswith(f"value[0]: {type(value).__name__} is not a value")
-    assert caught.value.hint == hint
+    assert (caught.value.hint or "").startswith(hint)

@@ -288,7 +288,7 @@ def test_refusals_name_the_path(value: Any, expected: str) -> None:
 def test_a_socket_is_not_a_value() -> None:
     with socket.socket() as connection:
         assert refusal([connection]) == "args[1][0]: socket is not a value"
-        with pytest.raises(SerializationError, match=r"^kwargs\['to'\]\[0\]: socket is not a value$"):
+        with pytest.raises(SerializationError, match=r"^kwargs\['to'\]\[0\]: socket is not a value\n  hint: "):
             _native.encode_call((), {"to": [connection]}, make_registry())
 
 
@@ -481,7 +481,7 @@ def test_malformed_payloads_are_errors(payload: bytes, expected: str) -> None:
 
 
 def test_a_payload_that_is_no_call_is_an_error(registry: _native.Registry) -> None:
-    for value in (5, [], [1, 2], [[], {}, 3]):
+    for value in (5, [], [1, 2], [[], {}, "3"], [[], {}, 3, 4]):
         with pytest.raises(SerializationError):
             _native.decode_call(_native.encode(value, registry), registry)
 
