@@ -57,14 +57,24 @@ pub trait FromAny<T> {
 }
 
 impl<T, E: Into<super::Error>> FromError<T> for &&Returned<T, E> {
+    #[track_caller]
     fn into_result(self) -> super::Result<T> {
-        self.0.take().expect("a body returns once").map_err(Into::into)
+        // A closure would be the place of the error.
+        match self.0.take().expect("a body returns once") {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
 impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> FromAny<T> for &Returned<T, E> {
+    #[track_caller]
     fn into_result(self) -> super::Result<T> {
-        self.0.take().expect("a body returns once").map_err(super::Error::any)
+        // A closure would be the place of the error.
+        match self.0.take().expect("a body returns once") {
+            Ok(value) => Ok(value),
+            Err(error) => Err(super::Error::any(error)),
+        }
     }
 }
 

@@ -251,3 +251,16 @@ fn named_types_are_records_and_members() {
     assert_eq!(to_value(&Color::Red).unwrap().to_string(), "Color.RED");
     assert_eq!(to_value(&DerivesItself { number: 1 }).unwrap().to_string(), "Mixed(number=1)");
 }
+
+/// An error of another type said that it happened in the standard library, which had called what makes it one of ours.
+#[test]
+fn an_error_that_a_body_returns_as_it_is_has_its_place_in_the_program() {
+    let nothing = || payload(&[], &[]);
+    let zero = payload(&[0.into()], &[("extra", Value::Dict(Vec::new()))]);
+    let calls = [(texts::TASK, nothing()), (boxes::TASK, nothing()), (order::TASK, zero)];
+    for (task, payload) in calls {
+        let Ending::Other(End::Errored { error, .. }) = run(task, payload) else { panic!("it succeeded") };
+        let traceback = error.traceback.unwrap();
+        assert!(traceback.starts_with(&format!("at {}:", file!())), "{traceback}");
+    }
+}
