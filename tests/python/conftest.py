@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,9 @@ import lineshaft
 from support.kernel import Kernel
 
 PACKAGE_ROOT = Path(lineshaft.__file__).parents[1]
+
+# A shell's background jobs ignore Ctrl-C, and so would every program that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
