@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use proc_macro2::Span;
+use strsim::osa_distance;
 use syn::Error;
 
 /// The error for `given`, of which `message` says that there is no such thing among `known`.
@@ -16,22 +17,7 @@ pub(crate) fn unknown(span: Span, message: impl Display, given: &str, known: &[&
 fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
     // One slip in all: `retrys` is `retries`, though `retry` has more of its letters.
     let spelt = |word: &str| word.replace("ies", "ys");
-    let distances = known.iter().map(|name| (distance(&spelt(given), &spelt(name)), *name));
+    let distances = known.iter().map(|name| (osa_distance(&spelt(given), &spelt(name)), *name));
     let (distance, name) = distances.min()?;
     (distance <= (name.len() / 3).max(2) && distance < name.len()).then_some(name)
-}
-
-/// How many letters to insert, remove or replace (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (place, compared) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *compared);
-            diagonal = row[place + 1];
-            row[place + 1] = replaced.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }

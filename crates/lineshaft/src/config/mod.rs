@@ -13,6 +13,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use strsim::osa_distance;
+
 pub use file::{Place, TaskOption};
 pub use table::{
     DURABILITY, Default, GRACE, KIND, Kind, LISTEN, LOG, PROCESSES, PYTHON, QUEUES, SETTINGS, SLOTS, Scope,
@@ -179,28 +181,12 @@ fn user_file() -> Option<PathBuf> {
 
 /// The word among `known` that `word` is a slip of, if there is one.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word: Vec<char> = word.to_lowercase().chars().collect();
-    let slips = |other: &str| slips(&word, &other.to_lowercase().chars().collect::<Vec<_>>());
+    let word = word.to_lowercase();
+    let slips = |other: &str| osa_distance(&word, &other.to_lowercase());
     let nearest = known.into_iter().map(|other| (slips(other), other)).min_by_key(|(slips, _)| *slips)?;
     // A third of the letters may be wrong, two at least: `graec` is `grace`.
-    (nearest.0 <= (word.len() / 3).max(2) && nearest.0 < word.len()).then_some(nearest.1)
-}
-
-/// Letters to add, drop, change or swap with their neighbour until `a` is `b`.
-fn slips(a: &[char], b: &[char]) -> usize {
-    let (mut before, mut last) = (vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<usize>>());
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = change.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        (before, last) = (last, row);
-    }
-    last[b.len()]
+    let letters = word.chars().count();
+    (nearest.0 <= (letters / 3).max(2) && nearest.0 < letters).then_some(nearest.1)
 }
 
 #[cfg(test)]
