@@ -93,6 +93,16 @@ def kernel(programs):
     kernel.close()
 
 
+@pytest.fixture
+def stage():
+    """A home and processes that end with the test."""
+    from support.processes import Stage  # which needs this module
+
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """The app of `shop.py` with two worker processes for the whole session; queue `nobody` is not served."""

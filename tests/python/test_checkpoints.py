@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 import pytest
 
 from lineshaft import App, Cancel, Retry, SerializationError, Snooze, TaskFailed, current
-from support.processes import PATIENCE_S, Stage, children_of, kill, until
+from support.processes import PATIENCE_S, children_of, kill, until
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILL_ROUNDS", "5"))
 SEED = int(os.environ.get("LINESHAFT_KILL_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -169,22 +168,9 @@ def test_outside_of_a_job_nothing_happens():
 
 
 @pytest.fixture
-def stage():
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
 def pages(stage, monkeypatch):
-    """The module of the app, with the stage's home."""
-    for name, value in stage.variables().items():
-        monkeypatch.setenv(name, value)
-    sys.modules.pop("_checkpoints_app", None)
-    import _checkpoints_app
-
-    yield _checkpoints_app
-    del sys.modules["_checkpoints_app"]
+    with stage.imported("_checkpoints_app", monkeypatch) as app:
+        yield app
 
 
 def lines_of(stage) -> list[str]:

@@ -11,7 +11,6 @@ import random
 import signal
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -36,23 +35,9 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def stage():
-    """A home and processes that end with the test."""
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
 def app(stage, monkeypatch):
-    """The module of the app, with the stage's home."""
-    for name, value in stage.variables().items():
-        monkeypatch.setenv(name, value)
-    sys.modules.pop("_kills_app", None)
-    import _kills_app
-
-    yield _kills_app
-    del sys.modules["_kills_app"]
+    with stage.imported("_kills_app", monkeypatch) as app:
+        yield app
 
 
 @pytest.fixture(scope="module", autouse=True)

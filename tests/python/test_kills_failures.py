@@ -13,21 +13,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from support.processes import Stage, children_of, kill, until
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILL_ROUNDS", "3"))
 SEED = int(os.environ.get("LINESHAFT_KILL_SEED", random.SystemRandom().randrange(1 << 32)))
 APP = "_kills_failures_app"
-
-
-@pytest.fixture
-def stage():
-    """A home and processes that end with the test."""
-    stage = Stage()
-    yield stage
-    stage.close()
 
 
 class Rounds:

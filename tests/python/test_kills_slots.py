@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import time
 
 import pytest
 
 from support.effects import by_job, effects_in
-from support.processes import PATIENCE_S, Stage, children_of, kill, until
+from support.processes import PATIENCE_S, children_of, kill, until
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILL_ROUNDS", "5"))
 SEED = int(os.environ.get("LINESHAFT_KILL_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -21,22 +20,9 @@ JOBS = 600
 
 
 @pytest.fixture
-def stage():
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
 def app(stage, monkeypatch):
-    """The module of the app, with the stage's home."""
-    for name, value in stage.variables().items():
-        monkeypatch.setenv(name, value)
-    sys.modules.pop("_kills_slots_app", None)
-    import _kills_slots_app
-
-    yield _kills_slots_app
-    del sys.modules["_kills_slots_app"]
+    with stage.imported("_kills_slots_app", monkeypatch) as app:
+        yield app
 
 
 def slot_worker(stage, kind, slots, processes=2):

@@ -121,12 +121,10 @@ print("drained")
 
 
 @pytest.fixture
-def stage():
+def stage(stage):
     """A home with a server."""
-    stage = Stage()
     stage.server()
-    yield stage
-    stage.close()
+    return stage
 
 
 @pytest.fixture

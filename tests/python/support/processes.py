@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -9,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import pytest
@@ -142,6 +145,15 @@ class Stage:
         return subprocess.run(
             command, cwd=TESTS, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
+
+    @contextmanager
+    def imported(self, app: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+        """The module of an app, with this home."""
+        for name, value in self.variables().items():
+            monkeypatch.setenv(name, value)
+        sys.modules.pop(app, None)
+        yield importlib.import_module(app)
+        del sys.modules[app]
 
     def close(self) -> None:
         """Ends what is left and removes everything."""
