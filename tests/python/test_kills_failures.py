@@ -33,6 +33,7 @@ class Rounds:
 
     def produce(self) -> Any:
         self.runs += 1
+        self.promised = len(lines_of(self.stage.ledger))
         return self.stage.start("producer", f"{APP}.py", f"{SEED}-{self.runs}")
 
     def round(self, kind: str) -> None:
@@ -56,6 +57,7 @@ class Rounds:
 
     def finish(self) -> list[dict[str, Any]]:
         """Lets everything come to its end; what a server says that has only the disk to go by."""
+        until(lambda: len(lines_of(self.stage.ledger)) > self.promised, "the newest client has jobs")
         assert self.producer.terminate() == 0, self.producer.text()
         until(lambda: not self.jobs("scheduled", "available", "running", "retryable"), "every job ends")
         assert self.worker.terminate() == 0, self.worker.text()
