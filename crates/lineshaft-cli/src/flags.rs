@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, Val
 use clap_complete::ArgValueCandidates;
 use lineshaft::config::{Kind, QUEUES, SETTINGS, Scope, Setting, URL, Value};
 
+use crate::args::EVERYWHERE;
 use crate::complete;
 
 /// What the command line says about settings.
@@ -74,11 +75,13 @@ fn augment(command: Command, scope: Scope) -> Command {
 }
 
 fn flag(setting: &'static Setting) -> Arg {
+    let everywhere = setting.scope == Scope::Everywhere;
     let arg = Arg::new(setting.key)
         .long(setting.flag)
         .value_name(setting.value_name)
         .help(format!("{} [default: {}]", setting.help, setting.default.words().replace('`', "")))
-        .global(setting.scope == Scope::Everywhere)
+        .global(everywhere)
+        .help_heading(everywhere.then_some(EVERYWHERE))
         .action(if matches!(setting.kind, Kind::Names) { ArgAction::Append } else { ArgAction::Set })
         .value_parser(parser(setting.kind))
         .value_hint(hint(setting.kind));

@@ -21,6 +21,8 @@ pub use read::When;
 
 /// Longer lines are hard to read.
 pub(crate) const HELP_COLUMNS: usize = 100;
+/// Where help shows the options of every command: after the command's own.
+pub(crate) const EVERYWHERE: &str = "Options of every command";
 
 /// Durable background and parallel work.
 #[derive(Debug, Parser)]
@@ -49,13 +51,20 @@ pub struct Global {
     #[command(flatten)]
     pub home: HomeFlags,
     /// Print JSON instead of text, one document
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// Print JSON, one line for each thing as it comes
-    #[arg(long, global = true, conflicts_with = "json")]
+    #[arg(long, global = true, conflicts_with = "json", help_heading = EVERYWHERE)]
     pub jsonl: bool,
     /// Colours
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = EVERYWHERE
+    )]
     pub color: Colour,
 }
 
