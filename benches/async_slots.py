@@ -9,12 +9,10 @@ Usage: python benches/async_slots.py [--jobs N] [--rounds N]
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
+
+from rounds import rounds, run, show
 
 APP = """
 import asyncio
@@ -59,36 +57,23 @@ def inside(jobs: int) -> None:
     print(max(started) - began, max(started) - enqueued, grown / jobs)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=10_000, help="sleeping jobs (default 10000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
     options = parser.parse_args()
-    rounds = []
-    for number in range(1, options.rounds + 1):
-        print(f"round {number} of {options.rounds} …", file=sys.stderr)
-        with tempfile.TemporaryDirectory(prefix="lineshaft-slots-", dir=Path.cwd()) as directory:
-            home = Path(directory) / "home"
-            (Path(directory) / "slots_app.py").write_text(APP.format(home=str(home)))
-            code = f"import sys; sys.path[:0] = [{directory!r}, {str(Path(__file__).parent)!r}]\n"
-            code += f"import async_slots; async_slots.inside({options.jobs})"
-            run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-            rounds.append([float(word) for word in run.stdout.split()])
-            stop = [Path(sys.executable).with_name("lineshaft"), "stop", "--home", home]
-            subprocess.run(stop, check=False, capture_output=True)
-    names = (
-        "all started after the first enqueue, s",
-        "all started after the last enqueue, s",
-        "bytes per sleeping job",
-    )
-    goals = ("", "≤ 1", "≤ 4,096")
-    print(f"{'figure':42} {'median':>10} {'least':>10} {'greatest':>10}  goal")
-    for name, goal, values in zip(names, goals, zip(*rounds, strict=True), strict=True):
-        digits = 3 if max(values) < 100 else 0
-        shown = " ".join(f"{value:10,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-        print(f"{name:42} {shown}  {goal}")
-    return 0
+    goals = {
+        "all started after the first enqueue, s": "",
+        "all started after the last enqueue, s": "≤ 1",
+        "bytes per sleeping job": "≤ 4,096",
+    }
+    figures = {name: [] for name in goals}
+    for directory in rounds("slots", options.rounds, APP):
+        words = run(directory, f"import async_slots; async_slots.inside({options.jobs})").split()
+        for values, word in zip(figures.values(), words, strict=True):
+            values.append(float(word))
+    show(figures, goals)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rounds import LINESHAFT, show, stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def built_binary() -> Path:
 
 
 @contextmanager
-def home_with_jobs(script: str) -> Iterator[str]:
+def home_with_jobs() -> Iterator[str]:
     """A home whose server runs, with fifty jobs in it."""
     with tempfile.TemporaryDirectory(prefix="lineshaft-cli-", dir=Path.cwd()) as directory:
         home, app = str(Path(directory) / "home"), Path(directory) / "app.py"
@@ -64,20 +65,19 @@ def home_with_jobs(script: str) -> Iterator[str]:
             program.stdout.readline()
             yield home
             program.communicate("")
-        subprocess.run([script, "stop", "--home", home], check=True, capture_output=True)
+        stop(Path(home))
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="runs of each program (default 20)")
     parser.add_argument("--binary", type=Path, default=built_binary(), help="the command as cargo built it")
     options = parser.parse_args()
-    script = str(Path(sys.executable).with_name("lineshaft"))
-    with home_with_jobs(script) as home:
+    with home_with_jobs() as home:
         programs = {
             "an interpreter alone, ms": [sys.executable, "-c", "pass"],
             "with import lineshaft, ms": [sys.executable, "-c", "import lineshaft"],
-            "lineshaft job list, ms": [script, "job", "list", "--home", home],
+            "lineshaft job list, ms": [LINESHAFT, "job", "list", "--home", home],
         }
         if options.binary.exists():
             programs["the same by the binary without Python, ms"] = [str(options.binary), "job", "list", "--home", home]
@@ -92,12 +92,8 @@ def main() -> int:
     alone, imported = (times[name] for name in list(times)[:2])
     times["import of lineshaft, ms"] = [more - less for more, less in zip(imported, alone, strict=True)]
     goals = {"import of lineshaft, ms": "≤ 60", "lineshaft job list, ms": "≤ 80"}
-    print(f"{'figure':42} {'median':>10} {'least':>10} {'greatest':>10}  goal")
-    for name, values in times.items():
-        shown = " ".join(f"{value:10,.1f}" for value in (statistics.median(values), min(values), max(values)))
-        print(f"{name:42} {shown}  {goals.get(name, '')}".rstrip())
-    return 0
+    show(times, goals)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from rounds import LINESHAFT
+
 JOBS, KILL_AT = 200, 40
 APP = """
 import os, time
@@ -35,7 +37,6 @@ def work(n: int) -> int:
     time.sleep(0.05)
     return n
 """
-LINESHAFT = str(Path(sys.executable).with_name("lineshaft"))
 
 
 def begun(effects: Path) -> list[tuple[int, int, float]]:

@@ -8,9 +8,7 @@ Each figure is the best of several rounds, in microseconds: the machine's other 
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -119,30 +117,11 @@ def row(
     }
 
 
-IMPORT = """
-import threading, time
-begun = time.perf_counter()
-import lineshaft
-print((time.perf_counter() - begun) * 1e3, threading.active_count())
-"""
-
-
-def import_ms() -> float:
-    """The best time of an import with compiled modules at hand, in a process of its own; no thread may start."""
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-c", IMPORT]
-    runs = [subprocess.run(command, env=variables, capture_output=True, check=True) for _ in range(11)]
-    ended = [run.stdout.split() for run in runs]
-    assert all(threads == b"1" for _, threads in ended)
-    return round(min(float(ms) for ms, _ in ended), 1)
-
-
 def main() -> None:
     rows = figures()
     if "--json" in sys.argv:
         print(json.dumps(rows))
         return
-    print(f"import of lineshaft, ms: {import_ms()}  goal 60\n")
     print(f"{'value':20} {'with':18} {'encode us':>11} {'decode us':>11} {'bytes':>10}  goal")
     for line in rows:
         print(

@@ -14,6 +14,15 @@ import pytest
 import lineshaft
 from support.kernel import Kernel
 
+ADD = """
+    from lineshaft import App
+
+    app = App()
+
+    @app.task
+    def add(a: int, b: int) -> int:
+        return a + b
+"""
 PACKAGE_ROOT = Path(lineshaft.__file__).parents[1]
 
 # A shell's background jobs ignore Ctrl-C, and so would every program that they start.
@@ -54,6 +63,10 @@ class Programs:
         path.write_text(textwrap.dedent(source).lstrip())
         return path
 
+    def configure(self, text: str) -> None:
+        """The settings of the project that the programs are."""
+        (self.directory / "lineshaft.toml").write_text(text)
+
     def start(self, *args: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, *args],
@@ -83,6 +96,13 @@ def programs(tmp_path):
     directory.mkdir()
     yield Programs(directory)
     stop_server(directory / ".lineshaft")
+
+
+@pytest.fixture
+def project(programs, request):
+    """A directory for programs whose `shop.py` is the `APP` of the test's module."""
+    programs.write("shop.py", request.module.APP)
+    return programs
 
 
 @pytest.fixture

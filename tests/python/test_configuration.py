@@ -21,16 +21,6 @@ def other():
 """
 
 
-@pytest.fixture
-def project(programs):
-    programs.write("shop.py", APP)
-    return programs
-
-
-def configure(project, text: str) -> None:
-    (project.directory / "lineshaft.toml").write_text(text)
-
-
 def options_of(project, expression: str) -> dict[str, object]:
     """What the next job of `expression` is made with."""
     program = f"import json, shop; print(json.dumps({expression}._effective, default=repr))"
@@ -40,20 +30,20 @@ def options_of(project, expression: str) -> dict[str, object]:
 
 
 def test_a_file_overrides_the_options_of_a_declaration(project):
-    configure(project, '[tasks."mail.send"]\ntimeout = "2m"\npriority = "high"\n')
+    project.configure('[tasks."mail.send"]\ntimeout = "2m"\npriority = "high"\n')
     options = options_of(project, "shop.send")
     assert (options["timeout"], options["priority"], options["queue"]) == (120.0, 2, "mail")
     assert "timeout" not in options_of(project, "shop.other")
 
 
 def test_what_a_call_says_wins_over_the_file(project):
-    configure(project, '[tasks."mail.send"]\ntimeout = "2m"\nqueue = "slow"\n')
+    project.configure('[tasks."mail.send"]\ntimeout = "2m"\nqueue = "slow"\n')
     options = options_of(project, 'shop.send.using(timeout="5s").using(run_after=1)')
     assert (options["timeout"], options["queue"], options["run_after"]) == (5.0, "slow", 1.0)
 
 
 def test_jobs_are_made_as_the_file_says(project):
-    configure(project, '[tasks."mail.send"]\nqueue = "slow"\nretries = 4\n')
+    project.configure('[tasks."mail.send"]\nqueue = "slow"\nretries = 4\n')
     program = "import shop; print(shop.send.queue, shop.send.enqueue(1).id)"
     ended = project.run("-c", program)
     assert ended.returncode == 0, ended.stderr
@@ -74,7 +64,7 @@ def test_a_number_of_retries_in_a_file_leaves_the_rest_of_the_declaration(projec
             return to
     """
     project.write("shop.py", declared)
-    configure(project, '[tasks."mail.send"]\nretries = 4\n')
+    project.configure('[tasks."mail.send"]\nretries = 4\n')
     program = "import shop; retry = shop.send._effective['retries']; print(retry.max, retry.never, retry.after is None)"
     ended = project.run("-c", program)
     assert ended.stdout == "4 (<class 'KeyError'>,) False\n", ended.stderr
@@ -89,7 +79,7 @@ def test_a_number_of_retries_in_a_file_leaves_the_rest_of_the_declaration(projec
     ],
 )
 def test_an_option_that_is_wrong_names_file_and_line(project, line, expected):
-    configure(project, f'[tasks."mail.send"]\n{line}\n')
+    project.configure(f'[tasks."mail.send"]\n{line}\n')
     program = "import shop\ntry:\n    shop.send.enqueue(1)\nexcept shop.OptionError as error:\n    print(error)"
     ended = project.run("-c", program)
     assert f"{project.directory}/lineshaft.toml{expected}" in ended.stdout, ended.stderr
@@ -99,7 +89,7 @@ def test_an_option_that_is_wrong_names_file_and_line(project, line, expected):
 
 
 def test_reading_files_waits_for_the_first_job(project):
-    configure(project, "this is not toml")
+    project.configure("this is not toml")
     ended = project.run("-c", "import shop; shop.send.using(timeout=1); print('imported')")
     assert ended.stdout == "imported\n", ended.stderr
     ended = project.run("-c", "import shop; shop.send.enqueue(1)")
@@ -107,7 +97,7 @@ def test_reading_files_waits_for_the_first_job(project):
 
 
 def test_a_task_that_does_not_exist_is_a_warning_of_the_worker(project):
-    configure(project, '[tasks."mail.sned"]\ntimeout = "2m"\n')
+    project.configure('[tasks."mail.sned"]\ntimeout = "2m"\n')
     worker = project.start("-m", "lineshaft", "worker", "shop.py", "--processes", "1")
     try:
         line = worker.stderr.readline()
@@ -119,7 +109,7 @@ def test_a_task_that_does_not_exist_is_a_warning_of_the_worker(project):
 
 
 def test_workers_of_a_program_warn_too(project):
-    configure(project, '[tasks."elsewhere"]\nretries = 1\n')
+    project.configure('[tasks."elsewhere"]\nretries = 1\n')
     program = "import shop\nwith shop.app.workers(1):\n    pass"
     ended = project.run("-c", program)
     assert ended.returncode == 0, ended.stderr

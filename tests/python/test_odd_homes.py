@@ -16,25 +16,20 @@ from pathlib import Path
 
 import pytest
 
-from conftest import stop_server
+from conftest import ADD, stop_server
 from support.processes import is_alive, until
 
 DEADLINE_S = 50
 REFUSED = "lineshaft.ServerError: LS0002:"
 
-PROGRAM = """
-    import os, sys
-    from lineshaft import App
-
-    app = App(sys.argv[1])
-
-    @app.task
-    def add(a: int, b: int) -> int:
-        return a + b
-
+PROGRAM = (
+    "    import os, sys\n"
+    + ADD.replace("App()", "App(sys.argv[1])")
+    + """
     if __name__ == "__main__":
         print(add.enqueue(2, 3).result(50))
 """
+)
 
 AS_NOBODY = PROGRAM.replace(
     "    app = App",

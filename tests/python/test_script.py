@@ -11,23 +11,18 @@ import time
 
 import pytest
 
-from conftest import environment
+from conftest import ADD, environment
 from lineshaft import App
 from support.processes import is_alive, until
 
-FIRST = """
-    from lineshaft import App
-
-    app = App()
-
-    @app.task
-    def add(a: int, b: int) -> int:
-        return a + b
-
+FIRST = (
+    ADD
+    + """
     if __name__ == "__main__":
         job = add.enqueue(2, 3)
         print(job.result())
 """
+)
 
 
 def test_the_first_program_prints_5(programs):
@@ -237,7 +232,8 @@ def test_an_app_with_effects_at_import_is_refused_by_its_workers(programs):
     assert "5" not in ended.stdout
     path = programs.directory / "app.py"
     assert f"ImportSideEffect: {path}:10 calls enqueue() while a worker imports the app" in ended.stderr
-    assert 'put it under `if __name__ == "__main__":`' in ended.stderr
+    hint = 'put it under `if __name__ == "__main__":`, so that importing the module only declares tasks'
+    assert f"while a worker imports the app\n  hint: {hint}\n" in ended.stderr
     assert ended.stderr.count("lineshaft.ImportSideEffect") == 1, ended.stderr
 
 
@@ -257,7 +253,7 @@ def test_a_script_interrupted_in_a_wait_ends_at_once(programs):
 
 
 def test_workers_run_by_a_program_stop_on_sigterm(programs):
-    programs.write("app.py", FIRST.split("if __name__")[0] + 'if __name__ == "__main__":\n        app.run_worker(1)\n')
+    programs.write("app.py", ADD + '\n    if __name__ == "__main__":\n        app.run_worker(1)\n')
     process = programs.start("app.py")
     caller = programs.write("call.py", "from app import add\nprint(add.enqueue(2, 3).result(20))")
     assert programs.run(str(caller)).stdout == "5\n"

@@ -19,16 +19,6 @@ def work() -> int:
 """
 
 
-@pytest.fixture
-def project(programs):
-    programs.write("shop.py", APP)
-    return programs
-
-
-def configure(project, text: str) -> None:
-    (project.directory / "lineshaft.toml").write_text(text)
-
-
 def settings_of(project, said: str = "", **variables: str) -> list[object]:
     program = f"import json, shop; print(json.dumps(shop.worker_settings(shop.app, {said})))"
     ended = project.run("-c", program, **variables)
@@ -46,7 +36,7 @@ def test_code_comes_before_variable_before_project_before_user_before_default(pr
     (user / "lineshaft" / "config.toml").write_text('processes = 7\nkind = "thread"\nslots = 2\ngrace = "1m"\n')
     assert settings_of(project, **home) == [7, ["thread", 2], [], 60.0]
 
-    configure(project, 'processes = 6\nkind = "async"\nqueues = ["mail", "slow"]\n')
+    project.configure('processes = 6\nkind = "async"\nqueues = ["mail", "slow"]\n')
     assert settings_of(project, **home) == [6, ["async", 2], ["mail", "slow"], 60.0]
 
     variables = {"LINESHAFT_PROCESSES": "5", "LINESHAFT_QUEUES": "a,b", "LINESHAFT_GRACE": "5s", **home}
@@ -77,7 +67,7 @@ def test_workers_of_a_block_are_as_many_as_a_variable_says(project):
 
 
 def test_a_script_grows_to_what_the_project_says_and_serves_its_own_queues(project):
-    configure(project, 'processes = 1\nqueues = ["elsewhere"]\n')
+    project.configure('processes = 1\nqueues = ["elsewhere"]\n')
     source = """
         import lineshaft
 
@@ -108,7 +98,7 @@ def test_a_script_grows_to_what_the_project_says_and_serves_its_own_queues(proje
 )
 def test_a_setting_that_is_wrong_names_who_said_it(project, variables, file, expected):
     if file:
-        configure(project, file)
+        project.configure(file)
     program = """
         import shop
 
