@@ -36,6 +36,9 @@ class Attendance:
         self._looked = False
         self._own: Crew | Threads | None = None
         self._made = 0
+        self._minded_by = 0
+        self.given_up = False
+        """The last wait was broken off by Ctrl-C or the like: nobody waits for what runs."""
         self.blocks: list[Block] = []
         if app._module == "__main__" and self._script is None:
             from ._local import joined
@@ -45,9 +48,7 @@ class Attendance:
     def enqueued(self, ids: bytes) -> None:
         """Remembers that this process made these jobs."""
         if not self._made and self._names_what_waits:
-            import atexit
-
-            atexit.register(self._at_exit, os.getpid())
+            self._mind_exit()
         self._made += len(ids) // 16
         for block in self.blocks:
             block.ids += ids
@@ -135,6 +136,14 @@ class Attendance:
         if not _is_served(status, job):
             self._start_own()
 
+    def _mind_exit(self) -> None:
+        process = os.getpid()
+        if self._minded_by != process:
+            import atexit
+
+            self._minded_by = process
+            atexit.register(self._at_exit, process)
+
     def _start_own(self) -> None:
         engine = self._app._connection.engine
         if engine is not None:
@@ -145,6 +154,7 @@ class Attendance:
         from ._workers import Crew
 
         # Whatever queues its workers serve elsewhere, a script waits for the jobs that it made.
+        self._mind_exit()
         settings = worker_settings(self._app)
         most = settings.processes
         self._own = Crew(self._app, most=most, start_with=1, queues=(), grace_s=SCRIPT_GRACE_S, slots=settings.slots)
@@ -158,8 +168,10 @@ class Attendance:
         """Ends the workers of a script, and names what is left to do."""
         if os.getpid() != process:
             return  # a forked child: neither the workers nor the script are its own
-        if self._own is not None:
-            quietly(self._own.end)
+        own = self._own
+        if own is not None:
+            is_interrupted = issubclass(getattr(sys, "last_type", Exception), KeyboardInterrupt)
+            quietly(lambda: own.end(given_up=self.given_up or is_interrupted))
         if self._app._connection.is_open:
             quietly(self._name_waiting_jobs)
 
@@ -177,7 +189,7 @@ class Attendance:
     def _say_what_waits(self, count: int, tasks: list[str], which: str) -> None:
         jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
         names = f" ({', '.join(tasks[:3])})" if tasks else ""
-        fix = f"`{self.command}` runs {which}"
+        fix = f"{'' if self._own is None else 'the next run of this script or '}`{self.command}` runs {which}"
         if self._app._module == "__main__" and self._script is None:
             fix = (
                 "tasks without a source file run while the same program waits for a result; "
@@ -201,8 +213,8 @@ def quietly(action: Callable[[], object]) -> None:
     """For the end of the process, when nobody can act on an error any more."""
     try:
         action()
-    except Exception:
-        return  # the server may be gone by now
+    except (Exception, KeyboardInterrupt):
+        return  # the server may be gone by now, and the program ends already
 
 
 def _is_served(status: _native.Status, job: Job[Any]) -> bool:

@@ -17,7 +17,10 @@ from ._guard import refuse_import_side_effect
 from ._options import duration
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ._app import App
+    from ._attendance import Attendance
     from ._job import Job
     from ._options import Duration
 
@@ -31,44 +34,55 @@ WARN_EVERY_MAX_S = 30.0
 """How often it is looked later whether the job waits for something else by then; the time doubles up to this."""
 LOOK_EVERY_S = 0.25
 """How often a wait looks up from waiting."""
+SETTLED_AFTER_S = 0.05
+"""What ends that the server has sent need to be here; it answers in order."""
+ENDS_S = 1.0
+"""What the end of a job may take that is known to have ended: its result may be large."""
+FINISHED = frozenset(("completed", "cancelled", "discarded"))
 
 
 def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
     """Blocks until `job` has ended."""
     __tracebackhide__ = True
-    patience = _begin(job, timeout)
-    job._app._attendance.ensure(job)
-    waiting = job._app._connection.client().wait(job._key, results)
-    try:
-        while True:
-            ends = waiting.next(patience.slice())
-            if ends:
-                return ends[0]
-            if patience.is_over(job._app):
-                raise _too_late(job, job._app._attendance.look(job))
-            if patience.is_time_to_warn():
-                job._app._attendance.complain(job, job._app._attendance.look(job), patience.said)
-    finally:
-        waiting.close()
+    with _begin(job._app, timeout) as patience:
+        job._app._attendance.ensure(job)
+        waiting = job._app._connection.client().wait(job._key, results)
+        try:
+            while True:
+                ends = waiting.next(patience.slice())
+                if ends:
+                    return ends[0]
+                if patience.is_over():
+                    record = job._app._attendance.look(job)
+                    if ends := waiting.next(ENDS_S if _has_ended(record) else 0.0):
+                        return ends[0]
+                    raise _too_late(job, record)
+                if patience.is_time_to_warn():
+                    job._app._attendance.complain(job, job._app._attendance.look(job), patience.said)
+        finally:
+            waiting.close()
 
 
 async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
     """`wait_for_end` for coroutines."""
     __tracebackhide__ = True
-    patience = _begin(job, timeout)
-    await job._app._attendance.aensure(job)
-    waiting = (await job._app._connection.aclient()).wait(job._key, results)
-    try:
-        while True:
-            ends = await _next(waiting, patience.slice())
-            if ends:
-                return ends[0]
-            if patience.is_over(job._app):
-                raise _too_late(job, await job._app._attendance.alook(job))
-            if patience.is_time_to_warn():
-                job._app._attendance.complain(job, await job._app._attendance.alook(job), patience.said)
-    finally:
-        waiting.close()
+    with _begin(job._app, timeout) as patience:
+        await job._app._attendance.aensure(job)
+        waiting = (await job._app._connection.aclient()).wait(job._key, results)
+        try:
+            while True:
+                ends = await _next(waiting, patience.slice())
+                if ends:
+                    return ends[0]
+                if patience.is_over():
+                    record = await job._app._attendance.alook(job)
+                    if ends := await _next(waiting, ENDS_S if _has_ended(record) else 0.0):
+                        return ends[0]
+                    raise _too_late(job, record)
+                if patience.is_time_to_warn():
+                    job._app._attendance.complain(job, await job._app._attendance.alook(job), patience.said)
+        finally:
+            waiting.close()
 
 
 def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Iterator[J]:
@@ -76,21 +90,25 @@ def as_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> Itera
     watch = _Watch(app, jobs)
     if watch.is_done:
         return
-    patience = _begin(watch.any(), timeout)
-    app._attendance.ensure(watch.any())
-    waiting, process = app._connection.client().wait(watch.keys(), True), os.getpid()
-    try:
-        while not watch.is_done:
-            if os.getpid() != process:  # forked in the body of the loop: what was asked before is the parent's
-                waiting, process = app._connection.client().wait(watch.keys(), True), os.getpid()
-            ends = waiting.next(patience.slice())
-            yield from watch.close(ends or ())
-            if not ends and patience.is_over(app):
-                raise watch.too_late(app._attendance.look(watch.any()))
-            if not ends and patience.is_time_to_warn():
-                app._attendance.complain(watch.any(), app._attendance.look(watch.any()), patience.said)
-    finally:
-        waiting.close()
+    with _begin(app, timeout) as patience:
+        app._attendance.ensure(watch.any())
+        waiting, process = app._connection.client().wait(watch.keys(), True), os.getpid()
+        try:
+            while not watch.is_done:
+                if os.getpid() != process:  # forked in the body of the loop: what was asked before is the parent's
+                    waiting, process = app._connection.client().wait(watch.keys(), True), os.getpid()
+                ends = waiting.next(patience.slice())
+                yield from watch.close(ends or ())
+                if not ends and patience.is_over():
+                    record = app._attendance.look(watch.any())
+                    ends = waiting.next(ENDS_S if _has_ended(record) else SETTLED_AFTER_S)
+                    yield from watch.close(ends or ())
+                    if not ends:
+                        raise watch.too_late(record)
+                if not ends and patience.is_time_to_warn():
+                    app._attendance.complain(watch.any(), app._attendance.look(watch.any()), patience.said)
+        finally:
+            waiting.close()
 
 
 async def aas_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -> AsyncIterator[J]:
@@ -98,20 +116,25 @@ async def aas_completed(app: App, jobs: Iterable[J], timeout: Duration | None) -
     watch = _Watch(app, jobs)
     if watch.is_done:
         return
-    patience = _begin(watch.any(), timeout)
-    await app._attendance.aensure(watch.any())
-    waiting = (await app._connection.aclient()).wait(watch.keys(), True)
-    try:
-        while not watch.is_done:
-            ends = await _next(waiting, patience.slice())
-            for job in watch.close(ends or ()):
-                yield job
-            if not ends and patience.is_over(app):
-                raise watch.too_late(await app._attendance.alook(watch.any()))
-            if not ends and patience.is_time_to_warn():
-                app._attendance.complain(watch.any(), await app._attendance.alook(watch.any()), patience.said)
-    finally:
-        waiting.close()
+    with _begin(app, timeout) as patience:
+        await app._attendance.aensure(watch.any())
+        waiting = (await app._connection.aclient()).wait(watch.keys(), True)
+        try:
+            while not watch.is_done:
+                ends = await _next(waiting, patience.slice())
+                for job in watch.close(ends or ()):
+                    yield job
+                if not ends and patience.is_over():
+                    record = await app._attendance.alook(watch.any())
+                    ends = await _next(waiting, ENDS_S if _has_ended(record) else SETTLED_AFTER_S)
+                    for job in watch.close(ends or ()):
+                        yield job
+                    if not ends:
+                        raise watch.too_late(record)
+                if not ends and patience.is_time_to_warn():
+                    app._attendance.complain(watch.any(), await app._attendance.alook(watch.any()), patience.said)
+        finally:
+            waiting.close()
 
 
 class _Watch(Generic[J]):
@@ -155,24 +178,33 @@ def _checked(app: App, job: J) -> J:
 class _Patience:
     """How long a wait goes on, and when it starts to wonder."""
 
-    __slots__ = ("_deadline", "_warn_at", "_warn_every_s", "said")
+    __slots__ = ("_attendance", "_deadline", "_warn_at", "_warn_every_s", "said")
 
-    def __init__(self, timeout_s: float | None) -> None:
+    def __init__(self, attendance: Attendance, timeout_s: float | None) -> None:
         now = time.monotonic()
+        self._attendance = attendance
         self._deadline = float("inf") if timeout_s is None else now + timeout_s
         self._warn_every_s = WARN_AFTER_S
         self._warn_at = now + self._warn_every_s
         self.said: set[str] = set()
         """What was said already."""
 
+    def __enter__(self) -> Self:
+        self._attendance.given_up = False
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Ctrl-C, the end of an event loop, an exit by a signal's handler; not the end of a loop over `as_completed`.
+        self._attendance.given_up = kind is not None and not issubclass(kind, (Exception, GeneratorExit))
+
     def slice(self) -> float:
         """Seconds until something has to be looked at."""
         return max(0.0, min(self._deadline - time.monotonic(), LOOK_EVERY_S))
 
-    def is_over(self, app: App) -> bool:
+    def is_over(self) -> bool:
         """Whether the time is up; raises if the workers of this process, which would do the job, have ended."""
         try:
-            app._attendance.check()
+            self._attendance.check()
         except WorkerFailed as failure:
             raise failure.with_traceback(None) from failure.__cause__  # where it was found out is nobody's business
         return time.monotonic() >= self._deadline
@@ -187,9 +219,14 @@ class _Patience:
         return is_time
 
 
-def _begin(job: Job[Any], timeout: Duration | None) -> _Patience:
+def _begin(app: App, timeout: Duration | None) -> _Patience:
     refuse_import_side_effect("a wait")
-    return _Patience(None if timeout is None else duration("timeout", timeout))
+    return _Patience(app._attendance, None if timeout is None else duration("timeout", timeout))
+
+
+def _has_ended(record: _native.JobRecord | None) -> bool:
+    """Whether the end of a job is on its way: a wait gives what has ended by its time, and `timeout=0` asks once."""
+    return record is not None and record.state in FINISHED
 
 
 def _too_late(job: Job[Any], record: _native.JobRecord | None, count: int = 1) -> WaitTimeout:

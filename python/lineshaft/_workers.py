@@ -124,10 +124,16 @@ class Crew:
         while not self._supervisor.join(60.0):
             pass
 
-    def end(self) -> None:
-        """`stop` and `join`; Ctrl-C meanwhile kills."""
+    def end(self, given_up: bool = False) -> None:
+        """Stops the processes and blocks until they have ended; Ctrl-C meanwhile kills.
+
+        With `given_up` nobody waits for what runs: it is asked to stop at once, and killed after a second.
+        """
         try:
-            self.stop()
+            if given_up:
+                self._supervisor.leave()
+            else:
+                self._supervisor.stop()
             self.join()
         except BaseException:
             self.kill()
@@ -179,13 +185,23 @@ class Workers:
     ) -> None:
         import asyncio
 
-        leaving = asyncio.ensure_future(asyncio.to_thread(self.__exit__, kind, error, traceback))
-        try:
-            await asyncio.shield(leaving)
-        except asyncio.CancelledError:
-            self._given_up = True
-            await leaving
-            raise
+        block = self._block
+        # No task, which the end of the loop would cancel.
+        leaving = asyncio.get_running_loop().run_in_executor(None, self.__exit__, kind, error, traceback)
+        # What an exception leaves behind is not waited for, so that a cancellation is the second one then.
+        self._given_up = kind is not None
+        cancellation = None
+        while not leaving.done():
+            try:
+                await asyncio.shield(leaving)
+            except asyncio.CancelledError as cancelled:
+                cancellation = cancelled
+                if self._given_up and block is not None:
+                    block.crew.kill()
+                self._given_up = True
+        if cancellation is not None:
+            raise cancellation
+        leaving.result()
 
     def _check(self, block: Block) -> None:
         block.crew.check()

@@ -135,10 +135,33 @@ except KeyboardInterrupt:
         programs.run("-m", "lineshaft", "stop", "--home", "home")
 
 
-def test_ctrl_c_twice_kills_and_the_attempt_runs_another_time(programs):
+@pytest.mark.parametrize("how", ["with", "async with"])
+def test_ctrl_c_twice_kills_and_the_attempt_runs_another_time(programs, how):
     write(
         programs,
         """
+import asyncio
+
+async def work():
+    async with app.workers(1):
+        jobs.append(await slow.aenqueue())
+        try:
+            await jobs[0]
+        except asyncio.CancelledError:
+            print("once", flush=True)
+            raise
+
+jobs = []
+try:
+    asyncio.run(work())
+except KeyboardInterrupt:
+    job = jobs[0]
+    while job.refresh().state == "running":
+        time.sleep(0.01)
+    print("twice", job.state, job.record.crashes)
+"""
+        if how == "async with"
+        else """
 try:
     with app.workers(1):
         job = slow.enqueue()

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
@@ -237,19 +236,62 @@ def test_an_app_with_effects_at_import_is_refused_by_its_workers(programs):
     assert ended.stderr.count("lineshaft.ImportSideEffect") == 1, ended.stderr
 
 
-def test_a_script_interrupted_in_a_wait_ends_at_once(programs):
-    source = FIRST.replace("return a + b", "import time; time.sleep(60)").replace(
-        "job = add", "print('ready', flush=True); job = add"
-    )
-    programs.write("app.py", source)
+UNMOVED = """
+    import signal, time
+    from pathlib import Path
+    from lineshaft import App
+
+    app = App()
+
+    @app.task
+    def hold() -> None:
+        if Path("deaf").exists():
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        Path("begun").touch()
+        time.sleep(60)
+
+    if __name__ == "__main__":
+        hold.enqueue().result()
+"""
+
+
+@pytest.mark.parametrize("is_deaf", [False, True], ids=["a body that hears", "a deaf body"])
+def test_a_script_interrupted_in_a_wait_asks_its_bodies_to_stop_at_once(programs, is_deaf):
+    """They were asked after 3.75 s, and killed after 5."""
+    program = programs.write("app.py", UNMOVED)
+    if is_deaf:
+        (programs.directory / "deaf").touch()
     process = programs.start("app.py")
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(1.0)
-    began = time.monotonic()
+    until((programs.directory / "begun").exists, "the body")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in err
-    assert time.monotonic() - began < 15
+    assert "5 s" not in err
+    if is_deaf:
+        words = "the worker stops: 1 attempt may run on for up to 1 s; Ctrl-C or SIGTERM kills it at once"
+        assert words in err
+    home = program.parent / ".lineshaft"
+    fix = "the next run of this script or `lineshaft worker app.py` runs it"
+    assert err.endswith(f"lineshaft: 1 job waits (app.hold) in {home}; {fix}\n")
+
+
+def test_a_second_ctrl_c_kills_without_a_traceback_of_its_own(programs):
+    """The end of the process showed one, in the code of the attendance. Here the first one was heard, and caught."""
+    caught = "try: hold.enqueue().result()\n        except KeyboardInterrupt: pass"
+    programs.write("app.py", UNMOVED.replace("hold.enqueue().result()", caught))
+    (programs.directory / "deaf").touch()
+    process = programs.start("app.py")
+    until((programs.directory / "begun").exists, "the body")
+    process.send_signal(signal.SIGINT)
+    while "for up to 1 s" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    killed, waits = err.splitlines()
+    assert killed == "the worker stops at once: 1 attempt is killed, and left for other workers"
+    assert waits.startswith("lineshaft: 1 job waits (app.hold)")
 
 
 def test_workers_run_by_a_program_stop_on_sigterm(programs):

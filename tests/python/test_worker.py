@@ -257,7 +257,7 @@ def test_sigint_drains_and_a_second_one_kills(works, worker, tmp_path):
     slow.process.send_signal(signal.SIGINT)
     code, out = slow.ended()
     assert (code, "Traceback" in out) == (130, False), out
-    assert "the worker stops: 1 attempt may run on for up to 60 s; Ctrl-C or SIGTERM again kills it\n" in out
+    assert "the worker stops: 1 attempt may run on for up to 60 s; Ctrl-C or SIGTERM kills it at once\n" in out
     assert "the worker stops at once: 1 attempt is killed, and left for other workers\n" in out
     assert [attempt.outcome for attempt in job.attempts()] == ["released"]
     assert [is_alive(pid) for pid in pids] == [False, False]

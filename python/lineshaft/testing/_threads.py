@@ -68,7 +68,7 @@ class Threads:
     def check(self) -> None:
         """They do not end by themselves."""
 
-    def end(self) -> None:
+    def end(self, given_up: bool = False) -> None:
         """Interrupts what still runs after a grace. A body that does not stop is left to itself."""
         self._slots.close(GRACE_S)
         if self._has_loop:

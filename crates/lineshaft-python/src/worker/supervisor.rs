@@ -88,6 +88,11 @@ impl Supervisor {
         self.handle.stop_aloud();
     }
 
+    /// The same, but what runs is asked to stop at once, and killed after a second.
+    fn leave(&self) {
+        self.handle.leave();
+    }
+
     /// Ends the children now.
     fn kill(&self) {
         self.handle.kill();

@@ -30,6 +30,10 @@ const HIRE_PAUSE_MAX: Duration = Duration::from_secs(10);
 const AWAY_LATE: Duration = Duration::from_secs(5);
 /// How long the last reports may take after the last child.
 const LAST_REPORTS: Duration = Duration::from_secs(10);
+/// The part of the grace after which attempts that run on are asked to stop.
+const ASK_AT: f64 = 0.75;
+/// What attempts get that nobody waits for any more.
+const LEAVE_GRACE: Duration = Duration::from_secs(1);
 /// Unread events of all children.
 const EVENTS: usize = 256;
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -167,8 +171,8 @@ impl Crew {
     fn obey(&mut self) {
         let wish = *self.wishes.borrow_and_update();
         self.wish.processes = self.wish.processes.max(wish.processes);
-        if wish.aloud && self.farewell.is_none() {
-            self.farewell = Some(Farewell::new(Instant::now(), self.worker.options.grace));
+        if wish.aloud && (self.farewell.is_none() || wish.phase > self.wish.phase) {
+            self.farewell = Some(Farewell::new(Instant::now(), self.grace(wish.phase)));
         }
         if wish.phase == Phase::Killing && self.farewell.take().is_some() {
             words_of_kill(self.running()).into_iter().for_each(|words| self.tell(&words));
@@ -181,9 +185,18 @@ impl Crew {
             return;
         }
         self.wish.phase = phase;
+        let kill_after = self.grace(phase);
+        self.tell_all(match phase {
+            Phase::Killing => Command::Kill,
+            Phase::Leaving => Command::Drain { ask_after: Duration::ZERO, kill_after },
+            _ => Command::Drain { ask_after: kill_after.mul_f64(ASK_AT), kill_after },
+        });
+    }
+
+    /// What attempts get when the worker stops in this way.
+    fn grace(&self, phase: Phase) -> Duration {
         let grace = self.worker.options.grace;
-        let command = if phase == Phase::Killing { Command::Kill } else { Command::Drain(grace) };
-        self.tell_all(command);
+        if phase == Phase::Leaving { grace.min(LEAVE_GRACE) } else { grace }
     }
 
     /// Attempts that run in the children.

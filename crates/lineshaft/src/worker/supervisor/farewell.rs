@@ -37,7 +37,7 @@ impl Farewell {
         let left = self.kill_at.saturating_duration_since(now).as_secs_f64().ceil();
         let (which, it) = counted(running);
         Some(if std::mem::take(&mut self.first) {
-            format!("the worker stops: {which} for up to {left} s; Ctrl-C or SIGTERM again kills {it}")
+            format!("the worker stops: {which} for up to {left} s; Ctrl-C or SIGTERM kills {it} at once")
         } else {
             format!("the worker stops: {which} for up to {left} s")
         })
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(
             said,
             [
-                "the worker stops: 2 attempts may run on for up to 12 s; Ctrl-C or SIGTERM again kills them",
+                "the worker stops: 2 attempts may run on for up to 12 s; Ctrl-C or SIGTERM kills them at once",
                 "the worker stops: 2 attempts may run on for up to 7 s",
                 "the worker stops: 1 attempt may run on for up to 2 s",
             ]

@@ -46,6 +46,8 @@ struct Wish {
 enum Phase {
     Running,
     Draining,
+    /// As draining, but nobody waits for what runs.
+    Leaving,
     Killing,
 }
 
@@ -113,6 +115,12 @@ impl Handle {
     /// The same, and says on standard error meanwhile what it waits for.
     pub fn stop_aloud(&self) {
         self.wish(Phase::Draining, true);
+    }
+
+    /// As [`Self::stop_aloud`], for a program whose user wants it to end: what runs is asked to stop at once, and killed
+    /// after a second. Its jobs run again elsewhere or, where they may run once only, are given up.
+    pub fn leave(&self) {
+        self.wish(Phase::Leaving, true);
     }
 
     /// Ends every child now; jobs whose attempts had begun run again elsewhere or, where they may run once

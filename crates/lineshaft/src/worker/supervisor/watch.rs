@@ -56,8 +56,8 @@ pub(super) struct Ended {
 pub(super) enum Command {
     /// The attempt must stop.
     Stop(Fence, StopReason),
-    /// Finish or hand back, within this time.
-    Drain(Duration),
+    /// Finish or hand back: attempts are asked to stop after the first time, and killed after the second.
+    Drain { ask_after: Duration, kill_after: Duration },
     /// End it all now.
     Kill,
     /// How long a lease lives without renewal.
@@ -189,7 +189,7 @@ impl Watch {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Stop(fence, reason) => self.stop(fence, reason),
-            Command::Drain(grace) => self.drain(grace),
+            Command::Drain { ask_after, kill_after } => self.drain(ask_after, kill_after),
             Command::Kill => self.kill(StopReason::Shutdown),
             Command::Lease(lease) => self.lease = Some(lease),
         }
@@ -203,9 +203,9 @@ impl Watch {
         }
     }
 
-    fn drain(&mut self, grace: Duration) {
+    fn drain(&mut self, ask_after: Duration, kill_after: Duration) {
         let now = Instant::now();
-        self.drain = Some(Drain { ask_at: now + grace.mul_f64(0.75), kill_at: now + grace });
+        self.drain = Some(Drain { ask_at: now + ask_after, kill_at: now + kill_after });
         // Not by the runtime, which would refuse until it has seen that the socket takes something.
         if let Err(error) = rustix::io::write(&self.process.lifeline, &[DRAIN]) {
             tracing::debug!(%error, "a child cannot be told to drain");
