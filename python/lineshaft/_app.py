@@ -204,7 +204,8 @@ class App(Provides):
     def as_completed(self, jobs: Iterable[J], timeout: Duration | None = None) -> Iterator[J]:
         """Gives the jobs in the order in which they end, each with its result at hand.
 
-        Raises `WaitTimeout` when `timeout` has passed since the first step; the jobs go on.
+        Raises `WaitTimeout` when `timeout` has passed since the first step; the jobs go on. With 0 it gives those that
+        have ended.
         """
         return as_completed(self, jobs, timeout)
 

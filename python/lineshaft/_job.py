@@ -81,8 +81,8 @@ class Job(Generic[R]):
     def wait(self, timeout: Duration | None = None) -> Self:
         """Blocks until the job has ended, however it did.
 
-        `timeout` is a number of seconds, a timedelta or text such as `"1m"`; None waits without an end. Raises
-        `WaitTimeout` when it is over, and the job then goes on, or `JobNotFound`.
+        `timeout` is a number of seconds, a timedelta or text such as `"1m"`; None waits without an end, 0 only looks.
+        Raises `WaitTimeout` when it is over, and the job then goes on, or `JobNotFound`.
         """
         __tracebackhide__ = True  # pytest shows where it was called
         check_found(self, self._ended(wait_for_end(self, False, timeout)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import subprocess
@@ -387,6 +388,31 @@ def test_as_completed_raises_when_its_time_is_over(shop):
     assert next(completed) == jobs[0]
     with pytest.raises(WaitTimeout, match=r"^job \S+ \(shop.unserved\) has not ended in time; it is available and "):
         next(completed)
+
+
+def test_a_wait_without_time_asks_once(shop):
+    """It raised `WaitTimeout` of jobs that had ended, too."""
+    ended, open_one = shop.add.enqueue(1).wait(WAIT), shop.unserved.enqueue()
+    anew = lambda: shop.app.job(ended.id)  # noqa: E731 - knows nothing yet
+    assert (anew().result(timeout=0), anew().wait(timeout=0).state) == (2, "completed")
+    with pytest.raises(WaitTimeout):
+        open_one.result(timeout=0)
+    completed = shop.app.as_completed([open_one, anew()], timeout=0)
+    assert next(completed).result() == 2
+    with pytest.raises(WaitTimeout):
+        next(completed)
+
+    async def check() -> None:
+        assert await anew().aresult(timeout=0) == 2
+        assert (await anew().await_(timeout=0)).state == "completed"
+        with pytest.raises(WaitTimeout):
+            await open_one.aresult(timeout=0)
+        completed = shop.app.aas_completed([open_one, anew()], timeout=0)
+        assert await (await anext(completed)).aresult() == 2
+        with pytest.raises(WaitTimeout):
+            await anext(completed)
+
+    asyncio.run(check())
 
 
 def test_a_wait_without_a_worker_says_so_with_the_command(shop, caplog):

@@ -37,7 +37,7 @@ pub enum Job {
         /// The jobs
         #[arg(required = true, value_name = "ID", add = ArgValueCandidates::new(complete::jobs))]
         ids: Vec<JobId>,
-        /// At most so long
+        /// At most so long; with 0 it only looks
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         timeout: Option<Duration>,
     },

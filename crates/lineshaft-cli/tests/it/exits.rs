@@ -20,6 +20,11 @@ fn a_wait_ends_with_the_state_of_the_jobs() {
     let expected = (5, format!("{} cancelled\n", ids[0]), "error: 1 job did not complete\n".to_owned());
     assert_eq!((cancelled.code, cancelled.out, cancelled.err), expected);
 
+    let looked = shell.run(&["job", "wait", &ids[0], &ids[1], "--timeout", "0"]);
+    let expected = (7, format!("{} cancelled\n", ids[0]), "error: 1 job did not end within 0s\n".to_owned());
+    assert_eq!((looked.code, looked.out, looked.err), expected);
+    assert_eq!(shell.run(&["job", "result", &ids[0], "--wait=0"]).code, 5);
+
     let unknown = "0199b1c2-7a5e-7800-8000-000000000001";
     let missing = shell.run(&["job", "wait", unknown, "--jsonl"]);
     let expected = format!("{{\"id\":\"{unknown}\",\"state\":\"missing\"}}\n");

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use lineshaft::JobEnd;
 use lineshaft::client::Client;
 use lineshaft::duration::format_duration;
+use lineshaft::{JobEnd, Waiting};
 use lineshaft_wire::code;
 use lineshaft_wire::message::EndedJob;
 use lineshaft_wire::value::{self, Value};
@@ -18,6 +18,11 @@ use crate::{json, show};
 
 /// After so long a wait says what the job waits for.
 pub(super) const SAY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long the server may take to answer the last question of a wait whose time is over.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// What the ends that the server sent before that answer need to be here.
+const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
 pub(super) fn run(
     client: &Client,
@@ -46,7 +51,11 @@ pub(crate) fn follow(
     let until = Instant::now() + patience;
     let mut slice = patience.min(SAY_AFTER);
     loop {
-        match waiting.next_timeout(slice) {
+        let mut ended = waiting.next_timeout(slice);
+        if ended.is_pending() && Instant::now() >= until {
+            ended = last_look(client, &mut waiting, id);
+        }
+        match ended {
             Poll::Ready(Some(ends)) => return ends?.pop().map_or(Ok(()), |end| print_end(context, end)),
             Poll::Ready(None) => return Ok(()),
             Poll::Pending if Instant::now() >= until => {
@@ -58,6 +67,18 @@ pub(crate) fn follow(
         }
         slice = until.saturating_duration_since(Instant::now());
     }
+}
+
+/// What has ended by now though nobody has said so yet: who does not wait at all asks once. Any job of the wait will do,
+/// since the server answers in order.
+pub(super) fn last_look(
+    client: &Client,
+    waiting: &mut Waiting,
+    job: JobId,
+) -> Poll<Option<Result<Vec<JobEnd>, lineshaft::Error>>> {
+    // A server that does not answer has nothing to say about the job either.
+    let _ = client.show(job, Some(LAST_LOOK)).wait();
+    waiting.next_timeout(SETTLED_AFTER)
 }
 
 pub(super) fn say_what_is_missing(client: &Client, context: &mut Context, id: JobId) {

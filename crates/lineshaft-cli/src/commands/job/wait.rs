@@ -9,7 +9,7 @@ use lineshaft::duration::format_duration;
 use lineshaft_wire::JobId;
 use serde_json::{Value as Json, json};
 
-use super::result::SAY_AFTER;
+use super::result::{SAY_AFTER, last_look};
 use crate::context::Context;
 use crate::exit::{Failure, NOT_FOUND, TASK_FAILED, TIMEOUT};
 use crate::output::Form;
@@ -29,7 +29,11 @@ pub(super) fn run(
     let mut states = Vec::new();
     loop {
         let slice = until.map_or(SAY_AFTER, |until| until.saturating_duration_since(Instant::now()));
-        match waiting.next_timeout(slice) {
+        let mut ended = waiting.next_timeout(slice);
+        if ended.is_pending() && until.is_some_and(|until| Instant::now() >= until) {
+            ended = last_look(client, &mut waiting, ids[0]);
+        }
+        match ended {
             Poll::Ready(Some(ends)) => {
                 for end in ends? {
                     states.push(say_end(context, &end)?);
