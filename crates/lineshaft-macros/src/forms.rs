@@ -1,7 +1,7 @@
 //! The forms in which the values of options are written.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprArray, ExprLit, ExprPath, Lit, LitBool, LitInt, LitStr, Result};
@@ -101,7 +101,7 @@ fn duration_of(written: &Expr) -> Option<TokenStream> {
     };
     // The number is read, and refused, where it is used: at compile time.
     let span = lit.span();
-    Some(quote::quote_spanned!(span=> ::lineshaft::task::private::duration(#text)))
+    Some(quote_spanned!(span=> ::lineshaft::task::private::duration(#text)))
 }
 
 pub(crate) fn delivery(meta: &ParseNestedMeta<'_>) -> Result<bool> {
@@ -158,6 +158,27 @@ pub(crate) fn classes(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenS
         one => vec![class(&one)?],
     };
     Ok(quote!(&[#(#classes),*]))
+}
+
+/// A task of this program by its path, one of another by its name, or none.
+pub(crate) fn handler(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+    let option = "on_failure";
+    let expected = "a task by its path, the name of one in quotes, or `None`";
+    match value(meta, option, expected)? {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+            check_name(&text, option)?;
+            Ok(quote!(::core::option::Option::Some(::lineshaft::task::Handler::named(#text))))
+        }
+        Expr::Path(ExprPath { path, .. }) if path.is_ident("None") => {
+            Ok(quote!(::core::option::Option::None))
+        }
+        Expr::Path(path) => {
+            let span = path.span();
+            let handler = quote_spanned!(span=> <#path>::handler());
+            Ok(quote!(::core::option::Option::Some(#handler)))
+        }
+        other => Err(wrong(&other, option, expected)),
+    }
 }
 
 /// A function by its path.

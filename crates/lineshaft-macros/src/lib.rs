@@ -45,6 +45,7 @@ use proc_macro::TokenStream;
 /// | `delivery` | `"at_least_once"`, `"at_most_once"` | `"at_least_once"` |
 /// | `result` | `true`, `false`: whether the result is kept | `true` |
 /// | `tags` | `["a", "b"]` | none |
+/// | `on_failure` | `tell_owner`, a task that takes the job if it gives up; `"alarms.tell_owner"`, one elsewhere | none |
 ///
 /// `retry(on = [std::io::Error], never = ["shop.Bounced"], first = "2s", cap = "5m", after = wait)` may have any of these:
 /// types of errors that alone are tried again, or never are (`"panic"` is a panic), the first and the longest wait, and
@@ -52,6 +53,9 @@ use proc_macro::TokenStream;
 ///
 /// Jobs are *unique* by their arguments, or by those that `by` names: a second `enqueue` answers with the job that is
 /// there. `while = "queued"` keeps others out until the job first runs, the default `"unfinished"` until it has ended.
+///
+/// A task that is an `on_failure` takes one argument, the failed `Job` (or its `JobId`); any others may be left out by a
+/// caller. Handlers that lead back to themselves, or more than four of them in a row, do not compile.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     task::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -11,9 +11,22 @@ use crate::nearest::unknown;
 use crate::parameter::Parameter;
 
 /// What can be given.
-const NAMES: [&str; 14] = [
-    "name", "version", "aliases", "queue", "priority", "retries", "retry", "timeout", "expires", "deadline",
-    "unique", "delivery", "result", "tags",
+const NAMES: [&str; 15] = [
+    "name",
+    "version",
+    "aliases",
+    "queue",
+    "priority",
+    "retries",
+    "retry",
+    "timeout",
+    "expires",
+    "deadline",
+    "unique",
+    "delivery",
+    "result",
+    "tags",
+    "on_failure",
 ];
 const RETRY_NAMES: [&str; 5] = ["on", "never", "first", "cap", "after"];
 const UNIQUE_NAMES: [&str; 3] = ["by", "while", "period"];
@@ -92,7 +105,8 @@ impl Options {
                 let keep = forms::flag(meta, "result")?;
                 (quote!(keep_result), quote!(#keep))
             }
-            _ => (quote!(tags), forms::tags(meta)?),
+            "tags" => (quote!(tags), forms::tags(meta)?),
+            _ => (quote!(on_failure), forms::handler(meta)?),
         };
         self.defaults.push(quote!(#field: #value));
         self.given.push(option);

@@ -33,6 +33,12 @@ pub(crate) fn read<'a>(inputs: impl Iterator<Item = &'a mut FnArg>) -> Result<(b
     Ok((has_context, parameters))
 }
 
+/// The types of the arguments that a call cannot leave out, and of the first one in any case.
+pub(crate) fn needed(parameters: &[Parameter]) -> impl Iterator<Item = &Type> {
+    let needed = parameters.iter().enumerate().filter(|(index, it)| *index == 0 || !it.may_be_left_out());
+    needed.map(|(_, parameter)| &parameter.ty)
+}
+
 impl Parameter {
     fn read(input: &mut PatType) -> Result<Self> {
         let Pat::Ident(pattern) = &*input.pat else {
@@ -55,6 +61,10 @@ impl Parameter {
             None if is_option(ty) => quote!(bound.optional::<#ty>(#index)?.flatten()),
             None => quote!(bound.required::<#ty>(#index)?),
         }
+    }
+
+    fn may_be_left_out(&self) -> bool {
+        self.default.is_some() || is_option(&self.ty)
     }
 
     /// Fails to compile, at the parameter's type, if it cannot be an argument.

@@ -55,6 +55,7 @@ impl Declared<'_> {
         let run = if signature.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
         let (call, body, assertions) = (self.call(), self.body(), self.assertions());
         let parameters = self.parameters.iter().map(|parameter| parameter.name.to_string());
+        let needed = parameter::needed(self.parameters);
         let docs = format!("The task `{ident}`: its declaration for workers, and calls of it for clients.");
         quote! {
             #[doc = #docs]
@@ -75,8 +76,20 @@ impl Declared<'_> {
 
                 #call
 
+                /// What makes jobs of this task of those that give up: a value of the option `on_failure`. The task takes
+                /// one argument, the failed job.
+                pub const fn handler<A>() -> ::lineshaft::task::Handler<'static>
+                where
+                    Self: ::lineshaft::task::private::Takes<(A,)>,
+                    A: ::lineshaft::task::private::FailedJob,
+                {
+                    const { ::lineshaft::task::Handler::declared(Self::TASK) }
+                }
+
                 #body
             }
+
+            impl ::lineshaft::task::private::Takes<(#(#needed,)*)> for #ident {}
 
             #assertions
         }

@@ -6,12 +6,14 @@ use lineshaft_wire::message::End;
 use lineshaft_wire::{ErrorRecord, Fence};
 use tokio::sync::watch;
 
+use super::Client;
 use crate::task::{self, Context, Task};
 use crate::worker::{Attempts, Ending, Job, Ticket};
 
 /// A job that was leased, and what it takes to run it.
 pub(super) struct Attempt {
     pub(super) attempts: Arc<Attempts>,
+    pub(super) client: Client,
     pub(super) task: Task,
     pub(super) job: Job,
     /// It was asked to stop.
@@ -57,6 +59,7 @@ impl Attempt {
         let attempt = task::Attempt {
             job: id,
             task: self.task.name(),
+            client: Some(self.client.clone()),
             number: attempt,
             keep_result,
             stop: self.stopped.clone(),

@@ -1,11 +1,14 @@
 //! The client of a Rust program.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::JobGroup;
+use lineshaft_wire::value::typed;
+use serde::de::DeserializeOwned;
 
 use super::{Completed, Job};
 use crate::client::{self, NewJobs};
@@ -94,6 +97,35 @@ impl Client {
     /// Follows jobs and gives each once, in the order in which they end.
     pub fn as_completed<R>(&self, jobs: impl IntoIterator<Item = Job<R>>) -> Completed<R> {
         Completed::new(self, jobs)
+    }
+}
+
+thread_local! {
+    /// The client for which a value is read here.
+    static READING: RefCell<Option<Client>> = const { RefCell::new(None) };
+}
+
+impl Client {
+    /// The value in a payload; jobs in it are this client's.
+    pub(super) fn decode<T: DeserializeOwned>(&self, payload: &[u8]) -> Result<T, typed::Error> {
+        let _reading = Reading { before: READING.replace(Some(self.clone())) };
+        typed::from_payload(payload)
+    }
+
+    /// The client for which a value is read on this thread.
+    pub(super) fn reading() -> Option<Self> {
+        READING.with_borrow(Clone::clone)
+    }
+}
+
+/// Until dropped a client reads.
+struct Reading {
+    before: Option<Client>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.set(self.before.take());
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{Error, JobEnd, Waiting};
 /// Gives each of some jobs with its result, in the order in which they end. Made by [`Client::as_completed`].
 #[derive(Debug)]
 pub struct Completed<R> {
+    client: Client,
     waiting: Waiting,
     jobs: HashMap<JobId, Job<R>>,
     ended: VecDeque<JobEnd>,
@@ -21,7 +22,7 @@ impl<R> Completed<R> {
     pub(super) fn new(client: &Client, jobs: impl IntoIterator<Item = Job<R>>) -> Self {
         let jobs: HashMap<JobId, Job<R>> = jobs.into_iter().map(|job| (job.id(), job)).collect();
         let ids: Vec<JobId> = jobs.keys().copied().collect();
-        Self { waiting: client.raw().wait(&ids, true), jobs, ended: VecDeque::new() }
+        Self { client: client.clone(), waiting: client.raw().wait(&ids, true), jobs, ended: VecDeque::new() }
     }
 }
 
@@ -32,7 +33,7 @@ impl<R: DeserializeOwned> Completed<R> {
         loop {
             while let Some(end) = self.ended.pop_front() {
                 if let Some(job) = self.jobs.remove(&end.id()) {
-                    return Some(Ok((job, result_of(end))));
+                    return Some(Ok((job, result_of(&self.client, end))));
                 }
             }
             match self.waiting.next().await? {

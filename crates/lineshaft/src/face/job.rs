@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lineshaft_wire::message::{PayloadKind, RefusalCode, Shown};
-use lineshaft_wire::value::typed;
+use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Client;
 use super::outcome::result_of;
-use crate::{Error, JobEnd};
+use crate::{Context, Error, JobEnd};
 
 /// A job whose task gives an `R`: an id, and what the last answer said about it. Jobs compare by id.
 ///
@@ -32,7 +33,10 @@ use crate::{Error, JobEnd};
 /// }
 /// # Ok(()) }
 /// ```
-pub struct Job<R> {
+///
+/// A job is a value, its id: a task may take one or give one. Where it is read, in a body or by this client, it is a job
+/// of the same home. `Job` alone is one of any task.
+pub struct Job<R = Value> {
     client: Client,
     id: JobId,
     snapshot: Option<Snapshot>,
@@ -129,7 +133,7 @@ impl<R> Job<R> {
     /// or does not run.
     pub async fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         let progress = self.show().await?.progress;
-        let value = progress.map(|payload| typed::from_payload(&payload)).transpose();
+        let value = progress.map(|payload| self.client.decode(&payload)).transpose();
         value.map_err(|source| Error::Undecodable { job: self.id, source })
     }
 
@@ -164,7 +168,7 @@ impl<R: DeserializeOwned> Job<R> {
     /// [`Error::TaskFailed`], [`Error::TaskCrashed`], [`Error::TaskTimeout`] or [`Error::TaskCancelled`] if it returned
     /// nothing; [`Error::ResultExpired`] if its result is not kept.
     pub async fn result(&self) -> Result<R, Error> {
-        result_of(self.end(true).await?)
+        result_of(&self.client, self.end(true).await?)
     }
 }
 
@@ -186,6 +190,29 @@ impl<R> Eq for Job<R> {}
 impl<R> Hash for Job<R> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.id.hash(hasher);
+    }
+}
+
+impl<R> Serialize for Job<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Value::Job(self.id).serialize(serializer)
+    }
+}
+
+impl<'de, R> Deserialize<'de> for Job<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = match Value::deserialize(deserializer)? {
+            Value::Job(id) => id,
+            Value::Str(text) => text.parse().map_err(D::Error::custom)?,
+            other => return Err(D::Error::custom(format!("expected a job, found {}", other.summary(60)))),
+        };
+        let client = Client::reading().or_else(|| Context::current()?.client().cloned());
+        let client = client.ok_or_else(|| {
+            D::Error::custom(
+                "a job is read in the body of a task, and in what a client gets; elsewhere read a `JobId`",
+            )
+        })?;
+        Ok(Self::new(client, id))
     }
 }
 

@@ -2,26 +2,23 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use bytes::Bytes;
 use lineshaft_wire::message::EndedJob;
-use lineshaft_wire::value::typed;
-use lineshaft_wire::{JobId, JobState, Outcome};
+use lineshaft_wire::{JobState, Outcome};
 use serde::de::DeserializeOwned;
 
+use super::Client;
 use crate::{Error, JobEnd};
 
 /// What the task returned, or what stands for any other end.
-pub(super) fn result_of<R: DeserializeOwned>(end: JobEnd) -> Result<R, Error> {
+pub(super) fn result_of<R: DeserializeOwned>(client: &Client, end: JobEnd) -> Result<R, Error> {
     match end {
-        JobEnd::Completed { id, result: Some(payload) } => decode(id, &payload),
+        JobEnd::Completed { id, result: Some(payload) } => {
+            client.decode(&payload).map_err(|source| Error::Undecodable { job: id, source })
+        }
         JobEnd::Completed { id, result: None } => Err(Error::ResultExpired { job: id }),
         JobEnd::Missing { id } => Err(Error::JobNotFound { job: id }),
         JobEnd::Failed(ended) => Err(error_of(ended)),
     }
-}
-
-fn decode<R: DeserializeOwned>(job: JobId, payload: &Bytes) -> Result<R, Error> {
-    typed::from_payload(payload).map_err(|source| Error::Undecodable { job, source })
 }
 
 fn error_of(ended: Box<EndedJob>) -> Error {

@@ -42,6 +42,7 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 #[must_use = "a worker does nothing until it is run"]
 pub struct Worker {
+    client: Client,
     options: Options,
     tasks: Vec<Task>,
 }
@@ -51,7 +52,7 @@ impl Worker {
     pub fn new(client: &Client) -> Self {
         let mut options = Options::new(client.target().clone(), Kind::Async);
         options.slots = DEFAULT_SLOTS;
-        Self { options, tasks: Vec::new() }
+        Self { client: client.clone(), options, tasks: Vec::new() }
     }
 
     /// Takes jobs of this task too, under its name and its aliases.
@@ -113,12 +114,12 @@ impl Worker {
     }
 
     fn begin(self) -> Result<Begun, Error> {
-        let Self { options, tasks } = self;
+        let Self { client, options, tasks } = self;
         let (entries, tasks) = entries(&tasks)?;
         let grace = options.grace;
         crate::task::notice_panics();
         let local = Local::start(options, entries)?;
-        let running = Running::new(&local, tasks);
+        let running = Running::new(&local, client, tasks);
         Ok(Begun { local, running, grace })
     }
 }
@@ -211,6 +212,7 @@ async fn close(local: Local) {
 /// The attempts of a worker.
 struct Running {
     attempts: Arc<Attempts>,
+    client: Client,
     tasks: Vec<Task>,
     bodies: JoinSet<Fence>,
     /// How each is told to stop.
@@ -218,9 +220,9 @@ struct Running {
 }
 
 impl Running {
-    fn new(local: &Local, tasks: Vec<Task>) -> Self {
+    fn new(local: &Local, client: Client, tasks: Vec<Task>) -> Self {
         let attempts = Arc::clone(local.attempts());
-        Self { attempts, tasks, bodies: JoinSet::new(), stops: HashMap::new() }
+        Self { attempts, client, tasks, bodies: JoinSet::new(), stops: HashMap::new() }
     }
 
     /// Takes and runs jobs until none comes any more. Cancel-safe.
@@ -251,7 +253,8 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         self.stops.insert(job.fence, stop);
         let task = self.tasks[job.task as usize];
-        let attempt = Attempt { attempts: Arc::clone(&self.attempts), task, job, stopped };
+        let (attempts, client) = (Arc::clone(&self.attempts), self.client.clone());
+        let attempt = Attempt { attempts, client, task, job, stopped };
         self.bodies.spawn(attempt.run());
     }
 

@@ -11,7 +11,7 @@ use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
 
 use super::rules::{Defaults, milliseconds};
-use super::{Task, Unique};
+use super::{Handler, Task, Unique};
 use crate::Error;
 use crate::duration::{DURATION_FORMS, DURATION_MAX};
 
@@ -188,6 +188,25 @@ impl<R> Call<R> {
     /// Whether the result is kept, for 24 hours; it is, unless the task says otherwise.
     pub fn keep_result(mut self, keep: bool) -> Self {
         self.rules.keep_result = keep;
+        self
+    }
+
+    /// The task that gets the job if it ends `discarded`, in place of what the task says; `None` is none. The handler and
+    /// the end are one commit.
+    ///
+    /// ```
+    /// use lineshaft::task::Handler;
+    /// use lineshaft::{Call, Job};
+    ///
+    /// #[lineshaft::task]
+    /// async fn tell_owner(job: Job) {}
+    ///
+    /// let call = Call::<()>::new("shop.report").on_failure(tell_owner::handler());
+    /// let call = call.on_failure(Handler::named("alarms.tell_owner"));
+    /// let call = call.on_failure(None);
+    /// ```
+    pub fn on_failure<'n>(mut self, handler: impl Into<Option<Handler<'n>>>) -> Self {
+        self.rules.on_failure = handler.into().map(Handler::message);
         self
     }
 

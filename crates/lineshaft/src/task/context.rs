@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use super::output::Output;
 use super::{Checkpointing, Error, Result};
-use crate::Reply;
 use crate::worker::child::PROGRESS_BYTES_MAX;
+use crate::{Client, Reply};
 
 /// The attempt that a body is: its job, how far it is, and whether it was asked to stop. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Context {
 pub(crate) struct Attempt {
     pub(crate) job: JobId,
     pub(crate) task: &'static str,
+    /// The client of its worker.
+    pub(crate) client: Option<Client>,
     pub(crate) number: u32,
     pub(crate) keep_result: bool,
     pub(crate) stop: watch::Receiver<bool>,
@@ -64,6 +66,7 @@ impl Context {
         Self::new(Attempt {
             job: JobId::direct(0, 0, 0, 0),
             task: "detached",
+            client: None,
             number: 1,
             keep_result: true,
             stop,
@@ -160,6 +163,11 @@ impl Context {
     pub fn shield(&self) -> Shield {
         self.attempt.shields.send_modify(|held| *held += 1);
         Shield { attempt: Arc::clone(&self.attempt) }
+    }
+
+    /// The client of the worker.
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.attempt.client.as_ref()
     }
 
     pub(super) fn print(&self, bytes: &[u8]) -> bool {

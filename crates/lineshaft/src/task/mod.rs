@@ -10,6 +10,7 @@ mod checkpoint;
 mod context;
 mod definition;
 mod error;
+mod handler;
 mod output;
 mod panics;
 mod rules;
@@ -21,6 +22,7 @@ pub use checkpoint::Checkpointing;
 pub use context::{Context, Shield};
 pub use definition::Task;
 pub use error::{Error, Result};
+pub use handler::Handler;
 pub use output::{Output, output};
 pub use unique::Unique;
 
@@ -36,6 +38,7 @@ pub mod private {
 
     pub use super::argument::{FromAny, FromError, Returned, assert_argument, assert_result};
     pub use super::definition::{Run, Running, finish, undecodable};
+    pub use super::handler::{FailedJob, Takes};
     pub use super::rules::{Class, Defaults, Retry, UniqueBy};
     pub use crate::duration::literal as duration;
     pub use crate::worker::Ending;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lineshaft_wire::message::Rules;
 
-use super::Error;
 use super::error::class_name;
+use super::{Error, Handler};
 
 /// What jobs of a task are made with, unless their call says otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct Defaults {
     pub tags: &'static [&'static str],
     /// Older names of the task.
     pub aliases: &'static [&'static str],
+    /// What is made of a job that gives up.
+    pub on_failure: Option<Handler<'static>>,
 }
 
 /// Which errors are tried again, and when.
@@ -90,6 +92,7 @@ impl Defaults {
         keep_result: true,
         tags: &[],
         aliases: &[],
+        on_failure: None,
     };
 
     /// As they are sent with each job.
@@ -106,6 +109,7 @@ impl Defaults {
             retry_never: names(never),
             at_most_once: self.at_most_once,
             keep_result: self.keep_result,
+            on_failure: self.on_failure.map(Handler::message),
             ..Rules::default()
         }
     }

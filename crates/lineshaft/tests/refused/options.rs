@@ -38,6 +38,15 @@ async fn twice() {}
 #[lineshaft::task(tags = [1])]
 async fn number_for_a_tag() {}
 
+#[lineshaft::task(on_failures = "alarms.tell")]
+async fn nearly_a_handler() {}
+
+#[lineshaft::task(on_failure = 3)]
+async fn a_number_for_a_handler() {}
+
+#[lineshaft::task(on_failure = "alarms tell")]
+async fn no_name_of_a_handler() {}
+
 fn too_few(_: u32) -> Duration {
     Duration::ZERO
 }

@@ -4,6 +4,7 @@ mod calls;
 mod compile;
 mod declared;
 mod embedded;
+mod failures;
 mod jobs;
 mod workers;
 
