@@ -307,7 +307,7 @@ def test_a_job_whose_checkpoint_names_an_unknown_class_is_parked(stage):
     path.write_text(OLD.replace("Place", "Position").replace("current.checkpoint(Position(7))", "pass"))
     new = stage.worker(target=str(path), processes=1)
     assert stage.run("job", "retry", job).returncode == 0
-    until(lambda: record()["waits_for"] and "reader.Place" in record()["waits_for"], "it is parked")
+    until(lambda: "reader.Place" in (record()["waits_for"] or ""), "it is parked")
     assert [attempt["outcome"] for attempt in record()["attempts"]] == ["errored"]
     assert new.terminate() == 0
     path.write_text(OLD[: OLD.index("    current.checkpoint")] + "    assert current.resume_from == Place(7)\n")

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from support.processes import Stage, children_of, kill, until
+from support.processes import Stage, crew_of, kill, until
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILL_ROUNDS", "3"))
 SEED = int(os.environ.get("LINESHAFT_KILL_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -40,7 +40,7 @@ class Rounds:
         handled = len(lines_of(self.stage.effects))
         until(lambda: len(lines_of(self.stage.effects)) > handled, "failures are handled")
         time.sleep(self.random.uniform(0, 0.3))
-        children = until(lambda: children_of(self.worker.pid), "the worker has children")
+        children = crew_of(self.worker)
         if kind == "child":
             kill([self.random.choice(children)])
         if kind in ("worker", "all"):

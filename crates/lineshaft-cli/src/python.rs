@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -125,9 +126,13 @@ pub(crate) fn home_of_app(
         context.output.say(line);
     }
     url.ok_or_else(|| {
-        Failure::new(FAILED, format!("the app {target} cannot be loaded"))
-            .error(Some(code::APP_FAILED))
-            .hint("what it raised is above")
+        let what = format!("the app {target} cannot be loaded");
+        // Killed, by a lack of memory for example, it had no time to say why.
+        let failure = match output.status.signal() {
+            Some(_) => Failure::new(FAILED, format!("{what}: its interpreter ended by {}", output.status)),
+            None => Failure::new(FAILED, what).hint("what it raised is above"),
+        };
+        failure.error(Some(code::APP_FAILED))
     })
 }
 

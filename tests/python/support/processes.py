@@ -57,6 +57,24 @@ def children_of(pid: int) -> list[int]:
     return [child for child in pids if (stat := stat_of(child)) and stat[1] == str(pid) and stat[0] not in "ZX"]
 
 
+def crew_of(worker: Program) -> list[int]:
+    """The processes of a worker that run jobs, as soon as there is one. What looks at the app before them is none."""
+
+    def found() -> list[int]:
+        assert not worker.has_ended(), worker.text()
+        return [child for child in children_of(worker.pid) if b"lineshaft._child" in command_of(child)]
+
+    return until(found, "the worker has children")
+
+
+def command_of(pid: int) -> list[bytes]:
+    """The command line of a process; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def kill(pids: Iterable[int]) -> None:
     """SIGKILL to all of them, as close to each other as can be."""
     for pid in pids:

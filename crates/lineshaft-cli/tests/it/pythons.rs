@@ -10,9 +10,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An interpreter at `path` that has `version` of the package and says its name when it is asked about an app.
 fn python(path: &Path, version: &str) -> PathBuf {
+    python_that(path, version, "echo \"$0 was asked\" >&2; exit 1")
+}
+
+/// An interpreter that does this when it is asked about an app.
+fn python_that(path: &Path, version: &str, when_asked: &str) -> PathBuf {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *__version__*) echo {version}; echo \"$0\";; *) echo \"$0 was asked\" >&2; exit 1;; esac\n"
+        "#!/bin/sh\ncase \"$*\" in *__version__*) echo {version}; echo \"$0\";; *) {when_asked};; esac\n"
     );
     fs::write(path, script).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -85,4 +90,15 @@ fn an_interpreter_with_another_version_is_passed_over_or_refused_with_the_reason
     let expected = format!("error: option `--python`: {} cannot be used: {reason}\n", old.display());
     assert_eq!(named.code, 2);
     assert!(named.err.starts_with(&expected), "{named:?}");
+}
+
+/// It said that what was raised stands above, where nothing was.
+#[test]
+fn an_interpreter_that_is_killed_while_it_looks_at_the_app_is_said_to_be_killed() {
+    let shell = Shell::new();
+    let killed = python_that(&shell.directory().join("python3"), VERSION, "kill -9 $$");
+    let ended = worker(&shell, &["--python", killed.to_str().unwrap()], &[]);
+    let expected =
+        "error[LS0030]: the app app cannot be loaded: its interpreter ended by signal: 9 (SIGKILL)\n";
+    assert_eq!((ended.code, ended.err.as_str()), (1, expected));
 }
