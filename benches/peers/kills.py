@@ -1,0 +1,81 @@
+"""What a system loses: 200 jobs of 50 ms on two worker processes, `kill -9` at job 40."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import bodies
+import psutil
+import servers
+from throughput import start_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+JOBS, KILL_AT = 200, 40
+
+
+@dataclass
+class Event:
+    """A line of the file that the bodies write."""
+
+    what: str
+    job: int
+    pid: int
+    at: float
+
+
+def measure(system: ModuleType, patience: float, victim: str) -> dict[str, Any]:
+    """Kills one worker process, the whole worker (another is started at once) or the server (started again)."""
+    workers = start_workers(system)
+    try:
+        system.enqueue_many(system.work, range(JOBS))
+        _wait(lambda: sum(event.what == "begun" for event in events()) >= KILL_AT, 60)
+        killed, interrupted = time.monotonic(), _running()
+        if victim == "child":
+            interrupted = interrupted[-1:]
+            psutil.Process(interrupted[0].pid).kill()
+        elif victim == "worker":
+            servers.kill(workers)
+            workers = start_workers(system)
+        else:
+            system.server.kill()
+            system.server.start()
+        _wait(lambda: len(_ended()) == JOBS, patience)
+    finally:
+        servers.kill(workers)
+    return _figures(killed, {event.job for event in interrupted}, victim)
+
+
+def _figures(killed: float, interrupted: set[int], victim: str) -> dict[str, Any]:
+    begun = [event for event in events() if event.what == "begun"]
+    after = [event for event in begun if event.at > killed and (victim == "server" or event.job in interrupted)]
+    return {
+        "not_run": JOBS - len(_ended()),
+        "again_after_s": min(event.at for event in after) - killed if after else None,
+        "run_twice": len(begun) - len({event.job for event in begun}),
+    }
+
+
+def events() -> list[Event]:
+    """What the bodies said so far."""
+    lines = bodies.WORK.read_text().splitlines() if bodies.WORK.exists() else []
+    return [Event(what, int(job), int(pid), float(at)) for what, job, pid, at in map(str.split, lines)]
+
+
+def _ended() -> set[int]:
+    return {event.job for event in events() if event.what == "ended"}
+
+
+def _running() -> list[Event]:
+    ended = _ended()
+    return [event for event in events() if event.what == "begun" and event.job not in ended]
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)

@@ -1,0 +1,24 @@
+"""Celery on RabbitMQ, results by RPC, as its first steps set it up."""
+
+import bodies
+import servers
+from celery import Celery, group
+
+PACKAGES = ["celery"]
+WORKER = ["celery", "-A", "systems.celery_rabbitmq", "worker", "--concurrency", "2", "--loglevel", "WARNING"]
+
+app = Celery("peers", broker=f"amqp://guest:guest@127.0.0.1:{servers.PORT}//", backend="rpc://")
+nothing, stamp, work = (app.task(name=body.__name__)(body) for body in bodies.BODIES)
+server = servers.rabbitmq()
+
+
+def enqueue(task, argument):
+    return task.delay(argument)
+
+
+def enqueue_many(task, arguments):
+    group(task.s(argument) for argument in arguments).apply_async()
+
+
+def result(handle, seconds):
+    return handle.get(timeout=seconds)
