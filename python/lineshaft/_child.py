@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _native
+from . import _current, _native
 from ._current import _running
 from ._errors import Cancelled, TimedOut
 from ._guard import importing
 from ._slots import interruptions, route_output, run_slots
+from ._threads import belong_to_attempts
 
 if TYPE_CHECKING:
     from ._app import App
@@ -66,6 +67,8 @@ def _work(child: _native.Child, app: App, kept: Kept) -> None:
 def _settle_in() -> None:
     """What a child does differently from the program that it imports."""
     os.environ.pop(_native.CHILD_VARIABLE, None)
+    _current.in_worker = True
+    belong_to_attempts()
     # The terminal's Ctrl-C is the supervisor's business, and would be an error of a random attempt here. A handler
     # rather than SIG_IGN, which the programs that bodies start would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)

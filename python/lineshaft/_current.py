@@ -25,6 +25,8 @@ _running: ContextVar[_native.RunningAttempt | None] = ContextVar("lineshaft_atte
 
 
 LOST = "the attempt is over, or belongs to another worker by now"
+in_worker = False
+"""Whether this process is a worker's child, where a thread that no attempt is known in is likely a mistake."""
 STOP_WITHIN_S = 5.0
 """A coroutine that must stop hears of it within this time."""
 
@@ -86,10 +88,11 @@ class Current:
         (`SerializationError`). The next attempt finds it in `resume_from`, however this one ends; when the job is
         completed it is dropped. While the server is away this waits; a request to stop ends the wait as it ends any
         other code of the body. In an event loop it raises RuntimeError: use `acheckpoint`. Does nothing outside of a
-        job.
+        job; in a worker's thread that belongs to no attempt it warns that nothing is kept.
         """
         attempt = _running.get()
         if attempt is None:
+            _warn_of_lost_thread("checkpoint")
             return
         _refuse_loop("checkpoint")
         left = attempt.checkpoint(value)
@@ -103,6 +106,7 @@ class Current:
         """`checkpoint` for coroutines."""
         attempt = _running.get()
         if attempt is None:
+            _warn_of_lost_thread("acheckpoint")
             return
         from ._loop import ready
 
@@ -120,6 +124,19 @@ class Current:
         """
         attempt = _running.get()
         return None if attempt is None else attempt.resume_from()
+
+
+def _warn_of_lost_thread(verb: str) -> None:
+    if in_worker:
+        import warnings
+
+        warnings.warn(
+            f"current.{verb}() in a thread that belongs to no attempt: nothing is kept. Threads that a body starts "
+            "itself and what it submits to a ThreadPoolExecutor belong to its attempt; into others take "
+            "contextvars.copy_context() along",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _refuse_loop(verb: str) -> None:

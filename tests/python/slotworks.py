@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -515,3 +517,47 @@ async def ticks(path: str, seconds: float) -> None:
         with open(path, "a") as file:
             file.write(f"{os.getpid()}\n")
         await asyncio.sleep(0)
+
+
+pool = ThreadPoolExecutor(2)
+
+
+def part(number: int) -> tuple[str, object]:
+    """What a thread of a body may say and ask; it says nothing of itself in the neighbours' attempts."""
+    before = current.resume_from
+    current.checkpoint([number, current.job.id])
+    current.progress(number)
+    print(f"part {number}")
+    return current.job.id, before
+
+
+@app.task
+def parts(number: int) -> list[tuple[str, object]]:
+    """The same from a thread of its own, a timer, a pool of its own, and one that all attempts of the child share."""
+    told: list[tuple[str, object]] = []
+
+    def tell() -> None:
+        told.append(part(number))
+
+    for thread in (threading.Thread(target=tell), threading.Timer(0, tell)):
+        thread.start()
+        thread.join()
+    with ThreadPoolExecutor(1) as own:
+        told.append(own.submit(part, number).result())
+    told.append(pool.submit(part, number).result())
+    return told
+
+
+@app.task
+async def aparts(number: int) -> list[tuple[str, object]]:
+    """From the threads that a loop keeps."""
+    loop = asyncio.get_running_loop()
+    return [await asyncio.to_thread(part, number), await loop.run_in_executor(None, part, number)]
+
+
+@app.task
+def no_part() -> int | None:
+    """A thread that nothing can tell the attempt of."""
+    _thread.start_new_thread(lambda: current.checkpoint(1), ())
+    time.sleep(0.2)
+    return current.resume_from

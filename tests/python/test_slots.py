@@ -115,6 +115,25 @@ def test_output_progress_and_current_belong_to_their_attempt(works, mixed):
         assert any(line.partition(" ")[0].partition("·")[2] in job.id for line in lines), out
 
 
+def test_the_threads_of_a_body_belong_to_its_attempt(works, anywhere):
+    """`current.checkpoint` in a crawler's pool kept nothing, without a word."""
+    jobs = [task.enqueue(number) for number in range(12) for task in (works.parts, works.aparts)]
+    for job in jobs:
+        told = job.result(timeout=PATIENCE_S)
+        number = jobs.index(job) // 2
+        assert told[0] == (job.id, None)
+        assert set(map(repr, told[1:])) == {repr((job.id, [number, job.id]))}
+        assert job.output() == f"part {number}\n" * len(told)
+        assert job.progress() in (None, number)
+
+
+def test_a_thread_that_belongs_to_no_attempt_is_warned_that_nothing_is_kept(works, anywhere):
+    assert works.no_part.enqueue().result(timeout=PATIENCE_S) is None
+    out = anywhere.stopped()[1]
+    assert "RuntimeWarning: current.checkpoint() in a thread that belongs to no attempt: nothing is kept" in out
+    assert "slotworks.py:" in out
+
+
 def test_attempts_do_not_see_each_others_context(works, mixed):
     jobs = [task.enqueue(str(number)) for number in range(20) for task in (works.sets, works.asets)]
     assert set(ends(jobs)) == {"untouched"}

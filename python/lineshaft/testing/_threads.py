@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .. import _native
 from .._current import _running
 from .._slots import Routed, interruptions, run_slots
+from .._threads import belong_to_attempts
 
 if TYPE_CHECKING:
     from .._app import App
@@ -63,6 +64,7 @@ class Threads:
     def start(self) -> None:
         """Starts the threads."""
         route()
+        belong_to_attempts()
         self._thread.start()
 
     def check(self) -> None:
