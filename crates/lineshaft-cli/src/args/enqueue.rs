@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 use lineshaft_wire::message::UniqueWhile;
 
-use super::read::{When, duration, priority, when};
+use super::read::{Timeout, When, duration, name, priority, timeout, when};
 use crate::complete;
 
 /// Makes a job.
@@ -42,9 +42,15 @@ pub struct JobOptions {
     /// Retries after an error or a timeout
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000))]
     pub retries: u32,
-    /// Longest an attempt may take
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
-    pub timeout: Duration,
+    /// Wait before the first retry; doubles with each, and each is drawn from 0 to that
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub retry_first: Duration,
+    /// Longest wait before a retry
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub retry_cap: Duration,
+    /// Longest an attempt may take, or none
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = timeout)]
+    pub timeout: Timeout,
     /// Run it no earlier: so long from now (5m), or a time (2026-01-31T08:00Z)
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub run_after: Option<When>,
@@ -54,6 +60,16 @@ pub struct JobOptions {
     /// Discard it if it has not ended by then, retries included
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub deadline: Option<When>,
+    /// at_most_once: rather lost than run twice
+    #[expect(clippy::doc_markdown, reason = "shown as help, where backticks are noise")]
+    #[arg(long, value_name = "HOW", value_enum, default_value = "at_least_once")]
+    pub delivery: Delivery,
+    /// Keep nothing of what it returns
+    #[arg(long, conflicts_with = "wait")]
+    pub no_result: bool,
+    /// Task that gets the job if it gives up, in queue default
+    #[arg(long, value_name = "TASK", value_parser = name, add = ArgValueCandidates::new(complete::tasks))]
+    pub on_failure: Option<String>,
     /// At most one job of the task with this key: answers with the job that is there
     #[arg(long, value_name = "KEY")]
     pub unique: Option<String>,
@@ -72,6 +88,16 @@ pub struct JobOptions {
     /// A note for people and programs, at most 4 KiB
     #[arg(long, value_name = "TEXT")]
     pub metadata: Option<String>,
+}
+
+/// How often a job may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Until it has ended, again if need be
+    AtLeastOnce,
+    /// Never twice
+    AtMostOnce,
 }
 
 /// How long a unique key keeps others out.

@@ -15,9 +15,9 @@ use crate::flags::{HomeFlags, ServeFlags, WorkerFlags};
 use read::duration;
 
 pub use crate::colour::Colour;
-pub use enqueue::{Enqueue, JobOptions, While};
+pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
-pub use read::When;
+pub use read::{Timeout, When};
 
 /// Longer lines are hard to read.
 pub(crate) const HELP_COLUMNS: usize = 100;

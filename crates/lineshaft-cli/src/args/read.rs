@@ -73,13 +73,25 @@ pub(crate) fn priority(text: &str) -> Result<u8, String> {
         .ok_or_else(|| "accepted: 1 (first) to 9, high, normal or low".to_owned())
 }
 
-/// The name of a queue.
+/// The name of a queue or a task.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     if is_name(text) { Ok(text.to_owned()) } else { Err(format!("accepted: {NAME_FORM}")) }
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration("duration", text).map_err(|_| format!("accepted: {}", DURATION_FORMS.replace('`', "")))
+}
+
+/// How long an attempt may take, if there is a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(pub Option<Duration>);
+
+/// A duration, or `none`.
+pub(crate) fn timeout(text: &str) -> Result<Timeout, String> {
+    if text == "none" {
+        return Ok(Timeout(None));
+    }
+    duration(text).map(|timeout| Timeout(Some(timeout))).map_err(|accepted| format!("{accepted}, or none"))
 }
 
 /// A point in time.
@@ -140,6 +152,13 @@ mod tests {
         for text in ["", "soon", "-5m", "2026-13-31T08:00Z", "1969-12-31T00:00Z", "9999999999999999999"] {
             assert!(when(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_timeout_is_a_duration_or_none() {
+        assert_eq!(timeout("90s"), Ok(Timeout(Some(Duration::from_secs(90)))));
+        assert_eq!(timeout("none"), Ok(Timeout(None)));
+        assert!(timeout("never").unwrap_err().ends_with(", or none"));
     }
 
     #[test]

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{JobGroup, Rules, Unique};
+use lineshaft_wire::message::{JobGroup, OnFailure, Rules, Unique};
 use lineshaft_wire::value::{Call, Value, encode_call};
 use serde_json::{Value as Json, json};
 
 use super::job::follow;
-use crate::args::{Enqueue, JobOptions, When};
+use crate::args::{Delivery, Enqueue, JobOptions, When};
 use crate::context::{Context, answer};
 use crate::exit::{Failure, USAGE};
 use crate::json::to_value;
@@ -82,7 +82,13 @@ fn group(options: &JobOptions, task: &str, payload_bytes: usize) -> Result<JobGr
         u32::try_from(payload_bytes).map_err(|_| Failure::new(USAGE, "the arguments are too large"))?;
     let rules = Rules {
         max_attempts: options.retries + 1,
-        timeout_ms: Some(millis(options.timeout)),
+        timeout_ms: options.timeout.0.map(millis),
+        backoff_first_ms: millis(options.retry_first),
+        // A later first wait alone moves the longest one.
+        backoff_max_ms: millis(options.retry_cap.max(options.retry_first)),
+        at_most_once: options.delivery == Delivery::AtMostOnce,
+        keep_result: !options.no_result,
+        on_failure: options.on_failure.as_deref().map(handler),
         ..Rules::default()
     };
     Ok(JobGroup {
@@ -98,6 +104,19 @@ fn group(options: &JobOptions, task: &str, payload_bytes: usize) -> Result<JobGr
         tags: options.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
         metadata: options.metadata.as_deref().map(Arc::from),
         lengths: vec![length],
+    })
+}
+
+/// What is made of a job that gives up: of the task only its name is known here.
+fn handler(task: &str) -> Arc<OnFailure> {
+    Arc::new(OnFailure {
+        task: Arc::from(task),
+        queue: Arc::from("default"),
+        priority: 5,
+        expires_ms: None,
+        deadline_ms: None,
+        tags: Vec::new(),
+        rules: Arc::default(),
     })
 }
 
@@ -125,6 +144,32 @@ mod tests {
         assert!(failure.message.starts_with("argument \"a.png\" is not JSON: "), "{}", failure.message);
         assert_eq!(failure.hint.unwrap(), "text needs quotes of its own: '\"a.png\"'");
         assert_eq!(argument("\"a.png\"").unwrap(), Value::from("a.png"));
+    }
+
+    fn rules(line: &str) -> Arc<Rules> {
+        use clap::Parser;
+        let arguments = crate::args::Arguments::parse_from(line.split_whitespace());
+        let crate::args::Command::Enqueue(enqueue) = arguments.command else { panic!("{line}") };
+        group(&enqueue.options, "send", 5).unwrap().rules
+    }
+
+    #[test]
+    fn options_are_the_rules_of_the_job() {
+        assert_eq!(*rules("lineshaft enqueue send"), Rules::default());
+        let waits =
+            rules("lineshaft enqueue send --retries 3 --retry-first 5s --retry-cap 1m --timeout none");
+        let expected = Rules {
+            max_attempts: 4,
+            timeout_ms: None,
+            backoff_first_ms: 5_000,
+            backoff_max_ms: 60_000,
+            ..Rules::default()
+        };
+        assert_eq!(*waits, expected);
+        assert_eq!(rules("lineshaft enqueue send --retry-first 1h").backoff_max_ms, 3_600_000);
+        let once = rules("lineshaft enqueue send --delivery at_most_once --no-result --on-failure tell");
+        assert_eq!((once.at_most_once, once.keep_result), (true, false));
+        assert_eq!(once.handlers().map(|handler| &*handler.task).collect::<Vec<_>>(), ["tell"]);
     }
 
     #[test]

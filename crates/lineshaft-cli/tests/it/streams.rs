@@ -48,7 +48,8 @@ fn a_line_may_hold_every_option_of_a_job() {
     let line = json!({
         "task": "add", "run_after": "2100-01-01T00:00Z", "expires": "2100-01-02T00:00Z",
         "deadline": "2100-01-03T00:00Z", "unique": "k", "unique_while": "queued", "unique_period": 60,
-        "metadata": "note", "retries": 2, "timeout": "5s",
+        "metadata": "note", "retries": 2, "timeout": null, "retry_first": "2s", "retry_cap": 60,
+        "delivery": "at_most_once", "result": false, "on_failure": "tell",
     });
     let made = feed(&shell, &["enqueue", "--jsonl"], &format!("{line}\n{line}\n"));
     assert_eq!(made.code, 0, "{made:?}");
@@ -62,6 +63,19 @@ fn a_line_may_hold_every_option_of_a_job() {
         (&job["expires_at"], &job["metadata"], &job["max_attempts"]),
         (&json!("2100-01-02T00:00:00.000Z"), &json!("note"), &json!(3))
     );
+}
+
+#[test]
+fn a_line_without_a_handler_overrides_that_of_the_command() {
+    let shell = Shell::new();
+    let input = "{\"task\": \"add\"}\n{\"task\": \"add\", \"on_failure\": null}\n";
+    let made = feed(&shell, &["enqueue", "--jsonl", "--on-failure", "tell", "--expires", "0"], input);
+    let ids = lines(&made.out);
+    let handled =
+        |at: usize| shell.json(&["job", "show", ids[at]["id"].as_str().unwrap()])["handled_by"].clone();
+    let handler = shell.json(&["job", "show", handled(0).as_str().unwrap()]);
+    assert_eq!((&handler["task"], &handler["failure_of"]), (&json!("tell"), &ids[0]["id"]));
+    assert_eq!(handled(1), json!(null));
 }
 
 #[test]
@@ -101,6 +115,12 @@ fn a_line_that_is_wrong_is_named_and_the_lines_before_it_are_jobs() {
         (
             "{\"task\": \"a\", \"unique_while\": \"x\"}",
             "line 2 has `unique_while` \"x\"; accepted: unfinished, queued",
+        ),
+        ("{\"task\": \"a\", \"delivery\": \"once\"}", "accepted: at_least_once, at_most_once"),
+        ("{\"task\": \"a\", \"result\": 0}", "line 2 has `result` 0, which is not true or false"),
+        (
+            "{\"task\": \"a\", \"on_failure\": \"a b\"}",
+            "line 2 has `on_failure` \"a b\"; accepted: 1 to 255 bytes",
         ),
         ("{\"task\": \"a\", \"retries\": -1}", "line 2 has `retries` that are not a number below 10,000"),
     ] {

@@ -15,23 +15,28 @@ use lineshaft_wire::value::Call;
 use serde_json::{Map, Value as Json};
 
 use super::{encoded, group, say_new};
-use crate::args::{JobOptions, When, While, read};
+use crate::args::{Delivery, JobOptions, Timeout, When, While, read};
 use crate::context::{Context, answer};
 use crate::exit::{Failure, USAGE};
 use crate::json::to_value;
 
 /// What a line may hold.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 21] = [
     "task",
     "args",
     "kwargs",
     "queue",
     "priority",
     "retries",
+    "retry_first",
+    "retry_cap",
     "timeout",
     "run_after",
     "expires",
     "deadline",
+    "delivery",
+    "result",
+    "on_failure",
     "unique",
     "unique_while",
     "unique_period",
@@ -175,10 +180,15 @@ fn options_of(object: &mut Map<String, Json>, defaults: &JobOptions) -> Result<J
         queue: text(object, "queue")?.unwrap_or_else(|| defaults.queue.clone()),
         priority: priority_of(object)?.unwrap_or(defaults.priority),
         retries,
-        timeout: duration(object, "timeout")?.unwrap_or(defaults.timeout),
+        retry_first: duration(object, "retry_first")?.unwrap_or(defaults.retry_first),
+        retry_cap: duration(object, "retry_cap")?.unwrap_or(defaults.retry_cap),
+        timeout: timeout(object)?.unwrap_or(defaults.timeout),
         run_after: when(object, "run_after")?.or(defaults.run_after),
         expires: when(object, "expires")?.or(defaults.expires),
         deadline: when(object, "deadline")?.or(defaults.deadline),
+        delivery: delivery(object)?.unwrap_or(defaults.delivery),
+        no_result: no_result(object)?.unwrap_or(defaults.no_result),
+        on_failure: on_failure(object, defaults)?,
         unique: text(object, "unique")?,
         unique_while: while_(object)?.unwrap_or(defaults.unique_while),
         unique_period: duration(object, "unique_period")?.or(defaults.unique_period),
@@ -207,6 +217,45 @@ fn duration(object: &mut Map<String, Json>, key: &str) -> Result<Option<Duration
     let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
     let read = lineshaft::duration::parse_duration(key, &text);
     read.map(Some).map_err(|_| wrong(&format!("has `{key}` {given}, which is not a duration")))
+}
+
+/// `null` is no timeout.
+fn timeout(object: &mut Map<String, Json>) -> Result<Option<Timeout>, Failure> {
+    if let Some(Json::Null) = object.get("timeout") {
+        object.remove("timeout");
+        return Ok(Some(Timeout(None)));
+    }
+    Ok(duration(object, "timeout")?.map(|timeout| Timeout(Some(timeout))))
+}
+
+/// `null` is no handler.
+fn on_failure(object: &mut Map<String, Json>, defaults: &JobOptions) -> Result<Option<String>, Failure> {
+    if let Some(Json::Null) = object.get("on_failure") {
+        object.remove("on_failure");
+        return Ok(None);
+    }
+    let Some(task) = text(object, "on_failure")? else { return Ok(defaults.on_failure.clone()) };
+    let task = read::name(&task).map_err(|accepted| wrong(&format!("has `on_failure` {task:?}; {accepted}")));
+    task.map(Some)
+}
+
+fn delivery(object: &mut Map<String, Json>) -> Result<Option<Delivery>, Failure> {
+    match text(object, "delivery")?.as_deref() {
+        None => Ok(None),
+        Some("at_least_once") => Ok(Some(Delivery::AtLeastOnce)),
+        Some("at_most_once") => Ok(Some(Delivery::AtMostOnce)),
+        Some(other) => {
+            Err(wrong(&format!("has `delivery` {other:?}; accepted: at_least_once, at_most_once")))
+        }
+    }
+}
+
+fn no_result(object: &mut Map<String, Json>) -> Result<Option<bool>, Failure> {
+    match object.remove("result") {
+        None => Ok(None),
+        Some(Json::Bool(keep)) => Ok(Some(!keep)),
+        Some(other) => Err(wrong(&format!("has `result` {other}, which is not true or false"))),
+    }
 }
 
 fn when(object: &mut Map<String, Json>, key: &str) -> Result<Option<When>, Failure> {
