@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import _native
 from ._errors import LineshaftError
 from ._names import canonical_module, main_file
-from ._reasons import Reason, reason_of
+from ._reasons import NO_WORKER, Reason, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,14 +68,15 @@ class Attendance:
     def look(self, job: Job[Any]) -> _native.JobRecord | None:
         """What the server knows of a job; None if it does not say soon."""
         try:
-            return self._app._connection.ask(lambda client: client.show(job._key, LOOK_S), job._seen).record
+            return self._app._connection.ask(lambda client: client.show(job._key, aside=LOOK_S), job._seen).record
         except LineshaftError:  # the wait is not over because of that
             return None
 
     async def alook(self, job: Job[Any]) -> _native.JobRecord | None:
         """`look` for coroutines."""
         try:
-            return (await self._app._connection.aask(lambda client: client.show(job._key, LOOK_S), job._seen)).record
+            connection = self._app._connection
+            return (await connection.aask(lambda client: client.show(job._key, aside=LOOK_S), job._seen)).record
         except LineshaftError:
             return None
 
@@ -85,7 +86,11 @@ class Attendance:
         if reason is None or reason.is_its_turn or reason.key in said:
             return
         said.add(reason.key)
-        if self._own is None and not self.blocks and self._script is not None and "worker" in reason.key:
+        has_own = self._own is not None or bool(self.blocks)
+        if has_own and reason.key == NO_WORKER:
+            said.discard(reason.key)
+            return  # they are about to be: the server or they have just started
+        if not has_own and self._script is not None and "worker" in reason.key:
             self._start_own()
             return
         import logging
@@ -176,7 +181,7 @@ class Attendance:
             quietly(self._name_waiting_jobs)
 
     def _name_waiting_jobs(self) -> None:
-        status = self._app._connection.ask(lambda client: client.status(), lambda status: status)
+        status = self._app._connection.ask(lambda client: client.status(aside=LOOK_S), lambda status: status)
         others = [worker for worker in status.workers if worker[0] != os.getpid()]
         if others or not sum(status.waiting):
             return

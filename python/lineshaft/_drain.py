@@ -16,6 +16,8 @@ PORTION_IDS = 10_000
 """Jobs that are followed at a time."""
 LOOK_AFTER_S = 0.5
 """Silence after which it is looked whether what is left waits for a time rather than for a worker."""
+ASIDE_S = 30.0
+"""How long the server may take to say it; it may have been stopped, and a successor be on its way."""
 AT_WORK = frozenset(("available", "running"))
 
 
@@ -56,6 +58,6 @@ def _state(client: _native.Client, key: bytes) -> str | None:
     from ._errors import JobNotFound
 
     try:
-        return client.show(key).wait().record.state
+        return client.show(key, aside=ASIDE_S).wait().record.state
     except JobNotFound:
         return None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from . import _native
 
-__all__ = ["Reason", "reason_of"]
+__all__ = ["NO_WORKER", "Reason", "reason_of"]
 
+NO_WORKER = "a worker: none is connected"
 ITS_TURN = "a free slot"
 """What a job waits for when nothing is missing."""
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
-from conftest import stop_server
+from conftest import environment, stop_server
 from lineshaft import App, WaitTimeout
-from lineshaft._reasons import reason_of
+from lineshaft._reasons import NO_WORKER, reason_of
 
 PATIENCE_S = 60
+UNREACHABLE = 8
 
 
 @pytest.fixture
@@ -218,3 +223,25 @@ def test_times_to_come_are_told_in_large_units(seconds: float, words: str):
     reason = reason_of(Record("scheduled", "its time: resource db did not open: OSError: down", seconds), "")  # type: ignore[arg-type]
     assert reason is not None
     assert reason.words == f"its time, in {words}: resource db did not open: OSError: down"
+
+
+def test_a_wait_starts_no_server_in_place_of_one_that_was_stopped(app, home, caplog):
+    """What it asked on the side, to say why it waits, started one within two seconds."""
+    job = app.task(queued).using(run_after="1h").enqueue()
+    threading.Timer(0.5, stop_server, (home,)).start()
+    with pytest.raises(WaitTimeout):
+        job.result(timeout=6)
+    command = [sys.executable, "-m", "lineshaft", "status", "--home", str(home)]
+    assert subprocess.run(command, env=environment(), capture_output=True, check=False).returncode == UNREACHABLE
+
+
+def test_while_workers_of_the_program_itself_are_about_to_connect_nothing_is_said(app, caplog):
+    record = SimpleNamespace(waits_for=NO_WORKER, state="available", queue="default")
+    job = app.task(queued).using(run_after="1h").enqueue()
+    app._attendance.blocks.append(object())
+    app._attendance.complain(job, record, said := set())
+    assert (warned(caplog), said) == ([], set())
+    app._attendance.blocks.clear()
+    app._attendance.complain(job, record, said)
+    assert warned(caplog)
+    assert said == {NO_WORKER}

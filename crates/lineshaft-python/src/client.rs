@@ -14,7 +14,7 @@ use std::time::Duration;
 use lineshaft::client::Client as RustClient;
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{Cancel, Delete, Enqueue, Retry, Show, Status};
+use lineshaft_wire::message::{Cancel, Delete, Enqueue, Message, Retry, Show, Status};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -71,12 +71,11 @@ impl Client {
         Ok((Reply::new(reply), count))
     }
 
-    /// Asks for a job's record; `deadline` are seconds, by default as long as for any request.
-    #[pyo3(signature = (key, deadline = None))]
-    fn show(&self, py: Python<'_>, key: &[u8], deadline: Option<f64>) -> PyResult<Reply> {
+    /// Asks for a job's record; `aside` as in `status`.
+    #[pyo3(signature = (key, aside = None))]
+    fn show(&self, py: Python<'_>, key: &[u8], aside: Option<f64>) -> PyResult<Reply> {
         let job = job_id(py, key)?;
-        let deadline = deadline.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 300.0)));
-        Ok(Reply::new(self.0.call(Show { job }, Vec::new(), deadline)))
+        Ok(self.ask(Show { job }, aside))
     }
 
     /// Cancels a job; the reply is its state, whether it is being cancelled, and a count.
@@ -97,14 +96,25 @@ impl Client {
         Ok(Reply::new(self.0.mutate(|sequence| Delete { sequence, job }.into(), Vec::new(), None)))
     }
 
-    /// Asks for the state of the engine.
-    fn status(&self) -> Reply {
-        Reply::new(self.0.call(Status {}, Vec::new(), None))
+    /// Asks for the state of the engine. With `aside` it is a question on the side with so many seconds for its answer,
+    /// which starts no server.
+    #[pyo3(signature = (aside = None))]
+    fn status(&self, aside: Option<f64>) -> Reply {
+        self.ask(Status {}, aside)
     }
 
     /// Follows the jobs of `keys`, 16 bytes each, until they end; with `results`, results come along.
     fn wait(&self, py: Python<'_>, keys: &[u8], results: bool) -> PyResult<Waiting> {
         let ids: PyResult<Vec<JobId>> = keys.chunks(16).map(|key| job_id(py, key)).collect();
         Ok(Waiting::new(self.0.wait(&ids?, results)))
+    }
+}
+
+impl Client {
+    fn ask(&self, question: impl Into<Message>, aside: Option<f64>) -> Reply {
+        Reply::new(match aside {
+            None => self.0.call(question, Vec::new(), None),
+            Some(seconds) => self.0.call_aside(question, Duration::from_secs_f64(seconds.clamp(0.0, 300.0))),
+        })
     }
 }

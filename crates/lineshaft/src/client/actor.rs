@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Connect(Arc<Slot>),
     /// A new request.
     Request(Box<Request>),
+    /// A new request that is not worth the start of a server.
+    Aside(Box<Request>),
     /// Ask again for an unknown outcome.
     Resend { id: u64, request: &'static str, deadline: Instant, patience: Duration, slot: Arc<Slot> },
     /// Nobody will ask for this outcome any more.
@@ -179,7 +181,7 @@ impl Actor {
         match command {
             Command::Connect(slot) if connection.is_some() => slot.fill(Ok(connected())),
             Command::Connect(slot) => self.connects.push(slot),
-            Command::Request(request) => self.ledger.push(*request),
+            Command::Request(request) | Command::Aside(request) => self.ledger.push(*request),
             Command::Resend { id, request, deadline, patience, slot } => {
                 self.ledger.unpark(id, Again { request, deadline, patience, slot }, connection);
             }

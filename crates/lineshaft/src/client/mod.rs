@@ -91,12 +91,27 @@ impl Client {
         payload: Vec<Bytes>,
         deadline: Option<Duration>,
     ) -> Reply {
+        self.send(message.into(), payload, deadline, Command::Request)
+    }
+
+    /// [`Client::call`] for questions on the side, asked while waiting for something else: where the server was
+    /// stopped meanwhile, they start none.
+    pub fn call_aside(&self, message: impl Into<Message>, deadline: Duration) -> Reply {
+        self.send(message.into(), Vec::new(), Some(deadline), Command::Aside)
+    }
+
+    fn send(
+        &self,
+        message: Message,
+        payload: Vec<Bytes>,
+        deadline: Option<Duration>,
+        command: fn(Box<Request>) -> Command,
+    ) -> Reply {
         let patience = deadline.unwrap_or(self.inner.options.deadline).min(ClientOptions::DEADLINE_MAX);
         let slot = Arc::new(Slot::default());
         let deadline = Instant::now() + patience;
-        let request =
-            Request { message: message.into(), payload, deadline, patience, slot: Arc::clone(&slot) };
-        match self.link(|link| link.send(Command::Request(Box::new(request)))) {
+        let request = Request { message, payload, deadline, patience, slot: Arc::clone(&slot) };
+        match self.link(|link| link.send(command(Box::new(request)))) {
             Ok(()) => Reply::new(slot),
             Err(error) => Reply::ready(Err(error)),
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use lineshaft::client::{Client, Waiting};
 use lineshaft::home::Home;
 use lineshaft::{ClientOptions, Error, JobEnd, ServerCommand, Target};
+use lineshaft_wire::message::Status;
 
 use crate::bench::{LONG, Server, enqueue, eventually};
 
@@ -57,7 +58,11 @@ fn a_wait_whose_server_was_stopped_starts_none_and_the_next_call_does() {
     let waiting = client.wait(&[job], false);
     server.stop();
     turn_away(&Home::new(server.home()));
-    assert!(!mark.exists(), "somebody stopped the server: a wait does not undo that");
+    let _ = client.call_aside(Status {}, AFTER_GRACE).wait();
+    assert!(
+        !mark.exists(),
+        "somebody stopped the server: a wait does not undo that, nor what it asks on the side"
+    );
     let error = client.status(None).wait().unwrap_err().to_string();
     assert!(error.contains("the server that was started ended with exit status: 1"), "{error}");
     assert!(mark.exists());
