@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use lineshaft::home::Home;
-use lineshaft::launch;
+use lineshaft::{Error, launch};
 use lineshaft_wire::code::VERSION_MISMATCH;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -19,6 +19,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
     let place = home.path().display().to_string();
+    if let Err(error @ Error::Home { .. }) = home.socket() {
+        return Err(error.into()); // a home that is not for this user: a server may well run there
+    }
     if !launch::is_answering(&home) {
         context.output.say(format!("no server runs for {place}"));
         return report(context, &place, None);

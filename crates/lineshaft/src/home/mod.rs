@@ -58,9 +58,13 @@ impl Home {
         self.path.join("output/server.log")
     }
 
-    /// The addresses that the server wrote: the Unix socket, then any `HOST:PORT`. [`Error::NoServer`] if it wrote none.
+    /// The addresses that the server wrote: the Unix socket, then any `HOST:PORT`. [`Error::NoServer`] if it wrote none,
+    /// [`Error::Home`] if they are not for this user.
     pub fn addresses(&self) -> Result<Vec<String>, Error> {
-        let text = read_run_file(&self.address_file()).map_err(|error| self.no_server(&error))?;
+        let text = read_run_file(&self.address_file()).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => suitable::explain(self, "read", &error),
+            _ => self.no_server(&error),
+        })?;
         Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 
@@ -75,7 +79,8 @@ impl Home {
     /// Makes the directory if it is missing (0700, with a `.gitignore` of its own) and checks that an engine can live
     /// in it. Gives a warning to show where it can, but better would not.
     pub fn prepare(&self) -> Result<Option<String>, Error> {
-        self.create().map_err(|error| suitable::explain(self, &error))?;
+        suitable::check_owner(self)?;
+        self.create().map_err(|error| suitable::explain(self, "written", &error))?;
         suitable::check(self)
     }
 

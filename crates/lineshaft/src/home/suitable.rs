@@ -33,8 +33,34 @@ fn judge(path: &Path, kind: FileSystem) -> Result<Option<String>, Error> {
     }
 }
 
-/// Says why a home cannot be written, with the owner and the way out.
-pub(super) fn explain(home: &Home, error: &io::Error) -> Error {
+/// Refuses the home of another user, which the superuser could use all the same: what its server writes there would
+/// keep that user's own one from starting. What counts is who made the home, not who owns the place it was put.
+pub(super) fn check_owner(home: &Home) -> Result<(), Error> {
+    let made_by = fs::metadata(home.path().join("FORMAT")).map(|found| found.uid());
+    made_by.map_or(Ok(()), |owner| judge_owner(home, owner, rustix::process::geteuid().as_raw()))
+}
+
+fn judge_owner(home: &Home, owner: u32, me: u32) -> Result<(), Error> {
+    if owner == me {
+        return Ok(());
+    }
+    let path = home.path().display();
+    let user = user_argument(me);
+    let (owner, me) = (user_name(owner), user_name(me));
+    Err(Error::Home {
+        message: format!(
+            "the home {path} was made by {owner} and this process runs as {me}: its server would write files there that \
+             the owner cannot open"
+        ),
+        hint: format!(
+            "run it as {owner}, or `sudo chown -R {user} {path}`, or set LINESHAFT_URL to a home of \
+             your own"
+        ),
+    })
+}
+
+/// Says why a home cannot be read or written, with the owner and the way out.
+pub(super) fn explain(home: &Home, verb: &str, error: &io::Error) -> Error {
     if home.path().exists() && !home.path().is_dir() {
         return Error::Home {
             message: format!("the home {} is a file, not a directory", home.path().display()),
@@ -44,7 +70,7 @@ pub(super) fn explain(home: &Home, error: &io::Error) -> Error {
     let place = nearest_existing(home.path());
     let owner = fs::metadata(place).map_or_else(|_| "nobody known".to_owned(), |found| owner(&found));
     let message = format!(
-        "the home {} cannot be written: {error}; {} belongs to {owner} and this process runs as {}",
+        "the home {} cannot be {verb}: {error}; {} belongs to {owner} and this process runs as {}",
         home.path().display(),
         place.display(),
         user_name(rustix::process::geteuid().as_raw()),
@@ -52,7 +78,7 @@ pub(super) fn explain(home: &Home, error: &io::Error) -> Error {
     let hint = if error.kind() == io::ErrorKind::PermissionDenied {
         format!("`{}`, or set LINESHAFT_URL to a directory of your own", remedy(home, place))
     } else {
-        "set LINESHAFT_URL to a directory that can be written".into()
+        format!("set LINESHAFT_URL to a directory that can be {verb}")
     };
     Error::Home { message, hint }
 }
@@ -76,7 +102,12 @@ fn owner(metadata: &fs::Metadata) -> String {
 }
 
 fn me() -> String {
-    user_name(rustix::process::geteuid().as_raw())
+    user_argument(rustix::process::geteuid().as_raw())
+}
+
+/// The user as commands take it.
+fn user_argument(uid: u32) -> String {
+    user_name(uid).replace("uid ", "")
 }
 
 /// The user's name from `/etc/passwd`, or the number where that does not say.
@@ -110,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_home_that_cannot_be_written_names_owner_path_and_fix() {
-        let error = explain(&Home::new("/etc/none/home"), &io::ErrorKind::PermissionDenied.into());
+        let error = explain(&Home::new("/etc/none/home"), "written", &io::ErrorKind::PermissionDenied.into());
         let text = error.to_string();
         assert!(text.contains("/etc/none/home") && text.contains("/etc belongs to root (mode 0"), "{text}");
         let user = me();
@@ -119,8 +150,24 @@ mod tests {
             hint.starts_with(&format!("`sudo install -d -m 700 -o {user} /etc/none/home`, or set")),
             "{hint}"
         );
-        let hint = explain(&Home::new("/etc"), &io::ErrorKind::PermissionDenied.into()).hint().unwrap();
+        let hint =
+            explain(&Home::new("/etc"), "written", &io::ErrorKind::PermissionDenied.into()).hint().unwrap();
         assert!(hint.starts_with(&format!("`sudo chown -R {user} /etc`, or set LINESHAFT_URL")), "{hint}");
+    }
+
+    #[test]
+    fn a_home_of_another_user_is_refused_with_two_ways_out() {
+        let home = Home::new("/srv/shop/.lineshaft");
+        let error = judge_owner(&home, 3_999_999_999, 0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the home /srv/shop/.lineshaft was made by uid 3999999999 and this process runs as root: its server would \
+             write files there that the owner cannot open"
+        );
+        let hint = error.hint().unwrap();
+        assert!(hint.starts_with("run it as uid 3999999999, or "), "{hint}");
+        assert!(hint.contains("`sudo chown -R root /srv/shop/.lineshaft`"), "{hint}");
+        assert!(judge_owner(&home, 0, 0).is_ok());
     }
 
     #[test]
