@@ -13,7 +13,7 @@ import sys
 import time
 import weakref
 from _thread import RLock
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._current import _running
@@ -23,7 +23,8 @@ from ._tracebacks import from_the_users_code
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
@@ -39,12 +40,13 @@ DELAY_MAX_S = 60.0
 
 
 class Room:
-    """Resources that are open together."""
+    """Resources that are open together. What is kept between attempts is closed each for itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_kept: bool = False) -> None:
         self.values: dict[Resource[Any], Any] = {}
         self.lock = RLock()
         self.exits = ExitStack()
+        self._is_kept = is_kept
 
     def __enter__(self) -> Self:
         return self
@@ -52,13 +54,15 @@ class Room:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return self.exits.__exit__(kind, error, traceback)
+        is_swallowed = self.exits.__exit__(kind, error, traceback)
+        _say_if_swallowed(error if is_swallowed else None, self.values)
+        return is_swallowed
 
     def enter(self, resource: Resource[Any], made: Any) -> Any:
         """What `made` is the context manager of, or itself."""
         if _has(made, "__enter__", "__exit__"):
             with _naming(resource):
-                return self.exits.enter_context(made)
+                return self.exits.enter_context(_closed_alone(resource, made) if self._is_kept else made)
         if _has(made, "__aenter__", "__aexit__"):
             raise DeclarationError(
                 f"resource {resource.name} is an async context manager, which only an async task can enter",
@@ -70,12 +74,13 @@ class Room:
 class AsyncRoom:
     """Resources that are open together in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_kept: bool = False) -> None:
         import asyncio
 
         self.values: dict[Resource[Any], Any] = {}
         self.lock = asyncio.Lock()
         self.exits = AsyncExitStack()
+        self._is_kept = is_kept
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,7 +88,9 @@ class AsyncRoom:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return await self.exits.__aexit__(kind, error, traceback)
+        is_swallowed = await self.exits.__aexit__(kind, error, traceback)
+        _say_if_swallowed(error if is_swallowed else None, self.values)
+        return is_swallowed
 
     async def enter(self, resource: Resource[Any], made: Any) -> Any:
         """What `made` is the context manager of, or itself."""
@@ -91,8 +98,10 @@ class AsyncRoom:
             made = await made
         with _naming(resource):
             if _has(made, "__aenter__", "__aexit__"):
-                return await self.exits.enter_async_context(made)
-            return self.exits.enter_context(made) if _has(made, "__enter__", "__exit__") else made
+                return await self.exits.enter_async_context(_aclosed_alone(resource, made) if self._is_kept else made)
+            if not _has(made, "__enter__", "__exit__"):
+                return made
+            return self.exits.enter_context(_closed_alone(resource, made) if self._is_kept else made)
 
 
 class Failure(NamedTuple):
@@ -110,7 +119,7 @@ class Kept:
     """What a worker's child keeps open between attempts, and what did not open."""
 
     def __init__(self, resources: Resources) -> None:
-        self.room = Room()
+        self.room = Room(is_kept=True)
         self._resources = resources
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRoom] = weakref.WeakKeyDictionary()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,7 +132,7 @@ class Kept:
         loop = asyncio.get_running_loop()
         room = self._rooms.get(loop)
         if room is None:
-            room = self._rooms[loop] = AsyncRoom()
+            room = self._rooms[loop] = AsyncRoom(is_kept=True)
         return room
 
     def open_ahead(self, tasks: Mapping[str, BaseTask[..., Any]]) -> None:
@@ -201,10 +210,11 @@ class Kept:
         if loop is not None:
             room = self._rooms.get(loop)
             if room is not None:
-                _say_if_wrong(lambda: loop.run_until_complete(room.exits.aclose()))
-            _say_if_wrong(lambda: loop.run_until_complete(_end_of(loop)))
+                loop.run_until_complete(room.exits.aclose())
+            with _said("the event loop of resources did not end"):
+                loop.run_until_complete(_end_of(loop))
             loop.close()
-        _say_if_wrong(self.room.exits.close)
+        self.room.exits.close()
 
 
 class Opening:
@@ -378,8 +388,37 @@ async def _end_of(loop: asyncio.AbstractEventLoop) -> None:
     await loop.shutdown_asyncgens()
 
 
-def _say_if_wrong(close: Callable[[], Any]) -> None:
+@contextmanager
+def _closed_alone(resource: Resource[Any], made: AbstractContextManager[Any]) -> Iterator[Any]:
+    """`made`, whose trouble at the end is said, and is not that of the resources which were opened before it."""
+    with ExitStack() as stack:
+        yield stack.enter_context(made)
+        with _said(f"resource {resource.name} ({resource.place}) did not close"):
+            stack.close()
+
+
+@asynccontextmanager
+async def _aclosed_alone(resource: Resource[Any], made: AbstractAsyncContextManager[Any]) -> AsyncIterator[Any]:
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(made)
+        with _said(f"resource {resource.name} ({resource.place}) did not close"):
+            await stack.aclose()
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
     try:
-        close()
+        yield
     except BaseException as error:
-        logging.getLogger("lineshaft").error("a resource did not close", exc_info=error)
+        logging.getLogger("lineshaft").error(what, exc_info=error)
+
+
+def _say_if_swallowed(error: BaseException | None, values: Mapping[Resource[Any], Any]) -> None:
+    if error is not None:
+        names = ", ".join(resource.name for resource in values if resource.scope == "attempt")
+        logging.getLogger("lineshaft").warning(
+            "%r of the body was caught at the yield of a resource (%s) and not raised again: the attempt counts as "
+            "succeeded, with the result None",
+            error,
+            names,
+        )

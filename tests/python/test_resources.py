@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import signal
 import sys
 import time
@@ -171,6 +172,41 @@ APP = '''
     @app.task
     def plain() -> str:
         return "plain"
+
+
+    @app.resource
+    def stuck(*, pool: str = app.use(pool)):
+        yield "stuck"
+        raise OSError("stuck does not close")
+
+
+    @app.resource
+    async def astuck(*, client=app.use(client)):
+        yield "astuck"
+        raise OSError("astuck does not close")
+
+
+    @app.task
+    async def uses_stuck(*, stuck: str = app.use(stuck), astuck: str = app.use(astuck)) -> list[str]:
+        return [stuck, astuck]
+
+
+    @app.resource(scope="attempt")
+    def forgiving():
+        try:
+            yield "forgiving"
+        except ValueError:
+            log("forgiven")
+
+
+    @app.task
+    def forgiven(*, it: str = app.use(forgiving)) -> str:
+        raise ValueError("lost")
+
+
+    @app.task
+    async def aforgiven(*, it: str = app.use(forgiving)) -> str:
+        raise ValueError("alost")
 '''
 
 
@@ -286,6 +322,27 @@ def test_what_a_resource_raises_when_its_attempt_is_over_is_an_error_of_the_atte
     with pytest.raises(TaskFailed, match="the commit failed"):
         bench.module.add.enqueue(1).result(WAIT)
     bench.stop()
+
+
+def test_one_that_does_not_close_is_named_and_those_opened_before_it_close_all_the_same(bench):
+    bench.start()
+    assert bench.module.uses_stuck.enqueue().result(WAIT) == ["stuck", "astuck"]
+    out = bench.stop()
+    assert {"close client True", "close pool"} <= set(bench.log())
+    for name in ("stuck", "astuck"):
+        assert re.search(rf"resource {name} \(.*app\.py:\d+\) did not close", out), out
+        assert f"OSError: {name} does not close" in out
+
+
+def test_an_error_that_a_resource_catches_and_keeps_to_itself_is_said(bench):
+    bench.start()
+    jobs = [bench.module.forgiven.enqueue(), bench.module.aforgiven.enqueue()]
+    assert [job.result(WAIT) for job in jobs] == [None, None]
+    for job, text in zip(jobs, ("lost", "alost"), strict=True):
+        assert (
+            f"ValueError({text!r}) of the body was caught at the yield of a resource (forgiving) and not raised again"
+            in job.output()
+        )
 
 
 def test_a_resource_that_does_not_open_uses_no_attempt_and_the_worker_says_why(bench):
