@@ -1,6 +1,6 @@
 """A child of `lineshaft dev`: loads the app, says how that went and which files it is made of, then works as any child.
 
-Started as ``python -B -m lineshaft._dev ADDRESS NUMBER TARGET``. Without a supervisor it only loads and says.
+Started as ``python -m lineshaft._dev ADDRESS NUMBER TARGET``. Without a supervisor it only loads and says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _child, _native
@@ -36,6 +37,7 @@ _SITES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 def main() -> int:
     """Runs until the worker stops; gives the exit code."""
     reporter = Reporter(sys.argv.pop(1), int(sys.argv.pop(1)))
+    _read_sources_only()
     if _native.CHILD_VARIABLE in os.environ:
         return _child.main(reporter.begin_work)
     try:
@@ -43,6 +45,22 @@ def main() -> int:
     except BaseException:
         return _child.CANNOT_LOAD
     return 0
+
+
+def _read_sources_only() -> None:
+    """Compiles the user's modules from what is written in them now, and keeps nothing of that.
+
+    The import system takes compiled code for current that has the length of its source and the second in which that was
+    written: a change within a second of an earlier import, also one by another program, would go unnoticed.
+    """
+    path_stats = SourceFileLoader.path_stats
+
+    def told_apart(self: SourceFileLoader, path: str) -> Mapping[str, Any]:
+        if _is_the_users(path):
+            raise OSError(f"{path} may have changed within a second")  # which makes the loader look at the source alone
+        return path_stats(self, path)
+
+    SourceFileLoader.path_stats = told_apart  # type: ignore[method-assign]
 
 
 class Reporter:

@@ -39,9 +39,7 @@ pub(super) struct Code {
 
 impl Code {
     fn command(&self, number: u64) -> Vec<OsString> {
-        // Without -B a change within the second of the last one could go unnoticed: compiled files are told apart by
-        // the second in which their source was written.
-        let words = ["-B", "-m", "lineshaft._dev"].map(OsString::from);
+        let words = ["-m", "lineshaft._dev"].map(OsString::from);
         let interpreter = std::iter::once(self.interpreter.clone().into_os_string());
         let rest = [self.address.clone().into_os_string(), number.to_string().into(), (&self.target).into()];
         interpreter.chain(words).chain(rest).collect()
