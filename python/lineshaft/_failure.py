@@ -48,18 +48,18 @@ def check_row(task: BaseTask[..., Any], declared: Mapping[str, BaseTask[..., Any
     _follow(task.name, task.options.get("on_failure"), step)
 
 
-def handlers_of(app: App, owner: str, value: BaseTask[..., Any] | str | None) -> list[tuple[str, dict[str, Any]]]:
-    """Name and options of each handler after a job of `owner`, the first one first.
+def handlers_of(app: App, owner: str, value: BaseTask[..., Any] | str | None) -> list[tuple[str, int, dict[str, Any]]]:
+    """Name, version and options of each handler after a job of `owner`, the first one first.
 
     A name that the app does not declare is that of a task elsewhere, which has the default options.
     """
-    found: list[tuple[str, dict[str, Any]]] = []
+    found: list[tuple[str, int, dict[str, Any]]] = []
 
     def step(value: BaseTask[..., Any] | str) -> tuple[str, Any]:
         task = _find(app, owner, value)
-        options = {} if task is None else task._effective
-        found.append((str(value) if task is None else task.name, options))
-        return found[-1][0], options.get("on_failure")
+        known = (str(value), 1, {}) if task is None else (task.name, task.version, task._effective)
+        found.append(known)
+        return known[0], known[2].get("on_failure")
 
     _follow(owner, value, step)
     return found
@@ -69,7 +69,7 @@ def unknown_handlers(app: App) -> list[str]:
     """Says which handlers the app does not declare; raises `DeclarationError` for those that cannot be handlers."""
     words = []
     for task in app.tasks.values():
-        for named, _ in handlers_of(app, task.name, task._effective.get("on_failure")):
+        for named, _, _ in handlers_of(app, task.name, task._effective.get("on_failure")):
             if named not in app._declared:
                 near = difflib.get_close_matches(named, app._declared, n=1)
                 guess = f": did you mean {near[0]!r}?" if near else ""

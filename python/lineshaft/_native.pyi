@@ -74,6 +74,7 @@ class OnFailure:
         deadline_ms: int | None,
         tags: Sequence[str],
         rules: Rules,
+        version: int,
     ) -> OnFailure: ...
 
 @final

@@ -24,8 +24,8 @@ MAX_CRASHES = 3
 def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _native.Template:
     """The template of jobs of this version of `task` with `options`, which were checked before."""
     on_failure = None
-    for handler, its_options in reversed(handlers_of(app, task, options.get("on_failure"))):
-        on_failure = _handler(handler, its_options, on_failure)
+    for handler, its_version, its_options in reversed(handlers_of(app, task, options.get("on_failure"))):
+        on_failure = _handler(handler, its_version, its_options, on_failure)
     unique = options.get("unique")
     return _native.Template(
         task=task,
@@ -44,7 +44,9 @@ def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _
     )
 
 
-def _handler(task: str, options: dict[str, Any], on_failure: _native.OnFailure | None) -> _native.OnFailure:
+def _handler(
+    task: str, version: int, options: dict[str, Any], on_failure: _native.OnFailure | None
+) -> _native.OnFailure:
     return _native.OnFailure(
         task=task,
         queue=options.get("queue", "default"),
@@ -53,6 +55,7 @@ def _handler(task: str, options: dict[str, Any], on_failure: _native.OnFailure |
         deadline_ms=_delay_ms(options.get("deadline")),
         tags=options.get("tags", ()),
         rules=_rules(options, on_failure),
+        version=version,
     )
 
 

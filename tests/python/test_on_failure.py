@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -185,6 +186,20 @@ def test_the_handler_is_enqueued_with_the_options_of_its_task(shop):
     record = handler_of(shop, shop.give_up.using(on_failure=shop.tell_later).enqueue("raise")).record
     assert (record.queue, record.priority, record.max_attempts, record.tags) == ("nobody", 2, 5, ["alarm"])
     assert record.expires_at - record.created_at == 3_600_000
+
+
+def test_the_handler_is_for_workers_with_the_version_of_its_task(shop):
+    """It was made for version 1, so that a worker with an older one ran it."""
+    newer = App(shop.app.url)
+    tell = newer.task(name="shop.tell", version=2)(one)
+    failed = newer.task(name="shop.newer", queue="nobody", expires=0, on_failure=tell)(one).enqueue(None)
+    handler = handler_of(shop, failed)
+    deadline = time.monotonic() + WAIT
+    while "shop.tell" not in (waits_for := handler.refresh().record.waits_for or ""):
+        assert time.monotonic() < deadline, waits_for
+        time.sleep(0.01)
+    assert "a worker that knows version 2 of shop.tell, not just 1" in waits_for
+    handler.cancel()
 
 
 def test_a_name_that_the_app_does_not_declare_is_a_task_elsewhere(shop):

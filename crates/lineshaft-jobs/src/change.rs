@@ -81,8 +81,10 @@ pub enum RulesRef {
     Known(u32),
     /// Rules that may be new, and have no handler of failures.
     New(#[serde(with = "crate::rules::plain")] Arc<Rules>),
-    /// Rules that may be new, and have one.
+    /// Rules that may be new, and have one of the first version of its task, down to the last of a row.
     Handled(#[serde(with = "crate::rules::handled")] Arc<Rules>),
+    /// Rules that may be new, and have one of whatever version.
+    Versioned(#[serde(with = "crate::rules::versioned")] Arc<Rules>),
 }
 
 /// A time on one of the two clocks.

@@ -2,7 +2,7 @@
 //!
 //! The *plain* form ends with the time that results are kept: it is what was written before rules had a handler of
 //! failures. Handlers are written beside it, one after the other, each with its own rules in the plain form, so that no
-//! bytes can nest.
+//! bytes can nest. Their versions stand behind them, where one is later than the first.
 
 use std::sync::Arc;
 
@@ -44,6 +44,12 @@ struct HandlerFields {
     tags: Vec<Arc<str>>,
     #[serde(with = "plain")]
     rules: Arc<Rules>,
+    #[serde(skip, default = "first_version")]
+    version: u32,
+}
+
+const fn first_version() -> u32 {
+    1
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,6 +68,23 @@ impl Handlers {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The versions of their tasks; none if all are the first.
+    pub(crate) fn versions(&self) -> Vec<u32> {
+        let versions: Vec<u32> = self.0.iter().map(|Handler(handler)| handler.version).collect();
+        if versions.iter().all(|version| *version == 1) { Vec::new() } else { versions }
+    }
+
+    /// The same handlers of these versions of their tasks. `None` unless there is one for each.
+    pub(crate) fn of_versions(mut self, versions: &[u32]) -> Option<Self> {
+        if versions.len() != self.0.len() {
+            return None;
+        }
+        for (Handler(handler), version) in self.0.iter_mut().zip(versions) {
+            handler.version = *version;
+        }
+        Some(self)
     }
 
     /// Plain rules with these handlers.
@@ -111,14 +134,38 @@ pub(crate) mod handled {
     }
 }
 
-/// Rules as a block keeps them: plain, then the handlers if there are some.
+/// Rules in the plain form, then their handlers, then the versions of those.
+pub(crate) mod versioned {
+    use super::{Arc, Deserialize, Deserializer, Error, Handlers, Plain, Rules, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(rules: &Arc<Rules>, serializer: S) -> Result<S::Ok, S::Error> {
+        let handlers = Handlers::of(rules);
+        let versions = handlers.versions();
+        (Plain((**rules).clone()), handlers, versions).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Rules>, D::Error> {
+        let (plain, handlers, versions) = <(Plain, Handlers, Vec<u32>)>::deserialize(deserializer)?;
+        let handlers = handlers.of_versions(&versions);
+        let handlers = handlers.ok_or_else(|| D::Error::custom("not a version for each handler"))?;
+        Ok(Arc::new(handlers.complete(plain)))
+    }
+}
+
+/// Rules as a block keeps them: plain, then the handlers if there are some, then the versions of those if one is not the
+/// first.
 pub fn encode_rules(rules: &Rules) -> Vec<u8> {
     let bytes = postcard::to_allocvec(&Plain(rules.clone())).expect("rules encode");
     let handlers = Handlers::of(rules);
     if handlers.is_empty() {
         return bytes;
     }
-    postcard::to_extend(&handlers, bytes).expect("rules encode")
+    let bytes = postcard::to_extend(&handlers, bytes).expect("rules encode");
+    let versions = handlers.versions();
+    if versions.is_empty() {
+        return bytes;
+    }
+    postcard::to_extend(&versions, bytes).expect("rules encode")
 }
 
 /// Reads rules as a block keeps them.
@@ -126,7 +173,15 @@ pub fn encode_rules(rules: &Rules) -> Vec<u8> {
 /// Errors if the bytes are no rules.
 pub fn decode_rules(bytes: &[u8]) -> Result<Rules, postcard::Error> {
     let (plain, rest) = postcard::take_from_bytes(bytes)?;
-    let handlers = if rest.is_empty() { Handlers::default() } else { postcard::from_bytes(rest)? };
+    if rest.is_empty() {
+        return Ok(Handlers::default().complete(plain));
+    }
+    let (handlers, rest): (Handlers, &[u8]) = postcard::take_from_bytes(rest)?;
+    if rest.is_empty() {
+        return Ok(handlers.complete(plain));
+    }
+    let versions: Vec<u32> = postcard::from_bytes(rest)?;
+    let handlers = handlers.of_versions(&versions).ok_or(postcard::Error::DeserializeBadEncoding)?;
     Ok(handlers.complete(plain))
 }
 
@@ -143,6 +198,7 @@ mod tests {
             deadline_ms: None,
             tags: vec!["red".into()],
             rules: Arc::new(rules),
+            version: 1,
         };
         Rules { max_attempts: 4, on_failure: Some(Arc::new(handler)), ..Rules::default() }
     }
@@ -152,9 +208,20 @@ mod tests {
         let plain = Rules { retry_on: vec!["x.Busy".to_owned()], ..Rules::default() };
         let handled = handled_by("shop.tell", plain.clone());
         let twice = handled_by("shop.bill", handled.clone());
-        for rules in [plain, handled, twice] {
+        let mut versioned = twice.clone();
+        Arc::make_mut(versioned.on_failure.as_mut().expect("it has one")).version = 300;
+        for rules in [plain, handled, twice, versioned] {
             assert_eq!(decode_rules(&encode_rules(&rules)), Ok(rules));
         }
+    }
+
+    /// What stands behind the handlers used to be ignored.
+    #[test]
+    fn versions_of_other_handlers_do_not_read() {
+        let mut bytes = encode_rules(&handled_by("t", Rules::default()));
+        assert!(decode_rules(&bytes).is_ok());
+        bytes.extend([2, 1, 2]);
+        assert!(decode_rules(&bytes).is_err());
     }
 
     /// Bytes can claim any number of handlers, and what drops them calls itself once for each.

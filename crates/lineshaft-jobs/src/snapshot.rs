@@ -109,7 +109,9 @@ impl State {
             bytes = postcard::to_extend(&row_of(slot), bytes).expect("a vector takes every snapshot");
         }
         let bytes = postcard::to_extend(&self.tail(), bytes).expect("a vector takes every snapshot");
-        postcard::to_extend(&self.checkpoint_rows(), bytes).expect("a vector takes every snapshot")
+        let bytes =
+            postcard::to_extend(&self.checkpoint_rows(), bytes).expect("a vector takes every snapshot");
+        postcard::to_extend(&self.versions(), bytes).expect("a vector takes every snapshot")
     }
 
     fn head(&self) -> Head {
@@ -171,8 +173,8 @@ impl State {
             state.slots.0.push(slot_of(row));
             rest = after;
         }
-        let (tail, checkpoints) = tail::read(rest)?;
-        state.take_tail(rules, tail)?;
+        let (tail, checkpoints, versions) = tail::read(rest)?;
+        state.take_tail(rules, tail, versions)?;
         state.take_checkpoints(checkpoints)?;
         state.check()?;
         state.index()?;

@@ -38,6 +38,8 @@ pub const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
 pub const TAGS_MAX: usize = 16;
 /// Bytes of a job's metadata.
 pub const METADATA_BYTES_MAX: usize = 4096;
+/// The greatest version of a task.
+pub const VERSION_MAX: u32 = i32::MAX as u32;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
@@ -358,6 +360,18 @@ pub struct OnFailure {
     pub tags: Vec<Arc<str>>,
     /// How it is run, and what is made of it if it gives up too: at most [`ON_FAILURE_DEPTH_MAX`] in a row.
     pub rules: Arc<Rules>,
+    /// The version of the task that it is made for, from 1.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub version: u32,
+}
+
+const fn first_version() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_first_version(version: &u32) -> bool {
+    *version == 1
 }
 
 impl Rules {

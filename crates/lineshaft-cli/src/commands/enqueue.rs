@@ -117,6 +117,7 @@ fn handler(task: &str) -> Arc<OnFailure> {
         deadline_ms: None,
         tags: Vec::new(),
         rules: Arc::default(),
+        version: 1,
     })
 }
 

@@ -259,6 +259,7 @@ fn handled((message, payload): (Message, Bytes)) -> (Message, Bytes) {
         deadline_ms: None,
         tags: Vec::new(),
         rules: Arc::default(),
+        version: 1,
     };
     for group in &mut request.groups {
         group.rules =

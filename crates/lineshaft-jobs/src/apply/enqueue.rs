@@ -61,7 +61,9 @@ impl State {
                 self.rules.reuse(*number, jobs);
                 *number
             }
-            RulesRef::New(rules) | RulesRef::Handled(rules) => self.rules.acquire(rules, jobs),
+            RulesRef::New(rules) | RulesRef::Handled(rules) | RulesRef::Versioned(rules) => {
+                self.rules.acquire(rules, jobs)
+            }
         };
         let state = if group.run_at.is_some() { JobState::Scheduled } else { JobState::Available };
         let mut slot = Slot { task, queue, rules, priority: group.priority, ..Slot::free(0) };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM, ON_FAILURE_DEPTH_MAX,
-    OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, is_name,
+    OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, VERSION_MAX, is_name,
 };
 use rustc_hash::FxHashSet;
 
@@ -135,6 +135,9 @@ impl State {
     pub(super) fn rules_ref(&self, rules: &Arc<Rules>) -> RulesRef {
         match self.rules.number(rules) {
             Some(number) => RulesRef::Known(number),
+            None if rules.handlers().any(|handler| handler.version > 1) => {
+                RulesRef::Versioned(Arc::clone(rules))
+            }
             None if rules.on_failure.is_some() => RulesRef::Handled(Arc::clone(rules)),
             None => RulesRef::New(Arc::clone(rules)),
         }
@@ -265,7 +268,10 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
 }
 
 fn check_handler(handler: &OnFailure) -> Result<(), Refusal> {
-    let OnFailure { task, queue, priority, expires_ms, deadline_ms, tags, rules } = handler;
+    let OnFailure { task, queue, priority, expires_ms, deadline_ms, tags, rules, version } = handler;
+    if !(1..=VERSION_MAX).contains(version) {
+        return Err(bad(format!("version {version} of task {task} is not 1 to {VERSION_MAX}")));
+    }
     let group = JobGroup {
         task: Arc::clone(task),
         queue: Arc::clone(queue),

@@ -29,7 +29,7 @@ impl State {
     }
 
     fn spawned(&self, handler: &OnFailure, failed: &[u32], now: Now) -> Entry {
-        let calls = failed.iter().map(|slot| encode_failure_call(self.job_id(*slot)).into());
+        let calls = failed.iter().map(|slot| encode_failure_call(self.job_id(*slot), handler.version).into());
         let payload: Vec<bytes::Bytes> = calls.collect();
         let jobs = NewJobs {
             task: self.name(&handler.task),

@@ -23,11 +23,15 @@ pub(super) struct Tail {
 /// Slot and checkpoint of every job that has one: a part of its own, behind the rest of the tail.
 pub(super) type Checkpoints = Vec<(u32, Checkpoint)>;
 
+/// Versions of the handlers of rules, by the number of the rules: the last part, for rules with one after the first.
+pub(super) type Versions = Vec<(u32, Vec<u32>)>;
+
 /// The tail in the bytes after the slots.
-pub(super) fn read(bytes: &[u8]) -> Result<(Tail, Checkpoints), SnapshotError> {
+pub(super) fn read(bytes: &[u8]) -> Result<(Tail, Checkpoints, Versions), SnapshotError> {
     let (tail, rest) = take_part(bytes)?;
-    let (checkpoints, _) = take_part(rest)?;
-    Ok((tail, checkpoints))
+    let (checkpoints, rest) = take_part(rest)?;
+    let (versions, _) = take_part(rest)?;
+    Ok((tail, checkpoints, versions))
 }
 
 fn take_part<'a, T: Default + Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), SnapshotError> {
@@ -42,17 +46,36 @@ pub(super) fn plain((rules, free): Parts<Rules>) -> Parts<Plain> {
 
 impl State {
     pub(super) fn tail(&self) -> Tail {
-        let rules = (0..).zip(self.rules.parts().0);
-        let handlers = rules.filter_map(|(number, entry)| Some((number, Handlers::of(&entry?.0))));
-        let handlers = handlers.filter(|(_, handlers)| !handlers.is_empty());
         let slots = (0..).zip(self.slots.0.iter());
         let failures = slots.filter_map(|(index, slot)| Some((index, slot.failure()?)));
-        Tail { handlers: handlers.collect(), failures: failures.collect() }
+        Tail { handlers: self.handlers().collect(), failures: failures.collect() }
     }
 
-    pub(super) fn take_tail(&mut self, rules: Parts<Plain>, tail: Tail) -> Result<(), SnapshotError> {
+    pub(super) fn versions(&self) -> Versions {
+        let versions = self.handlers().map(|(number, handlers)| (number, handlers.versions()));
+        versions.filter(|(_, versions)| !versions.is_empty()).collect()
+    }
+
+    /// Rules with handlers, by number.
+    fn handlers(&self) -> impl Iterator<Item = (u32, Handlers)> {
+        let rules = (0..).zip(self.rules.parts().0);
+        let handlers = rules.filter_map(|(number, entry)| Some((number, Handlers::of(&entry?.0))));
+        handlers.filter(|(_, handlers)| !handlers.is_empty())
+    }
+
+    pub(super) fn take_tail(
+        &mut self,
+        rules: Parts<Plain>,
+        tail: Tail,
+        versions: Versions,
+    ) -> Result<(), SnapshotError> {
         let (rules, free) = rules;
         let mut handlers: FxHashMap<u32, Handlers> = tail.handlers.into_iter().collect();
+        for (number, versions) in versions {
+            let versioned = handlers.remove(&number).and_then(|handlers| handlers.of_versions(&versions));
+            let versioned = versioned.ok_or(SnapshotError::Inconsistent("versions of other handlers"))?;
+            handlers.insert(number, versioned);
+        }
         let rules = (0..).zip(rules).map(|(number, entry)| {
             let (plain, uses) = entry?;
             let handlers = handlers.remove(&number).unwrap_or_default();

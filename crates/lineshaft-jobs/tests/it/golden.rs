@@ -107,12 +107,19 @@ fn handlers_of_failures() {
         deadline_ms: None,
         tags: vec!["red".into()],
         rules: Arc::new(rules()),
+        version: 1,
     };
-    let handled = Rules { on_failure: Some(Arc::new(handler)), ..rules() };
-    let jobs = NewJobs { rules: RulesRef::Handled(Arc::new(handled)), ..plain_jobs() };
+    let handled = |handler| Arc::new(Rules { on_failure: Some(Arc::new(handler)), ..rules() });
+    let versioned = handled(OnFailure { version: 300, ..handler.clone() });
+    let jobs = NewJobs { rules: RulesRef::Handled(handled(handler)), ..plain_jobs() };
     check(
         &Change::Spawned { jobs, failed: vec![300] },
         "190000000102050300e807c0cf240106782e427573790106782e476f6e65000180b89929010973686f702e74656c6c046d61696c0201ac02000103726564050300e807c0cf240106782e427573790106782e476f6e65000180b89929050101090000000000000001000001ac02",
+    );
+    let jobs = NewJobs { rules: RulesRef::Versioned(versioned), ..plain_jobs() };
+    check(
+        &Change::Spawned { jobs, failed: vec![300] },
+        "190000000103050300e807c0cf240106782e427573790106782e476f6e65000180b89929010973686f702e74656c6c046d61696c0201ac02000103726564050300e807c0cf240106782e427573790106782e476f6e65000180b8992901ac02050101090000000000000001000001ac02",
     );
 }
 

@@ -53,7 +53,8 @@ pub(crate) struct OnFailure(Arc<message::OnFailure>);
 #[pymethods]
 impl OnFailure {
     #[new]
-    #[pyo3(signature = (*, task, queue, priority, expires_ms, deadline_ms, tags, rules))]
+    #[pyo3(signature = (*, task, queue, priority, expires_ms, deadline_ms, tags, rules, version))]
+    #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn new(
         task: &str,
         queue: &str,
@@ -62,6 +63,7 @@ impl OnFailure {
         deadline_ms: Option<u64>,
         tags: Vec<String>,
         rules: &Rules,
+        version: u32,
     ) -> Self {
         Self(Arc::new(message::OnFailure {
             task: task.into(),
@@ -71,6 +73,7 @@ impl OnFailure {
             deadline_ms,
             tags: tags.into_iter().map(Into::into).collect(),
             rules: Arc::clone(&rules.0),
+            version,
         }))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{JobGroup, OnFailure, RefusalCode, Rules, RunAfter};
-use lineshaft_wire::value::{Call, Value, encode_call};
+use lineshaft_wire::value::{Value, encode};
 
 use super::Model;
 use super::job::Payload;
@@ -38,8 +38,10 @@ impl Model {
     fn handle_failure(&mut self, failed: JobId) {
         let at = self.position(failed).expect("a job that just gave up is in memory");
         let handler = self.jobs[at].rules.on_failure.clone().expect("only such jobs are noted");
-        let call = Call { positional: vec![Value::Job(failed)], keywords: Vec::new() };
-        let bytes = encode_call(&call).expect("a small call encodes").into();
+        let parts = [Value::List(vec![Value::Job(failed)]), Value::Dict(Vec::new())].into_iter();
+        let version = (handler.version > 1).then_some(Value::Int(handler.version.into()));
+        let call = Value::List(parts.chain(version).collect());
+        let bytes = encode(&call).expect("a small call encodes").into();
         let id = self.make(&group(&handler), Payload { bytes, blob: None, lsn: Some(self.lsn) });
         self.jobs.last_mut().expect("it was just made").failure_of = Some(failed);
         self.jobs[at].handled_by = Some(id);
@@ -72,6 +74,9 @@ pub(super) fn check(rules: &Rules) -> Result<(), RefusalCode> {
         count += 1;
         if count > HANDLERS_MAX {
             return Err(RefusalCode::TooLarge);
+        }
+        if handler.version == 0 || handler.version > 0x7fff_ffff {
+            return Err(RefusalCode::BadRequest);
         }
         let alone = Rules { on_failure: None, ..(*handler.rules).clone() };
         super::rules::check_group(&JobGroup { rules: Arc::new(alone), ..group(handler) })?;

@@ -26,14 +26,17 @@ pub fn decode(payload: &[u8]) -> Result<Value, ValueError> {
 /// The payload that holds a call: a list of the positional arguments and a dict of the keyword arguments.
 pub fn encode_call(call: &Call) -> Result<Vec<u8>, ValueError> {
     let mut encoder = write::Encoder::default();
-    encoder.call(call)?;
+    encoder.call(call, 1)?;
     encoder.finish()
 }
 
-/// The payload of the call that handles the failure of `job`: the job is its one argument.
-pub fn encode_failure_call(job: JobId) -> Vec<u8> {
+/// The payload of the call that handles the failure of `job`, of this version of the handling task: the job is its one
+/// argument.
+pub fn encode_failure_call(job: JobId, version: u32) -> Vec<u8> {
     let call = Call { positional: vec![Value::Job(job)], keywords: Vec::new() };
-    encode_call(&call).expect("a call of one small argument encodes")
+    let mut encoder = write::Encoder::default();
+    let encoded = encoder.call(&call, version).and_then(|()| encoder.finish());
+    encoded.expect("a call of one small argument encodes")
 }
 
 /// The call in a payload.

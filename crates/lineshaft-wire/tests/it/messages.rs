@@ -149,6 +149,7 @@ fn handler() -> OnFailure {
         deadline_ms: None,
         tags: vec!["eu".into()],
         rules: Arc::new(Rules::default()),
+        version: 1,
     }
 }
 
@@ -622,6 +623,17 @@ fn unknown_fields_are_skipped_and_optional_ones_may_be_missing() {
     let error = serde_json::json!({ "types": ["KeyError"], "message": "milk" });
     let error: ErrorRecord = rmp_serde::from_slice(&rmp_serde::to_vec_named(&error).unwrap()).unwrap();
     assert_eq!((error.message.as_str(), error.traceback, error.arguments), ("milk", None, None));
+}
+
+/// Peers of before know one version only, and send none.
+#[test]
+fn the_first_version_of_a_handler_is_left_out() {
+    let newer = OnFailure { version: 2, ..handler() };
+    for (handler, has_version) in [(handler(), false), (newer, true)] {
+        let map = rmp_serde::to_vec_named(&handler).unwrap();
+        assert_eq!(map.windows(7).any(|bytes| bytes == b"version"), has_version);
+        assert_eq!(rmp_serde::from_slice::<OnFailure>(&map).unwrap(), handler);
+    }
 }
 
 #[test]

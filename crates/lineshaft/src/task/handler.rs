@@ -40,7 +40,7 @@ enum Kind<'n> {
 }
 
 impl<'n> Handler<'n> {
-    /// The task of this name, in another program: in queue `default` and with the default options.
+    /// The task of this name, in another program: in queue `default`, with the default options and for its first version.
     pub const fn named(task: &'n str) -> Self {
         Self { kind: Kind::Named(task) }
     }
@@ -76,6 +76,7 @@ impl<'n> Handler<'n> {
             deadline_ms: after(defaults.deadline),
             tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
             rules: Arc::new(defaults.rules()),
+            version: defaults.version,
         })
     }
 }

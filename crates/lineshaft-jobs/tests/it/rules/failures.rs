@@ -7,7 +7,7 @@ use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
     End, Finish, JobGroup, ON_FAILURE_DEPTH_MAX, OnFailure, OtherEnd, QueueVerb, RefusalCode, Rules, RunAfter,
 };
-use lineshaft_wire::value::{Call, Value, decode_call};
+use lineshaft_wire::value::{Call, Value, decode, decode_call};
 use lineshaft_wire::{ErrorRecord, JobId, JobState};
 
 use super::shop::{Lease, Shop, crashed, errored, group, ids, with_rules};
@@ -22,6 +22,7 @@ fn handler() -> OnFailure {
         deadline_ms: None,
         tags: vec!["red".into()],
         rules: Arc::new(Rules { max_attempts: 7, ..Rules::default() }),
+        version: 1,
     }
 }
 
@@ -259,6 +260,8 @@ fn handlers_that_make_no_sense_are_refused() {
     for (rules, expected) in [
         (in_a_row(ON_FAILURE_DEPTH_MAX + 1), RefusalCode::TooLarge),
         (with(OnFailure { priority: 0, ..handler() }), RefusalCode::BadRequest),
+        (with(OnFailure { version: 0, ..handler() }), RefusalCode::BadRequest),
+        (with(OnFailure { version: 1 << 31, ..handler() }), RefusalCode::BadRequest),
         (with(OnFailure { task: "shop bill".into(), ..handler() }), RefusalCode::BadRequest),
         (with(OnFailure { queue: "".into(), ..handler() }), RefusalCode::BadRequest),
         (with(OnFailure { expires_ms: Some(u64::MAX), ..handler() }), RefusalCode::BadRequest),
@@ -291,10 +294,36 @@ fn a_snapshot_of_an_earlier_version_loads() {
     let mut shop = Shop::new();
     let job = shop.enqueue(group());
     let bytes = shop.machine.state.snapshot();
-    let tail = [0, 0, 0];
+    // Handlers, failures, checkpoints, versions: two parts came together, each other one later.
+    let tail = [0, 0, 0, 0];
     assert!(bytes.ends_with(&tail));
-    let earlier = &bytes[..bytes.len() - tail.len()];
-    let state = State::from_snapshot(earlier, Limits::default()).expect("it reads");
-    assert!(state.slot_of(job).is_some());
-    assert_eq!(state.snapshot(), bytes);
+    for missing in [1, 2, 4] {
+        let earlier = &bytes[..bytes.len() - missing];
+        let state = State::from_snapshot(earlier, Limits::default()).expect("it reads");
+        assert!(state.slot_of(job).is_some());
+        assert_eq!(state.snapshot(), bytes);
+    }
+}
+
+/// It was always made for the first version, so that a worker of an earlier one ran it.
+#[test]
+fn a_handler_is_made_for_the_version_that_its_task_had() {
+    let mut shop = Shop::new();
+    let versioned = |version| {
+        let next = OnFailure { version: 1, ..handler() };
+        let rules = Rules { on_failure: Some(Arc::new(next)), ..Rules::default() };
+        let handler = OnFailure { version, rules: Arc::new(rules), ..handler() };
+        with_rules(Rules { on_failure: Some(Arc::new(handler)), ..Rules::default() })
+    };
+    let jobs = [shop.enqueue(versioned(1)), shop.enqueue(versioned(300)), shop.enqueue(versioned(300))];
+    shop.restart();
+    shop.child(1, 9);
+    shop.leases().into_iter().for_each(|lease| shop.end(lease, errored(&[])));
+    for (job, version) in jobs.into_iter().zip([None, Some(300), Some(300)]) {
+        let slot = shop.machine.state.slot_of(shop.handler_of(job)).expect("it is in memory");
+        let payload = shop.machine.read(shop.machine.state.view(slot).arguments);
+        let parts = [Value::List(vec![Value::Job(job)]), Value::Dict(Vec::new())];
+        let expected = parts.into_iter().chain(version.map(Value::Int)).collect();
+        assert_eq!(decode(&payload), Ok(Value::List(expected)));
+    }
 }

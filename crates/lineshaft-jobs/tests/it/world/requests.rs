@@ -76,6 +76,7 @@ fn handler(number: u8) -> OnFailure {
         deadline_ms: has_limits.then_some(30_000),
         tags: if has_limits { vec![TAGS[0].into()] } else { Vec::new() },
         rules: Arc::new(rules(number)),
+        version: if has_limits { 7 } else { 1 },
     }
 }
 

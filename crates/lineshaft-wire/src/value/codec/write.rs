@@ -30,11 +30,15 @@ impl<'v> Encoder<'v> {
         self.writer.finish(&buffers)
     }
 
-    pub(super) fn call(&mut self, call: &Call) -> Done {
-        self.writer.begin_list(2)?;
+    /// A call, of a version of its task.
+    pub(super) fn call(&mut self, call: &Call, version: u32) -> Done {
+        self.writer.begin_list(if version > 1 { 3 } else { 2 })?;
         self.list(&call.positional)?;
         self.writer.begin_dict(call.keywords.len())?;
         self.fields(&call.keywords)?;
+        if version > 1 {
+            self.writer.int(i64::from(version));
+        }
         self.writer.end();
         Ok(())
     }

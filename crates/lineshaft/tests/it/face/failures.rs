@@ -29,6 +29,12 @@ async fn report(month: u8) -> Result<u8> {
     Err(TaskError::new(format!("no figures for month {month}")))
 }
 
+#[lineshaft::task(name = "bill", version = 2)]
+async fn newer_bill(job: JobId) -> String {
+    tokio::task::yield_now().await;
+    job.to_string()
+}
+
 #[lineshaft::task(name = "first")]
 async fn first() -> u8 {
     tokio::task::yield_now().await;
@@ -95,6 +101,28 @@ fn a_call_names_another_handler_or_none() {
             matches!(&error, Error::Refused { message, .. } if message.contains("\"no name\"")),
             "{error}"
         );
+    });
+}
+
+/// It was made for version 1, so that a worker with an older one ran it.
+#[test]
+fn the_handler_is_for_workers_with_the_version_of_its_task() {
+    with_worker(|client| async move {
+        let failed = client.enqueue(report::call(4).on_failure(newer_bill::handler())).await.unwrap();
+        let handler = client.job::<String>(handler_of(&client, &failed).await.unwrap());
+        while handler
+            .clone()
+            .refresh()
+            .await
+            .unwrap()
+            .waits_for
+            .is_none_or(|what| !what.contains("version 2 of bill"))
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let newer = Worker::new(&client).task(newer_bill::TASK).start().unwrap();
+        assert_eq!(handler.result().await.unwrap(), failed.id().to_string());
+        newer.stop().await.unwrap();
     });
 }
 
