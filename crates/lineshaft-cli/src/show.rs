@@ -6,6 +6,7 @@ use lineshaft_wire::message::{QueueReport, StatusReport};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState};
 
+use crate::plain;
 use crate::table::{GiveWay, pairs, table};
 use crate::times::{length, relative, rfc3339};
 
@@ -155,7 +156,7 @@ fn attempts(attempts: &[AttemptRecord], now_ms: u64) -> Vec<String> {
 fn last_error(job: &JobRecord) -> Vec<String> {
     let error = job.attempts.last().and_then(|attempt| attempt.error.as_ref());
     let traceback = error.and_then(|error| error.traceback.as_deref());
-    traceback.map_or_else(Vec::new, |text| vec![String::new(), text.trim_end().to_owned()])
+    traceback.map_or_else(Vec::new, |text| vec![String::new(), plain::lines(text.trim_end()).into_owned()])
 }
 
 /// What went wrong, in one line.
@@ -339,6 +340,13 @@ ID                                    STATE                     TASK            
 01a0c450-6c00-7800-8000-000040000001  discarded (max_attempts)  shop.send           mail   1         1 min
 01a0c450-6c00-7800-8000-000040000001  available                 shop.pack_and_send  mail   0         1 min"
         );
+    }
+
+    #[test]
+    fn a_traceback_cannot_move_the_cursor() {
+        let mut record = record();
+        record.attempts[0].error.as_mut().unwrap().traceback = Some("ValueError: \x1b[31mred\x07\n".into());
+        assert_eq!(job(&record, None, None, NOW).last().unwrap(), "ValueError: \\x1b[31mred\\x07");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Servers: on demand and by hand, one home, and their end.
 
+use std::process::Stdio;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -128,4 +129,27 @@ fn a_server_that_cannot_start_shows_the_end_of_its_log() {
     assert_eq!(ended.code, 8, "{ended:?}");
     assert!(ended.err.contains("the server that was started ended with exit status: 1"), "{}", ended.err);
     assert!(ended.err.contains("its log ends with:\nerror[LS0003]: "), "{}", ended.err);
+}
+
+/// What a wait asks on the side, to say why it waits, had started the server again within two seconds.
+#[test]
+fn commands_that_wait_start_no_server_in_place_of_one_that_was_stopped() {
+    let shell = Shell::new();
+    let id = shell.out(&["enqueue", "add", "--run-after", "1h"]);
+    for words in
+        [&["job", "output", &*id, "--follow"][..], &["job", "result", &id, "--wait"], &["job", "wait", &id]]
+    {
+        shell.out(&["job", "show", &id]); // a server runs
+        let mut waiting = shell.command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(500));
+        shell.out(&["stop"]);
+        thread::sleep(Duration::from_secs(4));
+        assert_eq!(shell.run(&["status"]).code, 8, "{words:?}");
+        waiting.kill().unwrap();
+        let said = String::from_utf8(waiting.wait_with_output().unwrap().stderr).unwrap();
+        assert!(
+            said.contains("waiting: no server answers; the wait goes on with the next one"),
+            "{words:?}: {said}"
+        );
+    }
 }

@@ -42,10 +42,12 @@ impl Client {
 
     /// A job's record; refused with [`RefusalCode::JobNotFound`].
     pub fn show(&self, job: JobId, deadline: Option<Duration>) -> Reply<Shown> {
-        self.call(Show { job }, Vec::new(), deadline).map(|message, _| match message {
-            Message::Shown(shown) => Ok(shown),
-            other => Err(unexpected(&other, "Shown")),
-        })
+        self.call(Show { job }, Vec::new(), deadline).into_shown()
+    }
+
+    /// [`Client::show`] for those who wait for the job: it starts no server in place of one that was stopped.
+    pub fn show_aside(&self, job: JobId, deadline: Duration) -> Reply<Shown> {
+        self.call_aside(Show { job }, deadline).into_shown()
     }
 
     /// A page of jobs.
@@ -110,6 +112,13 @@ impl Reply {
         self.map(|message, _| match message {
             Message::Enqueued(enqueued) => new_jobs(&enqueued),
             other => Err(unexpected(&other, "Enqueued")),
+        })
+    }
+
+    fn into_shown(self) -> Reply<Shown> {
+        self.map(|message, _| match message {
+            Message::Shown(shown) => Ok(shown),
+            other => Err(unexpected(&other, "Shown")),
         })
     }
 

@@ -5,11 +5,12 @@
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use lineshaft::Waiting;
 use lineshaft::client::Client;
 use lineshaft_wire::{AttemptRecord, JobId};
 use serde_json::{Value as Json, json};
 
-use super::result::{SAY_AFTER, say_what_is_missing};
+use super::result::{AWAY, LOOK, SAY_AFTER, is_away, say_what_is_missing};
 use crate::context::{Context, answer};
 use crate::exit::{Failure, NOT_FOUND};
 use crate::output::Form;
@@ -37,6 +38,14 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Until the job ends, or it is time to look for attempts that have.
+fn pause(waiting: &mut Waiting) -> Result<(), Failure> {
+    match waiting.next_timeout(LOOK_EVERY) {
+        Poll::Ready(Some(Err(error))) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 struct Reader {
     id: JobId,
     only: Option<u32>,
@@ -60,8 +69,20 @@ impl Reader {
     fn follow(&mut self, client: &Client, context: &mut Context) -> Result<(), Failure> {
         let mut waiting = client.wait(&[self.id], false);
         let mut say_at = Some(Instant::now() + SAY_AFTER);
+        let mut was_away = false;
         loop {
-            let record = answer(client.show(self.id, None))?.record;
+            let record = match client.show_aside(self.id, LOOK).wait() {
+                Ok(shown) => shown.record,
+                Err(error) if is_away(&error) => {
+                    if !std::mem::replace(&mut was_away, true) {
+                        context.output.say(AWAY);
+                    }
+                    pause(&mut waiting)?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            was_away = false;
             for attempt in record.attempts.iter().filter(|attempt| attempt.outcome.is_some()) {
                 self.show(attempt, context)?;
             }
@@ -74,9 +95,7 @@ impl Reader {
                 say_at = None;
                 say_what_is_missing(client, context, self.id);
             }
-            if let Poll::Ready(Some(Err(error))) = waiting.next_timeout(LOOK_EVERY) {
-                return Err(error.into());
-            }
+            pause(&mut waiting)?;
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lineshaft::client::Client;
 use lineshaft::duration::format_duration;
-use lineshaft::{JobEnd, Waiting};
+use lineshaft::{Error, JobEnd, Waiting};
 use lineshaft_wire::code;
 use lineshaft_wire::message::EndedJob;
 use lineshaft_wire::value::{self, Value};
@@ -19,8 +19,8 @@ use crate::{json, show};
 /// After so long a wait says what the job waits for.
 pub(super) const SAY_AFTER: Duration = Duration::from_secs(2);
 
-/// How long the server may take to answer the last question of a wait whose time is over.
-const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long the server may take to answer a question on the side of a wait.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// What the ends that the server sent before that answer need to be here.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
@@ -77,16 +77,27 @@ pub(super) fn last_look(
     job: JobId,
 ) -> Poll<Option<Result<Vec<JobEnd>, lineshaft::Error>>> {
     // A server that does not answer has nothing to say about the job either.
-    let _ = client.show(job, Some(LAST_LOOK)).wait();
+    let _ = client.show_aside(job, LOOK).wait();
     waiting.next_timeout(SETTLED_AFTER)
 }
 
 pub(super) fn say_what_is_missing(client: &Client, context: &mut Context, id: JobId) {
-    if let Ok(shown) = client.show(id, None).wait()
-        && let Some(missing) = shown.record.waits_for
-    {
-        context.output.say(format!("waiting: {missing}"));
+    match client.show_aside(id, LOOK).wait() {
+        Ok(shown) => {
+            if let Some(missing) = shown.record.waits_for {
+                context.output.say(format!("waiting: {missing}"));
+            }
+        }
+        Err(error) if is_away(&error) => context.output.say(AWAY),
+        Err(_) => {} // the wait itself will say it
     }
+}
+
+pub(super) const AWAY: &str = "waiting: no server answers; the wait goes on with the next one";
+
+/// Whether there is no server at the moment.
+pub(super) fn is_away(error: &Error) -> bool {
+    matches!(error, Error::NoServer { .. } | Error::Timeout { .. } | Error::Io { .. })
 }
 
 fn print_end(context: &mut Context, end: JobEnd) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use lineshaft::duration::format_duration;
 use lineshaft_wire::JobId;
 use serde_json::{Value as Json, json};
 
-use super::result::{SAY_AFTER, last_look};
+use super::result::{SAY_AFTER, last_look, say_what_is_missing};
 use crate::context::Context;
 use crate::exit::{Failure, NOT_FOUND, TASK_FAILED, TIMEOUT};
 use crate::output::Form;
@@ -27,8 +27,10 @@ pub(super) fn run(
     let mut waiting = client.wait(ids, false);
     let until = timeout.map(|timeout| Instant::now() + timeout);
     let mut states = Vec::new();
+    let mut is_said = false;
     loop {
-        let slice = until.map_or(SAY_AFTER, |until| until.saturating_duration_since(Instant::now()));
+        let left = until.map_or(SAY_AFTER, |until| until.saturating_duration_since(Instant::now()));
+        let slice = if is_said { left } else { left.min(SAY_AFTER) };
         let mut ended = waiting.next_timeout(slice);
         if ended.is_pending() && until.is_some_and(|until| Instant::now() >= until) {
             ended = last_look(client, &mut waiting, ids[0]);
@@ -49,7 +51,12 @@ pub(super) fn run(
                 );
                 return Err(Failure::new(TIMEOUT, message));
             }
-            Poll::Pending => {}
+            Poll::Pending => {
+                let left = ids.iter().find(|id| states.iter().all(|(ended, _)| ended != *id));
+                if let Some(id) = left.filter(|_| !std::mem::replace(&mut is_said, true)) {
+                    say_what_is_missing(client, context, *id);
+                }
+            }
         }
     }
     if context.output.form == Form::Json {
