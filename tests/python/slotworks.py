@@ -561,3 +561,9 @@ def no_part() -> int | None:
     _thread.start_new_thread(lambda: current.checkpoint(1), ())
     time.sleep(0.2)
     return current.resume_from
+
+
+@app.task
+def closes_descriptors() -> None:
+    """As careless daemonizing code does."""
+    os.closerange(3, 256)

@@ -332,6 +332,13 @@ def test_what_the_worker_itself_fails_at_ends_the_attempt(works, kind, said):
         worker.kill()
 
 
+def test_a_body_that_closes_the_descriptors_of_its_worker_is_a_crash(works, anywhere):
+    """The process lived on without its connection, and every later job of its slots waited for ever."""
+    with pytest.raises(TaskCrashed):
+        works.closes_descriptors.enqueue().result(timeout=PATIENCE_S)
+    assert works.whole.enqueue("after it").result(timeout=PATIENCE_S) == 19_900
+
+
 def test_the_words_of_attempts_whose_process_died_are_kept(works, mixed, tmp_path):
     """Those of threads and coroutines were lost with their process."""
     jobs = [works.dies_talking.enqueue(str(tmp_path / "all"), number) for number in range(2)]

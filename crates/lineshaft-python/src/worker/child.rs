@@ -1,9 +1,11 @@
 //! A worker's child: its loop, and the attempt that `current` shows.
 
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +48,7 @@ impl Child {
     #[new]
     fn new() -> PyResult<Self> {
         let inner = worker::Child::from_env().map_err(|error| failed(&error))?;
+        die_of_panics();
         let (in_body, current, interrupted, interruptions) = Default::default();
         Ok(Self { inner, process: std::process::id(), in_body, current, interrupted, interruptions })
     }
@@ -212,6 +215,25 @@ impl Child {
         signal.call_method1("pthread_kill", (main, signal.getattr("SIGUSR1")?)).map(drop)
     }
 }
+
+/// A panic in a thread of the worker itself, or in the runtime under it (a body closed its descriptors, say), would
+/// leave attempts that nobody ever hears of: the process ends, which its supervisor sees as a crash. A panic of our own
+/// code in the thread of a body ends that attempt alone, see [`guarded`].
+fn die_of_panics() {
+    let say = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        let is_native = thread::current().name().is_some_and(|name| name.starts_with("lineshaft"));
+        let is_ours = panic.location().is_some_and(|place| place.file().contains("crates/lineshaft"));
+        if is_native || !is_ours {
+            let _ = writeln!(io::stderr(), "{RUNTIME_FAILED}");
+            std::process::abort();
+        }
+    }));
+}
+
+const RUNTIME_FAILED: &str = "lineshaft: the runtime of this worker process failed, so the process ends; a body that \
+    closes descriptors which it did not open does that";
 
 /// What `step` gives; a panic in it is an error too, so that it ends the attempt rather than leave it for ever.
 pub(super) fn guarded<T>(step: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
