@@ -100,7 +100,16 @@ class Attendance:
 
     def reason_of(self, record: _native.JobRecord) -> Reason | None:
         """What a job waits for; None if it runs or has ended."""
-        return reason_of(record, self.command)
+        return reason_of(record, self.command + self._unless_imported(record.task))
+
+    def _unless_imported(self, name: str) -> str:
+        """What to know of a task that lives elsewhere than its app: a worker imports the app's module."""
+        task = self._app._declared.get(name)
+        home = canonical_module(self._app._module)
+        module = home if task is None else canonical_module(task.function.__module__)
+        if module == home or self._script is not None:
+            return ""
+        return f" (it imports {home}, which has to import {module}: app.include({module!r}) does)"
 
     def check(self) -> None:
         """Raises `WorkerFailed` if the workers of this process have ended by themselves."""

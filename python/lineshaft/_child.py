@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +73,39 @@ def _settle_in() -> None:
     # The terminal's Ctrl-C is the supervisor's business, and would be an error of a random attempt here. A handler
     # rather than SIG_IGN, which the programs that bodies start would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)
+    _let_copies_go()
     # Standard output is a pipe, but what a body printed must be there when it is killed.
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def _let_copies_go() -> None:
+    """A copy that a body forks is none of the worker's: signals do there what they do in other programs.
+
+    With the worker's handlers it would not end when it is told to, for which `multiprocessing.Pool` waits for ever, and
+    would pass the word on to the worker. A signal that comes before it has its own handlers waits for them.
+    """
+    own: dict[int, Any] = {
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGUSR1: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+    }
+    blocked = threading.local()
+
+    def before() -> None:
+        blocked.before = signal.pthread_sigmask(signal.SIG_BLOCK, own)
+
+    def after() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked.before)
+
+    def in_copy() -> None:
+        for number, handler in own.items():
+            signal.signal(number, handler)
+        after()
+
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_copy)
 
 
 def load_app(target: str) -> App:

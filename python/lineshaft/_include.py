@@ -55,7 +55,7 @@ class Includes:
         elif isinstance(what, Tasks):
             self._join([what])
         elif isinstance(what, ModuleType):
-            self._join(groups_of(what))
+            self._join(groups_of(what, self._app()))
         else:
             raise DeclarationError(
                 f"app.include() does not take {type(what).__name__} {what!r}",
@@ -81,7 +81,7 @@ class Includes:
     def _load(self, pending: _Pending) -> None:
         self._pending.remove(pending)
         try:
-            self._join(load_groups(pending.target))
+            self._join(load_groups(pending.target, self._app()))
         except TargetError as error:
             self._pending.insert(0, pending)
             message = f"app.include({pending.target!r}) at {pending.place}: {error.args[0]}"

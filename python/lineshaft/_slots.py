@@ -397,10 +397,11 @@ class Stops:
         works = (work for task, work in list(loop.jobs.values()) if task is current)
         work = next(works, None)
         whom = "something" if work is None else f"task {work.task} (job {work.id})"
+        jobs = "1 job" if len(loop.jobs) == 1 else f"{len(loop.jobs)} jobs"
         return (
-            f"{whom} has held up the event loop of process {os.getpid()} for {blocked_s:.0f} s, and with it "
-            f"{len(loop.jobs)} jobs, {_place(sys._current_frames().get(self._main))}; use `await`, "
-            f"asyncio.to_thread() or a `def` task for what blocks"
+            f"{whom} has held up the event loop of process {os.getpid()} for {blocked_s:.0f} s, with {jobs} on it, "
+            f"{_place(sys._current_frames().get(self._main))}; use `await`, asyncio.to_thread() or a `def` task for "
+            f"what blocks"
         )
 
 

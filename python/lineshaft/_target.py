@@ -53,13 +53,13 @@ def load_target(target: str) -> App:
     raise TargetError(f"target {target!r} {_is_what(thing, target)}, not an App", hint=hint)
 
 
-def load_groups(target: str) -> list[Tasks]:
+def load_groups(target: str, app: App | None) -> list[Tasks]:
     """Imports what `target` names and returns it, if it is a `Tasks`, or all of them that the module has."""
     from ._group import Tasks
 
     module, thing = _find(target)
     if thing is module:
-        return groups_of(module)
+        return groups_of(module, app)
     if isinstance(thing, Tasks):
         return [thing]
     names = [name for name, member in vars(module).items() if isinstance(member, Tasks)]
@@ -67,12 +67,15 @@ def load_groups(target: str) -> list[Tasks]:
     raise TargetError(f"target {target!r} {_is_what(thing, target)}, not a Tasks", hint=hint)
 
 
-def groups_of(module: ModuleType) -> list[Tasks]:
-    """Every `Tasks` at the top level of `module`, in the order of writing."""
+def groups_of(module: ModuleType, app: App | None) -> list[Tasks]:
+    """Every `Tasks` at the top level of `module`, in the order of writing; none need be if it has tasks of `app`."""
     from ._group import Tasks
+    from ._task import BaseTask
 
     found = {id(member): member for member in vars(module).values() if isinstance(member, Tasks)}
-    if not found:
+    if not found and not any(
+        isinstance(one, BaseTask) and vars(one).get("app") is app for one in vars(module).values()
+    ):
         hint = "`tasks = lineshaft.Tasks()` at its top level makes one"
         raise TargetError(f"module {module.__name__} has no Tasks", hint=hint)
     return list(found.values())

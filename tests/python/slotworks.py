@@ -567,3 +567,13 @@ def no_part() -> int | None:
 def closes_descriptors() -> None:
     """As careless daemonizing code does."""
     os.closerange(3, 256)
+
+
+@app.task
+def terminates_a_copy() -> int:
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(copy, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])

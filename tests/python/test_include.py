@@ -332,3 +332,30 @@ def test_an_included_module_that_does_not_import_ends_the_worker_with_the_reason
     with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
         _ = importlib.import_module("shop.app").app.tasks
     assert issubclass(ImportSideEffect, BaseException)
+
+
+def test_a_module_that_declares_with_the_app_itself_is_run_by_workers_once_it_is_included(programs):
+    """Its program knew the task, the worker of `shop.app` did not, and was recommended all the same."""
+    programs.write("shop/__init__.py", "")
+    programs.write("shop/app.py", "from lineshaft import App\n\napp = App()\n")
+    programs.write(
+        "shop/mail.py", "from .app import app\n\n@app.task\ndef send(to: str) -> str:\n    return f'sent to {to}'\n"
+    )
+    main = """
+        from lineshaft import WaitTimeout
+        from shop.app import app
+        from shop.mail import send
+
+        with app.workers(1, wait=False):
+            try:
+                print(send.enqueue("ada").result(timeout={timeout}))
+            except WaitTimeout as error:
+                print(error.__notes__ if hasattr(error, "__notes__") else error)
+    """
+    programs.write("main.py", main.format(timeout=3))
+    ended = programs.run("main.py")
+    fix = "start one: lineshaft worker shop.app (it imports shop.app, which has to import shop.mail: "
+    assert f"{fix}app.include('shop.mail') does)" in ended.stderr, ended
+    programs.write("shop/app.py", "from lineshaft import App\n\napp = App()\napp.include('shop.mail')\n")
+    programs.write("main.py", main.format(timeout=WAIT))
+    assert programs.run("main.py").stdout == "sent to ada\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -337,6 +338,11 @@ def test_a_body_that_closes_the_descriptors_of_its_worker_is_a_crash(works, anyw
     with pytest.raises(TaskCrashed):
         works.closes_descriptors.enqueue().result(timeout=PATIENCE_S)
     assert works.whole.enqueue("after it").result(timeout=PATIENCE_S) == 19_900
+
+
+def test_copies_that_a_body_forks_end_when_they_are_told_to(works, anywhere):
+    """They had the worker's handlers: `multiprocessing.Pool` waited for ever for its terminated processes."""
+    assert works.terminates_a_copy.enqueue().result(timeout=PATIENCE_S) == -signal.SIGTERM
 
 
 def test_the_words_of_attempts_whose_process_died_are_kept(works, mixed, tmp_path):

@@ -236,7 +236,7 @@ def test_a_wait_starts_no_server_in_place_of_one_that_was_stopped(app, home, cap
 
 
 def test_while_workers_of_the_program_itself_are_about_to_connect_nothing_is_said(app, caplog):
-    record = SimpleNamespace(waits_for=NO_WORKER, state="available", queue="default")
+    record = SimpleNamespace(waits_for=NO_WORKER, state="available", queue="default", task="queued")
     job = app.task(queued).using(run_after="1h").enqueue()
     app._attendance.blocks.append(object())
     app._attendance.complain(job, record, said := set())
