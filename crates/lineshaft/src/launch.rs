@@ -30,6 +30,8 @@ pub const EXIT_DECLINED: i32 = 3;
 
 /// How long a server may take to become ready: recovery of a large journal included.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the server of another starter may be silent before it is looked whether that one still holds the home.
+const WINNER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a server that is going may take to close its socket, and how often that is looked at.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 const LEAVE_PAUSE: Duration = Duration::from_millis(5);
@@ -136,15 +138,22 @@ pub(crate) fn is_gone_or_going(error: &Error) -> bool {
 fn start(home: &Home, command: &ServerCommand) -> Result<Option<String>, Error> {
     let warning = home.prepare()?;
     let log = Log::open(home)?;
-    let mut child = spawn(home, command, &log)?;
-    let started = wait_until_ready(&mut child);
-    let started = match started {
-        Start::Ready => Ok(()),
-        Start::Declined => wait_for_winner(home, &log),
-        Start::Failed(detail) => Err(no_server(home, detail, &log)),
-    };
-    keep(child);
-    started.map(|()| warning)
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        let mut child = spawn(home, command, &log)?;
+        let started = wait_until_ready(&mut child);
+        keep(child);
+        match started {
+            Start::Ready => return Ok(warning),
+            Start::Failed(detail) => return Err(no_server(home, detail, &log)),
+            Start::Declined if wait_for_winner(home) => return Ok(warning),
+            Start::Declined if Instant::now() >= deadline => {
+                let detail = "another server holds the home, but does not answer";
+                return Err(no_server(home, detail.into(), &log));
+            }
+            Start::Declined => {} // the winner may be dead by now
+        }
+    }
 }
 
 /// Whether somebody accepts connections for `home`.
@@ -236,18 +245,18 @@ fn give_up(child: &mut Child, detail: &str) -> Start {
     Start::Failed(format!("the server was started, but {detail}"))
 }
 
-/// Another starter's server got the lock; it may still be recovering.
-fn wait_for_winner(home: &Home, log: &Log) -> Result<(), Error> {
-    let deadline = Instant::now() + READY_TIMEOUT;
+/// Another starter's server got the lock; it may still be recovering. Whether it answers before long.
+fn wait_for_winner(home: &Home) -> bool {
+    let deadline = Instant::now() + WINNER_PATIENCE;
     let mut pause = Duration::from_millis(2);
     while Instant::now() < deadline {
         if is_answering(home) {
-            return Ok(());
+            return true;
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-    Err(no_server(home, "another server holds the home, but does not answer".into(), log))
+    false
 }
 
 fn no_server(home: &Home, detail: String, log: &Log) -> Error {
@@ -392,5 +401,15 @@ mod tests {
         });
         ensure_server(&home, &shell("exit 3")).unwrap();
         winner.join().unwrap().unwrap();
+    }
+
+    /// It waited a minute for a server that had been killed.
+    #[test]
+    fn a_starter_whose_winner_died_starts_its_own() {
+        let first = "test -e once && echo ready x || { touch once; exit 3; }";
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("once");
+        let script = first.replace("once", &mark.display().to_string());
+        ensure_server(&Home::new(directory.path().join("home")), &shell(&script)).unwrap();
     }
 }
