@@ -102,6 +102,9 @@ fn path_of(url: &str, base: &Path) -> Result<PathBuf, Error> {
     let text = match url.split_once(':') {
         Some(("file", rest)) => &decode_file_url(url, rest)?,
         Some((scheme, _)) if is_scheme(scheme, url) => return Err(other_scheme(scheme, url)),
+        Some((host, port)) if is_address(host, port) => {
+            return Err(unsupported(url, "apps and commands do not connect by TCP yet"));
+        }
         _ => url,
     };
     if text.trim().is_empty() || text.contains('\0') {
@@ -115,6 +118,13 @@ fn is_scheme(scheme: &str, url: &str) -> bool {
     let well_formed = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char));
     well_formed && url[scheme.len()..].starts_with("://")
+}
+
+/// `HOST:PORT` rather than the name of a directory.
+fn is_address(host: &str, port: &str) -> bool {
+    let is_host =
+        !host.is_empty() && host.chars().all(|char| char.is_ascii_alphanumeric() || "-.".contains(char));
+    is_host && port.parse::<u16>().is_ok()
 }
 
 fn other_scheme(scheme: &str, url: &str) -> Error {
@@ -203,6 +213,7 @@ mod tests {
         check_path("./jobs", "/base/jobs");
         check_path("/var/jobs", "/var/jobs");
         check_path("a:b", "/base/a:b");
+        check_path("./a:1", "/base/a:1");
         check_path("file:///var/my%20jobs", "/var/my jobs");
         check_path("file://localhost/var/jobs", "/var/jobs");
         check_path("file:jobs", "/base/jobs");
@@ -210,6 +221,10 @@ mod tests {
 
     #[test]
     fn other_urls_are_refused_without_their_password() {
+        check_refused(
+            "127.0.0.1:7070",
+            "\"127.0.0.1:7070\" cannot be used as a home: apps and commands do not connect by TCP yet",
+        );
         check_refused(
             "postgres://me:secret@db/app",
             "\"postgres://me:***@db/app\" cannot be used as a home: postgres:// is not built yet",
