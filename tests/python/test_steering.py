@@ -64,6 +64,16 @@ def asks_with_a_function() -> int:
     return current.attempt
 
 
+@app.task(retries=Retry(2, after=soon))
+def gives_up() -> None:
+    raise ValueError("no")
+
+
+@app.task(retries=1)
+def asks_to_the_end() -> None:
+    raise Retry(after=soon)
+
+
 @app.task(retries=1)
 def asks_with_a_broken_function() -> int:
     if current.attempt == 1:
@@ -108,6 +118,16 @@ def test_a_function_in_a_raised_retry_is_called():
     asked.clear()
     assert asks_with_a_function.enqueue().result(WAIT) == 3
     assert asked == [(1, "Retry"), (2, "Retry")]
+
+
+@pytest.mark.parametrize(("task", "attempts"), [(gives_up, 3), (gives_up.using(retries=0), 1), (asks_to_the_end, 2)])
+def test_nobody_is_asked_when_a_last_attempt_shall_be_tried_again(task, attempts):
+    """The failure that turned out to be the last one was asked about too."""
+    asked.clear()
+    with pytest.raises(TaskFailed) as caught:
+        task.enqueue().result(WAIT)
+    assert (caught.value.attempt, caught.value.reason) == (attempts, "max_attempts")
+    assert [attempt for attempt, _ in asked] == [*range(1, attempts)]
 
 
 def test_a_function_in_a_raised_retry_that_fails_says_so(capfd):

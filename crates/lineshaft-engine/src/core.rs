@@ -405,11 +405,15 @@ impl Core {
         let jobs = Vec::with_capacity(slots.len());
         let mut leases = Leases { epoch: self.state.epoch(), jobs, ..Leases::default() };
         let (mut payloads, mut checkpoints) = (Vec::with_capacity(slots.len()), Vec::new());
+        let mut retried = Vec::new();
         for (&slot, counter) in slots.iter().zip(counter..) {
             let view = self.state.lease_view(slot);
             if view.checkpoint.length > 0 {
                 leases.checkpoints.push((leases.jobs.len() as u32, view.checkpoint.length));
                 checkpoints.push(stored(view.checkpoint));
+            }
+            if view.has_retry {
+                retried.push(leases.jobs.len() as u32);
             }
             leases.jobs.push(Lease {
                 job: view.job,
@@ -423,6 +427,7 @@ impl Core {
             payloads.push(stored(view.arguments));
         }
         payloads.append(&mut checkpoints);
+        leases.retried = Some(retried);
         let message = Message::Leases(leases);
         self.outputs.push(Output::Message(connection, Outgoing { request_id: 0, message, payloads }));
     }

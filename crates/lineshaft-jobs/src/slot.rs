@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lineshaft_structures::{PagedVec, TimerId};
-use lineshaft_wire::message::Unique;
+use lineshaft_wire::message::{Rules, Unique};
 use lineshaft_wire::{Fence, JobId, JobState, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +186,11 @@ impl Slot {
 
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         self.extra.as_ref()?.deadline_ms
+    }
+
+    /// Whether another attempt follows if the next one, or the one that runs, errors or times out.
+    pub(crate) fn has_retry(&self, rules: &Rules) -> bool {
+        !rules.at_most_once && u32::from(self.failures) + 1 < rules.max_attempts
     }
 
     /// Every stored payload of the job.

@@ -52,6 +52,8 @@ pub struct LeaseView<'a> {
     pub rules: &'a Rules,
     /// Milliseconds that the attempt may take: its timeout, or less if the job's deadline comes first.
     pub timeout_ms: Option<u64>,
+    /// Whether another attempt follows if this one errors or times out.
+    pub has_retry: bool,
     /// Where the arguments lie.
     pub arguments: Place,
     /// Where the checkpoint lies.
@@ -122,6 +124,7 @@ impl State {
             attempt: entry.attempts() + 1,
             rules,
             timeout_ms: rules.timeout_ms.into_iter().chain(until_deadline).min(),
+            has_retry: entry.has_retry(rules),
             arguments: entry.arguments,
             checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
         }

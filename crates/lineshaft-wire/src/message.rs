@@ -827,6 +827,10 @@ pub struct Leases {
     /// Position in `jobs` of each that an earlier attempt left a checkpoint for, ascending, and its length.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<(u32, u32)>,
+    /// Position in `jobs` of each that has a retry left: an attempt that errors or times out is not its last one.
+    /// Ascending; `None` if the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<Vec<u32>>,
 }
 
 /// One leased job: an array, since there is one per job.

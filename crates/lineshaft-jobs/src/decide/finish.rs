@@ -235,7 +235,7 @@ fn after_failure(
     if asked.is_none() && error.is_some_and(|error| !may_retry(rules, error)) {
         return Next::Discard("never_retried".into());
     }
-    if failures >= rules.max_attempts {
+    if !entry.has_retry(rules) {
         return Next::Discard("max_attempts".into());
     }
     let delay = asked.unwrap_or_else(|| backoff(rules, failures, now.random));

@@ -316,6 +316,8 @@ impl World {
         );
         let (view, leased) = (self.machine.state.view(slot), self.machine.state.lease_view(slot));
         assert_eq!((leased.arguments, leased.checkpoint), (view.arguments, view.checkpoint));
+        let may_repeat = !view.rules.at_most_once && view.record.attempt + 1 < view.record.max_attempts;
+        assert_eq!(leased.has_retry, may_repeat);
         self.leases.push((child, job, fence));
     }
 

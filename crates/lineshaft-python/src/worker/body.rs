@@ -89,6 +89,10 @@ impl Task {
         if self.retry.is_none() && !asked {
             return None;
         }
+        if job.is_last {
+            // Nobody is asked for nothing. What the body raised to be tried again stays that.
+            return asked.then_some(0.0);
+        }
         let py = error.py();
         let asked = (self.retry.as_ref(), job.attempt, error, &self.name, job.id.to_string());
         let delay =

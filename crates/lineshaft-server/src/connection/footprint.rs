@@ -18,7 +18,8 @@ fn message_footprint(message: &Message) -> usize {
         Message::Enqueued(enqueued) => enqueued.ids.len() + size_of_val(enqueued.existing.as_slice()),
         Message::Ended(ended) => ended_footprint(ended),
         Message::Leases(leases) => {
-            size_of_val(leases.jobs.as_slice()) + size_of_val(leases.checkpoints.as_slice())
+            let retried = leases.retried.as_deref().map_or(0, size_of_val);
+            size_of_val(leases.jobs.as_slice()) + size_of_val(leases.checkpoints.as_slice()) + retried
         }
         Message::Finished(finished) => size_of_val(finished.refused.as_slice()),
         Message::Page(page) => page.jobs.iter().map(record_footprint).sum(),

@@ -41,13 +41,16 @@ pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
 type Part = (Message, Vec<Payload>);
 
 fn split_leases(leases: Leases, payloads: Vec<Payload>) -> Vec<Part> {
-    let Leases { epoch, jobs, checkpoints } = leases;
+    let Leases { epoch, jobs, checkpoints, retried } = leases;
+    let says_retries = retried.is_some();
+    let mut retried = retried.unwrap_or_default().into_iter().peekable();
     let mut arguments = payloads;
     let mut checkpoints = checkpoints.into_iter().zip(arguments.split_off(jobs.len())).peekable();
     let rows = (0..).zip(jobs.into_iter().zip(arguments)).map(|(at, (lease, arguments))| {
         let checkpoint = checkpoints.next_if(|((position, _), _)| *position == at);
         let checkpoint = checkpoint.map(|((_, length), payload)| (length, payload));
-        LeaseRow { lease, arguments, checkpoint }
+        let is_retried = says_retries.then(|| retried.next_if_eq(&at).is_some());
+        LeaseRow { lease, arguments, checkpoint, is_retried }
     });
     cut(rows, LeaseRow::bytes).into_iter().map(|rows| join_leases(epoch, rows)).collect()
 }
@@ -56,6 +59,7 @@ struct LeaseRow {
     lease: Lease,
     arguments: Payload,
     checkpoint: Option<(u32, Payload)>,
+    is_retried: Option<bool>,
 }
 
 impl LeaseRow {
@@ -74,6 +78,9 @@ fn join_leases(epoch: u64, rows: Vec<LeaseRow>) -> Part {
         if let Some((length, value)) = row.checkpoint {
             leases.checkpoints.push((at, length));
             values.push(value);
+        }
+        if let Some(is_retried) = row.is_retried {
+            leases.retried.get_or_insert_default().extend(is_retried.then_some(at));
         }
     }
     arguments.append(&mut values);
@@ -197,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_keep_their_order_epoch_and_checkpoints() {
+    fn leases_keep_their_order_epoch_checkpoints_and_retries() {
         let lease = |slot| Lease {
             job: job(slot),
             counter: u64::from(slot),
@@ -208,7 +215,8 @@ mod tests {
             length: 700 << 10,
         };
         let jobs = (1..=3).map(lease).collect();
-        let leases = Leases { epoch: 3, jobs, checkpoints: vec![(0, 7), (2, 9)] };
+        let checkpoints = vec![(0, 7), (2, 9)];
+        let leases = Leases { epoch: 3, jobs, checkpoints, retried: Some(vec![1]) };
         let payloads = [700 << 10, 700 << 10, 700 << 10, 7, 9].map(payload).to_vec();
         let parts = split(Outgoing { request_id: 0, message: leases.into(), payloads });
         let counters: Vec<_> = parts
@@ -216,16 +224,17 @@ mod tests {
             .map(|part| match &part.message {
                 Message::Leases(leases) => {
                     let payloads: Vec<_> = part.payloads.iter().map(payload_bytes).collect();
-                    (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), payloads)
+                    let retried = leases.retried.clone().unwrap();
+                    (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), retried, payloads)
                 }
                 other => panic!("{other:?}"),
             })
             .collect();
         let bytes = 700 << 10;
         let expected = [
-            (3, 1, vec![(0, 7)], vec![bytes, 7]),
-            (3, 2, Vec::new(), vec![bytes]),
-            (3, 3, vec![(0, 9)], vec![bytes, 9]),
+            (3, 1, vec![(0, 7)], vec![], vec![bytes, 7]),
+            (3, 2, Vec::new(), vec![0], vec![bytes]),
+            (3, 3, vec![(0, 9)], vec![], vec![bytes, 9]),
         ];
         assert_eq!(counters, expected);
     }

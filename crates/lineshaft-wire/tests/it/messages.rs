@@ -429,17 +429,23 @@ fn worker_vectors() -> Vec<Vector> {
         vector("a child attaches", 1, child, b""),
         vector("child attached", 1, ChildAttached { lease_ms: 15_000, stale: vec![fence(41)] }, b""),
         vector("credit", 0, Credit { leases: 64, reset: false }, b""),
-        vector(
-            "leases",
-            0,
-            Leases { epoch: EPOCH, jobs: vec![lease, second], checkpoints: Vec::new() },
-            b"abc",
-        ),
+        vector("leases", 0, Leases { epoch: EPOCH, jobs: vec![lease, second], ..Leases::default() }, b"abc"),
         vector(
             "leases of jobs with checkpoints",
             0,
-            Leases { epoch: EPOCH, jobs: vec![second, lease], checkpoints: vec![(0, 2), (1, 3)] },
+            Leases {
+                epoch: EPOCH,
+                jobs: vec![second, lease],
+                checkpoints: vec![(0, 2), (1, 3)],
+                ..Leases::default()
+            },
             b"abc\x01\x32\x01\xcc\xfa",
+        ),
+        vector(
+            "leases, the first of them with a retry left",
+            0,
+            Leases { epoch: EPOCH, jobs: vec![lease, second], retried: Some(vec![0]), ..Leases::default() },
+            b"abc",
         ),
         vector("renew", 0, Renew {}, b""),
         vector("release", 3, Release { leases: vec![(job(2), fence(43))] }, b""),

@@ -52,7 +52,7 @@ impl Attempt {
 
     /// What the body knows, and how many shields it holds.
     fn context(&self) -> (Context, watch::Receiver<u32>) {
-        let Job { id, attempt, keep_result, .. } = self.job;
+        let Job { id, attempt, is_last, keep_result, .. } = self.job;
         let (attempts, ticket) = (Arc::clone(&self.attempts), self.job.ticket());
         let leave = Box::new(move |value| attempts.checkpoint(ticket, value));
         let (shields, held) = watch::channel(0);
@@ -61,6 +61,7 @@ impl Attempt {
             task: self.task.name(),
             client: Some(self.client.clone()),
             number: attempt,
+            is_last,
             keep_result,
             stop: self.stopped.clone(),
             shields,

@@ -29,6 +29,8 @@ pub(crate) struct Attempt {
     /// The client of its worker.
     pub(crate) client: Option<Client>,
     pub(crate) number: u32,
+    /// No other attempt follows if this one errors.
+    pub(crate) is_last: bool,
     pub(crate) keep_result: bool,
     pub(crate) stop: watch::Receiver<bool>,
     /// How many shields the body holds.
@@ -68,6 +70,7 @@ impl Context {
             task: "detached",
             client: None,
             number: 1,
+            is_last: false,
             keep_result: true,
             stop,
             shields: watch::Sender::new(0),
@@ -172,6 +175,12 @@ impl Context {
 
     pub(super) fn print(&self, bytes: &[u8]) -> bool {
         self.attempt.words.print(bytes)
+    }
+
+    /// The number of the attempt, if another one follows if it errors.
+    pub(super) fn to_be_repeated(&self) -> Option<u32> {
+        let Attempt { number, is_last, .. } = &*self.attempt;
+        (!is_last).then_some(*number)
     }
 
     pub(super) fn keeps_result(&self) -> bool {

@@ -79,7 +79,7 @@ impl Task {
     /// runtime's pool, and goes on there if this future is dropped.
     #[doc(hidden)]
     pub fn run(&self, context: Context, payload: Bytes) -> Running {
-        let (task, attempt) = (*self, context.attempt());
+        let (task, attempt) = (*self, context.to_be_repeated());
         match self.run {
             Run::Async(body) => {
                 let body = body(context.clone(), payload);
@@ -98,9 +98,10 @@ impl Task {
         }
     }
 
-    /// The end of an attempt that came to `error`.
-    fn ending(&self, error: Error, attempt: u32) -> Ending {
-        let delay = error.is_plain().then(|| self.defaults.retry.delay_after(attempt, &error)).flatten();
+    /// The end of an attempt that came to `error`; `attempt` is its number, if another one may follow.
+    fn ending(&self, error: Error, attempt: Option<u32>) -> Ending {
+        let asked = attempt.filter(|_| error.is_plain());
+        let delay = asked.and_then(|attempt| self.defaults.retry.delay_after(attempt, &error));
         let end = match (delay, error.into_end()) {
             (Some(delay), End::Errored { error, .. }) => {
                 End::Errored { error, retry_after_ms: Some(milliseconds(delay)) }
@@ -115,7 +116,7 @@ impl Task {
 struct Guarded {
     body: Running,
     task: Task,
-    attempt: u32,
+    attempt: Option<u32>,
 }
 
 impl Future for Guarded {
@@ -143,7 +144,7 @@ pub fn finish<T: Serialize>(task: &Task, context: &Context, result: Result<T>) -
     let value = match result {
         Ok(value) if context.keeps_result() => value,
         Ok(_) => return Ending::Returned(Bytes::new()),
-        Err(error) => return task.ending(error, context.attempt()),
+        Err(error) => return task.ending(error, context.to_be_repeated()),
     };
     match typed::to_payload(&value) {
         Ok(payload) => Ending::Returned(payload.into()),

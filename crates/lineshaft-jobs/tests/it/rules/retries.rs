@@ -179,6 +179,39 @@ fn a_task_that_says_when_to_try_again_is_tried_again_whatever_the_classes_say() 
     assert_eq!(seen, (JobState::Retryable, None));
 }
 
+/// A worker that asks when to try again must know whether that will be.
+#[test]
+fn a_lease_says_whether_another_attempt_follows() {
+    let rules = [
+        Rules { max_attempts: 3, backoff_first_ms: 0, ..Rules::default() },
+        Rules::default(),
+        Rules { max_attempts: 3, at_most_once: true, ..Rules::default() },
+    ];
+    for rules in rules {
+        let mut shop = Shop::new();
+        let job = shop.enqueue(with_rules(rules.clone()));
+        let child = shop.child(1, 9);
+        let mut ends = [errored(&[]), End::TimedOut { error: ErrorRecord::default() }].into_iter().cycle();
+        // Neither of these counts.
+        for end in [End::Snoozed { delay_ms: 0 }, crashed()].into_iter().take_while(|_| !rules.at_most_once) {
+            let lease = shop.lease();
+            shop.end(lease, end);
+            shop.machine.state.grant(child, 1, false);
+        }
+        loop {
+            let lease = shop.lease();
+            let slot = shop.machine.state.slot_of(job).expect("it is leased");
+            let has_retry = shop.machine.state.lease_view(slot).has_retry;
+            shop.end(lease, ends.next().expect("there are more"));
+            assert_eq!(has_retry, shop.state(job) != JobState::Discarded, "{rules:?}");
+            if !has_retry {
+                break;
+            }
+            shop.machine.state.grant(child, 1, false);
+        }
+    }
+}
+
 #[test]
 fn a_delay_is_at_most_a_hundred_years() {
     let hundred_years_ms = 100 * 366 * 86_400_000;

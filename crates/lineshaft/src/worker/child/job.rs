@@ -17,6 +17,8 @@ pub struct Job {
     pub task: u32,
     /// Number of this attempt, from 1.
     pub attempt: u32,
+    /// Whether no other attempt follows if this one errors or times out. False where the server does not say.
+    pub is_last: bool,
     /// How long the body may take.
     pub timeout: Option<Duration>,
     /// Whether its result is kept; if not, an empty one does.
@@ -131,6 +133,7 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
             fence: Fence { epoch: leases.epoch, counter: lease.counter },
             task: lease.task,
             attempt: lease.attempt,
+            is_last: leases.retried.is_some(),
             timeout: (lease.timeout_ms > 0).then(|| Duration::from_millis(lease.timeout_ms)),
             keep_result: lease.keep_result,
             arguments: payload.split_to(length),
@@ -141,6 +144,9 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
     for (position, length) in &leases.checkpoints {
         let length = usize::try_from(*length).ok().filter(|&length| length <= payload.len())?;
         jobs.get_mut(*position as usize)?.checkpoint = payload.split_to(length);
+    }
+    for position in leases.retried.iter().flatten() {
+        jobs.get_mut(*position as usize)?.is_last = false;
     }
     payload.is_empty().then_some(jobs)
 }
@@ -175,7 +181,7 @@ mod tests {
     fn checkpoints_follow_the_arguments_of_all() {
         let cut = |checkpoints: &[(u32, u32)], payload: &'static [u8]| {
             let jobs = vec![lease(0, 2), lease(1, 1), lease(2, 0)];
-            let leases = Leases { epoch: 1, jobs, checkpoints: checkpoints.to_vec() };
+            let leases = Leases { epoch: 1, jobs, checkpoints: checkpoints.to_vec(), ..Leases::default() };
             let jobs = jobs_of(&leases, Bytes::from_static(payload))?;
             Some(jobs.into_iter().map(|job| job.checkpoint.to_vec()).collect::<Vec<_>>())
         };
@@ -184,6 +190,20 @@ mod tests {
         assert_eq!(cut(&[(0, 2), (3, 1)], b"abcxyz"), None, "no such job");
         assert_eq!(cut(&[(0, 4)], b"abcxyz"), None, "too long");
         assert_eq!(cut(&[(0, 2)], b"abcxyz"), None, "too short");
+    }
+
+    /// Servers of before do not say which attempts are the last.
+    #[test]
+    fn an_attempt_is_the_last_if_the_server_says_so() {
+        let last = |retried| {
+            let leases = Leases { jobs: vec![lease(0, 0), lease(1, 0)], retried, ..Leases::default() };
+            let jobs = jobs_of(&leases, Bytes::new())?;
+            Some(jobs.into_iter().map(|job| job.is_last).collect::<Vec<_>>())
+        };
+        assert_eq!(last(None), Some(vec![false, false]));
+        assert_eq!(last(Some(Vec::new())), Some(vec![true, true]));
+        assert_eq!(last(Some(vec![1])), Some(vec![true, false]));
+        assert_eq!(last(Some(vec![2])), None, "no such job");
     }
 
     #[test]

@@ -102,6 +102,7 @@ mod tests {
             fence: Fence { epoch: 1, counter },
             task: 0,
             attempt: 1,
+            is_last: false,
             timeout: None,
             keep_result: true,
             arguments: Bytes::new(),

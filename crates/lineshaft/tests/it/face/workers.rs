@@ -16,6 +16,7 @@ use super::with_client;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 static TRIES: AtomicU32 = AtomicU32::new(0);
+static ASKED: AtomicU32 = AtomicU32::new(0);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 static SHIELDED: AtomicU32 = AtomicU32::new(0);
 
@@ -33,6 +34,16 @@ async fn second_time() -> Result<u32> {
             Ok(tries)
         }
     }
+}
+
+fn noted(attempt: u32, _: &TaskError) -> Duration {
+    ASKED.fetch_add(attempt, Ordering::SeqCst);
+    Duration::ZERO
+}
+
+#[lineshaft::task(name = "gives_up", retries = 2, retry(after = noted))]
+fn gives_up() -> Result<()> {
+    Err(TaskError::new("no"))
 }
 
 #[lineshaft::task(name = "fails")]
@@ -163,6 +174,7 @@ fn with_worker<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
             .task(resize::TASK)
             .task(second_time::TASK)
             .task(fails::TASK)
+            .task(gives_up::TASK)
             .task(sleeps::TASK)
             .task(reports::TASK)
             .task(spins::TASK)
@@ -229,6 +241,16 @@ fn an_error_is_tried_again_and_the_last_one_is_told() {
         let error = cancelled.result().await.unwrap_err();
         assert!(matches!(error, Error::TaskCancelled(_)), "{error:?}");
         assert_eq!(error.to_string(), format!("fails ({}) was cancelled: not needed", cancelled.id()));
+    });
+}
+
+/// The failure that turned out to be the last one was asked about too.
+#[test]
+fn nobody_is_asked_when_a_last_attempt_shall_be_tried_again() {
+    with_worker(|client| async move {
+        let job = client.enqueue(gives_up::call()).await.unwrap();
+        job.wait().await.unwrap();
+        assert_eq!((job.attempts().await.unwrap().len(), ASKED.load(Ordering::SeqCst)), (3, 1 + 2));
     });
 }
 
