@@ -139,7 +139,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         match code {
             ext::REFERENCE => self.reference(length),
             ext::BYTE_ARRAY => {
-                let bytes = PyByteArray::new(self.py, self.reader.raw(length)?).into_any();
+                let bytes = PyByteArray::new(self.py, self.reader.raw_ext(code, length)?).into_any();
                 Ok(self.keep(place, bytes))
             }
             ext::PICKLE => self.pickle(length),
@@ -158,8 +158,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     fn structure(&mut self, code: i8, place: Place) -> Converted<Bound<'py, PyAny>> {
         let offset = self.reader.offset();
-        let is_set = matches!(code, ext::SET | ext::FROZEN_SET);
-        let length = if is_set { self.reader.set()? } else { self.reader.plain_list()? };
+        let length = match code {
+            ext::SET | ext::FROZEN_SET => self.reader.set()?,
+            _ => self.reader.parts()?,
+        };
         let value = match (code, length) {
             (ext::SET, _) => return self.set(length, place),
             (ext::FROZEN_SET, _) => return self.frozen_set(length),
@@ -183,7 +185,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     /// What a sender pickled, where the app accepts that; otherwise nobody looks into it.
     fn pickle(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
-        let (py, bytes) = (self.py, self.reader.raw(length)?);
+        let (py, bytes) = (self.py, self.reader.raw_ext(ext::PICKLE, length)?);
         if let Some(record_class) = &self.record_class {
             let fields = PyDict::new(py);
             fields.set_item("pickle", bytes)?;
@@ -202,7 +204,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     /// A job, as one of the app that reads it.
     fn job(&mut self, length: usize) -> Converted<Bound<'py, PyAny>> {
         let (py, offset) = (self.py, self.reader.offset());
-        let id = self.reader.raw(length)?.try_into().ok().and_then(JobId::from_bytes);
+        let id = self.reader.raw_ext(ext::JOB, length)?.try_into().ok().and_then(JobId::from_bytes);
         let reason = "it is not the id of a job";
         let id = id.ok_or(ValueError::Invalid { offset, what: "job", reason })?;
         if let Some(record_class) = &self.record_class {

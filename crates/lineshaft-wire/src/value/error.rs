@@ -80,11 +80,11 @@ pub enum ValueError {
         /// The limit.
         limit: u32,
     },
-    /// Too many elements.
-    #[error("too many elements: containers and their elements weigh more than {limit}")]
-    TooHeavy {
-        /// The limit, see [`super::WEIGHT_MAX`].
-        limit: u64,
+    /// Small bytes that become large objects.
+    #[error("too many elements: once decoded they take more than {} of memory", size(*limit_bytes))]
+    TooMuchMemory {
+        /// The limit, see [`super::DECODED_BYTES_MAX`].
+        limit_bytes: u64,
     },
     /// Too many bytes.
     #[error("payload of {actual_bytes} bytes is above the limit of {}", size(*limit_bytes))]

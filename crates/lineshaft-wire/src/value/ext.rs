@@ -63,6 +63,11 @@ pub const PICKLE: i8 = 25;
 /// A job. Raw: the 16 bytes of its id.
 pub const JOB: i8 = 26;
 
+/// Whether the body is an array of a fixed number of parts.
+pub const fn has_parts(code: i8) -> bool {
+    matches!(code, DATE_TIME..=COMPLEX | RANGE | ENUM..=ARRAY_SCALAR | TABLE)
+}
+
 /// The name of an extension type in messages.
 pub const fn name(code: i8) -> &'static str {
     match code {

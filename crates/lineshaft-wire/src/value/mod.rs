@@ -16,6 +16,7 @@ mod codec;
 mod error;
 pub mod ext;
 mod integer;
+mod memory;
 mod model;
 mod reader;
 mod render;
@@ -26,6 +27,7 @@ pub use arrow::check_arrow_stream;
 pub use codec::{decode, decode_call, encode, encode_call, encode_failure_call};
 pub use error::ValueError;
 pub use integer::{decimal_text, minimal};
+pub use memory::DECODED_BYTES_MAX;
 pub use model::{
     Array, Call, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Value, Zone,
 };
@@ -34,9 +36,3 @@ pub use writer::{Open, Writer};
 
 /// How deep values may nest; one list inside another is a depth of 2.
 pub const DEPTH_MAX: u32 = 128;
-/// What a payload may weigh, in pointers: an element of a list or tuple weighs 1, a field 2, an entry of a dict or an
-/// element of a set [`HASHED_WEIGHT`], since hash tables are half empty; a container [`CONTAINER_WEIGHT`] more. It
-/// bounds the memory that hostile bytes can make a reader use.
-pub const WEIGHT_MAX: u64 = 32 << 20;
-pub(crate) const HASHED_WEIGHT: u64 = 8;
-pub(crate) const CONTAINER_WEIGHT: u64 = 8;

@@ -1,20 +1,20 @@
 //! Takes values apart, element by element.
 
-use super::codec::read::is_raw;
+use super::memory::Memory;
 use super::writer::is_numbered;
-use super::{CONTAINER_WEIGHT, DEPTH_MAX, HASHED_WEIGHT, ValueError, WEIGHT_MAX, ext};
+use super::{DEPTH_MAX, ValueError, ext};
 
 /// Reads one value out of bytes that nobody vouches for.
 ///
 /// An announced length is compared with the bytes that are left before anything is made of it, so a caller may
 /// reserve what [`Token::List`] and [`Token::Dict`] announce; [`DEPTH_MAX`] bounds the recursion and
-/// [`WEIGHT_MAX`] the memory of everything together.
+/// [`super::DECODED_BYTES_MAX`] the memory of everything together.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
     end: usize,
-    weight: u64,
+    memory: Memory,
     depth: u32,
     numbered: u32,
     buffers: u64,
@@ -63,6 +63,8 @@ impl Token<'_> {
     }
 }
 
+type Skip<'a> = fn(&mut Reader<'a>) -> Result<(), ValueError>;
+
 /// The end of what surrounds an extension type's body; pass it to [`Reader::close`].
 #[derive(Debug)]
 #[must_use = "the body is bounded until `close`"]
@@ -73,7 +75,14 @@ pub struct Enclosing {
 impl<'a> Reader<'a> {
     /// A reader of the bytes of one value, see [`crate::payload::Payload::value`].
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, end: bytes.len(), weight: 0, depth: 0, numbered: 0, buffers: 0 }
+        Self { bytes, position: 0, end: bytes.len(), memory: Memory::NONE, depth: 0, numbered: 0, buffers: 0 }
+    }
+
+    /// How much a whole value takes once it is decoded.
+    pub(super) fn memory_of(bytes: &[u8]) -> Result<Memory, ValueError> {
+        let mut reader = Reader::new(bytes);
+        reader.skip()?;
+        Ok(reader.memory)
     }
 
     /// Where the next element begins.
@@ -87,27 +96,39 @@ impl<'a> Reader<'a> {
     }
 
     /// Fails unless everything was read.
-    pub const fn finish(&self) -> Result<(), ValueError> {
-        match self.bytes.len() - self.position {
-            0 => Ok(()),
-            extra_bytes => Err(ValueError::Trailing { offset: self.position, extra_bytes }),
+    pub fn finish(&self) -> Result<(), ValueError> {
+        let extra_bytes = self.bytes.len() - self.position;
+        if extra_bytes > 0 {
+            return Err(ValueError::Trailing { offset: self.position, extra_bytes });
         }
+        debug_assert!(
+            !Self::memory_of(self.bytes).is_ok_and(|memory| self.memory > memory),
+            "nobody counts more than who writes"
+        );
+        Ok(())
     }
 
     /// The next element where a value stands.
     #[inline]
     pub fn next_token(&mut self) -> Result<Token<'a>, ValueError> {
-        let token = self.plain_token()?;
-        let counts = match token {
-            Token::List(_) => true,
-            Token::Dict(length) => {
-                self.weigh(length as u64 * (HASHED_WEIGHT - 2))?;
-                true
+        let token = self.token()?;
+        match token {
+            Token::Str(text) => self.memory.text(text),
+            Token::List(length) => {
+                self.numbered += 1;
+                self.memory.list(length);
             }
-            Token::Ext(code, _) => is_numbered(code),
-            _ => false,
-        };
-        self.numbered += u32::from(counts);
+            Token::Dict(length) => {
+                self.numbered += 1;
+                self.memory.dict(length);
+            }
+            Token::Ext(code, _) => {
+                self.numbered += u32::from(is_numbered(code));
+                return Ok(token);
+            }
+            _ => return Ok(token),
+        }
+        self.memory.check()?;
         Ok(token)
     }
 
@@ -122,33 +143,49 @@ impl<'a> Reader<'a> {
         self.skip_rest(token, Self::skip)
     }
 
-    /// What belongs to `token`, with `part` for each of its elements.
-    fn skip_rest(
-        &mut self,
-        token: Token<'a>,
-        part: fn(&mut Self) -> Result<(), ValueError>,
-    ) -> Result<(), ValueError> {
-        let parts = match token {
-            Token::List(length) => length,
-            Token::Dict(length) => 2 * length,
+    /// As [`Self::skip`] for a part of an extension type's body that is no value: names, and fields with names.
+    pub(super) fn skip_part(&mut self) -> Result<(), ValueError> {
+        let token = self.plain_token()?;
+        self.skip_rest(token, Self::skip_part)
+    }
+
+    fn skip_rest(&mut self, token: Token<'a>, skip_key: Skip<'a>) -> Result<(), ValueError> {
+        let (length, is_dict) = match token {
+            Token::List(length) => (length, false),
+            Token::Dict(length) => (length, true),
             Token::Ext(code, length) => return self.skip_ext(code, length),
             _ => return Ok(()),
         };
-        (0..parts).try_for_each(|_| part(self))?;
+        for _ in 0..length {
+            if is_dict {
+                skip_key(self)?;
+            }
+            self.skip()?;
+        }
         self.end();
         Ok(())
     }
 
     fn skip_ext(&mut self, code: i8, length: usize) -> Result<(), ValueError> {
-        // Whether it has a buffer. Who skips reads no references, so what is numbered in here need not be counted.
-        let is_out_of_band = matches!(code, ext::ARRAY | ext::TABLE);
-        self.buffers += u64::from(is_out_of_band);
-        if is_out_of_band || is_raw(code) {
-            return self.raw(length).map(drop);
+        let is_sequence = matches!(code, ext::TUPLE | ext::SET | ext::FROZEN_SET);
+        if !is_sequence && !ext::has_parts(code) {
+            return self.raw_ext(code, length).map(drop);
         }
+        // Whether it has a buffer.
+        self.buffers += u64::from(matches!(code, ext::ARRAY | ext::TABLE));
         let enclosing = self.open(length)?;
-        let body = self.plain_token()?;
-        self.skip_rest(body, Self::skip)?;
+        let length = match code {
+            ext::TUPLE => self.plain_list()?,
+            ext::SET | ext::FROZEN_SET => self.set()?,
+            _ => self.parts()?,
+        };
+        for part in 0..length {
+            // The member of an enumeration, the type of elements.
+            let is_value =
+                is_sequence || matches!((code, part), (ext::ENUM, 1) | (ext::ARRAY | ext::ARRAY_SCALAR, 0));
+            if is_value { self.skip() } else { self.skip_part() }?;
+        }
+        self.end();
         self.close(enclosing)
     }
 
@@ -157,8 +194,15 @@ impl<'a> Reader<'a> {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    /// The raw body of an extension type, or any bytes.
-    pub fn raw(&mut self, length: usize) -> Result<&'a [u8], ValueError> {
+    /// The raw body of an extension type.
+    pub fn raw_ext(&mut self, code: i8, length: usize) -> Result<&'a [u8], ValueError> {
+        let bytes = self.raw(length)?;
+        self.memory.raw(code, length);
+        self.memory.check()?;
+        Ok(bytes)
+    }
+
+    fn raw(&mut self, length: usize) -> Result<&'a [u8], ValueError> {
         if length > self.end - self.position {
             return Err(self.truncated(length));
         }
@@ -187,31 +231,29 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The bare array inside an extension type, which is not numbered; [`Self::end`] is due as always.
+    /// The bare array of values inside an extension type, which is not numbered; [`Self::end`] is due as always.
     pub fn plain_list(&mut self) -> Result<usize, ValueError> {
-        let offset = self.position;
-        match self.plain_token()? {
-            Token::List(length) => Ok(length),
-            token => Err(unexpected(offset, "a list", token)),
-        }
-    }
-
-    /// As [`Self::plain_list`] for the elements of a set, which are hashed and so weigh more.
-    pub fn set(&mut self) -> Result<usize, ValueError> {
-        let length = self.plain_list()?;
-        self.weigh(length as u64 * (HASHED_WEIGHT - 1))?;
+        let length = self.parts()?;
+        self.memory.list(length);
+        self.memory.check()?;
         Ok(length)
     }
 
-    /// As [`Self::plain_list`], and of exactly this length.
-    pub fn plain_list_of(&mut self, length: usize) -> Result<(), ValueError> {
+    /// As [`Self::plain_list`] for the elements of a set, which are hashed and so take more memory.
+    pub fn set(&mut self) -> Result<usize, ValueError> {
+        let length = self.parts()?;
+        self.memory.set(length);
+        self.memory.check()?;
+        Ok(length)
+    }
+
+    /// As [`Self::plain_list`] for the parts of something that is not made as a list: a date, a record.
+    pub fn parts(&mut self) -> Result<usize, ValueError> {
         let offset = self.position;
-        let found = self.plain_list()?;
-        if found != length {
-            let found = "a list of another length";
-            return Err(ValueError::Unexpected { offset, expected: "a list of a fixed length", found });
+        match self.token()? {
+            Token::List(length) => Ok(length),
+            token => Err(unexpected(offset, "a list", token)),
         }
-        Ok(())
     }
 
     /// The bare map inside an extension type, which is not numbered; [`Self::end`] is due as always.
@@ -223,7 +265,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Text, inside an extension type.
+    /// A name, inside an extension type.
     pub fn str(&mut self) -> Result<&'a str, ValueError> {
         let offset = self.position;
         match self.plain_token()? {
@@ -293,8 +335,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element inside the body of an extension type, where lists and dicts are not numbered.
-    #[inline]
     pub fn plain_token(&mut self) -> Result<Token<'a>, ValueError> {
+        let token = self.token()?;
+        match token {
+            Token::List(length) => self.memory.list(length),
+            Token::Dict(length) => self.memory.fields(length),
+            _ => return Ok(token),
+        }
+        self.memory.check()?;
+        Ok(token)
+    }
+
+    #[inline]
+    fn token(&mut self) -> Result<Token<'a>, ValueError> {
         let tag = self.byte()?;
         Ok(match tag {
             0x00..=0x7f => Token::Int(tag.into()),
@@ -326,7 +379,7 @@ impl<'a> Reader<'a> {
             0xd1 => Token::Int(i16::from_be_bytes(self.take()?).into()),
             0xd2 => Token::Int(i32::from_be_bytes(self.take()?).into()),
             0xd3 => Token::Int(i64::from_be_bytes(self.take()?)),
-            0xd4..=0xd8 => Token::Ext(self.byte()? as i8, 1 << (tag - 0xd4)),
+            0xd4..=0xd8 => self.ext_of(1 << (tag - 0xd4))?,
             0xd9 => self.long_text(1)?,
             0xda => self.long_text(2)?,
             0xdb => self.long_text(4)?,
@@ -376,12 +429,22 @@ impl<'a> Reader<'a> {
 
     fn byte_string(&mut self, length_bytes: usize) -> Result<Token<'a>, ValueError> {
         let length = self.length(length_bytes)?;
-        self.raw(length).map(Token::Bytes)
+        let bytes = self.raw(length)?;
+        self.memory.bytes(length);
+        self.memory.check()?;
+        Ok(Token::Bytes(bytes))
     }
 
     fn ext(&mut self, length_bytes: usize) -> Result<Token<'a>, ValueError> {
         let length = self.length(length_bytes)?;
-        Ok(Token::Ext(self.byte()? as i8, length))
+        self.ext_of(length)
+    }
+
+    fn ext_of(&mut self, length: usize) -> Result<Token<'a>, ValueError> {
+        let code = self.byte()? as i8;
+        self.memory.ext(code);
+        self.memory.check()?;
+        Ok(Token::Ext(code, length))
     }
 
     fn long_list(&mut self, length_bytes: usize) -> Result<Token<'a>, ValueError> {
@@ -409,19 +472,10 @@ impl<'a> Reader<'a> {
         if elements > self.end - self.position {
             return Err(self.truncated(elements));
         }
-        self.weigh(CONTAINER_WEIGHT + elements as u64)?;
         if self.depth == DEPTH_MAX {
             return Err(ValueError::TooDeep { limit: DEPTH_MAX });
         }
         self.depth += 1;
-        Ok(())
-    }
-
-    fn weigh(&mut self, more: u64) -> Result<(), ValueError> {
-        self.weight += more;
-        if self.weight > WEIGHT_MAX {
-            return Err(ValueError::TooHeavy { limit: WEIGHT_MAX });
-        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Appends values to a payload, element by element.
 
-use super::{CONTAINER_WEIGHT, DEPTH_MAX, HASHED_WEIGHT, ValueError, WEIGHT_MAX, ext};
+use super::memory::Memory;
+use super::{DEPTH_MAX, Reader, ValueError, ext};
 use crate::payload::{self, Envelope, PAYLOAD_BYTES_MAX};
 
 /// Writes one value into a payload.
@@ -16,7 +17,7 @@ pub struct Writer {
     buffer_bytes: u64,
     buffer_count: u64,
     size_max: u64,
-    weight: u64,
+    memory: Memory,
     depth: u32,
     numbered: u32,
     references: bool,
@@ -46,7 +47,7 @@ impl Writer {
             buffer_bytes: 0,
             buffer_count: 0,
             size_max: size_max.min(SIZE_BYTES_MAX),
-            weight: 0,
+            memory: Memory::NONE,
             depth: 0,
             numbered: 0,
             references: false,
@@ -78,6 +79,8 @@ impl Writer {
     pub fn close(self, sizes: &[usize]) -> Result<Envelope, ValueError> {
         debug_assert_eq!(sizes.len() as u64, self.buffer_count, "each buffer is announced");
         debug_assert_eq!(self.depth, 0, "each container is ended");
+        self.memory.check()?;
+        debug_assert_eq!(Reader::memory_of(&self.bytes[1..]), Ok(self.memory), "who reads counts alike");
         Envelope::new(self.bytes, self.references, sizes, self.size_max)
     }
 
@@ -121,6 +124,17 @@ impl Writer {
 
     /// Text.
     pub fn str(&mut self, value: &str) -> Result<(), ValueError> {
+        self.memory.text(value);
+        self.utf8(value)
+    }
+
+    /// A name inside an extension type, which is no value of its own.
+    pub fn name(&mut self, value: &str) -> Result<(), ValueError> {
+        self.utf8(value)
+    }
+
+    #[inline]
+    fn utf8(&mut self, value: &str) -> Result<(), ValueError> {
         self.make_room(value.len())?;
         match value.len() {
             length @ 0..=31 => self.bytes.push(0xa0 | length as u8),
@@ -134,6 +148,7 @@ impl Writer {
 
     /// A byte string.
     pub fn bytes(&mut self, value: &[u8]) -> Result<(), ValueError> {
+        self.memory.bytes(value.len());
         self.make_room(value.len())?;
         match value.len() {
             length @ 0..=0xff => self.tagged(0xc4, [length as u8]),
@@ -147,12 +162,14 @@ impl Writer {
     /// Begins a list whose length is told when it ends with [`Self::end_counted`], which is numbered. Each of its
     /// values is announced with [`Self::count`].
     pub fn begin_counted_list(&mut self) -> Result<Open, ValueError> {
+        self.memory.list(0);
         self.begin_counted(FIX_LIST)
     }
 
     /// Begins a dict whose length is told when it ends with [`Self::end_counted`], which is numbered. Each key and
     /// each value is announced with [`Self::count`].
     pub fn begin_counted_dict(&mut self) -> Result<Open, ValueError> {
+        self.memory.dict(0);
         self.begin_counted(FIX_DICT)
     }
 
@@ -166,7 +183,11 @@ impl Writer {
 
     /// Another element of a list, or key or value of a dict, that was begun without a length.
     pub fn count(&mut self, in_dict: bool) -> Result<(), ValueError> {
-        self.weigh(if in_dict { HASHED_WEIGHT / 2 } else { 1 })?;
+        if in_dict {
+            self.memory.half_entry();
+        } else {
+            self.memory.element();
+        }
         self.make_room(1)
     }
 
@@ -193,8 +214,14 @@ impl Writer {
         self.begin_plain_list(length)
     }
 
-    /// Begins the bare array inside an extension type. Not numbered, otherwise as [`Self::begin_list`].
+    /// Begins the bare array of values inside an extension type. Not numbered, otherwise as [`Self::begin_list`].
     pub fn begin_plain_list(&mut self, length: usize) -> Result<(), ValueError> {
+        self.memory.list(length);
+        self.begin_parts(length)
+    }
+
+    /// As [`Self::begin_plain_list`] for the parts of something that is not made as a list: a date, a record.
+    pub fn begin_parts(&mut self, length: usize) -> Result<(), ValueError> {
         self.descend(length)?;
         match length {
             0..=15 => self.bytes.push(FIX_LIST | length as u8),
@@ -204,22 +231,27 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins the bare array inside a set. Its elements are hashed and so weigh more, otherwise as
+    /// Begins the bare array inside a set. Its elements are hashed and so take more memory, otherwise as
     /// [`Self::begin_plain_list`].
     pub fn begin_set(&mut self, length: usize) -> Result<(), ValueError> {
-        self.weigh((length as u64).saturating_mul(HASHED_WEIGHT - 1))?;
-        self.begin_plain_list(length)
+        self.memory.set(length);
+        self.begin_parts(length)
     }
 
     /// Begins a dict of `length` entries, each a key and a value, which is numbered.
     pub fn begin_dict(&mut self, length: usize) -> Result<(), ValueError> {
         self.numbered += 1;
-        self.weigh((length as u64).saturating_mul(HASHED_WEIGHT - 2))?;
-        self.begin_plain_dict(length)
+        self.memory.dict(length);
+        self.begin_map(length)
     }
 
     /// Begins the bare map inside an extension type. Not numbered, otherwise as [`Self::begin_dict`].
     pub fn begin_plain_dict(&mut self, length: usize) -> Result<(), ValueError> {
+        self.memory.fields(length);
+        self.begin_map(length)
+    }
+
+    fn begin_map(&mut self, length: usize) -> Result<(), ValueError> {
         self.descend(length.saturating_mul(2))?;
         match length {
             0..=15 => self.bytes.push(FIX_DICT | length as u8),
@@ -237,6 +269,7 @@ impl Writer {
     /// Begins an extension type; its body is written with the other calls. Numbered if its code is.
     pub fn begin_ext(&mut self, code: i8) -> Open {
         self.numbered += u32::from(is_numbered(code));
+        self.memory.ext(code);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0xc7, 0, code as u8]);
         Open { start }
@@ -258,6 +291,7 @@ impl Writer {
 
     /// An extension type with a raw body.
     pub fn raw_ext(&mut self, code: i8, body: &[u8]) -> Result<(), ValueError> {
+        self.memory.raw(code, body.len());
         self.make_room(body.len())?;
         let open = self.begin_ext(code);
         self.bytes.extend_from_slice(body);
@@ -302,16 +336,7 @@ impl Writer {
         self.bytes.extend_from_slice(&bytes);
     }
 
-    fn weigh(&mut self, more: u64) -> Result<(), ValueError> {
-        self.weight = self.weight.saturating_add(more);
-        if self.weight > WEIGHT_MAX {
-            return Err(ValueError::TooHeavy { limit: WEIGHT_MAX });
-        }
-        Ok(())
-    }
-
     fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
-        self.weigh(CONTAINER_WEIGHT + elements as u64)?;
         if self.depth == DEPTH_MAX {
             return Err(ValueError::TooDeep { limit: DEPTH_MAX });
         }
@@ -319,12 +344,16 @@ impl Writer {
         self.make_room(elements)
     }
 
+    /// Fails where the payload, or what becomes of it, gets too large.
     fn make_room(&mut self, more: usize) -> Result<(), ValueError> {
+        self.memory.check()?;
         let actual_bytes = self.bytes.len() as u64 + self.buffer_bytes + more as u64;
-        if actual_bytes > self.size_max {
-            return Err(ValueError::TooLarge { actual_bytes, limit_bytes: self.size_max });
-        }
-        Ok(())
+        if actual_bytes <= self.size_max { Ok(()) } else { Err(self.too_large(actual_bytes)) }
+    }
+
+    #[cold]
+    const fn too_large(&self, actual_bytes: u64) -> ValueError {
+        ValueError::TooLarge { actual_bytes, limit_bytes: self.size_max }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use lineshaft_wire::JobId;
 use lineshaft_wire::value::{
-    Call, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Record, Table, Time, TimeDelta, Value,
-    ValueError, Zone, decode, decode_call, encode, encode_call,
+    Call, DECODED_BYTES_MAX, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Reader, Record, Table, Time,
+    TimeDelta, Value, ValueError, Writer, Zone, decode, decode_call, encode, encode_call,
 };
 use proptest::prelude::*;
 
@@ -77,36 +77,34 @@ fn announced_lengths_are_compared_with_what_is_there() {
 }
 
 #[test]
-fn the_weight_of_hostile_containers_is_limited() {
-    let count = 8_u32 << 20;
-    let empties = [&[0xdd][..], &count.to_be_bytes(), &vec![0x90; count as usize]].concat();
-    assert_eq!(
-        refused(&empties),
-        "too many elements: containers and their elements weigh more than 33554432",
-    );
+fn bytes_that_become_too_much_memory_are_refused() {
+    let limit = "too many elements: once decoded they take more than 768 MiB of memory";
+    let with_count = |tag: u8, count: usize, elements: &[u8]| {
+        [&[tag][..], &(count as u32).to_be_bytes(), elements].concat()
+    };
+    let empty_dicts = |count: usize| with_count(0xdd, count, &vec![0x80; count]);
+    let most = ((DECODED_BYTES_MAX - 64) / 216) as usize;
+    assert_eq!(Reader::new(&empty_dicts(most)).skip(), Ok(()));
+    assert_eq!(refused(&empty_dicts(most + 1)), limit);
+    let most = (DECODED_BYTES_MAX / 128) as usize;
+    assert_eq!(refused(&with_count(0xdf, most, &vec![0xc0; 2 * most])), limit, "before the first is read");
 }
 
-/// An entry of a dict weighed as much as two elements of a list, though a hash table has ten times their memory.
 #[test]
-fn what_is_hashed_weighs_as_much_as_it_takes() {
-    let limit = "too many elements: containers and their elements weigh more than 33554432";
-    let count = (4_u32 << 20) + 1;
-    let nones = vec![0xc0; 2 * count as usize];
-    assert_eq!(refused(&[&[0xdf][..], &count.to_be_bytes(), &nones].concat()), limit);
-    let body = [&[0xdd][..], &count.to_be_bytes(), &nones[..count as usize]].concat();
-    for code in [2, 3] {
-        let set = [&[0xc9][..], &(body.len() as u32).to_be_bytes(), &[code], &body].concat();
-        assert_eq!(refused(&set), limit);
-    }
-    assert!(decode_value(&body).is_ok(), "a list has no such table");
-    let dict = Value::Dict(vec![(Value::None, Value::None); count as usize]);
-    assert_eq!(encode(&dict).unwrap_err().to_string(), limit);
-    assert_eq!(encode(&Value::Set(vec![Value::None; count as usize])).unwrap_err().to_string(), limit);
+fn what_would_take_too_much_memory_does_not_encode() {
+    let limit = Err(ValueError::TooMuchMemory { limit_bytes: DECODED_BYTES_MAX });
+    let most = |each| (DECODED_BYTES_MAX / each) as usize;
+    assert_eq!(Writer::default().begin_list(most(40)), limit);
+    assert_eq!(Writer::default().begin_dict(most(128)), limit);
+    assert_eq!(Writer::default().begin_set(most(144)), limit);
+    let mut writer = Writer::default();
+    writer.begin_list(most(40) - 2).unwrap();
+    assert_eq!(writer.str("a"), limit);
 }
 
 #[test]
 fn malformed_values_are_refused_with_the_place() {
-    let cases: [(&[u8], &str); 14] = [
+    let cases: [(&[u8], &str); 15] = [
         (&[0xc1], "expected a value at byte 0, found a byte that MessagePack never uses"),
         (&[0xa2, 0xc3, 0x28], "text at byte 1 is not UTF-8"),
         (&[0xc0, 0xc0], "1 bytes follow the end of the value at byte 1"),
@@ -129,6 +127,14 @@ fn malformed_values_are_refused_with_the_place() {
         (
             &[0xc7, 11, 18, 0x94, 0xa3, b'|', b'u', b'1', 0x91, 4, 0xa1, b'C', 0, 0],
             "array needs buffer 0 of 4 bytes, the payload has None",
+        ),
+        (
+            // More elements than 64 bits count, which an empty buffer was enough for.
+            &[
+                0xc7, 27, 18, 0x94, 0xa3, b'|', b'u', b'1', 0x92, 0xcf, 64, 0, 0, 0, 0, 0, 0, 0, 0xcf, 64, 0,
+                0, 0, 0, 0, 0, 0, 0xa1, b'C', 0,
+            ],
+            "array needs buffer 0 of 18446744073709551615 bytes, the payload has None",
         ),
     ];
     for (bytes, expected) in cases {

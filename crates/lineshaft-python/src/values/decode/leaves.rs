@@ -16,7 +16,7 @@ impl<'py> Decoder<'_, 'py> {
     pub(super) fn raw(&mut self, code: i8, length: usize) -> Converted<Bound<'py, PyAny>> {
         let py = self.py;
         let offset = self.reader.offset();
-        let bytes = self.reader.raw(length)?;
+        let bytes = self.reader.raw_ext(code, length)?;
         let invalid = |reason| ValueError::Invalid { offset, what: ext::name(code), reason };
         match code {
             ext::INTEGER => self.big_integer(bytes),
@@ -67,7 +67,7 @@ impl<'py> Decoder<'_, 'py> {
                 let bounds = new_tuple(py, 3, |_| self.value())?;
                 Ok(py.get_type::<PyRange>().call1(bounds)?)
             }
-            (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR | ext::TABLE, _) => {
+            _ if ext::has_parts(code) => {
                 let reason = "it has the wrong number of parts";
                 Err(ValueError::Invalid { offset, what: ext::name(code), reason }.into())
             }

@@ -26,7 +26,7 @@ impl<'py> Encoder<'_, 'py> {
             let stream = arrow.stream(object, kind)?;
             let size_bytes = stream.size_bytes()?;
             to.list_ext(ext::TABLE, 2, |to| {
-                to.writer.str(kind.name())?;
+                to.writer.name(kind.name())?;
                 let index = to.writer.buffer(size_bytes)?;
                 to.writer.uint(index);
                 Ok(())
@@ -61,7 +61,7 @@ impl<'py> Encoder<'_, 'py> {
             to.writer.begin_plain_list(shape.len())?;
             to.items(shape)?;
             to.writer.end();
-            to.writer.str(if is_fortran { "F" } else { "C" })?;
+            to.writer.name(if is_fortran { "F" } else { "C" })?;
             let index = to.writer.buffer(size_bytes)?;
             to.writer.uint(index);
             Ok(())

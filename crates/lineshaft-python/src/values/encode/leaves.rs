@@ -50,7 +50,7 @@ impl<'py> Encoder<'_, 'py> {
         write: impl FnOnce(&mut Self) -> Converted<()>,
     ) -> Converted<()> {
         let open = self.writer.begin_ext(code);
-        self.writer.begin_plain_list(length)?;
+        self.writer.begin_parts(length)?;
         write(self)?;
         self.writer.end();
         self.writer.end_ext(open);
@@ -112,7 +112,7 @@ impl<'py> Encoder<'_, 'py> {
         }
         let key = zone.getattr(intern!(self.py, "key"))?;
         match exactly::<PyString>(&key) {
-            Some(key) => self.text(key),
+            Some(key) => Ok(self.writer.name(key.to_str()?)?),
             None => Err(Failure::said("ZoneInfo without a key is not a value")),
         }
     }

@@ -21,10 +21,10 @@ impl<'py> Encoder<'_, 'py> {
         let private = private.cast_into::<PyDict>().ok().filter(|private| !private.is_empty());
         let state_entries = usize::from(set.is_some()) + usize::from(private.is_some());
         self.list_ext(ext::RECORD, if state_entries == 0 { 2 } else { 3 }, |to| {
-            to.writer.str(name)?;
+            to.writer.name(name)?;
             to.writer.begin_plain_dict(fields.len())?;
             for (name, value) in &fields {
-                to.writer.str(name.to_str()?)?;
+                to.writer.name(name.to_str()?)?;
                 to.value(value).map_err(|failure| failure.at(Step::Field(name.to_string())))?;
             }
             to.writer.end();
@@ -43,11 +43,11 @@ impl<'py> Encoder<'_, 'py> {
     ) -> Converted<()> {
         self.writer.begin_plain_dict(count)?;
         if let Some(set) = set {
-            self.writer.str("set")?;
+            self.writer.name("set")?;
             self.list(set)?;
         }
         if let Some(private) = private {
-            self.writer.str("private")?;
+            self.writer.name("private")?;
             self.dict(private)?;
         }
         self.writer.end();

@@ -32,12 +32,12 @@ impl<'py> Encoder<'_, 'py> {
             }
             Description::NamedTuple { fields } => self.named_tuple(object, name, fields),
             Description::Enum { .. } => self.list_ext(ext::ENUM, 2, |to| {
-                to.writer.str(name)?;
+                to.writer.name(name)?;
                 let member = object.getattr(intern!(to.py, "_name_"))?;
                 to.text(member.cast::<PyString>().map_err(PyErr::from)?)
             }),
             Description::Flag => self.list_ext(ext::ENUM, 2, |to| {
-                to.writer.str(name)?;
+                to.writer.name(name)?;
                 let bits = object.getattr(intern!(to.py, "_value_"))?;
                 to.integer(bits.cast::<PyInt>().map_err(PyErr::from)?)
             }),
@@ -56,10 +56,10 @@ impl<'py> Encoder<'_, 'py> {
 
     fn record(&mut self, object: &Bound<'py, PyAny>, name: &str, fields: &[Field]) -> Converted<()> {
         self.list_ext(ext::RECORD, 2, |to| {
-            to.writer.str(name)?;
+            to.writer.name(name)?;
             to.writer.begin_plain_dict(fields.len())?;
             for field in fields {
-                to.writer.str(&field.text)?;
+                to.writer.name(&field.text)?;
                 to.field(object, field).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
             }
             to.writer.end();
@@ -87,10 +87,10 @@ impl<'py> Encoder<'_, 'py> {
             }
         }
         self.list_ext(ext::RECORD, 2, |to| {
-            to.writer.str(name)?;
+            to.writer.name(name)?;
             to.writer.begin_plain_dict(written.len())?;
             for field in written {
-                to.writer.str(&field.text)?;
+                to.writer.name(&field.text)?;
                 to.field(object, field).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
             }
             to.writer.end();
@@ -109,10 +109,10 @@ impl<'py> Encoder<'_, 'py> {
             return Err(Failure::said(format!("{name} has {} fields, not {}", fields.len(), tuple.len())));
         }
         self.list_ext(ext::RECORD, 2, |to| {
-            to.writer.str(name)?;
+            to.writer.name(name)?;
             to.writer.begin_plain_dict(fields.len())?;
             for (field, value) in fields.iter().zip(tuple.iter()) {
-                to.writer.str(&field.text)?;
+                to.writer.name(&field.text)?;
                 to.value(&value).map_err(|failure| failure.at(Step::Field(field.text.to_string())))?;
             }
             to.writer.end();
@@ -130,7 +130,7 @@ impl<'py> Encoder<'_, 'py> {
         let (arguments, state) = take_apart(object, base)?;
         let attributes = attributes(object, state.as_ref(), slots)?;
         self.list_ext(ext::EXCEPTION, 3, |to| {
-            to.writer.str(name)?;
+            to.writer.name(name)?;
             to.writer.begin_plain_list(arguments.len())?;
             to.items(&arguments).map_err(|failure| failure.at(Step::Field("args".into())))?;
             to.writer.end();
@@ -141,7 +141,7 @@ impl<'py> Encoder<'_, 'py> {
     fn attributes(&mut self, attributes: &[(Bound<'py, PyString>, Bound<'py, PyAny>)]) -> Converted<()> {
         self.writer.begin_plain_dict(attributes.len())?;
         for (name, value) in attributes {
-            self.writer.str(name.to_str()?)?;
+            self.writer.name(name.to_str()?)?;
             self.value(value).map_err(|failure| failure.at(Step::Field(name.to_string())))?;
         }
         self.writer.end();

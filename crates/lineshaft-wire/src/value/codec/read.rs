@@ -52,7 +52,7 @@ pub(in crate::value) const fn is_raw(code: i8) -> bool {
 
 fn raw(code: i8, reader: &mut Reader<'_>, length: usize) -> Read<Value> {
     let offset = reader.offset();
-    let bytes = reader.raw(length)?;
+    let bytes = reader.raw_ext(code, length)?;
     let invalid = |reason| ValueError::Invalid { offset, what: ext::name(code), reason };
     match code {
         ext::BYTE_ARRAY => Ok(Value::ByteArray(bytes.into())),
@@ -83,13 +83,12 @@ fn integer(bytes: &[u8]) -> Value {
 
 fn structure(code: i8, reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
     let offset = reader.offset();
-    let is_set = matches!(code, ext::SET | ext::FROZEN_SET);
-    let length = if is_set { reader.set()? } else { reader.plain_list()? };
-    let sequence = match code {
-        ext::TUPLE => Value::Tuple,
-        ext::SET => Value::Set,
-        ext::FROZEN_SET => Value::FrozenSet,
+    let (sequence, length): (fn(Vec<Value>) -> Value, _) = match code {
+        ext::TUPLE => (Value::Tuple, reader.plain_list()?),
+        ext::SET => (Value::Set, reader.set()?),
+        ext::FROZEN_SET => (Value::FrozenSet, reader.set()?),
         _ => {
+            let length = reader.parts()?;
             let value = shape(code, offset, reader, payload, length)?;
             reader.end();
             return Ok(value);
@@ -123,7 +122,7 @@ fn shape(
             Value::ArrayScalar(Box::new((dtype(reader, payload)?, reader.bytes()?.into())))
         }
         (ext::TABLE, 2) => Value::Table(Box::new(table(reader, payload)?)),
-        (ext::DATE_TIME..=ext::COMPLEX | ext::RANGE | ext::ENUM..=ext::ARRAY_SCALAR | ext::TABLE, _) => {
+        _ if ext::has_parts(code) => {
             let reason = "it has the wrong number of parts";
             return Err(ValueError::Invalid { offset, what: ext::name(code), reason });
         }
@@ -132,22 +131,29 @@ fn shape(
 }
 
 fn elements(reader: &mut Reader<'_>, payload: &Payload<'_>, length: usize) -> Read<Vec<Value>> {
-    let values = (0..length).map(|_| value(reader, payload)).collect::<Read<_>>()?;
+    let mut values = Vec::with_capacity(length);
+    for _ in 0..length {
+        values.push(value(reader, payload)?);
+    }
     reader.end();
     Ok(values)
 }
 
 fn entries(reader: &mut Reader<'_>, payload: &Payload<'_>, length: usize) -> Read<Vec<(Value, Value)>> {
-    let entries = (0..length).map(|_| Ok((value(reader, payload)?, value(reader, payload)?)));
-    let entries = entries.collect::<Read<_>>()?;
+    let mut entries = Vec::with_capacity(length);
+    for _ in 0..length {
+        entries.push((value(reader, payload)?, value(reader, payload)?));
+    }
     reader.end();
     Ok(entries)
 }
 
 fn fields(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Vec<(Box<str>, Value)>> {
     let length = reader.plain_dict()?;
-    let fields = (0..length).map(|_| Ok((reader.str()?.into(), value(reader, payload)?)));
-    let fields = fields.collect::<Read<_>>()?;
+    let mut fields = Vec::with_capacity(length);
+    for _ in 0..length {
+        fields.push((reader.str()?.into(), value(reader, payload)?));
+    }
     reader.end();
     Ok(fields)
 }
@@ -263,7 +269,9 @@ fn array(reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Array> {
         }
     };
     let index = reader.buffer_index()?;
-    let needed_bytes = dtype.item_bytes().and_then(|item_bytes| Array::size_bytes(&shape, item_bytes));
+    // Of fields, nobody here knows how long they are.
+    let needed_bytes =
+        dtype.item_bytes().map(|item_bytes| Array::size_bytes(&shape, item_bytes).unwrap_or(u64::MAX));
     let buffer = payload.buffer(index);
     let actual_bytes = buffer.map(|buffer| buffer.len() as u64);
     match buffer {

@@ -35,7 +35,11 @@ impl<'v> Encoder<'v> {
         self.writer.begin_list(if version > 1 { 3 } else { 2 })?;
         self.list(&call.positional)?;
         self.writer.begin_dict(call.keywords.len())?;
-        self.fields(&call.keywords)?;
+        for (name, value) in &call.keywords {
+            self.writer.str(name)?;
+            self.value(value)?;
+        }
+        self.writer.end();
         if version > 1 {
             self.writer.int(i64::from(version));
         }
@@ -115,12 +119,13 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    /// An extension type whose body is a list of `length`.
+    /// An extension type whose body is an array of `length`.
     fn ext(&mut self, code: i8, length: usize, write: impl FnOnce(&mut Self) -> Done) -> Done {
         let open = self.writer.begin_ext(code);
         match code {
             ext::SET | ext::FROZEN_SET => self.writer.begin_set(length)?,
-            _ => self.writer.begin_plain_list(length)?,
+            ext::TUPLE => self.writer.begin_plain_list(length)?,
+            _ => self.writer.begin_parts(length)?,
         }
         write(self)?;
         self.writer.end();
@@ -149,10 +154,10 @@ impl<'v> Encoder<'v> {
         Ok(())
     }
 
-    /// The entries of a dict that was begun, and its end.
+    /// The fields of a map that was begun, and its end.
     fn fields(&mut self, fields: &[(Box<str>, Value)]) -> Done {
         for (name, value) in fields {
-            self.writer.str(name)?;
+            self.writer.name(name)?;
             self.value(value)?;
         }
         self.writer.end();
@@ -194,24 +199,24 @@ impl<'v> Encoder<'v> {
                 self.writer.str(name)?;
                 self.writer.end();
             }
-            Zone::Key(key) => self.writer.str(key)?,
+            Zone::Key(key) => self.writer.name(key)?,
         }
         Ok(())
     }
 
     fn enum_member(&mut self, member: &EnumMember) -> Done {
-        self.writer.str(&member.type_name)?;
+        self.writer.name(&member.type_name)?;
         self.value(&member.member)
     }
 
     fn record(&mut self, record: &Record) -> Done {
-        self.writer.str(&record.type_name)?;
+        self.writer.name(&record.type_name)?;
         self.writer.begin_plain_dict(record.fields.len())?;
         self.fields(&record.fields)
     }
 
     fn exception(&mut self, exception: &Exception) -> Done {
-        self.writer.str(&exception.type_name)?;
+        self.writer.name(&exception.type_name)?;
         self.writer.begin_plain_list(exception.arguments.len())?;
         exception.arguments.iter().try_for_each(|value| self.value(value))?;
         self.writer.end();
@@ -226,7 +231,7 @@ impl<'v> Encoder<'v> {
             self.writer.uint(*length);
         }
         self.writer.end();
-        self.writer.str(if array.is_fortran { "F" } else { "C" })?;
+        self.writer.name(if array.is_fortran { "F" } else { "C" })?;
         let index = self.writer.buffer(array.data.len())?;
         self.buffers.push(array.data.clone());
         self.writer.uint(index);
@@ -234,7 +239,7 @@ impl<'v> Encoder<'v> {
     }
 
     fn table(&mut self, table: &Table) -> Done {
-        self.writer.str(&table.kind)?;
+        self.writer.name(&table.kind)?;
         let index = self.writer.buffer(table.stream.len())?;
         self.buffers.push(table.stream.clone());
         self.writer.uint(index);

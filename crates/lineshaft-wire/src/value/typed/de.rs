@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{
     DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
     VariantAccess, Visitor,
@@ -70,8 +70,8 @@ impl<'de> Source<'de> {
                 source.list(length, visitor)
             }),
             ext::RECORD => self.record(length, None, visitor),
-            ext::BYTE_ARRAY | ext::UUID => visitor.visit_borrowed_bytes(self.reader.raw(length)?),
-            ext::INTEGER => integer_to(self.reader.raw(length)?, visitor),
+            ext::BYTE_ARRAY | ext::UUID => visitor.visit_borrowed_bytes(self.reader.raw_ext(code, length)?),
+            ext::INTEGER => integer_to(self.reader.raw_ext(code, length)?, visitor),
             _ => match self.ext_tree(code, length)? {
                 Value::Decimal(text) => visitor.visit_string(text.into()),
                 Value::Job(job) => visitor.visit_string(job.to_string()),
@@ -119,7 +119,7 @@ impl<'de> Source<'de> {
     ) -> Result<V::Value, Error> {
         self.within(length, |source| {
             // A model may keep something beside its fields, which is nothing to a struct.
-            let has_state = match source.reader.plain_list()? {
+            let has_state = match source.reader.parts()? {
                 2 => false,
                 3 => true,
                 _ => return Err(Error::said("a record has two parts or three")),
@@ -137,7 +137,7 @@ impl<'de> Source<'de> {
             }
             source.reader.end();
             if has_state {
-                source.reader.skip()?;
+                source.reader.skip_part()?;
             }
             source.reader.end();
             Ok(value)
@@ -177,8 +177,8 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_, 'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.source.reader.next_token()? {
             Token::Bytes(bytes) => visitor.visit_seq(numbers(bytes)),
-            Token::Ext(ext::BYTE_ARRAY, length) => {
-                visitor.visit_seq(numbers(self.source.reader.raw(length)?))
+            Token::Ext(code @ ext::BYTE_ARRAY, length) => {
+                visitor.visit_seq(numbers(self.source.reader.raw_ext(code, length)?))
             }
             token => self.source.visit(token, visitor),
         }
@@ -313,9 +313,11 @@ impl<'de> MapAccess<'de> for &mut Entries<'_, 'de> {
         }
         self.left -= 1;
         self.key = Some(self.source.reader.clone());
-        let are_fields = self.are_fields;
-        let key = seed.deserialize(self.source.value()).map(Some);
-        key.map_err(|error| if are_fields { error } else { error.inside(".keys()") })
+        if self.are_fields {
+            let name = self.source.reader.str()?;
+            return seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some);
+        }
+        seed.deserialize(self.source.value()).map(Some).map_err(|error| error.inside(".keys()"))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {

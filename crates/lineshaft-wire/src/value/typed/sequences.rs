@@ -100,8 +100,8 @@ impl<'e, 'v> Entries<'e, 'v> {
         length: usize,
     ) -> Result<Self, Error> {
         let around = Some(encoder.writer.begin_ext(ext::RECORD));
-        encoder.writer.begin_plain_list(2)?;
-        encoder.writer.str(type_name)?;
+        encoder.writer.begin_parts(2)?;
+        encoder.writer.name(type_name)?;
         encoder.writer.begin_plain_dict(length)?;
         Ok(Self {
             encoder,
@@ -135,7 +135,10 @@ impl<'e, 'v> Entries<'e, 'v> {
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
         self.count += 1;
-        self.encoder.writer.str(name)?;
+        match self.around {
+            Some(_) => self.encoder.writer.name(name)?,
+            None => self.encoder.writer.str(name)?,
+        }
         value.serialize(Serializer::new(self.encoder)).map_err(|error| error.at_field(name))
     }
 

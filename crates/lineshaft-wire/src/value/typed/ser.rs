@@ -140,8 +140,8 @@ impl<'e, 'v> serde::Serializer for Serializer<'e, 'v> {
         let Some(names) = Names::of_enum(name) else { return self.serialize_str(variant) };
         let writer = &mut self.encoder.writer;
         let open = writer.begin_ext(ext::ENUM);
-        writer.begin_plain_list(2)?;
-        writer.str(names.current())?;
+        writer.begin_parts(2)?;
+        writer.name(names.current())?;
         writer.str(variant)?;
         writer.end();
         writer.end_ext(open);
