@@ -367,7 +367,76 @@ def test_an_exception_is_without_its_cause_and_traceback() -> None:
     assert (again.__cause__, again.__context__, again.__traceback__) == (None, None, None)
 
 
+def test_exceptions_whose_causes_form_a_circle_come_back_without_them_and_are_described() -> None:
+    one, other = ValueError("one"), KeyError("other")
+    one.__cause__, other.__context__ = other, one
+    assert round_trip(one).__cause__ is None
+    types, message, traceback, _ = _native.describe_exception(one, REGISTRY)
+    assert (types[0], message) == ("builtins.ValueError", "one")
+    assert traceback.count("ValueError: one") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        kinds.Keyworded("a@b", code=5),
+        kinds.Wordless(),
+        kinds.Worded("x", detail=["d"]),
+        kinds.Missing(2, "no such file", "f"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_exceptions_made_in_any_way_come_back_without_their_init(error: BaseException) -> None:
+    error.add_note("a note") if sys.version_info >= (3, 11) else setattr(error, "__notes__", ["a note"])
+    before = list(kinds.INITS)
+    again = round_trip(error)
+    assert (type(again), again.args, str(again), vars(again)) == (type(error), error.args, str(error), vars(error))
+    assert again.__notes__ == ["a note"]
+    assert before == kinds.INITS
+
+
 # Cycles.
+
+
+@pytest.mark.parametrize("cls", [ValueError, KeyError, StopIteration, ImportError, SystemExit, kinds.Wordless])
+def test_an_exception_among_its_own_arguments_comes_back(cls: type[BaseException]) -> None:
+    """It was written, and could not be read."""
+    error = cls()
+    error.args = (error, [error], {"k": (error, 1)})
+    again = round_trip(error)
+    assert type(again) is cls
+    assert again.args[0] is again.args[1][0] is again.args[2]["k"][0] is again
+    raw = _native.decode_raw(_native.encode(error, REGISTRY))
+    args = raw.args if isinstance(raw, BaseException) else raw.fields["args"]
+    assert args[0] is raw
+
+
+def test_an_exception_that_is_made_of_its_arguments_cannot_be_among_them() -> None:
+    """Neither a group nor an `OSError` exists before them."""
+    error = OSError(1, "x")
+    error.args = (1, [error])
+    with pytest.raises(SerializationError) as caught:
+        _native.encode(error, REGISTRY)
+    assert str(caught.value).startswith(
+        "value.args[1][0]: PermissionError is among its own arguments\n  hint: an attribute"
+    )
+    error.args, error.me = (1, "x"), [error]
+    again = round_trip(error)
+    assert (again.args, again.me[0]) == ((1, "x"), again)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups are of Python 3.11")
+def test_a_group_inside_its_own_exceptions_is_refused_and_one_in_an_attribute_comes_back() -> None:
+    inner = ValueError()
+    group = builtins.ExceptionGroup("g", [inner])
+    inner.args = (group,)
+    with pytest.raises(SerializationError, match="ExceptionGroup is among its own arguments") as caught:
+        _native.encode([group], REGISTRY)
+    assert str(caught.value).startswith("value[0].args[1][0].args[0]: ")
+    inner.args, group.me = (1,), group
+    again = round_trip([group, inner])
+    assert again[0].me is again[0]
+    assert again[1] is again[0].exceptions[0]
 
 
 def test_cycles_through_every_container_come_back() -> None:
@@ -388,6 +457,11 @@ def test_cycles_through_every_container_come_back() -> None:
     again = round_trip(key)
     assert next(iter(again.value)) is again
     assert again.value[again] == 1
+
+    late = kinds.Late({}, 1)
+    late.inside[late] = 1
+    with pytest.raises(SerializationError, match="AttributeError"):
+        round_trip(late)
 
     error = ValueError("v")
     error.me = {"in": [error]}

@@ -140,9 +140,17 @@ class Hashed:
     value: Any = field(default=None, compare=False)
 
 
+@dataclass(unsafe_hash=True)
+class Late:
+    """Its hash asks for a field that comes after the one that it may be in."""
+
+    inside: dict[Any, int] = field(compare=False)
+    key: int
+
+
 CLASSES: list[type] = [
     *(Number, Text, Alias, Rich, Bits, IntBits, Plain, Below, Old, FrozenSlots, Keywords, PartlyKeywords, Initial),
-    *(Parent, Child, Undecorated, SlotParent, SlotChild, Box, FrozenBox, Mangled, Node, Hashed),
+    *(Parent, Child, Undecorated, SlotParent, SlotChild, Box, FrozenBox, Mangled, Node, Hashed, Late),
 ]
 if sys.version_info >= (3, 11):
 
@@ -156,6 +164,42 @@ if sys.version_info >= (3, 11):
         READ = 1
 
     CLASSES += [Word, Kept, Ejected]
+
+
+INITS: list[str] = []
+
+
+class Keyworded(Exception):
+    def __init__(self, address: str, *, code: int) -> None:
+        INITS.append("Keyworded")
+        super().__init__(f"{address} bounced")
+        self.code = code
+
+
+class Wordless(Exception):
+    def __init__(self) -> None:
+        INITS.append("Wordless")
+
+
+class Worded(KeyError):
+    """It gives its ancestor other arguments, and has a text of its own."""
+
+    def __init__(self, key: str, detail: list[str]) -> None:
+        INITS.append("Worded")
+        super().__init__(key, 1)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.detail}"
+
+
+class Missing(FileNotFoundError):
+    def __init__(self, number: int, text: str, file: str) -> None:
+        INITS.append("Missing")
+        super().__init__(number, text, file)
+
+
+CLASSES += [Keyworded, Wordless, Worded, Missing]
 
 
 def make_registry(*more: type) -> _native.Registry:

@@ -2,7 +2,7 @@
 
 mod models;
 
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -172,6 +172,16 @@ fn exception(class: &Bound<'_, PyType>) -> PyResult<Description> {
         slots.extend(own_slots(&ancestor)?);
     }
     Err(refused(class, "derives from no builtin exception", "derive it from Exception"))
+}
+
+/// Whether exceptions of this builtin class are made with their arguments; all others get theirs when they exist.
+pub(super) fn is_made_whole(base: &Bound<'_, PyType>) -> PyResult<bool> {
+    let is_group = || -> PyResult<bool> {
+        // Groups are of Python 3.11.
+        let groups = base.py().import(intern!(base.py(), "builtins"))?.getattr_opt("BaseExceptionGroup")?;
+        groups.map_or(Ok(false), |groups| base.is_subclass(&groups))
+    };
+    Ok(base.is_subclass_of::<PyOSError>()? || is_group()?)
 }
 
 /// The names in a class's `__slots__`, which attributes of an exception may hide in.

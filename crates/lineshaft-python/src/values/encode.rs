@@ -36,6 +36,8 @@ pub(super) struct Encoder<'a, 'py> {
     writer: Writer,
     known: &'a Known,
     memo: Memo<'py>,
+    /// Numbers of the objects that are made of what is being written: nothing in there can refer to them.
+    unmade: Vec<u32>,
     buffers: Vec<Buffer<'py>>,
     buffer_bytes: Vec<usize>,
 }
@@ -93,7 +95,8 @@ impl Buffer<'_> {
 impl<'a, 'py> Encoder<'a, 'py> {
     pub(super) fn new(py: Python<'py>, known: &'a Known) -> Self {
         let (writer, memo) = (Writer::default(), Memo::default());
-        Self { py, writer, known, memo, buffers: Vec::new(), buffer_bytes: Vec::new() }
+        let unmade = Vec::new();
+        Self { py, writer, known, memo, unmade, buffers: Vec::new(), buffer_bytes: Vec::new() }
     }
 
     /// A call, of a version of its task.
@@ -283,6 +286,11 @@ impl<'a, 'py> Encoder<'a, 'py> {
         write: impl FnOnce(&mut Self) -> Converted<()>,
     ) -> Converted<()> {
         match self.memo.number(object.as_any(), self.writer.next_number()) {
+            Some(number) if self.unmade.contains(&number) => {
+                let name = object.as_any().get_type().qualname()?;
+                let failure = Failure::said(format!("{name} is among its own arguments"));
+                Err(failure.with_hint("an attribute may refer to it: it is made before they are set"))
+            }
             Some(number) => {
                 self.writer.reference(number);
                 Ok(())

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
 use super::super::classes::Classes;
-use super::super::describe::{Bare, Default, Description, Field, describe};
+use super::super::describe::{Bare, Default, Description, Field, describe, is_made_whole};
 use super::super::failure::{Converted, Failure, Missing, Step};
 use super::super::native::{bare_object, bare_struct, exactly, new_tuple, set_attribute};
 use super::super::registry::Registered;
@@ -155,20 +155,17 @@ impl<'a, 'py> Decoder<'a, 'py> {
             (Err(_), Some(record_class)) => return self.raw_exception(&record_class, name, place),
             (Err(failure), None) => return Err(failure),
         };
-        let length = self.reader.plain_list()?;
-        let arguments = self.items(length).map_err(|failure| failure.at(Step::Field("args".into())))?;
-        let with_class = new_tuple(self.py, arguments.len() + 1, |index| match index.checked_sub(1) {
-            None => Ok(class.clone().into_any()),
-            Some(index) => arguments.get_item(index),
-        })?;
         // The builtin ancestor makes and fills it, so that no code of the class itself runs.
-        let object = base.call_method1(intern!(self.py, "__new__"), with_class)?;
-        self.keep(place, object.clone());
-        let with_object = new_tuple(self.py, arguments.len() + 1, |index| match index.checked_sub(1) {
-            None => Ok(object.clone()),
-            Some(index) => arguments.get_item(index),
-        })?;
-        base.call_method1(intern!(self.py, "__init__"), with_object)?;
+        let (new, init) = (intern!(self.py, "__new__"), intern!(self.py, "__init__"));
+        let (object, arguments) = if is_made_whole(&base)? {
+            let arguments = self.arguments()?;
+            let object = base.call_method1(new, preceded(class.as_any(), &arguments)?)?;
+            (self.keep(place, object), arguments)
+        } else {
+            let object = base.call_method1(new, (class,))?;
+            (self.keep(place, object), self.arguments()?)
+        };
+        base.call_method1(init, preceded(&object, &arguments)?)?;
         for _ in 0..self.reader.plain_dict()? {
             let attribute = PyString::intern(self.py, self.reader.str()?);
             let value = self.value().map_err(|failure| failure.at(Step::Field(attribute.to_string())))?;
@@ -176,6 +173,12 @@ impl<'a, 'py> Decoder<'a, 'py> {
         }
         self.reader.end();
         Ok(object)
+    }
+
+    /// The arguments of an exception, whose name is read already.
+    pub(super) fn arguments(&mut self) -> Converted<Bound<'py, PyTuple>> {
+        let length = self.reader.plain_list()?;
+        self.items(length).map_err(|failure| failure.at(Step::Field("args".into())))
     }
 
     /// The class of an exception and the builtin one it derives from.
@@ -198,6 +201,17 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let class = class.cast_into::<PyType>().ok()?;
         (class.is_subclass_of::<PyBaseException>().ok()? && describe(&class).is_ok()).then_some(class)
     }
+}
+
+/// The arguments with another one before them.
+fn preceded<'py>(
+    first: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    new_tuple(first.py(), arguments.len() + 1, |index| match index.checked_sub(1) {
+        None => Ok(first.clone()),
+        Some(index) => arguments.get_item(index),
+    })
 }
 
 /// The flag with these bits; a class that is strict about bits that it does not know, or makes a number of them, is of

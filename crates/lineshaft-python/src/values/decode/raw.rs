@@ -44,9 +44,7 @@ impl<'py> Decoder<'_, 'py> {
     ) -> Converted<Bound<'py, PyAny>> {
         let fields = PyDict::new(self.py);
         let record = self.keep(place, class.call1((name, &fields))?);
-        let length = self.reader.plain_list()?;
-        let arguments = self.items(length).map_err(|failure| failure.at(Step::Field("args".into())))?;
-        fields.set_item("args", arguments)?;
+        fields.set_item("args", self.arguments()?)?;
         self.raw_fields(&fields)?;
         Ok(record)
     }

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
-use super::super::describe::{Default, Description, Field, canonical_name};
+use super::super::describe::{Default, Description, Field, canonical_name, is_made_whole};
 use super::super::failure::{Converted, Failure, Reason, Step};
 use super::super::native::entries;
 use super::super::registry::Registered;
@@ -128,11 +128,18 @@ impl<'py> Encoder<'_, 'py> {
         slots: &[Py<PyString>],
     ) -> Converted<()> {
         let (arguments, state) = take_apart(object, base)?;
+        let (number, is_made_whole) = (self.writer.next_number(), is_made_whole(base)?);
         let attributes = attributes(object, state.as_ref(), slots)?;
         self.list_ext(ext::EXCEPTION, 3, |to| {
             to.writer.name(name)?;
             to.writer.begin_plain_list(arguments.len())?;
+            if is_made_whole {
+                to.unmade.push(number);
+            }
             to.items(&arguments).map_err(|failure| failure.at(Step::Field("args".into())))?;
+            if is_made_whole {
+                to.unmade.pop();
+            }
             to.writer.end();
             to.attributes(&attributes)
         })
