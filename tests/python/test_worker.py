@@ -410,3 +410,16 @@ def test_jobs_that_a_body_makes_go_to_the_home_of_its_worker(programs):
         assert not (programs.directory / "said").exists()
     finally:
         programs.run("-m", "lineshaft", "stop", "--home", "given")
+
+
+def test_a_worker_whose_output_nobody_reads_goes_on_supervising(works):
+    """Its one thread waited to repeat a line: time-outs, deaths and SIGTERM were never seen again."""
+    worker = Worker(works.home, "--grace", "1s")
+    try:
+        job = works.says_much.using(timeout="1s").enqueue(10 << 20)
+        with pytest.raises(TaskTimeout):
+            job.result(timeout=PATIENCE_S)
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(timeout=PATIENCE_S) == 0
+    finally:
+        worker.kill()

@@ -175,6 +175,13 @@ def only_once(path: str, seconds: float) -> None:
     note.function(path, seconds)
 
 
+@app.task
+def says_much(length: int) -> None:
+    """More than a pipe holds."""
+    for _ in range(length // 1_000):
+        print("x" * 999)
+
+
 from contextvars import ContextVar  # noqa: E402
 
 current_setting: ContextVar[str] = ContextVar("current_setting", default="untouched")

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use lineshaft::launch;
+use lineshaft::talk::Talk;
 use lineshaft_server::{Error, ServeOptions};
 use tracing_subscriber::EnvFilter;
 
@@ -25,7 +26,8 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
     let text = |setting: &Setting| -> Result<Option<String>, Failure> {
         Ok(settings.get(setting, serve.flags.0.get(setting))?.value.and_then(Value::into_text))
     };
-    start_log(&text(&LOG)?.unwrap_or_default())?;
+    let talk = Talk::to_stderr();
+    start_log(&text(&LOG)?.unwrap_or_default(), &talk)?;
     if let Some(warning) = home.prepare()? {
         context.output.warn(&warning);
     }
@@ -37,7 +39,9 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         ready: Box::new(announce),
         ..ServeOptions::new(home.path())
     };
-    lineshaft_server::serve(options).map_err(|error| failure(&error))
+    let served = lineshaft_server::serve(options);
+    talk.finish();
+    served.map_err(|error| failure(&error))
 }
 
 fn announce(address: &str) {
@@ -53,7 +57,7 @@ fn durability(level: Option<&str>) -> lineshaft_store::Durability {
     }
 }
 
-fn start_log(filter: &str) -> Result<(), Failure> {
+fn start_log(filter: &str, talk: &Talk) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Failure::new(USAGE, format!("the log filter {filter:?} does not read: {error}"))
             .hint(format!("accepted: {}", LOG.kind.forms()))
@@ -61,7 +65,10 @@ fn start_log(filter: &str) -> Result<(), Failure> {
     // A host may have a subscriber already: then the log is its business.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer({
+            let talk = talk.clone();
+            move || talk.clone()
+        })
         .with_ansi(false)
         .try_init();
     Ok(())

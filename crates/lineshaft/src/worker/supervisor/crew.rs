@@ -1,7 +1,6 @@
 //! The children of a worker as a whole, and its connection to the server.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -328,9 +327,8 @@ impl Crew {
     }
 
     fn tell(&self, text: &str) {
-        if self.worker.options.tee {
-            // There is nobody to tell that standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{text}");
+        if let Some(talk) = &self.worker.talk {
+            talk.say(format!("{text}\n").as_bytes());
         }
     }
 
@@ -365,7 +363,7 @@ impl Crew {
             Ok(ProcessId { pid, start_time }) => ProcessKey { pid, start_time },
             Err(error) => return self.fail(error.into()),
         };
-        let Worker { options, name, nonce } = self.worker.clone();
+        let Worker { options, name, nonce, .. } = self.worker.clone();
         let message = AttachWorker { name, process, nonce, processes: options.processes };
         self.last_request += 1;
         self.attaching = Some(self.last_request);

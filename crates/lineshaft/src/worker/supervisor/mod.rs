@@ -24,6 +24,7 @@ use tokio::sync::watch as changes;
 use self::crew::Crew;
 use super::options::{PROCESSES_MAX, default_name};
 use super::{Error, Options};
+use crate::talk::Talk;
 
 /// Who the worker is.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ struct Worker {
     options: Arc<Options>,
     name: Arc<str>,
     nonce: u64,
+    /// Where it talks while it runs, unless it is to be silent.
+    talk: Option<Talk>,
 }
 
 /// What is wanted of a worker; it only ever grows.
@@ -76,7 +79,7 @@ impl Supervisor {
         let wish = Wish { processes: options.processes, phase: Phase::Running, aloud: false };
         let (wanted, wishes) = changes::channel(wish);
         let pids = Pids::default();
-        let worker = Worker { options: Arc::new(options), name, nonce: fastrand::u64(1..) };
+        let worker = Worker { options: Arc::new(options), name, nonce: fastrand::u64(1..), talk: None };
         let handle = Handle { wishes: Arc::new(wanted), pids: Arc::clone(&pids) };
         Ok((Self { worker, wishes, pids }, handle))
     }
@@ -84,7 +87,8 @@ impl Supervisor {
     /// Runs until [`Handle::stop`] or [`Handle::kill`], and returns when no child is left; or until the worker cannot
     /// go on: [`Error::AppFailed`], [`Error::ChildrenDie`], [`Error::Spawn`], or [`Error::Server`] if the server does
     /// not answer within 5 s at the beginning. A server that goes away later is waited for.
-    pub fn run(self) -> Result<(), Error> {
+    pub fn run(mut self) -> Result<(), Error> {
+        self.worker.talk = self.worker.options.tee.then(Talk::to_stderr);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::io("start the supervisor"))?;
         runtime.block_on(Crew::new(self.worker, self.wishes, self.pids).run())

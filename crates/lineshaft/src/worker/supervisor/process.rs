@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use tokio::net::UnixStream;
 
 use super::Worker;
+use crate::talk::Talk;
 use crate::worker::assignment::{Assignment, VARIABLE};
 use crate::worker::child::Lines;
 use crate::worker::death::Watched;
@@ -38,6 +39,7 @@ pub(super) struct Process {
     pidfd: Watched,
     /// The read end of its output, shared with the child: what it left unread is here.
     output: OwnedFd,
+    talk: Option<Talk>,
 }
 
 impl Process {
@@ -70,7 +72,7 @@ impl Process {
         let pidfd = Watched::new(Pidfd::open(pid)?)?;
         lifeline.set_nonblocking(true).map_err(Error::io("open a lifeline"))?;
         let lifeline = UnixStream::from_std(lifeline).map_err(Error::io("open a lifeline"))?;
-        Ok(Self { number, pid, page: Arc::new(page), lifeline, pidfd, output })
+        Ok(Self { number, pid, page: Arc::new(page), lifeline, pidfd, output, talk: worker.talk.clone() })
     }
 
     /// Waits for the death of the child, which leaves it unreaped. Cancel-safe.
@@ -123,8 +125,9 @@ impl Process {
         }
     }
 
-    /// Takes what the dead child had printed and not read, into its page and, with `tee`, to standard error.
-    pub(super) fn take_output(&self, tee: bool) {
+    /// Takes what the dead child had printed and not read, into its page and, where output is repeated, to
+    /// standard error.
+    pub(super) fn take_output(&self) {
         let mut left = Vec::new();
         let mut buffer = [0; 4_096];
         while let Ok(count @ 1..) = read(&self.output, &mut buffer) {
@@ -133,18 +136,17 @@ impl Process {
         if self.page.slots() == 1 && self.page.begun().next().is_some() {
             self.page.append_output(0, &left);
         }
-        if tee {
-            self.repeat(&left);
+        if let Some(talk) = &self.talk {
+            self.repeat(&left, talk);
         }
     }
 
-    fn repeat(&self, bytes: &[u8]) {
+    fn repeat(&self, bytes: &[u8], talk: &Talk) {
         let (mut lines, mut out) = (Lines::default(), Vec::new());
         let prefix = format!("child {} | ", self.number);
         lines.push(&prefix, bytes, &mut out);
         lines.finish(&prefix, &mut out);
-        // There is nobody to tell that standard error is closed.
-        let _ = io::Write::write_all(&mut io::stderr(), &out);
+        talk.say(&out);
     }
 }
 

@@ -119,7 +119,7 @@ impl Watch {
         self.hear_last_words().await;
         self.tell(Event::Died).await;
         self.process.empty_group().await;
-        self.process.take_output(self.options.tee);
+        self.process.take_output();
         let exit = self.process.reap();
         let (report, output) = self.report(exit);
         let report = (self.process.page.beats() > 0).then_some(report);
