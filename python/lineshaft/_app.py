@@ -18,7 +18,7 @@ from ._batch import aenqueue_calls, enqueue_calls
 from ._connection import Connection
 from ._declare import check_names, is_coroutine_function
 from ._errors import TaskNotFound
-from ._failure import check_row, unknown_handlers
+from ._failure import check_app, check_row, unknown_handlers
 from ._hooks import HookSet
 from ._include import Includes
 from ._job import Job
@@ -315,6 +315,7 @@ class App(Provides):
         check_names(task, self._declared)
         self._resources.check_task(task)
         check_row(task, {**self._declared, task.name: task})
+        check_app(self, task)
         for name in (task.name, *task.aliases):
             self._declared[name] = task
         self._types_are_learnt = False

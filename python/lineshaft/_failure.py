@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._task import BaseTask
 
-__all__ = ["check_row", "handler", "handlers_of", "unknown_handlers"]
+__all__ = ["check_app", "check_row", "handler", "handlers_of", "unknown_handlers"]
 
 HANDLERS_MAX = 4
 """How many handlers may follow from one job; the server refuses more."""
@@ -46,6 +46,17 @@ def check_row(task: BaseTask[..., Any], declared: Mapping[str, BaseTask[..., Any
         return (str(value), None) if found is None else (found.name, found.options.get("on_failure"))
 
     _follow(task.name, task.options.get("on_failure"), step)
+
+
+def check_app(app: App, task: BaseTask[..., Any]) -> None:
+    """Raises `DeclarationError` if the handler of `task` was declared with another app, where no include helps."""
+    from ._task import BaseTask
+
+    value = task.options.get("on_failure")
+    if isinstance(value, BaseTask) and value.name not in app._declared:
+        owner = vars(value).get("app")
+        if owner is not None and owner is not app:
+            raise _of_another_app(task.name, value)
 
 
 def handlers_of(app: App, owner: str, value: BaseTask[..., Any] | str | None) -> list[tuple[str, int, dict[str, Any]]]:
@@ -104,11 +115,19 @@ def _find(app: App, owner: str, value: BaseTask[..., Any] | str) -> BaseTask[...
         _check_signature(task)
         _check_options(owner, task)
     elif not isinstance(value, str):
-        raise DeclarationError(
-            f"{owner}: its `on_failure`, {named}, is not a task of the same app",
-            hint=f"app.include({value.function.__module__!r}) makes it one; on_failure={named!r} means one elsewhere",
-        )
+        raise _of_another_app(owner, value)
     return task
+
+
+def _of_another_app(owner: str, value: BaseTask[..., Any]) -> DeclarationError:
+    if vars(value).get("app") is None:
+        fix = f"app.include({value.function.__module__!r}) makes it one"
+    else:
+        fix = "apps share tasks that are declared with a `lineshaft.Tasks` and included by both"
+    return DeclarationError(
+        f"{owner}: its `on_failure`, {value.name}, is not a task of the same app",
+        hint=f"{fix}; on_failure={value.name!r} means one elsewhere",
+    )
 
 
 def _check_signature(task: BaseTask[..., Any]) -> None:
