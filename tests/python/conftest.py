@@ -84,7 +84,10 @@ class Programs:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, err = process.communicate()
+            try:
+                out, err = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:  # what it started holds the pipes
+                out, err = "", ""
             pytest.fail(f"{args} did not end within {timeout} s\n{out}\n{err}")
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 

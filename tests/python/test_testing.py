@@ -70,6 +70,11 @@ class Project:
         (self.path / name).write_text(text)
 
     def test(self, source: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """With this plugin alone: it takes seconds to load whatever is installed."""
+        plugin = ("-p", "lineshaft.testing._plugin")
+        return self.test_with_all_plugins(source, *plugin, *options, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", **variables)
+
+    def test_with_all_plugins(self, source: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         self.write("test_shop.py", source)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("LINESHAFT_", "PYTEST_"))}
         root = str(Path(lineshaft.__file__).parents[1])
@@ -305,7 +310,7 @@ def test_a_job_that_does_not_end_does_not_hold_up_the_end(project):
 
 def test_the_project_s_home_is_left_alone_and_nothing_is_left_behind(project):
     before = leftovers()
-    ended = project.test(
+    ended = project.test_with_all_plugins(
         """
         import threading, time
         from shop import app, double, outer
@@ -424,6 +429,8 @@ def test_the_workers_of_xdist_have_engines_of_their_own(project):
             assert not job.existing
             assert job.result(timeout=60) == 2 * x
         """.replace("\n        ", "\n"),
+        "-p",
+        "xdist",
         "-n",
         "2",
     )
