@@ -6,12 +6,11 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import lineshaft
-from lineshaft import _errors, _options
+from lineshaft import _errors
 
 
 def test_exported_members():
@@ -117,12 +116,3 @@ def test_properties_of_a_job_do_no_io(home):
     assert job.id in known
     assert repr(job) == "<Job 01a0c450-6c7b-7800-8000-000040000001>"
     assert not home.exists()
-
-
-def test_the_table_of_options_says_where_each_stands():
-    tables = {"task": _options.TASK_OPTIONS, "group": _options.GROUP_OPTIONS, "call": _options.CALL_OPTIONS}
-    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "options.md"
-    rows = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", page.read_text(), re.MULTILINE)
-    assert {option for option, _ in rows} == set().union(*tables.values())
-    for option, places in rows:
-        assert places.split(", ") == [place for place, table in tables.items() if option in table], option

@@ -64,7 +64,8 @@ pub use task::{Call, Context, Unique};
 #[doc(hidden)]
 pub use serde;
 
-/// The programs of the guide compile.
+/// The programs of the guide and of the reference compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
+#[doc = include_str!("../../../docs/reference/options.md")]
 struct Guide;

@@ -158,3 +158,15 @@ impl Class {
 pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/reference/options.md` has one column of them for Python, Rust and the command line.
+    #[test]
+    fn a_task_that_says_nothing_has_the_defaults_of_the_protocol() {
+        assert_eq!(Defaults::DEFAULT.rules(), Rules::default());
+        assert_eq!((Defaults::DEFAULT.queue, Defaults::DEFAULT.priority), ("default", 5));
+    }
+}
