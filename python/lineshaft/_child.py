@@ -18,6 +18,7 @@ from ._current import _running
 from ._errors import Cancelled, TimedOut
 from ._guard import importing
 from ._slots import interruptions, route_output, run_slots
+from ._started import watch
 from ._threads import belong_to_attempts
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def main(load: Callable[[str, str | None], tuple[App, Kept]] | None = None) -> i
     _settle_in()
     if child.kind != "process":
         route_output()
+        watch()
     loaded = _load(child, load or begin_work, sys.argv[1] if len(sys.argv) > 1 else "")
     if loaded is None:
         return CANNOT_LOAD

@@ -17,6 +17,7 @@ from . import _native
 from ._current import _running
 from ._names import MAINS, main_file
 from ._slots import Loop, Routed, interruptions
+from ._started import watch
 from ._threads import belong_to_attempts
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class LocalCrew:
             task.check_uses()
         atexit.register(self._at_exit)
         belong_to_attempts()
+        watch()
         print(
             f"lineshaft: tasks of this session have no source file, so they run in this process, "
             f"{slots_of(None, 'thread').per_child} at a time (they end with it; a file and `lineshaft worker` would "

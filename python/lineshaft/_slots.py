@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._current import _running
 from ._errors import Cancelled, TimedOut
+from ._started import watch_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,6 +50,9 @@ def interruptions() -> tuple[type[BaseException], ...]:
 
 def _saying(cls: type[BaseException], text: str) -> type[BaseException]:
     def start(self: BaseException, *args: object) -> None:
+        attempt = _running.get()
+        if attempt is not None:
+            attempt.heard()
         cls.__init__(self, *args or (text,))
 
     members = {"__init__": start, "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__slots__": ()}
@@ -101,6 +105,7 @@ class Loop:
         """Until the worker stops and nothing runs any more."""
         loop = self.loop
         self._asyncio.set_event_loop(loop)
+        watch_loop(loop)
         loop.set_task_factory(self._make_task)
         self._mind_forks()
         loop.add_reader(self._bell, self._rung)
@@ -214,6 +219,18 @@ class Loop:
         self.loop.create_task(sweep())
 
     def _report(self, key: tuple[int, int], task: asyncio.Task[Any]) -> None:
+        _, work = self.jobs[key]
+        if not (work.has_leftovers and (task.cancelled() or task.exception())):
+            self._conclude(key, task)
+            return
+
+        def end() -> None:
+            work.end_leftovers()
+            self.loop.call_soon_threadsafe(self._conclude, key, task)
+
+        threading.Thread(target=end, name="lineshaft-ending", daemon=True).start()
+
+    def _conclude(self, key: tuple[int, int], task: asyncio.Task[Any]) -> None:
         _, work = self.jobs.pop(key)
         if task.cancelled():
             work.raised(_cancellation(task))

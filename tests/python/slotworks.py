@@ -5,8 +5,10 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextvars
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -577,3 +579,33 @@ def terminates_a_copy() -> int:
         os._exit(0)
     os.kill(copy, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+
+
+@app.task
+def starts(path: str, way: str) -> None:
+    """Starts processes, and waits for one or until it is stopped."""
+    if way == "multiprocessing":
+        multiprocessing.get_context("forkserver").Process(target=run_tree, args=(path,)).start()
+    elif way == "forks":
+        if os.fork() == 0:
+            run_tree(path)
+    elif way == "waits":
+        run_tree(path)
+    else:
+        subprocess.Popen([*TREE, path])
+    while True:
+        time.sleep(0.01)
+
+
+def run_tree(path: str) -> None:
+    """Runs a process that starts another one."""
+    subprocess.Popen([*TREE, path]).wait()
+
+
+TREE = ("sh", "-c", 'sleep 1000 & echo $$ $! > "$0"; wait')
+
+
+@app.task
+async def astarts(path: str) -> None:
+    await asyncio.create_subprocess_exec(*TREE, path, start_new_session=True)
+    await asyncio.sleep(1000)

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import stop_server
 from lineshaft import OptionError, TaskCancelled, TaskCrashed, TaskFailed, TaskTimeout, current
-from test_worker import PATIENCE_S, Worker, text_of, until
+from test_worker import PATIENCE_S, Worker, is_alive, text_of, until
 
 
 @pytest.fixture
@@ -160,6 +160,37 @@ def test_an_attempt_that_takes_too_long_is_interrupted(works, mixed, tmp_path):
         with pytest.raises(TaskTimeout):
             task.enqueue(str(where)).result(timeout=PATIENCE_S)
         assert where.read_text() == f"start\n{name}: the attempt ran longer than its timeout; cancelled=True\n"
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def patient(works, request, monkeypatch):
+    """A worker that would rather wait than kill a child with many slots."""
+    if request.param == "asyncio":
+        monkeypatch.setenv("SLOTWORKS_WITHOUT_UVLOOP", "1")
+    worker = SlotWorker(works, "async", 8, grace="60s")
+    yield worker
+    worker.kill()
+
+
+def test_what_a_stopped_attempt_started_ends_with_it_and_nothing_else_does(works, patient, tmp_path):
+    """It went on; and where the body waits for a process, its neighbours were killed with it after the grace."""
+    pid = works.naps.enqueue(0).result(timeout=PATIENCE_S)
+    ways = ("waits", "leaves", "forks", "multiprocessing", "other")
+    calls = {way: works.starts.si(str(tmp_path / way), way) for way in ways}
+    calls["coroutine"] = works.astarts.si(str(tmp_path / "coroutine"))
+    jobs = dict(zip(calls, works.app.enqueue_many(calls.values()), strict=True))
+    processes = {way: [int(word) for word in text_of(tmp_path / way).split()] for way in calls}
+    other = jobs.pop("other")
+    for job in jobs.values():
+        job.cancel()
+    for way, job in jobs.items():
+        with pytest.raises(TaskCancelled):
+            job.result(timeout=PATIENCE_S)
+        assert not any(map(is_alive, processes[way])), way
+    assert all(map(is_alive, processes["other"]))
+    other.cancel()
+    other.wait(timeout=PATIENCE_S)
+    assert works.naps.enqueue(0).result(timeout=PATIENCE_S) == pid, "nobody's child was killed for it"
 
 
 def test_sys_exit_is_an_error_of_the_attempt_not_the_end_of_the_child(works, mixed):

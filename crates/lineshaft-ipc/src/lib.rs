@@ -2,6 +2,7 @@
 //!
 //! - [`process`]: who a process is for certain, whether it still lives, and its end, by pidfd.
 //! - [`group`]: process groups, and ending one until nothing of it is left.
+//! - [`tree`]: what a process started, and ending that.
 //! - [`shared`]: [`AttemptPage`](shared::AttemptPage), in which a child marks what it begins and prints, and which
 //!   outlives it.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
@@ -17,6 +18,7 @@ pub mod home_fs;
 mod proc_files;
 pub mod process;
 pub mod shared;
+pub mod tree;
 
 pub use error::{Error, Result};
 /// A signal by name, such as `Signal::TERM`.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use crate::process::ProcessId;
 use crate::{Error, Result};
 
 /// Longest part of an unreadable file that an error repeats.
@@ -13,6 +14,8 @@ const EXCERPT_CHARS: usize = 120;
 pub(crate) struct Stat {
     state: char,
     threads: u64,
+    /// The parent.
+    pub(crate) ppid: u32,
     /// The process group.
     pub(crate) pgid: u32,
     /// Clock ticks from the boot to the start of the process.
@@ -20,6 +23,11 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
+    /// The process that has `pid`, of which this is the stat.
+    pub(crate) fn id(self, pid: u32) -> ProcessId {
+        ProcessId { pid, start_time: self.start_time }
+    }
+
     /// Whether only the remains wait to be reaped. A leader that ended before its other threads looks like a zombie
     /// too, but the process lives as long as they do.
     pub(crate) fn is_dead(self) -> bool {
@@ -65,11 +73,12 @@ fn not_understood(path: String, content: &str) -> Error {
 }
 
 /// The name in parentheses is free text, so fields are counted from the last parenthesis: state is then field 0, the
-/// group 2, the threads 17 and the start time 19.
+/// parent 1, the group 2, the threads 17 and the start time 19.
 fn parse_stat(content: &str) -> Option<Stat> {
     let fields: Vec<&str> = content.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     Some(Stat {
         state: fields.first()?.chars().next()?,
+        ppid: fields.get(1)?.parse().ok()?,
         pgid: fields.get(2)?.parse().ok()?,
         threads: fields.get(17)?.parse().ok()?,
         start_time: fields.get(19)?.parse().ok()?,
@@ -88,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_and_spaces_does_not_shift_the_fields() {
-        let expected = Stat { state: 'S', threads: 3, pgid: 70, start_time: 118_029 };
+        let expected = Stat { state: 'S', threads: 3, ppid: 1, pgid: 70, start_time: 118_029 };
         for name in ["cat", "a b", ") Z 1 2 3", "((x) y) 9"] {
             assert_eq!(parse_stat(&line(name, 'S', 3)), Some(expected), "{name}");
         }

@@ -7,6 +7,7 @@ mod child;
 mod control;
 mod shield;
 mod slots;
+mod started;
 mod supervisor;
 
 use pyo3::prelude::*;
@@ -20,5 +21,6 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<checkpoint::Checkpoint>()?;
     module.add_class::<shield::Shield>()?;
     module.add_class::<slots::Slots>()?;
-    module.add_class::<slots::Work>()
+    module.add_class::<slots::Work>()?;
+    module.add_class::<started::Starter>()
 }

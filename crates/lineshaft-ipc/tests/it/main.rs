@@ -6,3 +6,4 @@ mod file_systems;
 mod groups;
 mod processes;
 mod support;
+mod trees;

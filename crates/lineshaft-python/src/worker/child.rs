@@ -340,6 +340,18 @@ impl RunningAttempt {
         self.attempts.stop_requested(self.ticket).is_some()
     }
 
+    /// The interruption got into its body.
+    fn heard(&self) {
+        if let Place::Slots(shop) = &self.place {
+            shop.heard(self.ticket);
+        }
+    }
+
+    /// Its body started a process, which nobody has waited for yet.
+    pub(super) fn note_process(&self, pid: u32) {
+        self.attempts.note_process(self.ticket, pid);
+    }
+
     /// Adds to its output, where it shares the process with others; false once it is over, and in a copy of the process.
     fn print(&self, py: Python<'_>, data: &[u8]) -> bool {
         py.detach(|| self.attempts.print(self.ticket, data))

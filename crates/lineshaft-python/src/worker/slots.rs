@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lineshaft::Target;
 use lineshaft::worker::local::{self, Local};
@@ -22,6 +22,9 @@ use super::shield::Shields;
 /// How often an idle thread looks whether the process ends.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// Time for a body to hear that it shall stop, before what it may be waiting for is ended.
+const DEAF_AFTER: Duration = Duration::from_secs(1);
+
 /// What all threads and coroutines share.
 pub(super) struct Shop {
     attempts: Arc<Attempts>,
@@ -29,7 +32,7 @@ pub(super) struct Shop {
     /// By the number that jobs name them by. In this very process a cell may declare one again at any time.
     tasks: Mutex<Vec<Arc<Task>>>,
     renews: bool,
-    /// Threads in whose bodies a request to stop can be raised, by attempt. Only touched under the GIL, which makes
+    /// Bodies that run in threads, by attempt. Only touched under the GIL, which makes
     /// "the body runs" and "it is interrupted" one after the other.
     bodies: Mutex<HashMap<Ticket, Interruptible>>,
     /// Classes that are raised: cancelled, timed out, lease lost, shutdown.
@@ -37,10 +40,29 @@ pub(super) struct Shop {
     process: u32,
 }
 
-/// A body that runs in a thread, and was not interrupted.
+/// A body that runs in a thread.
 struct Interruptible {
     thread: std::ffi::c_long,
     shields: Shields,
+    /// When it was interrupted.
+    interrupted: Option<Instant>,
+    /// The interruption got into it, or what held it up was ended.
+    settled: bool,
+}
+
+impl Interruptible {
+    /// Raises `class` in the body, unless something was raised before.
+    fn interrupt(&mut self, class: &Py<PyAny>) {
+        if self.interrupted.is_none() {
+            raise_in(self.thread, class.as_ptr());
+            self.interrupted = Some(Instant::now());
+        }
+    }
+
+    /// Whether it does not hear: it is in a call that does not return to the interpreter.
+    fn is_deaf(&self) -> bool {
+        !self.settled && self.interrupted.is_some_and(|at| at.elapsed() >= DEAF_AFTER)
+    }
 }
 
 /// The slots of this process.
@@ -149,16 +171,18 @@ impl Slots {
     }
 
     /// Waits up to `timeout` seconds for a request to stop. One into the body of a thread is raised there at once;
-    /// one for a coroutine is given back: the fence of its attempt and what to tell it.
+    /// one for a coroutine is given back: the fence of its attempt and what to tell it. Ends what bodies wait for that
+    /// do not hear a request; so call it again and again.
     fn next_stop(&self, py: Python<'_>, timeout: f64) -> Option<((u64, u64), &'static str)> {
         let timeout = Duration::from_secs_f64(timeout.clamp(0.0, 3_600.0));
-        let (attempt, reason) = py.detach(|| self.shop.attempts.next_stop(timeout))?;
+        let stop = py.detach(|| self.shop.attempts.next_stop(timeout));
+        self.shop.free_the_deaf();
+        let (attempt, reason) = stop?;
         let mut bodies = lock(&self.shop.bodies);
-        let Some(body) = bodies.get(&attempt) else { return Some((key(attempt), words(reason))) };
+        let Some(body) = bodies.get_mut(&attempt) else { return Some((key(attempt), words(reason))) };
         // A shield that is open asks for it when it closes.
         if !body.shields.are_open() {
-            raise_in(body.thread, self.shop.interruptions[place_of(reason)].as_ptr());
-            bodies.remove(&attempt);
+            body.interrupt(&self.shop.interruptions[place_of(reason)]);
         }
         None
     }
@@ -267,6 +291,17 @@ impl Work {
         self.attempt.get().is_some_and(|attempt| attempt.get().hold(cancel))
     }
 
+    /// Whether the coroutine was asked to stop and has left processes running.
+    #[getter]
+    fn has_leftovers(&self) -> bool {
+        self.shop.attempts.has_leftovers(self.job.ticket())
+    }
+
+    /// Ends these, which may take two seconds.
+    fn end_leftovers(&self, py: Python<'_>) {
+        py.detach(|| self.shop.attempts.end_processes(self.job.ticket()));
+    }
+
     /// In a copy of this process that its coroutine made by a fork: says so and ends the copy.
     fn end_copy(&self, py: Python<'_>) -> PyResult<()> {
         end_copy(py, &self.task(py)?)
@@ -334,26 +369,56 @@ impl Shop {
         attempt: &Bound<'py, RunningAttempt>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let shields = attempt.get().shields.clone();
-        lock(&self.bodies).insert(job.ticket(), Interruptible { thread, shields });
+        let body = Interruptible { thread, shields, interrupted: None, settled: false };
+        lock(&self.bodies).insert(job.ticket(), body);
         let returned = self.runner.call(call, attempt);
         // The GIL was not let go since the body returned: what was set and not raised yet is taken back, and from here
         // on nothing is set. So it cannot get into the next attempt of this thread.
-        if lock(&self.bodies).remove(&job.ticket()).is_none() {
+        let body = lock(&self.bodies).remove(&job.ticket());
+        if body.is_none_or(|body| body.interrupted.is_some()) {
             raise_in(thread, std::ptr::null_mut());
         }
         returned
     }
 
+    /// The interruption of an attempt got into its body.
+    pub(super) fn heard(&self, attempt: Ticket) {
+        if let Some(body) = lock(&self.bodies).get_mut(&attempt) {
+            body.settled = true;
+        }
+    }
+
+    /// A body that does not hear most likely waits for a process that it started: ends that, so that the body goes on
+    /// and its neighbours need not die with it.
+    fn free_the_deaf(&self) {
+        let mut bodies = lock(&self.bodies);
+        for (&attempt, body) in bodies.iter_mut().filter(|(_, body)| body.is_deaf()) {
+            body.settled = true;
+            if self.attempts.has_leftovers(attempt) {
+                let attempts = Arc::clone(&self.attempts);
+                let end = move || attempts.end_processes(attempt);
+                // Without a thread the grace has to do.
+                let _ = std::thread::Builder::new().name("lineshaft-ending".into()).spawn(end);
+            }
+        }
+    }
+
     /// The outermost shield of an attempt closed: what came meanwhile is raised now, in the thread of its body.
     pub(super) fn catch_up(&self, py: Python<'_>, attempt: Ticket) -> PyResult<()> {
         let Some(reason) = self.attempts.stop_requested(attempt) else { return Ok(()) };
-        let Some(body) = lock(&self.bodies).remove(&attempt) else { return Ok(()) };
         let here: std::ffi::c_long = py.import("threading")?.call_method0("get_ident")?.extract()?;
-        if body.thread == here {
-            return Err(self.interruption(py, reason)?);
-        }
-        raise_in(body.thread, self.interruptions[place_of(reason)].as_ptr());
-        Ok(())
+        let is_here = match lock(&self.bodies).get_mut(&attempt) {
+            Some(body) if body.interrupted.is_none() && body.thread == here => {
+                (body.interrupted, body.settled) = (Some(Instant::now()), true);
+                true
+            }
+            Some(body) => {
+                body.interrupt(&self.interruptions[place_of(reason)]);
+                false
+            }
+            None => false,
+        };
+        if is_here { Err(self.interruption(py, reason)?) } else { Ok(()) }
     }
 
     fn interruption(&self, py: Python<'_>, reason: StopReason) -> PyResult<PyErr> {

@@ -8,11 +8,13 @@ use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
 
 use super::ending::{end_after, end_leftovers, error_of, limited, note};
+use super::guard::die;
 use super::job::{Ended, Ending, Job, Next, Ticket};
 use super::output::{Label, Output};
 use super::printed::Printed;
 use super::queue::{Shared, page_fence};
 use super::slots::Beginning;
+use super::started::Started;
 use super::{PROGRESS_BYTES_MAX, TaskEntry};
 use crate::worker::Kind;
 use crate::worker::clock::{monotonic_ms, unix_ms};
@@ -32,12 +34,15 @@ pub(super) enum Outputs {
 pub struct Attempts {
     shared: Arc<Shared>,
     outputs: Outputs,
+    started: Started,
+    /// Whether this process may end for the sake of an attempt.
+    may_die: bool,
     tasks: Mutex<Arc<[TaskEntry]>>,
 }
 
 impl Attempts {
-    pub(super) fn new(shared: Arc<Shared>, outputs: Outputs) -> Self {
-        Self { shared, outputs, tasks: Mutex::default() }
+    pub(super) fn new(shared: Arc<Shared>, outputs: Outputs, may_die: bool) -> Self {
+        Self { shared, outputs, started: Started::new(), may_die, tasks: Mutex::default() }
     }
 
     pub(super) fn set_tasks(&self, tasks: Vec<TaskEntry>) {
@@ -150,8 +155,8 @@ impl Attempts {
 
     /// The attempt of `job` ended, begun or not; nothing if it had ended already. Its output is what was printed until now: flush before.
     ///
-    /// If it was asked to stop and did not return, its end says so. What it left running in the process group is ended
-    /// first where the slot is a process. Does not wait for the server, but for tasks that run at most once.
+    /// If it was asked to stop and did not return, its end says so, and what it left running is ended first: the process
+    /// group where the slot is a process, else what was [noted](Self::note_process). Does not wait for the server, but for tasks that run at most once.
     pub fn finish(&self, job: &Job, ending: Ending) {
         self.end(job, ending, true);
     }
@@ -178,6 +183,7 @@ impl Attempts {
         };
         let finished_at = started_at + began.elapsed().as_millis() as u64;
         let ended = Ended::new(job, (started_at, finished_at), ending, output);
+        self.started.forget(ticket.fence);
         self.shared.finish(ticket, ended, waits && at_most_once);
     }
 
@@ -186,10 +192,30 @@ impl Attempts {
         let (Some(reason), Ending::Other(end)) = (self.stop_requested(job.ticket()), &ending) else {
             return ending;
         };
-        if self.shared.kind == Kind::Process {
-            end_leftovers();
+        match self.shared.kind {
+            Kind::Process => end_leftovers(),
+            _ => self.end_processes(job.ticket()),
         }
         Ending::Other(end_after(reason, at_most_once, error_of(end.clone())))
+    }
+
+    /// An attempt in a slot that is a thread or a coroutine started a process, which nobody has waited for yet.
+    pub fn note_process(&self, attempt: Ticket, pid: u32) {
+        self.started.note(attempt.fence, pid);
+    }
+
+    /// Whether an attempt that was asked to stop has left processes running that were [noted](Self::note_process).
+    pub fn has_leftovers(&self, attempt: Ticket) -> bool {
+        self.stop_requested(attempt).is_some() && self.started.has_living(attempt.fence)
+    }
+
+    /// Ends the processes that an attempt has started until now, with all that these started: SIGTERM, and SIGKILL
+    /// after two seconds. Blocks for as long as that takes.
+    pub fn end_processes(&self, attempt: Ticket) {
+        if !self.started.end(attempt.fence) && self.may_die {
+            // The supervisor reports this process's death once the whole group is empty.
+            die();
+        }
     }
 
     /// Leaves word how far the attempt is, an encoded value; a newer word replaces an older one. Nothing if the

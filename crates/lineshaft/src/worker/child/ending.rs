@@ -14,7 +14,7 @@ use super::job::{Ended, Ending, Job};
 /// Bytes of each text in the end of an attempt whose real end nobody takes.
 const REASON_BYTES: usize = 4 << 10;
 /// Time for what a stopped attempt left running to end by itself.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
+pub(super) const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 
 /// What a supervisor reads beside an attempt that a dead child left.
 pub(super) fn note(job: &Job, started_at: u64, at_most_once: bool) -> Note {

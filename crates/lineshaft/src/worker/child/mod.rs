@@ -20,6 +20,7 @@ mod printed;
 mod queue;
 mod session;
 mod slots;
+mod started;
 mod tee;
 
 use std::ops::Deref;
@@ -113,7 +114,7 @@ impl Child {
             Kind::Process => Outputs::Pipe(output.clone()),
             _ => Outputs::Each(Printed::new(Arc::clone(&shared.page), its_tee)),
         };
-        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs));
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, true));
         let lifeline = UnixStream::from(adopt(assignment.lifeline)?);
         let started = Arc::new(AtomicBool::new(false));
         let sessions = start_thread(&assignment, &shared, &lifeline, &started)?;
@@ -279,7 +280,7 @@ impl LocalParts {
     pub(super) fn new(page: Arc<AttemptPage>, kind: Kind, tee: Option<OwnedFd>) -> Self {
         let shared = Arc::new(Shared::new(page, kind));
         let outputs = Outputs::Each(Printed::new(Arc::clone(&shared.page), tee));
-        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs));
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, false));
         Self { shared, attempts }
     }
 
