@@ -14,13 +14,14 @@ use crate::errors::to_python;
 #[pyclass(frozen, module = "lineshaft._native")]
 pub(crate) struct Checkpoint {
     attempt: Py<RunningAttempt>,
+    number: u64,
     value: Bytes,
     reply: Mutex<Reply<bool>>,
 }
 
 impl Checkpoint {
-    pub(super) fn new(attempt: Py<RunningAttempt>, value: Bytes, reply: Reply<bool>) -> Self {
-        Self { attempt, value, reply: Mutex::new(reply) }
+    pub(super) fn new(attempt: Py<RunningAttempt>, number: u64, value: Bytes, reply: Reply<bool>) -> Self {
+        Self { attempt, number, value, reply: Mutex::new(reply) }
     }
 }
 
@@ -36,7 +37,7 @@ impl Checkpoint {
         };
         let is_durable = answer.map_err(|error| to_python(py, &error))?;
         if is_durable {
-            self.attempt.get().set_checkpoint(self.value.clone());
+            self.attempt.get().newest().keep(self.number, &self.value);
         }
         Ok(Some(is_durable))
     }

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lineshaft::Target;
-use lineshaft::worker::{self, Attempts, Job, Kind, Next, StopReason, Ticket};
+use lineshaft::worker::{self, Attempts, Job, Kind, Newest, Next, StopReason, Ticket};
 use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -278,8 +277,8 @@ pub(crate) struct RunningAttempt {
     place: Place,
     /// Cancels the coroutine, which a shield holds back.
     held: Mutex<Option<Py<PyAny>>>,
-    /// The last checkpoint; empty if there is none.
-    checkpoint: Mutex<Bytes>,
+    /// The last checkpoint.
+    newest: Newest,
     /// The process that took the job; a copy made by a body's fork is another one.
     process: u32,
 }
@@ -293,13 +292,13 @@ pub(super) enum Place {
 impl RunningAttempt {
     pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job, place: Place) -> Self {
         let (shields, held) = Default::default();
-        let (checkpoint, process) = (Mutex::new(job.checkpoint.clone()), std::process::id());
+        let (newest, process) = (Newest::new(job.checkpoint.clone()), std::process::id());
         let (ticket, number) = (job.ticket(), job.attempt);
-        Self { attempts, app, job: job.id, ticket, number, shields, place, held, checkpoint, process }
+        Self { attempts, app, job: job.id, ticket, number, shields, place, held, newest, process }
     }
 
-    pub(super) fn set_checkpoint(&self, value: Bytes) {
-        *lock(&self.checkpoint) = value;
+    pub(super) fn newest(&self) -> &Newest {
+        &self.newest
     }
 
     fn registry<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Registry>> {
@@ -384,13 +383,14 @@ impl RunningAttempt {
                 format!("checkpoint: {} bytes are too many, at most {limit} are kept", payload.len());
             return Err(raise(py, "SerializationError", &message, None));
         }
-        let reply = this.attempts.checkpoint(this.ticket, payload.clone());
-        Ok(Checkpoint::new(slf.clone().unbind(), payload.into(), reply))
+        let value = payload.clone().into();
+        let (number, reply) = this.newest.leave(|| this.attempts.checkpoint(this.ticket, payload));
+        Ok(Checkpoint::new(slf.clone().unbind(), number, value, reply))
     }
 
     /// The last checkpoint of an earlier attempt or of this one, decoded anew.
     fn resume_from<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let payload = lock(&self.checkpoint).clone();
+        let payload = self.newest.value();
         if payload.is_empty() { Ok(None) } else { decode(&self.registry(py)?, &payload).map(Some) }
     }
 

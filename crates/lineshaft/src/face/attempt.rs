@@ -1,6 +1,6 @@
 //! One attempt: the body of a task on the arguments of a job, until it returns or is asked to stop.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use lineshaft_wire::message::End;
 use lineshaft_wire::{ErrorRecord, Fence};
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Client;
 use crate::task::{self, Context, Task};
-use crate::worker::{Attempts, Ending, Job, Ticket};
+use crate::worker::{Attempts, Ending, Job, Newest, Ticket};
 
 /// A job that was leased, and what it takes to run it.
 pub(super) struct Attempt {
@@ -67,7 +67,7 @@ impl Attempt {
             shields,
             words: Box::new(Words { attempts: Arc::clone(&self.attempts), ticket }),
             leave,
-            resume: Mutex::new(self.job.checkpoint.clone()),
+            newest: Newest::new(self.job.checkpoint.clone()),
         };
         (Context::new(attempt), held)
     }

@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[must_use = "the checkpoint is durable when this was awaited"]
 pub struct Checkpointing {
     attempt: Arc<Attempt>,
+    number: u64,
     value: Bytes,
     reply: Result<Reply<bool>, Option<Error>>,
 }
@@ -29,11 +30,15 @@ pub struct Checkpointing {
 impl Checkpointing {
     pub(super) fn new(attempt: Arc<Attempt>, value: Result<Vec<u8>, typed::Error>) -> Self {
         let value = value.map_err(Error::from).and_then(limited);
-        let (value, reply) = match value {
-            Ok(value) => (value.clone().into(), Ok((attempt.leave)(value))),
-            Err(error) => (Bytes::new(), Err(Some(error))),
+        let (number, value, reply) = match value {
+            Ok(value) => {
+                let kept = Bytes::from(value.clone());
+                let (number, reply) = attempt.newest.leave(|| (attempt.leave)(value));
+                (number, kept, Ok(reply))
+            }
+            Err(error) => (0, Bytes::new(), Err(Some(error))),
         };
-        Self { attempt, value, reply }
+        Self { attempt, number, value, reply }
     }
 
     /// Blocks until the checkpoint is durable; for a body that is a plain `fn`. Fails as the future does, and if the
@@ -60,7 +65,7 @@ impl Checkpointing {
         if !answer? {
             return Err(Error::new("the attempt is over, or belongs to another worker by now"));
         }
-        *self.attempt.resume() = self.value.clone();
+        self.attempt.newest.keep(self.number, &self.value);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What a body knows of the attempt that it is.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::output::Output;
 use super::{Checkpointing, Error, Result};
+use crate::worker::Newest;
 use crate::worker::child::PROGRESS_BYTES_MAX;
 use crate::{Client, Reply};
 
@@ -37,8 +38,8 @@ pub(crate) struct Attempt {
     pub(crate) shields: watch::Sender<u32>,
     pub(crate) words: Box<dyn Words>,
     pub(crate) leave: Box<dyn Fn(Vec<u8>) -> Reply<bool> + Send + Sync>,
-    /// The last checkpoint; empty if there is none.
-    pub(crate) resume: Mutex<Bytes>,
+    /// The last checkpoint.
+    pub(crate) newest: Newest,
 }
 
 /// What a body says to its worker while it runs.
@@ -76,7 +77,7 @@ impl Context {
             shields: watch::Sender::new(0),
             words: Box::new(Nowhere),
             leave,
-            resume: Mutex::default(),
+            newest: Newest::default(),
         })
     }
 
@@ -129,7 +130,7 @@ impl Context {
     ///
     /// Fails if it is no `T`; passed on by `?`, that ends the job `discarded`, as arguments do that do not decode.
     pub fn resume_from<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        let payload = self.attempt.resume().clone();
+        let payload = self.attempt.newest.value();
         if payload.is_empty() {
             return Ok(None);
         }
@@ -195,12 +196,6 @@ impl Context {
     /// The same for a body that may block.
     pub(super) fn around_blocking<T>(self, body: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self, body)
-    }
-}
-
-impl Attempt {
-    pub(super) fn resume(&self) -> MutexGuard<'_, Bytes> {
-        self.resume.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,14 +1,18 @@
-//! A checkpoint on its way to the server, and the word on it on its way back.
+//! Checkpoints on their way to the server, and the word on them on its way back.
+//!
+//! Those of one attempt may be on their way together, as its threads or coroutines leave them. The server takes them in
+//! order; one that it refused for want of room is sent again later, but only if it is the newest of its attempt: an older
+//! one is forgotten, and counts as durable when the newer one does.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lineshaft_wire::message::{self, Finished, Message};
 use lineshaft_wire::{Fence, JobId};
 
 use super::Ticket;
-use super::queue::Shared;
+use super::queue::{Shared, State};
 use crate::Error;
 use crate::client::reply::{Reply, Slot};
 
@@ -16,8 +20,11 @@ use crate::client::reply::{Reply, Slot};
 pub(super) struct Pending {
     pub(super) job: JobId,
     pub(super) fence: Fence,
+    /// Its place among those of the attempt, from 1.
+    pub(super) number: u64,
     value: Bytes,
-    answer: Arc<Slot>,
+    /// Who waits for it, or for an older one that it took the place of.
+    answers: Vec<Arc<Slot>>,
 }
 
 impl Pending {
@@ -27,9 +34,20 @@ impl Pending {
         (message::Checkpoint { job, fence, length }.into(), vec![self.value.clone()])
     }
 
-    /// The server's word.
-    pub(super) fn answer(&self, answer: Result<Finished, Error>) {
-        self.answer.fill(answer.map(|finished| (finished.into(), Bytes::new())));
+    /// The server's word, for whoever left an older one too.
+    pub(super) fn answer(&mut self, answer: Result<Finished, Error>) {
+        let answer = answer.map(|finished| (finished.into(), Bytes::new()));
+        self.answers.drain(..).for_each(|slot| slot.fill(answer.clone()));
+    }
+
+    /// Takes the place of an older one of the same attempt.
+    pub(super) fn replace(&mut self, mut older: Self) {
+        self.answers.append(&mut older.answers);
+    }
+
+    /// Whether it is newer than `other`, of the same attempt.
+    pub(super) fn is_after(&self, other: &Self) -> bool {
+        self.fence == other.fence && self.number > other.number
     }
 }
 
@@ -42,7 +60,6 @@ impl fmt::Debug for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // The first answer counts.
         self.answer(Ok(refused(self.job, self.fence)));
     }
 }
@@ -58,11 +75,77 @@ impl Shared {
             answer.fill(Ok((lost.into(), Bytes::new())));
             return reply;
         };
-        let (job, fence) = (running.job, running.fence);
-        state.checkpoints.push_back(Pending { job, fence, value: value.into(), answer });
+        running.checkpoints_left += 1;
+        let (job, fence, number) = (running.job, running.fence, running.checkpoints_left);
+        state.checkpoints.push_back(Pending {
+            job,
+            fence,
+            number,
+            value: value.into(),
+            answers: vec![answer],
+        });
         drop(state);
         self.wake.notify_one();
         reply
+    }
+}
+
+impl State {
+    /// A checkpoint is durable.
+    pub(super) fn note_checkpoint(&mut self, kept: &Pending) {
+        if let Some(running) = self.slots.by_fence_mut(kept.fence) {
+            running.checkpoint_kept = running.checkpoint_kept.max(kept.number);
+        }
+    }
+
+    /// Whether a newer one of the same attempt is durable.
+    pub(super) fn is_outdated(&self, checkpoint: &Pending) -> bool {
+        let running = self.slots.iter().find(|(_, running)| running.fence == checkpoint.fence);
+        running.is_some_and(|(_, running)| running.checkpoint_kept > checkpoint.number)
+    }
+}
+
+/// The newest durable checkpoint of an attempt as its own body sees it, whichever of its threads heard of which first.
+#[derive(Debug, Default)]
+pub struct Newest {
+    inner: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    left: u64,
+    number: u64,
+    value: Bytes,
+}
+
+impl Newest {
+    /// The one that the attempt began with; empty is none.
+    pub fn new(value: Bytes) -> Self {
+        Self { inner: Mutex::new(Kept { value, ..Kept::default() }) }
+    }
+
+    /// An encoded value; empty is none.
+    pub fn value(&self) -> Bytes {
+        self.lock().value.clone()
+    }
+
+    /// Leaves a checkpoint by calling `leave`, and numbers it. One after the other, so that numbers are the order.
+    pub fn leave<T>(&self, leave: impl FnOnce() -> T) -> (u64, T) {
+        let mut kept = self.lock();
+        kept.left += 1;
+        (kept.left, leave())
+    }
+
+    /// The one of this number is durable.
+    pub fn keep(&self, number: u64, value: &Bytes) {
+        let mut kept = self.lock();
+        if number > kept.number {
+            (kept.number, kept.value) = (number, value.clone());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,5 +158,21 @@ fn is_durable(message: Message, _: Bytes) -> Result<bool, Error> {
     match message {
         Message::Finished(finished) => Ok(finished.refused.is_empty()),
         other => Err(Error::Protocol(format!("a checkpoint was answered with {}", other.name()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answers to two threads come in any order.
+    #[test]
+    fn an_attempt_sees_the_checkpoint_that_it_left_last() {
+        let newest = Newest::new(Bytes::from_static(b"before"));
+        let numbers = [newest.leave(|| ()).0, newest.leave(|| ()).0];
+        assert_eq!(newest.value(), "before");
+        newest.keep(numbers[1], &Bytes::from_static(b"second"));
+        newest.keep(numbers[0], &Bytes::from_static(b"first"));
+        assert_eq!(newest.value(), "second");
     }
 }

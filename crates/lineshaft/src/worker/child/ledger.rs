@@ -73,6 +73,10 @@ impl Entry {
         ends.iter().any(|ended| ended.refusals >= REFUSALS_MAX)
     }
 
+    pub(super) fn as_checkpoint(&mut self) -> Option<&mut Pending> {
+        if let Self::Checkpoint(pending) = self { Some(pending) } else { None }
+    }
+
     /// Forgets `stale` leases; those that went, and their bytes.
     fn forget(&mut self, stale: &BTreeSet<Fence>) -> (Vec<(JobId, Fence)>, usize) {
         let before = self.weight().1;
@@ -112,6 +116,11 @@ impl Ledger {
     pub(super) fn take(&mut self, request: u64) -> Option<(Instant, Entry)> {
         let place = self.entries.iter().position(|(number, ..)| *number == request)?;
         self.entries.remove(place).map(|(_, at, entry)| (at, entry))
+    }
+
+    /// Every checkpoint.
+    pub(super) fn checkpoints(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.entries.iter_mut().filter_map(|(.., entry)| entry.as_checkpoint())
     }
 
     /// Takes everything, to be sent again.

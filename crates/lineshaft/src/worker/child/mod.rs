@@ -51,6 +51,7 @@ use super::{Error, Kind, assignment};
 use crate::Target;
 
 pub use self::attempts::Attempts;
+pub use self::checkpoint::Newest;
 pub use self::job::{Ending, Job, Next, Ticket};
 
 pub(super) use self::ending::end_after;

@@ -212,7 +212,7 @@ impl Session {
     fn confirmed(&mut self, request: u64, finished: Finished) {
         let Some((sent_at, entry)) = self.ledger.take(request) else { return };
         if let Entry::Checkpoint(pending) = entry {
-            return self.checkpointed(&pending, finished);
+            return self.checkpointed(pending, finished);
         }
         for (job, fence) in &finished.refused {
             tracing::warn!(%job, %fence, "an end came too late: the lease was somebody else's by then");
@@ -225,8 +225,10 @@ impl Session {
     }
 
     /// The attempt is asked to stop before its body hears that the checkpoint does not stand.
-    fn checkpointed(&mut self, pending: &Pending, finished: Finished) {
-        if !finished.refused.is_empty() {
+    fn checkpointed(&mut self, mut pending: Pending, finished: Finished) {
+        if finished.refused.is_empty() {
+            self.shared.state().note_checkpoint(&pending);
+        } else {
             tracing::warn!(job = %pending.job, fence = %pending.fence, "a checkpoint came too late: the lease is somebody else's");
             self.forget(&[pending.fence]);
         }
@@ -351,7 +353,10 @@ impl Session {
     /// Before any end, so that the end of an attempt never overtakes its checkpoint.
     fn send_checkpoints(&mut self) {
         let pending = std::mem::take(&mut self.shared.state().checkpoints);
-        pending.into_iter().for_each(|pending| self.submit(Entry::Checkpoint(pending)));
+        for mut pending in pending {
+            self.replace_postponed(&mut pending);
+            self.submit(Entry::Checkpoint(pending));
+        }
     }
 
     fn submit(&mut self, entry: Entry) {

@@ -18,6 +18,9 @@ pub(super) struct Running {
     pub(super) begun: Option<Beginning>,
     /// A request to stop was passed on: once is enough.
     pub(super) told: bool,
+    /// Checkpoints that it left, and the number of the newest one that is durable.
+    pub(super) checkpoints_left: u64,
+    pub(super) checkpoint_kept: u64,
 }
 
 /// When a body began, by both clocks.
@@ -63,7 +66,16 @@ impl Slots {
             self.running.len() as u32 - 1
         });
         let (argument_bytes, begun) = (job.arguments.len(), None);
-        let running = Running { job: job.id, fence: job.fence, since, argument_bytes, begun, told: false };
+        let running = Running {
+            job: job.id,
+            fence: job.fence,
+            since,
+            argument_bytes,
+            begun,
+            told: false,
+            checkpoints_left: 0,
+            checkpoint_kept: 0,
+        };
         self.running[place as usize] = Some(running);
         place
     }
@@ -71,6 +83,10 @@ impl Slots {
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Running> {
         let running = self.running.get_mut(ticket.place as usize)?.as_mut();
         running.filter(|running| running.fence == ticket.fence)
+    }
+
+    pub(super) fn by_fence_mut(&mut self, fence: Fence) -> Option<&mut Running> {
+        self.running.iter_mut().flatten().find(|running| running.fence == fence)
     }
 
     /// Frees the slot of an attempt.

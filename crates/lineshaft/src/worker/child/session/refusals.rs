@@ -3,13 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use lineshaft_wire::message::{RefusalCode, Refused};
+use lineshaft_wire::message::{Finished, RefusalCode, Refused};
 
 use super::{Phase, Session};
+use crate::worker::child::checkpoint::Pending;
 use crate::worker::child::ledger::Entry;
 
 /// Pause before ends that were refused are sent again.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(1) };
 
 impl Session {
     pub(super) fn refuse(&mut self, request: u64, refused: &Refused) {
@@ -26,13 +27,11 @@ impl Session {
 
     fn refuse_entry(&mut self, mut entry: Entry, refused: &Refused) {
         let Refused { code, message, .. } = refused;
-        if matches!(code, RefusalCode::StoreFull | RefusalCode::QueueFull | RefusalCode::ShuttingDown) {
-            return self.postpone(entry);
+        if let Entry::Checkpoint(pending) = entry {
+            return self.refuse_checkpoint(pending, refused);
         }
-        if let Entry::Checkpoint(pending) = &entry
-            && is_for_its_own_sake(*code)
-        {
-            return pending.answer(Err(refused.clone().into()));
+        if is_for_want_of_room(*code) {
+            return self.postpone(entry);
         }
         tracing::error!(?code, message, "the server refuses what this child says of its attempts");
         if is_for_its_own_sake(*code) && entry.is_hopeless_after_this() {
@@ -48,6 +47,42 @@ impl Session {
         self.reset(refused.clone().into());
     }
 
+    /// Only the newest one of an attempt is sent again: older ones must not replace it.
+    fn refuse_checkpoint(&mut self, mut pending: Pending, refused: &Refused) {
+        if is_for_its_own_sake(refused.code) {
+            return pending.answer(Err(refused.clone().into()));
+        }
+        let is_outdated = self.shared.state().is_outdated(&pending);
+        if is_outdated {
+            return pending.answer(Ok(Finished::default()));
+        }
+        let mut state = self.shared.state();
+        let postponed = self.refused.iter_mut().filter_map(|(_, entry)| entry.as_checkpoint());
+        let others = state.checkpoints.iter_mut().chain(self.ledger.checkpoints()).chain(postponed);
+        if let Some(newer) = others.filter(|other| other.is_after(&pending)).max_by_key(|other| other.number)
+        {
+            return newer.replace(pending);
+        }
+        drop(state);
+        self.postpone(Entry::Checkpoint(pending));
+        if !is_for_want_of_room(refused.code) {
+            tracing::error!(code = ?refused.code, message = refused.message, "the server refuses a checkpoint");
+            self.reset(refused.clone().into());
+        }
+    }
+
+    /// An older checkpoint that was refused must not be sent after this one.
+    pub(super) fn replace_postponed(&mut self, newer: &mut Pending) {
+        let is_older =
+            |entry: &mut (Instant, Entry)| entry.1.as_checkpoint().is_some_and(|it| newer.is_after(it));
+        let older: Vec<_> = self.refused.extract_if(.., is_older).collect();
+        for (_, entry) in older {
+            if let Entry::Checkpoint(older) = entry {
+                newer.replace(older);
+            }
+        }
+    }
+
     fn postpone(&mut self, entry: Entry) {
         self.refused.push((Instant::now() + PAUSE, entry));
     }
@@ -58,6 +93,10 @@ impl Session {
         self.shared.reweigh(before, less.iter().map(|entry| entry.weight().1).sum());
         less.into_iter().for_each(|entry| self.postpone(entry));
     }
+}
+
+fn is_for_want_of_room(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::StoreFull | RefusalCode::QueueFull | RefusalCode::ShuttingDown)
 }
 
 fn is_for_its_own_sake(code: RefusalCode) -> bool {

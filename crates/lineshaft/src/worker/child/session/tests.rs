@@ -125,6 +125,15 @@ impl Peer {
         }
     }
 
+    /// Whether nothing comes for a moment.
+    fn is_quiet(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        let mut buffer = [0; 4 << 10];
+        let read = self.stream.read(&mut buffer);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        read.map(|count| self.decoder.push(&buffer[..count])).is_err()
+    }
+
     /// Reads on until `wanted` gives something.
     fn until<T>(&mut self, wanted: impl Fn(&Message) -> Option<T>) -> (u64, T) {
         loop {
@@ -415,6 +424,83 @@ fn a_checkpoint_waits_for_room_on_the_disk_and_not_for_sense() {
     peer.refuse(request, RefusalCode::TooLarge);
     let Some(Err(error)) = reply.wait_timeout(PATIENCE) else { panic!("no answer") };
     assert_eq!(error.to_string(), "not like this");
+}
+
+/// On a full disk each was tried again by itself, so that an older one could replace a newer one.
+#[test]
+fn an_older_checkpoint_never_replaces_a_newer_one() {
+    const LEFT: usize = 60;
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    let Next::Job(job) = world.shared.next(PATIENCE) else { panic!("no job came") };
+    let hang_up = peer.stream.try_clone().unwrap();
+    let server = thread::spawn(move || peer.serve_checkpoints_on_a_full_disk());
+    let mut random = fastrand::Rng::with_seed(11);
+    let leave = |length| {
+        if random.u8(0..3) == 0 {
+            thread::sleep(Duration::from_millis(random.u64(2..40)));
+        }
+        world.shared.leave_checkpoint(job.ticket(), vec![7; length])
+    };
+    let replies: Vec<_> = (1..=LEFT).map(leave).collect();
+    for mut reply in replies {
+        assert!(matches!(reply.wait_timeout(PATIENCE), Some(Ok(true))));
+    }
+    hang_up.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(server.join().unwrap(), LEFT);
+}
+
+/// It was sent again after the newer one.
+#[test]
+fn a_newer_checkpoint_takes_the_place_of_one_that_waits_for_room() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=1);
+    let (job, mut older) = world.checkpoint();
+    let (request, (_, length)) = peer.checkpoint();
+    peer.refuse(request, RefusalCode::StoreFull);
+    // It may be sent again meanwhile; mostly it waits.
+    thread::sleep(Duration::from_millis(3));
+    let mut newer = world.shared.leave_checkpoint(job.ticket(), vec![1]);
+    loop {
+        match peer.checkpoint() {
+            (request, (1, 1)) => break peer.send(request, &Finished::default().into(), b""),
+            (request, other) => {
+                assert_eq!(other.1, length);
+                peer.refuse(request, RefusalCode::StoreFull);
+            }
+        }
+    }
+    for reply in [&mut newer, &mut older] {
+        assert!(matches!(reply.wait_timeout(PATIENCE), Some(Ok(true))));
+    }
+}
+
+impl Peer {
+    /// Keeps checkpoints in the order in which they come, if there happens to be room; its answers overtake each other.
+    /// The length of the last one that it kept, which none may be shorter than.
+    fn serve_checkpoints_on_a_full_disk(mut self) -> usize {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut kept, mut unanswered) = (0, Vec::new());
+        loop {
+            while !unanswered.is_empty() && (self.is_quiet() || random.bool()) {
+                match unanswered.swap_remove(random.usize(..unanswered.len())) {
+                    (request, true) => self.send(request, &Finished::default().into(), b""),
+                    (request, false) => self.refuse(request, RefusalCode::StoreFull),
+                }
+            }
+            let Some((request, message)) = self.next() else { return kept };
+            if let Message::Checkpoint(checkpoint) = message {
+                let has_room = random.bool();
+                if has_room {
+                    assert!(checkpoint.length as usize >= kept, "{} replaces {kept}", checkpoint.length);
+                    kept = checkpoint.length as usize;
+                }
+                unanswered.push((request, has_room));
+            }
+        }
+    }
 }
 
 #[test]
