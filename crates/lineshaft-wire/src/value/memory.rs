@@ -9,7 +9,7 @@ use super::{ValueError, ext};
 use crate::payload::PAYLOAD_BYTES_MAX;
 
 /// What a value may take in memory once it is decoded: twelve times the greatest payload, so that one of numbers of four
-/// bytes, of texts of ten or of dataclasses with four fields still can be read.
+/// bytes, of texts of ten or a million dataclasses with four fields still can be read.
 pub const DECODED_BYTES_MAX: u64 = 12 * PAYLOAD_BYTES_MAX;
 
 /// An element of a list or tuple: its place, and a number in it.
@@ -22,13 +22,15 @@ const DICT: u64 = 176;
 const HASHED: u64 = 144;
 const SET: u64 = 192;
 /// A field of a record, with its name.
-const FIELD: u64 = 96;
+const FIELD: u64 = 112;
 /// Text or bytes, beside what the place counts.
 const TEXT: u64 = 32;
 /// More for text beyond ASCII.
 const WIDE_TEXT: u64 = 24;
 /// Characters are as wide as the widest of them.
 const WIDEST_CHAR: u64 = 4;
+/// A record, which may be a model of pydantic.
+const RECORD: u64 = 240;
 /// What else has an extension type.
 const OBJECT: u64 = 160;
 
@@ -87,8 +89,10 @@ impl Memory {
 
     /// A value of an extension type, without what is in it.
     pub(super) const fn ext(&mut self, code: i8) {
-        if !matches!(code, ext::TUPLE | ext::SET | ext::FROZEN_SET | ext::REFERENCE) {
-            self.add(OBJECT, 0, 0);
+        match code {
+            ext::TUPLE | ext::SET | ext::FROZEN_SET | ext::REFERENCE => {}
+            ext::RECORD => self.add(RECORD, 0, 0),
+            _ => self.add(OBJECT, 0, 0),
         }
     }
 
@@ -135,7 +139,7 @@ mod tests {
             (&[0xc7, 4, 9, 0x93, 1, 1, 1], 160, "a date"),
             (&[0xc7, 3, 4, 1, 2, 3], 163, "a bytearray"),
             (&[0xc7, 3, 20, 0xed, 0xa0, 0x80], 172, "text with a surrogate"),
-            (&[0xc7, 7, 16, 0x92, 0xa1, b'a', 0x81, 0xa1, b'b', 1], 160 + 96, "a record"),
+            (&[0xc7, 7, 16, 0x92, 0xa1, b'a', 0x81, 0xa1, b'b', 1], 240 + 112, "a record"),
             (&[0xc7, 6, 17, 0x93, 0xa1, b'a', 0x91, 1, 0x80], 160 + 104, "an exception"),
             (
                 &[0xc7, 10, 18, 0x94, 0xa3, b'|', b'u', b'1', 0x91, 4, 0xa1, b'C', 0],
