@@ -83,6 +83,17 @@ def test_every_form_of_target_finds_the_app(programs, monkeypatch):
 
 
 @pytest.mark.usefixtures("fresh_imports")
+@pytest.mark.parametrize("target", ["uses", "../root/uses.py"])
+def test_the_import_root_goes_before_everything_else_on_the_path(programs, monkeypatch, target):
+    programs.write("elsewhere/helper.py", "HOME = 'elsewhere'")
+    programs.write("root/helper.py", "HOME = 'root'")
+    programs.write("root/uses.py", "import lineshaft, helper\napp = lineshaft.App(helper.HOME)")
+    monkeypatch.setattr(sys, "path", [str(programs.directory / "elsewhere"), *sys.path])
+    monkeypatch.chdir(programs.directory / ("root" if target == "uses" else "elsewhere"))
+    assert load_target(target).url == str(programs.directory / "root" / "root")
+
+
+@pytest.mark.usefixtures("fresh_imports")
 def test_a_factory_is_called_under_the_import_guard(programs, monkeypatch):
     programs.write("made.py", "from lineshaft import App\ndef make(home='h'):\n    return App(home)\n")
     programs.write("runs.py", "import made\ndef make():\n    made.make().workers().__enter__()\n")

@@ -27,7 +27,7 @@ from lineshaft import (
     current,
 )
 from lineshaft._guard import importing
-from lineshaft._options import TASK_OPTIONS
+from lineshaft._options import CALL_OPTIONS, TASK_OPTIONS
 
 HERE = Path(__file__)
 app = App()
@@ -181,6 +181,8 @@ def test_a_name_belongs_to_one_function():
 def top_level(a: int) -> None: ...
 
 
+DURATIONS = '"30s", "1h30m", a timedelta or a number of seconds'
+AWARE = "a datetime with a time zone: datetime.now(timezone.utc) or .astimezone()"
 OPTIONS = {
     "an unknown option": (
         UnknownOption,
@@ -269,6 +271,58 @@ OPTIONS = {
         {"validate": 1},
         "option `validate`: 1 is not accepted\n  hint: accepted: True or False",
     ),
+    "a queue": (
+        OptionError,
+        {"queue": ""},
+        "option `queue`: '' is not accepted\n  hint: accepted: text of 1 to 255 bytes of UTF-8, this has 0",
+    ),
+    "aliases": (
+        OptionError,
+        {"aliases": "old"},
+        "option `aliases`: 'old' is not accepted\n  hint: accepted: a list of names",
+    ),
+    "a moment without a time zone": (
+        OptionError,
+        {"expires": datetime(2030, 1, 1)},
+        f"option `expires`: {datetime(2030, 1, 1)!r} is not accepted\n  hint: accepted: {AWARE}",
+    ),
+    "a deadline": (
+        OptionError,
+        {"deadline": -1},
+        f"option `deadline`: -1 is not accepted\n  hint: accepted: 0 to 3650 days, as {DURATIONS}",
+    ),
+    "a delivery": (
+        OptionError,
+        {"delivery": "once"},
+        'option `delivery`: \'once\' is not accepted\n  hint: accepted: "at_least_once" (default) or "at_most_once"',
+    ),
+    "a result": (OptionError, {"result": 0}, "option `result`: 0 is not accepted\n  hint: accepted: True or False"),
+    "one tag": (
+        OptionError,
+        {"tags": "mail"},
+        "option `tags`: 'mail' is not accepted\n  hint: accepted: a list of at most 16 texts",
+    ),
+    "a tag of two lines": (
+        OptionError,
+        {"tags": ["a\nb"]},
+        "option `tags`: 'a\\nb' is not accepted\n  hint: accepted: printable text",
+    ),
+    "a handler": (
+        OptionError,
+        {"on_failure": 3},
+        (
+            "option `on_failure`: 3 is not accepted\n  hint: accepted: "
+            "a task (a function becomes one with @app.task), the name of a task, or None"
+        ),
+    ),
+    "a unique": (
+        OptionError,
+        {"unique": True},
+        (
+            "option `unique`: True is not accepted\n"
+            '  hint: accepted: "args", Unique(by=..., while_=..., period=...) or None'
+        ),
+    ),
     "a unique key": (
         DeclarationError,
         {"name": "one", "unique": Unique(by="user")},
@@ -283,6 +337,46 @@ OPTIONS = {
         ),
     ),
 }
+
+
+CALLS = {
+    "a delay": (
+        {"run_after": "soon"},
+        (
+            'option `run_after`: "soon" is not a duration\n  hint: accepted: a number of seconds (`30`, `0.5`), '
+            "or numbers with ms, s, m, h, d, w, largest first (`250ms`, `1h30m`, `7d`)"
+        ),
+    ),
+    "a moment without a time zone": (
+        {"run_after": datetime(2030, 1, 1)},
+        f"option `run_after`: {datetime(2030, 1, 1)!r} is not accepted\n  hint: accepted: {AWARE}",
+    ),
+    "a key": (
+        {"idempotency_key": ""},
+        "option `idempotency_key`: '' is not accepted\n  hint: accepted: text of 1 to 255 bytes of UTF-8, this has 0",
+    ),
+    "metadata": (
+        {"metadata": 3},
+        "option `metadata`: 3 is not accepted\n  hint: accepted: text of 0 to 4096 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_an_option_of_a_call_is_refused_where_it_is_written(case):
+    options, message = CALLS[case]
+    check(OptionError, message, lambda: pair.using(**options))
+
+
+def test_the_tables_have_every_option():
+    assert {option for _, options, _ in OPTIONS.values() for option in options} >= TASK_OPTIONS.keys()
+    assert {option for options, _ in CALLS.values() for option in options} == CALL_OPTIONS.keys() - TASK_OPTIONS.keys()
+
+
+@pytest.mark.parametrize("option", ["limit", "rate", "fair", "memory"])
+def test_an_option_that_is_not_built_yet_is_an_unknown_one(option):
+    message = f"@app.task has no option `{option}`\n  hint: its options: {', '.join(TASK_OPTIONS)}"
+    check(UnknownOption, message, lambda: App().task(**{option: 1}))
 
 
 @pytest.mark.parametrize("case", OPTIONS)
@@ -302,11 +396,6 @@ def test_calls_are_refused_where_they_are_written():
     check(TypeError, f"{signature}: missing a required argument: 'a'", pair.enqueue)
     check(TypeError, f"{signature}: too many positional arguments", pair.si, 1, 2, 3)
     check(TypeError, f"{signature}: got an unexpected keyword argument 'c'", pair.si, 1, c=3)
-    message = (
-        "option `run_after`: datetime.datetime(2030, 1, 1, 0, 0) is not accepted\n"
-        "  hint: accepted: a datetime with a time zone: datetime.now(timezone.utc) or .astimezone()"
-    )
-    check(OptionError, message, pair.using, run_after=datetime(2030, 1, 1))
     with pytest.raises(
         UnknownOption, match=r"^using\(\) of pair has no option `eta`\n  hint: its options: run_after, "
     ):
