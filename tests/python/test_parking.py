@@ -55,6 +55,10 @@ from lineshaft import App
 app = App(os.environ["KILLS_HOME"])
 
 @dataclass
+class Purchase:  # what was an Order
+    item: str
+
+@dataclass
 class Size:
     width: int
 
@@ -62,7 +66,7 @@ class Colour(enum.Enum):
     RED = 1
 
 @app.task
-def place(order):
+def place(order: Purchase):
     raise AssertionError("it must not run")
 
 @app.task
@@ -74,13 +78,19 @@ def paint(colour: Colour):
     raise AssertionError("it must not run")
 """
 
+RENAMED = (
+    NEW.replace("@dataclass\nclass Order", '@lineshaft.value(aliases=["workshop.Order"])\n@dataclass\nclass Purchase')
+    .replace("order: Order", "order: Purchase")
+    .replace("from lineshaft", "import lineshaft\nfrom lineshaft")
+)
+
 MISSING = ("workshop.Order", "workshop.Size.height", "workshop.Colour.GREEN")
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     stage = Stage()
-    for version, text in (("new", NEW), ("old", OLD)):
+    for version, text in (("new", NEW), ("old", OLD), ("renamed", RENAMED)):
         (stage.directory / version).mkdir()
         (stage.directory / version / "workshop.py").write_text(text)
     yield stage
@@ -141,8 +151,8 @@ def test_retry_of_a_parked_job_offers_it_again(stage):
     assert stage.run("job", "retry", jobs[0]).returncode == 0
     until_parked(stage, jobs, old)
     assert old.terminate() == 0
-    stage.worker(target=target(stage, "new"), processes=1)
-    until(lambda: record(stage, jobs[0])["state"] == "completed", "the new worker runs it")
+    stage.worker(target=target(stage, "renamed"), processes=1)
+    until(lambda: record(stage, jobs[0])["state"] == "completed", "a worker that knows the old name runs it")
 
 
 VERSIONS = """
