@@ -147,6 +147,21 @@ def dies_talking(path: str, number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+talking: list[int] = []
+
+
+@app.task
+async def adies_talking(number: int, most: int) -> None:
+    """The last one of the first attempts kills them all."""
+    if current.attempt > 1:
+        return
+    print(f"last words of {number}")
+    talking.append(number)
+    if len(talking) == most:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await asyncio.sleep(1000)
+
+
 @app.task
 def exits() -> None:
     sys.exit(3)

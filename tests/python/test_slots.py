@@ -386,6 +386,18 @@ def test_the_words_of_attempts_whose_process_died_are_kept(works, mixed, tmp_pat
         assert [attempt.output for attempt in job.attempts()] == [f"last words of {number}\n"] * 3
 
 
+def test_the_words_of_hundreds_whose_process_died_are_kept(works):
+    """Those in slots beyond the first 64 were lost with their process."""
+    worker = SlotWorker(works, "async", 300)
+    try:
+        jobs = works.app.enqueue_many(works.adies_talking.si(number, 300) for number in range(300))
+        for number, job in enumerate(jobs):
+            job.result(timeout=PATIENCE_S)
+            assert [attempt.output for attempt in job.attempts()] == [f"last words of {number}\n", ""]
+    finally:
+        worker.kill()
+
+
 def test_a_shield_outside_of_a_job_does_nothing():
     with current.shield() as given, current.shield():
         assert given is None

@@ -1,9 +1,9 @@
 //! The page that a supervisor shares with one child, and that outlives the child.
 //!
 //! The child has a *place* in it for each of its slots. There it marks each lease that it takes up, when the body begins
-//! and when it ended; the supervisor asks attempts to stop. What the attempts of the first slots print is kept here too. So after
-//! a SIGKILL the supervisor knows which of the leases the child held had begun, how long they ran and what they said.
-//! None of it costs a system call.
+//! and when it ended; the supervisor asks attempts to stop. What attempts print is kept here too. So after a SIGKILL the
+//! supervisor knows which of the leases the child held had begun, how long they ran and what they said. None of it costs
+//! a system call.
 //!
 //! **When has an attempt begun?** At one instant: the store of its number in [`AttemptPage::begin`]. Fence and times are
 //! written before it, where no reader looks yet; the body runs after it. A child killed before that store has not begun
@@ -20,6 +20,7 @@ mod output;
 mod place;
 #[cfg(test)]
 mod race;
+mod words;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,19 +32,18 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat,
 
 use self::output::Output;
 use self::place::Place;
+use self::words::{CELLS, Cell};
 use crate::fd::set_cloexec;
 use crate::{Error, Result};
 
 pub use self::output::{HEAD_BYTES, OUTPUT_BYTES_MAX, TAIL_BYTES};
+pub use self::words::{Cursor, Words, Writer};
 
 /// Most slots of one child.
 pub const SLOTS_MAX: u32 = 16_384;
 
-/// Slots whose output is kept in the page; more would take more memory than dead attempts' words are worth.
-pub const OUTPUTS_MAX: u32 = 64;
-
 /// Says that this is a page, and of which layout: the last byte changes with it.
-const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x03");
+const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x04");
 
 /// An attempt's token; the same two numbers as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,7 +99,7 @@ impl StopReason {
     }
 }
 
-/// What lies in the shared memory before the places, which the outputs follow. Only atomics, all zero at first.
+/// What lies in the shared memory before the places, which the output or the words follow. Only atomics, all zero at first.
 #[repr(C, align(128))]
 struct Header {
     magic: AtomicU64,
@@ -118,8 +118,8 @@ struct Header {
 /// One child's page, mapped in this process.
 ///
 /// The supervisor [creates](Self::create) it and passes the descriptor on; the child opens it
-/// [from the descriptor](Self::from_fd). 128 bytes per slot and 64 KiB for each of the first
-/// [`OUTPUTS_MAX`], of which memory is taken as it is touched.
+/// [from the descriptor](Self::from_fd). 128 bytes per slot, and 64 KiB for the output of the
+/// only slot or 4 MiB for the [`Words`] of many, of which memory is taken as it is touched.
 #[derive(Debug)]
 pub struct AttemptPage {
     fd: OwnedFd,
@@ -193,12 +193,19 @@ impl AttemptPage {
     }
 
     #[allow(clippy::cast_ptr_alignment)] // As above; a place's size is a multiple of an output's alignment.
-    fn outputs(&self) -> &[Output] {
-        let start = size_of::<Header>() + self.slots as usize * size_of::<Place>();
-        let first = self.mapping.as_mut_ptr().wrapping_add(start).cast::<Output>();
-        // SAFETY: as above: the mapping has so many outputs behind the places, made of atomics only, and the sizes of
-        // header and place are multiples of their alignment.
-        unsafe { std::slice::from_raw_parts(first, outputs_of(self.slots)) }
+    fn output(&self) -> Option<&Output> {
+        let output = self.mapping.as_mut_ptr().wrapping_add(bytes_before_texts(self.slots)).cast::<Output>();
+        // SAFETY: as above: the mapping of a page with one slot has an output behind the place, made of atomics only, and
+        // the sizes of header and place are multiples of its alignment.
+        (self.slots == 1).then(|| unsafe { &*output })
+    }
+
+    #[allow(clippy::cast_ptr_alignment)] // As above.
+    fn cells(&self) -> Option<&[Cell]> {
+        let first = self.mapping.as_mut_ptr().wrapping_add(bytes_before_texts(self.slots)).cast::<Cell>();
+        // SAFETY: as above: the mapping of a page with many slots has so many cells behind the places, made of atomics
+        // only, and the sizes of header and place are multiples of their alignment.
+        (self.slots > 1).then(|| unsafe { std::slice::from_raw_parts(first, CELLS) })
     }
 
     /// The places that the child ever used.
@@ -256,24 +263,24 @@ impl AttemptPage {
         self.header().unsettled.store(count, Ordering::Release);
     }
 
-    /// Whether the output of slot `place` is kept here: that of the first [`OUTPUTS_MAX`] is.
-    pub fn keeps_output(&self, place: u32) -> bool {
-        (place as usize) < self.outputs().len()
-    }
-
-    /// Adds to the output of the present attempt in slot `place`. Kept are its first [`HEAD_BYTES`] and last
-    /// [`TAIL_BYTES`]; nothing where [none is kept](Self::keeps_output). Any thread of the child, but not of what it
-    /// forks.
-    pub fn append_output(&self, place: u32, bytes: &[u8]) {
+    /// Adds to the output of the present attempt in the only slot; nothing where there are many, whose attempts have
+    /// [`Self::words`]. Kept are its first [`HEAD_BYTES`] and last [`TAIL_BYTES`]. Any thread of the child, but not of
+    /// what it forks.
+    pub fn append_output(&self, bytes: &[u8]) {
         let _turn = self.turn();
-        self.output(place).into_iter().for_each(|output| output.append(bytes));
+        self.output().into_iter().for_each(|output| output.append(bytes));
     }
 
-    /// Forgets the output of slot `place`, for the next attempt. Call it before [`Self::begin`], or a kill in between
+    /// Forgets the output of the only slot, for the next attempt. Call it before [`Self::begin`], or a kill in between
     /// gives the next attempt the words of the last.
-    pub fn reset_output(&self, place: u32) {
+    pub fn reset_output(&self) {
         let _turn = self.turn();
-        self.output(place).into_iter().for_each(Output::reset);
+        self.output().into_iter().for_each(Output::reset);
+    }
+
+    /// Where many slots have what their attempts print, to be written by one [`Writer`].
+    pub fn words(&self) -> Option<Words<'_>> {
+        self.cells().map(Words)
     }
 
     /// Whether the supervisor ends this child, rather than somebody else who signals it.
@@ -327,20 +334,26 @@ impl AttemptPage {
 
     // ---- Either side.
 
-    /// The output of the present attempt in slot `place`, at most [`OUTPUT_BYTES_MAX`]; where bytes were left out, a
+    /// The output of the present attempt in the only slot, at most [`OUTPUT_BYTES_MAX`]; where bytes were left out, a
     /// line says how many. A consistent moment even while the child writes or after it died writing (then at most
-    /// 4 KiB of the oldest or newest kept bytes are missing).
-    pub fn read_output(&self, place: u32) -> Vec<u8> {
-        self.output(place).map(Output::read).unwrap_or_default()
+    /// 4 KiB of the oldest or newest kept bytes are missing). Empty where there are many slots.
+    pub fn read_output(&self) -> Vec<u8> {
+        self.output().map(Output::read).unwrap_or_default()
     }
 
-    /// How many bytes the present attempt in slot `place` printed, kept or not.
-    pub fn output_bytes(&self, place: u32) -> u64 {
-        self.output(place).map_or(0, Output::total)
+    /// What these attempts of the dead child printed, in their order, each as [`Self::read_output`]. Of many slots,
+    /// older words may be missing that had to give way to newer ones of others.
+    pub fn read_outputs(&self, begun: &[Begun]) -> Vec<Vec<u8>> {
+        let fences: Vec<Fence> = begun.iter().map(|begun| begun.fence).collect();
+        match self.words() {
+            Some(words) => words.read(&fences),
+            None => begun.iter().map(|_| self.read_output()).collect(),
+        }
     }
 
-    fn output(&self, place: u32) -> Option<&Output> {
-        self.outputs().get(place as usize)
+    /// How many bytes the present attempt in the only slot printed, kept or not.
+    pub fn output_bytes(&self) -> u64 {
+        self.output().map_or(0, Output::total)
     }
 
     fn place(&self, number: u32) -> &Place {
@@ -359,24 +372,19 @@ impl AsFd for AttemptPage {
     }
 }
 
-fn outputs_of(slots: u32) -> usize {
-    slots.min(OUTPUTS_MAX) as usize
+fn bytes_before_texts(slots: u32) -> usize {
+    size_of::<Header>() + slots as usize * size_of::<Place>()
 }
 
 fn bytes_of(slots: u32) -> usize {
-    size_of::<Header>() + slots as usize * size_of::<Place>() + outputs_of(slots) * size_of::<Output>()
+    let texts = if slots == 1 { size_of::<Output>() } else { CELLS * size_of::<Cell>() };
+    bytes_before_texts(slots) + texts
 }
 
 /// The slots of a page of this length, if there is one.
 fn slots_in(bytes: usize) -> Option<u32> {
-    let after_header = bytes.checked_sub(size_of::<Header>())?;
-    let with_output = after_header / (size_of::<Place>() + size_of::<Output>());
-    let all_outputs = OUTPUTS_MAX as usize * size_of::<Output>();
-    let slots = match with_output {
-        few if few < OUTPUTS_MAX as usize => few,
-        _ => after_header.checked_sub(all_outputs)? / size_of::<Place>(),
-    };
-    let slots = u32::try_from(slots).ok().filter(|slots| (1..=SLOTS_MAX).contains(slots))?;
+    let of_many = bytes.checked_sub(bytes_of(2)).map_or(0, |more| 2 + more / size_of::<Place>());
+    let slots = u32::try_from(of_many.max(1)).ok().filter(|slots| *slots <= SLOTS_MAX)?;
     (bytes_of(slots) == bytes).then_some(slots)
 }
 

@@ -11,7 +11,7 @@ pub const TAIL_BYTES: usize = OUTPUT_BYTES_MAX - HEAD_BYTES - GAP_BYTES_MAX;
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest line that says what is left out.
-const GAP_BYTES_MAX: usize = 64;
+pub(super) const GAP_BYTES_MAX: usize = 64;
 /// Bytes written before the total is raised: what a death in the middle may cost.
 const STEP_BYTES: usize = 4 * 1024;
 /// How often a reader looks again when the output was reset meanwhile.
@@ -113,12 +113,14 @@ fn copy(bytes: &[AtomicU8]) -> Vec<u8> {
 /// Head, a line about what is missing between, and the tail less the bytes that were overwritten during the copy.
 fn join(mut head: Vec<u8>, tail: &[u8], overwritten: u64, total: u64) -> Vec<u8> {
     let tail = &tail[overwritten.min(tail.len() as u64) as usize..];
-    let missing = total - head.len() as u64 - tail.len() as u64;
-    if missing > 0 {
-        head.extend(format!("\n[... {missing} bytes left out ...]\n").bytes());
-    }
+    head.extend(gap(total - head.len() as u64 - tail.len() as u64));
     head.extend_from_slice(tail);
     head
+}
+
+/// The line that says how many bytes are left out, if some are.
+pub(super) fn gap(missing: u64) -> Vec<u8> {
+    if missing == 0 { Vec::new() } else { format!("\n[... {missing} bytes left out ...]\n").into_bytes() }
 }
 
 #[cfg(test)]

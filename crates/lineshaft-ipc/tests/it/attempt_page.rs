@@ -7,7 +7,7 @@ use std::time::Duration;
 use lineshaft_ipc::Error;
 use lineshaft_ipc::fd::{adopt, inherit};
 use lineshaft_ipc::shared::{
-    AttemptPage, Begun, Fence, Note, OUTPUT_BYTES_MAX, OUTPUTS_MAX, SLOTS_MAX, StopReason,
+    AttemptPage, Begun, Cursor, Fence, Note, OUTPUT_BYTES_MAX, SLOTS_MAX, StopReason, Writer,
 };
 
 use crate::support::{Guard, child_value, eventually, this_binary};
@@ -71,23 +71,31 @@ fn a_page_has_room_for_the_greatest_child_and_takes_memory_as_it_is_used() {
     }
 }
 
-/// What attempts of a child with many slots had printed was lost with it.
+/// What attempts of a child with many slots had printed was lost with it, later that of all but the first 64.
 #[test]
-fn the_first_slots_have_an_output_each() {
-    let page = AttemptPage::create(OUTPUTS_MAX + 1).unwrap();
-    let opened = AttemptPage::from_fd(page.as_fd().try_clone_to_owned().unwrap()).unwrap();
-    assert_eq!(opened.slots(), OUTPUTS_MAX + 1);
-    for place in [0, 1, OUTPUTS_MAX - 1, OUTPUTS_MAX] {
-        opened.append_output(place, format!("words of {place}").as_bytes());
+fn the_attempts_of_any_number_of_slots_have_words() {
+    let page = AttemptPage::create(SLOTS_MAX).unwrap();
+    let child = AttemptPage::from_fd(page.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    let mut writer = Writer::default();
+    let words = child.words().unwrap();
+    for place in 0..SLOTS_MAX {
+        child.take(place, fence(u64::from(place)));
+        child.begin(place, 1, 0, note(7));
+        let said = format!("words of {place}");
+        writer.append(words, fence(u64::from(place)), &mut Cursor::default(), said.as_bytes());
     }
-    opened.reset_output(1);
-    let last = format!("words of {}", OUTPUTS_MAX - 1).into_bytes();
-    let outputs = [0, 1, OUTPUTS_MAX - 1, OUTPUTS_MAX].map(|place| page.read_output(place));
-    assert_eq!(outputs, [b"words of 0".to_vec(), vec![], last, vec![]]);
-    assert_eq!((page.output_bytes(0), page.keeps_output(OUTPUTS_MAX)), (10, false));
-    for slots in [1, 2, OUTPUTS_MAX - 1, OUTPUTS_MAX, 2_000, SLOTS_MAX] {
+    let begun: Vec<Begun> = page.begun().collect();
+    let expected = (0..SLOTS_MAX).map(|place| format!("words of {place}").into_bytes());
+    assert!(page.read_outputs(&begun).into_iter().eq(expected));
+    assert_eq!((page.read_output(), page.output_bytes()), (vec![], 0));
+}
+
+#[test]
+fn a_page_is_opened_with_the_slots_that_it_was_made_with() {
+    for slots in [1, 2, 3, 64, 65, 2_000, SLOTS_MAX] {
         let fd = AttemptPage::create(slots).unwrap().as_fd().try_clone_to_owned().unwrap();
-        assert_eq!(AttemptPage::from_fd(fd).unwrap().slots(), slots);
+        let page = AttemptPage::from_fd(fd).unwrap();
+        assert_eq!((page.slots(), page.words().is_some()), (slots, slots > 1));
     }
 }
 
@@ -134,18 +142,25 @@ fn a_page_of_another_layout_is_refused() {
 #[test]
 fn a_page_full_of_rubbish_harms_no_reader() {
     use std::os::unix::fs::FileExt;
-    let page = AttemptPage::create(1).unwrap();
-    let file = std::fs::File::from(page.as_fd().try_clone_to_owned().unwrap());
-    let length = file.metadata().unwrap().len() as usize;
-    for byte in [0xff, 0x80, 0x01, 0x7f] {
+    for (slots, byte) in
+        [1, 2].into_iter().flat_map(|slots| [0xff, 0x80, 0x01, 0x7f].map(|byte| (slots, byte)))
+    {
+        let page = AttemptPage::create(slots).unwrap();
+        let file = std::fs::File::from(page.as_fd().try_clone_to_owned().unwrap());
+        let length = file.metadata().unwrap().len() as usize;
         file.write_all_at(&vec![byte; length], 0).unwrap();
-        let _ = (page.begun().count(), page.newest(), page.unbegun(), page.stop_requested(0, fence(1)));
-        assert!(page.read_output(0).len() <= OUTPUT_BYTES_MAX);
+        let begun: Vec<Begun> = page.begun().collect();
+        let _ = (page.newest(), page.unbegun(), page.stop_requested(0, fence(1)));
+        assert!(page.read_output().len() <= OUTPUT_BYTES_MAX);
+        assert!(page.read_outputs(&begun).iter().all(|output| output.len() <= OUTPUT_BYTES_MAX));
         page.take(0, fence(2));
         page.begin(0, 0, 0, note(2));
         page.end(0);
-        page.append_output(0, b"x");
-        page.reset_output(0);
+        page.append_output(b"x");
+        page.reset_output();
+        if let Some(words) = page.words() {
+            Writer::default().append(words, fence(2), &mut Cursor::default(), b"x");
+        }
         page.request_stop(0, fence(2), StopReason::Cancelled);
         page.beat();
     }
@@ -163,15 +178,15 @@ fn a_child_marks_and_prints_and_is_asked_to_stop() {
     assert!(page.request_stop(0, fence(1), StopReason::TimedOut));
     assert!(child.0.wait().unwrap().success());
     assert_eq!((only(&page), page.newest()), (None, Some(fence(1))));
-    assert_eq!(page.read_output(0), b"stopped: TimedOut");
+    assert_eq!(page.read_output(), b"stopped: TimedOut");
 }
 
 #[test]
 fn child_waits_for_a_stop() {
     let Some(page) = inherited_page() else { return };
     page.beat();
-    page.append_output(0, b"of an attempt before");
-    page.reset_output(0);
+    page.append_output(b"of an attempt before");
+    page.reset_output();
     page.take(0, fence(1));
     page.begin(0, 11, 22, note(1));
     let mut reason = None;
@@ -179,7 +194,7 @@ fn child_waits_for_a_stop() {
         reason = page.stop_requested(0, fence(1));
         reason.is_some()
     });
-    page.append_output(0, format!("stopped: {:?}", reason.unwrap()).as_bytes());
+    page.append_output(format!("stopped: {:?}", reason.unwrap()).as_bytes());
     page.end(0);
 }
 
@@ -215,30 +230,36 @@ fn check(page: &AttemptPage) {
     assert!(page.newest().is_none_or(|newest| newest == fence(newest.epoch)));
 }
 
-/// Nothing of it changes any more, and the output is of the newest attempts, whole.
+/// Nothing of it changes any more, and each attempt has its own words, as far as it had come.
 fn check_of_the_dead(page: &AttemptPage) -> u64 {
     check(page);
     let newest = page.newest().unwrap().epoch;
     assert_eq!(page.newest(), Some(fence(newest)), "the dead do not go on");
     assert!(page.unbegun().iter().all(|unbegun| *unbegun == fence(newest)), "only the newest can be unbegun");
     assert!(page.begun().all(|begun| begun.fence.epoch + 1 >= newest));
-    let output = page.read_output(0);
-    let words: Vec<_> = output.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect();
-    let near = [newest - 1, newest, newest + 1].map(|number| number.to_string());
-    assert!(words.len() <= 2 && words.iter().all(|word| near.iter().any(|near| near.as_bytes() == *word)));
+    let begun: Vec<Begun> = page.begun().collect();
+    for (begun, output) in begun.iter().zip(page.read_outputs(&begun)) {
+        let said = format!("{0} {0} ", begun.fence.epoch).into_bytes();
+        assert!([0, said.len() / 2, said.len()].contains(&output.len()) && said.starts_with(&output));
+    }
     newest
 }
 
 #[test]
 fn child_writes_until_killed() {
     let Some(page) = inherited_page() else { return };
+    let (mut writer, mut cursors, words) = (Writer::default(), [const { None }; 2], page.words().unwrap());
     for number in 1u64.. {
         let (place, word) = ((number % 2) as u32, format!("{number} "));
-        page.reset_output(0);
         page.take(place, fence(number));
+        if let Some(cursor) = cursors[place as usize].take() {
+            writer.end(words, &cursor);
+        }
         page.begin(place, !number, 3, note(number));
-        page.append_output(0, word.as_bytes());
-        page.append_output(0, word.as_bytes());
+        let mut cursor = Cursor::default();
+        writer.append(words, fence(number), &mut cursor, word.as_bytes());
+        writer.append(words, fence(number), &mut cursor, word.as_bytes());
+        cursors[place as usize] = Some(cursor);
         if number % 3 == 0 {
             page.end(place);
         }

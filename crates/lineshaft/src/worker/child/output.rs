@@ -18,8 +18,6 @@ use super::super::Error;
 use super::tee::Lines;
 
 const READ_BYTES: usize = 16 << 10;
-/// The place of the only slot.
-const ONLY: u32 = 0;
 
 /// Reads the pipe and knows whose bytes they are.
 #[derive(Clone, Debug)]
@@ -77,8 +75,8 @@ impl Output {
     /// From here on, output belongs to this attempt.
     pub(super) fn begin(&self, label: Label) {
         let mut tap = self.tap();
-        if self.page.output_bytes(ONLY) > 0 {
-            self.page.reset_output(ONLY);
+        if self.page.output_bytes() > 0 {
+            self.page.reset_output();
         }
         tap.label = Some(label);
     }
@@ -89,10 +87,10 @@ impl Output {
         tap.empty(&self.page);
         tap.finish_line();
         tap.label = None;
-        if self.page.output_bytes(ONLY) == 0 {
+        if self.page.output_bytes() == 0 {
             return Bytes::new();
         }
-        self.page.read_output(ONLY).into()
+        self.page.read_output().into()
     }
 
     /// Takes over what was written so far, so that it is not lost with the process.
@@ -134,7 +132,7 @@ impl Tap {
 
     fn take(&mut self, bytes: &[u8], page: &AttemptPage) {
         if self.label.is_some() {
-            page.append_output(ONLY, bytes);
+            page.append_output(bytes);
         }
         if self.tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
@@ -226,7 +224,7 @@ mod tests {
         output.begin(label("mail.send"));
         write(&pipe, b"working\n").unwrap();
         let start = Instant::now();
-        while page.read_output(ONLY) != b"working\n" {
+        while page.read_output() != b"working\n" {
             assert!(start.elapsed() < Duration::from_secs(10), "the output never arrived");
             thread::sleep(Duration::from_millis(1));
         }

@@ -1,19 +1,19 @@
 //! What attempts print that share a process: each has its words to itself, as the language on top tells them apart.
 //!
-//! At most 64 KiB are kept per attempt: those of the first slots in the page that outlives the child, those of the others
-//! in its memory. A child that is killed takes the latter with it, but what was repeated on the worker's standard error
-//! stays.
+//! At most 64 KiB are kept per attempt, in the memory of the child. What is needed after a kill is in its page too, whose
+//! room all attempts share; where a page has only one slot, it alone keeps the output.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use lineshaft_ipc::shared::{AttemptPage, HEAD_BYTES, TAIL_BYTES};
+use lineshaft_ipc::shared::{AttemptPage, Cursor, HEAD_BYTES, TAIL_BYTES, Writer};
 use lineshaft_wire::Fence;
 
 use super::job::Ticket;
 use super::output::{Label, write_all};
+use super::queue::page_fence;
 use super::tee::Lines;
 
 /// The outputs of the attempts that run.
@@ -29,27 +29,29 @@ pub(super) struct Printed {
 struct State {
     tee: Option<OwnedFd>,
     attempts: HashMap<Fence, One>,
+    writer: Writer,
 }
 
 #[derive(Debug)]
 struct One {
     label: Label,
-    /// Unless it is in the page.
+    /// Where there are many.
     kept: Kept,
+    cursor: Cursor,
     lines: Lines,
 }
 
 impl Printed {
     pub(super) fn new(page: Arc<AttemptPage>, tee: Option<OwnedFd>) -> Self {
-        let state = Mutex::new(State { tee, attempts: HashMap::new() });
+        let state = Mutex::new(State { tee, attempts: HashMap::new(), writer: Writer::default() });
         Self { page, state, process: std::process::id() }
     }
 
     pub(super) fn begin(&self, ticket: Ticket, label: Label) {
-        if self.page.output_bytes(ticket.place) > 0 {
-            self.page.reset_output(ticket.place);
+        if self.page.output_bytes() > 0 {
+            self.page.reset_output();
         }
-        let one = One { label, kept: Kept::default(), lines: Lines::default() };
+        let one = One { label, kept: Kept::default(), cursor: Cursor::default(), lines: Lines::default() };
         self.state().attempts.insert(ticket.fence, one);
     }
 
@@ -60,12 +62,13 @@ impl Printed {
             return false;
         }
         let mut state = self.state();
-        let State { tee, attempts } = &mut *state;
+        let State { tee, attempts, writer } = &mut *state;
         let Some(one) = attempts.get_mut(&ticket.fence) else { return false };
-        if self.page.keeps_output(ticket.place) {
-            self.page.append_output(ticket.place, bytes);
-        } else {
+        if let Some(words) = self.page.words() {
             one.kept.push(bytes);
+            writer.append(words, page_fence(ticket.fence), &mut one.cursor, bytes);
+        } else {
+            self.page.append_output(bytes);
         }
         if tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
@@ -78,13 +81,13 @@ impl Printed {
     /// The attempt's output, all that was printed.
     pub(super) fn end(&self, ticket: Ticket) -> Bytes {
         let mut state = self.state();
-        let Some(mut one) = state.attempts.remove(&ticket.fence) else { return Bytes::new() };
+        let State { tee, attempts, writer } = &mut *state;
+        let Some(mut one) = attempts.remove(&ticket.fence) else { return Bytes::new() };
         let mut out = Vec::new();
         one.lines.finish(&one.label.prefix(), &mut out);
-        write_all(&mut state.tee, &out);
-        if self.page.keeps_output(ticket.place) {
-            return self.page.read_output(ticket.place).into();
-        }
+        write_all(tee, &out);
+        let Some(words) = self.page.words() else { return self.page.read_output().into() };
+        writer.end(words, &one.cursor);
         one.kept.into_bytes()
     }
 
@@ -136,19 +139,28 @@ mod tests {
 
     #[test]
     fn each_attempt_has_its_own_words_and_none_has_those_of_another() {
-        // The second one has a slot whose output is not in the page.
         let page = Arc::new(AttemptPage::create(100).unwrap());
         let printed = Printed::new(Arc::clone(&page), None);
-        for _ in 0..2 {
-            [1, 70].into_iter().for_each(|counter| printed.begin(ticket(counter), label()));
-            for _ in 0..3 {
-                let print = |counter| printed.print(ticket(counter), format!("{counter} ").as_bytes());
-                assert_eq!([1, 70, 3].map(print), [true, true, false]);
+        for round in 0..2 {
+            let tickets = [1, 70]
+                .map(|place| Ticket { fence: Fence { epoch: round, counter: place }, ..ticket(place) });
+            for ticket in tickets {
+                printed.begin(ticket, label());
+                page.take(ticket.place, page_fence(ticket.fence));
+                page.begin(ticket.place, 0, 0, [0; 4]);
             }
-            assert_eq!((page.read_output(1), page.read_output(70)), (b"1 1 1 ".to_vec(), vec![]));
-            assert_eq!(printed.end(ticket(1)), "1 1 1 ");
-            assert!(!printed.print(ticket(1), b"late"));
-            assert_eq!((printed.end(ticket(1)), printed.end(ticket(70))), (Bytes::new(), "70 70 70 ".into()));
+            for _ in 0..3 {
+                let print = |ticket: Ticket| printed.print(ticket, format!("{} ", ticket.place).as_bytes());
+                assert_eq!([tickets[0], tickets[1], ticket(3)].map(print), [true, true, false]);
+            }
+            let begun: Vec<_> = page.begun().collect();
+            assert_eq!(page.read_outputs(&begun), [b"1 1 1 ".to_vec(), b"70 70 70 ".to_vec()]);
+            assert_eq!(printed.end(tickets[0]), "1 1 1 ");
+            assert!(!printed.print(tickets[0], b"late"));
+            assert_eq!(
+                (printed.end(tickets[0]), printed.end(tickets[1])),
+                (Bytes::new(), "70 70 70 ".into())
+            );
         }
     }
 

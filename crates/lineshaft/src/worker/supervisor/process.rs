@@ -134,7 +134,7 @@ impl Process {
             left.extend_from_slice(&buffer[..count]);
         }
         if self.page.slots() == 1 && self.page.begun().next().is_some() {
-            self.page.append_output(0, &left);
+            self.page.append_output(&left);
         }
         if let Some(talk) = &self.talk {
             self.repeat(&left, talk);

@@ -310,8 +310,13 @@ impl Watch {
 
     fn report(&self, exit: Option<Exit>) -> (ChildEnded, Bytes) {
         let page = &self.process.page;
-        let mut outputs = Vec::new();
-        let ended = page.begun().filter_map(|begun| self.end(&begun, exit, &mut outputs));
+        let begun: Vec<Begun> = page.begun().collect();
+        let (mut outputs, printed) = (Vec::new(), page.read_outputs(&begun));
+        let ended = begun.iter().zip(&printed).filter_map(|(begun, printed)| {
+            let end = self.end(begun, exit, printed.len())?;
+            outputs.extend_from_slice(printed);
+            Some(end)
+        });
         let begun: Vec<OtherEnd> = ended.collect();
         let newest = page.newest().map(wire_fence);
         let unbegun = page.unbegun().into_iter().map(wire_fence).collect();
@@ -319,8 +324,8 @@ impl Watch {
         (report, outputs.into())
     }
 
-    /// The end of an attempt that the child left; what it printed is added to `outputs`.
-    fn end(&self, begun: &Begun, exit: Option<Exit>, outputs: &mut Vec<u8>) -> Option<OtherEnd> {
+    /// The end of an attempt that the child left, which printed so many bytes.
+    fn end(&self, begun: &Begun, exit: Option<Exit>, printed: usize) -> Option<OtherEnd> {
         let [high, low, started_at, at_most_once] = begun.note;
         let id = (u128::from(high) << 64) | u128::from(low);
         let Some(job) = JobId::from_bytes(id.to_be_bytes()) else {
@@ -329,9 +334,7 @@ impl Watch {
             return None;
         };
         let end = self.end_of(begun, at_most_once != 0, exit);
-        let output = self.process.page.read_output(begun.place);
-        let output_length = output.len() as u32;
-        outputs.extend(output);
+        let output_length = printed as u32;
         let (fence, finished_at) = (wire_fence(begun.fence), unix_ms());
         Some(OtherEnd { job, fence, started_at, finished_at, end, output_length })
     }
