@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
     /// A name, inside an extension type.
     pub fn str(&mut self) -> Result<&'a str, ValueError> {
         let offset = self.position;
-        match self.plain_token()? {
+        match self.token()? {
             Token::Str(text) => Ok(text),
             token => Err(unexpected(offset, "text", token)),
         }
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
     /// A byte string, inside an extension type.
     pub fn bytes(&mut self) -> Result<&'a [u8], ValueError> {
         let offset = self.position;
-        match self.plain_token()? {
+        match self.token()? {
             Token::Bytes(bytes) => Ok(bytes),
             token => Err(unexpected(offset, "bytes", token)),
         }
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
     /// An integer, inside an extension type.
     pub fn int(&mut self) -> Result<i64, ValueError> {
         let offset = self.position;
-        match self.plain_token()? {
+        match self.token()? {
             Token::Int(value) => Ok(value),
             token => Err(unexpected(offset, "an integer", token)),
         }
@@ -302,7 +302,7 @@ impl<'a> Reader<'a> {
     /// A floating-point number, inside an extension type.
     pub fn float(&mut self) -> Result<f64, ValueError> {
         let offset = self.position;
-        match self.plain_token()? {
+        match self.token()? {
             Token::Float(value) => Ok(value),
             token => Err(unexpected(offset, "a float", token)),
         }

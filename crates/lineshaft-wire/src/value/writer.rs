@@ -125,6 +125,7 @@ impl Writer {
     /// Text.
     pub fn str(&mut self, value: &str) -> Result<(), ValueError> {
         self.memory.text(value);
+        self.memory.check()?;
         self.utf8(value)
     }
 
@@ -149,6 +150,7 @@ impl Writer {
     /// A byte string.
     pub fn bytes(&mut self, value: &[u8]) -> Result<(), ValueError> {
         self.memory.bytes(value.len());
+        self.memory.check()?;
         self.make_room(value.len())?;
         match value.len() {
             length @ 0..=0xff => self.tagged(0xc4, [length as u8]),
@@ -188,6 +190,7 @@ impl Writer {
         } else {
             self.memory.element();
         }
+        self.memory.check()?;
         self.make_room(1)
     }
 
@@ -292,6 +295,7 @@ impl Writer {
     /// An extension type with a raw body.
     pub fn raw_ext(&mut self, code: i8, body: &[u8]) -> Result<(), ValueError> {
         self.memory.raw(code, body.len());
+        self.memory.check()?;
         self.make_room(body.len())?;
         let open = self.begin_ext(code);
         self.bytes.extend_from_slice(body);
@@ -337,6 +341,7 @@ impl Writer {
     }
 
     fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
+        self.memory.check()?;
         if self.depth == DEPTH_MAX {
             return Err(ValueError::TooDeep { limit: DEPTH_MAX });
         }
@@ -344,9 +349,8 @@ impl Writer {
         self.make_room(elements)
     }
 
-    /// Fails where the payload, or what becomes of it, gets too large.
+    #[inline]
     fn make_room(&mut self, more: usize) -> Result<(), ValueError> {
-        self.memory.check()?;
         let actual_bytes = self.bytes.len() as u64 + self.buffer_bytes + more as u64;
         if actual_bytes <= self.size_max { Ok(()) } else { Err(self.too_large(actual_bytes)) }
     }
