@@ -41,7 +41,7 @@ async def acopy(pages: int, pause_s: float) -> int:
     return pages
 
 
-@app.task(timeout="2s")
+@app.task(timeout="800ms")
 def waits_in_vain() -> None:
     """Leaves one page, and cannot leave the next."""
     current.checkpoint(1)
@@ -55,7 +55,7 @@ def waits_in_vain() -> None:
         raise
 
 
-@app.task(timeout="2s")
+@app.task(timeout="800ms")
 async def awaits_in_vain() -> None:
     await current.acheckpoint(1)
     note("left", 1)

@@ -38,6 +38,20 @@ async def awork(number: str, seconds: float) -> str:
     return number
 
 
+@app.task
+async def holds(number: str) -> str:
+    """Until there is enough."""
+    mark("start", number)
+    while not enough():
+        await asyncio.sleep(0.02)
+    mark("end", number)
+    return number
+
+
+def enough() -> bool:
+    return Path(effects).with_name("enough").exists()
+
+
 @app.task(delivery="at_most_once")
 async def once(number: str, seconds: float) -> str:
     mark("start", number)
@@ -50,5 +64,5 @@ async def once(number: str, seconds: float) -> str:
 async def deaf(number: str) -> None:
     """Blocks its loop, so that its child has to be killed for it."""
     mark("start", number)
-    while not Path(effects).with_name("enough").exists():
+    while not enough():
         time.sleep(0.05)

@@ -20,7 +20,7 @@ from lineshaft import App, Retry, current
 
 if "SLOTWORKS_WITHOUT_UVLOOP" in os.environ:
     sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
-app = App(os.environ.get("SLOTWORKS_HOME", "unused"))
+app = App("unused")
 setting: contextvars.ContextVar[str] = contextvars.ContextVar("setting", default="untouched")
 
 
@@ -64,8 +64,54 @@ async def breaks_coroutines() -> None:
 
 
 @app.task
-def naps(seconds: float) -> int:
-    time.sleep(seconds)
+def meets(path: str, count: int) -> int:
+    """Waits until so many of them are there."""
+    write(path, "here")
+    while len(Path(path).read_text().split()) < count:
+        time.sleep(0.01)
+    return os.getpid()
+
+
+@app.task
+async def ameets(path: str, count: int) -> int:
+    write(path, "here")
+    while len(Path(path).read_text().split()) < count:
+        await asyncio.sleep(0.01)
+    return os.getpid()
+
+
+arrived = 0
+all_are_here = asyncio.Event()
+
+
+@app.task
+async def gathers(count: int) -> int:
+    """The same for many of one process."""
+    global arrived
+    arrived += 1
+    if arrived == count:
+        all_are_here.set()
+    await all_are_here.wait()
+    return os.getpid()
+
+
+def may_end(path: str) -> bool:
+    return Path(path + ".go").exists()
+
+
+@app.task
+def holds(path: str) -> int:
+    """Until it may end."""
+    write(path, f"start {os.getpid()}")
+    while not may_end(path):
+        time.sleep(0.01)
+    return os.getpid()
+
+
+@app.task
+async def aholds(path: str) -> int:
+    while not may_end(path):
+        await asyncio.sleep(0.01)
     return os.getpid()
 
 
@@ -461,8 +507,7 @@ async def fails() -> None:
 
 
 @app.task
-async def blocks(path: str, seconds: float) -> None:
-    write(path, "start")
+async def blocks(seconds: float) -> None:
     time.sleep(seconds)
 
 
@@ -497,9 +542,8 @@ def exit_code(pid: int) -> int:
 
 
 @app.task
-def chatters(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def chatters(path: str) -> None:
+    while not may_end(path):
         print("chatter " * 1_000)
 
 
@@ -527,10 +571,9 @@ async def forks_in_a_task(path: str) -> int:
 
 
 @app.task
-async def ticks(path: str, seconds: float) -> None:
+async def ticks(path: str) -> None:
     """Notes which processes it ever ran in."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not may_end(path):
         with open(path, "a") as file:
             file.write(f"{os.getpid()}\n")
         await asyncio.sleep(0)

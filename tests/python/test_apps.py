@@ -144,8 +144,8 @@ def test_waiting_for_the_job_of_another_app_names_the_worker_that_it_needs(progr
     programs.write("library.py", "from lineshaft import App\napp = App()\n@app.task\ndef work(): ...\n")
     programs.write(
         "main.py",
-        "from library import work\nfrom lineshaft import WaitTimeout\n"
-        "try:\n    work.enqueue().result(4)\nexcept WaitTimeout:\n    print('waited')\n",
+        "from library import work\nfrom lineshaft import WaitTimeout, _waiting\n_waiting.WARN_AFTER_S = 0.2\n"
+        "try:\n    work.enqueue().result(1)\nexcept WaitTimeout:\n    print('waited')\n",
     )
     ended = programs.run("main.py")
     assert ended.stdout == "waited\n", ended.stderr

@@ -81,8 +81,8 @@ def test_neighbours_of_killed_attempts_run_again_and_are_never_blamed(stage, app
     """Four times in a row the child is killed for another one's sake: a third crash would have ended the jobs."""
     stage.server()
     worker = slot_worker(stage, "async", 50, processes=1)
-    neighbours = [app.awork.enqueue(str(number), 6.0) for number in range(20)]
-    once = app.once.enqueue("once", 6.0)
+    neighbours = [app.holds.enqueue(str(number)) for number in range(20)]
+    once = app.once.enqueue("once", 600)
     until(lambda: len(effects_in(stage.effects)) == 21, "all run")
     for number in range(4):
         deaf = app.deaf.enqueue(f"deaf{number}")
@@ -90,6 +90,7 @@ def test_neighbours_of_killed_attempts_run_again_and_are_never_blamed(stage, app
         assert [attempt.outcome for attempt in deaf.attempts()] == ["timed_out"]
         expected = 20 * (number + 2)
         until(lambda most=expected: starts_of_neighbours(stage) >= most, "they run again")
+    stage.effects.with_name("enough").touch()
     for job in neighbours:
         job.result(timeout=PATIENCE_S)
         outcomes = [attempt.outcome for attempt in job.attempts()]

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import pytest
+
+from conftest import environment, stop_server
+from support.kernel import Kernel
+from support.processes import until
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """One for all tests, each of which declares what it needs."""
+    kernel = Kernel(tmp_path_factory.mktemp("kernel"), environment())
+    yield kernel
+    kernel.close()
+    stop_server(kernel.directory / ".lineshaft")
+
 
 INLINE = """
 from lineshaft import App
@@ -43,7 +57,7 @@ app = App()
 
 @app.task(timeout="200ms")
 def deaf() -> None:
-    end = time.monotonic() + 4
+    end = time.monotonic() + 2
     while time.monotonic() < end:
         try:
             time.sleep(0.01)
@@ -72,6 +86,17 @@ def twice(number: int) -> int:
 """
 
 
+SLOW = """
+@app.task
+def slow(path: str) -> int:
+    with open(path, "a") as marks:
+        marks.write("x")
+    while not os.path.exists(path + ".go"):
+        time.sleep(0.01)
+    return os.getpid()
+"""
+
+
 def test_tasks_of_a_notebook_run_in_its_kernel_and_cells_may_run_again(kernel):
     kernel.run(DECLARE)
     assert kernel.run("print(twice.enqueue(4).result(timeout=60), twice(5))") == "8 10\n"
@@ -87,36 +112,25 @@ def test_tasks_of_a_notebook_run_in_its_kernel_and_cells_may_run_again(kernel):
 
 def test_an_interrupted_wait_leaves_the_job_running(kernel):
     kernel.run(DECLARE)
-    kernel.run("@app.task\ndef slow() -> str:\n    time.sleep(3)\n    return 'slept'")
-    request = kernel.start("job = slow.enqueue()\nprint('waiting', flush=True)\njob.result()")
-    time.sleep(1.0)
+    kernel.run(SLOW)
+    request = kernel.start("job = slow.enqueue('interrupted')\nprint('waiting', flush=True)\njob.result()")
+    until((kernel.directory / "interrupted").exists, "the job runs")
     kernel.manager.interrupt_kernel()
     out, error = kernel.end_of(request)
     assert (out, error) == ("waiting\n", "KeyboardInterrupt")
     assert kernel.run("print(job.refresh().state)") == "running\n"
-    assert kernel.run("print(job.result(timeout=60), len(job.attempts()))") == "slept 1\n"
-
-
-SLOW = """
-@app.task
-def slow(path: str) -> int:
-    open(path, "a").write("x")
-    time.sleep(2)
-    return os.getpid()
-"""
+    (kernel.directory / "interrupted.go").touch()
+    assert kernel.run("print(job.result(timeout=60) == os.getpid(), len(job.attempts()))") == "True 1\n"
 
 
 def test_what_ran_in_a_kernel_that_died_runs_again_in_the_next_one(kernel):
     kernel.run(DECLARE + SLOW)
     kernel.run("job = slow.enqueue('marks')\ntry:\n    job.wait(timeout=0.5)\nexcept Exception:\n    pass")
-    until_written(kernel)
+    until((kernel.directory / "marks").exists, "the job runs")
     key = kernel.run("print(job.id)").strip()
     kernel.restart()
+    (kernel.directory / "marks.go").touch()
     kernel.run(DECLARE + SLOW)
     out = kernel.run(f"job = app.job('{key}')\nprint(job.result(timeout=60) == os.getpid(), len(job.attempts()))")
     assert out == "True 2\n"
     assert kernel.run("print(job.attempts()[0].outcome)") == "lost\n"
-
-
-def until_written(kernel):
-    assert kernel.run("while not os.path.exists('marks'): time.sleep(0.01)\nprint('written')") == "written\n"

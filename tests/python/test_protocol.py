@@ -109,7 +109,9 @@ def add(a, b):
 def slow(path, seconds):
     with open(path, "a") as marks:
         marks.write("x")
-    time.sleep(seconds)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not os.path.exists(path + ".go"):
+        time.sleep(0.01)
     return "slept"
 
 tasks = {{"shop.add": add, "shop.fail": fail, "shop.die": die, "shop.slow": slow, "shop.odd": lambda: {{1, 2}}}}
@@ -224,13 +226,16 @@ def test_the_tiny_worker_stops_what_is_cancelled_or_takes_too_long(app, tiny_wor
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_the_tiny_worker_keeps_its_attempt_across_a_restart_of_the_server(how, stage, app, tiny_worker, tmp_path):
     marks = tmp_path / "marks"
-    job = app.tasks["shop.slow"].enqueue(str(marks), 3)
+    job = app.tasks["shop.slow"].enqueue(str(marks), 600)
     until(marks.exists, "the job runs")
     if how == "killed":
         os.kill(status(stage)["pid"], signal.SIGKILL)
     else:
         stage.run("stop")
     stage.server()
+    until(lambda: status(stage)["workers"], "the worker is back")
+    assert job.refresh().state == "running"
+    marks.with_name("marks.go").touch()
     assert job.result(timeout=60) == "slept"
     assert marks.read_text() == "x"
 
@@ -238,11 +243,12 @@ def test_the_tiny_worker_keeps_its_attempt_across_a_restart_of_the_server(how, s
 def test_what_a_killed_tiny_worker_ran_is_killed_too_and_runs_again(stage, app, tmp_path):
     marks = tmp_path / "marks"
     worker = start_tiny_worker(stage)
-    job = app.tasks["shop.slow"].enqueue(str(marks), 3)
+    job = app.tasks["shop.slow"].enqueue(str(marks), 600)
     until(marks.exists, "the job runs")
     [body] = children_of(worker.pid)
     worker.kill()
     until(lambda: not is_alive(body), "the body is gone")
+    marks.with_name("marks.go").touch()
     start_tiny_worker(stage)
     assert job.result(timeout=60) == "slept"
     assert marks.read_text() == "xx"

@@ -34,8 +34,9 @@ APP = '''
     import time
     from pathlib import Path
 
-    from lineshaft import App
+    from lineshaft import App, _opening
 
+    _opening.DELAY_FIRST_S = 0.4
     app = App("home")
     here = Path(__file__).parent
 
@@ -357,20 +358,21 @@ def test_a_resource_that_does_not_open_uses_no_attempt_and_the_worker_says_why(b
     assert [attempt.outcome for attempt in jobs[0].attempts()] == ["succeeded"]
     at = [float(line) for line in tries.read_text().split()]
     assert len(at) == 3, "twenty jobs, but one try per delay"
-    assert at[1] - at[0] >= 1
-    assert at[2] - at[1] >= 2
+    assert at[1] - at[0] >= 0.4
+    assert at[2] - at[1] >= 0.8
     out = bench.stop()
     place = bench.module.flaky.place
-    assert f"resource flaky ({place}) did not open; jobs that need it are put off for 1 s" in out
+    assert f"resource flaky ({place}) did not open; jobs that need it are put off for 0.4 s" in out
     again = f"resource flaky ({place}) did not open for the 2nd time (ConnectionError: nobody listens)"
-    assert f"{again}; jobs that need it are put off for 2 s" in out
+    assert f"{again}; jobs that need it are put off for 0.8 s" in out
     assert out.count("ConnectionError: nobody listens\n") == 1, "the traceback is said once"
 
 
 def test_a_job_whose_resource_does_not_open_says_why_and_expires(bench):
     """Each try was recorded as an attempt, so that no such job ever expired."""
     bench.start()
-    job = bench.module.needs.using(expires="10s").enqueue()
+    assert bench.module.plain.enqueue().result(WAIT) == "plain"
+    job = bench.module.needs.using(expires="2s").enqueue()
     while job.refresh().state == "available" or job.state == "running":
         time.sleep(0.01)
     assert job.record.waits_for == "its time: resource flaky did not open: ConnectionError: nobody listens"

@@ -7,97 +7,43 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+import works
 from conftest import environment, stop_server
 from lineshaft import App, TaskCancelled, TaskCrashed, TaskFailed, TaskTimeout
-
-HERE = Path(__file__).parent
-PATIENCE_S = 30.0
-
-
-def until(check, what):
-    """Waits until `check` gives something true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.01)
-    return pytest.fail(f"{what}: not within {PATIENCE_S} s")
-
-
-def text_of(path):
-    return until(lambda: path.exists() and path.read_text(), f"{path.name} is written")
-
-
-def is_alive(pid):
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+from support.processes import PATIENCE_S, TESTS, is_alive, text_of, until
+from support.workers import Workers
 
 
 def takes_anything(*args, **kwargs):
     """What another program takes a task of the worker for."""
 
 
-class Worker:
-    """A `lineshaft worker` of one process."""
-
-    def __init__(self, home, *args, target="works"):
-        command = [sys.executable, "-m", "lineshaft", "worker", target, "--home", str(home), "--processes", "1", *args]
-        self.process = subprocess.Popen(
-            command,
-            cwd=HERE,
-            env=environment(WORKS_HOME=str(home)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def ended(self):
-        """Exit code and output, once it has ended by itself."""
-        out, _ = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out
-
-    def kill(self):
-        self.process.kill()
-        if not self.process.stdout.closed:
-            self.process.communicate()
-
-    def stopped(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.ended()
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    workers = Workers(works.app, "works", tmp_path_factory.mktemp("shared"))
+    yield workers
+    workers.close()
 
 
 @pytest.fixture
-def works(tmp_path, monkeypatch):
-    """The app of `works.py` with a home of its own."""
-    home = tmp_path / "home"
-    monkeypatch.setenv("WORKS_HOME", str(home))
-    sys.modules.pop("works", None)
-    import works
-
-    works.home = home
-    yield works
-    del sys.modules["works"]
-    stop_server(home)
+def worker(shared):
+    """A worker with a grace of one second, which tests share."""
+    with shared.one("--grace", "1s") as worker:
+        yield worker
 
 
 @pytest.fixture
-def worker(works):
-    """A worker with a grace of one second."""
-    worker = Worker(works.home, "--grace", "1s")
-    yield worker
-    worker.kill()
+def own(tmp_path):
+    """Starts a worker that no other test sees."""
+    workers = Workers(works.app, "works", tmp_path)
+    yield workers.one
+    workers.close()
 
 
-def test_a_killed_child_runs_its_attempt_again_at_once_and_keeps_its_output(works, worker, tmp_path):
+def test_a_killed_child_runs_its_attempt_again_at_once_and_keeps_its_output(worker, tmp_path):
     path = tmp_path / "pid"
     job = works.talk_and_die.enqueue(str(path))
     pid = int(text_of(path))
@@ -109,9 +55,11 @@ def test_a_killed_child_runs_its_attempt_again_at_once_and_keeps_its_output(work
     assert (first.outcome, first.error.signal) == ("crashed", 9)
     assert first.error.rss_peak > 1 << 20
     assert first.output == "first words\nno end of linean error\nfrom a child process\n"
+    job.cancel()
+    job.wait(timeout=PATIENCE_S)
 
 
-def test_crashes_are_told_apart_and_three_are_enough(works, worker, tmp_path):
+def test_crashes_are_told_apart_and_three_are_enough(worker, tmp_path):
     path = tmp_path / "pid"
     job = works.talk_and_die.enqueue(str(path))
     for _ in range(3):
@@ -173,7 +121,7 @@ def test_every_crash_shows_what_its_own_attempt_printed(programs):
         programs.run("-m", "lineshaft", "stop", "--home", "home")
 
 
-def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(works, worker, tmp_path):
+def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(worker, tmp_path):
     path = tmp_path / "ledger"
     job = works.only_once.enqueue(str(path), 60)
     os.kill(int(text_of(path)), signal.SIGKILL)
@@ -184,7 +132,7 @@ def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(works, worker
     assert len(path.read_text().split()) == 1
 
 
-def test_a_timeout_is_raised_in_the_body_which_may_clean_up(works, worker, tmp_path):
+def test_a_timeout_is_raised_in_the_body_which_may_clean_up(worker, tmp_path):
     path = tmp_path / "trace"
     job = works.too_long.enqueue(str(path))
     with pytest.raises(TaskTimeout, match="ran longer than its timeout"):
@@ -196,7 +144,7 @@ def test_a_timeout_is_raised_in_the_body_which_may_clean_up(works, worker, tmp_p
     assert "while True" in attempt.error.traceback or "too_long" in attempt.error.traceback
 
 
-def test_a_cancelled_body_is_interrupted_in_a_blocking_call(works, worker, tmp_path):
+def test_a_cancelled_body_is_interrupted_in_a_blocking_call(worker, tmp_path):
     path = tmp_path / "trace"
     job = works.listens.enqueue(str(path))
     text_of(path)
@@ -208,7 +156,7 @@ def test_a_cancelled_body_is_interrupted_in_a_blocking_call(works, worker, tmp_p
     assert path.read_text() == "Cancelled: the job was cancelled; cancelled=True"
 
 
-def test_a_cancelled_body_that_swallows_everything_is_dead_with_its_children(works, worker, tmp_path):
+def test_a_cancelled_body_that_swallows_everything_is_dead_with_its_children(worker, tmp_path):
     path = tmp_path / "pids"
     job = works.deaf.enqueue(str(path))
     pids = [int(pid) for pid in text_of(path).split()]
@@ -221,48 +169,46 @@ def test_a_cancelled_body_that_swallows_everything_is_dead_with_its_children(wor
     assert works.add.enqueue(1, 2).result(timeout=PATIENCE_S) == 3
 
 
-def test_what_is_printed_belongs_to_its_attempt_and_is_repeated_with_its_name(works, worker):
+def test_what_is_printed_belongs_to_its_attempt_and_is_repeated_with_its_name(worker):
     jobs = [works.talk.enqueue(f"word {number}") for number in range(20)]
     for number, job in enumerate(jobs):
         job.result(timeout=PATIENCE_S)
         assert job.output() == f"word {number}\n"
-    code, out = worker.stopped()
-    assert code == 0
     for number, job in enumerate(jobs):
+        out = worker.until_said(f" | word {number}\n")
         lines = [line for line in out.splitlines() if line.endswith(f" | word {number}")]
         digits = lines[0].partition(" ")[0].removeprefix("talk·")
         assert (len(lines), digits in job.id) == (1, True)
 
 
-def test_sigterm_drains(works, worker, tmp_path):
+def test_sigterm_drains(own, tmp_path):
     path = tmp_path / "ledger"
-    job = works.note.enqueue(str(path), 0.6)
-    text_of(path)
-    rest = [works.add.enqueue(1, 1) for _ in range(5)]
-    code, out = worker.stopped()
-    assert (code, "Traceback" in out) == (0, False), out
-    assert job.refresh().state == "completed"
-    assert [one.refresh().state for one in rest] == ["available"] * 5
+    with own("--grace", "10s") as worker:
+        job = works.note.enqueue(str(path), 0.6)
+        text_of(path)
+        rest = [works.add.enqueue(1, 1) for _ in range(5)]
+        code, out = worker.stopped()
+        assert (code, "Traceback" in out) == (0, False), out
+        assert job.refresh().state == "completed"
+        assert [one.refresh().state for one in rest] == ["available"] * 5
 
 
-def test_sigint_drains_and_a_second_one_kills(works, worker, tmp_path):
-    worker.kill()
-    slow = Worker(works.home, "--grace", "60s")
+def test_sigint_drains_and_a_second_one_kills(own, tmp_path):
     path = tmp_path / "pids"
-    job = works.deaf.enqueue(str(path))
-    pids = [int(pid) for pid in text_of(path).split()]
-    slow.process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    assert slow.process.poll() is None
-    slow.process.send_signal(signal.SIGINT)
-    code, out = slow.ended()
-    assert (code, "Traceback" in out) == (130, False), out
-    assert "the worker stops: 1 attempt may run on for up to 60 s; Ctrl-C or SIGTERM kills it at once\n" in out
-    assert "the worker stops at once: 1 attempt is killed, and left for other workers\n" in out
-    assert [attempt.outcome for attempt in job.attempts()] == ["released"]
-    assert [is_alive(pid) for pid in pids] == [False, False]
-    assert job.refresh().state == "available"
-    assert job.refresh().record.crashes == 0
+    with own("--grace", "60s") as worker:
+        job = works.deaf.enqueue(str(path))
+        pids = [int(pid) for pid in text_of(path).split()]
+        os.kill(worker.pid, signal.SIGINT)
+        worker.until_said("the worker stops: 1 attempt may run on for up to 60 s; Ctrl-C or SIGTERM kills it at once\n")
+        assert not worker.has_ended()
+        os.kill(worker.pid, signal.SIGINT)
+        code, out = worker.exit_code(), worker.said()
+        assert (code, "Traceback" in out) == (130, False), out
+        assert "the worker stops at once: 1 attempt is killed, and left for other workers\n" in out
+        assert [attempt.outcome for attempt in job.attempts()] == ["released"]
+        assert [is_alive(pid) for pid in pids] == [False, False]
+        assert job.refresh().state == "available"
+        assert job.refresh().record.crashes == 0
 
 
 def test_an_app_that_does_not_load_is_said_once_with_the_traceback(tmp_path):
@@ -277,41 +223,40 @@ def test_an_app_that_does_not_load_is_said_once_with_the_traceback(tmp_path):
     assert 'broken.py", line 3' in ended.stderr
 
 
-def test_after_says_when_a_failed_attempt_is_tried_again(works, worker):
+def test_after_says_when_a_failed_attempt_is_tried_again(worker):
     job = works.fails_twice.enqueue("value")
     assert job.result(timeout=PATIENCE_S) == 3
     assert job.output() == "", "of the last attempt, which did not fail"
-    _, out = worker.stopped()
-    assert f"after 1 of {job.id}: ValueError" in out
-    assert f"after 2 of {job.id}: ValueError" in out
+    worker.until_said(f"after 1 of {job.id}: ValueError")
+    out = worker.until_said(f"after 2 of {job.id}: ValueError")
     assert "after 3" not in out
 
 
-def test_after_is_not_asked_for_classes_that_are_never_retried(works, worker):
+def test_after_is_not_asked_for_classes_that_are_never_retried(worker):
     job = works.fails_twice.enqueue("key")
     with pytest.raises(TaskFailed) as caught:
         job.result(timeout=PATIENCE_S)
     assert (caught.value.reason, caught.value.attempt, job.output()) == ("never_retried", 1, "")
 
 
-def test_a_delay_that_the_body_raises_wins_over_after(works, worker):
+def test_a_delay_that_the_body_raises_wins_over_after(worker):
     assert works.knows_better.enqueue().result(timeout=PATIENCE_S) == 2
     assert works.fails_twice.enqueue("retry").result(timeout=PATIENCE_S) == 3, "the body gave none, so after says it"
 
 
-def test_an_after_that_fails_leaves_the_usual_delay_and_says_so(works, worker):
+def test_an_after_that_fails_leaves_the_usual_delay_and_says_so(worker):
     job = works.loses_count.enqueue()
     assert job.result(timeout=PATIENCE_S) == 3
-    _, out = worker.stopped()
-    lines = [line.partition(" | ")[2] or line for line in out.splitlines()]
     which = f"lineshaft: `after` of task works.loses_count (job {job.id}, attempt"
+    until(lambda: worker.said().count("  the usual delay applies\n") == 2, "it says so")
+    out = worker.said()
+    lines = [line.partition(" | ")[2] or line for line in out.splitlines()]
     assert f"{which} 1) raised LookupError: no table of delays" in lines, out
     assert f'{which} 2) gave no duration: option `after`: "soon" is not a duration' in lines, out
-    assert lines.count("  the usual delay applies") == 2, out
     assert [attempt.outcome for attempt in job.attempts()] == ["errored", "errored", "succeeded"]
 
 
-def test_a_number_of_retries_in_using_keeps_the_rest_of_a_declaration_with_after(works, worker):
+def test_a_number_of_retries_in_using_keeps_the_rest_of_a_declaration_with_after(worker):
     assert works.fails_twice.using(retries=2).enqueue("value").result(timeout=PATIENCE_S) == 3
     with pytest.raises(TaskFailed) as caught:
         works.fails_twice.using(retries=1).enqueue("value").result(timeout=PATIENCE_S)
@@ -319,7 +264,7 @@ def test_a_number_of_retries_in_using_keeps_the_rest_of_a_declaration_with_after
     assert works.fails_twice.using(retries=2).options["retries"].never == (KeyError,)
 
 
-def test_retry_snooze_and_cancel_steer_from_the_body(works, worker, tmp_path):
+def test_retry_snooze_and_cancel_steer_from_the_body(worker, tmp_path):
     assert works.asks_again.enqueue(str(tmp_path / "retries")).result(timeout=PATIENCE_S) == 2
     snoozed = works.snoozes.enqueue(str(tmp_path / "snoozes"))
     assert snoozed.result(timeout=PATIENCE_S) == "awake"
@@ -329,7 +274,7 @@ def test_retry_snooze_and_cancel_steer_from_the_body(works, worker, tmp_path):
     assert caught.value.reason == "nobody wants it"
 
 
-def test_sys_exit_is_an_error_of_the_attempt_not_the_end_of_the_child(works, worker, tmp_path):
+def test_sys_exit_is_an_error_of_the_attempt_not_the_end_of_the_child(worker, tmp_path):
     before = works.note.enqueue(str(tmp_path / "ledger")).result(timeout=PATIENCE_S)
     with pytest.raises(TaskFailed) as caught:
         works.exits.enqueue().result(timeout=PATIENCE_S)
@@ -337,40 +282,41 @@ def test_sys_exit_is_an_error_of_the_attempt_not_the_end_of_the_child(works, wor
     assert works.note.enqueue(str(tmp_path / "ledger")).result(timeout=PATIENCE_S) == before
 
 
-def test_a_result_that_is_no_value_is_refused_with_what_it_was(works, worker):
+def test_a_result_that_is_no_value_is_refused_with_what_it_was(worker):
     with pytest.raises(TaskFailed, match="the result was: <built-in function open>") as caught:
         works.unencodable.enqueue().result(timeout=PATIENCE_S)
     assert caught.value.reason == "result_unencodable"
     assert works.forgets.enqueue().wait(timeout=PATIENCE_S).state == "completed"
 
 
-def test_arguments_that_the_worker_cannot_bind_are_refused(works, worker):
-    stranger = App(works.home).task(name="works.takes_an_int")(takes_anything)
+def test_arguments_that_the_worker_cannot_bind_are_refused(worker):
+    stranger = App(worker.home).task(name="works.takes_an_int")(takes_anything)
     assert stranger.enqueue(4, twice=True).result(timeout=PATIENCE_S) == 8
     with pytest.raises(TaskFailed, match="unexpected keyword argument 'thrice'") as caught:
         stranger.enqueue(4, thrice=True).result(timeout=PATIENCE_S)
     assert caught.value.reason == "arguments_undecodable"
 
 
-def test_attempts_do_not_see_each_others_context(works, worker):
+def test_attempts_do_not_see_each_others_context(worker):
     assert [works.sets_and_shows.enqueue(str(n)).result(timeout=PATIENCE_S) for n in range(3)] == ["untouched"] * 3
 
 
-def test_many_jobs_run_through_one_child(works, worker):
+def test_many_jobs_run_through_one_child(worker):
     jobs = works.add.enqueue_many(works.add.si(number, 1) for number in range(2_000))
     results = {job: job.result() for job in works.app.as_completed(jobs, timeout=PATIENCE_S)}
     assert [results[job] for job in jobs] == list(range(1, 2_001))
 
 
-def test_children_end_with_a_killed_worker(works, worker, tmp_path):
+def test_children_end_with_a_killed_worker(own, tmp_path):
     path = tmp_path / "pids"
-    works.deaf.enqueue(str(path))
-    pids = [int(pid) for pid in text_of(path).split()]
-    worker.process.kill()
+    with own() as worker:
+        works.deaf.enqueue(str(path))
+        pids = [int(pid) for pid in text_of(path).split()]
+        worker.kill()
     until(lambda: not any(is_alive(pid) for pid in pids), "the children are gone")
 
 
-def test_a_copy_that_a_body_forked_does_not_run_other_jobs(works, worker, tmp_path):
+def test_a_copy_that_a_body_forked_does_not_run_other_jobs(worker, tmp_path):
     """The copy used to go on with the jobs that its parent held, and each of them ran twice."""
     ledger = tmp_path / "ledger"
     calls = [works.note.si(str(ledger)) for _ in range(300)]
@@ -378,8 +324,7 @@ def test_a_copy_that_a_body_forked_does_not_run_other_jobs(works, worker, tmp_pa
     for job in works.app.enqueue_many(calls):
         job.result(timeout=PATIENCE_S)
     assert len(ledger.read_text().splitlines()) == 300
-    output = worker.stopped()[1]
-    assert "task works.forks forked" in output
+    worker.until_said("task works.forks forked")
 
 
 def test_jobs_that_a_body_makes_go_to_the_home_of_its_worker(programs):
@@ -412,14 +357,16 @@ def test_jobs_that_a_body_makes_go_to_the_home_of_its_worker(programs):
         programs.run("-m", "lineshaft", "stop", "--home", "given")
 
 
-def test_a_worker_whose_output_nobody_reads_goes_on_supervising(works):
+def test_a_worker_whose_output_nobody_reads_goes_on_supervising(home):
     """Its one thread waited to repeat a line: time-outs, deaths and SIGTERM were never seen again."""
-    worker = Worker(works.home, "--grace", "1s")
+    command = [sys.executable, "-m", "lineshaft", "worker", "works", "--home", str(home), "--processes", "1"]
+    pipe = subprocess.PIPE
+    worker = subprocess.Popen([*command, "--grace", "1s"], cwd=TESTS, env=environment(), stdout=pipe, stderr=pipe)
     try:
-        job = works.says_much.using(timeout="1s").enqueue(10 << 20)
-        with pytest.raises(TaskTimeout):
-            job.result(timeout=PATIENCE_S)
-        worker.process.send_signal(signal.SIGTERM)
-        assert worker.process.wait(timeout=PATIENCE_S) == 0
+        with works.app.override(home=home), pytest.raises(TaskTimeout):
+            works.says_much.using(timeout="1s").enqueue(10 << 20).result(timeout=PATIENCE_S)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=PATIENCE_S) == 0
     finally:
         worker.kill()
+        worker.communicate()

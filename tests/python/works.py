@@ -11,7 +11,7 @@ from typing import Any
 
 from lineshaft import App, Cancel, Retry, Snooze, current
 
-app = App(os.environ.get("WORKS_HOME", "unused"))
+app = App("unused")
 
 
 @app.task

@@ -17,6 +17,7 @@ class Kernel:
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         jupyter_client = pytest.importorskip("jupyter_client")
         pytest.importorskip("ipykernel")
+        self.directory = directory
         self.manager = jupyter_client.KernelManager(kernel_name="python3")
         self.manager.start_kernel(cwd=str(directory), env=environment)
         self.client = self.manager.client()

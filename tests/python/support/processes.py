@@ -37,6 +37,11 @@ def until(check: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> 
     return found
 
 
+def text_of(path: Path) -> str:
+    """What is written there, as soon as something is."""
+    return until(lambda: path.exists() and path.read_text(), f"{path.name} is written")
+
+
 def stat_of(pid: int) -> list[str] | None:
     """State, parent and so on of a process; None if there is none."""
     try:
