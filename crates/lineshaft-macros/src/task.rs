@@ -126,11 +126,37 @@ impl Declared<'_> {
         let texts = self.parameters.iter().map(|parameter| parameter.name.to_string());
         let binds = self.parameters.iter().enumerate().map(|(index, parameter)| parameter.bind(index));
         let types = self.parameters.iter().map(|parameter| &parameter.ty);
-        let places = (0..self.parameters.len()).map(syn::Index::from);
+        let places: Vec<_> = (0..self.parameters.len()).map(syn::Index::from).collect();
         let context = self.has_context.then(|| quote!(&context,));
         let is_async = signature.asyncness.is_some();
-        let awaited = is_async.then(|| quote!(.await));
-        let result = quote!(#ident(#context #(arguments.#places),*) #awaited);
+        // What calls the function has a name by which the end of a traceback is known.
+        let result = if is_async {
+            quote!({
+                let mut body = ::core::pin::pin!(#ident(#context #(arguments.#places),*));
+                ::core::future::poll_fn(|polling| {
+                    ::lineshaft::task::private::__lineshaft_task_body(body.as_mut(), polling)
+                })
+                .await
+            })
+        } else {
+            quote!(__lineshaft_task_body(&context, arguments))
+        };
+        let caller = (!is_async).then(|| {
+            let (output, context) = (&signature.output, self.has_context.then(|| quote!(context,)));
+            let types = types.clone();
+            quote! {
+                #[inline(never)]
+                #[allow(unused_variables)]
+                fn __lineshaft_task_body(
+                    context: &::lineshaft::task::Context,
+                    arguments: (#(#types,)*),
+                ) #output {
+                    let returned = #ident(#context #(arguments.#places),*);
+                    ::core::hint::black_box(());
+                    returned
+                }
+            }
+        });
         let result = if is_result(&signature.output) {
             let span = signature.output.span();
             let some = quote!(::core::option::Option::Some(#result));
@@ -163,6 +189,7 @@ impl Declared<'_> {
                 context: ::lineshaft::task::Context,
                 payload: ::lineshaft::task::private::Bytes,
             ) -> #gives {
+                #caller
                 #steps
             }
 

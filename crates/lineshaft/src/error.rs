@@ -224,8 +224,8 @@ impl Error {
         error.is_some_and(|error| error.types.iter().any(is_it))
     }
 
-    /// Where the task failed: a traceback of Python, or `at src/shop.rs:12` of Rust, with what called it if the worker runs
-    /// with `RUST_BACKTRACE`.
+    /// Where the task failed: a traceback of Python, or `at src/shop.rs:12` of Rust, with what of the program called it
+    /// if the worker runs with `RUST_BACKTRACE`.
     pub fn traceback(&self) -> Option<&str> {
         self.ended()?.error.as_ref()?.traceback.as_deref()
     }

@@ -1,6 +1,7 @@
 //! What a task can take and give.
 
 use std::cell::Cell;
+use std::panic::Location;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -62,7 +63,10 @@ impl<T, E: Into<super::Error>> FromError<T> for &&Returned<T, E> {
         // A closure would be the place of the error.
         match self.0.take().expect("a body returns once") {
             Ok(value) => Ok(value),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let error: super::Error = error.into();
+                Err(error.returned_at(Location::caller()))
+            }
         }
     }
 }
@@ -73,7 +77,7 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> FromAny<T> for &Retur
         // A closure would be the place of the error.
         match self.0.take().expect("a body returns once") {
             Ok(value) => Ok(value),
-            Err(error) => Err(super::Error::any(error)),
+            Err(error) => Err(super::Error::any(error).returned_at(Location::caller())),
         }
     }
 }

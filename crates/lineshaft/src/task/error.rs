@@ -1,6 +1,6 @@
 //! How a body says that it did not succeed, and what shall become of its job.
 
-use std::backtrace::{Backtrace, BacktraceStatus};
+use std::backtrace::Backtrace;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::End;
 
 use super::rules::milliseconds;
+use super::traceback::Place;
 
 /// What a body returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,7 +27,7 @@ const REASON_BYTES_MAX: usize = 255;
 /// Any [`std::error::Error`] becomes one by `?`; the job is then tried again as long as it has retries left. The other
 /// constructors steer: [`Error::retry_after`] and [`Error::snooze`] say when, [`Error::discard`] and [`Error::cancel`]
 /// that it shall not be tried again. Where it was made, which is where the `?` stands, is kept as the attempt's traceback,
-/// with what called it if `RUST_BACKTRACE` is set.
+/// with what called it, up to the body, if `RUST_BACKTRACE` is set; whatever else is on the stack if it is `full`.
 ///
 /// Like `anyhow::Error` it is no [`std::error::Error`] itself, since it takes all of them.
 pub struct Error {
@@ -34,14 +35,6 @@ pub struct Error {
     types: Vec<String>,
     message: String,
     place: Option<Box<Place>>,
-}
-
-/// Where an error was made.
-#[derive(Debug)]
-pub(super) struct Place {
-    file: String,
-    line: u32,
-    backtrace: Backtrace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +102,12 @@ impl Error {
         Self { kind: Kind::Failed, types, message, place: Some(Box::new(place)) }
     }
 
+    /// The same error. What leads to where a body returned it is nothing of the body, and is forgotten.
+    pub(super) fn returned_at(mut self, location: &Location<'_>) -> Self {
+        self.place.iter_mut().for_each(|place| place.forget_way_to(location));
+        self
+    }
+
     /// The names of its type, as rules about retries know it.
     pub fn types(&self) -> &[String] {
         &self.types
@@ -146,22 +145,6 @@ impl<E: std::error::Error + 'static> From<E> for Error {
     #[track_caller]
     fn from(error: E) -> Self {
         Self::of(vec![class_name::<E>()], full_text(&error))
-    }
-}
-
-impl Place {
-    pub(super) fn new(location: &Location<'_>, backtrace: Backtrace) -> Self {
-        Self { file: location.file().to_owned(), line: location.line(), backtrace }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {}:{}", self.file, self.line)?;
-        match self.backtrace.status() {
-            BacktraceStatus::Captured => write!(f, "\n{}", self.backtrace),
-            _ => Ok(()),
-        }
     }
 }
 

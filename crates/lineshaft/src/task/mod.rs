@@ -14,6 +14,7 @@ mod handler;
 mod output;
 mod panics;
 mod rules;
+mod traceback;
 mod unique;
 
 pub use argument::{Argument, TaskResult};
@@ -40,6 +41,7 @@ pub mod private {
     pub use super::definition::{Run, Running, finish, undecodable};
     pub use super::handler::{FailedJob, Takes};
     pub use super::rules::{Class, Defaults, Retry, UniqueBy};
+    pub use super::traceback::__lineshaft_task_body;
     pub use crate::duration::literal as duration;
     pub use crate::worker::Ending;
 }

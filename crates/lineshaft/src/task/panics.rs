@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
-use super::error::Place;
+use super::traceback::Place;
 use super::{Context, Error};
 
 thread_local! {
