@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lineshaft_wire::Fence;
 use tokio::sync::{oneshot, watch};
@@ -14,7 +14,7 @@ use super::attempt::Attempt;
 use super::signals::Signals;
 use crate::task::Task;
 use crate::worker::local::{Local, Options};
-use crate::worker::{Attempts, Error, Job, Kind, TaskEntry};
+use crate::worker::{Attempts, Error, Farewell, Job, Kind, TaskEntry};
 
 /// How long the server may take to confirm the last ends.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
@@ -86,14 +86,14 @@ impl Worker {
     }
 
     /// Works until SIGINT or SIGTERM; then takes no new jobs and gives running attempts the grace. A second signal stops
-    /// them at once.
+    /// them at once. What it waits for is said, as every word of a worker, in records of `tracing`.
     pub async fn run(self) -> Result<(), Error> {
         let (mut first, mut second) = (Signals::new()?, Signals::new()?);
         let twice = async {
             second.next().await;
             second.next().await;
         };
-        self.begin()?.work(first.next(), twice).await
+        self.begin()?.work(first.next(), twice, Some("stops")).await
     }
 
     /// Works in the background, on the runtime that this is called on, until [`Working::stop`] or until what this gives
@@ -105,12 +105,12 @@ impl Worker {
             // Dropped is as good as told.
             let _ = stopped.await;
         };
-        Ok(Working { task: tokio::spawn(begun.work(until, std::future::pending())), stop })
+        Ok(Working { task: tokio::spawn(begun.work(until, std::future::pending(), None)), stop })
     }
 
     /// [`Worker::run`] until `shutdown` is ready, whatever signals come.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        self.begin()?.work(shutdown, std::future::pending()).await
+        self.begin()?.work(shutdown, std::future::pending(), None).await
     }
 
     fn begin(self) -> Result<Begun, Error> {
@@ -150,11 +150,13 @@ struct Begun {
 }
 
 impl Begun {
-    /// Works until `stop` is ready, and gives running attempts the grace, but not beyond `hurry`.
+    /// Works until `stop` is ready, and gives running attempts the grace, but not beyond `hurry`, which `does` that to
+    /// them.
     async fn work(
         self,
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
+        does: Option<&'static str>,
     ) -> Result<(), Error> {
         let Self { local, mut running, grace } = self;
         tokio::select! {
@@ -163,14 +165,14 @@ impl Begun {
         }
         local.drain();
         let ended = tokio::select! {
-            () = running.rest() => true,
+            ended = running.rest_within(grace, does) => ended,
             () = hurry => false,
-            () = tokio::time::sleep(grace) => false,
         };
         if !ended {
+            tracing::info!("the worker stops: what still runs is asked to stop");
             local.stop_attempts();
             // Bodies that may block are waited for once more; whoever does not return keeps its lease until it ends.
-            let _ = tokio::time::timeout(grace, running.rest()).await;
+            running.rest_within(grace, None).await;
         }
         close(local).await;
         Ok(())
@@ -245,6 +247,23 @@ impl Running {
             tokio::select! {
                 (ticket, _) = self.attempts.recv_stop() => self.stop(ticket.fence),
                 Some(ended) = self.bodies.join_next() => self.forget(ended.ok()),
+            }
+        }
+    }
+
+    /// Waits until no body runs, at most so long, and says now and then what for; whether none does.
+    async fn rest_within(&mut self, grace: Duration, hurry: Option<&'static str>) -> bool {
+        let mut farewell = Farewell::new(Instant::now(), grace, hurry);
+        let until = tokio::time::Instant::now() + grace;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.rest() => return true,
+                () = tokio::time::sleep_until(until) => return false,
+                () = tokio::time::sleep_until(farewell.due().into()) => {}
+            }
+            if let Some(words) = farewell.words(Instant::now(), self.bodies.len()) {
+                tracing::info!("{words}");
             }
         }
     }

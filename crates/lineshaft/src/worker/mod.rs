@@ -17,6 +17,7 @@ pub mod child;
 mod clock;
 mod death;
 mod error;
+mod farewell;
 mod kind;
 mod link;
 pub mod local;
@@ -30,3 +31,5 @@ pub use lineshaft_ipc::shared::StopReason;
 pub use lineshaft_wire::message::End;
 pub use options::Options;
 pub use supervisor::{Handle, Supervisor};
+
+pub(crate) use farewell::Farewell;

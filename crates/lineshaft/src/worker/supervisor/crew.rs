@@ -9,12 +9,12 @@ use lineshaft_ipc::shared::AttemptPage;
 use lineshaft_wire::message::{AttachWorker, Message, ProcessKey, StopReason as WireReason};
 use tokio::sync::{mpsc, watch as changes};
 
-use super::farewell::{Farewell, words_of_kill};
 use super::process::Process;
 use super::reports::Reports;
 use super::watch::{Command, Ended, Event, Watch};
 use super::{Phase, Pids, Wish, Worker};
 use crate::client::connection::Incoming;
+use crate::worker::farewell::{Farewell, words_of_kill};
 use crate::worker::link::{Happened, Link};
 use crate::worker::{Error, StopReason};
 
@@ -171,7 +171,7 @@ impl Crew {
         let wish = *self.wishes.borrow_and_update();
         self.wish.processes = self.wish.processes.max(wish.processes);
         if wish.aloud && (self.farewell.is_none() || wish.phase > self.wish.phase) {
-            self.farewell = Some(Farewell::new(Instant::now(), self.grace(wish.phase)));
+            self.farewell = Some(Farewell::new(Instant::now(), self.grace(wish.phase), Some("kills")));
         }
         if wish.phase == Phase::Killing && self.farewell.take().is_some() {
             words_of_kill(self.running()).into_iter().for_each(|words| self.tell(&words));

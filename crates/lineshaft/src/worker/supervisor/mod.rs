@@ -5,7 +5,6 @@
 
 mod crew;
 mod escalation;
-mod farewell;
 mod process;
 mod reports;
 mod watch;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lineshaft::task::{Error as TaskError, Result};
@@ -390,6 +391,56 @@ fn a_worker_that_stops_lets_its_attempts_finish() {
         assert_eq!(job.result().await.unwrap(), 300);
         assert!(job.attempts().await.unwrap()[0].worker.starts_with("draining"));
     });
+}
+
+/// What the worker says, record by record.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Said {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "lineshaft::face::worker"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let said = Arc::clone(&self.0);
+        event.record(&mut |_: &tracing::field::Field, words: &dyn std::fmt::Debug| {
+            said.lock().unwrap().push(format!("{words:?}"));
+        });
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// It waited without a word, while `lineshaft worker` says what for.
+#[test]
+fn a_worker_that_stops_says_what_it_waits_for() {
+    let said = Said::default();
+    let _guard = tracing::subscriber::set_default(said.clone());
+    with_client(|client| async move {
+        let job = client.enqueue(spins::call()).await.unwrap();
+        let started = async {
+            until(async || (job.clone().refresh().await.unwrap().state == JobState::Running).then_some(()))
+                .await;
+        };
+        let worker = Worker::new(&client).task(spins::TASK).grace(Duration::from_secs(2));
+        tokio::time::timeout(PATIENCE, worker.run_until(started)).await.unwrap().unwrap();
+    });
+    let expected = [
+        "the worker stops: 1 attempt may run on for up to 2 s",
+        "the worker stops: what still runs is asked to stop",
+    ];
+    assert_eq!(*said.0.lock().unwrap(), expected);
 }
 
 #[test]
