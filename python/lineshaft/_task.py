@@ -25,7 +25,7 @@ from ._record import Snapshot
 from ._resource import uses_of
 from ._retrying import narrowed
 from ._signature import Binder
-from ._template import template_of
+from ._template import described, template_of
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -203,6 +203,10 @@ class BaseTask(Enqueues[P, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+    def _described_as(self, name: str) -> tuple[_native.OnFailure, bool] | None:
+        """What its worker tells those who make jobs by this name alone; None for a task of nobody."""
+        return described(self.app, name, self.version, self._effective) if "app" in vars(self) else None
 
     def _of(self, app: App) -> Self:
         """The same task as one of `app`."""

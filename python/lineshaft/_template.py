@@ -13,7 +13,7 @@ from ._names import canonical_name
 if TYPE_CHECKING:
     from ._app import App
 
-__all__ = ["template_of"]
+__all__ = ["described", "template_of"]
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_CAP_S = 600.0
@@ -23,9 +23,7 @@ MAX_CRASHES = 3
 
 def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _native.Template:
     """The template of jobs of this version of `task` with `options`, which were checked before."""
-    on_failure = None
-    for handler, its_version, its_options in reversed(handlers_of(app, task, options.get("on_failure"))):
-        on_failure = _handler(handler, its_version, its_options, on_failure)
+    on_failure = _handlers(app, task, options)
     unique = options.get("unique")
     return _native.Template(
         task=task,
@@ -42,6 +40,21 @@ def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _
         tags=options.get("tags", ()),
         metadata=options.get("metadata"),
     )
+
+
+def described(app: App, name: str, version: int, options: dict[str, Any]) -> tuple[_native.OnFailure, bool]:
+    """What jobs of a task are made with by those who know it by `name` alone, and whether they have a unique key."""
+    on_failure = _handlers(app, name, options)
+    # An instant was meant for the program that declares it; who enqueues by name comes at another time.
+    lasting = {option: value for option, value in options.items() if not isinstance(value, datetime)}
+    return _handler(name, version, lasting, on_failure), options.get("unique") is not None
+
+
+def _handlers(app: App, task: str, options: dict[str, Any]) -> _native.OnFailure | None:
+    on_failure = None
+    for handler, version, its_options in reversed(handlers_of(app, task, options.get("on_failure"))):
+        on_failure = _handler(handler, version, its_options, on_failure)
+    return on_failure
 
 
 def _handler(

@@ -9,6 +9,7 @@ import pytest
 
 APP = """
     import dataclasses
+    import os
     from lineshaft import App, Cancel
 
     app = App()
@@ -29,6 +30,14 @@ APP = """
         if current.attempt == 1:
             raise ValueError("first")
 
+    @app.task(name="tell", queue="owners", priority=1)
+    def tell(job) -> None: ...
+
+    @app.task(name="charge", delivery="at_most_once", queue="money", tags=["eu"], timeout="30s", on_failure=tell,
+              result=False, expires="1h", priority="high", unique="args", aliases=["bill"])
+    def charge(card: str) -> None:
+        os.kill(os.getpid(), 9)
+
     @app.task(name="give_up")
     def give_up() -> None:
         raise Cancel("no\\x1b[2J\\nway")
@@ -39,6 +48,7 @@ APP = """
 def shop(programs):
     """An app with a worker."""
     programs.write("shop.py", APP)
+    (programs.directory / "lineshaft.toml").write_text('[tasks.charge]\npriority = "low"\n')
     worker = programs.start("-m", "lineshaft", "worker", "shop.py", "--processes", "1")
     yield programs
     worker.send_signal(signal.SIGTERM)
@@ -89,3 +99,29 @@ def test_waiting_ends_with_the_state_of_the_jobs(shop):
     both = lineshaft(shop, "job", "wait", *jobs, "--timeout", "60s")
     assert both.returncode == 5
     assert sorted(both.stdout.split()) == sorted([jobs[0], "completed", jobs[1], "cancelled"])
+
+
+def test_jobs_are_made_as_their_task_declares_once_a_worker_has_said_so(shop):
+    """`delivery="at_most_once"` counted for nothing on the command line: a card was charged three times."""
+    lineshaft(shop, "job", "wait", lineshaft(shop, "enqueue", "order").stdout.strip())  # a worker is there
+    made = lineshaft(shop, "enqueue", "charge", '"4242"')
+    assert (
+        "charge has a unique key that its program computes from the arguments: here it is --unique KEY" in made.stderr
+    )
+    lineshaft(shop, "job", "wait", made.stdout.strip())
+    job = json.loads(lineshaft(shop, "job", "show", "--json", made.stdout.strip()).stdout)
+    declared = {"queue": "money", "priority": 8, "tags": ["eu"], "max_attempts": 1, "reason": "maybe_ran"}
+    assert {name: job[name] for name in declared} == declared, "the priority is that of the project's file"
+    assert len(job["attempts"]) == 1
+    told = json.loads(lineshaft(shop, "job", "list", "--json", "--task", "tell").stdout)["jobs"]
+    assert [(job["queue"], job["priority"]) for job in told] == [("owners", 1)]
+
+    words = ("--queue", "other", "--priority", "4", "--retries", "2", "--delivery", "at_least_once", "--tag", "us")
+    made = lineshaft(shop, "enqueue", "bill", '"4242"', *words, "--on-failure", "none", "--unique", "k")
+    assert "unique" not in made.stderr
+    lineshaft(shop, "job", "wait", made.stdout.strip())
+    job = json.loads(lineshaft(shop, "job", "show", "--json", made.stdout.strip()).stdout)
+    given = {"queue": "other", "priority": 4, "tags": ["us"], "max_attempts": 3, "reason": "crashes"}
+    assert {name: job[name] for name in given} == given
+    told = json.loads(lineshaft(shop, "job", "list", "--json", "--task", "tell").stdout)["jobs"]
+    assert len(told) == 1

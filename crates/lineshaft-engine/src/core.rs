@@ -12,6 +12,7 @@ use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused,
 use lineshaft_wire::{Fence, JobId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::declarations::Declarations;
 use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
 use crate::options::Options;
 use crate::query::Query;
@@ -98,6 +99,7 @@ pub struct Core {
     pub(crate) connections: FxHashMap<ConnectionId, Connection>,
     pub(crate) children: FxHashMap<u32, ConnectionId>,
     pub(crate) workers: FxHashMap<u64, Worker>,
+    pub(crate) declarations: Declarations,
     pub(crate) waits: Waits,
     pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
     /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
@@ -129,6 +131,7 @@ impl Core {
             connections: FxHashMap::default(),
             children: FxHashMap::default(),
             workers: FxHashMap::default(),
+            declarations: Declarations::default(),
             waits: Waits::default(),
             progress: FxHashMap::default(),
             last_words: Vec::new(),

@@ -14,6 +14,7 @@ mod archiver;
 mod blobs;
 mod clock;
 mod core;
+mod declarations;
 mod driver;
 mod error;
 mod handle;

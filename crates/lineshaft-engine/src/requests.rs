@@ -2,8 +2,8 @@
 
 use lineshaft_jobs::{Answer, ArchivedCall, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
-    self, Changed, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind, RefusalCode, Sequence,
-    StatusReport, Wait, Welcome, WorkerReport,
+    self, Changed, Described, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind, RefusalCode,
+    Sequence, StatusReport, Wait, Welcome, WorkerReport,
 };
 use lineshaft_wire::{JobId, JobState};
 
@@ -101,6 +101,11 @@ impl Core {
             Message::Status(_) => {
                 let report = self.status();
                 self.query(caller.connection, caller.request_id, Query::Status(Box::new(report)));
+                Ok(())
+            }
+            Message::Describe(describe) => {
+                let declared = self.declarations.get(&describe.task).cloned();
+                self.reply(caller.connection, caller.request_id, Described { declared });
                 Ok(())
             }
             other => self.worker_request(caller, other, payloads, now),

@@ -88,10 +88,11 @@ impl Core {
         self.repeat_stops(nonce);
     }
 
-    fn attach_child(&mut self, caller: Caller, attach: AttachChild, now: Now) -> Result<(), Refusal> {
+    fn attach_child(&mut self, caller: Caller, mut attach: AttachChild, now: Now) -> Result<(), Refusal> {
         if self.connections.get(&caller.connection).is_some_and(|connection| connection.child.is_some()) {
             return Err(bad("this connection attached a child already".to_owned()));
         }
+        self.declarations.learn(std::mem::take(&mut attach.declared));
         let (tasks, queues) = (attach.tasks.clone(), attach.queues.clone());
         let Reply::Attached { child, stale } = self.run(Command::AttachChild(attach), now)? else {
             return Err(refusal(RefusalCode::Internal, "an attach was answered with something else"));

@@ -171,6 +171,10 @@ messages! {
     32 StatusReport,
     /// Asks the server to stop.
     33 Shutdown,
+    /// Asks what a task's declaration says of its jobs.
+    34 Describe,
+    /// Answer to [`Describe`].
+    35 Described,
 
     /// A supervisor introduces its worker.
     40 AttachWorker,
@@ -744,6 +748,29 @@ pub struct WorkerReport {
     pub queues: Vec<Arc<str>>,
 }
 
+/// Asks what a task's declaration says of its jobs, for who knows the task by its name alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Describe {
+    /// Name of the task.
+    pub task: Arc<str>,
+}
+
+/// What the worker said that attached last and knows the task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Described {
+    /// `None` if no worker has said anything of it since the server started.
+    pub declared: Option<Declared>,
+}
+
+/// What a task's declaration says of its jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// What a job of it is made with, as for a handler of failures.
+    pub job: Arc<OnFailure>,
+    /// Its jobs have a unique key, which only the language of the declaration computes from their arguments.
+    pub is_unique: bool,
+}
+
 /// Asks the server to stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shutdown {
@@ -797,6 +824,9 @@ pub struct AttachChild {
     pub queues: Vec<Arc<str>>,
     /// Leases that it holds already.
     pub held: Vec<(JobId, Fence)>,
+    /// What the declarations of its tasks say, for [`Describe`]; at most one for each task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<Declared>,
 }
 
 /// The child is known.

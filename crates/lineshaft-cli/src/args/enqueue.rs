@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 use lineshaft_wire::message::UniqueWhile;
 
-use super::read::{Timeout, When, duration, name, priority, timeout, when};
+use super::read::{Handler, Timeout, When, duration, handler, priority, timeout, when};
 use crate::complete;
 
 /// Makes a job.
@@ -21,36 +21,37 @@ pub struct Enqueue {
     /// Keyword arguments as a JSON object: '{"path": "a.png"}'
     #[arg(long, value_name = "JSON")]
     pub kwargs: Option<String>,
-    /// Options of the job.
-    #[command(flatten)]
-    pub options: JobOptions,
     /// Wait for the end and print the result, at most so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "3650d",
           value_parser = duration)]
     pub wait: Option<Duration>,
+    /// Options of the job.
+    #[command(flatten)]
+    pub options: JobOptions,
 }
 
-/// Options of a job.
+/// Options of a job. What is not given is as the task declares it, as far as a worker told the server.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of the job (what is not given is as the task declares it)")]
 pub struct JobOptions {
-    /// Queue of the job
-    #[arg(long, default_value = "default", add = ArgValueCandidates::new(complete::queues))]
-    pub queue: String,
-    /// 1 (first) to 9, high (2), normal (5) or low (8)
-    #[arg(long, default_value = "normal", value_parser = priority)]
-    pub priority: u8,
-    /// Retries after an error or a timeout
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000))]
-    pub retries: u32,
-    /// Wait before the first retry; doubles with each, and each is drawn from 0 to that
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
-    pub retry_first: Duration,
-    /// Longest wait before a retry
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
-    pub retry_cap: Duration,
-    /// Longest an attempt may take, or none
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = timeout)]
-    pub timeout: Timeout,
+    /// Queue of the job [else: default]
+    #[arg(long, add = ArgValueCandidates::new(complete::queues))]
+    pub queue: Option<String>,
+    /// 1 (first) to 9, high (2), normal (5) or low (8) [else: normal]
+    #[arg(long, value_parser = priority)]
+    pub priority: Option<u8>,
+    /// Retries after an error or a timeout [else: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..10_000))]
+    pub retries: Option<u32>,
+    /// Wait before the first retry; doubles with each, and each is drawn from 0 to that [else: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retry_first: Option<Duration>,
+    /// Longest wait before a retry [else: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retry_cap: Option<Duration>,
+    /// Longest an attempt may take, or none [else: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Timeout>,
     /// Run it no earlier: so long from now (5m), or a time (2026-01-31T08:00Z)
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub run_after: Option<When>,
@@ -60,16 +61,16 @@ pub struct JobOptions {
     /// Discard it if it has not ended by then, retries included
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub deadline: Option<When>,
-    /// at_most_once: rather lost than run twice
+    /// at_most_once: rather lost than run twice [else: at_least_once]
     #[expect(clippy::doc_markdown, reason = "shown as help, where backticks are noise")]
-    #[arg(long, value_name = "HOW", value_enum, default_value = "at_least_once")]
-    pub delivery: Delivery,
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub delivery: Option<Delivery>,
     /// Keep nothing of what it returns
-    #[arg(long, conflicts_with = "wait")]
-    pub no_result: bool,
-    /// Task that gets the job if it gives up, in queue default
-    #[arg(long, value_name = "TASK", value_parser = name, add = ArgValueCandidates::new(complete::tasks))]
-    pub on_failure: Option<String>,
+    #[arg(long = "no-result", conflicts_with = "wait", num_args = 0, default_missing_value = "false")]
+    pub result: Option<bool>,
+    /// Task that gets the job if it gives up, or none [else: none]
+    #[arg(long, value_name = "TASK", value_parser = handler, add = ArgValueCandidates::new(complete::tasks))]
+    pub on_failure: Option<Handler>,
     /// At most one job of the task with this key: answers with the job that is there
     #[arg(long, value_name = "KEY")]
     pub unique: Option<String>,

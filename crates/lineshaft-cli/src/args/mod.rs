@@ -17,7 +17,7 @@ use read::duration;
 pub use crate::colour::Colour;
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
-pub use read::{Timeout, When};
+pub use read::{Handler, Timeout, When};
 
 /// Longer lines are hard to read.
 pub(crate) const HELP_COLUMNS: usize = 100;

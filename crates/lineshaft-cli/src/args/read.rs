@@ -94,6 +94,15 @@ pub(crate) fn timeout(text: &str) -> Result<Timeout, String> {
     duration(text).map(|timeout| Timeout(Some(timeout))).map_err(|accepted| format!("{accepted}, or none"))
 }
 
+/// The task that handles a failure, if there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handler(pub Option<String>);
+
+/// The name of a task, or `none`.
+pub(crate) fn handler(text: &str) -> Result<Handler, String> {
+    if text == "none" { Ok(Handler(None)) } else { name(text).map(|name| Handler(Some(name))) }
+}
+
 /// A point in time.
 pub(crate) fn when(text: &str) -> Result<When, String> {
     if let Ok(distance) = parse_duration("time", text) {

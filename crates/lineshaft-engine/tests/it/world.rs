@@ -114,6 +114,7 @@ pub(crate) fn attach_child(number: u32, tasks: &[&str]) -> Message {
         tasks: tasks.iter().map(|task| (*task).into()).collect(),
         queues: Vec::new(),
         held: Vec::new(),
+        declared: Vec::new(),
     }
     .into()
 }

@@ -78,6 +78,13 @@ impl OnFailure {
     }
 }
 
+impl OnFailure {
+    /// As the wire has it.
+    pub(crate) fn shared(&self) -> Arc<message::OnFailure> {
+        Arc::clone(&self.0)
+    }
+}
+
 /// Everything about a job but its arguments.
 #[pyclass(frozen, module = "lineshaft._native")]
 pub(crate) struct Template {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use lineshaft::worker::{Attempts, End, Ending, Job, Kind, TaskEntry};
+use lineshaft_wire::message::Declared;
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
+use crate::client::OnFailure;
 use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
 const UNDECODABLE: &str = "arguments_undecodable";
@@ -30,6 +32,8 @@ pub(super) struct Task {
     /// Numbers of positional arguments that need no closer look.
     positional: (usize, usize),
     pub(super) at_most_once: bool,
+    /// What it says of its jobs, for those who know it by its name alone.
+    described: Option<Declared>,
     /// The `Retry` whose `after` says when a failed attempt is tried again.
     retry: Option<Py<PyAny>>,
     /// Classes of errors that are ordinary outcomes.
@@ -54,6 +58,7 @@ impl Task {
         let delivery = options.call_method1("get", ("delivery",))?;
         let at_most_once = delivery.extract::<String>().is_ok_and(|delivery| delivery == "at_most_once");
         Ok(Self {
+            described: described(&name, task)?,
             name,
             declared: task.clone().unbind(),
             body: task.getattr(body)?.unbind(),
@@ -74,7 +79,11 @@ impl Task {
     }
 
     pub(super) fn entry(&self) -> TaskEntry {
-        TaskEntry { name: self.name.as_str().into(), at_most_once: self.at_most_once }
+        TaskEntry {
+            name: self.name.as_str().into(),
+            at_most_once: self.at_most_once,
+            declared: self.described.clone(),
+        }
     }
 
     /// Whether `error` is an ordinary outcome.
@@ -99,6 +108,15 @@ impl Task {
             py.import(intern!(py, "lineshaft._retrying")).ok()?.call_method1(intern!(py, "delay_of"), asked);
         delay.ok()?.extract().ok()
     }
+}
+
+/// What a task of this name says of its jobs; `None` where that depends on the call.
+fn described(name: &str, task: &Bound<'_, PyAny>) -> PyResult<Option<Declared>> {
+    let said = task.call_method1("_described_as", (name,))?;
+    let Some((job, is_unique)): Option<(Bound<'_, OnFailure>, bool)> = said.extract()? else {
+        return Ok(None);
+    };
+    Ok(Some(Declared { job: job.get().shared(), is_unique }))
 }
 
 /// The `retries` of a task, if a function of it says the delays.

@@ -267,6 +267,7 @@ pub(crate) fn attach_child() -> AttachChild {
         tasks: vec!["t".into()],
         queues: Vec::new(),
         held: Vec::new(),
+        declared: Vec::new(),
     }
 }
 

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit,
-    Delete, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello,
-    JobGroup, Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping,
-    ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew,
-    Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason,
-    Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
+    Declared, Delete, Describe, Described, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched,
+    Filter, Finish, Finished, Hello, JobGroup, Lease, Leases, List, Message, MessageError, OnFailure,
+    OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED,
+    RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status,
+    StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached,
+    WorkerReport,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -393,7 +394,23 @@ fn engine_vectors() -> Vec<Vector> {
         vector("status", 14, Status {}, b""),
         vector("status report", 14, report, b""),
         vector("shutdown", 15, Shutdown { on_demand_only: true }, b""),
+        vector("what is declared of a task", 16, Describe { task: "shop.mail.send".into() }, b""),
+        vector("a declaration", 16, Described { declared: Some(declared()) }, b""),
     ]
+}
+
+fn declared() -> Declared {
+    let job = OnFailure {
+        task: "shop.mail.send".into(),
+        queue: "mail".into(),
+        priority: 2,
+        expires_ms: None,
+        deadline_ms: Some(60_000),
+        tags: vec!["mail".into()],
+        rules: Arc::new(Rules { at_most_once: true, ..Rules::default() }),
+        version: 1,
+    };
+    Declared { job: Arc::new(job), is_unique: true }
 }
 
 fn worker_vectors() -> Vec<Vector> {
@@ -411,6 +428,7 @@ fn worker_vectors() -> Vec<Vector> {
         tasks: vec!["shop.mail.send".into(), "shop.mail.check".into()],
         queues: vec!["mail".into()],
         held: vec![(job(1), fence(41))],
+        declared: vec![declared()],
     };
     let lease = Lease {
         job: job(1),

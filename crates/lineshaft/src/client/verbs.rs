@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Cancel, ChangeQueue, Changed, Delete, Done, Enqueue, Enqueued, Fetch, Fetched, JobGroup,
-    List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown,
-    Shutdown, Status, StatusReport,
+    BATCH_JOBS_MAX, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue, Enqueued, Fetch,
+    Fetched, JobGroup, List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind, QueueVerb, RefusalCode, Retry,
+    Show, Shown, Shutdown, Status, StatusReport,
 };
 
 use super::connection::unexpected;
@@ -48,6 +48,14 @@ impl Client {
     /// [`Client::show`] for those who wait for the job: it starts no server in place of one that was stopped.
     pub fn show_aside(&self, job: JobId, deadline: Duration) -> Reply<Shown> {
         self.call_aside(Show { job }, deadline).into_shown()
+    }
+
+    /// What a task's declaration says of its jobs, as far as a worker told the server since it started.
+    pub fn describe(&self, task: &str, deadline: Option<Duration>) -> Reply<Option<Declared>> {
+        self.call(Describe { task: task.into() }, Vec::new(), deadline).map(|message, _| match message {
+            Message::Described(described) => Ok(described.declared),
+            other => Err(unexpected(&other, "Described")),
+        })
     }
 
     /// A page of jobs.

@@ -135,7 +135,11 @@ fn entries(tasks: &[Task]) -> Result<(Vec<TaskEntry>, Vec<Task>), Error> {
             if entries.iter().any(|entry| &*entry.name == name) {
                 return Err(bad(&format!("two of the name {name}"), "one task of each name"));
             }
-            entries.push(TaskEntry { name: name.into(), at_most_once: task.is_at_most_once() });
+            entries.push(TaskEntry {
+                name: name.into(),
+                at_most_once: task.is_at_most_once(),
+                declared: Some(task.declared_as(name)),
+            });
             of_entries.push(*task);
         }
     }

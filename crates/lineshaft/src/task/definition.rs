@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{self, Poll};
 
 use bytes::Bytes;
 use lineshaft_wire::ErrorRecord;
-use lineshaft_wire::message::End;
+use lineshaft_wire::message::{Declared, End};
 use lineshaft_wire::value::typed;
 use serde::Serialize;
 
@@ -68,6 +69,11 @@ impl Task {
     /// Whether an attempt must never be repeated.
     pub(crate) const fn is_at_most_once(&self) -> bool {
         self.defaults.at_most_once
+    }
+
+    /// What is said of its jobs to those who know it by this name alone.
+    pub(crate) fn declared_as(&self, name: &str) -> Declared {
+        Declared { job: Arc::new(self.defaults.job_of(name)), is_unique: self.defaults.unique.is_some() }
     }
 
     /// Whether the body may block, and cannot be dropped half-way.

@@ -5,14 +5,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{ON_FAILURE_DEPTH_MAX, OnFailure};
 use lineshaft_wire::value::Value;
 
 use super::Task;
-use super::rules::{Defaults, milliseconds};
+use super::rules::Defaults;
 use crate::Job;
 
 /// What is made of a job that ends `discarded`, whatever the reason: a job whose one argument is the failed one.
@@ -67,17 +66,7 @@ impl<'n> Handler<'n> {
             Kind::Declared(task) => (task.name(), task.defaults),
             Kind::Named(name) => (name, &Defaults::DEFAULT),
         };
-        let after = |duration: Option<Duration>| duration.map(milliseconds);
-        Arc::new(OnFailure {
-            task: name.into(),
-            queue: defaults.queue.into(),
-            priority: defaults.priority,
-            expires_ms: after(defaults.expires),
-            deadline_ms: after(defaults.deadline),
-            tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
-            rules: Arc::new(defaults.rules()),
-            version: defaults.version,
-        })
+        Arc::new(defaults.job_of(name))
     }
 }
 

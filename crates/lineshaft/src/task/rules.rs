@@ -1,9 +1,10 @@
 //! What a declaration says about the jobs of its task, as constants.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lineshaft_wire::message::Rules;
+use lineshaft_wire::message::{OnFailure, Rules};
 
 use super::error::class_name;
 use super::{Error, Handler};
@@ -94,6 +95,21 @@ impl Defaults {
         aliases: &[],
         on_failure: None,
     };
+
+    /// What a job of `task` is made with, where these are its defaults.
+    pub(super) fn job_of(&self, task: &str) -> OnFailure {
+        let after = |duration: Option<Duration>| duration.map(milliseconds);
+        OnFailure {
+            task: task.into(),
+            queue: self.queue.into(),
+            priority: self.priority,
+            expires_ms: after(self.expires),
+            deadline_ms: after(self.deadline),
+            tags: self.tags.iter().map(|tag| Arc::from(*tag)).collect(),
+            rules: Arc::new(self.rules()),
+            version: self.version,
+        }
+    }
 
     /// As they are sent with each job.
     pub(super) fn rules(&self) -> Rules {

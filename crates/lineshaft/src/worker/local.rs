@@ -9,7 +9,7 @@
 //! # async fn example(target: lineshaft::Target) -> Result<(), lineshaft::worker::Error> {
 //! use lineshaft::worker::{Ending, Kind, TaskEntry, local};
 //!
-//! let tasks = vec![TaskEntry { name: "img.resize".into(), at_most_once: false }];
+//! let tasks = vec![TaskEntry { name: "img.resize".into(), at_most_once: false, declared: None }];
 //! let worker = local::Local::start(local::Options::new(target, Kind::Async), tasks)?;
 //! while let Some(job) = worker.recv().await {
 //!     worker.begin(&job);
@@ -126,6 +126,7 @@ impl Local {
             tasks: tasks.iter().map(|task| Arc::clone(&task.name)).collect(),
             queues: options.queues.clone(),
             held: Vec::new(),
+            declared: tasks.iter().filter_map(|task| task.declared.clone()).collect(),
         };
         let page = Arc::new(AttemptPage::create(options.slots)?);
         let tee = if options.tee { duplicate_of_standard_error() } else { None };

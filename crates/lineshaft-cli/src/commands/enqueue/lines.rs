@@ -14,8 +14,9 @@ use lineshaft_wire::message::{BATCH_JOBS_MAX, JobGroup};
 use lineshaft_wire::value::Call;
 use serde_json::{Map, Value as Json};
 
-use super::{encoded, group, say_new};
-use crate::args::{Delivery, JobOptions, Timeout, When, While, read};
+use super::declarations::Declarations;
+use super::{encoded, say_new};
+use crate::args::{Delivery, Handler, JobOptions, Timeout, When, While, read};
 use crate::context::{Context, answer};
 use crate::exit::{Failure, USAGE};
 use crate::json::to_value;
@@ -50,22 +51,31 @@ type Line = io::Result<String>;
 /// A job and its arguments.
 type NewJob = (JobGroup, Bytes);
 
+/// What a line says.
+struct Said {
+    task: String,
+    options: JobOptions,
+    payload: Bytes,
+}
+
 /// Enqueues what standard input holds; `defaults` is what the command line says for lines that say nothing.
 pub(super) fn run(defaults: &JobOptions, context: &mut Context) -> Result<(), Failure> {
     let lines = read_ahead();
     let mut number = 0;
-    let mut client = None;
+    let mut declarations = None;
     loop {
         let batch = next_batch(&lines);
         if batch.is_empty() {
             return Ok(());
         }
-        let (jobs, wrong) = jobs_of(batch, &mut number, defaults);
+        let (said, wrong) = read_lines(batch, &mut number, defaults);
+        let jobs = match &mut declarations {
+            _ if said.is_empty() => Vec::new(),
+            Some(declarations) => jobs_of(said, declarations, context)?,
+            None => jobs_of(said, declarations.insert(Declarations::new(context.client()?)), context)?,
+        };
         for jobs in without_repetitions(jobs) {
-            let client = match &client {
-                Some(client) => client,
-                None => client.insert(context.client()?),
-            };
+            let Some(Declarations { client, .. }) = &declarations else { break };
             let (groups, payloads) = jobs.into_iter().unzip();
             let new = answer(client.enqueue(groups, payloads, None))?;
             for (place, id) in new.ids.iter().enumerate() {
@@ -114,8 +124,19 @@ fn without_repetitions(jobs: Vec<NewJob>) -> Vec<Vec<NewJob>> {
     requests
 }
 
-/// The jobs of the lines before the first one that is wrong, and what is wrong with that.
-fn jobs_of(batch: Vec<Line>, number: &mut u64, defaults: &JobOptions) -> (Vec<NewJob>, Option<Failure>) {
+fn jobs_of(
+    said: Vec<Said>,
+    declarations: &mut Declarations,
+    context: &mut Context,
+) -> Result<Vec<NewJob>, Failure> {
+    let job = |Said { task, options, payload }| {
+        Ok((declarations.group(&options, &task, payload.len(), context)?, payload))
+    };
+    said.into_iter().map(job).collect()
+}
+
+/// The lines before the first one that is wrong, and what is wrong with that.
+fn read_lines(batch: Vec<Line>, number: &mut u64, defaults: &JobOptions) -> (Vec<Said>, Option<Failure>) {
     let mut jobs = Vec::new();
     for line in batch {
         *number += 1;
@@ -133,7 +154,7 @@ fn jobs_of(batch: Vec<Line>, number: &mut u64, defaults: &JobOptions) -> (Vec<Ne
     (jobs, None)
 }
 
-fn job_of(line: &str, defaults: &JobOptions) -> Result<NewJob, Failure> {
+fn job_of(line: &str, defaults: &JobOptions) -> Result<Said, Failure> {
     let document: Json =
         serde_json::from_str(line).map_err(|error| wrong(&format!("is not JSON: {error}")))?;
     let Json::Object(mut object) = document else { return Err(wrong("is not a JSON object")) };
@@ -143,8 +164,7 @@ fn job_of(line: &str, defaults: &JobOptions) -> Result<NewJob, Failure> {
     if let Some(key) = object.keys().next() {
         return Err(unknown(key));
     }
-    let payload = encoded(&call)?;
-    Ok((group(&options, &task, payload.len())?, payload))
+    Ok(Said { task, options, payload: encoded(&call)? })
 }
 
 fn call_of(object: &mut Map<String, Json>) -> Result<Call, Failure> {
@@ -166,28 +186,28 @@ fn call_of(object: &mut Map<String, Json>) -> Result<Call, Failure> {
 fn options_of(object: &mut Map<String, Json>, defaults: &JobOptions) -> Result<JobOptions, Failure> {
     let retries = match object.remove("retries") {
         None => defaults.retries,
-        Some(count) => count
-            .as_u64()
-            .and_then(|count| u32::try_from(count).ok())
-            .filter(|count| *count < 10_000)
-            .ok_or_else(|| wrong("has `retries` that are not a number below 10,000"))?,
+        Some(count) => {
+            let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
+            let count = count.filter(|count| *count < 10_000);
+            Some(count.ok_or_else(|| wrong("has `retries` that are not a number below 10,000"))?)
+        }
     };
     let tags = match object.remove(TAGS) {
         None => defaults.tags.clone(),
         Some(tags) => serde_json::from_value(tags).map_err(|_| wrong("has `tags` that are not texts"))?,
     };
     Ok(JobOptions {
-        queue: text(object, "queue")?.unwrap_or_else(|| defaults.queue.clone()),
-        priority: priority_of(object)?.unwrap_or(defaults.priority),
+        queue: text(object, "queue")?.or_else(|| defaults.queue.clone()),
+        priority: priority_of(object)?.or(defaults.priority),
         retries,
-        retry_first: duration(object, "retry_first")?.unwrap_or(defaults.retry_first),
-        retry_cap: duration(object, "retry_cap")?.unwrap_or(defaults.retry_cap),
-        timeout: timeout(object)?.unwrap_or(defaults.timeout),
+        retry_first: duration(object, "retry_first")?.or(defaults.retry_first),
+        retry_cap: duration(object, "retry_cap")?.or(defaults.retry_cap),
+        timeout: timeout(object)?.or(defaults.timeout),
         run_after: when(object, "run_after")?.or(defaults.run_after),
         expires: when(object, "expires")?.or(defaults.expires),
         deadline: when(object, "deadline")?.or(defaults.deadline),
-        delivery: delivery(object)?.unwrap_or(defaults.delivery),
-        no_result: no_result(object)?.unwrap_or(defaults.no_result),
+        delivery: delivery(object)?.or(defaults.delivery),
+        result: keep_result(object)?.or(defaults.result),
         on_failure: on_failure(object, defaults)?,
         unique: text(object, "unique")?,
         unique_while: while_(object)?.unwrap_or(defaults.unique_while),
@@ -229,14 +249,14 @@ fn timeout(object: &mut Map<String, Json>) -> Result<Option<Timeout>, Failure> {
 }
 
 /// `null` is no handler.
-fn on_failure(object: &mut Map<String, Json>, defaults: &JobOptions) -> Result<Option<String>, Failure> {
+fn on_failure(object: &mut Map<String, Json>, defaults: &JobOptions) -> Result<Option<Handler>, Failure> {
     if let Some(Json::Null) = object.get("on_failure") {
         object.remove("on_failure");
-        return Ok(None);
+        return Ok(Some(Handler(None)));
     }
     let Some(task) = text(object, "on_failure")? else { return Ok(defaults.on_failure.clone()) };
-    let task = read::name(&task).map_err(|accepted| wrong(&format!("has `on_failure` {task:?}; {accepted}")));
-    task.map(Some)
+    let handler = read::handler(&task);
+    handler.map(Some).map_err(|accepted| wrong(&format!("has `on_failure` {task:?}; {accepted}")))
 }
 
 fn delivery(object: &mut Map<String, Json>) -> Result<Option<Delivery>, Failure> {
@@ -250,10 +270,10 @@ fn delivery(object: &mut Map<String, Json>) -> Result<Option<Delivery>, Failure>
     }
 }
 
-fn no_result(object: &mut Map<String, Json>) -> Result<Option<bool>, Failure> {
+fn keep_result(object: &mut Map<String, Json>) -> Result<Option<bool>, Failure> {
     match object.remove("result") {
         None => Ok(None),
-        Some(Json::Bool(keep)) => Ok(Some(!keep)),
+        Some(Json::Bool(keep)) => Ok(Some(keep)),
         Some(other) => Err(wrong(&format!("has `result` {other}, which is not true or false"))),
     }
 }

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use lineshaft_ipc::fd::adopt;
 use lineshaft_ipc::process::{Pidfd, ProcessId};
 use lineshaft_ipc::shared::{AttemptPage, StopReason};
-use lineshaft_wire::message::{AttachChild, ProcessKey};
+use lineshaft_wire::message::{AttachChild, Declared, ProcessKey};
 use rustix::process::getppid;
 use tokio::sync::mpsc;
 
@@ -76,6 +76,8 @@ pub struct TaskEntry {
     /// It must never run twice: the end of each attempt is confirmed before the next one begins, and an attempt that
     /// is interrupted is not put off.
     pub at_most_once: bool,
+    /// What its declaration says of its jobs, for clients that know it by its name alone.
+    pub declared: Option<Declared>,
 }
 
 /// This process as a worker's child; its [`Attempts`] are here to be run.
@@ -156,6 +158,7 @@ impl Child {
             tasks: tasks.iter().map(|task| Arc::clone(&task.name)).collect(),
             queues: self.assignment.queues.clone(),
             held: Vec::new(),
+            declared: tasks.iter().filter_map(|task| task.declared.clone()).collect(),
         };
         self.attempts.set_tasks(tasks);
         self.started.store(true, Ordering::Release);

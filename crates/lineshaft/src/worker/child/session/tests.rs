@@ -41,6 +41,7 @@ impl World {
             tasks: vec!["task".into()],
             queues: Vec::new(),
             held: Vec::new(),
+            declared: Vec::new(),
         };
         let of_session = Arc::clone(&shared);
         thread::spawn(move || {
