@@ -24,6 +24,7 @@ fn child_of(shop: &mut Shop, worker: u64, number: u32, credit: u32) -> u32 {
         tasks: tasks.to_vec(),
         queues: Vec::new(),
         held: Vec::new(),
+        declared: Vec::new(),
     };
     let Ok(Told::Attached { child, .. }) = shop.run(Command::AttachChild(attach)) else {
         panic!("the child is not known")

@@ -101,6 +101,7 @@ impl Shop {
             tasks: tasks.clone(),
             queues: Vec::new(),
             held,
+            declared: Vec::new(),
         };
         let Ok(Told::Attached { child, .. }) = self.run(Command::AttachChild(attach)) else {
             panic!("the child is not known")

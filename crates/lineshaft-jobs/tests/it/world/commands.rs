@@ -230,6 +230,7 @@ impl World {
             tasks: tasks.clone(),
             queues: queues.clone(),
             held: self.held(worker, number, *held),
+            declared: Vec::new(),
         };
         let Ok(Told::Attached { child, .. }) = self.command(Command::AttachChild(attach)) else { return };
         if !self.children.iter().any(|known| known.0 == child) {
