@@ -77,7 +77,7 @@ def test_the_command_line_has_the_options_of_the_page(programs):
     flags = set(re.findall(r"^ +(--[\w-]+)", help_text.split("Options of every command")[0], re.MULTILINE))
     assert {word for word in COMMAND if word.startswith("--")} == flags - {"--kwargs", "--wait", "--help"}
 
-    shown = dict(re.findall(r"^ +--([\w-]+) (?:(?!^ +--).)*?\[default: (\w+)\]", help_text, re.MULTILINE | re.DOTALL))
+    shown = dict(re.findall(r"^ +--([\w-]+) (?:(?!^ +--).)*?\[else: (\w+)\]", help_text, re.MULTILINE | re.DOTALL))
     defaults = {option: said.split("`")[1].strip('"') for option, _, _, said in ROWS if option in shown}
     assert defaults == {option: shown[option] for option in defaults}
     assert defaults.keys() == {"queue", "priority", "retries", "timeout", "delivery"}
