@@ -30,7 +30,8 @@ LOOK_EVERY_S = 0.3
 """How long a module that a body imported goes unwatched."""
 
 _PACKAGE = os.path.dirname(os.path.realpath(__file__)) + os.sep
-_INSTALLED = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
+_STANDARD = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+_INSTALLED = tuple({path + os.sep for name in _STANDARD for path in (name, os.path.realpath(name))})
 _SITES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -172,7 +173,9 @@ def _is_the_users(file: str) -> bool:
     path = os.path.realpath(file)
     if os.path.isdir(path):
         path += os.sep
-    installed = path.startswith((_PACKAGE, *_INSTALLED)) or any(site in path for site in _SITES)
+    # As it is named, too: the standard library of Debian has a link into /etc.
+    is_pythons = any(name.startswith(_INSTALLED) for name in (path, os.path.abspath(file)))
+    installed = is_pythons or path.startswith(_PACKAGE) or any(site in path for site in _SITES)
     return not installed and (path.endswith(os.sep) or os.path.exists(path))
 
 
