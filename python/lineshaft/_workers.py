@@ -186,19 +186,27 @@ class Workers:
         import asyncio
 
         block = self._block
-        # No task, which the end of the loop would cancel.
-        leaving = asyncio.get_running_loop().run_in_executor(None, self.__exit__, kind, error, traceback)
-        # What an exception leaves behind is not waited for, so that a cancellation is the second one then.
-        self._given_up = kind is not None
         cancellation = None
-        while not leaving.done():
-            try:
-                await asyncio.shield(leaving)
-            except asyncio.CancelledError as cancelled:
-                cancellation = cancelled
-                if self._given_up and block is not None:
-                    block.crew.kill()
-                self._given_up = True
+        try:
+            if kind is not None and issubclass(kind, KeyboardInterrupt) and _is_cancelled() and block is not None:
+                block.crew.kill()
+            # No task, which the end of the loop would cancel.
+            leaving = asyncio.get_running_loop().run_in_executor(None, self.__exit__, kind, error, traceback)
+            # What an exception leaves behind is not waited for, so that a cancellation is the second one then.
+            self._given_up = kind is not None
+            while not leaving.done():
+                try:
+                    await asyncio.shield(leaving)
+                except asyncio.CancelledError as cancelled:
+                    cancellation = cancelled
+                    if self._given_up and block is not None:
+                        block.crew.kill()
+                    self._given_up = True
+        except BaseException:
+            # The second Ctrl-C, which `asyncio.run` raises wherever the loop is.
+            if block is not None:
+                block.crew.kill()
+            raise
         if cancellation is not None:
             raise cancellation
         leaving.result()
@@ -207,6 +215,13 @@ class Workers:
         block.crew.check()
         if self._given_up:
             raise WorkerFailed("the wait for the jobs of the block was cancelled")
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that runs was cancelled, as `asyncio.run` does at the first Ctrl-C; Python 3.10 does not say."""
+    import asyncio
+
+    return bool(getattr(asyncio.current_task(), "cancelling", int)())
 
 
 class Block:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 
 import pytest
+
+from conftest import stop_server
 
 APP = """
     import logging, os, sys, time
@@ -58,7 +61,7 @@ def ended(programs, *args: str):
     try:
         return programs.run("program.py", *args, COLOUR="red")
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
 def test_processes_inherit_path_directory_and_environment_and_lead_a_group_of_their_own(programs):
@@ -132,36 +135,10 @@ except KeyboardInterrupt:
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, "interrupted completed\n"), err
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
-@pytest.mark.parametrize("how", ["with", "async with"])
-def test_ctrl_c_twice_kills_and_the_attempt_runs_another_time(programs, how):
-    write(
-        programs,
-        """
-import asyncio
-
-async def work():
-    async with app.workers(1):
-        jobs.append(await slow.aenqueue())
-        try:
-            await jobs[0]
-        except asyncio.CancelledError:
-            print("once", flush=True)
-            raise
-
-jobs = []
-try:
-    asyncio.run(work())
-except KeyboardInterrupt:
-    job = jobs[0]
-    while job.refresh().state == "running":
-        time.sleep(0.01)
-    print("twice", job.state, job.record.crashes)
-"""
-        if how == "async with"
-        else """
+BLOCKING = """
 try:
     with app.workers(1):
         job = slow.enqueue()
@@ -174,18 +151,60 @@ except KeyboardInterrupt:
     while job.refresh().state == "running":
         time.sleep(0.01)
     print("twice", job.state, job.record.crashes)
-""",
-    )
+"""
+ASYNC = """
+import asyncio, signal
+
+async def work():
+    async with app.workers(1):
+        jobs.append(await slow.aenqueue())
+        try:
+            await jobs[0]
+        except asyncio.CancelledError:
+            print("once", flush=True)
+            {again}
+            raise
+
+jobs = []
+try:
+    asyncio.run(work())
+except KeyboardInterrupt:
+    job = jobs[0]
+    while job.refresh().state == "running":
+        time.sleep(0.01)
+    print("twice", job.state, job.record.crashes)
+"""
+
+
+@pytest.mark.parametrize("program", [BLOCKING, ASYNC.replace("{again}", "")], ids=["with", "async with"])
+def test_ctrl_c_twice_kills_and_the_attempt_runs_another_time(programs, program):
+    write(programs, program)
     process = programs.start("program.py", COLOUR="red")
     try:
         wait_for(programs.directory / "begun", process)
         process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "once\n"
+        while "Ctrl-C or SIGTERM kills it at once" not in process.stderr.readline():
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (0, "twice available 0\n"), err
+        assert (process.returncode, out) == (0, "once\ntwice available 0\n"), err
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.run does not mind Ctrl-C")
+def test_the_second_ctrl_c_kills_also_where_the_body_hears_of_the_first(programs):
+    """It was taken for the first, and the attempt ran on for its grace."""
+    write(programs, ASYNC.replace("{again}", "signal.raise_signal(signal.SIGINT)"))
+    process = programs.start("program.py", COLOUR="red")
+    try:
+        wait_for(programs.directory / "begun", process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "once\ntwice available 0\n"), err
+        assert "may run on for up to 25 s" not in err, "it did not take the grace"
+    finally:
+        stop_server(programs.directory / "home")
 
 
 def wait_for(path, process) -> None:
