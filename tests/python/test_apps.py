@@ -53,7 +53,7 @@ def test_two_apps_of_one_process_have_a_home_each(programs):
     programs.write("two.py", source)
     ended = programs.run("two.py")
     for home in ("shop-home", "mail-home"):
-        programs.run("-m", "lineshaft", "stop", "--home", home)
+        stop_server(programs.directory / home)
     assert ended.stdout == "bought x sent to y\nshop-home mail-home\n", ended.stderr
 
 
@@ -190,7 +190,7 @@ def test_an_app_in_a_namespace_package_run_by_its_path_is_a_module_of_its_direct
     try:
         check_runs(programs, ["shelf/store/app.py"], "app.add")
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "shelf/store/.lineshaft")
+        stop_server(programs.directory / "shelf/store/.lineshaft")
 
 
 def test_a_package_with_a_main_module_is_run_by_its_name(programs):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from conftest import stop_server
 from support.processes import PATIENCE_S, is_alive, until
 
 APP = """
@@ -305,7 +306,7 @@ def test_an_app_that_moves_to_another_home_takes_its_worker_with_it(programs, de
         running.interrupt()
         assert running.end() == 0
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "moved")
+        stop_server(programs.directory / "moved")
 
 
 def test_nothing_is_left_of_a_dev_that_was_killed(programs, dev):

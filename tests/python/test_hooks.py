@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from conftest import stop_server
 from lineshaft import App, Call, DeclarationError, Hooks, Job, OptionError, Unique
 
 WAIT = 60
@@ -173,7 +174,7 @@ def test_hooks_hear_of_attempts_in_order_and_their_errors_lose_no_job(programs):
             assert f"hook Broken.{method} raised; the job goes on" in ended.stderr
         assert "RuntimeError: after" in ended.stderr
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
 class Recorder(Hooks):

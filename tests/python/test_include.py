@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 
 import pytest
 
 import lineshaft
-from conftest import environment
+from conftest import stop_server
 from lineshaft import (
     App,
     AsyncTask,
@@ -246,14 +245,7 @@ def test_in_a_body_a_task_of_two_apps_is_one_of_the_app_that_runs(programs):
         assert ended.stdout == "leaf\n", ended.stderr
     finally:
         for home in ("one", "two"):
-            subprocess.run(
-                [sys.executable, "-m", "lineshaft", "stop", "--home", home],
-                cwd=programs.directory,
-                env=environment(),
-                capture_output=True,
-                timeout=WAIT,
-                check=False,
-            )
+            stop_server(programs.directory / home)
 
 
 def test_names_that_clash_are_refused_with_both_places():

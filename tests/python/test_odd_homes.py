@@ -93,7 +93,7 @@ def test_a_home_that_belongs_to_another_user_names_owner_path_and_fix(programs, 
         ended = programs.run("app.py", str(home))
         assert last_lines(ended.stderr, 2) == [
             (
-                f"{REFUSED} the home {home} cannot be written: Permission denied (os error 13); {home} "
+                f"{REFUSED} the home {home} cannot be read: Permission denied (os error 13); {home} "
                 f"belongs to root (mode 0700) and this process runs as nobody"
             ),
             f"  hint: `sudo chown -R nobody {home}`, or set LINESHAFT_URL to a directory of your own",

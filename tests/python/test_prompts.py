@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from conftest import environment
+from lineshaft import App
 from support.terminal import DEADLINE_S, Terminal
 
 
@@ -30,9 +31,12 @@ def lineshaft(home, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def jobs(home):
     """A home with three jobs in queue mail."""
-    for _ in range(3):
-        assert lineshaft(home, "enqueue", "send", "--queue", "mail").returncode == 0
+    task = App(home).task(name="send", queue="mail")(send)
+    task.enqueue_many(task.si() for _ in range(3))
     return home
+
+
+def send() -> None: ...
 
 
 def states(home) -> list[str]:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
+from conftest import stop_server
 from lineshaft import (
     App,
     DeclarationError,
@@ -254,7 +255,7 @@ def bench(programs, monkeypatch):
     if bench.worker is not None and bench.worker.poll() is None:
         bench.worker.kill()
         bench.worker.communicate()
-    programs.run("-m", "lineshaft", "stop", "--home", "home")
+    stop_server(programs.directory / "home")
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -528,7 +529,7 @@ def test_slots_of_a_process_share_its_resources(programs, kind):
         outcomes = [line.removeprefix("outcome ") for line in log if line.startswith("outcome ")]
         assert sorted(outcomes) == ["coroutine succeeded"] * 21 + ["late timed_out"] + ["sync succeeded"] * 20
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
 # In this process -----------------------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def test_snoozed_retried_and_running_jobs_tell_what_they_wait_for(programs):
             "its next attempt, in 60 min: attempt 1 errored (ConnectionError: refused); job.retry() runs it now",
         ]
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
 def test_a_worker_that_vanishes_during_a_wait_is_mentioned(programs):
@@ -213,7 +213,7 @@ def test_a_worker_that_vanishes_during_a_wait_is_mentioned(programs):
             "a worker: none is connected; start one: lineshaft worker works"
         ]
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
 class Record:

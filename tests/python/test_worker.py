@@ -118,7 +118,7 @@ def test_every_crash_shows_what_its_own_attempt_printed(programs):
         expected = ["first words\nan error\nfrom a child process\n"] * 4
         assert ended.stdout.splitlines() == [str(expected)] * 2, ended.stderr
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "home")
+        stop_server(programs.directory / "home")
 
 
 def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(worker, tmp_path):
@@ -354,7 +354,7 @@ def test_jobs_that_a_body_makes_go_to_the_home_of_its_worker(programs):
         assert ended.stdout == "True\n", ended.stderr
         assert not (programs.directory / "said").exists()
     finally:
-        programs.run("-m", "lineshaft", "stop", "--home", "given")
+        stop_server(programs.directory / "given")
 
 
 def test_a_worker_whose_output_nobody_reads_goes_on_supervising(home):

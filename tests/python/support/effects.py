@@ -36,7 +36,8 @@ def newest_effects_in(path: Path) -> list[Effect]:
 
 
 def parse(lines: str) -> list[Effect]:
-    words = (line.split() for line in lines.splitlines())
+    # A line across two pages of memory is seen by halves while it is written.
+    words = (line.split() for line in lines.rpartition("\n")[0].splitlines())
     return [
         Effect(what, job, int(attempt), number, int(pid), float(at)) for what, job, attempt, number, pid, at in words
     ]

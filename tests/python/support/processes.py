@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import pytest
 
-from conftest import environment
+from conftest import environment, stop_server
 
 T = TypeVar("T")
 
@@ -185,6 +185,5 @@ class Stage:
                 children = children_of(program.pid)
                 program.kill()
                 kill(children)
-        if (self.home / "run").exists():
-            self.run("stop")
+        stop_server(self.home)
         shutil.rmtree(self.directory)
