@@ -236,6 +236,7 @@ def check_notes(notes) -> None:
     for what, page in notes:
         if what == "from":
             assert int(page) >= left, notes
+            left = int(page)  # it may have been killed between the answer and its note
             starts += 1
         else:
             assert int(page) > left, notes

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import lineshaft
+from conftest import stop_server
 from lineshaft import App, VersionMismatch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "protocol"))
@@ -94,3 +95,27 @@ def test_a_server_without_a_common_protocol_is_an_error_with_its_words_and_the_f
     assert hello["hand_over"] is True, "an older server is asked to make room"
     assert (hello["version"], hello["pid"]) == (lineshaft.__version__, os.getpid())
     assert hello["executable"] == sys.executable, "the environment is told, not the file of the interpreter"
+
+
+def words_to_a_stranger(home) -> str:
+    """What the server says to a client of another protocol."""
+    hello = {"protocol": [9, 9], "version": "9.0.0", "executable": "stranger", "pid": os.getpid()}
+    hello |= {"session": None, "open_session": False}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(Path(home, "run", "address").read_text().splitlines()[0])
+        connection.sendall(tiny.Frame(tiny.HELLO, 1, hello).encode())
+        received = b""
+        while not (found := tiny.decode_frame(received)):
+            received += connection.recv(1 << 16)
+        return found[0].message["message"]
+
+
+def test_a_server_that_python_runs_names_the_command_of_its_environment(home):
+    """It named the file of the interpreter, which may serve any number of environments."""
+    App(home).task(name="work")(work).enqueue()
+    try:
+        said = words_to_a_stranger(home)
+        words = f"the server ({sys.executable} -m lineshaft, version {lineshaft.__version__}, process "
+        assert said.startswith(f"no common protocol: {words}"), said
+    finally:
+        stop_server(home)

@@ -60,6 +60,9 @@ pub(crate) struct Connection {
     pub(crate) session: Option<u64>,
     pub(crate) child: Option<u32>,
     pub(crate) worker: Option<u64>,
+    /// Whether somebody counts on this server: not a client that would rather have its own, as long as it has asked for
+    /// nothing else.
+    pub(crate) is_used: bool,
 }
 
 /// What a supervisor says of a dead child.
@@ -180,14 +183,15 @@ impl Core {
         self.record(Change::Started { epoch, nonce }.into(), now);
     }
 
-    /// Whether nobody is connected and nothing runs.
+    /// Whether nobody counts on this server and nothing runs.
     pub(crate) fn is_idle(&self) -> bool {
-        self.connections.is_empty() && self.state.child_reports().all(|child| child.leases == 0)
+        self.connections.values().all(|connection| !connection.is_used)
+            && self.state.child_reports().all(|child| child.leases == 0)
     }
 
     /// A connection opened.
     pub fn connected(&mut self, connection: ConnectionId, outbox: Arc<dyn Outbox>) {
-        let entry = Connection { outbox, session: None, child: None, worker: None };
+        let entry = Connection { outbox, session: None, child: None, worker: None, is_used: false };
         self.connections.insert(connection, entry);
     }
 

@@ -189,7 +189,8 @@ impl Handle {
         self.send(Input::ProcessDied { process });
     }
 
-    /// Tells `answer` whether nobody is connected and nothing runs; drops it if the engine has ended.
+    /// Tells `answer` whether nothing runs and nobody is connected but clients that asked for a hand-over and for nothing
+    /// else; drops it if the engine has ended.
     pub fn ask_idle(&self, answer: impl FnOnce(bool) + Send + 'static) {
         self.send(Input::AskIdle { answer: Box::new(answer) });
     }

@@ -57,6 +57,9 @@ impl Core {
         payloads: Payloads,
         now: Now,
     ) -> Result<(), Refusal> {
+        if let Some(connection) = self.connections.get_mut(&caller.connection) {
+            connection.is_used = true;
+        }
         match message {
             Message::Hello(hello) => self.hello(caller, &hello, now),
             Message::Ping(_) => {
@@ -127,6 +130,7 @@ impl Core {
         };
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.session = session;
+            connection.is_used = !hello.hand_over;
         }
         let facts = &self.options.facts;
         let welcome = Welcome {

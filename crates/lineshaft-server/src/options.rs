@@ -32,7 +32,7 @@ pub struct ServeOptions {
     /// The protocol that clients have to speak. Default: [`PROTOCOL`]; another one makes a server of another time,
     /// for tests.
     pub protocol: u16,
-    /// The serving program, told to clients. Default: the running executable.
+    /// The serving program, told to clients, as somebody would run it. Default: the running executable.
     pub executable: String,
     /// Bounds of connections.
     pub limits: Limits,

@@ -31,13 +31,17 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
     if let Some(warning) = home.prepare()? {
         context.output.warn(&warning);
     }
+    let defaults = ServeOptions::new(home.path());
+    // An interpreter's own file says nothing about the environment it serves from; this runs the same version again.
+    let executable = context.host.python.as_ref().map(|python| format!("{} -m lineshaft", python.display()));
     let options = ServeOptions {
+        executable: executable.unwrap_or(defaults.executable),
         listen: if serve.on_demand { None } else { text(&LISTEN)? },
         on_demand: serve.on_demand,
         durability: durability(text(&DURABILITY)?.as_deref()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: Box::new(announce),
-        ..ServeOptions::new(home.path())
+        ..defaults
     };
     let served = lineshaft_server::serve(options);
     talk.finish();

@@ -14,13 +14,15 @@ use crate::stream::Peer;
 pub(crate) async fn check(frame: &Frame, peer: Peer, context: &Context) -> Result<Hello, Goodbye> {
     let message = Message::decode(frame.header.kind, &frame.map)
         .map_err(|error| Goodbye::tell(RefusalCode::BadFrame, error.to_string()))?;
-    let Message::Hello(hello) = message else {
+    let Message::Hello(mut hello) = message else {
         let text = format!("the first frame must be Hello, not {}", message.name());
         return Err(Goodbye::tell(RefusalCode::BadRequest, text));
     };
     check_token(&hello, peer, context)?;
     check_stopping(context)?;
-    if hello.hand_over && matches!(peer, Peer::Unix { .. }) {
+    // For the engine too: others are here to stay.
+    hello.hand_over &= matches!(peer, Peer::Unix { .. }) && gives_way(&hello, context);
+    if hello.hand_over {
         hand_over(&hello, context).await?;
     }
     check_protocol(&hello, context)?;
@@ -50,13 +52,18 @@ fn check_stopping(context: &Context) -> Result<(), Goodbye> {
     Ok(())
 }
 
-/// Makes room for a newer client's own server, if nobody else needs this one.
+/// Whether this server is one that gives way to that of a newer client.
+fn gives_way(hello: &Hello, context: &Context) -> bool {
+    context.facts.on_demand && skew::is_older(&context.facts.version, &hello.version)
+}
+
+/// Makes room for a newer client's own server, if nobody else needs this one. Who has asked for the same, and for
+/// nothing else since, needs it no more than this client does.
 async fn hand_over(hello: &Hello, context: &Context) -> Result<(), Goodbye> {
-    let facts = &context.facts;
-    if !facts.on_demand || !skew::is_older(&facts.version, &hello.version) || !is_idle(context).await {
+    if !is_idle(context).await {
         return Ok(());
     }
-    let (version, newer, pid) = (&facts.version, &hello.version, hello.pid);
+    let (version, newer, pid) = (&context.facts.version, &hello.version, hello.pid);
     tracing::info!(version, newer, pid, "the server hands over to a newer client's");
     context.stopping.store(true, Ordering::Release);
     context.shutdown.notify_one();

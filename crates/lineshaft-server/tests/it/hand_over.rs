@@ -64,6 +64,34 @@ fn one_with_another_connection_welcomes_the_newer_client() {
     server.ended().unwrap();
 }
 
+/// Each was welcomed while somebody else used the server, and then counted as use for the other.
+#[test]
+fn newer_clients_that_only_asked_do_not_keep_each_other() {
+    let mut server = older(|_| ());
+    let mut other = server.client();
+    let mut welcomed: Vec<Client> = (0..2).map(|_| greet(&server, newer()).unwrap()).collect();
+    other.ping();
+    welcomed[0].ping();
+    drop(other);
+    for _ in 0..20 {
+        greet(&server, newer()).expect("one of them has used it since");
+    }
+    welcomed.remove(0);
+    assert_eq!(greet_when_idle(&server, newer()), RefusalCode::ShuttingDown);
+    assert_eq!(welcomed[0].closing_refusal().code, RefusalCode::ShuttingDown);
+    server.ended().unwrap();
+}
+
+/// It may be handed over to no server at all: the newer one need not speak its protocol.
+#[test]
+fn a_client_of_the_server_s_own_version_keeps_it_though_it_asked_too() {
+    let server = older(|_| ());
+    let _same = greet(&server, Hello { version: "0.0.9".into(), ..newer() }).unwrap();
+    for _ in 0..20 {
+        greet(&server, newer()).unwrap();
+    }
+}
+
 #[test]
 fn a_connection_that_has_not_greeted_keeps_nobody() {
     let mut server = older(|_| ());
