@@ -84,6 +84,7 @@ impl<R> Call<R> {
         self.write(|call| call.positional(None, value))
     }
 
+    /// The next argument by position, which errors call by its parameter's name.
     #[doc(hidden)]
     pub fn named_arg<T: Serialize>(self, name: &str, value: &T) -> Self {
         self.write(|call| call.positional(Some(name), value))

@@ -41,6 +41,7 @@ pub enum Run {
 }
 
 impl Task {
+    /// The task of a function, as the macro declares it.
     #[doc(hidden)]
     pub const fn declare(
         name: &'static str,
