@@ -214,8 +214,8 @@ fn preceded<'py>(
     })
 }
 
-/// The flag with these bits; a class that is strict about bits that it does not know, or makes a number of them, is of
-/// another version than the sender's.
+/// The flag with these bits; a class that is strict about bits that it does not know, makes a number of them, or drops
+/// them, as any flag did in the first Python 3.11, is of another version than the sender's.
 fn flag<'py>(
     registered: &Registered,
     class: &Bound<'py, PyType>,
@@ -226,7 +226,9 @@ fn flag<'py>(
         Failure::missing(Missing::Bits { class, bits: bits.to_string() })
     };
     match class.call1((bits,)) {
-        Ok(flag) if flag.get_type().is(class) => Ok(flag),
+        Ok(flag) if flag.get_type().is(class) && flag.getattr(intern!(flag.py(), "_value_"))?.eq(bits)? => {
+            Ok(flag)
+        }
         Ok(_) => Err(missing()),
         Err(error) if error.is_instance_of::<PyValueError>(class.py()) => Err(missing()),
         Err(error) => Err(error.into()),
