@@ -38,9 +38,10 @@ pub fn serve(options: ServeOptions) -> Result<(), Error> {
 /// [`serve`] until `told` to stop, or by signals if nobody is to tell.
 pub(crate) fn run(options: ServeOptions, told: Option<oneshot::Receiver<()>>) -> Result<(), Error> {
     let home = ServedHome::prepare(&options.home)?;
-    let token = Token::load_or_create(&home.run().join("token"))?;
     let facts = facts(&home, &options);
     let (engine, opened) = claim::open_engine(&home, &options, &facts)?;
+    // The home is this server's alone from here on: of two that start at once one would take the other's token away.
+    let token = Token::load_or_create(&home.run().join("token"))?;
     tracing::info!(home = %home.path().display(), ?opened, "the engine is open");
     let mut engine = Engine::new(engine)?;
     let runtime =
