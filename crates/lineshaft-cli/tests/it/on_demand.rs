@@ -143,6 +143,7 @@ fn commands_that_wait_start_no_server_in_place_of_one_that_was_stopped() {
         let mut waiting = shell.command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         thread::sleep(Duration::from_millis(500));
         shell.out(&["stop"]);
+        // Longer than a wait is silent (2 s) and a successor has to appear (1 s): what must not come needs time.
         thread::sleep(Duration::from_secs(4));
         assert_eq!(shell.run(&["status"]).code, 8, "{words:?}");
         waiting.kill().unwrap();
