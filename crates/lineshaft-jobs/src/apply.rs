@@ -119,6 +119,7 @@ impl State {
             }
             Change::Spawned { jobs, failed } => self.spawn(jobs, failed, &mut cursor),
             Change::Checkpointed { slot, value } => self.checkpoint(*slot, cursor.take(*value)),
+            Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }
 

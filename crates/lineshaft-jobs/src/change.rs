@@ -362,6 +362,11 @@ pub enum Change {
         /// What was missing.
         reason: Arc<str>,
     },
+    /// The numbers of sessions go on from here: those up to it may have been given by a history that is gone.
+    SessionsFrom {
+        /// The number of the next session, unless it is greater already.
+        next: u64,
+    },
 }
 
 impl Change {

@@ -138,6 +138,16 @@ pub enum Command {
         /// The child.
         child: u32,
     },
+    /// A child of a history that is gone, for the state comes from a backup: nobody can know what had begun.
+    ChildForgotten {
+        /// The child.
+        child: u32,
+    },
+    /// The state comes from a backup: sessions of the history that is gone end, and their numbers are not given again.
+    Restored {
+        /// Greater than the number of every session of that history.
+        sessions_from: u64,
+    },
     /// The oldest finished jobs are in the archive.
     Archived {
         /// How many.

@@ -169,7 +169,14 @@ impl Model {
             Command::ChildEnded { worker, number, begun, newest, unbegun, outputs } => {
                 Ok(self.child_ended((*worker, *number), begun, (*newest, unbegun), outputs))
             }
-            Command::ChildVanished { child } => Ok(self.child_vanished(*child)),
+            Command::ChildVanished { child } | Command::ChildForgotten { child } => {
+                Ok(self.child_vanished(*child))
+            }
+            Command::Restored { sessions_from } => {
+                self.sessions.clear();
+                self.sessions_opened = self.sessions_opened.max(sessions_from.saturating_sub(1));
+                Ok(Told::Done)
+            }
             Command::Archived { count } => Ok(self.archive(*count)),
             Command::ArchiveDropped { finalized_before_ms } => {
                 self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);

@@ -94,10 +94,18 @@ impl State {
     }
 
     pub(super) fn decide_child_vanished(&self, child: u32, now: Now) -> Decision {
+        self.child_gone(child, now, "the worker and its supervisor died together")
+    }
+
+    pub(super) fn decide_child_forgotten(&self, child: u32, now: Now) -> Decision {
+        self.child_gone(child, now, "the home was restored from a backup that was made while it ran")
+    }
+
+    fn child_gone(&self, child: u32, now: Now, why: &str) -> Decision {
         if !self.children.contains_key(&child) {
             return Decision::of(Vec::new(), Reply::Done);
         }
-        let mut entries = self.lose_leases(child, now, "the worker and its supervisor died together");
+        let mut entries = self.lose_leases(child, now, why);
         entries.push(Change::ChildGone { child }.into());
         Decision::of(entries, Reply::Done)
     }

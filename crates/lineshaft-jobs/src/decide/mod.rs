@@ -62,6 +62,8 @@ impl State {
                 Ok(self.decide_child_ended((worker, number), &begun, &taken, outputs, now))
             }
             Command::ChildVanished { child } => Ok(self.decide_child_vanished(child, now)),
+            Command::ChildForgotten { child } => Ok(self.decide_child_forgotten(child, now)),
+            Command::Restored { sessions_from } => Ok(self.decide_restored(sessions_from)),
             Command::Archived { count } => {
                 Ok(Decision::of(vec![Change::Archived { count }.into()], Reply::Done))
             }
@@ -75,6 +77,14 @@ impl State {
     fn open_session_decision(&self) -> Result<Decision, Refusal> {
         check_room("open sessions", self.sessions.len(), 1, self.limits.sessions)?;
         Ok(Decision::of(vec![Change::SessionOpened.into()], Reply::Session))
+    }
+
+    fn decide_restored(&self, sessions_from: u64) -> Decision {
+        let mut sessions: Vec<u64> = self.sessions.keys().copied().collect();
+        sessions.sort_unstable();
+        let closed = sessions.into_iter().map(|session| Change::SessionClosed { session });
+        let entries = closed.chain([Change::SessionsFrom { next: sessions_from }]).map(Entry::from).collect();
+        Decision::of(entries, Reply::Done)
     }
 
     /// Checks a request's place in its session.

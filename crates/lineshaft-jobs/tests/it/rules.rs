@@ -9,6 +9,7 @@ mod limits;
 mod order;
 mod parking;
 mod queues;
+mod restored;
 mod retries;
 mod shop;
 mod verbs;

@@ -130,6 +130,7 @@ pub(crate) enum Step {
     Stall(u16),
     Touch(u8),
     Restart { replayed: bool },
+    Restore { gap: u8 },
 }
 
 pub(crate) fn histories() -> impl Strategy<Value = (bool, Vec<Step>)> {
@@ -163,6 +164,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u16>().prop_map(Step::Stall),
         1 => any::<u8>().prop_map(Step::Touch),
         1 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
+        1 => any::<u8>().prop_map(|gap| Step::Restore { gap }),
     ]
 }
 

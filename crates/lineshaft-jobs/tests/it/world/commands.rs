@@ -69,7 +69,23 @@ impl World {
             Step::Restart { replayed } => {
                 self.restart(if *replayed { Return::Replayed } else { Return::Loaded });
             }
+            Step::Restore { gap } => self.restore(u64::from(*gap)),
         }
+    }
+
+    /// As when the state comes from a backup: nothing of the history that is gone can come back into it.
+    fn restore(&mut self, gap: u64) {
+        let children: Vec<u32> = self.machine.state.child_reports().map(|child| child.child).collect();
+        for child in children {
+            self.command(Command::ChildForgotten { child }).expect("forgetting is never refused");
+        }
+        let sessions_from = self.machine.state.newest_session() + gap;
+        self.command(Command::Restored { sessions_from }).expect("restoring is never refused");
+        for client in std::mem::take(&mut self.clients) {
+            assert!(!self.machine.state.has_session(client.session), "no session goes on");
+        }
+        self.open_session();
+        assert!(self.clients[0].session >= sessions_from, "numbers are not given again");
     }
 
     fn open_session(&mut self) {
