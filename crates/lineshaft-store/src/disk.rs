@@ -82,6 +82,25 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| extension == "tmp")
 }
 
+/// Removes what unfinished writes left in a directory, and makes what is found durable: what a dead process renamed may
+/// not be yet, but is going to be built upon.
+pub(crate) fn settle<D: Disk>(disk: &D, directory: &str) -> io::Result<()> {
+    for entry in disk.list(directory)? {
+        if is_temporary(&entry.name) {
+            disk.remove_file(&join(directory, &entry.name))?;
+        }
+    }
+    disk.sync_dir(directory)
+}
+
+/// Removes a file; one that does not exist is fine.
+pub(crate) fn remove<D: Disk>(disk: &D, path: &str) -> io::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a whole file so that either nothing or all of it is found after a crash, at the price of two syncs.
 ///
 /// The parts are written to `directory/name.tmp`, which is synced and renamed.

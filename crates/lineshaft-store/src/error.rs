@@ -141,6 +141,12 @@ pub enum Error {
         /// The id asked for.
         id: u64,
     },
+    /// No cold file has this number.
+    #[error("cold/{file:020} is missing, although a job needs it; {DOCTOR}")]
+    NoCold {
+        /// The number asked for.
+        file: u64,
+    },
     /// A block that cannot follow the archive's newest one.
     #[error(
         "a block of finish numbers {first} to {last} cannot follow {head}: numbers grow within and across blocks"
@@ -170,7 +176,7 @@ impl Error {
             Self::Locked { .. } => Some(code::HOME_IN_USE),
             Self::Format { .. } => Some(code::HOME_FORMAT),
             Self::DamagedCommits { .. } => Some(code::COMMITS_DAMAGED),
-            Self::Damaged { .. } => Some(code::FILE_DAMAGED),
+            Self::Damaged { .. } | Self::NoCold { .. } => Some(code::FILE_DAMAGED),
             _ => None,
         }
     }

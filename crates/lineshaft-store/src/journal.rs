@@ -7,6 +7,7 @@
 mod blobs;
 mod cache;
 mod chain;
+mod cold;
 pub(crate) mod commit;
 mod fresh;
 mod handle;
@@ -24,7 +25,7 @@ pub use writer::SegmentJournal;
 
 use bytes::Bytes;
 
-use crate::{Error, Location, PayloadRef};
+use crate::{ColdLocation, Error, Location, PayloadRef};
 
 /// Bytes a commit's body may have: the payload limit and room for what names it.
 pub const BODY_BYTES_MAX: usize = 65 << 20;
@@ -78,7 +79,7 @@ pub trait Journal: Send + 'static {
     fn handle(&self) -> Self::Handle;
 }
 
-/// What other threads do with a journal: read payloads, keep snapshots and blobs.
+/// What other threads do with a journal: read payloads, keep snapshots, blobs and cold files.
 pub trait JournalHandle: Clone + Send + Sync + 'static {
     /// The bytes at `location`, checked against their CRC. Usually shares memory with a cache.
     fn read_at(&self, location: Location) -> Result<Bytes, Error>;
@@ -100,6 +101,29 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
     /// The ids of all blobs, ascending, so that those nobody names can be dropped at start.
     fn blobs(&self) -> Result<Vec<u64>, Error>;
 
+    /// Writes payloads into a cold file and gives the offset of each, in order; durable on return, or not there at all.
+    ///
+    /// The caller chooses a number that no cold file named by a commit or a snapshot has or had. Payloads are asked for
+    /// one after the other, and synced about once per MiB, so whoever hands them out sets the pace. Errors with the
+    /// first error that comes in place of a payload, with [`Error::TooLarge`] beyond 2 GiB, or with [`Error::Full`].
+    fn put_cold(
+        &self,
+        file: u64,
+        payloads: &mut dyn Iterator<Item = Result<Bytes, Error>>,
+    ) -> Result<Vec<u32>, Error>;
+
+    /// The bytes at `location`, checked. [`Error::NoCold`] if there is no such file.
+    fn read_cold(&self, location: ColdLocation) -> Result<Bytes, Error>;
+
+    /// Removes a cold file; one that does not exist is fine. A crash may bring it back.
+    fn drop_cold(&self, file: u64) -> Result<(), Error>;
+
+    /// All cold files, by ascending number.
+    fn cold_files(&self) -> Result<Vec<ColdFile>, Error>;
+
+    /// The commits kept, in stretches whose space is freed together, oldest first; the last one takes the next commits.
+    fn stretches(&self) -> Vec<Stretch>;
+
     /// The newest commit known to be durable.
     fn durable_lsn(&self) -> u64;
 
@@ -111,6 +135,7 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
         match payload {
             PayloadRef::Empty => Ok(Bytes::new()),
             PayloadRef::Inline(location) => self.read_at(location),
+            PayloadRef::Cold(location) => self.read_cold(location),
             PayloadRef::Blob { id, .. } => self.get_blob(id),
         }
     }
@@ -220,6 +245,26 @@ pub struct CutTail {
     pub file: String,
     /// Why it was not kept.
     pub reason: String,
+}
+
+/// A file of payloads that outlived their segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColdFile {
+    /// Its number.
+    pub number: u64,
+    /// Its size on disk.
+    pub bytes: u64,
+}
+
+/// Commits whose space is freed together: a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first commit.
+    pub first_lsn: u64,
+    /// The commit after the last one.
+    pub end_lsn: u64,
+    /// Size on disk.
+    pub bytes: u64,
 }
 
 /// Room to append.

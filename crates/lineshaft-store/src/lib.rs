@@ -24,7 +24,7 @@ pub use disk::{Disk, DiskFile, FileDisk};
 pub use error::Error;
 pub use home::Home;
 pub use journal::{
-    Append, Appended, CutTail, Durability, Journal, JournalHandle, Options, Recovery, SegmentHandle,
-    SegmentJournal, Snapshot, Space,
+    Append, Appended, ColdFile, CutTail, Durability, Journal, JournalHandle, Options, Recovery,
+    SegmentHandle, SegmentJournal, Snapshot, Space, Stretch,
 };
-pub use payload::{Location, PackedPayload, PayloadRef};
+pub use payload::{ColdLocation, Location, PackedPayload, PayloadRef};

@@ -13,7 +13,18 @@ pub struct Location {
     pub length: u32,
 }
 
-/// A payload by reference: nothing, bytes in a commit, or a blob of its own (above 1 MiB).
+/// A range of bytes in a cold file: where payloads go that outlive the segment they came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ColdLocation {
+    /// Number of the file.
+    pub file: u64,
+    /// First byte within the file, below 2^31 - 1.
+    pub offset: u32,
+    /// Number of bytes, at least 1.
+    pub length: u32,
+}
+
+/// A payload by reference: nothing, bytes in a commit or a cold file, or a blob of its own (above 1 MiB).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PayloadRef {
     /// No bytes.
@@ -21,6 +32,8 @@ pub enum PayloadRef {
     Empty,
     /// Bytes in the body of a commit.
     Inline(Location),
+    /// Bytes in a cold file, durable before the commit that names it.
+    Cold(ColdLocation),
     /// A blob, durable before the commit that names it.
     Blob {
         /// The blob's id.
@@ -30,11 +43,13 @@ pub enum PayloadRef {
     },
 }
 
-/// A [`PayloadRef`] in 16 bytes: (LSN or blob id, offset, length).
+/// A [`PayloadRef`] in 16 bytes: (LSN, number of the cold file or blob id; offset; length).
 pub type PackedPayload = (u64, u32, u32);
 
-/// The offset that marks a blob in a [`PackedPayload`]; bodies are far smaller than this.
+/// The offset that marks a blob in a [`PackedPayload`].
 const BLOB: u32 = u32::MAX;
+/// The bit of the offset that marks a cold file; bodies are far smaller than this.
+const COLD: u32 = 1 << 31;
 
 impl PayloadRef {
     /// Payloads above this size are blobs.
@@ -50,6 +65,7 @@ impl PayloadRef {
         match self {
             Self::Empty => 0,
             Self::Inline(location) => location.length,
+            Self::Cold(location) => location.length,
             Self::Blob { length, .. } => length,
         }
     }
@@ -59,6 +75,7 @@ impl PayloadRef {
         match self {
             Self::Empty => (0, 0, 0),
             Self::Inline(Location { lsn, offset, length }) => (lsn, offset, length),
+            Self::Cold(ColdLocation { file, offset, length }) => (file, offset | COLD, length),
             Self::Blob { id, length } => (id, BLOB, length),
         }
     }
@@ -68,6 +85,9 @@ impl PayloadRef {
         match packed {
             (id, BLOB, length) => Self::Blob { id, length },
             (_, _, 0) => Self::Empty,
+            (file, offset, length) if offset & COLD != 0 => {
+                Self::Cold(ColdLocation { file, offset: offset & !COLD, length })
+            }
             (lsn, offset, length) => Self::Inline(Location { lsn, offset, length }),
         }
     }
@@ -81,7 +101,8 @@ mod tests {
     fn packing_gives_every_reference_back() {
         let inline = PayloadRef::Inline(Location { lsn: 7, offset: 9, length: 3 });
         let blob = PayloadRef::Blob { id: u64::MAX, length: u32::MAX };
-        for reference in [PayloadRef::Empty, inline, blob] {
+        let cold = |offset| PayloadRef::Cold(ColdLocation { file: 7, offset, length: 3 });
+        for reference in [PayloadRef::Empty, inline, cold(0), cold(COLD - 2), blob] {
             assert_eq!(PayloadRef::unpack(reference.pack()), reference);
         }
         assert!(size_of::<PayloadRef>() <= 24);

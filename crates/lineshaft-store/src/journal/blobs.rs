@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Error;
-use crate::disk::{Disk, is_temporary, join};
+use crate::disk::{self, Disk, join};
 use crate::sealed::{self, Seal};
 
 /// The directory of blobs.
@@ -13,12 +13,7 @@ const MAGIC: [u8; 4] = *b"LSb1";
 
 /// Removes what unfinished puts left, and makes what is found durable.
 pub(crate) fn open<D: Disk>(disk: &D) -> Result<(), Error> {
-    for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
-        if is_temporary(&entry.name) {
-            remove(disk, &entry.name)?;
-        }
-    }
-    disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))
+    disk::settle(disk, DIRECTORY).map_err(Error::io("settle", DIRECTORY, 0))
 }
 
 pub(crate) fn put<D: Disk>(disk: &D, id: u64, bytes: &[u8]) -> Result<(), Error> {
@@ -37,23 +32,14 @@ pub(crate) fn get<D: Disk>(disk: &D, id: u64) -> Result<Bytes, Error> {
 }
 
 pub(crate) fn drop_blob<D: Disk>(disk: &D, id: u64) -> Result<(), Error> {
-    remove(disk, &name(id))
+    let path = join(DIRECTORY, &name(id));
+    disk::remove(disk, &path).map_err(Error::io("remove", &path, 0))
 }
 
 pub(crate) fn list<D: Disk>(disk: &D) -> Result<Vec<u64>, Error> {
     let entries = disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))?;
     let id = |name: &str| (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten();
     Ok(entries.iter().filter_map(|entry| id(&entry.name)).collect())
-}
-
-fn remove<D: Disk>(disk: &D, name: &str) -> Result<(), Error> {
-    let path = join(DIRECTORY, name);
-    match disk.remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", &path, 0)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn name(id: u64) -> String {

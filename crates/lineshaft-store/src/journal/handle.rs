@@ -1,4 +1,4 @@
-//! Reading payloads while the writer goes on, and keeping snapshots and blobs.
+//! Reading payloads while the writer goes on, and keeping snapshots, blobs and cold files.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,9 +10,9 @@ use super::cache::ChunkKey;
 use super::commit::{CHUNK_BYTES, HEADER_BYTES, Header, chunk_matches};
 use super::segment::Segment;
 use super::shared::Shared;
-use super::{JournalHandle, blobs};
+use super::{ColdFile, JournalHandle, Stretch, blobs};
 use crate::disk::{Disk, DiskFile};
-use crate::{Error, Location, Space};
+use crate::{ColdLocation, Error, Location, Space};
 
 /// Bytes read at once: a whole chunk of a commit, or as many small commits as fit.
 const READ_BYTES: usize = CHUNK_BYTES + 4096;
@@ -145,6 +145,37 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
 
     fn blobs(&self) -> Result<Vec<u64>, Error> {
         blobs::list(self.shared.home.disk())
+    }
+
+    fn put_cold(
+        &self,
+        file: u64,
+        payloads: &mut dyn Iterator<Item = Result<Bytes, Error>>,
+    ) -> Result<Vec<u32>, Error> {
+        self.shared.check_poisoned()?;
+        self.shared.cold.put(file, payloads)
+    }
+
+    fn read_cold(&self, location: ColdLocation) -> Result<Bytes, Error> {
+        self.shared.cold.read(location)
+    }
+
+    fn drop_cold(&self, file: u64) -> Result<(), Error> {
+        self.shared.cold.remove(file)
+    }
+
+    fn cold_files(&self) -> Result<Vec<ColdFile>, Error> {
+        self.shared.cold.list()
+    }
+
+    fn stretches(&self) -> Vec<Stretch> {
+        let segments = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let stretch = |segment: &Arc<Segment<D::File>>| Stretch {
+            first_lsn: segment.first_lsn,
+            end_lsn: segment.end_lsn(),
+            bytes: segment.bytes(),
+        };
+        segments.iter().map(stretch).collect()
     }
 
     fn durable_lsn(&self) -> u64 {

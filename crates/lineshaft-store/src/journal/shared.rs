@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::cache::{Chunks, Recent};
+use super::cold::Cold;
 use super::segment::Segment;
 use super::snapshots::Snapshots;
 use crate::disk::Disk;
@@ -21,6 +22,7 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) recent: RwLock<Recent>,
     pub(crate) chunks: Mutex<Chunks>,
     pub(crate) snapshots: Mutex<Snapshots<D>>,
+    pub(crate) cold: Cold<D>,
     pub(crate) durable_lsn: AtomicU64,
     pub(crate) ready_bytes: AtomicU64,
     pub(crate) space_low: AtomicBool,
@@ -36,6 +38,7 @@ impl<D: Disk> Shared<D> {
         durable_lsn: u64,
     ) -> Self {
         Self {
+            cold: Cold::new(home.disk().clone()),
             home,
             segments: RwLock::new(segments),
             recent: RwLock::new(Recent::new(cache_bytes)),

@@ -15,7 +15,7 @@ use super::segment::{self, COMMITS_START, SEGMENT_BYTES_MIN, Segment, SegmentHea
 use super::shared::Shared;
 use super::snapshots::Snapshots;
 use super::syncer::{Syncer, Unsynced, sync_error};
-use super::{BODY_BYTES_MAX, SegmentHandle, blobs};
+use super::{BODY_BYTES_MAX, SegmentHandle, blobs, cold};
 use crate::disk::{Disk, DiskFile};
 use crate::{Append, Appended, Durability, Error, Home, Journal, Options, Recovery};
 
@@ -66,10 +66,12 @@ impl<D: Disk> SegmentJournal<D> {
     /// for an empty home.
     pub fn open(home: &Home<D>, options: Options) -> Result<(Self, Recovery), Error> {
         let options = normalised(options);
-        for directory in [segment::DIRECTORY, Snapshots::<D>::directory(), blobs::DIRECTORY] {
+        for directory in [segment::DIRECTORY, Snapshots::<D>::directory(), blobs::DIRECTORY, cold::DIRECTORY]
+        {
             home.create_dir(directory)?;
         }
         blobs::open(home.disk())?;
+        cold::open(home.disk())?;
         let snapshots = Snapshots::open(home.disk().clone())?;
         let fresh = FreshOptions { seed: options.seed, segment_bytes: options.segment_bytes_first };
         let mut recovered = recover(home.disk(), &snapshots, fresh)?;
