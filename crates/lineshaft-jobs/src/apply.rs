@@ -5,6 +5,7 @@ mod checkpoints;
 mod ends;
 mod enqueue;
 mod leases;
+mod moves;
 mod parking;
 mod queues;
 mod waiting;
@@ -18,7 +19,7 @@ use crate::change::{Change, Name, Place, Request, Stored};
 use crate::command::Event;
 use crate::list::List;
 use crate::slot::SlotState;
-use crate::state::{Answer, Child, KEPT_SHIFT, Queue, Session, State, Timer};
+use crate::state::{Answer, Child, Queue, Session, State, Timer};
 
 /// Where the payloads of a change lie, handed out one after the other.
 struct Cursor {
@@ -118,6 +119,7 @@ impl State {
                 slots.iter().for_each(|slot| self.finish(*slot, JobState::Discarded, Some(reason)));
             }
             Change::Spawned { jobs, failed } => self.spawn(jobs, failed, &mut cursor),
+            Change::Moved { file, moves } => moves.iter().for_each(|it| self.move_payload(*file, it)),
             Change::Checkpointed { slot, value } => self.checkpoint(*slot, cursor.take(*value)),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
@@ -208,21 +210,13 @@ impl State {
     }
 
     pub(crate) fn keep(&mut self, place: Place) {
-        if place.is_in_commit() {
-            *self.kept.entry(place.lsn >> KEPT_SHIFT).or_default() += 1;
-        }
+        self.kept.add(place);
     }
 
     fn unkeep(&mut self, place: Place) {
+        self.kept.remove(place);
         if place.is_blob() {
             self.events.push(Event::BlobFreed { id: place.lsn });
-        } else if place.is_in_commit() {
-            let bucket = place.lsn >> KEPT_SHIFT;
-            let count = self.kept.get_mut(&bucket).expect("kept places are counted");
-            *count -= 1;
-            if *count == 0 {
-                self.kept.remove(&bucket);
-            }
         }
     }
 }

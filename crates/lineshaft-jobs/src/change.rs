@@ -10,12 +10,12 @@ use lineshaft_wire::message::{ProcessKey, Rules, Unique};
 use lineshaft_wire::{Fence, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// Where stored bytes lie: in the body of a commit, or in a blob.
+/// Where stored bytes lie: in the body of a commit, in a cold file, or in a blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The commit, or the blob's number.
+    /// The commit, the number of the cold file, or the blob's number.
     pub lsn: u64,
-    /// Offset in the commit's body; [`Place::BLOB`] says that `lsn` is a blob's number.
+    /// Offset in the commit's body. With the bit [`Place::COLD`] the offset in a cold file; [`Place::BLOB`] is a blob.
     pub offset: u32,
     /// Length in bytes; 0 is nothing, wherever it lies.
     pub length: u32,
@@ -24,8 +24,15 @@ pub struct Place {
 impl Place {
     /// Value of `offset` for a blob.
     pub const BLOB: u32 = u32::MAX;
+    /// Bit of `offset` for a cold file; neither commits nor cold files are as large as this.
+    pub const COLD: u32 = 1 << 31;
     /// No bytes.
     pub const EMPTY: Self = Self { lsn: 0, offset: 0, length: 0 };
+
+    /// Bytes in a cold file.
+    pub const fn cold(file: u64, offset: u32, length: u32) -> Self {
+        Self { lsn: file, offset: offset | Self::COLD, length }
+    }
 
     /// Whether the bytes are a blob of their own.
     pub const fn is_blob(self) -> bool {
@@ -34,7 +41,12 @@ impl Place {
 
     /// Whether the bytes lie in a commit, which must be kept for them.
     pub const fn is_in_commit(self) -> bool {
-        self.length > 0 && self.offset != Self::BLOB
+        self.length > 0 && self.offset & Self::COLD == 0
+    }
+
+    /// Whether the bytes lie in a cold file.
+    pub const fn is_cold(self) -> bool {
+        self.length > 0 && self.offset & Self::COLD != 0 && self.offset != Self::BLOB
     }
 }
 
@@ -151,6 +163,17 @@ pub struct Success {
     pub result: Stored,
     /// What it printed.
     pub output: Stored,
+}
+
+/// A payload that lies somewhere else from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The job's slot.
+    pub slot: u32,
+    /// Where the payload lay.
+    pub from: Place,
+    /// Its offset in the cold file.
+    pub offset: u32,
 }
 
 /// What becomes of a job whose attempt ended.
@@ -366,6 +389,13 @@ pub enum Change {
     SessionsFrom {
         /// The number of the next session, unless it is greater already.
         next: u64,
+    },
+    /// Payloads were copied into a cold file, which is durable already, and are read there from now on.
+    Moved {
+        /// Number of the file.
+        file: u64,
+        /// The payloads.
+        moves: Vec<Move>,
     },
 }
 

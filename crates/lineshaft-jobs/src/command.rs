@@ -7,6 +7,7 @@ use lineshaft_wire::message::{self, OtherEnd, QueueVerb, RefusalCode, Rules, Seq
 use lineshaft_wire::{Fence, JobId};
 
 use crate::change::Change;
+use crate::decide::Copied;
 
 /// Time and chance, as values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +153,13 @@ pub enum Command {
     Archived {
         /// How many.
         count: u32,
+    },
+    /// Payloads were copied into a cold file. One whose job ended or changed meanwhile is left out.
+    Move {
+        /// Number of the file, which is durable.
+        file: u64,
+        /// The copies; whoever asks bounds their number.
+        copied: Vec<Copied>,
     },
     /// Blocks of the archive were dropped.
     ArchiveDropped {

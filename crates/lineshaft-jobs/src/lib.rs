@@ -18,6 +18,7 @@ mod command;
 mod decide;
 mod dispatch;
 mod interned;
+mod kept;
 mod lanes;
 mod line;
 mod list;
@@ -29,7 +30,9 @@ mod view;
 
 pub use change::{Change, Next, Place, Stored};
 pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, Refusal, Reply};
+pub use decide::{Copied, Movable, Wanted};
 pub use dispatch::Attach;
+pub use kept::Live;
 pub use rules::{decode_rules, encode_rules};
 pub use snapshot::SnapshotError;
 pub use state::{Answer, Limits, State};

@@ -202,6 +202,16 @@ impl Slot {
         let checkpoint = self.checkpoint().map(|checkpoint| checkpoint.value);
         extra.chain([self.arguments]).chain(checkpoint)
     }
+
+    /// The same, to be changed.
+    pub(crate) fn places_mut(&mut self) -> Vec<&mut Place> {
+        let mut places = vec![&mut self.arguments];
+        let Some(extra) = &mut self.extra else { return places };
+        places.push(&mut extra.result);
+        places.extend(extra.history.iter_mut().flat_map(|it| [&mut it.error, &mut it.output]));
+        places.extend(extra.checkpoint.iter_mut().map(|checkpoint| &mut checkpoint.value));
+        places
+    }
 }
 
 /// All slots by number.

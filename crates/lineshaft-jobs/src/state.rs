@@ -13,6 +13,7 @@ use crate::change::Lease;
 use crate::command::Event;
 use crate::dispatch::Connected;
 use crate::interned::Interned;
+use crate::kept::{Kept, Live};
 use crate::lanes::Lanes;
 use crate::list::List;
 use crate::slot::Slots;
@@ -114,8 +115,7 @@ pub struct State {
     pub(crate) limit_timers: TimerWheel<u32>,
     /// The time of that wheel up to which its jobs were asked for.
     pub(crate) limits_asked_ms: u64,
-    /// Payloads that live in commits, counted by the commit's number / 256.
-    pub(crate) kept: BTreeMap<u64, u64>,
+    pub(crate) kept: Kept,
 
     // Of this process alone.
     pub(crate) connected: FxHashMap<u32, Connected>,
@@ -218,7 +218,7 @@ impl State {
             logical_timers: TimerWheel::new(0),
             limit_timers: TimerWheel::new(0),
             limits_asked_ms: 0,
-            kept: BTreeMap::new(),
+            kept: Kept::default(),
             connected: FxHashMap::default(),
             events: Vec::new(),
         }
@@ -275,10 +275,35 @@ impl State {
         self.deleted.keys().copied()
     }
 
-    /// Every blob that a job in memory needs. Looks at all jobs: for the start of an engine.
+    /// Every blob that a job in memory needs.
     pub fn blobs(&self) -> impl Iterator<Item = u64> + '_ {
-        let places = self.slots.0.iter().flat_map(crate::slot::Slot::places);
-        places.filter(|place| place.is_blob()).map(|place| place.lsn)
+        self.kept.blobs().iter().copied()
+    }
+
+    /// Whether a job in memory needs the blob.
+    pub fn needs_blob(&self, id: u64) -> bool {
+        self.kept.blobs().contains(&id)
+    }
+
+    /// Every cold file that a job in memory needs, by ascending number, and what is needed of it.
+    pub fn cold_files(&self) -> impl Iterator<Item = (u64, Live)> + '_ {
+        self.kept.cold().iter().map(|(file, live)| (*file, *live))
+    }
+
+    /// What jobs in memory need of the cold file.
+    pub fn live_in_file(&self, file: u64) -> Live {
+        self.kept.cold().get(&file).copied().unwrap_or_default()
+    }
+
+    /// What jobs in memory need of the commits below `lsn`; rounded up to 16 commits.
+    pub fn live_below(&self, lsn: u64) -> Live {
+        self.kept.live_below(lsn)
+    }
+
+    /// The commit, at most `lsn`, below which jobs need no more than `most`; the oldest 16 that hold a needed payload are
+    /// below it in any case.
+    pub fn cut_for(&self, lsn: u64, most: Live) -> u64 {
+        self.kept.cut(lsn, most)
     }
 
     /// Jobs in memory: waiting, running, or finished and not archived yet.
@@ -301,9 +326,9 @@ impl State {
         self.archived
     }
 
-    /// The oldest commit that holds a payload still needed, rounded down; `None` if none does.
+    /// The oldest commit that holds a payload still needed, rounded down to 16 commits; `None` if none does.
     pub fn oldest_kept_lsn(&self) -> Option<u64> {
-        self.kept.keys().next().map(|bucket| bucket << KEPT_SHIFT)
+        self.kept.oldest_lsn()
     }
 
     /// What happened since the last call, for those outside.
@@ -323,5 +348,3 @@ impl State {
         (lease.fence == fence).then_some((slot, lease))
     }
 }
-
-pub(crate) const KEPT_SHIFT: u32 = 8;

@@ -18,6 +18,7 @@ mod enqueue;
 mod failures;
 mod job;
 mod look;
+mod moves;
 mod requests;
 mod rules;
 
@@ -178,6 +179,7 @@ impl Model {
                 Ok(Told::Done)
             }
             Command::Archived { count } => Ok(self.archive(*count)),
+            Command::Move { copied, .. } => Ok(self.move_payloads(copied)),
             Command::ArchiveDropped { finalized_before_ms } => {
                 self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);
                 Ok(Told::Done)

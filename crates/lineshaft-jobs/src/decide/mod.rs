@@ -5,10 +5,12 @@ mod children;
 mod enqueue;
 mod failures;
 mod finish;
+mod moves;
 mod queues;
 mod tick;
 mod verbs;
 
+pub use moves::{Copied, Movable, Wanted};
 pub(crate) use verbs::not_found;
 
 use std::sync::Arc;
@@ -67,6 +69,7 @@ impl State {
             Command::Archived { count } => {
                 Ok(Decision::of(vec![Change::Archived { count }.into()], Reply::Done))
             }
+            Command::Move { file, copied } => Ok(self.decide_move(file, &copied, now)),
             Command::ArchiveDropped { finalized_before_ms } => {
                 let change = Change::DeletedDropped { finalized_before_ms };
                 Ok(Decision::of(vec![change.into()], Reply::Done))

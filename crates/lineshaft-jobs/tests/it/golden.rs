@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use lineshaft_jobs::change::{Name, NewJobs, Request, RulesRef, RunAt, Success};
-use lineshaft_jobs::{Change, Next, Stored};
+use lineshaft_jobs::change::{Move, Name, NewJobs, Request, RulesRef, RunAt, Success};
+use lineshaft_jobs::{Change, Next, Place, Stored};
 use lineshaft_wire::message::{OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
 use lineshaft_wire::{JobId, Outcome};
 
@@ -156,6 +156,16 @@ fn attempts() {
     check(&ended(Outcome::Snoozed, Next::Snooze(300)), "0b01060203000401050602ac02");
     check(&ended(Outcome::Cancelled, Next::Cancel("a".into())), "0b010502030004010506030161");
     check(&ended(Outcome::Crashed, Next::Discard("b".into())), "0b010302030004010506040162");
+}
+
+#[test]
+fn moved_payloads() {
+    let from = Place { lsn: 7, offset: 300, length: 5 };
+    let again = Move { slot: 1, from: Place::cold(9, 40, 6), offset: 50 };
+    check(
+        &Change::Moved { file: 300, moves: vec![Move { slot: 300, from, offset: 40 }, again] },
+        "1dac0202ac0207ac0205280109a8808080080632",
+    );
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use lineshaft_jobs::{
-    Attach, Change, Command, Decision, Entry, Event, Limits, Now, Place, Refusal, Reply, State,
+    Attach, Change, Command, Copied, Decision, Entry, Event, Limits, Movable, Now, Place, Refusal, Reply,
+    State, Wanted,
 };
 use lineshaft_testkit::model::{Happened, Told};
 use lineshaft_wire::message::RefusalCode;
@@ -19,13 +20,14 @@ pub(crate) struct Machine {
     pub(crate) now: Now,
     pub(crate) commits: BTreeMap<u64, Vec<u8>>,
     pub(crate) blobs: BTreeMap<u64, Bytes>,
+    pub(crate) cold: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Machine {
     pub(crate) fn new(limits: Limits) -> Self {
         let now = Now { wall_ms: 1_790_000_000_000, logical_ms: 0, random: 0 };
         let state = State::new(0, limits);
-        Self { state, limits, now, commits: BTreeMap::new(), blobs: BTreeMap::new() }
+        Self { state, limits, now, commits: BTreeMap::new(), blobs: BTreeMap::new(), cold: BTreeMap::new() }
     }
 
     /// A machine in epoch 1 with session 1.
@@ -142,8 +144,30 @@ impl Machine {
         if place.is_blob() {
             return self.blobs[&place.lsn].clone();
         }
+        if place.is_cold() {
+            let start = (place.offset & !Place::COLD) as usize;
+            return Bytes::copy_from_slice(&self.cold[&place.lsn][start..start + place.length as usize]);
+        }
         let start = place.offset as usize;
         Bytes::copy_from_slice(&self.commits[&place.lsn][start..start + place.length as usize])
+    }
+
+    /// Copies payloads into a cold file, as a compactor does.
+    pub(crate) fn copy(&mut self, wanted: &Wanted) -> (u64, Vec<Copied>) {
+        let (mut found, mut next) = (Vec::new(), Some(0));
+        while let Some(first) = next {
+            next = self.state.movable(wanted, first, 3, self.now, &mut found);
+        }
+        let file = self.cold.keys().next_back().copied().unwrap_or(0) + 1;
+        let mut content = vec![0; 32];
+        let mut copy = |payload: Movable| {
+            let offset = content.len() as u32;
+            content.extend_from_slice(&self.read(payload.from));
+            Copied { payload, offset }
+        };
+        let copied = found.into_iter().map(&mut copy).collect();
+        self.cold.insert(file, content);
+        (file, copied)
     }
 
     /// Begins a new run of the engine on a state that was loaded.

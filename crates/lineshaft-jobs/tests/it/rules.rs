@@ -6,6 +6,7 @@ mod failures;
 mod keys;
 mod leases;
 mod limits;
+mod moves;
 mod order;
 mod parking;
 mod queues;

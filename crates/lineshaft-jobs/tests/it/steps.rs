@@ -110,27 +110,74 @@ pub(crate) enum Held {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     OpenSession,
-    Enqueue { turn: Turn, groups: Vec<Group>, defect: Option<Defect>, blob: Option<u8> },
+    Enqueue {
+        turn: Turn,
+        groups: Vec<Group>,
+        defect: Option<Defect>,
+        blob: Option<u8>,
+    },
     Cancel(Turn, u16),
     Retry(Turn, u16),
     Delete(Turn, u16),
     Queue(Turn, u8, QueueVerb),
-    Attach { worker: u8, number: u8, tasks: u8, queues: u8, held: Held, grant: u8 },
+    Attach {
+        worker: u8,
+        number: u8,
+        tasks: u8,
+        queues: u8,
+        held: Held,
+        grant: u8,
+    },
     Detach(u8),
-    Grant { child: u8, leases: u32, reset: bool },
+    Grant {
+        child: u8,
+        leases: u32,
+        reset: bool,
+    },
     Renew(u8),
-    Finish { child: u8, endings: Vec<Ending>, lie: bool },
-    Checkpoint { child: u8, lease: u8, length: u32, lie: bool },
-    Release { child: u8, leases: Vec<u8> },
-    ChildEnded { child: u8, begun: Vec<Ending>, newest: Option<u8>, unbegun: Vec<u8> },
+    Finish {
+        child: u8,
+        endings: Vec<Ending>,
+        lie: bool,
+    },
+    Checkpoint {
+        child: u8,
+        lease: u8,
+        length: u32,
+        lie: bool,
+    },
+    Release {
+        child: u8,
+        leases: Vec<u8>,
+    },
+    ChildEnded {
+        child: u8,
+        begun: Vec<Ending>,
+        newest: Option<u8>,
+        unbegun: Vec<u8>,
+    },
     ChildVanished(u8),
     Archive(u8),
     DropArchive(u8),
-    Pass { wall_ms: i64, logical_ms: u64 },
+    /// Payloads of commits at least this old are copied, and those of all cold files if so said.
+    Copy {
+        age: u8,
+        files: bool,
+    },
+    /// So many copies, and the rest of their last job's, take the place of their originals.
+    Move(u8),
+    Pass {
+        wall_ms: i64,
+        logical_ms: u64,
+    },
     Stall(u16),
     Touch(u8),
-    Restart { replayed: bool },
-    Restore { gap: u8 },
+    Restart {
+        replayed: bool,
+    },
+    Restore {
+        gap: u8,
+    },
 }
 
 pub(crate) fn histories() -> impl Strategy<Value = (bool, Vec<Step>)> {
@@ -160,6 +207,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::ChildVanished),
         4 => any::<u8>().prop_map(Step::Archive),
         1 => any::<u8>().prop_map(Step::DropArchive),
+        3 => (any::<u8>(), any::<bool>()).prop_map(|(age, files)| Step::Copy { age, files }),
+        5 => (1..12u8).prop_map(Step::Move),
         10 => pass(),
         1 => any::<u16>().prop_map(Step::Stall),
         1 => any::<u8>().prop_map(Step::Touch),

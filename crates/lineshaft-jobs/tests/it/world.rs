@@ -7,7 +7,7 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lineshaft_jobs::{ArchivedCall, Change, Command, Entry, Limits, State};
+use lineshaft_jobs::{ArchivedCall, Change, Command, Copied, Entry, Limits, State};
 use lineshaft_testkit::model::{Choice, Happened, Model, Told};
 use lineshaft_wire::message::RefusalCode;
 use lineshaft_wire::{Fence, JobId, Outcome};
@@ -47,6 +47,8 @@ pub(crate) struct World {
     children: Vec<(u32, u64, u32)>,
     archive: BTreeMap<JobId, (u64, ArchivedCall)>,
     finished: BTreeSet<JobId>,
+    /// Payloads that were copied into this file and are still named where they were.
+    copied: (u64, Vec<Copied>),
 }
 
 pub(crate) fn limits(tight: bool) -> Limits {
@@ -92,15 +94,22 @@ impl World {
             children: Vec::new(),
             archive: BTreeMap::new(),
             finished: BTreeSet::new(),
+            copied: (0, Vec::new()),
         }
     }
 
     /// The same world, its machine loaded from its snapshot.
     pub(crate) fn fork(&self) -> Self {
-        let Machine { state, limits, now, commits, blobs } = &self.machine;
+        let Machine { state, limits, now, .. } = &self.machine;
         let state = State::from_snapshot(&state.snapshot(), *limits).expect("a snapshot reads");
-        let machine =
-            Machine { state, limits: *limits, now: *now, commits: commits.clone(), blobs: blobs.clone() };
+        let machine = Machine {
+            state,
+            limits: *limits,
+            now: *now,
+            commits: self.machine.commits.clone(),
+            blobs: self.machine.blobs.clone(),
+            cold: self.machine.cold.clone(),
+        };
         Self {
             machine,
             model: self.model.clone(),
@@ -111,6 +120,7 @@ impl World {
             children: self.children.clone(),
             archive: self.archive.clone(),
             finished: self.finished.clone(),
+            copied: self.copied.clone(),
         }
     }
 
@@ -332,6 +342,7 @@ impl World {
             Return::Loaded => State::from_snapshot(&state.snapshot(), *limits).expect("a snapshot reads"),
             Return::Replayed => replay(State::new(0, *limits), commits, 0),
         };
+        self.copied.1.clear();
         self.machine.restart_on(state);
         self.model.begin(self.machine.now.wall_ms, self.machine.now.logical_ms, self.machine.lsn());
         self.model.restart(self.machine.state.epoch());
@@ -354,5 +365,6 @@ impl World {
         self.compare();
         assert_eq!(self.machine.state.jobs(), 0, "a job is left");
         assert_eq!(self.machine.state.oldest_kept_lsn(), None, "a payload is left");
+        assert_eq!(self.machine.state.cold_files().count(), 0, "a payload is left in a cold file");
     }
 }

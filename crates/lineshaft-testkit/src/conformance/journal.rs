@@ -1,7 +1,8 @@
 //! The suite of [`Journal`].
 
+use bytes::Bytes;
 use lineshaft_store::{
-    Append, Appended, Error, Journal, JournalHandle, Location, PayloadRef, Recovery, journal,
+    Append, Appended, ColdLocation, Error, Journal, JournalHandle, Location, PayloadRef, Recovery, journal,
 };
 
 /// Runs every check on homes of its own.
@@ -15,6 +16,9 @@ pub fn check<J: Journal, Open: FnMut() -> (J, Recovery)>(new_home: impl Fn() -> 
     the_newest_snapshot_comes_back(new_home());
     trimming_forgets_only_what_two_snapshots_cover(new_home());
     blobs_live_until_they_are_dropped(new_home());
+    cold_files_give_every_payload_back_until_they_are_dropped(new_home());
+    a_cold_file_that_could_not_be_filled_is_not_there(new_home());
+    stretches_join_and_cover_every_commit(new_home());
     replay_stops_at_the_first_error_of_its_visitor(new_home());
 }
 
@@ -261,6 +265,77 @@ fn blobs_live_until_they_are_dropped<J: Journal>(mut open: impl FnMut() -> (J, R
     handle.drop_blob(9).unwrap();
     assert!(matches!(handle.get_blob(9), Err(Error::NoBlob { id: 9 })));
     assert_eq!(handle.blobs().unwrap(), [u64::MAX]);
+}
+
+fn cold_files_give_every_payload_back_until_they_are_dropped<J: Journal>(
+    mut open: impl FnMut() -> (J, Recovery),
+) {
+    let (journal, _) = open();
+    let handle = journal.handle();
+    let payloads: Vec<Bytes> = [1, 7, 65_536, 3, 3 << 20, 512, 2]
+        .iter()
+        .zip(1..)
+        .map(|(count, at)| body(at, *count).into())
+        .collect();
+    let put = |file| handle.put_cold(file, &mut payloads.iter().cloned().map(Ok)).unwrap();
+    let (first, second) = (put(3), put(u64::MAX >> 1));
+    let check = |handle: &J::Handle, file, offsets: &[u32]| {
+        for (payload, offset) in payloads.iter().zip(offsets).rev() {
+            let location = ColdLocation { file, offset: *offset, length: payload.len() as u32 };
+            let reference = PayloadRef::unpack(PayloadRef::Cold(location).pack());
+            assert_eq!(handle.read(reference).unwrap(), payload, "{location:?}");
+            for wrong in [
+                ColdLocation { offset: offset + 1, ..location },
+                ColdLocation { offset: offset - 1, ..location },
+                ColdLocation { length: location.length + 1, ..location },
+                ColdLocation { offset: 0, ..location },
+                ColdLocation { offset: u32::MAX >> 1, ..location },
+            ] {
+                assert!(matches!(handle.read_cold(wrong), Err(Error::Damaged { .. })), "{wrong:?}");
+            }
+        }
+    };
+    check(&handle, 3, &first);
+    check(&handle, u64::MAX >> 1, &second);
+    drop((journal, handle));
+
+    let (journal, _) = open();
+    let handle = journal.handle();
+    check(&handle, 3, &first);
+    let listed: Vec<u64> = handle.cold_files().unwrap().iter().map(|file| file.number).collect();
+    assert_eq!(listed, [3, u64::MAX >> 1]);
+    assert!(handle.cold_files().unwrap()[0].bytes > 3 << 20);
+    handle.drop_cold(3).unwrap();
+    handle.drop_cold(3).unwrap();
+    let gone = handle.read_cold(ColdLocation { file: 3, offset: first[0], length: 1 });
+    assert!(matches!(gone, Err(Error::NoCold { file: 3 })), "{gone:?}");
+    check(&handle, u64::MAX >> 1, &second);
+}
+
+fn a_cold_file_that_could_not_be_filled_is_not_there<J: Journal>(mut open: impl FnMut() -> (J, Recovery)) {
+    let (journal, _) = open();
+    let handle = journal.handle();
+    let payloads =
+        [Ok(Bytes::from_static(b"one")), Err(Error::NoBlob { id: 5 }), Ok(Bytes::from_static(b"two"))];
+    let result = handle.put_cold(1, &mut payloads.into_iter());
+    assert!(matches!(result, Err(Error::NoBlob { id: 5 })), "{result:?}");
+    assert_eq!(handle.cold_files().unwrap(), []);
+    handle.put_cold(1, &mut std::iter::empty()).unwrap();
+    assert_eq!(handle.cold_files().unwrap().len(), 1);
+}
+
+fn stretches_join_and_cover_every_commit<J: Journal>(mut open: impl FnMut() -> (J, Recovery)) {
+    for round in 1..4 {
+        let mut writer = Writer::new(open());
+        (0..100).for_each(|_| drop(writer.append_bytes(1_000)));
+        let stretches = writer.journal.handle().stretches();
+        let ends = stretches.iter().map(|stretch| stretch.end_lsn);
+        let begins = stretches.iter().map(|stretch| stretch.first_lsn).chain([round * 100 + 1]);
+        assert_eq!(begins.clone().next(), Some(1), "{stretches:?}");
+        assert!(begins.skip(1).eq(ends), "{stretches:?}");
+        let bytes: u64 = stretches.iter().map(|stretch| stretch.bytes).sum();
+        assert!(bytes > round * 100_000, "{stretches:?}");
+    }
 }
 
 fn replay_stops_at_the_first_error_of_its_visitor<J: Journal>(mut open: impl FnMut() -> (J, Recovery)) {

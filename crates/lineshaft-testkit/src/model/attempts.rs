@@ -181,7 +181,7 @@ impl Model {
         (self.jobs[at].parked, self.jobs[at].put_off) = (None, None);
         let worker = self.child(lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
         let Remains { outcome, started_ms, finished_ms, error, output } = remains;
-        let lsn = self.lsn;
+        let lsn = Some(self.lsn);
         let job = &mut self.jobs[at];
         job.failures += u32::from(matches!(outcome, Outcome::Errored | Outcome::TimedOut));
         job.crashes += u32::from(outcome == Outcome::Crashed);

@@ -28,7 +28,7 @@ pub struct Payload {
     pub bytes: Bytes,
     /// The blob that holds them, if one does.
     pub blob: Option<u64>,
-    /// The commit that holds them, if one does.
+    /// The commit that holds them, if one does: they may have been moved.
     pub lsn: Option<u64>,
 }
 
@@ -49,8 +49,8 @@ pub struct Attempt {
     pub finished_ms: u64,
     /// What went wrong.
     pub error: Option<ErrorRecord>,
-    /// The commit that holds the error.
-    pub lsn: u64,
+    /// The commit that holds the error, unless it was moved.
+    pub lsn: Option<u64>,
     /// What it printed.
     pub output: Payload,
 }
@@ -181,7 +181,8 @@ impl Job {
 
     /// Numbers of the commits that it needs.
     pub(super) fn needed_lsns(&self) -> impl Iterator<Item = u64> {
-        let errors = self.shown().iter().filter(|attempt| attempt.error.is_some()).map(|attempt| attempt.lsn);
+        let errors = self.shown().iter().filter(|attempt| attempt.error.is_some());
+        let errors = errors.filter_map(|attempt| attempt.lsn);
         errors.chain(self.payloads().filter_map(|payload| payload.lsn))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lineshaft_jobs::{ArchivedCall, Attach, Command, Payloads};
+use lineshaft_jobs::{ArchivedCall, Attach, Command, Payloads, Wanted};
 use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
     AttachChild, Cancel, Checkpoint, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence,
@@ -56,6 +56,8 @@ impl World {
             }
             Step::Archive(count) => self.archive(*count),
             Step::DropArchive(number) => self.drop_archive(*number),
+            Step::Copy { age, files } => self.copy(*age, *files),
+            Step::Move(count) => self.move_copies(*count),
             Step::Pass { .. } => {}
             Step::Stall(gap_ms) => {
                 self.machine.state.extend_leases(u64::from(*gap_ms));
@@ -381,6 +383,23 @@ impl World {
         };
         self.archive.retain(|_, (finalized_ms, _)| *finalized_ms >= finalized_before_ms);
         self.command(Command::ArchiveDropped { finalized_before_ms }).expect("dropping is never refused");
+    }
+
+    fn copy(&mut self, age: u8, files: bool) {
+        let below_lsn = self.machine.lsn().saturating_sub(u64::from(age) * 20);
+        let files = self.machine.state.cold_files().map(|(file, _)| file).filter(|_| files).collect();
+        self.copied = self.machine.copy(&Wanted { below_lsn, files });
+    }
+
+    fn move_copies(&mut self, count: u8) {
+        let (file, pending) = &mut self.copied;
+        let slot = pending.get(usize::from(count)).map(|copied| copied.payload.slot);
+        let rest =
+            pending.iter().skip(usize::from(count)).take_while(|copied| Some(copied.payload.slot) == slot);
+        let count = (usize::from(count) + rest.count()).min(pending.len());
+        let copied = pending.drain(..count).collect();
+        let command = Command::Move { file: *file, copied };
+        self.command(command).expect("moving is never refused");
     }
 
     pub(super) fn cancel_everything(&mut self) {

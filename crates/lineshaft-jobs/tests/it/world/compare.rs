@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lineshaft_jobs::{JobView, Place, decode_error};
+use lineshaft_jobs::{JobView, Live, Place, decode_error};
 use lineshaft_testkit::model::{Job, Payload};
 use lineshaft_wire::message::{Filter, QueueReport};
 use lineshaft_wire::{JobId, JobState, Outcome};
@@ -112,8 +112,28 @@ impl World {
     fn compare_payloads(&self) {
         let state = &self.machine.state;
         assert_eq!(state.blobs().collect::<BTreeSet<_>>(), self.model.blobs());
-        assert_eq!(state.oldest_kept_lsn(), self.model.oldest_lsn().map(|lsn| lsn / 256 * 256));
+        assert_eq!(state.oldest_kept_lsn(), self.model.oldest_lsn().map(|lsn| lsn / 16 * 16));
+        let views = self.model.jobs().iter().filter_map(|job| Some(state.view(state.slot_of(job.id)?)));
+        let places: Vec<Place> = views.flat_map(places_of).collect();
+        let live = |is_here: &dyn Fn(&Place) -> bool| {
+            let here = places.iter().filter(|place| is_here(place));
+            here.fold(Live::default(), |sum, place| {
+                sum.and(Live { payloads: 1, bytes: u64::from(place.length) })
+            })
+        };
+        let middle = self.machine.lsn() / 2;
+        let below = |place: &Place| place.is_in_commit() && place.lsn / 16 * 16 < middle;
+        assert_eq!(state.live_below(middle), live(&below));
+        let files: BTreeSet<u64> =
+            places.iter().filter(|place| place.is_cold()).map(|place| place.lsn).collect();
+        let expected = files.iter().map(|file| (*file, live(&|place| place.is_cold() && place.lsn == *file)));
+        assert!(state.cold_files().eq(expected), "what is needed of cold files");
     }
+}
+
+fn places_of(view: JobView) -> Vec<Place> {
+    let attempts = view.attempts.iter().flat_map(|attempt| [attempt.error, attempt.output]);
+    attempts.chain([view.arguments, view.result, view.checkpoint]).collect()
 }
 
 /// No filter, and one that changes from step to step.

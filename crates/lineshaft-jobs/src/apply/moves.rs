@@ -1,0 +1,15 @@
+//! Payloads that lie somewhere else from now on. Nothing else about their jobs changes.
+
+use crate::change::{Move, Place};
+use crate::state::State;
+
+impl State {
+    pub(super) fn move_payload(&mut self, file: u64, moved: &Move) {
+        let to = Place::cold(file, moved.offset, moved.from.length);
+        let slot = self.slots.at_mut(moved.slot);
+        let Some(place) = slot.places_mut().into_iter().find(|place| **place == moved.from) else { return };
+        *place = to;
+        self.kept.remove(moved.from);
+        self.kept.add(to);
+    }
+}
