@@ -144,6 +144,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Enqueue(enqueue) => commands::enqueue::run(*enqueue, context),
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
+        Command::Store(store) => commands::store::run(store, context),
         Command::Config(config) => commands::config::run(config, context),
         Command::Explain { code } => commands::explain::run(code, context),
         Command::Completions { shell } => commands::completions::run(shell, context),

@@ -245,6 +245,20 @@ fn workers(report: &StatusReport, columns: Option<usize>) -> Vec<String> {
     )
 }
 
+/// A size in its largest unit: `12 B`, `1.5 KiB`, `2.0 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1_024.0;
+    let mut unit = 0;
+    while size >= 1_024.0 && unit + 1 < units.len() {
+        (size, unit) = (size / 1_024.0, unit + 1);
+    }
+    format!("{size:.1} {}", units[unit])
+}
+
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }

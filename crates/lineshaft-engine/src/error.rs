@@ -1,5 +1,7 @@
 //! What stops an engine.
 
+use std::path::PathBuf;
+
 use lineshaft_wire::code::{self, Code};
 
 /// An engine that cannot open or go on.
@@ -22,6 +24,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// There is nothing that could be looked at.
+    #[error("there is no home at {}", path.display())]
+    NoHome {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -39,6 +47,7 @@ impl Error {
         match self {
             Self::Store(error) => error.code(),
             Self::Snapshot(_) | Self::Commit { .. } => Some(code::COMMITS_DAMAGED),
+            Self::NoHome { .. } => None,
             Self::Thread(_) | Self::Ended | Self::Panicked(_) => Some(code::ENGINE_FAILED),
         }
     }

@@ -18,6 +18,7 @@ mod declarations;
 mod driver;
 mod error;
 mod handle;
+pub mod inspect;
 mod list;
 mod open;
 mod options;

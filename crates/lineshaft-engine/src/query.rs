@@ -392,7 +392,7 @@ fn is_expired(job: &ArchivedJob, wall_ms: u64) -> bool {
     !rules.keep_result || wall_ms >= ends
 }
 
-fn store_filter(filter: &Filter) -> lineshaft_store::Filter {
+pub(crate) fn store_filter(filter: &Filter) -> lineshaft_store::Filter {
     let text = |name: &Option<Arc<str>>| name.as_deref().map(str::to_owned);
     lineshaft_store::Filter {
         states: filter.states.clone(),

@@ -13,6 +13,7 @@
 //! The crate deliberately does not know files, sockets, threads, processes or what the payloads mean.
 
 mod apply;
+mod census;
 pub mod change;
 mod command;
 mod decide;

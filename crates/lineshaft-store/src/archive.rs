@@ -17,6 +17,7 @@ mod scan;
 mod store;
 
 pub use store::BlockArchive;
+pub(crate) use store::DIRECTORY;
 
 use std::time::Duration;
 
@@ -189,6 +190,15 @@ pub struct ArchiveCounts {
     pub blocks: u64,
     /// Bytes on disk.
     pub bytes: u64,
+}
+
+/// How much one day of an archive holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayCounts {
+    /// The UTC day, `YYYY-MM-DD`: the name of its file.
+    pub day: String,
+    /// Jobs and bytes.
+    pub counts: ArchiveCounts,
 }
 
 /// What a retention step removed.

@@ -1,13 +1,15 @@
 //! The files of a home, as little of them as the store needs.
 //!
-//! Paths are relative to the home, with `/` between the parts. [`FileDisk`] is the real one; the test kit has one
-//! that forgets, tears and reorders what was not synced.
+//! Paths are relative to the home, with `/` between the parts. [`FileDisk`] is the real one, [`Overlay`] keeps
+//! changes of another one in memory; the test kit has one that forgets, tears and reorders what was not synced.
 
 mod file;
+mod overlay;
 
 use std::io;
 
 pub use file::FileDisk;
+pub use overlay::{Locking, Overlay, OverlayFile};
 
 /// A directory tree of files. Clones are handles on the same tree.
 pub trait Disk: Clone + Send + Sync + 'static {

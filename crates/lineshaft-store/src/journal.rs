@@ -14,7 +14,7 @@ mod handle;
 mod preparer;
 mod recovery;
 mod scan;
-mod segment;
+pub(crate) mod segment;
 mod shared;
 mod snapshots;
 mod syncer;

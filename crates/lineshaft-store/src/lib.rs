@@ -12,15 +12,16 @@ pub mod archive;
 pub mod disk;
 mod error;
 pub mod home;
+pub mod inspect;
 pub mod journal;
 mod payload;
 mod sealed;
 
 pub use archive::{
-    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, BlockArchive, Dropped, Filter, ListedJob, Page,
-    PageRequest,
+    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, BlockArchive, DayCounts, Dropped, Filter,
+    ListedJob, Page, PageRequest,
 };
-pub use disk::{Disk, DiskFile, FileDisk};
+pub use disk::{Disk, DiskFile, FileDisk, Overlay};
 pub use error::Error;
 pub use home::Home;
 pub use journal::{

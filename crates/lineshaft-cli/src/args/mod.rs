@@ -3,6 +3,7 @@
 mod enqueue;
 mod job;
 pub(crate) mod read;
+mod store;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use crate::colour::Colour;
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use read::{Handler, Timeout, When};
+pub use store::{Export, Store};
 
 /// Longer lines are hard to read.
 pub(crate) const HELP_COLUMNS: usize = 100;
@@ -89,6 +91,9 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// Look after the files of a home
+    #[command(subcommand)]
+    Store(Store),
     /// Show settings and who set them
     #[command(subcommand)]
     Config(Config),

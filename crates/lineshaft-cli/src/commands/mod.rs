@@ -10,4 +10,5 @@ pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod store;
 pub(crate) mod worker;

@@ -29,7 +29,7 @@ fn bash(shell: &Shell, words: &str) -> Vec<String> {
 #[test]
 fn bash_completes_commands_and_flags() {
     let shell = Shell::new();
-    assert_eq!(bash(&shell, "lineshaft st"), ["status", "stop"]);
+    assert_eq!(bash(&shell, "lineshaft st"), ["status", "stop", "store"]);
     assert_eq!(bash(&shell, "lineshaft job re"), ["result", "retry"]);
     assert_eq!(bash(&shell, "lineshaft worker app --proc"), ["--processes"]);
     assert_eq!(bash(&shell, "lineshaft serve --durability ''"), ["sync", "os"]);

@@ -12,5 +12,6 @@ mod lists;
 mod on_demand;
 mod pythons;
 mod reference;
+mod store;
 mod streams;
 mod verbs;

@@ -17,16 +17,16 @@ use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
 
 /// A client of a running engine.
-struct Client {
+pub(crate) struct Client {
     engine: Handle,
     connection: ConnectionId,
-    mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox>,
     requests: u64,
     sequences: u64,
 }
 
 impl Client {
-    fn connect(engine: &Handle) -> Self {
+    pub(crate) fn connect(engine: &Handle) -> Self {
         let mailbox = Mailbox::new();
         let connection = engine.connect(mailbox.clone());
         let mut client = Self { engine: engine.clone(), connection, mailbox, requests: 0, sequences: 0 };
@@ -34,18 +34,18 @@ impl Client {
         client
     }
 
-    fn send(&mut self, message: impl Into<Message>, payload: Bytes) -> u64 {
+    pub(crate) fn send(&mut self, message: impl Into<Message>, payload: Bytes) -> u64 {
         self.requests += 1;
         self.engine.request(self.connection, self.requests, message.into(), payload);
         self.requests
     }
 
-    fn ask(&mut self, message: impl Into<Message>) -> Message {
+    pub(crate) fn ask(&mut self, message: impl Into<Message>) -> Message {
         let request = self.send(message, Bytes::new());
         self.mailbox.answer(request)
     }
 
-    fn enqueue(&mut self, arguments: &[&[u8]]) -> Vec<JobId> {
+    pub(crate) fn enqueue(&mut self, arguments: &[&[u8]]) -> Vec<JobId> {
         self.sequences += 1;
         let (message, payload) = enqueue(self.sequences, "shop.send", arguments);
         let request = self.send(message, payload);
@@ -53,13 +53,13 @@ impl Client {
         enqueued.ids.as_chunks::<16>().0.iter().map(|id| JobId::from_bytes(*id).unwrap()).collect()
     }
 
-    fn next_sequence(&mut self) -> lineshaft_wire::message::Sequence {
+    pub(crate) fn next_sequence(&mut self) -> lineshaft_wire::message::Sequence {
         self.sequences += 1;
         lineshaft_wire::message::Sequence { lowest: self.sequences, ..sequence(self.sequences) }
     }
 
     /// The next leased job: id, fence, arguments.
-    fn leased(&self) -> (JobId, Fence, Bytes) {
+    pub(crate) fn leased(&self) -> (JobId, Fence, Bytes) {
         let (leases, payloads) = self.mailbox.take(|outgoing| match &outgoing.message {
             Message::Leases(leases) => Some((leases.clone(), outgoing.payloads.clone())),
             _ => None,
@@ -76,12 +76,12 @@ impl Client {
         }
     }
 
-    fn credit(&mut self) {
+    pub(crate) fn credit(&mut self) {
         let credit = Credit { leases: 1, reset: false };
         self.engine.request(self.connection, 0, credit.into(), Bytes::new());
     }
 
-    fn succeed(&mut self, job: JobId, fence: Fence, result: &'static [u8]) {
+    pub(crate) fn succeed(&mut self, job: JobId, fence: Fence, result: &'static [u8]) {
         let end = Succeeded {
             job,
             fence,
@@ -96,7 +96,7 @@ impl Client {
         assert_eq!(finished.refused, []);
     }
 
-    fn fail(&mut self, job: JobId, fence: Fence, end: End) {
+    pub(crate) fn fail(&mut self, job: JobId, fence: Fence, end: End) {
         let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 7 };
         let finish = Finish { succeeded: Vec::new(), others: vec![end] };
         let request = self.send(finish, Bytes::from_static(b"printed"));
@@ -129,12 +129,12 @@ fn start(home: &Path) -> Handle {
     open(home, Options::default()).unwrap().0
 }
 
-fn stop(engine: &Handle) {
+pub(crate) fn stop(engine: &Handle) {
     engine.stop();
     engine.join().unwrap();
 }
 
-fn worker(engine: &Handle) -> Client {
+pub(crate) fn worker(engine: &Handle) -> Client {
     let mut worker = Client::connect(engine);
     assert!(matches!(worker.ask(attach_worker()), Message::WorkerAttached(_)));
     assert!(matches!(worker.ask(attach_child(1, &["shop.send"])), Message::ChildAttached(_)));

@@ -124,6 +124,20 @@ impl<F: DiskFile> BlockReader<'_, F> {
         Ok(ArchivedJob { finish_number, record, arguments, result, options, checkpoint })
     }
 
+    /// Every job of the block that matches, with its payloads, oldest first.
+    pub(crate) fn matching(&self, filter: &Filter) -> Result<Vec<ArchivedJob>, Error> {
+        let index = self.index()?;
+        let frames = self.parsed_index(&index)?.frames().map_err(|Malformed| self.damaged("index"))?;
+        let rows = self.rows()?;
+        let decoded = split_rows(&rows, self.header.jobs as usize).and_then(|(names, rows)| {
+            rows.into_iter().map(|bytes| row::decode(bytes, &names, self.base())).collect::<Decoded<Vec<_>>>()
+        });
+        let rows = decoded.map_err(|Malformed| self.damaged("rows"))?;
+        let mut unpacked = vec![None; frames.len()];
+        let rows = rows.into_iter().filter(|row| filter.matches(&row.record));
+        rows.map(|row| self.with_payloads(row, &frames, &mut unpacked)).collect()
+    }
+
     /// Reads every part of the block and checks it.
     pub(crate) fn verify(&self) -> Result<(), Error> {
         let index = self.index()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::day::Day;
 use super::header::BlockHeader;
-use super::{ArchiveCounts, ArchiveHead, Dropped};
+use super::{ArchiveCounts, ArchiveHead, DayCounts, Dropped};
 
 /// A block and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,18 @@ impl Catalogue {
 
     pub(crate) fn counts(&self) -> ArchiveCounts {
         self.counts
+    }
+
+    /// What each day holds, oldest day first.
+    pub(crate) fn days(&self) -> Vec<DayCounts> {
+        let mut days: BTreeMap<Day, ArchiveCounts> = BTreeMap::new();
+        self.entries.iter().for_each(|entry| days.entry(entry.day).or_default().add(&entry.header));
+        days.into_iter().map(|(day, counts)| DayCounts { day: day.to_string(), counts }).collect()
+    }
+
+    /// All blocks, finish numbers ascending.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     pub(crate) fn end_of(&self, day: Day) -> Option<u64> {

@@ -15,7 +15,8 @@ use super::build::{Built, build};
 use super::catalogue::{Catalogue, Entry};
 use super::day::Day;
 use super::{
-    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, Dropped, ListedJob, Page, PageRequest, scan,
+    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, DayCounts, Dropped, Filter, ListedJob, Page,
+    PageRequest, scan,
 };
 use crate::disk::{Disk, DiskFile, OpenMode, join};
 use crate::{Error, Home};
@@ -66,6 +67,31 @@ impl<D: Disk> BlockArchive<D> {
         scan::settle(home.disk(), &catalogue)?;
         let writing = Mutex::new(Writing::Possible);
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue: RwLock::new(catalogue), writing }) })
+    }
+
+    /// What each day holds, oldest day first.
+    pub fn days(&self) -> Vec<DayCounts> {
+        self.with_catalogue(Catalogue::days)
+    }
+
+    /// Passes on every job that matches, oldest finish first, with its payloads, a block at a time. Jobs that are archived
+    /// meanwhile are not seen.
+    ///
+    /// A block that does not read is passed on as its error.
+    pub fn each<E: From<Error>>(
+        &self,
+        filter: &Filter,
+        mut visit: impl FnMut(Result<ArchivedJob, Error>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut files = OpenFile { day: None };
+        let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
+        for entry in entries.iter().filter(|entry| entry.header.may_match(filter)) {
+            match self.read(entry, &mut files, |block| block.matching(filter)) {
+                Ok(jobs) => jobs.into_iter().map(Ok).try_for_each(&mut visit)?,
+                Err(error) => visit(Err(error))?,
+            }
+        }
+        Ok(())
     }
 
     fn with_catalogue<T>(&self, read: impl FnOnce(&Catalogue) -> T) -> T {

@@ -7,5 +7,6 @@ mod crash;
 mod damage;
 mod durability;
 mod home;
+mod overlay;
 mod space;
 mod support;

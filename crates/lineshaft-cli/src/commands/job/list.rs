@@ -77,7 +77,7 @@ pub(super) fn pages(
     }
 }
 
-fn message(filter: &JobFilter) -> Filter {
+pub(crate) fn message(filter: &JobFilter) -> Filter {
     let now = now_ms();
     Filter {
         states: filter.states.clone(),

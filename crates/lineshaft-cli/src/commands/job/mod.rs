@@ -11,6 +11,7 @@ use crate::args::Job;
 use crate::context::Context;
 use crate::exit::Failure;
 
+pub(crate) use list::message;
 pub(crate) use result::follow;
 
 pub(crate) fn run(job: Job, context: &mut Context) -> Result<(), Failure> {

@@ -1,0 +1,30 @@
+//! What there is, counted: for those who look at a home as a whole. Each look goes through all jobs.
+
+use lineshaft_wire::JobState;
+
+use crate::change::Place;
+use crate::slot::{Slot, SlotState};
+use crate::state::State;
+
+impl State {
+    /// Jobs in memory by their state, in the order of a life.
+    pub fn counts_by_state(&self) -> [(JobState, u64); 8] {
+        let mut counts = JobState::ALL.map(|state| (state, 0));
+        self.occupied().for_each(|(_, slot)| counts[slot.job_state() as usize].1 += 1);
+        counts
+    }
+
+    /// Every slot with a job in it, by number.
+    pub fn occupied_slots(&self) -> impl Iterator<Item = u32> + '_ {
+        self.occupied().map(|(index, _)| index)
+    }
+
+    /// Where the payloads of the job in `slot` lie, empty ones left out.
+    pub fn places_of(&self, slot: u32) -> impl Iterator<Item = Place> + '_ {
+        self.slots.at(slot).places().filter(|place| place.length > 0)
+    }
+
+    fn occupied(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        (0..).zip(self.slots.0.iter()).filter(|(_, slot)| slot.state != SlotState::Free)
+    }
+}

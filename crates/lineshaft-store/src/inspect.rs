@@ -1,0 +1,8 @@
+//! Looking at the files of a home without changing them: how large they are, and which are whole.
+//!
+//! What the files mean together (jobs and their payloads) is the engine's to say; here are the sizes and the checks
+//! that need no more than the format.
+
+mod sizes;
+
+pub use sizes::{DirectorySize, JournalSize, directories, journal_size};
