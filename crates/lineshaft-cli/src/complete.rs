@@ -62,6 +62,11 @@ pub(crate) fn codes() -> Vec<CompletionCandidate> {
         .collect()
 }
 
+/// Figures of a bench and groups of them.
+pub(crate) fn figures() -> Vec<CompletionCandidate> {
+    lineshaft_bench::names().into_iter().map(CompletionCandidate::new).collect()
+}
+
 fn recent() -> List {
     List { limit: JOBS, ..List::default() }
 }

@@ -8,7 +8,7 @@ use lineshaft::home::{Home, resolve};
 use lineshaft::{ClientOptions, Reply, ServerCommand, Target};
 
 use crate::Host;
-use crate::args::Global;
+use crate::args::{Global, JsonTo};
 use crate::exit::Failure;
 use crate::output::{Form, Output};
 
@@ -24,7 +24,11 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(global: Global, host: Host) -> Self {
-        Self { output: Output::new(Form::of(global.json, global.jsonl), global.color), host, global }
+        Self {
+            output: Output::new(Form::of(global.json == JsonTo::Output, global.jsonl), global.color),
+            host,
+            global,
+        }
     }
 
     /// The home that was meant.

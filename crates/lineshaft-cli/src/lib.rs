@@ -146,14 +146,15 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Queue(queue) => commands::queue::run(queue, context),
         Command::Store(store) => commands::store::run(store, context),
         Command::Config(config) => commands::config::run(config, context),
+        Command::Bench(bench) => commands::bench::run(bench, context),
         Command::Explain { code } => commands::explain::run(code, context),
         Command::Completions { shell } => commands::completions::run(shell, context),
     }
 }
 
-/// Commands that only ask and wait end at once; server and worker have an end of their own.
+/// Commands that only ask and wait end at once; those that start something have an end of their own.
 fn end_on_signals(command: &Command) {
-    if matches!(command, Command::Serve(_) | Command::Worker(_) | Command::Dev(_)) {
+    if matches!(command, Command::Serve(_) | Command::Worker(_) | Command::Dev(_) | Command::Bench(_)) {
         return;
     }
     for (signal, code) in [(SIGINT, exit::INTERRUPTED), (SIGTERM, exit::TERMINATED)] {

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod bench;
 mod enqueue;
 mod job;
 pub(crate) mod read;
@@ -7,7 +8,7 @@ mod store;
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
 use lineshaft_wire::code::Code;
 
@@ -16,6 +17,7 @@ use crate::flags::{HomeFlags, ServeFlags, WorkerFlags};
 use read::duration;
 
 pub use crate::colour::Colour;
+pub use bench::{Bench, JsonTo};
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use read::{Handler, Timeout, When};
@@ -53,8 +55,14 @@ pub struct Global {
     #[command(flatten)]
     pub home: HomeFlags,
     /// Print JSON instead of text, one document
-    #[arg(long, global = true, help_heading = EVERYWHERE)]
-    pub json: bool,
+    #[arg(
+        long,
+        global = true,
+        action = ArgAction::SetTrue,
+        value_parser = bench::standard_output(),
+        help_heading = EVERYWHERE
+    )]
+    pub json: JsonTo,
     /// Print JSON, one line for each thing as it comes
     #[arg(long, global = true, conflicts_with = "json", help_heading = EVERYWHERE)]
     pub jsonl: bool,
@@ -97,6 +105,8 @@ pub enum Command {
     /// Show settings and who set them
     #[command(subcommand)]
     Config(Config),
+    /// Measure this machine: the engine's figures beside a probe of its disk
+    Bench(Bench),
     /// Explain an error by its code
     Explain {
         /// The code, such as LS0007; without one, all of them are listed
@@ -189,8 +199,22 @@ mod tests {
     fn global_options_go_before_and_after_the_command() {
         for line in ["lineshaft --home h --json status", "lineshaft status --json --home h"] {
             let global = parse(line).unwrap().global;
-            assert_eq!((global.home.home().as_deref(), global.json), (Some("h"), true), "{line}");
+            assert_eq!((global.home.home().as_deref(), global.json), (Some("h"), JsonTo::Output), "{line}");
         }
+    }
+
+    #[test]
+    fn the_json_of_a_bench_goes_to_a_file_and_that_of_others_to_standard_output() {
+        for (line, expected) in [
+            ("lineshaft bench --json f.json enqueue", JsonTo::File("f.json".into())),
+            ("lineshaft bench enqueue --json -", JsonTo::Output),
+            ("lineshaft --json bench", JsonTo::Output),
+            ("lineshaft bench", JsonTo::Nowhere),
+            ("lineshaft status", JsonTo::Nowhere),
+        ] {
+            assert_eq!(parse(line).unwrap().global.json, expected, "{line}");
+        }
+        check_error("lineshaft bench --json", "a value is required for '--json <FILE>'");
     }
 
     #[test]

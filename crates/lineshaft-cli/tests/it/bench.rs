@@ -1,0 +1,99 @@
+//! `lineshaft bench` measures something and leaves nothing behind. What it measures is not looked at: a machine that
+//! runs tests is busy.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::command::{Ended, Shell, ended};
+
+/// Figures whose keys these are, as the document has them.
+fn keys(figures: &[&str]) -> BTreeSet<String> {
+    figures.iter().flat_map(|key| ["", "_min", "_max"].map(|end| format!("{key}{end}"))).collect()
+}
+
+fn document(path: &Path) -> serde_json::Map<String, Json> {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn bench(shell: &Shell, words: &[&str]) -> Ended {
+    let mut command = shell.command(&[&["bench", "--quick"], words].concat());
+    ended(command.env("PATH", "/nowhere").output().unwrap())
+}
+
+/// What is left in a directory.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Processes with this directory in their arguments.
+fn processes_of(directory: &Path) -> Vec<String> {
+    let command_of = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    let commands = fs::read_dir("/proc").unwrap().flatten().map(command_of);
+    let commands = commands.map(|command| String::from_utf8_lossy(&command).replace('\0', " "));
+    commands.filter(|command| command.contains(&*directory.to_string_lossy())).collect()
+}
+
+#[test]
+fn a_figure_comes_with_its_probe_in_a_flat_document_and_nothing_is_left() {
+    let shell = Shell::new();
+    let ended = bench(&shell, &["enqueue_1_per_s", "disk_empty_home_bytes", "--json", "figures.json"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let document = document(&shell.directory().join("figures.json"));
+    let expected = keys(&["probe_fdatasync_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"]);
+    assert_eq!(document.keys().cloned().collect::<BTreeSet<_>>(), expected);
+    for (key, value) in &document {
+        assert!(value.as_f64().unwrap() > 0.0, "{key}: {value}");
+    }
+    let first: Vec<&str> = ended.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(first, ["FIGURE", "probe_fdatasync_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"]);
+    assert_eq!(names(shell.directory()), BTreeSet::from(["figures.json".to_owned()]));
+    assert_eq!(processes_of(shell.directory()), [""; 0]);
+}
+
+#[test]
+fn without_python_its_figures_are_null_and_the_reason_is_said() {
+    let shell = Shell::new();
+    let ended = bench(&shell, &["cold_start_s", "--json", "-"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let document: Json = serde_json::from_str(&ended.out).unwrap();
+    let nothing =
+        serde_json::json!({"cold_start_s": null, "cold_start_s_min": null, "cold_start_s_max": null});
+    assert_eq!(document, nothing);
+    assert!(ended.err.contains("left out: no Python interpreter with lineshaft"), "{}", ended.err);
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_and_all_are_listed() {
+    let ended = bench(&Shell::new(), &["enqueue", "sped"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("there is no figure sped"), "{}", ended.err);
+    assert!(ended.err.contains("there are: enqueue, start, drain"), "{}", ended.err);
+}
+
+#[test]
+fn ctrl_c_ends_servers_and_removes_their_homes() {
+    let shell = Shell::new();
+    let mut command = shell.command(&["bench", "enqueue_64_per_s"]);
+    let mut bench = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(bench.stderr.take().unwrap()).lines();
+    let mut said = lines.map(Result::unwrap).take_while(|line| !line.contains("round 1"));
+    assert!(said.by_ref().count() > 1);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !processes_of(shell.directory()).iter().any(|command| command.contains("serve")) {
+        assert!(Instant::now() < deadline, "no server was started");
+    }
+    let pid = rustix::process::Pid::from_raw(bench.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    assert_eq!(names(shell.directory()), BTreeSet::new());
+    while !processes_of(shell.directory()).is_empty() {
+        assert!(Instant::now() < deadline, "{:?} goes on", processes_of(shell.directory()));
+    }
+}
