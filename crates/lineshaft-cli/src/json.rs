@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. A value that JSON has no place for is shown as Python would show it.
 
-use lineshaft_wire::message::{QueueReport, StatusReport, WorkerReport};
+use lineshaft_wire::message::{DiskReport, QueueReport, StatusReport, WorkerReport};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord};
 use serde_json::{Map, Number, Value as Json, json};
@@ -146,6 +146,19 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "queues": report.queues.iter().map(of_queue).collect::<Vec<_>>(),
         "workers": report.workers.iter().map(of_worker).collect::<Vec<_>>(),
         "unknown_tasks": report.unknown_tasks.iter().map(|task| &**task).collect::<Vec<_>>(),
+        "disk": of_disk(&report.disk),
+        "unarchived": report.unarchived,
+        "archive_behind": report.archive_behind,
+    })
+}
+
+fn of_disk(disk: &DiskReport) -> Json {
+    let used = disk.used.iter().map(|(name, bytes)| (name.to_string(), Json::from(*bytes)));
+    json!({
+        "state": disk.state,
+        "free_bytes": disk.free_bytes,
+        "reserve_bytes": disk.reserve_bytes,
+        "used_bytes": used.collect::<serde_json::Map<_, _>>(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lineshaft_wire::message::{QueueReport, StatusReport};
+use lineshaft_wire::message::{DiskReport, DiskState, QueueReport, StatusReport};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState};
 
@@ -186,8 +186,10 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         ("started", relative(report.started_at, now_ms)),
         ("memory", mebibytes(report.rss_bytes)),
         ("connections", report.connections.to_string()),
-        ("archived", jobs(report.archived)),
+        ("archived", archived(report)),
+        ("disk", disk(report)),
     ]);
+    lines.extend(disk_hint(report).map(|hint| format!("  hint: {hint}")));
     lines.push(String::new());
     lines.extend(queues(&report.queues, columns));
     lines.push(String::new());
@@ -196,6 +198,37 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         lines.push(format!("no worker knows {task}"));
     }
     lines
+}
+
+fn archived(report: &StatusReport) -> String {
+    let archived = jobs(report.archived);
+    if !report.archive_behind {
+        return archived;
+    }
+    format!("{archived}; {} more wait for it, and new ones start at its speed", report.unarchived)
+}
+
+fn disk(report: &StatusReport) -> String {
+    let DiskReport { state, free_bytes, used, .. } = &report.disk;
+    let free = format!("{} free", mebibytes(*free_bytes));
+    let all: u64 = used.iter().map(|(_, bytes)| bytes).sum();
+    let parts: Vec<String> =
+        used.iter().map(|(name, bytes)| format!("{name} {}", mebibytes(*bytes))).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    let taken = format!("the home takes {}{parts}", mebibytes(all));
+    match state {
+        DiskState::Ok => format!("{free}, {taken}"),
+        DiskState::Low => format!("nearly full: {free}, {taken}"),
+        DiskState::Full => format!("full, no new jobs are taken: {free}, {taken}"),
+    }
+}
+
+fn disk_hint(report: &StatusReport) -> Option<&'static str> {
+    match report.disk.state {
+        DiskState::Ok => None,
+        DiskState::Low => Some("free space on this file system; the oldest history is being dropped"),
+        DiskState::Full => Some("free space on this file system: LS0006 says what else takes it"),
+    }
 }
 
 /// A table of queues.
@@ -430,6 +463,11 @@ Traceback (most recent call last):
                 ..WorkerReport::default()
             }],
             unknown_tasks: vec![Arc::from("shop.send")],
+            disk: DiskReport {
+                free_bytes: 900 << 20,
+                used: vec![("seg".into(), 8 << 20), ("archive".into(), 3 << 19)],
+                ..DiskReport::default()
+            },
             ..StatusReport::default()
         };
         assert_eq!(
@@ -441,6 +479,7 @@ started      5 s ago
 memory       13.0 MiB
 connections  2
 archived     1 job
+disk         900.0 MiB free, the home takes 9.5 MiB (seg 8.0 MiB, archive 1.5 MiB)
 
 QUEUE  IS      AVAILABLE  PARKED  RUNNING  SCHEDULED  RETRYABLE
 mail   paused  7          2       0        0          0
@@ -449,5 +488,26 @@ WORKER  CHILDREN  RUNNING  QUEUES
 host:7  2         1        all
 no worker knows shop.send"
         );
+    }
+
+    #[test]
+    fn status_says_that_the_disk_is_full_and_the_archive_behind() {
+        let report = |state| StatusReport {
+            archived: 7,
+            unarchived: 120_000,
+            archive_behind: true,
+            disk: DiskReport { state, ..DiskReport::default() },
+            ..StatusReport::default()
+        };
+        let lines = status(&report(DiskState::Full), NOW, None).join("\n");
+        for part in [
+            "archived     7 jobs; 120000 more wait for it, and new ones start at its speed\n",
+            "disk         full, no new jobs are taken: 0.0 MiB free, the home takes 0.0 MiB\n",
+            "  hint: free space on this file system: LS0006 says what else takes it\n",
+        ] {
+            assert!(lines.contains(part), "{lines}");
+        }
+        let lines = status(&report(DiskState::Low), NOW, None).join("\n");
+        assert!(lines.contains("disk         nearly full: "), "{lines}");
     }
 }

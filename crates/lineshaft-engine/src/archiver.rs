@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use lineshaft_jobs::{JobView, Place, encode_rules};
-use lineshaft_store::{Archive, ArchivedJob, Block, Error, JournalHandle};
+use lineshaft_store::{Archive, ArchivedJob, Block, Dropped, Error, JournalHandle};
 use lineshaft_wire::message::Rules;
 use rustc_hash::FxHashMap;
 
@@ -29,6 +29,14 @@ pub(crate) struct Batch {
     pub(crate) jobs: Vec<JobView>,
 }
 
+/// What the archiver is asked for.
+pub(crate) enum Errand {
+    /// To store finished jobs.
+    Archive(Batch),
+    /// The disk is nearly full, and nothing else can go.
+    MakeRoom,
+}
+
 pub(crate) struct Archiver<J, A> {
     pub(crate) journal: J,
     pub(crate) archive: A,
@@ -38,15 +46,19 @@ pub(crate) struct Archiver<J, A> {
 }
 
 impl<J: JournalHandle, A: Archive> Archiver<J, A> {
-    /// Archives batches until the engine is gone.
-    pub(crate) fn run(&self, batches: &Receiver<Batch>) {
+    /// Does what it is asked for until the engine is gone.
+    pub(crate) fn run(&self, errands: &Receiver<Errand>) {
         let mut look_at = Instant::now();
         loop {
-            match batches.recv_deadline(look_at) {
-                Ok(batch) => {
+            match errands.recv_deadline(look_at) {
+                Ok(Errand::Archive(batch)) => {
                     let result = self.store(batch);
                     drop(self.engine.send(Input::Archived { result }));
+                    if self.archive.counts().bytes > self.retention.bytes {
+                        self.retain_bytes();
+                    }
                 }
+                Ok(Errand::MakeRoom) => self.drop_oldest(),
                 Err(RecvTimeoutError::Timeout) => {
                     look_at = Instant::now() + RETENTION_EVERY;
                     self.retain();
@@ -94,27 +106,40 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         }
     }
 
+    /// The oldest day goes, unless it is the newest too.
+    fn drop_oldest(&self) {
+        let bytes = self.archive.counts().bytes.saturating_sub(1);
+        match self.archive.drop_oldest_until(bytes) {
+            Ok(Dropped { jobs: 0, .. }) => {}
+            Ok(Dropped { jobs, bytes, .. }) => {
+                tracing::warn!(jobs, bytes, "the disk is nearly full: the oldest history was dropped");
+            }
+            Err(error) => tracing::error!(%error, "the oldest history could not be dropped"),
+        }
+    }
+
+    fn retain_bytes(&self) {
+        report(self.archive.drop_oldest_until(self.retention.bytes));
+    }
+
     fn retain(&self) {
         let age_ms = u64::try_from(self.retention.age.as_millis()).unwrap_or(u64::MAX);
         let before = self.clock.wall_ms().saturating_sub(age_ms);
-        let by_age = self.archive.drop_before(before);
-        let by_bytes = self.archive.drop_oldest_until(self.retention.bytes);
-        for result in [by_age, by_bytes] {
-            match result {
-                Ok(dropped) if dropped.jobs > 0 => {
-                    tracing::info!(
-                        jobs = dropped.jobs,
-                        bytes = dropped.bytes,
-                        "history beyond retention was dropped"
-                    );
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "retention failed"),
-            }
-        }
+        report(self.archive.drop_before(before));
+        self.retain_bytes();
         // A block stands in the day of its newest job, so an older one may outlive its own day by one.
         let finalized_before_ms = (before - before % DAY_MS).saturating_sub(DAY_MS);
         drop(self.engine.send(Input::ArchiveDropped { finalized_before_ms }));
+    }
+}
+
+fn report(result: Result<Dropped, Error>) {
+    match result {
+        Ok(Dropped { jobs: 0, .. }) => {}
+        Ok(Dropped { jobs, bytes, .. }) => {
+            tracing::info!(jobs, bytes, "history beyond retention was dropped");
+        }
+        Err(error) => tracing::error!(%error, "retention failed"),
     }
 }
 

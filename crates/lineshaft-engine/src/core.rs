@@ -14,14 +14,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::declarations::Declarations;
 use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
+use crate::lag::Lag;
 use crate::options::Options;
 use crate::query::Query;
+use crate::room::Room;
 use crate::waits::{Draft, Waits};
 
 /// Bulk steps of one commit, so that a purge of millions lets others in between.
 const TICKS_MAX: usize = 4;
-/// Finished jobs that may wait for the archive before leasing stops: the archive has fallen behind.
-const UNARCHIVED_MAX: u32 = 200_000;
 /// Jobs handed to the archive at once.
 pub(crate) const BLOCK_JOBS: usize = 1_000;
 /// How long a finished job may wait for a block to fill, milliseconds.
@@ -120,7 +120,11 @@ pub struct Core {
     archive_asked_ms: u64,
     /// Not before this logical time, because the last try failed.
     archive_not_before_ms: u64,
-    pub(crate) store_full: bool,
+    archive_fails: bool,
+    pub(crate) lag: Lag,
+    pub(crate) room: Room,
+    /// The disk is nearly full.
+    pub(crate) is_tight: bool,
     pub(crate) stopping: bool,
 }
 
@@ -128,9 +132,11 @@ impl Core {
     /// An engine whose newest commit is `lsn`.
     pub fn new(state: State, lsn: u64, options: Options, now: Now) -> Self {
         let deleted = Arc::new(RwLock::new(state.deleted().collect()));
+        let lag = Lag::new(options.unarchived_max);
         Self {
             state,
             options,
+            lag,
             connections: FxHashMap::default(),
             children: FxHashMap::default(),
             workers: FxHashMap::default(),
@@ -148,7 +154,9 @@ impl Core {
             archiving: 0,
             archive_asked_ms: now.logical_ms,
             archive_not_before_ms: 0,
-            store_full: false,
+            archive_fails: false,
+            room: Room::Plenty,
+            is_tight: false,
             stopping: false,
         }
     }
@@ -168,9 +176,19 @@ impl Core {
         self.body.len()
     }
 
-    /// The disk is full or has room again: while it is full, no jobs are taken.
-    pub fn set_store_full(&mut self, full: bool) {
-        self.store_full = full;
+    /// How much may be written until this is called again.
+    pub fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// Whether even what is due has to wait.
+    pub(crate) fn is_out_of_room(&self) -> bool {
+        self.room == Room::Nothing
+    }
+
+    /// Makes a commit that says what time it is, and nothing else.
+    pub(crate) fn note_time(&mut self, now: Now) {
+        self.begin_body(now);
     }
 
     /// The engine stood still for `gap_ms`: every lease lives as much longer.
@@ -238,18 +256,26 @@ impl Core {
         self.take_words(now);
         self.bury(now);
         for _ in 0..TICKS_MAX {
-            if !self.state.is_due(now) || self.body.len() >= COMMIT_BYTES {
+            if self.room == Room::Nothing || !self.state.is_due(now) || self.body.len() >= COMMIT_BYTES {
                 break;
             }
             for entry in self.state.tick(now) {
                 self.record(entry, now);
             }
         }
-        while self.state.unarchived() < UNARCHIVED_MAX && self.body.len() < COMMIT_BYTES && !self.stopping {
-            let Some(change) = self.state.next_lease() else { break };
+        self.lease(now);
+        self.ask_archive(now);
+    }
+
+    fn lease(&mut self, now: Now) {
+        while self.room <= Room::Reserve && self.body.len() < COMMIT_BYTES && !self.stopping {
+            let allowed = self.lag.allowed(self.state.unarchived());
+            let Some(change) = self.state.next_lease(allowed) else { break };
+            if let Change::Leased { slots, .. } = &change {
+                self.lag.leased(slots.len() as u32);
+            }
             self.record(change.into(), now);
         }
-        self.ask_archive(now);
     }
 
     /// Whether a dead child's connection is still open: ends that it sent may not have been read yet.
@@ -291,7 +317,8 @@ impl Core {
         if self.archiving > 0 || waiting == 0 || now.logical_ms < self.archive_not_before_ms {
             return;
         }
-        let old = now.logical_ms >= self.archive_asked_ms + BLOCK_AGE_MS;
+        // On a full disk a block need not be full either: what it takes frees the journal.
+        let old = self.is_tight || now.logical_ms >= self.archive_asked_ms + BLOCK_AGE_MS;
         if waiting < BLOCK_JOBS && !old {
             return;
         }
@@ -305,6 +332,8 @@ impl Core {
     /// The archive has taken the oldest `count` finished jobs.
     pub fn archived(&mut self, count: u32, now: Now) {
         self.archiving = 0;
+        self.archive_fails = false;
+        self.lag.archived(count);
         self.run(Command::Archived { count }, now).expect("archiving is never refused");
     }
 
@@ -318,9 +347,11 @@ impl Core {
     }
 
     /// The archive could not take a block now; the jobs stay and are offered again in a second.
-    pub fn archive_failed(&mut self, now: Now) {
+    /// Says whether that is news.
+    pub fn archive_failed(&mut self, now: Now) -> bool {
         self.archiving = 0;
         self.archive_not_before_ms = now.logical_ms + 1_000;
+        !std::mem::replace(&mut self.archive_fails, true)
     }
 
     /// When [`Core::step`] has something to do next: on the wall clock, on the logical clock.
@@ -330,7 +361,7 @@ impl Core {
         let words = self.last_words.iter().map(|word| word.0);
         let asks = self.archiving == 0 && self.state.unarchived() > 0;
         let full = self.state.unarchived() as usize >= BLOCK_JOBS;
-        let ready_ms = if full { 0 } else { self.archive_asked_ms + BLOCK_AGE_MS };
+        let ready_ms = if full || self.is_tight { 0 } else { self.archive_asked_ms + BLOCK_AGE_MS };
         let block = asks.then_some(ready_ms.max(self.archive_not_before_ms));
         (wall, logical.into_iter().chain(deaths).chain(words).chain(block).min())
     }
@@ -356,11 +387,7 @@ impl Core {
 
     /// Applies a change and puts it into the open commit.
     fn record(&mut self, entry: Entry, now: Now) {
-        if self.body.is_empty() {
-            let clock = Change::Clock { wall_ms: now.wall_ms, logical_ms: now.logical_ms };
-            clock.encode(&mut self.body);
-            self.state.apply(&clock, self.lsn + 1, 0);
-        }
+        self.begin_body(now);
         let Entry { change, payload } = entry;
         change.encode(&mut self.body);
         let offset = self.body.len() as u32;
@@ -372,6 +399,14 @@ impl Core {
         self.note(&change);
         for event in self.state.take_events() {
             self.on_event(event);
+        }
+    }
+
+    fn begin_body(&mut self, now: Now) {
+        if self.body.is_empty() {
+            let clock = Change::Clock { wall_ms: now.wall_ms, logical_ms: now.logical_ms };
+            clock.encode(&mut self.body);
+            self.state.apply(&clock, self.lsn + 1, 0);
         }
     }
 

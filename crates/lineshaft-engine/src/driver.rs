@@ -14,12 +14,13 @@ use lineshaft_wire::message::{Delete, Ended, ProcessKey, RESULT_EXPIRED};
 use rustc_hash::FxHashMap;
 
 use crate::Error;
-use crate::archiver::Batch;
+use crate::archiver::{Batch, Errand};
 use crate::clock::Clocks;
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
 use crate::open::spawn;
 use crate::query::{Asked, Query, last_output};
+use crate::relief::Relief;
 use crate::waits::Draft;
 
 /// Inputs that one commit takes in at most, so that nobody waits long for its commit to close.
@@ -34,6 +35,8 @@ const STALL: Duration = Duration::from_secs(1);
 const SEAL_AFTER: Duration = Duration::from_secs(1);
 /// How often the processes of the last run that have not come back are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pause between two tries on a disk without room.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
 /// Journal bytes after which a snapshot is worth taking, if the last one was smaller than a quarter of that.
 const SNAPSHOT_EVERY: u64 = 64 << 20;
 
@@ -54,10 +57,11 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) head: Appended,
     pub(crate) run: Run,
     pub(crate) queries: Sender<(Asked, Query)>,
-    pub(crate) batches: Sender<Batch>,
+    pub(crate) batches: Sender<Errand>,
     pub(crate) engine: Sender<Input>,
     pub(crate) snapshotting: bool,
     pub(crate) sealed: bool,
+    pub(crate) relief: Relief,
     /// Set when the engine was asked to stop, also while it cannot read its inbox.
     pub(crate) stop: Arc<AtomicBool>,
     /// Blobs that nobody needs, and when they go.
@@ -107,10 +111,7 @@ impl<J: Journal> Driver<J> {
         }
         let now = self.run.clocks.now();
         let (idle, began) = (first.is_none(), Instant::now());
-        if self.payloads.space().low {
-            self.journal.look_for_space();
-        }
-        self.core.set_store_full(self.payloads.space().low);
+        self.look_after_space(now);
         for input in first.into_iter().chain(inputs.try_iter()).take(INPUTS_MAX) {
             self.accept(input, now)?;
             let full = self.core.open_bytes() >= COMMIT_BYTES || began.elapsed() >= TURN;
@@ -145,6 +146,8 @@ impl<J: Journal> Driver<J> {
         match input {
             Input::Connected { connection, outbox } => self.core.connected(connection, outbox),
             Input::Request { connection, request_id, message, payloads } => {
+                let room = self.room_for(&message, payloads.bytes.len());
+                self.core.set_room(room);
                 self.core.request(connection, request_id, message, payloads, now);
             }
             Input::Unstorable { connection, request_id, error } => {
@@ -165,8 +168,9 @@ impl<J: Journal> Driver<J> {
             Input::Archived { result: Ok(count) } => self.core.archived(count, now),
             Input::Archived { result: Err(error @ StoreError::Poisoned) } => return Err(error.into()),
             Input::Archived { result: Err(error) } => {
-                tracing::error!(%error, "a block could not be archived; it is tried again in a second");
-                self.core.archive_failed(now);
+                if self.core.archive_failed(now) {
+                    tracing::error!(%error, "finished jobs cannot be archived; they are tried again every second");
+                }
             }
             Input::ArchiveDropped { finalized_before_ms } => {
                 self.core.archive_dropped(finalized_before_ms, now);
@@ -212,7 +216,7 @@ impl<J: Journal> Driver<J> {
                     if self.stop.load(Ordering::Relaxed) {
                         return Err(StoreError::Full { needed_bytes }.into());
                     }
-                    thread::sleep(Duration::from_millis(200));
+                    thread::sleep(FULL_PAUSE);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -235,7 +239,9 @@ impl<J: Journal> Driver<J> {
                     let outbox = Arc::clone(&entry.outbox);
                     drop(self.queries.send((Asked { connection, request_id, outbox }, *query)));
                 }
-                Output::Archive(jobs) => drop(self.batches.send(Batch { lsn: self.head.lsn, jobs })),
+                Output::Archive(jobs) => {
+                    drop(self.batches.send(Errand::Archive(Batch { lsn: self.head.lsn, jobs })));
+                }
                 Output::DropBlob(id) => self.freed_blobs.push_back((Instant::now() + BLOB_REST, id)),
             }
         }
@@ -285,7 +291,8 @@ impl<J: Journal> Driver<J> {
     }
 
     fn snapshot_if_due(&mut self) -> Result<(), Error> {
-        if self.snapshotting || self.run.since_snapshot < SNAPSHOT_EVERY.max(4 * self.run.snapshot_bytes) {
+        let is_due = self.run.since_snapshot >= SNAPSHOT_EVERY.max(4 * self.run.snapshot_bytes);
+        if self.snapshotting || !(is_due || self.is_snapshot_urgent()) {
             return Ok(());
         }
         self.journal.sync()?;
@@ -302,6 +309,7 @@ impl<J: Journal> Driver<J> {
 
     fn snapshot_done(&mut self, result: Result<u64, StoreError>) {
         self.snapshotting = false;
+        self.relief.snapshot_done();
         let below = self.core.state().oldest_kept_lsn().unwrap_or(self.head.lsn);
         if let Err(error) = result.and_then(|_| self.journal.trim(below)) {
             tracing::error!(%error, "a snapshot failed; the journal is kept until one succeeds");
@@ -317,7 +325,10 @@ impl<J: Journal> Driver<J> {
         let due = wall.into_iter().chain(logical).min().map_or(Duration::MAX, Duration::from_millis);
         let most = if self.sealed { Duration::from_secs(5) } else { SEAL_AFTER };
         let look = if self.returning.is_empty() { most } else { LOOK_EVERY };
-        due.min(most).min(look)
+        // What is due may have to wait for room.
+        let pause = self.relief_patience();
+        let due = if self.core.is_out_of_room() { due.max(FULL_PAUSE) } else { due };
+        due.min(most).min(look).min(pause.unwrap_or(Duration::MAX))
     }
 
     /// Credits leases for time that the engine stood still: stopped, starved, or waiting for the disk.

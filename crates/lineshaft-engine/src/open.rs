@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::unbounded;
 use lineshaft_store::{
-    Archive, BlockArchive, CutTail, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
+    Archive, BlockArchive, CutTail, Disk, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
     Options as JournalOptions, SegmentJournal,
 };
 
@@ -23,6 +23,7 @@ use crate::handle::{Handle, Payloads, Threads};
 use crate::options::Options;
 use crate::query::Reader;
 use crate::recovery::{Recovered, recover};
+use crate::relief::Relief;
 
 /// What was found when the engine opened.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +42,12 @@ pub struct Opened {
 ///
 /// Errors if another process has the home, if its journal is damaged where it was durable, or if the disk fails.
 pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
-    let home = Home::open(FileDisk::new(home))?;
+    open_on(FileDisk::new(home), options)
+}
+
+/// The same for a home on any disk.
+pub fn open_on<D: Disk>(disk: D, options: Options) -> Result<(Handle, Opened), Error> {
+    let home = Home::open(disk)?;
     let journal_options = JournalOptions { durability: options.durability, ..JournalOptions::default() };
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
     let archive = BlockArchive::open(&home)?;
@@ -78,10 +84,10 @@ fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State
     blobs.into_iter().filter(|blob| !needed.contains(blob)).try_for_each(|blob| journal.drop_blob(blob))
 }
 
-fn start(
+fn start<D: Disk>(
     core: Core,
-    journal: SegmentJournal<FileDisk>,
-    archive: BlockArchive<FileDisk>,
+    journal: SegmentJournal<D>,
+    archive: BlockArchive<D>,
     run: Run,
     options: &Options,
 ) -> Result<Handle, Error> {
@@ -123,6 +129,7 @@ fn start(
         engine: inbox.clone(),
         snapshotting: false,
         sealed: false,
+        relief: Relief::new(),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
         returning,

@@ -38,7 +38,7 @@ impl Default for Retention {
 }
 
 /// How an engine is run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// When a commit counts as written. Default: after fdatasync.
     pub durability: Durability,
@@ -48,8 +48,23 @@ pub struct Options {
     pub limits: Limits,
     /// How long finished jobs are kept.
     pub retention: Retention,
+    /// Finished jobs that may wait for the archive; beyond it jobs start at the archive's speed. Default 100,000.
+    pub unarchived_max: u32,
     /// What time it is. Default: the machine's.
     pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            facts: ServerFacts::default(),
+            limits: Limits::default(),
+            retention: Retention::default(),
+            unarchived_max: 100_000,
+            clock: Clock::default(),
+        }
+    }
 }
 
 impl Options {

@@ -8,10 +8,10 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, decode_error, decode_rules};
-use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest};
+use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest, Space};
 use lineshaft_wire::message::{
-    Ended, EndedJob, Fetched, Filter, Message, Page, PayloadKind, RESULT_EXPIRED, RefusalCode, Refused,
-    Rules, Sequence, Shown, StatusReport,
+    DiskReport, DiskState, Ended, EndedJob, Fetched, Filter, Message, Page, PayloadKind, RESULT_EXPIRED,
+    RefusalCode, Refused, Rules, Sequence, Shown, StatusReport,
 };
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
 use rustc_hash::FxHashSet;
@@ -165,9 +165,21 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                 let counts = self.archive.counts();
                 report.archived = counts.completed + counts.cancelled + counts.discarded;
                 report.rss_bytes = resident_bytes();
+                report.disk = self.disk_report()?;
                 reply((*report).into())
             }
         }
+    }
+
+    fn disk_report(&self) -> Result<DiskReport, Refusal> {
+        let (space, usage) = (self.journal.space(), self.journal.usage().map_err(internal)?);
+        let state = match space {
+            Space { low: true, .. } => DiskState::Full,
+            Space { tight: true, .. } => DiskState::Low,
+            _ => DiskState::Ok,
+        };
+        let used = usage.used.into_iter().map(|(name, bytes)| (name.into(), bytes)).collect();
+        Ok(DiskReport { state, free_bytes: usage.free_bytes, reserve_bytes: space.reserve_bytes, used })
     }
 
     fn find(&self, job: JobId) -> Result<ArchivedJob, Refusal> {

@@ -2,8 +2,8 @@
 
 use lineshaft_jobs::{Answer, ArchivedCall, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
-    self, Changed, Described, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind, RefusalCode,
-    Sequence, StatusReport, Wait, Welcome, WorkerReport,
+    self, Changed, Described, DiskReport, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind,
+    RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerReport,
 };
 use lineshaft_wire::{JobId, JobState};
 
@@ -60,6 +60,7 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.is_used = true;
         }
+        self.room.admit(&message)?;
         match message {
             Message::Hello(hello) => self.hello(caller, &hello, now),
             Message::Ping(_) => {
@@ -160,10 +161,6 @@ impl Core {
         let session = self.session(caller)?;
         if self.stopping {
             return Err(refusal(RefusalCode::ShuttingDown, "the server is stopping"));
-        }
-        if self.store_full {
-            let message = "the disk of the home is full: no new jobs until there is room";
-            return Err(refusal(RefusalCode::StoreFull, message));
         }
         self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)
     }
@@ -274,6 +271,9 @@ impl Core {
             queues: self.state.queue_reports(),
             workers: self.worker_reports(),
             unknown_tasks: self.state.unknown_tasks(),
+            disk: DiskReport::default(),
+            unarchived: u64::from(self.state.unarchived()),
+            archive_behind: self.lag.is_behind(),
         }
     }
 

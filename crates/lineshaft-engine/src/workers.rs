@@ -67,10 +67,6 @@ impl Core {
         payloads: Payloads,
         now: Now,
     ) -> Result<(), Refusal> {
-        if self.store_full {
-            let message = "the disk of the home is full: no checkpoints until there is room";
-            return Err(refusal(RefusalCode::StoreFull, message));
-        }
         let child = self.child(caller)?;
         let reply = self.run(Command::Checkpoint { child, checkpoint, value: payloads.bytes }, now)?;
         self.answer_finished(caller, reply);

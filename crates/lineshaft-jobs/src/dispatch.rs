@@ -75,9 +75,9 @@ impl State {
     }
 
     /// Leases the next jobs to a child with credit, in turn; `None` when there is no job or no credit, or while jobs
-    /// are in line that must not begin any more.
-    pub fn next_lease(&mut self) -> Option<Change> {
-        if self.has_overdue() {
+    /// are in line that must not begin any more. At most `most` of them.
+    pub fn next_lease(&mut self, most: u32) -> Option<Change> {
+        if most == 0 || self.has_overdue() {
             return None;
         }
         if let Some(change) = self.next_parked() {
@@ -88,7 +88,8 @@ impl State {
         debug_assert!(ready.children.contains(&child), "a taker is of its group");
         let credit = self.connected[&child].credit as usize;
         let share = self.available_in(group).div_ceil(takers).max(1);
-        let slots = self.lanes.next_run(group, credit.min(share).min(RUN_MAX), &self.slots);
+        let slots =
+            self.lanes.next_run(group, credit.min(share).min(RUN_MAX).min(most as usize), &self.slots);
         if slots.is_empty() {
             return None;
         }

@@ -3,13 +3,18 @@
 //! A [`Home`] is proof that this process holds the lock; the journal and the archive open from it.
 
 use std::fs;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Error;
 use crate::disk::{Disk, LockAttempt, publish, read_all};
+use crate::{Error, Usage};
 
 /// The format this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// The directories with what takes space.
+const DIRECTORIES: [&str; 6] = ["seg", "cold", "snap", "blob", "archive", "output"];
 
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
@@ -21,11 +26,21 @@ pub struct Home<D: Disk> {
     disk: D,
     /// Only held, so that it ends with the last clone.
     lock: Arc<D::Lock>,
+    room: Arc<Room>,
+}
+
+/// What is left free on the disk for whom.
+#[derive(Debug, Default)]
+struct Room {
+    /// For everybody.
+    bytes: AtomicU64,
+    /// For the next snapshot, after which old segments may go.
+    snapshot_bytes: AtomicU64,
 }
 
 impl<D: Disk> Clone for Home<D> {
     fn clone(&self) -> Self {
-        Self { disk: self.disk.clone(), lock: Arc::clone(&self.lock) }
+        Self { disk: self.disk.clone(), lock: Arc::clone(&self.lock), room: Arc::clone(&self.room) }
     }
 }
 
@@ -38,12 +53,59 @@ impl<D: Disk> Home<D> {
         disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
         let lock = take_lock(&disk)?;
         check_format(&disk)?;
-        Ok(Self { disk, lock: Arc::new(lock) })
+        Ok(Self { disk, lock: Arc::new(lock), room: Arc::default() })
     }
 
     /// The disk the home is on.
     pub fn disk(&self) -> &D {
         &self.disk
+    }
+
+    /// Segments and blobs leave this much of the disk free.
+    pub(crate) fn keep_room(&self, bytes: u64) {
+        self.room.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The newest snapshot has this size: the next one is to find as much.
+    pub(crate) fn note_snapshot(&self, bytes: u64) {
+        self.room.snapshot_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What segments and blobs leave free on the disk.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        self.room.bytes.load(Ordering::Relaxed) + self.room.snapshot_bytes.load(Ordering::Relaxed)
+    }
+
+    /// [`Error::Full`] if a file that grows by `bytes` would leave less than that free.
+    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Error> {
+        self.check_free(bytes, self.room_bytes())
+    }
+
+    /// The same for the archive, which gives up only what the next snapshot needs.
+    pub(crate) fn check_room_for_history(&self, bytes: u64) -> Result<(), Error> {
+        self.check_free(bytes, self.room.snapshot_bytes.load(Ordering::Relaxed))
+    }
+
+    /// What its files take, and what is free.
+    pub(crate) fn usage(&self) -> Result<Usage, Error> {
+        let mut usage = Usage {
+            free_bytes: self.disk.free_bytes().map_err(Error::io("measure", ".", 0))?,
+            ..Usage::default()
+        };
+        for name in DIRECTORIES {
+            match self.disk.list(name) {
+                Ok(files) if files.is_empty() => {}
+                Ok(files) => usage.used.push((name, files.iter().map(|file| file.bytes).sum())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("list", name, 0)(error)),
+            }
+        }
+        Ok(usage)
+    }
+
+    fn check_free(&self, bytes: u64, left: u64) -> Result<(), Error> {
+        let free = self.disk.free_bytes().map_err(Error::io("measure", ".", 0))?;
+        if free < bytes + left { Err(Error::Full { needed_bytes: bytes }) } else { Ok(()) }
     }
 
     /// Creates a directory of the home so that a crash does not lose it.

@@ -13,6 +13,7 @@ mod fresh;
 mod handle;
 mod preparer;
 mod recovery;
+mod reserve;
 mod scan;
 pub(crate) mod segment;
 mod shared;
@@ -68,9 +69,15 @@ pub trait Journal: Send + 'static {
     /// whole segments, after the next commit.
     fn trim(&mut self, below_lsn: u64) -> Result<(), Error>;
 
+    /// Bytes of the segments that could go if nothing below this commit were needed, snapshots left aside.
+    fn dead_bytes(&self, below_lsn: u64) -> u64;
+
     /// Looks again for room for a further segment after there was none; [`JournalHandle::space`] then says what it
     /// found. Appending does that too, but whoever refuses work while space is low appends nothing.
     fn look_for_space(&mut self);
+
+    /// Whether a commit with a body of this size fits without the reserve. Waits for the next segment if that decides.
+    fn has_room(&mut self, body_bytes: u64) -> bool;
 
     /// The newest commit.
     fn head(&self) -> Appended;
@@ -129,6 +136,9 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
 
     /// How much can still be appended.
     fn space(&self) -> Space;
+
+    /// What the files of the home take, and what is free. Lists directories: not for every commit.
+    fn usage(&self) -> Result<Usage, Error>;
 
     /// The bytes of a payload, wherever they lie.
     fn read(&self, payload: PayloadRef) -> Result<Bytes, Error> {
@@ -267,11 +277,24 @@ pub struct Stretch {
     pub bytes: u64,
 }
 
+/// What a home takes of its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes that an ordinary process may still write.
+    pub free_bytes: u64,
+    /// Bytes in the files of each directory that has any.
+    pub used: Vec<(&'static str, u64)>,
+}
+
 /// Room to append.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that fit into space already written on disk.
+    /// Bytes that fit into segments that are already written on disk, the reserve not counted.
     pub ready_bytes: u64,
-    /// No further segment could be prepared: take only what frees space (finishing, cancelling), refuse new jobs.
+    /// Bytes that fit into the reserve; 0 while there is none.
+    pub reserve_bytes: u64,
+    /// No further segment could be made, for want of space: what is not needed should go.
+    pub tight: bool,
+    /// The last segment is nearly full too: take only what frees space (finishing, cancelling), refuse new jobs.
     pub low: bool,
 }

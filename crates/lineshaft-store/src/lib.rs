@@ -26,6 +26,6 @@ pub use error::Error;
 pub use home::Home;
 pub use journal::{
     Append, Appended, ColdFile, CutTail, Durability, Journal, JournalHandle, Options, Recovery,
-    SegmentHandle, SegmentJournal, Snapshot, Space, Stretch,
+    SegmentHandle, SegmentJournal, Snapshot, Space, Stretch, Usage,
 };
 pub use payload::{ColdLocation, Location, PackedPayload, PayloadRef};

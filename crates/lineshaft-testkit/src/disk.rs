@@ -11,6 +11,8 @@ mod state;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use lineshaft_store::disk::{DirEntry, Disk, DiskFile, LockAttempt, OpenMode};
 
@@ -52,6 +54,11 @@ impl SimulatedDisk {
     /// durable, although reads still see it: as kernels do.
     pub fn fail_at(&self, operation: u64) {
         self.state().faults.fail_at = Some(operation);
+    }
+
+    /// Lets the next sync of a file take this long.
+    pub fn stall(&self, time: Duration) {
+        self.state().faults.stall = Some(time);
     }
 
     /// Lets writes fail that would make the files together larger than this; `None` for an endless disk.
@@ -217,6 +224,10 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let stall = self.disk.state().faults.stall.take();
+        if let Some(time) = stall {
+            thread::sleep(time);
+        }
         self.disk.state().sync(self.file)
     }
 

@@ -32,6 +32,8 @@ pub const CREDIT_MAX: u32 = 16_384;
 pub const NAME_BYTES_MAX: usize = 255;
 /// What names a queue, a task or a worker, in words.
 pub const NAME_FORM: &str = "1 to 255 bytes of letters, digits and _ . : / @ + # -";
+/// Bytes of a result or an output that are taken even where the disk is full; larger ones wait for room.
+pub const SMALL_END_BYTES: u64 = 16 << 10;
 /// Bytes of a checkpoint.
 pub const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
 /// Tags of one job.
@@ -708,6 +710,42 @@ pub struct StatusReport {
     pub workers: Vec<WorkerReport>,
     /// Tasks with jobs available that no connected worker knows.
     pub unknown_tasks: Vec<Arc<str>>,
+    /// How the disk of the home is.
+    #[serde(default)]
+    pub disk: DiskReport,
+    /// Finished jobs that the archive does not hold yet.
+    #[serde(default)]
+    pub unarchived: u64,
+    /// So many do that jobs start at the archive's speed.
+    #[serde(default)]
+    pub archive_behind: bool,
+}
+
+/// How the disk of a home is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiskReport {
+    /// Whether there is room.
+    pub state: DiskState,
+    /// Bytes that are free on it.
+    pub free_bytes: u64,
+    /// Bytes kept back for the ends of jobs while it is full.
+    pub reserve_bytes: u64,
+    /// Bytes in the files of each directory of the home.
+    pub used: Vec<(Arc<str>, u64)>,
+}
+
+/// Whether a disk has room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskState {
+    /// It has.
+    #[default]
+    Ok,
+    /// Hardly: what is not needed is removed, the oldest history too.
+    Low,
+    /// No new jobs are taken; what runs can end.
+    Full,
 }
 
 /// The state of a queue.

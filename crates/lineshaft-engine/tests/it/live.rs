@@ -103,7 +103,7 @@ impl Client {
         assert!(matches!(self.mailbox.answer(request), Message::Finished(_)));
     }
 
-    fn show(&mut self, job: JobId) -> JobRecord {
+    pub(crate) fn show(&mut self, job: JobId) -> JobRecord {
         match self.ask(Show { job }) {
             Message::Shown(shown) => shown.record,
             other => panic!("{other:?}"),

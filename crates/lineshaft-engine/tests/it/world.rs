@@ -1,5 +1,6 @@
 //! What both kinds of test need: requests, and a connection that keeps what it is told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use lineshaft_wire::message::{
 pub(crate) struct Mailbox {
     messages: Mutex<Vec<Outgoing>>,
     arrived: Condvar,
+    closed: AtomicBool,
 }
 
 impl Outbox for Mailbox {
@@ -22,7 +24,9 @@ impl Outbox for Mailbox {
         self.arrived.notify_all();
     }
 
-    fn close(&self) {}
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Mailbox {
@@ -45,6 +49,15 @@ impl Mailbox {
             assert!(!left.is_zero(), "no such message; there are {messages:?}");
             messages = self.arrived.wait_timeout(messages, left).unwrap().0;
         }
+    }
+
+    /// Whether a message that `pick` likes is there.
+    pub(crate) fn has(&self, pick: impl Fn(&Outgoing) -> bool) -> bool {
+        self.messages.lock().unwrap().iter().any(pick)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// The answer to a request.

@@ -120,7 +120,7 @@ impl Machine {
                 happened.extend(self.record(entry));
             }
         }
-        while let Some(change) = self.state.next_lease() {
+        while let Some(change) = self.state.next_lease(u32::MAX) {
             happened.extend(self.record(change.into()));
         }
         happened

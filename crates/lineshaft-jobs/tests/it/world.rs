@@ -302,7 +302,7 @@ impl World {
 
     /// Leases whatever can be leased.
     fn dispatch(&mut self) {
-        while let Some(change) = self.machine.state.next_lease() {
+        while let Some(change) = self.machine.state.next_lease(u32::MAX) {
             let choice = self.choice(&change).expect("a lease");
             self.check(&choice);
             let happened = self.machine.record(change.into());

@@ -119,6 +119,7 @@ impl<D: Disk> BlockArchive<D> {
         let day = Day::of(built.header.finished_ms.1);
         let offset = self.with_catalogue(|catalogue| catalogue.end_of(day));
         let path = join(DIRECTORY, &day.to_string());
+        self.inner.home.check_room_for_history(built.bytes.len() as u64)?;
         let disk = self.inner.home.disk();
         let mode = if offset.is_some() { OpenMode::Write } else { OpenMode::Create };
         let file = disk.open(&path, mode).map_err(Error::io("open", &path, built.bytes.len() as u64))?;

@@ -82,8 +82,9 @@ impl Disk for FileDisk {
             Err(TryLockError::WouldBlock) => return Ok(LockAttempt::HeldBy(read_start(&file)?)),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        file.set_len(0)?;
+        // In place: on a full disk a file that is emptied first may stay so.
         file.write_all(owner.as_bytes())?;
+        file.set_len(owner.len() as u64)?;
         Ok(LockAttempt::Taken(file))
     }
 

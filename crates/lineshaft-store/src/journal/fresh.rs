@@ -7,6 +7,9 @@ use super::segment::{self, COMMITS_START, DIRECTORY, Segment, SegmentHeader};
 use crate::Error;
 use crate::disk::{Disk, DiskFile, OpenMode};
 
+/// What a start on a full disk leaves to its other files: address, token, log.
+pub(super) const START_BYTES: u64 = 64 << 10;
+
 /// How the segment that takes the tail is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FreshOptions {
@@ -21,27 +24,72 @@ pub(super) struct Fresh<F> {
     pub(super) tail_offset: u64,
 }
 
-/// Writes the commits above `synced_lsn` to a new segment, durable before it gets its name.
+/// What is written again.
+pub(super) struct Tail<'a, F> {
+    pub(super) opened: &'a [Opened<F>],
+    pub(super) chain: &'a Chain,
+    /// Commits above this one.
+    pub(super) synced_lsn: u64,
+}
+
+impl<F> Clone for Tail<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Tail<'_, F> {}
+
+impl<'a, F> Tail<'a, F> {
+    /// The segments with the commits of each.
+    fn parts(self) -> impl Iterator<Item = (&'a Opened<F>, impl Iterator<Item = &'a Found>)> {
+        let above = self.synced_lsn;
+        self.opened.iter().zip(&self.chain.kept).map(move |(segment, count)| {
+            let commits = segment.scanned.commits[..*count].iter();
+            (segment, commits.filter(move |found| found.header.lsn > above))
+        })
+    }
+
+    /// Bytes that it takes in a segment.
+    pub(super) fn bytes(self) -> u64 {
+        let commits = self.parts().flat_map(|(_, commits)| commits);
+        commits.map(|found| commit::stored_bytes(found.header.body_bytes as usize)).sum()
+    }
+}
+
+/// Writes the commits above what was known to be durable to a new segment, durable before it gets its name.
 pub(super) fn write_fresh<D: Disk>(
     disk: &D,
     header: SegmentHeader,
-    opened: &[Opened<D::File>],
-    chain: &Chain,
-    synced_lsn: u64,
+    tail: Tail<'_, D::File>,
     fresh_bytes: u64,
 ) -> Result<Fresh<D::File>, Error> {
-    let path = segment::path(header.number);
-    let temporary = format!("{path}.tmp");
+    let temporary = format!("{}.tmp", segment::path(header.number));
     let file =
         disk.open(&temporary, OpenMode::Create).map_err(Error::io("create", &temporary, fresh_bytes))?;
-    let mut fresh = FreshWriter { file, header, path: temporary, offset: COMMITS_START, starts: Vec::new() };
-    fresh.write(0, &header.encode())?;
-    for (segment, count) in opened.iter().zip(&chain.kept) {
-        let tail = segment.scanned.commits[..*count].iter().filter(|found| found.header.lsn > synced_lsn);
-        fresh.copy(segment, tail)?;
+    let written = FreshWriter::new(file, header, temporary.clone()).write_all(disk, tail, fresh_bytes);
+    if written.is_err() {
+        // The error that matters is the one above; what is left is removed at the next open anyway.
+        let _ = disk.remove_file(&temporary);
     }
-    let first_lsn = chain.head.lsn + 1 - fresh.starts.len() as u64;
-    fresh.finish(disk, &path, fresh_bytes, first_lsn)
+    written
+}
+
+/// The same where the disk has no room: over the content of a file of `seg/` that has no use, less some space at its
+/// end that the other files of a start need.
+pub(super) fn write_over<D: Disk>(
+    disk: &D,
+    from: &str,
+    header: SegmentHeader,
+    tail: Tail<'_, D::File>,
+) -> Result<Fresh<D::File>, Error> {
+    let temporary = format!("{}.tmp", segment::path(header.number));
+    disk.rename(from, &temporary).map_err(Error::io("rename", from, 0))?;
+    let file = disk.open(&temporary, OpenMode::Write).map_err(Error::io("open", &temporary, 0))?;
+    let bytes = file.length().map_err(Error::io("read", &temporary, 0))?;
+    let bytes = bytes - START_BYTES.min(bytes / 4) / ALIGNMENT * ALIGNMENT;
+    file.set_len(bytes).map_err(Error::io("shorten", &temporary, 0))?;
+    FreshWriter::new(file, header, temporary).write_all(disk, tail, bytes)
 }
 
 struct FreshWriter<F> {
@@ -53,6 +101,25 @@ struct FreshWriter<F> {
 }
 
 impl<F: DiskFile> FreshWriter<F> {
+    fn new(file: F, header: SegmentHeader, path: String) -> Self {
+        Self { file, header, path, offset: COMMITS_START, starts: Vec::new() }
+    }
+
+    fn write_all<D: Disk<File = F>>(
+        mut self,
+        disk: &D,
+        tail: Tail<'_, F>,
+        bytes: u64,
+    ) -> Result<Fresh<F>, Error> {
+        self.write(0, &self.header.encode())?;
+        for (segment, commits) in tail.parts() {
+            self.copy(segment, commits)?;
+        }
+        let first_lsn = tail.chain.head.lsn + 1 - self.starts.len() as u64;
+        let path = segment::path(self.header.number);
+        self.finish(disk, &path, bytes, first_lsn)
+    }
+
     fn copy<'a>(&mut self, from: &Opened<F>, commits: impl Iterator<Item = &'a Found>) -> Result<(), Error> {
         let mut window = Window::new(&from.file);
         for found in commits {

@@ -12,7 +12,7 @@ use super::segment::Segment;
 use super::shared::Shared;
 use super::{ColdFile, JournalHandle, Stretch, blobs};
 use crate::disk::{Disk, DiskFile};
-use crate::{ColdLocation, Error, Location, Space};
+use crate::{ColdLocation, Error, Location, Space, Usage};
 
 /// Bytes read at once: a whole chunk of a commit, or as many small commits as fit.
 const READ_BYTES: usize = CHUNK_BYTES + 4096;
@@ -127,11 +127,24 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
         if lsn > durable_lsn {
             return Err(Error::SnapshotTooNew { lsn, durable_lsn });
         }
-        self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner).put(lsn, crc, bytes)
+        let put =
+            || self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner).put(lsn, crc, bytes);
+        let result = put().or_else(|error| match error {
+            Error::Full { needed_bytes } if self.shared.reserve.lend(needed_bytes) => {
+                tracing::warn!(needed_bytes, "the disk is full: a snapshot takes space from the reserve");
+                put()
+            }
+            error => Err(error),
+        });
+        if result.is_ok() {
+            self.shared.home.note_snapshot(bytes.len() as u64);
+        }
+        result
     }
 
     fn put_blob(&self, id: u64, bytes: &[u8]) -> Result<(), Error> {
         self.shared.check_poisoned()?;
+        self.shared.home.check_room(bytes.len() as u64)?;
         blobs::put(self.shared.home.disk(), id, bytes)
     }
 
@@ -184,6 +197,10 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
 
     fn space(&self) -> Space {
         self.shared.space()
+    }
+
+    fn usage(&self) -> Result<Usage, Error> {
+        self.shared.home.usage()
     }
 }
 

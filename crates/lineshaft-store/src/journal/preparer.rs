@@ -12,19 +12,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::commit;
+use super::reserve::Reserve;
 use super::segment::{self, DIRECTORY, Segment, SegmentHeader};
-use crate::Error;
 use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::{Error, Home};
 
 /// Files kept for another use; further ones are removed.
 pub(crate) const SPARES_MAX: usize = 2;
-/// Left free on the disk by preparing (four segments where they are small): the archive, snapshots and everybody
-/// else need some.
-const FREE_BYTES_MAX: u64 = 16 << 20;
 /// Zeros written between two syncs, so that a commit never waits behind much of them.
 const FILL_BYTES: usize = 1 << 20;
 /// How soon preparing is tried again after the disk was full.
 const RETRY: Duration = Duration::from_secs(1);
+/// A segment takes at most this part of what is free, so that several fit and the oldest ones can go.
+const FREE_SHARE: u64 = 8;
 /// Chores that may wait; the writer waits beyond that.
 const CHORES_MAX: usize = 16;
 
@@ -68,6 +69,12 @@ enum Slot<F> {
     Failed(Error, Instant),
 }
 
+/// Size of the segment after one of `tail_bytes`: twice as large, but of a small disk only a part.
+pub(crate) fn next_bytes(tail_bytes: u64, free_bytes: u64, first: u64, max: u64) -> u64 {
+    let share = (free_bytes / FREE_SHARE).next_multiple_of(commit::ALIGNMENT);
+    (2 * tail_bytes).min(share).clamp(first, max)
+}
+
 /// Makes the next segment and clears away old ones.
 pub(crate) struct Preparer<D: Disk> {
     workshop: Arc<Workshop<D>>,
@@ -81,6 +88,8 @@ struct Thread<D: Disk> {
 
 struct Workshop<D: Disk> {
     disk: D,
+    home: Home<D>,
+    reserve: Arc<Reserve<D>>,
     slot: Mutex<Slot<D::File>>,
     changed: Condvar,
     /// Names of files in `seg/` that may be used again.
@@ -88,17 +97,27 @@ struct Workshop<D: Disk> {
     stopping: AtomicBool,
     /// A segment could not be cleared away, so no later one may be: they leave in order.
     stuck: AtomicBool,
+    /// The last segment could not be made for want of space: nothing is kept for another use.
+    tight: AtomicBool,
 }
 
 impl<D: Disk> Preparer<D> {
-    pub(crate) fn new(disk: D, spares: Vec<String>, background: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        home: &Home<D>,
+        reserve: Arc<Reserve<D>>,
+        spares: Vec<String>,
+        background: bool,
+    ) -> Result<Self, Error> {
         let workshop = Arc::new(Workshop {
-            disk,
+            disk: home.disk().clone(),
+            home: home.clone(),
+            reserve,
             slot: Mutex::new(Slot::Empty),
             changed: Condvar::new(),
             spares: Mutex::new(spares),
             stopping: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            tight: AtomicBool::new(false),
         });
         let thread = if background { Some(start(&workshop)?) } else { None };
         Ok(Self { workshop, thread })
@@ -132,21 +151,48 @@ impl<D: Disk> Preparer<D> {
         }
     }
 
-    /// The requested segment, waiting for it if need be. After an error, request it again.
-    pub(crate) fn take(&self) -> Result<Prepared<D::File>, Error> {
+    /// Waits until it is there or has failed.
+    pub(crate) fn wait(&self) -> Readiness {
+        drop(self.settled());
+        self.state()
+    }
+
+    /// The slot once nothing is on its way into it, or never will be.
+    fn settled(&self) -> MutexGuard<'_, Slot<D::File>> {
         let mut slot = self.workshop.slot();
         while matches!(*slot, Slot::Working) {
             if self.thread.as_ref().is_none_or(|thread| thread.handle.is_finished()) {
-                return Err(Error::Poisoned);
+                break;
             }
             let waited = self.workshop.changed.wait_timeout(slot, RETRY);
             slot = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        slot
+    }
+
+    /// The requested segment, waiting for it if need be. After an error, request it again.
+    pub(crate) fn take(&self) -> Result<Prepared<D::File>, Error> {
+        let mut slot = self.settled();
+        if matches!(*slot, Slot::Working) {
+            return Err(Error::Poisoned);
         }
         match std::mem::replace(&mut *slot, Slot::Empty) {
             Slot::Ready(prepared) => Ok(prepared),
             Slot::Failed(error, _) => Err(error),
             Slot::Empty | Slot::Working => unreachable!("a segment is requested before it is taken"),
         }
+    }
+
+    /// The reserve as a segment, if there is one with room for `least_bytes`: only after [`Preparer::take`] failed.
+    pub(crate) fn take_reserve(
+        &self,
+        header: SegmentHeader,
+        least_bytes: u64,
+    ) -> Result<Option<Prepared<D::File>>, Error> {
+        let Some(reserve) = self.workshop.reserve.take(least_bytes) else { return Ok(None) };
+        let path = segment::path(header.number);
+        let prepared = self.workshop.name_segment(header, &reserve, &path);
+        prepared.map(Some).map_err(Error::io("prepare", &path, 0))
     }
 
     fn give(&self, chore: Chore<D::File>) {
@@ -202,29 +248,49 @@ impl<D: Disk> Workshop<D> {
     fn prepare_into_slot(&self, wanted: Wanted) {
         let path = segment::path(wanted.header.number);
         let result = self.prepare(wanted, &path).map_err(Error::io("prepare", &path, wanted.bytes));
+        let was_tight = self.tight.swap(result.is_err(), Ordering::Relaxed);
+        let is_ready = result.is_ok();
         *self.slot() = match result {
             Ok(prepared) => Slot::Ready(prepared),
             Err(error) => {
-                tracing::warn!(%error, "cannot prepare the next segment");
+                if !was_tight {
+                    tracing::warn!(%error, "cannot prepare the next segment");
+                }
                 Slot::Failed(error, Instant::now())
             }
         };
         self.changed.notify_all();
+        if is_ready && let Err(error) = self.make_reserve() {
+            tracing::debug!(%error, "there is no room for a reserve now");
+        }
+    }
+
+    fn make_reserve(&self) -> io::Result<()> {
+        self.reserve.make(|path, bytes| {
+            self.home.check_room(bytes).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))?;
+            self.fill(path, bytes)
+        })
     }
 
     fn prepare(&self, wanted: Wanted, path: &str) -> io::Result<Prepared<D::File>> {
         let temporary = self.spare_or_filled(wanted, path)?;
-        let file = self.disk.open(&temporary, OpenMode::Write)?;
-        file.write_all_at(0, &wanted.header.encode())?;
+        self.name_segment(wanted.header, &temporary, path)
+    }
+
+    /// Makes the file at `from` the segment at `path`.
+    fn name_segment(&self, header: SegmentHeader, from: &str, path: &str) -> io::Result<Prepared<D::File>> {
+        let file = self.disk.open(from, OpenMode::Write)?;
+        file.write_all_at(0, &header.encode())?;
         file.sync_data()?;
         let bytes = file.length()?;
-        self.disk.rename(&temporary, path)?;
+        self.disk.rename(from, path)?;
         self.disk.sync_dir(DIRECTORY)?;
-        Ok(Prepared { header: wanted.header, file, bytes })
+        Ok(Prepared { header, file, bytes })
     }
 
     /// The path of a file with enough space that is not in use.
     fn spare_or_filled(&self, wanted: Wanted, path: &str) -> io::Result<String> {
+        self.drop_spares_for_room()?;
         while let Some(name) = self.spares().pop() {
             let spare = join(DIRECTORY, &name);
             let bytes = self.disk.open(&spare, OpenMode::Read)?.length()?;
@@ -235,17 +301,32 @@ impl<D: Disk> Workshop<D> {
             self.disk.remove_file(&spare)?;
         }
         let temporary = format!("{path}.tmp");
-        if let Err(error) = self.fill(&temporary, wanted.bytes) {
-            let _ = self.disk.remove_file(&temporary);
-            return Err(error);
+        if self.disk.free_bytes()? < wanted.bytes + self.reserve.missing_bytes() + self.home.room_bytes() {
+            return Err(io::ErrorKind::StorageFull.into());
         }
+        self.fill(&temporary, wanted.bytes)?;
         Ok(temporary)
     }
 
-    fn fill(&self, path: &str, bytes: u64) -> io::Result<()> {
-        if self.disk.free_bytes()? < bytes + FREE_BYTES_MAX.min(4 * bytes) {
-            return Err(io::ErrorKind::StorageFull.into());
+    /// Where the disk has less than what is left to others, files without a use are the first to go.
+    fn drop_spares_for_room(&self) -> io::Result<()> {
+        while self.disk.free_bytes()? < self.home.room_bytes() {
+            let Some(name) = self.spares().pop() else { return Ok(()) };
+            self.disk.remove_file(&join(DIRECTORY, &name))?;
         }
+        Ok(())
+    }
+
+    fn fill(&self, path: &str, bytes: u64) -> io::Result<()> {
+        let filled = self.try_fill(path, bytes);
+        if filled.is_err() {
+            // The error that matters is the one above.
+            let _ = self.disk.remove_file(path);
+        }
+        filled
+    }
+
+    fn try_fill(&self, path: &str, bytes: u64) -> io::Result<()> {
         let file = self.disk.open(path, OpenMode::Create)?;
         let zeros = vec![0; FILL_BYTES.min(bytes as usize)];
         let mut offset = 0;
@@ -276,7 +357,8 @@ impl<D: Disk> Workshop<D> {
     fn try_retire(&self, segment: Arc<Segment<D::File>>, path: &str) -> io::Result<()> {
         let number = segment.header.number;
         let pinned = Arc::into_inner(segment).is_none();
-        if pinned || self.spares().len() >= SPARES_MAX {
+        let is_tight = self.tight.load(Ordering::Relaxed);
+        if pinned || is_tight || self.spares().len() >= SPARES_MAX {
             self.disk.remove_file(path)?;
         } else {
             let name = spare_name(number);
@@ -291,4 +373,20 @@ impl<D: Disk> Workshop<D> {
 /// What a segment file is called while it has no use.
 pub(crate) fn spare_name(number: u64) -> String {
     format!("spare-{number:020}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_bytes;
+
+    #[test]
+    fn segments_double_but_take_a_part_of_a_small_disk_only() {
+        const MIB: u64 = 1 << 20;
+        let check = |tail, free, expected| assert_eq!(next_bytes(tail, free, 4 * MIB, 64 * MIB), expected);
+        check(MIB / 4, 1_000 * MIB, 4 * MIB);
+        check(4 * MIB, 1_000 * MIB, 8 * MIB);
+        check(64 * MIB, 1_000 * MIB, 64 * MIB);
+        check(32 * MIB, 80 * MIB, 10 * MIB);
+        check(32 * MIB, 0, 4 * MIB);
+    }
 }

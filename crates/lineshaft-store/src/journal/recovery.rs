@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Opened, check_snapshot, follow, judge, oldest_mark, synced_lsn};
 use super::commit::ALIGNMENT;
-use super::fresh::{Fresh, FreshOptions, fresh_bytes, write_fresh};
-use super::preparer;
+use super::fresh::{Fresh, FreshOptions, START_BYTES, Tail, fresh_bytes, write_fresh, write_over};
 use super::scan::{Found, scan};
 use super::segment::{self, DIRECTORY, Segment, SegmentHeader};
 use super::snapshots::Snapshots;
+use super::{preparer, reserve};
 use crate::disk::{Disk, DiskFile, OpenMode, is_temporary, join};
 use crate::{Error, Recovery};
 
@@ -22,6 +22,7 @@ use crate::{Error, Recovery};
 struct Listed {
     numbers: Vec<u64>,
     spares: Vec<String>,
+    reserve_bytes: u64,
 }
 
 /// An opened journal before it becomes a writer.
@@ -36,6 +37,10 @@ pub(crate) struct Recovered<F> {
     /// Where the next commit goes in the last segment.
     pub(crate) tail_offset: u64,
     pub(crate) spares: Vec<String>,
+    /// Size of the reserve; 0 if there is none.
+    pub(crate) reserve_bytes: u64,
+    /// The disk had room for a fresh segment.
+    pub(crate) has_room: bool,
 }
 
 /// Opens the segments.
@@ -57,7 +62,17 @@ pub(crate) fn recover<D: Disk>(
     bound_spares(disk, &mut listed.spares)?;
 
     let header = SegmentHeader::new(next_number, options.seed);
-    let fresh = write_fresh(disk, header, &opened, &chain, synced_lsn, fresh_bytes(options.segment_bytes))?;
+    let tail = Tail { opened: &opened, chain: &chain, synced_lsn };
+    let bytes = fresh_bytes(options.segment_bytes);
+    let needed_bytes = bytes + tail.bytes() + START_BYTES;
+    let free_bytes = disk.free_bytes().map_err(Error::io("measure", ".", 0))?;
+    let has_room = free_bytes >= needed_bytes;
+    let fresh = if has_room {
+        write_fresh(disk, header, tail, bytes)?
+    } else {
+        tracing::warn!(free_bytes, "the disk is full: the journal goes on in what it has kept back");
+        fresh_on_a_full_disk(disk, &mut listed, header, tail, bytes)?
+    };
     let tail_offset = fresh.tail_offset;
     let recovery = Recovery {
         snapshot,
@@ -69,17 +84,57 @@ pub(crate) fn recover<D: Disk>(
     };
     let segments = into_segments(opened, &chain, fresh);
     let Chain { nonce, head_is_seal, .. } = chain;
-    Ok(Recovered { recovery, nonce, head_is_seal, oldest_mark, segments, tail_offset, spares: listed.spares })
+    let Listed { spares, reserve_bytes, .. } = listed;
+    Ok(Recovered {
+        recovery,
+        nonce,
+        head_is_seal,
+        oldest_mark,
+        segments,
+        tail_offset,
+        spares,
+        reserve_bytes,
+        has_room,
+    })
+}
+
+/// The fresh segment where the disk has no room for it: in a spare, or at the expense of the reserve, of which starts
+/// one after the other take no more than they need.
+fn fresh_on_a_full_disk<D: Disk>(
+    disk: &D,
+    listed: &mut Listed,
+    header: SegmentHeader,
+    tail: Tail<'_, D::File>,
+    bytes: u64,
+) -> Result<Fresh<D::File>, Error> {
+    if let Some(name) = listed.spares.pop() {
+        return write_over(disk, &join(DIRECTORY, &name), header, tail);
+    }
+    let path = join(DIRECTORY, reserve::NAME);
+    let left = listed.reserve_bytes.saturating_sub(bytes + tail.bytes() + START_BYTES);
+    if left > 0 {
+        reserve::shorten(disk, left)?;
+        listed.reserve_bytes = left;
+    }
+    match write_fresh(disk, header, tail, bytes) {
+        // Somebody else was faster.
+        Err(Error::Full { .. }) if std::mem::take(&mut listed.reserve_bytes) > 0 => {
+            write_over(disk, &path, header, tail)
+        }
+        result => result,
+    }
 }
 
 /// Sorts the files of `seg/` and removes those that never got their name.
 fn list<D: Disk>(disk: &D) -> Result<Listed, Error> {
-    let mut listed = Listed { numbers: Vec::new(), spares: Vec::new() };
+    let mut listed = Listed { numbers: Vec::new(), spares: Vec::new(), reserve_bytes: 0 };
     for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
         if let Some(number) = segment::number_of(&entry.name) {
             listed.numbers.push(number);
         } else if entry.name.starts_with("spare-") {
             listed.spares.push(entry.name);
+        } else if entry.name == reserve::NAME {
+            listed.reserve_bytes = entry.bytes;
         } else if is_temporary(&entry.name) {
             remove(disk, &join(DIRECTORY, &entry.name))?;
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::cache::{Chunks, Recent};
 use super::cold::Cold;
+use super::reserve::Reserve;
 use super::segment::Segment;
 use super::snapshots::Snapshots;
 use crate::disk::Disk;
@@ -17,6 +18,7 @@ pub(crate) type SharedSegment<D> = Arc<Segment<<D as Disk>::File>>;
 /// Shared by the writer, the handles and the background threads.
 pub(crate) struct Shared<D: Disk> {
     pub(crate) home: Home<D>,
+    pub(crate) reserve: Arc<Reserve<D>>,
     /// All segments with commits, oldest first. Their LSNs join without gap or overlap.
     pub(crate) segments: RwLock<VecDeque<SharedSegment<D>>>,
     pub(crate) recent: RwLock<Recent>,
@@ -24,14 +26,14 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) snapshots: Mutex<Snapshots<D>>,
     pub(crate) cold: Cold<D>,
     pub(crate) durable_lsn: AtomicU64,
-    pub(crate) ready_bytes: AtomicU64,
-    pub(crate) space_low: AtomicBool,
+    pub(crate) space: Mutex<Space>,
     poisoned: AtomicBool,
 }
 
 impl<D: Disk> Shared<D> {
     pub(crate) fn new(
         home: Home<D>,
+        reserve: Arc<Reserve<D>>,
         segments: VecDeque<SharedSegment<D>>,
         snapshots: Snapshots<D>,
         cache_bytes: usize,
@@ -40,13 +42,13 @@ impl<D: Disk> Shared<D> {
         Self {
             cold: Cold::new(home.disk().clone()),
             home,
+            reserve,
             segments: RwLock::new(segments),
             recent: RwLock::new(Recent::new(cache_bytes)),
             chunks: Mutex::new(Chunks::new(cache_bytes)),
             snapshots: Mutex::new(snapshots),
             durable_lsn: AtomicU64::new(durable_lsn),
-            ready_bytes: AtomicU64::new(0),
-            space_low: AtomicBool::new(false),
+            space: Mutex::new(Space::default()),
             poisoned: AtomicBool::new(false),
         }
     }
@@ -71,10 +73,7 @@ impl<D: Disk> Shared<D> {
     }
 
     pub(crate) fn space(&self) -> Space {
-        Space {
-            ready_bytes: self.ready_bytes.load(Ordering::Relaxed),
-            low: self.space_low.load(Ordering::Relaxed),
-        }
+        *self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The segment with this commit, pinned while the `Arc` lives.

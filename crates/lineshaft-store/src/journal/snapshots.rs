@@ -14,22 +14,28 @@ pub(crate) struct Snapshots<D> {
     disk: D,
     /// LSNs of the files, ascending; at most [`KEPT`] after a put.
     lsns: Vec<u64>,
+    /// Size of the newest one.
+    bytes: u64,
 }
 
 impl<D: Disk> Snapshots<D> {
     /// Finds the snapshots, removes what an unfinished put left, and makes what is found durable.
     pub(crate) fn open(disk: D) -> Result<Self, Error> {
-        let mut lsns = Vec::new();
+        let (mut lsns, mut bytes) = (Vec::new(), 0);
+        // Sorted by name, and so by LSN.
         for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
             match entry.name.parse() {
-                Ok(lsn) => lsns.push(lsn),
+                Ok(lsn) => {
+                    lsns.push(lsn);
+                    bytes = entry.bytes;
+                }
                 Err(_) => remove(&disk, &entry.name)?,
             }
         }
         // What a dead process renamed may not be durable yet, but is going to be built upon.
         disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))?;
         lsns.sort_unstable();
-        Ok(Self { disk, lsns })
+        Ok(Self { disk, lsns, bytes })
     }
 
     /// The directory, to be created before.
@@ -40,6 +46,11 @@ impl<D: Disk> Snapshots<D> {
     /// The LSN of the newest snapshot, readable or not.
     pub(crate) fn newest_lsn(&self) -> u64 {
         self.lsns.last().copied().unwrap_or(0)
+    }
+
+    /// Size of the newest snapshot: what the next one may need.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// What trimming must leave: commits above this LSN. 0 before there are two snapshots.
@@ -67,6 +78,7 @@ impl<D: Disk> Snapshots<D> {
     /// Publishes a snapshot and removes all but the two newest.
     pub(crate) fn put(&mut self, lsn: u64, crc: u32, bytes: &[u8]) -> Result<(), Error> {
         sealed::write(&self.disk, DIRECTORY, &name(lsn), Seal { magic: MAGIC, id: lsn, crc }, bytes)?;
+        self.bytes = bytes.len() as u64;
         if let Err(place) = self.lsns.binary_search(&lsn) {
             self.lsns.insert(place, lsn);
         }

@@ -1,15 +1,15 @@
 //! The embedded journal: one write and one sync per commit, onto space that was prepared before.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use super::commit::{self, Header};
 use super::fresh::FreshOptions;
-use super::preparer::{Preparer, Readiness, Wanted};
+use super::preparer::{Prepared, Preparer, Readiness, Wanted, next_bytes};
 use super::recovery::{Recovered, recover};
+use super::reserve::Reserve;
 use super::scan::Window;
 use super::segment::{self, COMMITS_START, SEGMENT_BYTES_MIN, Segment, SegmentHeader};
 use super::shared::Shared;
@@ -17,7 +17,13 @@ use super::snapshots::Snapshots;
 use super::syncer::{Syncer, Unsynced, sync_error};
 use super::{BODY_BYTES_MAX, SegmentHandle, blobs, cold};
 use crate::disk::{Disk, DiskFile};
-use crate::{Append, Appended, Durability, Error, Home, Journal, Options, Recovery};
+use crate::{Append, Appended, Durability, Error, Home, Journal, Options, Recovery, Space};
+
+/// Most of what is left free on the disk (less where segments are small): the archive, snapshots and everybody else
+/// need some.
+const ROOM_BYTES_MAX: u64 = 16 << 20;
+/// With less than this left in the last segment there is no room for new jobs: a commit of them has some megabytes.
+const LOW_BYTES: u64 = 16 << 20;
 
 /// A journal in segment files. The one thread that appends owns it.
 pub struct SegmentJournal<D: Disk> {
@@ -73,6 +79,8 @@ impl<D: Disk> SegmentJournal<D> {
         blobs::open(home.disk())?;
         cold::open(home.disk())?;
         let snapshots = Snapshots::open(home.disk().clone())?;
+        home.keep_room(ROOM_BYTES_MAX.min(4 * options.segment_bytes_first));
+        home.note_snapshot(snapshots.bytes());
         let fresh = FreshOptions { seed: options.seed, segment_bytes: options.segment_bytes_first };
         let mut recovered = recover(home.disk(), &snapshots, fresh)?;
         if let Some(cut) = &recovered.recovery.cut {
@@ -96,15 +104,24 @@ impl<D: Disk> SegmentJournal<D> {
         recovered: Recovered<D::File>,
     ) -> Result<Self, Error> {
         let segment = Arc::clone(recovered.segments.back().expect("recovery made a fresh segment"));
-        let shared =
-            Shared::new(home.clone(), recovered.segments, snapshots, options.cache_bytes, recovery.head.lsn);
+        let reserve = Reserve::new(home.disk().clone(), options.segment_bytes_first, recovered.reserve_bytes);
+        let reserve = Arc::new(reserve);
+        let shared = Shared::new(
+            home.clone(),
+            Arc::clone(&reserve),
+            recovered.segments,
+            snapshots,
+            options.cache_bytes,
+            recovery.head.lsn,
+        );
         let shared = Arc::new(shared);
         let unsynced = Arc::new(Unsynced::new());
         let needs_syncer = options.background && options.durability == Durability::Os;
         let syncer =
             needs_syncer.then(|| Syncer::start(Arc::clone(&shared), Arc::clone(&unsynced))).transpose()?;
+        shared.space.lock().unwrap_or_else(PoisonError::into_inner).tight = !recovered.has_room;
         let journal = Self {
-            preparer: Preparer::new(home.disk().clone(), recovered.spares, options.background)?,
+            preparer: Preparer::new(home, reserve, recovered.spares, options.background)?,
             shared,
             unsynced,
             syncer,
@@ -155,10 +172,14 @@ impl<D: Disk> SegmentJournal<D> {
     fn move_on(&mut self, bytes: u64) -> Result<(), Error> {
         let prepared = match self.preparer.take() {
             Ok(prepared) => prepared,
-            Err(Error::Full { .. }) => {
-                self.request_next();
-                return Err(Error::Full { needed_bytes: bytes });
-            }
+            Err(Error::Full { .. }) => match self.take_reserve(bytes) {
+                Ok(Some(reserve)) => reserve,
+                Ok(None) => {
+                    self.request_next();
+                    return Err(Error::Full { needed_bytes: bytes });
+                }
+                Err(error) => return Err(self.shared.poison(error)),
+            },
             Err(error) => return Err(self.shared.poison(error)),
         };
         let first_lsn = self.head.appended.lsn + 1;
@@ -169,6 +190,15 @@ impl<D: Disk> SegmentJournal<D> {
         drop(segments);
         self.request_next();
         Ok(())
+    }
+
+    fn take_reserve(&self, bytes: u64) -> Result<Option<Prepared<D::File>>, Error> {
+        let header = SegmentHeader::new(self.tail.segment.header.number + 1, self.options.seed);
+        let taken = self.preparer.take_reserve(header, COMMITS_START + bytes)?;
+        if taken.is_some() {
+            tracing::warn!("the disk is full: the journal goes on in its reserve");
+        }
+        Ok(taken)
     }
 
     /// A commit larger than its segment makes the file grow; the disk must have the space.
@@ -186,7 +216,9 @@ impl<D: Disk> SegmentJournal<D> {
     fn request_next(&self) {
         let Options { segment_bytes_first, segment_bytes_max, seed, .. } = self.options;
         let header = SegmentHeader::new(self.tail.segment.header.number + 1, seed);
-        let bytes = (2 * self.tail.segment.bytes()).clamp(segment_bytes_first, segment_bytes_max);
+        // Unknown only if the disk fails, which making the segment then finds out.
+        let free = self.shared.home.disk().free_bytes().unwrap_or(0);
+        let bytes = next_bytes(self.tail.segment.bytes(), free, segment_bytes_first, segment_bytes_max);
         self.preparer.request(Wanted { header, bytes, bytes_max: segment_bytes_max });
     }
 
@@ -196,15 +228,21 @@ impl<D: Disk> SegmentJournal<D> {
         }
     }
 
+    fn left_bytes(&self) -> u64 {
+        self.tail.segment.bytes().saturating_sub(self.tail.offset)
+    }
+
     fn note_space(&self) {
-        let state = self.preparer.state();
-        let left = self.tail.segment.bytes().saturating_sub(self.tail.offset);
-        let ready_bytes = left + if let Readiness::Ready(bytes) = state { bytes } else { 0 };
-        self.shared.ready_bytes.store(ready_bytes, Ordering::Relaxed);
+        let (state, left_bytes) = (self.preparer.state(), self.left_bytes());
+        let mut space = self.shared.space.lock().unwrap_or_else(PoisonError::into_inner);
         // While one is being made, what the last attempt said still holds.
-        if state != Readiness::Working {
-            self.shared.space_low.store(state == Readiness::Failed, Ordering::Relaxed);
-        }
+        let tight = if state == Readiness::Working { space.tight } else { state == Readiness::Failed };
+        *space = Space {
+            ready_bytes: left_bytes + if let Readiness::Ready(bytes) = state { bytes } else { 0 },
+            reserve_bytes: self.shared.reserve.bytes(),
+            tight,
+            low: tight && left_bytes < LOW_BYTES,
+        };
     }
 
     /// Writes a commit at the tail, durable or not as the options say.
@@ -356,6 +394,26 @@ impl<D: Disk> Journal for SegmentJournal<D> {
     fn look_for_space(&mut self) {
         self.retry_preparing();
         self.note_space();
+    }
+
+    fn dead_bytes(&self, below_lsn: u64) -> u64 {
+        let segments = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let dead = segments.iter().take_while(|segment| self.may_go(segment, below_lsn));
+        dead.map(|segment| segment.bytes()).sum()
+    }
+
+    fn has_room(&mut self, body_bytes: u64) -> bool {
+        let bytes = commit::stored_bytes(body_bytes as usize);
+        if self.tail.offset + bytes <= self.tail.segment.bytes() {
+            return true;
+        }
+        match self.preparer.wait() {
+            Readiness::Ready(next_bytes) => {
+                let growth = (COMMITS_START + bytes).saturating_sub(next_bytes);
+                growth == 0 || self.shared.home.check_room(growth).is_ok()
+            }
+            Readiness::Working | Readiness::Failed => false,
+        }
     }
 
     fn head(&self) -> Appended {

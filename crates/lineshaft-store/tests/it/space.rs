@@ -1,9 +1,10 @@
 //! Full disks.
 
-use lineshaft_store::{Error, Journal, JournalHandle};
+use lineshaft_store::{Appended, Disk, Error, Journal, JournalHandle, Options, Recovery};
+use lineshaft_testkit::conformance::journal::Writer;
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 
-use crate::support::{open, small, writer};
+use crate::support::{SimulatedJournal, open, small, writer};
 
 #[test]
 fn a_full_disk_is_said_before_anything_is_written_and_is_not_the_end() {
@@ -75,4 +76,140 @@ fn snapshots_and_blobs_leave_nothing_behind_on_a_full_disk() {
     assert!(matches!(handle.put_snapshot(head.lsn, head.crc, &[7; 5_000]), Err(Error::Full { .. })));
     assert_eq!(disk.used_bytes(), used);
     handle.put_snapshot(head.lsn, head.crc, &[7; 500]).unwrap();
+}
+
+/// Appends until the disk takes no more, and gives the newest commit that it took.
+fn append_until_full(writer: &mut Writer<SimulatedJournal>) -> Appended {
+    while writer.append(&[7; 700]).is_ok() {
+        assert!(writer.journal.head().lsn < 1_000, "the disk is never full");
+    }
+    writer.journal.head()
+}
+
+/// It asked for 512 bytes more, and there was no way to start it but to free space by hand.
+#[test]
+fn a_journal_that_died_on_a_full_disk_opens_again_and_again() {
+    let disk = SimulatedDisk::new();
+    let options = || Options { segment_bytes_first: 4 << 20, segment_bytes_max: 8 << 20, ..small() };
+    let (journal, _) = open(&disk, options()).unwrap();
+    let mut writer = Writer::new((journal, Recovery::default()));
+    writer.append_bytes(100);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let (mut disk, mut head) = (disk, writer.journal.head());
+    for start in 1..=10 {
+        disk = disk.power_loss(Loss::Everything);
+        let (journal, recovery) = open(&disk, options()).unwrap_or_else(|error| panic!("{start}: {error}"));
+        assert_eq!(recovery.head, head, "start {start}");
+        let mut writer = Writer::new((journal, recovery));
+        // What the server itself writes, and a few ends.
+        for _ in 0..5 {
+            writer.append_bytes(400);
+        }
+        let left = disk.free_bytes().unwrap();
+        assert!(left >= 4096, "start {start}: {left} bytes for address and log");
+        head = writer.journal.head();
+    }
+}
+
+#[test]
+fn a_crash_anywhere_on_a_full_disk_loses_nothing() {
+    let run = |disk: &SimulatedDisk| {
+        let mut head = Appended::default();
+        let Ok(opened) = open(disk, small()) else { return head };
+        let mut writer = Writer::new(opened);
+        for _ in 0..4 {
+            let Ok(appended) = writer.append(&[7; 700]) else { return head };
+            head = appended;
+        }
+        disk.set_capacity(Some(disk.used_bytes()));
+        while let Ok(appended) = writer.append(&[7; 700]) {
+            head = appended;
+        }
+        head
+    };
+    let quiet = SimulatedDisk::new();
+    run(&quiet);
+    for operation in 1..=quiet.operations() {
+        let disk = SimulatedDisk::new();
+        disk.crash_at(operation);
+        let head = run(&disk);
+        for loss in [Loss::Everything, Loss::Some(operation), Loss::Some(operation + 1_000)] {
+            let found = disk.power_loss(loss);
+            // A reserve of this size lasts for one start at most.
+            found.set_capacity(None);
+            let (_, recovery) = open(&found, small()).unwrap_or_else(|error| panic!("{operation}: {error}"));
+            assert!(recovery.head.lsn >= head.lsn, "crash at {operation}: {head:?} became {recovery:?}");
+        }
+    }
+}
+
+#[test]
+fn the_reserve_comes_back_with_the_space() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    let whole = writer.journal.handle().space().reserve_bytes;
+    assert_eq!(whole, 4 << 10);
+    disk.set_capacity(Some(disk.used_bytes()));
+    append_until_full(&mut writer);
+    assert_eq!(writer.journal.handle().space().reserve_bytes, 0);
+    disk.set_capacity(None);
+    writer.append_bytes(700);
+    writer.journal.look_for_space();
+    let space = writer.journal.handle().space();
+    assert_eq!((space.reserve_bytes, space.tight, space.low), (whole, false, false));
+}
+
+#[test]
+fn a_commit_that_does_not_fit_is_known_before_it_is_decided_on() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    assert!(writer.journal.has_room(100_000));
+    disk.set_capacity(Some(disk.used_bytes()));
+    assert!(!writer.journal.has_room(100_000), "it would have to grow");
+    while writer.journal.has_room(700) {
+        writer.append_bytes(700);
+    }
+    assert_eq!(writer.journal.handle().space().reserve_bytes, 4 << 10, "the reserve was touched");
+}
+
+/// Dead segments were kept as spares, so that trimming freed nothing.
+#[test]
+fn what_is_dead_leaves_a_full_disk() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    for _ in 0..40 {
+        writer.append_bytes(700);
+    }
+    disk.set_capacity(Some(disk.used_bytes()));
+    while !writer.journal.handle().space().tight {
+        writer.append_bytes(700);
+    }
+    disk.set_capacity(Some(disk.used_bytes() + 1_000));
+    let before = disk.used_bytes();
+    let handle = writer.journal.handle();
+    for _ in 0..2 {
+        let head = writer.append(b"one more").unwrap();
+        handle.put_snapshot(head.lsn, head.crc, b"everything").unwrap();
+    }
+    writer.journal.trim(u64::MAX).unwrap();
+    writer.append_bytes(10);
+    assert!(disk.used_bytes() < before / 2, "{before} bytes became {}", disk.used_bytes());
+    writer.journal.look_for_space();
+    assert!(!writer.journal.handle().space().tight);
+}
+
+/// It is the snapshot after which dead segments may go.
+#[test]
+fn a_snapshot_without_room_takes_it_from_the_reserve() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    let (head, _) = writer.append_bytes(100);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let handle = writer.journal.handle();
+    assert!(matches!(handle.put_snapshot(head.lsn, head.crc, &[7; 5_000]), Err(Error::Full { .. })));
+    assert_eq!(writer.journal.handle().space().reserve_bytes, 4 << 10, "it would not have been enough");
+    handle.put_snapshot(head.lsn, head.crc, &[7; 500]).unwrap();
+    writer.append_bytes(10);
+    let left = writer.journal.handle().space().reserve_bytes;
+    assert!((2_000..3_000).contains(&left), "{left}: as much as it needs");
 }

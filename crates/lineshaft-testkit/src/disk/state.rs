@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use super::contents::Contents;
 use super::names::{NameChange, Names};
@@ -22,6 +23,7 @@ pub(super) struct Faults {
     pub(super) crash_at: Option<u64>,
     pub(super) fail_at: Option<u64>,
     pub(super) capacity: Option<u64>,
+    pub(super) stall: Option<Duration>,
 }
 
 /// What becomes of an operation that changes something.

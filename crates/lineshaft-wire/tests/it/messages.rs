@@ -11,12 +11,12 @@ use std::sync::Arc;
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit,
-    Declared, Delete, Describe, Described, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched,
-    Filter, Finish, Finished, Hello, JobGroup, Lease, Leases, List, Message, MessageError, OnFailure,
-    OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED,
-    RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status,
-    StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached,
-    WorkerReport,
+    Declared, Delete, Describe, Described, DiskReport, DiskState, Done, End, Ended, EndedJob, Enqueue,
+    Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup, Lease, Leases, List, Message,
+    MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb,
+    RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter, Sequence, Show, Shown,
+    Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome,
+    WorkerAttached, WorkerReport,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -384,6 +384,14 @@ fn engine_vectors() -> Vec<Vector> {
         queues: vec![queue],
         workers: vec![worker],
         unknown_tasks: vec!["shop.old".into()],
+        disk: DiskReport {
+            state: DiskState::Full,
+            free_bytes: 4096,
+            reserve_bytes: 4 << 20,
+            used: vec![("seg".into(), 64 << 20), ("archive".into(), 10 << 30)],
+        },
+        unarchived: 700,
+        archive_behind: true,
         ..StatusReport::default()
     };
     let change = |verb| ChangeQueue { sequence: sequence(), queue: "mail".into(), verb };

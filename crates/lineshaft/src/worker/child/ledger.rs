@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use lineshaft_wire::message::{Finish, Message, OtherEnd, Release, Succeeded};
+use lineshaft_wire::message::{Finish, Message, OtherEnd, Release, SMALL_END_BYTES, Succeeded};
 use lineshaft_wire::{Fence, JobId};
 
 use super::checkpoint::Pending;
@@ -64,6 +64,14 @@ impl Entry {
         // Alone it is asked for once more, not as often as the others together were.
         let again = |ended| Self::Ends(vec![Ended { refusals: REFUSALS_MAX - 1, ..less(ended) }]);
         ends.into_iter().map(again).collect()
+    }
+
+    /// The same in two, if some of its ends are small enough for a full disk and others are not: those wait alone.
+    pub(super) fn apart(self) -> Vec<Self> {
+        let Self::Ends(ends) = self else { return vec![self] };
+        let (small, large): (Vec<_>, Vec<_>) =
+            ends.into_iter().partition(|ended| ended.bytes() as u64 <= SMALL_END_BYTES);
+        [small, large].into_iter().filter(|ends| !ends.is_empty()).map(Self::Ends).collect()
     }
 
     /// Counts a refusal; whether there were so many that the same need not be tried again.

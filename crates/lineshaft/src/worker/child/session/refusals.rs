@@ -31,7 +31,7 @@ impl Session {
             return self.refuse_checkpoint(pending, refused);
         }
         if is_for_want_of_room(*code) {
-            return self.postpone(entry);
+            return entry.apart().into_iter().for_each(|entry| self.postpone(entry));
         }
         tracing::error!(?code, message, "the server refuses what this child says of its attempts");
         if is_for_its_own_sake(*code) && entry.is_hopeless_after_this() {

@@ -1,0 +1,121 @@
+//! What the engine does about a disk that is nearly full: it takes the snapshots after which dead segments may go, then
+//! lets the oldest history go.
+
+use std::time::{Duration, Instant};
+
+use lineshaft_jobs::Now;
+use lineshaft_store::{Journal, JournalHandle, Space};
+
+use crate::archiver::Errand;
+use crate::driver::Driver;
+use crate::room::{Room, brings_much, overhead_bytes};
+use lineshaft_wire::message::Message;
+
+/// Dead segments that two snapshots are worth.
+const DEAD_BYTES: u64 = 64 << 10;
+/// Pause between two tries: of a snapshot, of dropping history.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long freed segments have to be of use before history goes.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How far making room has come.
+pub(crate) struct Relief {
+    /// Since when no further segment can be made.
+    tight: bool,
+    full: bool,
+    /// Not before.
+    snapshot_at: Instant,
+    history_at: Instant,
+    /// A commit is wanted: the next snapshot is to have another LSN, or dead segments go with the next commit.
+    pub(crate) wants_commit: bool,
+}
+
+impl Relief {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self { tight: false, full: false, snapshot_at: now, history_at: now, wants_commit: false }
+    }
+
+    /// A snapshot was taken or failed: the next one waits a little, and history for what this one freed.
+    pub(crate) fn snapshot_done(&mut self) {
+        let now = Instant::now();
+        (self.snapshot_at, self.history_at) = (now + PAUSE, now + PATIENCE);
+        self.wants_commit |= self.tight;
+    }
+
+    fn note(&mut self, space: Space) {
+        let (tight, full) = (space.tight, space.low);
+        if tight && !self.tight {
+            self.history_at = Instant::now() + PATIENCE;
+        }
+        match (full, self.full) {
+            (true, false) => tracing::error!(
+                reserve_bytes = space.reserve_bytes,
+                "the disk is full: no new jobs until there is room"
+            ),
+            (false, true) => tracing::info!("the disk has room again"),
+            _ => {}
+        }
+        (self.tight, self.full) = (tight, full);
+    }
+}
+
+impl<J: Journal> Driver<J> {
+    /// Looks at the space and makes some where it is short. Costs nothing where it is not.
+    pub(crate) fn look_after_space(&mut self, now: Now) {
+        if self.payloads.space().tight {
+            self.journal.look_for_space();
+        }
+        let space = self.payloads.space();
+        self.relief.note(space);
+        if space.tight {
+            self.make_room();
+        }
+        self.core.set_room(Room::of(space));
+        self.core.is_tight = space.tight;
+        if std::mem::take(&mut self.relief.wants_commit) {
+            self.core.note_time(now);
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.snapshotting {
+            return;
+        }
+        if self.snapshot_makes_room() {
+            self.relief.wants_commit |= self.run.since_snapshot == 0;
+        } else if Instant::now() >= self.relief.history_at {
+            self.relief.history_at = Instant::now() + PAUSE;
+            drop(self.batches.send(Errand::MakeRoom));
+        }
+    }
+
+    /// Whether dead segments wait for a snapshot.
+    fn snapshot_makes_room(&self) -> bool {
+        let below = self.core.state().oldest_kept_lsn().unwrap_or(self.head.lsn);
+        self.journal.dead_bytes(below) >= DEAD_BYTES.max(self.run.snapshot_bytes)
+    }
+
+    /// Whether a snapshot is due because the disk is nearly full.
+    pub(crate) fn is_snapshot_urgent(&self) -> bool {
+        self.relief.tight
+            && self.run.since_snapshot > 0
+            && self.snapshot_makes_room()
+            && Instant::now() >= self.relief.snapshot_at
+    }
+
+    /// What there is room for beside the open commit, now that this request has come.
+    pub(crate) fn room_for(&mut self, message: &Message, payload_bytes: usize) -> Room {
+        let room = Room::of(self.payloads.space());
+        if room != Room::Plenty || !brings_much(message) {
+            return room;
+        }
+        let bytes = (self.core.open_bytes() + payload_bytes) as u64 + overhead_bytes(message);
+        if self.journal.has_room(bytes) { Room::Plenty } else { Room::Reserve }
+    }
+
+    /// How long the thread may sleep while the disk is nearly full.
+    pub(crate) fn relief_patience(&self) -> Option<Duration> {
+        self.relief.tight.then_some(PAUSE)
+    }
+}

@@ -1,0 +1,291 @@
+//! The running engine on a disk that fills up, and gets room again.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lineshaft_engine::{Handle, Options, open_on};
+use lineshaft_store::Disk;
+use lineshaft_testkit::disk::{Loss, SimulatedDisk};
+use lineshaft_wire::message::{
+    Cancel, Credit, DiskState, Finish, Message, RefusalCode, Status, StatusReport, Succeeded,
+};
+use lineshaft_wire::{Fence, JobId};
+
+use crate::live::{Client, worker};
+use crate::world::enqueue;
+
+const MIB: u64 = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn start(disk: &SimulatedDisk, options: Options) -> Handle {
+    open_on(disk.clone(), options).expect("the home opens").0
+}
+
+fn stop(engine: &Handle) {
+    engine.stop();
+    engine.join().unwrap();
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn wait_for_reserve(disk: &SimulatedDisk) {
+    until("the reserve is there", || {
+        disk.list("seg").unwrap().iter().any(|file| file.name == "reserve" && file.bytes == 4 * MIB)
+    });
+}
+
+fn status(client: &mut Client) -> StatusReport {
+    let Message::StatusReport(report) = client.ask(Status {}) else { panic!("no status") };
+    report
+}
+
+fn random(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..bytes).map(|_| random.u8(..)).collect()
+}
+
+impl Client {
+    /// Asks for jobs; the code of the refusal if it is refused.
+    fn try_enqueue(&mut self, arguments: &[&[u8]]) -> Result<Vec<JobId>, RefusalCode> {
+        let number = self.next_sequence().number;
+        let (mut message, payload) = enqueue(number, "shop.send", arguments);
+        if let Message::Enqueue(enqueue) = &mut message {
+            enqueue.sequence.lowest = number;
+        }
+        let request = self.send(message, payload);
+        match self.mailbox.answer(request) {
+            Message::Enqueued(enqueued) => {
+                let ids = enqueued.ids.as_chunks::<16>().0.iter();
+                Ok(ids.map(|id| JobId::from_bytes(*id).unwrap()).collect())
+            }
+            Message::Refused(refused) => Err(refused.code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn try_finish(&mut self, (job, fence): (JobId, Fence), result: Bytes) -> Result<(), RefusalCode> {
+        let result_length = result.len() as u64;
+        let end = Succeeded { job, fence, started_at: 1, finished_at: 2, result_length, output_length: 0 };
+        let request = self.send(Finish { succeeded: vec![end], others: Vec::new() }, result);
+        match self.mailbox.answer(request) {
+            Message::Finished(finished) => {
+                assert_eq!(finished.refused, []);
+                Ok(())
+            }
+            Message::Refused(refused) => Err(refused.code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn lease(&mut self) -> (JobId, Fence) {
+        self.credit();
+        let (job, fence, _) = self.leased();
+        (job, fence)
+    }
+
+    /// Grants credit and takes every lease that comes, until `count` did.
+    fn lease_many(&mut self, count: usize) -> Vec<(JobId, Fence)> {
+        self.send_credit(count as u32);
+        let mut leased = Vec::new();
+        while leased.len() < count {
+            leased.extend(self.next_leases());
+        }
+        leased
+    }
+
+    fn send_credit(&mut self, leases: u32) {
+        self.send(Credit { leases, reset: false }, Bytes::new());
+    }
+
+    fn next_leases(&self) -> Vec<(JobId, Fence)> {
+        let leases = self.mailbox.take(|outgoing| match &outgoing.message {
+            Message::Leases(leases) => Some(leases.clone()),
+            _ => None,
+        });
+        let fence = |counter| Fence { epoch: leases.epoch, counter };
+        leases.jobs.iter().map(|lease| (lease.job, fence(lease.counter))).collect()
+    }
+
+    fn finish_many(&mut self, leased: &[(JobId, Fence)]) {
+        let end = |(job, fence): &(JobId, Fence)| Succeeded {
+            job: *job,
+            fence: *fence,
+            started_at: 1,
+            finished_at: 2,
+            result_length: 0,
+            output_length: 0,
+        };
+        let finish = Finish { succeeded: leased.iter().map(end).collect(), others: Vec::new() };
+        let request = self.send(finish, Bytes::new());
+        assert!(matches!(self.mailbox.answer(request), Message::Finished(_)));
+    }
+}
+
+/// A running engine whose disk has not a byte more, with jobs that wait; the newest jobs last.
+fn filled(disk: &SimulatedDisk, options: Options) -> (Handle, Client, Vec<JobId>) {
+    let engine = start(disk, options);
+    wait_for_reserve(disk);
+    let mut client = Client::connect(&engine);
+    let mut jobs = client.enqueue(&[&b"small"[..]; 20]);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let argument = random(100_000);
+    let code = loop {
+        match client.try_enqueue(&[&argument]) {
+            Ok(more) => jobs.extend(more),
+            Err(code) => break code,
+        }
+        assert!(jobs.len() < 1_000, "the disk is never full");
+    };
+    assert_eq!(code, RefusalCode::StoreFull);
+    (engine, client, jobs)
+}
+
+#[test]
+fn on_a_full_disk_new_jobs_are_refused_and_old_ones_go_on() {
+    let disk = SimulatedDisk::new();
+    let (engine, mut client, jobs) = filled(&disk, Options::default());
+    let mut worker = worker(&engine);
+    let first = worker.lease();
+    worker.try_finish(first, Bytes::from_static(b"result")).unwrap();
+    let second = worker.lease();
+    let large = Bytes::from(random(100_000));
+    assert_eq!(worker.try_finish(second, large.clone()), Err(RefusalCode::StoreFull));
+    let sequence = client.next_sequence();
+    let cancelled = client.ask(Cancel { sequence, job: *jobs.last().unwrap() });
+    assert!(matches!(cancelled, Message::Changed(_)), "{cancelled:?}");
+
+    let report = status(&mut client);
+    assert_eq!((report.disk.state, report.disk.free_bytes), (DiskState::Full, 0));
+    let used: u64 = report.disk.used.iter().map(|(_, bytes)| bytes).sum();
+    assert!((used..used + 4096).contains(&disk.used_bytes()), "{:?}", report.disk);
+
+    disk.set_capacity(None);
+    until("jobs are taken again", || client.try_enqueue(&[&b"again"[..]]).is_ok());
+    worker.try_finish(second, large).unwrap();
+    assert_eq!(status(&mut client).disk.state, DiskState::Ok);
+    wait_for_reserve(&disk);
+    stop(&engine);
+}
+
+#[test]
+fn an_engine_killed_on_a_full_disk_starts_and_loses_nothing() {
+    let disk = SimulatedDisk::new();
+    let (engine, _client, jobs) = filled(&disk, Options::default());
+    let mut found = disk.power_loss(Loss::Everything);
+    for _ in 0..3 {
+        let engine = start(&found, Options::default());
+        let mut client = Client::connect(&engine);
+        for job in &jobs {
+            client.show(*job);
+        }
+        let asked = Instant::now();
+        assert_eq!(client.try_enqueue(&[&random(100_000)]), Err(RefusalCode::StoreFull));
+        assert!(asked.elapsed() < Duration::from_secs(1), "at once");
+        let mut worker = worker(&engine);
+        let lease = worker.lease();
+        worker.try_finish(lease, Bytes::new()).unwrap();
+        let next = found.power_loss(Loss::Everything);
+        stop(&engine);
+        found = next;
+    }
+    found.set_capacity(None);
+    let engine_again = start(&found, Options::default());
+    Client::connect(&engine_again).enqueue(&[b"again"]);
+    stop(&engine_again);
+    disk.set_capacity(None);
+    stop(&engine);
+}
+
+/// It filled its volume with dead segments, for which the first snapshot came too late.
+#[test]
+fn a_home_makes_room_from_its_own_dead_journal() {
+    let disk = SimulatedDisk::new();
+    let engine = start(&disk, Options::default());
+    wait_for_reserve(&disk);
+    disk.set_capacity(Some(48 * MIB));
+    let mut client = Client::connect(&engine);
+    let mut worker = worker(&engine);
+    let argument = vec![7; 4_000];
+    let arguments: Vec<&[u8]> = vec![&argument; 1_000];
+    let began = Instant::now();
+    // 120 MB.
+    for _ in 0..30 {
+        let count = loop {
+            match client.try_enqueue(&arguments) {
+                Ok(jobs) => break jobs.len(),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+            assert!(began.elapsed() < 4 * PATIENCE, "no room: {:?}", status(&mut client));
+        };
+        let leased = worker.lease_many(count);
+        worker.finish_many(&leased);
+    }
+    until("there is room", || status(&mut client).disk.state == DiskState::Ok);
+    stop(&engine);
+}
+
+/// A failing archive stopped every lease at once, at 200,000 finished jobs.
+#[test]
+fn jobs_start_at_the_speed_of_an_archive_that_is_behind() {
+    let disk = SimulatedDisk::new();
+    let engine = start(&disk, Options { unarchived_max: 2_000, ..Options::default() });
+    wait_for_reserve(&disk);
+    let mut client = Client::connect(&engine);
+    let jobs = client.enqueue(&vec![&b"x"[..]; 10_000]).len();
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut worker = worker(&engine);
+    let mut done = 0;
+    while done < 2_000 {
+        let leased = worker.lease_many(500);
+        worker.finish_many(&leased);
+        done += leased.len();
+    }
+    worker.send_credit(500);
+    until("it says so", || status(&mut client).archive_behind);
+    assert_eq!(status(&mut client).unarchived, 2_000, "no lease came");
+    disk.set_capacity(None);
+    while done < jobs {
+        let leased = worker.next_leases();
+        worker.finish_many(&leased);
+        done += leased.len();
+        worker.send_credit(leased.len() as u32);
+        assert!(status(&mut client).unarchived <= 2_500, "{:?}", status(&mut client));
+    }
+    until("it has caught up", || !status(&mut client).archive_behind);
+    stop(&engine);
+}
+
+#[test]
+fn on_a_full_disk_the_oldest_history_goes_first() {
+    let disk = SimulatedDisk::new();
+    let options = Options::default();
+    let clock = options.clock.clone();
+    let engine = start(&disk, options);
+    wait_for_reserve(&disk);
+    let mut client = Client::connect(&engine);
+    let mut worker = worker(&engine);
+    let argument = random(1_000);
+    for _ in 0..3 {
+        let jobs = client.enqueue(&vec![&argument[..]; 1_000]).len();
+        let leased = worker.lease_many(jobs);
+        worker.finish_many(&leased);
+        until("it is archived", || status(&mut client).unarchived == 0);
+        clock.advance(Duration::from_secs(86_400));
+    }
+    let days =
+        || -> Vec<String> { disk.list("archive").unwrap().into_iter().map(|file| file.name).collect() };
+    let before = days();
+    assert_eq!(before.len(), 3);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let large = random(100_000);
+    while client.try_enqueue(&[&large]).is_ok() {}
+    until("history goes", || days().len() == 1);
+    assert_eq!(days(), before[2..], "the newest day stays");
+    stop(&engine);
+}
