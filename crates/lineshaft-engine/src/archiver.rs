@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use lineshaft_jobs::{JobView, Place, encode_rules};
 use lineshaft_store::{Archive, ArchivedJob, Block, Dropped, Error, JournalHandle};
 use lineshaft_wire::message::Rules;
@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::clock::Clock;
 use crate::core::reference;
 use crate::handle::Input;
+use crate::inbox::Inbox;
 use crate::options::Retention;
 use crate::query::complete;
 
@@ -42,7 +43,7 @@ pub(crate) struct Archiver<J, A> {
     pub(crate) archive: A,
     pub(crate) retention: Retention,
     pub(crate) clock: Clock,
-    pub(crate) engine: Sender<Input>,
+    pub(crate) engine: Inbox,
 }
 
 impl<J: JournalHandle, A: Archive> Archiver<J, A> {
@@ -53,7 +54,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
             match errands.recv_deadline(look_at) {
                 Ok(Errand::Archive(batch)) => {
                     let result = self.store(batch);
-                    drop(self.engine.send(Input::Archived { result }));
+                    self.engine.send(Input::Archived { result });
                     if self.archive.counts().bytes > self.retention.bytes {
                         self.retain_bytes();
                     }
@@ -129,7 +130,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         self.retain_bytes();
         // A block stands in the day of its newest job, so an older one may outlive its own day by one.
         let finalized_before_ms = (before - before % DAY_MS).saturating_sub(DAY_MS);
-        drop(self.engine.send(Input::ArchiveDropped { finalized_before_ms }));
+        self.engine.send(Input::ArchiveDropped { finalized_before_ms });
     }
 }
 

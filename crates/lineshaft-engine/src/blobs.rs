@@ -1,13 +1,14 @@
 //! Large payloads on their way in: stored before the engine hears of the request that brings them.
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use lineshaft_store::{Error as StoreError, JournalHandle};
 use lineshaft_wire::message::Message;
 
 use crate::handle::{Input, large_payloads};
+use crate::inbox::Inbox;
 
 /// Stores large payloads as blobs, then hands their requests to the engine.
-pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Sender<Input>) {
+pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Inbox) {
     for mut input in inputs {
         if matches!(input, Input::Stop) {
             return;
@@ -22,7 +23,7 @@ pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>
             let (connection, request_id) = (*connection, *request_id);
             input = Input::Unstorable { connection, request_id, error };
         }
-        drop(engine.send(input));
+        engine.send(input);
     }
 }
 

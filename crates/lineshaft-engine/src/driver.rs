@@ -1,4 +1,4 @@
-//! The engine's thread: drains what arrived, commits it, lets the answers go.
+//! The engine's turn: drain what arrived, commit it, let the answers go. `turns.rs` says which thread takes it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use lineshaft_ipc::process::ProcessId;
 use lineshaft_jobs::Now;
 use lineshaft_store::{Append, Appended, Error as StoreError, Journal, JournalHandle};
@@ -18,6 +18,7 @@ use crate::archiver::{Batch, Errand};
 use crate::clock::Clocks;
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
+use crate::inbox::Inbox;
 use crate::open::spawn;
 use crate::query::{Asked, Query, last_output};
 use crate::relief::Relief;
@@ -25,6 +26,10 @@ use crate::waits::Draft;
 
 /// Inputs that one commit takes in at most, so that nobody waits long for its commit to close.
 const INPUTS_MAX: usize = 4096;
+/// Inputs that a thread other than the engine's takes in.
+const ASIDE_INPUTS_MAX: usize = 8;
+/// Room for its commit, so that it does not wait for the next segment.
+const ASIDE_ROOM_BYTES: u64 = 1 << 20;
 /// Requests are taken in for this long at most before they are committed.
 const TURN: Duration = Duration::from_millis(5);
 /// How long a blob outlives the job that named it: messages on their way may still read it.
@@ -58,9 +63,16 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) run: Run,
     pub(crate) queries: Sender<(Asked, Query)>,
     pub(crate) batches: Sender<Errand>,
-    pub(crate) engine: Sender<Input>,
+    pub(crate) inputs: Receiver<Input>,
+    pub(crate) engine: Inbox,
     pub(crate) snapshotting: bool,
     pub(crate) sealed: bool,
+    pub(crate) committed_at: Instant,
+    /// Until when the engine's thread means to rest, and when the last turn ended.
+    pub(crate) rests_until: Instant,
+    pub(crate) turned_at: Instant,
+    /// Why a turn failed that another thread took.
+    pub(crate) failed: Option<Error>,
     pub(crate) relief: Relief,
     /// Set when the engine was asked to stop, also while it cannot read its inbox.
     pub(crate) stop: Arc<AtomicBool>,
@@ -72,47 +84,74 @@ pub(crate) struct Driver<J: Journal> {
 }
 
 impl<J: Journal> Driver<J> {
-    pub(crate) fn run(mut self, inputs: &Receiver<Input>) -> Result<(), Error> {
-        let result = self.work(inputs);
-        if let Err(error) = &result {
+    /// Takes a turn, and credits leases if it stood still.
+    ///
+    /// After an error what is in memory may be ahead of the disk, and there must be no further turn.
+    pub(crate) fn take_turn(&mut self) -> Result<(), Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let began = Instant::now();
+        self.turn()?;
+        self.turned_at = Instant::now();
+        self.credit(self.turned_at - began);
+        Ok(())
+    }
+
+    /// Takes a turn on another thread than the engine's; says whether that one can go on resting.
+    pub(crate) fn take_turn_aside(&mut self) -> bool {
+        if let Err(error) = self.take_turn() {
+            self.failed = Some(error);
+            return false;
+        }
+        let is_done = self.inputs.is_empty() && !self.core.stopping;
+        is_done && self.turned_at + self.patience() >= self.rests_until
+    }
+
+    /// Whether a turn is sure to be a short one, but for the disk's own whims.
+    pub(crate) fn has_little_to_do(&self) -> bool {
+        let space = self.payloads.space();
+        self.inputs.len() <= ASIDE_INPUTS_MAX && !space.tight && space.ready_bytes >= ASIDE_ROOM_BYTES
+    }
+
+    /// Credits leases if the engine's thread slept longer than it meant to.
+    pub(crate) fn overslept(&mut self) {
+        self.credit(self.rests_until.max(self.turned_at).elapsed());
+    }
+
+    /// How long the engine's thread may rest now.
+    pub(crate) fn rest(&mut self) -> Duration {
+        let patience = if self.inputs.is_empty() { self.patience() } else { Duration::ZERO };
+        self.rests_until = Instant::now() + patience;
+        patience
+    }
+
+    /// Ends the engine if it was asked to stop.
+    pub(crate) fn close_if_stopping(&mut self) -> Result<Option<()>, Error> {
+        self.core.stopping.then(|| self.close()).transpose()
+    }
+
+    /// Tells the connections that nothing more will come.
+    pub(crate) fn say_farewell(&self, result: &Result<(), Error>) {
+        if let Err(error) = result {
             tracing::error!(%error, "the engine stops: what it holds in memory may be ahead of the disk");
         }
         for connection in self.core.connections.values() {
             connection.outbox.close();
         }
-        result
-    }
-
-    fn work(&mut self, inputs: &Receiver<Input>) -> Result<(), Error> {
-        self.turn(None, inputs)?;
-        loop {
-            let patience = self.patience();
-            let waited = Instant::now();
-            let input = match inputs.recv_timeout(patience) {
-                Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            };
-            self.credit(waited.elapsed().saturating_sub(patience));
-            let began = Instant::now();
-            self.turn(input, inputs)?;
-            self.credit(began.elapsed());
-            if self.core.stopping {
-                return self.close();
-            }
-        }
     }
 
     /// One commit: what arrived, what time brings, then out with it.
-    fn turn(&mut self, first: Option<Input>, inputs: &Receiver<Input>) -> Result<(), Error> {
+    fn turn(&mut self) -> Result<(), Error> {
         let jumped = self.run.clocks.jumped();
         if !jumped.is_zero() {
             self.core.credit_gap(jumped.as_millis() as u64);
         }
         let now = self.run.clocks.now();
-        let (idle, began) = (first.is_none(), Instant::now());
+        let (idle, began) = (self.inputs.is_empty(), Instant::now());
         self.look_after_space(now);
-        for input in first.into_iter().chain(inputs.try_iter()).take(INPUTS_MAX) {
+        for _ in 0..INPUTS_MAX {
+            let Ok(input) = self.inputs.try_recv() else { break };
             self.accept(input, now)?;
             let full = self.core.open_bytes() >= COMMIT_BYTES || began.elapsed() >= TURN;
             if full || self.core.stopping {
@@ -123,8 +162,8 @@ impl<J: Journal> Driver<J> {
         self.core.step(now);
         let wrote = self.commit()?;
         if wrote {
-            self.sealed = false;
-        } else if idle && !self.sealed {
+            (self.sealed, self.committed_at) = (false, Instant::now());
+        } else if idle && !self.sealed && self.committed_at.elapsed() >= SEAL_AFTER {
             self.head = self.journal.seal()?;
             self.core.lsn = self.head.lsn;
             self.sealed = true;
@@ -302,7 +341,7 @@ impl<J: Journal> Driver<J> {
         let (handle, engine, head) = (self.payloads.clone(), self.engine.clone(), self.head);
         spawn("lineshaft-snapshot", move || {
             let result = handle.put_snapshot(head.lsn, head.crc, &bytes).map(|()| head.lsn);
-            drop(engine.send(Input::SnapshotDone { result }));
+            engine.send(Input::SnapshotDone { result });
         })
         .map(drop)
     }
@@ -323,7 +362,8 @@ impl<J: Journal> Driver<J> {
         let wall = wall.map(|at| at.saturating_sub(now.wall_ms));
         let logical = logical.map(|at| at.saturating_sub(now.logical_ms));
         let due = wall.into_iter().chain(logical).min().map_or(Duration::MAX, Duration::from_millis);
-        let most = if self.sealed { Duration::from_secs(5) } else { SEAL_AFTER };
+        let seal = SEAL_AFTER.saturating_sub(self.committed_at.elapsed());
+        let most = if self.sealed { Duration::from_secs(5) } else { seal };
         let look = if self.returning.is_empty() { most } else { LOOK_EVERY };
         // What is due may have to wait for room.
         let pause = self.relief_patience();

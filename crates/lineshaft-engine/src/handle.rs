@@ -12,6 +12,8 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Message, ProcessKey, Sequence};
 
 use crate::Error;
+use crate::inbox::Inbox;
+use crate::turns::Attend;
 
 /// Number of a connection within this run of the engine, from 1; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,7 +147,8 @@ impl Payloads {
 /// A running engine; clones are the same one.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) inbox: Sender<Input>,
+    pub(crate) inbox: Inbox,
+    pub(crate) turns: Arc<dyn Attend>,
     pub(crate) large: Sender<Input>,
     pub(crate) payloads: Payloads,
     pub(crate) stop: Arc<AtomicBool>,
@@ -169,14 +172,28 @@ impl Handle {
 
     /// Hands a request in. Never blocks; whoever reads the connection bounds what is unanswered.
     pub fn request(&self, connection: ConnectionId, request_id: u64, message: Message, payload: Bytes) {
-        let large = has_large_payload(&message);
+        self.leave(connection, request_id, message, payload);
+        self.inbox.bell().ring();
+    }
+
+    /// [`Handle::request`] for a thread that calls [`Handle::attend`] when it has handed in what it has.
+    pub fn leave(&self, connection: ConnectionId, request_id: u64, message: Message, payload: Bytes) {
+        let (is_large, is_small) = (has_large_payload(&message), is_small(&message, &payload));
         let input = Input::Request { connection, request_id, message, payloads: payload.into() };
-        if large {
+        if is_large {
             // Blobs are written by another thread: the engine's must not wait for 64 MiB.
             drop(self.large.send(input));
+        } else if is_small {
+            self.inbox.leave(input);
         } else {
             self.send(input);
         }
+    }
+
+    /// Deals with what was [left](Handle::leave): a few small requests on the calling thread if the engine is at rest,
+    /// everything else on the engine's. Blocks for a commit in the first case, as long as the disk takes.
+    pub fn attend(&self) {
+        self.turns.attend();
     }
 
     /// Closes a connection: its leases run out unless their child attaches again.
@@ -224,13 +241,28 @@ impl Handle {
 
     fn send(&self, input: Input) {
         // A stopped engine takes nothing any more; connections learn it from their outbox.
-        drop(self.inbox.send(input));
+        self.inbox.send(input);
     }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".to_owned())
+}
+
+/// Jobs and bytes of a request that costs less to carry out than to hand to another thread.
+const SMALL_JOBS: usize = 16;
+const SMALL_BYTES: usize = 16 << 10;
+
+fn is_small(message: &Message, payload: &Bytes) -> bool {
+    let jobs = match message {
+        Message::Enqueue(enqueue) => enqueue.groups.iter().map(|group| group.lengths.len()).sum(),
+        Message::Finish(finish) => finish.succeeded.len() + finish.others.len(),
+        Message::Credit(credit) => credit.leases as usize,
+        Message::Release(release) => release.leases.len(),
+        _ => 1,
+    };
+    jobs <= SMALL_JOBS && payload.len() <= SMALL_BYTES
 }
 
 fn has_large_payload(message: &Message) -> bool {

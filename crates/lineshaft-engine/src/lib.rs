@@ -18,6 +18,7 @@ mod declarations;
 mod driver;
 mod error;
 mod handle;
+mod inbox;
 pub mod inspect;
 mod lag;
 mod list;
@@ -28,6 +29,7 @@ mod recovery;
 mod relief;
 mod requests;
 mod room;
+mod turns;
 mod waits;
 mod workers;
 

@@ -20,10 +20,12 @@ use crate::clock::Clocks;
 use crate::core::Core;
 use crate::driver::{Driver, Run};
 use crate::handle::{Handle, Payloads, Threads};
+use crate::inbox::Inbox;
 use crate::options::Options;
 use crate::query::Reader;
 use crate::recovery::{Recovered, recover};
 use crate::relief::Relief;
+use crate::turns::Turns;
 
 /// What was found when the engine opened.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +93,7 @@ fn start<D: Disk>(
     run: Run,
     options: &Options,
 ) -> Result<Handle, Error> {
-    let (inbox, inputs) = unbounded();
+    let (inbox, inputs) = Inbox::new();
     let (large, large_inputs) = unbounded();
     let (queries, asked) = unbounded();
     let (batches, to_archive) = unbounded();
@@ -118,6 +120,7 @@ fn start<D: Disk>(
         spawn("lineshaft-archiver", move || archiver.run(&to_archive))?,
         spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
     ];
+    let started = Instant::now();
     let driver = Driver {
         core,
         head: journal.head(),
@@ -126,18 +129,26 @@ fn start<D: Disk>(
         run,
         queries,
         batches,
+        inputs,
         engine: inbox.clone(),
         snapshotting: false,
         sealed: false,
+        committed_at: started,
+        rests_until: started,
+        turned_at: started,
+        failed: None,
         relief: Relief::new(),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
         returning,
-        look_at: Instant::now(),
+        look_at: started,
     };
-    let engine = spawn("lineshaft-engine", move || driver.run(&inputs))?;
+    let turns = Arc::new(Turns::new(driver, Arc::clone(inbox.bell())));
+    let taken = Arc::clone(&turns);
+    let engine = spawn("lineshaft-engine", move || taken.run())?;
     Ok(Handle {
         inbox,
+        turns,
         large,
         payloads: Payloads::new(handle),
         stop,

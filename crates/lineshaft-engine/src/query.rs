@@ -6,7 +6,7 @@
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, decode_error, decode_rules};
 use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest, Space};
 use lineshaft_wire::message::{
@@ -20,6 +20,7 @@ use serde_bytes::ByteBuf;
 use crate::clock::Clock;
 use crate::core::{reference, stored};
 use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
+use crate::inbox::Inbox;
 use crate::list::{Cursor, ListQuery};
 use crate::requests::not_found;
 
@@ -104,7 +105,7 @@ pub(crate) struct Reader<J, A> {
     pub(crate) archive: A,
     pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
     pub(crate) clock: Clock,
-    pub(crate) engine: Sender<Input>,
+    pub(crate) engine: Inbox,
 }
 
 type Answer = Result<Option<Outgoing>, Refusal>;
@@ -152,13 +153,13 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
             }
             Query::Call { job, sequence, view } => {
                 let call = Box::new(self.call(job, view)?);
-                drop(self.engine.send(Input::RetryFound { connection, request_id, sequence, call }));
+                self.engine.send(Input::RetryFound { connection, request_id, sequence, call });
                 Ok(None)
             }
             Query::Delete { job, sequence } => {
                 let finalized_ms = self.find(job)?.record.finalized_at.unwrap_or(0);
                 let input = Input::DeleteFound { connection, request_id, sequence, job, finalized_ms };
-                drop(self.engine.send(input));
+                self.engine.send(input);
                 Ok(None)
             }
             Query::Status(mut report) => {
@@ -233,7 +234,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         let Asked { connection, request_id, .. } = *asked;
         // The engine counts what is answered and ends the wait with the last; this part must arrive before that.
         let outgoing = Box::new(part.into_outgoing(request_id));
-        drop(self.engine.send(Input::LookedUp { connection, request_id, jobs: jobs.len(), outgoing }));
+        self.engine.send(Input::LookedUp { connection, request_id, jobs: jobs.len(), outgoing });
         Ok(None)
     }
 

@@ -168,6 +168,7 @@ impl Server {
             protocol: options.protocol,
             limits: options.limits,
             token,
+            arrivals: Notify::new(),
             shutdown: Notify::new(),
             stopping: AtomicBool::new(false),
         };
@@ -183,8 +184,11 @@ impl Server {
     }
 
     async fn run(mut self) -> Result<(), Error> {
+        let attending = tokio::spawn(Arc::clone(&self.context).attend());
         let end = self.serve().await;
-        self.stop(end).await
+        let result = self.stop(end).await;
+        attending.abort();
+        result
     }
 
     async fn serve(&mut self) -> End {

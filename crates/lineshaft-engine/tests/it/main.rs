@@ -5,4 +5,5 @@ mod faults;
 mod full;
 mod golden;
 mod live;
+mod turns;
 mod world;

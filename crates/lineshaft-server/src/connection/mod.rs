@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Payloads, ServerFacts};
 use lineshaft_wire::frame::Frame;
-use lineshaft_wire::message::{Hello, RefusalCode};
+use lineshaft_wire::message::{Hello, Message, RefusalCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -46,10 +46,34 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     pub(crate) token: Token,
     pub(crate) watch: Watch,
+    /// Told when a request was left with the engine.
+    pub(crate) arrivals: Notify,
     /// Told when a peer asks the server to stop.
     pub(crate) shutdown: Notify,
     /// Set before the engine is asked to stop, so that its end can be told from a failure.
     pub(crate) stopping: AtomicBool,
+}
+
+impl Context {
+    /// Leaves a request with the engine, which is attended to when every connection had its turn.
+    pub(crate) fn pass_on(
+        &self,
+        connection: ConnectionId,
+        request_id: u64,
+        message: Message,
+        payload: Bytes,
+    ) {
+        self.engine.leave(connection, request_id, message, payload);
+        self.arrivals.notify_one();
+    }
+
+    /// Sees to it that the engine deals with what was left.
+    pub(crate) async fn attend(self: Arc<Self>) {
+        loop {
+            self.arrivals.notified().await;
+            self.engine.attend();
+        }
+    }
 }
 
 /// Carries one connection to its end.
@@ -127,7 +151,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
         let registered = Registered::new(&context.engine, Arc::clone(&outbox));
         let connection = registered.connection;
         tracing::debug!(%peer, pid = hello.pid, version = hello.version, ?connection, "a connection began");
-        context.engine.request(connection, frame.header.request_id, hello.into(), Bytes::new());
+        context.pass_on(connection, frame.header.request_id, hello.into(), Bytes::new());
         let mut requests =
             Requests { context, peer, connection, outbox: &outbox, window: &window, attached: None };
         let goodbye = tokio::select! {

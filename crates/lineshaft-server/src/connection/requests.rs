@@ -105,7 +105,7 @@ impl Requests<'_> {
     }
 
     fn forward(&self, request_id: u64, message: Message, payload: bytes::Bytes) {
-        self.context.engine.request(self.connection, request_id, message, payload);
+        self.context.pass_on(self.connection, request_id, message, payload);
     }
 
     fn shut_down(&self, request_id: u64, shutdown: Shutdown) {
