@@ -40,9 +40,8 @@ fmt: $(TOOLS) ## Format everything
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: build ## First figures beside a probe of the same disk
-	$(BIN)/python benches/first_figures.py
-	$(BIN)/python benches/kills.py
+bench: build ## The figures of lineshaft bench, in its quick form, and those of values, slots and the prompt
+	$(BIN)/lineshaft bench --quick
 	$(BIN)/python benches/values.py
 	$(BIN)/python benches/async_slots.py
 	$(BIN)/python benches/checkpoints.py

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from first_figures import probe
-from rounds import rounds, run, show
+from rounds import probe, rounds, run, show
 
 APP = """
 import time

@@ -6,10 +6,12 @@ it.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +33,19 @@ def run(directory: Path, code: str) -> str:
     path = [str(directory), str(Path(__file__).parent)]
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=directory).stdout
+
+
+def probe(directory: Path, seconds: float = 0.5) -> float:
+    """Writes of 4 KiB, each synced, per second."""
+    with open(directory / "probe", "wb+") as file:
+        file.write(b"\0" * (4 << 20))
+        os.fsync(file.fileno())
+        count, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            os.pwrite(file.fileno(), b"x" * 4096, count % 1024 * 4096)
+            os.fdatasync(file.fileno())
+            count += 1
+        return count / (time.perf_counter() - started)
 
 
 def stop(home: Path) -> None:

@@ -15,28 +15,29 @@ pub(crate) const TASKS: [&str; 4] = ["nothing", "resize", "index", "send"];
 /// An argument with which a job gives up.
 pub(crate) const FAILS: &str = "fail";
 
-/// No task costs anything: what is measured is the engine.
+/// No task costs anything: what is measured is the engine. They are coroutines, since a plain `fn` may block and so gets a
+/// thread of its own for each call.
 fn body(text: &str) -> task::Result<usize> {
     if text == FAILS { Err(task::Error::discard("it was told to fail")) } else { Ok(text.len()) }
 }
 
 #[lineshaft::task(name = "nothing")]
-fn nothing(text: String) -> task::Result<usize> {
+async fn nothing(text: String) -> task::Result<usize> {
     body(&text)
 }
 
 #[lineshaft::task(name = "resize")]
-fn resize(text: String) -> task::Result<usize> {
+async fn resize(text: String) -> task::Result<usize> {
     body(&text)
 }
 
 #[lineshaft::task(name = "index")]
-fn index(text: String) -> task::Result<usize> {
+async fn index(text: String) -> task::Result<usize> {
     body(&text)
 }
 
 #[lineshaft::task(name = "send")]
-fn send(text: String) -> task::Result<usize> {
+async fn send(text: String) -> task::Result<usize> {
     body(&text)
 }
 
