@@ -1,5 +1,7 @@
 //! A worker in Rust, run by the command in a process of its own.
 
+#![expect(clippy::unused_async, reason = "whether a body is a coroutine decides where it runs")]
+
 use std::io::Read;
 use std::path::Path;
 
