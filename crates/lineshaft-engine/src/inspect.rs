@@ -5,7 +5,9 @@
 //! the look is as if the server had died just then: what it goes on doing is not seen.
 
 mod export;
+mod finding;
 mod stats;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,15 +16,18 @@ use std::time::Duration;
 use lineshaft_jobs::{Limits, State};
 use lineshaft_store::disk::Locking;
 use lineshaft_store::{
-    Archive, BlockArchive, Error as StoreError, FileDisk, Home, Journal, Options, Overlay, Recovery,
-    SegmentHandle, SegmentJournal,
+    BlockArchive, Error as StoreError, FileDisk, Home, Journal, Options, Overlay, Recovery, SegmentHandle,
+    SegmentJournal,
 };
 
 use crate::Error;
+use crate::open::open_archive;
 use crate::recovery::recover;
 
 pub use export::{Exported, ExportedJob, export};
+pub use finding::Finding;
 pub use stats::{Memory, SnapshotStats, Stats, stats};
+pub use verify::{Checked, Progress, Report, verify};
 
 /// The disk of a home that is looked at.
 type Disk = Overlay<FileDisk>;
@@ -87,9 +92,8 @@ impl Look {
 
     pub(crate) fn of(home: &Home<Disk>) -> Result<Self, Error> {
         let (mut journal, recovery) = SegmentJournal::open(home, options())?;
-        let archive = BlockArchive::open(home)?;
-        archive.drop_beyond(recovery.head.lsn)?;
         let state = recover(&mut journal, &recovery, Limits::default())?.state;
+        let archive = open_archive(home, recovery.head.lsn, state.archived())?;
         Ok(Self { state, journal, archive, recovery })
     }
 

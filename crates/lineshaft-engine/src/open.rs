@@ -52,9 +52,8 @@ pub fn open_on<D: Disk>(disk: D, options: Options) -> Result<(Handle, Opened), E
     let home = Home::open(disk)?;
     let journal_options = JournalOptions { durability: options.durability, ..JournalOptions::default() };
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
-    let archive = BlockArchive::open(&home)?;
-    archive.drop_beyond(recovery.head.lsn)?;
     let Recovered { state, replayed_bytes } = recover(&mut journal, &recovery, options.limits)?;
+    let archive = open_archive(&home, recovery.head.lsn, state.archived())?;
     drop_orphan_blobs(&journal.handle(), &state)?;
 
     let clocks = Clocks::starting_at(state.clock().1, options.clock.clone());
@@ -74,6 +73,34 @@ pub fn open_on<D: Disk>(disk: D, options: Options) -> Result<(Handle, Opened), E
     let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes };
     let handle = start(core, journal, archive, run, &options)?;
     Ok((handle, opened))
+}
+
+/// The archive as far as the journal goes.
+///
+/// A block is written when its commit is durable. One beyond the journal's end tells that this end was lost, under
+/// `durability = "os"` or by a restore: its jobs are unfinished again. A journal without any commit beside an archive
+/// is no such end.
+pub(crate) fn open_archive<D: Disk>(
+    home: &Home<D>,
+    head_lsn: u64,
+    archived: u64,
+) -> Result<BlockArchive<D>, StoreError> {
+    let archive = BlockArchive::open_after(home, archived)?;
+    let last_lsn = archive.head().lsn;
+    if head_lsn == 0 && last_lsn > 0 {
+        let reason = "it has no commits, but the archive holds their jobs".to_owned();
+        return Err(StoreError::DamagedCommits { first_lsn: 1, last_lsn, file: "seg".to_owned(), reason });
+    }
+    let dropped = archive.drop_beyond(head_lsn)?;
+    if dropped.jobs > 0 {
+        tracing::warn!(
+            jobs = dropped.jobs,
+            head_lsn,
+            last_lsn,
+            "the archive was ahead of the journal: what it had of later commits was dropped, those jobs are unfinished again"
+        );
+    }
+    Ok(archive)
 }
 
 /// Blobs that were durable before a commit that never was.

@@ -397,6 +397,11 @@ pub enum Change {
         /// The payloads.
         moves: Vec<Move>,
     },
+    /// The numbers of finished jobs go on behind this one: those up to it are in an archive that outlived the journal.
+    FinishedFrom {
+        /// The greatest number there.
+        number: u64,
+    },
 }
 
 impl Change {

@@ -16,6 +16,7 @@ mod rows;
 mod scan;
 mod store;
 
+pub(crate) use scan::first_header_from;
 pub use store::BlockArchive;
 pub(crate) use store::DIRECTORY;
 

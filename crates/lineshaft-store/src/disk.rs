@@ -9,7 +9,7 @@ mod overlay;
 use std::io;
 
 pub use file::FileDisk;
-pub use overlay::{Locking, Overlay, OverlayFile};
+pub use overlay::{Changed, Locking, Overlay, OverlayFile};
 
 /// A directory tree of files. Clones are handles on the same tree.
 pub trait Disk: Clone + Send + Sync + 'static {

@@ -5,7 +5,7 @@ use std::io;
 use lineshaft_wire::JobId;
 use lineshaft_wire::code::{self, Code};
 
-const DOCTOR: &str = "keep a copy of the home before you change anything; docs/format.md says how to read it";
+const DOCTOR: &str = "`lineshaft store doctor` says what would be lost and how to go on";
 
 /// An error of the journal, the archive or the home.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,30 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
+    /// The journal was trimmed because snapshots held what came before, and none of them can be read.
+    #[error(
+        "no snapshot of the state can be read (the newest was {newest_lsn}), and the journal begins with commit \
+         {oldest_lsn}: refusing to start; {DOCTOR}"
+    )]
+    SnapshotsLost {
+        /// The oldest commit there is.
+        oldest_lsn: u64,
+        /// The commit of the newest snapshot file, 0 if there is none.
+        newest_lsn: u64,
+    },
+    /// Finished jobs that were archived are not there any more.
+    #[error(
+        "finished jobs {first} to {last} are missing from the history ({file}), although they were archived: refusing \
+         to start; {DOCTOR}"
+    )]
+    HistoryMissing {
+        /// Finish number of the first one.
+        first: u64,
+        /// Finish number of the last one.
+        last: u64,
+        /// Between which files they are missing, relative to the home.
+        file: String,
+    },
     /// A file fails its checks.
     #[error("{file} is damaged at byte {offset}: {reason}; {DOCTOR}")]
     Damaged {
@@ -176,6 +200,8 @@ impl Error {
             Self::Locked { .. } => Some(code::HOME_IN_USE),
             Self::Format { .. } => Some(code::HOME_FORMAT),
             Self::DamagedCommits { .. } => Some(code::COMMITS_DAMAGED),
+            Self::SnapshotsLost { .. } => Some(code::SNAPSHOTS_LOST),
+            Self::HistoryMissing { .. } => Some(code::HISTORY_MISSING),
             Self::Damaged { .. } | Self::NoCold { .. } => Some(code::FILE_DAMAGED),
             _ => None,
         }

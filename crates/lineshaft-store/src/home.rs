@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::{Disk, LockAttempt, publish, read_all};
+use crate::inspect::rework;
 use crate::{Error, Usage};
 
 /// The format this version reads and writes.
@@ -52,6 +53,7 @@ impl<D: Disk> Home<D> {
     pub fn open(disk: D) -> Result<Self, Error> {
         disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
         let lock = take_lock(&disk)?;
+        rework::finish(&disk)?;
         check_format(&disk)?;
         Ok(Self { disk, lock: Arc::new(lock), room: Arc::default() })
     }
@@ -162,9 +164,13 @@ fn parse_format(text: &str) -> Result<(), Error> {
     let version = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse::<u32>().ok());
     let hint = match version {
         Some(FORMAT_VERSION) => return Ok(()),
-        Some(version) if version > FORMAT_VERSION => "use the newer version that wrote it",
-        Some(_) => "use the older version that wrote it",
-        None => "this is not a home, or its FORMAT file is damaged",
+        Some(version) if version > FORMAT_VERSION => {
+            "use the newer version of Lineshaft that wrote it; it is left as it is"
+        }
+        Some(_) => "`lineshaft store upgrade` brings it to this version's",
+        None => {
+            "this is not a home, or its FORMAT file is damaged: `lineshaft store doctor` looks at the rest"
+        }
     };
     let found =
         version.map_or_else(|| format!("{:?}", text.chars().take(40).collect::<String>()), |v| v.to_string());
@@ -191,7 +197,7 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         };
         check("lineshaft home 2\n", "newer version");
-        check("lineshaft home 0\n", "older version");
+        check("lineshaft home 0\n", "store upgrade");
         check("something else", "not a home");
         assert!(parse_format("lineshaft home 1\n").is_ok());
     }

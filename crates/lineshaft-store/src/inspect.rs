@@ -3,6 +3,13 @@
 //! What the files mean together (jobs and their payloads) is the engine's to say; here are the sizes and the checks
 //! that need no more than the format.
 
+mod checks;
+pub mod repair;
+pub(crate) mod rework;
 mod sizes;
+mod survey;
 
+pub use checks::{CheckedFile, check_blobs, check_snapshots};
+pub use rework::rework;
 pub use sizes::{DirectorySize, JournalSize, directories, journal_size};
+pub use survey::{Survey, survey};

@@ -4,7 +4,7 @@
 //! blobs from any thread. [`SegmentJournal`] is the embedded implementation: read `commit` for the bytes, `segment`
 //! for the files, `writer` for the path of an append, `recovery` and `chain` for what happens at open.
 
-mod blobs;
+pub(crate) mod blobs;
 mod cache;
 mod chain;
 mod cold;
@@ -14,10 +14,10 @@ mod handle;
 mod preparer;
 mod recovery;
 mod reserve;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod segment;
 mod shared;
-mod snapshots;
+pub(crate) mod snapshots;
 mod syncer;
 mod writer;
 

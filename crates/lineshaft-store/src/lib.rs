@@ -11,6 +11,7 @@
 pub mod archive;
 pub mod disk;
 mod error;
+mod gaps;
 pub mod home;
 pub mod inspect;
 pub mod journal;

@@ -57,6 +57,8 @@ codes! {
     22 WRONG_STATE "the job is in a state that does not allow it";
     23 TOO_LARGE "something is larger than it may be";
     24 CONFIGURATION "a configuration file does not read";
+    25 SNAPSHOTS_LOST "no snapshot of the state can be read";
+    26 HISTORY_MISSING "finished jobs are missing from the history";
     30 APP_FAILED "the app cannot be loaded";
     31 CHILDREN_DIE "the children of a worker die before they are ready";
     32 NO_INTERPRETER "no Python interpreter that fits";

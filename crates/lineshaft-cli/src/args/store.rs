@@ -11,6 +11,8 @@ use super::JobFilter;
 pub enum Store {
     /// Show how much a home holds and how large it is
     Stats,
+    /// Read everything in a home and check it; fails with 1 if something is wrong
+    Verify,
     /// Write every job of a home, unfinished and archived, as a line of JSON
     Export(Export),
 }

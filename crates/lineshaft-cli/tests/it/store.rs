@@ -1,5 +1,7 @@
 //! The files of a home from the command line.
 
+use std::fs;
+
 use serde_json::{Value as Json, json};
 
 use crate::command::Shell;
@@ -69,4 +71,83 @@ fn an_export_has_every_job_and_can_be_enqueued_again() {
     // The same beside a server.
     let _served = shell.serve();
     assert_eq!(lines(&shell.out(&["store", "export"])).len(), 3);
+}
+
+/// Puts another byte in the place of one that stands `behind` these, in the one file of a directory that has them.
+fn damage(shell: &Shell, directory: &str, needle: &[u8], behind: usize) -> String {
+    for file in fs::read_dir(shell.home().join(directory)).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
+            bytes[at + behind] ^= 0x41;
+            fs::write(&path, bytes).unwrap();
+            return format!("{directory}/{}", path.file_name().unwrap().to_str().unwrap());
+        }
+    }
+    panic!("no file of {directory} has {needle:?}");
+}
+
+/// A stopped home with a job whose arguments are a blob.
+fn with_blob() -> (Shell, String) {
+    let shell = Shell::new();
+    let line = json!({ "task": "add", "args": [noise()] }).to_string();
+    let ended = crate::streams::feed(&shell, &["enqueue", "--jsonl"], &line);
+    let id = serde_json::from_str::<Json>(&ended.out).unwrap()["id"].as_str().unwrap().to_owned();
+    shell.out(&["stop"]);
+    (shell, id)
+}
+
+/// Text that does not become smaller when it is packed.
+fn noise() -> String {
+    let mut state = 7u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 59) as u8 * 2 + (state >> 58 & 1) as u8)
+    };
+    (0..3 << 20).map(|_| letter()).collect()
+}
+
+#[test]
+fn a_whole_home_is_verified_stopped_and_served() {
+    let (shell, _) = with_blob();
+    for served in [false, true] {
+        let _server = served.then(|| shell.serve());
+        let report = shell.json(&["store", "verify"]);
+        assert_eq!(report["findings"], json!([]));
+        let checked = report["checked"].as_array().unwrap();
+        let count = |what: &str| &checked.iter().find(|it| it["what"] == what).unwrap()["count"];
+        assert_eq!((count("blobs"), count("payloads")), (&1.into(), &1.into()));
+        assert!(count("commits").as_u64().unwrap() > 2, "{report}");
+    }
+}
+
+#[test]
+fn damage_is_found_with_file_and_job() {
+    let (shell, id) = with_blob();
+    let file = damage(&shell, "blob", b"LSb1", 1_000_000);
+    let before = fs::read(shell.home().join(&file)).unwrap();
+    let ended = shell.run(&["store", "verify", "--json"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let report: Json = serde_json::from_str(&ended.out).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!((&findings[0]["file"], &findings[0]["code"]), (&Json::from(&*file), &"LS0005".into()));
+    assert_eq!(findings[1]["job"], *id);
+    assert!(findings[1]["what"].as_str().unwrap().starts_with("the arguments of job"), "{report}");
+    assert!(ended.err.contains("error[LS0005]: 2 things are wrong"), "{}", ended.err);
+    assert!(fs::read(shell.home().join(&file)).unwrap() == before, "nothing is changed");
+
+    let exported = shell.run(&["store", "export"]);
+    assert_eq!(exported.code, 1);
+    assert_eq!(lines(&exported.out)[0]["unreadable"][0]["payload"], "arguments");
+}
+
+#[test]
+fn a_home_that_does_not_start_is_verified_as_far_as_it_can_be_read() {
+    let shell = stopped();
+    // The first commit: its header.
+    let file = damage(&shell, "seg", b"LSc1", 30);
+    let ended = shell.run(&["store", "verify"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.out.contains(&format!("[LS0004] {file}: commits 1 to ")), "{ended:?}");
+    assert!(ended.err.contains("error[LS0004]: 1 thing is wrong"), "{ended:?}");
 }

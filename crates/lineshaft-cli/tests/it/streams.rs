@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::command::{Ended, Shell, ended};
 
-fn feed(shell: &Shell, words: &[&str], input: &str) -> Ended {
+pub(crate) fn feed(shell: &Shell, words: &[&str], input: &str) -> Ended {
     let mut child = shell
         .command(words)
         .stdin(Stdio::piped())

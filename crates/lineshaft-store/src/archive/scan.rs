@@ -1,5 +1,7 @@
 //! Finding the blocks of an archive when it is opened.
 
+use std::io;
+
 use super::block::BlockReader;
 use super::catalogue::{Catalogue, Entry};
 use super::day::Day;
@@ -7,13 +9,25 @@ use super::header::{ALIGNMENT, BlockHeader, HEADER_BYTES};
 use super::store::DIRECTORY;
 use crate::Error;
 use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::gaps::Gaps;
 
-/// Reads the headers of all blocks, cutting a torn one at the end of a day.
-pub(crate) fn scan<D: Disk>(disk: &D) -> Result<Catalogue, Error> {
-    let mut entries = Vec::new();
+/// What is at the end of a day file behind its last good block.
+pub(crate) struct TornEnd {
+    path: String,
+    /// Where the good blocks end, and the file.
+    end: u64,
+    length: u64,
+}
+
+/// Reads the headers of all blocks. What was not written to its end is left to [`cut`].
+///
+/// Up to the finish number `archived`, jobs are known to have been archived: if one is missing that nobody gave up, it
+/// was lost.
+pub(crate) fn scan<D: Disk>(disk: &D, archived: u64) -> Result<(Catalogue, Vec<TornEnd>), Error> {
+    let (mut entries, mut torn) = (Vec::new(), Vec::new());
     for file in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
         if let Some(day) = Day::parse(&file.name) {
-            scan_day(disk, day, file.bytes, &mut entries)?;
+            torn.extend(scan_day(disk, day, file.bytes, &mut entries)?);
         }
     }
     entries.sort_by_key(|entry| entry.header.first_finish_number);
@@ -21,19 +35,54 @@ pub(crate) fn scan<D: Disk>(disk: &D) -> Result<Catalogue, Error> {
         let path = join(DIRECTORY, &pair[1].day.to_string());
         return Err(Error::damaged(&path, pair[1].offset, "the block overlaps another one"));
     }
+    check_complete(&entries, archived, &Gaps::load(disk, DIRECTORY)?)?;
     let mut catalogue = Catalogue::default();
     // Within a day, blocks come in the order of their finish numbers, so the last push sets the file's end.
     for entry in entries {
         catalogue.push(entry);
     }
-    Ok(catalogue)
+    Ok((catalogue, torn))
+}
+
+/// Finish numbers grow without gaps, so a block or a day that is missing between others shows; so does a missing end.
+fn check_complete(entries: &[Entry], archived: u64, gaps: &Gaps) -> Result<(), Error> {
+    let missing = |after: &Entry, first: u64, last: u64, before: Option<&Entry>| {
+        let name = |entry: &Entry| join(DIRECTORY, &entry.day.to_string());
+        let file = match before {
+            Some(before) if before.day != after.day => {
+                format!("between {} and {}", name(after), name(before))
+            }
+            _ => format!("behind the last block of {}", name(after)),
+        };
+        Err(Error::HistoryMissing { first, last, file })
+    };
+    for pair in entries.windows(2) {
+        let (first, last) = (pair[0].header.last_finish_number + 1, pair[1].header.first_finish_number - 1);
+        if !gaps.cover(first, last) {
+            return missing(&pair[0], first, last, Some(&pair[1]));
+        }
+    }
+    match entries.last() {
+        Some(newest) if !gaps.cover(newest.header.last_finish_number + 1, archived) => {
+            missing(newest, newest.header.last_finish_number + 1, archived, None)
+        }
+        None if archived > 0 && !gaps.cover(archived, archived) => {
+            Err(Error::HistoryMissing { first: 1, last: archived, file: "no block is there".to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn overlap(pair: &[Entry]) -> bool {
     pair[0].header.last_finish_number >= pair[1].header.first_finish_number
 }
 
-fn scan_day<D: Disk>(disk: &D, day: Day, length: u64, entries: &mut Vec<Entry>) -> Result<(), Error> {
+fn scan_day<D: Disk>(
+    disk: &D,
+    day: Day,
+    length: u64,
+    entries: &mut Vec<Entry>,
+) -> Result<Option<TornEnd>, Error> {
     let path = join(DIRECTORY, &day.to_string());
     let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path, 0))?;
     let first = entries.len();
@@ -55,27 +104,28 @@ fn scan_day<D: Disk>(disk: &D, day: Day, length: u64, entries: &mut Vec<Entry>) 
         entries.pop();
         offset = last.offset;
     }
-    if offset < length { end_day(disk, &path, offset, length) } else { Ok(()) }
+    if offset < length { torn_end(disk, path, offset, length).map(Some) } else { Ok(None) }
 }
 
 fn fits(header: &BlockHeader, offset: u64, length: u64) -> bool {
     header.stored_bytes() <= length - offset
 }
 
-/// Deals with what is after the last good block: a torn block is cut, but never one with good blocks behind it.
-fn end_day<D: Disk>(disk: &D, path: &str, end: u64, length: u64) -> Result<(), Error> {
-    let file = disk.open(path, OpenMode::Read).map_err(Error::io("open", path, 0))?;
-    let mut offset = end + ALIGNMENT;
-    while offset < length {
-        if read_header(&file, path, offset)?.is_some() {
-            return Err(Error::damaged(path, end, "the block cannot be read, but later ones can"));
-        }
-        offset += ALIGNMENT;
+/// What is after the last good block: a torn block may be cut, but never one with good blocks behind it.
+fn torn_end<D: Disk>(disk: &D, path: String, end: u64, length: u64) -> Result<TornEnd, Error> {
+    let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path, 0))?;
+    if first_header_from(&file, end, length).map_err(Error::io("read", &path, 0))?.is_some() {
+        return Err(Error::damaged(&path, end, "the block cannot be read, but later ones can"));
     }
+    Ok(TornEnd { path, end, length })
+}
+
+/// Cuts a block that was not written to its end.
+pub(crate) fn cut<D: Disk>(disk: &D, torn: &TornEnd) -> Result<(), Error> {
+    let TornEnd { path, end, length } = torn;
     tracing::warn!(path, bytes = length - end, "cut a block of the archive that was not written to its end");
-    drop(file);
-    if end > 0 {
-        return cut_file(disk, path, end);
+    if *end > 0 {
+        return cut_file(disk, path, *end);
     }
     disk.remove_file(path).map_err(Error::io("remove", path, 0))?;
     disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))
@@ -107,6 +157,20 @@ pub(crate) fn cut_file<D: Disk>(disk: &D, path: &str, length: u64) -> Result<(),
         file.sync_data()
     };
     cut().map_err(Error::io("cut", path, 0))
+}
+
+/// Where the first block behind `offset` begins.
+pub(crate) fn first_header_from<F: DiskFile>(file: &F, offset: u64, length: u64) -> io::Result<Option<u64>> {
+    let mut at = offset + ALIGNMENT;
+    while at < length {
+        let mut bytes = [0; HEADER_BYTES];
+        let count = file.read_at(at, &mut bytes)?;
+        if BlockHeader::decode(&bytes[..count]).is_some() {
+            return Ok(Some(at));
+        }
+        at += ALIGNMENT;
+    }
+    Ok(None)
 }
 
 fn read_header<F: DiskFile>(file: &F, path: &str, offset: u64) -> Result<Option<BlockHeader>, Error> {

@@ -19,6 +19,7 @@ use super::{
     PageRequest, scan,
 };
 use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::gaps::Gaps;
 use crate::{Error, Home};
 
 /// The directory of day files.
@@ -62,8 +63,17 @@ impl<D: Disk> BlockArchive<D> {
     /// Reads the header of every block and checks the last one of each day whole: a torn one is cut, with a warning.
     /// [`Error::Damaged`] if a block before the last of its day cannot be read.
     pub fn open(home: &Home<D>) -> Result<Self, Error> {
+        Self::open_after(home, 0)
+    }
+
+    /// The same, where jobs up to the finish number `archived` are known to have been archived.
+    ///
+    /// [`Error::HistoryMissing`] if jobs are missing up to there, or between others, unless retention dropped them or
+    /// somebody gave them up.
+    pub fn open_after(home: &Home<D>, archived: u64) -> Result<Self, Error> {
         home.create_dir(DIRECTORY)?;
-        let catalogue = scan::scan(home.disk())?;
+        let (catalogue, torn) = scan::scan(home.disk(), archived)?;
+        torn.iter().try_for_each(|end| scan::cut(home.disk(), end))?;
         scan::settle(home.disk(), &catalogue)?;
         let writing = Mutex::new(Writing::Possible);
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue: RwLock::new(catalogue), writing }) })
@@ -92,6 +102,23 @@ impl<D: Disk> BlockArchive<D> {
             }
         }
         Ok(())
+    }
+
+    /// Reads every block, checks every part of it and takes every row apart. Gives blocks and bytes read.
+    pub fn verify(&self, mut progress: impl FnMut(u64), mut damaged: impl FnMut(Error)) -> (u64, u64) {
+        let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
+        let mut files = OpenFile { day: None };
+        let mut bytes = 0;
+        for entry in &entries {
+            bytes += entry.header.stored_bytes();
+            if let Err(error) =
+                self.read(entry, &mut files, |block| block.matching(&Filter::default()).map(drop))
+            {
+                damaged(error);
+            }
+            progress(entry.header.stored_bytes());
+        }
+        (entries.len() as u64, bytes)
     }
 
     fn with_catalogue<T>(&self, read: impl FnOnce(&Catalogue) -> T) -> T {
@@ -147,11 +174,17 @@ impl<D: Disk> BlockArchive<D> {
         if still_there { result } else { result.or_else(|_| Ok(T::default())) }
     }
 
+    /// Drops days that nobody shall miss.
     fn drop_days(&self, days: &[Day]) -> Result<Dropped, Error> {
-        let mut dropped = Dropped::default();
         if days.is_empty() {
-            return Ok(dropped);
+            return Ok(Dropped::default());
         }
+        self.note_gaps(days)?;
+        self.remove_days(days)
+    }
+
+    fn remove_days(&self, days: &[Day]) -> Result<Dropped, Error> {
+        let mut dropped = Dropped::default();
         for day in days {
             dropped.add(self.change_catalogue(|catalogue| catalogue.remove_day(*day)));
             let path = join(DIRECTORY, &day.to_string());
@@ -161,10 +194,27 @@ impl<D: Disk> BlockArchive<D> {
         Ok(dropped)
     }
 
+    /// Writes down what will be missing between others, or at the end, before it is removed on purpose. What goes from
+    /// the beginning is not missed.
+    fn note_gaps(&self, days: &[Day]) -> Result<(), Error> {
+        let (stay, go): (Vec<Entry>, Vec<Entry>) =
+            self.with_catalogue(|it| it.entries().iter().partition(|entry| !days.contains(&entry.day)));
+        let oldest = stay.first().map_or(u64::MAX, |entry| entry.header.first_finish_number);
+        let disk = self.inner.home.disk();
+        let mut gaps = Gaps::load(disk, DIRECTORY)?;
+        let mut changed = oldest < u64::MAX && gaps.forget_below(oldest);
+        let missed = |entry: &&Entry| stay.is_empty() || entry.header.first_finish_number > oldest;
+        for entry in go.iter().filter(missed) {
+            gaps.add(entry.header.first_finish_number, entry.header.last_finish_number);
+            changed = true;
+        }
+        if changed { gaps.save(disk, DIRECTORY) } else { Ok(()) }
+    }
+
     /// Cuts a day file before the block at `offset`.
     fn cut_day(&self, day: Day, offset: u64) -> Result<Dropped, Error> {
         if offset == 0 {
-            return self.drop_days(&[day]);
+            return self.remove_days(&[day]);
         }
         let dropped = self.change_catalogue(|catalogue| catalogue.cut_day(day, offset));
         scan::cut_file(self.inner.home.disk(), &join(DIRECTORY, &day.to_string()), offset)?;

@@ -57,6 +57,29 @@ impl<D: Disk> Overlay<D> {
         &self.shared.base
     }
 
+    /// What is other than below, by path.
+    pub fn changed(&self) -> io::Result<Vec<Changed>> {
+        let names: Vec<_> = self.names().iter().map(|(path, file)| (path.clone(), file.clone())).collect();
+        let mut changed = Vec::new();
+        for (path, file) in names {
+            let below = match self.shared.base.open(&path, OpenMode::Read) {
+                Ok(below) => Some(below),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            let length = file.as_ref().map(DiskFile::length).transpose()?;
+            let same = match (&file, &below) {
+                (Some(file), Some(below)) => is_same(file, below)?,
+                (None, None) => true,
+                _ => false,
+            };
+            if !same {
+                changed.push(Changed { path, length, replaces: below.is_some() });
+            }
+        }
+        Ok(changed)
+    }
+
     fn names(&self) -> MutexGuard<'_, Names<D::File>> {
         self.shared.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +161,36 @@ impl<D: Disk> Disk for Overlay<D> {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        self.shared.base.free_bytes()
+        // Memory has room; a look at a home on a full disk is no other than at any home.
+        Ok(1 << 40)
+    }
+}
+
+/// A file that an overlay changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Its path.
+    pub path: String,
+    /// Its length now; `None` if it is gone.
+    pub length: Option<u64>,
+    /// Whether there is one below, too.
+    pub replaces: bool,
+}
+
+fn is_same<F: DiskFile>(file: &OverlayFile<F>, below: &F) -> io::Result<bool> {
+    if file.length()? != below.length()? {
+        return Ok(false);
+    }
+    let mut buffers = [vec![0; 1 << 20], vec![0; 1 << 20]];
+    let mut offset = 0;
+    loop {
+        let count = file.read_at(offset, &mut buffers[0])?;
+        let same =
+            below.read_at(offset, &mut buffers[1])? == count && buffers[0][..count] == buffers[1][..count];
+        if !same || count == 0 {
+            return Ok(same);
+        }
+        offset += count as u64;
     }
 }
 

@@ -9,7 +9,7 @@ use crate::sealed::{self, Seal};
 /// The directory of blobs.
 pub(crate) const DIRECTORY: &str = "blob";
 
-const MAGIC: [u8; 4] = *b"LSb1";
+pub(crate) const MAGIC: [u8; 4] = *b"LSb1";
 
 /// Removes what unfinished puts left, and makes what is found durable.
 pub(crate) fn open<D: Disk>(disk: &D) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 use super::scan::{Found, Scanned};
 use super::segment::{self, COMMITS_START, DIRECTORY, SegmentHeader};
+use crate::gaps::Gaps;
 use crate::{Appended, CutTail, Error, Snapshot};
 
 /// A segment file and what was found in it.
@@ -15,6 +16,8 @@ pub(super) struct Opened<F> {
 /// The good commits: how many of each segment, and where the row ends.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
+    /// What may be missing in the row.
+    gaps: Gaps,
     /// The commit it begins with, or an earlier one: from there on all are needed.
     pub(super) start_lsn: u64,
     /// Commits that count, for every segment that has some place in the row.
@@ -52,8 +55,8 @@ pub(super) fn oldest_mark<F>(opened: &[Opened<F>]) -> u64 {
 }
 
 /// Follows the commits from segment to segment for as long as each continues the one before.
-pub(super) fn follow<F>(opened: &[Opened<F>], start_lsn: u64) -> Chain {
-    let mut chain = Chain { start_lsn, ..Chain::default() };
+pub(super) fn follow<F>(opened: &[Opened<F>], start_lsn: u64, gaps: &Gaps) -> Chain {
+    let mut chain = Chain { start_lsn, gaps: gaps.clone(), ..Chain::default() };
     for (index, (segment, end)) in opened.iter().zip(ends(opened)).enumerate() {
         let counted = segment.scanned.commits.iter().take_while(|found| found.header.lsn < end).count();
         if let Some(reason) = chain.extend(&segment.scanned.commits[..counted]) {
@@ -73,21 +76,20 @@ pub(super) fn follow<F>(opened: &[Opened<F>], start_lsn: u64) -> Chain {
 
 impl Chain {
     /// The commit that is needed next.
-    fn next_lsn(&self) -> u64 {
-        self.first_lsn.map_or(self.start_lsn, |_| self.head.lsn + 1)
+    pub(super) fn next_lsn(&self) -> u64 {
+        self.first_lsn.map_or(self.start_lsn, |_| self.gaps.after(self.head.lsn))
     }
 
     /// Adds a row of commits; says why it cannot.
     fn extend(&mut self, commits: &[Found]) -> Option<String> {
         let (Some(first), Some(last)) = (commits.first(), commits.last()) else { return None };
-        if self.first_lsn.is_none() && first.header.lsn > self.start_lsn {
+        if self.first_lsn.is_none() && !self.gaps.cover(self.start_lsn, first.header.lsn - 1) {
             return Some(format!(
                 "it begins with commit {}, but {} is needed",
                 first.header.lsn, self.start_lsn
             ));
         }
-        let continues = (first.header.lsn, first.header.previous_crc) == (self.head.lsn + 1, self.head.crc);
-        if self.first_lsn.is_some() && !continues {
+        if self.first_lsn.is_some() && !self.gaps.join(self.head, &first.header) {
             return Some(format!(
                 "it begins with commit {}, which does not follow the one before",
                 first.header.lsn
@@ -113,15 +115,23 @@ pub(super) fn judge<F>(
         .broken
         .clone()
         .unwrap_or_else(|| (chain.kept.len().saturating_sub(1), "it ends too early".into()));
-    let file = opened
-        .get(index)
-        .map_or_else(|| DIRECTORY.to_owned(), |segment| segment::path(segment.header.number));
+    let missing = missing_before(opened, index);
+    let file = missing.or(opened.get(index).map(|segment| segment.header.number));
+    let file = file.map_or_else(|| DIRECTORY.to_owned(), segment::path);
+    let reason = if missing.is_some() { "the segment is missing".to_owned() } else { reason };
     let first_lsn = bad_lsn(opened, chain);
     if synced_lsn >= first_lsn {
         return Err(Error::DamagedCommits { first_lsn, last_lsn: synced_lsn, file, reason });
     }
     let last_lsn = last_trace.unwrap_or(0);
     Ok((last_lsn > chain.head.lsn).then_some(CutTail { first_lsn, last_lsn, file, reason }))
+}
+
+/// The number of a segment that should stand before the one at `index` and is missing.
+fn missing_before<F>(opened: &[Opened<F>], index: usize) -> Option<u64> {
+    let (before, at) = (opened.get(index.checked_sub(1)?)?, opened.get(index)?);
+    let expected = before.header.number + 1;
+    (expected < at.header.number).then_some(expected)
 }
 
 /// The LSN of the first commit that is bad or missing.
@@ -150,7 +160,10 @@ pub(super) fn check_snapshot<F>(
     let wrong = commits.any(|header| {
         let appended = header.appended();
         (appended.lsn == snapshot.lsn && appended.crc != snapshot.crc)
-            || (header.lsn == snapshot.lsn + 1 && header.previous_crc != snapshot.crc)
+            // Behind a gap no commit names the one before it.
+            || (header.lsn == snapshot.lsn + 1
+                && header.previous_crc != snapshot.crc
+                && !chain.gaps.end_before(header.lsn))
     });
     if !wrong {
         return Ok(());

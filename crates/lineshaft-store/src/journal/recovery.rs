@@ -12,10 +12,11 @@ use super::chain::{Chain, Opened, check_snapshot, follow, judge, oldest_mark, sy
 use super::commit::ALIGNMENT;
 use super::fresh::{Fresh, FreshOptions, START_BYTES, Tail, fresh_bytes, write_fresh, write_over};
 use super::scan::{Found, scan};
-use super::segment::{self, DIRECTORY, Segment, SegmentHeader};
+use super::segment::{self, DIRECTORY, HOLE, Segment, SegmentHeader};
 use super::snapshots::Snapshots;
 use super::{preparer, reserve};
 use crate::disk::{Disk, DiskFile, OpenMode, is_temporary, join};
+use crate::gaps::Gaps;
 use crate::{Error, Recovery};
 
 /// The files of `seg/`.
@@ -41,6 +42,8 @@ pub(crate) struct Recovered<F> {
     pub(crate) reserve_bytes: u64,
     /// The disk had room for a fresh segment.
     pub(crate) has_room: bool,
+    /// Commits that were given up.
+    pub(crate) gaps: Gaps,
 }
 
 /// Opens the segments.
@@ -51,11 +54,15 @@ pub(crate) fn recover<D: Disk>(
 ) -> Result<Recovered<D::File>, Error> {
     let snapshot = snapshots.load()?;
     let mut listed = list(disk)?;
-    let mut opened = open_all(disk, &listed.numbers, snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn))?;
+    let gaps = Gaps::load(disk, DIRECTORY)?;
+    let snapshot_lsn = snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
+    let mut opened = open_all(disk, &listed.numbers, snapshot_lsn, &gaps)?;
     let synced_lsn = synced_lsn(&opened).max(snapshots.newest_lsn());
     let oldest_mark = oldest_mark(&opened);
     let start_lsn = snapshot.as_ref().map_or(1, |snapshot| snapshot.lsn + 1).min(oldest_mark);
-    let chain = follow(&opened, start_lsn);
+    let chain = follow(&opened, start_lsn, &gaps);
+    check_row(&opened, &chain, synced_lsn)?;
+    check_has_snapshot(&opened, &chain, snapshot_lsn, snapshots.newest_lsn())?;
     let cut = judge(&opened, &chain, synced_lsn)?;
     check_snapshot(&opened, &chain, snapshot.as_ref())?;
     let next_number = clear_unused(disk, &mut opened, &chain, &mut listed.spares, options.segment_bytes)?;
@@ -93,6 +100,7 @@ pub(crate) fn recover<D: Disk>(
         segments,
         tail_offset,
         spares,
+        gaps,
         reserve_bytes,
         has_room,
     })
@@ -139,17 +147,51 @@ fn list<D: Disk>(disk: &D) -> Result<Listed, Error> {
             remove(disk, &join(DIRECTORY, &entry.name))?;
         }
     }
-    let gap = listed.numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]);
-    gap.map_or(Ok(()), |pair| Err(Error::damaged(&segment::path(pair[0] + 1), 0, "the segment is missing")))?;
     Ok(listed)
 }
 
+/// Segments are made one after another: one that is missing before others without commits held the newest ones.
+fn check_row<F>(opened: &[Opened<F>], chain: &Chain, synced_lsn: u64) -> Result<(), Error> {
+    let used = opened.iter().rposition(|segment| segment.scanned.headers().next().is_some());
+    let unused = &opened[used.unwrap_or(0)..];
+    let Some(pair) = unused.windows(2).find(|pair| pair[0].header.number + 1 < pair[1].header.number) else {
+        return Ok(());
+    };
+    let first_lsn = chain.next_lsn();
+    Err(Error::DamagedCommits {
+        first_lsn,
+        last_lsn: synced_lsn.max(first_lsn),
+        file: segment::path(pair[0].header.number + 1),
+        reason: "the segment is missing".to_owned(),
+    })
+}
+
+/// What was trimmed is in a snapshot; where none reads, the commits that are there say nothing by themselves.
+fn check_has_snapshot<F>(
+    opened: &[Opened<F>],
+    chain: &Chain,
+    snapshot_lsn: u64,
+    newest_lsn: u64,
+) -> Result<(), Error> {
+    let oldest = opened.iter().flat_map(|segment| segment.scanned.headers()).map(|header| header.lsn).min();
+    let Some(oldest_lsn) = oldest.filter(|_| chain.first_lsn.is_none()) else { return Ok(()) };
+    if oldest_lsn > snapshot_lsn + 1 && oldest_lsn <= oldest_mark(opened) {
+        return Err(Error::SnapshotsLost { oldest_lsn, newest_lsn });
+    }
+    Ok(())
+}
+
 /// Opens and scans every segment. The newest one with commits, and all after it, are searched to their end.
-fn open_all<D: Disk>(disk: &D, numbers: &[u64], verify_after: u64) -> Result<Vec<Opened<D::File>>, Error> {
+fn open_all<D: Disk>(
+    disk: &D,
+    numbers: &[u64],
+    verify_after: u64,
+    gaps: &Gaps,
+) -> Result<Vec<Opened<D::File>>, Error> {
     let mut opened = VecDeque::new();
     let mut to_the_end = true;
     for number in numbers.iter().rev() {
-        let segment = open_one(disk, *number, verify_after, to_the_end)?;
+        let segment = open_one(disk, *number, verify_after, to_the_end, gaps)?;
         to_the_end &= segment.scanned.headers().next().is_none();
         opened.push_front(segment);
     }
@@ -161,12 +203,14 @@ fn open_one<D: Disk>(
     number: u64,
     verify_after: u64,
     to_the_end: bool,
+    gaps: &Gaps,
 ) -> Result<Opened<D::File>, Error> {
     let path = segment::path(number);
     let file = disk.open(&path, OpenMode::Write).map_err(Error::io("open", &path, 0))?;
     let header = SegmentHeader::read(&file, number)?;
     let bytes = file.length().map_err(Error::io("read", &path, 0))?;
-    let scanned = scan(&file, &header, verify_after, to_the_end).map_err(Error::io("read", &path, 0))?;
+    let scanned =
+        scan(&file, &header, verify_after, to_the_end, gaps).map_err(Error::io("read", &path, 0))?;
     Ok(Opened { header, file, bytes, scanned })
 }
 
@@ -211,10 +255,10 @@ fn into_segments<F>(opened: Vec<Opened<F>>, chain: &Chain, fresh: Fresh<F>) -> V
         let counted = &segment.scanned.commits[..*count];
         let old: Vec<&Found> =
             counted.iter().take_while(|found| found.header.lsn < fresh.segment.first_lsn).collect();
-        let starts = old.iter().map(|found| (found.offset / ALIGNMENT) as u32).collect();
         // A segment whose commits all moved on stays in the row, empty, until it is trimmed.
-        let first_lsn = next_lsn;
-        next_lsn += old.len() as u64;
+        let first_lsn = old.first().map_or(next_lsn, |found| found.header.lsn);
+        next_lsn = old.last().map_or(next_lsn, |found| found.header.lsn + 1);
+        let starts = starts(&old, first_lsn, next_lsn);
         segments.push_back(Arc::new(Segment::new(
             segment.header,
             segment.file,
@@ -225,6 +269,15 @@ fn into_segments<F>(opened: Vec<Opened<F>>, chain: &Chain, fresh: Fresh<F>) -> V
     }
     segments.push_back(Arc::new(fresh.segment));
     segments
+}
+
+/// Where each commit begins, with holes for those that were given up.
+fn starts(commits: &[&Found], first_lsn: u64, end_lsn: u64) -> Vec<u32> {
+    let mut starts = vec![HOLE; (end_lsn - first_lsn) as usize];
+    for found in commits {
+        starts[(found.header.lsn - first_lsn) as usize] = (found.offset / ALIGNMENT) as u32;
+    }
+    starts
 }
 
 fn remove<D: Disk>(disk: &D, path: &str) -> Result<(), Error> {

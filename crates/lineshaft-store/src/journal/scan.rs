@@ -5,6 +5,7 @@ use std::io;
 use super::commit::{ALIGNMENT, HEADER_BYTES, Header};
 use super::segment::{COMMITS_START, SegmentHeader};
 use crate::disk::DiskFile;
+use crate::gaps::Gaps;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -66,19 +67,28 @@ impl Scanned {
 /// Finds the commits of a segment.
 ///
 /// Bodies are checked above `verify_after` only: what a snapshot covers is checked when a payload is read.
-/// With `to_the_end`, the space after the last good commit is searched for headers too.
+/// Over a gap the row goes on with the commit behind it. With `to_the_end`, the space after the last good commit is searched for headers too.
 pub(crate) fn scan<F: DiskFile>(
     file: &F,
     segment: &SegmentHeader,
     verify_after: u64,
     to_the_end: bool,
+    gaps: &Gaps,
 ) -> io::Result<Scanned> {
     let mut window = Window::new(file);
     let mut scanned = Scanned::default();
     let mut offset = COMMITS_START;
-    while let Some(header) = next_commit(&mut window, segment, offset, &mut scanned, verify_after)? {
-        scanned.commits.push(Found { header, offset });
-        offset += header.stored_bytes();
+    let verify = Verify { after: verify_after, gaps };
+    loop {
+        if let Some(header) = next_commit(&mut window, segment, offset, &mut scanned, verify)? {
+            scanned.commits.push(Found { header, offset });
+            offset += header.stored_bytes();
+        } else if let Some(behind) = behind_gap(&mut window, segment, offset, &scanned, gaps)? {
+            scanned.broken = None;
+            offset = behind;
+        } else {
+            break;
+        }
     }
     if to_the_end || scanned.commits.is_empty() {
         scanned.beyond = headers_from(&mut window, segment, offset)?;
@@ -89,22 +99,49 @@ pub(crate) fn scan<F: DiskFile>(
     Ok(scanned)
 }
 
+/// What a commit must be to count.
+#[derive(Clone, Copy)]
+struct Verify<'a> {
+    /// Bodies are checked above this LSN.
+    after: u64,
+    gaps: &'a Gaps,
+}
+
+/// Where the commit behind a gap stands, if one begins where the row ends.
+fn behind_gap<F: DiskFile>(
+    window: &mut Window<'_, F>,
+    segment: &SegmentHeader,
+    offset: u64,
+    scanned: &Scanned,
+    gaps: &Gaps,
+) -> io::Result<Option<u64>> {
+    let is_behind = |lsn: u64| match scanned.commits.last() {
+        Some(last) => lsn > last.header.lsn + 1 && lsn == gaps.after(last.header.lsn),
+        None => gaps.end_before(lsn),
+    };
+    if *gaps == Gaps::default() {
+        return Ok(None);
+    }
+    let headers = headers_from(window, segment, offset + ALIGNMENT)?;
+    Ok(headers.iter().find(|found| is_behind(found.header.lsn)).map(|found| found.offset))
+}
+
 /// The commit at `offset`, if it is whole and continues the row.
 fn next_commit<F: DiskFile>(
     window: &mut Window<'_, F>,
     segment: &SegmentHeader,
     offset: u64,
     scanned: &mut Scanned,
-    verify_after: u64,
+    verify: Verify<'_>,
 ) -> io::Result<Option<Header>> {
     let Some(header) = header_at(window, segment, offset)? else { return Ok(None) };
     let last = scanned.commits.last().map(|found| found.header.appended());
-    if last.is_some_and(|last| (header.lsn, header.previous_crc) != (last.lsn + 1, last.crc)) {
+    if last.is_some_and(|last| !verify.gaps.join(last, &header)) {
         scanned.broken = Some(format!("the commit at byte {offset} does not follow the one before"));
         return Ok(None);
     }
     let size = header.body_start() + header.body_bytes as usize;
-    if header.lsn > verify_after && !header.body_matches(window.get(offset, size)?) {
+    if header.lsn > verify.after && !header.body_matches(window.get(offset, size)?) {
         scanned.broken = Some(format!("the body of the commit at byte {offset} fails its check"));
         return Ok(None);
     }
@@ -120,7 +157,8 @@ fn header_at<F: DiskFile>(
     Ok(header.filter(|header| header.salt == segment.salt))
 }
 
-fn headers_from<F: DiskFile>(
+/// Every header of the segment that checks, from `from` on.
+pub(crate) fn headers_from<F: DiskFile>(
     window: &mut Window<'_, F>,
     segment: &SegmentHeader,
     from: u64,

@@ -20,6 +20,9 @@ pub(crate) const COMMITS_START: u64 = ALIGNMENT;
 /// Smallest segment.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 
+/// Start of a commit that was given up and is missing.
+pub(crate) const HOLE: u32 = u32::MAX;
+
 const MAGIC: u32 = u32::from_le_bytes(*b"LSs1");
 const HEADER_BYTES: usize = 28;
 
@@ -91,7 +94,7 @@ impl<F> Segment<F> {
     pub(crate) fn start_of(&self, lsn: u64) -> Option<u64> {
         let index = usize::try_from(lsn.checked_sub(self.first_lsn)?).ok()?;
         let starts = self.starts.read().expect("no panic under the lock");
-        starts.get(index).map(|start| u64::from(*start) * ALIGNMENT)
+        starts.get(index).filter(|start| **start != HOLE).map(|start| u64::from(*start) * ALIGNMENT)
     }
 
     /// Notes that the next commit was written at `offset`.

@@ -5,7 +5,7 @@ use crate::sealed::{self, Seal};
 use crate::{Error, Snapshot};
 
 const DIRECTORY: &str = "snap";
-const MAGIC: [u8; 4] = *b"LSn1";
+pub(crate) const MAGIC: [u8; 4] = *b"LSn1";
 const KEPT: usize = 2;
 
 /// The snapshots of a home.

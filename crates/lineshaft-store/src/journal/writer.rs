@@ -17,6 +17,7 @@ use super::snapshots::Snapshots;
 use super::syncer::{Syncer, Unsynced, sync_error};
 use super::{BODY_BYTES_MAX, SegmentHandle, blobs, cold};
 use crate::disk::{Disk, DiskFile};
+use crate::gaps::Gaps;
 use crate::{Append, Appended, Durability, Error, Home, Journal, Options, Recovery, Space};
 
 /// Most of what is left free on the disk (less where segments are small): the archive, snapshots and everybody else
@@ -35,6 +36,8 @@ pub struct SegmentJournal<D: Disk> {
     tail: Tail<D::File>,
     head: Head,
     trim: Trim,
+    /// Commits that were given up.
+    gaps: Gaps,
 }
 
 /// Where the next commit goes.
@@ -134,6 +137,7 @@ impl<D: Disk> SegmentJournal<D> {
                 is_seal: recovered.head_is_seal,
             },
             trim: Trim { oldest_lsn: recovered.oldest_mark, after: None },
+            gaps: recovered.gaps,
         };
         journal.request_next();
         journal.note_space();
@@ -370,7 +374,7 @@ impl<D: Disk> Journal for SegmentJournal<D> {
         if after_lsn >= self.head.appended.lsn {
             return Ok(());
         }
-        self.shared.segment_of(after_lsn + 1)?;
+        self.shared.segment_of(self.gaps.after(after_lsn))?;
         let segments: Vec<_> =
             self.shared.segments.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         segments.iter().try_for_each(|segment| replay_segment(segment, after_lsn, &mut visit))
@@ -432,7 +436,8 @@ fn replay_segment<F: DiskFile, E: From<Error>>(
 ) -> Result<(), E> {
     let mut window = Window::new(&segment.file);
     for lsn in segment.first_lsn.max(after_lsn + 1)..segment.end_lsn() {
-        let (start, path) = (segment.start_of(lsn).unwrap_or(0), segment.path());
+        let Some(start) = segment.start_of(lsn) else { continue };
+        let path = segment.path();
         let bytes = window.get(start, commit::HEADER_BYTES).map_err(Error::io("read", &path, 0))?;
         let header = Header::decode(bytes).filter(|header| header.lsn == lsn);
         let header =

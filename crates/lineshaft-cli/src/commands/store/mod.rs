@@ -3,6 +3,7 @@
 mod export;
 mod failure;
 mod stats;
+mod verify;
 
 use crate::args::Store;
 use crate::context::Context;
@@ -11,6 +12,7 @@ use crate::exit::Failure;
 pub(crate) fn run(store: Store, context: &mut Context) -> Result<(), Failure> {
     match store {
         Store::Export(export) => export::run(&export, context),
+        Store::Verify => verify::run(context),
         Store::Stats => stats::run(context),
     }
 }

@@ -1,0 +1,70 @@
+//! What a look at a home found wrong.
+
+use lineshaft_store::Error as StoreError;
+use lineshaft_wire::JobId;
+use lineshaft_wire::code::Code;
+
+use crate::Error;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The code of its page.
+    pub code: Option<Code>,
+    /// The file, relative to the home.
+    pub file: Option<String>,
+    /// Where in it.
+    pub offset: Option<u64>,
+    /// The first and the last commit concerned.
+    pub lsns: Option<(u64, u64)>,
+    /// A job that cannot be read whole because of it.
+    pub job: Option<JobId>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Finding {
+    /// What an error tells.
+    pub(crate) fn of(error: &Error) -> Self {
+        let Error::Store(store) = error else {
+            let lsns = if let Error::Commit { lsn, .. } = error { Some((*lsn, *lsn)) } else { None };
+            return Self { code: error.code(), lsns, ..Self::saying(error.to_string()) };
+        };
+        Self::of_store(store)
+    }
+
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        let finding = Self { code: error.code(), ..Self::saying(error.to_string()) };
+        match error {
+            StoreError::Damaged { file, offset, reason } => {
+                let (file, what) = (Some(file.clone()), reason.clone());
+                Self { file, offset: Some(*offset), what, ..finding }
+            }
+            StoreError::DamagedCommits { first_lsn, last_lsn, file, reason } => Self {
+                file: Some(file.clone()),
+                lsns: Some((*first_lsn, *last_lsn)),
+                what: format!("commits {first_lsn} to {last_lsn} are damaged or missing: {reason}"),
+                ..finding
+            },
+            StoreError::Io { path, .. } => Self { file: Some(path.clone()), ..finding },
+            StoreError::NoCommit { lsn, .. } | StoreError::OutOfBody { lsn, .. } => {
+                Self { lsns: Some((*lsn, *lsn)), ..finding }
+            }
+            _ => finding,
+        }
+    }
+
+    /// The same of a job that needs what is missing.
+    pub(crate) fn of_job(job: JobId, payload: &str, error: &StoreError) -> Self {
+        let finding = Self::of_store(error);
+        Self {
+            job: Some(job),
+            what: format!("{payload} of job {job} cannot be read: {}", finding.what),
+            ..finding
+        }
+    }
+
+    fn saying(what: String) -> Self {
+        Self { code: None, file: None, offset: None, lsns: None, job: None, what }
+    }
+}

@@ -1,0 +1,46 @@
+//! Which files of a home are whole, each checked by itself.
+
+use std::io;
+
+use crate::Error;
+use crate::disk::{Disk, join};
+use crate::journal::{blobs, snapshots};
+use crate::sealed;
+
+/// A file that was checked.
+#[derive(Debug)]
+pub struct CheckedFile {
+    /// Its path in the home.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What is wrong with it, if anything.
+    pub error: Option<Error>,
+}
+
+/// Reads every snapshot and checks it.
+pub fn check_snapshots<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
+    check(disk, "snap", snapshots::MAGIC, visit)
+}
+
+/// Reads every blob and checks it.
+pub fn check_blobs<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
+    check(disk, blobs::DIRECTORY, blobs::MAGIC, visit)
+}
+
+fn check<D: Disk>(
+    disk: &D,
+    directory: &str,
+    magic: [u8; 4],
+    visit: &mut dyn FnMut(CheckedFile),
+) -> Result<(), Error> {
+    let entries = match disk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(Error::io("list", directory, 0))?,
+    };
+    for entry in entries.into_iter().filter(|entry| !crate::disk::is_temporary(&entry.name)) {
+        let error = sealed::read(disk, directory, &entry.name, magic).err();
+        visit(CheckedFile { path: join(directory, &entry.name), bytes: entry.bytes, error });
+    }
+    Ok(())
+}
