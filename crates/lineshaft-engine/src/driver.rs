@@ -20,6 +20,7 @@ use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
 use crate::inbox::Inbox;
 use crate::open::spawn;
+use crate::pulse::{Pulse, STALL};
 use crate::query::{Asked, Query, last_output};
 use crate::relief::Relief;
 use crate::waits::Draft;
@@ -28,14 +29,14 @@ use crate::waits::Draft;
 const INPUTS_MAX: usize = 4096;
 /// Inputs that a thread other than the engine's takes in.
 const ASIDE_INPUTS_MAX: usize = 8;
+/// How long attempts may have been running when it does.
+const ASIDE_LEASES_MAX: Duration = Duration::from_millis(100);
 /// Room for its commit, so that it does not wait for the next segment.
 const ASIDE_ROOM_BYTES: u64 = 1 << 20;
 /// Requests are taken in for this long at most before they are committed.
 const TURN: Duration = Duration::from_millis(5);
 /// How long a blob outlives the job that named it: messages on their way may still read it.
 const BLOB_REST: Duration = Duration::from_secs(300);
-/// Standing still longer than this is a stall, and leases are credited.
-const STALL: Duration = Duration::from_secs(1);
 /// Without a commit for this long, the last one is sealed.
 const SEAL_AFTER: Duration = Duration::from_secs(1);
 /// How often the processes of the last run that have not come back are looked at.
@@ -71,9 +72,12 @@ pub(crate) struct Driver<J: Journal> {
     /// Until when the engine's thread means to rest, and when the last turn ended.
     pub(crate) rests_until: Instant,
     pub(crate) turned_at: Instant,
+    /// Since when there has always been a lease.
+    pub(crate) leased_since: Option<Instant>,
     /// Why a turn failed that another thread took.
     pub(crate) failed: Option<Error>,
     pub(crate) relief: Relief,
+    pub(crate) pulse: Arc<Pulse>,
     /// Set when the engine was asked to stop, also while it cannot read its inbox.
     pub(crate) stop: Arc<AtomicBool>,
     /// Blobs that nobody needs, and when they go.
@@ -92,9 +96,13 @@ impl<J: Journal> Driver<J> {
             return Err(error);
         }
         let began = Instant::now();
+        self.pulse.works_from(began);
         self.turn()?;
         self.turned_at = Instant::now();
         self.credit(self.turned_at - began);
+        self.pulse.rests();
+        let is_leased = self.core.state().leased() > 0;
+        self.leased_since = is_leased.then(|| self.leased_since.unwrap_or(self.turned_at));
         Ok(())
     }
 
@@ -109,9 +117,14 @@ impl<J: Journal> Driver<J> {
     }
 
     /// Whether a turn is sure to be a short one, but for the disk's own whims.
+    ///
+    /// Not while attempts run for long: if the disk stands still, their renewals must be heard all the same, and the
+    /// thread that reads them would be the one that waits.
     pub(crate) fn has_little_to_do(&self) -> bool {
         let space = self.payloads.space();
-        self.inputs.len() <= ASIDE_INPUTS_MAX && !space.tight && space.ready_bytes >= ASIDE_ROOM_BYTES
+        let has_room = !space.tight && space.ready_bytes >= ASIDE_ROOM_BYTES;
+        let runs_long = self.leased_since.is_some_and(|since| since.elapsed() >= ASIDE_LEASES_MAX);
+        self.inputs.len() <= ASIDE_INPUTS_MAX && has_room && !runs_long
     }
 
     /// Credits leases if the engine's thread slept longer than it meant to.
@@ -150,13 +163,19 @@ impl<J: Journal> Driver<J> {
         let now = self.run.clocks.now();
         let (idle, began) = (self.inputs.is_empty(), Instant::now());
         self.look_after_space(now);
-        for _ in 0..INPUTS_MAX {
+        let mut left = INPUTS_MAX;
+        while left > 0 {
             let Ok(input) = self.inputs.try_recv() else { break };
             self.accept(input, now)?;
+            left -= 1;
             let full = self.core.open_bytes() >= COMMIT_BYTES || began.elapsed() >= TURN;
             if full || self.core.stopping {
+                left = 0;
                 break;
             }
+        }
+        if left > 0 {
+            self.pulse.heard_all(began);
         }
         self.look_for_the_dead(now);
         self.core.step(now);
@@ -378,7 +397,7 @@ impl<J: Journal> Driver<J> {
                 seconds = still.as_secs_f64(),
                 "the engine stood still; leases live as much longer"
             );
-            self.core.credit_gap(still.as_millis() as u64);
+            self.core.credit_gap((still + self.pulse.bonus()).as_millis() as u64);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
@@ -13,6 +14,7 @@ use lineshaft_wire::message::{Message, ProcessKey, Sequence};
 
 use crate::Error;
 use crate::inbox::Inbox;
+use crate::pulse::Pulse;
 use crate::turns::Attend;
 
 /// Number of a connection within this run of the engine, from 1; never reused.
@@ -151,6 +153,7 @@ pub struct Handle {
     pub(crate) turns: Arc<dyn Attend>,
     pub(crate) large: Sender<Input>,
     pub(crate) payloads: Payloads,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) connections: Arc<AtomicU64>,
     pub(crate) threads: Arc<Mutex<Option<Threads>>>,
@@ -194,6 +197,17 @@ impl Handle {
     /// everything else on the engine's. Blocks for a commit in the first case, as long as the disk takes.
     pub fn attend(&self) {
         self.turns.attend();
+    }
+
+    /// Whether the engine has taken in everything that was handed in before `instant`.
+    pub fn has_heard(&self, instant: Instant) -> bool {
+        self.pulse.has_heard(instant)
+    }
+
+    /// Whether the engine waits for its disk, and leases that it renewed at `renewed_at` outlast that whatever else it
+    /// was about to do: a renewal may be answered in its place. It is still to be handed in.
+    pub fn outlasts(&self, renewed_at: Instant) -> bool {
+        self.pulse.outlasts(renewed_at)
     }
 
     /// Closes a connection: its leases run out unless their child attaches again.

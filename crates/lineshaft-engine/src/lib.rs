@@ -24,6 +24,7 @@ mod lag;
 mod list;
 mod open;
 mod options;
+mod pulse;
 mod query;
 mod recovery;
 mod relief;

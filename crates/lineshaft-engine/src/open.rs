@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use lineshaft_store::{
@@ -22,6 +22,7 @@ use crate::driver::{Driver, Run};
 use crate::handle::{Handle, Payloads, Threads};
 use crate::inbox::Inbox;
 use crate::options::Options;
+use crate::pulse::Pulse;
 use crate::query::Reader;
 use crate::recovery::{Recovered, recover};
 use crate::relief::Relief;
@@ -126,6 +127,7 @@ fn start<D: Disk>(
     let (batches, to_archive) = unbounded();
     let handle = journal.handle();
     let stop = Arc::new(AtomicBool::new(false));
+    let pulse = Arc::new(Pulse::new(Duration::from_millis(options.limits.lease_ms)));
     let returning = core.state().child_reports().map(|child| child.process).collect();
     let reader = Reader {
         journal: handle.clone(),
@@ -163,8 +165,10 @@ fn start<D: Disk>(
         committed_at: started,
         rests_until: started,
         turned_at: started,
+        leased_since: None,
         failed: None,
         relief: Relief::new(),
+        pulse: Arc::clone(&pulse),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
         returning,
@@ -178,6 +182,7 @@ fn start<D: Disk>(
         turns,
         large,
         payloads: Payloads::new(handle),
+        pulse,
         stop,
         connections: Arc::new(AtomicU64::new(0)),
         threads: Arc::new(Mutex::new(Some(Threads { engine, others }))),

@@ -331,6 +331,11 @@ impl State {
         self.kept.oldest_lsn()
     }
 
+    /// Leases that stand.
+    pub fn leased(&self) -> usize {
+        self.leases.len()
+    }
+
     /// What happened since the last call, for those outside.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

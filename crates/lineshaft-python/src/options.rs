@@ -90,6 +90,7 @@ fn value_to_python(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
         Value::Text(text) => text.into_bound_py_any(py),
         Value::Count(count) => count.into_bound_py_any(py),
         Value::Duration(duration) => duration.as_secs_f64().into_bound_py_any(py),
+        Value::Size(bytes) => bytes.into_bound_py_any(py),
         Value::Names(names) => names.into_bound_py_any(py),
     }
 }

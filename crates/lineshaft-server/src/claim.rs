@@ -49,6 +49,7 @@ pub(crate) fn open_engine(
 fn engine_options(options: &ServeOptions, facts: &ServerFacts) -> lineshaft_engine::Options {
     let mut engine = lineshaft_engine::Options::new(facts.clone());
     engine.durability = options.durability;
+    engine.retention = options.retention;
     engine.clock = options.clock.clone();
     engine
 }

@@ -28,6 +28,6 @@ mod watch;
 
 pub use embedded::Embedded;
 pub use error::Error;
-pub use lineshaft_engine::Clock;
+pub use lineshaft_engine::{Clock, Retention};
 pub use options::{Limits, ServeOptions};
 pub use server::serve;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lineshaft_engine::Clock;
+use lineshaft_engine::{Clock, Retention};
 use lineshaft_store::Durability;
 use lineshaft_wire::message::PROTOCOL;
 
@@ -25,6 +25,8 @@ pub struct ServeOptions {
     pub on_demand: bool,
     /// When an output may leave. Default: after `fdatasync`.
     pub durability: Durability,
+    /// How long finished jobs are kept. Default: 7 days, 10 GiB.
+    pub retention: Retention,
     /// How long an on-demand server outlives its last connection. Default: 30 s.
     pub idle_exit: Duration,
     /// Product version, told to clients. Default: the version of this crate.
@@ -51,6 +53,7 @@ impl ServeOptions {
             listen: None,
             on_demand: false,
             durability: Durability::default(),
+            retention: Retention::default(),
             idle_exit: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,

@@ -58,6 +58,16 @@ pub fn parse_size(option: &str, text: &str) -> Result<u64, Error> {
     }
 }
 
+/// A size as [`parse_size`] reads it, in the largest unit that gives a whole number.
+pub fn format_size(bytes: u64) -> String {
+    let units = SIZE_UNITS[..4].iter().rev();
+    let whole = |unit: &u128| bytes > 0 && u128::from(bytes) % unit == 0;
+    match units.into_iter().find(|(_, unit)| whole(unit)) {
+        Some((name, unit)) if *unit > 1 => format!("{}{name}", u128::from(bytes) / unit),
+        _ => bytes.to_string(),
+    }
+}
+
 /// A duration in the shortest of these forms, exact to the millisecond: `1h30m`, `250ms`, `0s`.
 pub fn format_duration(duration: Duration) -> String {
     let mut left = duration.as_millis() * NANOS_PER_MS;
@@ -283,6 +293,16 @@ mod tests {
         }
         for text in ["", "MiB", "1.5", "1.5B", "512mib", "1MiB2KiB", "-1", "999999999999999GiB"] {
             assert!(parse_size("memory", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for (bytes, text) in
+            [(0, "0"), (1_000, "1000"), (1 << 10, "1KiB"), (10 << 30, "10GiB"), (3 << 29, "1536MiB")]
+        {
+            assert_eq!(format_size(bytes), text);
+            assert_eq!(parse_size("", text).unwrap(), bytes);
         }
     }
 

@@ -1,16 +1,19 @@
 //! `lineshaft serve`: the server of a home, in this process.
 
 use std::io::Write;
+use std::time::Duration;
 
 use lineshaft::launch;
 use lineshaft::talk::Talk;
-use lineshaft_server::{Error, ServeOptions};
+use lineshaft_server::{Error, Retention, ServeOptions};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Serve;
 use crate::context::{Context, working_directory};
 use crate::exit::{DECLINED, FAILED, Failure, USAGE};
-use lineshaft::config::{DURABILITY, LISTEN, LOG, Setting, Settings, Value};
+use lineshaft::config::{DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, Setting, Settings, Value};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 const _: () = assert!(DECLINED == launch::EXIT_DECLINED, "starters wait for the winner by this code");
 
@@ -23,8 +26,11 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
     // A server that was started on demand stands in no directory of its user: its home lies in the project.
     let start = if serve.on_demand { home.path().to_owned() } else { working_directory()? };
     let settings = Settings::find(&start)?;
+    let value = |setting: &Setting| -> Result<Option<Value>, Failure> {
+        Ok(settings.get(setting, serve.flags.0.get(setting))?.value)
+    };
     let text = |setting: &Setting| -> Result<Option<String>, Failure> {
-        Ok(settings.get(setting, serve.flags.0.get(setting))?.value.and_then(Value::into_text))
+        Ok(value(setting)?.and_then(Value::into_text))
     };
     let talk = Talk::to_stderr();
     start_log(&text(&LOG)?.unwrap_or_default(), &talk)?;
@@ -39,6 +45,7 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         listen: if serve.on_demand { None } else { text(&LISTEN)? },
         on_demand: serve.on_demand,
         durability: durability(text(&DURABILITY)?.as_deref()),
+        retention: retention(value(&HISTORY_DAYS)?, value(&HISTORY_BYTES)?),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: Box::new(announce),
         ..defaults
@@ -58,6 +65,14 @@ fn durability(level: Option<&str>) -> lineshaft_store::Durability {
     match level {
         Some("os") => lineshaft_store::Durability::Os,
         _ => lineshaft_store::Durability::Sync,
+    }
+}
+
+fn retention(days: Option<Value>, bytes: Option<Value>) -> Retention {
+    let default = Retention::default();
+    Retention {
+        age: days.and_then(Value::into_count).map_or(default.age, |days| DAY * days),
+        bytes: bytes.and_then(Value::into_size).unwrap_or(default.bytes),
     }
 }
 

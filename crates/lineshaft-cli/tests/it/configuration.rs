@@ -42,6 +42,8 @@ grace                      5s USER:2
 python                     the one that runs lineshaft, else that of $VIRTUAL_ENV, .venv, PATH default
 listen                     the home's Unix socket alone default
 durability                 sync default
+history_days               7 default
+history_bytes              10GiB default
 log                        debug LINESHAFT_LOG
 tasks.\"mail.send\".timeout 2m PROJECT:5
 ";
@@ -79,7 +81,7 @@ fn unknown_keys_are_errors_with_file_and_line_and_slips_of_variables_are_warned_
     let shown = show(&shell, &[], &[]);
     let expected = format!(
         "error[LS0024]: {}:4: unknown key `procesess` in [tool.lineshaft]: did you mean `processes`?\n\
-         hint: known keys: url, processes, slots, kind, queues, grace, python, listen, durability, log, tasks\n",
+         hint: known keys: url, processes, slots, kind, queues, grace, python, listen, durability, history_days, history_bytes, log, tasks\n",
         path.display()
     );
     assert_eq!((shown.code, shown.err), (2, expected));

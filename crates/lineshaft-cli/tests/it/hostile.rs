@@ -140,9 +140,19 @@ fn words_that_look_like_options() {
 fn files_with_values_of_another_type_are_named_with_their_line() {
     let shell = Shell::new();
     let path = shell.directory().join("lineshaft.toml");
-    for key in
-        ["url", "processes", "slots", "kind", "queues", "grace", "python", "listen", "durability", "log"]
-    {
+    for key in [
+        "url",
+        "processes",
+        "slots",
+        "kind",
+        "queues",
+        "grace",
+        "python",
+        "listen",
+        "durability",
+        "history_bytes",
+        "log",
+    ] {
         for value in
             ["{}", "[[1]]", "true", "-1", "99999999999999999999", "2026-01-31", "nan", "\"\"", "[]", "[\"\"]"]
         {

@@ -1,11 +1,12 @@
 //! The running engine on a disk that fails, or answers late.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lineshaft_engine::{Options, open_on};
 use lineshaft_jobs::Limits;
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::code;
+use lineshaft_wire::message::Message;
 
 use crate::live::{Client, worker};
 use crate::world::enqueue;
@@ -48,8 +49,18 @@ fn a_disk_that_stands_still_for_longer_than_a_lease_costs_no_lease() {
     let mut worker = worker(&engine);
     worker.credit();
     let (job, fence, _) = worker.leased();
+    let renewed_at = Instant::now();
+    std::thread::sleep(Duration::from_millis(20));
+    // Whatever comes: now the engine has heard all that was sent before.
+    client.enqueue(&[b"another"]);
     disk.stall(Duration::from_secs(4));
-    client.enqueue(&[b"other"]);
+    let waiting = client.send_enqueue(&[b"other"]);
+    assert!(engine.has_heard(renewed_at) && !engine.outlasts(renewed_at), "it does not stand still yet");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(engine.outlasts(renewed_at), "a renewal is answered in its place");
+    assert!(matches!(client.mailbox.answer(waiting), Message::Enqueued(_)));
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!engine.outlasts(renewed_at), "it goes on");
     worker.succeed(job, fence, b"result");
     let record = client.show(job);
     assert_eq!(record.attempts.len(), 1);

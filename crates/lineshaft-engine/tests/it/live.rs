@@ -53,6 +53,13 @@ impl Client {
         enqueued.ids.as_chunks::<16>().0.iter().map(|id| JobId::from_bytes(*id).unwrap()).collect()
     }
 
+    /// Asks for jobs without waiting for the answer.
+    pub(crate) fn send_enqueue(&mut self, arguments: &[&[u8]]) -> u64 {
+        self.sequences += 1;
+        let (message, payload) = enqueue(self.sequences, "shop.send", arguments);
+        self.send(message, payload)
+    }
+
     pub(crate) fn next_sequence(&mut self) -> lineshaft_wire::message::Sequence {
         self.sequences += 1;
         lineshaft_wire::message::Sequence { lowest: self.sequences, ..sequence(self.sequences) }

@@ -9,6 +9,7 @@ mod handshake;
 mod inbound;
 mod outbound;
 mod outbox;
+mod renewals;
 mod requests;
 mod resolve;
 mod split;
@@ -29,6 +30,7 @@ use self::goodbye::Goodbye;
 use self::inbound::Inbound;
 use self::outbound::Outbound;
 use self::outbox::{Outbox, Taken};
+use self::renewals::Renewals;
 use self::requests::Requests;
 use self::window::Window;
 use crate::Limits;
@@ -152,8 +154,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
         let connection = registered.connection;
         tracing::debug!(%peer, pid = hello.pid, version = hello.version, ?connection, "a connection began");
         context.pass_on(connection, frame.header.request_id, hello.into(), Bytes::new());
-        let mut requests =
-            Requests { context, peer, connection, outbox: &outbox, window: &window, attached: None };
+        let mut requests = Requests {
+            context,
+            peer,
+            connection,
+            outbox: &outbox,
+            window: &window,
+            renewals: Renewals::default(),
+            attached: None,
+        };
         let goodbye = tokio::select! {
             biased;
             goodbye = requests.read_all(&mut self.inbound) => goodbye,

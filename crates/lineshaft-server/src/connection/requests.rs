@@ -9,6 +9,7 @@ use super::Context;
 use super::goodbye::Goodbye;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
+use super::renewals::Renewals;
 use super::window::Window;
 use crate::stream::Peer;
 use crate::watch::{self, Attached, Claim};
@@ -20,6 +21,8 @@ pub(crate) struct Requests<'a> {
     pub(crate) connection: ConnectionId,
     pub(crate) outbox: &'a Outbox,
     pub(crate) window: &'a Window,
+    /// When the leases of the child behind the connection were renewed.
+    pub(crate) renewals: Renewals,
     /// The worker process behind the connection, if it is watched.
     pub(crate) attached: Option<Attached>,
 }
@@ -85,6 +88,7 @@ impl Requests<'_> {
         match &message {
             Message::Shutdown(shutdown) => return self.shut_down(request_id, *shutdown),
             Message::Unwait(unwait) => self.window.close(unwait.request),
+            Message::Renew(_) => return self.renew(request_id, message, payload),
             _ => (),
         }
         let Some(process) = process_of(&message) else {
@@ -98,10 +102,21 @@ impl Requests<'_> {
                     attach.process = ProcessKey::default();
                 }
                 self.forward(request_id, message, payload);
+                self.renewals.sent();
                 let watched = (claim == Claim::Proven).then(|| self.context.watch.begin(process));
                 self.attached = watched.flatten();
             }
         }
+    }
+
+    /// A renewal that the engine does not hear because it waits for its disk is answered in its place.
+    fn renew(&mut self, request_id: u64, message: Message, payload: bytes::Bytes) {
+        if request_id != 0 && self.renewals.outlast(&self.context.engine) {
+            self.outbox.push(request_id, Done {});
+            return self.forward(0, message, payload);
+        }
+        self.forward(request_id, message, payload);
+        self.renewals.sent();
     }
 
     fn forward(&self, request_id: u64, message: Message, payload: bytes::Bytes) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::duration::{DURATION_FORMS, parse_duration};
+use crate::duration::{DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size};
 
 use super::Value;
 
@@ -67,6 +67,8 @@ pub enum Kind {
     Count(u32, u32, &'static str),
     /// A length of time.
     Duration,
+    /// A number of bytes.
+    Size,
     /// Names, separated by commas; in a file an array.
     Names,
     /// One of these words, each with what it means, and all of them in a line.
@@ -196,6 +198,30 @@ pub const DURABILITY: Setting = Setting {
     example: r#""sync""#,
     help: "When an answer may leave",
 };
+/// How old history gets.
+pub const HISTORY_DAYS: Setting = Setting {
+    key: "history_days",
+    flag: "history-days",
+    variable: "LINESHAFT_HISTORY_DAYS",
+    kind: Kind::Count(1, 36_500, "a number from 1 to 36,500"),
+    scope: Scope::Serve,
+    value_name: "N",
+    default: Default::Text("7"),
+    example: "30",
+    help: "Days for which finished jobs are kept; then whole days go",
+};
+/// How much history there may be.
+pub const HISTORY_BYTES: Setting = Setting {
+    key: "history_bytes",
+    flag: "history-bytes",
+    variable: "LINESHAFT_HISTORY_BYTES",
+    kind: Kind::Size,
+    scope: Scope::Serve,
+    value_name: "SIZE",
+    default: Default::Text("10GiB"),
+    example: r#""50GiB""#,
+    help: "What finished jobs may take of the disk; the oldest days go first, the newest stays",
+};
 /// What the server logs.
 pub const LOG: Setting = Setting {
     key: "log",
@@ -210,8 +236,20 @@ pub const LOG: Setting = Setting {
 };
 
 /// All settings, in the order in which people are shown them.
-pub static SETTINGS: [Setting; 10] =
-    [URL, PROCESSES, SLOTS, KIND, QUEUES, GRACE, PYTHON, LISTEN, DURABILITY, LOG];
+pub static SETTINGS: [Setting; 12] = [
+    URL,
+    PROCESSES,
+    SLOTS,
+    KIND,
+    QUEUES,
+    GRACE,
+    PYTHON,
+    LISTEN,
+    DURABILITY,
+    HISTORY_DAYS,
+    HISTORY_BYTES,
+    LOG,
+];
 
 /// The setting with this key.
 pub fn setting(key: &str) -> Option<&'static Setting> {
@@ -237,6 +275,7 @@ impl Kind {
             Self::Address => "an address",
             Self::Count(..) => "such a number",
             Self::Duration => "a duration",
+            Self::Size => "a size",
             Self::Names => "a list of names",
             Self::Choice(..) => "one of its words",
         }
@@ -250,6 +289,7 @@ impl Kind {
             Self::Text(forms) | Self::Count(_, _, forms) | Self::Choice(_, forms) => forms,
             Self::Address => "HOST:PORT, such as 127.0.0.1:7070",
             Self::Duration => DURATION_FORMS,
+            Self::Size => SIZE_FORMS,
             Self::Names => "names separated by commas; in a file an array of texts",
         }
     }
@@ -265,6 +305,7 @@ impl Kind {
                 text.trim().parse().ok().filter(|count| (least..=most).contains(count)).map(Value::Count)
             }
             Self::Duration => parse_duration("", text).ok().map(Value::Duration),
+            Self::Size => parse_size("", text).ok().map(Value::Size),
             Self::Names => names(text.split(',').map(str::trim)),
             Self::Choice(words, _) => {
                 words.iter().any(|(word, _)| *word == text).then(|| Value::Text(text.to_owned()))
@@ -278,7 +319,7 @@ impl Kind {
         match (self, given) {
             (Self::Count(..) | Self::Names, Json::String(_)) => None,
             (_, Json::String(text)) => self.read(text),
-            (Self::Count(..), Json::Number(number)) => self.read(&number.to_string()),
+            (Self::Count(..) | Self::Size, Json::Number(number)) => self.read(&number.to_string()),
             (Self::Duration, Json::Number(number)) => {
                 let seconds = number.as_f64().filter(|seconds| *seconds >= 0.0)?;
                 let duration = Duration::try_from_secs_f64(seconds).ok()?;
@@ -339,6 +380,8 @@ mod tests {
             (&QUEUES, "a,,b"),
             (&QUEUES, ""),
             (&DURABILITY, "none"),
+            (&HISTORY_DAYS, "0"),
+            (&HISTORY_BYTES, "much"),
             (&LISTEN, "nowhere"),
             (&LISTEN, ":7070"),
             (&LISTEN, "localhost:70000"),

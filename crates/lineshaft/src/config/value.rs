@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::duration::format_duration;
+use crate::duration::{format_duration, format_size};
 
 /// The value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Value {
     Count(u32),
     /// A length of time.
     Duration(Duration),
+    /// A number of bytes.
+    Size(u64),
     /// Names.
     Names(Vec<String>),
 }
@@ -34,6 +36,11 @@ impl Value {
         if let Self::Duration(duration) = self { Some(duration) } else { None }
     }
 
+    /// The number of bytes, if it is one.
+    pub fn into_size(self) -> Option<u64> {
+        if let Self::Size(bytes) = self { Some(bytes) } else { None }
+    }
+
     /// The names, if it is a list of them.
     pub fn into_names(self) -> Option<Vec<String>> {
         if let Self::Names(names) = self { Some(names) } else { None }
@@ -46,6 +53,7 @@ impl fmt::Display for Value {
             Self::Text(text) => f.write_str(text),
             Self::Count(count) => write!(f, "{count}"),
             Self::Duration(duration) => f.write_str(&format_duration(*duration)),
+            Self::Size(bytes) => f.write_str(&format_size(*bytes)),
             Self::Names(names) => f.write_str(&names.join(",")),
         }
     }
