@@ -13,11 +13,14 @@ pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>
         if matches!(input, Input::Stop) {
             return;
         }
+        if matches!(input, Input::ListBlobs) {
+            input = Input::BlobsListed { result: journal.blobs() };
+        }
         if let Input::Request { connection, request_id, message, payloads } = &mut input
             && let Err(error) = store_large(journal, message, payloads)
         {
             for (_, id) in &payloads.blobs {
-                // What stays behind is found at the next start.
+                // What stays behind is swept later.
                 drop(journal.drop_blob(*id));
             }
             let (connection, request_id) = (*connection, *request_id);

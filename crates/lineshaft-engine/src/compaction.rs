@@ -28,10 +28,10 @@ const LOOK_SLOTS: u32 = 16_384;
 const ROUND_PAYLOADS: u64 = 1 << 20;
 /// Copies named by one commit.
 const MOVES_MAX: usize = 4_096;
-/// How often it is asked whether a round is worth it.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Rest after a round that failed, or that found nothing which may move now.
-const REST: Duration = Duration::from_secs(60);
+/// Rest after a round that failed, or that found nothing which may move now: so many times the usual one.
+const REST: u32 = 12;
+/// Slack where the disk is nearly full.
+const TIGHT_SLACK_BYTES: u64 = 4 << 20;
 /// How soon a turn follows while there is something to do.
 pub(crate) const BUSY: Duration = Duration::from_millis(1);
 
@@ -60,6 +60,8 @@ struct Look {
     next: u32,
     found: Vec<Movable>,
     bytes: u64,
+    /// Enough for one round.
+    bytes_max: u64,
 }
 
 impl Compaction {
@@ -77,16 +79,35 @@ impl Compaction {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Resting) {
             Stage::Resting if Instant::now() >= self.look_at => self.choose(core, journal, past_lsn),
             Stage::Looking(look) => self.look(look, core, now),
-            Stage::Moving(file, copied) => self.name(file, copied, core, now),
+            Stage::Moving(file, copied) if !core.is_out_of_room() => self.name(file, copied, core, now),
             stage => stage,
         };
     }
 
     fn choose(&mut self, core: &Core, journal: &impl JournalHandle, past_lsn: u64) -> Stage {
-        self.rest(LOOK_EVERY);
-        match wanted(&self.upkeep, &journal.stretches(), past_lsn, core.state(), &self.files) {
-            Some(wanted) => Stage::Looking(Look { wanted, next: 0, found: Vec::new(), bytes: 0 }),
+        self.rest(self.upkeep.look_every);
+        let upkeep = self.upkeep_now(journal);
+        match wanted(&upkeep, &journal.stretches(), past_lsn, core.state(), &self.files) {
+            Some(wanted) => {
+                let bytes_max = upkeep.cold_file_bytes;
+                Stage::Looking(Look { wanted, next: 0, found: Vec::new(), bytes: 0, bytes_max })
+            }
             None => Stage::Resting,
+        }
+    }
+
+    /// On a disk that is nearly full less is worth it, and the copies have to fit.
+    fn upkeep_now(&self, journal: &impl JournalHandle) -> Upkeep {
+        let space = journal.space();
+        if !space.tight {
+            return self.upkeep;
+        }
+        let free_bytes = journal.usage().map_or(0, |usage| usage.free_bytes);
+        Upkeep {
+            journal_slack_bytes: self.upkeep.journal_slack_bytes.min(TIGHT_SLACK_BYTES),
+            cold_slack_bytes: self.upkeep.cold_slack_bytes.min(TIGHT_SLACK_BYTES),
+            cold_file_bytes: self.upkeep.cold_file_bytes.min(free_bytes / 4),
+            ..self.upkeep
         }
     }
 
@@ -94,12 +115,11 @@ impl Compaction {
         let before = look.found.len();
         let next = core.state().movable(&look.wanted, look.next, LOOK_SLOTS, now, &mut look.found);
         look.bytes += look.found[before..].iter().map(|it| u64::from(it.from.length)).sum::<u64>();
-        let is_enough =
-            look.bytes >= self.upkeep.cold_file_bytes || look.found.len() as u64 >= ROUND_PAYLOADS;
+        let is_enough = look.bytes >= look.bytes_max || look.found.len() as u64 >= ROUND_PAYLOADS;
         match next {
             Some(next) if !is_enough => Stage::Looking(Look { next, ..look }),
             _ if look.found.is_empty() => {
-                self.rest(REST);
+                self.rest(REST * self.upkeep.look_every);
                 Stage::Resting
             }
             _ => {
@@ -115,7 +135,7 @@ impl Compaction {
     pub(crate) fn copied(&mut self, result: Result<Copy, StoreError>) {
         self.stage = Stage::Resting;
         match result {
-            Ok(Copy { copied, .. }) if copied.is_empty() => self.rest(REST),
+            Ok(Copy { copied, .. }) if copied.is_empty() => self.rest(REST * self.upkeep.look_every),
             Ok(Copy { file, bytes, copied }) => {
                 tracing::debug!(file, bytes, payloads = copied.len(), "payloads were copied");
                 self.files.add(file, bytes);
@@ -123,7 +143,7 @@ impl Compaction {
             }
             Err(error) => {
                 tracing::warn!(%error, "payloads of old segments could not be copied; it is tried again");
-                self.rest(REST);
+                self.rest(REST * self.upkeep.look_every);
             }
         }
     }

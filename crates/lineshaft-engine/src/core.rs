@@ -6,7 +6,9 @@
 use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, RwLock};
 
-use lineshaft_jobs::{Change, Command, Entry, Event, JobView, Now, Place, Refusal, Reply, State, Stored};
+use lineshaft_jobs::{
+    Change, Command, Copied, Entry, Event, JobView, Now, Place, Refusal, Reply, State, Stored,
+};
 use lineshaft_store::PayloadRef;
 use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused, Stop, StopReason};
 use lineshaft_wire::{Fence, JobId};
@@ -344,6 +346,11 @@ impl Core {
             self.run(Command::ArchiveDropped { finalized_before_ms }, now)
                 .expect("dropping is never refused");
         }
+    }
+
+    /// Payloads were copied into a cold file, which is durable: they are read there from this commit on.
+    pub fn moved(&mut self, file: u64, copied: Vec<Copied>, now: Now) {
+        self.run(Command::Move { file, copied }, now).expect("moving is never refused");
     }
 
     /// The archive could not take a block now; the jobs stay and are offered again in a second.

@@ -11,18 +11,21 @@ use lineshaft_ipc::process::ProcessId;
 use lineshaft_jobs::Now;
 use lineshaft_store::{Append, Appended, Error as StoreError, Journal, JournalHandle};
 use lineshaft_wire::message::{Delete, Ended, ProcessKey, RESULT_EXPIRED};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Error;
 use crate::archiver::{Batch, Errand};
 use crate::clock::Clocks;
+use crate::compaction::{BUSY, Compaction};
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
 use crate::inbox::Inbox;
+use crate::kept_snapshots::{KeptSnapshots, Taken};
 use crate::open::spawn;
 use crate::pulse::{Pulse, STALL};
 use crate::query::{Asked, Query, last_output};
 use crate::relief::Relief;
+use crate::sweep::Sweep;
 use crate::waits::Draft;
 
 /// Inputs that one commit takes in at most, so that nobody waits long for its commit to close.
@@ -43,8 +46,6 @@ const SEAL_AFTER: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two tries on a disk without room.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
-/// Journal bytes after which a snapshot is worth taking, if the last one was smaller than a quarter of that.
-const SNAPSHOT_EVERY: u64 = 64 << 20;
 
 /// What this run begins with.
 pub(crate) struct Run {
@@ -54,6 +55,7 @@ pub(crate) struct Run {
     /// Journal bytes since the last snapshot, and the size of that.
     pub(crate) since_snapshot: u64,
     pub(crate) snapshot_bytes: u64,
+    pub(crate) snapshots: KeptSnapshots,
 }
 
 pub(crate) struct Driver<J: Journal> {
@@ -67,6 +69,8 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) inputs: Receiver<Input>,
     pub(crate) engine: Inbox,
     pub(crate) snapshotting: bool,
+    /// See [`Upkeep::snapshot_every_bytes`](crate::Upkeep::snapshot_every_bytes).
+    pub(crate) snapshot_every: u64,
     pub(crate) sealed: bool,
     pub(crate) committed_at: Instant,
     /// Until when the engine's thread means to rest, and when the last turn ended.
@@ -82,6 +86,8 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) stop: Arc<AtomicBool>,
     /// Blobs that nobody needs, and when they go.
     pub(crate) freed_blobs: VecDeque<(Instant, u64)>,
+    pub(crate) sweep: Sweep,
+    pub(crate) compaction: Compaction,
     /// Children of the last run that lived when they were last looked at, and have not come back.
     pub(crate) returning: Vec<ProcessKey>,
     pub(crate) look_at: Instant,
@@ -124,7 +130,8 @@ impl<J: Journal> Driver<J> {
         let space = self.payloads.space();
         let has_room = !space.tight && space.ready_bytes >= ASIDE_ROOM_BYTES;
         let runs_long = self.leased_since.is_some_and(|since| since.elapsed() >= ASIDE_LEASES_MAX);
-        self.inputs.len() <= ASIDE_INPUTS_MAX && has_room && !runs_long
+        let is_quiet = self.inputs.len() <= ASIDE_INPUTS_MAX && !self.compaction.is_busy();
+        is_quiet && has_room && !runs_long
     }
 
     /// Credits leases if the engine's thread slept longer than it meant to.
@@ -178,6 +185,8 @@ impl<J: Journal> Driver<J> {
             self.pulse.heard_all(began);
         }
         self.look_for_the_dead(now);
+        let past_lsn = self.run.snapshots.past_lsn();
+        self.compaction.advance(&mut self.core, &self.payloads, past_lsn, now);
         self.core.step(now);
         let wrote = self.commit()?;
         if wrote {
@@ -188,6 +197,7 @@ impl<J: Journal> Driver<J> {
             self.sealed = true;
         }
         self.drop_blobs();
+        self.sweep.ask_if_due();
         self.snapshot_if_due()
     }
 
@@ -233,6 +243,10 @@ impl<J: Journal> Driver<J> {
             Input::ArchiveDropped { finalized_before_ms } => {
                 self.core.archive_dropped(finalized_before_ms, now);
             }
+            Input::Copied { result } => self.compaction.copied(result),
+            Input::BlobsListed { result } => self.sweep_blobs(result),
+            // For the thread that stores blobs.
+            Input::ListBlobs => {}
             Input::SnapshotDone { result } => self.snapshot_done(result),
             Input::AskIdle { answer } => answer(self.core.is_idle()),
             Input::Stop => self.core.stopping = true,
@@ -317,8 +331,21 @@ impl<J: Journal> Driver<J> {
         {
             self.freed_blobs.pop_front();
             if let Err(error) = self.payloads.drop_blob(id) {
-                tracing::warn!(%error, "a blob that nobody needs stays until the next start");
+                tracing::warn!(%error, "a blob that nobody needs stays for now");
             }
+        }
+    }
+
+    fn sweep_blobs(&mut self, result: Result<Vec<u64>, StoreError>) {
+        let blobs = match result {
+            Ok(blobs) => blobs,
+            Err(error) => return tracing::warn!(%error, "blobs cannot be looked through"),
+        };
+        let freed: FxHashSet<u64> = self.freed_blobs.iter().map(|(_, id)| *id).collect();
+        let state = self.core.state();
+        let gone = self.sweep.listed(blobs, |id| state.needs_blob(id) || freed.contains(&id));
+        for id in gone {
+            self.freed_blobs.push_front((Instant::now(), id));
         }
     }
 
@@ -349,29 +376,36 @@ impl<J: Journal> Driver<J> {
     }
 
     fn snapshot_if_due(&mut self) -> Result<(), Error> {
-        let is_due = self.run.since_snapshot >= SNAPSHOT_EVERY.max(4 * self.run.snapshot_bytes);
+        let is_due = self.run.since_snapshot >= self.snapshot_every.max(4 * self.run.snapshot_bytes);
         if self.snapshotting || !(is_due || self.is_snapshot_urgent()) {
             return Ok(());
         }
         self.journal.sync()?;
         let bytes = self.core.state().snapshot();
         (self.run.since_snapshot, self.run.snapshot_bytes) = (0, bytes.len() as u64);
+        let taken = Taken::of(self.core.state(), self.head.lsn);
+        self.compaction.snapshot_taken(&self.core, taken.lsn);
         self.snapshotting = true;
         let (handle, engine, head) = (self.payloads.clone(), self.engine.clone(), self.head);
         spawn("lineshaft-snapshot", move || {
-            let result = handle.put_snapshot(head.lsn, head.crc, &bytes).map(|()| head.lsn);
+            let result = handle.put_snapshot(head.lsn, head.crc, &bytes).map(|()| taken);
             engine.send(Input::SnapshotDone { result });
         })
         .map(drop)
     }
 
-    fn snapshot_done(&mut self, result: Result<u64, StoreError>) {
+    fn snapshot_done(&mut self, result: Result<Taken, StoreError>) {
         self.snapshotting = false;
         self.relief.snapshot_done();
-        let below = self.core.state().oldest_kept_lsn().unwrap_or(self.head.lsn);
-        if let Err(error) = result.and_then(|_| self.journal.trim(below)) {
+        if let Err(error) = result.and_then(|taken| self.trim(taken)) {
             tracing::error!(%error, "a snapshot failed; the journal is kept until one succeeds");
         }
+    }
+
+    fn trim(&mut self, taken: Taken) -> Result<(), StoreError> {
+        self.run.snapshots.published(taken);
+        self.compaction.drop_dead(self.run.snapshots.past_lsn());
+        self.journal.trim(self.run.snapshots.trim_below())
     }
 
     /// How long the thread may sleep.
@@ -387,7 +421,9 @@ impl<J: Journal> Driver<J> {
         // What is due may have to wait for room.
         let pause = self.relief_patience();
         let due = if self.core.is_out_of_room() { due.max(FULL_PAUSE) } else { due };
-        due.min(most).min(look).min(pause.unwrap_or(Duration::MAX))
+        let is_busy = self.compaction.is_busy() && !self.core.is_out_of_room();
+        let busy = if is_busy { BUSY } else { most };
+        due.min(most).min(look).min(busy).min(pause.unwrap_or(Duration::MAX))
     }
 
     /// Credits leases for time that the engine stood still: stopped, starved, or waiting for the disk.

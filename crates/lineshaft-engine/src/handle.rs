@@ -13,7 +13,9 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Message, ProcessKey, Sequence};
 
 use crate::Error;
+use crate::compaction::Copy;
 use crate::inbox::Inbox;
+use crate::kept_snapshots::Taken;
 use crate::pulse::Pulse;
 use crate::turns::Attend;
 
@@ -109,8 +111,18 @@ pub(crate) enum Input {
     ArchiveDropped {
         finalized_before_ms: u64,
     },
+    /// Payloads of old segments were copied.
+    Copied {
+        result: Result<Copy, lineshaft_store::Error>,
+    },
+    /// To the thread that stores blobs: list them.
+    ListBlobs,
+    /// All blobs that there are; those that came before it were named or refused already.
+    BlobsListed {
+        result: Result<Vec<u64>, lineshaft_store::Error>,
+    },
     SnapshotDone {
-        result: Result<u64, lineshaft_store::Error>,
+        result: Result<Taken, lineshaft_store::Error>,
     },
     /// Whether the engine has nothing to do.
     AskIdle {

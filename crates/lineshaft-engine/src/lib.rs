@@ -6,13 +6,14 @@
 //!
 //! Read `core.rs` for what happens to a request, `requests.rs` and `workers.rs` for each kind of one, `open.rs` and
 //! `driver.rs` for the start and the life of the thread around them, `query.rs` for what is read from disk,
-//! `archiver.rs` for where finished jobs go.
+//! `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go that wait for long.
 //!
 //! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
 
 mod archiver;
 mod blobs;
 mod clock;
+mod compaction;
 mod core;
 mod declarations;
 mod driver;
@@ -20,6 +21,7 @@ mod error;
 mod handle;
 mod inbox;
 pub mod inspect;
+mod kept_snapshots;
 mod lag;
 mod list;
 mod open;
@@ -30,6 +32,7 @@ mod recovery;
 mod relief;
 mod requests;
 mod room;
+mod sweep;
 mod turns;
 mod waits;
 mod workers;
@@ -38,7 +41,7 @@ pub use crate::core::{Committed, Core, Output};
 pub use clock::Clock;
 pub use error::Error;
 pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
-pub use open::{Opened, open, open_on};
-pub use options::{Options, Retention, ServerFacts};
+pub use open::{Opened, open, open_on, open_with};
+pub use options::{Options, Retention, ServerFacts, Upkeep};
 pub use recovery::{Recovered, recover};
 pub use room::Room;

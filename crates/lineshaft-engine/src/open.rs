@@ -17,15 +17,18 @@ use crate::Error;
 use crate::archiver::Archiver;
 use crate::blobs::store_blobs;
 use crate::clock::Clocks;
+use crate::compaction::{ColdFiles, Compaction, Compactor};
 use crate::core::Core;
 use crate::driver::{Driver, Run};
 use crate::handle::{Handle, Payloads, Threads};
 use crate::inbox::Inbox;
+use crate::kept_snapshots::{KeptSnapshots, Taken};
 use crate::options::Options;
 use crate::pulse::Pulse;
 use crate::query::Reader;
 use crate::recovery::{Recovered, recover};
 use crate::relief::Relief;
+use crate::sweep::Sweep;
 use crate::turns::Turns;
 
 /// What was found when the engine opened.
@@ -50,12 +53,23 @@ pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
 
 /// The same for a home on any disk.
 pub fn open_on<D: Disk>(disk: D, options: Options) -> Result<(Handle, Opened), Error> {
+    open_with(disk, JournalOptions::default(), options)
+}
+
+/// The same with segments of other sizes; how durable its commits are is said by `options`.
+pub fn open_with<D: Disk>(
+    disk: D,
+    journal_options: JournalOptions,
+    options: Options,
+) -> Result<(Handle, Opened), Error> {
     let home = Home::open(disk)?;
-    let journal_options = JournalOptions { durability: options.durability, ..JournalOptions::default() };
+    let journal_options = JournalOptions { durability: options.durability, ..journal_options };
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
-    let Recovered { state, replayed_bytes } = recover(&mut journal, &recovery, options.limits)?;
+    let Recovered { state, replayed_bytes, snapshot_needs_lsn } =
+        recover(&mut journal, &recovery, options.limits)?;
     let archive = open_archive(&home, recovery.head.lsn, state.archived())?;
     drop_orphan_blobs(&journal.handle(), &state)?;
+    let files = ColdFiles::open(&journal.handle(), &state)?;
 
     let clocks = Clocks::starting_at(state.clock().1, options.clock.clone());
     let now = clocks.now();
@@ -70,9 +84,12 @@ pub fn open_on<D: Disk>(disk: D, options: Options) -> Result<(Handle, Opened), E
     }
 
     let opened = Opened { cut: recovery.cut, jobs, lsn: recovery.head.lsn, epoch };
+    let loaded = recovery.snapshot.as_ref().map(|snapshot| snapshot.lsn);
+    let loaded = loaded.map(|lsn| Taken { lsn, needs_lsn: snapshot_needs_lsn });
+    let snapshots = KeptSnapshots::loaded(loaded);
     let snapshot_bytes = recovery.snapshot.map_or(0, |snapshot| snapshot.bytes.len() as u64);
-    let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes };
-    let handle = start(core, journal, archive, run, &options)?;
+    let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes, snapshots };
+    let handle = start(core, journal, archive, run, files, &options)?;
     Ok((handle, opened))
 }
 
@@ -119,12 +136,14 @@ fn start<D: Disk>(
     journal: SegmentJournal<D>,
     archive: BlockArchive<D>,
     run: Run,
+    files: ColdFiles,
     options: &Options,
 ) -> Result<Handle, Error> {
     let (inbox, inputs) = Inbox::new();
     let (large, large_inputs) = unbounded();
     let (queries, asked) = unbounded();
     let (batches, to_archive) = unbounded();
+    let (chores, to_compact) = unbounded();
     let handle = journal.handle();
     let stop = Arc::new(AtomicBool::new(false));
     let pulse = Arc::new(Pulse::new(Duration::from_millis(options.limits.lease_ms)));
@@ -143,10 +162,17 @@ fn start<D: Disk>(
         clock: options.clock.clone(),
         engine: inbox.clone(),
     };
+    let compactor = Compactor {
+        journal: handle.clone(),
+        engine: inbox.clone(),
+        bytes_per_second: options.upkeep.copy_bytes_per_second,
+        stop: Arc::clone(&stop),
+    };
     let (blobs, engine) = (handle.clone(), inbox.clone());
     let others = vec![
         spawn("lineshaft-reader", move || reader.run(&asked))?,
         spawn("lineshaft-archiver", move || archiver.run(&to_archive))?,
+        spawn("lineshaft-compactor", move || compactor.run(&to_compact))?,
         spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
     ];
     let started = Instant::now();
@@ -171,6 +197,9 @@ fn start<D: Disk>(
         pulse: Arc::clone(&pulse),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
+        sweep: Sweep::new(options.upkeep.sweep_every, large.clone()),
+        snapshot_every: options.upkeep.snapshot_every_bytes,
+        compaction: Compaction::new(options.upkeep, chores, files),
         returning,
         look_at: started,
     };

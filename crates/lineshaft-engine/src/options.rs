@@ -37,6 +37,40 @@ impl Default for Retention {
     }
 }
 
+/// How much room a home takes beyond what is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct Upkeep {
+    /// Journal bytes after which a snapshot is worth taking, if the last one was smaller than a quarter of that. Default
+    /// 64 MiB.
+    pub snapshot_every_bytes: u64,
+    /// Segments that are kept for payloads alone may take four times what is needed of them, and this. Default 256 MiB.
+    pub journal_slack_bytes: u64,
+    /// Cold files may take twice what is needed of them, and this. Default 64 MiB.
+    pub cold_slack_bytes: u64,
+    /// Payload bytes of one cold file. Default 64 MiB.
+    pub cold_file_bytes: u64,
+    /// Payload bytes copied in a second, at most. Default 32 MiB.
+    pub copy_bytes_per_second: u64,
+    /// How often it is asked whether copying is worth it. Default 5 s.
+    pub look_every: Duration,
+    /// How often blobs are looked through for those that nobody needs. Default 10 min.
+    pub sweep_every: Duration,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            snapshot_every_bytes: 64 << 20,
+            journal_slack_bytes: 256 << 20,
+            cold_slack_bytes: 64 << 20,
+            cold_file_bytes: 64 << 20,
+            copy_bytes_per_second: 32 << 20,
+            look_every: Duration::from_secs(5),
+            sweep_every: Duration::from_secs(600),
+        }
+    }
+}
+
 /// How an engine is run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -50,6 +84,8 @@ pub struct Options {
     pub retention: Retention,
     /// Finished jobs that may wait for the archive; beyond it jobs start at the archive's speed. Default 100,000.
     pub unarchived_max: u32,
+    /// When payloads move and blobs are swept.
+    pub upkeep: Upkeep,
     /// What time it is. Default: the machine's.
     pub clock: Clock,
 }
@@ -62,6 +98,7 @@ impl Default for Options {
             limits: Limits::default(),
             retention: Retention::default(),
             unarchived_max: 100_000,
+            upkeep: Upkeep::default(),
             clock: Clock::default(),
         }
     }

@@ -4,6 +4,7 @@ use lineshaft_jobs::{Change, Limits, State};
 use lineshaft_store::{Journal, Recovery};
 
 use crate::Error;
+use crate::kept_snapshots::Taken;
 
 /// What a journal holds.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub struct Recovered {
     pub state: State,
     /// Bytes of the commits after the snapshot: what the next start saves if there is a newer one by then.
     pub replayed_bytes: u64,
+    /// The oldest commit that jobs of the snapshot need, or the one after it; 0 without a snapshot.
+    pub snapshot_needs_lsn: u64,
 }
 
 /// The state that a journal holds: its newest snapshot and every commit after it.
@@ -22,13 +25,15 @@ pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) 
         Some(snapshot) => State::from_snapshot(&snapshot.bytes, limits)?,
         None => State::new(0, limits),
     };
+    let taken = recovery.snapshot.as_ref().map(|snapshot| Taken::of(&state, snapshot.lsn));
     let after = recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
     let mut replayed_bytes = 0;
     journal.replay(after, |lsn, body| {
         replayed_bytes += body.len() as u64;
         replay_commit(&mut state, lsn, body)
     })?;
-    Ok(Recovered { state, replayed_bytes })
+    let snapshot_needs_lsn = taken.map_or(0, |taken| taken.needs_lsn);
+    Ok(Recovered { state, replayed_bytes, snapshot_needs_lsn })
 }
 
 fn replay_commit(state: &mut State, lsn: u64, body: &[u8]) -> Result<(), Error> {

@@ -34,12 +34,12 @@ impl Core {
         payloads: Payloads,
         now: Now,
     ) {
+        let blobs = payloads.blobs.clone();
         if !self.connections.contains_key(&connection) {
-            return;
+            return self.drop_unnamed(&blobs);
         }
         let one_way = is_one_way(&message) || request_id == 0;
         let caller = Caller { connection, request_id };
-        let blobs = payloads.blobs.clone();
         let result =
             check_size(&message, &payloads).and_then(|()| self.carry_out(caller, message, payloads, now));
         self.drop_unnamed(&blobs);
@@ -314,10 +314,12 @@ impl Core {
         now: Now,
     ) {
         let caller = Caller { connection, request_id };
+        let blobs = archived.arguments.blobs.clone();
         let result = self.session(caller).and_then(|session| {
             let command = Command::RetryArchived { session, sequence, archived };
             self.change(caller, command, now, |_| Query::Nothing)
         });
+        self.drop_unnamed(&blobs);
         if let Err(refusal) = result {
             self.refuse(connection, request_id, refusal);
         }

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use lineshaft_jobs::{Copied, Movable};
 use lineshaft_store::{Error, JournalHandle};
 
 use crate::core::reference;
 use crate::handle::Input;
+use crate::inbox::Inbox;
 
 /// The longest sleep before it is looked whether the engine stops.
 const NAP: Duration = Duration::from_millis(50);
@@ -34,7 +35,7 @@ pub(crate) struct Copy {
 
 pub(crate) struct Compactor<J> {
     pub(crate) journal: J,
-    pub(crate) engine: Sender<Input>,
+    pub(crate) engine: Inbox,
     pub(crate) bytes_per_second: u64,
     /// Set when the engine stops: a copy under way is given up.
     pub(crate) stop: Arc<AtomicBool>,
@@ -47,7 +48,7 @@ impl<J: JournalHandle> Compactor<J> {
             match chore {
                 Chore::Copy { file, payloads } => {
                     let result = self.copy(file, payloads);
-                    drop(self.engine.send(Input::Copied { result }));
+                    self.engine.send(Input::Copied { result });
                 }
                 Chore::Drop { file } => {
                     if let Err(error) = self.journal.drop_cold(file) {

@@ -18,15 +18,15 @@ use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
 
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
 
-const CLIENT: ConnectionId = ConnectionId(1);
-const CHILD: ConnectionId = ConnectionId(2);
+pub(crate) const CLIENT: ConnectionId = ConnectionId(1);
+pub(crate) const CHILD: ConnectionId = ConnectionId(2);
 
 /// The engine on a simulated disk, one step at a time.
-struct World {
-    core: Core,
-    journal: SegmentJournal<SimulatedDisk>,
-    head: Appended,
-    now: Now,
+pub(crate) struct World {
+    pub(crate) core: Core,
+    pub(crate) journal: SegmentJournal<SimulatedDisk>,
+    pub(crate) head: Appended,
+    pub(crate) now: Now,
     request: u64,
     left: Left,
 }
@@ -48,7 +48,7 @@ struct Left {
     resumed: Vec<(JobId, u32)>,
 }
 
-fn journal_options() -> JournalOptions {
+pub(crate) fn journal_options() -> JournalOptions {
     JournalOptions {
         segment_bytes_first: 4096,
         segment_bytes_max: 8192,
@@ -63,7 +63,7 @@ fn now_at(logical_ms: u64) -> Now {
 }
 
 impl World {
-    fn open(disk: SimulatedDisk) -> Result<Self, Error> {
+    pub(crate) fn open(disk: SimulatedDisk) -> Result<Self, Error> {
         let home = Home::open(disk)?;
         let (mut journal, recovery) = SegmentJournal::open(&home, journal_options())?;
         let recovered = recover(&mut journal, &recovery, Limits::default());
@@ -78,7 +78,12 @@ impl World {
         Ok(world)
     }
 
-    fn ask(&mut self, connection: ConnectionId, message: Message, payload: Bytes) -> Result<Message, Error> {
+    pub(crate) fn ask(
+        &mut self,
+        connection: ConnectionId,
+        message: Message,
+        payload: Bytes,
+    ) -> Result<Message, Error> {
         self.request += 1;
         let request = self.request;
         self.core.request(connection, request, message, Payloads::from(payload), self.now);
@@ -88,7 +93,7 @@ impl World {
     }
 
     /// Writes the open commit; only if that succeeds, what it lets out counts as having left.
-    fn commit(&mut self) -> Result<Vec<(ConnectionId, u64, Message)>, Error> {
+    pub(crate) fn commit(&mut self) -> Result<Vec<(ConnectionId, u64, Message)>, Error> {
         self.now = now_at(self.now.logical_ms + 1);
         self.core.step(self.now);
         let committed = self.core.take_commit();

@@ -18,11 +18,11 @@ use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequenc
 
 /// A client of a running engine.
 pub(crate) struct Client {
-    engine: Handle,
-    connection: ConnectionId,
+    pub(crate) engine: Handle,
+    pub(crate) connection: ConnectionId,
     pub(crate) mailbox: Arc<Mailbox>,
-    requests: u64,
-    sequences: u64,
+    pub(crate) requests: u64,
+    pub(crate) sequences: u64,
 }
 
 impl Client {
@@ -76,7 +76,7 @@ impl Client {
         (lease.job, Fence { epoch: leases.epoch, counter: lease.counter }, self.bytes(&payloads[0]))
     }
 
-    fn bytes(&self, payload: &Payload) -> Bytes {
+    pub(crate) fn bytes(&self, payload: &Payload) -> Bytes {
         match payload {
             Payload::Bytes(bytes) => bytes.clone(),
             Payload::Stored(reference) => self.engine.payloads().read(reference).unwrap(),

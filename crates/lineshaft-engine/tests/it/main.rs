@@ -1,9 +1,12 @@
 //! The engine from outside: on a real disk with its threads, and without them on a disk that dies.
 
+mod cold;
 mod crashes;
 mod faults;
 mod full;
 mod golden;
+mod kills;
 mod live;
+mod moves;
 mod turns;
 mod world;
