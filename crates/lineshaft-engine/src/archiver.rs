@@ -126,8 +126,14 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
     fn retain(&self) {
         let age_ms = u64::try_from(self.retention.age.as_millis()).unwrap_or(u64::MAX);
         let before = self.clock.wall_ms().saturating_sub(age_ms);
-        report(self.archive.drop_before(before));
+        let by_age = self.archive.drop_before(before);
+        let is_dropped = by_age.is_ok();
+        report(by_age);
         self.retain_bytes();
+        // What is still there may hold jobs that were deleted: their marks must stay.
+        if !is_dropped {
+            return;
+        }
         // A block stands in the day of its newest job, so an older one may outlive its own day by one.
         let finalized_before_ms = (before - before % DAY_MS).saturating_sub(DAY_MS);
         self.engine.send(Input::ArchiveDropped { finalized_before_ms });
@@ -140,6 +146,7 @@ fn report(result: Result<Dropped, Error>) {
         Ok(Dropped { jobs, bytes, .. }) => {
             tracing::info!(jobs, bytes, "history beyond retention was dropped");
         }
+        Err(Error::Held) => tracing::debug!("history stays for a backup; retention looks again later"),
         Err(error) => tracing::error!(%error, "retention failed"),
     }
 }

@@ -16,6 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::declarations::Declarations;
 use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
+use crate::holds::Holding;
 use crate::lag::Lag;
 use crate::options::Options;
 use crate::query::Query;
@@ -65,6 +66,8 @@ pub(crate) struct Connection {
     /// Whether somebody counts on this server: not a client that would rather have its own, as long as it has asked for
     /// nothing else.
     pub(crate) is_used: bool,
+    /// Files that it copies.
+    pub(crate) holding: Holding,
 }
 
 /// What a supervisor says of a dead child.
@@ -168,6 +171,11 @@ impl Core {
         &self.state
     }
 
+    /// The state machine by itself, when nothing else is left to do.
+    pub(crate) fn into_state(self) -> State {
+        self.state
+    }
+
     /// The newest commit, the open one not counted.
     pub fn lsn(&self) -> u64 {
         self.lsn
@@ -211,7 +219,14 @@ impl Core {
 
     /// A connection opened.
     pub fn connected(&mut self, connection: ConnectionId, outbox: Arc<dyn Outbox>) {
-        let entry = Connection { outbox, session: None, child: None, worker: None, is_used: false };
+        let entry = Connection {
+            outbox,
+            session: None,
+            child: None,
+            worker: None,
+            is_used: false,
+            holding: Holding::Nothing,
+        };
         self.connections.insert(connection, entry);
     }
 
@@ -255,6 +270,7 @@ impl Core {
 
     /// What time brings, and leases for whoever has credit: to be called before every commit.
     pub fn step(&mut self, now: Now) {
+        self.end_holds(now);
         self.take_words(now);
         self.bury(now);
         for _ in 0..TICKS_MAX {

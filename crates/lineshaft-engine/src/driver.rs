@@ -233,6 +233,9 @@ impl<J: Journal> Driver<J> {
             Input::DeleteFound { connection, request_id, sequence, job, finalized_ms } => {
                 self.core.delete_found(connection, request_id, Delete { sequence, job }, finalized_ms, now);
             }
+            Input::Held { connection, request_id, held } => {
+                self.core.files_held(connection, request_id, held, now);
+            }
             Input::Archived { result: Ok(count) } => self.core.archived(count, now),
             Input::Archived { result: Err(error @ StoreError::Poisoned) } => return Err(error.into()),
             Input::Archived { result: Err(error) } => {
@@ -329,10 +332,13 @@ impl<J: Journal> Driver<J> {
         while let Some((at, id)) = self.freed_blobs.front().copied()
             && at <= Instant::now()
         {
-            self.freed_blobs.pop_front();
-            if let Err(error) = self.payloads.drop_blob(id) {
-                tracing::warn!(%error, "a blob that nobody needs stays for now");
+            match self.payloads.drop_blob(id) {
+                // A backup may need it.
+                Err(StoreError::Held) => return,
+                Err(error) => tracing::warn!(%error, "a blob that nobody needs stays for now"),
+                Ok(()) => {}
             }
+            self.freed_blobs.pop_front();
         }
     }
 

@@ -105,6 +105,12 @@ pub(crate) enum Input {
         job: JobId,
         finalized_ms: u64,
     },
+    /// Files are held for a connection.
+    Held {
+        connection: ConnectionId,
+        request_id: u64,
+        held: lineshaft_store::HeldFiles,
+    },
     Archived {
         result: Result<u32, lineshaft_store::Error>,
     },

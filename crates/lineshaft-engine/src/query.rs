@@ -90,6 +90,8 @@ pub enum Query {
     },
     /// What the engine says of itself; the archive's part is missing.
     Status(Box<StatusReport>),
+    /// That files stay as they are.
+    Hold,
 }
 
 /// Who asked, and the way back.
@@ -168,6 +170,11 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                 report.rss_bytes = resident_bytes();
                 report.disk = self.disk_report()?;
                 reply((*report).into())
+            }
+            Query::Hold => {
+                let held = self.journal.hold().map_err(internal)?;
+                self.engine.send(Input::Held { connection, request_id, held });
+                Ok(None)
             }
         }
     }

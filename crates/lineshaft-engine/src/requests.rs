@@ -112,6 +112,11 @@ impl Core {
                 self.reply(caller.connection, caller.request_id, Described { declared });
                 Ok(())
             }
+            Message::HoldFiles(_) => {
+                self.query(caller.connection, caller.request_id, Query::Hold);
+                Ok(())
+            }
+            Message::KeepFiles(keep) => self.keep_files(caller, keep, now),
             other => self.worker_request(caller, other, payloads, now),
         }
     }

@@ -57,14 +57,20 @@ pub trait Archive: Clone + Send + Sync + 'static {
     /// How much there is.
     fn counts(&self) -> ArchiveCounts;
 
-    /// Drops the days before the UTC day of `finished_ms` (Unix milliseconds).
+    /// Drops the days before the UTC day of `finished_ms` (Unix milliseconds). [`Error::Held`] during a backup.
     fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error>;
 
-    /// Drops oldest days until the archive takes at most `bytes`; the newest day always stays.
+    /// Drops oldest days until the archive takes at most `bytes`; the newest day always stays. [`Error::Held`] during a
+    /// backup.
     fn drop_oldest_until(&self, bytes: u64) -> Result<Dropped, Error>;
 
     /// Drops blocks written from commits above `lsn`: the journal lost them, so it never happened.
     fn drop_beyond(&self, lsn: u64) -> Result<Dropped, Error>;
+}
+
+/// Whether a file of the archive's directory with this name is one of its days.
+pub(crate) fn is_day(name: &str) -> bool {
+    day::Day::parse(name).is_some()
 }
 
 /// A finished job and everything kept of it.

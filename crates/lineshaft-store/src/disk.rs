@@ -7,6 +7,7 @@ mod file;
 mod overlay;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 pub use file::FileDisk;
 pub use overlay::{Changed, Locking, Overlay, OverlayFile};
@@ -48,6 +49,17 @@ pub trait DiskFile: Send + Sync + 'static {
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// Size in bytes.
     fn length(&self) -> io::Result<u64>;
+    /// The file as the operating system knows it, where it does.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Makes this file's content that of `other`, sharing its space until either is written to.
+    ///
+    /// [`io::ErrorKind::Unsupported`] or another error where the file system cannot: nothing has changed then.
+    fn share(&self, other: BorrowedFd<'_>) -> io::Result<()> {
+        let _ = other;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// How to open a file.

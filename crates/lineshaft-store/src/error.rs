@@ -183,6 +183,46 @@ pub enum Error {
         /// The newest number in the archive.
         head: u64,
     },
+    /// A backup that was not finished, or of which a file is missing or damaged.
+    #[error("the backup cannot be used: {file}: {reason}")]
+    Backup {
+        /// The file, relative to the backup.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The backup does not hold the state after this commit.
+    #[error(
+        "the backup cannot be restored to commit {lsn}: it gives the states from {first_lsn} to {last_lsn}"
+    )]
+    NotInBackup {
+        /// The commit asked for.
+        lsn: u64,
+        /// The oldest one that it can be restored to.
+        first_lsn: u64,
+        /// The newest one.
+        last_lsn: u64,
+    },
+    /// The state after this commit needs a blob or cold file that was removed before the backup was made.
+    #[error(
+        "the backup cannot be restored to commit {lsn}: a payload that it needs was removed before the backup was made; a \
+         later commit, up to {newest_lsn}, may do"
+    )]
+    PayloadGone {
+        /// The commit asked for.
+        lsn: u64,
+        /// The newest one.
+        newest_lsn: u64,
+    },
+    /// Whoever watches a copy stopped it.
+    #[error("{reason}")]
+    GivenUp {
+        /// Why.
+        reason: String,
+    },
+    /// Files are being copied, so none is removed. Try again later.
+    #[error("the files of the home are held for a backup: nothing is removed until it is done")]
+    Held,
     /// A job that has not finished was to be archived.
     #[error("job {id} has not finished, so it cannot be archived")]
     NotFinished {
@@ -203,6 +243,10 @@ impl Error {
             Self::SnapshotsLost { .. } => Some(code::SNAPSHOTS_LOST),
             Self::HistoryMissing { .. } => Some(code::HISTORY_MISSING),
             Self::Damaged { .. } | Self::NoCold { .. } => Some(code::FILE_DAMAGED),
+            Self::Backup { .. } | Self::NotInBackup { .. } | Self::PayloadGone { .. } => {
+                Some(code::BACKUP_UNUSABLE)
+            }
+            Self::GivenUp { .. } => Some(code::BACKUP_GIVEN_UP),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::{Disk, LockAttempt, publish, read_all};
+use crate::holds::Holds;
 use crate::inspect::rework;
 use crate::{Error, Usage};
 
@@ -20,6 +21,8 @@ const DIRECTORIES: [&str; 6] = ["seg", "cold", "snap", "blob", "archive", "outpu
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
 const FORMAT_PREFIX: &str = "lineshaft home ";
+/// What `FORMAT` says while a backup is put back.
+const RESTORING: &str = "lineshaft restore\n";
 
 /// A locked home of a known format. Clones share the lock, which ends with the last of them.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub struct Home<D: Disk> {
     disk: D,
     /// Only held, so that it ends with the last clone.
     lock: Arc<D::Lock>,
+    holds: Arc<Holds>,
     room: Arc<Room>,
 }
 
@@ -41,7 +45,12 @@ struct Room {
 
 impl<D: Disk> Clone for Home<D> {
     fn clone(&self) -> Self {
-        Self { disk: self.disk.clone(), lock: Arc::clone(&self.lock), room: Arc::clone(&self.room) }
+        Self {
+            disk: self.disk.clone(),
+            lock: Arc::clone(&self.lock),
+            holds: Arc::clone(&self.holds),
+            room: Arc::clone(&self.room),
+        }
     }
 }
 
@@ -55,7 +64,25 @@ impl<D: Disk> Home<D> {
         let lock = take_lock(&disk)?;
         rework::finish(&disk)?;
         check_format(&disk)?;
-        Ok(Self { disk, lock: Arc::new(lock), room: Arc::default() })
+        Ok(Self::locked(disk, lock))
+    }
+
+    fn locked(disk: D, lock: D::Lock) -> Self {
+        Self { disk, lock: Arc::new(lock), holds: Arc::default(), room: Arc::default() }
+    }
+
+    /// Takes the lock of an empty directory and marks it as a home that is being restored: nobody can open it before
+    /// [`Home::finish_restore`], whatever happens.
+    pub fn begin_restore(disk: D) -> Result<Self, Error> {
+        disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
+        let lock = take_lock(&disk)?;
+        write_format(&disk, RESTORING)?;
+        Ok(Self::locked(disk, lock))
+    }
+
+    /// Makes a restored home one that can be opened.
+    pub fn finish_restore(&self) -> Result<(), Error> {
+        write_format(&self.disk, &format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n"))
     }
 
     /// The disk the home is on.
@@ -108,6 +135,11 @@ impl<D: Disk> Home<D> {
     fn check_free(&self, bytes: u64, left: u64) -> Result<(), Error> {
         let free = self.disk.free_bytes().map_err(Error::io("measure", ".", 0))?;
         if free < bytes + left { Err(Error::Full { needed_bytes: bytes }) } else { Ok(()) }
+    }
+
+    /// Who holds the files of the home: to be asked before one is removed or written over.
+    pub(crate) fn holds(&self) -> &Arc<Holds> {
+        &self.holds
     }
 
     /// Creates a directory of the home so that a crash does not lose it.
@@ -168,6 +200,7 @@ fn parse_format(text: &str) -> Result<(), Error> {
             "use the newer version of Lineshaft that wrote it; it is left as it is"
         }
         Some(_) => "`lineshaft store upgrade` brings it to this version's",
+        None if text == RESTORING => "a restore into it did not come to its end: remove it and restore again",
         None => {
             "this is not a home, or its FORMAT file is damaged: `lineshaft store doctor` looks at the rest"
         }
@@ -182,7 +215,10 @@ fn create_format<D: Disk>(disk: &D) -> Result<(), Error> {
     if disk.list("seg").is_ok_and(|files| !files.is_empty()) {
         return Err(Error::damaged(FORMAT, 0, "the file is missing, but the home has a journal"));
     }
-    let text = format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n");
+    write_format(disk, &format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n"))
+}
+
+fn write_format<D: Disk>(disk: &D, text: &str) -> Result<(), Error> {
     publish(disk, "", FORMAT, &[text.as_bytes()]).map_err(Error::io("write", FORMAT, text.len() as u64))
 }
 

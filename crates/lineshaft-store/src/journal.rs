@@ -9,6 +9,7 @@ mod cache;
 mod chain;
 mod cold;
 pub(crate) mod commit;
+mod extent;
 mod fresh;
 mod handle;
 mod preparer;
@@ -21,12 +22,13 @@ pub(crate) mod snapshots;
 mod syncer;
 mod writer;
 
+pub use extent::{CommitEnd, Extent, extent};
 pub use handle::SegmentHandle;
 pub use writer::SegmentJournal;
 
 use bytes::Bytes;
 
-use crate::{ColdLocation, Error, Location, PayloadRef};
+use crate::{ColdLocation, Error, Hold, Location, PayloadRef};
 
 /// Bytes a commit's body may have: the payload limit and room for what names it.
 pub const BODY_BYTES_MAX: usize = 65 << 20;
@@ -102,7 +104,7 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
     /// The bytes of a blob, checked. [`Error::NoBlob`] if there is none.
     fn get_blob(&self, id: u64) -> Result<Bytes, Error>;
 
-    /// Removes a blob; one that does not exist is fine. A crash may bring it back.
+    /// Removes a blob; one that does not exist is fine. A crash may bring it back. [`Error::Held`] during a backup.
     fn drop_blob(&self, id: u64) -> Result<(), Error>;
 
     /// The ids of all blobs, ascending, so that those nobody names can be dropped at start.
@@ -122,7 +124,7 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
     /// The bytes at `location`, checked. [`Error::NoCold`] if there is no such file.
     fn read_cold(&self, location: ColdLocation) -> Result<Bytes, Error>;
 
-    /// Removes a cold file; one that does not exist is fine. A crash may bring it back.
+    /// Removes a cold file; one that does not exist is fine. A crash may bring it back. [`Error::Held`] during a backup.
     fn drop_cold(&self, file: u64) -> Result<(), Error>;
 
     /// All cold files, by ascending number.
@@ -130,6 +132,13 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
 
     /// The commits kept, in stretches whose space is freed together, oldest first; the last one takes the next commits.
     fn stretches(&self) -> Vec<Stretch>;
+
+    /// Holds every file that the present state needs, as long as [`HeldFiles::hold`] lives: meanwhile nothing is
+    /// trimmed, snapshots stay, and [`JournalHandle::drop_blob`], [`JournalHandle::drop_cold`] and dropping parts of the
+    /// archive of the same home fail with [`Error::Held`].
+    ///
+    /// Waits for a removal that is under way. [`Error::NoCommit`] if the journal is empty.
+    fn hold(&self) -> Result<HeldFiles, Error>;
 
     /// The newest commit known to be durable.
     fn durable_lsn(&self) -> u64;
@@ -183,6 +192,28 @@ pub enum Durability {
     Sync,
     /// When it survives the death of the process; a sync follows in the background.
     Os,
+}
+
+/// Files that stay as they are for as long as `hold` lives.
+#[derive(Debug)]
+pub struct HeldFiles {
+    /// How far a copy has to go.
+    pub end: JournalEnd,
+    /// Ends the hold when it is dropped.
+    pub hold: Hold,
+}
+
+/// The end of a journal, and the segments that lead to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalEnd {
+    /// The newest commit.
+    pub newest: Appended,
+    /// Number of the oldest segment.
+    pub first_segment: u64,
+    /// Number of the segment with the newest commit.
+    pub last_segment: u64,
+    /// Where that commit ends in it. What follows may be anything.
+    pub last_segment_bytes: u64,
 }
 
 /// How a [`SegmentJournal`] works.

@@ -9,9 +9,11 @@
 //! the times it stores.
 
 pub mod archive;
+pub mod backup;
 pub mod disk;
 mod error;
 mod gaps;
+mod holds;
 pub mod home;
 pub mod inspect;
 pub mod journal;
@@ -24,9 +26,10 @@ pub use archive::{
 };
 pub use disk::{Disk, DiskFile, FileDisk, Overlay};
 pub use error::Error;
+pub use holds::Hold;
 pub use home::Home;
 pub use journal::{
-    Append, Appended, ColdFile, CutTail, Durability, Journal, JournalHandle, Options, Recovery,
-    SegmentHandle, SegmentJournal, Snapshot, Space, Stretch, Usage,
+    Append, Appended, ColdFile, CutTail, Durability, HeldFiles, Journal, JournalEnd, JournalHandle, Options,
+    Recovery, SegmentHandle, SegmentJournal, Snapshot, Space, Stretch, Usage,
 };
 pub use payload::{ColdLocation, Location, PackedPayload, PayloadRef};

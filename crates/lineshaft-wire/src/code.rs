@@ -63,6 +63,8 @@ codes! {
     31 CHILDREN_DIE "the children of a worker die before they are ready";
     32 NO_INTERPRETER "no Python interpreter that fits";
     33 CHILD_NOT_STARTED "a child of a worker cannot be started";
+    40 BACKUP_UNUSABLE "the backup cannot be used";
+    41 BACKUP_GIVEN_UP "the backup was given up";
 }
 
 impl RefusalCode {

@@ -44,19 +44,30 @@ pub(crate) struct Compactor<J> {
 impl<J: JournalHandle> Compactor<J> {
     /// Works until the engine is gone.
     pub(crate) fn run(&self, chores: &Receiver<Chore>) {
+        let mut held = Vec::new();
         for chore in chores {
+            // A backup that may need them lasts minutes: they go with a later chore.
+            for file in std::mem::take(&mut held) {
+                held.extend(self.drop_cold(file));
+            }
             match chore {
                 Chore::Copy { file, payloads } => {
                     let result = self.copy(file, payloads);
                     self.engine.send(Input::Copied { result });
                 }
-                Chore::Drop { file } => {
-                    if let Err(error) = self.journal.drop_cold(file) {
-                        tracing::warn!(%error, "a cold file that nobody needs stays until the next start");
-                    }
-                }
+                Chore::Drop { file } => held.extend(self.drop_cold(file)),
             }
         }
+    }
+
+    /// Gives the file back if it cannot be dropped yet.
+    fn drop_cold(&self, file: u64) -> Option<u64> {
+        match self.journal.drop_cold(file) {
+            Err(Error::Held) => return Some(file),
+            Err(error) => tracing::warn!(%error, "a cold file that nobody needs stays until the next start"),
+            Ok(()) => {}
+        }
+        None
     }
 
     fn copy(&self, file: u64, mut payloads: Vec<Movable>) -> Result<Copy, Error> {
@@ -79,7 +90,8 @@ impl<J: JournalHandle> Compactor<J> {
         let copied: Vec<Copied> =
             read.into_iter().zip(offsets).map(|(payload, offset)| Copied { payload, offset }).collect();
         let Some(last) = copied.last() else {
-            self.journal.drop_cold(file)?;
+            // It is empty; if it must stay now, the next start finds it.
+            self.drop_cold(file);
             return Ok(Copy { file, bytes: 0, copied });
         };
         let bytes = u64::from(last.offset) + u64::from(last.payload.from.length);

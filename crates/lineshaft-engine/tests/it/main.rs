@@ -1,5 +1,6 @@
 //! The engine from outside: on a real disk with its threads, and without them on a disk that dies.
 
+mod backup;
 mod cold;
 mod crashes;
 mod faults;

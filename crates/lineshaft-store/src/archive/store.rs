@@ -129,6 +129,15 @@ impl<D: Disk> BlockArchive<D> {
         change(&mut self.inner.catalogue.write().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Drops old days, unless files are held for a backup.
+    fn retain(&self, days: impl FnOnce(&Catalogue) -> Vec<Day>) -> Result<Dropped, Error> {
+        self.write(|| {
+            let Some(_removing) = self.inner.home.holds().removing() else { return Err(Error::Held) };
+            let days = self.with_catalogue(days);
+            self.drop_days(&days)
+        })
+    }
+
     /// Changes files, one caller at a time; after a failure nobody does.
     fn write<T>(&self, change: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let mut writing = self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -297,17 +306,11 @@ impl<D: Disk> Archive for BlockArchive<D> {
 
     fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error> {
         let first_kept = Day::of(finished_ms);
-        self.write(|| {
-            let days = self.with_catalogue(|catalogue| catalogue.days_before(first_kept));
-            self.drop_days(&days)
-        })
+        self.retain(|catalogue| catalogue.days_before(first_kept))
     }
 
     fn drop_oldest_until(&self, bytes: u64) -> Result<Dropped, Error> {
-        self.write(|| {
-            let days = self.with_catalogue(|catalogue| catalogue.oldest_days_above(bytes));
-            self.drop_days(&days)
-        })
+        self.retain(|catalogue| catalogue.oldest_days_above(bytes))
     }
 
     fn drop_beyond(&self, lsn: u64) -> Result<Dropped, Error> {

@@ -10,7 +10,7 @@ use super::cache::ChunkKey;
 use super::commit::{CHUNK_BYTES, HEADER_BYTES, Header, chunk_matches};
 use super::segment::Segment;
 use super::shared::Shared;
-use super::{ColdFile, JournalHandle, Stretch, blobs};
+use super::{ColdFile, HeldFiles, JournalHandle, Stretch, blobs};
 use crate::disk::{Disk, DiskFile};
 use crate::{ColdLocation, Error, Location, Space, Usage};
 
@@ -127,8 +127,9 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
         if lsn > durable_lsn {
             return Err(Error::SnapshotTooNew { lsn, durable_lsn });
         }
-        let put =
-            || self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner).put(lsn, crc, bytes);
+        let holds = self.shared.home.holds();
+        let snapshots = || self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let put = || snapshots().put(lsn, crc, bytes, holds);
         let result = put().or_else(|error| match error {
             Error::Full { needed_bytes } if self.shared.reserve.lend(needed_bytes) => {
                 tracing::warn!(needed_bytes, "the disk is full: a snapshot takes space from the reserve");
@@ -153,6 +154,7 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
     }
 
     fn drop_blob(&self, id: u64) -> Result<(), Error> {
+        let Some(_removing) = self.shared.home.holds().removing() else { return Err(Error::Held) };
         blobs::drop_blob(self.shared.home.disk(), id)
     }
 
@@ -174,6 +176,7 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
     }
 
     fn drop_cold(&self, file: u64) -> Result<(), Error> {
+        let Some(_removing) = self.shared.home.holds().removing() else { return Err(Error::Held) };
         self.shared.cold.remove(file)
     }
 
@@ -189,6 +192,12 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
             bytes: segment.bytes(),
         };
         segments.iter().map(stretch).collect()
+    }
+
+    fn hold(&self) -> Result<HeldFiles, Error> {
+        self.shared.check_poisoned()?;
+        let hold = self.shared.home.holds().take();
+        Ok(HeldFiles { end: self.shared.end()?, hold })
     }
 
     fn durable_lsn(&self) -> u64 {

@@ -20,10 +20,12 @@ use crate::gaps::Gaps;
 use crate::{Error, Recovery};
 
 /// The files of `seg/`.
-struct Listed {
-    numbers: Vec<u64>,
+pub(super) struct Listed {
+    pub(super) numbers: Vec<u64>,
     spares: Vec<String>,
     reserve_bytes: u64,
+    /// Those that never got their name.
+    unfinished: Vec<String>,
 }
 
 /// An opened journal before it becomes a writer.
@@ -46,6 +48,15 @@ pub(crate) struct Recovered<F> {
     pub(crate) gaps: Gaps,
 }
 
+/// How segments are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    /// Bodies of commits above this are checked.
+    pub(super) verify_after: u64,
+    pub(super) mode: OpenMode,
+    pub(super) gaps: &'a Gaps,
+}
+
 /// Opens the segments.
 pub(crate) fn recover<D: Disk>(
     disk: &D,
@@ -54,9 +65,11 @@ pub(crate) fn recover<D: Disk>(
 ) -> Result<Recovered<D::File>, Error> {
     let snapshot = snapshots.load()?;
     let mut listed = list(disk)?;
+    listed.unfinished.iter().try_for_each(|name| remove(disk, &join(DIRECTORY, name)))?;
     let gaps = Gaps::load(disk, DIRECTORY)?;
     let snapshot_lsn = snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
-    let mut opened = open_all(disk, &listed.numbers, snapshot_lsn, &gaps)?;
+    let look = Look { verify_after: snapshot_lsn, mode: OpenMode::Write, gaps: &gaps };
+    let mut opened = open_all(disk, &listed.numbers, look)?;
     let synced_lsn = synced_lsn(&opened).max(snapshots.newest_lsn());
     let oldest_mark = oldest_mark(&opened);
     let start_lsn = snapshot.as_ref().map_or(1, |snapshot| snapshot.lsn + 1).min(oldest_mark);
@@ -133,9 +146,10 @@ fn fresh_on_a_full_disk<D: Disk>(
     }
 }
 
-/// Sorts the files of `seg/` and removes those that never got their name.
-fn list<D: Disk>(disk: &D) -> Result<Listed, Error> {
-    let mut listed = Listed { numbers: Vec::new(), spares: Vec::new(), reserve_bytes: 0 };
+/// Sorts the files of `seg/`.
+pub(super) fn list<D: Disk>(disk: &D) -> Result<Listed, Error> {
+    let mut listed =
+        Listed { numbers: Vec::new(), spares: Vec::new(), reserve_bytes: 0, unfinished: Vec::new() };
     for entry in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
         if let Some(number) = segment::number_of(&entry.name) {
             listed.numbers.push(number);
@@ -144,14 +158,14 @@ fn list<D: Disk>(disk: &D) -> Result<Listed, Error> {
         } else if entry.name == reserve::NAME {
             listed.reserve_bytes = entry.bytes;
         } else if is_temporary(&entry.name) {
-            remove(disk, &join(DIRECTORY, &entry.name))?;
+            listed.unfinished.push(entry.name);
         }
     }
     Ok(listed)
 }
 
 /// Segments are made one after another: one that is missing before others without commits held the newest ones.
-fn check_row<F>(opened: &[Opened<F>], chain: &Chain, synced_lsn: u64) -> Result<(), Error> {
+pub(super) fn check_row<F>(opened: &[Opened<F>], chain: &Chain, synced_lsn: u64) -> Result<(), Error> {
     let used = opened.iter().rposition(|segment| segment.scanned.headers().next().is_some());
     let unused = &opened[used.unwrap_or(0)..];
     let Some(pair) = unused.windows(2).find(|pair| pair[0].header.number + 1 < pair[1].header.number) else {
@@ -167,7 +181,7 @@ fn check_row<F>(opened: &[Opened<F>], chain: &Chain, synced_lsn: u64) -> Result<
 }
 
 /// What was trimmed is in a snapshot; where none reads, the commits that are there say nothing by themselves.
-fn check_has_snapshot<F>(
+pub(super) fn check_has_snapshot<F>(
     opened: &[Opened<F>],
     chain: &Chain,
     snapshot_lsn: u64,
@@ -182,16 +196,15 @@ fn check_has_snapshot<F>(
 }
 
 /// Opens and scans every segment. The newest one with commits, and all after it, are searched to their end.
-fn open_all<D: Disk>(
+pub(super) fn open_all<D: Disk>(
     disk: &D,
     numbers: &[u64],
-    verify_after: u64,
-    gaps: &Gaps,
+    look: Look<'_>,
 ) -> Result<Vec<Opened<D::File>>, Error> {
     let mut opened = VecDeque::new();
     let mut to_the_end = true;
     for number in numbers.iter().rev() {
-        let segment = open_one(disk, *number, verify_after, to_the_end, gaps)?;
+        let segment = open_one(disk, *number, to_the_end, look)?;
         to_the_end &= segment.scanned.headers().next().is_none();
         opened.push_front(segment);
     }
@@ -201,16 +214,15 @@ fn open_all<D: Disk>(
 fn open_one<D: Disk>(
     disk: &D,
     number: u64,
-    verify_after: u64,
     to_the_end: bool,
-    gaps: &Gaps,
+    look: Look<'_>,
 ) -> Result<Opened<D::File>, Error> {
     let path = segment::path(number);
-    let file = disk.open(&path, OpenMode::Write).map_err(Error::io("open", &path, 0))?;
+    let file = disk.open(&path, look.mode).map_err(Error::io("open", &path, 0))?;
     let header = SegmentHeader::read(&file, number)?;
     let bytes = file.length().map_err(Error::io("read", &path, 0))?;
-    let scanned =
-        scan(&file, &header, verify_after, to_the_end, gaps).map_err(Error::io("read", &path, 0))?;
+    let scanned = scan(&file, &header, look.verify_after, to_the_end, look.gaps)
+        .map_err(Error::io("read", &path, 0))?;
     Ok(Opened { header, file, bytes, scanned })
 }
 

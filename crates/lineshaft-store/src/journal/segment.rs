@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc32c::crc32c;
 
-use super::commit::{ALIGNMENT, u32_at, u64_at};
+use super::commit::{self, ALIGNMENT, Header, u32_at, u64_at};
 use crate::Error;
 use crate::disk::{DiskFile, join};
 
@@ -109,6 +109,18 @@ impl<F> Segment<F> {
 
     pub(crate) fn path(&self) -> String {
         path(self.header.number)
+    }
+}
+
+impl<F: DiskFile> Segment<F> {
+    /// The header of the commit `lsn`, which begins at `start`.
+    pub(crate) fn commit_header(&self, start: u64, lsn: u64) -> Result<Header, Error> {
+        let path = self.path();
+        let mut bytes = [0; commit::HEADER_BYTES];
+        let count = self.file.read_at(start, &mut bytes).map_err(Error::io("read", &path, 0))?;
+        Header::decode(&bytes[..count])
+            .filter(|header| header.lsn == lsn)
+            .ok_or_else(|| Error::damaged(&path, start, "the header of a commit fails its check"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::reserve::Reserve;
 use super::segment::Segment;
 use super::snapshots::Snapshots;
 use crate::disk::Disk;
-use crate::{Error, Home, Space};
+use crate::{Error, Home, JournalEnd, Space};
 
 /// A segment that is pinned by everyone who holds it.
 pub(crate) type SharedSegment<D> = Arc<Segment<<D as Disk>::File>>;
@@ -74,6 +74,23 @@ impl<D: Disk> Shared<D> {
 
     pub(crate) fn space(&self) -> Space {
         *self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the newest commit is and ends, and where the row of segments begins.
+    pub(crate) fn end(&self) -> Result<JournalEnd, Error> {
+        let (first_segment, head_lsn) = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            let first = segments.front().map_or(0, |segment| segment.header.number);
+            (first, segments.back().map_or(0, |segment| segment.end_lsn() - 1))
+        };
+        let (segment, start) = self.segment_of(head_lsn)?;
+        let header = segment.commit_header(start, head_lsn)?;
+        Ok(JournalEnd {
+            newest: header.appended(),
+            first_segment,
+            last_segment: segment.header.number,
+            last_segment_bytes: start + header.stored_bytes(),
+        })
     }
 
     /// The segment with this commit, pinned while the `Arc` lives.

@@ -1,6 +1,7 @@
 //! The two newest snapshots, one file each in `snap/`, named by LSN.
 
 use crate::disk::{Disk, join};
+use crate::holds::Holds;
 use crate::sealed::{self, Seal};
 use crate::{Error, Snapshot};
 
@@ -36,6 +37,19 @@ impl<D: Disk> Snapshots<D> {
         disk.sync_dir(DIRECTORY).map_err(Error::io("sync", DIRECTORY, 0))?;
         lsns.sort_unstable();
         Ok(Self { disk, lsns, bytes })
+    }
+
+    /// Finds the snapshots and changes nothing.
+    pub(crate) fn look(disk: D) -> Result<Self, Error> {
+        let listed = disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))?;
+        let mut lsns: Vec<u64> = listed.iter().filter_map(|entry| entry.name.parse().ok()).collect();
+        lsns.sort_unstable();
+        Ok(Self { disk, lsns, bytes: 0 })
+    }
+
+    /// The LSNs of all, ascending.
+    pub(crate) fn lsns(&self) -> &[u64] {
+        &self.lsns
     }
 
     /// The directory, to be created before.
@@ -75,14 +89,16 @@ impl<D: Disk> Snapshots<D> {
         Ok(None)
     }
 
-    /// Publishes a snapshot and removes all but the two newest.
-    pub(crate) fn put(&mut self, lsn: u64, crc: u32, bytes: &[u8]) -> Result<(), Error> {
+    /// Publishes a snapshot and removes all but the two newest, or leaves that to a later one while files are held.
+    pub(crate) fn put(&mut self, lsn: u64, crc: u32, bytes: &[u8], holds: &Holds) -> Result<(), Error> {
         sealed::write(&self.disk, DIRECTORY, &name(lsn), Seal { magic: MAGIC, id: lsn, crc }, bytes)?;
         self.bytes = bytes.len() as u64;
         if let Err(place) = self.lsns.binary_search(&lsn) {
             self.lsns.insert(place, lsn);
         }
-        while self.lsns.len() > KEPT {
+        while self.lsns.len() > KEPT
+            && let Some(_removing) = holds.removing()
+        {
             remove(&self.disk, &name(self.lsns[0]))?;
             self.lsns.remove(0);
         }

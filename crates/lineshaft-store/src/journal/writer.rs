@@ -279,6 +279,8 @@ impl<D: Disk> SegmentJournal<D> {
         if self.trim.after.is_none_or(|lsn| lsn > self.shared.durable_lsn()) {
             return;
         }
+        // While files are held, a later commit does it.
+        let Some(_removing) = self.shared.home.holds().removing() else { return };
         self.trim.after = None;
         let mut segments = self.shared.segments.write().unwrap_or_else(PoisonError::into_inner);
         let gone = segments.iter().take_while(|segment| self.may_go(segment, self.trim.oldest_lsn)).count();

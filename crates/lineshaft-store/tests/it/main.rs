@@ -1,6 +1,7 @@
 //! Integration tests of the store, one module per behaviour.
 
 mod archive_damage;
+mod backup;
 mod cold;
 mod conformance;
 mod crash;

@@ -12,11 +12,11 @@ use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with}
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit,
     Declared, Delete, Describe, Described, DiskReport, DiskState, Done, End, Ended, EndedJob, Enqueue,
-    Enqueued, Fetch, Fetched, Filter, Finish, Finished, Hello, JobGroup, Lease, Leases, List, Message,
-    MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb,
-    RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules, RunAfter, Sequence, Show, Shown,
-    Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique, UniqueWhile, Unwait, Wait, Welcome,
-    WorkerAttached, WorkerReport,
+    Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello, HoldFiles, JobGroup, KeepFiles,
+    Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
+    Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules,
+    RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique,
+    UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -404,6 +404,20 @@ fn engine_vectors() -> Vec<Vector> {
         vector("shutdown", 15, Shutdown { on_demand_only: true }, b""),
         vector("what is declared of a task", 16, Describe { task: "shop.mail.send".into() }, b""),
         vector("a declaration", 16, Described { declared: Some(declared()) }, b""),
+        vector("hold the files", 17, HoldFiles {}, b""),
+        vector(
+            "files held",
+            17,
+            FilesHeld {
+                lsn: 4_711,
+                crc: 0x5eed_cafe,
+                first_segment: 12,
+                last_segment: 14,
+                last_segment_bytes: 70_656,
+            },
+            b"",
+        ),
+        vector("keep the files", 18, KeepFiles { lsn: 4_711, done: false }, b""),
     ]
 }
 

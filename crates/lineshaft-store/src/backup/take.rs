@@ -1,0 +1,100 @@
+//! Taking a backup: what is copied, and in what order.
+
+use std::io;
+
+use super::copy::{Copied, Copier};
+use super::{DIRECTORIES, Manifest, Watch};
+use crate::disk::{Disk, is_temporary, join};
+use crate::journal::{extent, segment};
+use crate::{Error, JournalEnd, archive, gaps};
+
+/// What a manifest says of where it comes from.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The version of Lineshaft.
+    pub version: String,
+    /// What time it is, Unix milliseconds.
+    pub created_ms: u64,
+}
+
+/// Copies the files of `home` to `backup`, an empty directory, as of the commit at `end`.
+///
+/// Either the home is locked by the caller, or a server holds its files ([`crate::HeldFiles`]) from before `end` was
+/// known until this returns. Nothing beyond `end` is copied: an unfinished write there would be taken for damage. The
+/// copy of the journal is checked before the backup is finished.
+///
+/// Errors: [`Error::Damaged`] or [`Error::DamagedCommits`] if the home is not whole, what `watch` says, and those of the
+/// disks. What was written stays and is no backup.
+pub fn take<S: Disk, D: Disk>(
+    home: &S,
+    backup: &D,
+    end: JournalEnd,
+    facts: Facts,
+    watch: &mut dyn Watch,
+) -> Result<Manifest, Error> {
+    backup.create_dir_all("").map_err(Error::io("create", ".", 0))?;
+    let mut wanted = Vec::new();
+    for directory in DIRECTORIES {
+        let listed = wanted_of(home, directory, &end)?;
+        wanted.push((directory, listed));
+    }
+    let all = || wanted.iter().flat_map(|(_, files)| files);
+    watch.began(all().count() as u64, all().map(|file| file.bytes).sum());
+    let mut copier = Copier::new(home, backup, watch);
+    let mut files = Vec::new();
+    for (directory, listed) in &wanted {
+        backup.create_dir_all(directory).map_err(Error::io("create", directory, 0))?;
+        for file in listed {
+            files.push(copier.copy(file)?);
+        }
+        copier.sync_dir(directory)?;
+    }
+    copier.sync_dir("")?;
+    let first_lsn = check(backup, &end)?;
+    let manifest = Manifest::new(facts, end.newest, first_lsn, files);
+    manifest.write(backup)?;
+    Ok(manifest)
+}
+
+/// The files of a directory that belong to the state at `end`.
+fn wanted_of<D: Disk>(home: &D, directory: &str, end: &JournalEnd) -> Result<Vec<Copied>, Error> {
+    let listed = match home.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.map_err(Error::io("list", directory, 0))?,
+    };
+    let mut files = Vec::new();
+    for entry in listed.into_iter().filter(|entry| belongs(directory, &entry.name, end)) {
+        let is_last =
+            directory == segment::DIRECTORY && segment::number_of(&entry.name) == Some(end.last_segment);
+        let bytes = if is_last { end.last_segment_bytes } else { entry.bytes };
+        let is_immutable = directory != segment::DIRECTORY;
+        files.push(Copied { path: join(directory, &entry.name), bytes, is_immutable });
+    }
+    Ok(files)
+}
+
+fn belongs(directory: &str, name: &str, end: &JournalEnd) -> bool {
+    match directory {
+        "snap" => name.parse().is_ok_and(|lsn: u64| lsn <= end.newest.lsn),
+        segment::DIRECTORY | archive::DIRECTORY if name == gaps::NAME => true,
+        segment::DIRECTORY => segment::number_of(name)
+            .is_some_and(|number| (end.first_segment..=end.last_segment).contains(&number)),
+        archive::DIRECTORY => archive::is_day(name),
+        _ => !is_temporary(name),
+    }
+}
+
+/// Checks that the copy has the journal from its beginning to `end`; gives the oldest commit that can be restored.
+fn check<D: Disk>(backup: &D, end: &JournalEnd) -> Result<u64, Error> {
+    let extent = extent(backup)?;
+    let found = extent.end();
+    if found.newest != end.newest {
+        let (lsn, wanted) = (found.newest.lsn, end.newest.lsn);
+        let reason = format!("the copy ends with commit {lsn} instead of {wanted}");
+        return Err(Error::damaged(&segment::path(end.last_segment), end.last_segment_bytes, reason));
+    }
+    if extent.snapshot_lsn != extent.snapshots.last().copied() {
+        tracing::warn!("the newest snapshot of the home does not read: the backup rests on an older one");
+    }
+    Ok(extent.first_restorable_lsn().unwrap_or(0))
+}

@@ -1,0 +1,78 @@
+//! Keeping a home's files as they are while somebody copies them.
+//!
+//! Everything that removes a file of a home, or gives it another use, asks [`Holds::removing`] first and puts it off
+//! while there is a [`Hold`]. A backup takes its hold before it asks how far the journal is: what was removed before
+//! that is not needed by then, and what is needed stays.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// Who holds the files of a home.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    /// Holds there are. Whoever removes something keeps the read lock meanwhile, so that a hold begins before or after.
+    count: RwLock<u32>,
+}
+
+impl Holds {
+    /// Leave to remove files or to give them another use, while the guard lives; `None` while they are held.
+    pub(crate) fn removing(&self) -> Option<Removing<'_>> {
+        let count = self.count.read().unwrap_or_else(PoisonError::into_inner);
+        (*count == 0).then_some(Removing { _count: count })
+    }
+
+    /// Holds the files until the hold is dropped. Waits for a removal that is under way.
+    pub(crate) fn take(self: &Arc<Self>) -> Hold {
+        *self.count.write().unwrap_or_else(PoisonError::into_inner) += 1;
+        Hold { holds: Arc::clone(self) }
+    }
+}
+
+/// Leave to remove files.
+#[must_use = "files may be held again as soon as this is dropped"]
+pub(crate) struct Removing<'a> {
+    _count: RwLockReadGuard<'a, u32>,
+}
+
+/// Files of a home are held as long as this lives.
+#[derive(Debug)]
+pub struct Hold {
+    holds: Arc<Holds>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        *self.holds.count.write().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_may_be_removed_until_the_last_hold_is_gone() {
+        let holds = Arc::new(Holds::default());
+        assert!(holds.removing().is_some());
+        let (first, second) = (holds.take(), holds.take());
+        drop(first);
+        assert!(holds.removing().is_none());
+        drop(second);
+        assert!(holds.removing().is_some());
+    }
+
+    #[test]
+    fn a_hold_begins_after_a_removal_that_is_under_way() {
+        let holds = Arc::new(Holds::default());
+        let removing = holds.removing();
+        let taking = std::thread::spawn({
+            let holds = Arc::clone(&holds);
+            move || holds.take()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!taking.is_finished());
+        drop(removing);
+        let hold = taking.join().unwrap();
+        assert!(holds.removing().is_none());
+        drop(hold);
+    }
+}
