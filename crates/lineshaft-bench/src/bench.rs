@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use lineshaft::ServerCommand;
+use lineshaft_ipc::home_fs::{FileSystem, file_system_kind};
 
 use crate::app;
 use crate::cleanup::{Cleanup, remove};
@@ -77,13 +78,16 @@ pub fn run(options: Options, cleanup: &Cleanup, tell: &mut dyn FnMut(&str)) -> R
 }
 
 fn introduce(options: &Options, needed_bytes: u64, tell: &mut dyn FnMut(&str)) -> Result<()> {
-    let free = free_bytes(&options.directory)?;
+    let (directory, free) = (options.directory.display(), free_bytes(&options.directory)?);
+    let (needed, free) = (needed_bytes >> 20, free >> 20);
     tell(&format!(
-        "writes at most {} MiB to {}, which has room for {}, and removes it at the end",
-        needed_bytes >> 20,
-        options.directory.display(),
-        free >> 20
+        "writes up to {needed} MiB to {directory}, where {free} MiB are free, and removes them at the end"
     ));
+    if let Ok(FileSystem::Memory) = file_system_kind(&options.directory) {
+        tell(&format!(
+            "{directory} is in memory: what is measured there is no disk; --dir names another place"
+        ));
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if let Some(load) = processes::load() {
         let busy = if load > LOAD_MAX { ": others use this machine, and the figures show it" } else { "" };

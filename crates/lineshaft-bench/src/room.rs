@@ -1,6 +1,7 @@
 //! The directory of a run, on the disk that is measured.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +24,7 @@ impl Room {
         if free_bytes < needed_bytes {
             return Err(Error::NoRoom { directory: parent, free_bytes, needed_bytes });
         }
-        let path = parent.join(format!("lineshaft-bench-{}", std::process::id()));
-        fs::create_dir(&path).map_err(Error::io(format!("make {}", path.display())))?;
+        let path = make_directory(&parent)?;
         cleanup.keep_room(Some(path.clone()));
         Ok(Self { path, cleanup: cleanup.clone(), homes: 0 })
     }
@@ -45,6 +45,24 @@ impl Drop for Room {
         remove(&self.path);
         self.cleanup.keep_room(None);
     }
+}
+
+/// A directory of a new name: where process ids repeat, in containers say, one may be left of a run that was killed.
+fn make_directory(parent: &Path) -> Result<PathBuf> {
+    let name = format!("lineshaft-bench-{}", std::process::id());
+    let mut path = parent.join(&name);
+    for number in 2.. {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                path = parent.join(format!("{name}-{number}"));
+            }
+            result => {
+                result.map_err(Error::io(format!("make {}", path.display())))?;
+                break;
+            }
+        }
+    }
+    Ok(path)
 }
 
 /// What may be written to the file system of `directory`.
@@ -78,6 +96,13 @@ mod tests {
         assert!(used_bytes(room.path()) >= 100_000);
         drop(room);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_run_that_was_killed_left_is_not_in_the_way() {
+        let parent = tempfile::tempdir().unwrap();
+        let [first, second] = [(); 2].map(|()| make_directory(parent.path()).unwrap());
+        assert_ne!(first, second);
     }
 
     #[test]

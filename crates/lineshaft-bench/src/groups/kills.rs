@@ -49,7 +49,7 @@ impl Group for Kills {
         let rounds = bench.scale.long_rounds;
         for round in 1..=rounds {
             for key in [CHILD, WORKER, SERVER] {
-                if bench.wants(key) {
+                if bench.wants_any(&[key, LOST]) {
                     bench.tell(&format!("kills: {key}, round {round} of {rounds}"));
                     let (milliseconds, lost) = one_kill(bench, key)?;
                     bench.add(key, milliseconds);

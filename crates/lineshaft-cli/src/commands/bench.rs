@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use lineshaft::config::{PYTHON, Settings, Value};
 use lineshaft_bench::figure::number;
 use lineshaft_bench::{Cleanup, Error, Line, Options, Report, Selection, names};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::{Bench, JsonTo};
 use crate::context::{Context, working_directory};
-use crate::exit::{FAILED, Failure, INTERRUPTED, TERMINATED, USAGE};
+use crate::exit::{FAILED, Failure, USAGE};
 use crate::python;
 use crate::table::{GiveWay, table};
 
@@ -62,12 +62,12 @@ fn interpreter(given: Option<PathBuf>, context: &mut Context) -> Result<lineshaf
 
 /// A signal ends everything that was started, removes what was written, and then us.
 fn end_on_signals(cleanup: &Cleanup) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let cleanup = cleanup.clone();
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             cleanup.end();
-            signal_hook::low_level::exit(if signal == SIGINT { INTERRUPTED } else { TERMINATED });
+            signal_hook::low_level::exit(128 + signal);
         }
     });
     Ok(())
