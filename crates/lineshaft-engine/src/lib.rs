@@ -11,6 +11,7 @@
 //! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
 
 mod archiver;
+pub mod backup;
 mod blobs;
 mod clock;
 mod compaction;
@@ -32,7 +33,6 @@ mod query;
 mod recovery;
 mod relief;
 mod requests;
-mod restore;
 mod room;
 mod sweep;
 mod turns;
@@ -46,5 +46,4 @@ pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
 pub use open::{Opened, open, open_on, open_with};
 pub use options::{Options, Retention, ServerFacts, Upkeep};
 pub use recovery::{Recovered, recover};
-pub use restore::{Restored, restore};
 pub use room::Room;

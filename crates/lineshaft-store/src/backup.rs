@@ -37,6 +37,11 @@ pub trait Watch {
         let _ = bytes;
         Ok(())
     }
+
+    /// Everything is copied and checked. An error leaves the backup unfinished: what it needs was not held all the time.
+    fn copied(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Does not care.

@@ -72,6 +72,13 @@ impl Gaps {
         self.ranges.len() < before
     }
 
+    /// Forgets what lies beyond `number`. Says whether there was any.
+    pub(crate) fn forget_beyond(&mut self, number: u64) -> bool {
+        let before = self.ranges.len();
+        self.ranges.retain(|(first, _)| *first <= number);
+        self.ranges.len() < before
+    }
+
     /// Whether all of `first..=last` may be missing; true for an empty range.
     pub(crate) fn cover(&self, first: u64, last: u64) -> bool {
         first > last || self.ranges.iter().any(|(from, to)| *from <= first && last <= *to)

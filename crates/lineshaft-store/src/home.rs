@@ -80,6 +80,11 @@ impl<D: Disk> Home<D> {
         Ok(Self::locked(disk, lock))
     }
 
+    /// Whether a restore into this directory was begun and has not come to its end.
+    pub fn is_being_restored(disk: &D) -> bool {
+        read_all(disk, FORMAT).is_ok_and(|bytes| bytes == RESTORING.as_bytes())
+    }
+
     /// Makes a restored home one that can be opened.
     pub fn finish_restore(&self) -> Result<(), Error> {
         write_format(&self.disk, &format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n"))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lineshaft::config::did_you_mean;
-use lineshaft::duration::{DURATION_FORMS, parse_duration};
+use lineshaft::duration::{DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size};
 use lineshaft_wire::JobState;
 use lineshaft_wire::code::{CODES, Code};
 use lineshaft_wire::message::{NAME_FORM, RunAfter, is_name};
@@ -101,6 +101,14 @@ pub struct Handler(pub Option<String>);
 /// The name of a task, or `none`.
 pub(crate) fn handler(text: &str) -> Result<Handler, String> {
     if text == "none" { Ok(Handler(None)) } else { name(text).map(|name| Handler(Some(name))) }
+}
+
+/// A size above nothing.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    match parse_size("size", text) {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(format!("accepted: {}", SIZE_FORMS.replace('`', ""))),
+    }
 }
 
 /// A point in time.

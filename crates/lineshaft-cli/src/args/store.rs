@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 
 use super::JobFilter;
+use super::read::size;
 
 /// Looks after the files of a home.
 #[derive(Debug, Subcommand)]
@@ -15,6 +16,10 @@ pub enum Store {
     Verify,
     /// Write every job of a home, unfinished and archived, as a line of JSON
     Export(Export),
+    /// Copy a home, served or not, to where it can be restored from
+    Backup(Backup),
+    /// Make a home of a backup
+    Restore(Restore),
 }
 
 /// Writes jobs as JSON.
@@ -26,4 +31,26 @@ pub struct Export {
     /// Which ones.
     #[command(flatten)]
     pub filter: JobFilter,
+}
+
+/// Copies a home.
+#[derive(Args, Debug)]
+pub struct Backup {
+    /// A directory that is empty or does not exist, outside of the home
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub destination: PathBuf,
+    /// Copy at most so much a second, such as 50MiB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub rate: Option<u64>,
+}
+
+/// Makes a home of a backup.
+#[derive(Args, Debug)]
+pub struct Restore {
+    /// The backup; the home, which --home names, must be empty or not exist
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub backup: PathBuf,
+    /// Leave out what was committed after this, a number that `store stats` and `status --json` show
+    #[arg(long, value_name = "LSN")]
+    pub until_lsn: Option<u64>,
 }

@@ -1,5 +1,6 @@
 //! The command from outside: what it prints, where, and how it ends.
 
+mod backup;
 mod bench;
 mod changes;
 mod command;

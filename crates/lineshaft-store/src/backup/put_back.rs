@@ -4,8 +4,9 @@ use super::copy::{Copied, Copier, crc_of};
 use super::manifest::unusable;
 use super::{DIRECTORIES, FileEntry, Manifest, Watch};
 use crate::disk::Disk;
+use crate::gaps::{self, Gaps};
 use crate::journal::{extent, segment};
-use crate::{Error, Home, JournalEnd, gaps};
+use crate::{Error, Home, JournalEnd};
 
 /// A backup that was finished.
 #[derive(Debug)]
@@ -72,8 +73,15 @@ impl<D: Disk> Backup<D> {
                 return Err(unusable(&entry.path, "it changed while it was restored"));
             }
         }
-        DIRECTORIES.into_iter().try_for_each(|directory| copier.sync_dir(directory))
+        DIRECTORIES.into_iter().try_for_each(|directory| copier.sync_dir(directory))?;
+        forget_gaps(home.disk(), end.newest.lsn)
     }
+}
+
+/// Commits that were given up after `lsn` are to come: they may not be missing.
+fn forget_gaps<D: Disk>(disk: &D, lsn: u64) -> Result<(), Error> {
+    let mut gaps = Gaps::load(disk, segment::DIRECTORY)?;
+    if gaps.forget_beyond(lsn) { gaps.save(disk, segment::DIRECTORY) } else { Ok(()) }
 }
 
 /// How much of a file belongs to the state at `end`; `None` if nothing does.

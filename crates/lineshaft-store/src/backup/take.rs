@@ -40,7 +40,7 @@ pub fn take<S: Disk, D: Disk>(
     }
     let all = || wanted.iter().flat_map(|(_, files)| files);
     watch.began(all().count() as u64, all().map(|file| file.bytes).sum());
-    let mut copier = Copier::new(home, backup, watch);
+    let mut copier = Copier::new(home, backup, &mut *watch);
     let mut files = Vec::new();
     for (directory, listed) in &wanted {
         backup.create_dir_all(directory).map_err(Error::io("create", directory, 0))?;
@@ -51,6 +51,7 @@ pub fn take<S: Disk, D: Disk>(
     }
     copier.sync_dir("")?;
     let first_lsn = check(backup, &end)?;
+    watch.copied()?;
     let manifest = Manifest::new(facts, end.newest, first_lsn, files);
     manifest.write(backup)?;
     Ok(manifest)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue, Enqueued, Fetch,
-    Fetched, JobGroup, List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind, QueueVerb, RefusalCode, Retry,
-    Show, Shown, Shutdown, Status, StatusReport,
+    Fetched, FilesHeld, HoldFiles, JobGroup, KeepFiles, List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind,
+    QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport,
 };
 
 use super::connection::unexpected;
@@ -104,12 +104,23 @@ impl Client {
         })
     }
 
+    /// Has the server keep the files of the home as they are, for a backup, as long as [`Client::keep_files`] says so.
+    pub fn hold_files(&self, deadline: Option<Duration>) -> Reply<FilesHeld> {
+        self.call(HoldFiles {}, Vec::new(), deadline).map(|message, _| match message {
+            Message::FilesHeld(held) => Ok(held),
+            other => Err(unexpected(&other, "FilesHeld")),
+        })
+    }
+
+    /// Says that the files of commit `lsn` are still copied, or that this is `done`; refused with
+    /// [`RefusalCode::WrongState`] if they were not held all the time.
+    pub fn keep_files(&self, lsn: u64, done: bool, deadline: Option<Duration>) -> Reply<()> {
+        self.call(KeepFiles { lsn, done }, Vec::new(), deadline).into_done()
+    }
+
     /// Asks the server to stop; a connection that closes instead of an answer says that it does.
     pub fn shutdown(&self, on_demand_only: bool, deadline: Option<Duration>) -> Reply<()> {
-        self.call(Shutdown { on_demand_only }, Vec::new(), deadline).map(|message, _| match message {
-            Message::Done(Done {}) => Ok(()),
-            other => Err(unexpected(&other, "Done")),
-        })
+        self.call(Shutdown { on_demand_only }, Vec::new(), deadline).into_done()
     }
 }
 
@@ -120,6 +131,13 @@ impl Reply {
         self.map(|message, _| match message {
             Message::Enqueued(enqueued) => new_jobs(&enqueued),
             other => Err(unexpected(&other, "Enqueued")),
+        })
+    }
+
+    fn into_done(self) -> Reply<()> {
+        self.map(|message, _| match message {
+            Message::Done(Done {}) => Ok(()),
+            other => Err(unexpected(&other, "Done")),
         })
     }
 

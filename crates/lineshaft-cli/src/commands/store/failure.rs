@@ -1,6 +1,7 @@
 //! Errors of the engine and the store as failures of the command.
 
 use lineshaft_engine::Error;
+use lineshaft_store::Error as StoreError;
 
 use crate::exit::{FAILED, Failure, NOT_FOUND};
 
@@ -10,4 +11,8 @@ pub(super) fn of_engine(error: &Error) -> Failure {
             .hint("check that --home or LINESHAFT_URL names the right one"),
         _ => Failure::new(FAILED, error.to_string()).error(error.code()),
     }
+}
+
+pub(super) fn of_store(error: &StoreError) -> Failure {
+    Failure::new(FAILED, error.to_string()).error(error.code())
 }

@@ -1,7 +1,10 @@
 //! `lineshaft store`: the files of a home, served or not.
 
+mod backup;
 mod export;
 mod failure;
+mod progress;
+mod restore;
 mod stats;
 mod verify;
 
@@ -11,6 +14,8 @@ use crate::exit::Failure;
 
 pub(crate) fn run(store: Store, context: &mut Context) -> Result<(), Failure> {
     match store {
+        Store::Backup(args) => backup::run(&args, context),
+        Store::Restore(args) => restore::run(&args, context),
         Store::Export(export) => export::run(&export, context),
         Store::Verify => verify::run(context),
         Store::Stats => stats::run(context),

@@ -1,18 +1,22 @@
-//! From a backup to a home again, which begins a history of its own.
+//! Backups of a home that stands still, and from a backup to a home again, which begins a history of its own.
 //!
 //! The home from which the backup was made may have gone on, and clients and workers of it may still be there. So that
 //! none of them takes part in the new history by accident, its first commits end what they hold: the epoch is above
 //! every one that the old history can have had, leases are lost, sessions are closed and their numbers not given again.
 
+use std::path::Path;
+
 use lineshaft_jobs::{Command, Limits, Now, State};
-use lineshaft_store::backup::{Backup, Watch};
+use lineshaft_store::backup::{Backup, Facts, Manifest, Watch, take};
+use lineshaft_store::journal::extent;
 use lineshaft_store::{
-    Append, Appended, Archive, BlockArchive, Disk, Dropped, Error as StoreError, Home, Journal,
-    JournalHandle, Options as JournalOptions, SegmentJournal,
+    Append, Appended, Archive, BlockArchive, CutTail, Disk, Dropped, Error as StoreError, FileDisk, Home,
+    Journal, JournalEnd, JournalHandle, Options as JournalOptions, SegmentJournal,
 };
 
 use crate::Error;
 use crate::core::Core;
+use crate::inspect::check_is_home;
 use crate::options::Options;
 use crate::recovery::recover;
 
@@ -27,8 +31,6 @@ const SESSIONS_PER_EPOCH: u64 = 1 << 20;
 pub struct Restored {
     /// The commit whose state was restored.
     pub lsn: u64,
-    /// The newest commit that the backup could give.
-    pub newest_lsn: u64,
     /// The epoch that the home has now.
     pub epoch: u64,
     /// Jobs that are not finished, leases that were lost included.
@@ -41,48 +43,79 @@ pub struct Restored {
     pub dropped: Dropped,
 }
 
-/// Makes `home`, an empty directory, what it was at commit `until_lsn` of the backup, or at the newest one.
+/// Copies a home in which nobody works; it is locked meanwhile. [`take`] copies one whose files a server holds.
 ///
-/// Everything is checked before anything is written. The home can be opened only when this has returned; after an error
-/// it holds the remains. `wall_ms` is what time it is.
+/// Errors as a start would refuse the home, and those of the disks.
+pub fn of_stopped<D: Disk>(
+    home: &Path,
+    backup: &D,
+    facts: Facts,
+    watch: &mut dyn Watch,
+) -> Result<Manifest, Error> {
+    check_is_home(home)?;
+    let home = Home::open(FileDisk::new(home))?;
+    let found = extent(home.disk())?;
+    if let Some(CutTail { first_lsn, last_lsn, .. }) = found.cut {
+        tracing::warn!(first_lsn, last_lsn, "an unfinished tail of the journal is left out");
+    }
+    Ok(take(home.disk(), backup, found.end(), facts, watch)?)
+}
+
+/// A backup that was read and compared with its manifest, to be restored to one of its commits.
+#[derive(Debug)]
+pub struct Checked<D> {
+    backup: Backup<D>,
+    end: JournalEnd,
+}
+
+/// Reads a whole backup, to be restored to commit `until_lsn` or to the newest one.
 ///
 /// Errors: [`StoreError::Backup`] for a backup that is not whole, [`StoreError::NotInBackup`] if it does not reach back
-/// so far, [`StoreError::Locked`] if somebody works in the home, and those of the disks.
-pub fn restore<B: Disk, H: Disk>(
-    backup: B,
-    home: H,
-    until_lsn: Option<u64>,
-    wall_ms: u64,
-    watch: &mut dyn Watch,
-) -> Result<Restored, Error> {
+/// so far.
+pub fn check<D: Disk>(backup: D, until_lsn: Option<u64>, watch: &mut dyn Watch) -> Result<Checked<D>, Error> {
     let backup = Backup::open(backup)?;
     backup.check(watch)?;
     let end = backup.end(until_lsn)?;
-    let home = Home::begin_restore(home)?;
-    backup.put_back(&home, &end, watch)?;
-    let options = JournalOptions { background: false, ..JournalOptions::default() };
-    let (mut journal, recovery) = SegmentJournal::open(&home, options)?;
-    let archive = BlockArchive::open(&home)?;
-    let dropped = archive.drop_beyond(recovery.head.lsn)?;
-    let state = recover(&mut journal, &recovery, Limits::default())?.state;
-    check_payloads(&journal.handle(), &state, end.newest.lsn, backup.manifest.lsn)?;
+    Ok(Checked { backup, end })
+}
 
-    let newest_ms = wall_ms.max(backup.manifest.created_ms).max(state.clock().0);
-    let epoch = recovery.epoch.max(state.epoch()).max(newest_ms / 1000) + EPOCH_MARGIN;
-    let mut history = History { journal, head: recovery.head, epoch, nonce: fastrand::u64(..) };
-    let now = Now { wall_ms, logical_ms: state.clock().1, random: fastrand::u64(..) };
-    let (state, lost) = history.begin(state, now)?;
-    home.finish_restore()?;
-    let counts = archive.counts();
-    Ok(Restored {
-        lsn: end.newest.lsn,
-        newest_lsn: backup.manifest.lsn,
-        epoch,
-        unfinished: state.unfinished(),
-        lost,
-        archived: counts.completed + counts.cancelled + counts.discarded,
-        dropped,
-    })
+impl<D: Disk> Checked<D> {
+    /// What the backup holds.
+    pub fn manifest(&self) -> &Manifest {
+        &self.backup.manifest
+    }
+
+    /// Makes `home`, an empty directory, what it was at that commit. It can be opened only when this has returned; after
+    /// an error it holds the remains. `wall_ms` is what time it is.
+    ///
+    /// Errors: [`StoreError::Locked`] if somebody works in the home, [`StoreError::PayloadGone`] if a payload of that
+    /// time is not in the backup, and those of the disks.
+    pub fn restore<H: Disk>(&self, home: H, wall_ms: u64, watch: &mut dyn Watch) -> Result<Restored, Error> {
+        let home = Home::begin_restore(home)?;
+        self.backup.put_back(&home, &self.end, watch)?;
+        let options = JournalOptions { background: false, ..JournalOptions::default() };
+        let (mut journal, recovery) = SegmentJournal::open(&home, options)?;
+        let archive = BlockArchive::open(&home)?;
+        let dropped = archive.drop_beyond(recovery.head.lsn)?;
+        let state = recover(&mut journal, &recovery, Limits::default())?.state;
+        let (lsn, manifest) = (self.end.newest.lsn, self.manifest());
+        check_payloads(&journal.handle(), &state, lsn, manifest.lsn)?;
+
+        let newest_ms = wall_ms.max(manifest.created_ms).max(state.clock().0);
+        let epoch = recovery.epoch.max(state.epoch()).max(newest_ms / 1000) + EPOCH_MARGIN;
+        let mut history = History { journal, head: recovery.head, epoch, nonce: fastrand::u64(..) };
+        let now = Now { wall_ms, logical_ms: state.clock().1, random: fastrand::u64(..) };
+        let (state, lost) = history.begin(state, now)?;
+        home.finish_restore()?;
+        let counts = archive.counts();
+        let archived = counts.completed + counts.cancelled + counts.discarded;
+        Ok(Restored { lsn, epoch, unfinished: state.unfinished(), lost, archived, dropped })
+    }
+}
+
+/// Whether a restore into this directory was begun and has not come to its end.
+pub fn is_unfinished(home: &Path) -> bool {
+    Home::is_being_restored(&FileDisk::new(home))
 }
 
 /// A state of the past may name blobs and cold files that were removed before the backup was made.

@@ -1,0 +1,229 @@
+//! `lineshaft store backup` and `restore`: from a home, served or not, and back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::command::{Ended, Shell, ended};
+
+impl Shell {
+    fn place(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    fn back_up(&self, to: &str) -> Json {
+        self.json(&["store", "backup", self.place(to).to_str().unwrap()])
+    }
+
+    /// Restores to `to`, with further words.
+    fn restore(&self, from: &str, to: &str, words: &[&str]) -> Ended {
+        let (from, to) = (self.place(from), self.place(to));
+        let mut all = vec!["store", "restore", from.to_str().unwrap(), "--home", to.to_str().unwrap()];
+        all.extend(words);
+        self.run(&all)
+    }
+
+    /// Ids of the jobs of a home, newest first.
+    fn jobs_of(&self, home: &str) -> Vec<String> {
+        let home = self.place(home);
+        let listed = self.json(&["job", "list", "--home", home.to_str().unwrap()]);
+        let ids = listed["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned());
+        let ids = ids.collect();
+        self.out(&["stop", "--home", home.to_str().unwrap()]);
+        ids
+    }
+
+    fn enqueue(&self, count: usize) -> Vec<String> {
+        (0..count).map(|number| self.out(&["enqueue", "add", &number.to_string()])).collect()
+    }
+
+    /// Jobs with so many bytes of arguments that a slow copy takes a while.
+    fn enqueue_much(&self) {
+        // Numbers that hardly shrink when they are compressed.
+        let numbers =
+            (0..10_000u64).map(|number| (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_string());
+        let text = format!("[{}]", numbers.collect::<Vec<_>>().join(","));
+        (0..8).for_each(|_| drop(self.out(&["enqueue", "add", &text])));
+    }
+
+    fn begin_slow_backup(&self, to: &str) -> Child {
+        let place = self.place(to);
+        let words = ["store", "backup", place.to_str().unwrap(), "--rate", "64KiB"];
+        let child = self.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until(|| place.join("seg").exists());
+        child
+    }
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "it takes too long");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids
+}
+
+#[test]
+fn a_served_home_is_backed_up_and_restored_beside_it() {
+    let shell = Shell::new();
+    let _served = shell.serve();
+    let jobs = shell.enqueue(3);
+    let backup = shell.back_up("backup");
+    let later = shell.enqueue(1);
+    assert!(backup["files"].as_u64() > Some(0) && backup["bytes"].as_u64() > Some(0), "{backup}");
+    let restored = shell.restore("backup", "again", &["--json"]);
+    let report: Json = serde_json::from_str(&restored.out).unwrap_or_else(|_| panic!("{restored:?}"));
+    assert_eq!(
+        (&report["lsn"], &report["unfinished"], &report["archived"]),
+        (&backup["lsn"], &3.into(), &0.into())
+    );
+    assert_eq!(sorted(shell.jobs_of("again")), sorted(jobs));
+    assert_eq!(shell.json(&["job", "show", &later[0]])["state"], "available", "the home goes on");
+}
+
+#[test]
+fn a_stopped_home_is_backed_up_and_restored_to_an_earlier_commit() {
+    let shell = Shell::new();
+    let first = shell.enqueue(1);
+    let lsn = shell.json(&["status"])["durable_lsn"].as_u64().unwrap();
+    shell.enqueue(1);
+    shell.out(&["stop"]);
+    let place = shell.place("backup");
+    let words = shell.out(&["store", "backup", place.to_str().unwrap()]);
+    assert!(words.starts_with(&format!("{} holds the home at commit ", place.display())), "{words}");
+    let restored = shell.restore("backup", "again", &["--until-lsn", &lsn.to_string()]);
+    assert!(restored.out.contains(&format!("at commit {lsn} of ")), "{restored:?}");
+    assert_eq!(shell.jobs_of("again"), first);
+
+    let beyond = shell.restore("backup", "other", &["--until-lsn", "99999"]);
+    assert_eq!(beyond.code, 1);
+    assert!(
+        beyond.err.starts_with("error[LS0040]: the backup cannot be restored to commit 99999: it gives "),
+        "{beyond:?}"
+    );
+    assert!(!shell.place("other").exists());
+}
+
+#[test]
+fn places_where_a_backup_or_a_home_must_not_go_are_refused() {
+    let shell = Shell::new();
+    let nothing = shell.run(&["store", "backup", "there"]);
+    assert_eq!(nothing.code, 6, "{nothing:?}");
+    shell.enqueue(1);
+    shell.out(&["stop"]);
+    let check = |words: &[&str], message: &str| {
+        let refused = shell.run(words);
+        assert!(refused.code == 2 && refused.err.contains(message), "{words:?}: {refused:?}");
+    };
+    check(&["store", "backup", "home/copy"], "is in the home itself");
+    std::os::unix::fs::symlink(shell.home(), shell.place("link")).unwrap();
+    check(&["store", "backup", "link/copy"], "is in the home itself");
+    fs::create_dir_all(shell.place("full/of/things")).unwrap();
+    check(&["store", "backup", "full"], "is not empty");
+    shell.back_up("backup");
+    check(&["store", "backup", "backup"], "is not empty");
+    check(&["store", "restore", "backup"], "home is not empty");
+    check(&["store", "restore", "backup", "--home", "backup/home"], "would be in the backup itself");
+    let nothing = shell.restore("nowhere", "again", &[]);
+    assert_eq!(nothing.code, 6, "{nothing:?}");
+    check(&["store", "backup", "x", "--rate", "0"], "accepted: a number of bytes");
+}
+
+#[test]
+fn a_damaged_backup_is_refused_with_the_file_and_nothing_is_written() {
+    let shell = Shell::new();
+    shell.enqueue(1);
+    shell.back_up("backup");
+    let segment = fs::read_dir(shell.place("backup/seg")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[600] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let refused = shell.restore("backup", "again", &[]);
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let message =
+        format!("error[LS0040]: the backup cannot be used: seg/{name}: its content is not what was copied");
+    assert!(refused.code == 1 && refused.err.starts_with(&message), "{refused:?}");
+    assert!(!shell.place("again").exists());
+}
+
+/// Whoever copies is killed: what is there is no backup, and the server goes on as if nothing was.
+#[test]
+fn a_killed_backup_is_no_backup_and_holds_nothing() {
+    let shell = Shell::new();
+    let _served = shell.serve();
+    shell.enqueue_much();
+    let mut backup = shell.begin_slow_backup("backup");
+    backup.kill().unwrap();
+    backup.wait().unwrap();
+    let refused = shell.restore("backup", "again", &[]);
+    assert!(
+        refused.err.contains("MANIFEST: there is none: this is no backup, or one that was not finished"),
+        "{refused:?}"
+    );
+    let again = shell.run(&["store", "backup", shell.place("backup").to_str().unwrap()]);
+    assert!(
+        again.err.contains("hint: it looks like a backup that did not come to its end: remove it"),
+        "{again:?}"
+    );
+    shell.enqueue(1);
+    shell.back_up("other");
+}
+
+#[test]
+fn a_backup_whose_server_is_killed_fails_and_leaves_nothing() {
+    let shell = Shell::new();
+    let mut served = shell.serve();
+    shell.enqueue_much();
+    let backup = shell.begin_slow_backup("backup");
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    let failed = ended(backup.wait_with_output().unwrap());
+    assert!(
+        failed.code == 1 && failed.err.contains("error[LS0041]: the backup was given up: "),
+        "{failed:?}"
+    );
+    assert!(!shell.place("backup").exists());
+    shell.back_up("backup");
+}
+
+/// Needs the right to mount a small file system; without it there is nothing to see.
+#[test]
+fn no_room_for_the_backup_leaves_the_home_as_it_was() {
+    let shell = Shell::new();
+    shell.enqueue_much();
+    let Some(small) = Small::mount(shell.place("small")) else {
+        eprintln!("skipped: a file system cannot be mounted here");
+        return;
+    };
+    let failed = shell.run(&["store", "backup", small.0.join("backup").to_str().unwrap()]);
+    assert!(failed.code == 1 && failed.err.starts_with("error[LS0006]: no space left"), "{failed:?}");
+    assert!(!small.0.join("backup").exists(), "what was copied is gone again");
+    assert_eq!(shell.json(&["status"])["queues"][0]["available"], 8);
+}
+
+/// A file system of 256 KiB in memory.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let words = ["-t", "tmpfs", "-o", "size=256k", "none"];
+        let mounted =
+            std::process::Command::new("mount").args(words).arg(&path).stderr(Stdio::null()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0 as &Path).status();
+    }
+}
