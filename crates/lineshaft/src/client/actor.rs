@@ -16,7 +16,7 @@ use lineshaft_wire::message::{Done, Message, Ping, RefusalCode};
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 
 use super::connection::{Connection, Incoming};
-use super::ledger::{Again, Effect, Ledger, Request, Sink};
+use super::ledger::{Again, Caller, Effect, Ledger, Request, Sink};
 use super::target::{ClientOptions, Target};
 use super::waiting::Inbox;
 use super::waits::Waits;
@@ -24,7 +24,7 @@ use super::{Shared, Slot};
 use crate::{Error, launch};
 
 /// Commands taken at once.
-const COMMANDS_MAX: usize = 256;
+const COMMANDS_MAX: usize = 1024;
 /// Silence after a ping that makes a connection a dead one.
 const PONG_TIMEOUT: Duration = Duration::from_secs(60);
 /// When nothing else is due.
@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// A new request that is not worth the start of a server.
     Aside(Box<Request>),
     /// Ask again for an unknown outcome.
-    Resend { id: u64, request: &'static str, deadline: Instant, patience: Duration, slot: Arc<Slot> },
+    Resend { id: u64, request: &'static str, deadline: Instant, patience: Duration, caller: Caller },
     /// Nobody will ask for this outcome any more.
     Forget { id: u64 },
     /// Follow jobs.
@@ -182,8 +182,8 @@ impl Actor {
             Command::Connect(slot) if connection.is_some() => slot.fill(Ok(connected())),
             Command::Connect(slot) => self.connects.push(slot),
             Command::Request(request) | Command::Aside(request) => self.ledger.push(*request),
-            Command::Resend { id, request, deadline, patience, slot } => {
-                self.ledger.unpark(id, Again { request, deadline, patience, slot }, connection);
+            Command::Resend { id, request, deadline, patience, caller } => {
+                self.ledger.unpark(id, Again { request, deadline, patience, caller }, connection);
             }
             Command::Forget { id } => self.ledger.forget(id),
             Command::Wait { ids, results, inbox } => self.waits.add(ids, results, inbox, Instant::now()),

@@ -5,21 +5,23 @@
 //! *open* until its answer comes, on however many connections. A mutating one whose deadline passes while it is open
 //! is *parked*: its caller has been told that the outcome is unknown and may ask for it again.
 
+mod callers;
+mod joining;
 mod parking;
 
+pub(crate) use callers::{Caller, Callers, Part};
 pub(crate) use parking::Again;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_wire::message::{Done, Message, RefusalCode, Sequence, WINDOW};
 use tokio::sync::mpsc::WeakUnboundedSender;
 
-use super::Slot;
 use super::actor::Command;
+use super::commands::Commands;
 use super::outcome::{OutcomeUnknown, Place};
 use super::reply::Answer;
 use crate::Error;
@@ -41,7 +43,7 @@ pub(crate) struct Request {
     pub(crate) payload: Vec<Bytes>,
     pub(crate) deadline: Instant,
     pub(crate) patience: Duration,
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) callers: Callers,
 }
 
 /// Where admitted requests go.
@@ -173,7 +175,7 @@ impl Ledger {
         let deadlines = &mut self.deadlines;
         for queue in [&mut self.mutations_waiting, &mut self.reads_waiting] {
             queue.retain(|id, Waiting { request, .. }| {
-                let is_wanted = !request.slot.is_abandoned();
+                let is_wanted = !request.callers.are_gone();
                 if !is_wanted {
                     deadlines.remove(&(request.deadline, *id));
                 }
@@ -187,7 +189,7 @@ impl Ledger {
     pub(crate) fn admit(&mut self, sink: &mut impl Sink) {
         while self.session.is_some() {
             let Some((&id, first)) = self.mutations_waiting.first_key_value() else { break };
-            if !first.request.slot.is_abandoned() && !self.has_room(payload_bytes(&first.request)) {
+            if !first.request.callers.are_gone() && !self.has_room(payload_bytes(&first.request)) {
                 break;
             }
             let waiting = self.mutations_waiting.remove(&id).expect("it was the first");
@@ -229,12 +231,13 @@ impl Ledger {
         self.unanswered.first_key_value().map_or(self.number_next, |(number, _)| *number)
     }
 
-    fn open_one(&mut self, id: u64, waiting: Waiting, sink: &mut impl Sink) {
-        let Waiting { mut request, renewals } = waiting;
-        if request.slot.is_abandoned() {
-            self.deadlines.remove(&(request.deadline, id));
+    fn open_one(&mut self, id: u64, mut waiting: Waiting, sink: &mut impl Sink) {
+        if waiting.request.callers.are_gone() {
+            self.deadlines.remove(&(waiting.request.deadline, id));
             return;
         }
+        self.join(id, &mut waiting);
+        let Waiting { mut request, renewals } = waiting;
         let place = Sequence { number: self.number_next, lowest: self.lowest() };
         let number = sequence_of(&mut request.message).map(|sequence| {
             *sequence = place;
@@ -242,7 +245,7 @@ impl Ledger {
         });
         if let Err(error) = sink.send(id, &request.message, &request.payload) {
             self.deadlines.remove(&(request.deadline, id));
-            return request.slot.fill(Err(error));
+            return request.callers.fill(Err(error));
         }
         self.count_in(id, number, &request);
         self.open.insert(id, Open { request, number, sends: 1, renewals, holders: 0, parked: Parked::No });
@@ -317,7 +320,7 @@ impl Ledger {
         let Some(open) = self.open.get_mut(&id) else { return };
         match open.parked {
             Parked::No if open.holders > 0 => {
-                open.request.slot.fill(answer.clone());
+                open.request.callers.fill(answer.clone());
                 let until = open.request.deadline + PARKED_FOR;
                 self.deadlines.remove(&(open.request.deadline, id));
                 self.deadlines.insert((until, id));
@@ -325,7 +328,7 @@ impl Ledger {
             }
             Parked::No => {
                 if let Some(open) = self.close(id) {
-                    open.request.slot.fill(answer);
+                    open.request.callers.fill(answer);
                 }
             }
             Parked::Unanswered { until } => self.keep_answer(id, until, answer),
@@ -369,17 +372,22 @@ impl Ledger {
                 self.deadlines.insert((request.deadline, id));
                 self.enqueue(id, Waiting { request, renewals: renewals + 1 });
             } else {
-                let outcome = OutcomeUnknown::new(None, id, self.place(number, &request));
-                request.slot.fill(Err(Error::OutcomeUnknown(outcome)));
+                self.say_unknown(None, id, number, &request);
             }
         }
         self.session = None;
         self.number_next = 1;
     }
 
-    fn place(&self, number: u64, request: &Request) -> Place {
+    /// Tells everybody who waits for `request` that its outcome is unknown; with `commands`, that it may be asked for.
+    fn say_unknown(&self, commands: Option<&Commands>, id: u64, number: u64, request: &Request) {
         let session = self.session.unwrap_or_default();
-        Place { request: request.message.name(), session, number, after: request.patience }
+        let name = request.message.name();
+        for caller in request.callers.iter() {
+            let place = Place { request: name, session, number, after: request.patience, part: caller.part };
+            let outcome = OutcomeUnknown::new(commands.cloned(), id, place);
+            caller.slot.fill(Err(Error::OutcomeUnknown(outcome)));
+        }
     }
 }
 

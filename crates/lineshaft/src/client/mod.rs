@@ -110,7 +110,8 @@ impl Client {
         let patience = deadline.unwrap_or(self.inner.options.deadline).min(ClientOptions::DEADLINE_MAX);
         let slot = Arc::new(Slot::default());
         let deadline = Instant::now() + patience;
-        let request = Request { message, payload, deadline, patience, slot: Arc::clone(&slot) };
+        let callers = Arc::clone(&slot).into();
+        let request = Request { message, payload, deadline, patience, callers };
         match self.link(|link| link.send(command(Box::new(request)))) {
             Ok(()) => Reply::new(slot),
             Err(error) => Reply::ready(Err(error)),

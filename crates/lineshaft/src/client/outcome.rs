@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::actor::Command;
 use super::commands::Commands;
+use super::ledger::{Caller, Part};
 use super::{ClientOptions, Reply, Slot};
 use crate::Error;
 
@@ -27,13 +28,15 @@ struct Token {
     session: u64,
     number: u64,
     after: Duration,
+    /// Which of the request's jobs, if it was joined with others.
+    part: Option<Part>,
 }
 
 impl OutcomeUnknown {
     /// `commands` is `None` where the request is not kept: resending it is refused.
     pub(crate) fn new(commands: Option<Commands>, id: u64, place: Place) -> Self {
-        let Place { request, session, number, after } = place;
-        Self { token: Arc::new(Token { commands, id, request, session, number, after }) }
+        let Place { request, session, number, after, part } = place;
+        Self { token: Arc::new(Token { commands, id, request, session, number, after, part }) }
     }
 
     /// Name of the request.
@@ -59,7 +62,7 @@ impl OutcomeUnknown {
             request: self.token.request,
             deadline: Instant::now() + patience,
             patience,
-            slot: Arc::clone(&slot),
+            caller: Caller { slot: Arc::clone(&slot), part: self.token.part },
         };
         match commands.send(command) {
             Ok(()) => Reply::new(slot),
@@ -94,6 +97,7 @@ pub(crate) struct Place {
     pub(crate) session: u64,
     pub(crate) number: u64,
     pub(crate) after: Duration,
+    pub(crate) part: Option<Part>,
 }
 
 /// The answer to a resend that comes too late.

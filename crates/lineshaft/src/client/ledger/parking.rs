@@ -1,14 +1,12 @@
 //! Deadlines, and what becomes of a request whose caller has been told that its outcome is unknown.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Ledger, PARKED_FOR, Parked, Request, Sink};
+use super::{Caller, Ledger, PARKED_FOR, Parked, Request, Sink};
 use crate::Error;
-use crate::client::Slot;
 use crate::client::commands::Commands;
-use crate::client::outcome::{OutcomeUnknown, forgotten};
+use crate::client::outcome::forgotten;
 
 impl Ledger {
     /// Answers what is past its deadline; `trouble` is why there is no connection, if there is none.
@@ -17,7 +15,7 @@ impl Ledger {
             self.deadlines.remove(&(at, id));
             let waiting = self.mutations_waiting.remove(&id).or_else(|| self.reads_waiting.remove(&id));
             match waiting {
-                Some(waiting) => waiting.request.slot.fill(Err(too_late(&waiting.request, trouble))),
+                Some(waiting) => waiting.request.callers.fill(Err(too_late(&waiting.request, trouble))),
                 None => self.expire_open(now, id, trouble),
             }
         }
@@ -29,38 +27,33 @@ impl Ledger {
             (Some(number), Parked::No) => self.park(now, id, number),
             _ => {
                 if let Some(open) = self.close(id) {
-                    open.request.slot.fill(Err(too_late(&open.request, trouble)));
+                    open.request.callers.fill(Err(too_late(&open.request, trouble)));
                 }
             }
         }
     }
 
     fn park(&mut self, now: Instant, id: u64, number: u64) {
-        let Some(open) = self.open.get(&id) else { return };
-        let outcome = OutcomeUnknown::new(
-            self.commands.upgrade().map(Commands::new),
-            id,
-            self.place(number, &open.request),
-        );
-        let slot = Arc::clone(&open.request.slot);
         let until = now + PARKED_FOR;
+        let commands = self.commands.upgrade().map(Commands::new);
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.parked = Parked::Unanswered { until };
+        open.holders += open.request.callers.iter().count() as u32;
         self.deadlines.insert((until, id));
-        if let Some(open) = self.open.get_mut(&id) {
-            open.parked = Parked::Unanswered { until };
-            open.holders += 1;
+        if let Some(open) = self.open.get(&id) {
+            self.say_unknown(commands.as_ref(), id, number, &open.request);
         }
-        slot.fill(Err(Error::OutcomeUnknown(outcome)));
     }
 
     /// A caller asks again for the outcome of a parked request. With a `sink` it is sent at once, else with the next
     /// connection.
     pub(crate) fn unpark(&mut self, id: u64, again: Again, sink: Option<&mut impl Sink>) {
-        let Some(open) = self.open.get_mut(&id).filter(|open| !matches!(open.parked, Parked::No)) else {
-            return again.slot.fill(Err(forgotten(again.request)));
+        let Some(open) = self.open.get_mut(&id).filter(|open| open.holders > 0) else {
+            return again.caller.fill(Err(forgotten(again.request)));
         };
         match mem::take(&mut open.parked) {
             Parked::Answered { until, answer } => {
-                again.slot.fill((*answer).clone());
+                again.caller.fill((*answer).clone());
                 open.parked = Parked::Answered { until, answer };
             }
             Parked::Unanswered { until } => {
@@ -68,13 +61,14 @@ impl Ledger {
                 self.deadlines.insert((again.deadline, id));
                 open.request.deadline = again.deadline;
                 open.request.patience = again.patience;
-                open.request.slot = again.slot;
+                open.request.callers = again.caller.into();
                 if let Some(sink) = sink {
                     open.sends += 1;
                     let _ = sink.send(id, &open.request.message, &open.request.payload);
                 }
             }
-            Parked::No => {}
+            // Somebody else asked again already.
+            Parked::No => open.request.callers.push(again.caller),
         }
     }
 
@@ -93,7 +87,7 @@ impl Ledger {
             mem::take(&mut self.mutations_waiting).into_iter().chain(mem::take(&mut self.reads_waiting));
         for (id, waiting) in waiting {
             self.deadlines.remove(&(waiting.request.deadline, id));
-            waiting.request.slot.fill(Err(error.clone()));
+            waiting.request.callers.fill(Err(error.clone()));
         }
         let open: Vec<u64> = self.open.keys().copied().collect();
         for id in open.into_iter().filter(|id| !self.is_parked(*id)).collect::<Vec<_>>() {
@@ -110,7 +104,7 @@ pub(crate) struct Again {
     pub(crate) request: &'static str,
     pub(crate) deadline: Instant,
     pub(crate) patience: Duration,
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) caller: Caller,
 }
 
 fn too_late(request: &Request, trouble: Option<&Error>) -> Error {

@@ -1,11 +1,15 @@
 //! The rules of sessions, windows, deadlines and resending, without a socket.
 
+mod joining;
+
+use std::sync::Arc;
+
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Cancel, Changed, Ping, Refused, Shutdown};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::client::Reply;
+use crate::client::{Reply, Slot};
 
 /// What was sent: request id and place in the session.
 #[derive(Default)]
@@ -43,7 +47,7 @@ impl Bench {
             payload,
             deadline: self.now + SECOND,
             patience: SECOND,
-            slot: Arc::clone(&slot),
+            callers: Arc::clone(&slot).into(),
         };
         self.ledger.push(request);
         Reply::new(slot)
@@ -79,7 +83,12 @@ impl Bench {
     fn unpark(&mut self, id: u64) -> (Reply, Vec<(u64, Option<Sequence>)>) {
         let (slot, mut sent) = (Arc::new(Slot::default()), Sent::default());
         let deadline = self.now + 2 * SECOND;
-        let again = Again { request: "Cancel", deadline, patience: SECOND, slot: Arc::clone(&slot) };
+        let again = Again {
+            request: "Cancel",
+            deadline,
+            patience: SECOND,
+            caller: Caller { slot: Arc::clone(&slot), part: None },
+        };
         self.ledger.unpark(id, again, Some(&mut sent));
         (Reply::new(slot), sent.0)
     }

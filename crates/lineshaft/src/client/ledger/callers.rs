@@ -1,0 +1,100 @@
+//! Who waits for the answer to a request: one caller, or several whose requests were joined.
+
+use std::sync::Arc;
+
+use lineshaft_wire::message::{Enqueued, Message};
+use serde_bytes::ByteBuf;
+
+use crate::client::Slot;
+use crate::client::reply::Answer;
+
+/// Bytes of an id in [`Enqueued::ids`].
+const ID_BYTES: usize = 16;
+
+/// Which of the jobs of a joined request are a caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) start: u32,
+    pub(crate) count: u32,
+}
+
+/// One who waits for an answer, or for a part of it.
+pub(crate) struct Caller {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) part: Option<Part>,
+}
+
+impl Caller {
+    pub(crate) fn fill(&self, answer: Answer) {
+        match (self.part, answer) {
+            (Some(part), Ok((Message::Enqueued(enqueued), payload))) => {
+                self.slot.fill(Ok((part.of(&enqueued).into(), payload)));
+            }
+            (_, answer) => self.slot.fill(answer),
+        }
+    }
+}
+
+impl Part {
+    fn of(self, enqueued: &Enqueued) -> Enqueued {
+        let (start, end) = (self.start as usize, (self.start + self.count) as usize);
+        // An answer that is too short is told from a right one by whoever reads it.
+        let ids = enqueued.ids.get(start * ID_BYTES..end * ID_BYTES).unwrap_or_default();
+        let existing = enqueued.existing.iter().filter(|index| (self.start..end as u32).contains(index));
+        Enqueued { ids: ByteBuf::from(ids), existing: existing.map(|index| index - self.start).collect() }
+    }
+}
+
+/// All who wait for one request: at least one.
+pub(crate) struct Callers {
+    first: Caller,
+    others: Vec<Caller>,
+}
+
+impl Callers {
+    pub(crate) fn push(&mut self, caller: Caller) {
+        self.others.push(caller);
+    }
+
+    pub(crate) fn fill(&self, answer: Answer) {
+        for caller in &self.others {
+            caller.fill(answer.clone());
+        }
+        self.first.fill(answer);
+    }
+
+    /// Whether nobody waits any more.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.iter().all(|caller| caller.slot.is_abandoned())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Caller> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Adds those who wait for the jobs that come behind ours: `jobs` are the numbers of both.
+    pub(crate) fn join(&mut self, jobs: (usize, usize), behind: Self) {
+        let (start, count) = (jobs.0 as u32, jobs.1 as u32);
+        self.first.part.get_or_insert(Part { start: 0, count: start });
+        self.others.extend(behind.into_iter().map(|caller| {
+            let within = caller.part.unwrap_or(Part { start: 0, count });
+            Caller { slot: caller.slot, part: Some(Part { start: start + within.start, ..within }) }
+        }));
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = Caller> {
+        std::iter::once(self.first).chain(self.others)
+    }
+}
+
+impl From<Caller> for Callers {
+    fn from(first: Caller) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+impl From<Arc<Slot>> for Callers {
+    fn from(slot: Arc<Slot>) -> Self {
+        Caller { slot, part: None }.into()
+    }
+}
