@@ -9,7 +9,7 @@ pub(crate) mod rework;
 mod sizes;
 mod survey;
 
-pub use checks::{CheckedFile, check_blobs, check_snapshots};
+pub use checks::{CheckedFile, check_blobs, check_cold_files, check_snapshots};
 pub use rework::rework;
 pub use sizes::{DirectorySize, JournalSize, directories, journal_size};
 pub use survey::{Survey, survey};

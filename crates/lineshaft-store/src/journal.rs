@@ -7,7 +7,7 @@
 pub(crate) mod blobs;
 mod cache;
 mod chain;
-mod cold;
+pub(crate) mod cold;
 pub(crate) mod commit;
 mod extent;
 mod fresh;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lineshaft_jobs::Place;
-use lineshaft_store::inspect::{CheckedFile, check_blobs, check_snapshots, directories};
+use lineshaft_store::inspect::{CheckedFile, check_blobs, check_cold_files, check_snapshots, directories};
 use lineshaft_store::{Error as StoreError, FileDisk, Home, Journal, JournalHandle};
 
 use super::{Disk, Finding, Holder, Look, overlay};
@@ -64,6 +64,7 @@ fn verify_once(path: &Path, progress: Progress<'_>) -> Result<Report, Error> {
     let mut run = Run { report: Report { holder, ..Report::default() }, read: 0, total, progress };
     run.files(home.disk(), "snapshots", check_snapshots)?;
     run.files(home.disk(), "blobs", check_blobs)?;
+    run.files(home.disk(), "cold files", check_cold_files)?;
     match look {
         Ok(mut look) => run.whole(&mut look),
         Err(error) => run.report.findings.insert(0, Finding::of(&error)),

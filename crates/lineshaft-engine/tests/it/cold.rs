@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_engine::{Clock, Handle, Options, Upkeep, open_with};
+use lineshaft_engine::{Clock, Handle, Options, Upkeep, open_on, open_with};
 use lineshaft_store::{FileDisk, Options as JournalOptions};
 use lineshaft_wire::message::{
     ChangeQueue, Checkpoint, End, Enqueue, Enqueued, Fetch, JobGroup, Message, PayloadKind, QueueVerb, Retry,
@@ -169,6 +169,56 @@ fn the_disk_stays_flat_while_jobs_pass_one_that_waits() {
 #[ignore = "takes minutes"]
 fn the_disk_stays_flat_while_a_million_jobs_pass_one_that_waits() {
     disk_stays_flat(250, 4_000, 100);
+}
+
+/// Prints what a commit takes while 64 MB of payloads are copied, named and looked for among 65,000 jobs, and otherwise.
+#[test]
+#[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "it is what it is for")]
+fn commits_go_on_while_payloads_move() {
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let upkeep = Upkeep {
+        snapshot_every_bytes: 16 << 20,
+        journal_slack_bytes: 32 << 20,
+        look_every: Duration::from_millis(100),
+        ..Upkeep::default()
+    };
+    let engine = open_on(FileDisk::new(home.path()), Options { upkeep, ..Options::default() }).unwrap().0;
+    let mut client = Client::connect(&engine);
+    let run_after = Some(RunAfter::In(MONTH_MS));
+    for _ in 0..325 {
+        let later = JobGroup { run_after, ..group("shop.send", &[1_000; BATCH_JOBS]) };
+        client.enqueue_group(later, vec![7; BATCH_JOBS * 1_000]);
+    }
+    let passing = std::thread::spawn({
+        let mut client = Client::connect(&engine);
+        move || (0..350).for_each(|_| client.pass(1_000, 1_000))
+    });
+    let (mut copying, mut usual) = (Vec::new(), Vec::new());
+    while !passing.is_finished() {
+        let began = Instant::now();
+        client.enqueue_group(group("shop.send", &[5]), b"small".to_vec());
+        let took = began.elapsed();
+        let files = std::fs::read_dir(home.path().join("cold")).unwrap();
+        let copies = files.filter_map(Result::ok).any(|file| file.path().extension().is_some());
+        let times = if copies { &mut copying } else { &mut usual };
+        times.push(took);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    passing.join().unwrap();
+    for (what, mut times) in [("while payloads are copied", copying), ("otherwise", usual)] {
+        times.sort_unstable();
+        let at = |share: usize| times.get((times.len() * share / 1_000).min(times.len().saturating_sub(1)));
+        println!(
+            "{what}: {} commits, p50 {:?}, p99 {:?}, most {:?}",
+            times.len(),
+            at(500),
+            at(990),
+            at(1_000)
+        );
+    }
+    println!("{} bytes in {} cold files", bytes_in(home.path(), "cold"), files_in(home.path(), "cold"));
+    stop(&engine);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::Error;
 use crate::disk::{Disk, join};
-use crate::journal::{blobs, snapshots};
+use crate::journal::{blobs, cold, snapshots};
 use crate::sealed;
 
 /// A file that was checked.
@@ -20,26 +20,32 @@ pub struct CheckedFile {
 
 /// Reads every snapshot and checks it.
 pub fn check_snapshots<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
-    check(disk, "snap", snapshots::MAGIC, visit)
+    check(disk, "snap", visit, |name| sealed::read(disk, "snap", name, snapshots::MAGIC).map(drop))
 }
 
 /// Reads every blob and checks it.
 pub fn check_blobs<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
-    check(disk, blobs::DIRECTORY, blobs::MAGIC, visit)
+    let directory = blobs::DIRECTORY;
+    check(disk, directory, visit, |name| sealed::read(disk, directory, name, blobs::MAGIC).map(drop))
+}
+
+/// Reads every cold file and checks every payload in it, whether a job needs it or not.
+pub fn check_cold_files<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
+    check(disk, cold::DIRECTORY, visit, |name| cold::check(disk, name))
 }
 
 fn check<D: Disk>(
     disk: &D,
     directory: &str,
-    magic: [u8; 4],
     visit: &mut dyn FnMut(CheckedFile),
+    read: impl Fn(&str) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let entries = match disk.list(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed.map_err(Error::io("list", directory, 0))?,
     };
     for entry in entries.into_iter().filter(|entry| !crate::disk::is_temporary(&entry.name)) {
-        let error = sealed::read(disk, directory, &entry.name, magic).err();
+        let error = read(&entry.name).err();
         visit(CheckedFile { path: join(directory, &entry.name), bytes: entry.bytes, error });
     }
     Ok(())

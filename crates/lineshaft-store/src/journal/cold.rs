@@ -14,6 +14,7 @@ use crc32c::{crc32c, crc32c_append};
 
 use super::ColdFile;
 use super::commit::{u32_at, u64_at};
+use super::scan::Window;
 use crate::disk::{self, Disk, DiskFile, OpenMode, join};
 use crate::{ColdLocation, Error};
 
@@ -186,6 +187,33 @@ fn read_header(file: &impl DiskFile, number: u64) -> Result<Header, Error> {
         Header { number: u64_at(&bytes, 8), file_bytes: u64_at(&bytes, 16), payloads: u32_at(&bytes, 24) };
     let is_right = bytes == header.encode() && header.number == number && header.file_bytes == length;
     if is_right { Ok(header) } else { Err(Error::damaged(&path, 0, "its header fails its check")) }
+}
+
+/// Reads a whole cold file and checks every payload in it.
+pub(crate) fn check<D: Disk>(disk: &D, name: &str) -> Result<(), Error> {
+    let path = join(DIRECTORY, name);
+    let damaged = |offset, reason| Error::damaged(&path, offset, reason);
+    let number = number_of(name).ok_or_else(|| damaged(0, "its name is no number"))?;
+    let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path, 0))?;
+    let header = read_header(&file, number)?;
+    let mut window = Window::new(&file);
+    let mut offset = HEADER_BYTES as u64;
+    for _ in 0..header.payloads {
+        let start = window.get(offset, RECORD_BYTES).map_err(Error::io("read", &path, 0))?;
+        let length = if start.len() == RECORD_BYTES { u32_at(start, 0) as usize } else { 0 };
+        let bytes = RECORD_BYTES + length;
+        if length == 0 || offset + bytes as u64 > header.file_bytes {
+            return Err(damaged(offset, "a payload has a length that cannot be"));
+        }
+        let record = window.get(offset, bytes).map_err(Error::io("read", &path, 0))?;
+        let at = (offset as usize + RECORD_BYTES) as u32;
+        if u32_at(record, 4) != record_crc(number, at, &record[RECORD_BYTES..]) {
+            return Err(damaged(offset, "a payload fails its check"));
+        }
+        offset += bytes as u64;
+    }
+    let is_all = offset == header.file_bytes;
+    if is_all { Ok(()) } else { Err(damaged(offset, "something follows the last payload")) }
 }
 
 /// A cold file that is being written; its header comes last.

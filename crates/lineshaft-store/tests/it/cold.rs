@@ -1,6 +1,7 @@
 //! Cold files that are damaged, written by half or do not fit: never a wrong byte, never half a file.
 
 use bytes::Bytes;
+use lineshaft_store::inspect::check_cold_files;
 use lineshaft_store::{ColdLocation, Disk, Error, Journal, JournalHandle};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 
@@ -39,6 +40,26 @@ fn a_flipped_byte_anywhere_is_noticed_by_whoever_reads_it() {
     }
     let stored: usize = PAYLOADS.iter().map(|payload| payload.len() + 8).sum();
     assert_eq!(noticed, stored + 3 * 32, "each record once, the header by everyone");
+}
+
+#[test]
+fn a_check_of_the_whole_file_notices_a_flipped_byte_anywhere() {
+    let disk = SimulatedDisk::new();
+    put(&writer(&disk).journal.handle()).unwrap();
+    let checked = |disk: &SimulatedDisk| {
+        let mut files = Vec::new();
+        check_cold_files(disk, &mut |file| files.push(file)).unwrap();
+        assert_eq!((files.len(), files[0].path.as_str()), (1, FILE));
+        files.remove(0).error
+    };
+    assert!(checked(&disk).is_none());
+    for offset in 0..disk.content(FILE).len() as u64 {
+        for mask in [1, 0x80] {
+            let damaged = disk.restart();
+            damaged.flip(FILE, offset, mask);
+            assert!(matches!(checked(&damaged), Some(Error::Damaged { .. })), "byte {offset}");
+        }
+    }
 }
 
 #[test]
