@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::figure::{FIGURES, figure_of};
 use crate::groups::GROUPS;
 
-/// The figures to measure, with the probes that their goals need.
+/// The figures to measure, with the probes of the same minutes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     keys: BTreeSet<&'static str>,
@@ -30,7 +30,8 @@ impl Selection {
             let groups = GROUPS.iter().filter(|group| !group.only_when_named());
             keys.extend(groups.flat_map(|group| group.keys()));
         }
-        let probes: Vec<&'static str> = keys.iter().filter_map(|key| figure_of(key)?.goal.probe()).collect();
+        let measured = GROUPS.iter().filter(|group| group.keys().iter().any(|key| keys.contains(key)));
+        let probes: Vec<&'static str> = measured.flat_map(|group| group.probes()).copied().collect();
         keys.extend(probes);
         Ok(Self { keys })
     }
@@ -59,7 +60,7 @@ fn keys_of(name: &str) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::{PROBE_P50, PROBE_PER_S};
+    use crate::figure::{PROBE_P50, PROBE_P99, PROBE_PER_S};
 
     fn keys(names: &[&str]) -> Vec<&'static str> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -67,10 +68,18 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_comes_with_the_probe_of_its_goal() {
+    fn a_figure_comes_with_the_probe_of_the_same_minutes() {
         assert_eq!(keys(&["enqueue_64_per_s"]), ["enqueue_64_per_s", PROBE_PER_S]);
-        assert_eq!(keys(&["start_p50_us"]), [PROBE_P50, "start_p50_us"]);
-        assert_eq!(keys(&["enqueue_1_os_per_s"]), ["enqueue_1_os_per_s"]);
+        assert_eq!(keys(&["enqueue_many_python_per_s"]), ["enqueue_many_python_per_s", PROBE_PER_S]);
+        assert_eq!(keys(&["start_p50_us"]), [PROBE_P50, PROBE_P99, "start_p50_us"]);
+        assert_eq!(keys(&["restart_1m_s"]), ["restart_1m_s"]);
+        for figure in FIGURES {
+            assert!(
+                figure.goal.probe().is_none_or(|probe| keys(&[figure.key]).contains(&probe)),
+                "{}",
+                figure.key
+            );
+        }
     }
 
     #[test]

@@ -38,6 +38,10 @@ impl Group for Enqueue {
         ]
     }
 
+    fn probes(&self) -> &'static [&'static str] {
+        &[PROBE_PER_S]
+    }
+
     fn room_bytes(&self, _quick: bool) -> u64 {
         2 << 30
     }

@@ -25,6 +25,11 @@ pub trait Group: Sync {
     /// The keys of its figures.
     fn keys(&self) -> &'static [&'static str];
 
+    /// Those of them that are of the disk, measured in turns with whichever of the others are wanted.
+    fn probes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What it writes at most at a time.
     fn room_bytes(&self, quick: bool) -> u64;
 

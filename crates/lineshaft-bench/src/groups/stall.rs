@@ -35,6 +35,10 @@ impl Group for Stall {
         &[PROBE_MAX, STALL]
     }
 
+    fn probes(&self) -> &'static [&'static str] {
+        &[PROBE_MAX]
+    }
+
     fn room_bytes(&self, quick: bool) -> u64 {
         if quick { 2 << 30 } else { 8 << 30 }
     }

@@ -28,6 +28,10 @@ impl Group for Start {
         &[PROBE_P50, PROBE_P99, "start_p50_us", "start_p99_us", "roundtrip_p50_us", "roundtrip_p99_us"]
     }
 
+    fn probes(&self) -> &'static [&'static str] {
+        &[PROBE_P50, PROBE_P99]
+    }
+
     fn room_bytes(&self, _quick: bool) -> u64 {
         256 << 20
     }
