@@ -145,6 +145,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
         Command::Store(store) => commands::store::run(store, context),
+        Command::Doctor => commands::doctor::run(context),
         Command::Config(config) => commands::config::run(config, context),
         Command::Bench(bench) => commands::bench::run(bench, context),
         Command::Explain { code } => commands::explain::run(code, context),

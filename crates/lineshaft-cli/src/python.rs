@@ -48,20 +48,38 @@ pub(crate) fn interpreter(set: Found, context: &mut Context) -> Result<PathBuf, 
     if let Some(host) = &context.host.python {
         return Ok(host.clone());
     }
+    match search()? {
+        Ok((candidate, interpreter)) => {
+            context.output.say(format!("using {}", candidate.display()));
+            Ok(interpreter)
+        }
+        Err(found) => {
+            Err(Failure::new(FAILED, format!("no Python interpreter with lineshaft {VERSION}: {found}"))
+                .error(Some(code::NO_INTERPRETER))
+                .hint(install()))
+        }
+    }
+}
+
+/// The interpreter that would be used if none was set, or why there is none; `None` if that cannot be said.
+pub(crate) fn look(context: &Context) -> Option<Result<String, String>> {
+    if let Some(host) = &context.host.python {
+        return Some(Ok(host.display().to_string()));
+    }
+    let found = search().ok()?;
+    Some(found.map(|(candidate, _)| candidate.display().to_string()))
+}
+
+/// The first candidate that has this version of the package, and the interpreter behind it; or why none has.
+fn search() -> Result<Result<(PathBuf, PathBuf), String>, Failure> {
     let mut refused = Vec::new();
     for candidate in candidates()? {
         match check(&candidate) {
-            Ok(interpreter) => {
-                context.output.say(format!("using {}", candidate.display()));
-                return Ok(interpreter);
-            }
+            Ok(interpreter) => return Ok(Ok((candidate, interpreter))),
             Err(why) => refused.push(format!("{}: {why}", candidate.display())),
         }
     }
-    let found = if refused.is_empty() { "none was found".to_owned() } else { refused.join("; ") };
-    Err(Failure::new(FAILED, format!("no Python interpreter with lineshaft {VERSION}: {found}"))
-        .error(Some(code::NO_INTERPRETER))
-        .hint(install()))
+    Ok(Err(if refused.is_empty() { "none was found".to_owned() } else { refused.join("; ") }))
 }
 
 /// `$VIRTUAL_ENV`, `.venv` here or above, `PATH`.

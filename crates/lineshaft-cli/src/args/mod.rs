@@ -102,6 +102,8 @@ pub enum Command {
     /// Look after the files of a home
     #[command(subcommand)]
     Store(Store),
+    /// Look at machine, home and server; says what to mend and how, fails with 1 for problems
+    Doctor,
     /// Show settings and who set them
     #[command(subcommand)]
     Config(Config),

@@ -6,6 +6,7 @@ mod changes;
 mod command;
 mod completions;
 mod configuration;
+mod doctor;
 mod exits;
 mod explain;
 mod hand_over;
