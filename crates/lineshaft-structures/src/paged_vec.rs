@@ -86,7 +86,7 @@ impl<T> PagedVec<T> {
     }
 }
 
-fn split(index: u32) -> (usize, usize) {
+pub(crate) fn split(index: u32) -> (usize, usize) {
     (index as usize / PAGE_LEN, index as usize % PAGE_LEN)
 }
 

@@ -2,3 +2,4 @@
 
 mod paged_vec;
 mod timer_wheel;
+mod tracked;
