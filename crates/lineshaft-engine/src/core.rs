@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, RwLock};
 
 use lineshaft_jobs::{
-    Change, Command, Copied, Entry, Event, JobView, Now, Place, Refusal, Reply, State, Stored,
+    Change, Command, Copied, Entry, Event, JobView, Now, Place, Refusal, Reply, SnapshotDraft, State, Stored,
 };
 use lineshaft_store::PayloadRef;
 use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused, Stop, StopReason};
@@ -174,6 +174,16 @@ impl Core {
     /// The state machine by itself, when nothing else is left to do.
     pub(crate) fn into_state(self) -> State {
         self.state
+    }
+
+    /// Begins a snapshot of the state: of the newest commit, while none is open.
+    pub fn begin_snapshot(&mut self) -> SnapshotDraft {
+        self.state.begin_snapshot()
+    }
+
+    /// The snapshot that was begun is safe, or not.
+    pub fn end_snapshot(&mut self, kept: bool) {
+        self.state.end_snapshot(kept);
     }
 
     /// The newest commit, the open one not counted.

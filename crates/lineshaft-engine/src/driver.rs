@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -20,8 +20,7 @@ use crate::compaction::{BUSY, Compaction};
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
 use crate::inbox::Inbox;
-use crate::kept_snapshots::{KeptSnapshots, Taken};
-use crate::open::spawn;
+use crate::kept_snapshots::KeptSnapshots;
 use crate::pulse::{Pulse, STALL};
 use crate::query::{Asked, Query, last_output};
 use crate::relief::Relief;
@@ -52,9 +51,8 @@ pub(crate) struct Run {
     pub(crate) clocks: Clocks,
     pub(crate) epoch: u64,
     pub(crate) nonce: u64,
-    /// Journal bytes since the last snapshot, and the size of that.
+    /// Journal bytes since the last snapshot.
     pub(crate) since_snapshot: u64,
-    pub(crate) snapshot_bytes: u64,
     pub(crate) snapshots: KeptSnapshots,
 }
 
@@ -69,6 +67,8 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) inputs: Receiver<Input>,
     pub(crate) engine: Inbox,
     pub(crate) snapshotting: bool,
+    /// Writes the newest snapshot, or did.
+    pub(crate) snapshot_thread: Option<JoinHandle<()>>,
     /// See [`Upkeep::snapshot_every_bytes`](crate::Upkeep::snapshot_every_bytes).
     pub(crate) snapshot_every: u64,
     pub(crate) sealed: bool,
@@ -152,13 +152,15 @@ impl<J: Journal> Driver<J> {
     }
 
     /// Tells the connections that nothing more will come.
-    pub(crate) fn say_farewell(&self, result: &Result<(), Error>) {
+    pub(crate) fn say_farewell(&mut self, result: &Result<(), Error>) {
         if let Err(error) = result {
             tracing::error!(%error, "the engine stops: what it holds in memory may be ahead of the disk");
         }
         for connection in self.core.connections.values() {
             connection.outbox.close();
         }
+        // It has the home as long as it writes, and whoever comes next wants that.
+        self.snapshot_thread.take().map(JoinHandle::join);
     }
 
     /// One commit: what arrived, what time brings, then out with it.
@@ -379,39 +381,6 @@ impl<J: Journal> Driver<J> {
         }
         let read = self.payloads.read(reference(place));
         read.inspect_err(|error| tracing::error!(%error, "a stored payload does not read")).ok()
-    }
-
-    fn snapshot_if_due(&mut self) -> Result<(), Error> {
-        let is_due = self.run.since_snapshot >= self.snapshot_every.max(4 * self.run.snapshot_bytes);
-        if self.snapshotting || !(is_due || self.is_snapshot_urgent()) {
-            return Ok(());
-        }
-        self.journal.sync()?;
-        let bytes = self.core.state().snapshot();
-        (self.run.since_snapshot, self.run.snapshot_bytes) = (0, bytes.len() as u64);
-        let taken = Taken::of(self.core.state(), self.head.lsn);
-        self.compaction.snapshot_taken(&self.core, taken.lsn);
-        self.snapshotting = true;
-        let (handle, engine, head) = (self.payloads.clone(), self.engine.clone(), self.head);
-        spawn("lineshaft-snapshot", move || {
-            let result = handle.put_snapshot(head.lsn, head.crc, &bytes).map(|()| taken);
-            engine.send(Input::SnapshotDone { result });
-        })
-        .map(drop)
-    }
-
-    fn snapshot_done(&mut self, result: Result<Taken, StoreError>) {
-        self.snapshotting = false;
-        self.relief.snapshot_done();
-        if let Err(error) = result.and_then(|taken| self.trim(taken)) {
-            tracing::error!(%error, "a snapshot failed; the journal is kept until one succeeds");
-        }
-    }
-
-    fn trim(&mut self, taken: Taken) -> Result<(), StoreError> {
-        self.run.snapshots.published(taken);
-        self.compaction.drop_dead(self.run.snapshots.past_lsn());
-        self.journal.trim(self.run.snapshots.trim_below())
     }
 
     /// How long the thread may sleep.

@@ -6,7 +6,8 @@
 //!
 //! Read `core.rs` for what happens to a request, `requests.rs` and `workers.rs` for each kind of one, `open.rs` and
 //! `driver.rs` for the start and the life of the thread around them, `query.rs` for what is read from disk,
-//! `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go that wait for long.
+//! `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go that wait for long, `snapshots.rs` for
+//! what a restart begins with.
 //!
 //! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
 
@@ -34,6 +35,7 @@ mod recovery;
 mod relief;
 mod requests;
 mod room;
+mod snapshots;
 mod sweep;
 mod turns;
 mod waits;
@@ -47,3 +49,4 @@ pub use open::{Opened, open, open_on, open_with};
 pub use options::{Options, Retention, ServerFacts, Upkeep};
 pub use recovery::{Recovered, recover};
 pub use room::Room;
+pub use snapshots::put_snapshot;

@@ -87,8 +87,7 @@ pub fn open_with<D: Disk>(
     let loaded = recovery.snapshot.as_ref().map(|snapshot| snapshot.lsn);
     let loaded = loaded.map(|lsn| Taken { lsn, needs_lsn: snapshot_needs_lsn });
     let snapshots = KeptSnapshots::loaded(loaded);
-    let snapshot_bytes = recovery.snapshot.map_or(0, |snapshot| snapshot.bytes.len() as u64);
-    let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshot_bytes, snapshots };
+    let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshots };
     let handle = start(core, journal, archive, run, files, &options)?;
     Ok((handle, opened))
 }
@@ -187,6 +186,7 @@ fn start<D: Disk>(
         inputs,
         engine: inbox.clone(),
         snapshotting: false,
+        snapshot_thread: None,
         sealed: false,
         committed_at: started,
         rests_until: started,

@@ -1,7 +1,7 @@
 //! From what is on disk to the state in memory.
 
-use lineshaft_jobs::{Change, Limits, State};
-use lineshaft_store::{Journal, Recovery};
+use lineshaft_jobs::{Change, Limits, LoadedPage, State};
+use lineshaft_store::{Journal, Recovery, Snapshot};
 
 use crate::Error;
 use crate::kept_snapshots::Taken;
@@ -22,7 +22,7 @@ pub struct Recovered {
 /// Errors if the snapshot or a commit does not read, although its checksum is right.
 pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<Recovered, Error> {
     let mut state = match &recovery.snapshot {
-        Some(snapshot) => State::from_snapshot(&snapshot.bytes, limits)?,
+        Some(snapshot) => load(snapshot, limits)?,
         None => State::new(0, limits),
     };
     let taken = recovery.snapshot.as_ref().map(|snapshot| Taken::of(&state, snapshot.lsn));
@@ -34,6 +34,11 @@ pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) 
     })?;
     let snapshot_needs_lsn = taken.map_or(0, |taken| taken.needs_lsn);
     Ok(Recovered { state, replayed_bytes, snapshot_needs_lsn })
+}
+
+fn load(snapshot: &Snapshot, limits: Limits) -> Result<State, Error> {
+    let pages = snapshot.pages.iter().map(|(number, bytes)| LoadedPage::read(*number, bytes));
+    Ok(State::from_pages(&snapshot.tables, pages.collect::<Result<_, _>>()?, limits)?)
 }
 
 fn replay_commit(state: &mut State, lsn: u64, body: &[u8]) -> Result<(), Error> {

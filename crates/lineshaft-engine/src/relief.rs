@@ -93,7 +93,7 @@ impl<J: Journal> Driver<J> {
     /// Whether dead segments wait for a snapshot.
     fn snapshot_makes_room(&self) -> bool {
         let below = self.core.state().oldest_kept_lsn().unwrap_or(self.head.lsn);
-        self.journal.dead_bytes(below) >= DEAD_BYTES.max(self.run.snapshot_bytes)
+        self.journal.dead_bytes(below) >= DEAD_BYTES.max(self.snapshot_bytes())
     }
 
     /// Whether a snapshot is due because the disk is nearly full.

@@ -25,6 +25,6 @@ impl State {
     }
 
     fn occupied(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0..).zip(self.slots.0.iter()).filter(|(_, slot)| slot.state != SlotState::Free)
+        (0..).zip(self.slots.iter()).filter(|(_, slot)| slot.state != SlotState::Free)
     }
 }

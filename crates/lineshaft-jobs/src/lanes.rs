@@ -175,6 +175,15 @@ impl Lanes {
         entry.ready = ready;
     }
 
+    /// The same for every lane, after many changed.
+    pub(crate) fn refresh_all(&mut self, slots: &Slots) {
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].is_some() {
+                self.refresh(lane as u32, slots);
+            }
+        }
+    }
+
     /// The lane that a group takes from next.
     pub(crate) fn first_lane(&self, group: u32) -> Option<u32> {
         self.group(group).ready.first().map(|(_, _, lane)| *lane)

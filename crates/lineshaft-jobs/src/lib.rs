@@ -35,6 +35,6 @@ pub use decide::{Copied, Movable, Wanted};
 pub use dispatch::Attach;
 pub use kept::Live;
 pub use rules::{decode_rules, encode_rules};
-pub use snapshot::SnapshotError;
+pub use snapshot::{ChangedPage, LoadedPage, Snapshot, SnapshotDraft, SnapshotError};
 pub use state::{Answer, Limits, State};
 pub use view::{AttemptView, ChildView, EndView, JobView, LeaseView, PageView, TasksAndQueues, decode_error};

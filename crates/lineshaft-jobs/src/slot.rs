@@ -1,8 +1,11 @@
-//! A job's place in memory: 72 bytes, and a box of rarer things for the jobs that need them.
+//! A job's place in memory: 64 bytes, and a box of rarer things for the jobs that need them.
+//!
+//! Slots stand in pages, and a page holds all that is durable of its slots: a snapshot writes the pages that changed.
+//! What follows from the slots and changes without them, their links in lists, stands beside the pages.
 
 use std::sync::Arc;
 
-use lineshaft_structures::{PagedVec, TimerId};
+use lineshaft_structures::{PagedVec, TimerId, TrackedVec};
 use lineshaft_wire::message::{Rules, Unique};
 use lineshaft_wire::{Fence, JobId, JobState, Outcome};
 use serde::{Deserialize, Serialize};
@@ -14,15 +17,14 @@ use crate::list::NIL;
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) created_ms: u64,
-    /// Place in line: lower goes first among jobs of one priority. For a finished job its finish number.
+    /// Place in line: lower goes first among jobs of one priority. For a finished job its finish number, for a free
+    /// place how many jobs were archived when it became free: the lowest is used next.
     pub(crate) order: u64,
     pub(crate) arguments: Place,
     pub(crate) generation: u32,
     pub(crate) task: u32,
     pub(crate) queue: u32,
     pub(crate) rules: u32,
-    pub(crate) prev: u32,
-    pub(crate) next: u32,
     /// Attempts that errored or timed out.
     pub(crate) failures: u16,
     pub(crate) crashes: u8,
@@ -131,8 +133,6 @@ impl Slot {
             task: 0,
             queue: 0,
             rules: 0,
-            prev: NIL,
-            next: NIL,
             failures: 0,
             crashes: 0,
             priority: 0,
@@ -214,24 +214,68 @@ impl Slot {
     }
 }
 
-/// All slots by number.
+/// The neighbours of a slot in the list that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Links {
+    pub(crate) prev: u32,
+    pub(crate) next: u32,
+}
+
+impl Links {
+    pub(crate) const NONE: Self = Self { prev: NIL, next: NIL };
+}
+
+/// All slots by number, in the pages that snapshots write, and their links.
 #[derive(Debug, Default)]
-pub(crate) struct Slots(pub(crate) PagedVec<Slot>);
+pub(crate) struct Slots {
+    pub(crate) pages: TrackedVec<Slot>,
+    links: PagedVec<Links>,
+}
 
 impl Slots {
-    /// The slot with a number that came from the state itself.
-    pub(crate) fn at(&self, index: u32) -> &Slot {
-        self.0.get(index).expect("slot numbers in the state exist")
+    pub(crate) fn len(&self) -> u32 {
+        self.pages.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.pages.iter()
+    }
+
+    pub(crate) fn push(&mut self, slot: Slot) -> u32 {
+        self.links.push(Links::NONE);
+        self.pages.push(slot)
+    }
+
+    /// Appends a page from a snapshot. It must follow full ones.
+    pub(crate) fn push_page(&mut self, page: Vec<Slot>) {
+        self.links.extend(std::iter::repeat_n(Links::NONE, page.len()));
+        self.pages.push_kept_page(page);
+    }
+
+    /// The slot with a number that came from the state itself.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> &Slot {
+        self.pages.get(index).expect("slot numbers in the state exist")
+    }
+
+    /// The same for changing it: the next snapshot writes its page.
+    #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut Slot {
-        self.0.get_mut(index).expect("slot numbers in the state exist")
+        self.pages.get_mut(index).expect("slot numbers in the state exist")
+    }
+
+    pub(crate) fn links(&self, index: u32) -> Links {
+        self.links[index]
+    }
+
+    pub(crate) fn links_mut(&mut self, index: u32) -> &mut Links {
+        &mut self.links[index]
     }
 
     /// The slot of a job, if the job is in memory.
     pub(crate) fn find(&self, job: JobId, shard: u16) -> Option<u32> {
         let (index, generation) = job.slot()?;
-        let slot = self.0.get(index)?;
+        let slot = self.pages.get(index)?;
         let same = slot.state != SlotState::Free
             && slot.generation == generation
             && JobId::direct(slot.created_ms, shard, index, generation) == job;

@@ -1,9 +1,9 @@
 //! All that the engine knows about jobs, and the questions that reading it answers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lineshaft_structures::TimerWheel;
+use lineshaft_structures::{TimerWheel, TrackedFifo};
 use lineshaft_wire::message::{Changed, Enqueued, ProcessKey, Rules};
 use lineshaft_wire::{Fence, JobId, JobState};
 use rustc_hash::FxHashMap;
@@ -87,13 +87,12 @@ pub struct State {
     pub(crate) names: Interned<str>,
     pub(crate) rules: Interned<Rules>,
     pub(crate) slots: Slots,
-    pub(crate) free: VecDeque<u32>,
     pub(crate) leases: FxHashMap<u32, Lease>,
     pub(crate) children: BTreeMap<u32, Child>,
     pub(crate) sessions: FxHashMap<u64, Session>,
     pub(crate) queues: FxHashMap<u32, Queue>,
-    pub(crate) keys: FxHashMap<Arc<str>, (JobId, u64)>,
-    pub(crate) keys_by_age: VecDeque<(u64, Arc<str>)>,
+    /// Idempotency keys, the oldest first.
+    pub(crate) keys_by_age: TrackedFifo<Key>,
     /// Unique keys held for a period: the job, and Unix milliseconds of the end.
     pub(crate) periods: FxHashMap<Arc<str>, (JobId, u64)>,
     pub(crate) periods_by_end: BTreeSet<(u64, Arc<str>)>,
@@ -102,6 +101,10 @@ pub struct State {
     // Derived: rebuilt on load.
     pub(crate) lanes: Lanes,
     pub(crate) finished: List,
+    /// Free places in the order in which they became free and are used again.
+    pub(crate) free: List,
+    /// Numbers of idempotency keys in their queue.
+    pub(crate) keys: FxHashMap<Arc<str>, u64>,
     pub(crate) unique: FxHashMap<Arc<str>, u32>,
     /// Parked jobs by their place in line.
     pub(crate) parked: BTreeMap<u64, u32>,
@@ -128,6 +131,15 @@ pub(crate) enum Timer {
     Slot(u32),
     Child(u32),
     Session(u64),
+}
+
+/// An idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Key {
+    /// Logical time at which it is forgotten.
+    pub(crate) expires_ms: u64,
+    pub(crate) text: Arc<str>,
+    pub(crate) job: JobId,
 }
 
 /// A child that holds or may hold leases.
@@ -198,18 +210,18 @@ impl State {
             names: Interned::default(),
             rules: Interned::default(),
             slots: Slots::default(),
-            free: VecDeque::new(),
             leases: FxHashMap::default(),
             children: BTreeMap::new(),
             sessions: FxHashMap::default(),
             queues: FxHashMap::default(),
-            keys: FxHashMap::default(),
-            keys_by_age: VecDeque::new(),
+            keys_by_age: TrackedFifo::new(),
             periods: FxHashMap::default(),
             periods_by_end: BTreeSet::new(),
             deleted: FxHashMap::default(),
             lanes: Lanes::default(),
             finished: List::default(),
+            free: List::default(),
+            keys: FxHashMap::default(),
             unique: FxHashMap::default(),
             parked: BTreeMap::new(),
             purging: BTreeSet::new(),
@@ -308,7 +320,7 @@ impl State {
 
     /// Jobs in memory: waiting, running, or finished and not archived yet.
     pub fn jobs(&self) -> u64 {
-        u64::from(self.slots.0.len()) - self.free.len() as u64
+        u64::from(self.slots.len() - self.free.count)
     }
 
     /// Jobs that are not finished.
@@ -344,6 +356,11 @@ impl State {
     /// The slot of a job that `child` holds under this fence.
     pub fn leased_slot(&self, child: u32, job: JobId, fence: Fence) -> Option<u32> {
         self.lease_of(job, fence).filter(|(_, lease)| lease.child == child).map(|(slot, _)| slot)
+    }
+
+    /// The job that an idempotency key stands for.
+    pub(crate) fn job_of_key(&self, text: &str) -> Option<JobId> {
+        self.keys_by_age.get(*self.keys.get(text)?).map(|key| key.job)
     }
 
     /// Whether a lease with this fence stands for the job.

@@ -253,7 +253,7 @@ impl State {
 
     /// Unfinished jobs from slot `from` on, in the order of slots.
     pub fn page(&self, filter: &Filter, from: u32, limit: usize) -> PageView {
-        let end = self.slots.0.len();
+        let end = self.slots.len();
         let mut page = PageView::default();
         let last = from.saturating_add(LOOK_MAX).min(end);
         for slot in from..last {
@@ -282,7 +282,7 @@ impl State {
             if entry.order < below && self.matches(at, filter) && !self.is_deleted(self.job_id(at)) {
                 slots.push(at);
             }
-            at = entry.prev;
+            at = self.slots.links(at).prev;
         }
         slots
     }
@@ -308,7 +308,7 @@ impl State {
 
     /// The finished job after `slot` in the order of finishing, or the oldest.
     pub fn finished_after(&self, slot: Option<u32>) -> Option<u32> {
-        let next = slot.map_or(self.finished.head, |slot| self.slots.at(slot).next);
+        let next = slot.map_or(self.finished.head, |slot| self.slots.links(slot).next);
         (next != crate::list::NIL).then_some(next)
     }
 

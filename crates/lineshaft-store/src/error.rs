@@ -159,6 +159,14 @@ pub enum Error {
         /// The newest durable commit.
         durable_lsn: u64,
     },
+    /// A snapshot lacks a page: it is not among those that changed, and the snapshot before has none either.
+    #[error("the snapshot of commit {lsn} lacks page {page}: the one before has none either")]
+    PageMissing {
+        /// The snapshot's commit.
+        lsn: u64,
+        /// The page.
+        page: u64,
+    },
     /// No blob has this id.
     #[error("blob {id:016x} does not exist")]
     NoBlob {

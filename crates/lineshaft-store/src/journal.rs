@@ -26,6 +26,8 @@ pub use extent::{CommitEnd, Extent, extent};
 pub use handle::SegmentHandle;
 pub use writer::SegmentJournal;
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{ColdLocation, Error, Hold, Location, PayloadRef};
@@ -93,10 +95,13 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
     /// The bytes at `location`, checked against their CRC. Usually shares memory with a cache.
     fn read_at(&self, location: Location) -> Result<Bytes, Error>;
 
-    /// Publishes a snapshot of the state at commit `lsn` with CRC `crc`; the two newest are kept.
+    /// Publishes a snapshot; the two newest are kept. Returns the bytes written: none if there is one of that commit
+    /// or a later one already.
     ///
-    /// [`Error::SnapshotTooNew`] unless that commit is durable. Costs two syncs.
-    fn put_snapshot(&self, lsn: u64, crc: u32, bytes: &[u8]) -> Result<(), Error>;
+    /// Pages that did not change are taken from the newest snapshot there is: the last one that was put, or the one
+    /// that was found at open. Errors, none of which leaves anything behind that counts: [`Error::SnapshotTooNew`]
+    /// unless that commit is durable, [`Error::PageMissing`], [`Error::Full`].
+    fn put_snapshot(&self, snapshot: NewSnapshot<'_>) -> Result<u64, Error>;
 
     /// Stores a blob, durable on return. The caller chooses an id never used before.
     fn put_blob(&self, id: u64, bytes: &[u8]) -> Result<(), Error>;
@@ -264,15 +269,39 @@ pub struct Recovery {
     pub cut: Option<CutTail>,
 }
 
-/// A state of the past.
+/// A state of the past, opaque: tables, and pages by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The commit it includes last.
     pub lsn: u64,
     /// That commit's CRC.
     pub crc: u32,
-    /// The state, opaque.
-    pub bytes: Bytes,
+    /// What is written with every snapshot. One of the first layout is this alone.
+    pub tables: Bytes,
+    /// What is written when it changed, ascending.
+    pub pages: Vec<(u64, Bytes)>,
+}
+
+/// A snapshot to be published.
+pub struct NewSnapshot<'a> {
+    /// The commit it includes last.
+    pub lsn: u64,
+    /// That commit's CRC.
+    pub crc: u32,
+    /// What is written with every snapshot.
+    pub tables: &'a [u8],
+    /// Numbers of all its pages.
+    pub pages: &'a [Range<u64>],
+    /// The pages that changed since the newest snapshot, in any order. They are asked for one by one, as they are
+    /// written.
+    pub changed: Box<dyn Iterator<Item = (u64, Vec<u8>)> + 'a>,
+}
+
+impl<'a> NewSnapshot<'a> {
+    /// A snapshot without pages.
+    pub fn of_tables(lsn: u64, crc: u32, tables: &'a [u8]) -> Self {
+        Self { lsn, crc, tables, pages: &[], changed: Box::new(std::iter::empty()) }
+    }
 }
 
 /// The unfinished end of a journal, cut at open. No commit in it was ever reported durable.

@@ -29,7 +29,7 @@ pub use error::Error;
 pub use holds::Hold;
 pub use home::Home;
 pub use journal::{
-    Append, Appended, ColdFile, CutTail, Durability, HeldFiles, Journal, JournalEnd, JournalHandle, Options,
-    Recovery, SegmentHandle, SegmentJournal, Snapshot, Space, Stretch, Usage,
+    Append, Appended, ColdFile, CutTail, Durability, HeldFiles, Journal, JournalEnd, JournalHandle,
+    NewSnapshot, Options, Recovery, SegmentHandle, SegmentJournal, Snapshot, Space, Stretch, Usage,
 };
 pub use payload::{ColdLocation, Location, PackedPayload, PayloadRef};

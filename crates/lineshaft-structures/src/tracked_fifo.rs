@@ -94,9 +94,10 @@ impl<T> TrackedFifo<T> {
         is_whole.then_some(Self { pages, first: range.start, next: range.end })
     }
 
-    /// Pages that changed since they were kept or lent.
-    pub fn changed_pages(&self) -> usize {
-        self.pages.iter().filter(|page| page.is_changed()).count()
+    /// Elements of the pages that changed since they were kept or lent.
+    pub fn changed_rows(&self) -> u64 {
+        let changed = self.pages.iter().filter(|page| page.is_changed());
+        changed.map(|page| page.elements().len() as u64).sum()
     }
 
     /// Marks every page, or none: for whoever knows better.

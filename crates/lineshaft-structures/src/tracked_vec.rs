@@ -64,9 +64,10 @@ impl<T> TrackedVec<T> {
         self.pages.push(Page::new(elements, Mark::Kept));
     }
 
-    /// Pages that changed since they were kept or lent.
-    pub fn changed_pages(&self) -> usize {
-        self.pages.iter().filter(|page| page.is_changed()).count()
+    /// Elements of the pages that changed since they were kept or lent.
+    pub fn changed_rows(&self) -> u64 {
+        let changed = self.pages.iter().filter(|page| page.is_changed());
+        changed.map(|page| page.elements().len() as u64).sum()
     }
 
     /// Marks every page, or none: for whoever knows better.

@@ -23,7 +23,7 @@ pub struct Stats {
     pub journal: JournalSize,
     /// What lies in memory while the home is served.
     pub memory: Option<Memory>,
-    /// The snapshots, newest last.
+    /// The two newest snapshots, the newest last, with what each wrote: pages that did not change are in earlier files.
     pub snapshots: Vec<SnapshotStats>,
     /// The days of the archive, oldest first.
     pub days: Vec<DayCounts>,
@@ -104,5 +104,6 @@ fn snapshots(path: &Path) -> Vec<SnapshotStats> {
         })
         .collect();
     snapshots.sort_unstable_by_key(|snapshot| snapshot.lsn);
-    snapshots
+    // Earlier files are there for the pages that these did not write again.
+    snapshots.split_off(snapshots.len().saturating_sub(2))
 }

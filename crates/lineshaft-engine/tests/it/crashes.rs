@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lineshaft_engine::{ConnectionId, Core, Options, Output, recover};
+use lineshaft_engine::{ConnectionId, Core, Options, Output, put_snapshot, recover};
 use lineshaft_jobs::{Answer, Limits, Now, Payloads, State};
 use lineshaft_store::{
     Append, Appended, Error, Home, Journal, JournalHandle, Options as JournalOptions, PayloadRef,
@@ -153,15 +153,21 @@ impl World {
         let cancel = Cancel { sequence: sequence(4), job: jobs[4] };
         self.ask(CLIENT, cancel.into(), Bytes::new())?;
         self.left.finished.push((jobs[4], JobState::Cancelled));
-        let bytes = self.core.state().snapshot();
-        self.journal.handle().put_snapshot(self.head.lsn, self.head.crc, &bytes)?;
+        self.snapshot()?;
         self.checkpoint(leased[3], 3)?;
         let again = self.give_back_and_take_again(leased[3])?;
         self.give_up(again)?;
         let (message, payload) = enqueue(5, "shop.send", &[b"after the snapshot"]);
         let Message::Enqueued(enqueued) = self.ask(CLIENT, message, payload)? else { panic!("not enqueued") };
         self.left.enqueued.push((5, vec![JobId::from_bytes(enqueued.ids.as_chunks::<16>().0[0]).unwrap()]));
-        Ok(())
+        self.snapshot()
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Result<(), Error> {
+        let draft = self.core.begin_snapshot();
+        let result = put_snapshot(&self.journal.handle(), self.head, draft);
+        self.core.end_snapshot(result.is_ok());
+        result.map(drop)
     }
 
     fn finish(&mut self, (job, fence): (JobId, Fence)) -> Result<(), Error> {
@@ -372,13 +378,13 @@ fn whatever_left_survives_a_failed_write_or_sync() {
 fn recovery_twice_gives_the_same_state() {
     let disk = SimulatedDisk::new();
     let (left, _) = run(&disk);
-    let snapshots: Vec<Arc<[u8]>> = (0..2)
+    let snapshots: Vec<_> = (0..2)
         .map(|_| {
             let home = Home::open(disk.power_loss(Loss::Everything)).unwrap();
             let (mut journal, recovery) = SegmentJournal::open(&home, journal_options()).unwrap();
             let state = recover(&mut journal, &recovery, Limits::default()).unwrap().state;
             left.check(&state);
-            state.snapshot().into()
+            state.snapshot()
         })
         .collect();
     assert_eq!(snapshots[0], snapshots[1]);

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_engine::inspect::{Exported, ExportedJob, export};
-use lineshaft_engine::{Clock, Error, Options, Retention, open, recover};
+use lineshaft_engine::{Clock, Error, Options, Retention, open, put_snapshot, recover};
 use lineshaft_jobs::Limits;
-use lineshaft_store::{FileDisk, Home, Journal, JournalHandle, SegmentJournal};
+use lineshaft_store::{FileDisk, Home, Journal, SegmentJournal};
 use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::{
     Cancel, ChangeQueue, Checkpoint, End, Enqueue, Filter, JobGroup, Message, OnFailure, QueueVerb, Rules,
@@ -184,9 +184,8 @@ fn enqueue(client: &mut Client, group: JobGroup, arguments: &[u8]) {
 fn take_snapshot(path: &Path) {
     let home = Home::open(FileDisk::new(path)).unwrap();
     let (mut journal, recovery) = SegmentJournal::open(&home, lineshaft_store::Options::default()).unwrap();
-    let state = recover(&mut journal, &recovery, Limits::default()).unwrap().state;
-    let head = journal.head();
-    journal.handle().put_snapshot(head.lsn, head.crc, &state.snapshot()).unwrap();
+    let mut state = recover(&mut journal, &recovery, Limits::default()).unwrap().state;
+    put_snapshot(&journal.handle(), journal.head(), state.begin_snapshot()).unwrap();
 }
 
 /// Every job of a home, a line each.

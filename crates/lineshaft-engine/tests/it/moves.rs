@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 use lineshaft_engine::Core;
-use lineshaft_jobs::{Copied, Movable, Place, State, Wanted};
-use lineshaft_store::{Error, Journal, JournalHandle, PayloadRef};
+use lineshaft_jobs::{Copied, Limits, LoadedPage, Movable, Place, State, Wanted};
+use lineshaft_store::{Disk, Error, Home, Journal, JournalHandle, PayloadRef, SegmentJournal};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::message::{Cancel, Checkpoint, Credit, End, Finish, Message, OtherEnd};
 use lineshaft_wire::{ErrorRecord, Fence, JobId};
 
-use crate::crashes::{CHILD, CLIENT, World};
+use crate::crashes::{CHILD, CLIENT, World, journal_options};
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
 
 /// What was acknowledged: jobs that are never finished, with their arguments, and more of the first one.
@@ -90,10 +90,9 @@ impl Ledger {
         Ok(())
     }
 
-    fn snapshot(&mut self, world: &World) -> Result<(), Error> {
-        let state = world.core.state();
-        world.journal.handle().put_snapshot(world.head.lsn, world.head.crc, &state.snapshot())?;
-        self.needs = [self.needs[1], state.oldest_kept_lsn().unwrap_or(world.head.lsn + 1)];
+    fn snapshot(&mut self, world: &mut World) -> Result<(), Error> {
+        world.snapshot()?;
+        self.needs = [self.needs[1], world.core.state().oldest_kept_lsn().unwrap_or(world.head.lsn + 1)];
         Ok(())
     }
 
@@ -238,12 +237,15 @@ fn moved_payloads_survive_a_failed_write_or_sync() {
 fn every_state_from_the_older_snapshot_on_has_its_payloads() {
     let disk = SimulatedDisk::new();
     run(&disk).1.expect("without faults nothing fails");
-    let mut world = World::open(disk.restart()).unwrap();
-    let handle = world.journal.handle();
-    let snapshots = lineshaft_store::Disk::list(&disk, "snap").unwrap();
-    let older = disk.content(&format!("snap/{}", snapshots[0].name));
-    let lsn: u64 = snapshots[0].name.parse().unwrap();
-    let mut state = State::from_snapshot(&older[32..], lineshaft_jobs::Limits::default()).unwrap();
+    let disk = disk.restart();
+    let newest = disk.list("snap").unwrap().pop().expect("there are snapshots").name;
+    disk.remove_file(&format!("snap/{newest}")).unwrap();
+    let (mut journal, recovery) =
+        SegmentJournal::open(&Home::open(disk).unwrap(), journal_options()).unwrap();
+    let (handle, older) = (journal.handle(), recovery.snapshot.expect("the older one is there"));
+    assert!(older.lsn < newest.parse().unwrap());
+    let pages = older.pages.iter().map(|(number, bytes)| LoadedPage::read(*number, bytes).unwrap());
+    let mut state = State::from_pages(&older.tables, pages.collect(), Limits::default()).unwrap();
     let mut states = 0;
     let mut check = |state: &State| {
         let jobs = state.page(&lineshaft_wire::message::Filter::default(), 0, usize::MAX).slots;
@@ -256,7 +258,7 @@ fn every_state_from_the_older_snapshot_on_has_its_payloads() {
         states += 1;
     };
     check(&state);
-    let replayed = world.journal.replay(lsn, |lsn, body| {
+    let replayed = journal.replay(older.lsn, |lsn, body| {
         let mut rest = body;
         while !rest.is_empty() {
             let (change, after) = lineshaft_jobs::Change::decode(rest).unwrap();

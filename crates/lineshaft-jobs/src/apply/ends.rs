@@ -34,8 +34,9 @@ impl State {
         self.archived += 1;
         let lane = self.lane_of(index);
         let generation = (self.slots.at(index).generation + 1) % lineshaft_wire::id::GENERATIONS;
-        let slot = std::mem::replace(self.slots.at_mut(index), Slot::free(generation));
-        self.free.push_back(index);
+        let free = Slot { order: self.archived, ..Slot::free(generation) };
+        let slot = std::mem::replace(self.slots.at_mut(index), free);
+        self.free.push_back(&mut self.slots, index);
         for place in slot.places() {
             self.unkeep(place);
         }

@@ -8,7 +8,7 @@ use lineshaft_wire::{JobId, JobState};
 use super::Cursor;
 use crate::change::{NewJobs, Place, Request, RulesRef};
 use crate::slot::{Extra, Slot, SlotState};
-use crate::state::{Answer, State};
+use crate::state::{Answer, Key, State};
 
 impl State {
     pub(super) fn enqueue(
@@ -94,7 +94,7 @@ impl State {
     }
 
     fn admit(&mut self, template: &Slot, group: &NewJobs, arguments: Place) -> u32 {
-        let index = self.free.pop_front().unwrap_or_else(|| self.slots.0.push(Slot::free(0)));
+        let index = self.free.pop_front(&mut self.slots).unwrap_or_else(|| self.slots.push(Slot::free(0)));
         let generation = self.slots.at(index).generation;
         let order = self.take_order();
         *self.slots.at_mut(index) = Slot { generation, order, arguments, ..template.clone() };
@@ -115,9 +115,8 @@ impl State {
             }
         }
         if let Some(key) = &group.idempotency_key {
-            let expires = self.logical_ms + self.limits.idempotency_ms;
-            self.keys.insert(Arc::clone(key), (self.job_id(index), expires));
-            self.keys_by_age.push_back((expires, Arc::clone(key)));
+            let expires_ms = self.logical_ms + self.limits.idempotency_ms;
+            self.remember_key(Key { expires_ms, text: Arc::clone(key), job: self.job_id(index) });
         }
         index
     }

@@ -147,7 +147,7 @@ struct ChildLeases<'a> {
 
 impl ChildLeases<'_> {
     fn push_back(&mut self, index: u32) {
-        debug_assert_eq!(self.slots.at(index).next, NIL, "a leased slot comes from no list");
+        debug_assert_eq!(self.slots.links(index).next, NIL, "a leased slot comes from no list");
         self.leases.push_back(self.slots, index);
     }
 }

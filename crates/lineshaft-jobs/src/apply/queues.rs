@@ -6,7 +6,7 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Unique, UniqueWhile};
 
 use crate::change::Name;
-use crate::state::{Queue, State};
+use crate::state::{Key, Queue, State};
 
 impl State {
     pub(super) fn pause(&mut self, queue: &Name, paused: bool) {
@@ -32,6 +32,12 @@ impl State {
         if self.queues.get(&queue).is_some_and(Queue::is_idle) {
             self.queues.remove(&queue);
         }
+    }
+
+    pub(crate) fn remember_key(&mut self, key: Key) {
+        let text = Arc::clone(&key.text);
+        let number = self.keys_by_age.push_back(key);
+        self.keys.insert(text, number);
     }
 
     pub(super) fn expire_keys(&mut self, keys: &[Arc<str>]) {

@@ -103,7 +103,7 @@ impl State {
 
     /// The job that a key answers with.
     fn existing(&self, group: &JobGroup) -> Option<JobId> {
-        let by_key = || self.keys.get(group.idempotency_key.as_ref()?).map(|(job, _)| *job);
+        let by_key = || self.job_of_key(group.idempotency_key.as_ref()?);
         let by_unique = || self.unique.get(&group.unique.as_ref()?.key).map(|slot| self.job_id(*slot));
         let by_period = || self.periods.get(&group.unique.as_ref()?.key).map(|(job, _)| *job);
         by_key().or_else(by_unique).or_else(by_period)

@@ -66,7 +66,7 @@ impl State {
         now: Now,
         found: &mut Vec<Movable>,
     ) -> Option<u32> {
-        let end = self.slots.0.len();
+        let end = self.slots.len();
         let last = first.saturating_add(slots.min(LOOK_MAX)).min(end);
         for index in first..last {
             let slot = self.slots.at(index);
@@ -95,7 +95,7 @@ impl State {
 
     fn still_needed(&self, copied: &Copied, now: Now) -> Option<Move> {
         let Copied { payload: Movable { slot: index, generation, from }, offset } = *copied;
-        let slot = self.slots.0.get(index)?;
+        let slot = self.slots.pages.get(index)?;
         let is_same = slot.generation == generation && self.may_move(index, slot, now);
         let names_it = from.length > 0 && !from.is_blob() && slot.places().any(|place| place == from);
         (is_same && names_it).then_some(Move { slot: index, from, offset })

@@ -43,7 +43,7 @@ impl State {
         if !self.purging.is_empty() {
             return (None, Some(0));
         }
-        let keys = self.keys_by_age.front().map(|(expires, _)| *expires);
+        let keys = self.keys_by_age.iter().next().map(|key| key.expires_ms);
         let logical = self.logical_timers.next_at().into_iter().chain(keys).min();
         let wall = self.wall_timers.next_at().into_iter().chain(self.limit_timers.next_at()).min();
         let wall = wall.map(|at| at.saturating_sub(self.wall_set_back_ms));
@@ -172,12 +172,9 @@ impl State {
     }
 
     fn expired_keys(&self, now: Now) -> Option<Entry> {
-        let expired = self
-            .keys_by_age
-            .iter()
-            .take(self.limits.step)
-            .take_while(|(expires, _)| *expires <= now.logical_ms);
-        let keys: Vec<Arc<str>> = expired.map(|(_, key)| Arc::clone(key)).collect();
+        let expired =
+            self.keys_by_age.iter().take(self.limits.step).take_while(|key| key.expires_ms <= now.logical_ms);
+        let keys: Vec<Arc<str>> = expired.map(|key| Arc::clone(&key.text)).collect();
         (!keys.is_empty()).then(|| Change::KeysExpired { keys }.into())
     }
 

@@ -1,109 +1,156 @@
-//! The end of a snapshot: what its layout had no place for at first. Snapshots of earlier versions end before it.
+//! The first layout of a snapshot: everything in one row of bytes, the slots one by one behind the tables, and a tail
+//! for what came to be later, which earlier versions did not write.
+//!
+//! It is read for ever and written no more.
 
 use std::sync::Arc;
 
-use lineshaft_wire::message::Rules;
-use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use lineshaft_structures::PAGE_LEN;
+use lineshaft_wire::JobId;
+use serde::Deserialize;
 
-use super::SnapshotError;
-use crate::interned::{Interned, Parts};
-use crate::rules::{Handlers, Plain};
-use crate::slot::{Checkpoint, Failure, SlotState};
-use crate::state::State;
+use super::rows::{JobRow, KeyPage};
+use super::tables::{ChildRow, HandlersOfRules, SessionRow, Tables, Versions};
+use super::{SnapshotError, VERSION};
+use crate::change::Lease;
+use crate::interned::Parts;
+use crate::rules::Plain;
+use crate::slot::{Checkpoint, Extra, Failure, Slot, SlotState};
+use crate::state::{Key, Limits, State};
 
-#[derive(Default, Serialize, Deserialize)]
-pub(super) struct Tail {
-    /// Handlers of failures, by the number of the rules that have them.
-    handlers: Vec<(u32, Handlers)>,
+#[derive(Deserialize)]
+struct Head {
+    _version: u16,
+    shard: u16,
+    wall_ms: u64,
+    logical_ms: u64,
+    epoch: u64,
+    fence_counter: u64,
+    next_order: u64,
+    next_session: u64,
+    next_child: u32,
+    finish_number: u64,
+    archived: u64,
+    names: Parts<str>,
+    rules: Parts<Plain>,
+    free: Vec<u32>,
+    leases: Vec<(u32, Lease)>,
+    children: Vec<(u32, ChildRow)>,
+    sessions: Vec<SessionRow>,
+    queues: Vec<(u32, bool, Option<u64>)>,
+    keys: Vec<(u64, Arc<str>, JobId)>,
+    periods: Vec<(u64, Arc<str>, JobId)>,
+    deleted: Vec<(JobId, u64)>,
+    slots: u32,
+}
+
+#[derive(Deserialize)]
+enum Row {
+    Free { generation: u32 },
+    Job(JobRow<Box<Extra>>),
+}
+
+#[derive(Default, Deserialize)]
+struct Tail {
+    handlers: HandlersOfRules,
     /// What ties jobs that gave up to their handlers, by slot.
     failures: Vec<(u32, Failure)>,
 }
 
-/// Slot and checkpoint of every job that has one: a part of its own, behind the rest of the tail.
-pub(super) type Checkpoints = Vec<(u32, Checkpoint)>;
-
-/// Versions of the handlers of rules, by the number of the rules: the last part, for rules with one after the first.
-pub(super) type Versions = Vec<(u32, Vec<u32>)>;
-
-/// The tail in the bytes after the slots.
-pub(super) fn read(bytes: &[u8]) -> Result<(Tail, Checkpoints, Versions), SnapshotError> {
-    let (tail, rest) = take_part(bytes)?;
-    let (checkpoints, rest) = take_part(rest)?;
-    let (versions, _) = take_part(rest)?;
-    Ok((tail, checkpoints, versions))
+/// The state of a snapshot of this layout. All of its pages are new to whoever keeps pages.
+pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError> {
+    let (mut head, mut rest) = postcard::take_from_bytes::<Head>(bytes)?;
+    let mut slots = Vec::new();
+    for _ in 0..head.slots {
+        let (row, after) = postcard::take_from_bytes::<Row>(rest)?;
+        slots.push(match row {
+            Row::Free { generation } => Slot::free(generation),
+            Row::Job(row) => row.into_slot(),
+        });
+        rest = after;
+    }
+    number_free(&mut slots, &head.free, head.archived)?;
+    let (tail, rest) = take_part::<Tail>(rest)?;
+    let (checkpoints, rest) = take_part::<Vec<(u32, Checkpoint)>>(rest)?;
+    let (versions, _) = take_part::<Versions>(rest)?;
+    for (index, failure) in tail.failures {
+        extra_of(&mut slots, index, "the failure of no job")?.failure = Some(Box::new(failure));
+    }
+    for (index, checkpoint) in checkpoints {
+        extra_of(&mut slots, index, "a checkpoint of no job")?.checkpoint = Some(Box::new(checkpoint));
+    }
+    let keys = std::mem::take(&mut head.keys);
+    let tables = tables(head, tail.handlers, versions, keys.len() as u64);
+    let mut state = State::assemble(tables, in_pages(slots), key_pages(keys), limits)?;
+    state.slots.pages.mark_all(true);
+    state.keys_by_age.mark_all(true);
+    Ok(state)
 }
 
 fn take_part<'a, T: Default + Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), SnapshotError> {
     Ok(if bytes.is_empty() { (T::default(), bytes) } else { postcard::take_from_bytes(bytes)? })
 }
 
-/// Rules without their handlers.
-pub(super) fn plain((rules, free): Parts<Rules>) -> Parts<Plain> {
-    let plain = |(rules, uses): (Arc<Rules>, u64)| (Arc::new(Plain((*rules).clone())), uses);
-    (rules.into_iter().map(|entry| entry.map(plain)).collect(), free)
+/// Free places stood in a list in the order of their use; now each says its turn.
+fn number_free(slots: &mut [Slot], free: &[u32], archived: u64) -> Result<(), SnapshotError> {
+    let contradiction = SnapshotError::Inconsistent("a list of free places that is not theirs");
+    let Some(before) = archived.checked_sub(free.len() as u64) else { return Err(contradiction) };
+    for (order, index) in (before + 1..).zip(free) {
+        let slot = slots.get_mut(*index as usize).filter(|slot| slot.state == SlotState::Free);
+        let Some(slot) = slot else { return Err(contradiction) };
+        slot.order = order;
+    }
+    Ok(())
 }
 
-impl State {
-    pub(super) fn tail(&self) -> Tail {
-        let slots = (0..).zip(self.slots.0.iter());
-        let failures = slots.filter_map(|(index, slot)| Some((index, slot.failure()?)));
-        Tail { handlers: self.handlers().collect(), failures: failures.collect() }
-    }
+fn extra_of<'a>(
+    slots: &'a mut [Slot],
+    index: u32,
+    contradiction: &'static str,
+) -> Result<&'a mut Extra, SnapshotError> {
+    let slot = slots.get_mut(index as usize).filter(|slot| slot.state != SlotState::Free);
+    slot.map(Slot::extra_mut).ok_or(SnapshotError::Inconsistent(contradiction))
+}
 
-    pub(super) fn versions(&self) -> Versions {
-        let versions = self.handlers().map(|(number, handlers)| (number, handlers.versions()));
-        versions.filter(|(_, versions)| !versions.is_empty()).collect()
+fn tables(head: Head, handlers: HandlersOfRules, versions: Versions, keys: u64) -> Tables {
+    Tables {
+        version: VERSION,
+        shard: head.shard,
+        wall_ms: head.wall_ms,
+        logical_ms: head.logical_ms,
+        epoch: head.epoch,
+        fence_counter: head.fence_counter,
+        next_order: head.next_order,
+        next_session: head.next_session,
+        next_child: head.next_child,
+        finish_number: head.finish_number,
+        archived: head.archived,
+        names: head.names,
+        rules: head.rules,
+        handlers,
+        versions,
+        leases: head.leases,
+        children: head.children,
+        sessions: head.sessions,
+        queues: head.queues,
+        periods: head.periods,
+        deleted: head.deleted,
+        slots: head.slots,
+        first_key: 0,
+        next_key: keys,
     }
+}
 
-    /// Rules with handlers, by number.
-    fn handlers(&self) -> impl Iterator<Item = (u32, Handlers)> {
-        let rules = (0..).zip(self.rules.parts().0);
-        let handlers = rules.filter_map(|(number, entry)| Some((number, Handlers::of(&entry?.0))));
-        handlers.filter(|(_, handlers)| !handlers.is_empty())
-    }
+fn key_pages(keys: Vec<(u64, Arc<str>, JobId)>) -> Vec<KeyPage> {
+    let keys = keys.into_iter().map(|(expires_ms, text, job)| Key { expires_ms, text, job });
+    (0..).zip(in_pages(keys.collect())).collect()
+}
 
-    pub(super) fn take_tail(
-        &mut self,
-        rules: Parts<Plain>,
-        tail: Tail,
-        versions: Versions,
-    ) -> Result<(), SnapshotError> {
-        let (rules, free) = rules;
-        let mut handlers: FxHashMap<u32, Handlers> = tail.handlers.into_iter().collect();
-        for (number, versions) in versions {
-            let versioned = handlers.remove(&number).and_then(|handlers| handlers.of_versions(&versions));
-            let versioned = versioned.ok_or(SnapshotError::Inconsistent("versions of other handlers"))?;
-            handlers.insert(number, versioned);
-        }
-        let rules = (0..).zip(rules).map(|(number, entry)| {
-            let (plain, uses) = entry?;
-            let handlers = handlers.remove(&number).unwrap_or_default();
-            Some((Arc::new(handlers.complete((*plain).clone())), uses))
-        });
-        self.rules = Interned::from_parts((rules.collect(), free));
-        if !handlers.is_empty() {
-            return Err(SnapshotError::Inconsistent("handlers of unknown rules"));
-        }
-        for (index, failure) in tail.failures {
-            let slot = self.slots.0.get_mut(index).filter(|slot| slot.state != SlotState::Free);
-            let slot = slot.ok_or(SnapshotError::Inconsistent("the failure of no job"))?;
-            slot.extra_mut().failure = Some(Box::new(failure));
-        }
-        Ok(())
+fn in_pages<T>(rows: Vec<T>) -> Vec<Vec<T>> {
+    let mut rows = rows.into_iter().peekable();
+    let mut pages = Vec::new();
+    while rows.peek().is_some() {
+        pages.push(rows.by_ref().take(PAGE_LEN).collect());
     }
-
-    pub(super) fn checkpoint_rows(&self) -> Checkpoints {
-        let slots = (0..).zip(self.slots.0.iter());
-        slots.filter_map(|(index, slot)| Some((index, slot.checkpoint()?))).collect()
-    }
-
-    pub(super) fn take_checkpoints(&mut self, checkpoints: Checkpoints) -> Result<(), SnapshotError> {
-        for (index, checkpoint) in checkpoints {
-            let slot = self.slots.0.get_mut(index).filter(|slot| slot.state != SlotState::Free);
-            let slot = slot.ok_or(SnapshotError::Inconsistent("a checkpoint of no job"))?;
-            slot.extra_mut().checkpoint = Some(Box::new(checkpoint));
-        }
-        Ok(())
-    }
+    pages
 }

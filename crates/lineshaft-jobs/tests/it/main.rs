@@ -2,6 +2,7 @@
 
 mod golden;
 mod histories;
+mod layouts;
 mod machine;
 mod replay;
 mod rules;

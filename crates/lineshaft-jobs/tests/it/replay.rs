@@ -1,6 +1,8 @@
 //! What was written is what is: a journal read again, a snapshot loaded, and both together give the state that was.
 
-use lineshaft_jobs::{Change, Limits, State};
+use std::collections::BTreeMap;
+
+use lineshaft_jobs::{Change, ChangedPage, Limits, Snapshot, SnapshotDraft, State};
 use lineshaft_testkit::model::Model;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,12 +11,12 @@ use crate::machine::replay;
 use crate::steps::{self, Step};
 use crate::world::{Return, World, limits};
 
-fn load(snapshot: &[u8], limits: Limits) -> State {
+fn load(snapshot: &Snapshot, limits: Limits) -> State {
     State::from_snapshot(snapshot, limits).expect("a snapshot reads")
 }
 
 /// Runs a history and takes a snapshot now and then.
-fn run(tight: bool, history: &[Step]) -> (World, Vec<(u64, Vec<u8>)>) {
+fn run(tight: bool, history: &[Step]) -> (World, Vec<(u64, Snapshot)>) {
     let mut world = World::new(limits(tight));
     let mut snapshots = Vec::new();
     for (number, step) in history.iter().enumerate() {
@@ -24,6 +26,13 @@ fn run(tight: bool, history: &[Step]) -> (World, Vec<(u64, Vec<u8>)>) {
         }
     }
     (world, snapshots)
+}
+
+/// Keeps the pages of a draft beside those that did not change, as a store does.
+fn keep(store: &mut BTreeMap<u64, Vec<u8>>, draft: SnapshotDraft) -> Snapshot {
+    store.extend(draft.changed.into_iter().map(ChangedPage::encode));
+    store.retain(|number, _| draft.pages.iter().any(|pages| pages.contains(number)));
+    Snapshot { tables: draft.tables, pages: store.clone().into_iter().collect() }
 }
 
 /// A quarter of the usual cases: each runs its history several times.
@@ -47,6 +56,34 @@ proptest! {
             let gone_on = replay(loaded, &machine.commits, lsn);
             prop_assert!(gone_on.snapshot() == live, "from the snapshot of commit {lsn} on");
         }
+    }
+
+    /// What a store holds that keeps changed pages only, though some snapshots are lost and drafts are encoded late.
+    #[test]
+    fn changed_pages_and_those_kept_before_are_the_whole_state(
+        (tight, history) in steps::histories(),
+        fates in vec(any::<(bool, u8)>(), 40),
+    ) {
+        let history: Vec<_> = history.into_iter().filter(|step| !matches!(step, Step::Restart { .. })).collect();
+        let mut world = World::new(limits(tight));
+        let (mut store, mut newest) = (BTreeMap::new(), None);
+        for (steps, (is_kept, late)) in history.chunks(7).zip(fates.iter().cycle()) {
+            steps.iter().for_each(|step| world.step(step));
+            let (lsn, expected) = (world.machine.lsn(), world.machine.state.snapshot());
+            let draft = world.machine.state.begin_snapshot();
+            history.iter().take(usize::from(late % 4)).for_each(|step| world.step(step));
+            if *is_kept {
+                let found = keep(&mut store, draft);
+                prop_assert!(found == expected);
+                newest = Some((lsn, found));
+            }
+            world.machine.state.end_snapshot(*is_kept);
+        }
+        let Some((lsn, snapshot)) = newest else { return Ok(()) };
+        let machine = &world.machine;
+        let mut gone_on = replay(load(&snapshot, machine.limits), &machine.commits, lsn);
+        let draft = gone_on.begin_snapshot();
+        prop_assert!(keep(&mut store, draft) == machine.state.snapshot(), "what is loaded knows what was kept");
     }
 
     #[test]
@@ -74,17 +111,23 @@ proptest! {
     #[test]
     fn a_damaged_snapshot_never_panics(
         history in vec(steps::step(), 1..40),
+        which in any::<prop::sample::Index>(),
         damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
         let (world, _) = run(false, &history);
-        let mut bytes = world.machine.state.snapshot();
+        let mut snapshot = world.machine.state.snapshot();
+        let pages = snapshot.pages.len();
+        let part = which.index(pages + 1);
+        let bytes = if part < pages { &mut snapshot.pages[part].1 } else { &mut snapshot.tables };
         for (at, byte) in damage {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
         bytes.truncate(cut.map_or(bytes.len(), |at| at.index(bytes.len())));
-        drop(State::from_snapshot(&bytes, world.machine.limits));
+        drop(State::from_snapshot(&snapshot, world.machine.limits));
+        snapshot.pages.truncate(part);
+        prop_assert!(part == pages || State::from_snapshot(&snapshot, world.machine.limits).is_err());
     }
 
     #[test]
@@ -97,10 +140,10 @@ proptest! {
 
 #[test]
 fn a_snapshot_of_another_layout_is_refused_by_its_number() {
-    let mut bytes = State::new(0, Limits::default()).snapshot();
-    bytes[0] = 99;
-    let error = State::from_snapshot(&bytes, Limits::default()).expect_err("nobody knows layout 99");
-    assert_eq!(error.to_string(), "the snapshot has layout 99, this version reads 1");
+    let mut snapshot = State::new(0, Limits::default()).snapshot();
+    snapshot.tables[0] = 99;
+    let error = State::from_snapshot(&snapshot, Limits::default()).expect_err("nobody knows layout 99");
+    assert_eq!(error.to_string(), "the snapshot has layout 99, this version reads up to 2");
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn check<D: Disk>(backup: &D, end: &JournalEnd) -> Result<u64, Error> {
         let reason = format!("the copy ends with commit {lsn} instead of {wanted}");
         return Err(Error::damaged(&segment::path(end.last_segment), end.last_segment_bytes, reason));
     }
-    if extent.snapshot_lsn != extent.snapshots.last().copied() {
+    if extent.snapshot_lsn.unwrap_or(0) != extent.newest_snapshot_lsn {
         tracing::warn!("the newest snapshot of the home does not read: the backup rests on an older one");
     }
     Ok(extent.first_restorable_lsn().unwrap_or(0))

@@ -20,7 +20,7 @@ pub struct CheckedFile {
 
 /// Reads every snapshot and checks it.
 pub fn check_snapshots<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
-    check(disk, "snap", visit, |name| sealed::read(disk, "snap", name, snapshots::MAGIC).map(drop))
+    check(disk, snapshots::DIRECTORY, visit, |name| snapshots::check(disk, name))
 }
 
 /// Reads every blob and checks it.

@@ -5,7 +5,7 @@
 use super::chain::{Chain, Opened, check_snapshot, follow, judge, oldest_mark, synced_lsn};
 use super::recovery::{Look, check_has_snapshot, check_row, list, open_all};
 use super::segment::{COMMITS_START, DIRECTORY};
-use super::snapshots::Snapshots;
+use super::snapshots::{self, Loaded};
 use crate::disk::{Disk, OpenMode};
 use crate::gaps::Gaps;
 use crate::{Appended, CutTail, Error, JournalEnd};
@@ -17,7 +17,9 @@ pub struct Extent {
     pub first_segment: u64,
     /// LSN of the newest snapshot that reads.
     pub snapshot_lsn: Option<u64>,
-    /// LSNs of all snapshots, ascending, whether they read or not.
+    /// LSN of the newest snapshot, whether it reads or not; 0 if there is none.
+    pub newest_snapshot_lsn: u64,
+    /// LSNs of the snapshots that can be gone back to, ascending. Other files of `snap/` have pages of these.
     pub snapshots: Vec<u64>,
     /// The commits, in order; none is missing but those that were given up.
     pub commits: Vec<CommitEnd>,
@@ -42,22 +44,22 @@ pub struct CommitEnd {
 ///
 /// Errors as opening the journal does.
 pub fn extent<D: Disk>(disk: &D) -> Result<Extent, Error> {
-    let snapshots = Snapshots::look(disk.clone())?;
-    let snapshot = snapshots.load()?;
+    let (snapshots, Loaded { newest_lsn, snapshot, .. }) = snapshots::look(disk)?;
     let numbers = list(disk)?.numbers;
     let gaps = Gaps::load(disk, DIRECTORY)?;
     let opened = open_all(disk, &numbers, Look { verify_after: 0, mode: OpenMode::Read, gaps: &gaps })?;
-    let synced_lsn = synced_lsn(&opened).max(snapshots.newest_lsn());
+    let synced_lsn = synced_lsn(&opened).max(newest_lsn);
     let snapshot_lsn = snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
     let chain = follow(&opened, (snapshot_lsn + 1).min(oldest_mark(&opened)), &gaps);
     check_row(&opened, &chain, synced_lsn)?;
-    check_has_snapshot(&opened, &chain, snapshot_lsn, snapshots.newest_lsn())?;
+    check_has_snapshot(&opened, &chain, snapshot_lsn, newest_lsn)?;
     let cut = judge(&opened, &chain, synced_lsn)?;
     check_snapshot(&opened, &chain, snapshot.as_ref())?;
     Ok(Extent {
         first_segment: numbers.first().copied().unwrap_or(0),
         snapshot_lsn: snapshot.map(|snapshot| snapshot.lsn),
-        snapshots: snapshots.lsns().to_vec(),
+        newest_snapshot_lsn: newest_lsn,
+        snapshots,
         commits: commits(&opened, &chain),
         cut,
     })

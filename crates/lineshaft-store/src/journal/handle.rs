@@ -12,7 +12,7 @@ use super::segment::Segment;
 use super::shared::Shared;
 use super::{ColdFile, HeldFiles, JournalHandle, Stretch, blobs};
 use crate::disk::{Disk, DiskFile};
-use crate::{ColdLocation, Error, Location, Space, Usage};
+use crate::{ColdLocation, Error, Location, NewSnapshot, Space, Usage};
 
 /// Bytes read at once: a whole chunk of a commit, or as many small commits as fit.
 const READ_BYTES: usize = CHUNK_BYTES + 4096;
@@ -121,26 +121,24 @@ impl<D: Disk> JournalHandle for SegmentHandle<D> {
         Ok(body.slice(location.offset as usize..location_end(location) as usize))
     }
 
-    fn put_snapshot(&self, lsn: u64, crc: u32, bytes: &[u8]) -> Result<(), Error> {
+    fn put_snapshot(&self, snapshot: NewSnapshot<'_>) -> Result<u64, Error> {
         self.shared.check_poisoned()?;
-        let durable_lsn = self.shared.durable_lsn();
+        let (lsn, durable_lsn) = (snapshot.lsn, self.shared.durable_lsn());
         if lsn > durable_lsn {
             return Err(Error::SnapshotTooNew { lsn, durable_lsn });
         }
-        let holds = self.shared.home.holds();
-        let snapshots = || self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        let put = || snapshots().put(lsn, crc, bytes, holds);
-        let result = put().or_else(|error| match error {
-            Error::Full { needed_bytes } if self.shared.reserve.lend(needed_bytes) => {
+        let lend = |needed_bytes| {
+            let is_lent = self.shared.reserve.lend(needed_bytes);
+            if is_lent {
                 tracing::warn!(needed_bytes, "the disk is full: a snapshot takes space from the reserve");
-                put()
             }
-            error => Err(error),
-        });
-        if result.is_ok() {
-            self.shared.home.note_snapshot(bytes.len() as u64);
+            is_lent
+        };
+        let bytes = self.shared.snapshots.put(snapshot, &lend, self.shared.home.holds())?;
+        if bytes > 0 {
+            self.shared.home.note_snapshot(bytes);
         }
-        result
+        Ok(bytes)
     }
 
     fn put_blob(&self, id: u64, bytes: &[u8]) -> Result<(), Error> {

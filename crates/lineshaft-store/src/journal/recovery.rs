@@ -13,7 +13,7 @@ use super::commit::ALIGNMENT;
 use super::fresh::{Fresh, FreshOptions, START_BYTES, Tail, fresh_bytes, write_fresh, write_over};
 use super::scan::{Found, scan};
 use super::segment::{self, DIRECTORY, HOLE, Segment, SegmentHeader};
-use super::snapshots::Snapshots;
+use super::snapshots::Loaded;
 use super::{preparer, reserve};
 use crate::disk::{Disk, DiskFile, OpenMode, is_temporary, join};
 use crate::gaps::Gaps;
@@ -60,22 +60,21 @@ pub(super) struct Look<'a> {
 /// Opens the segments.
 pub(crate) fn recover<D: Disk>(
     disk: &D,
-    snapshots: &Snapshots<D>,
+    Loaded { newest_lsn, snapshot, .. }: Loaded,
     options: FreshOptions,
 ) -> Result<Recovered<D::File>, Error> {
-    let snapshot = snapshots.load()?;
     let mut listed = list(disk)?;
     listed.unfinished.iter().try_for_each(|name| remove(disk, &join(DIRECTORY, name)))?;
     let gaps = Gaps::load(disk, DIRECTORY)?;
     let snapshot_lsn = snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
     let look = Look { verify_after: snapshot_lsn, mode: OpenMode::Write, gaps: &gaps };
     let mut opened = open_all(disk, &listed.numbers, look)?;
-    let synced_lsn = synced_lsn(&opened).max(snapshots.newest_lsn());
+    let synced_lsn = synced_lsn(&opened).max(newest_lsn);
     let oldest_mark = oldest_mark(&opened);
     let start_lsn = snapshot.as_ref().map_or(1, |snapshot| snapshot.lsn + 1).min(oldest_mark);
     let chain = follow(&opened, start_lsn, &gaps);
     check_row(&opened, &chain, synced_lsn)?;
-    check_has_snapshot(&opened, &chain, snapshot_lsn, snapshots.newest_lsn())?;
+    check_has_snapshot(&opened, &chain, snapshot_lsn, newest_lsn)?;
     let cut = judge(&opened, &chain, synced_lsn)?;
     check_snapshot(&opened, &chain, snapshot.as_ref())?;
     let next_number = clear_unused(disk, &mut opened, &chain, &mut listed.spares, options.segment_bytes)?;

@@ -81,11 +81,11 @@ impl<D: Disk> SegmentJournal<D> {
         }
         blobs::open(home.disk())?;
         cold::open(home.disk())?;
-        let snapshots = Snapshots::open(home.disk().clone())?;
+        let (snapshots, loaded) = Snapshots::open(home.disk().clone())?;
         home.keep_room(ROOM_BYTES_MAX.min(4 * options.segment_bytes_first));
-        home.note_snapshot(snapshots.bytes());
+        home.note_snapshot(loaded.newest_bytes);
         let fresh = FreshOptions { seed: options.seed, segment_bytes: options.segment_bytes_first };
-        let mut recovered = recover(home.disk(), &snapshots, fresh)?;
+        let mut recovered = recover(home.disk(), loaded, fresh)?;
         if let Some(cut) = &recovered.recovery.cut {
             tracing::warn!(
                 first_lsn = cut.first_lsn,
@@ -384,9 +384,7 @@ impl<D: Disk> Journal for SegmentJournal<D> {
 
     fn trim(&mut self, below_lsn: u64) -> Result<(), Error> {
         self.shared.check_poisoned()?;
-        let snapshots = self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        let below_lsn = below_lsn.min(snapshots.both_past() + 1);
-        drop(snapshots);
+        let below_lsn = below_lsn.min(self.shared.snapshots.both_past() + 1);
         let segments = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
         let stays = segments.iter().find(|segment| !self.may_go(segment, below_lsn));
         let oldest_lsn = stays.map_or(0, |segment| segment.first_lsn);

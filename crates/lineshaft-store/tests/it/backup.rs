@@ -1,10 +1,12 @@
 //! Backups: taken while the writer goes on, interrupted, damaged, and put back.
 
+use std::slice::from_ref;
+
 use lineshaft_store::backup::{Backup, Facts, MANIFEST, Manifest, take};
 use lineshaft_store::journal::extent;
 use lineshaft_store::{
     Appended, Archive, Block, BlockArchive, Disk, DiskFile, Error, HeldFiles, Home, Journal, JournalEnd,
-    JournalHandle, SegmentJournal,
+    JournalHandle, NewSnapshot, SegmentJournal,
 };
 use lineshaft_testkit::conformance::{
     archive::job,
@@ -51,7 +53,13 @@ impl Open {
 
     fn snapshot(&mut self) {
         let Appended { lsn, crc } = self.writer.journal.head();
-        self.handle().put_snapshot(lsn, crc, &body(lsn, 700)).unwrap();
+        let put = |count: u64| {
+            let changed = Box::new((0..count).map(|page| (page, body(lsn + page, 300))));
+            let (tables, pages) = (&body(lsn, 700), from_ref(&(0..2)));
+            self.handle().put_snapshot(NewSnapshot { lsn, crc, tables, pages, changed })
+        };
+        // One page changes every time, the other is written by the first snapshot alone.
+        put(1).or_else(|_| put(2)).unwrap();
     }
 
     fn archive(&self, number: u64) {

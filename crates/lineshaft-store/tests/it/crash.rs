@@ -1,13 +1,15 @@
 //! Short histories crashed at every operation of the disk: whatever was acknowledged is there afterwards.
 
 use lineshaft_store::{
-    Appended, Archive, BlockArchive, Error, Home, Journal, JournalHandle, Options, Recovery,
+    Appended, Archive, BlockArchive, Error, Home, Journal, JournalHandle, NewSnapshot, Options, Recovery,
+    Snapshot,
 };
 use lineshaft_testkit::conformance::{
     archive::job,
     journal::{Writer, body},
 };
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
+use std::collections::BTreeMap;
 
 use crate::support::{SimulatedJournal, open, small, small_os};
 
@@ -20,11 +22,17 @@ struct Told {
     durable_lsn: u64,
     /// The snapshots known to exist, ascending.
     snapshots: Vec<u64>,
+    /// The pages now, those of the snapshot that the next one builds upon, and those of each snapshot ever tried.
+    pages: Pages,
+    kept: Pages,
+    tried: BTreeMap<u64, Pages>,
     /// The greatest LSN below which trimming was allowed.
     trimmed_below: u64,
     /// The newest blob acknowledged, and which were dropped.
     blobs: Vec<u64>,
 }
+
+type Pages = BTreeMap<u64, Vec<u8>>;
 
 type History = fn(&mut Writer<SimulatedJournal>, &mut Told) -> Result<(), Error>;
 
@@ -40,9 +48,36 @@ impl Told {
 
     fn snapshot(&mut self, writer: &Writer<SimulatedJournal>) -> Result<(), Error> {
         let Appended { lsn, crc } = writer.journal.head();
-        writer.journal.handle().put_snapshot(lsn, crc, &body(lsn, 700))?;
+        if self.snapshots.last() == Some(&lsn) {
+            return Ok(());
+        }
+        self.change_pages(lsn);
+        self.tried.insert(lsn, self.pages.clone());
+        let (kept, now) = (&self.kept, &self.pages);
+        let changed = now.iter().filter(|(number, bytes)| kept.get(number) != Some(bytes));
+        let changed = Box::new(changed.map(|(number, bytes)| (*number, bytes.clone())));
+        let pages: Vec<_> = now.keys().map(|number| *number..number + 1).collect();
+        let snapshot = NewSnapshot { lsn, crc, tables: &body(lsn, 700), pages: &pages, changed };
+        writer.journal.handle().put_snapshot(snapshot)?;
+        self.kept = self.pages.clone();
         self.note_snapshot(lsn);
         Ok(())
+    }
+
+    /// A large page that changes every time, a small one of seven with it, one that never changes, and a row of pages
+    /// that grows at one end and is eaten at the other.
+    fn change_pages(&mut self, lsn: u64) {
+        self.pages.insert(0, body(lsn, 900));
+        self.pages.insert(1, body(1, 100));
+        self.pages.insert(20 + lsn % 7, body(lsn, 60));
+        self.pages.insert(1_000 + lsn / 5, body(lsn, 30));
+        self.pages.retain(|number, _| *number < 1_000 || *number + 3 > 1_000 + lsn / 5);
+    }
+
+    fn check_snapshot(&self, snapshot: &Snapshot, context: &str) {
+        assert_eq!(snapshot.tables, body(snapshot.lsn, 700), "{context}");
+        let found: Pages = snapshot.pages.iter().map(|(number, bytes)| (*number, bytes.to_vec())).collect();
+        assert!(self.tried.get(&snapshot.lsn) == Some(&found), "{context}: other pages");
     }
 
     fn note_snapshot(&mut self, lsn: u64) {
@@ -114,7 +149,7 @@ fn check_recovery(
     let snapshot_lsn = recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn);
     assert!(snapshot_lsn >= told.newest_snapshot(), "{context}: lost a snapshot");
     if let Some(snapshot) = &recovery.snapshot {
-        assert_eq!(snapshot.bytes, body(snapshot_lsn, 700), "{context}");
+        told.check_snapshot(snapshot, context);
     }
     let oldest_needed = told.trimmed_below.max(1);
     assert!(
@@ -194,6 +229,18 @@ fn snapshots_and_trimming() {
     });
 }
 
+/// Long enough that pages move out of old files.
+#[test]
+fn many_snapshots() {
+    crash_everywhere(&small(), |writer, told| {
+        for _ in 0..12 {
+            told.append(writer, 10)?;
+            told.snapshot(writer)?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn blobs_and_seals() {
     crash_everywhere(&small(), |writer, told| {
@@ -268,7 +315,9 @@ fn live(seed: u64) {
         // What is there after recovery is durable, acknowledged or not, and the rest never happened.
         told.durable_lsn = recovery.head.lsn;
         told.bodies.truncate(told.durable_lsn as usize);
-        told.note_snapshot(recovery.snapshot.map_or(0, |snapshot| snapshot.lsn));
+        told.note_snapshot(recovery.snapshot.as_ref().map_or(0, |snapshot| snapshot.lsn));
+        let pages = recovery.snapshot.map_or_else(Vec::new, |snapshot| snapshot.pages);
+        told.kept = pages.into_iter().map(|(number, bytes)| (number, bytes.to_vec())).collect();
         disk.crash_at(disk.operations() + rng.u64(1..300));
         while work(&mut writer, &mut told, &mut rng).is_ok() {}
         disk = match rng.u8(..4) {

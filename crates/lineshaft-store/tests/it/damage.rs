@@ -1,6 +1,8 @@
 //! Damage to a journal: what was durable is missed, what was not is cut.
 
-use lineshaft_store::{Disk, Error, Journal, JournalHandle, Location, Options};
+use std::slice::from_ref;
+
+use lineshaft_store::{Disk, Error, Journal, JournalHandle, Location, NewSnapshot, Options};
 use lineshaft_testkit::conformance::journal::{Writer, body};
 use lineshaft_testkit::disk::SimulatedDisk;
 
@@ -90,7 +92,7 @@ fn trimmed_segments_may_be_missing_but_no_others() {
     let mut writer = writer(&disk);
     for _ in 0..2 {
         let head = (0..20).map(|_| writer.append_bytes(BODY_BYTES).0).last().unwrap();
-        writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+        writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state")).unwrap();
     }
     writer.journal.trim(10).unwrap();
     writer.append_bytes(1);
@@ -162,17 +164,118 @@ fn a_damaged_snapshot_falls_back_to_the_one_before() {
         writer
             .journal
             .handle()
-            .put_snapshot(head.lsn, head.crc, format!("state {}", head.lsn).as_bytes())
+            .put_snapshot(NewSnapshot::of_tables(
+                head.lsn,
+                head.crc,
+                format!("state {}", head.lsn).as_bytes(),
+            ))
             .unwrap();
     }
     drop(writer);
     disk.flip("snap/00000000000000000002", 35, 1);
     let (journal, recovery) = open(&disk, small()).unwrap();
-    assert_eq!(recovery.snapshot.unwrap().bytes, "state 1");
+    assert_eq!(recovery.snapshot.unwrap().tables, "state 1");
     drop(journal);
     disk.flip("snap/00000000000000000001", 35, 1);
     let (_, recovery) = open(&disk, small()).unwrap();
     assert_eq!((recovery.snapshot, recovery.oldest_lsn), (None, 1), "the whole journal is still there");
+}
+
+/// Three snapshots: page 0 changes every time, page 1 stays in the file of the first.
+fn snapshots_with_pages(trim: bool) -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    for round in 0..3u64 {
+        let head = (0..10).map(|_| writer.append_bytes(BODY_BYTES).0).last().unwrap();
+        let page = |number: u64| (number, body(head.lsn + number, 3_000));
+        let changed = Box::new((0..if round == 0 { 2 } else { 1 }).map(page));
+        let pages = from_ref(&(0..2));
+        let snapshot = NewSnapshot { lsn: head.lsn, crc: head.crc, tables: b"tables", pages, changed };
+        writer.journal.handle().put_snapshot(snapshot).unwrap();
+    }
+    if trim {
+        writer.journal.trim(u64::MAX).unwrap();
+    }
+    writer.append_bytes(1);
+    disk
+}
+
+fn found(disk: &SimulatedDisk) -> Option<u64> {
+    let snapshot = open(disk, small()).expect("it opens").1.snapshot?;
+    assert_eq!(snapshot.pages[0].1, body(snapshot.lsn, 3_000));
+    assert_eq!(snapshot.pages[1].1, body(11, 3_000));
+    Some(snapshot.lsn)
+}
+
+#[test]
+fn a_flipped_byte_of_a_snapshot_with_pages_is_noticed_wherever_it_is() {
+    let original = snapshots_with_pages(false);
+    assert_eq!(found(&original), Some(30));
+    let path = "snap/00000000000000000030";
+    let bytes = original.content(path).len();
+    // Header and ends, and a sample of the rest: a page is checked as a whole.
+    for offset in (0..bytes).filter(|offset| *offset < 64 || offset % 97 == 0 || bytes - offset < 100) {
+        let disk = original.restart();
+        disk.flip(path, offset as u64, 0x10);
+        assert_eq!(found(&disk), Some(20), "byte {offset}");
+    }
+}
+
+#[test]
+fn a_page_in_an_older_file_that_both_snapshots_need_is_damage() {
+    let older = "snap/00000000000000000010";
+    let damages: [fn(&SimulatedDisk, &str); 2] =
+        [|disk, path| disk.flip(path, 64 + 3_000 + 5, 1), |disk, path| disk.remove_file(path).unwrap()];
+    for damage in damages {
+        let disk = snapshots_with_pages(false);
+        damage(&disk, older);
+        assert_eq!(found(&disk), None, "the whole journal is still there");
+        let disk = snapshots_with_pages(true);
+        assert_eq!(found(&disk), Some(30));
+        damage(&disk, older);
+        let error = refusal(open(&disk, small()));
+        assert!(matches!(error, Error::SnapshotsLost { newest_lsn: 30, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_newest_snapshot_is_passed_over() {
+    let disk = snapshots_with_pages(true);
+    disk.remove_file("snap/00000000000000000030").unwrap();
+    assert_eq!(found(&disk), Some(20));
+    // The next one builds upon what was found, not upon what was there once.
+    let mut writer = writer(&disk);
+    let head = writer.append_bytes(1).0;
+    let changed = Box::new(std::iter::once((0, body(head.lsn, 3_000))));
+    let snapshot =
+        NewSnapshot { lsn: head.lsn, crc: head.crc, tables: b"", pages: from_ref(&(0..2)), changed };
+    writer.journal.handle().put_snapshot(snapshot).unwrap();
+    drop(writer);
+    assert_eq!(found(&disk), Some(head.lsn));
+}
+
+/// Pages that hardly ever change must not keep every file alive that they were once written to.
+#[test]
+fn snapshots_stay_small_on_disk_however_many_there_are() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    let (mut largest, mut written) = (0, 0);
+    for round in 0..400u64 {
+        let head = writer.append_bytes(10).0;
+        let count = if round == 0 { 100 } else { 4 };
+        let number = |at: u64| if at == 0 { round % 100 } else { at };
+        let changed = Box::new((0..count).map(move |at| (number(at), body(at, 2_000))));
+        let snapshot =
+            NewSnapshot { lsn: head.lsn, crc: head.crc, tables: b"", pages: from_ref(&(0..100)), changed };
+        written += writer.journal.handle().put_snapshot(snapshot).unwrap();
+        let used: u64 = disk.list("snap").unwrap().iter().map(|entry| entry.bytes).sum();
+        largest = largest.max(used);
+    }
+    let (live, changed) = (100 * 2_000, 400 * 4 * 2_000);
+    assert!(largest < 3 * live, "{largest} bytes on disk for {live}");
+    assert!(written < 2 * changed + 400 * 100 * 40, "{written} bytes written for {changed}");
+    drop(writer);
+    assert_eq!(open(&disk, small()).unwrap().1.snapshot.unwrap().pages.len(), 100);
 }
 
 #[test]
@@ -180,7 +283,7 @@ fn a_snapshot_newer_than_the_journal_is_refused() {
     let disk = journal();
     let mut writer = writer(&disk);
     let (head, _) = writer.append_bytes(100);
-    writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+    writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state")).unwrap();
     drop(writer);
     let newest = segments(&disk);
     for path in newest.iter().skip(1).rev() {

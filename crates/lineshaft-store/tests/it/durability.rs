@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lineshaft_store::disk::{Disk, DiskFile, OpenMode};
 use lineshaft_store::{
-    Durability, Error, FileDisk, Home, Journal, JournalHandle, Location, Options, SegmentJournal,
+    Durability, Error, FileDisk, Home, Journal, JournalHandle, Location, NewSnapshot, Options, SegmentJournal,
 };
 use lineshaft_testkit::conformance::journal::{Writer, body};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
@@ -52,7 +52,7 @@ fn a_snapshot_that_was_found_once_stays() {
     let (head, _) = writer.append_bytes(100);
     // Creation, two writes, sync, renaming; the sync of the directory is what fails.
     disk.crash_at(disk.operations() + 6);
-    writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap_err();
+    writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state")).unwrap_err();
     let disk = disk.restart();
     for image in [disk.clone(), disk.power_loss(Loss::Everything), disk] {
         let found = open(&image, small()).unwrap().1.snapshot;
@@ -107,7 +107,7 @@ fn used_files_come_back_with_another_salt() {
     let mut writer = writer(&disk);
     for round in 1..=12 {
         let head = (0..10).map(|_| writer.append_bytes(900).0).last().unwrap();
-        writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+        writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state")).unwrap();
         writer.journal.trim(head.lsn).unwrap();
         let (journal, recovery) = open(&disk.restart(), small()).unwrap();
         assert_eq!((recovery.head.lsn, recovery.cut), (10 * round, None));
@@ -139,7 +139,11 @@ fn trimming_does_not_disturb_a_reader() {
         });
         for _ in 0..30 {
             let head = (0..20).map(|_| writer.append_bytes(300).0).last().unwrap();
-            writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+            writer
+                .journal
+                .handle()
+                .put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state"))
+                .unwrap();
             writer.journal.trim(head.lsn).unwrap();
         }
         reader.join().unwrap();

@@ -1,7 +1,7 @@
 //! Parts of a home that are missing: each is told by name, with what would be lost, and nothing is touched.
 
 use lineshaft_store::disk::{DiskFile, OpenMode};
-use lineshaft_store::{Archive, Block, BlockArchive, Disk, Error, Home, Journal, JournalHandle};
+use lineshaft_store::{Archive, Block, BlockArchive, Disk, Error, Home, Journal, JournalHandle, NewSnapshot};
 use lineshaft_testkit::conformance::archive::job;
 use lineshaft_testkit::disk::SimulatedDisk;
 
@@ -24,7 +24,7 @@ fn journal() -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     let mut writer = writer(&disk);
     let head = (0..30).map(|_| writer.append_bytes(BODY_BYTES).0).last().unwrap();
-    writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+    writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state")).unwrap();
     (0..10).for_each(|_| drop(writer.append_bytes(BODY_BYTES)));
     writer.journal.seal().unwrap();
     drop(writer);
@@ -93,7 +93,7 @@ fn a_trimmed_journal_without_a_readable_snapshot_is_refused_for_that_reason() {
     let mut writer = writer(&original);
     for _ in 0..2 {
         let head = (0..20).map(|_| writer.append_bytes(BODY_BYTES).0).last().unwrap();
-        writer.journal.handle().put_snapshot(head.lsn, head.crc, b"state").unwrap();
+        writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"state")).unwrap();
     }
     writer.journal.trim(21).unwrap();
     writer.append_bytes(1);

@@ -1,6 +1,6 @@
 //! Full disks.
 
-use lineshaft_store::{Appended, Disk, Error, Journal, JournalHandle, Options, Recovery};
+use lineshaft_store::{Appended, Disk, Error, Journal, JournalHandle, NewSnapshot, Options, Recovery};
 use lineshaft_testkit::conformance::journal::Writer;
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 
@@ -73,9 +73,12 @@ fn snapshots_and_blobs_leave_nothing_behind_on_a_full_disk() {
     disk.set_capacity(Some(used + 1_000));
     let handle = writer.journal.handle();
     assert!(matches!(handle.put_blob(1, &[7; 5_000]), Err(Error::Full { .. })));
-    assert!(matches!(handle.put_snapshot(head.lsn, head.crc, &[7; 5_000]), Err(Error::Full { .. })));
+    assert!(matches!(
+        handle.put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, &[7; 5_000])),
+        Err(Error::Full { .. })
+    ));
     assert_eq!(disk.used_bytes(), used);
-    handle.put_snapshot(head.lsn, head.crc, &[7; 500]).unwrap();
+    handle.put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, &[7; 500])).unwrap();
 }
 
 /// Appends until the disk takes no more, and gives the newest commit that it took.
@@ -189,7 +192,7 @@ fn what_is_dead_leaves_a_full_disk() {
     let handle = writer.journal.handle();
     for _ in 0..2 {
         let head = writer.append(b"one more").unwrap();
-        handle.put_snapshot(head.lsn, head.crc, b"everything").unwrap();
+        handle.put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"everything")).unwrap();
     }
     writer.journal.trim(u64::MAX).unwrap();
     writer.append_bytes(10);
@@ -206,9 +209,12 @@ fn a_snapshot_without_room_takes_it_from_the_reserve() {
     let (head, _) = writer.append_bytes(100);
     disk.set_capacity(Some(disk.used_bytes()));
     let handle = writer.journal.handle();
-    assert!(matches!(handle.put_snapshot(head.lsn, head.crc, &[7; 5_000]), Err(Error::Full { .. })));
+    assert!(matches!(
+        handle.put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, &[7; 5_000])),
+        Err(Error::Full { .. })
+    ));
     assert_eq!(writer.journal.handle().space().reserve_bytes, 4 << 10, "it would not have been enough");
-    handle.put_snapshot(head.lsn, head.crc, &[7; 500]).unwrap();
+    handle.put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, &[7; 500])).unwrap();
     writer.append_bytes(10);
     let left = writer.journal.handle().space().reserve_bytes;
     assert!((2_000..3_000).contains(&left), "{left}: as much as it needs");

@@ -1,8 +1,11 @@
 //! The suite of [`Journal`].
 
+use std::slice::from_ref;
+
 use bytes::Bytes;
 use lineshaft_store::{
-    Append, Appended, ColdLocation, Error, Journal, JournalHandle, Location, PayloadRef, Recovery, journal,
+    Append, Appended, ColdLocation, Error, Journal, JournalHandle, Location, NewSnapshot, PayloadRef,
+    Recovery, journal,
 };
 
 /// Runs every check on homes of its own.
@@ -14,6 +17,7 @@ pub fn check<J: Journal, Open: FnMut() -> (J, Recovery)>(new_home: impl Fn() -> 
     locations_outside_a_body_are_refused(new_home());
     a_seal_is_written_once_and_covers_what_is_before(new_home());
     the_newest_snapshot_comes_back(new_home());
+    unchanged_pages_are_those_of_the_snapshot_before(new_home());
     trimming_forgets_only_what_two_snapshots_cover(new_home());
     blobs_live_until_they_are_dropped(new_home());
     cold_files_give_every_payload_back_until_they_are_dropped(new_home());
@@ -204,17 +208,50 @@ fn the_newest_snapshot_comes_back<J: Journal>(mut open: impl FnMut() -> (J, Reco
     for _ in 0..4 {
         let (appended, _) = writer.append_bytes(10);
         let bytes = body(appended.lsn, 100_000);
-        writer.journal.handle().put_snapshot(appended.lsn, appended.crc, &bytes).unwrap();
+        writer
+            .journal
+            .handle()
+            .put_snapshot(NewSnapshot::of_tables(appended.lsn, appended.crc, &bytes))
+            .unwrap();
     }
-    let too_new = writer.journal.handle().put_snapshot(5, 0, b"");
+    let too_new = writer.journal.handle().put_snapshot(NewSnapshot::of_tables(5, 0, b""));
     assert!(matches!(too_new, Err(Error::SnapshotTooNew { lsn: 5, durable_lsn: 4 })));
     let (newer, _) = writer.append_bytes(10);
     drop(writer);
     let (journal, recovery) = open();
     let snapshot = recovery.snapshot.clone().expect("a snapshot was published");
-    assert_eq!((snapshot.lsn, &snapshot.bytes[..]), (4, &body(4, 100_000)[..]));
+    assert_eq!((snapshot.lsn, &snapshot.tables[..]), (4, &body(4, 100_000)[..]));
     let mut writer = Writer::new((journal, recovery));
     assert_eq!(writer.replay(snapshot.lsn).unwrap(), [(newer.lsn, body(5, 10))]);
+}
+
+fn unchanged_pages_are_those_of_the_snapshot_before<J: Journal>(mut open: impl FnMut() -> (J, Recovery)) {
+    let put = |writer: &mut Writer<J>, pages: &[std::ops::Range<u64>], changed: &[(u64, &[u8])]| {
+        let Appended { lsn, crc } = writer.append_bytes(10).0;
+        let changed = Box::new(changed.iter().map(|(number, bytes)| (*number, bytes.to_vec())));
+        writer.journal.handle().put_snapshot(NewSnapshot { lsn, crc, tables: b"tables", pages, changed })
+    };
+    let (one, two) = (body(1, 100_000), body(2, 5));
+    let mut writer = Writer::new(open());
+    let without = put(&mut writer, from_ref(&(0..1)), &[]);
+    assert!(matches!(without, Err(Error::PageMissing { lsn: 1, page: 0 })), "{without:?}");
+    put(&mut writer, &[0..2, 700..701], &[(0, &one), (1, &two), (700, b"old")]).unwrap();
+    let bytes = put(&mut writer, &[0..2, 701..702], &[(701, b"new"), (1, b"")]).unwrap();
+    assert!(bytes < 1_000, "{bytes} bytes for the little that changed");
+    let lost = put(&mut writer, from_ref(&(0..3)), &[(0, b"never")]);
+    assert!(matches!(lost, Err(Error::PageMissing { page: 2, .. })), "{lost:?}");
+    for _ in 0..2 {
+        drop(writer);
+        let (journal, recovery) = open();
+        let snapshot = recovery.snapshot.clone().expect("a snapshot was published");
+        let pages: Vec<_> = snapshot.pages.iter().map(|(number, bytes)| (*number, &bytes[..])).collect();
+        assert_eq!(pages, [(0, &one[..]), (1, b""), (701, b"new")]);
+        writer = Writer::new((journal, recovery));
+        put(&mut writer, &[0..2, 701..702], &[]).unwrap();
+    }
+    let head = writer.journal.head();
+    let again = writer.journal.handle().put_snapshot(NewSnapshot::of_tables(head.lsn, head.crc, b"other"));
+    assert_eq!(again.unwrap(), 0, "there is one of this commit");
 }
 
 fn trimming_forgets_only_what_two_snapshots_cover<J: Journal>(mut open: impl FnMut() -> (J, Recovery)) {
@@ -228,7 +265,9 @@ fn trimming_forgets_only_what_two_snapshots_cover<J: Journal>(mut open: impl FnM
         writer.replay(0).is_ok()
     };
     assert!(trim(COMMITS), "without snapshots everything stays");
-    let snapshot = |lsn: u64| handle.put_snapshot(lsn, heads[lsn as usize - 1].crc, b"state").unwrap();
+    let snapshot = |lsn: u64| {
+        handle.put_snapshot(NewSnapshot::of_tables(lsn, heads[lsn as usize - 1].crc, b"state")).unwrap()
+    };
     snapshot(300);
     assert!(trim(COMMITS), "one snapshot may turn out to be damaged");
     snapshot(350);

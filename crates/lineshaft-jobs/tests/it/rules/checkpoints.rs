@@ -164,13 +164,3 @@ fn a_job_made_by_retry_goes_on_where_the_one_that_gave_up_was() {
     assert_eq!(shop.resumes_from(again.1), "page 900");
     assert_eq!(shop.machine.record_of(again.1).retry_of, Some(lease.1));
 }
-
-/// Snapshots of versions without checkpoints end where the tail of them begins now.
-#[test]
-fn a_snapshot_from_before_checkpoints_reads() {
-    let (shop, lease) = one_running(retried());
-    let mut bytes = shop.machine.state.snapshot();
-    assert_eq!(bytes.pop(), Some(0), "no checkpoints");
-    let state = State::from_snapshot(&bytes, shop.machine.limits).expect("it reads");
-    assert_eq!(state.job_state(state.slot_of(lease.1).expect("it is there")), JobState::Running);
-}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lineshaft_jobs::{Command, Limits, Payloads, State};
+use lineshaft_jobs::{Command, Limits, Payloads};
 use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
     End, Finish, JobGroup, ON_FAILURE_DEPTH_MAX, OnFailure, OtherEnd, QueueVerb, RefusalCode, Rules, RunAfter,
@@ -286,23 +286,6 @@ fn what_is_handled_by_what_survives_a_snapshot() {
     assert_eq!(shop.handler_of(ended), handler);
     let slot = shop.machine.state.slot_of(waiting).expect("it waits");
     assert_eq!(shop.machine.state.view(slot).rules.on_failure.as_deref(), Some(&self::handler()));
-}
-
-/// A snapshot ended with its slots before there were handlers.
-#[test]
-fn a_snapshot_of_an_earlier_version_loads() {
-    let mut shop = Shop::new();
-    let job = shop.enqueue(group());
-    let bytes = shop.machine.state.snapshot();
-    // Handlers, failures, checkpoints, versions: two parts came together, each other one later.
-    let tail = [0, 0, 0, 0];
-    assert!(bytes.ends_with(&tail));
-    for missing in [1, 2, 4] {
-        let earlier = &bytes[..bytes.len() - missing];
-        let state = State::from_snapshot(earlier, Limits::default()).expect("it reads");
-        assert!(state.slot_of(job).is_some());
-        assert_eq!(state.snapshot(), bytes);
-    }
 }
 
 /// It was always made for the first version, so that a worker of an earlier one ran it.

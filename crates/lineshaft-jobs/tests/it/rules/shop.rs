@@ -197,9 +197,9 @@ impl Shop {
 
     /// The engine comes back with its snapshot.
     pub(super) fn restart(&mut self) {
-        let bytes = self.machine.state.snapshot();
+        let snapshot = self.machine.state.snapshot();
         let state =
-            lineshaft_jobs::State::from_snapshot(&bytes, self.machine.limits).expect("a snapshot reads");
+            lineshaft_jobs::State::from_snapshot(&snapshot, self.machine.limits).expect("a snapshot reads");
         self.machine.restart_on(state);
     }
 
