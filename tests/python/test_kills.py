@@ -10,10 +10,8 @@ import os
 import random
 import signal
 import statistics
-import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +27,6 @@ LEASE_S = 15.0
 AT_ONCE_S = 10.0
 """Far above what it takes (a second), far below a lease."""
 IDLE_S = 30.0
-FREED_S = 20.0
-"""Until the server notices that there is room again (a second or two)."""
 MIB = 1 << 20
 
 
@@ -351,66 +347,6 @@ def test_arguments_beyond_the_limit_are_refused_and_large_ones_go_through(stage,
     jobs = app.echo.map([payload, payload[::-1]])
     assert jobs[0].result(timeout=PATIENCE_S) == payload
     assert jobs[1].result(timeout=PATIENCE_S) == payload[::-1]
-
-
-# ---- A full disk.
-
-
-@pytest.fixture
-def small_disk(stage):
-    """The stage's home on a file system of 64 MiB."""
-    stage.home.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "lineshaft-test", str(stage.home)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if mounted.returncode != 0:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
-    yield stage.home
-    subprocess.run(["umount", "--lazy", str(stage.home)], check=True)
-
-
-def fill_disk(path: Path) -> None:
-    """Takes every free byte."""
-    with path.open("wb", buffering=0) as file:
-        for size in (MIB, 4096):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
-
-
-def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app):
-    stage.server()
-    stage.worker(processes=1)
-    running = app.work.enqueue("running", 2)
-    until(lambda: starts_of(stage, running), "it starts")
-    fill_disk(stage.home / "ballast")
-    accepted: list[Any] = []
-    with pytest.raises(lineshaft.StoreFull) as caught:
-        enqueue_without_end(app, accepted)
-    print(f"\n{len(accepted)} more jobs were taken, then: {caught.value}")
-    assert running.result(timeout=PATIENCE_S) == "running"
-    (stage.home / "ballast").unlink()
-    again = until(lambda: enqueued_again(app), "jobs are taken again", FREED_S)
-    assert again.result(timeout=PATIENCE_S) == "again"
-    for job in accepted:
-        assert len(job.result(timeout=PATIENCE_S)) == 200_000
-
-
-def enqueue_without_end(app: Any, accepted: list[Any]) -> None:
-    while True:
-        accepted.append(app.echo.using(queue="later").enqueue(random.randbytes(200_000)))
-
-
-def enqueued_again(app: Any) -> Any:
-    try:
-        return app.work.enqueue("again", 0)
-    except lineshaft.StoreFull:
-        time.sleep(0.05)
-        return None
 
 
 # ---- Last, because it has been going on since the first test.

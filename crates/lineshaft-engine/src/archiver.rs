@@ -81,8 +81,18 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
             }
             block.jobs.push(self.archived(view, &mut options));
         }
-        self.archive.put(&block)?;
-        Ok(block.jobs.len() as u32)
+        self.put_what_fits(block)
+    }
+
+    /// Stores the block, or as much from its start as the disk has room for: what is archived frees the journal.
+    fn put_what_fits(&self, mut block: Block) -> Result<u32, Error> {
+        loop {
+            match self.archive.put(&block) {
+                Ok(()) => return Ok(block.jobs.len() as u32),
+                Err(Error::Full { .. }) if block.jobs.len() > 1 => block.jobs.truncate(block.jobs.len() / 2),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// A job with its payloads. One that does not read is left out, with a word in the log: it must not hold up the

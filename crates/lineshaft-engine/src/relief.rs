@@ -13,6 +13,8 @@ use lineshaft_wire::message::Message;
 
 /// Dead segments that two snapshots are worth.
 const DEAD_BYTES: u64 = 64 << 10;
+/// Segments that hold little of use but are kept for it, likewise.
+const PINNED_BYTES: u64 = 4 << 20;
 /// Pause between two tries: of a snapshot, of dropping history.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long freed segments have to be of use before history goes.
@@ -93,7 +95,16 @@ impl<J: Journal> Driver<J> {
     /// Whether dead segments wait for a snapshot.
     fn snapshot_makes_room(&self) -> bool {
         let below = self.core.state().oldest_kept_lsn().unwrap_or(self.head.lsn);
-        self.journal.dead_bytes(below) >= DEAD_BYTES.max(self.snapshot_bytes())
+        let dead_bytes = self.journal.dead_bytes(below);
+        dead_bytes >= DEAD_BYTES.max(self.snapshot_bytes()) || self.compaction_waits()
+    }
+
+    /// Whether segments that a few payloads pin wait for snapshots, before which nothing is moved out of them.
+    fn compaction_waits(&self) -> bool {
+        let (head_lsn, past_lsn) = (self.head.lsn + 1, self.run.snapshots.past_lsn() + 1);
+        let waiting = self.journal.dead_bytes(head_lsn).saturating_sub(self.journal.dead_bytes(past_lsn));
+        let live = self.core.state().live_below(head_lsn).bytes;
+        waiting > PINNED_BYTES.max(self.snapshot_bytes()).max(4 * live)
     }
 
     /// Whether a snapshot is due because the disk is nearly full.

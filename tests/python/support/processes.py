@@ -143,15 +143,15 @@ class Stage:
     def variables(self) -> dict[str, str]:
         return {"KILLS_HOME": str(self.home), "KILLS_EFFECTS": str(self.effects), "KILLS_LEDGER": str(self.ledger)}
 
-    def start(self, name: str, *command: str) -> Program:
+    def start(self, name: str, *command: str, **variables: str) -> Program:
         log = self.directory / f"{name}-{len(self._programs)}.log"
-        program = Program(log, [sys.executable, *command], **self.variables())
+        program = Program(log, [sys.executable, *command], **self.variables(), **variables)
         self._programs.append(program)
         return program
 
-    def server(self) -> Program:
+    def server(self, **variables: str) -> Program:
         """A `lineshaft serve` that is ready."""
-        server = self.start("server", "-m", "lineshaft", "serve", "--home", str(self.home))
+        server = self.start("server", "-m", "lineshaft", "serve", "--home", str(self.home), **variables)
         until(lambda: "ready " in server.text() or server.has_ended(), "the server is ready")
         assert not server.has_ended(), server.text()
         return server

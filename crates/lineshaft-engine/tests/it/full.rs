@@ -210,6 +210,11 @@ fn a_home_makes_room_from_its_own_dead_journal() {
     wait_for_reserve(&disk);
     disk.set_capacity(Some(48 * MIB));
     let mut client = Client::connect(&engine);
+    // It waits, and pins every later segment until it is moved out of the first.
+    let number = client.next_sequence().number;
+    let (message, payload) = enqueue(number, "shop.never", &[b"waits"]);
+    let request = client.send(message, payload);
+    assert!(matches!(client.mailbox.answer(request), Message::Enqueued(_)));
     let mut worker = worker(&engine);
     let argument = vec![7; 4_000];
     let arguments: Vec<&[u8]> = vec![&argument; 1_000];
@@ -258,6 +263,32 @@ fn jobs_start_at_the_speed_of_an_archive_that_is_behind() {
         assert!(status(&mut client).unarchived <= 2_500, "{:?}", status(&mut client));
     }
     until("it has caught up", || !status(&mut client).archive_behind);
+    stop(&engine);
+}
+
+/// A block for which there was no room held up all the others, and the journal with them.
+#[test]
+fn the_archive_takes_what_fits() {
+    let disk = SimulatedDisk::new();
+    let options = Options::default();
+    let clock = options.clock.clone();
+    let engine = start(&disk, options);
+    wait_for_reserve(&disk);
+    let mut client = Client::connect(&engine);
+    let mut worker = worker(&engine);
+    let arguments = random(500 * 20_000);
+    let jobs = client.enqueue(&arguments.chunks(20_000).collect::<Vec<_>>()).len();
+    let leased = worker.lease_many(jobs);
+    worker.finish_many(&leased);
+    assert_eq!(status(&mut client).archived, 0, "a block that is not full waits for a minute");
+    disk.set_capacity(Some(disk.used_bytes() + 2 * MIB));
+    clock.advance(Duration::from_secs(61));
+    until("some are archived", || (30..500).contains(&status(&mut client).archived));
+    disk.set_capacity(None);
+    until("all are archived", || {
+        clock.advance(Duration::from_secs(61));
+        status(&mut client).archived == 500
+    });
     stop(&engine);
 }
 
