@@ -19,7 +19,7 @@ pub(crate) fn jobs(count: u64) -> String {
 }
 
 /// Digits in threes.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -4,6 +4,7 @@
 //! it sees what a start would see and nothing is written. A stopped home is locked meanwhile. Beside a running server
 //! the look is as if the server had died just then: what it goes on doing is not seen.
 
+mod doctor;
 mod export;
 mod finding;
 mod stats;
@@ -24,6 +25,7 @@ use crate::Error;
 use crate::open::open_archive;
 use crate::recovery::recover;
 
+pub use doctor::{Diagnosis, Loss, diagnose};
 pub use export::{Exported, ExportedJob, export};
 pub use finding::Finding;
 pub use stats::{Memory, SnapshotStats, Stats, stats};

@@ -135,9 +135,10 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
             Query::Show { job, view, progress } => {
                 let record = match view {
                     // The archive may have taken the job, and the journal forgotten it, since it was looked at.
-                    Some(view) => {
-                        self.complete(*view).or_else(|_| self.find(job).map(|found| found.record))?
-                    }
+                    Some(view) => self
+                        .complete((*view).clone())
+                        .or_else(|_| self.find(job).map(|found| found.record))
+                        .unwrap_or_else(|_| self.complete_or_bare(*view)),
                     None => self.find(job)?.record,
                 };
                 reply(Shown { record, progress }.into())
@@ -274,7 +275,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         let ListQuery { filter, limit, cursor, views } = list;
         let mut page = Page::default();
         for view in views {
-            page.jobs.push(short(self.complete(view)?));
+            page.jobs.push(short(self.complete_or_bare(view)));
         }
         page.cursor = match cursor {
             Cursor::Finished(below) if page.jobs.len() < limit => {
@@ -293,6 +294,15 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         }
         .text();
         Ok(page)
+    }
+
+    /// The same, without what does not read: one damaged payload must not hide a thousand jobs.
+    fn complete_or_bare(&self, view: JobView) -> JobRecord {
+        let bare = view.record.clone();
+        self.complete(view).unwrap_or_else(|refusal| {
+            tracing::error!(job = %bare.id, error = refusal.message, "what its attempts left does not read");
+            bare
+        })
     }
 
     /// A record with the errors and outputs of its attempts.

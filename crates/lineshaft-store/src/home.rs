@@ -60,10 +60,16 @@ impl<D: Disk> Home<D> {
     /// Fails with [`Error::Locked`] if another process (or another `Home` of this one) has it, and with
     /// [`Error::Format`] if a version with another format wrote it.
     pub fn open(disk: D) -> Result<Self, Error> {
+        let home = Self::open_any(disk)?;
+        check_format(&home.disk)?;
+        Ok(home)
+    }
+
+    /// The same for a home of any format.
+    pub(crate) fn open_any(disk: D) -> Result<Self, Error> {
         disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
         let lock = take_lock(&disk)?;
         rework::finish(&disk)?;
-        check_format(&disk)?;
         Ok(Self::locked(disk, lock))
     }
 
@@ -76,7 +82,7 @@ impl<D: Disk> Home<D> {
     pub fn begin_restore(disk: D) -> Result<Self, Error> {
         disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
         let lock = take_lock(&disk)?;
-        write_format(&disk, RESTORING)?;
+        write_text(&disk, RESTORING)?;
         Ok(Self::locked(disk, lock))
     }
 
@@ -87,7 +93,7 @@ impl<D: Disk> Home<D> {
 
     /// Makes a restored home one that can be opened.
     pub fn finish_restore(&self) -> Result<(), Error> {
-        write_format(&self.disk, &format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n"))
+        write_format(&self.disk)
     }
 
     /// The disk the home is on.
@@ -198,21 +204,47 @@ fn check_format<D: Disk>(disk: &D) -> Result<(), Error> {
 }
 
 fn parse_format(text: &str) -> Result<(), Error> {
-    let version = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse::<u32>().ok());
-    let hint = match version {
-        Some(FORMAT_VERSION) => return Ok(()),
-        Some(version) if version > FORMAT_VERSION => {
-            "use the newer version of Lineshaft that wrote it; it is left as it is"
+    match version_of(text) {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(version) if version < FORMAT_VERSION => {
+            Err(other_format(version.to_string(), "`lineshaft store upgrade` brings it to this version's"))
         }
-        Some(_) => "`lineshaft store upgrade` brings it to this version's",
-        None if text == RESTORING => "a restore into it did not come to its end: remove it and restore again",
-        None => {
-            "this is not a home, or its FORMAT file is damaged: `lineshaft store doctor` looks at the rest"
-        }
+        Some(version) => Err(no_way_from(version)),
+        None => Err(no_format(text)),
+    }
+}
+
+fn version_of(text: &str) -> Option<u32> {
+    text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse().ok())
+}
+
+/// The format that the home has.
+pub(crate) fn read_version<D: Disk>(disk: &D) -> Result<u32, Error> {
+    let bytes = read_all(disk, FORMAT).map_err(Error::io("read", FORMAT, 0))?;
+    let text = String::from_utf8_lossy(&bytes);
+    version_of(&text).ok_or_else(|| no_format(&text))
+}
+
+/// A format that this version does not read and cannot bring to its own.
+pub(crate) fn no_way_from(version: u32) -> Error {
+    let hint = if version > FORMAT_VERSION {
+        "use the newer version of Lineshaft that wrote it; it is left as it is"
+    } else {
+        "no version of Lineshaft is known to have written it; it is left as it is"
     };
-    let found =
-        version.map_or_else(|| format!("{:?}", text.chars().take(40).collect::<String>()), |v| v.to_string());
-    Err(Error::Format { found, supported: FORMAT_VERSION, hint })
+    other_format(version.to_string(), hint)
+}
+
+fn no_format(text: &str) -> Error {
+    let hint = match text {
+        RESTORING => "a restore into it did not come to its end: remove it and restore again",
+        _ => "this is not a home, or its FORMAT file is damaged: `lineshaft store doctor` looks at the rest",
+    };
+    other_format(format!("{:?}", text.chars().take(40).collect::<String>()), hint)
+}
+
+fn other_format(found: String, hint: &'static str) -> Error {
+    Error::Format { found, supported: FORMAT_VERSION, hint }
 }
 
 /// `FORMAT` is the first file of a home, so a journal without one is not a new home but a damaged one.
@@ -220,10 +252,25 @@ fn create_format<D: Disk>(disk: &D) -> Result<(), Error> {
     if disk.list("seg").is_ok_and(|files| !files.is_empty()) {
         return Err(Error::damaged(FORMAT, 0, "the file is missing, but the home has a journal"));
     }
-    write_format(disk, &format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n"))
+    write_format(disk)
 }
 
-fn write_format<D: Disk>(disk: &D, text: &str) -> Result<(), Error> {
+/// Writes `FORMAT` of this version.
+pub(crate) fn write_format<D: Disk>(disk: &D) -> Result<(), Error> {
+    write_version(disk, FORMAT_VERSION)
+}
+
+/// Writes `FORMAT`.
+pub(crate) fn write_version<D: Disk>(disk: &D, version: u32) -> Result<(), Error> {
+    write_text(disk, &format!("{FORMAT_PREFIX}{version}\n"))
+}
+
+/// Whether a restore into the home did not come to its end: then it is no home, whatever is in it.
+pub(crate) fn is_restoring<D: Disk>(disk: &D) -> bool {
+    read_all(disk, FORMAT).is_ok_and(|bytes| bytes == RESTORING.as_bytes())
+}
+
+fn write_text<D: Disk>(disk: &D, text: &str) -> Result<(), Error> {
     publish(disk, "", FORMAT, &[text.as_bytes()]).map_err(Error::io("write", FORMAT, text.len() as u64))
 }
 

@@ -8,8 +8,10 @@ pub mod repair;
 pub(crate) mod rework;
 mod sizes;
 mod survey;
+mod upgrade;
 
-pub use checks::{CheckedFile, check_blobs, check_cold_files, check_snapshots};
+pub use checks::{CheckedFile, check_blobs, check_cold_files, check_snapshots, newest_snapshot};
 pub use rework::rework;
 pub use sizes::{DirectorySize, JournalSize, directories, journal_size};
 pub use survey::{Survey, survey};
+pub use upgrade::{Step, Upgraded, steps, upgrade};

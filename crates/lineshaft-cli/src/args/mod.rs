@@ -21,7 +21,7 @@ pub use bench::{Bench, JsonTo};
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use read::{Handler, Timeout, When};
-pub use store::{Backup, Export, Restore, Store};
+pub use store::{Backup, Doctor, Export, Restore, Store};
 
 /// Longer lines are hard to read.
 pub(crate) const HELP_COLUMNS: usize = 100;

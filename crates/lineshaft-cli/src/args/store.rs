@@ -14,12 +14,27 @@ pub enum Store {
     Stats,
     /// Read everything in a home and check it; fails with 1 if something is wrong
     Verify,
+    /// Say why a home does not start, what would be lost, and go on without it if told to
+    Doctor(Doctor),
+    /// Bring a home of an earlier major version to the format of this one
+    Upgrade,
     /// Write every job of a home, unfinished and archived, as a line of JSON
     Export(Export),
     /// Copy a home, served or not, to where it can be restored from
     Backup(Backup),
     /// Make a home of a backup
     Restore(Restore),
+}
+
+/// Looks at a home that does not start.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Write every job that can still be read as a line of JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub export: Option<PathBuf>,
+    /// Go on without what is lost; the damaged files are kept in `lost/` of the home
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 /// Writes jobs as JSON.

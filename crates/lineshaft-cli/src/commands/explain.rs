@@ -14,9 +14,10 @@ macro_rules! pages {
 }
 
 /// The pages by the digits of their codes.
-static PAGES: [(&str, &str); 30] = pages! {
+static PAGES: [(&str, &str); 32] = pages! {
     "0001" "0002" "0003" "0004" "0005" "0006" "0007" "0008" "0009" "0010" "0011" "0012" "0013" "0014" "0015" "0016"
     "0017" "0018" "0019" "0020" "0021" "0022" "0023" "0024" "0025" "0026" "0030" "0031" "0032" "0033"
+    "0040" "0041"
 };
 
 pub(crate) fn run(code: Option<(Code, &'static str)>, context: &mut Context) -> Result<(), Failure> {

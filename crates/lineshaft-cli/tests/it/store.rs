@@ -151,3 +151,57 @@ fn a_home_that_does_not_start_is_verified_as_far_as_it_can_be_read() {
     assert!(ended.out.contains(&format!("[LS0004] {file}: commits 1 to ")), "{ended:?}");
     assert!(ended.err.contains("error[LS0004]: 1 thing is wrong"), "{ended:?}");
 }
+
+#[test]
+fn the_doctor_says_what_is_lost_changes_nothing_unasked_and_then_the_home_starts() {
+    let shell = stopped();
+    let well = shell.run(&["store", "doctor"]);
+    assert_eq!((well.code, &*well.out), (0, ""), "{well:?}");
+
+    // The commit with the second job: what came before stays, what came after goes.
+    let file = damage(&shell, "seg", b"mail.send", 0);
+    let before = fs::read(shell.home().join(&file)).unwrap();
+    assert_eq!(shell.run(&["job", "list"]).code, 8, "no server starts");
+    let ended = shell.run(&["store", "doctor"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.out.starts_with(&format!("[LS0004] {file}: commits ")), "{ended:?}");
+    assert!(ended.out.contains("\nlost: everything that happened in commits "), "{ended:?}");
+    assert!(ended.out.contains("\nleft: 1 job in memory"), "{ended:?}");
+    assert!(ended.err.contains("nothing was changed\nhint: keep a copy of the home"), "{ended:?}");
+    assert!(fs::read(shell.home().join(&file)).unwrap() == before);
+
+    let export = shell.directory().join("left.jsonl");
+    let words = ["store", "doctor", "--accept-loss", "--export", export.to_str().unwrap()];
+    let ended = shell.run(&words);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("starts again;"), "{ended:?}");
+    assert_eq!(lines(&fs::read_to_string(export).unwrap()).len(), 1);
+    let lost: Vec<_> = fs::read_dir(shell.home().join("lost")).unwrap().collect();
+    let kept = lost[0].as_ref().unwrap().path().join(&file);
+    assert!(fs::read(kept).unwrap() == before, "the damaged file is kept");
+
+    let _served = shell.serve();
+    let jobs = shell.json(&["job", "list"]);
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(jobs["jobs"][0]["task"], "add");
+    let ended = shell.run(&["store", "doctor"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("a home that is served needs no doctor"), "{ended:?}");
+}
+
+#[test]
+fn an_upgrade_has_nothing_to_do_and_leaves_newer_homes_alone() {
+    let shell = stopped();
+    let ended = shell.run(&["store", "upgrade"]);
+    assert_eq!((ended.code, &*ended.out), (0, ""), "{ended:?}");
+    assert!(ended.err.ends_with("has format 1, that of this version: there is nothing to do\n"), "{ended:?}");
+    fs::write(shell.home().join("FORMAT"), "lineshaft home 2\n").unwrap();
+    for words in [&["store", "upgrade"][..], &["store", "verify"], &["store", "doctor"], &["store", "stats"]]
+    {
+        let ended = shell.run(words);
+        assert_eq!(ended.code, 1, "{words:?}: {ended:?}");
+        let told = format!("{}{}", ended.out, ended.err);
+        assert!(told.contains("LS0003") && told.contains("use the newer version"), "{words:?}: {ended:?}");
+    }
+    assert_eq!(shell.run(&["store", "upgrade", "--home", "nowhere"]).code, 6);
+}

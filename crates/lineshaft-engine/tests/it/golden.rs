@@ -24,7 +24,7 @@ use crate::world::group;
 const NEXT_CENTURY: u64 = 4_102_444_800_000;
 
 /// Name, packed files, jobs as text.
-const HOMES: [(&str, &[u8], &str); 1] =
+pub(crate) const HOMES: [(&str, &[u8], &str); 1] =
     [("1-first", include_bytes!("../golden/1-first.home"), include_str!("../golden/1-first.jobs"))];
 
 #[test]
@@ -63,7 +63,7 @@ fn make() {
     fs::write(golden.join(format!("{name}.jobs")), described(home.path())).unwrap();
 }
 
-fn options(clock: &Clock) -> Options {
+pub(crate) fn options(clock: &Clock) -> Options {
     // A golden home is years old.
     let retention = Retention { age: Duration::from_secs(1 << 32), bytes: u64::MAX };
     Options { retention, clock: clock.clone(), ..Options::default() }
@@ -189,7 +189,7 @@ fn take_snapshot(path: &Path) {
 }
 
 /// Every job of a home, a line each.
-fn described(home: &Path) -> String {
+pub(crate) fn described(home: &Path) -> String {
     let mut text = String::new();
     export::<Error>(home, &Filter::default(), |exported| {
         let Exported::Job(job) = exported else { panic!("{exported:?}") };
@@ -236,8 +236,9 @@ fn short(bytes: &[u8]) -> String {
 }
 
 /// The files of a home in one: path, length, and the bytes up to the zeros at the end of each.
-fn packed(home: &Path) -> Vec<u8> {
-    let mut paths = vec!["FORMAT".to_owned()];
+pub(crate) fn packed(home: &Path) -> Vec<u8> {
+    let mut paths: Vec<String> =
+        home.join("FORMAT").exists().then(|| "FORMAT".to_owned()).into_iter().collect();
     for directory in ["seg", "cold", "snap", "blob", "archive"] {
         let files = fs::read_dir(home.join(directory)).into_iter().flatten();
         paths
@@ -258,7 +259,7 @@ fn packed(home: &Path) -> Vec<u8> {
     lz4_flex::compress_prepend_size(&lz4_flex::compress_prepend_size(&bytes))
 }
 
-fn unpack(packed: &[u8], home: &Path) {
+pub(crate) fn unpack(packed: &[u8], home: &Path) {
     let unpack = |bytes: &[u8]| lz4_flex::decompress_size_prepended(bytes).unwrap();
     let bytes = unpack(&unpack(packed));
     let mut rest = &bytes[..];

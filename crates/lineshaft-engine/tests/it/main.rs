@@ -3,6 +3,7 @@
 mod backup;
 mod cold;
 mod crashes;
+mod doctor;
 mod faults;
 mod full;
 mod golden;

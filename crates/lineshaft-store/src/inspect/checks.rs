@@ -23,6 +23,12 @@ pub fn check_snapshots<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) ->
     check(disk, snapshots::DIRECTORY, visit, |name| snapshots::check(disk, name))
 }
 
+/// The commit of the newest snapshot that can be read; 0 if there is none.
+pub fn newest_snapshot<D: Disk>(disk: &D) -> Result<u64, Error> {
+    let (_, loaded) = snapshots::look(disk)?;
+    Ok(loaded.snapshot.map_or(0, |snapshot| snapshot.lsn))
+}
+
 /// Reads every blob and checks it.
 pub fn check_blobs<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
     let directory = blobs::DIRECTORY;

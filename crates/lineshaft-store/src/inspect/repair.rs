@@ -8,6 +8,7 @@ use crate::Error;
 use crate::archive::{DIRECTORY as ARCHIVE, first_header_from};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::gaps::Gaps;
+use crate::home;
 use crate::journal::commit::{self, Header};
 use crate::journal::scan::scan;
 use crate::journal::segment::{self, DIRECTORY as SEGMENTS, SegmentHeader};
@@ -60,7 +61,9 @@ pub fn end_commits<D: Disk>(disk: &D, first: u64, last: u64) -> Result<(), Error
 /// Cuts a segment before commit `first`, and removes it if nothing is left. Gives the oldest commit that is.
 fn end_segment<D: Disk>(disk: &D, number: u64, path: &str, first: u64) -> Result<Option<u64>, Error> {
     let file = disk.open(path, OpenMode::Write).map_err(Error::io("open", path, 0))?;
-    let header = SegmentHeader::read(&file, number)?;
+    let Ok(header) = SegmentHeader::read(&file, number) else {
+        return put_aside(disk, path).map(|()| None);
+    };
     let gaps = Gaps::load(disk, SEGMENTS)?;
     // What lies in bodies below is checked by whoever reads it.
     let scanned = scan(&file, &header, first.saturating_sub(1), false, &gaps);
@@ -68,7 +71,7 @@ fn end_segment<D: Disk>(disk: &D, number: u64, path: &str, first: u64) -> Result
     let kept = scanned.commits.partition_point(|found| found.header.lsn < first);
     let (Some(oldest), Some(newest)) = (scanned.commits[..kept].first(), scanned.commits[..kept].last())
     else {
-        return disk.remove_file(path).map(|()| None).map_err(Error::io("remove", path, 0));
+        return put_aside(disk, path).map(|()| None);
     };
     let end = newest.offset + newest.header.stored_bytes();
     file.set_len(end).map_err(Error::io("cut", path, 0))?;
@@ -106,7 +109,12 @@ pub fn put_aside<D: Disk>(disk: &D, path: &str) -> Result<(), Error> {
     disk.remove_file(path).map_err(Error::io("remove", path, 0))
 }
 
-/// Removes every commit: a new journal begins behind the last of which there is a trace.
-pub fn give_up_journal<D: Disk>(disk: &D) -> Result<(), Error> {
-    end_commits(disk, 1, 0)
+/// Writes `FORMAT` of this version again.
+pub fn write_format<D: Disk>(disk: &D) -> Result<(), Error> {
+    home::write_format(disk)
+}
+
+/// Whether the home is one that a restore left half done: nothing can mend that.
+pub fn is_half_restored<D: Disk>(disk: &D) -> bool {
+    home::is_restoring(disk)
 }

@@ -10,5 +10,7 @@ mod durability;
 mod faults;
 mod home;
 mod overlay;
+mod rework;
 mod space;
 mod support;
+mod upgrade;

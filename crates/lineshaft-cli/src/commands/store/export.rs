@@ -44,7 +44,7 @@ pub(super) struct Counts {
 }
 
 /// Why an export ends early.
-enum Stop {
+pub(super) enum Stop {
     Engine(Error),
     Output(io::Error),
 }

@@ -1,0 +1,393 @@
+//! A home that does not start: what is wrong, what would be lost, and the way on.
+//!
+//! Every repair is made on an overlay until the home opens there. Only then is anything known of the loss, and only
+//! [`Diagnosis::accept`] carries it out, keeping what was there before.
+
+use std::path::Path;
+
+use lineshaft_jobs::{Change, Command, Next, Now, Place, Stored};
+use lineshaft_store::disk::Locking;
+use lineshaft_store::inspect::{newest_snapshot, repair, rework, survey};
+use lineshaft_store::{
+    Append, Archive, BlockArchive, Disk as _, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
+    Overlay,
+};
+use lineshaft_wire::message::Filter;
+use lineshaft_wire::{JobId, JobState, Outcome};
+
+use super::{Disk, Exported, Finding, Look, check_is_home};
+use crate::Error;
+
+/// Numbers of sessions that one epoch gives at most.
+const SESSIONS_PER_EPOCH: u64 = 1 << 20;
+/// Why a job ended whose arguments or checkpoint are lost.
+const PAYLOAD_LOST: &str = "payload_lost";
+/// Jobs of one change.
+const STEP: usize = 4_096;
+/// Repairs tried one after the other; each mends one thing.
+const ROUNDS_MAX: u32 = 10_000;
+
+/// What is wrong with a home, and what it would lose.
+#[derive(Debug)]
+pub struct Diagnosis {
+    /// Why it does not start; empty if it does.
+    pub refusals: Vec<Finding>,
+    /// What going on would cost.
+    pub losses: Vec<Loss>,
+    /// Jobs whose arguments, results or outputs are among the losses.
+    pub incomplete: Vec<JobId>,
+    /// Jobs in memory once it starts again: waiting, running, or finished and not archived.
+    pub jobs: u64,
+    home: Home<Disk>,
+    look: Option<Look>,
+}
+
+/// Something that going on costs, or does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing: the file can be written again.
+    Mended {
+        /// The file.
+        path: String,
+    },
+    /// A file that others stand in for.
+    File {
+        /// The file.
+        path: String,
+    },
+    /// Payloads that lay in these commits: a snapshot holds the state behind them.
+    Payloads {
+        /// The first commit.
+        first_lsn: u64,
+        /// The last one.
+        last_lsn: u64,
+    },
+    /// All that happened from a commit on.
+    Since {
+        /// The first commit lost.
+        first_lsn: u64,
+        /// The last one that is known of.
+        last_lsn: u64,
+        /// The commit at which the home goes on.
+        state_lsn: u64,
+        /// When that was, Unix milliseconds.
+        state_ms: u64,
+        /// Jobs that had finished and been archived since: they are unfinished again.
+        unfinished_again: u64,
+    },
+    /// The state: every job that was not archived.
+    State {
+        /// Finished jobs that are still there.
+        history_jobs: u64,
+    },
+    /// Finished jobs of the history.
+    History {
+        /// Finish number of the first one.
+        first: u64,
+        /// Finish number of the last one.
+        last: u64,
+    },
+}
+
+/// Looks at the home at `path`, which nobody may work in. Changes nothing.
+///
+/// Errors if there is no home, if somebody works in it, or if it is of another format.
+pub fn diagnose(path: &Path) -> Result<Diagnosis, Error> {
+    check_is_home(path)?;
+    let overlay = Overlay::new(FileDisk::new(path), Locking::Real);
+    let mut patient = Patient::default();
+    let home = patient.home(&overlay)?;
+    let mut look = None;
+    for _ in 0..ROUNDS_MAX {
+        match Look::of(&home) {
+            Ok(opened) => {
+                look = Some(opened);
+                break;
+            }
+            Err(error) => {
+                patient.refusals.push(Finding::of(&error));
+                if !patient.repair(&home, &error)? {
+                    break;
+                }
+            }
+        }
+    }
+    let mut diagnosis = Diagnosis {
+        refusals: patient.refusals,
+        losses: patient.losses,
+        incomplete: Vec::new(),
+        jobs: 0,
+        home,
+        look,
+    };
+    diagnosis.settle()?;
+    Ok(diagnosis)
+}
+
+/// A home under repair.
+#[derive(Default)]
+struct Patient {
+    refusals: Vec<Finding>,
+    losses: Vec<Loss>,
+    /// Where the last gap was let be; if the same commit is missed again, that was of no use.
+    gap: u64,
+}
+
+impl Patient {
+    /// Opens the home, with a `FORMAT` written again where it is damaged.
+    fn home(&mut self, overlay: &Disk) -> Result<Home<Disk>, Error> {
+        let error = match Home::open(overlay.clone()) {
+            Ok(home) => return Ok(home),
+            Err(error) => error,
+        };
+        let is_damaged = match &error {
+            StoreError::Format { found, .. } => found.parse::<u32>().is_err(),
+            StoreError::Damaged { file, .. } => file == "FORMAT",
+            _ => false,
+        };
+        if !is_damaged || repair::is_half_restored(overlay) {
+            return Err(error.into());
+        }
+        self.refusals.push(Finding::of_store(&error));
+        self.losses.push(Loss::Mended { path: "FORMAT".to_owned() });
+        repair::write_format(overlay)?;
+        Ok(Home::open(overlay.clone())?)
+    }
+
+    /// Mends what an opening refused for; says whether it could.
+    fn repair(&mut self, home: &Home<Disk>, error: &Error) -> Result<bool, Error> {
+        let disk = home.disk();
+        match error {
+            Error::Store(StoreError::DamagedCommits { first_lsn, last_lsn, .. }) => {
+                self.commits(home, *first_lsn, *last_lsn)?;
+            }
+            Error::Commit { lsn, .. } => self.end(home, *lsn, *lsn)?,
+            Error::Store(StoreError::SnapshotsLost { newest_lsn, .. }) => self.state(home, *newest_lsn)?,
+            Error::Store(StoreError::HistoryMissing { first, last, .. }) => {
+                repair::give_up_history(disk, *first, *last)?;
+                self.losses.push(Loss::History { first: *first, last: *last });
+            }
+            Error::Store(StoreError::Damaged { file, offset, .. }) => return self.file(disk, file, *offset),
+            Error::Snapshot(_) => return self.newest_snapshot_file(disk),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Commits are missing: what they brought is lost where a snapshot stands behind them, else all since.
+    fn commits(&mut self, home: &Home<Disk>, first_lsn: u64, last_lsn: u64) -> Result<(), Error> {
+        let disk = home.disk();
+        let found = survey(disk)?;
+        let snapshot_lsn = newest_snapshot(disk)?;
+        let behind = found.next_after(first_lsn).filter(|lsn| *lsn <= snapshot_lsn + 1);
+        match behind.filter(|_| self.gap != first_lsn) {
+            Some(next) => {
+                self.gap = first_lsn;
+                repair::give_up_commits(disk, first_lsn, next - 1)?;
+                self.losses.push(Loss::Payloads { first_lsn, last_lsn: next - 1 });
+                Ok(())
+            }
+            None => self.end(home, first_lsn, last_lsn.max(found.last_lsn)),
+        }
+    }
+
+    fn end(&mut self, home: &Home<Disk>, first_lsn: u64, last_lsn: u64) -> Result<(), Error> {
+        let disk = home.disk();
+        let state_lsn = newest_snapshot(disk)?.max(first_lsn.saturating_sub(1));
+        if state_lsn == 0 {
+            return self.state(home, last_lsn);
+        }
+        repair::end_commits(disk, first_lsn, last_lsn)?;
+        // Time and jobs are known once the home opens.
+        self.losses.push(Loss::Since { first_lsn, last_lsn, state_lsn, state_ms: 0, unfinished_again: 0 });
+        Ok(())
+    }
+
+    /// No snapshot reads: an empty state goes on behind everything that left a trace.
+    fn state(&mut self, home: &Home<Disk>, newest_lsn: u64) -> Result<(), Error> {
+        let archived_lsn = BlockArchive::open(home).map_or(0, |archive| archive.head().lsn);
+        for file in home.disk().list("snap").unwrap_or_default() {
+            repair::put_aside(home.disk(), &format!("snap/{}", file.name))?;
+        }
+        repair::end_commits(home.disk(), 1, newest_lsn.max(archived_lsn))?;
+        self.losses.push(Loss::State { history_jobs: 0 });
+        Ok(())
+    }
+
+    fn file(&mut self, disk: &Disk, path: &str, offset: u64) -> Result<bool, Error> {
+        let (directory, name) = path.split_once('/').unwrap_or(("", path));
+        match directory {
+            "archive" if name != "GAPS" => repair::cut_block(disk, path, offset)?,
+            "seg" if name != "GAPS" && offset == 0 => {
+                if repair::mend_segment(disk, path)? {
+                    self.losses.push(Loss::Mended { path: path.to_owned() });
+                } else {
+                    repair::put_aside(disk, path)?;
+                }
+            }
+            "snap" | "archive" => {
+                repair::put_aside(disk, path)?;
+                self.losses.push(Loss::File { path: path.to_owned() });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn newest_snapshot_file(&mut self, disk: &Disk) -> Result<bool, Error> {
+        let names = disk.list("snap").unwrap_or_default().into_iter().map(|file| file.name);
+        let newest = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).max();
+        let Some(name) = newest else { return Ok(false) };
+        self.file(disk, &format!("snap/{name}"), 0)
+    }
+}
+
+impl Diagnosis {
+    /// Whether it starts as it is.
+    pub fn is_well(&self) -> bool {
+        self.refusals.is_empty()
+    }
+
+    /// Whether it starts once the losses are accepted.
+    pub fn can_go_on(&self) -> bool {
+        self.look.is_some()
+    }
+
+    /// Passes on every job that is left.
+    pub fn export<E: From<Error>>(&self, visit: impl FnMut(Exported) -> Result<(), E>) -> Result<(), E> {
+        self.look.as_ref().map_or(Ok(()), |look| look.export(&Filter::default(), visit))
+    }
+
+    /// Accepts the losses: the home starts from now on. What was there before is kept below the directory `aside` of the
+    /// home; gives the paths of what is kept there.
+    pub fn accept(self, aside: &str) -> Result<Vec<String>, Error> {
+        drop(self.look);
+        Ok(rework(&self.home, aside)?)
+    }
+
+    /// Completes what is known of the losses, and what the state must know of them.
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(look) = &mut self.look else { return Ok(()) };
+        let mut lost_state = None;
+        for loss in &mut self.losses {
+            match loss {
+                Loss::Since { state_lsn, state_ms, unfinished_again, .. } => {
+                    *unfinished_again = look.archive.drop_beyond(*state_lsn)?.jobs;
+                    *state_ms = look.state.clock().0;
+                    lost_state.get_or_insert(None);
+                }
+                Loss::State { history_jobs } => {
+                    let counts = look.archive.counts();
+                    *history_jobs = counts.completed + counts.cancelled + counts.discarded;
+                    lost_state = Some(Some(look.archive.head().last_finish_number));
+                }
+                _ => {}
+            }
+        }
+        self.jobs = look.state.jobs();
+        self.incomplete = incomplete(look, &self.losses);
+        let mut changes = discards(look, &self.losses);
+        if let Some(finished) = lost_state {
+            put_blobs_aside(look, self.home.disk())?;
+            changes.extend(begin_again(look));
+            changes.extend(finished.map(|number| Change::FinishedFrom { number }));
+        }
+        if changes.is_empty() { Ok(()) } else { append(look, &changes) }
+    }
+}
+
+/// Jobs with payloads in commits that are lost.
+fn incomplete(look: &Look, losses: &[Loss]) -> Vec<JobId> {
+    let (state, lost) = (&look.state, Lost::of(losses));
+    let is_incomplete = |slot: &u32| state.places_of(*slot).any(|place| lost.has(place));
+    state.occupied_slots().filter(is_incomplete).map(|slot| state.job_id(slot)).collect()
+}
+
+/// Ends the jobs that cannot be run any more, since no worker could do anything with them.
+fn discards(look: &Look, losses: &[Loss]) -> Vec<Change> {
+    let (state, lost) = (&look.state, Lost::of(losses));
+    let cannot_run = |slot: &u32| {
+        let view = state.view(*slot);
+        !view.record.state.is_finished() && (lost.has(view.arguments) || lost.has(view.checkpoint))
+    };
+    let slots: Vec<u32> = state.occupied_slots().filter(cannot_run).collect();
+    let (run, wait): (Vec<u32>, Vec<u32>) =
+        slots.into_iter().partition(|slot| state.job_state(*slot) == JobState::Running);
+    let wall_ms = state.clock().0;
+    let ended = run.into_iter().map(|slot| Change::Ended {
+        slot,
+        outcome: Outcome::Lost,
+        started_ms: wall_ms,
+        finished_ms: wall_ms,
+        error: Stored::NONE,
+        output: Stored::NONE,
+        next: Next::Discard(PAYLOAD_LOST.into()),
+    });
+    let discarded = wait
+        .chunks(STEP)
+        .map(|slots| Change::Discarded { slots: slots.to_vec(), reason: PAYLOAD_LOST.into() });
+    ended.chain(discarded).collect()
+}
+
+/// Commits that are lost.
+struct Lost {
+    ranges: Vec<(u64, u64)>,
+}
+
+impl Lost {
+    fn of(losses: &[Loss]) -> Self {
+        let ranges: Vec<(u64, u64)> = losses
+            .iter()
+            .filter_map(|loss| match loss {
+                Loss::Payloads { first_lsn, last_lsn } | Loss::Since { first_lsn, last_lsn, .. } => {
+                    Some((*first_lsn, *last_lsn))
+                }
+                _ => None,
+            })
+            .collect();
+        Self { ranges }
+    }
+
+    /// Whether the payload at `place` is lost.
+    fn has(&self, place: Place) -> bool {
+        place.is_in_commit() && self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&place.lsn))
+    }
+}
+
+/// Blobs that no job names any more: the next start would remove them.
+fn put_blobs_aside(look: &Look, disk: &Disk) -> Result<(), Error> {
+    let orphans = look.handle().blobs()?.into_iter().filter(|id| !look.state.needs_blob(*id));
+    for id in orphans {
+        repair::put_aside(disk, &format!("blob/{id:016x}"))?;
+    }
+    Ok(())
+}
+
+/// Ends the sessions of the history that is gone: a client of it that sends its request again must not be taken for one
+/// that was never heard.
+fn begin_again(look: &Look) -> Vec<Change> {
+    let (wall_ms, logical_ms) = look.state.clock();
+    // As after a restore. An epoch is at least the seconds since 1970, unless every trace of one is gone.
+    let seconds = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let sessions_from = look.recovery.epoch.max(seconds).saturating_mul(SESSIONS_PER_EPOCH);
+    let now = Now { wall_ms, logical_ms, random: 0 };
+    let decision = look.state.decide(Command::Restored { sessions_from }, now);
+    let entries = decision.map_or_else(|_| Vec::new(), |decision| decision.entries);
+    entries.into_iter().map(|entry| entry.change).collect()
+}
+
+/// Writes changes behind the newest commit.
+fn append(look: &mut Look, changes: &[Change]) -> Result<(), Error> {
+    let mut body = Vec::new();
+    changes.iter().for_each(|change| change.encode(&mut body));
+    let head = look.journal.head();
+    look.journal.append(Append {
+        epoch: look.recovery.epoch,
+        nonce: fastrand::u64(..),
+        expected_lsn: head.lsn + 1,
+        previous_crc: head.crc,
+        body: &body,
+    })?;
+    look.journal.seal()?;
+    Ok(())
+}
