@@ -9,7 +9,7 @@ mod overlay;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-pub use file::FileDisk;
+pub use file::{FileDisk, FileLock};
 pub use overlay::{Changed, Locking, Overlay, OverlayFile};
 
 /// A directory tree of files. Clones are handles on the same tree.

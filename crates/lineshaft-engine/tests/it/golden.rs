@@ -24,8 +24,10 @@ use crate::world::group;
 const NEXT_CENTURY: u64 = 4_102_444_800_000;
 
 /// Name, packed files, jobs as text.
-pub(crate) const HOMES: [(&str, &[u8], &str); 1] =
-    [("1-first", include_bytes!("../golden/1-first.home"), include_str!("../golden/1-first.jobs"))];
+pub(crate) const HOMES: [(&str, &[u8], &str); 2] = [
+    ("1-first", include_bytes!("../golden/1-first.home"), include_str!("../golden/1-first.jobs")),
+    ("2-pages", include_bytes!("../golden/2-pages.home"), include_str!("../golden/2-pages.jobs")),
+];
 
 #[test]
 fn every_golden_home_holds_its_jobs() {

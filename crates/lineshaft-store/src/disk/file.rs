@@ -33,7 +33,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     type File = File;
-    type Lock = File;
+    type Lock = FileLock;
 
     fn create_dir_all(&self, path: &str) -> io::Result<()> {
         fs::create_dir_all(self.full(path))
@@ -75,7 +75,7 @@ impl Disk for FileDisk {
         File::open(self.full(path))?.sync_all()
     }
 
-    fn lock(&self, path: &str, owner: &str) -> io::Result<LockAttempt<File>> {
+    fn lock(&self, path: &str, owner: &str) -> io::Result<LockAttempt<FileLock>> {
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(self.full(path))?;
         match file.try_lock() {
@@ -86,12 +86,23 @@ impl Disk for FileDisk {
         // In place: on a full disk a file that is emptied first may stay so.
         file.write_all(owner.as_bytes())?;
         file.set_len(owner.len() as u64)?;
-        Ok(LockAttempt::Taken(file))
+        Ok(LockAttempt::Taken(FileLock(file)))
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&*self.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// The lock of a file, given up when this is dropped even if a process that was forked meanwhile still has the descriptor.
+#[derive(Debug)]
+pub struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // It ends with the descriptor anyway, at the latest.
+        let _ = self.0.unlock();
     }
 }
 
@@ -137,5 +148,22 @@ impl DiskFile for File {
 
     fn share(&self, other: BorrowedFd<'_>) -> io::Result<()> {
         Ok(rustix::fs::ioctl_ficlone(self, other)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that was forked while a home was open kept it locked until it ran its own program.
+    #[test]
+    fn a_lock_that_is_given_up_is_free_although_a_copy_of_its_descriptor_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(directory.path());
+        let Ok(LockAttempt::Taken(lock)) = disk.lock("LOCK", "me") else { panic!("not free") };
+        let _inherited = lock.0.try_clone().unwrap();
+        assert!(matches!(disk.lock("LOCK", "other"), Ok(LockAttempt::HeldBy(owner)) if owner == "me"));
+        drop(lock);
+        assert!(matches!(disk.lock("LOCK", "other"), Ok(LockAttempt::Taken(_))));
     }
 }
