@@ -377,7 +377,8 @@ def test_a_shield_is_never_torn_apart_nor_gets_into_the_next_attempt(anywhere, t
         job.wait(timeout=PATIENCE_S)
     assert not (tmp_path / "torn").exists(), "a shield was torn apart"
     outcomes = {attempt.outcome for job in late for attempt in job.attempts()}
-    assert outcomes <= {"succeeded", "timed_out"}
+    # On a busy machine a body may outlive its grace, and its child's neighbours are handed back.
+    assert outcomes <= {"succeeded", "timed_out", "released"}
     assert "timed_out" in outcomes, "the interruptions came at no interesting time"
 
 
