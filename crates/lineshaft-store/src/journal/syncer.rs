@@ -2,12 +2,16 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::segment::Segment;
 use super::shared::Shared;
 use crate::Error;
 use crate::disk::{Disk, DiskFile};
+
+/// Pause between two syncs. One after every write would keep a processor busy, and the pages of the next write locked.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Commits written but not synced.
 pub(crate) struct Unsynced<F> {
@@ -70,10 +74,14 @@ impl Syncer {
         unsynced: Arc<Unsynced<D::File>>,
     ) -> Result<Self, Error> {
         let (wake, woken) = sync_channel(1);
-        let handle = std::thread::Builder::new()
+        let handle = thread::Builder::new()
             .name("sync".to_owned())
             // A failure poisons the journal, and the next append says so.
-            .spawn(move || while woken.recv().is_ok() && unsynced.sync(&shared).is_ok() {})
+            .spawn(move || {
+                while woken.recv().is_ok() && unsynced.sync(&shared).is_ok() {
+                    thread::sleep(PACE);
+                }
+            })
             .map_err(Error::io("start the thread for", super::segment::DIRECTORY, 0))?;
         Ok(Self { wake: Some(wake), handle: Some(handle) })
     }
