@@ -24,7 +24,7 @@ use crate::recovery::recover;
 /// under a clock that is ahead of ours.
 const EPOCH_MARGIN: u64 = 86_400;
 /// Session numbers of a history begin at its epoch times this; it will not open as many in a second.
-const SESSIONS_PER_EPOCH: u64 = 1 << 20;
+pub(crate) const SESSIONS_PER_EPOCH: u64 = 1 << 20;
 
 /// What a restore came to.
 #[derive(Clone, Debug)]

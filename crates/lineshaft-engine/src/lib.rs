@@ -1,11 +1,11 @@
 //! Drives the state machine over a journal.
 //!
-//! Requests come in through a [`Handle`], are decided and applied in memory by one thread, and are written to the
+//! Requests come in through a [`Handle`], are decided and applied in memory by one thread at a time, and are written to the
 //! journal together: whatever arrived while one commit was being written is the next. Nothing leaves before its commit
 //! is durable, whether or not it changed anything, because what it says may rest on a change that is not.
 //!
 //! Read `core.rs` for what happens to a request, `requests.rs` and `workers.rs` for each kind of one, `open.rs` and
-//! `driver.rs` for the start and the life of the thread around them, `query.rs` for what is read from disk,
+//! `driver.rs` for the start and the turns around them, `turns.rs` for the threads that take those, `query.rs` for what is read from disk,
 //! `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go that wait for long, `snapshots.rs` for
 //! what a restart begins with.
 //!

@@ -1,6 +1,6 @@
 //! From a home on disk to a running engine: recovery, then the threads.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -122,12 +122,8 @@ pub(crate) fn open_archive<D: Disk>(
 
 /// Blobs that were durable before a commit that never was.
 fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State) -> Result<(), StoreError> {
-    let blobs = journal.blobs()?;
-    if blobs.is_empty() {
-        return Ok(());
-    }
-    let needed: HashSet<u64> = state.blobs().collect();
-    blobs.into_iter().filter(|blob| !needed.contains(blob)).try_for_each(|blob| journal.drop_blob(blob))
+    let mut orphans = journal.blobs()?.into_iter().filter(|blob| !state.needs_blob(*blob));
+    orphans.try_for_each(|blob| journal.drop_blob(blob))
 }
 
 fn start<D: Disk>(

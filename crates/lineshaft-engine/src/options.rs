@@ -40,7 +40,7 @@ impl Default for Retention {
 /// How much room a home takes beyond what is needed.
 #[derive(Clone, Copy, Debug)]
 pub struct Upkeep {
-    /// Journal bytes after which a snapshot is worth taking, if the last one was smaller than a quarter of that. Default
+    /// Journal bytes after which a snapshot is worth taking, if what it would write is at most a quarter of that. Default
     /// 64 MiB.
     pub snapshot_every_bytes: u64,
     /// Segments that are kept for payloads alone may take four times what is needed of them, and this. Default 256 MiB.

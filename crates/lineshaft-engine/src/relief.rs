@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How far making room has come.
 pub(crate) struct Relief {
-    /// Since when no further segment can be made.
+    /// Whether no further segment can be made.
     tight: bool,
     full: bool,
     /// Not before.
@@ -65,10 +65,11 @@ impl Relief {
 impl<J: Journal> Driver<J> {
     /// Looks at the space and makes some where it is short. Costs nothing where it is not.
     pub(crate) fn look_after_space(&mut self, now: Now) {
-        if self.payloads.space().tight {
+        let mut space = self.payloads.space();
+        if space.tight {
             self.journal.look_for_space();
+            space = self.payloads.space();
         }
-        let space = self.payloads.space();
         self.relief.note(space);
         if space.tight {
             self.make_room();
@@ -103,16 +104,17 @@ impl<J: Journal> Driver<J> {
     fn compaction_waits(&self) -> bool {
         let (head_lsn, past_lsn) = (self.head.lsn + 1, self.run.snapshots.past_lsn() + 1);
         let waiting = self.journal.dead_bytes(head_lsn).saturating_sub(self.journal.dead_bytes(past_lsn));
-        let live = self.core.state().live_below(head_lsn).bytes;
-        waiting > PINNED_BYTES.max(self.snapshot_bytes()).max(4 * live)
+        // The sum over all that is kept comes last: it takes longest.
+        waiting > PINNED_BYTES.max(self.snapshot_bytes())
+            && waiting > 4 * self.core.state().live_below(head_lsn).bytes
     }
 
     /// Whether a snapshot is due because the disk is nearly full.
     pub(crate) fn is_snapshot_urgent(&self) -> bool {
         self.relief.tight
             && self.run.since_snapshot > 0
-            && self.snapshot_makes_room()
             && Instant::now() >= self.relief.snapshot_at
+            && self.snapshot_makes_room()
     }
 
     /// What there is room for beside the open commit, now that this request has come.

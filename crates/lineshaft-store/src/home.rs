@@ -265,11 +265,6 @@ pub(crate) fn write_version<D: Disk>(disk: &D, version: u32) -> Result<(), Error
     write_text(disk, &format!("{FORMAT_PREFIX}{version}\n"))
 }
 
-/// Whether a restore into the home did not come to its end: then it is no home, whatever is in it.
-pub(crate) fn is_restoring<D: Disk>(disk: &D) -> bool {
-    read_all(disk, FORMAT).is_ok_and(|bytes| bytes == RESTORING.as_bytes())
-}
-
 fn write_text<D: Disk>(disk: &D, text: &str) -> Result<(), Error> {
     publish(disk, "", FORMAT, &[text.as_bytes()]).map_err(Error::io("write", FORMAT, text.len() as u64))
 }

@@ -1,7 +1,8 @@
-//! Looking at the files of a home without changing them: how large they are, and which are whole.
+//! Looking at the files of a home: how large they are, and which are whole; and changing them as a whole where they must
+//! be mended ([`repair`], [`rework`]) or brought to another format ([`upgrade`]).
 //!
-//! What the files mean together (jobs and their payloads) is the engine's to say; here are the sizes and the checks
-//! that need no more than the format.
+//! What the files mean together (jobs and their payloads) is the engine's to say; here is what needs no more than the
+//! format.
 
 mod checks;
 pub mod repair;

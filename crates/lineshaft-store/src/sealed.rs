@@ -1,4 +1,4 @@
-//! A file written once and checked as a whole: snapshots and blobs.
+//! A file written once and checked as a whole: blobs, and snapshots of the first layout.
 
 use crc32c::crc32c;
 

@@ -54,6 +54,10 @@ impl Group for Enqueue {
                 from_rust(bench, &mut probe, key, options, *in_flight)?;
             }
             from_python(bench, &mut probe)?;
+            if !self.keys().iter().any(|key| *key != PROBE_PER_S && bench.wants(key)) {
+                let rate = probe.per_second(bench.scale.span)?;
+                bench.add(PROBE_PER_S, rate);
+            }
         }
         Ok(())
     }

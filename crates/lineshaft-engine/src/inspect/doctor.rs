@@ -17,9 +17,8 @@ use lineshaft_wire::{JobId, JobState, Outcome};
 
 use super::{Disk, Exported, Finding, Look, check_is_home};
 use crate::Error;
+use crate::backup::SESSIONS_PER_EPOCH;
 
-/// Numbers of sessions that one epoch gives at most.
-const SESSIONS_PER_EPOCH: u64 = 1 << 20;
 /// Why a job ended whose arguments or checkpoint are lost.
 const PAYLOAD_LOST: &str = "payload_lost";
 /// Jobs of one change.
@@ -145,7 +144,7 @@ impl Patient {
             StoreError::Damaged { file, .. } => file == "FORMAT",
             _ => false,
         };
-        if !is_damaged || repair::is_half_restored(overlay) {
+        if !is_damaged || Home::is_being_restored(overlay) {
             return Err(error.into());
         }
         self.refusals.push(Finding::of_store(&error));

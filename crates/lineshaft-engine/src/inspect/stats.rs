@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use lineshaft_jobs::State;
 use lineshaft_store::inspect::{DirectorySize, JournalSize, directories, journal_size};
 use lineshaft_store::{BlockArchive, DayCounts, Disk, FileDisk};
 use lineshaft_wire::JobState;
@@ -82,14 +81,9 @@ pub fn stats(path: &Path) -> Result<Stats, Error> {
 fn memory(look: &Look) -> Memory {
     Memory {
         head_lsn: look.recovery.head.lsn,
-        live_bytes: live_bytes(&look.state),
+        live_bytes: look.state.live_below(u64::MAX).bytes,
         jobs: look.state.counts_by_state(),
     }
-}
-
-fn live_bytes(state: &State) -> u64 {
-    let places = state.occupied_slots().flat_map(|slot| state.places_of(slot));
-    places.filter(|place| place.is_in_commit()).map(|place| u64::from(place.length)).sum()
 }
 
 fn snapshots(path: &Path) -> Vec<SnapshotStats> {

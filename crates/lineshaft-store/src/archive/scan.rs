@@ -87,8 +87,8 @@ fn scan_day<D: Disk>(
     let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path, 0))?;
     let first = entries.len();
     let mut offset = 0;
-    while let Some(header) = read_header(&file, &path, offset)?.filter(|header| fits(header, offset, length))
-    {
+    let header = |offset| read_header(&file, offset).map_err(Error::io("read", &path, 0));
+    while let Some(header) = header(offset)?.filter(|header| fits(header, offset, length)) {
         entries.push(Entry { day, offset, header });
         offset += header.stored_bytes();
     }
@@ -163,9 +163,7 @@ pub(crate) fn cut_file<D: Disk>(disk: &D, path: &str, length: u64) -> Result<(),
 pub(crate) fn first_header_from<F: DiskFile>(file: &F, offset: u64, length: u64) -> io::Result<Option<u64>> {
     let mut at = offset + ALIGNMENT;
     while at < length {
-        let mut bytes = [0; HEADER_BYTES];
-        let count = file.read_at(at, &mut bytes)?;
-        if BlockHeader::decode(&bytes[..count]).is_some() {
+        if read_header(file, at)?.is_some() {
             return Ok(Some(at));
         }
         at += ALIGNMENT;
@@ -173,8 +171,8 @@ pub(crate) fn first_header_from<F: DiskFile>(file: &F, offset: u64, length: u64)
     Ok(None)
 }
 
-fn read_header<F: DiskFile>(file: &F, path: &str, offset: u64) -> Result<Option<BlockHeader>, Error> {
+fn read_header<F: DiskFile>(file: &F, offset: u64) -> io::Result<Option<BlockHeader>> {
     let mut bytes = [0; HEADER_BYTES];
-    let count = file.read_at(offset, &mut bytes).map_err(Error::io("read", path, 0))?;
+    let count = file.read_at(offset, &mut bytes)?;
     Ok(BlockHeader::decode(&bytes[..count]))
 }

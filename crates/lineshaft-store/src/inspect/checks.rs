@@ -5,7 +5,6 @@ use std::io;
 use crate::Error;
 use crate::disk::{Disk, join};
 use crate::journal::{blobs, cold, snapshots};
-use crate::sealed;
 
 /// A file that was checked.
 #[derive(Debug)]
@@ -31,8 +30,7 @@ pub fn newest_snapshot<D: Disk>(disk: &D) -> Result<u64, Error> {
 
 /// Reads every blob and checks it.
 pub fn check_blobs<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedFile)) -> Result<(), Error> {
-    let directory = blobs::DIRECTORY;
-    check(disk, directory, visit, |name| sealed::read(disk, directory, name, blobs::MAGIC).map(drop))
+    check(disk, blobs::DIRECTORY, visit, |name| blobs::check(disk, name))
 }
 
 /// Reads every cold file and checks every payload in it, whether a job needs it or not.

@@ -113,8 +113,3 @@ pub fn put_aside<D: Disk>(disk: &D, path: &str) -> Result<(), Error> {
 pub fn write_format<D: Disk>(disk: &D) -> Result<(), Error> {
     home::write_format(disk)
 }
-
-/// Whether the home is one that a restore left half done: nothing can mend that.
-pub fn is_half_restored<D: Disk>(disk: &D) -> bool {
-    home::is_restoring(disk)
-}

@@ -11,7 +11,7 @@ use crate::journal::segment::{self, COMMITS_START, DIRECTORY, SegmentHeader};
 pub struct Survey {
     /// LSNs, ascending, each once.
     pub lsns: Vec<u64>,
-    /// The greatest LSN that a header says was durable, or is that of a header itself.
+    /// The greatest of them; 0 if there is none.
     pub last_lsn: u64,
     /// The greatest epoch of a writer.
     pub epoch: u64,

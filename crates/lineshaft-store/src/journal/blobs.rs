@@ -9,7 +9,7 @@ use crate::sealed::{self, Seal};
 /// The directory of blobs.
 pub(crate) const DIRECTORY: &str = "blob";
 
-pub(crate) const MAGIC: [u8; 4] = *b"LSb1";
+const MAGIC: [u8; 4] = *b"LSb1";
 
 /// Removes what unfinished puts left, and makes what is found durable.
 pub(crate) fn open<D: Disk>(disk: &D) -> Result<(), Error> {
@@ -31,6 +31,17 @@ pub(crate) fn get<D: Disk>(disk: &D, id: u64) -> Result<Bytes, Error> {
     }
 }
 
+/// Reads a blob and checks it; one that goes meanwhile is fine.
+pub(crate) fn check<D: Disk>(disk: &D, name: &str) -> Result<(), Error> {
+    let Some(id) = id_of(name) else {
+        return Err(Error::damaged(&join(DIRECTORY, name), 0, "its name is no blob's"));
+    };
+    match get(disk, id) {
+        Err(Error::NoBlob { .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 pub(crate) fn drop_blob<D: Disk>(disk: &D, id: u64) -> Result<(), Error> {
     let path = join(DIRECTORY, &name(id));
     disk::remove(disk, &path).map_err(Error::io("remove", &path, 0))
@@ -38,8 +49,11 @@ pub(crate) fn drop_blob<D: Disk>(disk: &D, id: u64) -> Result<(), Error> {
 
 pub(crate) fn list<D: Disk>(disk: &D) -> Result<Vec<u64>, Error> {
     let entries = disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))?;
-    let id = |name: &str| (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten();
-    Ok(entries.iter().filter_map(|entry| id(&entry.name)).collect())
+    Ok(entries.iter().filter_map(|entry| id_of(&entry.name)).collect())
+}
+
+fn id_of(name: &str) -> Option<u64> {
+    (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten()
 }
 
 fn name(id: u64) -> String {

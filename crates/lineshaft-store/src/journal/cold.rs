@@ -15,6 +15,7 @@ use crc32c::{crc32c, crc32c_append};
 use super::ColdFile;
 use super::commit::{u32_at, u64_at};
 use super::scan::Window;
+use super::segment::number_of;
 use crate::disk::{self, Disk, DiskFile, OpenMode, join};
 use crate::{ColdLocation, Error};
 
@@ -266,8 +267,4 @@ fn record_crc(number: u64, offset: u32, payload: &[u8]) -> u32 {
 
 fn path(number: u64) -> String {
     join(DIRECTORY, &format!("{number:020}"))
-}
-
-fn number_of(name: &str) -> Option<u64> {
-    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok())?
 }

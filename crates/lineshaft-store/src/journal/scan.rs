@@ -119,7 +119,11 @@ fn behind_gap<F: DiskFile>(
         Some(last) => lsn > last.header.lsn + 1 && lsn == gaps.after(last.header.lsn),
         None => gaps.end_before(lsn),
     };
-    if *gaps == Gaps::default() {
+    let none_begins = match scanned.commits.last() {
+        Some(last) => gaps.after(last.header.lsn) == last.header.lsn + 1,
+        None => *gaps == Gaps::default(),
+    };
+    if none_begins {
         return Ok(None);
     }
     let headers = headers_from(window, segment, offset + ALIGNMENT)?;

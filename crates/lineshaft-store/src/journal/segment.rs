@@ -1,4 +1,4 @@
-//! Segment files: `seg/` and a number of 20 digits, growing without gaps.
+//! Segment files: `seg/` and a growing number of 20 digits.
 //!
 //! A segment gets its name only when its header and its space are durable, so a named segment always has a good
 //! header. Commits follow from byte 512. The commits of a segment end where a later segment begins: a tail that was

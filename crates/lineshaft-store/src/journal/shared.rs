@@ -19,7 +19,8 @@ pub(crate) type SharedSegment<D> = Arc<Segment<<D as Disk>::File>>;
 pub(crate) struct Shared<D: Disk> {
     pub(crate) home: Home<D>,
     pub(crate) reserve: Arc<Reserve<D>>,
-    /// All segments with commits, oldest first. Their LSNs join without gap or overlap.
+    /// All segments with commits, oldest first. Their LSNs join without gap or overlap, but for commits that
+    /// were given up.
     pub(crate) segments: RwLock<VecDeque<SharedSegment<D>>>,
     pub(crate) recent: RwLock<Recent>,
     pub(crate) chunks: Mutex<Chunks>,

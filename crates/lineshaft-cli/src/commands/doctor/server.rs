@@ -1,6 +1,7 @@
 //! Who serves the home: one that answers, one that only holds the lock, and servers of homes that are gone.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lineshaft::home::Home;
@@ -50,8 +51,10 @@ struct Server {
 
 /// Every process of this user that serves a home.
 fn servers() -> Vec<Server> {
+    let me = rustix::process::geteuid().as_raw();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mine = processes.filter(|process| process.metadata().is_ok_and(|found| found.uid() == me));
+    let pids = mine.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid: u32| server_of(pid, &fs::read(format!("/proc/{pid}/cmdline")).ok()?)).collect()
 }
 
@@ -67,7 +70,8 @@ fn server_of(pid: u32, command: &[u8]) -> Option<Server> {
 
 fn judge(server: &Server, home: &Home, answering: Option<u32>) -> Option<Finding> {
     let Server { pid, home: served } = server;
-    if !served.exists() {
+    // Not one that cannot be looked at.
+    if served.try_exists().is_ok_and(|is_there| !is_there) {
         let message = format!("process {pid} serves {}, which is gone", served.display());
         return Some(Finding::warning("server", message, format!("kill {pid}")));
     }

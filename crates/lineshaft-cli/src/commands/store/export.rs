@@ -27,7 +27,7 @@ pub(super) fn run(export: &Export, context: &mut Context) -> Result<(), Failure>
             file.into_inner().map_err(io::IntoInnerError::into_error).map_err(cannot)?;
             counts
         }
-        None => write(home.path(), export, &mut io::stdout().lock(), context)?,
+        None => write(home.path(), export, &mut BufWriter::new(io::stdout().lock()), context)?,
     };
     context.output.say(format!("exported {}", show::jobs(counts.jobs)));
     if counts.damaged == 0 {

@@ -25,13 +25,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn fill(&self, answer: Answer) {
-        match (self.part, answer) {
+    /// Gives the caller its part of an answer of which others have a part, too.
+    pub(crate) fn fill_from(&self, answer: &Answer) {
+        self.slot.fill(match (self.part, answer) {
             (Some(part), Ok((Message::Enqueued(enqueued), payload))) => {
-                self.slot.fill(Ok((part.of(&enqueued).into(), payload)));
+                Ok((part.of(enqueued).into(), payload.clone()))
             }
-            (_, answer) => self.slot.fill(answer),
-        }
+            (_, answer) => answer.clone(),
+        });
     }
 }
 
@@ -57,10 +58,10 @@ impl Callers {
     }
 
     pub(crate) fn fill(&self, answer: Answer) {
-        for caller in &self.others {
-            caller.fill(answer.clone());
+        match (self.others.is_empty(), self.first.part) {
+            (true, None) => self.first.slot.fill(answer),
+            _ => self.iter().for_each(|caller| caller.fill_from(&answer)),
         }
-        self.first.fill(answer);
     }
 
     /// Whether nobody waits any more.

@@ -49,11 +49,11 @@ impl Ledger {
     /// connection.
     pub(crate) fn unpark(&mut self, id: u64, again: Again, sink: Option<&mut impl Sink>) {
         let Some(open) = self.open.get_mut(&id).filter(|open| open.holders > 0) else {
-            return again.caller.fill(Err(forgotten(again.request)));
+            return again.caller.slot.fill(Err(forgotten(again.request)));
         };
         match mem::take(&mut open.parked) {
             Parked::Answered { until, answer } => {
-                again.caller.fill((*answer).clone());
+                again.caller.fill_from(&answer);
                 open.parked = Parked::Answered { until, answer };
             }
             Parked::Unanswered { until } => {
