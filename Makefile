@@ -66,7 +66,7 @@ $(TOOLS): pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.built: $(RUST) $(FACE) $(TOOLS)
-	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
+	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked
 	@touch $@
 
 $(TARGET)/release/examples/checksums: $(RUST) examples/rust/checksums.rs
