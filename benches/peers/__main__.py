@@ -1,165 +1,119 @@
 """Other systems and ours on the same work in one run: what they take and run in a second, and what kills lose.
 
-Everything is installed into an environment of its own below this directory, servers are started on free ports of the
-loopback with the settings that they ship, and each measurement has a directory and processes of its own. Adding a
-system is one file in `systems`: its PACKAGES, WORKER and server, its three tasks, and how it enqueues and waits.
+Their packages are installed into an environment of their own below this directory; servers and workers run on free
+ports of the loopback, two worker processes each, with the settings that they ship and results kept. A job has one
+argument, a text of 100 bytes. Each part (throughput, latency, and a kill of a child, of the worker, of the server) has
+a directory and processes of its own, of which nothing is left, also after Ctrl-C. A system whose server is not on this
+machine, or that fails, is told and passed over. Adding a system is one file in `systems`: its TITLE, what its answer to
+an enqueue means (ACKNOWLEDGED), PACKAGES, WORKER and server, its three tasks, and how it enqueues and waits.
 
-Usage: python benches/peers [SYSTEM…] [--seconds S] [--patience S] [--json FILE] [--markdown FILE]
+Usage: python benches/peers [SYSTEM…] [--parts PART…] [--quick] [--minutes M] [--seconds S] [--patience S] [--dir DIR]
+                            [--json FILE] [--markdown FILE]
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import datetime
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
-import tempfile
-import venv
-from importlib.metadata import version
+import time
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-ENVIRONMENT = HERE / ".venv"
-SYSTEMS = sorted(path.stem for path in (HERE / "systems").glob("*.py"))
-VICTIMS = ("child", "worker", "server")
-PARTS = ("throughput", "latency", *VICTIMS)
+import parts
+import processes
+import report
+
+SYSTEMS = sorted(path.stem for path in (parts.HERE / "systems").glob("*.py"))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python benches/peers", description=__doc__.splitlines()[0])
-    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"which ones: {', '.join(SYSTEMS)} (default all)")
-    parser.add_argument("--seconds", type=float, default=5, help="how long each rate is measured (default 5)")
-    parser.add_argument("--patience", type=float, default=60, help="how long to wait after a kill (default 60)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
-    parser.add_argument("--inside", choices=PARTS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if unknown := set(options.systems) - set(SYSTEMS):
-        parser.error(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
-    if options.inside:
-        print(json.dumps(inside(options.systems[0], options.inside, options.seconds, options.patience)))
-        return 0
-    prepare()
-    figures = {name: measure(name, options.seconds, options.patience) for name in options.systems or SYSTEMS}
-    page = tables(figures, options.patience)
-    print(page)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    if options.markdown:
-        options.markdown.write_text(page + "\n")
+    options = arguments()
+    processes.adopt_orphans()
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
+    figures = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+    try:
+        parts.prepare()
+        measure(options, figures)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    finally:
+        processes.end_descendants()
+        page = report.page(figures)
+        print(page)
+        if options.markdown:
+            options.markdown.write_text(page + "\n")
     return 0
 
 
-def prepare() -> None:
-    """The environment of the peers, made once."""
-    if not (ENVIRONMENT / "ready").exists():
-        venv.create(ENVIRONMENT, with_pip=True)
-        requirements = HERE / "requirements.txt"
-        subprocess.run([ENVIRONMENT / "bin/pip", "install", "--quiet", "-r", requirements], check=True)
-        (ENVIRONMENT / "ready").touch()
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python benches/peers", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"which ones: {', '.join(SYSTEMS)} (default all)")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        metavar="PART",
+        choices=parts.PARTS,
+        default=parts.PARTS,
+        help=f"of {', '.join(parts.PARTS)} (default all)",
+    )
+    parser.add_argument("--quick", action="store_true", help="the same as --seconds 1 --patience 10: says less")
+    parser.add_argument("--minutes", type=float, default=60, help="no part goes on after these (default 60)")
+    parser.add_argument("--seconds", type=float, help="how long each rate is measured (default 5)")
+    parser.add_argument("--patience", type=float, help="how long to wait for jobs after a kill (default 60)")
+    parser.add_argument("--dir", type=Path, default=Path(), help="where homes and files of servers are (default here)")
+    parser.add_argument("--json", type=Path, help="add the figures to this file, after each part")
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
+    options = parser.parse_args()
+    if unknown := set(options.systems) - set(SYSTEMS):
+        parser.error(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
+    options.seconds = options.seconds or (1 if options.quick else 5)
+    options.patience = options.patience or (10 if options.quick else 60)
+    return options
 
 
-def measure(name: str, seconds: float, patience: float) -> dict[str, object]:
-    """All parts of one system, each in a process and a directory of its own."""
-    figures: dict[str, object] = {}
-    for part in PARTS:
-        with tempfile.TemporaryDirectory(prefix="peers-") as directory:
-            bins = [ENVIRONMENT / "bin", ROOT / ".venv/bin", os.environ["PATH"]]
-            own = {
-                "PEERS_DIRECTORY": directory,
-                "PEERS_PORT": str(free_port()),
-                "PATH": os.pathsep.join(map(str, bins)),
-                "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT / 'python'}",
-            }
-            command = [ENVIRONMENT / "bin/python", HERE, name, "--inside", part]
-            command += ["--seconds", str(seconds), "--patience", str(patience)]
-            run = subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, check=False)
-            said = json.loads(run.stdout.splitlines()[-1]) if run.returncode == 0 else {"error": run.returncode}
-            if run.returncode:
-                logs = [path for path in Path(directory).glob("*.log") if path.stat().st_size]
-                print("\n".join(path.read_text(errors="replace")[-1500:] for path in logs), file=sys.stderr)
-        figures |= {"versions": said.pop("versions", figures.get("versions"))}
-        figures |= {part: said} if part in VICTIMS else said
-        print(f"{name:16} {part:10} {said}", file=sys.stderr)
-    return figures
+def measure(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """Fills in `figures`: system -> part -> key, beside `about` of the system, `at` and `commit` of the part."""
+    deadline = time.monotonic() + 60 * options.minutes
+    todo = [(name, part) for name in options.systems or SYSTEMS for part in options.parts]
+    for number, (name, part) in enumerate(todo, 1):
+        progress = f"[{number}/{len(todo)}] {name} {part}"
+        left = deadline - time.monotonic()
+        if left < 1:
+            print(f"{progress}: not measured within {options.minutes:g} minutes", file=sys.stderr)
+            continue
+        print(f"{progress} …", file=sys.stderr, flush=True)
+        syncs = parts.syncs_per_s(options.dir)
+        limit = min(left, 240 + 10 * options.seconds + options.patience)
+        said = parts.run(name, part, options.seconds, options.patience, options.dir, limit)
+        if "logs" in said:
+            print(said["logs"], file=sys.stderr)
+        own = figures.setdefault(name, {"about": {"title": name}})
+        own["about"] |= said.get("about", {})
+        own[part] = said["figures"] | stamp() | {"probe_fdatasync_per_s": syncs, "patience_s": options.patience}
+        print(f"    {json.dumps(said['figures'])}", file=sys.stderr)
+        if options.json:
+            write(options.json, figures)
 
 
-def free_port() -> int:
-    """A port that is free now, and whose next one is too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
+def stamp() -> dict[str, str]:
+    """When and what: the commit that is checked out, with `+` where files differ from it."""
+    git = ["git", "-C", str(parts.ROOT), "describe", "--always", "--exclude=*", "--dirty=+"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "commit": commit}
 
 
-def inside(name: str, part: str, seconds: float, patience: float) -> dict[str, object]:
-    """One part of one system; its server runs as long as this does."""
-    system = importlib.import_module(f"systems.{name}")
-    if part == "server" and system.server is None:
-        return {}
-    if system.server:
-        system.server.start()
-    try:
-        getattr(system, "connect", lambda: None)()
-        if part in VICTIMS:
-            figures = importlib.import_module("kills").measure(system, patience, part)
-        else:
-            call = {"throughput": "measure", "latency": "latency"}[part]
-            figures = getattr(importlib.import_module("throughput"), call)(system, seconds)
-    finally:
-        if system.server:
-            system.server.kill()
-    return figures | {"versions": {package: version(package) for package in system.PACKAGES}}
-
-
-COLUMNS = {
-    "enqueue_per_s": "one by one /s",
-    "enqueue_many_per_s": "in batches /s",
-    "drain_per_s": "drained /s",
-    "start_p50_ms": "start p50 ms",
-    "start_p99_ms": "start p99 ms",
-    "roundtrip_p50_ms": "round trip p50 ms",
-    "server_bytes_per_queued_job": "server bytes per queued job",
-    "disk_bytes_per_queued_job": "disk bytes per queued job",
-    "cold_start_s": "worker's start to first result s",
-}
-
-
-def tables(figures: dict[str, dict], patience: float) -> str:
-    """Both tables in Markdown."""
-    rows = [
-        ["system", *COLUMNS.values()],
-        ["---", *["--:"] * len(COLUMNS)],
-        *([name, *(number(of.get(key)) for key in COLUMNS)] for name, of in figures.items()),
-        [],
-        ["", "one worker process killed", "whole worker killed", "server killed"],
-        ["---"] * 4,
-        *([name, *(outcome(of[victim], patience) for victim in VICTIMS)] for name, of in figures.items()),
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" if row else "" for row in rows)
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def outcome(of: dict, patience: float) -> str:
-    if not of or "error" in of:
-        return "error" if of else "-"
-    words = f"{of['not_run']} of 200 not run after {patience:g} s" if of["not_run"] else "0 lost"
-    again = of["again_after_s"]
-    return words if again is None else f"{words}, again after {again:.2g} s"
+def write(path: Path, figures: dict[str, Any]) -> None:
+    """Whole or not at all, also when it is stopped here."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(figures, indent=2) + "\n")
+    beside.replace(path)
 
 
 if __name__ == "__main__":

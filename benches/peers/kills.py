@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bodies
-import psutil
+import processes
 import servers
 from throughput import start_workers
 
@@ -34,29 +35,38 @@ def measure(system: ModuleType, patience: float, victim: str) -> dict[str, Any]:
     try:
         system.enqueue_many(system.work, range(JOBS))
         _wait(lambda: sum(event.what == "begun" for event in events()) >= KILL_AT, 60)
-        killed, interrupted = time.monotonic(), _running()
+        interrupted = _running()
+        killed = time.monotonic()
         if victim == "child":
-            interrupted = interrupted[-1:]
-            psutil.Process(interrupted[0].pid).kill()
+            interrupted = [event for event in interrupted if event.pid == interrupted[-1].pid]
+            processes.kill([interrupted[0].pid])
         elif victim == "worker":
             servers.kill(workers)
             workers = start_workers(system)
         else:
             system.server.kill()
             system.server.start()
-        _wait(lambda: len(_ended()) == JOBS, patience)
+        _wait(lambda: len(_ended()) == JOBS, killed + patience - time.monotonic())
     finally:
         servers.kill(workers)
-    return _figures(killed, {event.job for event in interrupted}, victim)
+    return _figures(killed, {event.job for event in interrupted}) | {"victim": victim}
 
 
-def _figures(killed: float, interrupted: set[int], victim: str) -> dict[str, Any]:
-    begun = [event for event in events() if event.what == "begun"]
-    after = [event for event in begun if event.at > killed and (victim == "server" or event.job in interrupted)]
+def _figures(killed: float, interrupted: set[int]) -> dict[str, Any]:
+    """What was lost or done twice, when the last interrupted job ran again, the longest time in which none began."""
+    seen = events()
+    begun = [event for event in seen if event.what == "begun" and event.at > killed]
+    again: dict[int, float] = {}
+    for event in begun:
+        if event.job in interrupted:
+            again.setdefault(event.job, event.at - killed)
+    moments = [killed, *sorted(event.at for event in begun)]
     return {
         "not_run": JOBS - len(_ended()),
-        "again_after_s": min(event.at for event in after) - killed if after else None,
-        "run_twice": len(begun) - len({event.job for event in begun}),
+        "done_twice": sum(event.what == "ended" for event in seen) - len(_ended()),
+        "interrupted": len(interrupted),
+        "again_after_s": max(again.values(), default=None),
+        "pause_s": max((after - before for before, after in itertools.pairwise(moments)), default=None),
     }
 
 

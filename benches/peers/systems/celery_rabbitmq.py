@@ -2,8 +2,10 @@
 
 import bodies
 import servers
-from celery import Celery, group
+from celery import Celery
 
+TITLE = "Celery + RabbitMQ"
+ACKNOWLEDGED = "sent: it asks for no confirmation"
 PACKAGES = ["celery"]
 WORKER = ["celery", "-A", "systems.celery_rabbitmq", "worker", "--concurrency", "2", "--loglevel", "WARNING"]
 
@@ -17,7 +19,10 @@ def enqueue(task, argument):
 
 
 def enqueue_many(task, arguments):
-    group(task.s(argument) for argument in arguments).apply_async()
+    """One producer for all, faster than a group of them."""
+    with app.producer_or_acquire() as producer:
+        for argument in arguments:
+            task.apply_async((argument,), producer=producer)
 
 
 def result(handle, seconds):

@@ -2,9 +2,11 @@
 
 import bodies
 import servers
-from celery import Celery, group
+from celery import Celery
 
-PACKAGES = ["celery", "redis"]
+TITLE = "Celery + Redis"
+ACKNOWLEDGED = "in memory, on disk within 1 s"
+PACKAGES = ["celery", "redis", "hiredis"]
 URL = f"redis://127.0.0.1:{servers.PORT}/0"
 WORKER = ["celery", "-A", "systems.celery_redis", "worker", "--concurrency", "2", "--loglevel", "WARNING"]
 
@@ -18,7 +20,10 @@ def enqueue(task, argument):
 
 
 def enqueue_many(task, arguments):
-    group(task.s(argument) for argument in arguments).apply_async()
+    """One producer for all, a fifth faster than a group of them."""
+    with app.producer_or_acquire() as producer:
+        for argument in arguments:
+            task.apply_async((argument,), producer=producer)
 
 
 def result(handle, seconds):

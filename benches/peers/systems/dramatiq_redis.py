@@ -7,7 +7,9 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
-PACKAGES = ["dramatiq", "redis"]
+TITLE = "Dramatiq + Redis"
+ACKNOWLEDGED = "in memory, on disk within 1 s"
+PACKAGES = ["dramatiq", "redis", "hiredis"]
 URL = f"redis://127.0.0.1:{servers.PORT}/0"
 WORKER = ["dramatiq", "systems.dramatiq_redis", "--processes", "2"]
 
@@ -23,6 +25,7 @@ def enqueue(task, argument):
 
 
 def enqueue_many(task, arguments):
+    """It has nothing that sends several at once; this is a loop."""
     dramatiq.group(task.message(argument) for argument in arguments).run()
 
 

@@ -7,13 +7,16 @@ import servers
 
 from lineshaft import App
 
+TITLE = "Lineshaft"
+ACKNOWLEDGED = "on disk"
 PACKAGES = []
 WORKER = ["lineshaft", "worker", "systems.lineshaft_home", "--processes", "2", "--python", sys.executable]
 
 home = bodies.DIRECTORY / "home"
 app = App(str(home))
 nothing, stamp, work = (app.task(name=body.__name__)(body) for body in bodies.BODIES)
-server = servers.Server(["lineshaft", "serve", "--home", str(home), "--listen", f"127.0.0.1:{servers.PORT}"])
+command = ["lineshaft", "serve", "--home", str(home), "--listen", f"127.0.0.1:{servers.PORT}"]
+server = servers.Server(command, "make build")
 
 
 def enqueue(task, argument):

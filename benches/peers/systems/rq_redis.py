@@ -7,7 +7,9 @@ import servers
 from redis import Redis
 from rq import Queue
 
-PACKAGES = ["rq", "redis"]
+TITLE = "RQ"
+ACKNOWLEDGED = "in memory, on disk within 1 s"
+PACKAGES = ["rq", "redis", "hiredis"]
 URL = f"redis://127.0.0.1:{servers.PORT}/0"
 WORKER = ["rq", "worker-pool", "--num-workers", "2", "--quiet", "--url", URL]
 
