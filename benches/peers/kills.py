@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,13 +36,12 @@ def measure(system: ModuleType, patience: float, victim: str) -> dict[str, Any]:
     try:
         system.enqueue_many(system.work, range(JOBS))
         _wait(lambda: sum(event.what == "begun" for event in events()) >= KILL_AT, 60)
-        interrupted = _running()
-        killed = time.monotonic()
+        killed, interrupted = time.monotonic(), _running()
         if victim == "child":
-            interrupted = [event for event in interrupted if event.pid == interrupted[-1].pid]
-            processes.kill([interrupted[0].pid])
+            killed, interrupted = _kill_amid(lambda: [event.pid for event in _running()[-1:]])
         elif victim == "worker":
-            servers.kill(workers)
+            killed, interrupted = _kill_amid(lambda: processes.tree(workers.pid))
+            workers.wait()
             workers = start_workers(system)
         else:
             system.server.kill()
@@ -50,6 +50,19 @@ def measure(system: ModuleType, patience: float, victim: str) -> dict[str, Any]:
     finally:
         servers.kill(workers)
     return _figures(killed, {event.job for event in interrupted}) | {"victim": victim}
+
+
+def _kill_amid(choose: Callable[[], list[int]]) -> tuple[float, list[Event]]:
+    """Kills processes that are in the midst of jobs: stopped first, so that what they run is what is interrupted."""
+    while True:
+        pids = choose()
+        processes.send(signal.SIGSTOP, pids)
+        if interrupted := [event for event in _running() if event.pid in pids]:
+            killed = time.monotonic()
+            processes.kill(pids)
+            return killed, interrupted
+        processes.send(signal.SIGCONT, pids)
+        time.sleep(0.005)
 
 
 def _figures(killed: float, interrupted: set[int]) -> dict[str, Any]:

@@ -33,12 +33,17 @@ def tree(root: int) -> list[int]:
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL to each, in this order, and waits until all are gone with their sockets; an ended one is no error."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """SIGKILL to each, in this order, and waits until all are gone with their sockets."""
+    send(signal.SIGKILL, pids)
     while any(_lives(pid) for pid in pids):
         time.sleep(0.001)
+
+
+def send(what: signal.Signals, pids: list[int]) -> None:
+    """A signal to each; one that has ended is no error."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 def _lives(pid: int) -> bool:
