@@ -35,7 +35,8 @@ def main() -> int:
     options = arguments()
     processes.adopt_orphans()
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # under nohup it goes on
+            signal.signal(ending, signal.default_int_handler)
     figures = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     try:
         parts.prepare()
