@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use super::enqueue::{Cutter, DELAY_MS_MAX, bad};
 use crate::change::{Change, Lease, Next, Stored, Success};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
-use crate::slot::{DEADLINE, Slot};
+use crate::slot::{Attempt, DEADLINE, Slot};
 use crate::state::State;
 
 impl State {
@@ -32,7 +32,7 @@ impl State {
                 None => {
                     cutter.skip(end.result_length);
                     cutter.skip(u64::from(end.output_length));
-                    self.note_refused(child, end.job, end.fence, &mut refused);
+                    self.note_refused(child, (end.job, end.fence), false, &mut refused);
                 }
             }
         }
@@ -54,7 +54,8 @@ impl State {
                 }
                 None => {
                     cutter.skip(u64::from(end.output_length));
-                    self.note_refused(child, end.job, end.fence, &mut refused);
+                    let says_lost = matches!(end.end, End::Lost { .. });
+                    self.note_refused(child, (end.job, end.fence), says_lost, &mut refused);
                 }
             }
         }
@@ -65,11 +66,19 @@ impl State {
         self.lease_of(job, fence).filter(|(_, lease)| lease.child == child)
     }
 
-    /// An end that was counted already is no refusal: finishing is idempotent by job and fence.
-    fn note_refused(&self, child: u32, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
+    /// An end that was counted already is no refusal: finishing is idempotent by job and fence. That of an attempt that was
+    /// given up for lost comes too late.
+    fn note_refused(
+        &self,
+        child: u32,
+        (job, fence): (JobId, Fence),
+        says_lost: bool,
+        refused: &mut Vec<(JobId, Fence)>,
+    ) {
         let attempts = self.slot_of(job).and_then(|slot| self.slots.at(slot).extra.as_ref());
-        let counted =
-            attempts.is_some_and(|extra| extra.history.iter().any(|attempt| attempt.fence == fence));
+        let is_told =
+            |attempt: &Attempt| attempt.fence == fence && (says_lost || attempt.outcome != Outcome::Lost);
+        let counted = attempts.is_some_and(|extra| extra.history.iter().any(is_told));
         // A lease that stands was ended by this very message a moment before.
         if !counted && self.own_lease(child, job, fence).is_none() {
             refused.push((job, fence));

@@ -46,21 +46,22 @@ impl Model {
                 Remains { outcome: Outcome::Succeeded, started_ms, finished_ms, error: None, output };
             match self.held_by(child, end.job, end.fence) {
                 Some(at) => self.succeed(at, result, remains),
-                None => self.refuse(end.job, end.fence, &mut refused),
+                None => self.refuse(end.job, end.fence, false, &mut refused),
             }
         }
-        let mut handed_back = Vec::new();
+        let mut ended = Vec::new();
         for end in &finish.others {
             let output = next();
+            let says_lost = matches!(end.end, End::Lost { .. });
             let is_parked = matches!(end.end, End::Parked { .. } | End::PutOff { .. });
             match self.held_by(child, end.job, end.fence) {
                 Some(at) => {
                     self.end_otherwise(at, end, output);
-                    handed_back.extend(is_parked.then_some(end.fence));
+                    ended.push(end.fence);
                 }
                 // Handing back is never refused, nor what the same message says of the same lease.
-                None if is_parked || handed_back.contains(&end.fence) => {}
-                None => self.refuse(end.job, end.fence, &mut refused),
+                None if is_parked || ended.contains(&end.fence) => {}
+                None => self.refuse(end.job, end.fence, says_lost, &mut refused),
             }
         }
         Ok(Told::Finished { refused })
@@ -70,10 +71,12 @@ impl Model {
         self.position(job).filter(|at| self.jobs[*at].holds(child, fence))
     }
 
-    /// An end that was counted already is no refusal.
-    fn refuse(&self, job: JobId, fence: Fence, refused: &mut Vec<(JobId, Fence)>) {
+    /// An end that was counted already is no refusal; one of an attempt that was given up for lost is.
+    fn refuse(&self, job: JobId, fence: Fence, says_lost: bool, refused: &mut Vec<(JobId, Fence)>) {
         let known = self.position(job).map(|at| &self.jobs[at]);
-        if !known.is_some_and(|job| job.shown().iter().any(|attempt| attempt.fence == fence)) {
+        let is_told =
+            |attempt: &Attempt| attempt.fence == fence && (says_lost || attempt.outcome != Outcome::Lost);
+        if !known.is_some_and(|job| job.shown().iter().any(is_told)) {
             refused.push((job, fence));
         }
     }

@@ -106,6 +106,17 @@ fn stale_fences_are_named_and_what_they_report_is_refused() {
     assert_eq!(shop.try_succeed(lease), Ok(Told::Finished { refused: vec![(job, fence)] }), "handed back");
 }
 
+/// It was confirmed, although its result is not kept: the job runs again.
+#[test]
+fn an_end_that_comes_after_the_loss_of_its_attempt_is_refused() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.pass(15_000);
+    shop.machine.settle();
+    assert_eq!(outcomes(&shop, lease), [Some(Outcome::Lost)]);
+    assert_eq!(shop.try_succeed(lease), Ok(Told::Finished { refused: vec![(lease.1, lease.2)] }));
+    assert_eq!(shop.state(lease.1), JobState::Available);
+}
+
 #[test]
 fn an_end_reported_again_is_no_refusal() {
     let (mut shop, lease) = one_running(Rules::default());
