@@ -36,6 +36,15 @@ def echo(payload: bytes) -> bytes:
 
 
 @app.task
+def grow(number: str) -> bytes:
+    """Leaves a checkpoint, then a result, that do not become smaller when they are packed."""
+    note("start", current.job.id, current.attempt, number)
+    current.checkpoint(os.urandom(60_000))
+    note("saved", current.job.id, current.attempt, number)
+    return os.urandom(60_000)
+
+
+@app.task
 def stubborn(path: str) -> None:
     """Ignores every request to stop, and so does one of the two processes that it starts."""
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(1000)"

@@ -19,6 +19,7 @@ from support.processes import PATIENCE_S, Stage, kill, until
 
 FREED_S = 20.0
 """Until the server notices that there is room again (a second or two)."""
+LEASE_S = 15.0
 STALL_S = 20.0
 """Longer than a lease of 15 s."""
 MIB = 1 << 20
@@ -109,6 +110,24 @@ def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app):
     for job in accepted:
         assert len(job.result(timeout=PATIENCE_S)) == 200_000
     assert status_of(stage)["disk"]["state"] == "ok"
+
+
+def test_large_ends_and_checkpoints_wait_for_room_with_their_leases(stage, small_disk, app):
+    stage.server()
+    growing, echoed = app.grow.enqueue("one"), app.echo.enqueue(random.randbytes(60_000))
+    fill(small_disk / "ballast")
+    with pytest.raises(lineshaft.StoreFull):
+        enqueue_without_end(app, [])
+    stage.worker("--queues", "default", processes=2)
+    until(lambda: starts_of(stage, growing), "it starts on what was kept back")
+    until(lambda: echoed.refresh().state == "running", "the other one, too")
+    time.sleep(LEASE_S + 5)
+    assert [growing.refresh().state, echoed.refresh().state] == ["running", "running"]
+    assert not [effect for effect in effects_in(stage.effects) if effect.what == "saved"]
+    (small_disk / "ballast").unlink()
+    assert (len(growing.result(timeout=PATIENCE_S)), len(echoed.result(timeout=PATIENCE_S))) == (60_000, 60_000)
+    assert len(starts_of(stage, growing)) == 1
+    assert [len(job.refresh().record.attempts) for job in (growing, echoed)] == [1, 1]
 
 
 def test_a_server_killed_on_a_full_disk_starts_again_and_again(stage, small_disk, app):
