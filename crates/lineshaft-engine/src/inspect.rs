@@ -22,7 +22,7 @@ use lineshaft_store::{
 };
 
 use crate::Error;
-use crate::open::open_archive;
+use crate::open::{Ahead, open_archive};
 use crate::recovery::recover;
 
 pub use doctor::{Diagnosis, Loss, diagnose};
@@ -45,6 +45,8 @@ pub(crate) struct Look {
     pub(crate) journal: SegmentJournal<Disk>,
     pub(crate) archive: BlockArchive<Disk>,
     pub(crate) recovery: Recovery,
+    /// What the archive had beyond the journal; it is left out of the look.
+    pub(crate) ahead: Option<Ahead>,
 }
 
 /// The process that works in a home.
@@ -95,8 +97,8 @@ impl Look {
     pub(crate) fn of(home: &Home<Disk>) -> Result<Self, Error> {
         let (mut journal, recovery) = SegmentJournal::open(home, options())?;
         let state = recover(&mut journal, &recovery, Limits::default())?.state;
-        let archive = open_archive(home, recovery.head.lsn, state.archived())?;
-        Ok(Self { state, journal, archive, recovery })
+        let (archive, ahead) = open_archive(home, recovery.head.lsn, state.archived())?;
+        Ok(Self { state, journal, archive, recovery, ahead })
     }
 
     pub(crate) fn handle(&self) -> SegmentHandle<Disk> {

@@ -67,7 +67,15 @@ pub fn open_with<D: Disk>(
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
     let Recovered { state, replayed_bytes, snapshot_needs_lsn } =
         recover(&mut journal, &recovery, options.limits)?;
-    let archive = open_archive(&home, recovery.head.lsn, state.archived())?;
+    let (archive, ahead) = open_archive(&home, recovery.head.lsn, state.archived())?;
+    if let Some(Ahead { jobs, head_lsn, last_lsn }) = ahead {
+        tracing::warn!(
+            jobs,
+            head_lsn,
+            last_lsn,
+            "the archive was ahead of the journal: what it had of later commits was dropped, those jobs are unfinished again"
+        );
+    }
     drop_orphan_blobs(&journal.handle(), &state)?;
     let files = ColdFiles::open(&journal.handle(), &state)?;
 
@@ -92,7 +100,17 @@ pub fn open_with<D: Disk>(
     Ok((handle, opened))
 }
 
-/// The archive as far as the journal goes.
+/// What an archive had of commits that its journal does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) jobs: u64,
+    /// The journal's newest commit.
+    pub(crate) head_lsn: u64,
+    /// The newest one that the archive knew of.
+    pub(crate) last_lsn: u64,
+}
+
+/// The archive as far as the journal goes, and what was dropped of it beyond.
 ///
 /// A block is written when its commit is durable. One beyond the journal's end tells that this end was lost, under
 /// `durability = "os"` or by a restore: its jobs are unfinished again. A journal without any commit beside an archive
@@ -101,23 +119,15 @@ pub(crate) fn open_archive<D: Disk>(
     home: &Home<D>,
     head_lsn: u64,
     archived: u64,
-) -> Result<BlockArchive<D>, StoreError> {
+) -> Result<(BlockArchive<D>, Option<Ahead>), StoreError> {
     let archive = BlockArchive::open_after(home, archived)?;
     let last_lsn = archive.head().lsn;
     if head_lsn == 0 && last_lsn > 0 {
         let reason = "it has no commits, but the archive holds their jobs".to_owned();
         return Err(StoreError::DamagedCommits { first_lsn: 1, last_lsn, file: "seg".to_owned(), reason });
     }
-    let dropped = archive.drop_beyond(head_lsn)?;
-    if dropped.jobs > 0 {
-        tracing::warn!(
-            jobs = dropped.jobs,
-            head_lsn,
-            last_lsn,
-            "the archive was ahead of the journal: what it had of later commits was dropped, those jobs are unfinished again"
-        );
-    }
-    Ok(archive)
+    let jobs = archive.drop_beyond(head_lsn)?.jobs;
+    Ok((archive, (jobs > 0).then_some(Ahead { jobs, head_lsn, last_lsn })))
 }
 
 /// Blobs that were durable before a commit that never was.

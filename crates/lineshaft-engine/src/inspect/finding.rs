@@ -2,9 +2,10 @@
 
 use lineshaft_store::Error as StoreError;
 use lineshaft_wire::JobId;
-use lineshaft_wire::code::Code;
+use lineshaft_wire::code::{self, Code};
 
 use crate::Error;
+use crate::open::Ahead;
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,22 @@ impl Finding {
             job: Some(job),
             what: format!("{payload} of job {job} cannot be read: {}", finding.what),
             ..finding
+        }
+    }
+
+    /// The archive has jobs of commits that the journal does not have.
+    pub(crate) fn of_ahead(ahead: &Ahead) -> Self {
+        let Ahead { jobs, head_lsn, last_lsn } = *ahead;
+        let what = format!(
+            "finished jobs of the history ended in commits {} to {last_lsn}, and the journal ends with {head_lsn}: the \
+             next start takes them ({jobs}) out of the history, and they run again",
+            head_lsn + 1
+        );
+        Self {
+            code: Some(code::COMMITS_DAMAGED),
+            file: Some("archive".to_owned()),
+            lsns: Some((head_lsn + 1, last_lsn)),
+            ..Self::saying(what)
         }
     }
 

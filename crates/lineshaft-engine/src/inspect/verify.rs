@@ -115,6 +115,9 @@ impl Run<'_> {
     /// What only makes sense where journal, state and archive open.
     fn whole(&mut self, look: &mut Look) {
         self.report.head_lsn = look.recovery.head.lsn;
+        // Beside a server the archive goes on while this looks.
+        let ahead = look.ahead.as_ref().filter(|_| self.report.holder.is_none());
+        self.report.findings.extend(ahead.map(Finding::of_ahead));
         self.commits(look);
         self.blocks(look);
         self.payloads(look);

@@ -1,6 +1,7 @@
 //! Backups of an engine that works, and the homes that are made of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_engine::backup::{Restored, check};
+use lineshaft_engine::inspect::verify;
 use lineshaft_engine::{ConnectionId, Handle, Options, open};
 use lineshaft_store::backup::{Facts, Manifest, take};
 use lineshaft_store::{Appended, FileDisk, JournalEnd};
+use lineshaft_wire::code;
 use lineshaft_wire::message::{
     AttachChild, Credit, FilesHeld, Finish, HoldFiles, KeepFiles, Message, RefusalCode, Show, Status,
     Succeeded,
@@ -271,6 +274,8 @@ fn a_restore_to_a_commit_has_what_was_acknowledged_by_then_and_nothing_later() {
 }
 
 /// Clients and workers of the history that went on without the backup are still there, and know the home by its path.
+///
+/// The end of an attempt that the restore had given up for lost was confirmed, as if its result were kept.
 #[test]
 fn nobody_of_the_past_takes_part_in_the_restored_history() {
     let directory = tempfile::tempdir().unwrap();
@@ -314,7 +319,7 @@ fn nobody_of_the_past_takes_part_in_the_restored_history() {
         panic!("not attached")
     };
     assert_eq!(attached.stale, [lease.1], "the worker learns that its lease is over");
-    worker.succeed(&[lease]);
+    assert_eq!(worker.succeed(&[lease]), [lease], "its end is refused");
     assert_eq!(looker.state(jobs[0]), Some(JobState::Available), "and what it did does not count");
     let Message::Shown(shown) = looker.ask(Show { job: jobs[0] }) else { panic!("no record") };
     assert_eq!(shown.record.attempts[0].outcome, Some(Outcome::Lost));
@@ -350,6 +355,55 @@ fn an_archive_ahead_of_the_commit_loses_what_is_beyond() {
     let ran = finish_all(&mut child, 1_000);
     assert_eq!(ran, second.into_iter().collect());
     stop(&engine);
+}
+
+/// Somebody put an earlier journal back beside the history: a start goes by the journal, and `verify`, which had not a
+/// word about it, says so before.
+#[test]
+fn an_archive_ahead_of_the_journal_is_said_and_goes_back_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (home, earlier) = (directory.path().join("home"), directory.path().join("earlier"));
+    let engine = start(&home);
+    let mut client = Client::connect(&engine);
+    let first = client.enqueue(&[&b"first"[..]; 1_000]);
+    finish_all(&mut Client::child(&engine, 1, 1_000), 1_000);
+    wait_for_archive(&mut client, 1_000);
+    let second = client.enqueue(&[&b"second"[..]; 1_000]);
+    stop(&engine);
+    copy_journal(&home, &earlier);
+    let engine = start(&home);
+    finish_all(&mut Client::child(&engine, 1, 1_000), 1_000);
+    wait_for_archive(&mut Client::connect(&engine), 2_000);
+    stop(&engine);
+    assert_eq!(verify(&home, &mut |_, _| ()).unwrap().findings, []);
+
+    copy_journal(&earlier, &home);
+    let report = verify(&home, &mut |_, _| ()).unwrap();
+    let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.code, finding.file.as_deref()), (Some(code::COMMITS_DAMAGED), Some("archive")));
+    assert_eq!(finding.lsns.map(|(first, _)| first), Some(report.head_lsn + 1));
+    assert!(finding.what.contains("(1000)"), "{}", finding.what);
+
+    let engine = start(&home);
+    let mut client = Client::connect(&engine);
+    assert!(first.iter().step_by(99).all(|job| client.state(*job) == Some(JobState::Completed)));
+    assert!(second.iter().step_by(99).all(|job| client.state(*job) == Some(JobState::Available)));
+    let ran = finish_all(&mut Client::child(&engine, 1, 2_000), 1_000);
+    assert_eq!(ran, second.into_iter().collect());
+    stop(&engine);
+    assert_eq!(verify(&home, &mut |_, _| ()).unwrap().findings, []);
+}
+
+/// Puts the journal of one home in the place of another's.
+fn copy_journal(from: &Path, to: &Path) {
+    for directory in ["seg", "snap"] {
+        let _ = fs::remove_dir_all(to.join(directory));
+        fs::create_dir_all(to.join(directory)).unwrap();
+        for file in fs::read_dir(from.join(directory)).unwrap() {
+            let path = file.unwrap().path();
+            fs::copy(&path, to.join(directory).join(path.file_name().unwrap())).unwrap();
+        }
+    }
 }
 
 fn finish_all(child: &mut Client, count: usize) -> BTreeSet<JobId> {
