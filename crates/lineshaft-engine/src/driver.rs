@@ -223,6 +223,7 @@ impl<J: Journal> Driver<J> {
             Input::Unstorable { connection, request_id, error } => {
                 self.core.unstorable(connection, request_id, &error);
             }
+            Input::Unread { connection, unread } => self.core.unread(connection, &unread, now),
             Input::Disconnected { connection } => self.core.disconnected(connection),
             Input::ProcessDied { process } => self.core.process_died(process, now),
             Input::LookedUp { connection, request_id, jobs, outgoing } => {

@@ -18,6 +18,7 @@ use crate::inbox::Inbox;
 use crate::kept_snapshots::Taken;
 use crate::pulse::Pulse;
 use crate::turns::Attend;
+use crate::unread::Unread;
 
 /// Number of a connection within this run of the engine, from 1; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +77,11 @@ pub(crate) enum Input {
         connection: ConnectionId,
         request_id: u64,
         error: lineshaft_store::Error,
+    },
+    /// A lease could not be sent, since it does not read.
+    Unread {
+        connection: ConnectionId,
+        unread: Unread,
     },
     Disconnected {
         connection: ConnectionId,
@@ -226,6 +232,11 @@ impl Handle {
     /// was about to do: a renewal may be answered in its place. It is still to be handed in.
     pub fn outlasts(&self, renewed_at: Instant) -> bool {
         self.pulse.outlasts(renewed_at)
+    }
+
+    /// A lease was taken out of a message to this connection, because its payloads do not read.
+    pub fn unread(&self, connection: ConnectionId, unread: Unread) {
+        self.send(Input::Unread { connection, unread });
     }
 
     /// Closes a connection: its leases run out unless their child attaches again.

@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod finding;
 mod stats;
+mod unreadable;
 mod verify;
 
 use std::path::{Path, PathBuf};

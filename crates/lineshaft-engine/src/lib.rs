@@ -38,6 +38,7 @@ mod room;
 mod snapshots;
 mod sweep;
 mod turns;
+mod unread;
 mod waits;
 mod workers;
 
@@ -50,3 +51,4 @@ pub use options::{Options, Retention, ServerFacts, Upkeep};
 pub use recovery::{Recovered, recover};
 pub use room::Room;
 pub use snapshots::put_snapshot;
+pub use unread::Unread;

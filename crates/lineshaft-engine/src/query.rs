@@ -247,6 +247,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
     }
 
     fn call(&self, job: JobId, view: Option<Box<JobView>>) -> Result<ArchivedCall, Refusal> {
+        let was_in_memory = view.is_some();
         let in_memory = view.and_then(|view| {
             // The archive may have taken the job, and the journal forgotten it, since it was looked at.
             let read = |place| self.journal.read(reference(place)).ok();
@@ -256,7 +257,15 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         let (record, arguments, checkpoint, rules) = match in_memory {
             Some(found) => found,
             None => {
-                let found = self.find(job)?;
+                let found = match self.find(job) {
+                    Err(Refusal { code: RefusalCode::JobNotFound, .. }) if was_in_memory => {
+                        return Err(arguments_lost(job));
+                    }
+                    found => found?,
+                };
+                if found.arguments.is_empty() && found.record.arguments_bytes > 0 {
+                    return Err(arguments_lost(job));
+                }
                 let rules = rules_of(&found)?;
                 (found.record, found.arguments, found.checkpoint, Arc::new(rules))
             }
@@ -339,6 +348,11 @@ impl EndedPart {
     fn into_outgoing(self, request_id: u64) -> Outgoing {
         Outgoing { request_id, message: self.ended.into(), payloads: self.payloads }
     }
+}
+
+fn arguments_lost(job: JobId) -> Refusal {
+    let message = format!("the arguments of job {job} are lost: it cannot run again");
+    Refusal { code: RefusalCode::WrongState, message, hint: None }
 }
 
 fn rules_of(job: &ArchivedJob) -> Result<Rules, Refusal> {

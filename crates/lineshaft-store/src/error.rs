@@ -168,7 +168,7 @@ pub enum Error {
         page: u64,
     },
     /// No blob has this id.
-    #[error("blob {id:016x} does not exist")]
+    #[error("blob/{id:016x} is missing, although a job needs it; {DOCTOR}")]
     NoBlob {
         /// The id asked for.
         id: u64,
@@ -250,7 +250,7 @@ impl Error {
             Self::DamagedCommits { .. } => Some(code::COMMITS_DAMAGED),
             Self::SnapshotsLost { .. } => Some(code::SNAPSHOTS_LOST),
             Self::HistoryMissing { .. } => Some(code::HISTORY_MISSING),
-            Self::Damaged { .. } | Self::NoCold { .. } => Some(code::FILE_DAMAGED),
+            Self::Damaged { .. } | Self::NoBlob { .. } | Self::NoCold { .. } => Some(code::FILE_DAMAGED),
             Self::Backup { .. } | Self::NotInBackup { .. } | Self::PayloadGone { .. } => {
                 Some(code::BACKUP_UNUSABLE)
             }

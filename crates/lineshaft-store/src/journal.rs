@@ -160,7 +160,11 @@ pub trait JournalHandle: Clone + Send + Sync + 'static {
             PayloadRef::Empty => Ok(Bytes::new()),
             PayloadRef::Inline(location) => self.read_at(location),
             PayloadRef::Cold(location) => self.read_cold(location),
-            PayloadRef::Blob { id, .. } => self.get_blob(id),
+            PayloadRef::Blob { id, length } => {
+                let bytes = self.get_blob(id)?;
+                let is_whole = bytes.len() == length as usize;
+                if is_whole { Ok(bytes) } else { Err(blobs::of_other_length(id, bytes.len(), length)) }
+            }
         }
     }
 }

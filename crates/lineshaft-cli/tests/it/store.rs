@@ -141,6 +141,31 @@ fn damage_is_found_with_file_and_job() {
     assert_eq!(lines(&exported.out)[0]["unreadable"][0]["payload"], "arguments");
 }
 
+/// The doctor said that such a home starts, and nothing else; a worker went down with the job.
+#[test]
+fn a_job_whose_arguments_are_gone_is_named_by_the_doctor_and_given_up_if_told_to() {
+    let (shell, id) = with_blob();
+    shell.out(&["enqueue", "add", "1"]);
+    shell.out(&["stop"]);
+    for blob in fs::read_dir(shell.home().join("blob")).unwrap() {
+        fs::remove_file(blob.unwrap().path()).unwrap();
+    }
+    let ended = shell.run(&["store", "doctor", "--json"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let report: Json = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&report["starts"], &report["jobs_that_cannot_run"]), (&true.into(), &1.into()));
+    assert_eq!(report["incomplete_jobs"], json!([id]));
+    let ended = shell.run(&["store", "doctor"]);
+    assert!(ended.out.contains("of 1 job, of which 1 cannot run and would be discarded"), "{ended:?}");
+    assert!(ended.err.contains("starts, but 1 job in it cannot run; nothing was changed"), "{ended:?}");
+
+    assert_eq!(shell.run(&["store", "doctor", "--accept-loss"]).code, 0);
+    let _served = shell.serve();
+    let job = shell.json(&["job", "show", &id]);
+    assert_eq!((&job["state"], &job["reason"]), (&"discarded".into(), &"payload_lost".into()));
+    assert_eq!(shell.json(&["job", "list", "--state", "available"])["jobs"].as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn a_home_that_does_not_start_is_verified_as_far_as_it_can_be_read() {
     let shell = stopped();

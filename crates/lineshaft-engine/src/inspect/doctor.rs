@@ -5,24 +5,21 @@
 
 use std::path::Path;
 
-use lineshaft_jobs::{Change, Command, Next, Now, Place, Stored};
+use lineshaft_jobs::{Change, Command, Now};
 use lineshaft_store::disk::Locking;
 use lineshaft_store::inspect::{newest_snapshot, repair, rework, survey};
 use lineshaft_store::{
     Append, Archive, BlockArchive, Disk as _, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
     Overlay,
 };
+use lineshaft_wire::JobId;
 use lineshaft_wire::message::Filter;
-use lineshaft_wire::{JobId, JobState, Outcome};
 
+use super::unreadable::Unreadable;
 use super::{Disk, Exported, Finding, Look, check_is_home};
 use crate::Error;
 use crate::backup::SESSIONS_PER_EPOCH;
 
-/// Why a job ended whose arguments or checkpoint are lost.
-const PAYLOAD_LOST: &str = "payload_lost";
-/// Jobs of one change.
-const STEP: usize = 4_096;
 /// Repairs tried one after the other; each mends one thing.
 const ROUNDS_MAX: u32 = 10_000;
 
@@ -33,8 +30,10 @@ pub struct Diagnosis {
     pub refusals: Vec<Finding>,
     /// What going on would cost.
     pub losses: Vec<Loss>,
-    /// Jobs whose arguments, results or outputs are among the losses.
+    /// Jobs whose arguments, results or outputs do not read.
     pub incomplete: Vec<JobId>,
+    /// So many of them cannot run any more: going on discards them.
+    pub dead: u64,
     /// Jobs in memory once it starts again: waiting, running, or finished and not archived.
     pub jobs: u64,
     home: Home<Disk>,
@@ -51,6 +50,11 @@ pub enum Loss {
     },
     /// A file that others stand in for.
     File {
+        /// The file.
+        path: String,
+    },
+    /// A file of payloads.
+    PayloadFile {
         /// The file.
         path: String,
     },
@@ -100,6 +104,7 @@ pub fn diagnose(path: &Path) -> Result<Diagnosis, Error> {
     for _ in 0..ROUNDS_MAX {
         match Look::of(&home) {
             Ok(opened) => {
+                patient.stand_in_for_cold_files(&home, &opened)?;
                 look = Some(opened);
                 break;
             }
@@ -115,6 +120,7 @@ pub fn diagnose(path: &Path) -> Result<Diagnosis, Error> {
         refusals: patient.refusals,
         losses: patient.losses,
         incomplete: Vec::new(),
+        dead: 0,
         jobs: 0,
         home,
         look,
@@ -233,6 +239,17 @@ impl Patient {
         Ok(true)
     }
 
+    /// A start refuses a home without a cold file that jobs need: an empty one takes the place of each that is missing.
+    fn stand_in_for_cold_files(&mut self, home: &Home<Disk>, look: &Look) -> Result<(), Error> {
+        let there: Vec<u64> = look.handle().cold_files()?.iter().map(|file| file.number).collect();
+        for (file, _) in look.state.cold_files().filter(|(file, _)| !there.contains(file)) {
+            self.refusals.push(Finding::of_store(&StoreError::NoCold { file }));
+            let path = repair::stand_in_for_cold_file(home.disk(), file)?;
+            self.losses.push(Loss::PayloadFile { path });
+        }
+        Ok(())
+    }
+
     fn newest_snapshot_file(&mut self, disk: &Disk) -> Result<bool, Error> {
         let names = disk.list("snap").unwrap_or_default().into_iter().map(|file| file.name);
         let newest = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).max();
@@ -243,8 +260,13 @@ impl Patient {
 
 impl Diagnosis {
     /// Whether it starts as it is.
-    pub fn is_well(&self) -> bool {
+    pub fn starts(&self) -> bool {
         self.refusals.is_empty()
+    }
+
+    /// Whether it starts, and every job that waits can run.
+    pub fn is_well(&self) -> bool {
+        self.starts() && self.dead == 0
     }
 
     /// Whether it starts once the losses are accepted.
@@ -284,72 +306,16 @@ impl Diagnosis {
             }
         }
         self.jobs = look.state.jobs();
-        self.incomplete = incomplete(look, &self.losses);
-        let mut changes = discards(look, &self.losses);
+        let unreadable = Unreadable::find(look);
+        self.incomplete = unreadable.slots.iter().map(|slot| look.state.job_id(*slot)).collect();
+        self.dead = unreadable.dead.len() as u64;
+        let mut changes = unreadable.discards(&look.state);
         if let Some(finished) = lost_state {
             put_blobs_aside(look, self.home.disk())?;
             changes.extend(begin_again(look));
             changes.extend(finished.map(|number| Change::FinishedFrom { number }));
         }
         if changes.is_empty() { Ok(()) } else { append(look, &changes) }
-    }
-}
-
-/// Jobs with payloads in commits that are lost.
-fn incomplete(look: &Look, losses: &[Loss]) -> Vec<JobId> {
-    let (state, lost) = (&look.state, Lost::of(losses));
-    let is_incomplete = |slot: &u32| state.places_of(*slot).any(|place| lost.has(place));
-    state.occupied_slots().filter(is_incomplete).map(|slot| state.job_id(slot)).collect()
-}
-
-/// Ends the jobs that cannot be run any more, since no worker could do anything with them.
-fn discards(look: &Look, losses: &[Loss]) -> Vec<Change> {
-    let (state, lost) = (&look.state, Lost::of(losses));
-    let cannot_run = |slot: &u32| {
-        let view = state.view(*slot);
-        !view.record.state.is_finished() && (lost.has(view.arguments) || lost.has(view.checkpoint))
-    };
-    let slots: Vec<u32> = state.occupied_slots().filter(cannot_run).collect();
-    let (run, wait): (Vec<u32>, Vec<u32>) =
-        slots.into_iter().partition(|slot| state.job_state(*slot) == JobState::Running);
-    let wall_ms = state.clock().0;
-    let ended = run.into_iter().map(|slot| Change::Ended {
-        slot,
-        outcome: Outcome::Lost,
-        started_ms: wall_ms,
-        finished_ms: wall_ms,
-        error: Stored::NONE,
-        output: Stored::NONE,
-        next: Next::Discard(PAYLOAD_LOST.into()),
-    });
-    let discarded = wait
-        .chunks(STEP)
-        .map(|slots| Change::Discarded { slots: slots.to_vec(), reason: PAYLOAD_LOST.into() });
-    ended.chain(discarded).collect()
-}
-
-/// Commits that are lost.
-struct Lost {
-    ranges: Vec<(u64, u64)>,
-}
-
-impl Lost {
-    fn of(losses: &[Loss]) -> Self {
-        let ranges: Vec<(u64, u64)> = losses
-            .iter()
-            .filter_map(|loss| match loss {
-                Loss::Payloads { first_lsn, last_lsn } | Loss::Since { first_lsn, last_lsn, .. } => {
-                    Some((*first_lsn, *last_lsn))
-                }
-                _ => None,
-            })
-            .collect();
-        Self { ranges }
-    }
-
-    /// Whether the payload at `place` is lost.
-    fn has(&self, place: Place) -> bool {
-        place.is_in_commit() && self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&place.lsn))
     }
 }
 

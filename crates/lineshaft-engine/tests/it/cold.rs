@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lineshaft_engine::inspect::{Loss, diagnose};
 use lineshaft_engine::{Clock, Handle, Options, Upkeep, open_on, open_with};
 use lineshaft_store::{FileDisk, Options as JournalOptions};
 use lineshaft_wire::message::{
@@ -309,16 +310,18 @@ fn a_cold_file_goes_when_its_last_job_does() {
     stop(&engine);
 }
 
-/// A home whose cold file is gone used to be found out job by job.
+/// A home whose cold file is gone used to be found out job by job; then it did not start, and the doctor had no word
+/// about it.
 #[test]
-fn a_missing_cold_file_is_said_at_the_start() {
+fn a_missing_cold_file_is_said_at_the_start_and_given_up_with_its_jobs() {
     let home = tempfile::tempdir().unwrap();
     let clock = Clock::default();
     let engine = start(home.path(), &clock);
     let mut client = Client::connect(&engine);
-    client.later(&arguments(2));
+    let lost = client.later(&arguments(2));
     client.pass_until_moved(home.path());
     client.pass(1_000, 1_000);
+    let whole = client.later(&arguments(3));
     stop(&engine);
     let files = std::fs::read_dir(home.path().join("cold")).unwrap();
     files.for_each(|file| std::fs::remove_file(file.unwrap().path()).unwrap());
@@ -327,6 +330,22 @@ fn a_missing_cold_file_is_said_at_the_start() {
     };
     assert!(error.to_string().contains("cold/0"), "{error}");
     assert!(error.code().is_some());
+
+    let diagnosis = diagnose(home.path()).unwrap();
+    assert!(!diagnosis.starts() && diagnosis.can_go_on(), "{diagnosis:?}");
+    assert_eq!((diagnosis.incomplete.as_slice(), diagnosis.dead), (&[lost][..], 1));
+    assert!(matches!(diagnosis.losses[0], Loss::PayloadFile { .. }), "{:?}", diagnosis.losses);
+    diagnosis.accept("lost/then").unwrap();
+    assert!(diagnose(home.path()).unwrap().is_well());
+    let engine = start(home.path(), &clock);
+    let mut client = Client::connect(&engine);
+    let record = client.show(lost);
+    assert_eq!((record.state, record.reason.as_deref()), (JobState::Discarded, Some("payload_lost")));
+    assert_eq!(client.fetch(whole), arguments(3));
+    let sequence = client.next_sequence();
+    let Message::Refused(refused) = client.ask(Retry { sequence, job: lost }) else { panic!("not refused") };
+    assert!(refused.message.contains("are lost: it cannot run again"), "{}", refused.message);
+    stop(&engine);
 }
 
 /// Blobs whose removal failed, or whose request died, used to stay until the next start.

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use self::goodbye::Goodbye;
 use self::inbound::Inbound;
-use self::outbound::Outbound;
+use self::outbound::{Outbound, Sources};
 use self::outbox::{Outbox, Taken};
 use self::renewals::Renewals;
 use self::requests::Requests;
@@ -163,10 +163,11 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
             renewals: Renewals::default(),
             attached: None,
         };
+        let sources = Sources { engine: &context.engine, payloads: &context.payloads, connection };
         let goodbye = tokio::select! {
             biased;
             goodbye = requests.read_all(&mut self.inbound) => goodbye,
-            sent = self.outbound.send_all(&outbox, &window, &context.payloads) => match sent {
+            sent = self.outbound.send_all(&outbox, &window, &sources) => match sent {
                 Ok(()) => engine_closed(context),
                 Err(goodbye) => goodbye,
             },

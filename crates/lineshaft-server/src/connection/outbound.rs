@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lineshaft_engine::{Outgoing, Payloads};
+use lineshaft_engine::{ConnectionId, Handle, Outgoing, Payloads};
 use lineshaft_wire::frame::{Header, encode_frame_with, encode_head};
 use lineshaft_wire::message::{FRAME_BYTES_MAX, Message, RefusalCode, Refused};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::goodbye::Goodbye;
 use super::outbox::{Outbox, Taken};
-use super::resolve::resolve;
+use super::resolve::{Resolved, resolve};
 use super::split::{is_large, split};
 use super::window::Window;
 
@@ -24,6 +24,13 @@ const COPY_BYTES_MAX: usize = 16 << 10;
 const SLICES_MAX: usize = 16;
 /// What an idle connection keeps of its buffer.
 const IDLE_BYTES: usize = 64 << 10;
+
+/// Where the payloads of a connection's messages are read, and who is told if they do not.
+pub(crate) struct Sources<'a> {
+    pub(crate) engine: &'a Handle,
+    pub(crate) payloads: &'a Payloads,
+    pub(crate) connection: ConnectionId,
+}
 
 /// The writing half of a connection.
 ///
@@ -45,7 +52,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         &mut self,
         outbox: &Outbox,
         window: &Window,
-        payloads: &Payloads,
+        sources: &Sources<'_>,
     ) -> Result<(), Goodbye> {
         let mut batch = Vec::new();
         loop {
@@ -55,7 +62,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                     self.pending.shrink();
                     outbox.arrived().await;
                 }
-                Taken::Some => self.send(&mut batch, window, payloads).await?,
+                Taken::Some => self.send(&mut batch, window, sources).await?,
             }
         }
     }
@@ -64,15 +71,15 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         &mut self,
         batch: &mut Vec<Outgoing>,
         window: &Window,
-        payloads: &Payloads,
+        sources: &Sources<'_>,
     ) -> Result<(), Goodbye> {
         for outgoing in batch.drain(..) {
             if !is_large(&outgoing) {
-                self.gather(outgoing, window, payloads).await?;
+                self.gather(outgoing, window, sources).await?;
                 continue;
             }
             for part in split(outgoing) {
-                self.gather(part, window, payloads).await?;
+                self.gather(part, window, sources).await?;
             }
         }
         self.flush().await
@@ -82,10 +89,11 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         &mut self,
         outgoing: Outgoing,
         window: &Window,
-        payloads: &Payloads,
+        sources: &Sources<'_>,
     ) -> Result<(), Goodbye> {
-        let Outgoing { request_id, message, payloads: parts } = outgoing;
-        let (message, parts) = resolve(message, parts, payloads).await?;
+        let Outgoing { request_id, message, payloads } = outgoing;
+        let Resolved { message, parts, unread } = resolve(message, payloads, sources.payloads).await?;
+        unread.into_iter().for_each(|unread| sources.engine.unread(sources.connection, unread));
         self.pending.push(request_id, &message, parts)?;
         window.answered(request_id, &message);
         if self.pending.bytes >= WRITE_BYTES { self.flush().await } else { Ok(()) }

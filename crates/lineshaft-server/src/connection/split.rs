@@ -28,7 +28,12 @@ pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
     let Outgoing { request_id, message, payloads } = outgoing;
     let parts = match message {
         Message::Leases(leases) if leases.jobs.len() + leases.checkpoints.len() == payloads.len() => {
-            split_leases(leases, payloads)
+            let epoch = leases.epoch;
+            let parts = cut(lease_rows(leases, payloads), LeaseRow::bytes).into_iter();
+            parts
+                .map(|rows| join_leases(epoch, rows))
+                .map(|(leases, payloads)| (leases.into(), payloads))
+                .collect()
         }
         Message::Ended(ended) if payloads.is_empty() || results(&ended) == payloads.len() => {
             split_ended(ended, payloads)
@@ -40,36 +45,39 @@ pub(crate) fn split(outgoing: Outgoing) -> Vec<Outgoing> {
 
 type Part = (Message, Vec<Payload>);
 
-fn split_leases(leases: Leases, payloads: Vec<Payload>) -> Vec<Part> {
-    let Leases { epoch, jobs, checkpoints, retried } = leases;
+/// The leases of a message, each with what follows of it.
+pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<Item = LeaseRow<P>> {
+    let Leases { jobs, checkpoints, retried, .. } = leases;
     let says_retries = retried.is_some();
     let mut retried = retried.unwrap_or_default().into_iter().peekable();
     let mut arguments = payloads;
     let mut checkpoints = checkpoints.into_iter().zip(arguments.split_off(jobs.len())).peekable();
-    let rows = (0..).zip(jobs.into_iter().zip(arguments)).map(|(at, (lease, arguments))| {
+    (0..).zip(jobs.into_iter().zip(arguments)).map(move |(at, (lease, arguments))| {
         let checkpoint = checkpoints.next_if(|((position, _), _)| *position == at);
         let checkpoint = checkpoint.map(|((_, length), payload)| (length, payload));
         let is_retried = says_retries.then(|| retried.next_if_eq(&at).is_some());
         LeaseRow { lease, arguments, checkpoint, is_retried }
-    });
-    cut(rows, LeaseRow::bytes).into_iter().map(|rows| join_leases(epoch, rows)).collect()
+    })
 }
 
-struct LeaseRow {
-    lease: Lease,
-    arguments: Payload,
-    checkpoint: Option<(u32, Payload)>,
-    is_retried: Option<bool>,
+/// A lease with its payloads.
+pub(crate) struct LeaseRow<P> {
+    pub(crate) lease: Lease,
+    pub(crate) arguments: P,
+    /// Its length, too.
+    pub(crate) checkpoint: Option<(u32, P)>,
+    pub(crate) is_retried: Option<bool>,
 }
 
-impl LeaseRow {
+impl LeaseRow<Payload> {
     fn bytes(&self) -> usize {
         let checkpoint = self.checkpoint.as_ref().map_or(0, |(_, payload)| payload_bytes(payload));
         payload_bytes(&self.arguments) + checkpoint
     }
 }
 
-fn join_leases(epoch: u64, rows: Vec<LeaseRow>) -> Part {
+/// One message of leases, and what follows it.
+pub(crate) fn join_leases<P>(epoch: u64, rows: Vec<LeaseRow<P>>) -> (Leases, Vec<P>) {
     let mut leases = Leases { epoch, ..Leases::default() };
     let (mut arguments, mut values) = (Vec::with_capacity(rows.len()), Vec::new());
     for (at, row) in (0..).zip(rows) {
@@ -84,7 +92,7 @@ fn join_leases(epoch: u64, rows: Vec<LeaseRow>) -> Part {
         }
     }
     arguments.append(&mut values);
-    (leases.into(), arguments)
+    (leases, arguments)
 }
 
 /// Results first, then failures; the last part says what the whole said of missing jobs and of its end.

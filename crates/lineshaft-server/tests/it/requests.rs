@@ -1,9 +1,10 @@
 //! Requests that reach the engine and come back.
 
 use lineshaft_wire::message::{
-    Credit, Ended, Fetch, Finish, Leases, Message, PayloadKind, RefusalCode, Renew, Succeeded, Unwait, Wait,
+    Credit, Ended, Fetch, Finish, Leases, Message, PayloadKind, RefusalCode, Renew, Show, Succeeded, Unwait,
+    Wait,
 };
-use lineshaft_wire::{Fence, JobId};
+use lineshaft_wire::{Fence, JobId, JobState};
 use serde_bytes::ByteBuf;
 
 use crate::support::{Client, TestServer, attach_child};
@@ -56,6 +57,57 @@ fn a_job_travels_from_client_to_worker_and_its_result_back() {
     let (message, frame) = client.receive().unwrap();
     assert_eq!(message, Ended { completed: vec![(job, 6)], last: true, ..Ended::default() }.into());
     assert_eq!(frame.payload.as_ref(), b"result");
+}
+
+/// The connection ended, and when the child came back it was given the same job again: nothing else ran any more.
+#[test]
+fn a_job_whose_arguments_do_not_read_is_over_and_the_others_go_on() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let spoil: [fn(&std::path::Path); 3] = [
+        |blob| std::fs::remove_file(blob).unwrap(),
+        |blob| std::fs::write(blob, b"something else").unwrap(),
+        // The system refuses to read it.
+        |blob| {
+            std::fs::remove_file(blob).unwrap();
+            std::fs::create_dir(blob).unwrap();
+        },
+    ];
+    let lost = spoil.map(|spoil| {
+        let before: Vec<_> = blobs(&server);
+        let job = client.enqueue(&vec![7; 2 << 20]);
+        spoil(blobs(&server).iter().find(|blob| !before.contains(blob)).unwrap());
+        job
+    });
+    let good = client.enqueue(b"good");
+    let mut worker = worker(&server, 1);
+    let leases = loop {
+        let (leases, _) = take_leases(&mut worker);
+        if !leases.jobs.is_empty() {
+            break leases;
+        }
+    };
+    assert_eq!(leases.jobs[0].job, good, "its credit is not used up");
+    worker.call(2, finish(&leases, 0), b"");
+
+    let mut show = |job| {
+        let (Message::Shown(shown), _) = client.call(3, Show { job }, b"") else { panic!("not shown") };
+        shown.record
+    };
+    for job in &lost[..2] {
+        let record = show(*job);
+        assert_eq!((record.state, record.reason.as_deref()), (JobState::Discarded, Some("payload_lost")));
+        let error = record.attempts[0].error.as_ref().unwrap();
+        assert!(error.message.contains("do not read: blob/"), "{}", error.message);
+    }
+    let waiting = show(lost[2]);
+    assert_eq!((waiting.state, waiting.attempts.len()), (JobState::Scheduled, 0));
+    assert!(waiting.waits_for.unwrap().contains("do not read: cannot read blob/"));
+}
+
+fn blobs(server: &TestServer) -> Vec<std::path::PathBuf> {
+    let blobs = std::fs::read_dir(server.home().join("blob")).unwrap();
+    blobs.map(|blob| blob.unwrap().path()).collect()
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::archive::{DIRECTORY as ARCHIVE, first_header_from};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::gaps::Gaps;
 use crate::home;
+use crate::journal::cold::{self, Cold};
 use crate::journal::commit::{self, Header};
 use crate::journal::scan::scan;
 use crate::journal::segment::{self, DIRECTORY as SEGMENTS, SegmentHeader};
@@ -102,6 +103,13 @@ pub fn cut_block<D: Disk>(disk: &D, path: &str, offset: u64) -> Result<(), Error
         file.set_len(offset + count as u64)
     };
     read().map_err(Error::io("cut", path, 0))
+}
+
+/// Makes a cold file without payloads in the place of one that is missing: whoever needs one of them is told that it is
+/// not there. Gives its path.
+pub fn stand_in_for_cold_file<D: Disk>(disk: &D, number: u64) -> Result<String, Error> {
+    Cold::new(disk.clone()).put(number, &mut std::iter::empty())?;
+    Ok(cold::path(number))
 }
 
 /// Puts a file aside: it is damaged, and others do without it.

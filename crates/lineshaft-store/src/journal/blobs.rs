@@ -31,6 +31,11 @@ pub(crate) fn get<D: Disk>(disk: &D, id: u64) -> Result<Bytes, Error> {
     }
 }
 
+/// A blob that checks, and is not the one that was stored.
+pub(crate) fn of_other_length(id: u64, found: usize, wanted: u32) -> Error {
+    Error::damaged(&join(DIRECTORY, &name(id)), 0, format!("it holds {found} bytes instead of {wanted}"))
+}
+
 /// Reads a blob and checks it; one that goes meanwhile is fine.
 pub(crate) fn check<D: Disk>(disk: &D, name: &str) -> Result<(), Error> {
     let Some(id) = id_of(name) else {

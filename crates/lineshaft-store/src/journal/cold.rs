@@ -265,6 +265,6 @@ fn record_crc(number: u64, offset: u32, payload: &[u8]) -> u32 {
     crc32c_append(crc, payload)
 }
 
-fn path(number: u64) -> String {
+pub(crate) fn path(number: u64) -> String {
     join(DIRECTORY, &format!("{number:020}"))
 }

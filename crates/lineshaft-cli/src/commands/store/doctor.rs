@@ -49,7 +49,11 @@ pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure>
         .hint("restore a backup; what is wrong is listed above"));
     }
     if !doctor.accept_loss {
-        let message = format!("{place} does not start as it is; nothing was changed");
+        let message = if diagnosis.starts() {
+            format!("{place} starts, but {} in it cannot run; nothing was changed", jobs(diagnosis.dead))
+        } else {
+            format!("{place} does not start as it is; nothing was changed")
+        };
         return Err(Failure::new(FAILED, message).error(code).hint(HINT));
     }
     let aside = format!("lost/{}", rfc3339(now_ms()).replace([':', '.'], "-"));
@@ -97,7 +101,9 @@ fn text(diagnosis: &Diagnosis) -> Vec<String> {
     if !diagnosis.can_go_on() || diagnosis.is_well() {
         return lines;
     }
-    lines.push(String::new());
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
     lines.extend(diagnosis.losses.iter().map(words));
     if !diagnosis.incomplete.is_empty() {
         let named: Vec<String> =
@@ -105,7 +111,8 @@ fn text(diagnosis: &Diagnosis) -> Vec<String> {
         let more = if diagnosis.incomplete.len() > NAMED_MAX { ", …" } else { "" };
         let count = jobs(diagnosis.incomplete.len() as u64);
         lines.push(format!(
-            "lost: arguments, results or outputs of {count}, those that cannot run are discarded: {}{more}",
+            "lost: arguments, results or outputs of {count}, of which {} cannot run and would be discarded: {}{more}",
+            diagnosis.dead,
             named.join(", ")
         ));
     }
@@ -117,6 +124,7 @@ fn words(loss: &Loss) -> String {
     match loss {
         Loss::Mended { path } => format!("nothing: {path} can be written again"),
         Loss::File { path } => format!("nothing: others stand in for {path}"),
+        Loss::PayloadFile { path } => format!("lost: the payloads in {path}"),
         Loss::Payloads { first_lsn, last_lsn } => format!(
             "lost: what lay in commits {first_lsn} to {last_lsn}; the state behind them is in a snapshot"
         ),
@@ -144,10 +152,12 @@ fn words(loss: &Loss) -> String {
 fn document(home: &str, diagnosis: &Diagnosis) -> Json {
     json!({
         "home": home,
-        "starts": diagnosis.is_well(),
+        "starts": diagnosis.starts(),
+        "well": diagnosis.is_well(),
         "can_go_on": diagnosis.can_go_on(),
         "findings": diagnosis.refusals.iter().map(of_finding).collect::<Vec<_>>(),
         "losses": diagnosis.losses.iter().map(of_loss).collect::<Vec<_>>(),
+        "jobs_that_cannot_run": diagnosis.dead,
         "incomplete_jobs": diagnosis.incomplete.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "jobs": diagnosis.jobs,
     })
@@ -157,6 +167,7 @@ fn of_loss(loss: &Loss) -> Json {
     match loss {
         Loss::Mended { path } => json!({ "kind": "mended", "file": path }),
         Loss::File { path } => json!({ "kind": "file", "file": path }),
+        Loss::PayloadFile { path } => json!({ "kind": "payload_file", "file": path }),
         Loss::Payloads { first_lsn, last_lsn } => {
             json!({ "kind": "payloads", "first_lsn": first_lsn, "last_lsn": last_lsn })
         }
