@@ -149,6 +149,7 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "disk": of_disk(&report.disk),
         "unarchived": report.unarchived,
         "archive_behind": report.archive_behind,
+        "ended": report.ended,
     })
 }
 

@@ -279,6 +279,7 @@ impl Core {
             disk: DiskReport::default(),
             unarchived: u64::from(self.state.unarchived()),
             archive_behind: self.lag.is_behind(),
+            ended: self.state.ended(),
         }
     }
 

@@ -333,6 +333,11 @@ impl State {
         self.finished.count
     }
 
+    /// Jobs that ended so far.
+    pub fn ended(&self) -> u64 {
+        self.finish_number
+    }
+
     /// Jobs archived so far.
     pub fn archived(&self) -> u64 {
         self.archived

@@ -725,6 +725,9 @@ pub struct StatusReport {
     /// So many do that jobs start at the archive's speed.
     #[serde(default)]
     pub archive_behind: bool,
+    /// Jobs that ever ended in this home, those of which no history is left included.
+    #[serde(default)]
+    pub ended: u64,
 }
 
 /// How the disk of a home is.

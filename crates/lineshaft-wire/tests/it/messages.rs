@@ -392,6 +392,7 @@ fn engine_vectors() -> Vec<Vector> {
         },
         unarchived: 700,
         archive_behind: true,
+        ended: 9_000_000,
         ..StatusReport::default()
     };
     let change = |verb| ChangeQueue { sequence: sequence(), queue: "mail".into(), verb };
