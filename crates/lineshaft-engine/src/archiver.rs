@@ -117,7 +117,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         }
     }
 
-    /// The oldest day goes, unless it is the newest too.
+    /// The oldest file of the archive goes, unless it is the newest too.
     fn drop_oldest(&self) {
         let bytes = self.archive.counts().bytes.saturating_sub(1);
         match self.archive.drop_oldest_until(bytes) {

@@ -27,7 +27,7 @@ pub struct ServerFacts {
 pub struct Retention {
     /// Since they finished; whole UTC days are dropped. Default 7 days.
     pub age: Duration,
-    /// Bytes of all blocks; oldest days go first, the newest stays. Default 10 GiB.
+    /// Bytes of all blocks; the oldest files of them go first, the newest stays. Default 10 GiB.
     pub bytes: u64,
 }
 

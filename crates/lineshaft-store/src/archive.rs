@@ -1,7 +1,7 @@
 //! The archive: finished jobs in compressed, indexed blocks.
 //!
-//! Jobs are ordered by their finish number, which grows with every job that ends. [`BlockArchive`] keeps one file per
-//! UTC day: read `block` for the bytes, `footer` for the index, `store` for the files.
+//! Jobs are ordered by their finish number, which grows with every job that ends. [`BlockArchive`] keeps files
+//! per UTC day: read `block` for the bytes, `footer` for the index, `store` for the files.
 
 mod block;
 mod build;
@@ -60,17 +60,17 @@ pub trait Archive: Clone + Send + Sync + 'static {
     /// Drops the days before the UTC day of `finished_ms` (Unix milliseconds). [`Error::Held`] during a backup.
     fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error>;
 
-    /// Drops oldest days until the archive takes at most `bytes`; the newest day always stays. [`Error::Held`] during a
-    /// backup.
+    /// Drops what is oldest, in larger pieces, until the archive takes at most `bytes`; the newest piece always stays.
+    /// [`Error::Held`] during a backup.
     fn drop_oldest_until(&self, bytes: u64) -> Result<Dropped, Error>;
 
     /// Drops blocks written from commits above `lsn`: the journal lost them, so it never happened.
     fn drop_beyond(&self, lsn: u64) -> Result<Dropped, Error>;
 }
 
-/// Whether a file of the archive's directory with this name is one of its days.
+/// Whether a file of the archive's directory with this name is one of its days'.
 pub(crate) fn is_day(name: &str) -> bool {
-    day::Day::parse(name).is_some()
+    day::DayFile::parse(name).is_some()
 }
 
 /// A finished job and everything kept of it.

@@ -2,31 +2,44 @@
 
 use std::collections::BTreeMap;
 
-use super::day::Day;
+use super::day::{Day, DayFile};
 use super::header::BlockHeader;
 use super::{ArchiveCounts, ArchiveHead, DayCounts, Dropped};
 
 /// A block and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    pub(crate) day: Day,
+    pub(crate) file: DayFile,
     pub(crate) offset: u64,
     pub(crate) header: BlockHeader,
 }
 
-/// All blocks by finish number. Days mostly follow the same order, unless the clock was set back.
-#[derive(Debug, Default)]
+/// A file that has so much is followed by another one of its day: whole files go when there is too much history, and a day
+/// may have any number of jobs.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// All blocks by finish number. Files mostly follow the same order, unless the clock was set back.
+#[derive(Debug)]
 pub(crate) struct Catalogue {
     entries: Vec<Entry>,
-    /// Size of each day's file.
-    ends: BTreeMap<Day, u64>,
+    /// Size of each file.
+    ends: BTreeMap<DayFile, u64>,
     counts: ArchiveCounts,
+    /// See [`FILE_BYTES`].
+    pub(crate) file_bytes: u64,
+}
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        let (entries, ends, counts) = Default::default();
+        Self { entries, ends, counts, file_bytes: FILE_BYTES }
+    }
 }
 
 impl Catalogue {
     /// Adds a block after all others.
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.ends.insert(entry.day, entry.offset + entry.header.stored_bytes());
+        self.ends.insert(entry.file, entry.offset + entry.header.stored_bytes());
         self.counts.add(&entry.header);
         self.entries.push(entry);
     }
@@ -45,7 +58,7 @@ impl Catalogue {
     /// What each day holds, oldest day first.
     pub(crate) fn days(&self) -> Vec<DayCounts> {
         let mut days: BTreeMap<Day, ArchiveCounts> = BTreeMap::new();
-        self.entries.iter().for_each(|entry| days.entry(entry.day).or_default().add(&entry.header));
+        self.entries.iter().for_each(|entry| days.entry(entry.file.day).or_default().add(&entry.header));
         days.into_iter().map(|(day, counts)| DayCounts { day: day.to_string(), counts }).collect()
     }
 
@@ -54,8 +67,15 @@ impl Catalogue {
         &self.entries
     }
 
-    pub(crate) fn end_of(&self, day: Day) -> Option<u64> {
-        self.ends.get(&day).copied()
+    /// Where the next block of a day goes: its newest file and the end of that, or one that is not there yet.
+    pub(crate) fn place_in(&self, day: Day) -> (DayFile, Option<u64>) {
+        let first = DayFile::first_of(day);
+        let newest = self.ends.range(first..).take_while(|(file, _)| file.day == day).last();
+        match newest {
+            Some((file, end)) if *end < self.file_bytes => (*file, Some(*end)),
+            Some((file, _)) => (file.next(), None),
+            None => (first, None),
+        }
     }
 
     /// The newest block with a finish number below `before`.
@@ -69,44 +89,45 @@ impl Catalogue {
         self.last_before(before).as_ref() == Some(entry)
     }
 
-    pub(crate) fn days_before(&self, day: Day) -> Vec<Day> {
-        self.ends.range(..day).map(|(day, _)| *day).collect()
+    /// The files of the days before this one.
+    pub(crate) fn files_before(&self, day: Day) -> Vec<DayFile> {
+        self.ends.range(..DayFile::first_of(day)).map(|(file, _)| *file).collect()
     }
 
-    /// The oldest days without which the rest takes at most `bytes`; never the day of the newest block.
-    pub(crate) fn oldest_days_above(&self, bytes: u64) -> Vec<Day> {
-        let newest = self.entries.last().map(|entry| entry.day);
+    /// The oldest files without which the rest takes at most `bytes`; never that of the newest block.
+    pub(crate) fn oldest_files_above(&self, bytes: u64) -> Vec<DayFile> {
+        let newest = self.entries.last().map(|entry| entry.file);
         let mut left = self.counts.bytes;
-        let mut days = Vec::new();
-        for (day, size) in self.ends.iter().filter(|(day, _)| Some(**day) != newest) {
+        let mut files = Vec::new();
+        for (file, size) in self.ends.iter().filter(|(file, _)| Some(**file) != newest) {
             if left <= bytes {
                 break;
             }
             left -= size;
-            days.push(*day);
+            files.push(*file);
         }
-        days
+        files
     }
 
-    /// Where each day's blocks of commits above `lsn` begin.
-    pub(crate) fn beyond(&self, lsn: u64) -> Vec<(Day, u64)> {
-        let mut cuts: BTreeMap<Day, u64> = BTreeMap::new();
+    /// Where each file's blocks of commits above `lsn` begin.
+    pub(crate) fn beyond(&self, lsn: u64) -> Vec<(DayFile, u64)> {
+        let mut cuts: BTreeMap<DayFile, u64> = BTreeMap::new();
         for entry in self.entries.iter().filter(|entry| entry.header.lsn > lsn) {
-            let cut = cuts.entry(entry.day).or_insert(entry.offset);
+            let cut = cuts.entry(entry.file).or_insert(entry.offset);
             *cut = entry.offset.min(*cut);
         }
         cuts.into_iter().collect()
     }
 
-    pub(crate) fn remove_day(&mut self, day: Day) -> Dropped {
-        self.ends.remove(&day);
-        self.remove(|entry| entry.day == day)
+    pub(crate) fn remove_file(&mut self, file: DayFile) -> Dropped {
+        self.ends.remove(&file);
+        self.remove(|entry| entry.file == file)
     }
 
-    /// Removes a day's blocks from `offset` on.
-    pub(crate) fn cut_day(&mut self, day: Day, offset: u64) -> Dropped {
-        self.ends.insert(day, offset);
-        self.remove(|entry| entry.day == day && entry.offset >= offset)
+    /// Removes a file's blocks from `offset` on.
+    pub(crate) fn cut_file(&mut self, file: DayFile, offset: u64) -> Dropped {
+        self.ends.insert(file, offset);
+        self.remove(|entry| entry.file == file && entry.offset >= offset)
     }
 
     fn remove(&mut self, goes: impl Fn(&Entry) -> bool) -> Dropped {

@@ -1,4 +1,4 @@
-//! UTC days, which name the archive's files.
+//! UTC days, which name the archive's files: a day has one, and more if it is a full one.
 
 use std::fmt;
 
@@ -56,6 +56,40 @@ impl fmt::Display for Day {
     }
 }
 
+/// A file of a day; those of a full one are numbered on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DayFile {
+    pub(crate) day: Day,
+    number: u32,
+}
+
+impl DayFile {
+    pub(crate) fn first_of(day: Day) -> Self {
+        Self { day, number: 0 }
+    }
+
+    /// The day's file after this one.
+    pub(crate) fn next(self) -> Self {
+        Self { number: self.number.saturating_add(1), ..self }
+    }
+
+    /// The file with this name: that of the day, or the day's with `.1` and so on behind it.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (day, number) = name.split_once('.').unwrap_or((name, "0"));
+        let file = Self { day: Day::parse(day)?, number: number.parse().ok()? };
+        (file.to_string() == name).then_some(file)
+    }
+}
+
+impl fmt::Display for DayFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => self.day.fmt(f),
+            number => write!(f, "{}.{number}", self.day),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +120,25 @@ mod tests {
     fn other_names_are_no_days() {
         for name in ["", "2025-02-30", "2025-1-01", "1969-12-31", "2025-12-29.tmp", "+025-12-29"] {
             assert_eq!(Day::parse(name), None, "{name}");
+            assert_eq!(DayFile::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_day_follow_one_another_and_come_before_the_next_day() {
+        let mut file = DayFile::first_of(Day(20_451));
+        let mut names = Vec::new();
+        for _ in 0..12 {
+            assert_eq!(DayFile::parse(&file.to_string()), Some(file));
+            assert!(file < file.next() && file.next() < DayFile::first_of(Day(20_452)));
+            names.push(file.to_string());
+            file = file.next();
+        }
+        assert_eq!((&*names[0], &*names[1], &*names[11]), ("2025-12-29", "2025-12-29.1", "2025-12-29.11"));
+        for name in
+            ["2025-12-29.0", "2025-12-29.01", "2025-12-29.", "2025-12-29.1.2", "2025-12-29.4294967296"]
+        {
+            assert_eq!(DayFile::parse(name), None, "{name}");
         }
     }
 }

@@ -4,14 +4,14 @@ use std::io;
 
 use super::block::BlockReader;
 use super::catalogue::{Catalogue, Entry};
-use super::day::Day;
+use super::day::DayFile;
 use super::header::{ALIGNMENT, BlockHeader, HEADER_BYTES};
 use super::store::DIRECTORY;
 use crate::Error;
 use crate::disk::{Disk, DiskFile, OpenMode, join};
 use crate::gaps::Gaps;
 
-/// What is at the end of a day file behind its last good block.
+/// What is at the end of a file behind its last good block.
 pub(crate) struct TornEnd {
     path: String,
     /// Where the good blocks end, and the file.
@@ -26,30 +26,30 @@ pub(crate) struct TornEnd {
 pub(crate) fn scan<D: Disk>(disk: &D, archived: u64) -> Result<(Catalogue, Vec<TornEnd>), Error> {
     let (mut entries, mut torn) = (Vec::new(), Vec::new());
     for file in disk.list(DIRECTORY).map_err(Error::io("list", DIRECTORY, 0))? {
-        if let Some(day) = Day::parse(&file.name) {
-            torn.extend(scan_day(disk, day, file.bytes, &mut entries)?);
+        if let Some(found) = DayFile::parse(&file.name) {
+            torn.extend(scan_file(disk, found, file.bytes, &mut entries)?);
         }
     }
     entries.sort_by_key(|entry| entry.header.first_finish_number);
     if let Some(pair) = entries.windows(2).find(|pair| overlap(pair)) {
-        let path = join(DIRECTORY, &pair[1].day.to_string());
+        let path = join(DIRECTORY, &pair[1].file.to_string());
         return Err(Error::damaged(&path, pair[1].offset, "the block overlaps another one"));
     }
     check_complete(&entries, archived, &Gaps::load(disk, DIRECTORY)?)?;
     let mut catalogue = Catalogue::default();
-    // Within a day, blocks come in the order of their finish numbers, so the last push sets the file's end.
+    // Within a file, blocks come in the order of their finish numbers, so the last push sets the file's end.
     for entry in entries {
         catalogue.push(entry);
     }
     Ok((catalogue, torn))
 }
 
-/// Finish numbers grow without gaps, so a block or a day that is missing between others shows; so does a missing end.
+/// Finish numbers grow without gaps, so a block or a file that is missing between others shows; so does a missing end.
 fn check_complete(entries: &[Entry], archived: u64, gaps: &Gaps) -> Result<(), Error> {
     let missing = |after: &Entry, first: u64, last: u64, before: Option<&Entry>| {
-        let name = |entry: &Entry| join(DIRECTORY, &entry.day.to_string());
+        let name = |entry: &Entry| join(DIRECTORY, &entry.file.to_string());
         let file = match before {
-            Some(before) if before.day != after.day => {
+            Some(before) if before.file != after.file => {
                 format!("between {} and {}", name(after), name(before))
             }
             _ => format!("behind the last block of {}", name(after)),
@@ -77,19 +77,19 @@ fn overlap(pair: &[Entry]) -> bool {
     pair[0].header.last_finish_number >= pair[1].header.first_finish_number
 }
 
-fn scan_day<D: Disk>(
+fn scan_file<D: Disk>(
     disk: &D,
-    day: Day,
+    found: DayFile,
     length: u64,
     entries: &mut Vec<Entry>,
 ) -> Result<Option<TornEnd>, Error> {
-    let path = join(DIRECTORY, &day.to_string());
+    let path = join(DIRECTORY, &found.to_string());
     let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path, 0))?;
     let first = entries.len();
     let mut offset = 0;
     let header = |offset| read_header(&file, offset).map_err(Error::io("read", &path, 0));
     while let Some(header) = header(offset)?.filter(|header| fits(header, offset, length)) {
-        entries.push(Entry { day, offset, header });
+        entries.push(Entry { file: found, offset, header });
         offset += header.stored_bytes();
     }
     if let Some(last) = entries[first..].last().copied()
@@ -137,7 +137,7 @@ pub(crate) fn cut<D: Disk>(disk: &D, torn: &TornEnd) -> Result<(), Error> {
 /// sync may have left it in memory only.
 pub(crate) fn settle<D: Disk>(disk: &D, catalogue: &Catalogue) -> Result<(), Error> {
     let Some(newest) = catalogue.last_before(u64::MAX) else { return Ok(()) };
-    let path = join(DIRECTORY, &newest.day.to_string());
+    let path = join(DIRECTORY, &newest.file.to_string());
     let rewrite = || {
         let file = disk.open(&path, OpenMode::Write)?;
         let mut bytes = vec![0; newest.header.stored_bytes() as usize];

@@ -1,4 +1,4 @@
-//! The embedded archive: blocks appended to one file per UTC day.
+//! The embedded archive: blocks appended to the files of UTC days.
 //!
 //! The headers of all blocks are in memory, ordered by finish number; everything else is read when it is needed.
 
@@ -13,7 +13,7 @@ use lineshaft_wire::JobId;
 use super::block::BlockReader;
 use super::build::{Built, build};
 use super::catalogue::{Catalogue, Entry};
-use super::day::Day;
+use super::day::{Day, DayFile};
 use super::{
     Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, DayCounts, Dropped, Filter, ListedJob, Page,
     PageRequest, scan,
@@ -22,7 +22,7 @@ use crate::disk::{Disk, DiskFile, OpenMode, join};
 use crate::gaps::Gaps;
 use crate::{Error, Home};
 
-/// The directory of day files.
+/// The directory of files of days.
 pub(crate) const DIRECTORY: &str = "archive";
 
 /// An archive in block files. Clones share it.
@@ -60,8 +60,8 @@ impl<D: Disk> fmt::Debug for BlockArchive<D> {
 impl<D: Disk> BlockArchive<D> {
     /// Opens the archive of a home, creating it if there is none.
     ///
-    /// Reads the header of every block and checks the last one of each day whole: a torn one is cut, with a warning.
-    /// [`Error::Damaged`] if a block before the last of its day cannot be read.
+    /// Reads the header of every block and checks the last one of each file whole: a torn one is cut, with a warning.
+    /// [`Error::Damaged`] if a block before the last of its file cannot be read.
     pub fn open(home: &Home<D>) -> Result<Self, Error> {
         Self::open_after(home, 0)
     }
@@ -79,6 +79,11 @@ impl<D: Disk> BlockArchive<D> {
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue: RwLock::new(catalogue), writing }) })
     }
 
+    /// Begins another file of the day once one has so many bytes. Default: 64 MiB.
+    pub fn set_file_bytes(&self, bytes: u64) {
+        self.change_catalogue(|catalogue| catalogue.file_bytes = bytes);
+    }
+
     /// What each day holds, oldest day first.
     pub fn days(&self) -> Vec<DayCounts> {
         self.with_catalogue(Catalogue::days)
@@ -93,7 +98,7 @@ impl<D: Disk> BlockArchive<D> {
         filter: &Filter,
         mut visit: impl FnMut(Result<ArchivedJob, Error>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut files = OpenFile { day: None };
+        let mut files = OpenFile { open: None };
         let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
         for entry in entries.iter().filter(|entry| entry.header.may_match(filter)) {
             match self.read(entry, &mut files, |block| block.matching(filter)) {
@@ -107,7 +112,7 @@ impl<D: Disk> BlockArchive<D> {
     /// Reads every block, checks every part of it and takes every row apart. Gives blocks and bytes read.
     pub fn verify(&self, mut progress: impl FnMut(u64), mut damaged: impl FnMut(Error)) -> (u64, u64) {
         let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
-        let mut files = OpenFile { day: None };
+        let mut files = OpenFile { open: None };
         let mut bytes = 0;
         for entry in &entries {
             bytes += entry.header.stored_bytes();
@@ -129,12 +134,12 @@ impl<D: Disk> BlockArchive<D> {
         change(&mut self.inner.catalogue.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Drops old days, unless files are held for a backup.
-    fn retain(&self, days: impl FnOnce(&Catalogue) -> Vec<Day>) -> Result<Dropped, Error> {
+    /// Drops old files, unless they are held for a backup.
+    fn retain(&self, files: impl FnOnce(&Catalogue) -> Vec<DayFile>) -> Result<Dropped, Error> {
         self.write(|| {
             let Some(_removing) = self.inner.home.holds().removing() else { return Err(Error::Held) };
-            let days = self.with_catalogue(days);
-            self.drop_days(&days)
+            let files = self.with_catalogue(files);
+            self.drop_files(&files)
         })
     }
 
@@ -153,17 +158,17 @@ impl<D: Disk> BlockArchive<D> {
 
     fn append(&self, built: &Built) -> Result<(), Error> {
         let day = Day::of(built.header.finished_ms.1);
-        let offset = self.with_catalogue(|catalogue| catalogue.end_of(day));
-        let path = join(DIRECTORY, &day.to_string());
+        let (place, end) = self.with_catalogue(|catalogue| catalogue.place_in(day));
+        let (path, offset) = (join(DIRECTORY, &place.to_string()), end.unwrap_or(0));
         self.inner.home.check_room_for_history(built.bytes.len() as u64)?;
         let disk = self.inner.home.disk();
-        let mode = if offset.is_some() { OpenMode::Write } else { OpenMode::Create };
+        let mode = if end.is_some() { OpenMode::Write } else { OpenMode::Create };
         let file = disk.open(&path, mode).map_err(Error::io("open", &path, built.bytes.len() as u64))?;
-        append_block(&file, &path, offset.unwrap_or(0), &built.bytes)?;
-        if offset.is_none() {
+        append_block(&file, &path, offset, &built.bytes)?;
+        if end.is_none() {
             disk.sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
         }
-        let entry = Entry { day, offset: offset.unwrap_or(0), header: built.header };
+        let entry = Entry { file: place, offset, header: built.header };
         self.change_catalogue(|catalogue| catalogue.push(entry));
         Ok(())
     }
@@ -175,7 +180,7 @@ impl<D: Disk> BlockArchive<D> {
         files: &mut OpenFile<D>,
         read: impl FnOnce(&BlockReader<'_, D::File>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Some((file, path)) = files.get(self.inner.home.disk(), entry.day)? else {
+        let Some((file, path)) = files.get(self.inner.home.disk(), entry.file)? else {
             return Ok(T::default());
         };
         let result = read(&BlockReader { file, path, offset: entry.offset, header: entry.header });
@@ -183,20 +188,20 @@ impl<D: Disk> BlockArchive<D> {
         if still_there { result } else { result.or_else(|_| Ok(T::default())) }
     }
 
-    /// Drops days that nobody shall miss.
-    fn drop_days(&self, days: &[Day]) -> Result<Dropped, Error> {
-        if days.is_empty() {
+    /// Drops files that nobody shall miss.
+    fn drop_files(&self, files: &[DayFile]) -> Result<Dropped, Error> {
+        if files.is_empty() {
             return Ok(Dropped::default());
         }
-        self.note_gaps(days)?;
-        self.remove_days(days)
+        self.note_gaps(files)?;
+        self.remove_files(files)
     }
 
-    fn remove_days(&self, days: &[Day]) -> Result<Dropped, Error> {
+    fn remove_files(&self, files: &[DayFile]) -> Result<Dropped, Error> {
         let mut dropped = Dropped::default();
-        for day in days {
-            dropped.add(self.change_catalogue(|catalogue| catalogue.remove_day(*day)));
-            let path = join(DIRECTORY, &day.to_string());
+        for file in files {
+            dropped.add(self.change_catalogue(|catalogue| catalogue.remove_file(*file)));
+            let path = join(DIRECTORY, &file.to_string());
             self.inner.home.disk().remove_file(&path).map_err(Error::io("remove", &path, 0))?;
         }
         self.inner.home.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
@@ -205,9 +210,9 @@ impl<D: Disk> BlockArchive<D> {
 
     /// Writes down what will be missing between others, or at the end, before it is removed on purpose. What goes from
     /// the beginning is not missed.
-    fn note_gaps(&self, days: &[Day]) -> Result<(), Error> {
+    fn note_gaps(&self, files: &[DayFile]) -> Result<(), Error> {
         let (stay, go): (Vec<Entry>, Vec<Entry>) =
-            self.with_catalogue(|it| it.entries().iter().partition(|entry| !days.contains(&entry.day)));
+            self.with_catalogue(|it| it.entries().iter().partition(|entry| !files.contains(&entry.file)));
         let oldest = stay.first().map_or(u64::MAX, |entry| entry.header.first_finish_number);
         let disk = self.inner.home.disk();
         let mut gaps = Gaps::load(disk, DIRECTORY)?;
@@ -220,13 +225,13 @@ impl<D: Disk> BlockArchive<D> {
         if changed { gaps.save(disk, DIRECTORY) } else { Ok(()) }
     }
 
-    /// Cuts a day file before the block at `offset`.
-    fn cut_day(&self, day: Day, offset: u64) -> Result<Dropped, Error> {
+    /// Cuts a file before the block at `offset`.
+    fn cut_file(&self, file: DayFile, offset: u64) -> Result<Dropped, Error> {
         if offset == 0 {
-            return self.remove_days(&[day]);
+            return self.remove_files(&[file]);
         }
-        let dropped = self.change_catalogue(|catalogue| catalogue.cut_day(day, offset));
-        scan::cut_file(self.inner.home.disk(), &join(DIRECTORY, &day.to_string()), offset)?;
+        let dropped = self.change_catalogue(|catalogue| catalogue.cut_file(file, offset));
+        scan::cut_file(self.inner.home.disk(), &join(DIRECTORY, &file.to_string()), offset)?;
         Ok(dropped)
     }
 }
@@ -245,7 +250,7 @@ impl<D: Disk> Archive for BlockArchive<D> {
 
     fn page(&self, request: &PageRequest) -> Result<Page, Error> {
         let began = Instant::now();
-        let mut files = OpenFile { day: None };
+        let mut files = OpenFile { open: None };
         let mut page = Page { jobs: Vec::new(), cursor: request.before.or(Some(u64::MAX)) };
         let limit = request.limit.max(1);
         while let Some(before) = page.cursor {
@@ -280,7 +285,7 @@ impl<D: Disk> Archive for BlockArchive<D> {
 
     fn get_many(&self, ids: &[JobId]) -> Result<Vec<ArchivedJob>, Error> {
         let mut wanted: BTreeSet<JobId> = ids.iter().copied().collect();
-        let mut files = OpenFile { day: None };
+        let mut files = OpenFile { open: None };
         let mut found = Vec::new();
         let mut before = u64::MAX;
         while !wanted.is_empty()
@@ -306,18 +311,18 @@ impl<D: Disk> Archive for BlockArchive<D> {
 
     fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error> {
         let first_kept = Day::of(finished_ms);
-        self.retain(|catalogue| catalogue.days_before(first_kept))
+        self.retain(|catalogue| catalogue.files_before(first_kept))
     }
 
     fn drop_oldest_until(&self, bytes: u64) -> Result<Dropped, Error> {
-        self.retain(|catalogue| catalogue.oldest_days_above(bytes))
+        self.retain(|catalogue| catalogue.oldest_files_above(bytes))
     }
 
     fn drop_beyond(&self, lsn: u64) -> Result<Dropped, Error> {
         self.write(|| {
             let mut dropped = Dropped::default();
-            for (day, offset) in self.with_catalogue(|catalogue| catalogue.beyond(lsn)) {
-                dropped.add(self.cut_day(day, offset)?);
+            for (file, offset) in self.with_catalogue(|catalogue| catalogue.beyond(lsn)) {
+                dropped.add(self.cut_file(file, offset)?);
             }
             Ok(dropped)
         })
@@ -339,21 +344,21 @@ fn sync_failed(path: &str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { action: "sync", path, source }
 }
 
-/// The day file that was read last: pages mostly stay in one.
+/// The file that was read last: pages mostly stay in one.
 struct OpenFile<D: Disk> {
-    day: Option<(Day, D::File, String)>,
+    open: Option<(DayFile, D::File, String)>,
 }
 
 impl<D: Disk> OpenFile<D> {
-    fn get(&mut self, disk: &D, day: Day) -> Result<Option<(&D::File, &str)>, Error> {
-        if self.day.as_ref().is_none_or(|(open, ..)| *open != day) {
-            let path = join(DIRECTORY, &day.to_string());
+    fn get(&mut self, disk: &D, wanted: DayFile) -> Result<Option<(&D::File, &str)>, Error> {
+        if self.open.as_ref().is_none_or(|(open, ..)| *open != wanted) {
+            let path = join(DIRECTORY, &wanted.to_string());
             match disk.open(&path, OpenMode::Read) {
-                Ok(file) => self.day = Some((day, file, path)),
+                Ok(file) => self.open = Some((wanted, file, path)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(Error::io("open", &path, 0)(error)),
             }
         }
-        Ok(self.day.as_ref().map(|(_, file, path)| (file, path.as_str())))
+        Ok(self.open.as_ref().map(|(_, file, path)| (file, path.as_str())))
     }
 }

@@ -195,6 +195,47 @@ fn history_that_was_given_up_or_dropped_is_not_missed() {
     open_after(&disk, 30).unwrap();
 }
 
+/// All jobs of a day stood in one file, and the newest day always stays: a home through which many jobs passed in a day took
+/// any amount of the disk, whatever its history might take.
+#[test]
+fn a_day_with_many_jobs_has_files_of_which_the_oldest_go_first() {
+    let disk = SimulatedDisk::new();
+    let archive = open_after(&disk, 0).unwrap();
+    let empty = archive.counts().bytes;
+    archive.put(&finished(1, 100)).unwrap();
+    let block = archive.counts().bytes - empty;
+    archive.set_file_bytes(block * 3 / 2);
+    for first in [11, 21, 31, 41, 51, 61] {
+        archive.put(&finished(first, 100)).unwrap();
+    }
+    assert_eq!(days(&disk), ["1970-04-11", "1970-04-11.1", "1970-04-11.2", "1970-04-11.3"]);
+    assert_eq!(archive.days().len(), 1);
+    let dropped = archive.drop_oldest_until(4 * block).unwrap();
+    assert_eq!((dropped.jobs, archive.head().last_finish_number), (40, 70));
+    assert_eq!(days(&disk), ["1970-04-11.2", "1970-04-11.3"]);
+    drop(archive);
+
+    // It goes on behind what is there, at the end of the last file and then in another one.
+    let archive = open_after(&disk, 70).unwrap();
+    archive.set_file_bytes(block * 3 / 2);
+    archive.put(&finished(71, 100)).unwrap();
+    archive.put(&finished(81, 100)).unwrap();
+    assert_eq!(days(&disk), ["1970-04-11.2", "1970-04-11.3", "1970-04-11.4"]);
+    assert_eq!(archive.drop_beyond(60).unwrap().jobs, 30);
+    assert_eq!(days(&disk), ["1970-04-11.2"]);
+    assert_eq!(archive.drop_before(101 * DAY_MS).unwrap().jobs, 20);
+    drop(archive);
+
+    // One that is missing between others shows.
+    let disk = SimulatedDisk::new();
+    let archive = open_after(&disk, 0).unwrap();
+    archive.set_file_bytes(1);
+    [1, 11, 21].iter().for_each(|first| archive.put(&finished(*first, 100)).unwrap());
+    drop(archive);
+    disk.remove_file("archive/1970-04-11.1").unwrap();
+    check_missing(&disk, 30, (11, 20), "between archive/1970-04-11 and archive/1970-04-11.2");
+}
+
 /// A block that does not check at the end of a day was cut with a word in the log, although its jobs had been archived
 /// and were nowhere else.
 #[test]

@@ -222,7 +222,7 @@ fn days_are_dropped_until_the_rest_is_small_enough<A: Archive>(mut open: impl Fn
     let bytes = archive.counts().bytes;
     assert_eq!(archive.drop_oldest_until(bytes).unwrap().blocks, 0);
     assert_eq!(archive.drop_oldest_until(bytes - 1).unwrap().blocks, 1);
-    assert_eq!(archive.drop_oldest_until(0).unwrap().blocks, 1, "the newest day stays");
+    assert_eq!(archive.drop_oldest_until(0).unwrap().blocks, 1, "the newest stays");
     for archive in [archive, open()] {
         assert_eq!(numbers(&all(&archive, &Filter::default(), 50)), (100..149).rev().collect::<Vec<_>>());
     }

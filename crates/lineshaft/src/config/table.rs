@@ -220,7 +220,7 @@ pub const HISTORY_BYTES: Setting = Setting {
     value_name: "SIZE",
     default: Default::Text("10GiB"),
     example: r#""50GiB""#,
-    help: "What finished jobs may take of the disk; the oldest days go first, the newest stays",
+    help: "What finished jobs may take of the disk; the oldest goes first, 64 MiB at a time",
 };
 /// What the server logs.
 pub const LOG: Setting = Setting {
