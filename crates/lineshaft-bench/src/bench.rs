@@ -33,6 +33,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// Smaller numbers, for a look in between.
     pub quick: bool,
+    /// Jobs of the soak. `None` is 200 million, or half a million in a quick run.
+    pub soak_jobs: Option<u64>,
     /// The `lineshaft` command, which serves and works.
     pub command: ServerCommand,
     /// For the figures that are measured in Python.
@@ -53,7 +55,8 @@ pub(crate) struct Bench<'a> {
 /// Measures, and tells how far it is. What cannot be measured is among the failures of the report; an error says that
 /// nothing could be.
 pub fn run(options: Options, cleanup: &Cleanup, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
-    let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
+    let mut scale = if options.quick { Scale::QUICK } else { Scale::FULL };
+    scale.soak_jobs = options.soak_jobs.unwrap_or(scale.soak_jobs);
     let chosen: Vec<&dyn Group> =
         GROUPS.iter().copied().filter(|group| options.selection.has_any(group.keys())).collect();
     let needed_bytes = chosen.iter().map(|group| group.room_bytes(scale.is_quick)).max().unwrap_or_default();
@@ -71,7 +74,9 @@ pub fn run(options: Options, cleanup: &Cleanup, tell: &mut dyn FnMut(&str)) -> R
     };
     let began = Instant::now();
     for group in chosen {
-        bench.measure(group);
+        if cleanup.interrupted().is_none() {
+            bench.measure(group);
+        }
     }
     bench.tell(&format!("measured in {} s", began.elapsed().as_secs()));
     Ok(bench.report)
@@ -117,6 +122,10 @@ impl Bench<'_> {
                 self.report.fail(why);
             }
         }
+    }
+
+    pub(crate) fn cleanup(&self) -> &Cleanup {
+        &self.starter.cleanup
     }
 
     pub(crate) fn tell(&mut self, words: &str) {

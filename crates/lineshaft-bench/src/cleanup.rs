@@ -22,9 +22,29 @@ struct Held {
     /// Processes that were started and not reaped: until then nobody else gets their numbers.
     pids: Vec<u32>,
     room: Option<PathBuf>,
+    /// Whether the run looks for a signal and ends by itself.
+    ends_by_itself: bool,
+    signal: Option<i32>,
 }
 
 impl Cleanup {
+    /// A signal came that asks the run to end. Says whether it does so by itself, with what it has so far; else, and if it
+    /// was asked before, [`Cleanup::end`] is due.
+    pub fn interrupt(&self, signal: i32) -> bool {
+        let mut held = self.lock();
+        held.ends_by_itself && held.signal.replace(signal).is_none()
+    }
+
+    /// The signal that the run ends for.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.lock().signal
+    }
+
+    /// From now on the run looks whether it was interrupted.
+    pub(crate) fn ends_by_itself(&self) {
+        self.lock().ends_by_itself = true;
+    }
+
     /// Kills every process of the run and removes its directory. For whoever ends this process now: whatever the run
     /// would still start, it waits for ever.
     pub fn end(&self) {
@@ -174,6 +194,15 @@ mod tests {
         io::BufRead::read_line(&mut io::BufReader::new(out), &mut line).unwrap();
         running.stop(Duration::from_millis(50));
         assert!(running.ended().is_some() || !is_there(running.pid()));
+    }
+
+    #[test]
+    fn a_signal_asks_once_where_the_run_listens() {
+        let cleanup = Cleanup::default();
+        assert!(!cleanup.interrupt(2) && cleanup.interrupted().is_none());
+        cleanup.ends_by_itself();
+        assert!(cleanup.interrupt(15) && !cleanup.interrupt(2));
+        assert!(cleanup.interrupted().is_some());
     }
 
     #[test]

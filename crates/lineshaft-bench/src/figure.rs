@@ -70,6 +70,13 @@ pub const FIGURES: &[Figure] = &[
     figure(PROBE_MAX, Goal::None),
     figure("commit_stall_over_probe_max", AtMost(5.0)),
     figure("growth_ratio", AtLeast(0.9)),
+    figure("soak_jobs", Goal::None),
+    figure("soak_per_s", Goal::None),
+    figure("soak_disk_growth", AtMost(1.1)),
+    figure("soak_memory_growth", AtMost(1.1)),
+    figure("soak_latency_growth", AtMost(1.25)),
+    figure("soak_cpu_growth", AtMost(1.1)),
+    figure("soak_lost_jobs", AtMost(0.0)),
 ];
 
 /// The figure with this key.

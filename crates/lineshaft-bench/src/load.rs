@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lineshaft::Reply;
 use lineshaft::client::{Client, NewJobs};
-use lineshaft_wire::message::{JobGroup, Rules};
+use lineshaft_wire::message::{JobGroup, Rules, RunAfter, Unique, UniqueWhile};
 use lineshaft_wire::value::typed::CallWriter;
 use tokio::task::JoinSet;
 
@@ -69,10 +69,35 @@ impl Jobs {
         self
     }
 
+    /// The same, run before those with a greater number: 1 to 9.
+    pub(crate) fn priority(mut self, priority: u8) -> Self {
+        self.group.priority = priority;
+        self
+    }
+
+    /// The same, not to be run before so many milliseconds have passed.
+    pub(crate) fn after_ms(mut self, delay_ms: u64) -> Self {
+        self.group.run_after = Some(RunAfter::In(delay_ms));
+        self
+    }
+
+    /// The same with a key that keeps others out while it is unfinished.
+    pub(crate) fn unique(mut self, key: &str) -> Self {
+        self.group.unique =
+            Some(Unique { key: key.into(), while_: UniqueWhile::Unfinished, period_ms: None });
+        self
+    }
+
+    /// The same with other rules.
+    pub(crate) fn rules(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(Arc::make_mut(&mut self.group.rules));
+        self
+    }
+
     /// Sends one request for so many of each of these.
-    pub(crate) fn send_together(kinds: &[Self], client: &Client, each: usize) -> Reply<NewJobs> {
-        let groups = kinds.iter().map(|jobs| jobs.group_of(each)).collect();
-        let arguments = kinds.iter().flat_map(|jobs| vec![jobs.argument.clone(); each]).collect();
+    pub(crate) fn send_together(parts: &[(Self, usize)], client: &Client) -> Reply<NewJobs> {
+        let groups = parts.iter().map(|(jobs, count)| jobs.group_of(*count)).collect();
+        let arguments = parts.iter().flat_map(|(jobs, count)| vec![jobs.argument.clone(); *count]).collect();
         client.enqueue(groups, arguments, None)
     }
 

@@ -13,6 +13,14 @@ pub(crate) fn cpu_of_tree_us(pid: u32) -> f64 {
     tree(pid).into_iter().map(cpu_us).sum()
 }
 
+/// Resident memory of a process and of everything below it.
+pub(crate) fn rss_of_tree_bytes(pid: u32) -> u64 {
+    let pages = |pid| -> Option<u64> {
+        fs::read_to_string(format!("/proc/{pid}/statm")).ok()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    tree(pid).into_iter().filter_map(pages).sum::<u64>() * rustix::param::page_size() as u64
+}
+
 /// A process and everything below it, parents before their children.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = all().filter_map(|pid| Some((pid, stat_of(pid)?.parent))).collect();
@@ -70,6 +78,7 @@ mod tests {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let own = std::process::id();
         assert!(tree(own).starts_with(&[own]) && tree(own).contains(&child.id()));
+        assert!(rss_of_tree_bytes(own) > 1 << 20);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(cpu_us(child.id()) < 1.0, "a process that is gone has used nothing");

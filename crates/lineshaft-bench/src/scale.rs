@@ -27,8 +27,15 @@ pub(crate) struct Scale {
     pub(crate) pages: usize,
     /// How long the full load is kept up.
     pub(crate) full_load: Duration,
-    /// How long each of the two rates of the growth is measured.
+    /// How long each of the two rates of the growth is measured in one round.
     pub(crate) growth_span: Duration,
+    /// Jobs of the soak, where nobody says how many.
+    pub(crate) soak_jobs: u64,
+    /// How late its jobs for later are at most: short enough to wait for at the end, long enough for the journal to have
+    /// moved on by many segments.
+    pub(crate) soak_late: Duration,
+    /// How often the soak says how it is.
+    pub(crate) soak_window: Duration,
 }
 
 impl Scale {
@@ -46,6 +53,9 @@ impl Scale {
         pages: 1_000,
         full_load: Duration::from_secs(120),
         growth_span: Duration::from_secs(20),
+        soak_jobs: 200_000_000,
+        soak_late: Duration::from_secs(120),
+        soak_window: Duration::from_secs(30),
     };
 
     /// Small enough to be run while one works.
@@ -62,5 +72,8 @@ impl Scale {
         pages: 400,
         full_load: Duration::from_secs(10),
         growth_span: Duration::from_secs(3),
+        soak_jobs: 500_000,
+        soak_late: Duration::from_secs(2),
+        soak_window: Duration::from_millis(500),
     };
 }

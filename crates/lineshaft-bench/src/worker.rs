@@ -4,8 +4,9 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use lineshaft::{Client, Worker, task};
+use lineshaft::{Client, Context, Worker, task};
 
 use crate::error::{Error, Result};
 
@@ -16,6 +17,12 @@ const SLOTS: u32 = 1_000;
 pub(crate) const TASKS: [&str; 4] = ["nothing", "resize", "index", "send"];
 /// An argument with which a job gives up.
 pub(crate) const FAILS: &str = "fail";
+/// Gives back its text.
+pub(crate) const ECHO: &str = "echo";
+/// Fails at its first attempt.
+pub(crate) const FLAKY: &str = "flaky";
+/// Gives back when it began, Unix microseconds.
+pub(crate) const STAMP: &str = "stamp";
 
 /// No task costs anything: what is measured is the engine. They are coroutines, since a plain `fn` may block and so gets a
 /// thread of its own for each call.
@@ -43,6 +50,26 @@ async fn send(text: String) -> task::Result<usize> {
     body(&text)
 }
 
+#[lineshaft::task(name = "echo")]
+async fn echo(text: String) -> task::Result<String> {
+    Ok(text)
+}
+
+#[lineshaft::task(name = "flaky")]
+async fn flaky(context: &Context, text: String) -> task::Result<usize> {
+    if context.attempt() == 1 { Err(task::Error::new("it fails the first time")) } else { Ok(text.len()) }
+}
+
+#[lineshaft::task(name = "stamp")]
+async fn stamp(_text: String) -> task::Result<u64> {
+    Ok(now_us())
+}
+
+/// Unix microseconds.
+pub(crate) fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64)
+}
+
 /// Works for `home` until it is asked to stop, or until whoever started it is gone: that closes our standard input.
 pub fn run(home: &Path) -> Result<(), Error> {
     end_with_our_starter();
@@ -50,7 +77,8 @@ pub fn run(home: &Path) -> Result<(), Error> {
     runtime.map_err(Error::io("start a runtime"))?.block_on(async {
         let client = Client::connect(lineshaft::Target::home(home)).await?;
         let worker = Worker::new(&client).task(nothing::TASK).task(resize::TASK).task(index::TASK);
-        Ok(worker.task(send::TASK).slots(SLOTS).run().await?)
+        let worker = worker.task(send::TASK).task(echo::TASK).task(flaky::TASK).task(stamp::TASK);
+        Ok(worker.slots(SLOTS).run().await?)
     })
 }
 

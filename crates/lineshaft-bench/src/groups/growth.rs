@@ -1,24 +1,34 @@
 //! Whether a home that holds much is as fast as one that holds little: the rate of a drain with ten million jobs queued
 //! and fifty million archived, over that with ten thousand queued and none archived.
+//!
+//! Both homes are there at once and are measured in turns, so that what else the machine does is the same for both.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use lineshaft::client::Client;
+use lineshaft_wire::message::QueueVerb;
 
 use super::Group;
 use crate::bench::Bench;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::load::Jobs;
 use crate::programs::Worker;
 use crate::server::Server;
 
 const GROWTH: &str = "growth_ratio";
 const MILLION: u64 = 1_000_000;
+/// Jobs that wait in the small home.
+const FEW: u64 = 10_000;
+/// All of the history stays.
+const SERVE: &[&str] = &["--history-days", "36500", "--history-bytes", "1000GiB"];
 /// Jobs that are added at once where some are missing.
 const STEP: usize = 5_000;
 const LOOK: Duration = Duration::from_millis(2);
 const QUEUED_WHILE_FILLING: u64 = 300_000;
+const TOLD_EVERY: Duration = Duration::from_secs(20);
+/// A home that does not get on for so long will not.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Growth;
 
@@ -42,66 +52,129 @@ impl Group for Growth {
     fn measure(&self, bench: &mut Bench<'_>) -> Result<()> {
         let share = if bench.scale.is_quick { 100 } else { 1 };
         let (queued, archived) = (10 * MILLION / share, 50 * MILLION / share);
-        let server = bench.server(&[])?;
-        let client = server.client()?;
-        let workers = Worker::rust(bench, server.home(), &client)?;
-        let home = Home { client, jobs: Jobs::nothing() };
-        home.keep(10_000, bench.scale.warm_up)?;
-        let few = home.keep(10_000, bench.scale.growth_span)?;
-        bench.tell(&format!("growth: {few:.0}/s with 10,000 jobs queued"));
-        while home.archived()? < archived {
-            home.keep(QUEUED_WHILE_FILLING, Duration::from_secs(20))?;
-            let now = home.archived()?;
-            bench.tell(&format!("growth: {now} of {archived} jobs archived"));
+        let large = Home::start(bench)?;
+        large.archive(bench, archived)?;
+        large.fill(bench, queued)?;
+        let small = Home::start(bench)?;
+        for round in 1..=bench.scale.long_rounds {
+            bench.round(self.name(), round, bench.scale.long_rounds);
+            let few = small.rate(bench, FEW)?;
+            bench.tell(&format!("growth: {few:.0}/s with {FEW} jobs queued"));
+            large.fill(bench, queued)?;
+            let many = large.rate(bench, queued)?;
+            let archived = large.archived()?;
+            bench.tell(&format!("growth: {many:.0}/s with {queued} jobs queued and {archived} archived"));
+            bench.add(GROWTH, many / few);
         }
-        let many = home.keep(queued, bench.scale.growth_span)?;
-        bench.tell(&format!("growth: {many:.0}/s with {queued} jobs queued and {archived} archived"));
-        bench.add(GROWTH, many / few);
-        workers.into_iter().for_each(Worker::stop);
-        bench.put_away(server);
+        small.end(bench);
+        large.end(bench);
         Ok(())
     }
 }
 
+/// A home with a server and workers of its own.
 struct Home {
+    server: Server,
+    workers: Vec<Worker>,
     client: Client,
     jobs: Jobs,
 }
 
 impl Home {
-    /// Makes the queue so long, then keeps it so for `span` while workers drain it; jobs that finished a second.
-    fn keep(&self, queued: u64, span: Duration) -> Result<f64> {
-        // While there are few, more are made than drained; near the end the workers may keep it from being exact.
-        while self.missing(queued)? > queued / 100 {
+    fn start(bench: &mut Bench<'_>) -> Result<Self> {
+        let server = bench.server(SERVE)?;
+        let client = server.client()?;
+        let workers = Worker::rust(bench, server.home(), &client)?;
+        Ok(Self { server, workers, client, jobs: Jobs::nothing() })
+    }
+
+    fn end(self, bench: &Bench<'_>) {
+        self.workers.into_iter().for_each(Worker::stop);
+        bench.put_away(self.server);
+    }
+
+    /// Runs jobs until so many are archived.
+    fn archive(&self, bench: &mut Bench<'_>, archived: u64) -> Result<()> {
+        let mut progress = Progress::new(archived, "archived");
+        while progress.goes_on(bench, self.archived()?)? {
+            self.keep(QUEUED_WHILE_FILLING, Duration::from_secs(1))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the queue so long, nobody draining it meanwhile.
+    fn fill(&self, bench: &mut Bench<'_>, queued: u64) -> Result<()> {
+        self.client.change_queue("default", QueueVerb::Pause, None).wait()?;
+        let mut progress = Progress::new(queued, "queued");
+        while progress.goes_on(bench, super::queued(&self.client)?)? {
             self.top_up(queued)?;
         }
-        let (before, began) = (self.finished()?, Instant::now());
+        self.client.change_queue("default", QueueVerb::Resume, None).wait()?;
+        Ok(())
+    }
+
+    /// Jobs that end a second while so many are queued.
+    fn rate(&self, bench: &Bench<'_>, queued: u64) -> Result<f64> {
+        self.keep(queued, bench.scale.warm_up)?;
+        self.keep(queued, bench.scale.growth_span)
+    }
+
+    /// Keeps the queue so long for `span` while workers drain it; jobs that ended a second.
+    fn keep(&self, queued: u64, span: Duration) -> Result<f64> {
+        let (before, began) = (self.ended()?, Instant::now());
         while began.elapsed() < span {
             if self.top_up(queued)? {
                 sleep(LOOK);
             }
         }
-        Ok((self.finished()? - before) as f64 / began.elapsed().as_secs_f64())
-    }
-
-    fn missing(&self, queued: u64) -> Result<u64> {
-        Ok(queued.saturating_sub(super::queued(&self.client)?))
+        Ok((self.ended()? - before) as f64 / began.elapsed().as_secs_f64())
     }
 
     /// Adds some of the jobs that are missing; whether none are.
     fn top_up(&self, queued: u64) -> Result<bool> {
-        let missing = self.missing(queued)?;
+        let missing = queued.saturating_sub(super::queued(&self.client)?);
         let most = if missing > 100 * STEP as u64 { 100 * STEP } else { STEP };
         self.jobs.enqueue(&self.client, (missing as usize).min(most))?;
         Ok(missing == 0)
     }
 
-    fn finished(&self) -> Result<u64> {
-        let report = Server::status(&self.client)?;
-        Ok(report.archived + report.queues.iter().map(|queue| queue.finished).sum::<u64>())
+    fn ended(&self) -> Result<u64> {
+        Ok(Server::status(&self.client)?.ended)
     }
 
     fn archived(&self) -> Result<u64> {
         Ok(Server::status(&self.client)?.archived)
+    }
+}
+
+/// The way to a number of jobs: told now and then, and given up if there is none.
+struct Progress {
+    goal: u64,
+    what: &'static str,
+    most: u64,
+    since: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(goal: u64, what: &'static str) -> Self {
+        let now = Instant::now();
+        Self { goal, what, most: 0, since: now, told: now }
+    }
+
+    /// Whether the number is still less than it is to be.
+    fn goes_on(&mut self, bench: &mut Bench<'_>, count: u64) -> Result<bool> {
+        if count > self.most {
+            (self.most, self.since) = (count, Instant::now());
+        }
+        let Self { goal, what, .. } = self;
+        if self.since.elapsed() > PATIENCE {
+            return Err(Error::Wrong(format!("{count} of {goal} jobs are {what}, and no more come")));
+        }
+        if self.told.elapsed() > TOLD_EVERY {
+            self.told = Instant::now();
+            bench.tell(&format!("growth: {count} of {goal} jobs {what}"));
+        }
+        Ok(count < *goal)
     }
 }

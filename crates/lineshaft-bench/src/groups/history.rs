@@ -73,8 +73,9 @@ fn fill(bench: &mut Bench<'_>, client: &Client) -> Result<()> {
     let count = bench.scale.history_jobs;
     let mut replies = VecDeque::new();
     for request in 0..count / BATCH {
-        let kinds: Vec<Jobs> = (0..KINDS).map(|number| kind(request * KINDS + number)).collect();
-        replies.push_back(Jobs::send_together(&kinds, client, BATCH / KINDS));
+        let parts: Vec<(Jobs, usize)> =
+            (0..KINDS).map(|number| (kind(request * KINDS + number), BATCH / KINDS)).collect();
+        replies.push_back(Jobs::send_together(&parts, client));
         if replies.len() > UNDER_WAY
             && let Some(reply) = replies.pop_front()
         {

@@ -8,6 +8,7 @@ mod history;
 mod kills;
 mod memory;
 mod restart;
+mod soak;
 mod stall;
 mod start;
 
@@ -55,6 +56,7 @@ pub const GROUPS: &[&dyn Group] = &[
     &history::History,
     &stall::Stall,
     &growth::Growth,
+    &soak::Soak,
 ];
 
 /// Jobs that are ready to be run.

@@ -28,6 +28,12 @@ pub(crate) fn run(bench: Bench, context: &mut Context) -> Result<(), Failure> {
         write(path, &report)?;
     }
     show(&report, context)?;
+    if let Some(signal) = cleanup.interrupted() {
+        return Err(Failure::new(
+            128 + signal,
+            "a signal ended it: the figures are of what was done until then",
+        ));
+    }
     match report.failures() {
         [] => Ok(()),
         failures => Err(Failure::new(FAILED, failures.join("; "))),
@@ -45,7 +51,8 @@ fn options(bench: &Bench, context: &mut Context) -> Result<Options, Failure> {
     } else {
         Err("no figure needs it".into())
     };
-    Ok(Options { selection, directory, quick: bench.quick, command: context.server_command()?, python })
+    let command = context.server_command()?;
+    Ok(Options { selection, directory, quick: bench.quick, soak_jobs: bench.jobs, command, python })
 }
 
 /// The interpreter, or why there is none: what was named has to be one.
@@ -60,12 +67,13 @@ fn interpreter(given: Option<PathBuf>, context: &mut Context) -> Result<lineshaf
     }
 }
 
-/// A signal ends everything that was started, removes what was written, and then us.
+/// A signal ends everything that was started, removes what was written, and then us. Where the run can say what it has so
+/// far, the first one only asks it to end.
 fn end_on_signals(cleanup: &Cleanup) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let cleanup = cleanup.clone();
     std::thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
+        if let Some(signal) = signals.forever().find(|signal| !cleanup.interrupt(*signal)) {
             cleanup.end();
             signal_hook::low_level::exit(128 + signal);
         }

@@ -101,3 +101,41 @@ fn ctrl_c_ends_servers_and_removes_their_homes() {
         assert!(Instant::now() < deadline, "{:?} goes on", processes_of(shell.directory()));
     }
 }
+
+#[test]
+fn a_soak_counts_every_job_and_looks_at_nothing_else_for_long() {
+    let shell = Shell::new();
+    let ended = bench(&shell, &["soak", "--jobs", "20k", "--json", "-"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let document: serde_json::Map<String, Json> = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(document["soak_lost_jobs"], 0, "{document:?}");
+    assert!(
+        document["soak_jobs"].as_u64().unwrap() > 20_000,
+        "those of the caller are among them: {document:?}"
+    );
+    assert_eq!(names(shell.directory()), BTreeSet::new());
+}
+
+#[test]
+fn a_soak_that_is_stopped_says_what_it_has_and_leaves_nothing() {
+    let shell = Shell::new();
+    let mut command =
+        shell.command(&["bench", "soak", "--quick", "--jobs", "1000M", "--json", "figures.json"]);
+    let mut bench = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(bench.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("made jobs ended")));
+    let pid = rustix::process::Pid::from_raw(bench.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = said.collect();
+    assert!(rest.last().is_some_and(|line| line.contains("a signal ended it")), "{rest:?}");
+    let ended = bench.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("soak_jobs"));
+    let document = document(&shell.directory().join("figures.json"));
+    assert!(
+        document["soak_jobs"].as_u64().unwrap() > 0 && document["soak_lost_jobs"].is_null(),
+        "{document:?}"
+    );
+    assert_eq!(names(shell.directory()), BTreeSet::from(["figures.json".to_owned()]));
+    assert_eq!(processes_of(shell.directory()), [""; 0]);
+}
