@@ -304,13 +304,12 @@ impl<J: Journal> Driver<J> {
     }
 
     fn release(&mut self, outputs: Vec<Output>) {
-        let mut outgoing: FxHashMap<ConnectionId, Vec<Outgoing>> = FxHashMap::default();
+        let mut outgoing = Departures::default();
         for output in outputs {
             match output {
-                Output::Message(connection, message) => outgoing.entry(connection).or_default().push(message),
+                Output::Message(connection, message) => outgoing.push(connection, message),
                 Output::Ended(connection, request_id, draft) => {
-                    let message = self.ended(request_id, draft);
-                    outgoing.entry(connection).or_default().push(message);
+                    outgoing.push(connection, self.ended(request_id, draft));
                 }
                 Output::Query(connection, request_id, query) => {
                     let Some(entry) = self.core.connections.get(&connection) else { continue };
@@ -323,7 +322,7 @@ impl<J: Journal> Driver<J> {
                 Output::DropBlob(id) => self.freed_blobs.push_back((Instant::now() + BLOB_REST, id)),
             }
         }
-        for (connection, messages) in outgoing {
+        for (connection, messages) in outgoing.in_order() {
             if let Some(entry) = self.core.connections.get(&connection) {
                 entry.outbox.deliver(messages);
             }
@@ -418,6 +417,29 @@ impl<J: Journal> Driver<J> {
         self.journal.seal()?;
         self.journal.sync()?;
         Ok(())
+    }
+}
+
+/// What leaves, by connection.
+#[derive(Default)]
+struct Departures {
+    messages: Vec<(ConnectionId, Vec<Outgoing>)>,
+    places: FxHashMap<ConnectionId, usize>,
+}
+
+impl Departures {
+    fn push(&mut self, connection: ConnectionId, message: Outgoing) {
+        let place = *self.places.entry(connection).or_insert_with(|| {
+            self.messages.push((connection, Vec::new()));
+            self.messages.len() - 1
+        });
+        self.messages[place].1.push(message);
+    }
+
+    /// The last first: a commit gives answers before the leases and the ends that follow from them, and those are what
+    /// others have been waiting for.
+    fn in_order(self) -> impl Iterator<Item = (ConnectionId, Vec<Outgoing>)> {
+        self.messages.into_iter().rev()
     }
 }
 

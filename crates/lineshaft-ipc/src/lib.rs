@@ -6,6 +6,7 @@
 //! - [`shared`]: [`AttemptPage`](shared::AttemptPage), in which a child marks what it begins and prints, and which
 //!   outlives it.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
+//! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`home_fs`]: what kind of file system a directory is on.
 //!
 //! The crate deliberately knows no job, lease or message, and keeps no threads. Each `unsafe` block stays in a module
@@ -18,6 +19,7 @@ pub mod home_fs;
 mod proc_files;
 pub mod process;
 pub mod shared;
+pub mod socket;
 pub mod tree;
 
 pub use error::{Error, Result};

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Payloads, ServerFacts};
+use lineshaft_ipc::socket;
 use lineshaft_wire::frame::Frame;
 use lineshaft_wire::message::{Hello, Message, RefusalCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -82,10 +83,10 @@ impl Context {
 pub(crate) async fn run(context: Arc<Context>, accepted: Accepted) {
     match accepted {
         Accepted::Unix(stream) => match Peer::of_unix(&stream) {
-            Ok(peer) => {
-                let (reader, writer) = stream.into_split();
-                Connection::new(&context, peer, reader, writer).run().await;
-            }
+            Ok(peer) => match stream.into_std().and_then(socket::split) {
+                Ok((reader, writer)) => Connection::new(&context, peer, reader, writer).run().await,
+                Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+            },
             Err(error) => tracing::warn!(%error, "a connection was turned away"),
         },
         Accepted::Tcp(stream, address) => {

@@ -2,13 +2,18 @@
 //! deadlines; [`Client`](super::Client) and the workers build those on it.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use lineshaft_ipc::socket;
 use lineshaft_wire::frame::{FrameDecoder, Header, encode_head};
 use lineshaft_wire::message::{FRAME_BYTES_MAX, Hello, Message, PROTOCOL, Welcome};
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::target::Target;
@@ -90,15 +95,20 @@ impl Connection {
     /// The next message, `None` when the server closed between two frames. Writes what is queued meanwhile.
     /// Cancel-safe: nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Incoming>, Error> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Incoming>, Error>> {
         loop {
             if let Some(incoming) = self.take()? {
-                return Ok(Some(incoming));
+                return Poll::Ready(Ok(Some(incoming)));
             }
-            self.write().map_err(broken)?;
-            let interest = if self.outgoing.is_empty() { Interest::READABLE } else { READABLE_OR_WRITABLE };
-            let ready = self.stream.ready(interest).await.map_err(broken)?;
-            if (ready.is_readable() || ready.is_read_closed()) && self.read().map_err(broken)? == Some(0) {
-                return self.closed();
+            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+                return Poll::Ready(Err(broken(error)));
+            }
+            let reading = pin!(self.stream.reader.read_buf(self.decoder.read_buffer())).poll(cx);
+            if ready!(reading).map_err(broken)? == 0 {
+                return Poll::Ready(self.closed());
             }
         }
     }
@@ -116,13 +126,7 @@ impl Connection {
 
     /// Writes everything that is queued.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        loop {
-            self.write().map_err(broken)?;
-            if self.outgoing.is_empty() {
-                return Ok(());
-            }
-            self.stream.ready(Interest::WRITABLE).await.map_err(broken)?;
-        }
+        poll_fn(|cx| self.poll_write(cx)).await.map_err(broken)
     }
 
     fn closed(&self) -> Result<Option<Incoming>, Error> {
@@ -132,29 +136,18 @@ impl Connection {
         Ok(None)
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    /// Writes what is queued, until all is written.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
-            let result = self.stream.try_write_vectored(&self.outgoing.slices());
-            match result {
-                Ok(written) => self.outgoing.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+            let writer = Pin::new(&mut self.stream.writer);
+            match ready!(writer.poll_write_vectored(cx, &self.outgoing.slices()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.outgoing.advance(written),
             }
         }
-        Ok(())
-    }
-
-    /// Reads once: `None` if nothing was there after all, 0 at the end.
-    fn read(&mut self) -> io::Result<Option<usize>> {
-        match self.stream.try_read_buf(self.decoder.read_buffer()) {
-            Ok(count) => Ok(Some(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+        Poll::Ready(Ok(()))
     }
 }
-
-const READABLE_OR_WRITABLE: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// Frames on their way out, in few pieces: what is small is gathered, what is large stays where it is.
 #[derive(Debug, Default)]
@@ -226,10 +219,10 @@ impl Outgoing {
     }
 }
 
-#[derive(Debug)]
-enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
+/// The halves of a socket of either kind.
+struct Stream {
+    reader: Box<dyn AsyncRead + Send + Unpin>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
 impl Stream {
@@ -245,37 +238,28 @@ impl Stream {
                     .await
                     .map_err(|error| Error::no_server(target.to_string(), error.to_string()))?;
                 stream.set_nodelay(true).map_err(broken)?;
-                Ok((Self::Tcp(stream), Some(token.clone())))
+                Ok((Self::new(stream.into_split()), Some(token.clone())))
             }
         }
     }
 
     async fn unix(path: &std::path::Path, target: &Target) -> Result<Self, Error> {
-        let stream = UnixStream::connect(path).await;
+        let stream = UnixStream::connect(path).await.and_then(UnixStream::into_std).and_then(socket::split);
         stream
-            .map(Self::Unix)
+            .map(Self::new)
             .map_err(|error| Error::no_server(target.to_string(), format!("{}: {error}", path.display())))
     }
 
-    async fn ready(&self, interest: Interest) -> io::Result<tokio::io::Ready> {
-        match self {
-            Self::Unix(stream) => stream.ready(interest).await,
-            Self::Tcp(stream) => stream.ready(interest).await,
-        }
+    fn new(
+        (reader, writer): (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static),
+    ) -> Self {
+        Self { reader: Box::new(reader), writer: Box::new(writer) }
     }
+}
 
-    fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => stream.try_read_buf(buffer),
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-        }
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => stream.try_write_vectored(slices),
-            Self::Tcp(stream) => stream.try_write_vectored(slices),
-        }
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
     }
 }
 
