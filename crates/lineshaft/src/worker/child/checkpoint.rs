@@ -85,7 +85,7 @@ impl Shared {
             answers: vec![answer],
         });
         drop(state);
-        self.wake.notify_one();
+        self.call_connection();
         reply
     }
 }

@@ -12,6 +12,7 @@ mod attempts;
 mod checkpoint;
 mod ending;
 mod guard;
+mod helm;
 mod job;
 mod ledger;
 mod output;
@@ -219,16 +220,15 @@ fn start_thread(
         started: Arc::clone(started),
     };
     let (introduce, introduction) = mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Error::io("start the connection's thread"))?;
-    let thread = thread::Builder::new().name("lineshaft-child".into());
-    let spawned = thread.spawn(move || match runtime.block_on(parts.run(introduction)) {
-        Ok(()) => {}
-        Err(error) => {
-            tracing::error!(%error, "a child's connection thread failed");
+    shared.helm()?.spawn(async {
+        if let Err(error) = parts.run(introduction).await {
+            tracing::error!(%error, "a child's connection failed");
             guard::die();
         }
     });
+    let shared = Arc::clone(shared);
+    let thread = thread::Builder::new().name("lineshaft-child".into());
+    let spawned = thread.spawn(move || shared.stand_by());
     spawned.map_err(Error::io("start the connection's thread"))?;
     Ok(introduce)
 }

@@ -14,10 +14,11 @@ use lineshaft_wire::{Fence, JobId};
 use tokio::sync::Notify;
 
 use super::checkpoint::Pending;
+use super::helm::{Driver, Helm};
 use super::job::{Ended, Job, Next, Ticket};
 use super::pace::{LONG, Pace};
 use super::slots::{Beginning, Running, Slots};
-use crate::worker::Kind;
+use crate::worker::{Error, Kind};
 
 /// Ends that are worth a frame of their own.
 pub(super) const ENDS_FLUSH: usize = 128;
@@ -88,6 +89,8 @@ pub(super) struct Shared {
     asked_async: Notify,
     /// Something came that the connection should look at.
     pub(super) wake: Notify,
+    /// Who drives the connection, where that changes.
+    helm: OnceLock<Helm>,
     pub(super) page: Arc<AttemptPage>,
     pub(super) kind: Kind,
 }
@@ -128,8 +131,33 @@ impl Shared {
             asked: Condvar::new(),
             asked_async: Notify::new(),
             wake: Notify::new(),
+            helm: OnceLock::new(),
             page,
             kind,
+        }
+    }
+
+    /// What drives the connection; made by the first call.
+    pub(super) fn helm(&self) -> Result<&Helm, Error> {
+        if self.helm.get().is_none() {
+            // Only the one who makes the child comes here.
+            let _ = self.helm.set(Helm::new()?);
+        }
+        Ok(self.helm.get().expect("it was set"))
+    }
+
+    /// The life of the connection's own thread.
+    pub(super) fn stand_by(&self) {
+        if let Some(helm) = self.helm.get() {
+            helm.stand_by(&self.wake);
+        }
+    }
+
+    /// Makes the connection look.
+    pub(super) fn call_connection(&self) {
+        self.wake.notify_one();
+        if let Some(helm) = self.helm.get() {
+            helm.call();
         }
     }
 
@@ -146,6 +174,14 @@ impl Shared {
 
     /// The next job, waiting for it up to `timeout`.
     pub(super) fn next(&self, timeout: Duration) -> Next {
+        match self.helm.get() {
+            Some(helm) if self.kind == Kind::Process => helm.next(self, timeout),
+            _ => self.wait(timeout),
+        }
+    }
+
+    /// The same while another thread drives the connection.
+    pub(super) fn wait(&self, timeout: Duration) -> Next {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
         loop {
@@ -203,7 +239,7 @@ impl Shared {
             self.page.take(job.place, page_fence(job.fence));
         }
         if was_stuck || (job.is_none() && state.lapsed) {
-            self.wake.notify_one();
+            self.call_connection();
         }
         job
     }
@@ -226,7 +262,10 @@ impl Shared {
         let wake = state.finish(ticket, ended, settle);
         // Before the attempt is off the page, so that its end is on its way at any time.
         self.page.set_unsettled(state.unsettled as u64);
-        if wake {
+        if settle {
+            self.call_connection();
+        } else if wake && self.helm.get().map(Helm::driver) != Some(Driver::Nobody) {
+            // Else the slot drives when it comes back.
             self.wake.notify_one();
         }
         while settle && state.settling.contains(&ticket.fence) {
@@ -237,13 +276,13 @@ impl Shared {
         state.slots.leave(ticket);
         drop(state);
         if settle {
-            self.wake.notify_one();
+            self.call_connection();
         }
     }
 
     /// Waits up to `timeout` until the server has confirmed everything; false if it has not.
     pub(super) fn settle(&self, timeout: Duration) -> bool {
-        self.wake.notify_one();
+        self.call_connection();
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
         while state.unsettled > 0 {
@@ -262,7 +301,7 @@ impl Shared {
         let Some(&mut Running { job, fence, .. }) = state.slots.get_mut(ticket) else { return };
         state.progress.insert(fence, Progress { job, fence, value: value.into() });
         drop(state);
-        self.wake.notify_one();
+        self.call_connection();
     }
 
     /// A request to stop that is to be passed on to a body, waiting for it up to `timeout`. Each comes once.
@@ -345,7 +384,7 @@ impl Shared {
     pub(super) fn drain(&self) {
         self.state().draining = true;
         self.call_slots();
-        self.wake.notify_one();
+        self.call_connection();
     }
 
     /// Asks those attempts to stop that are in slots; the requests wait for their bodies to begin. Whether there are

@@ -15,6 +15,7 @@ use lineshaft_wire::{ErrorRecord, JobId};
 use tempfile::TempDir;
 
 use super::*;
+use crate::worker::child::helm::Driver;
 use crate::worker::child::job::{Ended, Ending, Job, Next};
 use crate::{Reply, Target};
 
@@ -43,12 +44,10 @@ impl World {
             held: Vec::new(),
             declared: Vec::new(),
         };
-        let of_session = Arc::clone(&shared);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let session = Session::new(of_session, Link::new(Target::Socket(path)), introduction);
-            runtime.block_on(session.run());
-        });
+        let session = Session::new(Arc::clone(&shared), Link::new(Target::Socket(path)), introduction);
+        shared.helm().unwrap().spawn(session.run());
+        let standing_by = Arc::clone(&shared);
+        thread::spawn(move || standing_by.stand_by());
         Self { shared, listener, _directory: directory }
     }
 
@@ -81,6 +80,10 @@ impl World {
             }
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    fn driver(&self) -> Driver {
+        self.shared.helm().unwrap().driver()
     }
 
     /// The next job, which ends at once.
@@ -246,6 +249,40 @@ fn renewals_that_are_answered_keep_the_connection() {
     let served = thread::spawn(|| peer.serve());
     thread::sleep(Duration::from_millis(1_500));
     assert!(!served.is_finished());
+}
+
+/// One thread read each job and woke the slot's, which woke that one for the end.
+#[test]
+fn an_idle_slot_reads_its_jobs_itself_and_its_end_leaves_when_it_comes_back() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    let slot = thread::scope(|scope| {
+        let slot = scope.spawn(|| {
+            world.run_one(returned);
+            let next = world.shared.next(Duration::from_millis(200));
+            assert_eq!(next, Next::TimedOut);
+        });
+        while world.driver() != Driver::Slot {
+            thread::sleep(Duration::from_millis(1));
+        }
+        peer.lease(1..=1);
+        peer.finish();
+        slot.join()
+    });
+    slot.unwrap();
+}
+
+#[test]
+fn the_lease_of_a_body_that_computes_is_renewed() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(3));
+    peer.lease(1..=1);
+    assert!(matches!(world.shared.next(PATIENCE), Next::Job(_)));
+    assert_eq!(world.shared.next(Duration::from_millis(20)), Next::TimedOut);
+    assert_ne!(world.driver(), Driver::Slot);
+    // The slot does not come back.
+    peer.until(|message| matches!(message, Message::Renew(_)).then_some(()));
+    assert_eq!(world.driver(), Driver::Thread);
 }
 
 /// The end was forgotten and its lease renewed: the job stayed `running` for ever.
