@@ -30,7 +30,8 @@ pub(crate) const BLOCK_JOBS: usize = 1_000;
 /// How long a finished job may wait for a block to fill, milliseconds.
 const BLOCK_AGE_MS: u64 = 60_000;
 /// How long a dead child's supervisor has to say how it died, milliseconds: while it is connected, it may still be about
-/// to end what the child started; one that is gone may come back, but is not waited for long.
+/// to end what the child started; one that is gone may come back, but is not waited for long, and one that is dead not at
+/// all.
 const WORD_MS: u64 = 5_000;
 const LAST_WORD_MS: u64 = 1_000;
 /// How long workers have to come back after a start before the dead are counted, milliseconds.
@@ -89,6 +90,8 @@ pub(crate) struct Worker {
 struct Death {
     child: u32,
     worker: u64,
+    /// The supervisor, if it was connected: dead too, it is not waited for.
+    supervisor: Option<ProcessKey>,
     /// When the wait is over on the logical clock: with its supervisor connected, and without.
     supervised_ms: u64,
     alone_ms: u64,
@@ -258,14 +261,23 @@ impl Core {
         }
     }
 
-    /// A process is dead: its leases end now, or when its supervisor had time to say how it died.
+    /// A process is dead: its leases end now, or when its supervisor had time to say how it died. All that it sent was
+    /// heard.
     pub fn process_died(&mut self, process: ProcessKey, now: Now) {
-        let child = self.state.child_reports().find(|child| child.process == process);
-        let Some(child) = child.map(|child| (child.child, child.worker)) else { return };
-        let supervised = self.workers.contains_key(&child.1);
-        let patience = if supervised { LAST_WORD_MS } else { self.until_return(now) };
+        self.workers.retain(|_, worker| worker.process != process);
+        for death in self.deaths.iter_mut().filter(|death| death.supervisor == Some(process)) {
+            (death.supervised_ms, death.alone_ms) = (now.logical_ms, now.logical_ms);
+        }
+        let children = self.state.child_reports().filter(|child| child.process == process);
+        let deaths: Vec<Death> = children.map(|child| self.death(child.child, child.worker, now)).collect();
+        self.deaths.extend(deaths);
+    }
+
+    fn death(&self, child: u32, worker: u64, now: Now) -> Death {
+        let supervisor = self.workers.get(&worker).map(|worker| worker.process);
+        let patience = if supervisor.is_some() { LAST_WORD_MS } else { self.until_return(now) };
         let (supervised_ms, alone_ms) = (now.logical_ms + WORD_MS, now.logical_ms + patience);
-        self.deaths.push(Death { child: child.0, worker: child.1, supervised_ms, alone_ms });
+        Death { child, worker, supervisor, supervised_ms, alone_ms }
     }
 
     /// Whether the child of an earlier run may still come back: it is known, and has no connection yet.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Options, Payload, open};
 use lineshaft_ipc::process::ProcessId;
 use lineshaft_wire::message::{
-    AttachChild, Cancel, ChildEnded, Credit, Delete, End, Fetch, Filter, Finish, List, Message, OtherEnd,
-    PayloadKind, ProcessKey, RefusalCode, Retry, Show, Status, Succeeded, Wait,
+    AttachChild, AttachWorker, Cancel, ChildEnded, Credit, Delete, End, Fetch, Filter, Finish, List, Message,
+    OtherEnd, PayloadKind, ProcessKey, RefusalCode, Retry, Show, Status, Succeeded, Wait,
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
 
@@ -303,10 +303,7 @@ fn the_word_of_a_connected_supervisor_is_waited_for() {
     let engine = start(home.path());
     let mut client = Client::connect(&engine);
     let job = client.enqueue(&[b""])[0];
-    let mut supervisor = Client::connect(&engine);
-    assert!(matches!(supervisor.ask(attach_worker()), Message::WorkerAttached(_)));
-    let mut child = Client::connect(&engine);
-    assert!(matches!(child.ask(attach_child(1, &["shop.send"])), Message::ChildAttached(_)));
+    let (mut supervisor, mut child) = supervised(&engine);
     child.credit();
     let (_, fence, _) = child.leased();
     engine.disconnect(child.connection);
@@ -320,18 +317,81 @@ fn the_word_of_a_connected_supervisor_is_waited_for() {
     stop(&engine);
 }
 
+/// A supervisor, in a process of its own, and its child.
+fn supervised(engine: &Handle) -> (Client, Client) {
+    let mut supervisor = Client::connect(engine);
+    let attach = AttachWorker { name: "host:3".into(), process: SUPERVISOR, nonce: 7, processes: 1 };
+    assert!(matches!(supervisor.ask(attach), Message::WorkerAttached(_)));
+    let mut child = Client::connect(engine);
+    assert!(matches!(child.ask(attach_child(1, &["shop.send"])), Message::ChildAttached(_)));
+    (supervisor, child)
+}
+
+const SUPERVISOR: ProcessKey = ProcessKey { pid: 3, start_time: 1 };
+
+/// Killed together with its children, it was waited for all the same, a second long.
+#[test]
+fn a_supervisor_that_is_dead_too_is_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let job = client.enqueue(&[b""])[0];
+    let (supervisor, mut child) = supervised(&engine);
+    child.credit();
+    child.leased();
+    engine.disconnect(child.connection);
+    engine.process_died(crate::world::process());
+    assert_eq!(client.show(job).attempts[0].outcome, None, "its supervisor may say how");
+    engine.disconnect(supervisor.connection);
+    engine.process_died(SUPERVISOR);
+    // The turn that brings this question ends the attempt, or one before it did; the next one sees it.
+    client.show(job);
+    assert_eq!(client.show(job).attempts[0].outcome, Some(Outcome::Lost));
+    stop(&engine);
+}
+
+/// Of several workers in one process, one alone gave its jobs back when that died.
+#[test]
+fn all_children_of_a_dead_process_give_their_jobs_back() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let mut client = Client::connect(&engine);
+    let jobs = client.enqueue(&[b"", b""]);
+    let mut children = [1, 2].map(|number| {
+        let mut child = Client::connect(&engine);
+        assert!(matches!(child.ask(attach_child(number, &["shop.send"])), Message::ChildAttached(_)));
+        child
+    });
+    for child in &mut children {
+        child.credit();
+        child.leased();
+        engine.disconnect(child.connection);
+    }
+    engine.process_died(crate::world::process());
+    // Workers have two seconds to come back after a start.
+    let died = Instant::now();
+    while jobs.iter().any(|job| client.show(*job).attempts[0].outcome.is_none()) {
+        assert!(died.elapsed() < Duration::from_secs(10), "a lease ran out instead");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let outcomes: Vec<_> = jobs.into_iter().map(|job| client.show(job).attempts[0].outcome).collect();
+    assert_eq!(outcomes, [Some(Outcome::Lost); 2]);
+    stop(&engine);
+}
+
 #[test]
 fn a_supervisor_that_goes_after_its_child_is_not_waited_for_as_long() {
     let home = tempfile::tempdir().unwrap();
     let engine = start(home.path());
     let mut client = Client::connect(&engine);
     let job = client.enqueue(&[b""])[0];
-    let mut worker = worker(&engine);
-    worker.credit();
-    worker.leased();
+    let (supervisor, mut child) = supervised(&engine);
+    child.credit();
+    child.leased();
     engine.process_died(crate::world::process());
     let died = Instant::now();
-    engine.disconnect(worker.connection);
+    engine.disconnect(child.connection);
+    engine.disconnect(supervisor.connection);
     while client.show(job).attempts[0].outcome.is_none() {
         std::thread::sleep(Duration::from_millis(20));
     }
