@@ -49,7 +49,8 @@ def _heading(systems: list[dict[str, Any]]) -> str:
         return "Nothing measured."
     days = sorted({each["at"][:10] for each in measured})
     commits = sorted({each["commit"] for each in measured})
-    syncs = statistics.median(each["probe_fdatasync_per_s"] for each in measured)
+    speeds = [of["throughput"] for of in systems if "throughput" in of]  # kills may be of busier minutes
+    syncs = statistics.median(each["probe_fdatasync_per_s"] for each in speeds or measured)
     versions = sorted({f"{name} {what}" for of in systems for name, what in of["about"].get("versions", {}).items()})
     return (
         f"Measured on {' and '.join(days)}, commit {', '.join(commits)}, {os.cpu_count()} CPUs, Python "
