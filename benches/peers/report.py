@@ -84,9 +84,9 @@ def _outcome(of: dict[str, Any]) -> str:
     lost, twice = of["not_run"], of["done_twice"]
     words = [f"{lost} of {JOBS} not run after {of['patience_s']:g} s" if lost else "0 lost"]
     if of["victim"] == "server" and of["pause_s"]:
-        words.append(f"longest pause {of['pause_s']:.2g} s")
+        words.append(f"longest pause {_number(of['pause_s'])} s")
     elif of["victim"] != "server" and of["again_after_s"]:
-        words.append(f"run again after {of['again_after_s']:.2g} s")
+        words.append(f"run again after {_number(of['again_after_s'])} s")
     if twice:
         words.append(f"{twice} done twice")
     return ", ".join(words)
