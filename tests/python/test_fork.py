@@ -113,7 +113,9 @@ def test_a_fork_before_the_first_use_is_none_at_all(store):
     check(store, source, "2 None\n2 0\n")
 
 
-def test_a_fork_while_other_threads_are_in_calls(store):
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_fork_while_other_threads_are_in_calls(store, threads):
+    """A thread that waits alone does the input and output itself; of several, the I/O thread does it for all."""
     source = """
         import os, threading
         from store import app, double
@@ -124,7 +126,7 @@ def test_a_fork_while_other_threads_are_in_calls(store):
                 assert double.enqueue(1).result(20) == 2
                 list(app.as_completed(double.map(range(3))))
 
-        threads = [threading.Thread(target=ask) for _ in range(4)]
+        threads = [threading.Thread(target=ask) for _ in range(THREADS)]
         for thread in threads:
             thread.start()
         codes = []
@@ -138,7 +140,7 @@ def test_a_fork_while_other_threads_are_in_calls(store):
         for thread in threads:
             thread.join()
         print(set(codes))
-    """
+    """.replace("THREADS", str(threads))
     check(store, source, 10 * "4 [0, 2, 4]\n" + "{0}\n")
 
 

@@ -117,7 +117,7 @@ fn is_served(home: &Home, command: &ServerCommand) -> Result<bool, Error> {
     let target = Target::Home { home: home.clone(), start: Some(command.clone()) };
     let deadline = Instant::now() + LEAVE_TIMEOUT;
     while is_answering(home) {
-        match io_thread::handle()?.block_on(Connection::open(&target, None, false)) {
+        match io_thread::get()?.complete(Connection::open(&target, None, false)) {
             Ok(_) => return Ok(true),
             Err(error) if is_gone_or_going(&error) && Instant::now() < deadline => {
                 std::thread::sleep(LEAVE_PAUSE);

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Done, Message, Ping, RefusalCode};
-use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connection::{Connection, Incoming};
+use super::io_thread::{Io, Work};
 use super::ledger::{Again, Caller, Effect, Ledger, Request, Sink};
 use super::target::{ClientOptions, Target};
 use super::waiting::Inbox;
@@ -62,6 +63,9 @@ pub(crate) struct Actor {
     options: ClientOptions,
     commands: UnboundedReceiver<Command>,
     shared: Arc<Shared>,
+    io: &'static Io,
+    /// Whether something is unanswered.
+    unanswered: Work<'static>,
     ledger: Ledger,
     waits: Waits,
     connects: Vec<Arc<Slot>>,
@@ -104,15 +108,18 @@ impl Actor {
         target: Target,
         options: ClientOptions,
         commands: UnboundedReceiver<Command>,
-        sender: WeakUnboundedSender<Command>,
+        ledger: Ledger,
         shared: Arc<Shared>,
+        io: &'static Io,
     ) -> Self {
         Self {
             target,
             options,
             commands,
             shared,
-            ledger: Ledger::new(sender),
+            io,
+            unanswered: Work::none(io),
+            ledger,
             waits: Waits::default(),
             connects: Vec::new(),
             is_closed: false,
@@ -147,6 +154,7 @@ impl Actor {
 
     /// Takes commands, without a connection, for at most `time` or until the first deadline.
     async fn take_commands_until(&mut self, time: Duration) {
+        self.unanswered.set(self.has_work());
         let wake = self.next_wake(Instant::now() + time);
         tokio::select! {
             command = self.commands.recv(), if !self.is_closed => match command {
@@ -176,6 +184,7 @@ impl Actor {
     }
 
     fn take(&mut self, command: Command, connection: Option<&mut Connection>) {
+        self.io.remove_work();
         let is_call = matches!(command, Command::Connect(_) | Command::Request(_) | Command::Wait { .. });
         self.past.is_called_anew |= is_call && connection.is_none();
         match command {
@@ -209,6 +218,7 @@ impl Actor {
                 let _ = connection.flush().await;
                 return Parting::Done;
             }
+            self.unanswered.set(self.has_work());
             let ping_at = heard_at.max(pinged_at) + self.options.ping_every;
             let wake = self.next_wake(ping_at);
             tokio::select! {

@@ -1,36 +1,275 @@
-//! The thread on which all clients of a process do their input and output: `lineshaft-io`, started by the first one.
+//! The input and output of all clients of a process: one runtime, and who drives it.
+//!
+//! The thread `lineshaft-io`, started by the first client, drives it while anything is under way or might come. But a
+//! caller that waits for its answer, and finds that nobody drives, does so itself: its request and the answer to it
+//! then need no hand-over between threads. So there are three states: nobody drives, the thread does, or a caller.
+//!
+//! - The thread gives way when nothing is unanswered and a caller has had to wait for it. It then *stands by*: after a
+//!   millisecond without a caller that drove it drives again, since somebody has to hear the server.
+//! - A caller drives until it has its answer, or for as long as it would have waited. If something else is unanswered
+//!   by then, the thread is called.
+//! - Whoever waits in another way, by a future or a callback, calls the thread if nobody drives.
 
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot::{Sender, channel};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Notify;
 
 use crate::Error;
 use crate::per_process::PerProcess;
 
-/// A thread with a runtime; it ends when this is dropped.
-struct IoThread {
-    runtime: Handle,
-    _running: Sender<()>,
-}
+/// How long nobody drives before the thread does again.
+const STAND_BY: Duration = Duration::from_millis(1);
+
+const NOBODY: u8 = 0;
+const THREAD: u8 = 1;
+const CALLER: u8 = 2;
 
 static THREADS: PerProcess<IoThread> = PerProcess::new();
 
-/// The runtime of this process's I/O thread.
-pub(crate) fn handle() -> Result<Handle, Error> {
-    THREADS.get_or_try_make(start).map(|thread| thread.runtime.clone())
+/// What this process's clients share.
+pub(crate) fn get() -> Result<&'static Io, Error> {
+    THREADS.get_or_try_make(IoThread::start).map(|thread| &*thread.0)
 }
 
-fn start() -> Result<IoThread, Error> {
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(4)
-        .build()
-        .map_err(|error| Error::io("start the I/O runtime", error))?;
-    let handle = runtime.handle().clone();
-    let (running, dropped) = channel::<()>();
-    std::thread::Builder::new()
-        .name("lineshaft-io".into())
-        .spawn(move || runtime.block_on(dropped))
-        .map_err(|error| Error::io("start the I/O thread", error))?;
-    Ok(IoThread { runtime: handle, _running: running })
+/// The thread, which ends when this is dropped.
+struct IoThread(Arc<Io>);
+
+impl IoThread {
+    fn start() -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(4)
+            .build()
+            .map_err(|error| Error::io("start the I/O runtime", error))?;
+        let io = Arc::new(Io::new(runtime));
+        let for_thread = Arc::clone(&io);
+        thread::Builder::new()
+            .name("lineshaft-io".into())
+            .spawn(move || for_thread.live())
+            .map_err(|error| Error::io("start the I/O thread", error))?;
+        Ok(Self(io))
+    }
 }
+
+impl Drop for IoThread {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, SeqCst);
+        self.0.relief.notify_one();
+        self.0.call_thread();
+    }
+}
+
+/// See the module.
+pub(crate) struct Io {
+    pid: u32,
+    runtime: Runtime,
+    driver: AtomicU8,
+    /// Times that a caller began to drive.
+    drives: AtomicU32,
+    /// Commands on their way, and clients that wait for an answer.
+    work: AtomicUsize,
+    /// A caller waited while the thread drove.
+    is_wanted: AtomicBool,
+    /// The thread sleeps until it is called.
+    is_asleep: AtomicBool,
+    is_over: AtomicBool,
+    /// Told when the thread may have to give way.
+    relief: Notify,
+    thread: OnceLock<Thread>,
+}
+
+impl Io {
+    fn new(runtime: Runtime) -> Self {
+        Self {
+            pid: std::process::id(),
+            runtime,
+            driver: AtomicU8::new(NOBODY),
+            drives: AtomicU32::new(0),
+            work: AtomicUsize::new(0),
+            is_wanted: AtomicBool::new(false),
+            is_asleep: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            relief: Notify::new(),
+            thread: OnceLock::new(),
+        }
+    }
+
+    /// Whether this process made it: a forked copy is not to be touched.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    /// Runs `task` beside whatever else there is.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    /// Blocks until `future` is done, driven by others.
+    pub(crate) fn complete<T>(&self, future: impl Future<Output = T>) -> T {
+        let _unanswered = Work::of_one(self);
+        self.call();
+        self.runtime.handle().block_on(future)
+    }
+
+    /// For callers that wait in another way than by driving: sees to it that somebody drives.
+    pub(crate) fn call(&self) {
+        if self.driver.load(SeqCst) == NOBODY {
+            self.call_thread();
+        }
+    }
+
+    /// The right to drive, if nobody does; `None` also where one may not block, among the tasks of a runtime.
+    pub(crate) fn take_seat(&self) -> Option<Seat<'_>> {
+        if !self.is_ours() || Handle::try_current().is_ok() {
+            return None;
+        }
+        match self.driver.compare_exchange(NOBODY, CALLER, SeqCst, SeqCst) {
+            Ok(_) => {
+                self.drives.fetch_add(1, SeqCst);
+                Some(Seat(self))
+            }
+            Err(driver) => {
+                if driver == THREAD {
+                    self.is_wanted.store(true, SeqCst);
+                }
+                None
+            }
+        }
+    }
+
+    fn call_thread(&self) {
+        // One that has not begun yet looks around first.
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.work.load(SeqCst) > 0
+    }
+
+    /// A command is on its way.
+    pub(crate) fn add_work(&self) {
+        self.work.fetch_add(1, SeqCst);
+    }
+
+    /// It was taken.
+    pub(crate) fn remove_work(&self) {
+        if self.work.fetch_sub(1, SeqCst) == 1 && self.is_wanted.load(SeqCst) {
+            self.relief.notify_one();
+        }
+    }
+}
+
+/// The life of the thread.
+impl Io {
+    fn live(&self) {
+        let _ = self.thread.set(thread::current());
+        while !self.is_over.load(SeqCst) {
+            if self.driver.compare_exchange(NOBODY, THREAD, SeqCst, SeqCst).is_ok() {
+                self.runtime.block_on(self.relieved());
+                self.driver.store(NOBODY, SeqCst);
+            }
+            // A caller that came while the thread gave way counts on it.
+            if !self.has_work() || self.driver.load(SeqCst) != NOBODY {
+                self.stand_by();
+            }
+        }
+    }
+
+    async fn relieved(&self) {
+        while !self.is_over.load(SeqCst) {
+            if !self.has_work() && self.is_wanted.swap(false, SeqCst) {
+                return;
+            }
+            self.relief.notified().await;
+        }
+    }
+
+    /// Sleeps until the thread has to drive.
+    fn stand_by(&self) {
+        while !self.is_over.load(SeqCst) {
+            let drives = self.drives.load(SeqCst);
+            thread::park_timeout(STAND_BY);
+            let is_same = self.drives.load(SeqCst) == drives;
+            match self.driver.load(SeqCst) {
+                NOBODY if is_same || self.has_work() => return,
+                CALLER if is_same => self.sleep(),
+                _ => {}
+            }
+        }
+    }
+
+    /// While a caller drives for long.
+    fn sleep(&self) {
+        self.is_asleep.store(true, SeqCst);
+        if self.driver.load(SeqCst) == CALLER && !self.is_over.load(SeqCst) {
+            thread::park();
+        }
+        self.is_asleep.store(false, SeqCst);
+    }
+}
+
+/// A caller's right to drive, until it is dropped.
+pub(crate) struct Seat<'a>(&'a Io);
+
+impl Seat<'_> {
+    /// Drives until `future` is done; `None` if that is not by `deadline`.
+    pub(crate) fn drive<T>(self, deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+        let within = async { tokio::time::timeout_at(deadline.into(), future).await.ok() };
+        self.0.runtime.block_on(within)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let io = self.0;
+        io.driver.store(NOBODY, SeqCst);
+        if io.has_work() || io.is_asleep.load(SeqCst) {
+            io.call_thread();
+        }
+    }
+}
+
+/// A unit of work, counted while there is any.
+pub(crate) struct Work<'a> {
+    io: &'a Io,
+    is_counted: bool,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn none(io: &'a Io) -> Self {
+        Self { io, is_counted: false }
+    }
+
+    pub(crate) fn of_one(io: &'a Io) -> Self {
+        let mut work = Self::none(io);
+        work.set(true);
+        work
+    }
+
+    /// Whether there is some.
+    pub(crate) fn set(&mut self, is_some: bool) {
+        match (self.is_counted, is_some) {
+            (false, true) => self.io.add_work(),
+            (true, false) => self.io.remove_work(),
+            _ => return,
+        }
+        self.is_counted = is_some;
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_wire::message::{Done, Message, RefusalCode, Sequence, WINDOW};
-use tokio::sync::mpsc::WeakUnboundedSender;
 
-use super::actor::Command;
-use super::commands::Commands;
+use super::commands::{Commands, WeakCommands};
 use super::outcome::{OutcomeUnknown, Place};
 use super::reply::Answer;
 use crate::Error;
@@ -89,7 +87,7 @@ enum Parked {
 
 /// See the module.
 pub(crate) struct Ledger {
-    commands: WeakUnboundedSender<Command>,
+    commands: WeakCommands,
     session: Option<u64>,
     id_next: u64,
     number_next: u64,
@@ -105,7 +103,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(commands: WeakUnboundedSender<Command>) -> Self {
+    pub(crate) fn new(commands: WeakCommands) -> Self {
         Self {
             commands,
             session: None,

@@ -1,4 +1,5 @@
-//! The client: one connection to a server, kept alive by a task on the process's I/O thread.
+//! The client: one connection to a server, kept alive by a task that the process's I/O thread runs, or a caller that
+//! waits ([`io_thread`]).
 //!
 //! A call puts a command into the task's channel and returns a [`Reply`]; the task ([`actor`]) connects, writes,
 //! reads, and answers. [`ledger`] is its memory of what is unanswered and knows the rules of sessions, windows,
@@ -38,7 +39,7 @@ use crate::Error;
 use crate::per_process::PerProcess;
 use actor::{Actor, Command};
 use commands::Commands;
-use ledger::Request;
+use ledger::{Ledger, Request};
 
 /// A handle to a server; cheap to clone, and every clone shares one connection and one session.
 ///
@@ -108,14 +109,15 @@ impl Client {
         command: fn(Box<Request>) -> Command,
     ) -> Reply {
         let patience = deadline.unwrap_or(self.inner.options.deadline).min(ClientOptions::DEADLINE_MAX);
-        let slot = Arc::new(Slot::default());
         let deadline = Instant::now() + patience;
-        let callers = Arc::clone(&slot).into();
-        let request = Request { message, payload, deadline, patience, callers };
-        match self.link(|link| link.send(command(Box::new(request)))) {
-            Ok(()) => Reply::new(slot),
-            Err(error) => Reply::ready(Err(error)),
-        }
+        let sent = self.link(|link| {
+            let slot = link.slot();
+            let callers = Arc::clone(&slot).into();
+            let request = Request { message, payload, deadline, patience, callers };
+            link.send(command(Box::new(request)));
+            Reply::new(slot)
+        });
+        sent.unwrap_or_else(|error| Reply::ready(Err(error)))
     }
 
     /// Sends a request that changes something. It gets the next place in the session when it is first sent, and keeps
@@ -195,11 +197,13 @@ impl Shared {
 impl Link {
     fn start(target: &Target, options: &ClientOptions) -> Result<Self, Error> {
         let (sender, receiver) = unbounded_channel();
+        let io = io_thread::get()?;
+        let commands = Commands::new(io, sender);
         let shared = Arc::new(Shared::default());
-        let actor =
-            Actor::new(target.clone(), options.clone(), receiver, sender.downgrade(), Arc::clone(&shared));
-        io_thread::handle()?.spawn(actor.run());
-        Ok(Self { commands: Commands::new(sender), shared })
+        let ledger = Ledger::new(commands.downgrade());
+        let actor = Actor::new(target.clone(), options.clone(), receiver, ledger, Arc::clone(&shared), io);
+        io.spawn(actor.run());
+        Ok(Self { commands, shared })
     }
 
     fn is_ours(&self) -> bool {
@@ -207,9 +211,13 @@ impl Link {
     }
 
     fn connect(&self) -> Reply {
-        let slot = Arc::new(Slot::default());
+        let slot = self.slot();
         self.send(Command::Connect(Arc::clone(&slot)));
         Reply::new(slot)
+    }
+
+    fn slot(&self) -> Arc<Slot> {
+        Arc::new(Slot::of(self.commands.io()))
     }
 
     fn wait(&self, ids: &[JobId], results: bool) -> Waiting {

@@ -56,7 +56,7 @@ impl OutcomeUnknown {
             return Reply::ready(Err(forgotten(self.request())));
         };
         let patience = deadline.unwrap_or(Duration::from_secs(60)).min(ClientOptions::DEADLINE_MAX);
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Slot::of(commands.io()));
         let command = Command::Resend {
             id: self.token.id,
             request: self.token.request,

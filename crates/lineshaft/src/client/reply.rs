@@ -1,7 +1,7 @@
 //! The answer to one request, on its way: a future, and for threads without a runtime a thing to wait on.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lineshaft_wire::message::Message;
 
+use super::io_thread::Io;
 use crate::Error;
 
 /// What a request came to.
@@ -64,10 +65,11 @@ impl<T> Reply<T> {
         self.hold.0.lock().answer.is_some()
     }
 
-    /// Calls `callback` once the answer is there: from the I/O thread, or at once if it is there already. It must not
-    /// block. A second callback replaces the first.
+    /// Calls `callback` once the answer is there: from the I/O thread or that of a caller that waits, or at once if it is
+    /// there already. It must not block. A second callback replaces the first.
     pub fn on_ready(&self, callback: impl FnOnce() + Send + 'static) {
         self.hold.0.on_filled(Box::new(callback));
+        self.hold.0.call();
     }
 
     fn read(&self, answer: Answer) -> Result<T, Error> {
@@ -79,7 +81,11 @@ impl<T> Future for Reply<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.hold.0.poll(context).map(|answer| self.read(answer))
+        let answer = self.hold.0.poll(context);
+        if answer.is_pending() {
+            self.hold.0.call();
+        }
+        answer.map(|answer| self.read(answer))
     }
 }
 
@@ -101,6 +107,8 @@ impl<T> fmt::Debug for Reply<T> {
 /// Where the I/O thread leaves an answer and a caller finds it.
 #[derive(Default)]
 pub(crate) struct Slot {
+    /// Whose driving brings the answer.
+    io: Option<&'static Io>,
     state: Mutex<State>,
     filled: Condvar,
 }
@@ -115,6 +123,11 @@ struct State {
 }
 
 impl Slot {
+    /// One that is filled by a task that `io` drives.
+    pub(crate) fn of(io: &'static Io) -> Self {
+        Self { io: Some(io), ..Self::default() }
+    }
+
     /// Leaves the answer; the first one counts.
     pub(crate) fn fill(&self, answer: Answer) {
         let mut state = self.lock();
@@ -145,15 +158,30 @@ impl Slot {
     fn wait(&self, timeout: Duration) -> Option<Answer> {
         let deadline = Instant::now() + timeout;
         let mut state = self.lock();
+        let mut may_drive = true;
         loop {
             if let Some(answer) = state.take() {
                 return Some(answer);
+            }
+            if std::mem::take(&mut may_drive)
+                && !timeout.is_zero()
+                && let Some(seat) = self.io.and_then(Io::take_seat)
+            {
+                drop(state);
+                return seat.drive(deadline, poll_fn(|context| self.poll(context)));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
             }
             state = self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Sees to it that the answer comes, for those who do not drive.
+    fn call(&self) {
+        if let Some(io) = self.io {
+            io.call();
         }
     }
 

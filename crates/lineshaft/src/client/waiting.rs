@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -12,10 +13,13 @@ use lineshaft_wire::message::EndedJob;
 
 use super::actor::Command;
 use super::commands::Commands;
+use super::io_thread::Io;
 use crate::Error;
 
 /// Results that wait in memory to be taken; beyond it the server is asked to hold the rest back.
 pub(crate) const UNTAKEN_BYTES_MAX: usize = 64 << 20;
+/// Where a timeout is longer than clocks count: ten years.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// What an end without a result counts.
 const END_BYTES: usize = 256;
 
@@ -89,16 +93,23 @@ impl Waiting {
     /// Blocks until some have ended, at most `timeout`. `Pending` is the timeout; `Ready(None)` says that all have been
     /// given; after an error only `Ready(None)`.
     pub fn next_timeout(&mut self, timeout: Duration) -> Poll<Option<Result<Vec<JobEnd>, Error>>> {
-        let deadline = Instant::now().checked_add(timeout);
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + FOREVER);
         let mut state = self.inbox.lock();
+        let mut may_drive = !timeout.is_zero();
         loop {
             if let Poll::Ready(taken) = state.take() {
                 drop(state);
                 return Poll::Ready(self.taken(taken));
             }
-            let left = deadline.map_or(Duration::from_secs(60), |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
+            if std::mem::take(&mut may_drive)
+                && let Some(seat) = self.io().and_then(Io::take_seat)
+            {
+                drop(state);
+                let next = seat.drive(deadline, poll_fn(|context| self.inbox.poll(context)));
+                return next.map_or(Poll::Pending, |taken| Poll::Ready(self.taken(taken)));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Poll::Pending;
             }
@@ -113,17 +124,15 @@ impl Waiting {
 
     /// [`Waiting::next`] for hand-written futures.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<JobEnd>, Error>>> {
-        let mut state = self.inbox.lock();
-        if let Poll::Ready(taken) = state.take() {
-            drop(state);
-            return Poll::Ready(self.taken(taken));
+        let next = self.inbox.poll(context).map(|taken| self.taken(taken));
+        if next.is_pending() {
+            self.call();
         }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
+        next
     }
 
-    /// Calls `callback` once there is something to take: from the I/O thread, or at once. It must not block. A second
-    /// callback replaces the first.
+    /// Calls `callback` once there is something to take: from the I/O thread or that of a caller that waits, or at once.
+    /// It must not block. A second callback replaces the first.
     pub fn on_ready(&self, callback: impl FnOnce() + Send + 'static) {
         let mut state = self.inbox.lock();
         if state.is_ready() {
@@ -131,6 +140,19 @@ impl Waiting {
             return callback();
         }
         state.callback = Some(Box::new(callback));
+        drop(state);
+        self.call();
+    }
+
+    fn io(&self) -> Option<&'static Io> {
+        self.commands.as_ref().map(Commands::io)
+    }
+
+    /// Sees to it that ends come, for those who do not drive.
+    fn call(&self) {
+        if let Some(io) = self.io() {
+            io.call();
+        }
     }
 
     fn taken(&self, taken: Taken) -> Option<Result<Vec<JobEnd>, Error>> {
@@ -205,6 +227,15 @@ impl Inbox {
         state.over = true;
         state.error = error;
         self.notify(state);
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Taken> {
+        let mut state = self.lock();
+        let taken = state.take();
+        if taken.is_pending() {
+            state.waker = Some(context.waker().clone());
+        }
+        taken
     }
 
     fn notify(&self, mut state: MutexGuard<'_, State>) {

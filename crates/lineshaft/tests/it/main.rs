@@ -2,6 +2,7 @@
 
 mod bench;
 mod client;
+mod driving;
 mod face;
 mod reconnect;
 mod worker;

@@ -52,6 +52,7 @@ impl Actor {
         let target = if self.may_start() { self.target.clone() } else { self.target.running_only() };
         let opening = open(target, session, open_session, Arc::clone(&self.shared));
         tokio::pin!(opening);
+        self.unanswered.set(true);
         loop {
             let wake = self.next_wake(Instant::now() + LONG);
             tokio::select! {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::{Caller, Ledger, PARKED_FOR, Parked, Request, Sink};
 use crate::Error;
-use crate::client::commands::Commands;
 use crate::client::outcome::forgotten;
 
 impl Ledger {
@@ -35,7 +34,7 @@ impl Ledger {
 
     fn park(&mut self, now: Instant, id: u64, number: u64) {
         let until = now + PARKED_FOR;
-        let commands = self.commands.upgrade().map(Commands::new);
+        let commands = self.commands.upgrade();
         let Some(open) = self.open.get_mut(&id) else { return };
         open.parked = Parked::Unanswered { until };
         open.holders += open.request.callers.iter().count() as u32;

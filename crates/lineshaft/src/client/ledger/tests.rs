@@ -9,7 +9,8 @@ use lineshaft_wire::message::{Cancel, Changed, Ping, Refused, Shutdown};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::client::{Reply, Slot};
+use crate::client::actor::Command;
+use crate::client::{Reply, Slot, io_thread};
 
 /// What was sent: request id and place in the session.
 #[derive(Default)]
@@ -34,7 +35,7 @@ const SECOND: Duration = Duration::from_secs(1);
 impl Bench {
     fn new() -> Self {
         let (sender, receiver) = unbounded_channel();
-        let mut ledger = Ledger::new(sender.downgrade());
+        let mut ledger = Ledger::new(Commands::new(io_thread::get().unwrap(), sender.clone()).downgrade());
         ledger.greeted(Some(7));
         Self { ledger, sender, receiver, now: Instant::now() }
     }
