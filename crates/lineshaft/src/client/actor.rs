@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connection::{Connection, Incoming};
 use super::io_thread::{Io, Work};
-use super::ledger::{Again, Caller, Effect, Ledger, Request, Sink};
+use super::ledger::{Again, Batch, Caller, Effect, Ledger, Request, Sink};
 use super::target::{ClientOptions, Target};
 use super::waiting::Inbox;
 use super::waits::Waits;
@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Connect now, and say how it went.
     Connect(Arc<Slot>),
     /// A new request.
-    Request(Box<Request>),
+    Request(Arc<Batch>),
     /// A new request that is not worth the start of a server.
     Aside(Box<Request>),
     /// Ask again for an unknown outcome.
@@ -190,7 +190,8 @@ impl Actor {
         match command {
             Command::Connect(slot) if connection.is_some() => slot.fill(Ok(connected())),
             Command::Connect(slot) => self.connects.push(slot),
-            Command::Request(request) | Command::Aside(request) => self.ledger.push(*request),
+            Command::Request(batch) => batch.take().into_iter().for_each(|request| self.ledger.push(request)),
+            Command::Aside(request) => self.ledger.push(*request),
             Command::Resend { id, request, deadline, patience, caller } => {
                 self.ledger.unpark(id, Again { request, deadline, patience, caller }, connection);
             }

@@ -1,11 +1,13 @@
 //! The way into the channel of a client's task.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, mem};
 
 use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender};
 
 use super::actor::Command;
 use super::io_thread::Io;
+use super::ledger::{Batch, Request};
 use crate::Error;
 
 /// Sends to the task of the process that made it. In a forked copy nobody listens, so nothing is sent there, and the
@@ -13,18 +15,27 @@ use crate::Error;
 #[derive(Clone)]
 pub(crate) struct Commands {
     io: &'static Io,
-    sender: Option<UnboundedSender<Command>>,
+    way: Option<Way>,
 }
+
+#[derive(Clone)]
+struct Way {
+    sender: UnboundedSender<Command>,
+    /// The last command, if it is a batch that the task has not taken yet: what fits goes with it.
+    last: Last,
+}
+
+type Last = Arc<Mutex<Option<Arc<Batch>>>>;
 
 impl Commands {
     pub(crate) fn new(io: &'static Io, sender: UnboundedSender<Command>) -> Self {
-        Self { io, sender: Some(sender) }
+        Self { io, way: Some(Way { sender, last: Last::default() }) }
     }
 
     /// The same without keeping the task alive; of a channel that this process made.
     pub(crate) fn downgrade(&self) -> WeakCommands {
-        let sender = self.sender.as_ref().expect("only dropping takes it").downgrade();
-        WeakCommands { io: self.io, sender }
+        let Way { sender, last } = self.way.as_ref().expect("only dropping takes it");
+        WeakCommands { io: self.io, sender: sender.downgrade(), last: Arc::clone(last) }
     }
 
     /// Where the task runs.
@@ -39,16 +50,37 @@ impl Commands {
 
     /// [`Error::Closed`] if the task is not there (any more).
     pub(crate) fn send(&self, command: Command) -> Result<(), Error> {
-        match &self.sender {
-            Some(sender) if self.is_ours() => {
-                self.io.add_work();
-                sender.send(command).map_err(|_| {
-                    self.io.remove_work();
-                    Error::Closed
-                })
-            }
-            _ => Err(Error::Closed),
-        }
+        let way = self.way()?;
+        let mut last = way.lock_last();
+        *last = None;
+        self.push(way, command)
+    }
+
+    /// Sends a request, with the one before it if that is as good.
+    pub(crate) fn request(&self, request: Request) -> Result<(), Error> {
+        let way = self.way()?;
+        let mut last = way.lock_last();
+        let request = match &*last {
+            Some(batch) => batch.join(request),
+            None => Some(request),
+        };
+        let Some(request) = request else { return Ok(()) };
+        let batch = Arc::new(Batch::of(request));
+        self.push(way, Command::Request(Arc::clone(&batch)))?;
+        *last = Some(batch);
+        Ok(())
+    }
+
+    fn way(&self) -> Result<&Way, Error> {
+        self.way.as_ref().filter(|_| self.is_ours()).ok_or(Error::Closed)
+    }
+
+    fn push(&self, way: &Way, command: Command) -> Result<(), Error> {
+        self.io.add_work();
+        way.sender.send(command).map_err(|_| {
+            self.io.remove_work();
+            Error::Closed
+        })
     }
 }
 
@@ -56,19 +88,27 @@ impl Commands {
 pub(crate) struct WeakCommands {
     io: &'static Io,
     sender: WeakUnboundedSender<Command>,
+    last: Last,
+}
+
+impl Way {
+    fn lock_last(&self) -> MutexGuard<'_, Option<Arc<Batch>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl WeakCommands {
     /// The way, if the task still listens to others.
     pub(crate) fn upgrade(&self) -> Option<Commands> {
-        self.sender.upgrade().map(|sender| Commands::new(self.io, sender))
+        let way = Way { sender: self.sender.upgrade()?, last: Arc::clone(&self.last) };
+        Some(Commands { io: self.io, way: Some(way) })
     }
 }
 
 impl Drop for Commands {
     fn drop(&mut self) {
         if !self.is_ours() {
-            mem::forget(self.sender.take());
+            mem::forget(self.way.take());
         }
     }
 }

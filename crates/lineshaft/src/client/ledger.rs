@@ -10,6 +10,7 @@ mod joining;
 mod parking;
 
 pub(crate) use callers::{Caller, Callers, Part};
+pub(crate) use joining::Batch;
 pub(crate) use parking::Again;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -92,13 +92,13 @@ impl Client {
         payload: Vec<Bytes>,
         deadline: Option<Duration>,
     ) -> Reply {
-        self.send(message.into(), payload, deadline, Command::Request)
+        self.send(message.into(), payload, deadline, Link::request)
     }
 
     /// [`Client::call`] for questions on the side, asked while waiting for something else: where the server was
     /// stopped meanwhile, they start none.
     pub fn call_aside(&self, message: impl Into<Message>, deadline: Duration) -> Reply {
-        self.send(message.into(), Vec::new(), Some(deadline), Command::Aside)
+        self.send(message.into(), Vec::new(), Some(deadline), Link::request_aside)
     }
 
     fn send(
@@ -106,7 +106,7 @@ impl Client {
         message: Message,
         payload: Vec<Bytes>,
         deadline: Option<Duration>,
-        command: fn(Box<Request>) -> Command,
+        send: fn(&Link, Request),
     ) -> Reply {
         let patience = deadline.unwrap_or(self.inner.options.deadline).min(ClientOptions::DEADLINE_MAX);
         let deadline = Instant::now() + patience;
@@ -114,7 +114,7 @@ impl Client {
             let slot = link.slot();
             let callers = Arc::clone(&slot).into();
             let request = Request { message, payload, deadline, patience, callers };
-            link.send(command(Box::new(request)));
+            send(link, request);
             Reply::new(slot)
         });
         sent.unwrap_or_else(|error| Reply::ready(Err(error)))
@@ -224,8 +224,17 @@ impl Link {
         Waiting::start(self.commands.clone(), ids, results)
     }
 
+    // The task lives as long as a sender does, so that sending never fails.
+
+    fn request(&self, request: Request) {
+        let _ = self.commands.request(request);
+    }
+
+    fn request_aside(&self, request: Request) {
+        self.send(Command::Aside(Box::new(request)));
+    }
+
     fn send(&self, command: Command) {
-        // The task lives as long as a sender does.
         let _ = self.commands.send(command);
     }
 }

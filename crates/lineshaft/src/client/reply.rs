@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_wire::message::Message;
+use lineshaft_wire::message::{Enqueued, Message};
 
 use super::io_thread::Io;
+use super::ledger::Part;
 use crate::Error;
 
 /// What a request came to.
@@ -20,8 +21,8 @@ type Callback = Box<dyn FnOnce() + Send>;
 
 /// The answer to a request: await it, wait for it, or be called when it is there.
 ///
-/// Dropping it forgets the answer. A request that still waits for room in the window is then not sent at all, so
-/// that the memory of waiting requests belongs to whoever holds their replies.
+/// Dropping it forgets the answer. A request that still waits for room in the window is then not sent at all, unless it
+/// was joined with others that are wanted; so the memory of waiting requests belongs to whoever holds their replies.
 pub struct Reply<T = (Message, Bytes)> {
     hold: Hold,
     convert: fn(Message, Bytes) -> Result<T, Error>,
@@ -115,11 +116,19 @@ pub(crate) struct Slot {
 
 #[derive(Default)]
 struct State {
-    answer: Option<Answer>,
+    answer: Option<Left>,
     taken: bool,
     abandoned: bool,
+    /// Threads that wait: to tell nobody costs a system call.
+    blocked: u32,
     waker: Option<Waker>,
     callback: Option<Callback>,
+}
+
+/// What is left in a slot.
+enum Left {
+    Whole(Answer),
+    Part(Arc<Enqueued>, Part),
 }
 
 impl Slot {
@@ -130,14 +139,27 @@ impl Slot {
 
     /// Leaves the answer; the first one counts.
     pub(crate) fn fill(&self, answer: Answer) {
+        self.leave(Left::Whole(answer));
+    }
+
+    /// Leaves what is the caller's of an answer to many. It is cut out by the caller's thread: memory that one thread
+    /// takes and another gives back costs more, and this thread has many to serve.
+    pub(crate) fn fill_part(&self, enqueued: &Arc<Enqueued>, part: Part) {
+        self.leave(Left::Part(Arc::clone(enqueued), part));
+    }
+
+    fn leave(&self, answer: Left) {
         let mut state = self.lock();
         if state.answer.is_some() || state.taken {
             return;
         }
         state.answer = Some(answer);
         let (waker, callback) = (state.waker.take(), state.callback.take());
+        let is_awaited = state.blocked > 0;
         drop(state);
-        self.filled.notify_all();
+        if is_awaited {
+            self.filled.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -174,7 +196,9 @@ impl Slot {
             if left.is_zero() {
                 return None;
             }
+            state.blocked += 1;
             state = self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.blocked -= 1;
         }
     }
 
@@ -216,7 +240,10 @@ impl State {
         }
         let answer = self.answer.take()?;
         self.taken = true;
-        Some(answer)
+        Some(match answer {
+            Left::Whole(answer) => answer,
+            Left::Part(enqueued, part) => Ok((part.of(&enqueued).into(), Bytes::new())),
+        })
     }
 }
 

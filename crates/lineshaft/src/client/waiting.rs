@@ -113,7 +113,9 @@ impl Waiting {
             if left.is_zero() {
                 return Poll::Pending;
             }
+            state.blocked += 1;
             state = self.inbox.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.blocked -= 1;
         }
     }
 
@@ -199,6 +201,8 @@ struct State {
     error: Option<Error>,
     over: bool,
     was_full: bool,
+    /// Threads that wait: to tell nobody costs a system call.
+    blocked: u32,
     waker: Option<Waker>,
     callback: Option<Callback>,
 }
@@ -240,8 +244,11 @@ impl Inbox {
 
     fn notify(&self, mut state: MutexGuard<'_, State>) {
         let (waker, callback) = (state.waker.take(), state.callback.take());
+        let is_awaited = state.blocked > 0;
         drop(state);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }

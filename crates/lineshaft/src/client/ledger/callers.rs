@@ -34,10 +34,15 @@ impl Caller {
             (_, answer) => answer.clone(),
         });
     }
+
+    fn fill_shared(&self, enqueued: &Arc<Enqueued>) {
+        let all = Part { start: 0, count: (enqueued.ids.len() / ID_BYTES) as u32 };
+        self.slot.fill_part(enqueued, self.part.unwrap_or(all));
+    }
 }
 
 impl Part {
-    fn of(self, enqueued: &Enqueued) -> Enqueued {
+    pub(crate) fn of(self, enqueued: &Enqueued) -> Enqueued {
         let (start, end) = (self.start as usize, (self.start + self.count) as usize);
         // An answer that is too short is told from a right one by whoever reads it.
         let ids = enqueued.ids.get(start * ID_BYTES..end * ID_BYTES).unwrap_or_default();
@@ -58,9 +63,13 @@ impl Callers {
     }
 
     pub(crate) fn fill(&self, answer: Answer) {
-        match (self.others.is_empty(), self.first.part) {
-            (true, None) => self.first.slot.fill(answer),
-            _ => self.iter().for_each(|caller| caller.fill_from(&answer)),
+        match answer {
+            answer if self.others.is_empty() && self.first.part.is_none() => self.first.slot.fill(answer),
+            Ok((Message::Enqueued(enqueued), _)) => {
+                let enqueued = Arc::new(enqueued);
+                self.iter().for_each(|caller| caller.fill_shared(&enqueued));
+            }
+            answer => self.iter().for_each(|caller| caller.fill_from(&answer)),
         }
     }
 

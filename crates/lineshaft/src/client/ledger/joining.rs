@@ -2,8 +2,11 @@
 //! cost more than a job.
 //!
 //! Nobody is made to wait for company: what is joined waits anyway, because the thread that sends was busy or the
-//! window was full. A request with a key stands alone, since it may be refused or answered for itself.
+//! window was full. A request with a key stands alone, since it may be refused or answered for itself. Most are joined
+//! by the threads that make them, on their way to the client's task ([`Batch`]): the task, which has all callers to serve,
+//! then does little more for many requests than for one.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lineshaft_wire::message::{JobGroup, Message};
@@ -42,6 +45,43 @@ impl Ledger {
             self.deadlines.remove(&(own_deadline, id));
             self.deadlines.insert((waiting.request.deadline, id));
         }
+    }
+}
+
+/// A request on its way to the client's task, which others may join until the task takes it.
+pub(crate) struct Batch(Mutex<Joined>);
+
+struct Joined {
+    request: Option<Request>,
+    payload_bytes: usize,
+}
+
+impl Batch {
+    pub(crate) fn of(request: Request) -> Self {
+        let payload_bytes = payload_bytes(&request);
+        Self(Mutex::new(Joined { request: Some(request), payload_bytes }))
+    }
+
+    /// Joins `next`, or gives it back.
+    pub(crate) fn join(&self, next: Request) -> Option<Request> {
+        let mut joined = self.lock();
+        let more = payload_bytes(&next);
+        let fits = joined.payload_bytes + more <= BYTES_MAX;
+        match &mut joined.request {
+            Some(first) if fits && are_alike(first, &next) => append(first, next),
+            _ => return Some(next),
+        }
+        joined.payload_bytes += more;
+        None
+    }
+
+    /// The request, once.
+    pub(crate) fn take(&self) -> Option<Request> {
+        self.lock().request.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Joined> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

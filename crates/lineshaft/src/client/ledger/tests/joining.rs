@@ -129,3 +129,63 @@ fn everybodys_outcome_is_unknown_after_the_deadline_and_each_may_ask_for_its_own
     bench.ledger.unpark(id, Again { request, deadline, patience, caller }, Some(&mut Sent::default()));
     assert_eq!(ids(&mut once_more).0, [1, 2]);
 }
+
+/// What is sent before the task looks goes together, but nothing overtakes a command of another kind.
+#[test]
+fn requests_join_on_their_way_to_the_task_and_the_order_stays() {
+    let (sender, mut receiver) = unbounded_channel();
+    let commands = Commands::new(io_thread::get().unwrap(), sender);
+    let mut replies = Vec::new();
+    let mut send = |jobs| {
+        let slot = Arc::new(Slot::default());
+        let now = Instant::now();
+        let groups = vec![group("a", jobs)];
+        let request = Request {
+            message: Enqueue { sequence: UNPLACED, groups }.into(),
+            payload: vec![Bytes::from(vec![0; 3 * jobs])],
+            deadline: now + SECOND,
+            patience: SECOND,
+            callers: Arc::clone(&slot).into(),
+        };
+        commands.request(request).unwrap();
+        replies.push(Reply::new(slot));
+    };
+    let jobs_of = |command| match command {
+        Command::Request(batch) => match batch.take().map(|request| request.message) {
+            Some(Message::Enqueue(enqueue)) => enqueue.groups[0].lengths.len(),
+            other => panic!("{other:?}"),
+        },
+        _ => 0,
+    };
+    send(1);
+    send(2);
+    commands.send(Command::Forget { id: 0 }).unwrap();
+    send(1);
+    send(1);
+    let mut taken = vec![jobs_of(receiver.try_recv().unwrap())];
+    taken.push(jobs_of(receiver.try_recv().unwrap()));
+    taken.push(jobs_of(receiver.try_recv().unwrap()));
+    send(4);
+    taken.push(jobs_of(receiver.try_recv().unwrap()));
+    assert_eq!(taken, [3, 0, 2, 4], "the last one came too late for the batch before it");
+    assert!(receiver.try_recv().is_err());
+}
+
+/// A batch that nobody will take must not swallow what comes later.
+#[test]
+fn nothing_joins_what_could_not_be_sent() {
+    let (sender, receiver) = unbounded_channel();
+    let commands = Commands::new(io_thread::get().unwrap(), sender);
+    drop(receiver);
+    for _ in 0..2 {
+        let now = Instant::now();
+        let request = Request {
+            message: Enqueue { sequence: UNPLACED, groups: vec![group("a", 1)] }.into(),
+            payload: vec![Bytes::from_static(b"abc")],
+            deadline: now + SECOND,
+            patience: SECOND,
+            callers: Arc::new(Slot::default()).into(),
+        };
+        assert!(matches!(commands.request(request), Err(Error::Closed)));
+    }
+}
