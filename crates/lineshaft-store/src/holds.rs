@@ -4,7 +4,7 @@
 //! while there is a [`Hold`]. A backup takes its hold before it asks how far the journal is: what was removed before
 //! that is not needed by then, and what is needed stays.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// Who holds the files of a home.
 #[derive(Debug, Default)]
@@ -14,9 +14,14 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// Leave to remove files or to give them another use, while the guard lives; `None` while they are held.
+    /// Leave to remove files or to give them another use, while the guard lives; `None` while they are held, or are about
+    /// to be: the writer of the journal must not wait here for a hold that waits for the removal of a day of history.
     pub(crate) fn removing(&self) -> Option<Removing<'_>> {
-        let count = self.count.read().unwrap_or_else(PoisonError::into_inner);
+        let count = match self.count.try_read() {
+            Ok(count) => count,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         (*count == 0).then_some(Removing { _count: count })
     }
 
@@ -58,6 +63,27 @@ mod tests {
         assert!(holds.removing().is_none());
         drop(second);
         assert!(holds.removing().is_some());
+    }
+
+    /// Another removal waited for the hold, and so for the first removal.
+    #[test]
+    fn nobody_waits_for_a_hold_that_waits() {
+        let holds = Arc::new(Holds::default());
+        let first = holds.removing();
+        let take = Arc::clone(&holds);
+        let taking = std::thread::spawn(move || take.take());
+        let (sender, removed) = std::sync::mpsc::channel();
+        let other = Arc::clone(&holds);
+        std::thread::spawn(move || {
+            // Until the hold waits, other removals may go on.
+            while other.removing().is_some() {
+                std::thread::yield_now();
+            }
+            sender.send(()).unwrap();
+        });
+        removed.recv_timeout(std::time::Duration::from_secs(30)).expect("it waits");
+        drop(first);
+        drop(taking.join().unwrap());
     }
 
     #[test]
