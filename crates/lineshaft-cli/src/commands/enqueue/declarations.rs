@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lineshaft::Error;
 use lineshaft::client::Client;
-use lineshaft_wire::message::{Declared, JobGroup, OnFailure, Rules, RunAfter, Unique};
+use lineshaft_wire::message::{Declared, JobGroup, OnFailure, RefusalCode, Rules, RunAfter, Unique};
 
 use crate::args::{Delivery, Handler, JobOptions, When};
 use crate::context::Context;
@@ -34,7 +35,7 @@ impl Declarations {
         let length =
             u32::try_from(payload_bytes).map_err(|_| Failure::new(USAGE, "the arguments are too large"))?;
         let is_first = !self.known.contains_key(task);
-        let declared = self.declared(task);
+        let declared = self.declared(task)?;
         if is_first && options.unique.is_none() && declared.as_ref().is_some_and(|it| it.is_unique) {
             context.output.warn(&format!(
                 "{task} has a unique key that its program computes from the arguments: here it is --unique KEY"
@@ -45,7 +46,7 @@ impl Declarations {
             task: task.into(),
             queue: options.queue.as_deref().map_or_else(|| Arc::clone(&job.queue), Arc::from),
             priority: options.priority.unwrap_or(job.priority),
-            rules: Arc::new(self.rules(options, &job.rules)),
+            rules: Arc::new(self.rules(options, &job.rules)?),
             run_after: options.run_after.map(When::ahead),
             expires: options.expires.map(When::ahead).or(job.expires_ms.map(RunAfter::In)),
             deadline: options.deadline.map(When::ahead).or(job.deadline_ms.map(RunAfter::In)),
@@ -60,10 +61,10 @@ impl Declarations {
         })
     }
 
-    fn rules(&mut self, options: &JobOptions, declared: &Rules) -> Rules {
+    fn rules(&mut self, options: &JobOptions, declared: &Rules) -> Result<Rules, Failure> {
         let first = options.retry_first.map_or(declared.backoff_first_ms, millis);
         let cap = options.retry_cap.map_or(declared.backoff_max_ms, millis);
-        Rules {
+        Ok(Rules {
             max_attempts: options.retries.map_or(declared.max_attempts, |retries| retries + 1),
             timeout_ms: options.timeout.map_or(declared.timeout_ms, |timeout| timeout.0.map(millis)),
             backoff_first_ms: first,
@@ -75,18 +76,28 @@ impl Declarations {
                 None => declared.on_failure.clone(),
                 Some(Handler(None)) => None,
                 Some(Handler(Some(task))) => {
-                    Some(self.declared(task).map_or_else(|| undeclared(task), |declared| declared.job))
+                    Some(self.declared(task)?.map_or_else(|| undeclared(task), |declared| declared.job))
                 }
             },
             ..declared.clone()
-        }
+        })
     }
 
-    /// A server that does not say is like one that does not know.
-    fn declared(&mut self, task: &str) -> Option<Declared> {
-        let client = &self.client;
-        let ask = || client.describe(task, None).wait().ok().flatten();
-        self.known.entry(task.to_owned()).or_insert_with(ask).clone()
+    fn declared(&mut self, task: &str) -> Result<Option<Declared>, Failure> {
+        if let Some(declared) = self.known.get(task) {
+            return Ok(declared.clone());
+        }
+        let declared = or_unknown(self.client.describe(task, None).wait())?;
+        self.known.insert(task.to_owned(), declared.clone());
+        Ok(declared)
+    }
+}
+
+/// A server of an earlier version, which does not know the question, is like one that knows nothing of the task.
+fn or_unknown(answer: Result<Option<Declared>, Error>) -> Result<Option<Declared>, Failure> {
+    match answer {
+        Err(Error::Refused { code: RefusalCode::BadFrame, .. }) => Ok(None),
+        answer => Ok(answer?),
     }
 }
 
@@ -116,4 +127,20 @@ fn unique(options: &JobOptions, task: &str) -> Option<Unique> {
 
 fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever went wrong was taken for a task that nobody declared, and remembered: a job with other options than its
+    /// own.
+    #[test]
+    fn only_a_server_that_does_not_know_the_question_counts_as_ignorant() {
+        let refused = |code| Err(Error::Refused { code, message: "no".to_owned(), hint: None });
+        assert!(matches!(or_unknown(refused(RefusalCode::BadFrame)), Ok(None)));
+        for code in [RefusalCode::Internal, RefusalCode::ShuttingDown] {
+            assert!(or_unknown(refused(code)).is_err());
+        }
+    }
 }
