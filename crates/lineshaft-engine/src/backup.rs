@@ -107,8 +107,7 @@ impl<D: Disk> Checked<D> {
         let now = Now { wall_ms, logical_ms: state.clock().1, random: fastrand::u64(..) };
         let (state, lost) = history.begin(state, now)?;
         home.finish_restore()?;
-        let counts = archive.counts();
-        let archived = counts.completed + counts.cancelled + counts.discarded;
+        let archived = archive.counts().jobs();
         Ok(Restored { lsn, epoch, unfinished: state.unfinished(), lost, archived, dropped })
     }
 }

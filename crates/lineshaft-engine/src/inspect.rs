@@ -72,8 +72,8 @@ pub(crate) fn overlay(path: &Path) -> Result<(Home<Disk>, Option<Holder>), Error
     }
 }
 
-/// A directory that never was a home must not be shown as an empty one.
-pub(crate) fn check_is_home(path: &Path) -> Result<(), Error> {
+/// [`Error::NoHome`] for a directory that never was a home: it must not be shown as an empty one.
+pub fn check_is_home(path: &Path) -> Result<(), Error> {
     if ["FORMAT", "seg"].iter().any(|name| path.join(name).exists()) {
         return Ok(());
     }

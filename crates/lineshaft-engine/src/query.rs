@@ -166,8 +166,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                 Ok(None)
             }
             Query::Status(mut report) => {
-                let counts = self.archive.counts();
-                report.archived = counts.completed + counts.cancelled + counts.discarded;
+                report.archived = self.archive.counts().jobs();
                 report.rss_bytes = resident_bytes();
                 report.disk = self.disk_report()?;
                 reply((*report).into())

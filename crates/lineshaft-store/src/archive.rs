@@ -199,6 +199,13 @@ pub struct ArchiveCounts {
     pub bytes: u64,
 }
 
+impl ArchiveCounts {
+    /// Jobs, however they ended.
+    pub fn jobs(self) -> u64 {
+        self.completed + self.cancelled + self.discarded
+    }
+}
+
 /// How much one day of an archive holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayCounts {

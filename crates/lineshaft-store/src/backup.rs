@@ -23,7 +23,7 @@ use crate::Error;
 ///
 /// The journal comes before what it names, and the archive last: it may be ahead of the journal, which is cut when it
 /// is opened, but never behind.
-const DIRECTORIES: [&str; 5] = ["snap", "seg", "blob", "cold", "archive"];
+pub const DIRECTORIES: [&str; 5] = ["snap", "seg", "blob", "cold", "archive"];
 
 /// Hears how far a copy is, and may slow it down or stop it.
 pub trait Watch {

@@ -9,6 +9,8 @@ mod overlay;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use crate::Error;
+
 pub use file::{FileDisk, FileLock};
 pub use overlay::{Changed, Locking, Overlay, OverlayFile};
 
@@ -148,6 +150,15 @@ pub(crate) fn read_all<D: Disk>(disk: &D, path: &str) -> io::Result<Vec<u8>> {
     let count = file.read_at(0, &mut bytes)?;
     bytes.truncate(count);
     Ok(bytes)
+}
+
+/// The files of a directory; `None` if it does not exist.
+pub(crate) fn list_if_there<D: Disk>(disk: &D, directory: &str) -> Result<Option<Vec<DirEntry>>, Error> {
+    match disk.list(directory) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("list", directory, 0)(error)),
+    }
 }
 
 /// `directory/name`, or `name` in the root.

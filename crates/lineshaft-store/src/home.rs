@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::disk::{Disk, LockAttempt, publish, read_all};
+use crate::disk::{Disk, LockAttempt, list_if_there, publish, read_all};
 use crate::holds::Holds;
 use crate::inspect::rework;
 use crate::{Error, Usage};
@@ -133,11 +133,9 @@ impl<D: Disk> Home<D> {
             ..Usage::default()
         };
         for name in DIRECTORIES {
-            match self.disk.list(name) {
-                Ok(files) if files.is_empty() => {}
-                Ok(files) => usage.used.push((name, files.iter().map(|file| file.bytes).sum())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("list", name, 0)(error)),
+            let files = list_if_there(&self.disk, name)?.unwrap_or_default();
+            if !files.is_empty() {
+                usage.used.push((name, files.iter().map(|file| file.bytes).sum()));
             }
         }
         Ok(usage)
@@ -198,7 +196,7 @@ fn field<'a>(owner: &'a str, name: &str) -> Option<&'a str> {
 fn check_format<D: Disk>(disk: &D) -> Result<(), Error> {
     match read_all(disk, FORMAT) {
         Ok(bytes) => parse_format(&String::from_utf8_lossy(&bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_format(disk),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_format(disk),
         Err(error) => Err(Error::io("read", FORMAT, 0)(error)),
     }
 }

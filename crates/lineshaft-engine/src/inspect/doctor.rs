@@ -298,8 +298,7 @@ impl Diagnosis {
                     lost_state.get_or_insert(None);
                 }
                 Loss::State { history_jobs } => {
-                    let counts = look.archive.counts();
-                    *history_jobs = counts.completed + counts.cancelled + counts.discarded;
+                    *history_jobs = look.archive.counts().jobs();
                     lost_state = Some(Some(look.archive.head().last_finish_number));
                 }
                 _ => {}

@@ -1,10 +1,8 @@
 //! Taking a backup: what is copied, and in what order.
 
-use std::io;
-
 use super::copy::{Copied, Copier};
 use super::{DIRECTORIES, Manifest, Watch};
-use crate::disk::{Disk, is_temporary, join};
+use crate::disk::{Disk, is_temporary, join, list_if_there};
 use crate::journal::{extent, segment};
 use crate::{Error, JournalEnd, archive, gaps};
 
@@ -59,10 +57,7 @@ pub fn take<S: Disk, D: Disk>(
 
 /// The files of a directory that belong to the state at `end`.
 fn wanted_of<D: Disk>(home: &D, directory: &str, end: &JournalEnd) -> Result<Vec<Copied>, Error> {
-    let listed = match home.list(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listed => listed.map_err(Error::io("list", directory, 0))?,
-    };
+    let listed = list_if_there(home, directory)?.unwrap_or_default();
     let mut files = Vec::new();
     for entry in listed.into_iter().filter(|entry| belongs(directory, &entry.name, end)) {
         let is_last =

@@ -1,9 +1,7 @@
 //! Which files of a home are whole, each checked by itself.
 
-use std::io;
-
 use crate::Error;
-use crate::disk::{Disk, join};
+use crate::disk::{Disk, join, list_if_there};
 use crate::journal::{blobs, cold, snapshots};
 
 /// A file that was checked.
@@ -44,10 +42,7 @@ fn check<D: Disk>(
     visit: &mut dyn FnMut(CheckedFile),
     read: impl Fn(&str) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let entries = match disk.list(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        listed => listed.map_err(Error::io("list", directory, 0))?,
-    };
+    let entries = list_if_there(disk, directory)?.unwrap_or_default();
     for entry in entries.into_iter().filter(|entry| !crate::disk::is_temporary(&entry.name)) {
         let error = read(&entry.name).err();
         visit(CheckedFile { path: join(directory, &entry.name), bytes: entry.bytes, error });

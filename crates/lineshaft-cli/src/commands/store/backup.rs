@@ -8,7 +8,8 @@ use lineshaft::client::Client;
 use lineshaft::home::Home;
 use lineshaft::launch;
 use lineshaft_engine::backup;
-use lineshaft_store::backup::{Facts, Manifest, take};
+use lineshaft_engine::inspect::check_is_home;
+use lineshaft_store::backup::{DIRECTORIES, Facts, MANIFEST, Manifest, take};
 use lineshaft_store::{Appended, FileDisk, JournalEnd};
 use lineshaft_wire::message::{FilesHeld, RefusalCode};
 use serde_json::json;
@@ -17,7 +18,7 @@ use super::failure::{of_engine, of_store};
 use super::progress::{Keeper, Progress};
 use crate::args::Backup;
 use crate::context::{Context, answer};
-use crate::exit::{FAILED, Failure, NOT_FOUND, USAGE};
+use crate::exit::{FAILED, Failure, USAGE};
 use crate::show::bytes;
 use crate::times::{now_ms, rfc3339};
 
@@ -25,7 +26,7 @@ pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
     let destination =
         std::path::absolute(&args.destination).map_err(|error| cannot("use", &args.destination, &error))?;
-    check_home(&home)?;
+    check_is_home(home.path()).map_err(|error| of_engine(&error))?;
     let place = Destination::make(destination, &home)?;
     let taken = if launch::is_answering(&home) {
         of_served(&home, &place.path, args, context)
@@ -42,14 +43,6 @@ pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
         }
     };
     report(&manifest, &home, &place.path, context)
-}
-
-fn check_home(home: &Home) -> Result<(), Failure> {
-    if ["FORMAT", "seg"].iter().any(|name| home.path().join(name).exists()) {
-        return Ok(());
-    }
-    let message = format!("there is no home at {}", home.path().display());
-    Err(Failure::new(NOT_FOUND, message).hint("check that --home or LINESHAFT_URL names the right one"))
 }
 
 fn facts() -> Facts {
@@ -111,10 +104,9 @@ impl Destination {
 
     /// Removes what was copied: a part of a backup helps nobody.
     fn remove(&self) {
-        for name in ["MANIFEST", "MANIFEST.tmp"] {
-            let _ = fs::remove_file(self.path.join(name));
-        }
-        for name in ["seg", "snap", "blob", "cold", "archive"] {
+        let _ = fs::remove_file(self.path.join(MANIFEST));
+        let _ = fs::remove_file(self.path.join(format!("{MANIFEST}.tmp")));
+        for name in DIRECTORIES {
             let _ = fs::remove_dir_all(self.path.join(name));
         }
         if self.is_new {
@@ -129,7 +121,7 @@ fn check_empty(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let is_unfinished =
-        path.join("seg").exists() && !path.join("FORMAT").exists() && !path.join("MANIFEST").exists();
+        path.join("seg").exists() && !path.join("FORMAT").exists() && !path.join(MANIFEST).exists();
     let hint = if is_unfinished {
         "it looks like a backup that did not come to its end: remove it, or choose another directory"
     } else {

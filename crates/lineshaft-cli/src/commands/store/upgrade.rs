@@ -1,6 +1,6 @@
 //! `lineshaft store upgrade`: from an earlier format to this version's.
 
-use lineshaft_engine::Error;
+use lineshaft_engine::inspect::check_is_home;
 use lineshaft_store::FileDisk;
 use lineshaft_store::inspect::{Upgraded, steps, upgrade};
 use serde_json::json;
@@ -11,9 +11,7 @@ use crate::exit::Failure;
 
 pub(super) fn run(context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
-    if !home.path().join("FORMAT").exists() && !home.path().join("seg").exists() {
-        return Err(of_engine(&Error::NoHome { path: home.path().to_owned() }));
-    }
+    check_is_home(home.path()).map_err(|error| of_engine(&error))?;
     let aside = format!("lost/before-{}", env!("CARGO_PKG_VERSION"));
     let upgraded = upgrade(FileDisk::new(home.path()), &aside, &steps());
     let Upgraded { from, to, kept } = upgraded.map_err(|error| of_engine(&error.into()))?;
