@@ -150,6 +150,7 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "unarchived": report.unarchived,
         "archive_behind": report.archive_behind,
         "ended": report.ended,
+        "backups": report.backups,
     })
 }
 

@@ -61,8 +61,12 @@ pub(crate) fn interpreter(set: Found, context: &mut Context) -> Result<PathBuf, 
     }
 }
 
-/// The interpreter that would be used if none was set, or why there is none; `None` if that cannot be said.
-pub(crate) fn look(context: &Context) -> Option<Result<String, String>> {
+/// The interpreter that would be used, or why there is none; `None` if that cannot be said.
+pub(crate) fn look(set: Found, context: &Context) -> Option<Result<String, String>> {
+    if let Some(given) = set.value.and_then(Value::into_text) {
+        let why = |why| format!("{given}, which `{}` names, cannot be used: {why}", set.origin);
+        return Some(check(Path::new(&given)).map(|_| given.clone()).map_err(why));
+    }
     if let Some(host) = &context.host.python {
         return Some(Ok(host.display().to_string()));
     }

@@ -180,15 +180,19 @@ pub(crate) fn error(error: &ErrorRecord) -> String {
 /// The state of the engine.
 pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>) -> Vec<String> {
     let kind = if report.on_demand { "on demand" } else { "serve" };
-    let mut lines = pairs(&[
+    let mut rows = vec![
         ("server", format!("lineshaft {} (pid {}, {kind})", report.version, report.pid)),
         ("home", report.home.clone()),
         ("started", relative(report.started_at, now_ms)),
-        ("memory", mebibytes(report.rss_bytes)),
+        ("memory", bytes(report.rss_bytes)),
         ("connections", report.connections.to_string()),
         ("archived", archived(report)),
         ("disk", disk(report)),
-    ]);
+    ];
+    if report.backups > 0 {
+        rows.push(("backup", "under way: nothing is removed until it is done".to_owned()));
+    }
+    let mut lines = pairs(&rows);
     lines.extend(disk_hint(report).map(|hint| format!("  hint: {hint}")));
     lines.push(String::new());
     lines.extend(queues(&report.queues, columns));
@@ -210,12 +214,11 @@ fn archived(report: &StatusReport) -> String {
 
 fn disk(report: &StatusReport) -> String {
     let DiskReport { state, free_bytes, used, .. } = &report.disk;
-    let free = format!("{} free", mebibytes(*free_bytes));
+    let free = format!("{} free", bytes(*free_bytes));
     let all: u64 = used.iter().map(|(_, bytes)| bytes).sum();
-    let parts: Vec<String> =
-        used.iter().map(|(name, bytes)| format!("{name} {}", mebibytes(*bytes))).collect();
+    let parts: Vec<String> = used.iter().map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
     let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
-    let taken = format!("the home takes {}{parts}", mebibytes(all));
+    let taken = format!("the home takes {}{parts}", bytes(all));
     match state {
         DiskState::Ok => format!("{free}, {taken}"),
         DiskState::Low => format!("nearly full: {free}, {taken}"),
@@ -290,10 +293,6 @@ pub(crate) fn bytes(bytes: u64) -> String {
         (size, unit) = (size / 1_024.0, unit + 1);
     }
     format!("{size:.1} {}", units[unit])
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }
 
 #[cfg(test)]
@@ -491,6 +490,18 @@ no worker knows shop.send"
     }
 
     #[test]
+    fn status_says_that_a_backup_is_under_way() {
+        let lines =
+            |backups| status(&StatusReport { backups, ..StatusReport::default() }, NOW, None).join("\n");
+        assert!(
+            lines(1).contains("backup       under way: nothing is removed until it is done\n"),
+            "{}",
+            lines(1)
+        );
+        assert!(!lines(0).contains("backup"));
+    }
+
+    #[test]
     fn status_says_that_the_disk_is_full_and_the_archive_behind() {
         let report = |state| StatusReport {
             archived: 7,
@@ -502,7 +513,7 @@ no worker knows shop.send"
         let lines = status(&report(DiskState::Full), NOW, None).join("\n");
         for part in [
             "archived     7 jobs; 120000 more wait for it, and new ones start at its speed\n",
-            "disk         full, no new jobs are taken: 0.0 MiB free, the home takes 0.0 MiB\n",
+            "disk         full, no new jobs are taken: 0 B free, the home takes 0 B\n",
             "  hint: free space on this file system: LS0006 says what else takes it\n",
         ] {
             assert!(lines.contains(part), "{lines}");

@@ -130,6 +130,8 @@ pub struct Core {
     archive_not_before_ms: u64,
     archive_fails: bool,
     pub(crate) lag: Lag,
+    /// Connections that files are held for.
+    pub(crate) holders: Vec<ConnectionId>,
     pub(crate) room: Room,
     /// The disk is nearly full.
     pub(crate) is_tight: bool,
@@ -163,6 +165,7 @@ impl Core {
             archive_asked_ms: now.logical_ms,
             archive_not_before_ms: 0,
             archive_fails: false,
+            holders: Vec::new(),
             room: Room::Plenty,
             is_tight: false,
             stopping: false,
@@ -247,6 +250,7 @@ impl Core {
     pub fn disconnected(&mut self, connection: ConnectionId) {
         let Some(entry) = self.connections.remove(&connection) else { return };
         self.waits.forget(connection);
+        self.holders.retain(|holder| *holder != connection);
         if let Some(child) = entry.child
             && let MapEntry::Occupied(current) = self.children.entry(child)
             && *current.get() == connection

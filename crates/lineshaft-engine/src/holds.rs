@@ -43,6 +43,7 @@ impl Core {
         let Some(entry) = self.connections.get_mut(&connection) else { return };
         let (lsn, until_ms) = (end.newest.lsn, now.logical_ms + SILENCE_MS);
         entry.holding = Holding::Files { lsn, _hold: hold, until_ms };
+        self.holders.push(connection);
         tracing::info!(lsn, "a backup begins: no file is removed until it is done");
         let message = FilesHeld {
             lsn,
@@ -69,6 +70,7 @@ impl Core {
         if keep.done {
             tracing::info!(lsn = keep.lsn, "a backup is done");
             entry.holding = Holding::Nothing;
+            self.holders.retain(|holder| *holder != caller.connection);
         }
         self.answer_done(caller);
         Ok(())
@@ -76,13 +78,15 @@ impl Core {
 
     /// Ends holds of clients that say nothing any more, and all of them when the disk has no room: jobs that run go first.
     pub(crate) fn end_holds(&mut self, now: Now) {
-        for entry in self.connections.values_mut() {
+        for connection in std::mem::take(&mut self.holders) {
+            let Some(entry) = self.connections.get_mut(&connection) else { continue };
             let Holding::Files { lsn, until_ms, .. } = entry.holding else { continue };
             let why = if self.is_tight {
                 "the disk of the home is full"
             } else if until_ms <= now.logical_ms {
                 "the client said nothing for a minute"
             } else {
+                self.holders.push(connection);
                 continue;
             };
             tracing::warn!(lsn, why, "a backup is given up");

@@ -280,6 +280,7 @@ impl Core {
             unarchived: u64::from(self.state.unarchived()),
             archive_behind: self.lag.is_behind(),
             ended: self.state.ended(),
+            backups: self.holders.len() as u32,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What there is, counted: for those who look at a home as a whole. Each look goes through all jobs.
+//! What there is, counted: for those who look at a home as a whole.
 
 use lineshaft_wire::JobState;
 
@@ -9,12 +9,11 @@ use crate::state::State;
 impl State {
     /// Jobs in memory by their state, in the order of a life.
     pub fn counts_by_state(&self) -> [(JobState, u64); 8] {
-        let mut counts = JobState::ALL.map(|state| (state, 0));
-        self.occupied().for_each(|(_, slot)| counts[slot.job_state() as usize].1 += 1);
-        counts
+        let count = |state: JobState| self.queues.values().map(|queue| queue.counts[state as usize]).sum();
+        JobState::ALL.map(|state| (state, count(state)))
     }
 
-    /// Every slot with a job in it, by number.
+    /// Every slot with a job in it, by number. Goes through all slots.
     pub fn occupied_slots(&self) -> impl Iterator<Item = u32> + '_ {
         self.occupied().map(|(index, _)| index)
     }

@@ -14,7 +14,7 @@ mod fresh;
 mod handle;
 mod preparer;
 mod recovery;
-mod reserve;
+pub(crate) mod reserve;
 pub(crate) mod scan;
 pub(crate) mod segment;
 mod shared;

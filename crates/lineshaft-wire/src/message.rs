@@ -728,6 +728,14 @@ pub struct StatusReport {
     /// Jobs that ever ended in this home, those of which no history is left included.
     #[serde(default)]
     pub ended: u64,
+    /// Backups that are being taken: nothing is removed until they are done.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub backups: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_none_of_them(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How the disk of a home is.

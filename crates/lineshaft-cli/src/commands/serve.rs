@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::Serve;
 use crate::context::{Context, working_directory};
 use crate::exit::{DECLINED, FAILED, Failure, USAGE};
+use crate::flags::Given;
 use lineshaft::config::{DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, Setting, Settings, Value};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -45,7 +46,7 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         listen: if serve.on_demand { None } else { text(&LISTEN)? },
         on_demand: serve.on_demand,
         durability: durability(text(&DURABILITY)?.as_deref()),
-        retention: retention(value(&HISTORY_DAYS)?, value(&HISTORY_BYTES)?),
+        retention: retention(&settings, &serve.flags.0)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: Box::new(announce),
         ..defaults
@@ -68,12 +69,14 @@ fn durability(level: Option<&str>) -> lineshaft_store::Durability {
     }
 }
 
-fn retention(days: Option<Value>, bytes: Option<Value>) -> Retention {
+/// How long finished jobs are kept by these settings and flags.
+pub(crate) fn retention(settings: &Settings, flags: &Given) -> Result<Retention, Failure> {
+    let value = |setting: &Setting| Ok::<_, Failure>(settings.get(setting, flags.get(setting))?.value);
     let default = Retention::default();
-    Retention {
-        age: days.and_then(Value::into_count).map_or(default.age, |days| DAY * days),
-        bytes: bytes.and_then(Value::into_size).unwrap_or(default.bytes),
-    }
+    Ok(Retention {
+        age: value(&HISTORY_DAYS)?.and_then(Value::into_count).map_or(default.age, |days| DAY * days),
+        bytes: value(&HISTORY_BYTES)?.and_then(Value::into_size).unwrap_or(default.bytes),
+    })
 }
 
 fn start_log(filter: &str, talk: &Talk) -> Result<(), Failure> {

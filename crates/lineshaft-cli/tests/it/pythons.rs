@@ -69,6 +69,30 @@ fn a_flag_a_variable_and_a_file_name_the_interpreter() {
     assert!(by_file.err.starts_with(&asked), "{by_file:?}");
 }
 
+/// It looked for one as if none was set.
+#[test]
+fn the_doctor_looks_at_the_interpreter_that_was_set() {
+    let shell = Shell::new();
+    let root = shell.directory();
+    python(&root.join(".venv/bin/python"), VERSION);
+    let doctor = |set: &Path| {
+        let mut command = shell.command(&["doctor", "--json"]);
+        let report = ended(command.env("PATH", "/nowhere").env("LINESHAFT_PYTHON", set).output().unwrap());
+        let report: serde_json::Value = serde_json::from_str(&report.out).unwrap();
+        let findings = report["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["check"] == "python").unwrap()
+    };
+    let other = python(&root.join("other/python"), VERSION);
+    let found = doctor(&other);
+    assert!(found["message"].as_str().unwrap().starts_with(other.to_str().unwrap()), "{found}");
+    let found = doctor(Path::new("/none/python"));
+    assert_eq!(found["severity"], "warning");
+    assert!(
+        found["message"].as_str().unwrap().contains("/none/python, which `LINESHAFT_PYTHON` names"),
+        "{found}"
+    );
+}
+
 #[test]
 fn an_interpreter_with_another_version_is_passed_over_or_refused_with_the_reason() {
     let shell = Shell::new();

@@ -41,6 +41,29 @@ fn stats_tell_the_same_of_a_stopped_and_of_a_served_home() {
     assert!(text.contains("1 scheduled, 1 available, 1 finished"), "{text}");
 }
 
+/// They showed the defaults, and left out the file that is kept back for a full disk.
+#[test]
+fn stats_show_the_settings_and_the_reserve() {
+    let shell = Shell::new();
+    let served = shell.serve();
+    let reserve = shell.home().join("seg/reserve");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !reserve.exists() {
+        assert!(std::time::Instant::now() < until, "no reserve");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    shell.out(&["stop"]);
+    drop(served);
+    fs::write(shell.directory().join("lineshaft.toml"), "history_days = 30\nhistory_bytes = \"1GiB\"\n")
+        .unwrap();
+    let stats = shell.json(&["store", "stats"]);
+    assert_eq!(stats["retention"], json!({ "seconds": 30 * 86_400, "bytes": 1 << 30 }));
+    assert_eq!(stats["journal"]["reserve_bytes"], 4 << 20);
+    assert!(stats["journal"]["dead_bytes"].is_u64(), "{stats}");
+    let text = shell.out(&["store", "stats"]);
+    assert!(text.contains("kept for 30 d or 1.0 GiB") && text.contains("4.0 MiB kept back"), "{text}");
+}
+
 #[test]
 fn a_home_that_does_not_exist_has_no_stats_and_is_not_made() {
     let shell = Shell::new();

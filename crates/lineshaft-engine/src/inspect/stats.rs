@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use lineshaft_store::inspect::{DirectorySize, JournalSize, directories, journal_size};
-use lineshaft_store::{BlockArchive, DayCounts, Disk, FileDisk};
+use lineshaft_store::{BlockArchive, DayCounts, Disk, FileDisk, Journal};
 use lineshaft_wire::JobState;
 
 use super::{Holder, Look, overlay};
-use crate::{Error, Retention};
+use crate::Error;
 
 /// Sizes and counts of a home.
 #[derive(Clone, Debug)]
@@ -26,8 +26,6 @@ pub struct Stats {
     pub snapshots: Vec<SnapshotStats>,
     /// The days of the archive, oldest first.
     pub days: Vec<DayCounts>,
-    /// How long finished jobs are kept.
-    pub retention: Retention,
     /// Bytes that may still be written.
     pub free_bytes: u64,
 }
@@ -39,6 +37,8 @@ pub struct Memory {
     pub head_lsn: u64,
     /// Bytes in the journal that jobs still need: their arguments, results, errors, outputs, checkpoints.
     pub live_bytes: u64,
+    /// Bytes of the segments that no job needs: they go after the next snapshots.
+    pub dead_bytes: u64,
     /// Jobs by state; finished ones are those that the archive does not have yet.
     pub jobs: [(JobState, u64); 8],
 }
@@ -73,7 +73,6 @@ pub fn stats(path: &Path) -> Result<Stats, Error> {
         memory,
         snapshots: snapshots(path),
         days,
-        retention: Retention::default(),
         free_bytes: disk.free_bytes().unwrap_or(0),
     })
 }
@@ -82,6 +81,7 @@ fn memory(look: &Look) -> Memory {
     Memory {
         head_lsn: look.recovery.head.lsn,
         live_bytes: look.state.live_below(u64::MAX).bytes,
+        dead_bytes: look.journal.dead_bytes(look.state.oldest_kept_lsn().unwrap_or(look.recovery.head.lsn)),
         jobs: look.state.counts_by_state(),
     }
 }

@@ -76,6 +76,11 @@ impl Client {
         report.durable_lsn
     }
 
+    fn backups(&mut self) -> u32 {
+        let Message::StatusReport(report) = self.ask(Status {}) else { panic!("no status") };
+        report.backups
+    }
+
     fn state(&mut self, job: JobId) -> Option<JobState> {
         match self.ask(Show { job }) {
             Message::Shown(shown) => Some(shown.record.state),
@@ -141,8 +146,10 @@ fn back_up(engine: &Handle, home: &Path, backup: &Path) -> Manifest {
     let FilesHeld { lsn, crc, first_segment, last_segment, last_segment_bytes } = held;
     let end = JournalEnd { newest: Appended { lsn, crc }, first_segment, last_segment, last_segment_bytes };
     let facts = Facts { version: "test".into(), created_ms: NOW_MS };
+    assert_eq!(client.backups(), 1);
     let manifest = take(&FileDisk::new(home), &FileDisk::new(backup), end, facts, &mut ()).unwrap();
     assert!(matches!(client.ask(KeepFiles { lsn, done: true }), Message::Done(_)));
+    assert_eq!(client.backups(), 0);
     client.engine.disconnect(client.connection);
     manifest
 }

@@ -1,11 +1,10 @@
 //! How much space the parts of a home take.
 
-use std::io;
-
 use crate::Error;
 use crate::archive::DIRECTORY as ARCHIVE;
-use crate::disk::{DirEntry, Disk, OpenMode, join};
+use crate::disk::{Disk, OpenMode, join, list_if_there};
 use crate::journal::commit::{HEADER_BYTES, Header};
+use crate::journal::reserve;
 use crate::journal::segment::{self, COMMITS_START, DIRECTORY as SEGMENTS};
 
 /// What a home may contain. Only files directly in a directory count; nothing of a home lies deeper.
@@ -26,7 +25,7 @@ pub struct DirectorySize {
 pub fn directories<D: Disk>(disk: &D) -> Result<Vec<DirectorySize>, Error> {
     let mut sizes = Vec::new();
     for name in DIRECTORIES {
-        if let Some(entries) = list(disk, name)? {
+        if let Some(entries) = list_if_there(disk, name)? {
             let bytes = entries.iter().map(|entry| entry.bytes).sum();
             sizes.push(DirectorySize { name, files: entries.len() as u64, bytes });
         }
@@ -45,6 +44,8 @@ pub struct JournalSize {
     pub spares: u64,
     /// Their bytes.
     pub spare_bytes: u64,
+    /// Bytes kept back for a full disk.
+    pub reserve_bytes: u64,
     /// The first commit of the oldest segment; `None` if it has none that reads.
     pub oldest_lsn: Option<u64>,
 }
@@ -53,10 +54,12 @@ pub struct JournalSize {
 pub fn journal_size<D: Disk>(disk: &D) -> Result<JournalSize, Error> {
     let mut size = JournalSize::default();
     let mut oldest = None;
-    for entry in list(disk, SEGMENTS)?.unwrap_or_default() {
+    for entry in list_if_there(disk, SEGMENTS)?.unwrap_or_default() {
         if segment::number_of(&entry.name).is_some() {
             (size.segments, size.bytes) = (size.segments + 1, size.bytes + entry.bytes);
             oldest.get_or_insert(entry.name);
+        } else if entry.name == reserve::NAME {
+            size.reserve_bytes = entry.bytes;
         } else if entry.name.starts_with("spare-") {
             (size.spares, size.spare_bytes) = (size.spares + 1, size.spare_bytes + entry.bytes);
         }
@@ -71,13 +74,4 @@ fn first_lsn<D: Disk>(disk: &D, path: &str) -> Option<u64> {
     let file = disk.open(path, OpenMode::Read).ok()?;
     file.read_at(COMMITS_START, &mut bytes).ok()?;
     Header::decode(&bytes).map(|header| header.lsn)
-}
-
-/// The files of a directory; `None` if it does not exist.
-fn list<D: Disk>(disk: &D, name: &str) -> Result<Option<Vec<DirEntry>>, Error> {
-    match disk.list(name) {
-        Ok(entries) => Ok(Some(entries)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("list", name, 0)(error)),
-    }
 }

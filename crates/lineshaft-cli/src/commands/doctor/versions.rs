@@ -1,11 +1,12 @@
 //! Whether command, server and Python package are of one version.
 
+use lineshaft::config::{PYTHON, Settings};
 use lineshaft::home::Home;
 use lineshaft::launch;
 use lineshaft_wire::message::Welcome;
 
 use super::finding::Finding;
-use crate::context::Context;
+use crate::context::{Context, working_directory};
 use crate::python;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -21,7 +22,11 @@ pub(super) fn check(home: &Home, context: &mut Context) -> Vec<Finding> {
             }
         }
     }
-    findings.extend(python::look(context).map(judge_python));
+    let set = working_directory().and_then(|cwd| Ok(Settings::find(&cwd)?.get(&PYTHON, None)?));
+    match set {
+        Ok(set) => findings.extend(python::look(set, context).map(judge_python)),
+        Err(failure) => findings.push(Finding::problem("python", failure.message, "mend that setting")),
+    }
     findings
 }
 

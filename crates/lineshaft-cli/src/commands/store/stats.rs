@@ -1,5 +1,7 @@
 //! `lineshaft store stats`: sizes and counts of a home.
 
+use lineshaft::config::Settings;
+use lineshaft_engine::Retention;
 use lineshaft_engine::inspect::{self, SnapshotStats, Stats};
 use lineshaft_store::{ArchiveCounts, DayCounts};
 use lineshaft_wire::JobState;
@@ -7,8 +9,10 @@ use lineshaft_wire::message::{QueueReport, StatusReport};
 use serde_json::{Map, Value as Json, json};
 
 use super::failure::of_engine;
+use crate::commands::serve::retention;
 use crate::context::{Context, answer};
 use crate::exit::Failure;
+use crate::flags::Given;
 use crate::show::{bytes, jobs};
 use crate::table::{GiveWay, pairs, table};
 use crate::times::{length, now_ms, relative, rfc3339};
@@ -19,6 +23,8 @@ type Counted = Vec<(&'static str, u64)>;
 pub(super) fn run(context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
     let stats = inspect::stats(home.path()).map_err(|error| of_engine(&error))?;
+    // As a server that is started on demand finds them.
+    let retention = retention(&Settings::find(home.path())?, &Given::default())?;
     let status = match &stats.holder {
         Some(_) => Some(answer(context.running_client()?.status(None))?),
         None => None,
@@ -29,11 +35,11 @@ pub(super) fn run(context: &mut Context) -> Result<(), Failure> {
         (None, status) => status.as_ref().map_or(0, |status| status.durable_lsn),
     };
     if context.output.is_json() {
-        let document = document(&home.path().display().to_string(), &stats, head_lsn, &counted);
+        let document = document(&home.path().display().to_string(), &stats, &retention, head_lsn, &counted);
         return Ok(context.output.json(&document)?);
     }
     let columns = context.output.columns();
-    for line in text(&home.path().display().to_string(), &stats, head_lsn, &counted, columns) {
+    for line in text(&home.path().display().to_string(), &stats, &retention, head_lsn, &counted, columns) {
         context.output.line(line)?;
     }
     Ok(())
@@ -54,7 +60,7 @@ fn counted(stats: &Stats, status: Option<&StatusReport>) -> Counted {
     ]
 }
 
-fn document(home: &str, stats: &Stats, head_lsn: u64, counted: &Counted) -> Json {
+fn document(home: &str, stats: &Stats, retention: &Retention, head_lsn: u64, counted: &Counted) -> Json {
     let jobs: Map<String, Json> =
         counted.iter().map(|(state, count)| ((*state).to_owned(), (*count).into())).collect();
     let directories: Vec<Json> = stats
@@ -78,7 +84,9 @@ fn document(home: &str, stats: &Stats, head_lsn: u64, counted: &Counted) -> Json
             "bytes": stats.journal.bytes,
             "spares": stats.journal.spares,
             "spare_bytes": stats.journal.spare_bytes,
+            "reserve_bytes": stats.journal.reserve_bytes,
             "live_bytes": stats.memory.as_ref().map(|memory| memory.live_bytes),
+            "dead_bytes": stats.memory.as_ref().map(|memory| memory.dead_bytes),
             "oldest_lsn": stats.journal.oldest_lsn,
             "head_lsn": head_lsn,
         },
@@ -86,8 +94,8 @@ fn document(home: &str, stats: &Stats, head_lsn: u64, counted: &Counted) -> Json
         "jobs": jobs,
         "archive": { "days": days.collect::<Vec<_>>(), "total": of_counts(archived(stats)) },
         "retention": {
-            "seconds": stats.retention.age.as_secs(),
-            "bytes": stats.retention.bytes,
+            "seconds": retention.age.as_secs(),
+            "bytes": retention.bytes,
         },
     })
 }
@@ -102,17 +110,13 @@ fn of_snapshot(snapshot: &SnapshotStats) -> Json {
 
 fn of_counts(counts: ArchiveCounts) -> Json {
     json!({
-        "jobs": finished(counts),
+        "jobs": counts.jobs(),
         "completed": counts.completed,
         "cancelled": counts.cancelled,
         "discarded": counts.discarded,
         "blocks": counts.blocks,
         "bytes": counts.bytes,
     })
-}
-
-fn finished(counts: ArchiveCounts) -> u64 {
-    counts.completed + counts.cancelled + counts.discarded
 }
 
 fn archived(stats: &Stats) -> ArchiveCounts {
@@ -129,7 +133,14 @@ fn total(stats: &Stats) -> u64 {
     stats.directories.iter().map(|directory| directory.bytes).sum()
 }
 
-fn text(home: &str, stats: &Stats, head_lsn: u64, counted: &Counted, columns: Option<usize>) -> Vec<String> {
+fn text(
+    home: &str,
+    stats: &Stats,
+    retention: &Retention,
+    head_lsn: u64,
+    counted: &Counted,
+    columns: Option<usize>,
+) -> Vec<String> {
     let served = stats.holder.as_ref().map_or_else(
         || "stopped".to_owned(),
         |holder| format!("served by process {} on {}", holder.pid, holder.host),
@@ -146,7 +157,7 @@ fn text(home: &str, stats: &Stats, head_lsn: u64, counted: &Counted, columns: Op
         ("journal", journal(stats, head_lsn)),
         ("snapshots", snapshots(stats)),
         ("jobs", if there.is_empty() { "none in memory".to_owned() } else { there.join(", ") }),
-        ("archive", archive(stats)),
+        ("archive", archive(stats, retention)),
     ]);
     lines.push(String::new());
     lines.extend(directories(stats, columns));
@@ -159,17 +170,21 @@ fn text(home: &str, stats: &Stats, head_lsn: u64, counted: &Counted, columns: Op
 
 fn journal(stats: &Stats, head_lsn: u64) -> String {
     let journal = &stats.journal;
-    let live = stats
-        .memory
-        .as_ref()
-        .map_or_else(String::new, |memory| format!(", {} of payloads needed", bytes(memory.live_bytes)));
+    let live = stats.memory.as_ref().map_or_else(String::new, |memory| {
+        let (live, dead) = (bytes(memory.live_bytes), bytes(memory.dead_bytes));
+        format!(", {live} of payloads needed, {dead} of segments not needed")
+    });
     let oldest = journal.oldest_lsn.map_or_else(|| "?".to_owned(), |lsn| lsn.to_string());
     let spares = match journal.spares {
         0 => String::new(),
         _ => format!(", {} to be used again", bytes(journal.spare_bytes)),
     };
+    let reserve = match journal.reserve_bytes {
+        0 => String::new(),
+        reserve => format!(", {} kept back for a full disk", bytes(reserve)),
+    };
     format!(
-        "commits {oldest} to {head_lsn}, {} in {} segments{live}{spares}",
+        "commits {oldest} to {head_lsn}, {} in {} segments{live}{spares}{reserve}",
         bytes(journal.bytes),
         journal.segments
     )
@@ -185,11 +200,11 @@ fn snapshots(stats: &Stats) -> String {
     if each.is_empty() { "none".to_owned() } else { each.join("; ") }
 }
 
-fn archive(stats: &Stats) -> String {
+fn archive(stats: &Stats, retention: &Retention) -> String {
     let counts = archived(stats);
-    let age = length(stats.retention.age.as_millis() as u64);
-    let kept = format!("kept for {age} or {}", bytes(stats.retention.bytes));
-    format!("{}, {} in {} blocks; {kept}", jobs(finished(counts)), bytes(counts.bytes), counts.blocks)
+    let age = length(retention.age.as_millis() as u64);
+    let kept = format!("kept for {age} or {}", bytes(retention.bytes));
+    format!("{}, {} in {} blocks; {kept}", jobs(counts.jobs()), bytes(counts.bytes), counts.blocks)
 }
 
 fn directories(stats: &Stats, columns: Option<usize>) -> Vec<String> {
@@ -209,7 +224,7 @@ fn days(days: &[DayCounts], columns: Option<usize>) -> Vec<String> {
         .iter()
         .map(|day| {
             let counts = day.counts;
-            let numbers = [finished(counts), counts.completed, counts.cancelled, counts.discarded];
+            let numbers = [counts.jobs(), counts.completed, counts.cancelled, counts.discarded];
             let [all, completed, cancelled, discarded] = numbers.map(|number| number.to_string());
             [day.day.clone(), all, completed, cancelled, discarded, bytes(counts.bytes)]
         })
