@@ -20,14 +20,17 @@ pub(crate) fn run(bench: Bench, context: &mut Context) -> Result<(), Failure> {
         return lineshaft_bench::worker::run(home).map_err(|error| failure(&error));
     }
     let options = options(&bench, context)?;
+    if let Some(JsonTo::File(path)) = &bench.json {
+        check_place(path)?;
+    }
     let cleanup = Cleanup::default();
     end_on_signals(&cleanup)?;
     let measured = lineshaft_bench::run(options, &cleanup, &mut |words| context.output.say(words));
     let report = measured.map_err(|error| failure(&error))?;
+    show(&report, context)?;
     if let Some(JsonTo::File(path)) = &bench.json {
         write(path, &report)?;
     }
-    show(&report, context)?;
     if let Some(signal) = cleanup.interrupted() {
         return Err(Failure::new(
             128 + signal,
@@ -81,9 +84,19 @@ fn end_on_signals(cleanup: &Cleanup) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Minutes of measuring are not to end with a file that cannot be written.
+fn check_place(path: &Path) -> Result<(), Failure> {
+    let is_new = !path.exists();
+    fs::File::options().create(true).append(true).open(path).map_err(|error| cannot_write(path, &error))?;
+    if is_new { fs::remove_file(path).map_err(|error| cannot_write(path, &error)) } else { Ok(()) }
+}
+
 fn write(path: &Path, report: &Report) -> Result<(), Failure> {
-    fs::write(path, format!("{:#}\n", report.to_json()))
-        .map_err(|error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display())))
+    fs::write(path, format!("{:#}\n", report.to_json())).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(FAILED, format!("cannot write {}: {error}", path.display()))
 }
 
 fn show(report: &Report, context: &mut Context) -> Result<(), Failure> {

@@ -73,6 +73,17 @@ fn without_python_its_figures_are_null_and_the_reason_is_said() {
     assert!(ended.err.contains("left out: no Python interpreter with lineshaft"), "{}", ended.err);
 }
 
+/// The figures of ten minutes were lost to a path that could not be written.
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_anything_is_measured() {
+    let shell = Shell::new();
+    let ended = bench(&shell, &["enqueue_1_per_s", "--json", "nowhere/figures.json"]);
+    assert!(
+        ended.code == 1 && ended.err.starts_with("error: cannot write nowhere/figures.json"),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_name_that_is_none_is_refused_and_all_are_listed() {
     let ended = bench(&Shell::new(), &["enqueue", "sped"]);
