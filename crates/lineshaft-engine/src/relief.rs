@@ -119,12 +119,17 @@ impl<J: Journal> Driver<J> {
 
     /// What there is room for beside the open commit, now that this request has come.
     pub(crate) fn room_for(&mut self, message: &Message, payload_bytes: usize) -> Room {
-        let room = Room::of(self.payloads.space());
-        if room != Room::Plenty || !brings_much(message) {
+        let space = self.payloads.space();
+        let room = Room::of(space);
+        if !brings_much(message) {
             return room;
         }
         let bytes = (self.core.open_bytes() + payload_bytes) as u64 + overhead_bytes(message);
-        if self.journal.has_room(bytes) { Room::Plenty } else { Room::Reserve }
+        if room == Room::Plenty && self.journal.has_room(bytes) {
+            return Room::Plenty;
+        }
+        // What is decided has to be written, or nothing goes on: many small ends are as large as a large one.
+        if space.fits_reserved(bytes) { room.max(Room::Reserve) } else { Room::Nothing }
     }
 
     /// How long the thread may sleep while the disk is nearly full.

@@ -362,3 +362,12 @@ pub struct Space {
     /// The last segment is nearly full too: take only what frees space (finishing, cancelling), refuse new jobs.
     pub low: bool,
 }
+
+impl Space {
+    /// Whether a commit of so many bytes can be written though no further segment can be made: it lies in one place.
+    pub fn fits_reserved(&self, body_bytes: u64) -> bool {
+        // Records that come without being asked for, as leases do, go into the same commit.
+        const BESIDE_BYTES: u64 = 128 << 10;
+        body_bytes.saturating_add(BESIDE_BYTES) <= self.ready_bytes.max(self.reserve_bytes)
+    }
+}

@@ -113,17 +113,26 @@ impl Client {
     }
 
     fn finish_many(&mut self, leased: &[(JobId, Fence)]) {
+        self.try_finish_many(leased, b"").unwrap();
+    }
+
+    /// Ends all of them in one request, with the same result.
+    fn try_finish_many(&mut self, leased: &[(JobId, Fence)], result: &[u8]) -> Result<(), RefusalCode> {
         let end = |(job, fence): &(JobId, Fence)| Succeeded {
             job: *job,
             fence: *fence,
             started_at: 1,
             finished_at: 2,
-            result_length: 0,
+            result_length: result.len() as u64,
             output_length: 0,
         };
         let finish = Finish { succeeded: leased.iter().map(end).collect(), others: Vec::new() };
-        let request = self.send(finish, Bytes::new());
-        assert!(matches!(self.mailbox.answer(request), Message::Finished(_)));
+        let request = self.send(finish, Bytes::from(result.repeat(leased.len())));
+        match self.mailbox.answer(request) {
+            Message::Finished(_) => Ok(()),
+            Message::Refused(refused) => Err(refused.code),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -170,6 +179,28 @@ fn on_a_full_disk_new_jobs_are_refused_and_old_ones_go_on() {
     worker.try_finish(second, large).unwrap();
     assert_eq!(status(&mut client).disk.state, DiskState::Ok);
     wait_for_reserve(&disk);
+    stop(&engine);
+}
+
+/// Ends are small each for itself; together they were more than the reserve. What they changed could not be written then,
+/// and the engine answered nobody, though space had come back that was too little for a further segment.
+#[test]
+fn many_small_ends_at_once_wait_while_the_rest_is_answered() {
+    let disk = SimulatedDisk::new();
+    let engine = start(&disk, Options::default());
+    wait_for_reserve(&disk);
+    let mut client = Client::connect(&engine);
+    client.enqueue(&vec![&b"small"[..]; 600]);
+    disk.set_capacity(Some(disk.used_bytes()));
+    while client.try_enqueue(&[&random(100_000)]).is_ok() {}
+    let mut worker = worker(&engine);
+    let leased = worker.lease_many(600);
+    let result = random(10_000);
+    assert_eq!(worker.try_finish_many(&leased, &result), Err(RefusalCode::StoreFull));
+    assert_eq!(status(&mut client).disk.state, DiskState::Full);
+    worker.try_finish_many(&leased[..100], &result).unwrap();
+    disk.set_capacity(None);
+    until("all have ended", || worker.try_finish_many(&leased[100..], &result).is_ok());
     stop(&engine);
 }
 
