@@ -11,6 +11,7 @@ mod stats;
 mod unreadable;
 mod verify;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -72,10 +73,20 @@ pub(crate) fn overlay(path: &Path) -> Result<(Home<Disk>, Option<Holder>), Error
     }
 }
 
-/// [`Error::NoHome`] for a directory that never was a home: it must not be shown as an empty one.
+/// A directory that never was a home must not be shown as an empty one.
+///
+/// Errors: [`Error::NoHome`], or [`StoreError::Io`] if nobody can tell, as where the directory may not be entered.
 pub fn check_is_home(path: &Path) -> Result<(), Error> {
-    if ["FORMAT", "seg"].iter().any(|name| path.join(name).exists()) {
-        return Ok(());
+    for name in ["FORMAT", "seg"] {
+        match path.join(name).try_exists() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(source) => {
+                let path = path.display().to_string();
+                return Err(StoreError::Io { action: "look into", path, source }.into());
+            }
+        }
     }
     Err(Error::NoHome { path: PathBuf::from(path) })
 }

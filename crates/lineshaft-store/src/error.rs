@@ -31,13 +31,16 @@ pub enum Error {
     #[error("the journal stopped after a failed write or sync: restart to recover what is durable")]
     Poisoned,
     /// Another process works in this home.
-    #[error("the home is in use by process {pid} on {host}: stop it, or choose another home")]
+    #[error("the home is in use by {}: stop it, or choose another home", holder(*pid, host))]
     Locked {
         /// The holder's process id, 0 if it is not known.
         pid: u32,
         /// The holder's host name, empty if it is not known.
         host: String,
     },
+    /// A backup was to be restored over a home.
+    #[error("there is a home already: a backup is never restored over something")]
+    NotEmpty,
     /// The home was written by a version with another format.
     #[error("the home has format {found}, this version reads {supported}: {hint}")]
     Format {
@@ -271,5 +274,23 @@ impl Error {
     /// A file that fails its checks.
     pub(crate) fn damaged(file: &str, offset: u64, reason: impl Into<String>) -> Self {
         Self::Damaged { file: file.to_owned(), offset, reason: reason.into() }
+    }
+}
+
+/// Who has a home. Its lock names nobody at the moment in which it is taken.
+fn holder(pid: u32, host: &str) -> String {
+    if pid == 0 { "another process".to_owned() } else { format!("process {pid} on {host}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "in use by process 0 on : stop it" was said where the lock had just been taken.
+    #[test]
+    fn a_holder_that_is_not_known_is_not_made_up() {
+        let message = |pid, host: &str| Error::Locked { pid, host: host.to_owned() }.to_string();
+        assert!(message(0, "").starts_with("the home is in use by another process: "), "{}", message(0, ""));
+        assert!(message(7, "vm").starts_with("the home is in use by process 7 on vm: "));
     }
 }

@@ -7,7 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::disk::{Disk, LockAttempt, list_if_there, publish, read_all};
+use crate::backup::MANIFEST;
+use crate::disk::{Disk, LockAttempt, OpenMode, list_if_there, publish, read_all};
 use crate::holds::Holds;
 use crate::inspect::rework;
 use crate::{Error, Usage};
@@ -79,9 +80,15 @@ impl<D: Disk> Home<D> {
 
     /// Takes the lock of an empty directory and marks it as a home that is being restored: nobody can open it before
     /// [`Home::finish_restore`], whatever happens.
+    ///
+    /// [`Error::Locked`] or [`Error::NotEmpty`] if somebody made a home of it, or is about to.
     pub fn begin_restore(disk: D) -> Result<Self, Error> {
         disk.create_dir_all("").map_err(Error::io("create", ".", 0))?;
         let lock = take_lock(&disk)?;
+        let names = disk.list("").map_err(Error::io("list", ".", 0))?;
+        if names.iter().any(|file| file.name == FORMAT) {
+            return Err(Error::NotEmpty);
+        }
         write_text(&disk, RESTORING)?;
         Ok(Self::locked(disk, lock))
     }
@@ -89,6 +96,12 @@ impl<D: Disk> Home<D> {
     /// Whether a restore into this directory was begun and has not come to its end.
     pub fn is_being_restored(disk: &D) -> bool {
         read_all(disk, FORMAT).is_ok_and(|bytes| bytes == RESTORING.as_bytes())
+    }
+
+    /// Whether this directory is a backup: one is restored, and never served in place.
+    pub fn is_backup(disk: &D) -> bool {
+        let has = |name| disk.open(name, OpenMode::Read).is_ok();
+        has(MANIFEST) && !has(FORMAT)
     }
 
     /// Makes a restored home one that can be opened.
@@ -247,6 +260,9 @@ fn other_format(found: String, hint: &'static str) -> Error {
 
 /// `FORMAT` is the first file of a home, so a journal without one is not a new home but a damaged one.
 fn create_format<D: Disk>(disk: &D) -> Result<(), Error> {
+    if Home::is_backup(disk) {
+        return Err(other_format("backup".to_owned(), "`lineshaft store restore` makes a home of it"));
+    }
     if disk.list("seg").is_ok_and(|files| !files.is_empty()) {
         return Err(Error::damaged(FORMAT, 0, "the file is missing, but the home has a journal"));
     }

@@ -130,6 +130,43 @@ fn noise() -> String {
     (0..3 << 20).map(|_| letter()).collect()
 }
 
+/// A file of the home was emptied before anything was read, and so was an earlier export.
+#[test]
+fn an_export_replaces_a_file_when_it_is_whole_and_never_one_of_the_home() {
+    let shell = stopped();
+    let format = shell.home().join("FORMAT");
+    for words in [&["store", "export"][..], &["store", "doctor", "--export"]] {
+        let refused = shell.run(&[words, &[format.to_str().unwrap()]].concat());
+        assert!(refused.code == 2 && refused.err.contains("is in the home itself"), "{refused:?}");
+    }
+    assert_eq!(lines(&shell.out(&["store", "export", "-"])).len(), 3);
+    let file = shell.directory().join("jobs.jsonl");
+    fs::write(&file, "an earlier one").unwrap();
+    let words = ["store", "export", file.to_str().unwrap()];
+    fs::rename(shell.home(), shell.directory().join("elsewhere")).unwrap();
+    assert_eq!(shell.run(&words).code, 6);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "an earlier one");
+    fs::rename(shell.directory().join("elsewhere"), shell.home()).unwrap();
+    shell.out(&words);
+    assert_eq!(lines(&fs::read_to_string(&file).unwrap()).len(), 3);
+    let left = fs::read_dir(shell.directory()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".part")));
+}
+
+/// `verify` said "cannot list : Not a directory", `doctor` that a file lacks the right to be entered.
+#[test]
+fn a_file_is_no_home() {
+    let shell = Shell::new();
+    let file = shell.directory().join("file");
+    fs::write(&file, "").unwrap();
+    let home = ["--home", file.to_str().unwrap()];
+    let verified = shell.run(&[&["store", "verify"][..], &home].concat());
+    assert!(verified.code == 6 && verified.err.starts_with("error: there is no home at "), "{verified:?}");
+    let doctor = shell.run(&[&["doctor"][..], &home].concat());
+    assert!(doctor.code == 1 && doctor.out.contains("problem  home      it is a file"), "{doctor:?}");
+    assert!(!doctor.out.contains("chmod"), "{doctor:?}");
+}
+
 #[test]
 fn a_whole_home_is_verified_stopped_and_served() {
     let (shell, _) = with_blob();
@@ -227,6 +264,10 @@ fn the_doctor_says_what_is_lost_changes_nothing_unasked_and_then_the_home_starts
     let lost: Vec<_> = fs::read_dir(shell.home().join("lost")).unwrap().collect();
     let kept = lost[0].as_ref().unwrap().path().join(&file);
     assert!(fs::read(kept).unwrap() == before, "the damaged file is kept");
+    let stats = shell.json(&["store", "stats"]);
+    let sizes = stats["directories"].as_array().unwrap();
+    let lost = sizes.iter().find(|it| it["name"] == "lost").unwrap();
+    assert!(lost["bytes"].as_u64() >= Some(before.len() as u64), "{stats}");
 
     let _served = shell.serve();
     let jobs = shell.json(&["job", "list"]);

@@ -83,6 +83,13 @@ pub enum Loss {
         /// Finished jobs that are still there.
         history_jobs: u64,
     },
+    /// The oldest finished jobs of the history. How many is not known: retention may have dropped some.
+    OldestHistory {
+        /// The file that held the last of them.
+        path: String,
+        /// Finish number of the oldest one that is left.
+        before: u64,
+    },
     /// Finished jobs of the history.
     History {
         /// Finish number of the first one.
@@ -150,7 +157,7 @@ impl Patient {
             StoreError::Damaged { file, .. } => file == "FORMAT",
             _ => false,
         };
-        if !is_damaged || Home::is_being_restored(overlay) {
+        if !is_damaged || Home::is_being_restored(overlay) || Home::is_backup(overlay) {
             return Err(error.into());
         }
         self.refusals.push(Finding::of_store(&error));
@@ -222,7 +229,13 @@ impl Patient {
     fn file(&mut self, disk: &Disk, path: &str, offset: u64) -> Result<bool, Error> {
         let (directory, name) = path.split_once('/').unwrap_or(("", path));
         match directory {
-            "archive" if name != "GAPS" => repair::cut_block(disk, path, offset)?,
+            "archive" if name != "GAPS" => {
+                repair::cut_block(disk, path, offset)?;
+                if offset == 0 {
+                    // Nothing tells of what stood before the oldest block; `settle` knows which one that is.
+                    self.losses.push(Loss::OldestHistory { path: path.to_owned(), before: 0 });
+                }
+            }
             "seg" if name != "GAPS" && offset == 0 => {
                 if repair::mend_segment(disk, path)? {
                     self.losses.push(Loss::Mended { path: path.to_owned() });
@@ -289,6 +302,7 @@ impl Diagnosis {
     /// Completes what is known of the losses, and what the state must know of them.
     fn settle(&mut self) -> Result<(), Error> {
         let Some(look) = &mut self.look else { return Ok(()) };
+        settle_oldest(&mut self.losses, look.archive.oldest());
         let mut lost_state = None;
         for loss in &mut self.losses {
             match loss {
@@ -316,6 +330,24 @@ impl Diagnosis {
         }
         if changes.is_empty() { Ok(()) } else { append(look, &changes) }
     }
+}
+
+/// Of the days whose first block was cut, keeps the one that ends where the history begins now: what is missing behind
+/// another block shows by itself.
+fn settle_oldest(losses: &mut Vec<Loss>, oldest: Option<(String, u64)>) {
+    let (oldest, first) = oldest.filter(|(_, first)| *first > 1).unwrap_or_default();
+    let cut = losses.iter().filter_map(|loss| match loss {
+        Loss::OldestHistory { path, .. } if *path <= oldest => Some(path.clone()),
+        _ => None,
+    });
+    let mut told = cut.max();
+    losses.retain_mut(|loss| match loss {
+        Loss::OldestHistory { path, before } => {
+            *before = first;
+            told.take_if(|told| told == path).is_some()
+        }
+        _ => true,
+    });
 }
 
 /// Blobs that no job names any more: the next start would remove them.

@@ -68,13 +68,29 @@ pub fn stats(path: &Path) -> Result<Stats, Error> {
     };
     Ok(Stats {
         holder,
-        directories: directories(&disk)?,
+        directories: directories(&disk)?.into_iter().chain(lost(path)).collect(),
         journal: journal_size(&disk)?,
         memory,
         snapshots: snapshots(path),
         days,
         free_bytes: disk.free_bytes().unwrap_or(0),
     })
+}
+
+/// What the doctor and upgrades kept, in directories of its own: it may be as large as the rest.
+fn lost(home: &Path) -> Option<DirectorySize> {
+    let mut lost = DirectorySize { name: "lost", files: 0, bytes: 0 };
+    let mut left = vec![fs::read_dir(home.join(lost.name)).ok()?];
+    while let Some(entries) = left.pop() {
+        for entry in entries.flatten() {
+            match entry.metadata() {
+                Ok(found) if found.is_dir() => left.extend(fs::read_dir(entry.path())),
+                Ok(found) => (lost.files, lost.bytes) = (lost.files + 1, lost.bytes + found.len()),
+                Err(_) => {}
+            }
+        }
+    }
+    Some(lost)
 }
 
 fn memory(look: &Look) -> Memory {

@@ -6,7 +6,7 @@ use lineshaft_jobs::Place;
 use lineshaft_store::inspect::{CheckedFile, check_blobs, check_cold_files, check_snapshots, directories};
 use lineshaft_store::{Error as StoreError, FileDisk, Home, Journal, JournalHandle};
 
-use super::{Disk, Finding, Holder, Look, overlay};
+use super::{Disk, Finding, Holder, Look, check_is_home, overlay};
 use crate::Error;
 use crate::core::reference;
 
@@ -44,6 +44,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 ///
 /// Errors only if there is no home, or its files cannot be listed; damage is a finding.
 pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Report, Error> {
+    check_is_home(path)?;
     let report = verify_once(path, progress)?;
     if report.holder.is_none() || report.findings.is_empty() {
         return Ok(report);

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lineshaft_engine::backup::{Restored, check};
 use lineshaft_engine::inspect::verify;
-use lineshaft_engine::{ConnectionId, Handle, Options, open};
+use lineshaft_engine::{ConnectionId, Error, Handle, Options, open};
 use lineshaft_store::backup::{Facts, Manifest, take};
-use lineshaft_store::{Appended, FileDisk, JournalEnd};
+use lineshaft_store::{Appended, Error as StoreError, FileDisk, JournalEnd};
 use lineshaft_wire::code;
 use lineshaft_wire::message::{
     AttachChild, Credit, FilesHeld, Finish, HoldFiles, KeepFiles, Message, RefusalCode, Show, Status,
@@ -433,4 +433,23 @@ fn wait_for_archive(client: &mut Client, jobs: u64) {
         assert!(Instant::now() < deadline, "{} of {jobs} jobs are archived", report.archived);
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A restore that took long to check its backup wrote over a home that was made meanwhile.
+#[test]
+fn a_home_made_meanwhile_is_not_restored_over() {
+    let place = tempfile::tempdir().unwrap();
+    let (home, backup) = (place.path().join("home"), place.path().join("backup"));
+    let engine = start(&home);
+    let job = Client::connect(&engine).enqueue(&[b"one"])[0];
+    back_up(&engine, &home, &backup);
+    let checked = check(FileDisk::new(&*backup), None, &mut ()).unwrap();
+    let served = checked.restore(FileDisk::new(&*home), NOW_MS, &mut ()).unwrap_err();
+    assert!(matches!(served, Error::Store(StoreError::Locked { .. })), "{served}");
+    stop(&engine);
+    let stopped = checked.restore(FileDisk::new(&*home), NOW_MS, &mut ()).unwrap_err();
+    assert!(matches!(stopped, Error::Store(StoreError::NotEmpty)), "{stopped}");
+    let engine = start(&home);
+    assert_eq!(Client::connect(&engine).state(job), Some(JobState::Available));
+    stop(&engine);
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use lineshaft_engine::inspect::{Diagnosis, Exported, Loss, diagnose, verify};
 use lineshaft_engine::{Clock, open};
-use lineshaft_wire::message::{Filter, List, Message};
+use lineshaft_wire::message::{Filter, List, Message, Status};
 
 use crate::golden::{HOMES, described, options, packed, unpack};
 use crate::live::{Client, stop};
@@ -179,6 +180,38 @@ fn a_deleted_or_damaged_history_is_given_up_by_number() {
         let left = accept(home.path(), diagnosis);
         assert_eq!(left.lines().count(), HOMES[0].2.lines().count() - 3);
     }
+}
+
+/// The first block of the history was cut without a word: nothing tells how many jobs were before the oldest one left.
+#[test]
+fn the_oldest_block_of_the_history_is_told_by_where_the_rest_begins() {
+    let home = home();
+    archive_all(home.path());
+    let day = files(home.path(), "archive")[0].clone();
+    flip(&day, 100);
+    let diagnosis = sick(home.path());
+    let path = format!("archive/{}", day.file_name().unwrap().to_str().unwrap());
+    assert_eq!(diagnosis.losses, [Loss::OldestHistory { path, before: 4 }]);
+    let left = accept(home.path(), diagnosis);
+    assert_eq!(left.lines().count(), HOMES[0].2.lines().count() - 3);
+}
+
+/// Puts what has finished into the history, as a second block.
+fn archive_all(home: &Path) {
+    let clock = Clock::default();
+    let engine = open(home, options(&clock)).unwrap().0;
+    let mut client = Client::connect(&engine);
+    clock.advance(Duration::from_secs(61));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let Message::StatusReport(report) = client.ask(Status {}) else { panic!("no status") };
+        if report.archived > 3 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{report:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stop(&engine);
 }
 
 #[test]

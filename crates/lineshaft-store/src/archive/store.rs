@@ -89,6 +89,14 @@ impl<D: Disk> BlockArchive<D> {
         self.with_catalogue(Catalogue::days)
     }
 
+    /// The file of the oldest block, relative to the home, and its first finish number.
+    pub fn oldest(&self) -> Option<(String, u64)> {
+        self.with_catalogue(|catalogue| {
+            let entry = catalogue.entries().first()?;
+            Some((join(DIRECTORY, &entry.file.to_string()), entry.header.first_finish_number))
+        })
+    }
+
     /// Passes on every job that matches, oldest finish first, with its payloads, a block at a time. Jobs that are archived
     /// meanwhile are not seen.
     ///

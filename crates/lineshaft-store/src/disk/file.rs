@@ -3,7 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ impl Disk for FileDisk {
     type Lock = FileLock;
 
     fn create_dir_all(&self, path: &str) -> io::Result<()> {
-        fs::create_dir_all(self.full(path))
+        // What jobs are given and give back is nobody else's business.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.full(path))
     }
 
     fn open(&self, path: &str, mode: OpenMode) -> io::Result<File> {

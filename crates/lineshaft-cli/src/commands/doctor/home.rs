@@ -14,6 +14,10 @@ use crate::context::Context;
 pub(super) fn check(home: &Home, _: &mut Context) -> Vec<Finding> {
     let path = home.path();
     let Ok(found) = fs::metadata(path) else { return vec![missing(path)] };
+    if !found.is_dir() {
+        let fix = "move the file away, or set LINESHAFT_URL to a directory";
+        return vec![Finding::problem("home", "it is a file, not a directory", fix)];
+    }
     let mut findings = vec![
         judge_owner(path, found.uid(), rustix::process::geteuid().as_raw()),
         judge_mode(path, found.mode()),

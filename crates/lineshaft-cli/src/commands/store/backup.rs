@@ -1,16 +1,17 @@
 //! `lineshaft store backup`: a copy of a home, served or not, from which it can be restored.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use lineshaft::client::Client;
 use lineshaft::home::Home;
 use lineshaft::launch;
-use lineshaft_engine::backup;
 use lineshaft_engine::inspect::check_is_home;
+use lineshaft_engine::{Error, backup};
 use lineshaft_store::backup::{DIRECTORIES, Facts, MANIFEST, Manifest, take};
-use lineshaft_store::{Appended, FileDisk, JournalEnd};
+use lineshaft_store::{Appended, Error as StoreError, FileDisk, JournalEnd};
 use lineshaft_wire::message::{FilesHeld, RefusalCode};
 use serde_json::json;
 
@@ -22,6 +23,9 @@ use crate::exit::{FAILED, Failure, USAGE};
 use crate::show::bytes;
 use crate::times::{now_ms, rfc3339};
 
+/// The manifest while it is written: there from the beginning of a backup, and not any more at its end.
+const CLAIM: &str = "MANIFEST.tmp";
+
 pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
     let destination =
@@ -32,8 +36,11 @@ pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
         of_served(&home, &place.path, args, context)
     } else {
         let mut progress = Progress::new(context, "copied", args.rate, None);
-        backup::of_stopped(home.path(), &FileDisk::new(&*place.path), facts(), &mut progress)
-            .map_err(|error| of_engine(&error))
+        let to = FileDisk::new(&*place.path);
+        backup::of_stopped(home.path(), &to, facts(), &mut progress).map_err(|error| match error {
+            Error::Store(error) => failed(&error, &place.path),
+            error => of_engine(&error),
+        })
     };
     let manifest = match taken {
         Ok(manifest) => manifest,
@@ -55,8 +62,19 @@ fn of_served(home: &Home, to: &Path, args: &Backup, context: &mut Context) -> Re
     let held = hold(&client)?;
     let keeper = Keeper { client: client.clone(), lsn: held.lsn };
     let mut progress = Progress::new(context, "copied", args.rate, Some(keeper));
-    let (from, to) = (FileDisk::new(home.path()), FileDisk::new(to));
-    take(&from, &to, end_of(&held), facts(), &mut progress).map_err(|error| of_store(&error))
+    let from = FileDisk::new(home.path());
+    take(&from, &FileDisk::new(to), end_of(&held), facts(), &mut progress).map_err(|error| failed(&error, to))
+}
+
+/// Only what is written can be too much for a disk, and that is the backup.
+fn failed(error: &StoreError, to: &Path) -> Failure {
+    match error {
+        StoreError::Full { needed_bytes } => {
+            let message = format!("no space left for {needed_bytes} more bytes in {}", to.display());
+            Failure::new(FAILED, message).hint("the home is as it was; choose a disk with more room")
+        }
+        _ => of_store(error),
+    }
 }
 
 fn hold(client: &Client) -> Result<FilesHeld, Failure> {
@@ -99,13 +117,15 @@ impl Destination {
             .mode(0o700)
             .create(&path)
             .map_err(|error| cannot("create", &path, &error))?;
+        claim(&path)?;
         Ok(Self { path, is_new })
     }
 
     /// Removes what was copied: a part of a backup helps nobody.
     fn remove(&self) {
-        let _ = fs::remove_file(self.path.join(MANIFEST));
-        let _ = fs::remove_file(self.path.join(format!("{MANIFEST}.tmp")));
+        for name in [MANIFEST, CLAIM] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
         for name in DIRECTORIES {
             let _ = fs::remove_dir_all(self.path.join(name));
         }
@@ -115,13 +135,24 @@ impl Destination {
     }
 }
 
+/// Of two backups that found the directory empty, one has it.
+fn claim(path: &Path) -> Result<(), Failure> {
+    match File::create_new(path.join(CLAIM)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let message = format!("another backup is being written to {}", path.display());
+            Err(Failure::new(USAGE, message).hint("choose another directory"))
+        }
+        Err(error) => Err(cannot("write to", path, &error)),
+    }
+}
+
 fn check_empty(path: &Path) -> Result<(), Failure> {
     let mut entries = fs::read_dir(path).map_err(|error| cannot("read", path, &error))?;
     if entries.next().is_none() {
         return Ok(());
     }
-    let is_unfinished =
-        path.join("seg").exists() && !path.join("FORMAT").exists() && !path.join(MANIFEST).exists();
+    let is_unfinished = path.join(CLAIM).exists() && !path.join(MANIFEST).exists();
     let hint = if is_unfinished {
         "it looks like a backup that did not come to its end: remove it, or choose another directory"
     } else {

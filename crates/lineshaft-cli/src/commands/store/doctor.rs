@@ -1,7 +1,6 @@
 //! `lineshaft store doctor`: a home that does not start.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use lineshaft_engine::Error;
@@ -10,6 +9,7 @@ use lineshaft_store::Error as StoreError;
 use serde_json::{Value as Json, json};
 
 use super::export::{Counts, Stop, write_one};
+use super::export_file::ExportFile;
 use super::failure::of_engine;
 use super::verify::{line, of_finding};
 use crate::args::Doctor;
@@ -33,7 +33,7 @@ pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure>
         text(&diagnosis).into_iter().try_for_each(|line| context.output.line(line))?;
     }
     if let Some(path) = &doctor.export {
-        export(&diagnosis, path, context)?;
+        export(&diagnosis, path, home.path(), context)?;
     }
     if diagnosis.is_well() {
         context.output.say(format!("{place} starts: `lineshaft store verify` reads the rest of it, too"));
@@ -58,12 +58,16 @@ pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure>
     }
     let aside = format!("lost/{}", rfc3339(now_ms()).replace([':', '.'], "-"));
     let kept = diagnosis.accept(&aside).map_err(|error| of_engine(&error))?;
-    context.output.say(format!("{place} starts again; {} it had before are in {aside}", files(kept.len())));
+    context.output.say(format!("{place} starts again; {} in {aside}", files(kept.len())));
     Ok(())
 }
 
 fn files(count: usize) -> String {
-    if count == 1 { "1 file that".to_owned() } else { format!("{count} files that") }
+    if count == 1 {
+        "1 file that it had before is".to_owned()
+    } else {
+        format!("{count} files that it had before are")
+    }
 }
 
 fn refused(error: &Error) -> Failure {
@@ -76,17 +80,16 @@ fn refused(error: &Error) -> Failure {
     }
 }
 
-fn export(diagnosis: &Diagnosis, path: &Path, context: &mut Context) -> Result<(), Failure> {
-    let cannot = |error: io::Error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()));
-    let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
+fn export(diagnosis: &Diagnosis, path: &Path, home: &Path, context: &mut Context) -> Result<(), Failure> {
+    let mut file = ExportFile::create(path, home)?;
     let mut counts = Counts::default();
     let exported = diagnosis.export(|exported: Exported| {
         write_one(exported, &mut file, &mut counts, context).map_err(Stop::Output)
     });
     match exported.and_then(|()| file.flush().map_err(Stop::Output)) {
-        Ok(()) => {}
+        Ok(()) => file.finish()?,
         Err(Stop::Engine(error)) => return Err(of_engine(&error)),
-        Err(Stop::Output(error)) => return Err(cannot(error)),
+        Err(Stop::Output(error)) => return Err(file.failed(&error)),
     }
     context.output.say(format!(
         "exported {}, {} parts of them do not read",
@@ -142,6 +145,11 @@ fn words(loss: &Loss) -> String {
         Loss::State { history_jobs } => {
             format!("lost: every job that was not in the history; {} there stay", jobs(*history_jobs))
         }
+        Loss::OldestHistory { path, before } => format!(
+            "lost: the jobs of the history before the finished one {}, as far as they were kept; the last of them were \
+             in {path}",
+            grouped(*before)
+        ),
         Loss::History { first, last } => {
             let (count, first, last) = (jobs(last - first + 1), grouped(*first), grouped(*last));
             format!("lost: {count} of the history, the finished ones {first} to {last}")
@@ -180,6 +188,9 @@ fn of_loss(loss: &Loss) -> Json {
             "unfinished_again": unfinished_again,
         }),
         Loss::State { history_jobs } => json!({ "kind": "state", "history_jobs": history_jobs }),
+        Loss::OldestHistory { path, before } => {
+            json!({ "kind": "oldest_history", "file": path, "before": before })
+        }
         Loss::History { first, last } => json!({ "kind": "history", "first": first, "last": last }),
     }
 }

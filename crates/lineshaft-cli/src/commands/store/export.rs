@@ -1,6 +1,5 @@
 //! `lineshaft store export`: every job of a home as a line of JSON.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use lineshaft_engine::inspect::{self, Exported, ExportedJob};
 use lineshaft_wire::value;
 use serde_json::{Value as Json, json};
 
+use super::export_file::ExportFile;
 use super::failure::of_engine;
 use crate::args::Export;
 use crate::commands::job::message;
@@ -19,21 +19,29 @@ use crate::{json as as_json, show};
 pub(super) fn run(export: &Export, context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
     let counts = match &export.file {
-        Some(path) => {
-            let cannot =
-                |error: io::Error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()));
-            let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
-            let counts = write(home.path(), export, &mut file, context)?;
-            file.into_inner().map_err(io::IntoInnerError::into_error).map_err(cannot)?;
+        Some(path) if path.as_os_str() != "-" => {
+            let mut file = ExportFile::create(path, home.path())?;
+            let counts = write(home.path(), export, &mut file, context).map_err(|stop| match stop {
+                Stop::Engine(error) => of_engine(&error),
+                Stop::Output(error) => file.failed(&error),
+            })?;
+            file.finish()?;
             counts
         }
-        None => write(home.path(), export, &mut BufWriter::new(io::stdout().lock()), context)?,
+        _ => {
+            let mut output = BufWriter::new(io::stdout().lock());
+            write(home.path(), export, &mut output, context).map_err(|stop| match stop {
+                Stop::Engine(error) => of_engine(&error),
+                Stop::Output(error) => error.into(),
+            })?
+        }
     };
     context.output.say(format!("exported {}", show::jobs(counts.jobs)));
     if counts.damaged == 0 {
         return Ok(());
     }
-    let message = format!("{} parts of the home do not read and are missing", counts.damaged);
+    let (parts, are) = if counts.damaged == 1 { ("part", "is") } else { ("parts", "are") };
+    let message = format!("{} {parts} of the home cannot be read and {are} missing", counts.damaged);
     Err(Failure::new(FAILED, message).hint("`lineshaft store verify` says what is damaged"))
 }
 
@@ -55,17 +63,13 @@ impl From<Error> for Stop {
     }
 }
 
-fn write(home: &Path, export: &Export, to: &mut dyn Write, context: &mut Context) -> Result<Counts, Failure> {
+fn write(home: &Path, export: &Export, to: &mut dyn Write, context: &mut Context) -> Result<Counts, Stop> {
     let mut counts = Counts::default();
-    let exported = inspect::export(home, &message(&export.filter), |exported| {
+    inspect::export(home, &message(&export.filter), |exported| {
         write_one(exported, to, &mut counts, context).map_err(Stop::Output)
-    });
-    let exported = exported.and_then(|()| to.flush().map_err(Stop::Output));
-    match exported {
-        Ok(()) => Ok(counts),
-        Err(Stop::Engine(error)) => Err(of_engine(&error)),
-        Err(Stop::Output(error)) => Err(error.into()),
-    }
+    })?;
+    to.flush().map_err(Stop::Output)?;
+    Ok(counts)
 }
 
 pub(super) fn write_one(

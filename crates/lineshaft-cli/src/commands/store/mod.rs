@@ -3,6 +3,7 @@
 mod backup;
 mod doctor;
 mod export;
+mod export_file;
 mod failure;
 mod progress;
 mod restore;

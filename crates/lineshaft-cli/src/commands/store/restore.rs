@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use lineshaft::home::Home;
+use lineshaft_engine::Error;
 use lineshaft_engine::backup::{self, Restored};
-use lineshaft_store::FileDisk;
 use lineshaft_store::backup::Manifest;
+use lineshaft_store::{Error as StoreError, FileDisk};
 use serde_json::json;
 
 use super::backup::{cannot, is_within};
@@ -32,7 +33,9 @@ pub(super) fn run(args: &Restore, context: &mut Context) -> Result<(), Failure> 
     match checked.restore(FileDisk::new(home.path()), now_ms(), &mut progress) {
         Ok(restored) => report(&restored, checked.manifest(), &home, context),
         Err(error) => {
-            clear(home.path(), is_new);
+            if has_begun(&error) {
+                clear(home.path(), is_new);
+            }
             Err(of_engine(&error))
         }
     }
@@ -59,7 +62,12 @@ fn check_places(home: &Home, backup: &Path) -> Result<(), Failure> {
     Err(Failure::new(USAGE, format!("the home {} is not empty", path.display())).hint(hint))
 }
 
-/// Removes what an unfinished restore left, unless somebody else made a home there meanwhile.
+/// Whether there is something of ours to remove: else another one restores there, or made a home meanwhile.
+fn has_begun(error: &Error) -> bool {
+    !matches!(error, Error::Store(StoreError::Locked { .. } | StoreError::NotEmpty))
+}
+
+/// Removes what an unfinished restore left.
 fn clear(home: &Path, is_new: bool) {
     if !backup::is_unfinished(home) {
         return;
@@ -131,6 +139,14 @@ fn notes(restored: &Restored) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The second of two restores into one directory removed what the first one had written.
+    #[test]
+    fn what_another_restore_writes_is_left_alone() {
+        let locked = StoreError::Locked { pid: 7, host: "vm".to_owned() };
+        assert!(!has_begun(&locked.into()) && !has_begun(&StoreError::NotEmpty.into()));
+        assert!(has_begun(&StoreError::Poisoned.into()));
+    }
 
     #[test]
     fn what_is_lost_or_there_again_is_said() {
