@@ -183,24 +183,25 @@ impl Model {
     /// Every table must have room for the whole request, as if no key were known.
     fn check_room(&self, request: &Enqueue) -> Result<(), RefusalCode> {
         let groups = &request.groups;
-        let jobs = self.jobs.len() + groups.iter().map(|group| group.lengths.len()).sum::<usize>();
-        let mut names = self.names_in_use();
+        let jobs = groups.iter().map(|group| group.lengths.len()).sum::<usize>();
+        let (names_used, mut names) = (self.names_in_use().len(), self.names_in_use());
         let mut rules: HashSet<&Arc<Rules>> = self.jobs.iter().map(|job| &job.rules).collect();
+        let rules_used = rules.len();
         for group in groups {
             names.extend([&group.task, &group.queue].into_iter().chain(&group.tags).cloned());
             rules.insert(&group.rules);
             super::failures::count(&group.rules, &mut names, &mut rules);
         }
-        let keys = self.keys.len() + groups.iter().filter(|group| group.idempotency_key.is_some()).count();
+        let keys = groups.iter().filter(|group| group.idempotency_key.is_some()).count();
         let has_period = |group: &&JobGroup| group.unique.as_ref().is_some_and(|it| it.period_ms.is_some());
         let periods = groups.iter().filter(has_period).count();
-        let Limits { jobs: jobs_max, names: names_max, rules: rules_max, idempotency_keys: keys_max, .. } =
-            self.limits;
-        let fits = jobs <= jobs_max as usize
-            && (names.len() <= names_max || names.len() == self.names_in_use().len())
-            && rules.len() <= rules_max
-            && keys <= keys_max
-            && self.periods.len() + periods <= self.limits.unique_periods;
+        let limits = &self.limits;
+        let has_room = |used: usize, more: usize, limit: usize| more == 0 || used + more <= limit;
+        let fits = has_room(self.jobs.len(), jobs, limits.jobs as usize)
+            && has_room(names_used, names.len() - names_used, limits.names)
+            && has_room(rules_used, rules.len() - rules_used, limits.rules)
+            && has_room(self.keys.len(), keys, limits.idempotency_keys)
+            && has_room(self.periods.len(), periods, limits.unique_periods);
         if fits { Ok(()) } else { Err(RefusalCode::QueueFull) }
     }
 

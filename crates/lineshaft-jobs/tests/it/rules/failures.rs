@@ -238,6 +238,20 @@ fn a_full_table_does_not_lose_a_handler() {
     assert_eq!(shop.try_enqueue(vec![group()]), Err(RefusalCode::QueueFull));
 }
 
+/// The names of a handler had taken the table beyond its limit, and jobs that needed no new name were refused.
+#[test]
+fn names_of_handlers_beyond_the_limit_stop_only_new_names() {
+    let mut shop = Shop::with(Limits { names: 5, ..Limits::default() });
+    shop.enqueue(handled(Rules::default()));
+    let named = |task: &str| JobGroup { task: task.into(), ..group() };
+    ["shop.one", "shop.two", "shop.three"].map(|task| shop.enqueue(named(task)));
+    shop.child(1, 1);
+    let lease = shop.lease();
+    shop.end(lease, errored(&[]));
+    assert_eq!(shop.try_enqueue(vec![named("shop.four")]), Err(RefusalCode::QueueFull));
+    assert!(shop.try_enqueue(vec![named("shop.one")]).is_ok());
+}
+
 #[test]
 fn names_and_rules_of_handlers_need_room_when_their_job_comes() {
     let names = Limits { names: 4, ..Limits::default() };
