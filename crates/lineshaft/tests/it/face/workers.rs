@@ -120,6 +120,7 @@ async fn reads_another_type(ctx: &Context) -> Result<()> {
 
 #[lineshaft::task(name = "spins")]
 fn spins(ctx: &Context) -> u8 {
+    ctx.progress(&1).expect("a number encodes");
     while !ctx.is_cancelled() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -372,7 +373,7 @@ fn a_failure_tells_its_type_and_place() {
 fn a_body_that_blocks_is_told_to_stop() {
     with_worker(|client| async move {
         let job = client.enqueue(spins::call()).await.unwrap();
-        until(async || (job.clone().refresh().await.unwrap().state == JobState::Running).then_some(())).await;
+        until(async || job.progress::<u8>().await.unwrap()).await;
         assert!(job.cancel().await.unwrap());
         job.wait().await.unwrap();
     });
@@ -426,12 +427,15 @@ impl tracing::Subscriber for Said {
 #[test]
 fn a_worker_that_stops_says_what_it_waits_for() {
     let said = Said::default();
+    // With one subscriber tracing asks that of the thread which comes to a line first, which may be another test's; with
+    // two it asks all.
+    let _second = tracing::Dispatch::new(Said::default());
     let _guard = tracing::subscriber::set_default(said.clone());
     with_client(|client| async move {
         let job = client.enqueue(spins::call()).await.unwrap();
+        // `running` would only say that it was leased.
         let started = async {
-            until(async || (job.clone().refresh().await.unwrap().state == JobState::Running).then_some(()))
-                .await;
+            until(async || job.progress::<u8>().await.unwrap()).await;
         };
         let worker = Worker::new(&client).task(spins::TASK).grace(Duration::from_secs(2));
         tokio::time::timeout(PATIENCE, worker.run_until(started)).await.unwrap().unwrap();
