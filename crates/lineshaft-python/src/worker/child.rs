@@ -292,7 +292,12 @@ pub(super) enum Place {
 impl RunningAttempt {
     pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job, place: Place) -> Self {
         let (shields, held) = Default::default();
-        let (newest, process) = (Newest::new(job.checkpoint.clone()), std::process::id());
+        let newest = Newest::new(job.checkpoint.clone());
+        // The process that it was taken over by, or whose slots they are: a copy takes no jobs.
+        let process = match &place {
+            Place::Process(child) => child.get().process,
+            Place::Slots(shop) => shop.process(),
+        };
         let (ticket, number) = (job.ticket(), job.attempt);
         Self { attempts, app, job: job.id, ticket, number, shields, place, held, newest, process }
     }

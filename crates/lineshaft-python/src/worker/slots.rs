@@ -381,6 +381,11 @@ impl Shop {
         returned
     }
 
+    /// The process whose slots they are.
+    pub(super) fn process(&self) -> u32 {
+        self.process
+    }
+
     /// The interruption of an attempt got into its body.
     pub(super) fn heard(&self, attempt: Ticket) {
         if let Some(body) = lock(&self.bodies).get_mut(&attempt) {

@@ -1,6 +1,6 @@
 //! The slots of a child as the language on top sees them: jobs to take, bodies to begin and end, requests to stop.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use super::slots::Beginning;
 use super::started::Started;
 use super::{PROGRESS_BYTES_MAX, TaskEntry};
 use crate::worker::Kind;
-use crate::worker::clock::{monotonic_ms, unix_ms};
+use crate::worker::clock::{monotonic_ms_of, unix_ms};
 
 /// Where the words of attempts go.
 #[derive(Debug)]
@@ -37,17 +37,19 @@ pub struct Attempts {
     started: Started,
     /// Whether this process may end for the sake of an attempt.
     may_die: bool,
-    tasks: Mutex<Arc<[TaskEntry]>>,
+    tasks: OnceLock<Box<[TaskEntry]>>,
 }
 
 impl Attempts {
     pub(super) fn new(shared: Arc<Shared>, outputs: Outputs, may_die: bool) -> Self {
-        Self { shared, outputs, started: Started::new(), may_die, tasks: Mutex::default() }
+        Self { shared, outputs, started: Started::new(), may_die, tasks: OnceLock::new() }
     }
 
+    /// Once, before there are jobs.
     pub(super) fn set_tasks(&self, tasks: Vec<TaskEntry>) {
         self.shared.state().once = tasks.iter().map(|task| task.at_most_once).collect();
-        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks.into();
+        let set = self.tasks.set(tasks.into());
+        debug_assert!(set.is_ok(), "the tasks of a child are set once");
     }
 
     /// What a slot is.
@@ -107,19 +109,18 @@ impl Attempts {
             Outputs::Pipe(output) => output.begin(label),
             Outputs::Each(printed) => printed.begin(ticket, label),
         }
-        let started_at = unix_ms();
+        let (started_at, began) = (unix_ms(), Instant::now());
         let note = note(job, started_at, at_most_once);
-        self.shared.begin(ticket, Beginning { started_at, began: Instant::now(), at_most_once });
+        self.shared.begin(ticket, Beginning { started_at, began, at_most_once });
         let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
-        self.shared.page.begin(ticket.place, monotonic_ms(), timeout_ms, note);
+        self.shared.page.begin(ticket.place, monotonic_ms_of(began), timeout_ms, note);
         if self.shared.kind != Kind::Process && self.stop_requested(ticket).is_some() {
             self.shared.tell_stops();
         }
     }
 
     fn task_of(&self, job: &Job) -> (Arc<str>, bool) {
-        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let task = tasks.get(job.task as usize);
+        let task = self.tasks.get().and_then(|tasks| tasks.get(job.task as usize));
         task.map_or_else(|| ("?".into(), false), |task| (Arc::clone(&task.name), task.at_most_once))
     }
 
@@ -157,8 +158,9 @@ impl Attempts {
     ///
     /// If it was asked to stop and did not return, its end says so, and what it left running is ended first: the process
     /// group where the slot is a process, else what was [noted](Self::note_process). Does not wait for the server, but for tasks that run at most once.
-    pub fn finish(&self, job: &Job, ending: Ending) {
-        self.end(job, ending, true);
+    /// Gives how long the body ran; nothing if it had not begun.
+    pub fn finish(&self, job: &Job, ending: Ending) -> Duration {
+        self.end(job, ending, true)
     }
 
     /// As [`Self::finish`], also where the task runs at most once: for event loops, whose slots do not follow each other.
@@ -166,25 +168,26 @@ impl Attempts {
         self.end(job, ending, false);
     }
 
-    fn end(&self, job: &Job, ending: Ending, waits: bool) {
+    fn end(&self, job: &Job, ending: Ending, waits: bool) -> Duration {
         let ticket = job.ticket();
-        if !self.is_open(job) {
-            return;
-        }
-        let Some(Beginning { started_at, began, at_most_once }) = self.shared.beginning(ticket) else {
+        let Some(running) = self.shared.running(ticket) else { return Duration::ZERO };
+        let Some(Beginning { started_at, began, at_most_once }) = running.begun else {
             let now = unix_ms();
             let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
-            return self.shared.finish(ticket, ended, waits && self.task_of(job).1);
+            self.shared.finish(ticket, ended, Instant::now(), waits && self.task_of(job).1);
+            return Duration::ZERO;
         };
         let ending = self.stopped(job, at_most_once, limited(ending));
         let output = match &self.outputs {
             Outputs::Pipe(output) => output.end(),
             Outputs::Each(printed) => printed.end(ticket),
         };
-        let finished_at = started_at + began.elapsed().as_millis() as u64;
-        let ended = Ended::new(job, (started_at, finished_at), ending, output);
+        let now = Instant::now();
+        let took = now - began;
+        let ended = Ended::new(job, (started_at, started_at + took.as_millis() as u64), ending, output);
         self.started.forget(ticket.fence);
-        self.shared.finish(ticket, ended, waits && at_most_once);
+        self.shared.finish(ticket, ended, now, waits && at_most_once);
+        took
     }
 
     /// The end of an attempt that may have been asked to stop.

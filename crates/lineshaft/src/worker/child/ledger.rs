@@ -156,6 +156,9 @@ impl Ledger {
 
 /// Splits ends into entries whose frames are not too large.
 pub(super) fn entries(ends: Vec<Ended>) -> Vec<Entry> {
+    if ends.iter().map(Ended::bytes).sum::<usize>() <= FRAME_PAYLOAD_BYTES {
+        return Some(ends).filter(|ends| !ends.is_empty()).map(Entry::Ends).into_iter().collect();
+    }
     let mut parts = vec![Vec::new()];
     let mut bytes = 0;
     for ended in ends {

@@ -142,6 +142,9 @@ impl Tap {
     }
 
     fn finish_line(&mut self) {
+        if self.lines.is_finished() {
+            return;
+        }
         let mut out = Vec::new();
         self.lines.finish(&self.prefix(), &mut out);
         self.repeat(&out);

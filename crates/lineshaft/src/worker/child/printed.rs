@@ -3,7 +3,7 @@
 //! At most 64 KiB are kept per attempt, in the memory of the child. What is needed after a kill is in its page too, whose
 //! room all attempts share; where a page has only one slot, it alone keeps the output.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,22 +28,39 @@ pub(super) struct Printed {
 #[derive(Debug)]
 struct State {
     tee: Option<OwnedFd>,
-    attempts: HashMap<Fence, One>,
+    /// By slot.
+    attempts: Vec<Option<One>>,
     writer: Writer,
 }
 
+/// An attempt that may print.
 #[derive(Debug)]
 struct One {
+    fence: Fence,
     label: Label,
+    /// Most print nothing.
+    words: Option<Box<Its>>,
+}
+
+/// What it has printed.
+#[derive(Debug, Default)]
+struct Its {
     /// Where there are many.
     kept: Kept,
     cursor: Cursor,
     lines: Lines,
 }
 
+impl State {
+    fn of(&mut self, ticket: Ticket) -> Option<&mut Option<One>> {
+        let one = self.attempts.get_mut(ticket.place as usize)?;
+        one.as_ref().is_some_and(|one| one.fence == ticket.fence).then_some(one)
+    }
+}
+
 impl Printed {
     pub(super) fn new(page: Arc<AttemptPage>, tee: Option<OwnedFd>) -> Self {
-        let state = Mutex::new(State { tee, attempts: HashMap::new(), writer: Writer::default() });
+        let state = Mutex::new(State { tee, attempts: Vec::new(), writer: Writer::default() });
         Self { page, state, process: std::process::id() }
     }
 
@@ -51,8 +68,11 @@ impl Printed {
         if self.page.output_bytes() > 0 {
             self.page.reset_output();
         }
-        let one = One { label, kept: Kept::default(), cursor: Cursor::default(), lines: Lines::default() };
-        self.state().attempts.insert(ticket.fence, one);
+        let (mut state, place) = (self.state(), ticket.place as usize);
+        if state.attempts.len() <= place {
+            state.attempts.resize_with(place + 1, || None);
+        }
+        state.attempts[place] = Some(One { fence: ticket.fence, label, words: None });
     }
 
     /// Adds to the output of an attempt, and repeats its complete lines; false once it is over, and in a copy of the
@@ -62,18 +82,21 @@ impl Printed {
             return false;
         }
         let mut state = self.state();
-        let State { tee, attempts, writer } = &mut *state;
-        let Some(one) = attempts.get_mut(&ticket.fence) else { return false };
+        let Some(Some(one)) = state.of(ticket) else { return false };
+        let (prefix, mut its) = (one.label.prefix(), one.words.take().unwrap_or_default());
         if let Some(words) = self.page.words() {
-            one.kept.push(bytes);
-            writer.append(words, page_fence(ticket.fence), &mut one.cursor, bytes);
+            its.kept.push(bytes);
+            state.writer.append(words, page_fence(ticket.fence), &mut its.cursor, bytes);
         } else {
             self.page.append_output(bytes);
         }
-        if tee.is_some() {
+        if state.tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
-            one.lines.push(&one.label.prefix(), bytes, &mut out);
-            write_all(tee, &out);
+            its.lines.push(&prefix, bytes, &mut out);
+            write_all(&mut state.tee, &out);
+        }
+        if let Some(Some(one)) = state.of(ticket) {
+            one.words = Some(its);
         }
         true
     }
@@ -81,14 +104,15 @@ impl Printed {
     /// The attempt's output, all that was printed.
     pub(super) fn end(&self, ticket: Ticket) -> Bytes {
         let mut state = self.state();
-        let State { tee, attempts, writer } = &mut *state;
-        let Some(mut one) = attempts.remove(&ticket.fence) else { return Bytes::new() };
+        let Some(One { label, words: Some(mut its), .. }) = state.of(ticket).and_then(Option::take) else {
+            return Bytes::new();
+        };
         let mut out = Vec::new();
-        one.lines.finish(&one.label.prefix(), &mut out);
-        write_all(tee, &out);
+        its.lines.finish(&label.prefix(), &mut out);
+        write_all(&mut state.tee, &out);
         let Some(words) = self.page.words() else { return self.page.read_output().into() };
-        writer.end(words, &one.cursor);
-        one.kept.into_bytes()
+        state.writer.end(words, &its.cursor);
+        its.kept.into_bytes()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

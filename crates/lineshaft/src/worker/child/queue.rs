@@ -70,6 +70,8 @@ pub(super) struct State {
     careful: u32,
     /// Jobs wait in hand for the only slot.
     prefetches: bool,
+    /// Threads that wait for a job.
+    idle: u32,
 }
 
 /// Shared by the slots' threads and the connection's.
@@ -121,6 +123,7 @@ impl Shared {
             once: Vec::new(),
             careful: 0,
             prefetches: kind == Kind::Process,
+            idle: 0,
         };
         Self {
             state: Mutex::new(state),
@@ -192,12 +195,17 @@ impl Shared {
             if left.is_zero() {
                 return Next::TimedOut;
             }
+            state.idle += 1;
             state = self.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.idle -= 1;
         }
     }
 
     /// The next job, or that none will come; for coroutines. Cancel-safe.
     pub(super) async fn recv(&self) -> Option<Job> {
+        if let Some(job) = self.try_next() {
+            return Some(job);
+        }
         loop {
             let came = self.came_async.notified();
             let mut came = std::pin::pin!(came);
@@ -251,15 +259,15 @@ impl Shared {
         }
     }
 
-    /// When the body of an attempt in a slot began.
-    pub(super) fn beginning(&self, ticket: Ticket) -> Option<Beginning> {
-        self.state().slots.get_mut(ticket)?.begun
+    /// The attempt as its slot has it; `None` once it is over.
+    pub(super) fn running(&self, ticket: Ticket) -> Option<Running> {
+        self.state().slots.get_mut(ticket).copied()
     }
 
-    /// An attempt ended, and its slot is free. With `settle` this waits before that until the server has confirmed it.
-    pub(super) fn finish(&self, ticket: Ticket, ended: Ended, settle: bool) {
+    /// An attempt ended `now`, and its slot is free. With `settle` this waits before that until the server has confirmed it.
+    pub(super) fn finish(&self, ticket: Ticket, ended: Ended, now: Instant, settle: bool) {
         let mut state = self.state();
-        let wake = state.finish(ticket, ended, settle);
+        let wake = state.finish(ticket, ended, now, settle);
         // Before the attempt is off the page, so that its end is on its way at any time.
         self.page.set_unsettled(state.unsettled as u64);
         if settle {
@@ -333,8 +341,10 @@ impl Shared {
         jobs.iter().for_each(|job| state.note_care(job));
         state.waiting.extend(jobs);
         state.moved = Instant::now();
+        let idle = state.idle as usize;
         drop(state);
-        (0..count.min(self.page.slots() as usize)).for_each(|_| self.came.notify_one());
+        // Each is a system call, whether or not somebody waits.
+        (0..count.min(idle)).for_each(|_| self.came.notify_one());
         self.came_async.notify_waiters();
         self.ring();
     }
@@ -353,13 +363,16 @@ impl Shared {
         state.unsettled = state.unsettled.saturating_sub(fences.len());
         state.unsettled_bytes = state.unsettled_bytes.saturating_sub(bytes);
         self.page.set_unsettled(state.unsettled as u64);
+        let is_awaited = !state.settling.is_empty() || state.unsettled == 0;
         if !state.settling.is_empty() {
             for (_, fence) in fences {
                 state.settling.remove(fence);
             }
         }
         drop(state);
-        self.confirmed.notify_all();
+        if is_awaited {
+            self.confirmed.notify_all();
+        }
         if was_full {
             self.call_slots();
         }
@@ -509,8 +522,7 @@ impl State {
     }
 
     /// Notes an end; true if the connection has to be woken. The attempt stays in its slot for the caller to clear.
-    fn finish(&mut self, ticket: Ticket, ended: Ended, settle: bool) -> bool {
-        let now = Instant::now();
+    fn finish(&mut self, ticket: Ticket, ended: Ended, now: Instant, settle: bool) -> bool {
         self.moved = now;
         self.stuck = false;
         self.progress.remove(&ticket.fence);
@@ -541,7 +553,9 @@ impl State {
         self.ends_bytes = 0;
         self.ends_since = None;
         self.told = false;
-        std::mem::take(&mut self.ends)
+        // The next frame is likely to have as many.
+        let next = Vec::with_capacity(self.ends.len());
+        std::mem::replace(&mut self.ends, next)
     }
 
     /// Takes what waits, to be handed back.

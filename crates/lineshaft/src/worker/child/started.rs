@@ -81,7 +81,12 @@ impl Started {
 
     /// The attempt is over; what it started is its own.
     pub(super) fn forget(&self, attempt: Fence) -> Vec<ProcessId> {
-        self.state().attempts.remove(&attempt).unwrap_or_default()
+        let mut state = self.state();
+        if state.attempts.is_empty() {
+            Vec::new()
+        } else {
+            state.attempts.remove(&attempt).unwrap_or_default()
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -22,6 +22,11 @@ impl Lines {
         }
     }
 
+    /// Whether the last line came to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+
     /// Appends what is left of an unfinished line to `out`.
     pub(crate) fn finish(&mut self, prefix: &str, out: &mut Vec<u8>) {
         if self.unfinished.is_empty() {

@@ -93,7 +93,12 @@ impl World {
     }
 
     fn end(&self, job: &Job, ending: Ending) {
-        self.shared.finish(job.ticket(), Ended::new(job, (1, 2), ending, Bytes::new()), false);
+        self.shared.finish(
+            job.ticket(),
+            Ended::new(job, (1, 2), ending, Bytes::new()),
+            Instant::now(),
+            false,
+        );
     }
 }
 
