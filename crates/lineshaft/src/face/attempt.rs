@@ -1,101 +1,120 @@
 //! One attempt: the body of a task on the arguments of a job, until it returns or is asked to stop.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+use std::time::Duration;
 
 use lineshaft_wire::message::End;
 use lineshaft_wire::{ErrorRecord, Fence};
-use tokio::sync::watch;
 
-use super::Client;
-use crate::task::{self, Context, Task};
-use crate::worker::{Attempts, Ending, Job, Newest, Ticket};
+use crate::task::{Attempt as Known, Body, Context, Place, Stop, Task};
+use crate::worker::{Ending, Job, Newest};
 
 /// A job that was leased, and what it takes to run it.
 pub(super) struct Attempt {
-    pub(super) attempts: Arc<Attempts>,
-    pub(super) client: Client,
-    pub(super) task: Task,
-    pub(super) job: Job,
-    /// It was asked to stop.
-    pub(super) stopped: watch::Receiver<bool>,
+    place: Arc<Place>,
+    task: Task,
+    job: Job,
+    context: Context,
+}
+
+/// An attempt that is over.
+pub(super) struct Over {
+    pub(super) fence: Fence,
+    /// The number of its task.
+    pub(super) task: u32,
+    /// How long its body ran.
+    pub(super) took: Duration,
 }
 
 impl Attempt {
-    /// Runs it and reports its end.
-    pub(super) async fn run(self) -> Fence {
-        self.attempts.begin(&self.job);
-        let ending = self.ending().await;
-        let Self { attempts, task, job, .. } = self;
-        let fence = job.fence;
-        if task.is_at_most_once() {
-            // Waits until the server has confirmed it, which must not hold up other bodies.
-            let finished = tokio::task::spawn_blocking(move || attempts.finish(&job, ending)).await;
-            debug_assert!(finished.is_ok(), "an end is reported without a panic");
-        } else {
-            attempts.finish(&job, ending);
-        }
-        fence
+    pub(super) fn new(place: &Arc<Place>, task: Task, job: Job) -> Self {
+        let context = context(place, &task, &job);
+        Self { place: Arc::clone(place), task, job, context }
     }
 
-    async fn ending(&self) -> Ending {
-        let (context, shields) = self.context();
-        let body = self.task.run(context, self.job.arguments.clone());
-        if self.task.is_blocking() {
-            return body.await;
-        }
-        tokio::select! {
-            biased;
-            ending = body => ending,
-            () = may_be_dropped(self.stopped.clone(), shields) => dropped(),
-        }
+    /// What the body knows; by it the attempt is asked to stop.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
-    /// What the body knows, and how many shields it holds.
-    fn context(&self) -> (Context, watch::Receiver<u32>) {
-        let Job { id, attempt, is_last, keep_result, .. } = self.job;
-        let (attempts, ticket) = (Arc::clone(&self.attempts), self.job.ticket());
-        let leave = Box::new(move |value| attempts.checkpoint(ticket, value));
-        let (shields, held) = watch::channel(0);
-        let attempt = task::Attempt {
-            job: id,
-            task: self.task.name(),
-            client: Some(self.client.clone()),
-            number: attempt,
-            is_last,
-            keep_result,
-            stop: self.stopped.clone(),
-            shields,
-            words: Box::new(Words { attempts: Arc::clone(&self.attempts), ticket }),
-            leave,
-            newest: Newest::new(self.job.checkpoint.clone()),
-        };
-        (Context::new(attempt), held)
+    /// Its body runs from here on.
+    pub(super) fn begin(self) -> Begun {
+        self.place.attempts.begin(&self.job);
+        let body = self.task.run(self.context.clone(), self.job.arguments.clone());
+        Begun { attempt: self, body }
+    }
+
+    /// Reports its end.
+    fn finish(&self, ending: Ending) -> Over {
+        let took = self.place.attempts.finish(&self.job, ending);
+        Over { fence: self.job.fence, task: self.job.task, took }
     }
 }
 
-/// What the body says goes to the worker's connection.
-struct Words {
-    attempts: Arc<Attempts>,
-    ticket: Ticket,
+/// An attempt whose body runs.
+pub(super) struct Begun {
+    attempt: Attempt,
+    body: Body,
 }
 
-impl task::Words for Words {
-    fn progress(&self, value: Vec<u8>) {
-        self.attempts.report_progress(self.ticket, value);
+impl Begun {
+    /// What the body knows.
+    pub(super) fn context(&self) -> &Context {
+        &self.attempt.context
     }
 
-    fn print(&self, bytes: &[u8]) -> bool {
-        self.attempts.print(self.ticket, bytes)
+    /// Runs the body up to where it waits for something, here and now; the end of the attempt if that was all. Its
+    /// request to stop is not looked at: there is no `.await` at which it could be dropped.
+    pub(super) fn at_once(&mut self) -> Option<Over> {
+        let mut nobody = task::Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.body).poll(&mut nobody) {
+            Poll::Ready(ending) => Some(self.attempt.finish(ending)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Runs it to its end and reports that.
+    pub(super) async fn run(self) -> Over {
+        let Self { attempt, body } = self;
+        let ending = ending(&attempt, body).await;
+        if !attempt.task.is_at_most_once() {
+            return attempt.finish(ending);
+        }
+        // Waits until the server has confirmed it, which must not hold up other bodies.
+        let (fence, task) = (attempt.job.fence, attempt.job.task);
+        let finished = tokio::task::spawn_blocking(move || attempt.finish(ending)).await;
+        debug_assert!(finished.is_ok(), "an end is reported without a panic");
+        finished.unwrap_or(Over { fence, task, took: Duration::MAX })
     }
 }
 
-/// Ready when the attempt was asked to stop and holds no shield.
-async fn may_be_dropped(mut stopped: watch::Receiver<bool>, mut shields: watch::Receiver<u32>) {
-    let asked = stopped.wait_for(|stopped| *stopped).await.is_ok();
-    // Both end with the attempt only.
-    if !asked || shields.wait_for(|held| *held == 0).await.is_err() {
-        std::future::pending::<()>().await;
+async fn ending(attempt: &Attempt, body: Body) -> Ending {
+    if attempt.task.is_blocking() {
+        return body.await;
     }
+    let (mut body, stopped) = (pin!(body), pin!(attempt.context.stop().may_be_dropped()));
+    tokio::select! {
+        biased;
+        ending = body.as_mut() => ending,
+        () = stopped => dropped(),
+    }
+}
+
+fn context(place: &Arc<Place>, task: &Task, job: &Job) -> Context {
+    let Job { id, attempt, is_last, keep_result, .. } = *job;
+    Context::new(Known {
+        job: id,
+        task: task.name(),
+        number: attempt,
+        is_last,
+        keep_result,
+        place: Some((Arc::clone(place), job.ticket())),
+        stop: Stop::default(),
+        newest: Newest::new(job.checkpoint.clone()),
+    })
 }
 
 /// The end of a body that was dropped half-way; why decides what becomes of it.

@@ -8,6 +8,7 @@ mod embedded;
 mod job;
 mod outcome;
 mod signals;
+mod tempo;
 mod worker;
 
 pub use client::Client;

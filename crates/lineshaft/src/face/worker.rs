@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lineshaft_wire::Fence;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Client;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Over};
 use super::signals::Signals;
-use crate::task::Task;
+use super::tempo::Tempo;
+use crate::task::{Context, Place, Task};
 use crate::worker::local::{Local, Options};
-use crate::worker::{Attempts, Error, Farewell, Job, Kind, TaskEntry};
+use crate::worker::{Error, Farewell, Job, Kind, TaskEntry};
 
 /// How long the server may take to confirm the last ends.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
@@ -36,8 +37,9 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 /// ```
 ///
 /// [`Worker::run`] is for a program that is a worker, [`Worker::start`] for one that has a worker beside other things.
-/// Bodies run on that runtime of tokio; leases are renewed on a thread of the worker's own, whatever they do. A body that has to stop (its job was cancelled, its time is over) is dropped at its next `.await`;
-/// one that is a plain `fn` is told by [`Context::is_cancelled`](crate::Context::is_cancelled) and waited for. If the
+/// Bodies run on that runtime of tokio, each as a task of its own unless such bodies are over in microseconds; leases are
+/// renewed on a thread of the worker's own, whatever they do. A body that has to stop (its job was cancelled, its time is
+/// over) is dropped at its next `.await`; one that is a plain `fn` is told by [`Context::is_cancelled`](crate::Context::is_cancelled) and waited for. If the
 /// process dies, its jobs run again elsewhere.
 #[derive(Debug)]
 #[must_use = "a worker does nothing until it is run"]
@@ -203,6 +205,9 @@ impl Working {
 /// Enough for bodies that wait for others; fewer than would exhaust descriptors.
 const DEFAULT_SLOTS: u32 = 100;
 
+/// Jobs that are begun before anything else is looked at.
+const AT_ONCE: usize = 64;
+
 fn bad(value: &str, expected: &'static str) -> Error {
     Error::BadOption { option: "task", value: value.to_owned(), expected }
 }
@@ -217,31 +222,44 @@ async fn close(local: Local) {
 
 /// The attempts of a worker.
 struct Running {
-    attempts: Arc<Attempts>,
-    client: Client,
-    tasks: Vec<Task>,
-    bodies: JoinSet<Fence>,
-    /// How each is told to stop.
-    stops: HashMap<Fence, watch::Sender<bool>>,
+    place: Arc<Place>,
+    tasks: Vec<(Task, Tempo)>,
+    bodies: JoinSet<Over>,
+    /// By which those in `bodies` are asked to stop.
+    contexts: HashMap<Fence, Context>,
 }
 
 impl Running {
     fn new(local: &Local, client: Client, tasks: Vec<Task>) -> Self {
-        let attempts = Arc::clone(local.attempts());
-        Self { attempts, client, tasks, bodies: JoinSet::new(), stops: HashMap::new() }
+        let place = Arc::new(Place { attempts: Arc::clone(local.attempts()), client });
+        let tasks = tasks.into_iter().map(|task| (task, Tempo::default())).collect();
+        Self { place, tasks, bodies: JoinSet::new(), contexts: HashMap::new() }
     }
 
     /// Takes and runs jobs until none comes any more. Cancel-safe.
     async fn take_jobs(&mut self) {
         loop {
             tokio::select! {
-                job = self.attempts.recv() => match job {
-                    Some(job) => self.begin(job),
+                job = self.place.attempts.recv() => match job {
+                    Some(job) => {
+                        self.begin(job);
+                        self.begin_more();
+                        // What runs beside it has its turn too.
+                        tokio::task::yield_now().await;
+                    }
                     None => return,
                 },
-                (ticket, _) = self.attempts.recv_stop() => self.stop(ticket.fence),
-                Some(ended) = self.bodies.join_next() => self.forget(ended.ok()),
+                (ticket, _) = self.place.attempts.recv_stop() => self.stop(ticket.fence),
+                Some(ended) = self.bodies.join_next() => self.ended(ended.ok()),
             }
+        }
+    }
+
+    /// Begins jobs that are here already.
+    fn begin_more(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(job) = self.place.attempts.try_next() else { return };
+            self.begin(job);
         }
     }
 
@@ -249,8 +267,8 @@ impl Running {
     async fn rest(&mut self) {
         while !self.bodies.is_empty() {
             tokio::select! {
-                (ticket, _) = self.attempts.recv_stop() => self.stop(ticket.fence),
-                Some(ended) = self.bodies.join_next() => self.forget(ended.ok()),
+                (ticket, _) = self.place.attempts.recv_stop() => self.stop(ticket.fence),
+                Some(ended) = self.bodies.join_next() => self.ended(ended.ok()),
             }
         }
     }
@@ -273,23 +291,32 @@ impl Running {
     }
 
     fn begin(&mut self, job: Job) {
-        let (stop, stopped) = watch::channel(false);
-        self.stops.insert(job.fence, stop);
-        let task = self.tasks[job.task as usize];
-        let (attempts, client) = (Arc::clone(&self.attempts), self.client.clone());
-        let attempt = Attempt { attempts, client, task, job, stopped };
-        self.bodies.spawn(attempt.run());
+        let (fence, (task, tempo)) = (job.fence, &mut self.tasks[job.task as usize]);
+        let attempt = Attempt::new(&self.place, *task, job);
+        if !tempo.is_short() || task.is_blocking() || task.is_at_most_once() {
+            self.contexts.insert(fence, attempt.context().clone());
+            self.bodies.spawn(async move { attempt.begin().run().await });
+            return;
+        }
+        let mut begun = attempt.begin();
+        if let Some(over) = begun.at_once() {
+            return tempo.record(over.took);
+        }
+        tempo.waits();
+        self.contexts.insert(fence, begun.context().clone());
+        // Polled again at once, it learns who is to be woken.
+        self.bodies.spawn(begun.run());
     }
 
     fn stop(&mut self, fence: Fence) {
-        if let Some(stop) = self.stops.get(&fence) {
-            let _ = stop.send(true);
+        if let Some(context) = self.contexts.get(&fence) {
+            context.stop().ask();
         }
     }
 
-    fn forget(&mut self, fence: Option<Fence>) {
-        if let Some(fence) = fence {
-            self.stops.remove(&fence);
-        }
+    fn ended(&mut self, over: Option<Over>) {
+        let Some(Over { fence, task, took }) = over else { return };
+        self.contexts.remove(&fence);
+        self.tasks[task as usize].1.record(took);
     }
 }

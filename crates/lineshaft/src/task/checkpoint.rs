@@ -33,7 +33,7 @@ impl Checkpointing {
         let (number, value, reply) = match value {
             Ok(value) => {
                 let kept = Bytes::from(value.clone());
-                let (number, reply) = attempt.newest.leave(|| (attempt.leave)(value));
+                let (number, reply) = attempt.newest.leave(|| attempt.leave(value));
                 (number, kept, Ok(reply))
             }
             Err(error) => (0, Bytes::new(), Err(Some(error))),
@@ -51,7 +51,7 @@ impl Checkpointing {
             };
             match reply {
                 Some(answer) => return self.finish(answer),
-                None if *self.attempt.stop.borrow() => {
+                None if self.attempt.is_stopping() => {
                     return Err(Error::new(
                         "the attempt was asked to stop before its checkpoint was durable",
                     ));

@@ -9,12 +9,12 @@ use lineshaft_wire::message::Finished;
 use lineshaft_wire::value::typed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 
 use super::output::Output;
+use super::stop::Stop;
 use super::{Checkpointing, Error, Result};
-use crate::worker::Newest;
 use crate::worker::child::PROGRESS_BYTES_MAX;
+use crate::worker::{Attempts, Newest, Ticket};
 use crate::{Client, Reply};
 
 /// The attempt that a body is: its job, how far it is, and whether it was asked to stop. Cheap to clone.
@@ -27,28 +27,38 @@ pub struct Context {
 pub(crate) struct Attempt {
     pub(crate) job: JobId,
     pub(crate) task: &'static str,
-    /// The client of its worker.
-    pub(crate) client: Option<Client>,
     pub(crate) number: u32,
     /// No other attempt follows if this one errors.
     pub(crate) is_last: bool,
     pub(crate) keep_result: bool,
-    pub(crate) stop: watch::Receiver<bool>,
-    /// How many shields the body holds.
-    pub(crate) shields: watch::Sender<u32>,
-    pub(crate) words: Box<dyn Words>,
-    pub(crate) leave: Box<dyn Fn(Vec<u8>) -> Reply<bool> + Send + Sync>,
+    /// Where it runs, and as which of the attempts there; none outside of a worker.
+    pub(crate) place: Option<(Arc<Place>, Ticket)>,
+    pub(crate) stop: Stop,
     /// The last checkpoint.
     pub(crate) newest: Newest,
 }
 
-/// What a body says to its worker while it runs.
-pub(crate) trait Words: Send + Sync {
-    /// An encoded progress.
-    fn progress(&self, value: Vec<u8>);
+/// A worker as the bodies in it know it.
+pub(crate) struct Place {
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) client: Client,
+}
 
-    /// Adds to the output; false if there is no attempt that it belongs to.
-    fn print(&self, bytes: &[u8]) -> bool;
+impl Attempt {
+    pub(super) fn is_stopping(&self) -> bool {
+        // Whoever passes requests on may be busy with a body.
+        let is_asked =
+            |(place, ticket): &(Arc<Place>, Ticket)| place.attempts.stop_requested(*ticket).is_some();
+        self.stop.is_asked() || self.place.as_ref().is_some_and(is_asked)
+    }
+
+    /// Leaves an encoded checkpoint; durable at once outside of a worker.
+    pub(super) fn leave(&self, value: Vec<u8>) -> Reply<bool> {
+        match &self.place {
+            Some((place, ticket)) => place.attempts.checkpoint(*ticket, value),
+            None => Reply::ready(Ok((Finished::default().into(), Bytes::new()))).map(|_, _| Ok(true)),
+        }
+    }
 }
 
 tokio::task_local! {
@@ -63,20 +73,14 @@ impl Context {
     /// A context outside of any worker, to call the body of a task in a test: a job of the id 0, which nobody stops,
     /// whose progress goes nowhere and whose output to standard error. Its checkpoints are kept in it alone.
     pub fn detached() -> Self {
-        let (_, stop) = watch::channel(false);
-        let leave =
-            Box::new(|_| Reply::ready(Ok((Finished::default().into(), Bytes::new()))).map(|_, _| Ok(true)));
         Self::new(Attempt {
             job: JobId::direct(0, 0, 0, 0),
             task: "detached",
-            client: None,
             number: 1,
             is_last: false,
             keep_result: true,
-            stop,
-            shields: watch::Sender::new(0),
-            words: Box::new(Nowhere),
-            leave,
+            place: None,
+            stop: Stop::default(),
             newest: Newest::default(),
         })
     }
@@ -112,7 +116,9 @@ impl Context {
                 "a progress of {bytes} bytes is above the limit of {PROGRESS_BYTES_MAX}"
             )));
         }
-        self.attempt.words.progress(payload);
+        if let Some((place, ticket)) = &self.attempt.place {
+            place.attempts.report_progress(*ticket, payload);
+        }
         Ok(())
     }
 
@@ -149,33 +155,29 @@ impl Context {
     /// Whether the attempt was asked to stop: its job was cancelled, its time is over, or the worker stops. For a task
     /// that is a plain `fn`, which should look from time to time and return; an `async fn` is dropped instead.
     pub fn is_cancelled(&self) -> bool {
-        *self.attempt.stop.borrow()
+        self.attempt.is_stopping()
     }
 
     /// Waits until the attempt is asked to stop, for what an `async fn` has started elsewhere.
     pub async fn cancelled(&self) {
-        let mut stop = self.attempt.stop.clone();
-        if stop.wait_for(|stop| *stop).await.is_err() {
-            // Nobody is left who could ask.
-            std::future::pending::<()>().await;
-        }
+        self.attempt.stop.asked().await;
     }
 
     /// While what this gives is held, an `async fn` is not dropped: an attempt that was asked to stop goes on to where the
     /// shield is dropped, and ends at the next `.await`. For steps that must not be left half done; keep them shorter
     /// than the worker's grace.
     pub fn shield(&self) -> Shield {
-        self.attempt.shields.send_modify(|held| *held += 1);
+        self.attempt.stop.shield();
         Shield { attempt: Arc::clone(&self.attempt) }
     }
 
     /// The client of the worker.
     pub(crate) fn client(&self) -> Option<&Client> {
-        self.attempt.client.as_ref()
+        self.attempt.place.as_ref().map(|(place, _)| &place.client)
     }
 
     pub(super) fn print(&self, bytes: &[u8]) -> bool {
-        self.attempt.words.print(bytes)
+        self.attempt.place.as_ref().is_some_and(|(place, ticket)| place.attempts.print(*ticket, bytes))
     }
 
     /// The number of the attempt, if another one follows if it errors.
@@ -188,14 +190,13 @@ impl Context {
         self.attempt.keep_result
     }
 
-    /// `body` as this attempt's.
-    pub(super) async fn around<F: Future>(self, body: F) -> F::Output {
-        CURRENT.scope(self, body).await
+    /// A step of this attempt's body.
+    pub(super) fn around<T>(&self, step: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), step)
     }
 
-    /// The same for a body that may block.
-    pub(super) fn around_blocking<T>(self, body: impl FnOnce() -> T) -> T {
-        CURRENT.sync_scope(self, body)
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.attempt.stop
     }
 }
 
@@ -218,23 +219,12 @@ pub struct Shield {
 
 impl Drop for Shield {
     fn drop(&mut self) {
-        self.attempt.shields.send_modify(|held| *held -= 1);
+        self.attempt.stop.unshield();
     }
 }
 
 impl fmt::Debug for Shield {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("job", &self.attempt.job).finish_non_exhaustive()
-    }
-}
-
-/// No worker listens.
-struct Nowhere;
-
-impl Words for Nowhere {
-    fn progress(&self, _: Vec<u8>) {}
-
-    fn print(&self, _: &[u8]) -> bool {
-        false
     }
 }

@@ -12,6 +12,7 @@ use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::{Declared, End};
 use lineshaft_wire::value::typed;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use super::rules::{Defaults, milliseconds};
 use super::{Context, Error, Result, panics};
@@ -85,24 +86,23 @@ impl Task {
     /// Runs the body on the arguments in a payload. Panics end in its end. A body that may block runs on a thread of the
     /// runtime's pool, and goes on there if this future is dropped.
     #[doc(hidden)]
-    pub fn run(&self, context: Context, payload: Bytes) -> Running {
-        let (task, attempt) = (*self, context.to_be_repeated());
-        match self.run {
-            Run::Async(body) => {
-                let body = body(context.clone(), payload);
-                Box::pin(Guarded { body: Box::pin(context.around(body)), task, attempt })
-            }
-            Run::Blocking(body) => Box::pin(async move {
-                let guarded = move || {
-                    let whole = || context.clone().around_blocking(|| body(context, payload));
-                    catch_unwind(AssertUnwindSafe(whole))
-                        .unwrap_or_else(|panic| task.ending(panics::error_of(&*panic), attempt))
-                };
-                let ended = tokio::task::spawn_blocking(guarded).await;
-                // Otherwise its runtime shuts down.
-                ended.unwrap_or_else(|error| task.ending(error.into(), attempt))
-            }),
-        }
+    pub fn run(&self, context: Context, payload: Bytes) -> Body {
+        let (task, its) = (*self, context.clone());
+        let work = match self.run {
+            Run::Async(body) => Work::Async(Some(body(its, payload))),
+            Run::Blocking(body) => Work::Blocking(tokio::task::spawn_blocking(move || {
+                let outer = its.clone();
+                task.guarded(&outer, || body(its, payload))
+            })),
+        };
+        Body { work, context, task }
+    }
+
+    /// A step of the body, whose panic is the end of its attempt.
+    fn guarded<T: From<Ending>>(&self, context: &Context, step: impl FnOnce() -> T) -> T {
+        let stepped = catch_unwind(AssertUnwindSafe(|| context.around(step)));
+        stepped
+            .unwrap_or_else(|panic| self.ending(panics::error_of(&*panic), context.to_be_repeated()).into())
     }
 
     /// The end of an attempt that came to `error`; `attempt` is its number, if another one may follow.
@@ -119,20 +119,48 @@ impl Task {
     }
 }
 
-/// A body whose panic is the end of its attempt.
-struct Guarded {
-    body: Running,
+/// The body of an attempt, under way: ready with its end.
+#[doc(hidden)]
+#[must_use = "a coroutine does nothing until it is polled"]
+pub struct Body {
+    work: Work,
+    context: Context,
     task: Task,
-    attempt: Option<u32>,
 }
 
-impl Future for Guarded {
+enum Work {
+    /// None once it is over.
+    Async(Option<Running>),
+    Blocking(JoinHandle<Ending>),
+}
+
+impl Future for Body {
     type Output = Ending;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Ending> {
-        // After a panic nobody polls the body again.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.body.as_mut().poll(context)));
-        polled.unwrap_or_else(|panic| Poll::Ready(self.task.ending(panics::error_of(&*panic), self.attempt)))
+    fn poll(mut self: Pin<&mut Self>, waker: &mut task::Context<'_>) -> Poll<Ending> {
+        let Self { work, context, task } = &mut *self;
+        match work {
+            Work::Async(body) => task.guarded(context, || {
+                // After a panic nobody polls it again.
+                let mut running = body.take().expect("nobody polls a body that is over");
+                let polled = running.as_mut().poll(waker);
+                *body = polled.is_pending().then_some(running);
+                polled
+            }),
+            // Without an end its runtime shuts down.
+            Work::Blocking(thread) => Pin::new(thread).poll(waker).map(|ended| {
+                ended.unwrap_or_else(|error| task.ending(error.into(), context.to_be_repeated()))
+            }),
+        }
+    }
+}
+
+/// What the body holds is dropped as a part of its attempt too.
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Work::Async(body @ Some(_)) = &mut self.work {
+            self.context.around(|| *body = None);
+        }
     }
 }
 

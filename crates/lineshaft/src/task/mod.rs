@@ -14,6 +14,7 @@ mod handler;
 mod output;
 mod panics;
 mod rules;
+mod stop;
 mod traceback;
 mod unique;
 
@@ -28,8 +29,10 @@ pub use output::{Output, output};
 pub use unique::Unique;
 
 pub(crate) use call::Prepared;
-pub(crate) use context::{Attempt, Words};
+pub(crate) use context::{Attempt, Place};
+pub(crate) use definition::Body;
 pub(crate) use panics::notice_panics;
+pub(crate) use stop::Stop;
 
 /// What the macros use. Not for anybody else: it changes without notice.
 #[doc(hidden)]

@@ -6,6 +6,7 @@ mod declared;
 mod embedded;
 mod failures;
 mod jobs;
+mod short;
 mod tracebacks;
 mod workers;
 
