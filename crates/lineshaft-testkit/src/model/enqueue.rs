@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use lineshaft_jobs::{Answer, ArchivedCall, Limits, Payloads};
+use lineshaft_jobs::{Answer, ArchivedCall, Payloads};
 use lineshaft_wire::message::{Enqueue, Enqueued, JobGroup, RefusalCode, Rules, RunAfter, Sequence};
 use lineshaft_wire::{JobId, JobState};
 

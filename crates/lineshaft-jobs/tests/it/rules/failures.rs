@@ -244,7 +244,9 @@ fn names_of_handlers_beyond_the_limit_stop_only_new_names() {
     let mut shop = Shop::with(Limits { names: 5, ..Limits::default() });
     shop.enqueue(handled(Rules::default()));
     let named = |task: &str| JobGroup { task: task.into(), ..group() };
-    ["shop.one", "shop.two", "shop.three"].map(|task| shop.enqueue(named(task)));
+    for task in ["shop.one", "shop.two", "shop.three"] {
+        shop.enqueue(named(task));
+    }
     shop.child(1, 1);
     let lease = shop.lease();
     shop.end(lease, errored(&[]));
