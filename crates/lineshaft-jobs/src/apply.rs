@@ -18,7 +18,6 @@ use lineshaft_wire::message::Changed;
 use crate::change::{Change, Name, Place, Request, Stored};
 use crate::command::Event;
 use crate::list::List;
-use crate::slot::SlotState;
 use crate::state::{Answer, Child, Queue, Session, State, Timer};
 
 /// Where the payloads of a change lie, handed out one after the other.
@@ -188,7 +187,7 @@ impl State {
 
     /// Takes a waiting or available job out of its list.
     fn unlink(&mut self, index: u32) {
-        let (lane, slot) = (self.lane_of(index), self.slots.at(index));
+        let (lane, slot) = (self.lane_of(index), self.slots.job(index));
         let (state, priority) = (slot.job_state(), usize::from(slot.priority) - 1);
         if slot.parked().is_some() {
             return self.leave_parked(index);
@@ -204,7 +203,7 @@ impl State {
     fn set_state(&mut self, index: u32, state: JobState) {
         let slot = self.slots.at_mut(index);
         let (queue, before) = (slot.queue, slot.job_state());
-        slot.state = SlotState::Job(state);
+        slot.state = Some(state);
         let counts = &mut self.queue_mut(queue).counts;
         counts[before as usize] -= 1;
         counts[state as usize] += 1;

@@ -3,7 +3,7 @@
 use lineshaft_wire::JobState;
 
 use crate::change::Place;
-use crate::slot::{Slot, SlotState};
+use crate::slot::Slot;
 use crate::state::State;
 
 impl State {
@@ -20,10 +20,10 @@ impl State {
 
     /// Where the payloads of the job in `slot` lie, empty ones left out.
     pub fn places_of(&self, slot: u32) -> impl Iterator<Item = Place> + '_ {
-        self.slots.at(slot).places().filter(|place| place.length > 0)
+        self.slots.job(slot).places().filter(|place| place.length > 0)
     }
 
     fn occupied(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0..).zip(self.slots.iter()).filter(|(_, slot)| slot.state != SlotState::Free)
+        (0..).zip(self.slots.iter()).filter(|(_, slot)| !slot.is_free())
     }
 }

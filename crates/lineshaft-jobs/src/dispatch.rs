@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::change::Change;
-use crate::slot::TRIED_MAX;
+use crate::extra::TRIED_MAX;
 use crate::state::State;
 
 /// Jobs leased by one change.
@@ -131,7 +131,7 @@ impl State {
 
     /// Whether a connected child can run the task of a parked job, and its worker was not asked yet.
     fn may_offer(&self, child: u32, slot: u32) -> bool {
-        let entry = self.slots.at(slot);
+        let entry = self.slots.job(slot);
         let Some(parked) = entry.parked() else { return false };
         let worker = self.children.get(&child).map(|child| child.worker);
         let is_paused = self.queues.get(&entry.queue).is_some_and(|queue| queue.paused);

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::line::Line;
 use crate::list::List;
-use crate::slot::Slots;
+use crate::slots::Slots;
 
 const PRIORITIES: usize = 9;
 

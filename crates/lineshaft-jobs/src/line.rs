@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::list::{List, NIL};
-use crate::slot::Slots;
+use crate::slots::Slots;
 
 #[derive(Debug, Default)]
 pub(crate) struct Line {

@@ -1,6 +1,6 @@
 //! Doubly linked lists of slots: a slot is in one list at a time, so two links beside each do for all.
 
-use crate::slot::{Links, Slots};
+use crate::slots::{Links, Slots};
 
 /// Stands for "no slot" in links.
 pub(crate) const NIL: u32 = u32::MAX;

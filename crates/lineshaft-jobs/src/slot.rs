@@ -1,20 +1,14 @@
-//! A job's place in memory: 64 bytes, and a box of rarer things for the jobs that need them.
+//! A job's place in memory: 56 bytes, and 32 more in pages where jobs wait for times.
 //!
-//! Slots stand in pages, and a page holds all that is durable of its slots: a snapshot writes the pages that changed.
-//! What follows from the slots and changes without them, their links in lists, stands beside the pages.
+//! Neither holds a pointer: a page of them is copied for a snapshot by copying bytes.
 
-use std::sync::Arc;
-
-use lineshaft_structures::{PagedVec, TimerId, TrackedVec};
-use lineshaft_wire::message::{Rules, Unique};
-use lineshaft_wire::{Fence, JobId, JobState, Outcome};
-use serde::{Deserialize, Serialize};
+use lineshaft_wire::JobState;
+use lineshaft_wire::message::Rules;
 
 use crate::change::{Place, RunAt};
-use crate::list::NIL;
 
 /// One job, or a free place that remembers its generation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     pub(crate) created_ms: u64,
     /// Place in line: lower goes first among jobs of one priority. For a finished job its finish number, for a free
@@ -29,98 +23,9 @@ pub(crate) struct Slot {
     pub(crate) failures: u16,
     pub(crate) crashes: u8,
     pub(crate) priority: u8,
-    pub(crate) state: SlotState,
+    /// None if the place is free.
+    pub(crate) state: Option<JobState>,
     pub(crate) cancelling: bool,
-    pub(crate) extra: Option<Box<Extra>>,
-}
-
-/// Reason of a job that was not begun in time.
-pub(crate) const EXPIRED: &str = "expired";
-/// Reason of a job that did not end in time.
-pub(crate) const DEADLINE: &str = "deadline";
-
-/// A job's state, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlotState {
-    Free,
-    Job(JobState),
-}
-
-/// What most queued jobs do without.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Extra {
-    pub(crate) run_at: Option<RunAt>,
-    #[serde(skip)]
-    pub(crate) timer: Option<TimerId>,
-    /// When it must have begun, and when it must have ended, Unix milliseconds.
-    pub(crate) expires_ms: Option<u64>,
-    pub(crate) deadline_ms: Option<u64>,
-    #[serde(skip)]
-    pub(crate) limit_timer: Option<TimerId>,
-    pub(crate) parked: Option<Box<Parked>>,
-    pub(crate) tags: Box<[u32]>,
-    pub(crate) metadata: Option<Arc<str>>,
-    pub(crate) unique: Option<Unique>,
-    pub(crate) retry_of: Option<JobId>,
-    pub(crate) history: Vec<Attempt>,
-    pub(crate) result: Place,
-    pub(crate) reason: Option<Arc<str>>,
-    pub(crate) finalized_ms: u64,
-    /// In a snapshot's tail: those of earlier versions end before it.
-    #[serde(skip)]
-    pub(crate) failure: Option<Box<Failure>>,
-    #[serde(skip)]
-    pub(crate) checkpoint: Option<Box<Checkpoint>>,
-}
-
-/// What ties a job that gave up to the one that handles this; a handler that gave up too has both.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    /// The job whose failure this one handles.
-    pub(crate) of: Option<JobId>,
-    /// The job that handles this one's failure.
-    pub(crate) handled_by: Option<JobId>,
-}
-
-/// From where the next attempt goes on.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Checkpoint {
-    pub(crate) value: Place,
-    /// When it was left, Unix milliseconds.
-    pub(crate) left_ms: u64,
-}
-
-/// Why a job is out of its lane though it is available, until an attempt of it begins.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Parked {
-    /// What the worker asked last did not know.
-    pub(crate) missing: Arc<str>,
-    /// The worker asked last.
-    pub(crate) worker: Arc<str>,
-    /// Nonces of the workers asked that were still known at the last time.
-    pub(crate) tried: Vec<u64>,
-}
-
-/// Workers that one parked job is offered to: then it waits until somebody retries it.
-pub(crate) const TRIED_MAX: usize = 64;
-
-/// An attempt that began and ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Attempt {
-    pub(crate) number: u32,
-    pub(crate) fence: Fence,
-    pub(crate) outcome: Outcome,
-    pub(crate) worker: Arc<str>,
-    pub(crate) started_ms: u64,
-    pub(crate) finished_ms: u64,
-    pub(crate) error: Place,
-    pub(crate) output: Place,
-}
-
-impl Extra {
-    pub(crate) fn failure_mut(&mut self) -> &mut Failure {
-        self.failure.get_or_insert_default()
-    }
 }
 
 impl Slot {
@@ -136,149 +41,104 @@ impl Slot {
             failures: 0,
             crashes: 0,
             priority: 0,
-            state: SlotState::Free,
+            state: None,
             cancelling: false,
-            extra: None,
         }
     }
 
+    #[inline]
+    pub(crate) const fn is_free(&self) -> bool {
+        self.state.is_none()
+    }
+
+    #[inline]
     pub(crate) fn job_state(&self) -> JobState {
-        match self.state {
-            SlotState::Job(state) => state,
-            SlotState::Free => unreachable!("a free slot has no state"),
-        }
-    }
-
-    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
-    }
-
-    pub(crate) fn failure(&self) -> Option<Failure> {
-        self.extra.as_ref()?.failure.as_deref().copied()
-    }
-
-    /// Number of the newest attempt that ended, 0 if none did.
-    pub(crate) fn attempts(&self) -> u32 {
-        self.last_attempt().map_or(0, |attempt| attempt.number)
-    }
-
-    pub(crate) fn last_attempt(&self) -> Option<&Attempt> {
-        self.extra.as_ref()?.history.last()
-    }
-
-    /// When the job is discarded unless it runs or has ended by then, Unix milliseconds, and why.
-    pub(crate) fn limit(&self) -> Option<(u64, &'static str)> {
-        let extra = self.extra.as_ref()?;
-        let expires = extra.expires_ms.filter(|_| extra.history.is_empty()).map(|at| (at, EXPIRED));
-        let deadline = extra.deadline_ms.map(|at| (at, DEADLINE));
-        expires.into_iter().chain(deadline).min_by_key(|(at, _)| *at)
-    }
-
-    /// Why the job is out of its lane, if it is.
-    pub(crate) fn parked(&self) -> Option<&Parked> {
-        let is_available = self.state == SlotState::Job(JobState::Available);
-        self.extra.as_ref()?.parked.as_deref().filter(|_| is_available)
-    }
-
-    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
-        self.extra.as_ref()?.checkpoint.as_deref().copied()
-    }
-
-    pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.extra.as_ref()?.deadline_ms
+        self.state.unwrap_or_else(|| unreachable!("a free slot has no state"))
     }
 
     /// Whether another attempt follows if the next one, or the one that runs, errors or times out.
     pub(crate) fn has_retry(&self, rules: &Rules) -> bool {
         !rules.at_most_once && u32::from(self.failures) + 1 < rules.max_attempts
     }
-
-    /// Every stored payload of the job.
-    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let extra = self.extra.iter().flat_map(|extra| {
-            let attempts = extra.history.iter().flat_map(|attempt| [attempt.error, attempt.output]);
-            attempts.chain([extra.result])
-        });
-        let checkpoint = self.checkpoint().map(|checkpoint| checkpoint.value);
-        extra.chain([self.arguments]).chain(checkpoint)
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn places_mut(&mut self) -> Vec<&mut Place> {
-        let mut places = vec![&mut self.arguments];
-        let Some(extra) = &mut self.extra else { return places };
-        places.push(&mut extra.result);
-        places.extend(extra.history.iter_mut().flat_map(|it| [&mut it.error, &mut it.output]));
-        places.extend(extra.checkpoint.iter_mut().map(|checkpoint| &mut checkpoint.value));
-        places
-    }
 }
 
-/// The neighbours of a slot in the list that it is in.
+/// The times that a job waits for; most have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Links {
-    pub(crate) prev: u32,
-    pub(crate) next: u32,
+pub(crate) struct Times {
+    run_at_ms: u64,
+    expires_ms: u64,
+    deadline_ms: u64,
+    /// Which of them there are, and on which clock the first one is.
+    given: u64,
 }
 
-impl Links {
-    pub(crate) const NONE: Self = Self { prev: NIL, next: NIL };
+const WALL: u64 = 1;
+const LOGICAL: u64 = 2;
+const EXPIRES: u64 = 4;
+const DEADLINE: u64 = 8;
+
+impl Times {
+    pub(crate) const NONE: Self = Self { run_at_ms: 0, expires_ms: 0, deadline_ms: 0, given: 0 };
+
+    pub(crate) fn new(run_at: Option<RunAt>, expires_ms: Option<u64>, deadline_ms: Option<u64>) -> Self {
+        let mut times = Self::NONE;
+        times.set_run_at(run_at);
+        if let Some(at) = expires_ms {
+            (times.expires_ms, times.given) = (at, times.given | EXPIRES);
+        }
+        if let Some(at) = deadline_ms {
+            (times.deadline_ms, times.given) = (at, times.given | DEADLINE);
+        }
+        times
+    }
+
+    pub(crate) fn run_at(&self) -> Option<RunAt> {
+        match self.given & (WALL | LOGICAL) {
+            WALL => Some(RunAt::Wall(self.run_at_ms)),
+            LOGICAL => Some(RunAt::Logical(self.run_at_ms)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_run_at(&mut self, run_at: Option<RunAt>) {
+        let (at, clock) = match run_at {
+            Some(RunAt::Wall(at)) => (at, WALL),
+            Some(RunAt::Logical(at)) => (at, LOGICAL),
+            None => (0, 0),
+        };
+        (self.run_at_ms, self.given) = (at, self.given & !(WALL | LOGICAL) | clock);
+    }
+
+    /// When it must have begun, Unix milliseconds.
+    pub(crate) fn expires_ms(&self) -> Option<u64> {
+        (self.given & EXPIRES > 0).then_some(self.expires_ms)
+    }
+
+    /// When it must have ended, Unix milliseconds.
+    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+        (self.given & DEADLINE > 0).then_some(self.deadline_ms)
+    }
 }
 
-/// All slots by number, in the pages that snapshots write, and their links.
-#[derive(Debug, Default)]
-pub(crate) struct Slots {
-    pub(crate) pages: TrackedVec<Slot>,
-    links: PagedVec<Links>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Slots {
-    pub(crate) fn len(&self) -> u32 {
-        self.pages.len()
+    #[test]
+    fn a_slot_takes_56_bytes_and_its_times_32() {
+        assert_eq!((size_of::<Slot>(), size_of::<Times>()), (56, 32));
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.pages.iter()
-    }
-
-    pub(crate) fn push(&mut self, slot: Slot) -> u32 {
-        self.links.push(Links::NONE);
-        self.pages.push(slot)
-    }
-
-    /// Appends a page from a snapshot. It must follow full ones.
-    pub(crate) fn push_page(&mut self, page: Vec<Slot>) {
-        self.links.extend(std::iter::repeat_n(Links::NONE, page.len()));
-        self.pages.push_kept_page(page);
-    }
-
-    /// The slot with a number that came from the state itself.
-    #[inline]
-    pub(crate) fn at(&self, index: u32) -> &Slot {
-        self.pages.get(index).expect("slot numbers in the state exist")
-    }
-
-    /// The same for changing it: the next snapshot writes its page.
-    #[inline]
-    pub(crate) fn at_mut(&mut self, index: u32) -> &mut Slot {
-        self.pages.get_mut(index).expect("slot numbers in the state exist")
-    }
-
-    pub(crate) fn links(&self, index: u32) -> Links {
-        self.links[index]
-    }
-
-    pub(crate) fn links_mut(&mut self, index: u32) -> &mut Links {
-        &mut self.links[index]
-    }
-
-    /// The slot of a job, if the job is in memory.
-    pub(crate) fn find(&self, job: JobId, shard: u16) -> Option<u32> {
-        let (index, generation) = job.slot()?;
-        let slot = self.pages.get(index)?;
-        let same = slot.state != SlotState::Free
-            && slot.generation == generation
-            && JobId::direct(slot.created_ms, shard, index, generation) == job;
-        same.then_some(index)
+    #[test]
+    fn times_come_back_one_by_one() {
+        let mut times = Times::new(Some(RunAt::Logical(7)), None, Some(0));
+        assert_eq!(
+            (times.run_at(), times.expires_ms(), times.deadline_ms()),
+            (Some(RunAt::Logical(7)), None, Some(0))
+        );
+        times.set_run_at(Some(RunAt::Wall(u64::MAX)));
+        assert_eq!(times.run_at(), Some(RunAt::Wall(u64::MAX)));
+        times.set_run_at(None);
+        assert_eq!(times, Times::new(None, None, Some(0)));
     }
 }

@@ -87,8 +87,7 @@ impl State {
 
     /// The whole state as bytes, changed or not; [`State::from_snapshot`] reads them.
     pub fn snapshot(&self) -> Snapshot {
-        let slots =
-            (0..).zip(self.slots.pages.pages()).map(|(number, rows)| rows::encode_slots(number, rows));
+        let slots = (0..).zip(self.slots.pages.iter()).map(|(number, rows)| rows::encode_slots(number, rows));
         let keys = self.keys_by_age.pages().map(|(number, rows)| rows::encode_keys(number, rows));
         Snapshot { tables: self.tables(), pages: slots.chain(keys).collect() }
     }
@@ -96,7 +95,7 @@ impl State {
     /// Numbers of the pages of slots, and of those of keys.
     fn page_numbers(&self) -> [Range<u64>; 2] {
         let keys = self.keys_by_age.page_range();
-        [0..u64::from(self.slots.pages.page_count()), rows::KEYS + keys.start..rows::KEYS + keys.end]
+        [0..self.slots.pages.count() as u64, rows::KEYS + keys.start..rows::KEYS + keys.end]
     }
 
     /// The state that a snapshot holds.

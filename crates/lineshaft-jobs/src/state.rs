@@ -16,7 +16,7 @@ use crate::interned::Interned;
 use crate::kept::{Kept, Live};
 use crate::lanes::Lanes;
 use crate::list::List;
-use crate::slot::Slots;
+use crate::slots::Slots;
 
 /// How large the tables may grow; a full one refuses with its name.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,8 @@ use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobSta
 
 use crate::change::{Place, RunAt};
 use crate::command::Refusal;
-use crate::slot::{Parked, Slot, SlotState};
+use crate::extra::Parked;
+use crate::job::Job;
 use crate::state::State;
 
 /// Slots looked at for one page, so that a page costs the same however many jobs there are.
@@ -98,16 +99,17 @@ pub fn decode_error(bytes: &[u8]) -> Option<ErrorRecord> {
 impl State {
     /// What is known of the job in `slot`.
     pub fn view(&self, slot: u32) -> JobView {
-        let entry = self.slots.at(slot);
-        let extra = entry.extra.as_deref();
-        let history = extra.map_or(&[][..], |extra| &extra.history);
-        let result = extra.map_or(Place::EMPTY, |extra| extra.result);
+        let entry = self.slots.job(slot);
         let finished = entry.job_state().is_finished();
         JobView {
             record: self.record(slot, entry),
-            attempts: history.iter().map(|it| AttemptView { error: it.error, output: it.output }).collect(),
+            attempts: entry
+                .history()
+                .iter()
+                .map(|it| AttemptView { error: it.error, output: it.output })
+                .collect(),
             arguments: entry.arguments,
-            result,
+            result: entry.result(),
             checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
             rules: Arc::clone(self.rules.at(entry.rules)),
             finish_number: if finished { entry.order } else { 0 },
@@ -116,9 +118,9 @@ impl State {
 
     /// What a worker needs to run the leased job in `slot`.
     pub fn lease_view(&self, slot: u32) -> LeaseView<'_> {
-        let entry = self.slots.at(slot);
+        let entry = self.slots.job(slot);
         let rules = self.rules.at(entry.rules);
-        let until_deadline = entry.deadline_ms().map(|at| at.saturating_sub(self.wall_ms).max(1));
+        let until_deadline = entry.times.deadline_ms().map(|at| at.saturating_sub(self.wall_ms).max(1));
         LeaseView {
             job: self.job_id(slot),
             attempt: entry.attempts() + 1,
@@ -132,8 +134,8 @@ impl State {
 
     /// How the finished job in `slot` ended.
     pub fn end_view(&self, slot: u32) -> EndView<'_> {
-        let entry = self.slots.at(slot);
-        let extra = entry.extra.as_deref();
+        let entry = self.slots.job(slot);
+        let extra = entry.extra;
         let last = entry.last_attempt();
         EndView {
             job: self.job_id(slot),
@@ -142,14 +144,14 @@ impl State {
             reason: extra.and_then(|extra| extra.reason.as_ref()),
             rules: self.rules.at(entry.rules),
             finalized_ms: extra.map_or(0, |extra| extra.finalized_ms),
-            result: extra.map_or(Place::EMPTY, |extra| extra.result),
+            result: entry.result(),
             last: last.map(|it| (it.number, it.outcome, AttemptView { error: it.error, output: it.output })),
         }
     }
 
-    fn record(&self, slot: u32, entry: &Slot) -> JobRecord {
+    fn record(&self, slot: u32, entry: Job<'_>) -> JobRecord {
         let state = entry.job_state();
-        let extra = entry.extra.as_deref();
+        let extra = entry.extra;
         let lease = self.leases.get(&slot);
         let newest = entry.last_attempt();
         let leased_by = |child: u32| self.children.get(&child).map(|child| Arc::clone(&child.name));
@@ -164,9 +166,9 @@ impl State {
             max_attempts: self.rules.at(entry.rules).max_attempts,
             crashes: u32::from(entry.crashes),
             created_at: entry.created_ms,
-            scheduled_at: extra.and_then(|extra| extra.run_at).map(|at| self.wall_time(at)),
-            expires_at: extra.and_then(|extra| extra.expires_ms),
-            deadline_at: extra.and_then(|extra| extra.deadline_ms),
+            scheduled_at: entry.times.run_at().map(|at| self.wall_time(at)),
+            expires_at: entry.times.expires_ms(),
+            deadline_at: entry.times.deadline_ms(),
             attempted_at: lease
                 .map(|lease| lease.leased_ms)
                 .or_else(|| newest.map(|attempt| attempt.started_ms)),
@@ -177,26 +179,21 @@ impl State {
             finalized_at: extra.filter(|_| state.is_finished()).map(|extra| extra.finalized_ms),
             reason: extra.filter(|_| state.is_finished()).and_then(|extra| extra.reason.clone()),
             waits_for: self.waits_for(slot, entry),
-            tags: extra
-                .iter()
-                .flat_map(|extra| &*extra.tags)
-                .map(|tag| Arc::clone(self.names.at(*tag)))
-                .collect(),
+            tags: entry.tags().iter().map(|tag| Arc::clone(self.names.at(*tag))).collect(),
             metadata: extra.and_then(|extra| extra.metadata.clone()),
             retry_of: extra.and_then(|extra| extra.retry_of),
             failure_of: entry.failure().and_then(|failure| failure.of),
             handled_by: entry.failure().and_then(|failure| failure.handled_by),
             attempts: self.attempt_records(slot, entry),
             arguments_bytes: u64::from(entry.arguments.length),
-            result_bytes: extra.map_or(0, |extra| u64::from(extra.result.length)),
+            result_bytes: u64::from(entry.result().length),
             checkpoint_bytes: entry.checkpoint().map_or(0, |it| u64::from(it.value.length)),
             checkpoint_at: entry.checkpoint().map(|checkpoint| checkpoint.left_ms),
         }
     }
 
-    fn attempt_records(&self, slot: u32, entry: &Slot) -> Vec<AttemptRecord> {
-        let history = entry.extra.iter().flat_map(|extra| &extra.history);
-        let ended = history.map(|attempt| AttemptRecord {
+    fn attempt_records(&self, slot: u32, entry: Job<'_>) -> Vec<AttemptRecord> {
+        let ended = entry.history().iter().map(|attempt| AttemptRecord {
             number: attempt.number,
             fence: attempt.fence,
             outcome: Some(attempt.outcome),
@@ -226,7 +223,7 @@ impl State {
         }
     }
 
-    fn waits_for(&self, slot: u32, entry: &Slot) -> Option<String> {
+    fn waits_for(&self, slot: u32, entry: Job<'_>) -> Option<String> {
         match entry.job_state() {
             JobState::Available => {}
             JobState::Scheduled => return Some(its_time(entry)),
@@ -262,10 +259,7 @@ impl State {
                 return page;
             }
             let entry = self.slots.at(slot);
-            if entry.state != SlotState::Free
-                && !entry.job_state().is_finished()
-                && self.matches(slot, filter)
-            {
+            if !entry.is_free() && !entry.job_state().is_finished() && self.matches(slot, filter) {
                 page.slots.push(slot);
             }
         }
@@ -288,8 +282,8 @@ impl State {
     }
 
     fn matches(&self, slot: u32, filter: &Filter) -> bool {
-        let entry = self.slots.at(slot);
-        let tags = entry.extra.as_deref().map_or(&[][..], |extra| &extra.tags);
+        let entry = self.slots.job(slot);
+        let tags = entry.tags();
         let named = |number: u32, name: &Option<Arc<str>>| {
             name.as_ref().is_none_or(|name| self.names.at(number) == name)
         };
@@ -372,8 +366,8 @@ impl State {
 }
 
 /// What a scheduled job waits for, and why if a worker put it off.
-fn its_time(entry: &Slot) -> String {
-    let reason = entry.extra.as_ref().and_then(|extra| extra.reason.as_ref());
+fn its_time(entry: Job<'_>) -> String {
+    let reason = entry.extra.and_then(|extra| extra.reason.as_ref());
     reason.map_or_else(|| "its time".to_owned(), |reason| format!("its time: {reason}"))
 }
 

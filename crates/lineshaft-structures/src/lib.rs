@@ -2,8 +2,9 @@
 //!
 //! - [`TimerWheel`]: millions of timers, each O(1) to set and to cancel; time is a number that the caller passes in.
 //! - [`PagedVec`]: a vector in pages, which grows without ever copying itself.
-//! - [`TrackedVec`] and [`TrackedFifo`]: a vector and a queue in pages that know which of them changed, and lend those
+//! - [`TrackedPages`] and [`TrackedFifo`]: a list and a queue of pages that know which of them changed, and lend those
 //!   to a reader elsewhere while they go on changing.
+//! - [`SparseVec`]: values for some indexes.
 //!
 //! The crate deliberately does not know what a job, a slot or a lease is. Everything here is deterministic: the same
 //! calls in the same order give the same answers, so a replay may rely on it.
@@ -12,12 +13,15 @@
 
 mod page;
 mod paged_vec;
+mod sparse_vec;
 mod timer_slab;
 mod timer_wheel;
 mod tracked_fifo;
-mod tracked_vec;
+mod tracked_pages;
 
-pub use paged_vec::{PAGE_LEN, PagedVec};
+pub use page::Rows;
+pub use paged_vec::{PAGE_LEN, PagedVec, split};
+pub use sparse_vec::SparseVec;
 pub use timer_wheel::{TimerId, TimerWheel};
 pub use tracked_fifo::TrackedFifo;
-pub use tracked_vec::TrackedVec;
+pub use tracked_pages::TrackedPages;

@@ -4,22 +4,44 @@ use std::sync::Arc;
 
 use crate::paged_vec::PAGE_LEN;
 
-/// Up to [`PAGE_LEN`] elements, and whether they changed since somebody kept them.
+/// What a page holds. The default is no rows, and allocates nothing.
+pub trait Rows: Default {
+    /// Number of rows.
+    fn count(&self) -> usize;
+
+    /// A copy that can be changed, and grow up to [`PAGE_LEN`] rows without moving if this one can.
+    #[must_use]
+    fn copied(&self) -> Self;
+}
+
+impl<T: Clone> Rows for Vec<T> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn copied(&self) -> Self {
+        let mut copy = Self::with_capacity(self.capacity().min(PAGE_LEN));
+        copy.extend_from_slice(self);
+        copy
+    }
+}
+
+/// Up to [`PAGE_LEN`] rows, and whether they changed since somebody kept them.
 ///
-/// An owned page is a plain vector: changing an element costs no atomic operation. Lending moves the vector behind an
-/// [`Arc`]; the first change after that takes it back if the reader is done, and copies it if not.
+/// An owned page is changed without an atomic operation. Lending moves it behind an [`Arc`]; the first change after
+/// that takes it back if the reader is done, and copies it if not.
 #[derive(Clone, Debug)]
-pub(crate) struct Page<T> {
-    content: Content<T>,
+pub(crate) struct Page<R> {
+    content: Content<R>,
     mark: Mark,
     /// Lent with changes in it, and nobody said yet whether they are kept.
     lent: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Content<T> {
-    Own(Vec<T>),
-    Shared(Arc<Vec<T>>),
+enum Content<R> {
+    Own(R),
+    Shared(Arc<R>),
 }
 
 /// Whether a page is as it was kept.
@@ -29,15 +51,16 @@ pub(crate) enum Mark {
     Changed,
 }
 
-impl<T> Page<T> {
-    pub(crate) fn new(elements: Vec<T>, mark: Mark) -> Self {
-        Self { content: Content::Own(elements), mark, lent: false }
+impl<R> Page<R> {
+    pub(crate) fn new(rows: R, mark: Mark) -> Self {
+        Self { content: Content::Own(rows), mark, lent: false }
     }
 
-    pub(crate) fn elements(&self) -> &[T] {
+    #[inline]
+    pub(crate) fn rows(&self) -> &R {
         match &self.content {
-            Content::Own(elements) => elements,
-            Content::Shared(elements) => elements,
+            Content::Own(rows) => rows,
+            Content::Shared(rows) => rows,
         }
     }
 
@@ -49,20 +72,6 @@ impl<T> Page<T> {
         self.mark = mark;
     }
 
-    /// The elements as they are now, for a reader elsewhere, if they changed since they were kept.
-    pub(crate) fn lend_changed(&mut self) -> Option<Arc<Vec<T>>> {
-        if self.mark == Mark::Kept {
-            return None;
-        }
-        (self.mark, self.lent) = (Mark::Kept, true);
-        let lent = match std::mem::replace(&mut self.content, Content::Own(Vec::new())) {
-            Content::Own(elements) => Arc::new(elements),
-            Content::Shared(elements) => elements,
-        };
-        self.content = Content::Shared(Arc::clone(&lent));
-        Some(lent)
-    }
-
     /// What was lent is kept, or lost: then it counts as changed again.
     pub(crate) fn settle(&mut self, kept: bool) {
         if std::mem::take(&mut self.lent) && !kept {
@@ -71,29 +80,44 @@ impl<T> Page<T> {
     }
 }
 
-impl<T: Clone> Page<T> {
-    /// The elements for changing them; the page counts as changed.
-    pub(crate) fn change(&mut self) -> &mut Vec<T> {
+impl<R: Rows> Page<R> {
+    /// The rows as they are now, for a reader elsewhere, if they changed since they were kept.
+    pub(crate) fn lend_changed(&mut self) -> Option<Arc<R>> {
+        if self.mark == Mark::Kept {
+            return None;
+        }
+        (self.mark, self.lent) = (Mark::Kept, true);
+        let lent = match std::mem::take(&mut self.content) {
+            Content::Own(rows) => Arc::new(rows),
+            Content::Shared(rows) => rows,
+        };
+        self.content = Content::Shared(Arc::clone(&lent));
+        Some(lent)
+    }
+
+    /// The rows for changing them; the page counts as changed.
+    #[inline]
+    pub(crate) fn change(&mut self) -> &mut R {
         self.mark = Mark::Changed;
         if matches!(self.content, Content::Shared(_)) {
             self.take_back();
         }
         match &mut self.content {
-            Content::Own(elements) => elements,
+            Content::Own(rows) => rows,
             Content::Shared(_) => unreachable!("it was just taken back"),
         }
     }
 
     #[cold]
     fn take_back(&mut self) {
-        let Content::Shared(shared) = std::mem::replace(&mut self.content, Content::Own(Vec::new())) else {
-            return;
-        };
-        let own = Arc::try_unwrap(shared).unwrap_or_else(|shared| {
-            let mut copy = Vec::with_capacity(shared.capacity().min(PAGE_LEN));
-            copy.extend_from_slice(&shared);
-            copy
-        });
-        self.content = Content::Own(own);
+        if let Content::Shared(shared) = std::mem::take(&mut self.content) {
+            self.content = Content::Own(Arc::try_unwrap(shared).unwrap_or_else(|shared| shared.copied()));
+        }
+    }
+}
+
+impl<R: Rows> Default for Content<R> {
+    fn default() -> Self {
+        Self::Own(R::default())
     }
 }

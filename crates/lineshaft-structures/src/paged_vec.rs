@@ -86,7 +86,9 @@ impl<T> PagedVec<T> {
     }
 }
 
-pub(crate) fn split(index: u32) -> (usize, usize) {
+/// The page of an index, and the place in the page.
+#[inline]
+pub const fn split(index: u32) -> (usize, usize) {
     (index as usize / PAGE_LEN, index as usize % PAGE_LEN)
 }
 

@@ -13,7 +13,7 @@ use crate::paged_vec::PAGE_LEN;
 /// that went stay in their page until all of it is gone.
 #[derive(Clone, Debug)]
 pub struct TrackedFifo<T> {
-    pages: VecDeque<Page<T>>,
+    pages: VecDeque<Page<Vec<T>>>,
     first: u64,
     next: u64,
 }
@@ -53,19 +53,19 @@ impl<T> TrackedFifo<T> {
             return None;
         }
         let page = &self.pages[(number / LEN - self.first / LEN) as usize];
-        page.elements().get((number % LEN) as usize)
+        page.rows().get((number % LEN) as usize)
     }
 
     /// Every element, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let gone = (self.first % LEN) as usize;
         let skipped = std::iter::once(gone).chain(std::iter::repeat(0));
-        self.pages.iter().zip(skipped).flat_map(|(page, skipped)| &page.elements()[skipped..])
+        self.pages.iter().zip(skipped).flat_map(|(page, skipped)| &page.rows()[skipped..])
     }
 
     /// Every page in order, with its number.
     pub fn pages(&self) -> impl Iterator<Item = (u64, &[T])> {
-        self.page_range().zip(self.pages.iter().map(Page::elements))
+        self.page_range().zip(self.pages.iter().map(|page| page.rows().as_slice()))
     }
 
     /// Takes the oldest element out; false if there is none. Its value is dropped with its page.
@@ -97,19 +97,13 @@ impl<T> TrackedFifo<T> {
     /// Elements of the pages that changed since they were kept or lent.
     pub fn changed_rows(&self) -> u64 {
         let changed = self.pages.iter().filter(|page| page.is_changed());
-        changed.map(|page| page.elements().len() as u64).sum()
+        changed.map(|page| page.rows().len() as u64).sum()
     }
 
     /// Marks every page, or none: for whoever knows better.
     pub fn mark_all(&mut self, changed: bool) {
         let mark = if changed { Mark::Changed } else { Mark::Kept };
         self.pages.iter_mut().for_each(|page| page.set_mark(mark));
-    }
-
-    /// Every marked page with its number, as it is now; the marks are gone, to come back if it is [lost](Self::settle).
-    pub fn lend_changed(&mut self) -> Vec<(u64, Arc<Vec<T>>)> {
-        let pages = self.page_range().zip(&mut self.pages);
-        pages.filter_map(|(number, page)| Some((number, page.lend_changed()?))).collect()
     }
 
     /// What was lent last is kept, or else lost: then its pages are marked again.
@@ -119,6 +113,12 @@ impl<T> TrackedFifo<T> {
 }
 
 impl<T: Clone> TrackedFifo<T> {
+    /// Every marked page with its number, as it is now; the marks are gone, to come back if it is [lost](Self::settle).
+    pub fn lend_changed(&mut self) -> Vec<(u64, Arc<Vec<T>>)> {
+        let pages = self.page_range().zip(&mut self.pages);
+        pages.filter_map(|(number, page)| Some((number, page.lend_changed()?))).collect()
+    }
+
     /// Appends an element and returns its number.
     pub fn push_back(&mut self, value: T) -> u64 {
         if self.next.is_multiple_of(LEN) {

@@ -23,7 +23,7 @@ impl State {
         let (number, now) = (self.finish_number, self.wall_ms);
         let slot = self.slots.at_mut(index);
         (slot.order, slot.cancelling) = (number, false);
-        let extra = slot.extra_mut();
+        let extra = self.slots.extra_mut(index);
         (extra.finalized_ms, extra.reason) = (now, reason.cloned());
         self.finished.push_back(&mut self.slots, index);
         self.events.push(Event::Finished { slot: index });
@@ -35,9 +35,10 @@ impl State {
         let lane = self.lane_of(index);
         let generation = (self.slots.at(index).generation + 1) % lineshaft_wire::id::GENERATIONS;
         let free = Slot { order: self.archived, ..Slot::free(generation) };
-        let slot = std::mem::replace(self.slots.at_mut(index), free);
+        let row = self.slots.replace(index, free.into());
+        let (job, slot) = (row.job(), row.slot);
         self.free.push_back(&mut self.slots, index);
-        for place in slot.places() {
+        for place in job.places() {
             self.unkeep(place);
         }
         self.queue_mut(slot.queue).counts[slot.job_state() as usize] -= 1;
@@ -49,7 +50,7 @@ impl State {
         self.names.release(slot.task);
         self.names.release(slot.queue);
         self.rules.release(slot.rules);
-        for tag in slot.extra.iter().flat_map(|extra| &*extra.tags) {
+        for tag in job.tags() {
             self.names.release(*tag);
         }
     }

@@ -7,7 +7,9 @@ use lineshaft_wire::{JobId, JobState};
 
 use super::Cursor;
 use crate::change::{NewJobs, Place, Request, RulesRef};
-use crate::slot::{Extra, Slot, SlotState};
+use crate::extra::Extra;
+use crate::slot::{Slot, Times};
+use crate::slot_page::Row;
 use crate::state::{Answer, Key, State};
 
 impl State {
@@ -46,14 +48,14 @@ impl State {
         for (stored, failed) in group.arguments.iter().zip(failed) {
             let slot = self.admit(&template, group, cursor.take(*stored));
             let (job, failed_job) = (self.job_id(slot), self.job_id(*failed));
-            self.slots.at_mut(slot).extra_mut().failure_mut().of = Some(failed_job);
-            self.slots.at_mut(*failed).extra_mut().failure_mut().handled_by = Some(job);
+            self.slots.extra_mut(slot).failure_mut().of = Some(failed_job);
+            self.slots.extra_mut(*failed).failure_mut().handled_by = Some(job);
         }
         self.finish_group(&template, group);
     }
 
     /// A slot as every job of the group has it, its names and rules acquired for all of them.
-    fn template(&mut self, group: &NewJobs) -> Slot {
+    fn template(&mut self, group: &NewJobs) -> Row {
         let jobs = group.arguments.len() as u64;
         let (task, queue) = (self.acquire(&group.task, jobs), self.acquire(&group.queue, jobs));
         let rules = match &group.rules {
@@ -68,44 +70,42 @@ impl State {
         let state = if group.run_at.is_some() { JobState::Scheduled } else { JobState::Available };
         let mut slot = Slot { task, queue, rules, priority: group.priority, ..Slot::free(0) };
         slot.created_ms = self.wall_ms;
-        slot.state = SlotState::Job(state);
-        slot.extra = self.template_extra(group, jobs).map(Box::new);
+        slot.state = Some(state);
+        let extra = self.template_extra(group, jobs).map(Box::new);
         let paused = self.queues.entry(queue).or_default().paused;
         let (queue_name, task_name) = (Arc::clone(self.names.at(queue)), Arc::clone(self.names.at(task)));
         let lane = self.lanes.enter((queue, &queue_name), (task, &task_name), paused, jobs);
         let entry = self.queue_mut(queue);
         entry.lanes.insert(task, lane);
         entry.counts[state as usize] += jobs;
-        slot
+        Row { slot, times: Times::new(group.run_at, group.expires_ms, group.deadline_ms), extra }
     }
 
     fn template_extra(&mut self, group: &NewJobs, jobs: u64) -> Option<Extra> {
-        let NewJobs { run_at, expires_ms, deadline_ms, unique, tags, metadata, retry_of, .. } = group;
-        let timeless = run_at.is_none() && expires_ms.is_none() && deadline_ms.is_none();
-        let plain = timeless && unique.is_none() && metadata.is_none() && retry_of.is_none();
+        let NewJobs { unique, tags, metadata, retry_of, .. } = group;
+        let plain = unique.is_none() && metadata.is_none() && retry_of.is_none();
         if plain && tags.is_empty() {
             return None;
         }
         let tags = tags.iter().map(|tag| self.acquire(tag, jobs)).collect();
         let (unique, metadata) = (unique.clone(), metadata.clone());
-        let (run_at, retry_of) = (*run_at, *retry_of);
-        let (expires_ms, deadline_ms) = (*expires_ms, *deadline_ms);
-        Some(Extra { run_at, expires_ms, deadline_ms, tags, metadata, unique, retry_of, ..Extra::default() })
+        Some(Extra { tags, metadata, unique, retry_of: *retry_of, ..Extra::default() })
     }
 
-    fn admit(&mut self, template: &Slot, group: &NewJobs, arguments: Place) -> u32 {
+    fn admit(&mut self, template: &Row, group: &NewJobs, arguments: Place) -> u32 {
         let index = self.free.pop_front(&mut self.slots).unwrap_or_else(|| self.slots.push(Slot::free(0)));
         let generation = self.slots.at(index).generation;
         let order = self.take_order();
-        *self.slots.at_mut(index) = Slot { generation, order, arguments, ..template.clone() };
+        let slot = Slot { generation, order, arguments, ..template.slot };
+        self.slots.replace(index, Row { slot, ..template.clone() });
         self.keep(arguments);
         self.set_limit(index);
         let lane = self.lane_of(index);
         if let Some(run_at) = group.run_at {
-            self.set_timer(index, run_at);
+            self.start_timer(index, run_at);
             self.lanes.at_mut(lane).waiting.push_back(&mut self.slots, index);
         } else {
-            let line = &mut self.lanes.at_mut(lane).available[usize::from(template.priority) - 1];
+            let line = &mut self.lanes.at_mut(lane).available[usize::from(template.slot.priority) - 1];
             line.insert(&mut self.slots, index);
         }
         if let Some(unique) = &group.unique {
@@ -121,9 +121,10 @@ impl State {
         index
     }
 
-    fn finish_group(&mut self, template: &Slot, group: &NewJobs) {
+    fn finish_group(&mut self, template: &Row, group: &NewJobs) {
         if group.run_at.is_none() && !group.arguments.is_empty() {
-            let lane = self.lanes.find(template.queue, template.task).expect("the group's lane is open");
+            let lane =
+                self.lanes.find(template.slot.queue, template.slot.task).expect("the group's lane is open");
             self.lanes.refresh(lane, &self.slots);
         }
     }

@@ -8,8 +8,8 @@ use lineshaft_wire::{Fence, JobState, Outcome};
 use super::Cursor;
 use crate::change::{Lease, Next, Place, RunAt, Success};
 use crate::command::Event;
+use crate::extra::Attempt;
 use crate::list::{List, NIL};
-use crate::slot::Attempt;
 use crate::state::State;
 
 /// Attempts kept of one job: the newest.
@@ -46,21 +46,17 @@ impl State {
     pub(super) fn put_off(&mut self, index: u32, until_ms: u64, reason: &Arc<str>) {
         self.end_lease(index);
         self.unpark(index);
-        self.slots.at_mut(index).extra_mut().reason = Some(Arc::clone(reason));
+        self.slots.extra_mut(index).reason = Some(Arc::clone(reason));
         self.wait(index, JobState::Scheduled, RunAt::Logical(until_ms));
         self.regain_unique(index);
     }
 
     /// A job handed back before it ever ran keeps its equals out again, unless one of them came in meanwhile.
     pub(super) fn regain_unique(&mut self, index: u32) {
-        let slot = self.slots.at_mut(index);
-        if slot.attempts() > 0 {
-            return;
-        }
-        let Some(extra) = slot.extra.as_mut() else { return };
+        let Some(extra) = self.slots.extra(index).filter(|extra| extra.history.is_empty()) else { return };
         let Some(Unique { key, .. }) = &extra.unique else { return };
         if *self.unique.entry(Arc::clone(key)).or_insert(index) != index {
-            extra.unique = None;
+            self.slots.extra_mut(index).unique = None;
         }
     }
 
@@ -70,7 +66,7 @@ impl State {
         self.end_attempt(end.slot, Outcome::Succeeded, times, Place::EMPTY, output);
         self.keep(result);
         self.drop_checkpoint(end.slot);
-        self.slots.at_mut(end.slot).extra_mut().result = result;
+        self.slots.extra_mut(end.slot).result = result;
         self.finish(end.slot, JobState::Completed, None);
     }
 
@@ -87,12 +83,12 @@ impl State {
         let worker = self.children.get(&lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
         self.keep(error);
         self.keep(output);
-        let slot = self.slots.at_mut(index);
-        // Why it was put off before.
-        slot.extra_mut().reason = None;
-        let number = slot.attempts() + 1;
+        let number = self.slots.job(index).attempts() + 1;
         let (fence, (started_ms, finished_ms)) = (lease.fence, times);
-        let history = &mut slot.extra_mut().history;
+        let extra = self.slots.extra_mut(index);
+        // Why it was put off before.
+        extra.reason = None;
+        let history = &mut extra.history;
         // Most jobs have one attempt, and a vector's own first step would make room for four.
         history.reserve_exact(1);
         history.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, output });
@@ -142,7 +138,7 @@ impl State {
 
 struct ChildLeases<'a> {
     leases: &'a mut List,
-    slots: &'a mut crate::slot::Slots,
+    slots: &'a mut crate::slots::Slots,
 }
 
 impl ChildLeases<'_> {

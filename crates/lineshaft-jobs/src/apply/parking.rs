@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::slot::Parked;
+use crate::extra::Parked;
 use crate::state::State;
 
 impl State {
@@ -17,13 +17,12 @@ impl State {
         let worker = name.rsplit_once('/').map_or(name, |(worker, _)| worker).into();
         let order = self.take_order();
         let known = |nonce: &u64| self.children.values().any(|child| child.worker == *nonce);
-        let slot = self.slots.at(index);
-        let before = slot.extra.as_ref().and_then(|extra| extra.parked.as_ref());
+        let before = self.slots.extra(index).and_then(|extra| extra.parked.as_ref());
         let others = before.iter().flat_map(|parked| &parked.tried).copied();
         let tried = others.filter(|tried| *tried != nonce && known(tried)).chain([nonce]).collect();
-        let slot = self.slots.at_mut(index);
-        slot.order = order;
-        slot.extra_mut().parked = Some(Box::new(Parked { missing: Arc::clone(missing), worker, tried }));
+        self.slots.at_mut(index).order = order;
+        self.slots.extra_mut(index).parked =
+            Some(Box::new(Parked { missing: Arc::clone(missing), worker, tried }));
         self.make_available(index);
         self.regain_unique(index);
     }
@@ -45,7 +44,7 @@ impl State {
 
     /// The job is like any other of its lane again. It must be in no list.
     pub(super) fn unpark(&mut self, index: u32) {
-        if let Some(extra) = self.slots.at_mut(index).extra.as_mut() {
+        if let Some(extra) = self.slots.some_extra_mut(index) {
             extra.parked = None;
         }
     }

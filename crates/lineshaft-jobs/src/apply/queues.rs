@@ -62,11 +62,11 @@ impl State {
     }
 
     pub(super) fn unique_while(&self, index: u32) -> Option<UniqueWhile> {
-        Some(self.slots.at(index).extra.as_ref()?.unique.as_ref()?.while_)
+        Some(self.slots.extra(index)?.unique.as_ref()?.while_)
     }
 
     pub(super) fn drop_unique(&mut self, index: u32) {
-        let Some(extra) = &self.slots.at(index).extra else { return };
+        let Some(extra) = self.slots.extra(index) else { return };
         let Some(Unique { key, .. }) = &extra.unique else { return };
         if self.unique.get(key) == Some(&index) {
             self.unique.remove(key);

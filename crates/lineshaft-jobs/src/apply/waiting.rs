@@ -9,7 +9,7 @@ impl State {
     pub(super) fn make_available(&mut self, index: u32) {
         self.set_state(index, JobState::Available);
         self.set_limit(index);
-        if self.slots.at(index).parked().is_some() {
+        if self.slots.job(index).parked().is_some() {
             return self.enter_parked(index);
         }
         let (lane, priority) = (self.lane_of(index), self.slots.at(index).priority);
@@ -37,34 +37,43 @@ impl State {
     }
 
     pub(crate) fn set_timer(&mut self, index: u32, at: RunAt) {
+        let mut times = *self.slots.job(index).times;
+        times.set_run_at(Some(at));
+        self.slots.set_times(index, times);
+        self.start_timer(index, at);
+    }
+
+    /// Sets the timer of a job that has its time already.
+    pub(crate) fn start_timer(&mut self, index: u32, at: RunAt) {
         let timer = match at {
             RunAt::Wall(at) => self.wall_timers.insert(at.saturating_add(self.wall_set_back_ms), index),
             RunAt::Logical(at) => self.logical_timers.insert(at, Timer::Slot(index)),
         };
-        let extra = self.slots.at_mut(index).extra_mut();
-        (extra.run_at, extra.timer) = (Some(at), Some(timer));
+        self.slots.timers.set(index, timer);
     }
 
     /// A job that does not run is discarded when its time is over, unless it runs again by then.
     pub(crate) fn set_limit(&mut self, index: u32) {
-        let Some((at, _)) = self.slots.at(index).limit() else { return };
+        let Some((at, _)) = self.slots.job(index).limit() else { return };
         self.clear_limit(index);
         let timer = self.limit_timers.insert(at.saturating_add(self.wall_set_back_ms), index);
-        self.slots.at_mut(index).extra_mut().limit_timer = Some(timer);
+        self.slots.limit_timers.set(index, timer);
     }
 
     pub(super) fn clear_limit(&mut self, index: u32) {
-        let timer = self.slots.at_mut(index).extra.as_mut().and_then(|extra| extra.limit_timer.take());
+        let timer = self.slots.limit_timers.take(index);
         timer.map(|timer| self.limit_timers.cancel(timer));
     }
 
     pub(super) fn clear_timer(&mut self, index: u32) {
-        let Some(extra) = self.slots.at_mut(index).extra.as_mut() else { return };
-        let (at, timer) = (extra.run_at.take(), extra.timer.take());
-        match (at, timer) {
-            (Some(RunAt::Wall(_)), Some(timer)) => self.wall_timers.cancel(timer),
-            (Some(RunAt::Logical(_)), Some(timer)) => self.logical_timers.cancel(timer),
-            _ => false,
+        let mut times = *self.slots.job(index).times;
+        let Some(at) = times.run_at() else { return };
+        times.set_run_at(None);
+        self.slots.set_times(index, times);
+        let Some(timer) = self.slots.timers.take(index) else { return };
+        match at {
+            RunAt::Wall(_) => self.wall_timers.cancel(timer),
+            RunAt::Logical(_) => self.logical_timers.cancel(timer),
         };
     }
 }

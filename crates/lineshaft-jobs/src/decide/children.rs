@@ -127,7 +127,7 @@ impl State {
                 finished_ms: now.wall_ms,
                 error: Stored::Inline(error.len() as u32),
                 output: Stored::NONE,
-                next: super::finish::in_time(self.slots.at(slot), self.after_loss(slot), now),
+                next: super::finish::in_time(self.slots.job(slot), self.after_loss(slot), now),
             };
             Entry { change, payload: vec![error.clone()] }
         };

@@ -10,7 +10,9 @@ use rustc_hash::FxHashSet;
 use super::enqueue::{Cutter, DELAY_MS_MAX, bad};
 use crate::change::{Change, Lease, Next, Stored, Success};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
-use crate::slot::{Attempt, DEADLINE, Slot};
+use crate::extra::Attempt;
+use crate::job::{DEADLINE, Job};
+use crate::slot::Slot;
 use crate::state::State;
 
 impl State {
@@ -75,7 +77,7 @@ impl State {
         says_lost: bool,
         refused: &mut Vec<(JobId, Fence)>,
     ) {
-        let attempts = self.slot_of(job).and_then(|slot| self.slots.at(slot).extra.as_ref());
+        let attempts = self.slot_of(job).and_then(|slot| self.slots.extra(slot));
         let is_told =
             |attempt: &Attempt| attempt.fence == fence && (says_lost || attempt.outcome != Outcome::Lost);
         let counted = attempts.is_some_and(|extra| extra.history.iter().any(is_told));
@@ -127,7 +129,7 @@ impl State {
 
     /// What becomes of a job, given that no attempt begins after its deadline.
     fn next_after(&self, slot: u32, end: &End, now: Now) -> Next {
-        let entry = self.slots.at(slot);
+        let entry = self.slots.job(slot);
         if matches!(end, End::TimedOut { .. }) && !entry.cancelling && self.was_cut_short(slot) {
             return Next::Discard(DEADLINE.into());
         }
@@ -136,10 +138,10 @@ impl State {
 
     /// Whether the attempt that runs had less time than its timeout, because the job's deadline came first.
     fn was_cut_short(&self, slot: u32) -> bool {
-        let entry = self.slots.at(slot);
+        let entry = self.slots.job(slot);
         let timeout_ms = self.rules.at(entry.rules).timeout_ms.unwrap_or(u64::MAX);
         let ends = self.leases[&slot].leased_ms.saturating_add(timeout_ms);
-        entry.deadline_ms().is_some_and(|deadline| deadline < ends)
+        entry.times.deadline_ms().is_some_and(|deadline| deadline < ends)
     }
 
     fn next_by_rules(&self, slot: u32, end: &End, now: Now) -> Next {
@@ -181,9 +183,9 @@ impl State {
 }
 
 /// A job whose deadline has passed is not tried again.
-pub(super) fn in_time(entry: &Slot, next: Next, now: Now) -> Next {
+pub(super) fn in_time(entry: Job<'_>, next: Next, now: Now) -> Next {
     let goes_on = matches!(next, Next::Available | Next::Retry(_) | Next::Snooze(_));
-    let late = entry.deadline_ms().is_some_and(|deadline| deadline <= now.wall_ms);
+    let late = entry.times.deadline_ms().is_some_and(|deadline| deadline <= now.wall_ms);
     if goes_on && late { Next::Discard(DEADLINE.into()) } else { next }
 }
 

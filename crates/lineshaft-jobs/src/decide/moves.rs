@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::change::{Change, Move, Place};
 use crate::command::{Decision, Now, Reply};
-use crate::slot::{Slot, SlotState};
+use crate::slot::Slot;
 use crate::state::State;
 
 /// How long a leased job's payloads stay where they are, milliseconds: the message that brings it to its worker names
@@ -69,8 +69,8 @@ impl State {
         let end = self.slots.len();
         let last = first.saturating_add(slots.min(LOOK_MAX)).min(end);
         for index in first..last {
-            let slot = self.slots.at(index);
-            if !slot.places().any(|place| wanted.takes(place)) || !self.may_move(index, slot, now) {
+            let slot = self.slots.job(index);
+            if !slot.places().any(|place| wanted.takes(place)) || !self.may_move(index, slot.slot, now) {
                 continue;
             }
             let places = slot.places().filter(|place| wanted.takes(*place));
@@ -81,7 +81,7 @@ impl State {
     }
 
     fn may_move(&self, index: u32, slot: &Slot, now: Now) -> bool {
-        let SlotState::Job(state) = slot.state else { return false };
+        let Some(state) = slot.state else { return false };
         let lease = self.leases.get(&index);
         let rests = |leased_ms: u64| leased_ms.saturating_add(LEASE_REST_MS) > now.wall_ms;
         !state.is_finished() && lease.is_none_or(|lease| !rests(lease.leased_ms))
@@ -95,8 +95,8 @@ impl State {
 
     fn still_needed(&self, copied: &Copied, now: Now) -> Option<Move> {
         let Copied { payload: Movable { slot: index, generation, from }, offset } = *copied;
-        let slot = self.slots.pages.get(index)?;
-        let is_same = slot.generation == generation && self.may_move(index, slot, now);
+        let slot = (index < self.slots.len()).then(|| self.slots.job(index))?;
+        let is_same = slot.generation == generation && self.may_move(index, slot.slot, now);
         let names_it = from.length > 0 && !from.is_blob() && slot.places().any(|place| place == from);
         (is_same && names_it).then_some(Move { slot: index, from, offset })
     }

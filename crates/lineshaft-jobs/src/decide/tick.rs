@@ -66,7 +66,7 @@ impl State {
         let (due, early) =
             slots.into_iter().partition(|slot| self.run_at(*slot) <= Some(RunAt::Wall(now.wall_ms)));
         for slot in early {
-            self.set_timer(slot, self.run_at(slot).expect("a job with a timer waits for a time"));
+            self.start_timer(slot, self.run_at(slot).expect("a job with a timer waits for a time"));
         }
         due
     }
@@ -76,7 +76,7 @@ impl State {
         let mut slots = Vec::new();
         self.limits_asked_ms = now.wall_ms + self.wall_set_back_ms;
         self.limit_timers.expired(self.limits_asked_ms, self.limits.step, &mut slots);
-        let limit = |slot: &u32| self.slots.at(*slot).limit().map_or(u64::MAX, |(at, _)| at);
+        let limit = |slot: &u32| self.slots.job(*slot).limit().map_or(u64::MAX, |(at, _)| at);
         let (due, early): (Vec<u32>, Vec<u32>) =
             slots.into_iter().partition(|slot| limit(slot) <= now.wall_ms);
         early.into_iter().for_each(|slot| self.set_limit(slot));
@@ -88,7 +88,7 @@ impl State {
         let mut due: Vec<_> = overdue
             .into_iter()
             .filter_map(|slot| {
-                let (at, reason) = self.slots.at(slot).limit()?;
+                let (at, reason) = self.slots.job(slot).limit()?;
                 Some((reason, at, self.slots.at(slot).order, slot))
             })
             .collect();
@@ -109,7 +109,7 @@ impl State {
     }
 
     fn run_at(&self, slot: u32) -> Option<RunAt> {
-        self.slots.at(slot).extra.as_ref()?.run_at
+        self.slots.job(slot).times.run_at()
     }
 
     /// What the logical clock brings; the slots of jobs whose time has come are appended to `slots`.

@@ -50,7 +50,7 @@ impl State {
         let Some(slot) = self.remembered(request.job) else { return Ok(not_in_memory(request.job)) };
         match self.slots.at(slot).job_state() {
             JobState::Retryable | JobState::Scheduled => Ok(self.retry_now(place, slot)),
-            JobState::Available if self.slots.at(slot).parked().is_some() => Ok(self.retry_now(place, slot)),
+            JobState::Available if self.slots.job(slot).parked().is_some() => Ok(self.retry_now(place, slot)),
             // Its arguments are read and copied first, as those of an archived job are.
             state if state.is_finished() => Ok(not_in_memory(request.job)),
             state => {
@@ -143,7 +143,7 @@ impl State {
         let entry = self.slots.at(slot);
         let state = entry.job_state();
         if state.is_finished() {
-            return Ok(entry.extra.as_ref().map_or(0, |extra| extra.finalized_ms));
+            return Ok(self.slots.extra(slot).map_or(0, |extra| extra.finalized_ms));
         }
         let message = format!("job {} is {state}: only finished jobs can be deleted", self.job_id(slot));
         Err(Refusal::new(RefusalCode::WrongState, message).hint("cancel it first"))

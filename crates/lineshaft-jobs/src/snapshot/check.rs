@@ -4,14 +4,14 @@ use lineshaft_wire::JobState;
 use lineshaft_wire::id::{GENERATIONS, SHARDS_MAX};
 
 use super::SnapshotError;
-use crate::slot::{Slot, SlotState};
+use crate::job::Job;
 use crate::state::State;
 
 impl State {
     pub(super) fn check(&self) -> Result<(), SnapshotError> {
         let known = |name: &u32| self.names.get(*name).is_some();
         let mut leased_jobs = 0;
-        for (slot, index) in self.slots.iter().zip(0u32..).filter(|(slot, _)| slot.state != SlotState::Free) {
+        for (slot, index) in self.slots.jobs().zip(0u32..).filter(|(slot, _)| !slot.is_free()) {
             self.check_job(slot)?;
             let runs = slot.job_state() == JobState::Running;
             if runs != self.leases.contains_key(&index) {
@@ -33,11 +33,10 @@ impl State {
         }
     }
 
-    fn check_job(&self, slot: &Slot) -> Result<(), SnapshotError> {
-        let extra = slot.extra.as_deref();
-        let mut tags = extra.iter().flat_map(|extra| &*extra.tags);
+    fn check_job(&self, slot: Job<'_>) -> Result<(), SnapshotError> {
+        let mut tags = slot.tags().iter();
         let named = |name: u32| self.names.get(name).is_some();
-        let has_time = extra.is_some_and(|extra| extra.run_at.is_some());
+        let has_time = slot.times.run_at().is_some();
         let waits = matches!(slot.job_state(), JobState::Scheduled | JobState::Retryable);
         let checks = [
             (

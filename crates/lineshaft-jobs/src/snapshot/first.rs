@@ -9,13 +9,15 @@ use lineshaft_structures::PAGE_LEN;
 use lineshaft_wire::JobId;
 use serde::Deserialize;
 
-use super::rows::{JobRow, KeyPage};
+use super::rows::{JobRow, KeyPage, ReadExtra};
 use super::tables::{ChildRow, HandlersOfRules, SessionRow, Tables, Versions};
 use super::{SnapshotError, VERSION};
 use crate::change::Lease;
+use crate::extra::{Checkpoint, Extra, Failure};
 use crate::interned::Parts;
 use crate::rules::Plain;
-use crate::slot::{Checkpoint, Extra, Failure, Slot, SlotState};
+use crate::slot::Slot;
+use crate::slot_page::{Row as SlotRow, SlotPage};
 use crate::state::{Key, Limits, State};
 
 #[derive(Deserialize)]
@@ -47,7 +49,7 @@ struct Head {
 #[derive(Deserialize)]
 enum Row {
     Free { generation: u32 },
-    Job(JobRow<Box<Extra>>),
+    Job(JobRow<ReadExtra>),
 }
 
 #[derive(Default, Deserialize)]
@@ -64,8 +66,8 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError>
     for _ in 0..head.slots {
         let (row, after) = postcard::take_from_bytes::<Row>(rest)?;
         slots.push(match row {
-            Row::Free { generation } => Slot::free(generation),
-            Row::Job(row) => row.into_slot(),
+            Row::Free { generation } => Slot::free(generation).into(),
+            Row::Job(row) => row.into_row(),
         });
         rest = after;
     }
@@ -81,7 +83,7 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError>
     }
     let keys = std::mem::take(&mut head.keys);
     let tables = tables(head, tail.handlers, versions, keys.len() as u64);
-    let mut state = State::assemble(tables, in_pages(slots), key_pages(keys), limits)?;
+    let mut state = State::assemble(tables, in_pages::<_, SlotPage>(slots), key_pages(keys), limits)?;
     state.slots.pages.mark_all(true);
     state.keys_by_age.mark_all(true);
     Ok(state)
@@ -92,24 +94,24 @@ fn take_part<'a, T: Default + Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'
 }
 
 /// Free places stood in a list in the order of their use; now each says its turn.
-fn number_free(slots: &mut [Slot], free: &[u32], archived: u64) -> Result<(), SnapshotError> {
+fn number_free(slots: &mut [SlotRow], free: &[u32], archived: u64) -> Result<(), SnapshotError> {
     let contradiction = SnapshotError::Inconsistent("a list of free places that is not theirs");
     let Some(before) = archived.checked_sub(free.len() as u64) else { return Err(contradiction) };
     for (order, index) in (before + 1..).zip(free) {
-        let slot = slots.get_mut(*index as usize).filter(|slot| slot.state == SlotState::Free);
-        let Some(slot) = slot else { return Err(contradiction) };
-        slot.order = order;
+        let slot = slots.get_mut(*index as usize).filter(|row| row.slot.is_free());
+        let Some(row) = slot else { return Err(contradiction) };
+        row.slot.order = order;
     }
     Ok(())
 }
 
 fn extra_of<'a>(
-    slots: &'a mut [Slot],
+    slots: &'a mut [SlotRow],
     index: u32,
     contradiction: &'static str,
 ) -> Result<&'a mut Extra, SnapshotError> {
-    let slot = slots.get_mut(index as usize).filter(|slot| slot.state != SlotState::Free);
-    slot.map(Slot::extra_mut).ok_or(SnapshotError::Inconsistent(contradiction))
+    let slot = slots.get_mut(index as usize).filter(|row| !row.slot.is_free());
+    slot.map(SlotRow::extra_mut).ok_or(SnapshotError::Inconsistent(contradiction))
 }
 
 fn tables(head: Head, handlers: HandlersOfRules, versions: Versions, keys: u64) -> Tables {
@@ -146,7 +148,7 @@ fn key_pages(keys: Vec<(u64, Arc<str>, JobId)>) -> Vec<KeyPage> {
     (0..).zip(in_pages(keys.collect())).collect()
 }
 
-fn in_pages<T>(rows: Vec<T>) -> Vec<Vec<T>> {
+fn in_pages<T, P: FromIterator<T>>(rows: Vec<T>) -> Vec<P> {
     let mut rows = rows.into_iter().peekable();
     let mut pages = Vec::new();
     while rows.peek().is_some() {

@@ -8,7 +8,6 @@ use lineshaft_wire::message::UniqueWhile;
 use super::SnapshotError;
 use super::tables::sorted;
 use crate::change::Place;
-use crate::slot::SlotState;
 use crate::state::State;
 
 impl State {
@@ -16,7 +15,7 @@ impl State {
         let rows = (0..).zip(self.slots.iter());
         let (mut jobs, mut free) = (Vec::new(), Vec::new());
         for (index, slot) in rows {
-            let list = if slot.state == SlotState::Free { &mut free } else { &mut jobs };
+            let list = if slot.is_free() { &mut free } else { &mut jobs };
             list.push((slot.order, index));
         }
         self.index_free(free)?;
@@ -51,9 +50,16 @@ impl State {
     }
 
     fn index_job(&mut self, index: u32) {
-        let slot = self.slots.at(index);
-        let (state, arguments, has_extra) = (slot.job_state(), slot.arguments, slot.extra.is_some());
+        let job = self.slots.job(index);
+        let (state, run_at, has_limit) = (job.job_state(), job.times.run_at(), job.limit().is_some());
+        let (arguments, has_extra) = (job.arguments, job.extra.is_some());
         let lane = self.index_lane(index, state);
+        if let Some(run_at) = run_at {
+            self.start_timer(index, run_at);
+        }
+        if has_limit && !state.is_finished() && state != JobState::Running {
+            self.set_limit(index);
+        }
         if has_extra {
             self.index_extra(index, state);
         } else {
@@ -78,21 +84,14 @@ impl State {
     }
 
     fn index_extra(&mut self, index: u32, state: JobState) {
-        let slot = self.slots.at(index);
-        let places: Vec<Place> = slot.places().collect();
-        if let Some(run_at) = slot.extra.as_ref().and_then(|extra| extra.run_at) {
-            self.set_timer(index, run_at);
-        }
+        let places: Vec<Place> = self.slots.job(index).places().collect();
         places.into_iter().for_each(|place| self.keep(place));
-        if !state.is_finished() && state != JobState::Running {
-            self.set_limit(index);
-        }
         self.index_unique(index, state);
     }
 
     fn index_unique(&mut self, index: u32, state: JobState) {
-        let slot = self.slots.at(index);
-        let Some(unique) = slot.extra.as_ref().and_then(|extra| extra.unique.as_ref()) else { return };
+        let slot = self.slots.job(index);
+        let Some(unique) = slot.extra.and_then(|extra| extra.unique.as_ref()) else { return };
         // A key that holds while queued is free from the first lease on, even if the job waits again.
         let queued_only = unique.while_ == UniqueWhile::Queued;
         let leased_before = slot.attempts() > 0 || state == JobState::Running;
@@ -103,7 +102,7 @@ impl State {
     }
 
     fn index_list(&mut self, index: u32, lane: u32, state: JobState) {
-        let slot = self.slots.at(index);
+        let slot = self.slots.job(index);
         match state {
             JobState::Available if slot.parked().is_some() => self.enter_parked(index),
             JobState::Available => {

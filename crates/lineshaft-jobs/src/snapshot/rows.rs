@@ -10,8 +10,11 @@ use lineshaft_wire::JobState;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
-use crate::change::Place;
-use crate::slot::{Checkpoint, Extra, Failure, Slot, SlotState};
+use crate::change::{Place, RunAt};
+use crate::extra::{Checkpoint, Extra, Failure};
+use crate::job::Job;
+use crate::slot::{Slot, Times};
+use crate::slot_page::{Row, SlotPage};
 use crate::state::Key;
 
 /// Version of the layout of a page.
@@ -56,8 +59,18 @@ pub(super) struct JobRow<E> {
     pub(super) extra: Option<E>,
 }
 
-type Written<'a> = SlotRow<&'a Extra, &'a Failure, &'a Checkpoint>;
-type Read = SlotRow<Box<Extra>, Box<Failure>, Box<Checkpoint>>;
+/// Times and rarer things, one behind the other, of a job that has one of either.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ExtraRow<E> {
+    run_at: Option<RunAt>,
+    expires_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+    rest: E,
+}
+
+pub(super) type ReadExtra = ExtraRow<Box<Extra>>;
+type Written<'a> = SlotRow<ExtraRow<&'a Extra>, &'a Failure, &'a Checkpoint>;
+type Read = SlotRow<ReadExtra, Box<Failure>, Box<Checkpoint>>;
 
 /// A page of a [`SnapshotDraft`](super::SnapshotDraft), not encoded yet.
 #[derive(Debug)]
@@ -68,12 +81,12 @@ pub struct ChangedPage {
 
 #[derive(Debug)]
 enum Rows {
-    Slots(Arc<Vec<Slot>>),
+    Slots(Arc<SlotPage>),
     Keys(Arc<Vec<Key>>),
 }
 
 impl ChangedPage {
-    pub(super) fn of_slots((number, rows): (u32, Arc<Vec<Slot>>)) -> Self {
+    pub(super) fn of_slots((number, rows): (u32, Arc<SlotPage>)) -> Self {
         Self { number: u64::from(number), rows: Rows::Slots(rows) }
     }
 
@@ -90,28 +103,34 @@ impl ChangedPage {
     }
 }
 
-pub(super) fn encode_slots(number: u64, rows: &[Slot]) -> (u64, Vec<u8>) {
-    encode(number, rows, written)
+pub(super) fn encode_slots(number: u64, page: &SlotPage) -> (u64, Vec<u8>) {
+    let none = Extra::default();
+    encode(number, page.len(), page.jobs().map(|job| written(job, &none)))
 }
 
 pub(super) fn encode_keys(number: u64, rows: &[Key]) -> (u64, Vec<u8>) {
-    encode(KEYS + number, rows, |key| key)
+    encode(KEYS + number, rows.len(), rows.iter())
 }
 
-fn encode<'a, T, R: Serialize>(number: u64, rows: &'a [T], row: impl Fn(&'a T) -> R) -> (u64, Vec<u8>) {
-    let head = PageHead { layout: LAYOUT, number, rows: rows.len() as u32 };
-    let bytes = Vec::with_capacity(rows.len() * ROW_BYTES);
+fn encode(number: u64, count: usize, rows: impl Iterator<Item = impl Serialize>) -> (u64, Vec<u8>) {
+    let head = PageHead { layout: LAYOUT, number, rows: count as u32 };
+    let bytes = Vec::with_capacity(count * ROW_BYTES);
     let bytes = postcard::to_extend(&head, bytes).expect("a vector takes every page");
-    let append =
-        |bytes, element| postcard::to_extend(&row(element), bytes).expect("a vector takes every row");
-    (number, rows.iter().fold(bytes, append))
+    let append = |bytes, row| postcard::to_extend(&row, bytes).expect("a vector takes every row");
+    (number, rows.fold(bytes, append))
 }
 
-fn written(slot: &Slot) -> Written<'_> {
-    let SlotState::Job(state) = slot.state else {
+fn written<'a>(slot: Job<'a>, none: &'a Extra) -> Written<'a> {
+    let Some(state) = slot.state else {
         return SlotRow::Free { generation: slot.generation, order: slot.order };
     };
-    let extra = slot.extra.as_deref();
+    let times = slot.times;
+    let extra = (slot.extra.is_some() || *times != Times::NONE).then(|| ExtraRow {
+        run_at: times.run_at(),
+        expires_ms: times.expires_ms(),
+        deadline_ms: times.deadline_ms(),
+        rest: slot.extra.unwrap_or(none),
+    });
     let row = JobRow {
         created_ms: slot.created_ms,
         order: slot.order,
@@ -127,43 +146,45 @@ fn written(slot: &Slot) -> Written<'_> {
         cancelling: slot.cancelling,
         extra,
     };
-    let failure = extra.and_then(|extra| extra.failure.as_deref());
-    let checkpoint = extra.and_then(|extra| extra.checkpoint.as_deref());
+    let failure = slot.extra.and_then(|extra| extra.failure.as_deref());
+    let checkpoint = slot.extra.and_then(|extra| extra.checkpoint.as_deref());
     if failure.is_none() && checkpoint.is_none() {
         return SlotRow::Job(row);
     }
     SlotRow::Rare(row, failure, checkpoint)
 }
 
-impl JobRow<Box<Extra>> {
-    pub(super) fn into_slot(self) -> Slot {
-        Slot {
+impl JobRow<ReadExtra> {
+    pub(super) fn into_row(self) -> Row {
+        let slot = Slot {
             created_ms: self.created_ms,
             order: self.order,
             arguments: self.arguments,
+            generation: self.generation,
             task: self.task,
             queue: self.queue,
             rules: self.rules,
             failures: self.failures,
             crashes: self.crashes,
             priority: self.priority,
-            state: SlotState::Job(self.state),
+            state: Some(self.state),
             cancelling: self.cancelling,
-            extra: self.extra,
-            ..Slot::free(self.generation)
-        }
+        };
+        let Some(ExtraRow { run_at, expires_ms, deadline_ms, rest }) = self.extra else { return slot.into() };
+        let extra = Some(rest).filter(|extra| !extra.is_empty());
+        Row { slot, times: Times::new(run_at, expires_ms, deadline_ms), extra }
     }
 }
 
-fn slot_of(row: Read) -> Slot {
+fn row_of(row: Read) -> Row {
     match row {
-        SlotRow::Free { generation, order } => Slot { order, ..Slot::free(generation) },
-        SlotRow::Job(row) => row.into_slot(),
+        SlotRow::Free { generation, order } => Slot { order, ..Slot::free(generation) }.into(),
+        SlotRow::Job(row) => row.into_row(),
         SlotRow::Rare(row, failure, checkpoint) => {
-            let mut slot = row.into_slot();
-            let extra = slot.extra_mut();
+            let mut row = row.into_row();
+            let extra = row.extra_mut();
             (extra.failure, extra.checkpoint) = (failure, checkpoint);
-            slot
+            row
         }
     }
 }
@@ -177,7 +198,7 @@ pub struct LoadedPage {
 
 #[derive(Debug)]
 enum LoadedRows {
-    Slots(Vec<Slot>),
+    Slots(SlotPage),
     Keys(Vec<Key>),
 }
 
@@ -195,7 +216,7 @@ impl LoadedPage {
             return Err(SnapshotError::Inconsistent("a page in the place of another one"));
         }
         let rows = if number < KEYS {
-            LoadedRows::Slots(read_rows(rest, rows, slot_of)?)
+            LoadedRows::Slots(read_rows(rest, rows, row_of)?.into_iter().collect())
         } else {
             LoadedRows::Keys(read_rows(rest, rows, |key| key)?)
         };
@@ -225,7 +246,7 @@ fn read_rows<'a, R: Deserialize<'a>, T>(
 pub(super) type KeyPage = (u64, Vec<Key>);
 
 /// The pages of slots, and those of keys. Each kind must be in order and without a gap.
-pub(super) fn sort_out(pages: Vec<LoadedPage>) -> Result<(Vec<Vec<Slot>>, Vec<KeyPage>), SnapshotError> {
+pub(super) fn sort_out(pages: Vec<LoadedPage>) -> Result<(Vec<SlotPage>, Vec<KeyPage>), SnapshotError> {
     let (mut slots, mut keys) = (Vec::new(), Vec::<KeyPage>::new());
     for page in pages {
         let fits = match (page.rows, page.number) {

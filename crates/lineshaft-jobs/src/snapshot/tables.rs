@@ -14,7 +14,7 @@ use crate::change::Lease;
 use crate::interned::{Interned, Parts};
 use crate::list::List;
 use crate::rules::{Handlers, Plain};
-use crate::slot::Slot;
+use crate::slot_page::SlotPage;
 use crate::state::{Answer, Child, Limits, Queue, Session, State, Timer};
 
 /// A session's number, its lowest number and its answers.
@@ -123,7 +123,7 @@ impl State {
     /// The state of these tables and pages, its indexes built.
     pub(super) fn assemble(
         tables: Tables,
-        slots: Vec<Vec<Slot>>,
+        slots: Vec<SlotPage>,
         keys: Vec<KeyPage>,
         limits: Limits,
     ) -> Result<Self, SnapshotError> {
@@ -136,7 +136,7 @@ impl State {
         Ok(state)
     }
 
-    fn take_slots(&mut self, pages: Vec<Vec<Slot>>, slots: u32) -> Result<(), SnapshotError> {
+    fn take_slots(&mut self, pages: Vec<SlotPage>, slots: u32) -> Result<(), SnapshotError> {
         for page in pages {
             let is_full = (self.slots.len() as usize).is_multiple_of(PAGE_LEN);
             let fits = is_full && (1..=PAGE_LEN).contains(&page.len());

@@ -1,9 +1,9 @@
-//! `TrackedVec` and `TrackedFifo` against a `Vec` and a `VecDeque`, with a reader that keeps what is lent.
+//! `TrackedPages` and `TrackedFifo` against a `Vec` and a `VecDeque`, with a reader that keeps what is lent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use lineshaft_structures::{PAGE_LEN, TrackedFifo, TrackedVec};
+use lineshaft_structures::{PAGE_LEN, TrackedFifo, TrackedPages, split};
 use proptest::prelude::*;
 
 const LEN: u64 = PAGE_LEN as u64;
@@ -31,6 +31,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..24)
 }
 
+/// Numbers in pages, all full but the last.
+#[derive(Default)]
+struct List(TrackedPages<Vec<u32>>);
+
+impl List {
+    fn push(&mut self, value: u32) {
+        if self.0.iter().last().is_none_or(|last| last.len() == PAGE_LEN) {
+            self.0.push(Vec::new());
+        }
+        self.0.change(self.0.count() - 1).unwrap().push(value);
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut u32> {
+        let (page, offset) = split(index);
+        self.0.change(page)?.get_mut(offset)
+    }
+}
+
 /// A page as it was lent, and what it must still be.
 type Held = Vec<(Arc<Vec<u32>>, Vec<u32>)>;
 
@@ -38,13 +56,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_vector_lends_all_that_changed_and_what_is_lent_stays_as_it_was(steps in steps()) {
-        let (mut list, mut model) = (TrackedVec::new(), Vec::new());
+    fn pages_lend_all_that_changed_and_what_is_lent_stays_as_it_was(steps in steps()) {
+        let (mut list, mut model) = (List::default(), Vec::new());
         let (mut kept, mut held) = (BTreeMap::new(), Held::new());
         for step in &steps {
             match *step {
                 Step::Push(count) => (0..count).for_each(|_| {
-                    assert_eq!(list.push(model.len() as u32) as usize, model.len());
+                    list.push(model.len() as u32);
                     model.push(model.len() as u32);
                 }),
                 Step::Change(index, value) => {
@@ -55,26 +73,27 @@ proptest! {
                 }
                 Step::Pop(_) => held.clear(),
                 Step::Lend { kept: is_kept, held: is_held } => {
-                    let lent = list.lend_changed();
-                    prop_assert_eq!(list.changed_rows(), 0);
+                    let lent = list.0.lend_changed();
+                    prop_assert_eq!(list.0.changed_rows(), 0);
                     let number = |number: u32| u64::from(number);
                     take(lent.into_iter().map(|(page, rows)| (number(page), rows)), is_kept, is_held, &mut kept, &mut held);
-                    list.settle(is_kept);
+                    list.0.settle(is_kept);
                     if is_kept {
                         prop_assert_eq!(joined(&kept), model.clone());
                     }
                 }
             }
             prop_assert!(held.iter().all(|(lent, expected)| **lent == *expected));
-            prop_assert!(list.iter().eq(&model));
-            prop_assert_eq!(list.len() as usize, model.len());
+            prop_assert!(list.0.iter().flatten().eq(&model));
+            prop_assert_eq!(list.0.count(), model.len().div_ceil(PAGE_LEN));
         }
-        let mut loaded = TrackedVec::new();
-        list.pages().for_each(|page| loaded.push_kept_page(page.to_vec()));
-        prop_assert_eq!((loaded.changed_rows(), loaded.iter().eq(&model)), (0, true));
-        loaded.push(7);
-        let last_page = u64::from((loaded.len() - 1) % PAGE_LEN as u32 + 1);
-        prop_assert_eq!((loaded.changed_rows(), loaded.len()), (last_page, list.len() + 1));
+        let mut loaded = TrackedPages::new();
+        list.0.iter().for_each(|page| loaded.push_kept(page.clone()));
+        prop_assert_eq!((loaded.changed_rows(), loaded.iter().flatten().eq(&model)), (0, true));
+        if let Some(last) = loaded.count().checked_sub(1) {
+            let rows = loaded.change(last).unwrap().len() as u64;
+            prop_assert_eq!(loaded.changed_rows(), rows);
+        }
     }
 
     #[test]
