@@ -40,6 +40,18 @@ fn wait_for_reserve(disk: &SimulatedDisk) {
     });
 }
 
+/// Leaves so much free, once nothing is under way that would take some of it: segments are prepared ahead.
+fn fill_up_to(disk: &SimulatedDisk, free_bytes: u64) {
+    let mut used_before = 0;
+    until("the disk is at rest", || {
+        std::thread::sleep(Duration::from_millis(50));
+        let is_preparing = disk.list("seg").unwrap().iter().any(|file| file.name.ends_with(".tmp"));
+        let used = std::mem::replace(&mut used_before, disk.used_bytes());
+        !is_preparing && used == used_before
+    });
+    disk.set_capacity(Some(used_before + free_bytes));
+}
+
 fn status(client: &mut Client) -> StatusReport {
     let Message::StatusReport(report) = client.ask(Status {}) else { panic!("no status") };
     report
@@ -142,7 +154,7 @@ fn filled(disk: &SimulatedDisk, options: Options) -> (Handle, Client, Vec<JobId>
     wait_for_reserve(disk);
     let mut client = Client::connect(&engine);
     let mut jobs = client.enqueue(&[&b"small"[..]; 20]);
-    disk.set_capacity(Some(disk.used_bytes()));
+    fill_up_to(disk, 0);
     let argument = random(100_000);
     let code = loop {
         match client.try_enqueue(&[&argument]) {
@@ -191,7 +203,7 @@ fn many_small_ends_at_once_wait_while_the_rest_is_answered() {
     wait_for_reserve(&disk);
     let mut client = Client::connect(&engine);
     client.enqueue(&vec![&b"small"[..]; 600]);
-    disk.set_capacity(Some(disk.used_bytes()));
+    fill_up_to(&disk, 0);
     while client.try_enqueue(&[&random(100_000)]).is_ok() {}
     let mut worker = worker(&engine);
     let leased = worker.lease_many(600);
@@ -274,7 +286,7 @@ fn jobs_start_at_the_speed_of_an_archive_that_is_behind() {
     wait_for_reserve(&disk);
     let mut client = Client::connect(&engine);
     let jobs = client.enqueue(&vec![&b"x"[..]; 10_000]).len();
-    disk.set_capacity(Some(disk.used_bytes()));
+    fill_up_to(&disk, 0);
     let mut worker = worker(&engine);
     let mut done = 0;
     while done < 2_000 {
@@ -312,7 +324,7 @@ fn the_archive_takes_what_fits() {
     let leased = worker.lease_many(jobs);
     worker.finish_many(&leased);
     assert_eq!(status(&mut client).archived, 0, "a block that is not full waits for a minute");
-    disk.set_capacity(Some(disk.used_bytes() + 2 * MIB));
+    fill_up_to(&disk, 2 * MIB);
     clock.advance(Duration::from_secs(61));
     until("some are archived", || (30..500).contains(&status(&mut client).archived));
     disk.set_capacity(None);
@@ -330,10 +342,11 @@ fn on_a_full_disk_the_oldest_history_goes_first() {
     let clock = options.clock.clone();
     let engine = start(&disk, options);
     wait_for_reserve(&disk);
-    let mut client = Client::connect(&engine);
     let mut worker = worker(&engine);
     let argument = random(1_000);
     for _ in 0..3 {
+        // A session ends ten minutes after its last request.
+        let mut client = Client::connect(&engine);
         let jobs = client.enqueue(&vec![&argument[..]; 1_000]).len();
         let leased = worker.lease_many(jobs);
         worker.finish_many(&leased);
@@ -344,10 +357,19 @@ fn on_a_full_disk_the_oldest_history_goes_first() {
         || -> Vec<String> { disk.list("archive").unwrap().into_iter().map(|file| file.name).collect() };
     let before = days();
     assert_eq!(before.len(), 3);
-    disk.set_capacity(Some(disk.used_bytes()));
+    fill_up_to(&disk, 0);
+    let mut client = Client::connect(&engine);
     let large = random(100_000);
-    while client.try_enqueue(&[&large]).is_ok() {}
-    until("history goes", || days().len() == 1);
+    // More than once, since a segment that is free again makes room too.
+    until("history goes", || {
+        let refused = loop {
+            if let Err(code) = client.try_enqueue(&[&large]) {
+                break code;
+            }
+        };
+        assert_eq!(refused, RefusalCode::StoreFull);
+        days().len() == 1
+    });
     assert_eq!(days(), before[2..], "the newest day stays");
     stop(&engine);
 }

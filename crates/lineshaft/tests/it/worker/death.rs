@@ -9,7 +9,7 @@ use lineshaft_wire::message::Rules;
 use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
 
-use super::support::{Worker, World, odd_child_command, outcomes, signal, until};
+use super::support::{Worker, World, odd_child_command, outcomes, signal, until, wait_for_words};
 
 #[test]
 fn every_job_runs_and_its_result_comes_back() {
@@ -77,8 +77,7 @@ fn a_killed_attempt_of_a_job_that_may_run_once_is_not_repeated() {
     let rules = Rules { at_most_once: true, ..Rules::default() };
     let call = format!("{} 60000", file.display());
     let [job] = world.enqueue_with("once", &[&call], rules)[..] else { panic!() };
-    // Killed between making the file and writing to it, it left an empty one.
-    until("the body runs", || std::fs::metadata(&file).is_ok_and(|file| file.len() > 0).then_some(()));
+    wait_for_words(&file);
     signal(worker.pid(), Signal::KILL);
     let record = world.ended(job);
     assert_eq!((record.state, record.reason.as_deref()), (JobState::Discarded, Some("maybe_ran")));

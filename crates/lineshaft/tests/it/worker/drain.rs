@@ -8,7 +8,7 @@ use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
 
 use super::programs::start;
-use super::support::{Worker, World, is_alive, outcomes, signal, until, words};
+use super::support::{Worker, World, is_alive, outcomes, signal, until, wait_for_words, words};
 
 #[test]
 fn a_stopped_worker_finishes_what_runs_and_hands_back_the_rest() {
@@ -77,7 +77,7 @@ fn an_end_that_a_slow_server_has_not_confirmed_when_the_grace_is_over_is_not_los
     let mut worker = Worker::start(Options { grace: Duration::from_millis(1_500), ..world.options() });
     let file = world.file("ledger");
     let [job] = world.enqueue("note", &[&format!("{} 300", file.display())])[..] else { panic!() };
-    until("the body runs", || file.exists().then_some(()));
+    wait_for_words(&file);
     signal(world.server_pid(), Signal::STOP);
     worker.handle.stop();
     std::thread::sleep(Duration::from_millis(2_500));
@@ -107,7 +107,7 @@ fn a_worker_program_drains_on_sigterm_and_exits_with_0() {
     let file = world.file("ledger");
     let [job] = world.enqueue("note", &[&format!("{} 600", file.display())])[..] else { panic!() };
     // Leased is not begun: what has not begun is handed back.
-    until("the body runs", || file.exists().then_some(()));
+    wait_for_words(&file);
     signal(program.id(), Signal::TERM);
     let status = program.wait().unwrap();
     assert!(status.success(), "{status:?}");

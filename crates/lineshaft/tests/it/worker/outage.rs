@@ -7,7 +7,9 @@ use lineshaft::worker::{Error, Options};
 use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
 
-use super::support::{Worker, World, child_command, is_alive, outcomes, signal, until, words};
+use super::support::{
+    Worker, World, child_command, is_alive, outcomes, signal, until, wait_for_words, words,
+};
 
 #[test]
 fn a_healthy_attempt_survives_a_server_restart_without_a_second_run() {
@@ -15,7 +17,7 @@ fn a_healthy_attempt_survives_a_server_restart_without_a_second_run() {
     let worker = world.worker();
     let file = world.file("ledger");
     let [job] = world.enqueue("note", &[&format!("{} 2500", file.display())])[..] else { panic!() };
-    until("the body runs", || file.exists().then_some(()));
+    wait_for_words(&file);
     world.kill_server();
     std::thread::sleep(Duration::from_millis(300));
     world.start_server();
@@ -57,7 +59,7 @@ fn ends_during_an_outage_are_delivered_after_it() {
     let _worker = world.worker();
     let file = world.file("ledger");
     let [job] = world.enqueue("note", &[&format!("{} 500", file.display())])[..] else { panic!() };
-    until("the body runs", || file.exists().then_some(()));
+    wait_for_words(&file);
     world.kill_server();
     std::thread::sleep(Duration::from_millis(1_500));
     world.start_server();
@@ -72,7 +74,7 @@ fn a_child_that_dies_during_an_outage_is_reported_after_it() {
     let worker = world.worker();
     let file = world.file("ledger");
     let [job] = world.enqueue("note", &[&format!("{} 3000", file.display())])[..] else { panic!() };
-    until("the body runs", || file.exists().then_some(()));
+    wait_for_words(&file);
     world.kill_server();
     signal(worker.pid(), Signal::KILL);
     std::thread::sleep(Duration::from_millis(500));
@@ -88,7 +90,7 @@ fn a_child_that_stands_still_is_killed_before_its_lease_ends() {
     let worker = world.worker();
     let file = world.file("ledger");
     let [job] = world.enqueue("note", &[&format!("{} 2000", file.display())])[..] else { panic!() };
-    until("the body runs", || file.exists().then_some(()));
+    wait_for_words(&file);
     let pid = worker.pid();
     let start = Instant::now();
     signal(pid, Signal::STOP);

@@ -217,6 +217,11 @@ pub(super) fn words(file: &Path) -> Vec<u32> {
     text.split_whitespace().map(|word| word.parse().unwrap()).collect()
 }
 
+/// Until the body has written to its file: stopped between making it and writing, it leaves an empty one.
+pub(super) fn wait_for_words(file: &Path) {
+    until("the body runs", || std::fs::metadata(file).is_ok_and(|file| file.len() > 0).then_some(()));
+}
+
 pub(super) fn outcomes(record: &JobRecord) -> Vec<Option<Outcome>> {
     record.attempts.iter().map(|attempt| attempt.outcome).collect()
 }
