@@ -45,7 +45,7 @@ fn fill_up_to(disk: &SimulatedDisk, free_bytes: u64) {
     let mut used_before = 0;
     until("the disk is at rest", || {
         std::thread::sleep(Duration::from_millis(50));
-        let is_preparing = disk.list("seg").unwrap().iter().any(|file| file.name.ends_with(".tmp"));
+        let is_preparing = disk.list("seg").unwrap().iter().any(|file| file.name.contains(".tmp"));
         let used = std::mem::replace(&mut used_before, disk.used_bytes());
         !is_preparing && used == used_before
     });
