@@ -51,13 +51,6 @@ struct Its {
     lines: Lines,
 }
 
-impl State {
-    fn of(&mut self, ticket: Ticket) -> Option<&mut Option<One>> {
-        let one = self.attempts.get_mut(ticket.place as usize)?;
-        one.as_ref().is_some_and(|one| one.fence == ticket.fence).then_some(one)
-    }
-}
-
 impl Printed {
     pub(super) fn new(page: Arc<AttemptPage>, tee: Option<OwnedFd>) -> Self {
         let state = Mutex::new(State { tee, attempts: Vec::new(), writer: Writer::default() });
@@ -82,21 +75,19 @@ impl Printed {
             return false;
         }
         let mut state = self.state();
-        let Some(Some(one)) = state.of(ticket) else { return false };
-        let (prefix, mut its) = (one.label.prefix(), one.words.take().unwrap_or_default());
+        let State { tee, attempts, writer } = &mut *state;
+        let Some(Some(One { label, words, .. })) = place_of(attempts, ticket) else { return false };
+        let its = words.get_or_insert_default();
         if let Some(words) = self.page.words() {
             its.kept.push(bytes);
-            state.writer.append(words, page_fence(ticket.fence), &mut its.cursor, bytes);
+            writer.append(words, page_fence(ticket.fence), &mut its.cursor, bytes);
         } else {
             self.page.append_output(bytes);
         }
-        if state.tee.is_some() {
+        if tee.is_some() {
             let mut out = Vec::with_capacity(bytes.len() + 64);
-            its.lines.push(&prefix, bytes, &mut out);
-            write_all(&mut state.tee, &out);
-        }
-        if let Some(Some(one)) = state.of(ticket) {
-            one.words = Some(its);
+            its.lines.push(&label.prefix(), bytes, &mut out);
+            write_all(tee, &out);
         }
         true
     }
@@ -104,9 +95,8 @@ impl Printed {
     /// The attempt's output, all that was printed.
     pub(super) fn end(&self, ticket: Ticket) -> Bytes {
         let mut state = self.state();
-        let Some(One { label, words: Some(mut its), .. }) = state.of(ticket).and_then(Option::take) else {
-            return Bytes::new();
-        };
+        let one = place_of(&mut state.attempts, ticket).and_then(Option::take);
+        let Some(One { label, words: Some(mut its), .. }) = one else { return Bytes::new() };
         let mut out = Vec::new();
         its.lines.finish(&label.prefix(), &mut out);
         write_all(&mut state.tee, &out);
@@ -118,6 +108,12 @@ impl Printed {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the attempt is, if it runs.
+fn place_of(attempts: &mut [Option<One>], ticket: Ticket) -> Option<&mut Option<One>> {
+    let place = attempts.get_mut(ticket.place as usize)?;
+    place.as_ref().is_some_and(|one| one.fence == ticket.fence).then_some(place)
 }
 
 /// The first and the last bytes of an output.
