@@ -40,7 +40,9 @@ fn judge_server(welcome: &Welcome) -> Finding {
             "update every program of the home, then restart the server",
         );
     }
-    if executable.ends_with(" (deleted)") || !std::path::Path::new(executable).exists() {
+    // As somebody would run it: with an interpreter, the rest are its arguments.
+    let program = executable.strip_suffix(" -m lineshaft").unwrap_or(executable);
+    if program.ends_with(" (deleted)") || !std::path::Path::new(program).exists() {
         return Finding::warning(
             "version",
             format!("{message}, which is gone"),
@@ -87,6 +89,9 @@ mod tests {
         let found =
             [welcome(VERSION, "/bin/sh"), welcome("0.0.1", "/bin/sh"), welcome(VERSION, "/none/lineshaft")];
         assert_eq!(found.map(|found| found.severity), [Fine, Warning, Warning]);
+        // Every server of the Python package was told to be gone.
+        let found = [welcome(VERSION, "/bin/sh -m lineshaft"), welcome(VERSION, "/none/python -m lineshaft")];
+        assert_eq!(found.map(|found| found.severity), [Fine, Warning]);
         assert_eq!(judge_python(Err("none was found".to_owned())).severity, Warning);
     }
 }

@@ -191,6 +191,8 @@ fn report(manifest: &Manifest, home: &Home, to: &Path, context: &mut Context) ->
         return Ok(context.output.json(&document)?);
     }
     let size = bytes(manifest.bytes());
-    let words = format!("{} holds the home at commit {}: {files} files, {size}", to.display(), manifest.lsn);
+    let parts = if files == 1 { "file" } else { "files" };
+    let words =
+        format!("{} holds the home at commit {}: {files} {parts}, {size}", to.display(), manifest.lsn);
     Ok(context.output.line(words)?)
 }
