@@ -52,20 +52,27 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         let mut look_at = Instant::now();
         loop {
             match errands.recv_deadline(look_at) {
-                Ok(Errand::Archive(batch)) => {
-                    let result = self.store(batch);
-                    self.engine.send(Input::Archived { result });
-                    if self.archive.counts().bytes > self.retention.bytes {
-                        self.retain_bytes();
-                    }
-                }
-                Ok(Errand::MakeRoom) => self.drop_oldest(),
+                Ok(errand) => self.work(errand),
                 Err(RecvTimeoutError::Timeout) => {
                     look_at = Instant::now() + RETENTION_EVERY;
                     self.retain();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// Does one errand.
+    pub(crate) fn work(&self, errand: Errand) {
+        match errand {
+            Errand::Archive(batch) => {
+                let result = self.store(batch);
+                self.engine.send(Input::Archived { result });
+                if self.archive.counts().bytes > self.retention.bytes {
+                    self.retain_bytes();
+                }
+            }
+            Errand::MakeRoom => self.drop_oldest(),
         }
     }
 
@@ -133,7 +140,8 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         report(self.archive.drop_oldest_until(self.retention.bytes));
     }
 
-    fn retain(&self) {
+    /// Drops what is older, and what is more, than shall be kept.
+    pub(crate) fn retain(&self) {
         let age_ms = u64::try_from(self.retention.age.as_millis()).unwrap_or(u64::MAX);
         let before = self.clock.wall_ms().saturating_sub(age_ms);
         let by_age = self.archive.drop_before(before);

@@ -9,25 +9,30 @@ use crate::inbox::Inbox;
 
 /// Stores large payloads as blobs, then hands their requests to the engine.
 pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Inbox) {
-    for mut input in inputs {
+    for input in inputs {
         if matches!(input, Input::Stop) {
             return;
         }
-        if matches!(input, Input::ListBlobs) {
-            input = Input::BlobsListed { result: journal.blobs() };
-        }
-        if let Input::Request { connection, request_id, message, payloads } = &mut input
-            && let Err(error) = store_large(journal, message, payloads)
-        {
-            for (_, id) in &payloads.blobs {
-                // What stays behind is swept later.
-                drop(journal.drop_blob(*id));
-            }
-            let (connection, request_id) = (*connection, *request_id);
-            input = Input::Unstorable { connection, request_id, error };
-        }
-        engine.send(input);
+        store_blob(journal, input, engine);
     }
+}
+
+/// The same for one input.
+pub(crate) fn store_blob(journal: &impl JournalHandle, mut input: Input, engine: &Inbox) {
+    if matches!(input, Input::ListBlobs) {
+        input = Input::BlobsListed { result: journal.blobs() };
+    }
+    if let Input::Request { connection, request_id, message, payloads } = &mut input
+        && let Err(error) = store_large(journal, message, payloads)
+    {
+        for (_, id) in &payloads.blobs {
+            // What stays behind is swept later.
+            drop(journal.drop_blob(*id));
+        }
+        let (connection, request_id) = (*connection, *request_id);
+        input = Input::Unstorable { connection, request_id, error };
+    }
+    engine.send(input);
 }
 
 fn store_large(

@@ -19,6 +19,7 @@ use lineshaft_store::{Error as StoreError, JournalHandle};
 pub(crate) use self::compactor::{Chore, Compactor, Copy};
 pub(crate) use self::files::ColdFiles;
 use self::policy::wanted;
+use crate::clock::Clock;
 use crate::core::Core;
 use crate::options::Upkeep;
 
@@ -37,6 +38,7 @@ pub(crate) const BUSY: Duration = Duration::from_millis(1);
 
 /// The engine's part of it.
 pub(crate) struct Compaction {
+    clock: Clock,
     upkeep: Upkeep,
     chores: Sender<Chore>,
     pub(crate) files: ColdFiles,
@@ -65,8 +67,8 @@ struct Look {
 }
 
 impl Compaction {
-    pub(crate) fn new(upkeep: Upkeep, chores: Sender<Chore>, files: ColdFiles) -> Self {
-        Self { upkeep, chores, files, stage: Stage::Resting, look_at: Instant::now() }
+    pub(crate) fn new(upkeep: Upkeep, clock: Clock, chores: Sender<Chore>, files: ColdFiles) -> Self {
+        Self { look_at: clock.instant(), clock, upkeep, chores, files, stage: Stage::Resting }
     }
 
     /// Whether the next turn should come soon.
@@ -77,7 +79,7 @@ impl Compaction {
     /// Does a turn's part. Both kept snapshots are past `past_lsn`.
     pub(crate) fn advance(&mut self, core: &mut Core, journal: &impl JournalHandle, past_lsn: u64, now: Now) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Resting) {
-            Stage::Resting if Instant::now() >= self.look_at => self.choose(core, journal, past_lsn),
+            Stage::Resting if self.clock.instant() >= self.look_at => self.choose(core, journal, past_lsn),
             Stage::Looking(look) => self.look(look, core, now),
             Stage::Moving(file, copied) if !core.is_out_of_room() => self.name(file, copied, core, now),
             stage => stage,
@@ -164,7 +166,7 @@ impl Compaction {
     }
 
     fn rest(&mut self, rest: Duration) {
-        self.look_at = Instant::now() + rest;
+        self.look_at = self.clock.instant() + rest;
     }
 
     /// A snapshot of the state as it is now is taken, at commit `lsn`.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -15,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Error;
 use crate::archiver::{Batch, Errand};
-use crate::clock::Clocks;
+use crate::clock::{Clock, Clocks};
 use crate::compaction::{BUSY, Compaction};
 use crate::core::{COMMIT_BYTES, Core, Output, reference, stored};
 use crate::handle::{ConnectionId, Input, Outgoing};
@@ -24,6 +23,7 @@ use crate::kept_snapshots::KeptSnapshots;
 use crate::pulse::{Pulse, STALL};
 use crate::query::{Asked, Query, last_output};
 use crate::relief::Relief;
+use crate::snapshots::SnapshotWriter;
 use crate::sweep::Sweep;
 use crate::waits::Draft;
 
@@ -57,6 +57,7 @@ pub(crate) struct Run {
 }
 
 pub(crate) struct Driver<J: Journal> {
+    pub(crate) clock: Clock,
     pub(crate) core: Core,
     pub(crate) journal: J,
     pub(crate) payloads: J::Handle,
@@ -67,8 +68,7 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) inputs: Receiver<Input>,
     pub(crate) engine: Inbox,
     pub(crate) snapshotting: bool,
-    /// Writes the newest snapshot, or did.
-    pub(crate) snapshot_thread: Option<JoinHandle<()>>,
+    pub(crate) snapshot_writer: SnapshotWriter,
     /// See [`Upkeep::snapshot_every_bytes`](crate::Upkeep::snapshot_every_bytes).
     pub(crate) snapshot_every: u64,
     pub(crate) sealed: bool,
@@ -101,10 +101,10 @@ impl<J: Journal> Driver<J> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let began = Instant::now();
+        let began = self.clock.instant();
         self.pulse.works_from(began);
         self.turn()?;
-        self.turned_at = Instant::now();
+        self.turned_at = self.clock.instant();
         self.credit(self.turned_at - began);
         self.pulse.rests();
         let is_leased = self.core.state().leased() > 0;
@@ -129,20 +129,20 @@ impl<J: Journal> Driver<J> {
     pub(crate) fn has_little_to_do(&self) -> bool {
         let space = self.payloads.space();
         let has_room = !space.tight && space.ready_bytes >= ASIDE_ROOM_BYTES;
-        let runs_long = self.leased_since.is_some_and(|since| since.elapsed() >= ASIDE_LEASES_MAX);
+        let runs_long = self.leased_since.is_some_and(|since| self.clock.since(since) >= ASIDE_LEASES_MAX);
         let is_quiet = self.inputs.len() <= ASIDE_INPUTS_MAX && !self.compaction.is_busy();
         is_quiet && has_room && !runs_long
     }
 
     /// Credits leases if the engine's thread slept longer than it meant to.
     pub(crate) fn overslept(&mut self) {
-        self.credit(self.rests_until.max(self.turned_at).elapsed());
+        self.credit(self.clock.since(self.rests_until.max(self.turned_at)));
     }
 
     /// How long the engine's thread may rest now.
     pub(crate) fn rest(&mut self) -> Duration {
         let patience = if self.inputs.is_empty() { self.patience() } else { Duration::ZERO };
-        self.rests_until = Instant::now() + patience;
+        self.rests_until = self.clock.instant() + patience;
         patience
     }
 
@@ -160,7 +160,7 @@ impl<J: Journal> Driver<J> {
             connection.outbox.close();
         }
         // It has the home as long as it writes, and whoever comes next wants that.
-        self.snapshot_thread.take().map(JoinHandle::join);
+        self.snapshot_writer.join();
     }
 
     /// One commit: what arrived, what time brings, then out with it.
@@ -170,14 +170,14 @@ impl<J: Journal> Driver<J> {
             self.core.credit_gap(jumped.as_millis() as u64);
         }
         let now = self.run.clocks.now();
-        let (idle, began) = (self.inputs.is_empty(), Instant::now());
+        let (idle, began) = (self.inputs.is_empty(), self.clock.instant());
         self.look_after_space(now);
         let mut left = INPUTS_MAX;
         while left > 0 {
             let Ok(input) = self.inputs.try_recv() else { break };
             self.accept(input, now)?;
             left -= 1;
-            let full = self.core.open_bytes() >= COMMIT_BYTES || began.elapsed() >= TURN;
+            let full = self.core.open_bytes() >= COMMIT_BYTES || self.clock.since(began) >= TURN;
             if full || self.core.stopping {
                 left = 0;
                 break;
@@ -192,8 +192,8 @@ impl<J: Journal> Driver<J> {
         self.core.step(now);
         let wrote = self.commit()?;
         if wrote {
-            (self.sealed, self.committed_at) = (false, Instant::now());
-        } else if idle && !self.sealed && self.committed_at.elapsed() >= SEAL_AFTER {
+            (self.sealed, self.committed_at) = (false, self.clock.instant());
+        } else if idle && !self.sealed && self.clock.since(self.committed_at) >= SEAL_AFTER {
             self.head = self.journal.seal()?;
             self.core.lsn = self.head.lsn;
             self.sealed = true;
@@ -204,10 +204,10 @@ impl<J: Journal> Driver<J> {
     }
 
     fn look_for_the_dead(&mut self, now: Now) {
-        if self.returning.is_empty() || Instant::now() < self.look_at {
+        if self.returning.is_empty() || self.clock.instant() < self.look_at {
             return;
         }
-        self.look_at = Instant::now() + LOOK_EVERY;
+        self.look_at = self.clock.instant() + LOOK_EVERY;
         self.returning.retain(|process| self.core.may_return(*process));
         self.returning = count_the_dead(&mut self.core, std::mem::take(&mut self.returning), now);
     }
@@ -294,7 +294,7 @@ impl<J: Journal> Driver<J> {
                     if self.stop.load(Ordering::Relaxed) {
                         return Err(StoreError::Full { needed_bytes }.into());
                     }
-                    thread::sleep(FULL_PAUSE);
+                    self.clock.sleep(FULL_PAUSE);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -319,7 +319,7 @@ impl<J: Journal> Driver<J> {
                 Output::Archive(jobs) => {
                     drop(self.batches.send(Errand::Archive(Batch { lsn: self.head.lsn, jobs })));
                 }
-                Output::DropBlob(id) => self.freed_blobs.push_back((Instant::now() + BLOB_REST, id)),
+                Output::DropBlob(id) => self.freed_blobs.push_back((self.clock.instant() + BLOB_REST, id)),
             }
         }
         for (connection, messages) in outgoing.in_order() {
@@ -332,7 +332,7 @@ impl<J: Journal> Driver<J> {
     /// Removes blobs that were freed long enough ago.
     fn drop_blobs(&mut self) {
         while let Some((at, id)) = self.freed_blobs.front().copied()
-            && at <= Instant::now()
+            && at <= self.clock.instant()
         {
             match self.payloads.drop_blob(id) {
                 // A backup may need it.
@@ -353,7 +353,7 @@ impl<J: Journal> Driver<J> {
         let state = self.core.state();
         let gone = self.sweep.listed(blobs, |id| state.needs_blob(id) || freed.contains(&id));
         for id in gone {
-            self.freed_blobs.push_front((Instant::now(), id));
+            self.freed_blobs.push_front((self.clock.instant(), id));
         }
     }
 
@@ -390,7 +390,7 @@ impl<J: Journal> Driver<J> {
         let wall = wall.map(|at| at.saturating_sub(now.wall_ms));
         let logical = logical.map(|at| at.saturating_sub(now.logical_ms));
         let due = wall.into_iter().chain(logical).min().map_or(Duration::MAX, Duration::from_millis);
-        let seal = SEAL_AFTER.saturating_sub(self.committed_at.elapsed());
+        let seal = SEAL_AFTER.saturating_sub(self.clock.since(self.committed_at));
         let most = if self.sealed { Duration::from_secs(5) } else { seal };
         let look = if self.returning.is_empty() { most } else { LOOK_EVERY };
         // What is due may have to wait for room.

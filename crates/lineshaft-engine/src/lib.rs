@@ -5,7 +5,7 @@
 //! is durable, whether or not it changed anything, because what it says may rest on a change that is not.
 //!
 //! Read `core.rs` for what happens to a request, `requests.rs` and `workers.rs` for each kind of one, `open.rs` and
-//! `driver.rs` for the start and the turns around them, `turns.rs` for the threads that take those, `query.rs` for what is read from disk,
+//! `driver.rs` for the start and the turns around them, `turns.rs` for the threads that take those (`stepped.rs` for none), `query.rs` for what is read from disk,
 //! `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go that wait for long, `snapshots.rs` for
 //! what a restart begins with.
 //!
@@ -36,6 +36,7 @@ mod relief;
 mod requests;
 mod room;
 mod snapshots;
+mod stepped;
 mod sweep;
 mod turns;
 mod unread;
@@ -43,7 +44,7 @@ mod waits;
 mod workers;
 
 pub use crate::core::{Committed, Core, Output};
-pub use clock::Clock;
+pub use clock::{Clock, SimulatedClock};
 pub use error::Error;
 pub use handle::{ConnectionId, Handle, Outbox, Outgoing, Payload, Payloads};
 pub use open::{Opened, open, open_on, open_with};
@@ -51,4 +52,5 @@ pub use options::{Options, Retention, ServerFacts, Upkeep};
 pub use recovery::{Recovered, recover};
 pub use room::Room;
 pub use snapshots::put_snapshot;
+pub use stepped::{Aside, Stepped};
 pub use unread::Unread;

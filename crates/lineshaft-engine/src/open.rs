@@ -5,29 +5,30 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use lineshaft_store::{
     Archive, BlockArchive, CutTail, Disk, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
-    Options as JournalOptions, SegmentJournal,
+    Options as JournalOptions, SegmentHandle, SegmentJournal,
 };
 
 use crate::Error;
-use crate::archiver::Archiver;
+use crate::archiver::{Archiver, Errand};
 use crate::blobs::store_blobs;
 use crate::clock::Clocks;
-use crate::compaction::{ColdFiles, Compaction, Compactor};
+use crate::compaction::{Chore, ColdFiles, Compaction, Compactor};
 use crate::core::Core;
 use crate::driver::{Driver, Run};
-use crate::handle::{Handle, Payloads, Threads};
+use crate::handle::{Handle, Input, Payloads, Threads};
 use crate::inbox::Inbox;
 use crate::kept_snapshots::{KeptSnapshots, Taken};
 use crate::options::Options;
 use crate::pulse::Pulse;
-use crate::query::Reader;
+use crate::query::{Asked, Query, Reader};
 use crate::recovery::{Recovered, recover};
 use crate::relief::Relief;
+use crate::snapshots::SnapshotWriter;
 use crate::sweep::Sweep;
 use crate::turns::Turns;
 
@@ -62,6 +63,35 @@ pub fn open_with<D: Disk>(
     journal_options: JournalOptions,
     options: Options,
 ) -> Result<(Handle, Opened), Error> {
+    let (parts, opened) = assemble(disk, journal_options, options, SnapshotWriter::Threads(None))?;
+    Ok((start(parts)?, opened))
+}
+
+/// An engine that nobody has set going.
+pub(crate) struct Parts<D: Disk> {
+    pub(crate) driver: Driver<SegmentJournal<D>>,
+    pub(crate) journal: SegmentHandle<D>,
+    pub(crate) inbox: Inbox,
+    pub(crate) large: Sender<Input>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) stop: Arc<AtomicBool>,
+    // What works beside it, each with what it is asked for.
+    pub(crate) reader: Reader<SegmentHandle<D>, BlockArchive<D>>,
+    pub(crate) queries: Receiver<(Asked, Query)>,
+    pub(crate) archiver: Archiver<SegmentHandle<D>, BlockArchive<D>>,
+    pub(crate) errands: Receiver<Errand>,
+    pub(crate) compactor: Compactor<SegmentHandle<D>>,
+    pub(crate) chores: Receiver<Chore>,
+    pub(crate) large_inputs: Receiver<Input>,
+}
+
+/// Recovers what the home holds and puts an engine together.
+pub(crate) fn assemble<D: Disk>(
+    disk: D,
+    journal_options: JournalOptions,
+    options: Options,
+    snapshot_writer: SnapshotWriter,
+) -> Result<(Parts<D>, Opened), Error> {
     let home = Home::open(disk)?;
     let journal_options = JournalOptions { durability: options.durability, ..journal_options };
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
@@ -96,8 +126,17 @@ pub fn open_with<D: Disk>(
     let loaded = loaded.map(|lsn| Taken { lsn, needs_lsn: snapshot_needs_lsn });
     let snapshots = KeptSnapshots::loaded(loaded);
     let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshots };
-    let handle = start(core, journal, archive, run, files, &options)?;
-    Ok((handle, opened))
+    let found = Found { core, journal, archive, run, files };
+    Ok((put_together(found, &options, snapshot_writer), opened))
+}
+
+/// What a home holds.
+struct Found<D: Disk> {
+    core: Core,
+    journal: SegmentJournal<D>,
+    archive: BlockArchive<D>,
+    run: Run,
+    files: ColdFiles,
 }
 
 /// What an archive had of commits that its journal does not have.
@@ -136,35 +175,30 @@ fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State
     orphans.try_for_each(|blob| journal.drop_blob(blob))
 }
 
-fn start<D: Disk>(
-    core: Core,
-    journal: SegmentJournal<D>,
-    archive: BlockArchive<D>,
-    run: Run,
-    files: ColdFiles,
-    options: &Options,
-) -> Result<Handle, Error> {
+fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: SnapshotWriter) -> Parts<D> {
+    let Found { core, journal, archive, run, files } = found;
     let (inbox, inputs) = Inbox::new();
     let (large, large_inputs) = unbounded();
-    let (queries, asked) = unbounded();
-    let (batches, to_archive) = unbounded();
-    let (chores, to_compact) = unbounded();
+    let (asks, queries) = unbounded();
+    let (batches, errands) = unbounded();
+    let (to_compact, chores) = unbounded();
     let handle = journal.handle();
+    let clock = options.clock.clone();
     let stop = Arc::new(AtomicBool::new(false));
-    let pulse = Arc::new(Pulse::new(Duration::from_millis(options.limits.lease_ms)));
+    let pulse = Arc::new(Pulse::new(Duration::from_millis(options.limits.lease_ms), clock.clone()));
     let returning = core.state().child_reports().map(|child| child.process).collect();
     let reader = Reader {
         journal: handle.clone(),
         archive: archive.clone(),
         deleted: Arc::clone(&core.deleted),
-        clock: options.clock.clone(),
+        clock: clock.clone(),
         engine: inbox.clone(),
     };
     let archiver = Archiver {
         journal: handle.clone(),
         archive,
         retention: options.retention,
-        clock: options.clock.clone(),
+        clock: clock.clone(),
         engine: inbox.clone(),
     };
     let compactor = Compactor {
@@ -173,42 +207,66 @@ fn start<D: Disk>(
         bytes_per_second: options.upkeep.copy_bytes_per_second,
         stop: Arc::clone(&stop),
     };
-    let (blobs, engine) = (handle.clone(), inbox.clone());
-    let others = vec![
-        spawn("lineshaft-reader", move || reader.run(&asked))?,
-        spawn("lineshaft-archiver", move || archiver.run(&to_archive))?,
-        spawn("lineshaft-compactor", move || compactor.run(&to_compact))?,
-        spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
-    ];
-    let started = Instant::now();
+    let started = clock.instant();
     let driver = Driver {
         core,
         head: journal.head(),
         payloads: handle.clone(),
         journal,
         run,
-        queries,
+        queries: asks,
         batches,
         inputs,
         engine: inbox.clone(),
         snapshotting: false,
-        snapshot_thread: None,
+        snapshot_writer,
         sealed: false,
         committed_at: started,
         rests_until: started,
         turned_at: started,
         leased_since: None,
         failed: None,
-        relief: Relief::new(),
+        relief: Relief::new(clock.clone()),
         pulse: Arc::clone(&pulse),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
-        sweep: Sweep::new(options.upkeep.sweep_every, large.clone()),
+        sweep: Sweep::new(options.upkeep.sweep_every, clock.clone(), large.clone()),
         snapshot_every: options.upkeep.snapshot_every_bytes,
-        compaction: Compaction::new(options.upkeep, chores, files),
+        compaction: Compaction::new(options.upkeep, clock.clone(), to_compact, files),
         returning,
         look_at: started,
+        clock,
     };
+    Parts {
+        driver,
+        journal: handle,
+        inbox,
+        large,
+        pulse,
+        stop,
+        reader,
+        queries,
+        archiver,
+        errands,
+        compactor,
+        chores,
+        large_inputs,
+    }
+}
+
+/// Starts the threads.
+fn start<D: Disk>(parts: Parts<D>) -> Result<Handle, Error> {
+    let Parts { driver, journal, inbox, large, pulse, stop, .. } = parts;
+    let (reader, queries) = (parts.reader, parts.queries);
+    let (archiver, errands) = (parts.archiver, parts.errands);
+    let (compactor, chores) = (parts.compactor, parts.chores);
+    let (blobs, large_inputs, engine) = (journal.clone(), parts.large_inputs, inbox.clone());
+    let others = vec![
+        spawn("lineshaft-reader", move || reader.run(&queries))?,
+        spawn("lineshaft-archiver", move || archiver.run(&errands))?,
+        spawn("lineshaft-compactor", move || compactor.run(&chores))?,
+        spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
+    ];
     let turns = Arc::new(Turns::new(driver, Arc::clone(inbox.bell())));
     let taken = Arc::clone(&turns);
     let engine = spawn("lineshaft-engine", move || taken.run())?;
@@ -216,7 +274,7 @@ fn start<D: Disk>(
         inbox,
         turns,
         large,
-        payloads: Payloads::new(handle),
+        payloads: Payloads::new(journal),
         pulse,
         stop,
         connections: Arc::new(AtomicU64::new(0)),

@@ -7,12 +7,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
+
 /// Waiting longer than this is a stall, and leases are credited.
 pub(crate) const STALL: Duration = Duration::from_secs(1);
 
 /// What the engine's thread is at.
 #[derive(Debug)]
 pub(crate) struct Pulse {
+    clock: Clock,
     base: Instant,
     lease: Duration,
     /// Since when it is at one commit, in microseconds after `base`; 0 while it is at none.
@@ -22,10 +25,11 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    pub(crate) fn new(lease: Duration) -> Self {
+    pub(crate) fn new(lease: Duration, clock: Clock) -> Self {
         // So that no moment is 0.
-        let base = Instant::now().checked_sub(Duration::from_micros(1)).unwrap_or_else(Instant::now);
-        Self { base, lease, working_since: AtomicU64::new(0), heard_until: AtomicU64::new(0) }
+        let now = clock.instant();
+        let base = now.checked_sub(Duration::from_micros(1)).unwrap_or(now);
+        Self { clock, base, lease, working_since: AtomicU64::new(0), heard_until: AtomicU64::new(0) }
     }
 
     /// The thread decides on a commit, writes and syncs it.
@@ -56,7 +60,7 @@ impl Pulse {
         };
         // The commit under way was decided on as of `since`. What is credited afterwards is the wait and a
         // third of a lease; with half a lease before it, that covers the four fifths that a holder counts on.
-        since.elapsed() >= STALL && since.saturating_duration_since(renewed_at) <= self.lease / 2
+        self.clock.since(since) >= STALL && since.saturating_duration_since(renewed_at) <= self.lease / 2
     }
 
     /// What leases get on top of the time that the thread stood still.
@@ -75,7 +79,7 @@ mod tests {
 
     #[test]
     fn only_a_long_wait_and_a_fresh_lease_count() {
-        let pulse = Pulse::new(Duration::from_secs(15));
+        let pulse = Pulse::new(Duration::from_secs(15), Clock::default());
         let now = Instant::now();
         let ago =
             |millis| now.checked_sub(Duration::from_millis(millis)).expect("the machine runs for longer");

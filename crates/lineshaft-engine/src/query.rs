@@ -114,17 +114,21 @@ type Answer = Result<Option<Outgoing>, Refusal>;
 
 impl<J: JournalHandle, A: Archive> Reader<J, A> {
     pub(crate) fn run(&self, queries: &Receiver<(Asked, Query)>) {
-        for asked in queries {
-            let (asked, query) = asked;
-            let outgoing = match self.answer(&asked, query) {
-                Ok(Some(outgoing)) => outgoing,
-                Ok(None) => continue,
-                Err(Refusal { code, message, hint }) => {
-                    Outgoing::new(asked.request_id, Refused { code, message, hint })
-                }
-            };
-            asked.outbox.deliver(vec![outgoing]);
+        for (asked, query) in queries {
+            self.work(&asked, query);
         }
+    }
+
+    /// Answers one query.
+    pub(crate) fn work(&self, asked: &Asked, query: Query) {
+        let outgoing = match self.answer(asked, query) {
+            Ok(Some(outgoing)) => outgoing,
+            Ok(None) => return,
+            Err(Refusal { code, message, hint }) => {
+                Outgoing::new(asked.request_id, Refused { code, message, hint })
+            }
+        };
+        asked.outbox.deliver(vec![outgoing]);
     }
 
     fn answer(&self, asked: &Asked, query: Query) -> Answer {

@@ -7,6 +7,7 @@ use lineshaft_jobs::Now;
 use lineshaft_store::{Journal, JournalHandle, Space};
 
 use crate::archiver::Errand;
+use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::room::{Room, brings_much, overhead_bytes};
 use lineshaft_wire::message::Message;
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How far making room has come.
 pub(crate) struct Relief {
+    clock: Clock,
     /// Whether no further segment can be made.
     tight: bool,
     full: bool,
@@ -33,14 +35,14 @@ pub(crate) struct Relief {
 }
 
 impl Relief {
-    pub(crate) fn new() -> Self {
-        let now = Instant::now();
-        Self { tight: false, full: false, snapshot_at: now, history_at: now, wants_commit: false }
+    pub(crate) fn new(clock: Clock) -> Self {
+        let now = clock.instant();
+        Self { clock, tight: false, full: false, snapshot_at: now, history_at: now, wants_commit: false }
     }
 
     /// A snapshot was taken or failed: the next one waits a little, and history for what this one freed.
     pub(crate) fn snapshot_done(&mut self) {
-        let now = Instant::now();
+        let now = self.clock.instant();
         (self.snapshot_at, self.history_at) = (now + PAUSE, now + PATIENCE);
         self.wants_commit |= self.tight;
     }
@@ -48,7 +50,7 @@ impl Relief {
     fn note(&mut self, space: Space) {
         let (tight, full) = (space.tight, space.low);
         if tight && !self.tight {
-            self.history_at = Instant::now() + PATIENCE;
+            self.history_at = self.clock.instant() + PATIENCE;
         }
         match (full, self.full) {
             (true, false) => tracing::error!(
@@ -87,8 +89,8 @@ impl<J: Journal> Driver<J> {
         }
         if self.snapshot_makes_room() {
             self.relief.wants_commit |= self.run.since_snapshot == 0;
-        } else if Instant::now() >= self.relief.history_at {
-            self.relief.history_at = Instant::now() + PAUSE;
+        } else if self.clock.instant() >= self.relief.history_at {
+            self.relief.history_at = self.clock.instant() + PAUSE;
             drop(self.batches.send(Errand::MakeRoom));
         }
     }
@@ -113,7 +115,7 @@ impl<J: Journal> Driver<J> {
     pub(crate) fn is_snapshot_urgent(&self) -> bool {
         self.relief.tight
             && self.run.since_snapshot > 0
-            && Instant::now() >= self.relief.snapshot_at
+            && self.clock.instant() >= self.relief.snapshot_at
             && self.snapshot_makes_room()
     }
 

@@ -1,5 +1,8 @@
 //! Snapshots of the state, written beside the engine: its thread gives away what changed and goes on.
 
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
 use lineshaft_jobs::{ChangedPage, SnapshotDraft};
 use lineshaft_store::{Appended, Error as StoreError, Journal, JournalHandle, NewSnapshot};
 
@@ -11,6 +14,35 @@ use crate::open::spawn;
 
 /// Bytes of a queued job in a page, about.
 const ROW_BYTES: u64 = 32;
+
+/// Writes one snapshot.
+pub(crate) type Writing = Box<dyn FnOnce() + Send>;
+
+/// Who writes snapshots.
+pub(crate) enum SnapshotWriter {
+    /// A thread for each; the newest is kept.
+    Threads(Option<JoinHandle<()>>),
+    /// Whoever takes the engine's turns.
+    Stepper(Sender<Writing>),
+}
+
+impl SnapshotWriter {
+    fn write(&mut self, writing: Writing) -> Result<(), Error> {
+        match self {
+            Self::Threads(newest) => *newest = Some(spawn("lineshaft-snapshot", writing)?),
+            // A stepper that is gone takes no further turn either.
+            Self::Stepper(writings) => drop(writings.send(writing)),
+        }
+        Ok(())
+    }
+
+    /// Waits for the newest one.
+    pub(crate) fn join(&mut self) {
+        if let Self::Threads(newest) = self {
+            newest.take().map(JoinHandle::join);
+        }
+    }
+}
 
 impl<J: Journal> Driver<J> {
     /// Begins a snapshot when the journal since the last one is worth it: four times what it would write.
@@ -27,13 +59,11 @@ impl<J: Journal> Driver<J> {
         self.compaction.snapshot_taken(&self.core, taken.lsn);
         self.snapshotting = true;
         let (handle, engine, head) = (self.payloads.clone(), self.engine.clone(), self.head);
-        let thread = spawn("lineshaft-snapshot", move || {
+        self.snapshot_writer.write(Box::new(move || {
             let result = put_snapshot(&handle, head, draft).map(|_| taken);
             drop(handle);
             engine.send(Input::SnapshotDone { result });
-        })?;
-        self.snapshot_thread = Some(thread);
-        Ok(())
+        }))
     }
 
     /// What a snapshot would write now, about.

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use crate::clock::Clock;
 use crate::handle::Input;
 
 /// The engine's part of it.
 pub(crate) struct Sweep {
+    clock: Clock,
     every: Duration,
     ask_at: Instant,
     blobs: Sender<Input>,
@@ -22,13 +24,13 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// A sweep that asks for a list on `blobs` so often.
-    pub(crate) fn new(every: Duration, blobs: Sender<Input>) -> Self {
-        Self { every, ask_at: Instant::now() + every, blobs, suspects: BTreeSet::new() }
+    pub(crate) fn new(every: Duration, clock: Clock, blobs: Sender<Input>) -> Self {
+        Self { ask_at: clock.instant() + every, clock, every, blobs, suspects: BTreeSet::new() }
     }
 
     pub(crate) fn ask_if_due(&mut self) {
-        if Instant::now() >= self.ask_at {
-            self.ask_at = Instant::now() + self.every;
+        if self.clock.instant() >= self.ask_at {
+            self.ask_at = self.clock.instant() + self.every;
             drop(self.blobs.send(Input::ListBlobs));
         }
     }
@@ -50,7 +52,7 @@ mod tests {
     #[test]
     fn a_blob_goes_when_it_was_unneeded_twice_in_a_row() {
         let (blobs, _) = crossbeam_channel::unbounded();
-        let mut sweep = Sweep::new(Duration::ZERO, blobs);
+        let mut sweep = Sweep::new(Duration::ZERO, Clock::default(), blobs);
         let needed = |blob| blob == 1;
         assert_eq!(sweep.listed(vec![1, 2], needed), [0; 0]);
         assert_eq!(sweep.listed(vec![1, 3], needed), [0; 0]);

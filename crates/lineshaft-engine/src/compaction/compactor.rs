@@ -46,17 +46,22 @@ impl<J: JournalHandle> Compactor<J> {
     pub(crate) fn run(&self, chores: &Receiver<Chore>) {
         let mut held = Vec::new();
         for chore in chores {
-            // A backup that may need them lasts minutes: they go with a later chore.
-            for file in std::mem::take(&mut held) {
-                held.extend(self.drop_cold(file));
+            self.work(chore, &mut held);
+        }
+    }
+
+    /// Does one chore; files that cannot be dropped yet are in `held`.
+    pub(crate) fn work(&self, chore: Chore, held: &mut Vec<u64>) {
+        // A backup that may need them lasts minutes: they go with a later chore.
+        for file in std::mem::take(held) {
+            held.extend(self.drop_cold(file));
+        }
+        match chore {
+            Chore::Copy { file, payloads } => {
+                let result = self.copy(file, payloads);
+                self.engine.send(Input::Copied { result });
             }
-            match chore {
-                Chore::Copy { file, payloads } => {
-                    let result = self.copy(file, payloads);
-                    self.engine.send(Input::Copied { result });
-                }
-                Chore::Drop { file } => held.extend(self.drop_cold(file)),
-            }
+            Chore::Drop { file } => held.extend(self.drop_cold(file)),
         }
     }
 
