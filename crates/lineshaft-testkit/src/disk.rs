@@ -56,6 +56,33 @@ impl SimulatedDisk {
         self.state().faults.fail_at = Some(operation);
     }
 
+    /// Whether the operation of [`SimulatedDisk::crash_at`] has come.
+    pub fn has_crashed(&self) -> bool {
+        self.state().crashed
+    }
+
+    /// Whether the operation of [`SimulatedDisk::fail_at`] has come.
+    pub fn has_failed(&self) -> bool {
+        self.state().failed
+    }
+
+    /// Lets writes fail that take more than `bytes` more, until room was asked for or missed `looks` times.
+    pub fn fill(&self, bytes: u64, looks: u32) {
+        let mut state = self.state();
+        let capacity = state.used_bytes() + bytes;
+        (state.faults.capacity, state.faults.looks) = (Some(capacity), Some(looks));
+    }
+
+    /// Whether there is an end to what it takes.
+    pub fn is_full(&self) -> bool {
+        self.state().faults.capacity.is_some()
+    }
+
+    /// Takes back every fault that has not come yet.
+    pub fn spare(&self) {
+        self.state().faults = Faults::default();
+    }
+
     /// Lets the next sync of a file take this long.
     pub fn stall(&self, time: Duration) {
         self.state().faults.stall = Some(time);
@@ -72,8 +99,9 @@ impl SimulatedDisk {
     pub fn restart(&self) -> Self {
         let mut state = self.state().clone();
         state.locks.clear();
-        state.faults = Faults { capacity: state.faults.capacity, ..Faults::default() };
-        state.crashed = false;
+        let Faults { capacity, looks, .. } = state.faults;
+        state.faults = Faults { capacity, looks, ..Faults::default() };
+        (state.crashed, state.failed) = (false, false);
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -188,7 +216,9 @@ impl Disk for SimulatedDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.state().room_for(1 << 50))
+        let mut state = self.state();
+        state.look();
+        Ok(state.room_for(1 << 50))
     }
 }
 

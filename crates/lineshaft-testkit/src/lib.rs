@@ -2,10 +2,12 @@
 //! pass, and a naive model of the job engine to hold the real one against.
 //!
 //! Read [`disk`] for faults, [`conformance`] for the journal's and the archive's promises, [`model`] for the rules of
-//! jobs written down a second time, slowly and plainly.
+//! jobs written down a second time, slowly and plainly, [`simulation`] for the whole engine in a world
+//! that fails.
 //!
-//! Used by integration tests only. It deliberately does not know the engine's threads, sockets or Python.
+//! Used by integration tests only. It deliberately does not know sockets, processes or Python.
 
 pub mod conformance;
 pub mod disk;
 pub mod model;
+pub mod simulation;

@@ -16,6 +16,7 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) operations: u64,
     pub(super) crashed: bool,
+    pub(super) failed: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Faults {
     pub(super) crash_at: Option<u64>,
     pub(super) fail_at: Option<u64>,
     pub(super) capacity: Option<u64>,
+    /// After so many looks for room there is some.
+    pub(super) looks: Option<u32>,
     pub(super) stall: Option<Duration>,
 }
 
@@ -44,6 +47,7 @@ impl State {
         self.operations += 1;
         self.crashed = self.faults.crash_at == Some(self.operations);
         let fails = self.faults.fail_at == Some(self.operations);
+        self.failed |= fails;
         Ok(if self.crashed {
             Fate::Crashes
         } else if fails {
@@ -64,6 +68,14 @@ impl State {
     /// How many of `growth` bytes still fit.
     pub(super) fn room_for(&self, growth: u64) -> u64 {
         self.faults.capacity.map_or(growth, |capacity| growth.min(capacity.saturating_sub(self.used_bytes())))
+    }
+
+    /// Somebody looks for room, or misses it.
+    pub(super) fn look(&mut self) {
+        self.faults.looks = self.faults.looks.map(|looks| looks.saturating_sub(1));
+        if self.faults.looks == Some(0) {
+            (self.faults.capacity, self.faults.looks) = (None, None);
+        }
     }
 
     /// Carries out a change of names, unless it fails; one that crashes may happen.
@@ -109,7 +121,11 @@ impl State {
         };
         self.contents(file).write(offset as usize, &bytes[..written]);
         finish(fate)?;
-        if missing > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if missing > 0 {
+            self.look();
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 
     pub(super) fn sync(&mut self, file: u64) -> io::Result<()> {

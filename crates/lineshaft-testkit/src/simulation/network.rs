@@ -1,0 +1,253 @@
+//! Connections: messages arrive in order and late, until a connection breaks, and then some of them never.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use lineshaft_engine::{ConnectionId, Handle, Outbox, Outgoing};
+use lineshaft_wire::message::{Message, ProcessKey};
+
+use super::{MILLISECOND, SECOND, Time};
+
+/// Whose end of a connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Peer {
+    /// A producer, by its place.
+    Producer(usize),
+    /// The supervisor of a worker, by the worker's nonce.
+    Supervisor(u64),
+    /// A child: nonce of its worker, and its number.
+    Child(u64, u32),
+}
+
+/// A message with what follows it.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) request_id: u64,
+    pub(super) message: Message,
+    pub(super) payload: Bytes,
+}
+
+/// Something that arrives.
+pub(super) enum Arrival {
+    AtServer {
+        connection: ConnectionId,
+        frame: Frame,
+    },
+    At {
+        peer: Peer,
+        link: u64,
+        frame: Frame,
+    },
+    /// The connection is no more, as this end learns.
+    Lost {
+        peer: Peer,
+        link: u64,
+    },
+    /// The same at the server's, which may see that a process is dead too.
+    LostAtServer {
+        connection: ConnectionId,
+        died: Option<ProcessKey>,
+    },
+}
+
+/// The engine's side of a connection.
+#[derive(Default)]
+pub(super) struct Wire {
+    messages: Mutex<Vec<Outgoing>>,
+    closed: AtomicBool,
+}
+
+impl Outbox for Wire {
+    fn deliver(&self, messages: Vec<Outgoing>) {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Link {
+    pub(super) peer: Peer,
+    pub(super) connection: ConnectionId,
+    wire: Arc<Wire>,
+    /// What was asked and not answered yet.
+    pub(super) asked: BTreeMap<u64, Frame>,
+    up: VecDeque<(Time, Frame)>,
+    down: VecDeque<(Time, Frame)>,
+    /// It is broken: when its ends learn of it, unless they have.
+    lost_at: Option<Time>,
+    lost_at_server: Option<Time>,
+    broken: bool,
+    died: Option<ProcessKey>,
+}
+
+/// Every connection.
+#[derive(Default)]
+pub(super) struct Network {
+    links: BTreeMap<u64, Link>,
+    opened: u64,
+}
+
+impl Network {
+    pub(super) fn connect(&mut self, peer: Peer, engine: &Handle) -> u64 {
+        let wire = Arc::new(Wire::default());
+        let connection = engine.connect(wire.clone());
+        self.opened += 1;
+        let link = Link {
+            peer,
+            connection,
+            wire,
+            asked: BTreeMap::new(),
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            lost_at: None,
+            lost_at_server: None,
+            broken: false,
+            died: None,
+        };
+        self.links.insert(self.opened, link);
+        self.opened
+    }
+
+    /// Sends towards the server; into a broken connection this says nothing.
+    pub(super) fn send(&mut self, link: u64, frame: Frame, now: Time, rng: &mut fastrand::Rng) {
+        let Some(link) = self.links.get_mut(&link).filter(|link| !link.broken) else { return };
+        if frame.request_id != 0 {
+            link.asked.insert(frame.request_id, frame.clone());
+        }
+        let at = link.up.back().map_or(0, |(at, _)| *at).max(now + delay(rng));
+        link.up.push_back((at, frame));
+    }
+
+    /// What left the engine since this was asked last.
+    pub(super) fn take_left(&mut self) -> Vec<(u64, Outgoing)> {
+        let mut left = Vec::new();
+        for (number, link) in &self.links {
+            let messages =
+                std::mem::take(&mut *link.wire.messages.lock().unwrap_or_else(PoisonError::into_inner));
+            left.extend(messages.into_iter().map(|outgoing| (*number, outgoing)));
+        }
+        left
+    }
+
+    /// Sends away from the server.
+    pub(super) fn deliver(&mut self, link: u64, frame: Frame, now: Time, rng: &mut fastrand::Rng) {
+        let Some(link) = self.links.get_mut(&link).filter(|link| !link.broken) else { return };
+        let at = link.down.back().map_or(0, |(at, _)| *at).max(now + delay(rng));
+        link.down.push_back((at, frame));
+    }
+
+    /// A frame that its peer does not read before `until`.
+    pub(super) fn put_back(&mut self, link: u64, frame: Frame, until: Time) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.down.push_front((until, frame));
+        }
+    }
+
+    /// Whether the peer is there and will not connect again before it has what is sent over this connection.
+    pub(super) fn is_newest(&self, number: u64) -> bool {
+        let Some(link) = self.links.get(&number) else { return false };
+        let later = self.links.range(number + 1..).any(|(_, other)| other.peer == link.peer);
+        link.died.is_none() && !later
+    }
+
+    pub(super) fn link_mut(&mut self, link: u64) -> Option<&mut Link> {
+        self.links.get_mut(&link)
+    }
+
+    /// When the next thing arrives.
+    pub(super) fn next_at(&self) -> Option<Time> {
+        self.links.values().filter_map(Link::next_at).min()
+    }
+
+    /// One thing that has arrived by `now`.
+    pub(super) fn arrived(&mut self, now: Time) -> Option<Arrival> {
+        let number = *self.links.iter().find(|(_, link)| link.next_at().is_some_and(|at| at <= now))?.0;
+        let link = self.links.get_mut(&number)?;
+        let (peer, connection) = (link.peer, link.connection);
+        if let Some(frame) = pop_due(&mut link.up, now) {
+            return Some(Arrival::AtServer { connection, frame });
+        }
+        if let Some(frame) = pop_due(&mut link.down, now) {
+            return Some(Arrival::At { peer, link: number, frame });
+        }
+        let arrival = if link.lost_at.take_if(|at| *at <= now).is_some() {
+            Arrival::Lost { peer, link: number }
+        } else {
+            link.lost_at_server = None;
+            Arrival::LostAtServer { connection, died: link.died }
+        };
+        if link.lost_at.is_none() && link.lost_at_server.is_none() {
+            self.links.remove(&number);
+        }
+        Some(arrival)
+    }
+
+    /// Breaks a connection: what is on its way arrives up to some message, and both ends learn of it later.
+    pub(super) fn cut(&mut self, link: u64, noticed: Time, now: Time, rng: &mut fastrand::Rng) {
+        let Some(link) = self.links.get_mut(&link).filter(|link| !link.broken) else { return };
+        link.broken = true;
+        link.up.truncate(rng.usize(..=link.up.len()));
+        link.down.truncate(rng.usize(..=link.down.len()));
+        let after = |queue: &VecDeque<(Time, Frame)>| queue.back().map_or(now, |(at, _)| *at);
+        link.lost_at = Some(after(&link.down) + noticed);
+        link.lost_at_server = Some(after(&link.up) + noticed / 2);
+    }
+
+    /// A peer's process is gone: the server learns of it when it has read what was sent.
+    pub(super) fn peer_died(&mut self, peer: Peer, process: ProcessKey, now: Time) {
+        for link in self.links.values_mut().filter(|link| link.peer == peer) {
+            let after = link.up.back().map_or(now, |(at, _)| *at);
+            (link.broken, link.died) = (true, Some(process));
+            link.down.clear();
+            link.lost_at = None;
+            link.lost_at_server.get_or_insert(after + MILLISECOND);
+        }
+    }
+
+    /// The server is gone: what left it arrives up to some message.
+    pub(super) fn server_died(&mut self, now: Time, rng: &mut fastrand::Rng) {
+        for link in self.links.values_mut() {
+            link.up.clear();
+            link.lost_at_server = None;
+            if !link.broken {
+                link.broken = true;
+                link.down.truncate(rng.usize(..=link.down.len()));
+                link.lost_at = Some(link.down.back().map_or(now, |(at, _)| *at) + MILLISECOND);
+            }
+        }
+        self.links.retain(|_, link| link.lost_at.is_some());
+    }
+
+    /// The connections that are whole.
+    pub(super) fn whole(&self) -> Vec<u64> {
+        self.links.iter().filter(|(_, link)| !link.broken).map(|(number, _)| *number).collect()
+    }
+}
+
+impl Link {
+    fn next_at(&self) -> Option<Time> {
+        let queued = [self.up.front(), self.down.front()].into_iter().flatten().map(|(at, _)| *at);
+        // What is on its way comes before the end.
+        let lost = self.lost_at.filter(|_| self.down.is_empty());
+        let lost_at_server = self.lost_at_server.filter(|_| self.up.is_empty());
+        queued.chain(lost).chain(lost_at_server).min()
+    }
+}
+
+fn pop_due(queue: &mut VecDeque<(Time, Frame)>, now: Time) -> Option<Frame> {
+    let is_due = queue.front().is_some_and(|(at, _)| *at <= now);
+    if is_due { queue.pop_front().map(|(_, frame)| frame) } else { None }
+}
+
+/// Mostly little, now and then much.
+fn delay(rng: &mut fastrand::Rng) -> Time {
+    match rng.u32(..100) {
+        0 => rng.u64(..3 * SECOND),
+        1..=10 => rng.u64(..100 * MILLISECOND),
+        _ => rng.u64(..MILLISECOND),
+    }
+}

@@ -1,0 +1,115 @@
+//! What a run is made of. Everything follows from the seed; a smaller plan of the same seed leaves parts out.
+
+use super::{MILLISECOND, SECOND, Time};
+
+/// What a run is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Decides everything that the other fields leave open.
+    pub seed: u64,
+    /// Producers.
+    pub producers: u32,
+    /// Workers, each with its children.
+    pub workers: u32,
+    /// Requests of each producer.
+    pub requests: u32,
+    /// Which of the seed's faults happen, by number, ascending.
+    pub faults: Vec<u32>,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The server's process is killed; what it wrote is there.
+    Kill { down: Time },
+    /// Its machine dies at the so many-th operation of the disk from here, or while it starts again.
+    PowerCut { operations: u64, down: Time },
+    /// The server's process gets no processor for so long.
+    Stall { time: Time },
+    /// A connection breaks; each end notices later.
+    Cut { victim: u64, noticed: Time },
+    /// A child of a worker dies.
+    ChildDies { victim: u64 },
+    /// A supervisor and its children die.
+    WorkerDies { victim: u64 },
+    /// A child is stopped for so long, and goes on.
+    ChildStalls { victim: u64, time: Time },
+    /// The wall clock is set.
+    ClockStep { by_ms: i64 },
+    /// An operation of the disk fails, the so many-th from here.
+    DiskError { operations: u64 },
+    /// The disk takes so many bytes more, until it was looked at so many times.
+    DiskFull { bytes: u64, looks: u32 },
+}
+
+/// Faults fall into this part of a run; it may last longer.
+const FAULTY: Time = 150 * SECOND;
+
+impl Plan {
+    /// The whole run of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
+        let (producers, workers) = (rng.u32(1..=3), rng.u32(1..=3));
+        let requests = rng.u32(5..=30);
+        let faults = 0..faults(seed).len() as u32;
+        Self { seed, producers, workers, requests, faults: faults.collect() }
+    }
+
+    /// The arguments of `simulate` that carry it out.
+    pub fn arguments(&self) -> String {
+        let whole = Self::of(self.seed);
+        let mut words = vec![format!("--seed {}", self.seed)];
+        let counts = [
+            ("producers", self.producers, whole.producers),
+            ("workers", self.workers, whole.workers),
+            ("requests", self.requests, whole.requests),
+        ];
+        let differing = counts.into_iter().filter(|(_, count, usual)| count != usual);
+        words.extend(differing.map(|(name, count, _)| format!("--{name} {count}")));
+        if self.faults.is_empty() && !whole.faults.is_empty() {
+            words.push("--faults none".to_owned());
+        } else if self.faults != whole.faults {
+            let numbers: Vec<String> = self.faults.iter().map(u32::to_string).collect();
+            words.push(format!("--faults {}", numbers.join(",")));
+        }
+        words.join(" ")
+    }
+
+    /// Its faults and when they happen, the first one first.
+    pub(super) fn schedule(&self) -> Vec<(Time, Fault)> {
+        let all = faults(self.seed);
+        let mut schedule: Vec<_> =
+            self.faults.iter().filter_map(|number| all.get(*number as usize).copied()).collect();
+        schedule.sort_by_key(|(at, _)| *at);
+        schedule
+    }
+}
+
+/// Every fault of a seed. Each has its own generator, so that leaving one out changes no other.
+fn faults(seed: u64) -> Vec<(Time, Fault)> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    // Some runs are quiet, so that long ones without a restart happen too.
+    let count = [0, 2, 4, 8, 12][rng.usize(..5)];
+    (0..count)
+        .map(|number| fault(&mut fastrand::Rng::with_seed(seed.wrapping_mul(31).wrapping_add(number))))
+        .collect()
+}
+
+fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
+    let at = rng.u64(..FAULTY);
+    let down = [50 * MILLISECOND, SECOND, 10 * SECOND, 40 * SECOND][rng.usize(..4)];
+    let victim = rng.u64(..);
+    let fault = match rng.u32(..20) {
+        0..=2 => Fault::Kill { down },
+        3..=7 => Fault::PowerCut { operations: rng.u64(1..=60), down },
+        8 => Fault::Stall { time: rng.u64(..30 * SECOND) },
+        9..=11 => Fault::Cut { victim, noticed: rng.u64(..20 * SECOND) },
+        12..=13 => Fault::ChildDies { victim },
+        14 => Fault::WorkerDies { victim },
+        15 => Fault::ChildStalls { victim, time: rng.u64(..40 * SECOND) },
+        16 => Fault::ClockStep { by_ms: rng.i64(-3_600_000..=3_600_000) },
+        17..=18 => Fault::DiskError { operations: rng.u64(1..=60) },
+        _ => Fault::DiskFull { bytes: rng.u64(..32_768), looks: rng.u32(1..200) },
+    };
+    (at, fault)
+}

@@ -1,0 +1,213 @@
+//! The engine's life: it opens, takes its turns and does what works beside them, dies, and opens again on what is left of
+//! its disk.
+
+use std::time::Duration;
+
+use lineshaft_engine::{Aside, Clock, Handle, Options, SimulatedClock, Stepped, Upkeep, recover};
+use lineshaft_jobs::{Limits, State};
+use lineshaft_store::{Home, Options as JournalOptions, SegmentJournal};
+
+use super::{MILLISECOND, SECOND, Time};
+use crate::disk::{Loss, SimulatedDisk};
+
+/// How long a server is down that ended by itself.
+const DOWN: Time = SECOND;
+
+pub(super) struct Server {
+    pub(super) disk: SimulatedDisk,
+    options: Options,
+    journal_options: JournalOptions,
+    engine: Option<Stepped<SimulatedDisk>>,
+    /// When it opens, while it is down.
+    open_at: Time,
+    /// How long it is down after its next death.
+    down: Time,
+    turn_at: Time,
+    aside_at: Time,
+    stalled_until: Time,
+    pub(super) starts: u64,
+    pub(super) turns: u64,
+    pub(super) recoveries: u64,
+}
+
+/// What became of the engine in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stepping {
+    /// It goes on.
+    GoesOn,
+    /// It opened: what it has is to be judged.
+    Opened,
+    /// It is dead, by a fault of the disk; what had left is still to be noted.
+    Died,
+}
+
+impl Server {
+    pub(super) fn new(clock: &SimulatedClock, rng: &mut fastrand::Rng) -> Self {
+        let lease_ms = [2_000, 5_000, 15_000][rng.usize(..3)];
+        let upkeep = Upkeep {
+            snapshot_every_bytes: [1_000, 8_000, 1 << 20][rng.usize(..3)],
+            journal_slack_bytes: [4_096, 1 << 20][rng.usize(..2)],
+            cold_slack_bytes: 4_096,
+            cold_file_bytes: 4_096,
+            copy_bytes_per_second: u64::MAX,
+            look_every: Duration::from_secs(1),
+            sweep_every: Duration::from_secs(30),
+        };
+        let options = Options {
+            limits: Limits { lease_ms, ..Limits::default() },
+            upkeep,
+            clock: Clock::from(clock.clone()),
+            ..Options::default()
+        };
+        let journal_options = JournalOptions {
+            segment_bytes_first: 4_096,
+            segment_bytes_max: 16_384,
+            background: false,
+            cache_bytes: [1 << 10, 64 << 10][rng.usize(..2)],
+            seed: rng.u64(..),
+            ..JournalOptions::default()
+        };
+        Self {
+            disk: SimulatedDisk::new(),
+            options,
+            journal_options,
+            engine: None,
+            open_at: 0,
+            down: DOWN,
+            turn_at: 0,
+            aside_at: 0,
+            stalled_until: 0,
+            starts: 0,
+            turns: 0,
+            recoveries: 0,
+        }
+    }
+
+    /// The way in, while it is up.
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        self.engine.as_ref().map(Stepped::handle)
+    }
+
+    pub(super) fn engine(&self) -> Option<&Stepped<SimulatedDisk>> {
+        self.engine.as_ref()
+    }
+
+    pub(super) fn due(&self) -> Time {
+        let Some(engine) = &self.engine else { return self.open_at };
+        let aside = engine.waiting().next().map(|_| self.aside_at);
+        self.turn_at.min(aside.unwrap_or(Time::MAX)).max(self.stalled_until)
+    }
+
+    /// Something arrived: a turn follows soon.
+    pub(super) fn rouse(&mut self, now: Time, rng: &mut fastrand::Rng) {
+        self.turn_at = self.turn_at.min(now + rng.u64(..MILLISECOND));
+    }
+
+    pub(super) fn stall(&mut self, until: Time) {
+        self.stalled_until = until;
+    }
+
+    /// The machine dies in the middle of that operation of the disk, counted from here.
+    pub(super) fn cut_power_at(&mut self, operations: u64, down: Time) {
+        self.down = down;
+        self.disk.crash_at(self.disk.operations() + operations);
+    }
+
+    /// Opens, takes a turn, or does something beside the turns. Errors if it fails without a reason.
+    pub(super) fn act(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
+        let Some(engine) = &mut self.engine else { return self.open(now, rng) };
+        let turn_is_due = self.turn_at.max(self.stalled_until) <= now;
+        let waiting: Vec<Aside> = engine.waiting().collect();
+        if !waiting.is_empty() && self.aside_at <= now && (!turn_is_due || rng.bool()) {
+            engine.work(waiting[rng.usize(..waiting.len())]);
+            self.aside_at = now + aside_pause(rng);
+            self.turn_at = self.turn_at.min(now);
+        } else if turn_is_due {
+            self.turns += 1;
+            let lsn = engine.lsn();
+            match engine.turn() {
+                Ok(rest) => {
+                    let rest = rest.map_or(Time::MAX, |rest| rest.as_micros() as u64);
+                    self.turn_at = now.saturating_add(rest.max(1));
+                }
+                Err(_) if self.disk.has_crashed() || self.disk.has_failed() => return Ok(Stepping::Died),
+                Err(error) => return Err(format!("the engine stops without a reason: {error}")),
+            }
+            let wrote = engine.lsn() > lsn;
+            if wrote && !self.disk.has_crashed() && rng.u32(..16) == 0 {
+                self.compare(rng)?;
+            }
+        }
+        Ok(if self.disk.has_crashed() { Stepping::Died } else { Stepping::GoesOn })
+    }
+
+    fn open(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
+        match Stepped::open(self.disk.clone(), self.journal_options.clone(), self.options.clone()) {
+            Ok((engine, _)) => {
+                self.engine = Some(engine);
+                self.starts += 1;
+                (self.turn_at, self.aside_at, self.stalled_until) = (now, now, now);
+                Ok(Stepping::Opened)
+            }
+            Err(_) if self.disk.has_crashed() || self.disk.has_failed() || self.disk.is_full() => {
+                self.die(now, rng);
+                Ok(Stepping::GoesOn)
+            }
+            Err(error) => Err(format!("the home does not open: {error}")),
+        }
+    }
+
+    /// The engine is gone: it was killed, or its disk failed, or its machine died if the disk stands still.
+    pub(super) fn die(&mut self, now: Time, rng: &mut fastrand::Rng) {
+        let loses_power = self.disk.has_crashed() || (self.disk.has_failed() && rng.bool());
+        let left = if loses_power { self.disk.power_loss(loss(rng)) } else { self.disk.restart() };
+        self.engine = None;
+        self.disk = left;
+        self.open_at = now + std::mem::replace(&mut self.down, DOWN);
+        // Some die again while they start.
+        if rng.u32(..6) == 0 {
+            self.cut_power_at(rng.u64(1..=20), SECOND);
+        }
+    }
+
+    /// The process is killed; what it wrote is there.
+    pub(super) fn kill(&mut self, down: Time, now: Time, rng: &mut fastrand::Rng) {
+        self.down = down;
+        self.die(now, rng);
+    }
+
+    /// What would be recovered now is what is.
+    fn compare(&mut self, rng: &mut fastrand::Rng) -> Result<(), String> {
+        self.recoveries += 1;
+        let disk = self.disk.power_loss(loss(rng));
+        let recovered = recovered(disk, &self.journal_options, self.options.limits)?;
+        let engine = self.engine.as_ref().expect("it took a turn");
+        if recovered.snapshot() == engine.state().snapshot() {
+            return Ok(());
+        }
+        let text = "a power cut now would leave another state than the one that outputs left of";
+        Err(format!(
+            "{text}: {} jobs and {} leases, not {} and {}",
+            recovered.jobs(),
+            recovered.leased(),
+            engine.state().jobs(),
+            engine.state().leased()
+        ))
+    }
+}
+
+fn recovered(disk: SimulatedDisk, journal_options: &JournalOptions, limits: Limits) -> Result<State, String> {
+    let home = Home::open(disk).map_err(|error| format!("the home would not open: {error}"))?;
+    let (mut journal, recovery) = SegmentJournal::open(&home, journal_options.clone())
+        .map_err(|error| format!("the journal would not open: {error}"))?;
+    let recovered = recover(&mut journal, &recovery, limits);
+    Ok(recovered.map_err(|error| format!("the journal would not be replayed: {error}"))?.state)
+}
+
+fn loss(rng: &mut fastrand::Rng) -> Loss {
+    if rng.u32(..3) == 0 { Loss::Everything } else { Loss::Some(rng.u64(..)) }
+}
+
+fn aside_pause(rng: &mut fastrand::Rng) -> Time {
+    if rng.u32(..10) == 0 { rng.u64(..3 * SECOND) } else { rng.u64(..2 * MILLISECOND) }
+}

@@ -1,0 +1,456 @@
+//! How time passes: whoever has something to do next does it, one after the other.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lineshaft_engine::{Handle, Outgoing, Payload, SimulatedClock};
+
+use super::ledger::Ledger;
+use super::network::{Arrival, Frame, Network, Peer};
+use super::plan::{Fault, Plan};
+use super::producer::Producer;
+use super::server::{Server, Stepping};
+use super::worker::{Fate, Worker};
+use super::{Report, SECOND, Time};
+
+/// When the simulated clock begins: Unix milliseconds of a day in 2026.
+const WALL_MS: u64 = 1_790_000_000_000;
+/// After the last fault and the last request everything must have ended by then.
+const PATIENCE: Time = 3_600 * SECOND;
+/// What a trace keeps.
+const TRACE_MAX: usize = 400;
+
+pub(super) struct World {
+    rng: fastrand::Rng,
+    clock: SimulatedClock,
+    server: Server,
+    network: Network,
+    ledger: Ledger,
+    producers: Vec<Producer>,
+    workers: Vec<Worker>,
+    next_nonce: u64,
+    faults: VecDeque<(Time, Fault)>,
+    /// Since when nothing goes wrong any more.
+    calm_since: Option<Time>,
+    trace: Option<VecDeque<String>>,
+}
+
+/// What everybody may use in a step.
+pub(super) struct Step<'a> {
+    pub(super) engine: Option<&'a Handle>,
+    pub(super) network: &'a mut Network,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) rng: &'a mut fastrand::Rng,
+    pub(super) now: Time,
+    pub(super) wall_ms: u64,
+}
+
+/// Who is next.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Server,
+    Network,
+    Producer(usize),
+    Supervisor(usize),
+    Child(usize, usize),
+    Fault,
+}
+
+macro_rules! step {
+    ($world:ident) => {
+        Step {
+            engine: $world.server.handle(),
+            network: &mut $world.network,
+            ledger: &mut $world.ledger,
+            rng: &mut $world.rng,
+            now: $world.clock.passed().as_micros() as u64,
+            wall_ms: $world.clock.wall_ms(),
+        }
+    };
+}
+
+impl World {
+    pub(super) fn new(plan: &Plan) -> Self {
+        // The engine draws nonces and salts from the thread's own generator.
+        fastrand::seed(plan.seed);
+        let mut rng = fastrand::Rng::with_seed(plan.seed);
+        let clock = SimulatedClock::new(WALL_MS);
+        let server = Server::new(&clock, &mut rng);
+        let workers: Vec<_> =
+            (0..plan.workers).map(|place| Worker::new(u64::from(place) + 1, 1 + place % 2, 0)).collect();
+        Self {
+            rng,
+            clock,
+            server,
+            network: Network::default(),
+            ledger: Ledger::default(),
+            producers: (0..plan.producers as usize)
+                .map(|place| Producer::new(place, plan.requests))
+                .collect(),
+            next_nonce: u64::from(plan.workers) + 1,
+            workers,
+            faults: plan.schedule().into(),
+            calm_since: None,
+            trace: None,
+        }
+    }
+
+    /// Keeps a trace.
+    pub(super) fn traced(mut self) -> Self {
+        self.trace = Some(VecDeque::new());
+        self
+    }
+
+    pub(super) fn into_trace(self) -> Vec<String> {
+        self.trace.unwrap_or_default().into()
+    }
+
+    pub(super) fn report(&self) -> Report {
+        Report {
+            acknowledged: self.ledger.acknowledged_count(),
+            begun: self.ledger.begun,
+            starts: self.server.starts,
+            turns: self.server.turns,
+            recoveries: self.server.recoveries,
+            seconds: self.now() / SECOND,
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.clock.passed().as_micros() as u64
+    }
+
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        let at = self.now();
+        let Some(trace) = &mut self.trace else { return };
+        if trace.len() == TRACE_MAX {
+            trace.pop_front();
+        }
+        trace.push_back(format!("{:11.6} s  {}", at as f64 / SECOND as f64, text()));
+    }
+
+    /// Until everything has ended. Errors with the promise that was broken.
+    pub(super) fn live(&mut self) -> Result<(), String> {
+        loop {
+            let (at, who) = self.next();
+            if at > self.now() {
+                self.clock.pass(Duration::from_micros(at - self.now()));
+            }
+            self.act(who)?;
+            self.calm_down();
+            if self.is_over() {
+                break;
+            }
+            if self.calm_since.is_some_and(|since| self.now() > since + PATIENCE) {
+                return Err(self.stuck());
+            }
+        }
+        self.end()
+    }
+
+    fn next(&self) -> (Time, Who) {
+        let is_up = self.server.handle().is_some();
+        let mut next = (self.server.due(), Who::Server);
+        let mut consider = |at: Option<Time>, who: Who| {
+            if let Some(at) = at.filter(|at| *at < next.0) {
+                next = (at, who);
+            }
+        };
+        consider(self.network.next_at(), Who::Network);
+        consider(self.faults.front().map(|(at, _)| *at), Who::Fault);
+        for (place, producer) in self.producers.iter().enumerate() {
+            consider(producer.due(is_up), Who::Producer(place));
+        }
+        for (place, worker) in self.workers.iter().enumerate() {
+            consider(worker.due(is_up), Who::Supervisor(place));
+            for (child, entry) in worker.children.iter().enumerate() {
+                consider(entry.due(is_up), Who::Child(place, child));
+            }
+        }
+        next
+    }
+
+    fn act(&mut self, who: Who) -> Result<(), String> {
+        match who {
+            Who::Server => self.server_acts(),
+            Who::Network => self.arrive(),
+            Who::Producer(place) => {
+                self.producers[place].act(&mut step!(self));
+                Ok(())
+            }
+            Who::Supervisor(place) => {
+                self.workers[place].act(&mut step!(self));
+                Ok(())
+            }
+            Who::Child(place, child) => self.child_acts(place, child),
+            Who::Fault => {
+                if let Some((_, fault)) = self.faults.pop_front() {
+                    self.strike(fault);
+                }
+                self.take_left()
+            }
+        }
+    }
+
+    // ---- The server.
+
+    fn server_acts(&mut self) -> Result<(), String> {
+        let now = self.now();
+        let stepping = self.server.act(now, &mut self.rng)?;
+        self.take_left()?;
+        match stepping {
+            Stepping::GoesOn => Ok(()),
+            Stepping::Opened => {
+                self.note(|| "the server is up".to_owned());
+                self.check()
+            }
+            Stepping::Died => {
+                self.note(|| "the server dies with its disk".to_owned());
+                self.server_dies(None);
+                Ok(())
+            }
+        }
+    }
+
+    fn server_dies(&mut self, down: Option<Time>) {
+        let now = self.now();
+        self.network.server_died(now, &mut self.rng);
+        match down {
+            Some(down) => self.server.kill(down, now, &mut self.rng),
+            None => self.server.die(now, &mut self.rng),
+        }
+    }
+
+    /// What left the engine is noted, and goes on its way.
+    fn take_left(&mut self) -> Result<(), String> {
+        for (link, outgoing) in self.network.take_left() {
+            self.send_off(link, outgoing)?;
+        }
+        Ok(())
+    }
+
+    fn send_off(&mut self, link: u64, outgoing: Outgoing) -> Result<(), String> {
+        let Outgoing { request_id, message, payloads } = outgoing;
+        let payload = self.read(&payloads);
+        let arrives = self.network.is_newest(link);
+        let Some(entry) = self.network.link_mut(link) else { return Ok(()) };
+        let peer = entry.peer;
+        // A wait is answered in parts.
+        let asked = entry.asked.get(&request_id);
+        self.ledger.left(peer, arrives, asked, &message, payload.as_ref())?;
+        self.note(|| format!("to {peer:?}: {message:?}"));
+        match payload {
+            Some(payload) => {
+                let now = self.now();
+                let frame = Frame { request_id, message, payload };
+                self.network.deliver(link, frame, now, &mut self.rng);
+                Ok(())
+            }
+            None if self.server.disk.has_crashed() || self.server.disk.has_failed() => Ok(()),
+            None => Err(format!("what {} for {peer:?} refers to does not read", message.name())),
+        }
+    }
+
+    fn read(&self, payloads: &[Payload]) -> Option<Bytes> {
+        let read = |payload: &Payload| match payload {
+            Payload::Bytes(bytes) => Some(bytes.clone()),
+            Payload::Stored(place) => self.server.handle()?.payloads().read(place).ok(),
+        };
+        match payloads {
+            [] => Some(Bytes::new()),
+            [payload] => read(payload),
+            _ => Some(payloads.iter().map(read).collect::<Option<Vec<_>>>()?.concat().into()),
+        }
+    }
+
+    /// Everything that left is there.
+    fn check(&self) -> Result<(), String> {
+        let Some(engine) = self.server.engine() else { return Ok(()) };
+        self.ledger.check(engine.state(), |jobs| {
+            engine.archived(jobs).map_err(|error| format!("the archive does not read: {error}"))
+        })
+    }
+
+    // ---- Everybody else.
+
+    fn arrive(&mut self) -> Result<(), String> {
+        let now = self.now();
+        let Some(arrival) = self.network.arrived(now) else { return Ok(()) };
+        match arrival {
+            Arrival::AtServer { connection, frame } => {
+                self.note(|| format!("from {}: {:?}", connection.0, frame.message));
+                let Some(engine) = self.server.handle() else { return Ok(()) };
+                engine.request(connection, frame.request_id, frame.message, frame.payload);
+                self.server.rouse(now, &mut self.rng);
+            }
+            Arrival::LostAtServer { connection, died } => {
+                let Some(engine) = self.server.handle() else { return Ok(()) };
+                engine.disconnect(connection);
+                if let Some(process) = died {
+                    engine.process_died(process);
+                }
+                self.server.rouse(now, &mut self.rng);
+            }
+            Arrival::At { peer, link, frame } => return self.receive(peer, link, frame),
+            Arrival::Lost { peer, link } => self.lose(peer, link),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, peer: Peer, link: u64, frame: Frame) -> Result<(), String> {
+        match peer {
+            Peer::Producer(place) => self.producers[place].receive(link, &frame, &mut step!(self)),
+            Peer::Supervisor(nonce) => {
+                let worker = self.workers.iter_mut().find(|worker| worker.nonce == nonce);
+                if let Some(worker) = worker {
+                    worker.receive(link, &frame, &mut step!(self));
+                }
+            }
+            Peer::Child(..) => {
+                let mut children = self.workers.iter_mut().flat_map(|worker| &mut worker.children);
+                let Some(child) = children.find(|child| child.peer() == peer) else { return Ok(()) };
+                match child.stalled_until {
+                    Some(until) => self.network.put_back(link, frame, until + 1),
+                    None => return child.receive(link, &frame, &mut step!(self)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, peer: Peer, link: u64) {
+        match peer {
+            Peer::Producer(place) => self.producers[place].lost(link, &mut step!(self)),
+            Peer::Supervisor(nonce) => {
+                let worker = self.workers.iter_mut().find(|worker| worker.nonce == nonce);
+                if let Some(worker) = worker {
+                    worker.lost(link, &mut step!(self));
+                }
+            }
+            Peer::Child(..) => {
+                let mut children = self.workers.iter_mut().flat_map(|worker| &mut worker.children);
+                if let Some(child) = children.find(|child| child.peer() == peer) {
+                    child.lost(link, &mut step!(self));
+                }
+            }
+        }
+    }
+
+    fn child_acts(&mut self, place: usize, child: usize) -> Result<(), String> {
+        let fate = self.workers[place].children[child].act(&mut step!(self))?;
+        if fate == Fate::Dies {
+            self.child_dies(place, child);
+        }
+        Ok(())
+    }
+
+    fn child_dies(&mut self, place: usize, child: usize) {
+        let now = self.now();
+        let child = self.workers[place].children.remove(child);
+        self.note(|| format!("{:?} dies", child.peer()));
+        self.network.peer_died(child.peer(), child.process, now);
+        self.workers[place].child_died(child, &mut step!(self));
+    }
+
+    fn worker_dies(&mut self, place: usize) {
+        let now = self.now();
+        let from = now + self.rng.u64(..5 * SECOND);
+        let heir = Worker::new(self.next_nonce, 1 + (self.next_nonce % 2) as u32, from);
+        self.next_nonce += 1;
+        let dead = std::mem::replace(&mut self.workers[place], heir);
+        for child in &dead.children {
+            child.vanish(&mut self.ledger);
+            self.network.peer_died(child.peer(), child.process, now);
+        }
+        self.network.peer_died(Peer::Supervisor(dead.nonce), dead.process, now);
+    }
+
+    // ---- What goes wrong.
+
+    fn strike(&mut self, fault: Fault) {
+        self.note(|| format!("{fault:?}"));
+        let now = self.now();
+        match fault {
+            Fault::Kill { down } => {
+                if self.server.handle().is_some() {
+                    self.server_dies(Some(down));
+                }
+            }
+            Fault::PowerCut { operations, down } => self.server.cut_power_at(operations, down),
+            Fault::Stall { time } => self.server.stall(now + time),
+            Fault::Cut { victim, noticed } => {
+                let whole = self.network.whole();
+                if let Some(link) = pick(&whole, victim) {
+                    self.network.cut(*link, noticed, now, &mut self.rng);
+                }
+            }
+            Fault::ChildDies { victim } => {
+                if let Some(&(place, child)) = pick(&self.children(), victim) {
+                    self.child_dies(place, child);
+                }
+            }
+            Fault::WorkerDies { victim } => self.worker_dies(victim as usize % self.workers.len()),
+            Fault::ChildStalls { victim, time } => {
+                if let Some(&(place, child)) = pick(&self.children(), victim) {
+                    self.workers[place].children[child].stall(now + time, &mut self.ledger);
+                }
+            }
+            Fault::ClockStep { by_ms } => self.clock.step_wall(by_ms),
+            Fault::DiskError { operations } => {
+                self.server.disk.fail_at(self.server.disk.operations() + operations);
+            }
+            Fault::DiskFull { bytes, looks } => self.server.disk.fill(bytes, looks),
+        }
+    }
+
+    fn children(&self) -> Vec<(usize, usize)> {
+        let places = self.workers.iter().enumerate();
+        places
+            .flat_map(|(place, worker)| (0..worker.children.len()).map(move |child| (place, child)))
+            .collect()
+    }
+
+    fn calm_down(&mut self) {
+        let is_calm = self.faults.is_empty() && self.producers.iter().all(Producer::is_done);
+        if is_calm && self.calm_since.is_none() {
+            self.note(|| "nothing goes wrong any more".to_owned());
+            self.server.disk.spare();
+            self.calm_since = Some(self.now());
+        }
+    }
+
+    // ---- The end.
+
+    fn is_over(&self) -> bool {
+        let is_done = self.server.engine().is_some_and(|engine| engine.state().unfinished() == 0);
+        self.calm_since.is_some() && is_done
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.check()?;
+        self.server_dies(Some(0));
+        while self.server.handle().is_none() {
+            self.server.disk.spare();
+            self.server_acts()?;
+        }
+        Ok(())
+    }
+
+    fn stuck(&self) -> String {
+        let Some(engine) = self.server.engine() else {
+            return "the server does not come up again".to_owned();
+        };
+        let state = engine.state();
+        let slots = state.page(&lineshaft_wire::message::Filter::default(), 0, 3).slots;
+        let jobs: Vec<_> = slots.into_iter().map(|slot| state.view(slot).record).collect();
+        format!(
+            "{} jobs are not finished an hour after the last fault, among them {jobs:?}",
+            state.unfinished()
+        )
+    }
+}
+
+fn pick<T>(all: &[T], number: u64) -> Option<&T> {
+    if all.is_empty() { None } else { all.get(number as usize % all.len()) }
+}

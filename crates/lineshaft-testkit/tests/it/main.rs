@@ -1,0 +1,3 @@
+//! The simulation, as far as every run of the tests can afford it.
+
+mod seeds;

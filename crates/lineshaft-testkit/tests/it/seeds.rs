@@ -1,0 +1,27 @@
+//! Some seeds of the simulation in each run of the tests; `simulate` runs as many as there is time for.
+
+use lineshaft_testkit::simulation::{Plan, run};
+
+/// Seeds that showed something once come first.
+const FOUND: [u64; 0] = [];
+
+#[test]
+fn no_seed_breaks_a_promise() {
+    for seed in FOUND.into_iter().chain(1..=200) {
+        let plan = Plan::of(seed);
+        if let Err(violation) = run(&plan) {
+            panic!(
+                "seed {seed}: {violation}\nto see how: cargo run --release -p lineshaft-testkit --bin simulate -- {}",
+                plan.arguments()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_seed_always_gives_the_same_run() {
+    for seed in [3, 7, 11] {
+        let plan = Plan::of(seed);
+        assert_eq!(run(&plan), run(&plan), "seed {seed}");
+    }
+}
