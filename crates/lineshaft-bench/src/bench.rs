@@ -61,7 +61,7 @@ pub fn run(options: Options, cleanup: &Cleanup, tell: &mut dyn FnMut(&str)) -> R
         GROUPS.iter().copied().filter(|group| options.selection.has_any(group.keys())).collect();
     let needed_bytes = chosen.iter().map(|group| group.room_bytes(scale.is_quick)).max().unwrap_or_default();
     introduce(&options, needed_bytes, tell)?;
-    let room = Room::new(&options.directory, needed_bytes, cleanup)?;
+    let room = Room::new("lineshaft-bench", &options.directory, needed_bytes, cleanup)?;
     app::write(room.path())?;
     let mut bench = Bench {
         room,

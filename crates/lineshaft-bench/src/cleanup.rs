@@ -98,6 +98,11 @@ pub(crate) fn kill(pid: u32) {
     signal(pid, Signal::KILL);
 }
 
+/// Asks one of those to end.
+pub(crate) fn ask(pid: u32) {
+    signal(pid, Signal::TERM);
+}
+
 /// A process that was started; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Running {

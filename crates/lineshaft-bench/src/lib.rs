@@ -1,10 +1,12 @@
-//! The figures of `lineshaft bench`: what this engine does on the reader's own machine, each beside a probe of the same
+//! The figures of `lineshaft bench`, and `lineshaft torture`: what this engine does on the reader's own machine, each beside a probe of the same
 //! disk in the same minutes.
 //!
 //! [`run`] measures what [`Options`] name and gives a [`Report`]. A [`Figure`] has a key, a unit and a [`Goal`]; figures
 //! that are measured together are a [`Group`](groups::Group), one file each in [`groups`]. [`stats`] is the arithmetic,
 //! [`probe`] the disk without an engine. Servers and workers are processes of their own, started by the command that was
 //! given; [`Cleanup`] ends them and removes what was written, whatever happens.
+//!
+//! [`torture`] kills those processes instead, and says whether any promise was broken.
 //!
 //! It is a client as any other: it does not know the journal, the rules of jobs, terminals or Python beyond the programs
 //! in `python/` which it runs.
@@ -26,6 +28,7 @@ mod scale;
 mod select;
 mod server;
 pub mod stats;
+pub mod torture;
 pub mod worker;
 
 pub use bench::{Options, Python, run};

@@ -69,6 +69,12 @@ impl Jobs {
         self
     }
 
+    /// The same with free text.
+    pub(crate) fn metadata(mut self, text: &str) -> Self {
+        self.group.metadata = Some(text.into());
+        self
+    }
+
     /// The same, run before those with a greater number: 1 to 9.
     pub(crate) fn priority(mut self, priority: u8) -> Self {
         self.group.priority = priority;

@@ -33,6 +33,11 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
     found
 }
 
+/// The children of a process.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    all().filter(|pid| stat_of(*pid).is_some_and(|stat| stat.parent == of)).collect()
+}
+
 /// The longest load average that the system keeps of the last minute: how many others want to run.
 pub(crate) fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()

@@ -17,16 +17,24 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// A new directory in `parent`, which has to have `needed_bytes` of room.
-    pub(crate) fn new(parent: &Path, needed_bytes: u64, cleanup: &Cleanup) -> Result<Self> {
+    /// A new directory in `parent`, whose name begins with `name`; there have to be `needed_bytes` of room.
+    pub(crate) fn new(name: &str, parent: &Path, needed_bytes: u64, cleanup: &Cleanup) -> Result<Self> {
         let parent = std::path::absolute(parent).map_err(Error::io(format!("find {}", parent.display())))?;
         let free_bytes = free_bytes(&parent)?;
         if free_bytes < needed_bytes {
             return Err(Error::NoRoom { directory: parent, free_bytes, needed_bytes });
         }
-        let path = make_directory(&parent)?;
+        let path = make_directory(name, &parent)?;
         cleanup.keep_room(Some(path.clone()));
         Ok(Self { path, cleanup: cleanup.clone(), homes: 0 })
+    }
+
+    /// Leaves it where it is, for somebody to look at.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.cleanup.keep_room(None);
+        let path = self.path.clone();
+        std::mem::forget(self);
+        path
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -48,8 +56,8 @@ impl Drop for Room {
 }
 
 /// A directory of a new name: where process ids repeat, in containers say, one may be left of a run that was killed.
-fn make_directory(parent: &Path) -> Result<PathBuf> {
-    let name = format!("lineshaft-bench-{}", std::process::id());
+fn make_directory(name: &str, parent: &Path) -> Result<PathBuf> {
+    let name = format!("{name}-{}", std::process::id());
     let mut path = parent.join(&name);
     for number in 2.. {
         match fs::create_dir(&path) {
@@ -88,7 +96,7 @@ mod tests {
     #[test]
     fn a_room_goes_with_what_is_in_it() {
         let parent = tempfile::tempdir().unwrap();
-        let mut room = Room::new(parent.path(), 1, &Cleanup::default()).unwrap();
+        let mut room = Room::new("test", parent.path(), 1, &Cleanup::default()).unwrap();
         let (first, second) = (room.home(), room.home());
         assert!(first != second && first.starts_with(room.path()));
         fs::create_dir_all(first.join("seg")).unwrap();
@@ -101,14 +109,14 @@ mod tests {
     #[test]
     fn what_a_run_that_was_killed_left_is_not_in_the_way() {
         let parent = tempfile::tempdir().unwrap();
-        let [first, second] = [(); 2].map(|()| make_directory(parent.path()).unwrap());
+        let [first, second] = [(); 2].map(|()| make_directory("test", parent.path()).unwrap());
         assert_ne!(first, second);
     }
 
     #[test]
     fn too_little_room_is_said_beforehand() {
         let parent = tempfile::tempdir().unwrap();
-        let error = Room::new(parent.path(), u64::MAX, &Cleanup::default()).unwrap_err();
+        let error = Room::new("test", parent.path(), u64::MAX, &Cleanup::default()).unwrap_err();
         assert!(matches!(&error, Error::NoRoom { needed_bytes: u64::MAX, .. }), "{error}");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }

@@ -1,20 +1,24 @@
 //! Servers: processes of their own, each on a home of its own.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use lineshaft::client::Client;
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::message::StatusReport;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cleanup::{Cleanup, Running};
 use crate::error::{Error, Result};
 
 /// How long a server may take to end when asked.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to be ready, recovery included.
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 /// How programs are started.
 #[derive(Clone, Debug)]
@@ -96,6 +100,19 @@ impl Server {
         Ok(())
     }
 
+    /// Starts it again on its home, and kills it so long afterwards, ready or not.
+    pub(crate) fn start_in_vain(&mut self, after: Duration) -> Result<()> {
+        self.running = spawn(&self.starter, &self.home, &self.options)?;
+        sleep(after);
+        self.running.kill();
+        Ok(())
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.running.ended()
+    }
+
     /// Lets it end as it would.
     pub(crate) fn stop(mut self) {
         self.running.stop(PATIENCE);
@@ -108,20 +125,43 @@ impl Server {
 }
 
 fn serve(starter: &Starter, home: &Path, options: &[&'static str]) -> Result<Running> {
-    let log = home.with_extension("log");
+    let mut running = spawn(starter, home, options)?;
+    if running.child.stdout.take().is_some_and(|out| says_ready(out).unwrap_or(false)) {
+        Ok(running)
+    } else {
+        Err(Error::process("a server did not start", tail(&log_of(home))))
+    }
+}
+
+fn spawn(starter: &Starter, home: &Path, options: &[&'static str]) -> Result<Running> {
     let mut command = starter.lineshaft(home);
     // Where it stands decides which project's settings it reads: none.
     command.args(["serve", "--home"]).arg(home).args(options).current_dir("/").stdout(Stdio::piped());
-    let mut running = starter.spawn(&mut command, &log)?;
-    let mut line = String::new();
-    if let Some(out) = running.child.stdout.take() {
-        let _ = BufReader::new(out).read_line(&mut line);
+    starter.spawn(&mut command, &log_of(home))
+}
+
+fn log_of(home: &Path) -> PathBuf {
+    home.with_extension("log")
+}
+
+/// Waits for its first line, or its end.
+fn says_ready(mut out: ChildStdout) -> io::Result<bool> {
+    let deadline = Instant::now() + READY_WITHIN;
+    let mut said = Vec::new();
+    while !said.contains(&b'\n') {
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()));
+        let mut chunk = [0; 512];
+        match poll(&mut [PollFd::new(&out, PollFlags::IN)], left.ok().as_ref()) {
+            Ok(0) => return Ok(false),
+            Err(error) if error != rustix::io::Errno::INTR => return Err(error.into()),
+            _ => {}
+        }
+        match out.read(&mut chunk)? {
+            0 => return Ok(false),
+            count => said.extend_from_slice(&chunk[..count]),
+        }
     }
-    if line.starts_with("ready ") {
-        Ok(running)
-    } else {
-        Err(Error::process("a server did not start", tail(&log)))
-    }
+    Ok(said.starts_with(b"ready "))
 }
 
 /// The end of a log.

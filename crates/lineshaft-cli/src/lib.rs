@@ -148,6 +148,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Doctor => commands::doctor::run(context),
         Command::Config(config) => commands::config::run(config, context),
         Command::Bench(bench) => commands::bench::run(bench, context),
+        Command::Torture(torture) => commands::torture::run(torture, context),
         Command::Explain { code } => commands::explain::run(code, context),
         Command::Completions { shell } => commands::completions::run(shell, context),
     }
@@ -155,7 +156,11 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
 
 /// Commands that only ask and wait end at once; those that start something have an end of their own.
 fn end_on_signals(command: &Command) {
-    if matches!(command, Command::Serve(_) | Command::Worker(_) | Command::Dev(_) | Command::Bench(_)) {
+    let has_its_own = matches!(
+        command,
+        Command::Serve(_) | Command::Worker(_) | Command::Dev(_) | Command::Bench(_) | Command::Torture(_)
+    );
+    if has_its_own {
         return;
     }
     for (signal, code) in [(SIGINT, exit::INTERRUPTED), (SIGTERM, exit::TERMINATED)] {

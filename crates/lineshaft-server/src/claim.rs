@@ -50,6 +50,7 @@ fn engine_options(options: &ServeOptions, facts: &ServerFacts) -> lineshaft_engi
     let mut engine = lineshaft_engine::Options::new(facts.clone());
     engine.durability = options.durability;
     engine.retention = options.retention;
+    engine.limits.lease_ms = options.lease.as_millis() as u64;
     engine.clock = options.clock.clone();
     engine
 }

@@ -27,6 +27,8 @@ pub struct ServeOptions {
     pub durability: Durability,
     /// How long finished jobs are kept. Default: 7 days, 10 GiB.
     pub retention: Retention,
+    /// How long a worker may be silent before its jobs are somebody else's. Default: 15 s.
+    pub lease: Duration,
     /// How long an on-demand server outlives its last connection. Default: 30 s.
     pub idle_exit: Duration,
     /// Product version, told to clients. Default: the version of this crate.
@@ -54,6 +56,7 @@ impl ServeOptions {
             on_demand: false,
             durability: Durability::default(),
             retention: Retention::default(),
+            lease: Duration::from_secs(15),
             idle_exit: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,

@@ -25,7 +25,7 @@ pub(super) fn standard_output() -> impl TypedValueParser<Value = JsonTo> {
     BoolValueParser::new().map(|given| if given { JsonTo::Output } else { JsonTo::Nowhere })
 }
 
-fn file() -> impl TypedValueParser<Value = JsonTo> {
+pub(super) fn file() -> impl TypedValueParser<Value = JsonTo> {
     PathBufValueParser::new()
         .map(|path| if path.as_os_str() == "-" { JsonTo::Output } else { JsonTo::File(path) })
 }

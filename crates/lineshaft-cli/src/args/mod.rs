@@ -5,6 +5,7 @@ mod enqueue;
 mod job;
 pub(crate) mod read;
 mod store;
+mod torture;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use read::{Handler, Timeout, When};
 pub use store::{Backup, Doctor, Export, Restore, Store};
+pub use torture::Torture;
 
 /// Longer lines are hard to read.
 pub(crate) const HELP_COLUMNS: usize = 100;
@@ -109,6 +111,8 @@ pub enum Command {
     Config(Config),
     /// Measure this machine: the engine's figures beside a probe of its disk
     Bench(Bench),
+    /// Kill servers and workers at random for minutes, and check that no job was lost or run again
+    Torture(Torture),
     /// Explain an error by its code
     Explain {
         /// The code, such as LS0007; without one, all of them are listed
@@ -132,6 +136,9 @@ pub struct Serve {
     /// Started by a client: stop 30 s after the last connection
     #[arg(long, hide = true)]
     pub on_demand: bool,
+    /// How long a worker may be silent before its jobs are somebody else's; for `lineshaft torture`
+    #[arg(long, hide = true, value_name = "DURATION", value_parser = duration)]
+    pub lease: Option<Duration>,
 }
 
 /// Runs the tasks of an app.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use lineshaft::config::{PYTHON, Settings, Value};
 use lineshaft_bench::figure::number;
 use lineshaft_bench::{Cleanup, Error, Line, Options, Report, Selection, names};
+use serde_json::Value as Json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(bench: Bench, context: &mut Context) -> Result<(), Failure> {
     let report = measured.map_err(|error| failure(&error))?;
     show(&report, context)?;
     if let Some(JsonTo::File(path)) = &bench.json {
-        write(path, &report)?;
+        write(path, &report.to_json())?;
     }
     if let Some(signal) = cleanup.interrupted() {
         return Err(Failure::new(
@@ -72,7 +73,7 @@ fn interpreter(given: Option<PathBuf>, context: &mut Context) -> Result<lineshaf
 
 /// A signal ends everything that was started, removes what was written, and then us. Where the run can say what it has so
 /// far, the first one only asks it to end.
-fn end_on_signals(cleanup: &Cleanup) -> Result<(), Failure> {
+pub(super) fn end_on_signals(cleanup: &Cleanup) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let cleanup = cleanup.clone();
     std::thread::spawn(move || {
@@ -85,14 +86,14 @@ fn end_on_signals(cleanup: &Cleanup) -> Result<(), Failure> {
 }
 
 /// Minutes of measuring are not to end with a file that cannot be written.
-fn check_place(path: &Path) -> Result<(), Failure> {
+pub(super) fn check_place(path: &Path) -> Result<(), Failure> {
     let is_new = !path.exists();
     fs::File::options().create(true).append(true).open(path).map_err(|error| cannot_write(path, &error))?;
     if is_new { fs::remove_file(path).map_err(|error| cannot_write(path, &error)) } else { Ok(()) }
 }
 
-fn write(path: &Path, report: &Report) -> Result<(), Failure> {
-    fs::write(path, format!("{:#}\n", report.to_json())).map_err(|error| cannot_write(path, &error))
+pub(super) fn write(path: &Path, document: &Json) -> Result<(), Failure> {
+    fs::write(path, format!("{document:#}\n")).map_err(|error| cannot_write(path, &error))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {

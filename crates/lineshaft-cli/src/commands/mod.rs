@@ -13,4 +13,5 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod store;
+pub(crate) mod torture;
 pub(crate) mod worker;

@@ -48,6 +48,7 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         durability: durability(text(&DURABILITY)?.as_deref()),
         retention: retention(&settings, &serve.flags.0)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        lease: serve.lease.unwrap_or(defaults.lease),
         ready: Box::new(announce),
         ..defaults
     };

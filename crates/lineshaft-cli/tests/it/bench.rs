@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::command::{Ended, Shell, ended};
+use crate::command::{Ended, Shell, ended, processes_of};
 
 /// Figures whose keys these are, as the document has them.
 fn keys(figures: &[&str]) -> BTreeSet<String> {
@@ -30,14 +30,6 @@ fn bench(shell: &Shell, words: &[&str]) -> Ended {
 fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-/// Processes with this directory in their arguments.
-fn processes_of(directory: &Path) -> Vec<String> {
-    let command_of = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
-    let commands = fs::read_dir("/proc").unwrap().flatten().map(command_of);
-    let commands = commands.map(|command| String::from_utf8_lossy(&command).replace('\0', " "));
-    commands.filter(|command| command.contains(&*directory.to_string_lossy())).collect()
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Runs the command with a home of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// A home, and what is run on it.
@@ -94,6 +95,14 @@ pub(crate) fn ended(output: Output) -> Ended {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Processes with this directory in their arguments.
+pub(crate) fn processes_of(directory: &Path) -> Vec<String> {
+    let command_of = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    let commands = fs::read_dir("/proc").unwrap().flatten().map(command_of);
+    let commands = commands.map(|command| String::from_utf8_lossy(&command).replace('\0', " "));
+    commands.filter(|command| command.contains(&*directory.to_string_lossy())).collect()
 }
 
 /// An id as it is printed.

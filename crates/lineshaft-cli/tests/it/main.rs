@@ -17,4 +17,5 @@ mod pythons;
 mod reference;
 mod store;
 mod streams;
+mod torture;
 mod verbs;

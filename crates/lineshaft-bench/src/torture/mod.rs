@@ -1,0 +1,216 @@
+//! `lineshaft torture`: whether a home keeps its promises while its processes are killed at random.
+//!
+//! Clients write down what they are told, bodies write down what they do, both in files outside of the home; at the end
+//! this is compared with what the engine remembers. [`stage`] has the processes and what is done to them, [`client`]
+//! makes the jobs, [`child`] runs them, [`record`] and [`place`] are what is written, [`history`] reads the engine's side,
+//! [`verdict`] compares.
+
+mod child;
+mod client;
+mod history;
+mod place;
+mod record;
+mod report;
+mod stage;
+mod verdict;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, ScopedJoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use lineshaft::ServerCommand;
+
+use self::client::Shared;
+use self::place::Place;
+use self::stage::Stage;
+use crate::cleanup::Cleanup;
+use crate::error::{Error, Result};
+use crate::room::{Room, free_bytes};
+use crate::server::Starter;
+
+pub use self::child::{be_child, work};
+pub use self::report::Report;
+pub use self::stage::{Deeds, Victim};
+pub use self::verdict::{Promise, Violation};
+
+const CLIENTS: u32 = 3;
+/// What is written at most, whatever a minute costs on a fast machine.
+const ROOM_BYTES: u64 = 1 << 30;
+/// Between two acts, at most.
+const ACT_EVERY: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(5);
+/// Between two lines that say how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Jobs that do not end for so long, with everything at work, will not.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How to torture.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For how long.
+    pub span: Duration,
+    /// What decides who is killed when. The machine decides the rest, so that no two runs are the same.
+    pub seed: u64,
+    /// What is killed.
+    pub victims: Vec<Victim>,
+    /// Where to write; a directory of the run's own is made in it, and removed at the end unless a promise was broken.
+    pub directory: PathBuf,
+    /// The `lineshaft` command, which serves and works.
+    pub command: ServerCommand,
+}
+
+/// A seed that nobody chose.
+pub fn any_seed() -> u64 {
+    fastrand::u64(..u64::from(u32::MAX))
+}
+
+/// Tortures, and tells how far it is. A broken promise is in the report; an error says that nobody knows.
+pub fn run(options: Options, cleanup: &Cleanup, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
+    introduce(&options, tell)?;
+    let mut room = Room::new("lineshaft-torture", &options.directory, ROOM_BYTES, cleanup)?;
+    let place = Place::make(room.home())?;
+    cleanup.ends_by_itself();
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let starter = Starter { command: options.command.clone(), cleanup: cleanup.clone() };
+    let mut stage = Stage::new(starter, place.clone(), random.fork())?;
+    let played = play(&options, cleanup, &mut stage, &place, &mut random, tell);
+    let report = played.and_then(|took| {
+        tell("reading the history …");
+        judge(&options, took, &stage, &place)
+    });
+    stage.stop();
+    match report {
+        Ok(report) if report.violations.is_empty() => Ok(report),
+        Ok(report) => Ok(Report { kept: Some(room.keep()), ..report }),
+        Err(error) => {
+            tell(&format!("everything is left in {}", room.keep().display()));
+            Err(error)
+        }
+    }
+}
+
+fn judge(options: &Options, took: Duration, stage: &Stage, place: &Place) -> Result<Report> {
+    let client = stage.server().client()?;
+    let ledger = place.read_ledger()?;
+    let history = history::read(&client, ledger.acknowledged.keys().copied())?;
+    let verdict = verdict::compare(&ledger, &place.read_effects()?, &history);
+    Ok(Report::new(options, took, stage, verdict))
+}
+
+fn introduce(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<()> {
+    let victims: Vec<&str> = options.victims.iter().map(|it| it.as_str()).collect();
+    let (directory, free) = (options.directory.display(), free_bytes(&options.directory)? >> 20);
+    tell(&format!(
+        "seed {}: kills {} for {} s; writes up to {} MiB to {directory}, where {free} MiB are free",
+        options.seed,
+        victims.join(", "),
+        options.span.as_secs(),
+        ROOM_BYTES >> 20,
+    ));
+    Ok(())
+}
+
+/// Clients on threads of their own; what is killed is killed, and started again, from here.
+fn play(
+    options: &Options,
+    cleanup: &Cleanup,
+    stage: &mut Stage,
+    place: &Place,
+    random: &mut fastrand::Rng,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Duration> {
+    let shared = &Arc::new(Shared::default());
+    thread::scope(|scope| {
+        let clients: Vec<_> = (1..=CLIENTS)
+            .map(|number| {
+                let seed = random.u64(..);
+                scope.spawn(move || client::run(number, place, seed, Arc::clone(shared)))
+            })
+            .collect();
+        let mut run = Run { cleanup, stage, shared, began: Instant::now(), told: Instant::now(), tell };
+        let result = run.torture(options, random, &clients).and_then(|()| run.rest(&clients));
+        let took = run.began.elapsed();
+        // Whatever went wrong, nobody is waited for who waits for ever.
+        shared.stop.store(true, Relaxed);
+        shared.give_up.store(true, Relaxed);
+        let joined: Vec<Result<()>> = clients.into_iter().map(join).collect();
+        result.and(joined.into_iter().collect::<Result<()>>())?;
+        Ok(took)
+    })
+}
+
+type Clients<'a> = [ScopedJoinHandle<'a, Result<()>>];
+
+fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().unwrap_or_else(|_| Err(Error::Wrong("a client's thread panicked".into())))
+}
+
+/// What goes on while clients are at work.
+struct Run<'a> {
+    cleanup: &'a Cleanup,
+    stage: &'a mut Stage,
+    shared: &'a Shared,
+    began: Instant,
+    told: Instant,
+    tell: &'a mut dyn FnMut(&str),
+}
+
+impl Run<'_> {
+    /// Kills until the time is over, somebody stops it, or a client cannot go on.
+    fn torture(
+        &mut self,
+        options: &Options,
+        random: &mut fastrand::Rng,
+        clients: &Clients<'_>,
+    ) -> Result<()> {
+        let mut next = Instant::now() + ACT_EVERY;
+        while self.began.elapsed() < options.span
+            && self.cleanup.interrupted().is_none()
+            && !clients.iter().any(ScopedJoinHandle::is_finished)
+        {
+            self.stage.look_after()?;
+            if Instant::now() >= next
+                && let Some(victim) = random.choice(options.victims.iter().copied())
+            {
+                self.stage.strike(victim)?;
+                next = Instant::now() + ACT_EVERY.mul_f64(random.f64());
+            }
+            self.tell_now_and_then();
+            sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Kills no more, and waits until every job has ended, or none does for long.
+    fn rest(&mut self, clients: &Clients<'_>) -> Result<()> {
+        self.shared.stop.store(true, Relaxed);
+        (self.tell)("nothing is killed any more; the ends of all jobs are waited for");
+        self.stage.calm()?;
+        let (mut most, mut since) = (0, Instant::now());
+        while !clients.iter().all(ScopedJoinHandle::is_finished) && since.elapsed() < PATIENCE {
+            self.stage.look_after()?;
+            let ended = self.shared.ended.load(Relaxed);
+            if ended > most {
+                (most, since) = (ended, Instant::now());
+            }
+            self.tell_now_and_then();
+            sleep(LOOK);
+        }
+        self.stage.calm()
+    }
+
+    fn tell_now_and_then(&mut self) {
+        if self.told.elapsed() < TELL_EVERY {
+            return;
+        }
+        self.told = Instant::now();
+        let (acknowledged, ended) = (self.shared.acknowledged.load(Relaxed), self.shared.ended.load(Relaxed));
+        (self.tell)(&format!(
+            "{} s: {}; {acknowledged} jobs acknowledged, {ended} ended",
+            self.began.elapsed().as_secs(),
+            report::words_of(self.stage.deeds()),
+        ));
+    }
+}

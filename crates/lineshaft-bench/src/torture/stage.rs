@@ -1,0 +1,306 @@
+//! The processes of a torture, and what is done to them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use lineshaft_ipc::process::Pidfd;
+use rustix::process::Signal;
+
+use super::place::Place;
+use crate::cleanup::{Running, ask, kill};
+use crate::error::Result;
+use crate::processes::children;
+use crate::server::{Server, Starter};
+
+/// So short that a run sees many of them end.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+const SERVE: &[&str] = &["--lease", "2s"];
+const WORKERS: usize = 2;
+/// How long a worker may take to end when asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// One of so many acts stops a process for a while instead of killing it, and another one asks it to end.
+const GENTLE_EVERY: u32 = 12;
+/// A server that starts again is killed before it is ready, one of so many times.
+const IN_VAIN_EVERY: u32 = 8;
+const IN_VAIN_MS_MAX: u64 = 60;
+
+/// What is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Victim {
+    /// A child of a worker.
+    Child,
+    /// A worker: its supervisor, half of the times with its children.
+    Worker,
+    /// The server.
+    Server,
+    /// Everything at once.
+    Group,
+}
+
+impl Victim {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Child, Self::Worker, Self::Server, Self::Group];
+
+    /// The word by which it is chosen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Child => "child",
+            Self::Worker => "worker",
+            Self::Server => "server",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deeds {
+    /// `kill -9`, by what was killed.
+    pub kills: BTreeMap<Victim, u64>,
+    /// Processes that were stopped, and went on up to two leases later.
+    pub stops: u64,
+    /// Servers and workers that were asked to end, and started again when they had.
+    pub restarts: u64,
+}
+
+impl Deeds {
+    /// All kills.
+    pub fn kills(&self) -> u64 {
+        self.kills.values().sum()
+    }
+}
+
+/// A server and its workers.
+pub(super) struct Stage {
+    starter: Starter,
+    place: Place,
+    server: Server,
+    server_is_up: bool,
+    server_is_asked: bool,
+    workers: [Option<Running>; WORKERS],
+    /// What is to happen, and when.
+    due: Vec<(Instant, Due)>,
+    random: fastrand::Rng,
+    deeds: Deeds,
+    /// How the server ended where nobody had killed it.
+    server_ends: Vec<String>,
+}
+
+enum Due {
+    Server,
+    Worker(usize),
+    Continue(Pidfd),
+}
+
+impl Stage {
+    pub(super) fn new(starter: Starter, place: Place, random: fastrand::Rng) -> Result<Self> {
+        let server = Server::start(&starter, place.home(), SERVE)?;
+        let mut stage = Self {
+            starter,
+            place,
+            server,
+            server_is_up: true,
+            server_is_asked: false,
+            workers: [const { None }; WORKERS],
+            due: Vec::new(),
+            random,
+            deeds: Deeds::default(),
+            server_ends: Vec::new(),
+        };
+        (0..WORKERS).try_for_each(|worker| stage.start_worker(worker))?;
+        Ok(stage)
+    }
+
+    pub(super) fn deeds(&self) -> &Deeds {
+        &self.deeds
+    }
+
+    /// The server, once it is up.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// How the server ended where nobody had killed it.
+    pub(super) fn server_ends(&self) -> &[String] {
+        &self.server_ends
+    }
+
+    /// Starts and continues what is due, and whatever ended by itself.
+    pub(super) fn look_after(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let (due, later): (Vec<_>, _) =
+            std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
+        self.due = later;
+        due.into_iter().try_for_each(|(_, due)| self.make_good(due))?;
+        if self.server_is_up
+            && let Some(status) = self.server.ended()
+        {
+            if !(self.server_is_asked && status.success()) {
+                let how = if self.server_is_asked { "was asked to end, and" } else { "had not to end, but" };
+                self.server_ends.push(format!("the server {how} ended with {status}"));
+            }
+            let pause = self.pause();
+            self.server_is_down(pause);
+        }
+        for worker in 0..WORKERS {
+            // It was asked to; or the server was away when it started.
+            if self.workers[worker].as_mut().is_some_and(|it| it.ended().is_some()) {
+                self.worker_is_down(worker, Duration::ZERO);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets everything run that should.
+    pub(super) fn calm(&mut self) -> Result<()> {
+        let due = std::mem::take(&mut self.due);
+        due.into_iter().try_for_each(|(_, due)| self.make_good(due))
+    }
+
+    /// Lets it end as it would.
+    pub(super) fn stop(self) {
+        self.workers.into_iter().flatten().for_each(|mut worker| worker.stop(PATIENCE));
+        self.server.stop();
+    }
+
+    fn make_good(&mut self, due: Due) -> Result<()> {
+        match due {
+            Due::Continue(process) => _ = process.send_signal(Signal::CONT), // unless it is dead by now
+            Due::Worker(worker) => self.start_worker(worker)?,
+            Due::Server => {
+                self.server.start_again()?;
+                self.server_is_up = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_worker(&mut self, worker: usize) -> Result<()> {
+        let home = self.place.home();
+        let mut command = self.starter.lineshaft(home);
+        command.args(["torture", "--work-for"]).arg(home).current_dir("/");
+        let log = home.with_extension("worker.log");
+        self.workers[worker] = Some(self.starter.spawn(&mut command, &log)?);
+        Ok(())
+    }
+
+    fn server_is_down(&mut self, pause: Duration) {
+        (self.server_is_up, self.server_is_asked) = (false, false);
+        self.due.push((Instant::now() + pause, Due::Server));
+    }
+
+    fn worker_is_down(&mut self, worker: usize, pause: Duration) {
+        self.workers[worker] = None;
+        self.due.push((Instant::now() + pause, Due::Worker(worker)));
+    }
+
+    /// Mostly short, sometimes longer than a lease.
+    fn pause(&mut self) -> Duration {
+        let longest = if self.random.u32(0..10) == 0 { 2 * LEASE } else { LEASE / 20 };
+        longest.mul_f64(self.random.f64())
+    }
+}
+
+/// What is done to them.
+impl Stage {
+    /// Kills something of this kind, or stops it for a while; nothing if it is dead already.
+    pub(super) fn strike(&mut self, victim: Victim) -> Result<()> {
+        match self.random.u32(0..GENTLE_EVERY) {
+            0 if victim != Victim::Group => {
+                self.stop_for_a_while(victim);
+                return Ok(());
+            }
+            1 if matches!(victim, Victim::Server | Victim::Worker) => {
+                self.restart(victim);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let is_killed = match victim {
+            Victim::Child => self.pid_of(victim).map(kill).is_some(),
+            Victim::Worker => self.kill_worker(),
+            Victim::Server => self.server_is_up && self.kill_server()?,
+            Victim::Group => self.server_is_up && self.kill_all(),
+        };
+        *self.deeds.kills.entry(victim).or_default() += u64::from(is_killed);
+        Ok(())
+    }
+
+    fn pid_of(&mut self, victim: Victim) -> Option<u32> {
+        if victim == Victim::Server {
+            return self.server_is_up.then(|| self.server.pid());
+        }
+        let worker = self.choose_worker()?;
+        let supervisor = self.workers[worker].as_ref()?.pid();
+        if victim == Victim::Child { self.random.choice(children(supervisor)) } else { Some(supervisor) }
+    }
+
+    fn choose_worker(&mut self) -> Option<usize> {
+        let living = (0..WORKERS).filter(|worker| self.workers[*worker].is_some());
+        self.random.choice(living.collect::<Vec<_>>())
+    }
+
+    fn stop_for_a_while(&mut self, victim: Victim) {
+        // A child of a worker may have ended since it was looked for.
+        let Some(process) = self.pid_of(victim).and_then(|pid| Pidfd::open(pid).ok()) else { return };
+        if process.send_signal(Signal::STOP).is_ok() {
+            let until = Instant::now() + LEASE.mul_f64(0.25 + 2.0 * self.random.f64());
+            self.due.push((until, Due::Continue(process)));
+            self.deeds.stops += 1;
+        }
+    }
+
+    fn restart(&mut self, victim: Victim) {
+        if let Some(pid) = self.pid_of(victim) {
+            self.server_is_asked |= victim == Victim::Server;
+            ask(pid);
+            self.deeds.restarts += 1;
+        }
+    }
+
+    fn kill_worker(&mut self) -> bool {
+        let Some(worker) = self.choose_worker() else { return false };
+        let with_children = self.random.bool();
+        self.kill_this_worker(worker, with_children);
+        let pause = self.pause();
+        self.worker_is_down(worker, pause);
+        true
+    }
+
+    fn kill_this_worker(&mut self, worker: usize, with_children: bool) {
+        if let Some(mut running) = self.workers[worker].take() {
+            let children = if with_children { children(running.pid()) } else { Vec::new() };
+            running.kill();
+            children.into_iter().for_each(kill);
+        }
+    }
+
+    fn kill_server(&mut self) -> Result<bool> {
+        self.server.kill();
+        if self.random.u32(0..IN_VAIN_EVERY) == 0 {
+            let after = Duration::from_millis(self.random.u64(0..IN_VAIN_MS_MAX));
+            self.server.start_in_vain(after)?;
+        }
+        let pause = self.pause();
+        self.server_is_down(pause);
+        Ok(true)
+    }
+
+    fn kill_all(&mut self) -> bool {
+        let living: Vec<usize> = (0..WORKERS).filter(|worker| self.workers[*worker].is_some()).collect();
+        let of_workers = self.workers.iter().flatten();
+        let pids: Vec<u32> =
+            of_workers.flat_map(|it| [vec![it.pid()], children(it.pid())].concat()).collect();
+        kill(self.server.pid());
+        pids.into_iter().for_each(kill);
+        self.server.kill();
+        let pause = self.pause();
+        self.server_is_down(pause);
+        for worker in living {
+            self.kill_this_worker(worker, true);
+            let pause = self.pause();
+            self.worker_is_down(worker, pause);
+        }
+        true
+    }
+}
