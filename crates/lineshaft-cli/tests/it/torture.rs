@@ -66,6 +66,6 @@ fn what_cannot_be_killed_or_is_no_time_is_refused() {
         let ended = Shell::new().run(&[&["torture"], words].concat());
         assert!(ended.code == 2 && ended.err.contains(expected), "{words:?}: {ended:?}");
     };
-    check(&["--kill", "child,cat"], "[possible values: child, worker, server, group]");
+    check(&["--kill", "child,cat"], "hint: accepted: child, worker, server, group");
     check(&["--minutes", "0"], "accepted: a number of minutes from 0.05 to 10,080");
 }
