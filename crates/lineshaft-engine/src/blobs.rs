@@ -6,6 +6,7 @@ use lineshaft_wire::message::Message;
 
 use crate::handle::{Input, large_payloads};
 use crate::inbox::Inbox;
+use crate::requests::sequence_of;
 
 /// Stores large payloads as blobs, then hands their requests to the engine.
 pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Inbox) {
@@ -29,8 +30,8 @@ pub(crate) fn store_blob(journal: &impl JournalHandle, mut input: Input, engine:
             // What stays behind is swept later.
             drop(journal.drop_blob(*id));
         }
-        let (connection, request_id) = (*connection, *request_id);
-        input = Input::Unstorable { connection, request_id, error };
+        let (connection, request_id, sequence) = (*connection, *request_id, sequence_of(message));
+        input = Input::Unstorable { connection, request_id, sequence, error };
     }
     engine.send(input);
 }

@@ -220,8 +220,8 @@ impl<J: Journal> Driver<J> {
                 self.core.set_room(room);
                 self.core.request(connection, request_id, message, payloads, now);
             }
-            Input::Unstorable { connection, request_id, error } => {
-                self.core.unstorable(connection, request_id, &error);
+            Input::Unstorable { connection, request_id, sequence, error } => {
+                self.core.unstorable(connection, request_id, sequence, &error);
             }
             Input::Unread { connection, unread } => self.core.unread(connection, &unread, now),
             Input::Disconnected { connection } => self.core.disconnected(connection),

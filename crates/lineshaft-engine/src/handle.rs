@@ -76,6 +76,7 @@ pub(crate) enum Input {
     Unstorable {
         connection: ConnectionId,
         request_id: u64,
+        sequence: Option<Sequence>,
         error: lineshaft_store::Error,
     },
     /// A lease could not be sent, since it does not read.

@@ -60,6 +60,11 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.is_used = true;
         }
+        if let Some((session, number)) = self.answered(caller, sequence_of(&message)) {
+            // Whoever was refused now would take it for not carried out.
+            self.answer(caller, session, number);
+            return Ok(());
+        }
         self.room.admit(&message)?;
         match message {
             Message::Hello(hello) => self.hello(caller, &hello, now),
@@ -187,6 +192,12 @@ impl Core {
             _ => self.answer_done(caller),
         }
         Ok(())
+    }
+
+    /// The place of a request that was carried out before and is sent again.
+    fn answered(&self, caller: Caller, sequence: Option<Sequence>) -> Option<(u64, u64)> {
+        let (session, number) = (self.session(caller).ok()?, sequence?.number);
+        self.state.answer(session, number).map(|_| (session, number))
     }
 
     fn answer(&mut self, caller: Caller, session: u64, number: u64) {
@@ -351,13 +362,18 @@ impl Core {
         }
     }
 
-    /// A request's large payloads could not be stored.
+    /// A request's large payloads could not be stored, now that it was sent for the first time or once more.
     pub(crate) fn unstorable(
         &mut self,
         connection: ConnectionId,
         request_id: u64,
+        sequence: Option<Sequence>,
         error: &lineshaft_store::Error,
     ) {
+        let caller = Caller { connection, request_id };
+        if let Some((session, number)) = self.answered(caller, sequence) {
+            return self.answer(caller, session, number);
+        }
         let message = format!("a large payload could not be stored: {error}");
         self.refuse(connection, request_id, refusal(RefusalCode::StoreFull, message));
     }
@@ -382,6 +398,18 @@ impl Core {
         if caller.request_id != 0 {
             self.reply(caller.connection, caller.request_id, Done {});
         }
+    }
+}
+
+/// The place that a mutating request has in its session.
+pub(crate) const fn sequence_of(message: &Message) -> Option<Sequence> {
+    match message {
+        Message::Enqueue(request) => Some(request.sequence),
+        Message::Cancel(request) => Some(request.sequence),
+        Message::Retry(request) => Some(request.sequence),
+        Message::Delete(request) => Some(request.sequence),
+        Message::ChangeQueue(request) => Some(request.sequence),
+        _ => None,
     }
 }
 

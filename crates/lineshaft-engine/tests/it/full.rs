@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_engine::{Handle, Options, open_on};
+use lineshaft_engine::{Handle, Options, Room, open_on};
 use lineshaft_store::Disk;
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::message::{
@@ -11,8 +11,9 @@ use lineshaft_wire::message::{
 };
 use lineshaft_wire::{Fence, JobId};
 
+use crate::crashes::{CLIENT, World};
 use crate::live::{Client, worker};
-use crate::world::enqueue;
+use crate::world::{Mailbox, enqueue, hello};
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -371,5 +372,44 @@ fn on_a_full_disk_the_oldest_history_goes_first() {
         days().len() == 1
     });
     assert_eq!(days(), before[2..], "the newest day stays");
+    stop(&engine);
+}
+
+/// It was refused for want of room, though it had been carried out before the disk was full: its client made the jobs
+/// once more when there was room again.
+#[test]
+fn a_request_that_is_sent_again_is_answered_however_full_the_disk_is() {
+    let mut world = World::open(SimulatedDisk::new()).unwrap();
+    world.core.connected(CLIENT, Mailbox::new());
+    world.ask(CLIENT, hello(), Bytes::new()).unwrap();
+    let (message, payload) = enqueue(1, "shop.send", &[b"one", b"two"]);
+    let answer = world.ask(CLIENT, message.clone(), payload.clone()).unwrap();
+    assert!(matches!(answer, Message::Enqueued(_)));
+    for room in [Room::Reserve, Room::Ends, Room::Nothing] {
+        world.core.set_room(room);
+        assert_eq!(world.ask(CLIENT, message.clone(), payload.clone()).unwrap(), answer, "{room:?}");
+        let (other, payload) = enqueue(2, "shop.send", &[b"three"]);
+        let refused = world.ask(CLIENT, other, payload).unwrap();
+        assert!(matches!(refused, Message::Refused(refused) if refused.code == RefusalCode::StoreFull));
+    }
+    assert_eq!(world.core.state().jobs(), 2);
+}
+
+/// The same for arguments that become a blob.
+#[test]
+fn a_large_request_that_is_sent_again_is_answered_on_a_full_disk() {
+    let disk = SimulatedDisk::new();
+    let engine = start(&disk, Options::default());
+    let mut client = Client::connect(&engine);
+    let large = random(MIB as usize + 1);
+    let (message, payload) = enqueue(1, "shop.send", &[&large]);
+    let first = client.send(message.clone(), payload.clone());
+    let answer = client.mailbox.answer(first);
+    assert!(matches!(answer, Message::Enqueued(_)));
+    wait_for_reserve(&disk);
+    fill_up_to(&disk, 0);
+    let again = client.send(message, payload);
+    assert_eq!(client.mailbox.answer(again), answer);
+    disk.set_capacity(None);
     stop(&engine);
 }
