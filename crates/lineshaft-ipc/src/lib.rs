@@ -8,6 +8,7 @@
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`home_fs`]: what kind of file system a directory is on.
+//! - [`home_socket`]: which socket belongs to which home.
 //!
 //! The crate deliberately knows no job, lease or message, and keeps no threads. Each `unsafe` block stays in a module
 //! that says why, and ends in a safe type.
@@ -16,6 +17,7 @@ mod error;
 pub mod fd;
 pub mod group;
 pub mod home_fs;
+pub mod home_socket;
 mod proc_files;
 pub mod process;
 pub mod shared;

@@ -2,7 +2,6 @@
 //! `run/address` that names it.
 
 use std::fs::DirBuilder;
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,10 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHasher;
+use lineshaft_ipc::home_socket::{directory_name, identity};
 
 use crate::Error;
-use crate::home::{ServedHome, identity, write_private};
+use crate::home::{ServedHome, write_private};
 
 /// Longest socket path used. The system's limit is 108 on Linux and 104 on macOS, with a NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -67,7 +66,10 @@ impl Drop for Address {
         if identity(&self.socket).ok() != self.identity {
             return;
         }
-        let removed = remove_if_there(&self.file)
+        let is_named = std::fs::read_to_string(&self.file)
+            .is_ok_and(|named| named.lines().next() == self.socket.to_str());
+        let file = if is_named { remove_if_there(&self.file) } else { Ok(()) };
+        let removed = file
             .and_then(|()| remove_if_there(&self.socket))
             .and_then(|()| self.directory.as_deref().map_or(Ok(()), std::fs::remove_dir));
         if let Err(error) = removed {
@@ -82,7 +84,7 @@ fn choose(home: &ServedHome, candidates: &[PathBuf]) -> Result<(PathBuf, Option<
     if fits(&socket) {
         return Ok((socket, None));
     }
-    let name = directory_name(home.path());
+    let name = directory_name(home.path()).map_err(Error::home("look at", home.path()))?;
     let mut error = Error::SocketPath { home: home.path().to_owned(), limit: SOCKET_PATH_BYTES_MAX };
     for directory in candidates.iter().map(|candidate| candidate.join(&name)) {
         let socket = directory.join("socket");
@@ -106,11 +108,6 @@ fn candidates() -> Vec<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let all = runtime.into_iter().chain([std::env::temp_dir(), PathBuf::from("/tmp")]);
     all.filter(|path| path.is_absolute() && path.is_dir()).collect()
-}
-
-fn directory_name(home: &Path) -> String {
-    let hash = BuildHasherDefault::<FxHasher>::default().hash_one(home.as_os_str().as_bytes());
-    format!("lineshaft-{}-{hash:016x}", rustix::process::geteuid().as_raw())
 }
 
 /// Temporary directories are open to everybody, so a directory that is there already must be our own and closed.
@@ -172,7 +169,7 @@ mod tests {
     fn a_directory_open_to_others_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let home = deep_home(directory.path());
-        let planted = directory.path().join(directory_name(home.path()));
+        let planted = directory.path().join(directory_name(home.path()).unwrap());
         std::fs::create_dir(&planted).unwrap();
         std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o777)).unwrap();
         let error = choose(&home, &[directory.path().to_owned()]).unwrap_err().to_string();
@@ -183,8 +180,11 @@ mod tests {
     fn a_link_in_place_of_the_directory_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let home = deep_home(directory.path());
-        std::os::unix::fs::symlink(directory.path(), directory.path().join(directory_name(home.path())))
-            .unwrap();
+        std::os::unix::fs::symlink(
+            directory.path(),
+            directory.path().join(directory_name(home.path()).unwrap()),
+        )
+        .unwrap();
         let error = choose(&home, &[directory.path().to_owned()]).unwrap_err().to_string();
         assert!(error.ends_with("it is not a directory"), "{error}");
     }

@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use lineshaft_engine::{Handle, Opened, ServerFacts};
+use lineshaft_ipc::home_socket::is_socket_of;
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{Hello, Message, PROTOCOL, RefusalCode, Shutdown};
 
@@ -134,7 +135,9 @@ struct Rival {
 impl Rival {
     fn connect(home: &ServedHome) -> io::Result<Self> {
         let addresses = std::fs::read_to_string(home.run().join("address"))?;
-        let socket = addresses.lines().next().map(PathBuf::from).unwrap_or_default();
+        let named = addresses.lines().next().map(PathBuf::from).unwrap_or_default();
+        // Whoever has the lock of a home that was moved listens where the home is now.
+        let socket = if is_socket_of(&named, home.path()) { named } else { home.run().join("socket") };
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;

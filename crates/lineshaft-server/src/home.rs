@@ -2,8 +2,10 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use lineshaft_ipc::home_socket::identity;
 
 use crate::Error;
 
@@ -81,11 +83,6 @@ fn create_private(path: &Path, parents: bool) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         created => created,
     }
-}
-
-/// What tells a file or directory from another one in its place.
-pub(crate) fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

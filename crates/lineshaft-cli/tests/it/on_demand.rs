@@ -1,6 +1,7 @@
 //! Servers: on demand and by hand, one home, and their end.
 
-use std::process::Stdio;
+use std::fs;
+use std::process::{Command, Stdio};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -153,4 +154,64 @@ fn commands_that_wait_start_no_server_in_place_of_one_that_was_stopped() {
             "{words:?}: {said}"
         );
     }
+}
+
+/// Its address took two lines, of which the first was read.
+#[test]
+fn a_home_whose_path_has_two_lines_is_served_and_found() {
+    let shell = Shell::new();
+    let home = shell.directory().join("first\nsecond");
+    let home = home.to_str().unwrap();
+    assert!(is_id(&shell.out(&["enqueue", "add", "1", "--home", home])));
+    assert_eq!(shell.json(&["status", "--home", home])["queues"][0]["available"], 1);
+    assert!(shell.run(&["stop", "--home", home]).err.starts_with("stopped the server of "));
+}
+
+/// The copy's `run/address` named the socket of the original, whose server then got the copy's jobs, and was stopped in
+/// the place of the copy's.
+#[test]
+fn a_copy_of_a_served_home_is_not_taken_for_the_home() {
+    let shell = Shell::new();
+    let _served = shell.serve();
+    shell.out(&["enqueue", "add", "1"]);
+    let copy = shell.directory().join("copy");
+    let copied = Command::new("cp").arg("-a").arg(shell.home()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let copy = copy.to_str().unwrap();
+    let status = shell.run(&["status", "--home", copy]);
+    assert_eq!(status.code, 8, "{status:?}");
+    let expected = format!(
+        "no server answers for the home {copy}: its run/address names {}/run/socket, of another home: it was copied or \
+         moved while it was served\n",
+        shell.home().display()
+    );
+    assert!(status.err.contains(&expected), "{}", status.err);
+    assert_eq!(shell.run(&["stop", "--home", copy]).err, format!("no server runs for {copy}\n"));
+    shell.out(&["enqueue", "add", "2", "--home", copy]);
+    let available = |home: &str| shell.json(&["status", "--home", home])["queues"][0]["available"].clone();
+    assert_eq!((available(copy), available(shell.home().to_str().unwrap())), (2.into(), 1.into()));
+    shell.out(&["stop", "--home", copy]);
+}
+
+/// Its clients found nobody, or the server of the home that had taken its place; and the server wrote there.
+#[test]
+fn a_home_that_is_moved_stays_with_its_server_whatever_takes_its_place() {
+    let shell = Shell::new();
+    let served = shell.serve();
+    shell.out(&["enqueue", "add", "1"]);
+    let moved = shell.directory().join("moved");
+    fs::rename(shell.home(), &moved).unwrap();
+    let moved = moved.to_str().unwrap();
+    shell.out(&["enqueue", "add", "2", "--home", moved]);
+    let other = shell.out(&["enqueue", "add", "3"]);
+    let status = shell.json(&["status", "--home", moved]);
+    assert_eq!(
+        (&status["pid"], &status["queues"][0]["available"]),
+        (&served.child.id().into(), &2.into()),
+        "{status}"
+    );
+    assert_eq!(shell.run(&["job", "show", &other, "--home", moved]).code, 6, "it went to the other home");
+    shell.out(&["stop", "--home", moved]);
+    shell.out(&["store", "verify", "--home", moved]);
+    assert_eq!(shell.json(&["status"])["queues"][0]["available"], 1, "the other server is still there");
 }

@@ -10,7 +10,10 @@ pub use resolve::{Resolved, Source, hide_password, resolve, start_directory};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use lineshaft_ipc::home_socket::is_socket_of;
 
 use crate::Error;
 
@@ -68,18 +71,38 @@ impl Home {
         Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 
-    /// The socket on which the server said it listens.
+    /// The socket on which the server of this home listens. [`Error::NoServer`] if `run/address` names none, or that of
+    /// another home: the file goes along when a home is copied.
     pub fn socket(&self) -> Result<PathBuf, Error> {
-        match self.addresses()?.first() {
-            Some(first) => Ok(PathBuf::from(first)),
-            None => Err(Error::no_server(self.describe(), "its run/address is empty")),
+        let addresses = self.addresses()?;
+        let Some(named) = addresses.first().map(PathBuf::from) else {
+            return Err(Error::no_server(self.describe(), "its run/address is empty"));
+        };
+        // A home that is moved while it is served takes its socket along, and not the name of that.
+        match [named, self.default_socket()] {
+            [named, _] if is_socket_of(&named, &self.path) => Ok(named),
+            [_, own] if UnixStream::connect(&own).is_ok() => Ok(own),
+            [named, _] => Err(self.not_ours(&named)),
         }
+    }
+
+    fn not_ours(&self, socket: &Path) -> Error {
+        let detail = if socket.exists() {
+            let socket = socket.display();
+            format!(
+                "its run/address names {socket}, of another home: it was copied or moved while it was served"
+            )
+        } else {
+            "none is running".to_owned()
+        };
+        Error::no_server(self.describe(), detail)
     }
 
     /// Makes the directory if it is missing (0700, with a `.gitignore` of its own) and checks that an engine can live
     /// in it. Gives a warning to show where it can, but better would not.
     pub fn prepare(&self) -> Result<Option<String>, Error> {
         suitable::check_owner(self)?;
+        suitable::check_place(self)?;
         self.create().map_err(|error| suitable::explain(self, "written", &error))?;
         suitable::check(self)
     }
