@@ -1,4 +1,5 @@
-//! Ends what was started and removes what was written, also when a signal ends the run in the middle.
+//! Ends what was started and removes what was written, also when a signal ends the run in the middle. After a `kill -9`
+//! the kernel ends the processes; the directory stays.
 
 use std::fs;
 use std::io;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use lineshaft_ipc::process::end_with_this_process;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Pause between two looks at a process that ends.
@@ -63,8 +65,9 @@ impl Cleanup {
         self.lock().room = room;
     }
 
-    /// Starts a process.
+    /// Starts a process, from the thread that the run is on.
     pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Running> {
+        end_with_this_process(command);
         let mut held = self.lock();
         let child = command.spawn()?;
         held.pids.push(child.id());

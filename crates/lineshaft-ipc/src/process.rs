@@ -3,17 +3,22 @@
 //! A pid alone names nobody: it is given away again. [`ProcessId`] adds the start time, which the kernel never gives
 //! twice with the same pid within a boot (beside [`boot_id`], it is unique for good). [`Pidfd`] holds on to the process
 //! itself: it can neither miss its end nor signal its successor.
-#![allow(unsafe_code)] // wait4 with the resource usage, which no safe wrapper offers.
+#![allow(unsafe_code)] // wait4 with the resource usage, which no safe wrapper offers, and pre_exec.
 
 use std::fmt;
 use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
+    test_kill_process,
+};
 
 use crate::proc_files::{self, is_gone, stat};
 use crate::{Error, Result};
@@ -142,6 +147,24 @@ impl Pidfd {
 impl AsFd for Pidfd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Lets the child that `command` starts end with this process, whatever ends that, SIGKILL included.
+///
+/// The kernel kills the child when the *thread* that started it ends: start it from one that lives as long as the process.
+/// What the child starts itself is not killed.
+pub fn end_with_this_process(command: &mut Command) {
+    let parent = getpid();
+    let follow = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before that.
+        if getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH.into()) }
+    };
+    // SAFETY: the closure runs between fork and exec and only makes two system calls, which are async-signal-safe; it
+    // neither allocates nor locks.
+    unsafe {
+        command.pre_exec(follow);
     }
 }
 

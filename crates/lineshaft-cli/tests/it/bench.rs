@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use crate::command::{Ended, Shell, ended, processes_of};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Figures whose keys these are, as the document has them.
 fn keys(figures: &[&str]) -> BTreeSet<String> {
@@ -84,25 +87,49 @@ fn a_name_that_is_none_is_refused_and_all_are_listed() {
     assert!(ended.err.contains("there are: enqueue, start, drain"), "{}", ended.err);
 }
 
-#[test]
-fn ctrl_c_ends_servers_and_removes_their_homes() {
-    let shell = Shell::new();
+/// Starts a bench, and gives it when a server of it is there.
+fn bench_with_a_server(shell: &Shell) -> Child {
     let mut command = shell.command(&["bench", "enqueue_64_per_s"]);
     let mut bench = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(bench.stderr.take().unwrap()).lines();
     let mut said = lines.map(Result::unwrap).take_while(|line| !line.contains("round 1"));
     assert!(said.by_ref().count() > 1);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !processes_of(shell.directory()).iter().any(|command| command.contains("serve")) {
         assert!(Instant::now() < deadline, "no server was started");
     }
-    let pid = rustix::process::Pid::from_raw(bench.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    bench
+}
+
+fn wait_until_nothing_runs(directory: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !processes_of(directory).is_empty() {
+        assert!(Instant::now() < deadline, "{:?} goes on", processes_of(directory));
+    }
+}
+
+fn signal(bench: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(bench.id().cast_signed()).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn ctrl_c_ends_servers_and_removes_their_homes() {
+    let shell = Shell::new();
+    let mut bench = bench_with_a_server(&shell);
+    signal(&bench, Signal::INT);
     assert_eq!(bench.wait().unwrap().code(), Some(130));
     assert_eq!(names(shell.directory()), BTreeSet::new());
-    while !processes_of(shell.directory()).is_empty() {
-        assert!(Instant::now() < deadline, "{:?} goes on", processes_of(shell.directory()));
-    }
+    wait_until_nothing_runs(shell.directory());
+}
+
+/// Its server and workers went on for ever.
+#[test]
+fn kill_9_ends_what_the_bench_had_started() {
+    let shell = Shell::new();
+    let mut bench = bench_with_a_server(&shell);
+    signal(&bench, Signal::KILL);
+    bench.wait().unwrap();
+    wait_until_nothing_runs(shell.directory());
 }
 
 #[test]
@@ -127,8 +154,7 @@ fn a_soak_that_is_stopped_says_what_it_has_and_leaves_nothing() {
     let mut bench = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(bench.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(said.any(|line| line.contains("made jobs ended")));
-    let pid = rustix::process::Pid::from_raw(bench.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    signal(&bench, Signal::INT);
     let rest: Vec<String> = said.collect();
     assert!(rest.last().is_some_and(|line| line.contains("a signal ended it")), "{rest:?}");
     let ended = bench.wait_with_output().unwrap();
