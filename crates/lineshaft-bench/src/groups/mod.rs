@@ -1,5 +1,6 @@
 //! The groups: figures that are measured together, one file each.
 
+mod backup;
 mod cold;
 mod drain;
 mod enqueue;
@@ -55,6 +56,7 @@ pub const GROUPS: &[&dyn Group] = &[
     &kills::Kills,
     &history::History,
     &stall::Stall,
+    &backup::Backup,
     &growth::Growth,
     &soak::Soak,
 ];

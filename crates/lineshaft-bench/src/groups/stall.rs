@@ -77,11 +77,11 @@ fn under_load(bench: &mut Bench<'_>, [batches, single]: &[Client; 2]) -> Result<
     })
 }
 
-fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+pub(super) fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(|_| Err(Error::Wrong("a thread of the bench panicked".into())))
 }
 
-fn keep_busy(client: &Client, stop: &AtomicBool) -> Result<()> {
+pub(super) fn keep_busy(client: &Client, stop: &AtomicBool) -> Result<()> {
     let jobs = Jobs::nothing();
     while !stop.load(Relaxed) {
         jobs.enqueue(client, STEP)?;
