@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -86,11 +87,16 @@ def enqueued_again(app: Any) -> Any:
         return None
 
 
+def backed_up(stage: Stage, place: Path) -> bool:
+    words = ["store", "backup", str(place)]
+    return stage.run(*words, check=False).returncode == 0
+
+
 def status_of(stage: Stage) -> Any:
     return json.loads(stage.run("status", "--json").stdout)
 
 
-def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app):
+def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app, tmp_path):
     stage.server()
     stage.worker(processes=1)
     running = app.work.enqueue("running", 2)
@@ -100,10 +106,13 @@ def test_a_full_disk_refuses_new_jobs_and_loses_nothing(stage, small_disk, app):
     with pytest.raises(lineshaft.StoreFull) as caught:
         enqueue_without_end(app, accepted)
     print(f"\n{len(accepted)} more jobs were taken, then: {caught.value}")
+    assert re.search(r"no new jobs until \d+ MiB are free there, and \d+ are", str(caught.value))
     assert running.result(timeout=PATIENCE_S) == "running"
     assert status_of(stage)["disk"]["state"] == "full"
     shown = stage.run("status").stdout
     assert "full, no new jobs are taken: 0" in shown, shown
+    # Each try gives way to what frees space; when all of that is gone, it is let through.
+    until(lambda: backed_up(stage, tmp_path / "backup"), "a full home is copied to another disk", FREED_S)
     (small_disk / "ballast").unlink()
     again = until(lambda: enqueued_again(app), "jobs are taken again", FREED_S)
     assert again.result(timeout=PATIENCE_S) == "again"

@@ -10,6 +10,7 @@ use lineshaft::{ClientOptions, Reply, ServerCommand, Target};
 use crate::Host;
 use crate::args::{Global, JsonTo};
 use crate::exit::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::{Form, Output};
 
 /// Deadline of what a command asks.
@@ -18,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// What every command starts from.
 pub(crate) struct Context {
     pub(crate) output: Output,
+    /// Heard by commands that have something to put away.
+    pub(crate) interrupt: Interrupt,
     pub(crate) host: Host,
     global: Global,
 }
@@ -26,6 +29,7 @@ impl Context {
     pub(crate) fn new(global: Global, host: Host) -> Self {
         Self {
             output: Output::new(Form::of(global.json == JsonTo::Output, global.jsonl), global.color),
+            interrupt: Interrupt::default(),
             host,
             global,
         }

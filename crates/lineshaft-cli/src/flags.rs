@@ -101,9 +101,7 @@ fn parser(kind: Kind) -> ValueParser {
         let words = words.iter().map(|(word, meaning)| PossibleValue::new(*word).help(*meaning));
         return PossibleValuesParser::new(words).map(Value::Text).into();
     }
-    ValueParser::new(move |text: &str| {
-        kind.read(text).ok_or_else(|| format!("accepted: {}", kind.forms().replace('`', "")))
-    })
+    ValueParser::new(move |text: &str| kind.read(text).ok_or_else(|| kind.reason(text).replace('`', "")))
 }
 
 fn given(matches: &ArgMatches, scope: Scope) -> Given {

@@ -14,6 +14,7 @@ mod confirm;
 mod context;
 pub mod exit;
 pub mod flags;
+mod interrupt;
 mod json;
 mod mistake;
 mod names;
@@ -120,7 +121,10 @@ fn complete_words(args: &[OsString]) -> Option<i32> {
 
 fn run_parsed(arguments: Arguments, host: &Host) -> i32 {
     let mut context = Context::new(arguments.global, host.clone());
-    end_on_signals(&arguments.command);
+    match &arguments.command {
+        Command::Store(store) if store.puts_away() => context.interrupt.listen(),
+        command => end_on_signals(command),
+    }
     let result = dispatch(arguments.command, &mut context);
     let result = result.and_then(|()| context.output.flush().map_err(Failure::from));
     match result {

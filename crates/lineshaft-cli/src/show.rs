@@ -15,7 +15,13 @@ const VALUE_CHARS: usize = 200;
 
 /// `1 job`, `1,204 jobs`.
 pub(crate) fn jobs(count: u64) -> String {
-    if count == 1 { "1 job".to_owned() } else { format!("{} jobs", grouped(count)) }
+    count_of(count, "job")
+}
+
+/// So many of what has an ordinary plural: `1 file`, `1,204 files`.
+pub(crate) fn count_of(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(count))
 }
 
 /// Digits in threes.

@@ -9,7 +9,7 @@ use std::sync::{Arc, RwLock};
 use lineshaft_jobs::{
     Change, Command, Copied, Entry, Event, JobView, Now, Place, Refusal, Reply, SnapshotDraft, State, Stored,
 };
-use lineshaft_store::PayloadRef;
+use lineshaft_store::{PayloadRef, Shortage};
 use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused, Stop, StopReason};
 use lineshaft_wire::{Fence, JobId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -135,6 +135,8 @@ pub struct Core {
     pub(crate) room: Room,
     /// The disk is nearly full.
     pub(crate) is_tight: bool,
+    /// What it lacks, as far as that is known.
+    pub(crate) shortage: Option<Shortage>,
     pub(crate) stopping: bool,
 }
 
@@ -168,6 +170,7 @@ impl Core {
             holders: Vec::new(),
             room: Room::Plenty,
             is_tight: false,
+            shortage: None,
             stopping: false,
         }
     }

@@ -283,16 +283,17 @@ impl<J: Journal> Driver<J> {
         self.head = loop {
             match self.journal.append(append) {
                 Ok(appended) => break appended,
-                Err(StoreError::Full { needed_bytes }) => {
+                Err(StoreError::Full { needed_bytes, free_bytes }) => {
                     // The changes are made in memory and nothing has left: there is nothing to do but wait for room.
                     if !std::mem::replace(&mut warned, true) {
                         tracing::error!(
                             needed_bytes,
+                            free_bytes,
                             "the disk is full: everything waits until there is room"
                         );
                     }
                     if self.stop.load(Ordering::Relaxed) {
-                        return Err(StoreError::Full { needed_bytes }.into());
+                        return Err(StoreError::Full { needed_bytes, free_bytes }.into());
                     }
                     self.clock.sleep(FULL_PAUSE);
                 }

@@ -21,8 +21,7 @@ pub(crate) enum Holding {
     /// The files of the state at this commit.
     Files {
         lsn: u64,
-        /// Only held.
-        _hold: Hold,
+        hold: Hold,
         /// Until this logical time, unless it says that it still copies.
         until_ms: u64,
     },
@@ -42,7 +41,7 @@ impl Core {
         let HeldFiles { end, hold } = held;
         let Some(entry) = self.connections.get_mut(&connection) else { return };
         let (lsn, until_ms) = (end.newest.lsn, now.logical_ms + SILENCE_MS);
-        entry.holding = Holding::Files { lsn, _hold: hold, until_ms };
+        entry.holding = Holding::Files { lsn, hold, until_ms };
         self.holders.push(connection);
         tracing::info!(lsn, "a backup begins: no file is removed until it is done");
         let message = FilesHeld {
@@ -76,14 +75,15 @@ impl Core {
         Ok(())
     }
 
-    /// Ends holds of clients that say nothing any more, and all of them when the disk has no room: jobs that run go first.
+    /// Ends holds of clients that say nothing any more, and all of them when the disk has no room and they keep what would
+    /// make some: jobs that run go first. Where nothing can go anyway, a full home can be copied to another disk.
     pub(crate) fn end_holds(&mut self, now: Now) {
         for connection in std::mem::take(&mut self.holders) {
             let Some(entry) = self.connections.get_mut(&connection) else { continue };
-            let Holding::Files { lsn, until_ms, .. } = entry.holding else { continue };
-            let why = if self.is_tight {
-                "the disk of the home is full"
-            } else if until_ms <= now.logical_ms {
+            let Holding::Files { lsn, until_ms, hold } = &entry.holding else { continue };
+            let why = if self.is_tight && hold.is_in_the_way() {
+                "the disk of the home is full, and what is held would make room"
+            } else if *until_ms <= now.logical_ms {
                 "the client said nothing for a minute"
             } else {
                 self.holders.push(connection);
@@ -196,12 +196,16 @@ mod tests {
         world.check_given_up("the client said nothing for a minute");
     }
 
+    /// A full home that was served could not be copied to another disk.
     #[test]
-    fn a_full_disk_ends_every_hold() {
+    fn a_full_disk_ends_holds_once_they_keep_what_would_make_room() {
         let mut world = World::new();
         world.core.is_tight = true;
         world.pass(1);
-        world.check_given_up("the disk of the home is full");
+        assert!(matches!(world.keep(1, false), Message::Done(_)), "nothing would be won");
+        assert!(world.is_held(), "something was to go");
+        world.pass(1);
+        world.check_given_up("the disk of the home is full, and what is held would make room");
     }
 
     #[test]

@@ -55,6 +55,8 @@ impl Relief {
         match (full, self.full) {
             (true, false) => tracing::error!(
                 reserve_bytes = space.reserve_bytes,
+                needed_bytes = space.shortage.map(|shortage| shortage.needed_bytes),
+                free_bytes = space.shortage.map(|shortage| shortage.free_bytes),
                 "the disk is full: no new jobs until there is room"
             ),
             (false, true) => tracing::info!("the disk has room again"),
@@ -77,7 +79,7 @@ impl<J: Journal> Driver<J> {
             self.make_room();
         }
         self.core.set_room(Room::of(space));
-        self.core.is_tight = space.tight;
+        (self.core.is_tight, self.core.shortage) = (space.tight, space.shortage);
         if std::mem::take(&mut self.relief.wants_commit) {
             self.core.note_time(now);
         }

@@ -11,6 +11,7 @@ use crate::core::{Core, is_one_way};
 use crate::handle::{ConnectionId, large_payloads};
 use crate::list::ListQuery;
 use crate::query::Query;
+use crate::room;
 
 /// Jobs of one page.
 const PAGE_JOBS_MAX: u32 = 1_000;
@@ -65,7 +66,9 @@ impl Core {
             self.answer(caller, session, number);
             return Ok(());
         }
-        self.room.admit(&message)?;
+        if !self.room.admits(&message) {
+            return Err(room::refuse(&message, &self.options.facts.home, self.shortage));
+        }
         match message {
             Message::Hello(hello) => self.hello(caller, &hello, now),
             Message::Ping(_) => {

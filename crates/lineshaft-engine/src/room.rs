@@ -1,7 +1,7 @@
 //! What the engine takes on as the disk fills up: space is looked at before anything is decided.
 
 use lineshaft_jobs::Refusal;
-use lineshaft_store::Space;
+use lineshaft_store::{Shortage, Space};
 use lineshaft_wire::message::{Finish, Message, RefusalCode, SMALL_END_BYTES};
 
 use crate::requests::refusal;
@@ -10,6 +10,8 @@ use crate::requests::refusal;
 const LEASES_BYTES: u64 = 1 << 20;
 /// With less than this nothing is written but what makes room.
 const LAST_BYTES: u64 = 128 << 10;
+
+const HINT: &str = "free some space on that file system: `lineshaft status` says what the home takes; nothing has to be restarted";
 
 /// How much may be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +39,8 @@ impl Room {
         }
     }
 
-    /// Refuses a request that there is no room for.
-    pub(crate) fn admit(self, message: &Message) -> Result<(), Refusal> {
+    /// Whether there is room for a request.
+    pub(crate) fn admits(self, message: &Message) -> bool {
         let needs = match message {
             Message::Enqueue(_) | Message::Retry(_) | Message::Checkpoint(_) => Self::Plenty,
             Message::Finish(finish) if !is_small(finish) => Self::Plenty,
@@ -49,7 +51,7 @@ impl Room {
             | Message::ChangeQueue(_) => Self::Ends,
             _ => Self::Nothing,
         };
-        if self <= needs { Ok(()) } else { Err(refusal(RefusalCode::StoreFull, words(message))) }
+        self <= needs
     }
 }
 
@@ -59,15 +61,23 @@ fn is_small(finish: &Finish) -> bool {
     results.chain(outputs).all(|bytes| bytes <= SMALL_END_BYTES)
 }
 
-fn words(message: &Message) -> &'static str {
-    match message {
-        Message::Enqueue(_) | Message::Retry(_) => {
-            "the disk of the home is full: no new jobs until there is room"
-        }
-        Message::Checkpoint(_) => "the disk of the home is full: no checkpoints until there is room",
-        Message::Finish(_) => "the disk of the home is full: the result waits until there is room",
-        _ => "the disk of the home is full, and its reserve used up: nothing changes until there is room",
-    }
+/// Refuses a request that the disk of `home` has no room for.
+pub(crate) fn refuse(message: &Message, home: &str, shortage: Option<Shortage>) -> Refusal {
+    let what = match message {
+        Message::Enqueue(_) | Message::Retry(_) => "no new jobs",
+        Message::Checkpoint(_) => "no checkpoints",
+        Message::Finish(_) => "the result waits",
+        _ => "its reserve is used up, and nothing changes",
+    };
+    let until = shortage.map_or_else(|| "there is room".to_owned(), words);
+    let message = format!("the disk of the home {home} is full: {what} until {until}");
+    Refusal { hint: Some(HINT.to_owned()), ..refusal(RefusalCode::StoreFull, message) }
+}
+
+/// Rounded so that less than what is needed never looks like enough.
+fn words(Shortage { needed_bytes, free_bytes }: Shortage) -> String {
+    const MIB: u64 = 1 << 20;
+    format!("{} MiB are free there, and {} are", needed_bytes.div_ceil(MIB), free_bytes / MIB)
 }
 
 /// Bytes that a request may add to a commit beside its payloads, generously.
@@ -117,8 +127,7 @@ mod tests {
     fn new_work_is_refused_first_and_ends_last() {
         let check = |message: Message, last: Room| {
             for room in [Room::Plenty, Room::Reserve, Room::Ends, Room::Nothing] {
-                let admitted = room.admit(&message).is_ok();
-                assert_eq!(admitted, room <= last, "{} with {room:?}", message.name());
+                assert_eq!(room.admits(&message), room <= last, "{} with {room:?}", message.name());
             }
         };
         let (job, fence, sequence) = (job(), FENCE, Sequence { number: 1, lowest: 1 });
@@ -135,12 +144,27 @@ mod tests {
     #[test]
     fn what_is_left_says_what_there_is_room_for() {
         let check = |low, ready_bytes, reserve_bytes, expected| {
-            let space = Space { ready_bytes, reserve_bytes, tight: true, low };
+            let space = Space { ready_bytes, reserve_bytes, tight: true, low, shortage: None };
             assert_eq!(Room::of(space), expected, "{space:?}");
         };
         check(false, 10, 0, Room::Plenty);
         check(true, 0, 4 << 20, Room::Reserve);
         check(true, 512 << 10, 0, Room::Ends);
         check(true, 1, 0, Room::Nothing);
+    }
+
+    /// It said only that nothing changes "until there is room", not where, nor how much is missing.
+    #[test]
+    fn a_refusal_says_where_how_much_room_is_needed_and_how_much_there_is() {
+        let shortage = Some(Shortage { needed_bytes: (12 << 20) + 1, free_bytes: (12 << 20) - 1 });
+        let (job, sequence) = (job(), Sequence { number: 1, lowest: 1 });
+        let refused = refuse(&Cancel { sequence, job }.into(), "/srv/shop/.lineshaft", shortage);
+        assert_eq!(
+            refused.message,
+            "the disk of the home /srv/shop/.lineshaft is full: its reserve is used up, and nothing changes until 13 \
+             MiB are free there, and 11 are"
+        );
+        let unknown = refuse(&Retry { sequence, job }.into(), "/h", None).message;
+        assert_eq!(unknown, "the disk of the home /h is full: no new jobs until there is room");
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn open_engine(
             Ok(opened) => return Ok(opened),
             Err(error) => error,
         };
-        let Some(pid) = lock_holder(&error) else { return Err(error.into()) };
+        let Some(pid) = lock_holder(&error) else { return Err(named(error, home)) };
         let detail = match ask(home, facts) {
             Answer::Stays(detail) => detail,
             Answer::Leaves | Answer::Silent if Instant::now() < deadline => {
@@ -44,6 +44,16 @@ pub(crate) fn open_engine(
             Answer::Silent => "it does not answer".to_owned(),
         };
         return Err(Error::AlreadyServed { home: home.path().to_owned(), pid, detail });
+    }
+}
+
+/// What an operator of several homes has to know: which disk is full.
+fn named(error: lineshaft_engine::Error, home: &ServedHome) -> Error {
+    match error {
+        lineshaft_engine::Error::Store(source @ lineshaft_store::Error::Full { .. }) => {
+            Error::Full { home: home.path().to_owned(), source }
+        }
+        other => other.into(),
     }
 }
 

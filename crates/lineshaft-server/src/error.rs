@@ -53,6 +53,14 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The disk has no room for what a start writes.
+    #[error("{} cannot be served: {source}", home.display())]
+    Full {
+        /// The home.
+        home: PathBuf,
+        /// How much has to be free, and how much is.
+        source: lineshaft_store::Error,
+    },
     /// The engine did not open, or failed while it ran.
     #[error(transparent)]
     Engine(#[from] lineshaft_engine::Error),
@@ -69,6 +77,7 @@ impl Error {
             Self::AlreadyServed { .. } => Some(code::HOME_IN_USE),
             Self::SocketPath { .. } | Self::SocketDirectory { .. } => Some(code::SOCKET_PLACE),
             Self::Listen { .. } => Some(code::LISTEN),
+            Self::Full { .. } => Some(code::STORE_FULL),
             Self::Engine(error) => error.code(),
             Self::Runtime(_) => Some(code::ENGINE_FAILED),
         }

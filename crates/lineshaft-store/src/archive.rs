@@ -17,8 +17,8 @@ mod scan;
 mod store;
 
 pub(crate) use scan::first_header_from;
-pub use store::BlockArchive;
 pub(crate) use store::DIRECTORY;
+pub use store::{BlockArchive, DamagedBlock};
 
 use std::time::Duration;
 

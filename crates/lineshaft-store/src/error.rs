@@ -22,10 +22,15 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk has no room; nothing was written and the store goes on working.
-    #[error("no space left for {needed_bytes} more bytes in the home: free some, or shorten retention")]
+    #[error(
+        "no space left in the home: {needed_bytes} bytes have to be free{}; free some, or shorten retention",
+        and_are(*free_bytes)
+    )]
     Full {
-        /// Size of what was to be written.
+        /// How much has to be free: for what was to be written, and for what is kept back for others.
         needed_bytes: u64,
+        /// How much is, where that was looked at.
+        free_bytes: Option<u64>,
     },
     /// An earlier write or sync failed, so nobody knows what is on disk; only a restart finds out.
     #[error("the journal stopped after a failed write or sync: restart to recover what is durable")]
@@ -121,6 +126,16 @@ pub enum Error {
         last: u64,
         /// Between which files they are missing, relative to the home.
         file: String,
+    },
+    /// A file of the archive is there twice.
+    #[error(
+        "{file} has blocks of the history that {other} has too: it is a copy under another name; {DOCTOR}"
+    )]
+    Copied {
+        /// The file, relative to the home.
+        file: String,
+        /// The one that it is a copy of.
+        other: String,
     },
     /// A file fails its checks.
     #[error("{file} is damaged at byte {offset}: {reason}; {DOCTOR}")]
@@ -253,7 +268,9 @@ impl Error {
             Self::DamagedCommits { .. } => Some(code::COMMITS_DAMAGED),
             Self::SnapshotsLost { .. } => Some(code::SNAPSHOTS_LOST),
             Self::HistoryMissing { .. } => Some(code::HISTORY_MISSING),
-            Self::Damaged { .. } | Self::NoBlob { .. } | Self::NoCold { .. } => Some(code::FILE_DAMAGED),
+            Self::Damaged { .. } | Self::Copied { .. } | Self::NoBlob { .. } | Self::NoCold { .. } => {
+                Some(code::FILE_DAMAGED)
+            }
             Self::Backup { .. } | Self::NotInBackup { .. } | Self::PayloadGone { .. } => {
                 Some(code::BACKUP_UNUSABLE)
             }
@@ -266,7 +283,9 @@ impl Error {
     pub(crate) fn io(action: &'static str, path: &str, needed_bytes: u64) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { needed_bytes },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { needed_bytes, free_bytes: None }
+            }
             _ => Self::Io { action, path, source },
         }
     }
@@ -275,6 +294,10 @@ impl Error {
     pub(crate) fn damaged(file: &str, offset: u64, reason: impl Into<String>) -> Self {
         Self::Damaged { file: file.to_owned(), offset, reason: reason.into() }
     }
+}
+
+fn and_are(free_bytes: Option<u64>) -> String {
+    free_bytes.map_or_else(String::new, |free| format!(", and {free} are"))
 }
 
 /// Who has a home. Its lock names nobody at the moment in which it is taken.

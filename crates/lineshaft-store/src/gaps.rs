@@ -1,12 +1,13 @@
 //! What may be missing: ranges of numbers that somebody gave up, in a file `GAPS` of the directory concerned.
 //!
 //! In `seg/` the numbers are those of commits, in `archive/` finish numbers. Where a range is missing that is not
-//! written here, it was lost, and opening refuses.
+//! written here, it was lost, and opening refuses. A range of `archive/` that begins with 0 is what retention took: homes
+//! of versions that did not write it down have none.
 
 use std::io;
 
 use crate::Error;
-use crate::disk::{Disk, join, publish, read_all};
+use crate::disk::{Disk, join, publish, read_all, remove};
 use crate::journal::Appended;
 use crate::journal::commit::Header;
 
@@ -52,6 +53,12 @@ impl Gaps {
         ))
     }
 
+    /// Removes the file of a directory, durable on return: nothing is known of gaps then.
+    pub(crate) fn remove<D: Disk>(disk: &D, directory: &str) -> Result<(), Error> {
+        let path = join(directory, NAME);
+        remove(disk, &path).and_then(|()| disk.sync_dir(directory)).map_err(Error::io("remove", &path, 0))
+    }
+
     /// Adds a range, joining it with those that it touches.
     pub(crate) fn add(&mut self, mut first: u64, mut last: u64) {
         self.ranges.retain(|(from, to)| {
@@ -65,18 +72,21 @@ impl Gaps {
         self.ranges.insert(place, (first, last));
     }
 
-    /// Forgets what lies wholly below `number`. Says whether there was any.
-    pub(crate) fn forget_below(&mut self, number: u64) -> bool {
-        let before = self.ranges.len();
-        self.ranges.retain(|(_, last)| *last >= number);
-        self.ranges.len() < before
-    }
-
     /// Forgets what lies beyond `number`. Says whether there was any.
     pub(crate) fn forget_beyond(&mut self, number: u64) -> bool {
         let before = self.ranges.len();
         self.ranges.retain(|(first, _)| *first <= number);
         self.ranges.len() < before
+    }
+
+    /// Whether nothing is in it but where the history begins.
+    pub(crate) fn has_only_beginning(&self) -> bool {
+        self.beginning().is_some() && self.ranges.len() == 1
+    }
+
+    /// Where the history begins, if that is written down.
+    pub(crate) fn beginning(&self) -> Option<u64> {
+        self.cover(0, 0).then(|| self.after(0))
     }
 
     /// Whether all of `first..=last` may be missing; true for an empty range.
@@ -118,7 +128,8 @@ mod tests {
         assert!(gaps.cover(11, 29) && gaps.cover(3, 2) && !gaps.cover(9, 9) && !gaps.cover(29, 31));
         assert_eq!((gaps.after(9), gaps.after(8), gaps.after(60)), (31, 9, 61));
         assert!(gaps.end_before(31) && !gaps.end_before(30));
-        assert!(gaps.forget_below(31));
-        assert_eq!(gaps.ranges, [(40, 60)]);
+        assert_eq!(gaps.beginning(), None);
+        gaps.add(0, 30);
+        assert_eq!((&*gaps.ranges, gaps.beginning()), (&[(0, 30), (40, 60)][..], Some(31)));
     }
 }

@@ -4,6 +4,7 @@
 //! while there is a [`Hold`]. A backup takes its hold before it asks how far the journal is: what was removed before
 //! that is not needed by then, and what is needed stays.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// Who holds the files of a home.
@@ -11,10 +12,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 pub(crate) struct Holds {
     /// Holds there are. Whoever removes something keeps the read lock meanwhile, so that a hold begins before or after.
     count: RwLock<u32>,
+    /// Something was to be removed since the first of them began.
+    is_in_the_way: AtomicBool,
 }
 
 impl Holds {
-    /// Leave to remove files or to give them another use, while the guard lives; `None` while they are held, or are about
+    /// Leave to remove files or to give them another use, while the guard lives: to be asked when there are some. `None` while they are held, or are about
     /// to be: the writer of the journal must not wait here for a hold that waits for the removal of a day of history.
     pub(crate) fn removing(&self) -> Option<Removing<'_>> {
         let count = match self.count.try_read() {
@@ -22,12 +25,20 @@ impl Holds {
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        (*count == 0).then_some(Removing { _count: count })
+        if *count > 0 {
+            self.is_in_the_way.store(true, Ordering::Relaxed);
+            return None;
+        }
+        Some(Removing { _count: count })
     }
 
     /// Holds the files until the hold is dropped. Waits for a removal that is under way.
     pub(crate) fn take(self: &Arc<Self>) -> Hold {
-        *self.count.write().unwrap_or_else(PoisonError::into_inner) += 1;
+        let mut count = self.count.write().unwrap_or_else(PoisonError::into_inner);
+        if *count == 0 {
+            self.is_in_the_way.store(false, Ordering::Relaxed);
+        }
+        *count += 1;
         Hold { holds: Arc::clone(self) }
     }
 }
@@ -42,6 +53,13 @@ pub(crate) struct Removing<'a> {
 #[derive(Debug)]
 pub struct Hold {
     holds: Arc<Holds>,
+}
+
+impl Hold {
+    /// Whether something that is not needed any more stays because files are held: room that there could be.
+    pub fn is_in_the_way(&self) -> bool {
+        self.holds.is_in_the_way.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Hold {
@@ -60,9 +78,11 @@ mod tests {
         assert!(holds.removing().is_some());
         let (first, second) = (holds.take(), holds.take());
         drop(first);
-        assert!(holds.removing().is_none());
+        assert!(!second.is_in_the_way());
+        assert!(holds.removing().is_none() && second.is_in_the_way());
         drop(second);
         assert!(holds.removing().is_some());
+        assert!(!holds.take().is_in_the_way());
     }
 
     /// Another removal waited for the hold, and so for the first removal.

@@ -155,8 +155,7 @@ impl<D: Disk> Home<D> {
     }
 
     fn check_free(&self, bytes: u64, left: u64) -> Result<(), Error> {
-        let free = self.disk.free_bytes().map_err(Error::io("measure", ".", 0))?;
-        if free < bytes + left { Err(Error::Full { needed_bytes: bytes }) } else { Ok(()) }
+        check_free(&self.disk, bytes + left)
     }
 
     /// Who holds the files of the home: to be asked before one is removed or written over.
@@ -169,6 +168,15 @@ impl<D: Disk> Home<D> {
         self.disk.create_dir_all(name).map_err(Error::io("create", name, 0))?;
         self.disk.sync_dir("").map_err(Error::io("sync", ".", 0))
     }
+}
+
+/// [`Error::Full`] if less than that is free.
+pub(crate) fn check_free<D: Disk>(disk: &D, needed_bytes: u64) -> Result<(), Error> {
+    let free_bytes = disk.free_bytes().map_err(Error::io("measure", ".", 0))?;
+    if free_bytes < needed_bytes {
+        return Err(Error::Full { needed_bytes, free_bytes: Some(free_bytes) });
+    }
+    Ok(())
 }
 
 fn take_lock<D: Disk>(disk: &D) -> Result<D::Lock, Error> {

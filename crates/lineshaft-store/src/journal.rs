@@ -361,6 +361,17 @@ pub struct Space {
     pub tight: bool,
     /// The last segment is nearly full too: take only what frees space (finishing, cancelling), refuse new jobs.
     pub low: bool,
+    /// What the next segment lacks, as far as it is known; `None` while one can be made.
+    pub shortage: Option<Shortage>,
+}
+
+/// How much of the disk has to be free for something, and how much was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// What has to be free, what is kept back for others included.
+    pub needed_bytes: u64,
+    /// What was free.
+    pub free_bytes: u64,
 }
 
 impl Space {

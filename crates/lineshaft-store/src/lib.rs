@@ -21,8 +21,8 @@ mod payload;
 mod sealed;
 
 pub use archive::{
-    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, BlockArchive, DayCounts, Dropped, Filter,
-    ListedJob, Page, PageRequest,
+    Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, BlockArchive, DamagedBlock, DayCounts, Dropped,
+    Filter, ListedJob, Page, PageRequest,
 };
 pub use disk::{Disk, DiskFile, FileDisk, Overlay};
 pub use error::Error;
@@ -30,6 +30,6 @@ pub use holds::Hold;
 pub use home::Home;
 pub use journal::{
     Append, Appended, ColdFile, CutTail, Durability, HeldFiles, Journal, JournalEnd, JournalHandle,
-    NewSnapshot, Options, Recovery, SegmentHandle, SegmentJournal, Snapshot, Space, Stretch, Usage,
+    NewSnapshot, Options, Recovery, SegmentHandle, SegmentJournal, Shortage, Snapshot, Space, Stretch, Usage,
 };
 pub use payload::{ColdLocation, Location, PackedPayload, PayloadRef};

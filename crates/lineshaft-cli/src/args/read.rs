@@ -103,12 +103,21 @@ pub(crate) fn handler(text: &str) -> Result<Handler, String> {
     if text == "none" { Ok(Handler(None)) } else { name(text).map(|name| Handler(Some(name))) }
 }
 
-/// A size above nothing.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
-    match parse_size("size", text) {
+/// Bytes a second: a size above nothing.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    match parse_size("rate", text) {
         Ok(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(format!("accepted: {}", SIZE_FORMS.replace('`', ""))),
+        Ok(_) => Err("nothing would ever be copied; leave it out to copy as fast as possible".to_owned()),
+        Err(_) => Err(format!("accepted: {}", SIZE_FORMS.replace('`', ""))),
     }
+}
+
+/// The number of a commit.
+pub(crate) fn lsn(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        "accepted: the number of a commit, which `store backup`, `store stats` and `status --json` show"
+            .to_owned()
+    })
 }
 
 /// A point in time.

@@ -1,11 +1,11 @@
 //! What `lineshaft store` takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 
 use super::JobFilter;
-use super::read::size;
+use super::read::{lsn, rate};
 
 /// Looks after the files of a home.
 #[derive(Debug, Subcommand)]
@@ -18,12 +18,24 @@ pub enum Store {
     Doctor(Doctor),
     /// Bring a home of an earlier major version to the format of this one
     Upgrade,
-    /// Write every job of a home, unfinished and archived, as a line of JSON
+    /// Write every job of a home, unfinished and archived, as a line of JSON; with --json as one document
     Export(Export),
     /// Copy a home, served or not, to where it can be restored from
     Backup(Backup),
     /// Make a home of a backup
     Restore(Restore),
+}
+
+impl Store {
+    /// Whether it writes something outside of the home that is of no use before it is whole.
+    pub(crate) fn puts_away(&self) -> bool {
+        match self {
+            Self::Backup(_) | Self::Restore(_) => true,
+            Self::Export(export) => export.path().is_some(),
+            Self::Doctor(doctor) => doctor.export.is_some(),
+            Self::Stats | Self::Verify | Self::Upgrade => false,
+        }
+    }
 }
 
 /// Looks at a home that does not start.
@@ -48,6 +60,13 @@ pub struct Export {
     pub filter: JobFilter,
 }
 
+impl Export {
+    /// The file; `None` for standard output.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|path| path.as_os_str() != "-")
+    }
+}
+
 /// Copies a home.
 #[derive(Args, Debug)]
 pub struct Backup {
@@ -55,7 +74,7 @@ pub struct Backup {
     #[arg(value_hint = ValueHint::DirPath)]
     pub destination: PathBuf,
     /// Copy at most so much a second, such as 50MiB
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub rate: Option<u64>,
 }
 
@@ -66,6 +85,6 @@ pub struct Restore {
     #[arg(value_hint = ValueHint::DirPath)]
     pub backup: PathBuf,
     /// Leave out what was committed after this, a number that `store stats` and `status --json` show
-    #[arg(long, value_name = "LSN")]
+    #[arg(long, value_name = "LSN", value_parser = lsn)]
     pub until_lsn: Option<u64>,
 }

@@ -1,11 +1,13 @@
 //! `lineshaft store backup` and `restore`: from a home, served or not, and back.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use crate::command::{Ended, Shell, ended};
@@ -135,7 +137,11 @@ fn places_where_a_backup_or_a_home_must_not_go_are_refused() {
     check(&["store", "restore", "backup", "--home", "backup/home"], "would be in the backup itself");
     let nothing = shell.restore("nowhere", "again", &[]);
     assert_eq!(nothing.code, 6, "{nothing:?}");
-    check(&["store", "backup", "x", "--rate", "0"], "accepted: a number of bytes");
+    check(&["store", "backup", "x", "--rate", "0"], "nothing would ever be copied");
+    check(&["store", "backup", "x", "--rate", "much"], "accepted: a number of bytes");
+    check(&["store", "restore", "backup", "--until-lsn", "abc"], "accepted: the number of a commit, which");
+    check(&["serve", "--history-bytes", "99999999999999GiB"], "it is not below 2^63 bytes");
+    check(&["serve", "--home", "home/seg"], "would be inside of another one, ");
 }
 
 #[test]
@@ -242,6 +248,48 @@ fn a_backup_whose_server_is_killed_fails_and_leaves_nothing() {
     );
     assert!(!shell.place("backup").exists());
     shell.back_up("backup");
+}
+
+/// What was copied stayed, and no restart of the server was spoken of.
+#[test]
+fn a_backup_that_is_interrupted_or_whose_server_restarts_leaves_nothing_and_says_why() {
+    let shell = Shell::new();
+    let mut served = shell.serve();
+    shell.enqueue_much();
+    let backup = shell.begin_slow_backup("backup");
+    let pid = Pid::from_raw(backup.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let failed = ended(backup.wait_with_output().unwrap());
+    assert!(failed.code == 130 && failed.err.contains("a signal ended the backup: "), "{failed:?}");
+    assert!(!shell.place("backup").exists());
+
+    let backup = shell.begin_slow_backup("backup");
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    let _again = shell.serve();
+    let failed = ended(backup.wait_with_output().unwrap());
+    let why = "error[LS0041]: the backup was given up: the server was restarted meanwhile, and does not hold";
+    assert!(failed.code == 1 && failed.err.contains(why), "{failed:?}");
+    assert!(failed.err.contains("\nhint: take it again"), "{failed:?}");
+    assert!(!shell.place("backup").exists());
+}
+
+/// Between one piece of a file and the next it said nothing, at a byte a second for days.
+#[test]
+fn a_slow_backup_says_how_far_it_is() {
+    let shell = Shell::new();
+    shell.enqueue_much();
+    shell.out(&["stop"]);
+    let place = shell.place("backup");
+    let words = ["store", "backup", place.to_str().unwrap(), "--rate", "1"];
+    let mut backup = shell.command(&words).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(backup.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("copied ") && line.contains(" of "), "{line}");
+    let pid = Pid::from_raw(backup.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(backup.wait().unwrap().code(), Some(143));
+    assert!(!place.exists());
 }
 
 /// Needs the right to mount a small file system; without it there is nothing to see.

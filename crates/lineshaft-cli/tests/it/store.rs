@@ -91,6 +91,11 @@ fn an_export_has_every_job_and_can_be_enqueued_again() {
     assert_eq!((ended.code, &*ended.err), (0, "exported 1 job\n"));
     assert_eq!(lines(&std::fs::read_to_string(&file).unwrap())[0]["state"], "scheduled");
 
+    // As one document.
+    let document = shell.json(&["store", "export"]);
+    assert_eq!(document["jobs"].as_array().unwrap(), &jobs);
+    assert_eq!(shell.json(&["store", "export", "--task", "none"]), json!({ "jobs": [] }));
+
     // The same beside a server.
     let _served = shell.serve();
     assert_eq!(lines(&shell.out(&["store", "export"])).len(), 3);

@@ -9,14 +9,14 @@ use lineshaft_jobs::{Change, Command, Now};
 use lineshaft_store::disk::Locking;
 use lineshaft_store::inspect::{newest_snapshot, repair, rework, survey};
 use lineshaft_store::{
-    Append, Archive, BlockArchive, Disk as _, Error as StoreError, FileDisk, Home, Journal, JournalHandle,
-    Overlay,
+    Append, Archive, BlockArchive, DamagedBlock, Disk as _, Error as StoreError, FileDisk, Home, Journal,
+    JournalHandle, Overlay,
 };
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::Filter;
 
 use super::unreadable::Unreadable;
-use super::{Disk, Exported, Finding, Look, check_is_home};
+use super::{Disk, Exported, Finding, Look, Progress, check_is_home};
 use crate::Error;
 use crate::backup::SESSIONS_PER_EPOCH;
 
@@ -28,6 +28,8 @@ const ROUNDS_MAX: u32 = 10_000;
 pub struct Diagnosis {
     /// Why it does not start; empty if it does.
     pub refusals: Vec<Finding>,
+    /// Blocks of the history that do not read, with which it starts all the same: the jobs of each are lost whole.
+    pub unreadable: Vec<Finding>,
     /// What going on would cost.
     pub losses: Vec<Loss>,
     /// Jobs whose arguments, results or outputs do not read.
@@ -99,19 +101,24 @@ pub enum Loss {
     },
 }
 
-/// Looks at the home at `path`, which nobody may work in. Changes nothing.
+/// Looks at the home at `path`, which nobody may work in, and reads all of its history. Changes nothing.
 ///
 /// Errors if there is no home, if somebody works in it, or if it is of another format.
-pub fn diagnose(path: &Path) -> Result<Diagnosis, Error> {
+pub fn diagnose(path: &Path, progress: Progress<'_>) -> Result<Diagnosis, Error> {
     check_is_home(path)?;
     let overlay = Overlay::new(FileDisk::new(path), Locking::Real);
     let mut patient = Patient::default();
     let home = patient.home(&overlay)?;
-    let mut look = None;
+    let (mut look, mut has_read_history) = (None, false);
     for _ in 0..ROUNDS_MAX {
         match Look::of(&home) {
             Ok(opened) => {
                 patient.stand_in_for_cold_files(&home, &opened)?;
+                if !std::mem::replace(&mut has_read_history, true)
+                    && patient.history(&home, &opened, progress)?
+                {
+                    continue;
+                }
                 look = Some(opened);
                 break;
             }
@@ -125,6 +132,7 @@ pub fn diagnose(path: &Path) -> Result<Diagnosis, Error> {
     }
     let mut diagnosis = Diagnosis {
         refusals: patient.refusals,
+        unreadable: patient.unreadable,
         losses: patient.losses,
         incomplete: Vec::new(),
         dead: 0,
@@ -140,6 +148,7 @@ pub fn diagnose(path: &Path) -> Result<Diagnosis, Error> {
 #[derive(Default)]
 struct Patient {
     refusals: Vec<Finding>,
+    unreadable: Vec<Finding>,
     losses: Vec<Loss>,
     /// Where the last gap was let be; if the same commit is missed again, that was of no use.
     gap: u64,
@@ -180,6 +189,10 @@ impl Patient {
                 self.losses.push(Loss::History { first: *first, last: *last });
             }
             Error::Store(StoreError::Damaged { file, offset, .. }) => return self.file(disk, file, *offset),
+            Error::Store(StoreError::Copied { file, .. }) => {
+                repair::put_aside(disk, file)?;
+                self.losses.push(Loss::File { path: file.clone() });
+            }
             Error::Snapshot(_) => return self.newest_snapshot_file(disk),
             _ => return Ok(false),
         }
@@ -263,6 +276,27 @@ impl Patient {
         Ok(())
     }
 
+    /// Takes blocks out of the history that do not read. Says whether there are any.
+    fn history(&mut self, home: &Home<Disk>, look: &Look, progress: Progress<'_>) -> Result<bool, Error> {
+        let total = look.archive.counts().bytes;
+        let (mut read, mut damaged) = (0, Vec::new());
+        let advance = |bytes| {
+            read += bytes;
+            progress(read, total);
+        };
+        look.archive.verify(advance, |block| damaged.push(block));
+        // A disk that refuses to read proves no loss.
+        damaged.retain(|block| matches!(block.error, StoreError::Damaged { .. }));
+        self.unreadable.extend(damaged.iter().map(|block| Finding::of_store(&block.error)));
+        // What stands behind a block moves to its place.
+        for DamagedBlock { file, offset, first, last, .. } in damaged.iter().rev() {
+            repair::cut_block(home.disk(), file, *offset)?;
+            repair::give_up_history(home.disk(), *first, *last)?;
+            self.losses.push(Loss::History { first: *first, last: *last });
+        }
+        Ok(!damaged.is_empty())
+    }
+
     fn newest_snapshot_file(&mut self, disk: &Disk) -> Result<bool, Error> {
         let names = disk.list("snap").unwrap_or_default().into_iter().map(|file| file.name);
         let newest = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).max();
@@ -277,9 +311,9 @@ impl Diagnosis {
         self.refusals.is_empty()
     }
 
-    /// Whether it starts, and every job that waits can run.
+    /// Whether it starts, every job that waits can run, and all of the history reads.
     pub fn is_well(&self) -> bool {
-        self.starts() && self.dead == 0
+        self.starts() && self.dead == 0 && self.unreadable.is_empty()
     }
 
     /// Whether it starts once the losses are accepted.
@@ -336,11 +370,12 @@ impl Diagnosis {
 /// another block shows by itself.
 fn settle_oldest(losses: &mut Vec<Loss>, oldest: Option<(String, u64)>) {
     let (oldest, first) = oldest.filter(|(_, first)| *first > 1).unwrap_or_default();
+    let is_told = losses.iter().any(|loss| matches!(loss, Loss::History { last, .. } if last + 1 == first));
     let cut = losses.iter().filter_map(|loss| match loss {
         Loss::OldestHistory { path, .. } if *path <= oldest => Some(path.clone()),
         _ => None,
     });
-    let mut told = cut.max();
+    let mut told = cut.max().filter(|_| !is_told);
     losses.retain_mut(|loss| match loss {
         Loss::OldestHistory { path, before } => {
             *before = first;

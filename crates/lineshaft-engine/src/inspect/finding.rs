@@ -47,6 +47,7 @@ impl Finding {
                 what: format!("commits {first_lsn} to {last_lsn} are damaged or missing: {reason}"),
                 ..finding
             },
+            StoreError::Copied { file, .. } => Self { file: Some(file.clone()), ..finding },
             StoreError::Io { path, .. } => Self { file: Some(path.clone()), ..finding },
             StoreError::NoCommit { lsn, .. } | StoreError::OutOfBody { lsn, .. } => {
                 Self { lsns: Some((*lsn, *lsn)), ..finding }
@@ -79,6 +80,12 @@ impl Finding {
             lsns: Some((head_lsn + 1, last_lsn)),
             ..Self::saying(what)
         }
+    }
+
+    /// A day of the archive under the name of another one; it reads, but goes when that one goes.
+    pub(crate) fn of_misnamed((file, right): &(String, String)) -> Self {
+        let what = format!("it holds jobs of another day: with the server stopped, rename it to {right}");
+        Self { code: Some(code::FILE_DAMAGED), file: Some(file.clone()), ..Self::saying(what) }
     }
 
     fn saying(what: String) -> Self {

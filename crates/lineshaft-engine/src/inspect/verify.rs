@@ -148,7 +148,8 @@ impl Run<'_> {
         let mut findings = Vec::new();
         let (count, bytes) = look
             .archive
-            .verify(|bytes| self.advance(bytes), |error| findings.push(Finding::of_store(&error)));
+            .verify(|bytes| self.advance(bytes), |block| findings.push(Finding::of_store(&block.error)));
+        findings.extend(look.archive.misnamed().iter().map(Finding::of_misnamed));
         self.report.findings.extend(findings);
         self.report.checked.push(Checked { what: "blocks of the history", count, bytes });
     }

@@ -331,12 +331,12 @@ fn a_missing_cold_file_is_said_at_the_start_and_given_up_with_its_jobs() {
     assert!(error.to_string().contains("cold/0"), "{error}");
     assert!(error.code().is_some());
 
-    let diagnosis = diagnose(home.path()).unwrap();
+    let diagnosis = diagnose(home.path(), &mut |_, _| ()).unwrap();
     assert!(!diagnosis.starts() && diagnosis.can_go_on(), "{diagnosis:?}");
     assert_eq!((diagnosis.incomplete.as_slice(), diagnosis.dead), (&[lost][..], 1));
     assert!(matches!(diagnosis.losses[0], Loss::PayloadFile { .. }), "{:?}", diagnosis.losses);
     diagnosis.accept("lost/then").unwrap();
-    assert!(diagnose(home.path()).unwrap().is_well());
+    assert!(diagnose(home.path(), &mut |_, _| ()).unwrap().is_well());
     let engine = start(home.path(), &clock);
     let mut client = Client::connect(&engine);
     let record = client.show(lost);

@@ -52,7 +52,7 @@ fn jobs(text: &str) -> Vec<(&str, &str)> {
 fn sick(home: &Path) -> Diagnosis {
     assert!(open(home, options(&Clock::default())).is_err(), "it starts");
     let before = packed(home);
-    let diagnosis = diagnose(home).unwrap();
+    let diagnosis = diagnose(home, &mut |_, _| ()).unwrap();
     assert!(packed(home) == before, "a diagnosis changes nothing");
     assert!(!diagnosis.is_well() && diagnosis.can_go_on(), "{diagnosis:?}");
     diagnosis
@@ -75,7 +75,7 @@ fn accept(home: &Path, diagnosis: Diagnosis) -> String {
     let Message::Page(page) = client.ask(list) else { panic!("no page") };
     stop(&engine);
     assert_eq!(page.jobs.len(), left);
-    let report = diagnose(home).unwrap();
+    let report = diagnose(home, &mut |_, _| ()).unwrap();
     assert!(report.is_well(), "{report:?}");
     let lines: Vec<String> = page.jobs.iter().map(|job| format!("{} {}\n", job.id, job.state)).collect();
     lines.concat()
@@ -84,7 +84,7 @@ fn accept(home: &Path, diagnosis: Diagnosis) -> String {
 #[test]
 fn a_home_that_starts_needs_no_doctor() {
     let home = home();
-    let diagnosis = diagnose(home.path()).unwrap();
+    let diagnosis = diagnose(home.path(), &mut |_, _| ()).unwrap();
     assert!(diagnosis.is_well() && diagnosis.losses.is_empty(), "{diagnosis:?}");
     assert!(verify(home.path(), &mut |_, _| ()).unwrap().findings.is_empty());
 }
@@ -182,18 +182,73 @@ fn a_deleted_or_damaged_history_is_given_up_by_number() {
     }
 }
 
-/// The first block of the history was cut without a word: nothing tells how many jobs were before the oldest one left.
+/// The first block of the history was cut without a word. In a home of an earlier version nothing tells how many jobs were
+/// before the oldest one left.
 #[test]
-fn the_oldest_block_of_the_history_is_told_by_where_the_rest_begins() {
+fn the_oldest_block_of_the_history_is_told_by_its_numbers_or_by_where_the_rest_begins() {
+    for is_noted in [true, false] {
+        let home = home();
+        archive_all(home.path());
+        let day = files(home.path(), "archive")[0].clone();
+        flip(&day, 100);
+        if !is_noted {
+            fs::remove_file(home.path().join("archive/GAPS")).unwrap();
+        }
+        let diagnosis = sick(home.path());
+        let path = format!("archive/{}", day.file_name().unwrap().to_str().unwrap());
+        let expected = if is_noted {
+            Loss::History { first: 1, last: 3 }
+        } else {
+            Loss::OldestHistory { path, before: 4 }
+        };
+        assert_eq!(diagnosis.losses, [expected]);
+        let left = accept(home.path(), diagnosis);
+        assert_eq!(left.lines().count(), HOMES[0].2.lines().count() - 3);
+    }
+}
+
+/// `verify` sent to the doctor for it, and the doctor, who had not read it, to `verify`.
+#[test]
+fn a_block_of_the_history_that_does_not_read_is_told_and_given_up_if_that_is_accepted() {
     let home = home();
     archive_all(home.path());
     let day = files(home.path(), "archive")[0].clone();
-    flip(&day, 100);
-    let diagnosis = sick(home.path());
-    let path = format!("archive/{}", day.file_name().unwrap().to_str().unwrap());
-    assert_eq!(diagnosis.losses, [Loss::OldestHistory { path, before: 4 }]);
+    let bytes = fs::read(&day).unwrap();
+    let next = (512..bytes.len()).step_by(512).find(|at| bytes[*at..].starts_with(b"LSa1")).unwrap();
+    flip(&day, bytes[..next].iter().rposition(|byte| *byte != 0).unwrap());
+    stop(&open(home.path(), options(&Clock::default())).expect("it starts").0);
+    let found = verify(home.path(), &mut |_, _| ()).unwrap().findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let mut read = 0;
+    let diagnosis = diagnose(home.path(), &mut |bytes, _| read = bytes).unwrap();
+    assert!(diagnosis.starts() && !diagnosis.is_well() && read > 0, "{diagnosis:?}");
+    assert_eq!(diagnosis.unreadable, found);
+    assert_eq!(diagnosis.losses, [Loss::History { first: 1, last: 3 }]);
     let left = accept(home.path(), diagnosis);
     assert_eq!(left.lines().count(), HOMES[0].2.lines().count() - 3);
+    assert!(verify(home.path(), &mut |_, _| ()).unwrap().findings.is_empty());
+}
+
+/// Each of its blocks was found, cut and looked for again by itself.
+#[test]
+fn a_day_under_another_name_is_put_aside_as_a_copy_or_named_by_verify() {
+    let home = home();
+    archive_all(home.path());
+    let day = files(home.path(), "archive")[0].clone();
+    let other = home.path().join("archive/1999-12-31");
+    fs::copy(&day, &other).unwrap();
+    let diagnosis = sick(home.path());
+    assert_eq!(diagnosis.refusals.len(), 1, "{:?}", diagnosis.refusals);
+    assert_eq!(diagnosis.losses, [Loss::File { path: "archive/1999-12-31".to_owned() }]);
+    assert_eq!(accept(home.path(), diagnosis).lines().count(), HOMES[0].2.lines().count());
+
+    fs::rename(&day, &other).unwrap();
+    let found = verify(home.path(), &mut |_, _| ()).unwrap().findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let name = day.file_name().unwrap().to_str().unwrap();
+    assert!(found[0].what.ends_with(&format!("rename it to archive/{name}")), "{found:?}");
+    fs::rename(&other, &day).unwrap();
+    assert!(verify(home.path(), &mut |_, _| ()).unwrap().findings.is_empty());
 }
 
 /// Puts what has finished into the history, as a second block.
@@ -244,7 +299,7 @@ fn a_history_without_any_commit_is_not_a_new_home() {
     }
     let error = open(home.path(), options(&Clock::default())).map(drop).unwrap_err();
     assert!(error.to_string().contains("it has no commits, but the archive holds their jobs"), "{error}");
-    let diagnosis = diagnose(home.path()).unwrap();
+    let diagnosis = diagnose(home.path(), &mut |_, _| ()).unwrap();
     assert_eq!(diagnosis.losses, [Loss::State { history_jobs: 3 }]);
     assert_eq!(accept(home.path(), diagnosis).lines().count(), 3);
 }
@@ -253,7 +308,7 @@ fn a_history_without_any_commit_is_not_a_new_home() {
 fn a_home_of_a_newer_format_is_left_alone() {
     let home = home();
     fs::write(home.path().join("FORMAT"), "lineshaft home 2\n").unwrap();
-    let error = diagnose(home.path()).map(drop).unwrap_err();
+    let error = diagnose(home.path(), &mut |_, _| ()).map(drop).unwrap_err();
     assert!(error.to_string().contains("use the newer version"), "{error}");
 }
 
@@ -262,6 +317,6 @@ fn a_home_of_a_newer_format_is_left_alone() {
 fn a_home_that_was_not_restored_to_its_end_is_not_mended() {
     let home = tempfile::tempdir().unwrap();
     drop(lineshaft_store::Home::begin_restore(lineshaft_store::FileDisk::new(home.path())).unwrap());
-    let error = diagnose(home.path()).map(drop).unwrap_err();
+    let error = diagnose(home.path(), &mut |_, _| ()).map(drop).unwrap_err();
     assert!(error.to_string().contains("restore again"), "{error}");
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::day::{Day, DayFile};
 use super::header::BlockHeader;
+use super::store::DIRECTORY;
 use super::{ArchiveCounts, ArchiveHead, DayCounts, Dropped};
+use crate::disk::join;
 
 /// A block and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +14,23 @@ pub(crate) struct Entry {
     pub(crate) file: DayFile,
     pub(crate) offset: u64,
     pub(crate) header: BlockHeader,
+}
+
+impl Entry {
+    /// The day whose file it belongs to.
+    pub(crate) fn day(&self) -> Day {
+        Day::of(self.header.finished_ms.1)
+    }
+
+    /// Whether its file has the name of its day: it may have been copied or renamed.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.file.day == self.day()
+    }
+
+    /// The path of its file in the home.
+    pub(crate) fn path(&self) -> String {
+        join(DIRECTORY, &self.file.to_string())
+    }
 }
 
 /// A file that has so much is followed by another one of its day: whole files go when there is too much history, and a day
@@ -76,6 +95,18 @@ impl Catalogue {
             Some((file, _)) => (file.next(), None),
             None => (first, None),
         }
+    }
+
+    /// Files that do not have the name of the day whose blocks they hold, and the one that they should have.
+    pub(crate) fn misnamed(&self) -> Vec<(DayFile, DayFile)> {
+        let mut found: BTreeMap<DayFile, DayFile> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| !entry.is_in_place()) {
+            found.entry(entry.file).or_insert_with(|| match self.place_in(entry.day()) {
+                (newest, Some(_)) => newest.next(),
+                (free, None) => free,
+            });
+        }
+        found.into_iter().collect()
     }
 
     /// The newest block with a finish number below `before`.

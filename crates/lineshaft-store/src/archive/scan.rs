@@ -32,8 +32,9 @@ pub(crate) fn scan<D: Disk>(disk: &D, archived: u64) -> Result<(Catalogue, Vec<T
     }
     entries.sort_by_key(|entry| entry.header.first_finish_number);
     if let Some(pair) = entries.windows(2).find(|pair| overlap(pair)) {
-        let path = join(DIRECTORY, &pair[1].file.to_string());
-        return Err(Error::damaged(&path, pair[1].offset, "the block overlaps another one"));
+        return Err(copied(&pair[0], &pair[1]).unwrap_or_else(|| {
+            Error::damaged(&pair[1].path(), pair[1].offset, "the block overlaps another one")
+        }));
     }
     check_complete(&entries, archived, &Gaps::load(disk, DIRECTORY)?)?;
     let mut catalogue = Catalogue::default();
@@ -44,18 +45,25 @@ pub(crate) fn scan<D: Disk>(disk: &D, archived: u64) -> Result<(Catalogue, Vec<T
     Ok((catalogue, torn))
 }
 
-/// Finish numbers grow without gaps, so a block or a file that is missing between others shows; so does a missing end.
+/// Finish numbers grow without gaps, so a block or a file that is missing between others shows; so does a missing end,
+/// and a missing beginning where it is written down how far retention went ([`Gaps::beginning`]).
 fn check_complete(entries: &[Entry], archived: u64, gaps: &Gaps) -> Result<(), Error> {
     let missing = |after: &Entry, first: u64, last: u64, before: Option<&Entry>| {
-        let name = |entry: &Entry| join(DIRECTORY, &entry.file.to_string());
         let file = match before {
             Some(before) if before.file != after.file => {
-                format!("between {} and {}", name(after), name(before))
+                format!("between {} and {}", after.path(), before.path())
             }
-            _ => format!("behind the last block of {}", name(after)),
+            _ => format!("behind the last block of {}", after.path()),
         };
         Err(Error::HistoryMissing { first, last, file })
     };
+    if let (Some(oldest), Some(beginning)) = (entries.first(), gaps.beginning())
+        && oldest.header.first_finish_number > beginning
+    {
+        let (first, last) = (beginning, oldest.header.first_finish_number - 1);
+        let file = format!("before the first block of {}", oldest.path());
+        return Err(Error::HistoryMissing { first, last, file });
+    }
     for pair in entries.windows(2) {
         let (first, last) = (pair[0].header.last_finish_number + 1, pair[1].header.first_finish_number - 1);
         if !gaps.cover(first, last) {
@@ -75,6 +83,18 @@ fn check_complete(entries: &[Entry], archived: u64, gaps: &Gaps) -> Result<(), E
 
 fn overlap(pair: &[Entry]) -> bool {
     pair[0].header.last_finish_number >= pair[1].header.first_finish_number
+}
+
+/// Why two blocks overlap, if one is in a copy of the file of the other: the one whose name is wrong.
+fn copied(one: &Entry, other: &Entry) -> Option<Error> {
+    let (copy, of) = match (one.is_in_place(), other.is_in_place()) {
+        _ if one.file == other.file => return None,
+        (false, true) => (one, other),
+        (true, false) => (other, one),
+        _ if one.header == other.header => (other, one),
+        _ => return None,
+    };
+    Some(Error::Copied { file: copy.path(), other: of.path() })
 }
 
 fn scan_file<D: Disk>(

@@ -14,6 +14,7 @@ use super::block::BlockReader;
 use super::build::{Built, build};
 use super::catalogue::{Catalogue, Entry};
 use super::day::{Day, DayFile};
+use super::header::BlockHeader;
 use super::{
     Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, DayCounts, Dropped, Filter, ListedJob, Page,
     PageRequest, scan,
@@ -35,6 +36,21 @@ struct Inner<D: Disk> {
     catalogue: RwLock<Catalogue>,
     /// Held while files change.
     writing: Mutex<Writing>,
+}
+
+/// A block that does not read.
+#[derive(Debug)]
+pub struct DamagedBlock {
+    /// Its file, relative to the home.
+    pub file: String,
+    /// Where it begins there.
+    pub offset: u64,
+    /// Finish number of its first job.
+    pub first: u64,
+    /// Finish number of its last job.
+    pub last: u64,
+    /// What is wrong.
+    pub error: Error,
 }
 
 /// Whether the archive may still be written.
@@ -75,6 +91,9 @@ impl<D: Disk> BlockArchive<D> {
         let (catalogue, torn) = scan::scan(home.disk(), archived)?;
         torn.iter().try_for_each(|end| scan::cut(home.disk(), end))?;
         scan::settle(home.disk(), &catalogue)?;
+        if let Some(oldest) = catalogue.entries().first() {
+            note_beginning(home.disk(), oldest.header.first_finish_number)?;
+        }
         let writing = Mutex::new(Writing::Possible);
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue: RwLock::new(catalogue), writing }) })
     }
@@ -82,6 +101,14 @@ impl<D: Disk> BlockArchive<D> {
     /// Begins another file of the day once one has so many bytes. Default: 64 MiB.
     pub fn set_file_bytes(&self, bytes: u64) {
         self.change_catalogue(|catalogue| catalogue.file_bytes = bytes);
+    }
+
+    /// Files that hold blocks of another day than the one whose name they have, and which name would be free and theirs,
+    /// both relative to the home. They are read like others, but go when the day goes that they are named after.
+    pub fn misnamed(&self) -> Vec<(String, String)> {
+        let path = |file: DayFile| join(DIRECTORY, &file.to_string());
+        let files = self.with_catalogue(Catalogue::misnamed).into_iter();
+        files.map(|(file, right)| (path(file), path(right))).collect()
     }
 
     /// What each day holds, oldest day first.
@@ -118,7 +145,7 @@ impl<D: Disk> BlockArchive<D> {
     }
 
     /// Reads every block, checks every part of it and takes every row apart. Gives blocks and bytes read.
-    pub fn verify(&self, mut progress: impl FnMut(u64), mut damaged: impl FnMut(Error)) -> (u64, u64) {
+    pub fn verify(&self, mut progress: impl FnMut(u64), mut damaged: impl FnMut(DamagedBlock)) -> (u64, u64) {
         let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
         let mut files = OpenFile { open: None };
         let mut bytes = 0;
@@ -127,7 +154,8 @@ impl<D: Disk> BlockArchive<D> {
             if let Err(error) =
                 self.read(entry, &mut files, |block| block.matching(&Filter::default()).map(drop))
             {
-                damaged(error);
+                let BlockHeader { first_finish_number: first, last_finish_number: last, .. } = entry.header;
+                damaged(DamagedBlock { file: entry.path(), offset: entry.offset, first, last, error });
             }
             progress(entry.header.stored_bytes());
         }
@@ -145,8 +173,11 @@ impl<D: Disk> BlockArchive<D> {
     /// Drops old files, unless they are held for a backup.
     fn retain(&self, files: impl FnOnce(&Catalogue) -> Vec<DayFile>) -> Result<Dropped, Error> {
         self.write(|| {
-            let Some(_removing) = self.inner.home.holds().removing() else { return Err(Error::Held) };
             let files = self.with_catalogue(files);
+            if files.is_empty() {
+                return Ok(Dropped::default());
+            }
+            let Some(_removing) = self.inner.home.holds().removing() else { return Err(Error::Held) };
             self.drop_files(&files)
         })
     }
@@ -170,6 +201,9 @@ impl<D: Disk> BlockArchive<D> {
         let (path, offset) = (join(DIRECTORY, &place.to_string()), end.unwrap_or(0));
         self.inner.home.check_room_for_history(built.bytes.len() as u64)?;
         let disk = self.inner.home.disk();
+        if self.with_catalogue(|catalogue| catalogue.entries().is_empty()) {
+            note_beginning(disk, built.header.first_finish_number)?;
+        }
         let mode = if end.is_some() { OpenMode::Write } else { OpenMode::Create };
         let file = disk.open(&path, mode).map_err(Error::io("open", &path, built.bytes.len() as u64))?;
         append_block(&file, &path, offset, &built.bytes)?;
@@ -202,7 +236,11 @@ impl<D: Disk> BlockArchive<D> {
             return Ok(Dropped::default());
         }
         self.note_gaps(files)?;
-        self.remove_files(files)
+        let dropped = self.remove_files(files)?;
+        if let Some(oldest) = self.with_catalogue(|catalogue| catalogue.entries().first().copied()) {
+            note_beginning(self.inner.home.disk(), oldest.header.first_finish_number)?;
+        }
+        Ok(dropped)
     }
 
     fn remove_files(&self, files: &[DayFile]) -> Result<Dropped, Error> {
@@ -216,21 +254,23 @@ impl<D: Disk> BlockArchive<D> {
         Ok(dropped)
     }
 
-    /// Writes down what will be missing between others, or at the end, before it is removed on purpose. What goes from
-    /// the beginning is not missed.
+    /// Writes down what will be missing before it is removed on purpose: the beginning as one range from 0.
     fn note_gaps(&self, files: &[DayFile]) -> Result<(), Error> {
         let (stay, go): (Vec<Entry>, Vec<Entry>) =
             self.with_catalogue(|it| it.entries().iter().partition(|entry| !files.contains(&entry.file)));
-        let oldest = stay.first().map_or(u64::MAX, |entry| entry.header.first_finish_number);
         let disk = self.inner.home.disk();
         let mut gaps = Gaps::load(disk, DIRECTORY)?;
-        let mut changed = oldest < u64::MAX && gaps.forget_below(oldest);
-        let missed = |entry: &&Entry| stay.is_empty() || entry.header.first_finish_number > oldest;
-        for entry in go.iter().filter(missed) {
-            gaps.add(entry.header.first_finish_number, entry.header.last_finish_number);
-            changed = true;
+        if let Some(oldest) = stay.first() {
+            gaps.add(0, oldest.header.first_finish_number - 1);
         }
-        if changed { gaps.save(disk, DIRECTORY) } else { Ok(()) }
+        for entry in go {
+            gaps.add(entry.header.first_finish_number, entry.header.last_finish_number);
+        }
+        match gaps.save(disk, DIRECTORY) {
+            // Files go to make room: for want of it they may not stay.
+            Err(Error::Full { .. }) if gaps.has_only_beginning() => Gaps::remove(disk, DIRECTORY),
+            saved => saved,
+        }
     }
 
     /// Cuts a file before the block at `offset`.
@@ -334,6 +374,20 @@ impl<D: Disk> Archive for BlockArchive<D> {
             }
             Ok(dropped)
         })
+    }
+}
+
+/// Writes down that nothing is missing before finish number `first`, unless it is known where the history begins. Where
+/// there is no room for that, another time will do: nothing is missed until then.
+fn note_beginning<D: Disk>(disk: &D, first: u64) -> Result<(), Error> {
+    let mut gaps = Gaps::load(disk, DIRECTORY)?;
+    if gaps.beginning().is_some() {
+        return Ok(());
+    }
+    gaps.add(0, first.saturating_sub(1));
+    match gaps.save(disk, DIRECTORY) {
+        Err(Error::Full { .. }) => Ok(()),
+        saved => saved,
     }
 }
 

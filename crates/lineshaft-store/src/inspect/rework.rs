@@ -19,8 +19,10 @@ pub fn rework<D: Disk>(home: &Home<Overlay<D>>, aside: &str) -> Result<Vec<Strin
     let (overlay, disk) = (home.disk(), home.disk().base());
     let changed = overlay.changed().map_err(Error::io("read", ".", 0))?;
     let needed_bytes: u64 = changed.iter().map(|change| change.length.unwrap_or(0)).sum();
-    if disk.free_bytes().is_ok_and(|free| free < needed_bytes) {
-        return Err(Error::Full { needed_bytes });
+    if let Ok(free_bytes) = disk.free_bytes()
+        && free_bytes < needed_bytes
+    {
+        return Err(Error::Full { needed_bytes, free_bytes: Some(free_bytes) });
     }
     let mut plan = format!("aside {aside}\n");
     let mut kept = Vec::new();

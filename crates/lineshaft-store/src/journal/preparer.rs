@@ -16,7 +16,8 @@ use super::commit;
 use super::reserve::Reserve;
 use super::segment::{self, DIRECTORY, Segment, SegmentHeader};
 use crate::disk::{Disk, DiskFile, OpenMode, join};
-use crate::{Error, Home};
+use crate::home::check_free;
+use crate::{Error, Home, Shortage};
 
 /// Files kept for another use; further ones are removed.
 pub(crate) const SPARES_MAX: usize = 2;
@@ -53,8 +54,8 @@ pub(crate) enum Readiness {
     Ready(u64),
     /// It is being made.
     Working,
-    /// It could not be made; most likely the disk is full.
-    Failed,
+    /// It could not be made; most likely the disk is full, and lacks this.
+    Failed(Option<Shortage>),
 }
 
 enum Chore<F> {
@@ -146,7 +147,10 @@ impl<D: Disk> Preparer<D> {
     pub(crate) fn state(&self) -> Readiness {
         match &*self.workshop.slot() {
             Slot::Ready(prepared) => Readiness::Ready(prepared.bytes),
-            Slot::Failed(..) => Readiness::Failed,
+            Slot::Failed(Error::Full { needed_bytes, free_bytes: Some(free_bytes) }, _) => {
+                Readiness::Failed(Some(Shortage { needed_bytes: *needed_bytes, free_bytes: *free_bytes }))
+            }
+            Slot::Failed(..) => Readiness::Failed(None),
             Slot::Empty | Slot::Working => Readiness::Working,
         }
     }
@@ -247,7 +251,7 @@ impl<D: Disk> Workshop<D> {
 
     fn prepare_into_slot(&self, wanted: Wanted) {
         let path = segment::path(wanted.header.number);
-        let result = self.prepare(wanted, &path).map_err(Error::io("prepare", &path, wanted.bytes));
+        let result = self.prepare(wanted, &path);
         let was_tight = self.tight.swap(result.is_err(), Ordering::Relaxed);
         let is_ready = result.is_ok();
         *self.slot() = match result {
@@ -272,9 +276,19 @@ impl<D: Disk> Workshop<D> {
         })
     }
 
-    fn prepare(&self, wanted: Wanted, path: &str) -> io::Result<Prepared<D::File>> {
-        let temporary = self.spare_or_filled(wanted, path)?;
-        self.name_segment(wanted.header, &temporary, path)
+    fn prepare(&self, wanted: Wanted, path: &str) -> Result<Prepared<D::File>, Error> {
+        let failed = |error| Error::io("prepare", path, wanted.bytes)(error);
+        let temporary = match self.spare(wanted).map_err(failed)? {
+            Some(spare) => spare,
+            None => {
+                let kept_bytes = self.reserve.missing_bytes() + self.home.room_bytes();
+                check_free(&self.disk, wanted.bytes + kept_bytes)?;
+                let temporary = format!("{path}.tmp");
+                self.fill(&temporary, wanted.bytes).map_err(failed)?;
+                temporary
+            }
+        };
+        self.name_segment(wanted.header, &temporary, path).map_err(failed)
     }
 
     /// Makes the file at `from` the segment at `path`.
@@ -288,24 +302,19 @@ impl<D: Disk> Workshop<D> {
         Ok(Prepared { header, file, bytes })
     }
 
-    /// The path of a file with enough space that is not in use.
-    fn spare_or_filled(&self, wanted: Wanted, path: &str) -> io::Result<String> {
+    /// The path of a file with enough space that is not in use, if there is one.
+    fn spare(&self, wanted: Wanted) -> io::Result<Option<String>> {
         self.drop_spares_for_room()?;
         while let Some(name) = self.spares().pop() {
             let spare = join(DIRECTORY, &name);
             let bytes = self.disk.open(&spare, OpenMode::Read)?.length()?;
             // A file grown by one huge commit would keep its size for ever.
             if (wanted.bytes..=wanted.bytes_max).contains(&bytes) {
-                return Ok(spare);
+                return Ok(Some(spare));
             }
             self.disk.remove_file(&spare)?;
         }
-        let temporary = format!("{path}.tmp");
-        if self.disk.free_bytes()? < wanted.bytes + self.reserve.missing_bytes() + self.home.room_bytes() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.fill(&temporary, wanted.bytes)?;
-        Ok(temporary)
+        Ok(None)
     }
 
     /// Where the disk has less than what is left to others, files without a use are the first to go.

@@ -90,7 +90,11 @@ pub(crate) fn recover<D: Disk>(
         write_fresh(disk, header, tail, bytes)?
     } else {
         tracing::warn!(free_bytes, "the disk is full: the journal goes on in what it has kept back");
-        fresh_on_a_full_disk(disk, &mut listed, header, tail, bytes)?
+        let fresh = fresh_on_a_full_disk(disk, &mut listed, header, tail, bytes);
+        fresh.map_err(|error| match error {
+            Error::Full { .. } => Error::Full { needed_bytes, free_bytes: Some(free_bytes) },
+            other => other,
+        })?
     };
     let tail_offset = fresh.tail_offset;
     let recovery = Recovery {

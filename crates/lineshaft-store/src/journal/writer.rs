@@ -18,6 +18,7 @@ use super::syncer::{Syncer, Unsynced, sync_error};
 use super::{BODY_BYTES_MAX, SegmentHandle, blobs, cold};
 use crate::disk::{Disk, DiskFile};
 use crate::gaps::Gaps;
+use crate::home::check_free;
 use crate::{Append, Appended, Durability, Error, Home, Journal, Options, Recovery, Space};
 
 /// Most of what is left free on the disk (less where segments are small): the archive, snapshots and everybody else
@@ -176,11 +177,11 @@ impl<D: Disk> SegmentJournal<D> {
     fn move_on(&mut self, bytes: u64) -> Result<(), Error> {
         let prepared = match self.preparer.take() {
             Ok(prepared) => prepared,
-            Err(Error::Full { .. }) => match self.take_reserve(bytes) {
+            Err(full @ Error::Full { .. }) => match self.take_reserve(bytes) {
                 Ok(Some(reserve)) => reserve,
                 Ok(None) => {
                     self.request_next();
-                    return Err(Error::Full { needed_bytes: bytes });
+                    return Err(full);
                 }
                 Err(error) => return Err(self.shared.poison(error)),
             },
@@ -212,8 +213,7 @@ impl<D: Disk> SegmentJournal<D> {
         if growth == 0 {
             return Ok(());
         }
-        let free = self.shared.home.disk().free_bytes().map_err(Error::io("measure", ".", 0))?;
-        if free < growth { Err(Error::Full { needed_bytes: growth }) } else { Ok(()) }
+        check_free(self.shared.home.disk(), growth)
     }
 
     /// Asks for the segment after the tail, twice as large, unless a failed attempt is too recent.
@@ -240,12 +240,18 @@ impl<D: Disk> SegmentJournal<D> {
         let (state, left_bytes) = (self.preparer.state(), self.left_bytes());
         let mut space = self.shared.space.lock().unwrap_or_else(PoisonError::into_inner);
         // While one is being made, what the last attempt said still holds.
-        let tight = if state == Readiness::Working { space.tight } else { state == Readiness::Failed };
+        let (next_bytes, tight, shortage) = match state {
+            Readiness::Ready(bytes) => (bytes, false, None),
+            // While one is being made, what the last attempt said still holds.
+            Readiness::Working => (0, space.tight, space.shortage),
+            Readiness::Failed(shortage) => (0, true, shortage),
+        };
         *space = Space {
-            ready_bytes: left_bytes + if let Readiness::Ready(bytes) = state { bytes } else { 0 },
+            ready_bytes: left_bytes + next_bytes,
             reserve_bytes: self.shared.reserve.bytes(),
             tight,
             low: tight && left_bytes < LOW_BYTES,
+            shortage,
         };
     }
 
@@ -416,7 +422,7 @@ impl<D: Disk> Journal for SegmentJournal<D> {
                 let growth = (COMMITS_START + bytes).saturating_sub(next_bytes);
                 growth == 0 || self.shared.home.check_room(growth).is_ok()
             }
-            Readiness::Working | Readiness::Failed => false,
+            Readiness::Working | Readiness::Failed(_) => false,
         }
     }
 

@@ -19,6 +19,13 @@ fn write(disk: &SimulatedDisk, path: &str, text: &str) {
     disk.open(path, OpenMode::Create).unwrap().write_all_at(0, text.as_bytes()).unwrap();
 }
 
+fn copy_file(disk: &SimulatedDisk, from: &str, to: &str) {
+    let file = disk.open(from, OpenMode::Read).unwrap();
+    let mut bytes = vec![0; file.length().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    disk.open(to, OpenMode::Create).unwrap().write_all_at(0, &bytes).unwrap();
+}
+
 /// Forty commits in many segments, all durable; a snapshot of the thirtieth.
 fn journal() -> SimulatedDisk {
     let disk = SimulatedDisk::new();
@@ -132,7 +139,8 @@ fn finished(first: u64, day: u64) -> Block {
 }
 
 fn days(disk: &SimulatedDisk) -> Vec<String> {
-    disk.list("archive").unwrap().into_iter().map(|entry| entry.name).collect()
+    let names = disk.list("archive").unwrap().into_iter().map(|entry| entry.name);
+    names.filter(|name| name != "GAPS").collect()
 }
 
 fn open_after(disk: &SimulatedDisk, archived: u64) -> Result<BlockArchive<SimulatedDisk>, Error> {
@@ -159,10 +167,59 @@ fn a_day_of_the_history_that_was_deleted_is_missed() {
     check_missing(&disk, 40, (31, 40), &format!("behind the last block of archive/{}", days[1]));
     days.iter().for_each(|day| _ = disk.remove_file(&format!("archive/{day}")));
     check_missing(&disk, 40, (1, 40), "no block is there");
-    // The oldest days may have been beyond retention.
+}
+
+/// It was taken for one that retention had dropped.
+#[test]
+fn the_oldest_day_of_the_history_is_missed_too_unless_retention_took_it() {
+    let original = history();
+    let days = days(&original);
+    let delete = |disk: &SimulatedDisk, number: usize| {
+        disk.remove_file(&format!("archive/{}", days[number])).unwrap();
+    };
     let disk = original.restart();
-    disk.remove_file(&format!("archive/{}", days[0])).unwrap();
+    delete(&disk, 0);
+    check_missing(&disk, 40, (1, 10), &format!("before the first block of archive/{}", days[1]));
+
+    let disk = original.restart();
+    let dropped = open_after(&disk, 40).unwrap().drop_oldest_until(1).unwrap();
+    assert_eq!(dropped.jobs, 30);
     open_after(&disk, 40).unwrap();
+
+    // A home of a version that did not write down what retention took: this one does so from its first start on.
+    let disk = original.restart();
+    disk.remove_file("archive/GAPS").unwrap();
+    delete(&disk, 0);
+    open_after(&disk, 40).unwrap();
+    delete(&disk, 1);
+    check_missing(&disk, 40, (11, 30), &format!("before the first block of archive/{}", days[2]));
+}
+
+/// Each of its blocks was another round of the doctor, which took minutes.
+#[test]
+fn a_copy_of_a_day_under_another_name_is_told_as_a_whole() {
+    let original = history();
+    let days = days(&original);
+    for (name, copy) in [("1999-12-31".to_owned(), 0), (format!("{}.1", days[1]), 1)] {
+        let disk = original.restart();
+        copy_file(&disk, &format!("archive/{}", days[copy]), &format!("archive/{name}"));
+        let error = open_after(&disk, 40).unwrap_err();
+        let Error::Copied { file, other } = error else { panic!("{error}") };
+        assert_eq!((file, other), (format!("archive/{name}"), format!("archive/{}", days[copy])));
+    }
+}
+
+#[test]
+fn a_day_under_another_name_is_found_and_reads() {
+    let original = history();
+    let days = days(&original);
+    let disk = original.restart();
+    disk.rename(&format!("archive/{}", days[1]), "archive/1999-12-31").unwrap();
+    let archive = open_after(&disk, 40).unwrap();
+    assert_eq!(archive.counts().jobs(), 40);
+    let right = format!("archive/{}", days[1]);
+    assert_eq!(archive.misnamed(), [("archive/1999-12-31".to_owned(), right)]);
+    assert_eq!(open_after(&original.restart(), 40).unwrap().misnamed(), []);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Full disks.
 
-use lineshaft_store::{Appended, Disk, Error, Journal, JournalHandle, NewSnapshot, Options, Recovery};
+use lineshaft_store::{
+    Appended, Disk, Error, Journal, JournalHandle, NewSnapshot, Options, Recovery, Shortage,
+};
 use lineshaft_testkit::conformance::journal::Writer;
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 
@@ -160,6 +162,26 @@ fn the_reserve_comes_back_with_the_space() {
     writer.journal.look_for_space();
     let space = writer.journal.handle().space();
     assert_eq!((space.reserve_bytes, space.tight, space.low), (whole, false, false));
+}
+
+#[test]
+fn what_the_next_segment_lacks_is_said_and_is_enough() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    assert_eq!(writer.journal.handle().space().shortage, None);
+    disk.set_capacity(Some(disk.used_bytes() + 100));
+    append_until_full(&mut writer);
+    let error = writer.append(&[7; 700]).unwrap_err();
+    let Some(shortage) = writer.journal.handle().space().shortage else { panic!("nothing is said") };
+    assert!(shortage.free_bytes <= 100 && shortage.needed_bytes >= 4 << 10, "{shortage:?}");
+    let Shortage { needed_bytes, free_bytes } = shortage;
+    assert!(
+        error.to_string().contains(&format!("{needed_bytes} bytes have to be free, and {free_bytes} are;"))
+    );
+    disk.set_capacity(Some(disk.used_bytes() + needed_bytes));
+    writer.journal.look_for_space();
+    assert_eq!(writer.journal.handle().space().shortage, None);
+    writer.append(&[7; 700]).unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::Error;
 use crate::duration::{DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size};
 
 use super::Value;
@@ -291,6 +292,16 @@ impl Kind {
             Self::Duration => DURATION_FORMS,
             Self::Size => SIZE_FORMS,
             Self::Names => "names separated by commas; in a file an array of texts",
+        }
+    }
+
+    /// Why a flag or a variable of this kind does not read: it is out of bounds, or these are the forms that are accepted.
+    pub fn reason(self, text: &str) -> String {
+        match (self, parse_size("", text)) {
+            (Self::Size, Err(Error::BadOption { kind, .. })) if kind != self.what() => {
+                format!("it is not {kind}")
+            }
+            _ => format!("accepted: {}", self.forms()),
         }
     }
 

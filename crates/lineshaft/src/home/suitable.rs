@@ -59,6 +59,27 @@ fn judge_owner(home: &Home, owner: u32, me: u32) -> Result<(), Error> {
     })
 }
 
+/// Refuses a directory inside of another home: what lies there is taken for that one's, and goes with it.
+pub(super) fn check_place(home: &Home) -> Result<(), Error> {
+    let existing = nearest_existing(home.path());
+    let found = existing.canonicalize().unwrap_or_else(|_| existing.to_owned());
+    let own = usize::from(existing == home.path());
+    found.ancestors().skip(own).find(|above| is_home(above)).map_or(Ok(()), |outer| {
+        Err(Error::Home {
+            message: format!(
+                "the home {} would be inside of another one, {}",
+                home.path().display(),
+                outer.display()
+            ),
+            hint: "choose a directory outside of it, or name that one".into(),
+        })
+    })
+}
+
+fn is_home(path: &Path) -> bool {
+    fs::read(path.join("FORMAT")).is_ok_and(|text| text.starts_with(b"lineshaft "))
+}
+
 /// Says why a home cannot be read or written, with the owner and the way out.
 pub(super) fn explain(home: &Home, verb: &str, error: &io::Error) -> Error {
     if home.path().exists() && !home.path().is_dir() {
@@ -168,6 +189,26 @@ mod tests {
         assert!(hint.starts_with("run it as uid 3999999999, or "), "{hint}");
         assert!(hint.contains("`sudo chown -R root /srv/shop/.lineshaft`"), "{hint}");
         assert!(judge_owner(&home, 0, 0).is_ok());
+    }
+
+    /// `--home h/seg` made a home among the segments of another one.
+    #[test]
+    fn a_home_inside_of_another_one_is_refused_by_whatever_path() {
+        let place = tempfile::tempdir().unwrap();
+        let outer = place.path().join("outer");
+        fs::create_dir_all(outer.join("seg")).unwrap();
+        fs::write(outer.join("FORMAT"), "lineshaft home 1\n").unwrap();
+        std::os::unix::fs::symlink(&outer, place.path().join("link")).unwrap();
+        for inner in ["outer/seg", "outer/new/deep", "link/seg"] {
+            let error = check_place(&Home::new(place.path().join(inner))).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("would be inside of another one, {}", outer.display())),
+                "{error}"
+            );
+        }
+        for beside in ["outer", "link", "new"] {
+            check_place(&Home::new(place.path().join(beside))).unwrap();
+        }
     }
 
     #[test]

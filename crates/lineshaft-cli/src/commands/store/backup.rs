@@ -20,7 +20,7 @@ use super::progress::{Keeper, Progress};
 use crate::args::Backup;
 use crate::context::{Context, answer};
 use crate::exit::{FAILED, Failure, USAGE};
-use crate::show::bytes;
+use crate::show::{bytes, count_of};
 use crate::times::{now_ms, rfc3339};
 
 /// The manifest while it is written: there from the beginning of a backup, and not any more at its end.
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
         Ok(manifest) => manifest,
         Err(failure) => {
             place.remove();
-            return Err(failure);
+            return Err(context.interrupt.or("backup", failure));
         }
     };
     report(&manifest, &home, &place.path, context)
@@ -60,7 +60,8 @@ fn facts() -> Facts {
 fn of_served(home: &Home, to: &Path, args: &Backup, context: &mut Context) -> Result<Manifest, Failure> {
     let client = context.running_client()?;
     let held = hold(&client)?;
-    let keeper = Keeper { client: client.clone(), lsn: held.lsn };
+    let epoch = client.welcome().map(|welcome| welcome.epoch);
+    let keeper = Keeper { client: client.clone(), lsn: held.lsn, epoch };
     let mut progress = Progress::new(context, "copied", args.rate, Some(keeper));
     let from = FileDisk::new(home.path());
     take(&from, &FileDisk::new(to), end_of(&held), facts(), &mut progress).map_err(|error| failed(&error, to))
@@ -69,7 +70,9 @@ fn of_served(home: &Home, to: &Path, args: &Backup, context: &mut Context) -> Re
 /// Only what is written can be too much for a disk, and that is the backup.
 fn failed(error: &StoreError, to: &Path) -> Failure {
     match error {
-        StoreError::Full { needed_bytes } => {
+        StoreError::GivenUp { .. } => of_store(error)
+            .hint("take it again; with the server stopped (`lineshaft stop`) nobody has to hold the files"),
+        StoreError::Full { needed_bytes, .. } => {
             let message = format!("no space left for {needed_bytes} more bytes in {}", to.display());
             Failure::new(FAILED, message).hint("the home is as it was; choose a disk with more room")
         }
@@ -176,7 +179,7 @@ pub(super) fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure
 }
 
 fn report(manifest: &Manifest, home: &Home, to: &Path, context: &mut Context) -> Result<(), Failure> {
-    let files = manifest.files.len();
+    let files = manifest.files.len() as u64;
     if context.output.is_json() {
         let document = json!({
             "home": home.path().display().to_string(),
@@ -191,8 +194,7 @@ fn report(manifest: &Manifest, home: &Home, to: &Path, context: &mut Context) ->
         return Ok(context.output.json(&document)?);
     }
     let size = bytes(manifest.bytes());
-    let parts = if files == 1 { "file" } else { "files" };
-    let words =
-        format!("{} holds the home at commit {}: {files} {parts}, {size}", to.display(), manifest.lsn);
+    let files = count_of(files, "file");
+    let words = format!("{} holds the home at commit {}: {files}, {size}", to.display(), manifest.lsn);
     Ok(context.output.line(words)?)
 }

@@ -1,21 +1,20 @@
 //! `lineshaft store doctor`: a home that does not start.
 
-use std::io::Write;
 use std::path::Path;
 
 use lineshaft_engine::Error;
-use lineshaft_engine::inspect::{self, Diagnosis, Exported, Loss};
+use lineshaft_engine::inspect::{self, Diagnosis, Exported, Finding, Loss};
 use lineshaft_store::Error as StoreError;
 use serde_json::{Value as Json, json};
 
-use super::export::{Counts, Stop, write_one};
+use super::export::JobWriter;
 use super::export_file::ExportFile;
 use super::failure::of_engine;
-use super::verify::{line, of_finding};
+use super::verify::{line, of_finding, reading};
 use crate::args::Doctor;
 use crate::context::Context;
 use crate::exit::{FAILED, Failure};
-use crate::show::{grouped, jobs};
+use crate::show::{count_of, grouped, jobs};
 use crate::times::{now_ms, rfc3339};
 
 /// Jobs that are named; JSON has all of them.
@@ -25,7 +24,7 @@ const HINT: &str =
 
 pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
-    let diagnosis = inspect::diagnose(home.path()).map_err(|error| refused(&error))?;
+    let diagnosis = inspect::diagnose(home.path(), &mut reading(context)).map_err(|error| refused(&error))?;
     let place = home.path().display().to_string();
     if context.output.is_json() {
         context.output.json(&document(&place, &diagnosis))?;
@@ -36,10 +35,13 @@ pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure>
         export(&diagnosis, path, home.path(), context)?;
     }
     if diagnosis.is_well() {
-        context.output.say(format!("{place} starts: `lineshaft store verify` reads the rest of it, too"));
+        context.output.say(format!(
+            "{place} starts, and nothing that a job needs to run is damaged; what else `lineshaft store verify` finds \
+             needs nothing done, unless it says so: it goes with the jobs, snapshots or payloads that it belongs to"
+        ));
         return Ok(());
     }
-    let code = diagnosis.refusals.iter().find_map(|finding| finding.code);
+    let code = findings(&diagnosis).find_map(|finding| finding.code);
     if !diagnosis.can_go_on() {
         return Err(Failure::new(
             FAILED,
@@ -50,7 +52,7 @@ pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure>
     }
     if !doctor.accept_loss {
         let message = if diagnosis.starts() {
-            format!("{place} starts, but {} in it cannot run; nothing was changed", jobs(diagnosis.dead))
+            format!("{place} starts, but {}; nothing was changed", shortcomings(&diagnosis))
         } else {
             format!("{place} does not start as it is; nothing was changed")
         };
@@ -58,16 +60,22 @@ pub(super) fn run(doctor: &Doctor, context: &mut Context) -> Result<(), Failure>
     }
     let aside = format!("lost/{}", rfc3339(now_ms()).replace([':', '.'], "-"));
     let kept = diagnosis.accept(&aside).map_err(|error| of_engine(&error))?;
-    context.output.say(format!("{place} starts again; {} in {aside}", files(kept.len())));
+    let (files, are) = (count_of(kept.len() as u64, "file"), if kept.len() == 1 { "is" } else { "are" });
+    context.output.say(format!("{place} starts again; {files} that it had before {are} in {aside}"));
     Ok(())
 }
 
-fn files(count: usize) -> String {
-    if count == 1 {
-        "1 file that it had before is".to_owned()
-    } else {
-        format!("{count} files that it had before are")
-    }
+fn findings(diagnosis: &Diagnosis) -> impl Iterator<Item = &Finding> {
+    diagnosis.refusals.iter().chain(&diagnosis.unreadable)
+}
+
+/// Why a home that starts is not well all the same.
+fn shortcomings(diagnosis: &Diagnosis) -> String {
+    let dead = (diagnosis.dead > 0).then(|| format!("{} in it cannot run", jobs(diagnosis.dead)));
+    let blocks = count_of(diagnosis.unreadable.len() as u64, "block");
+    let blocks =
+        (!diagnosis.unreadable.is_empty()).then(|| format!("{blocks} of its history cannot be read"));
+    dead.into_iter().chain(blocks).collect::<Vec<_>>().join(", and ")
 }
 
 fn refused(error: &Error) -> Failure {
@@ -82,26 +90,20 @@ fn refused(error: &Error) -> Failure {
 
 fn export(diagnosis: &Diagnosis, path: &Path, home: &Path, context: &mut Context) -> Result<(), Failure> {
     let mut file = ExportFile::create(path, home)?;
-    let mut counts = Counts::default();
-    let exported = diagnosis.export(|exported: Exported| {
-        write_one(exported, &mut file, &mut counts, context).map_err(Stop::Output)
-    });
-    match exported.and_then(|()| file.flush().map_err(Stop::Output)) {
-        Ok(()) => file.finish()?,
-        Err(Stop::Engine(error)) => return Err(of_engine(&error)),
-        Err(Stop::Output(error)) => return Err(file.failed(&error)),
-    }
-    context.output.say(format!(
-        "exported {}, {} parts of them do not read",
-        jobs(counts.jobs),
-        counts.damaged
-    ));
+    let mut writer = JobWriter::new(&mut file, false);
+    let exported = diagnosis.export(|exported: Exported| writer.write(exported, context));
+    let counts = exported.and_then(|()| writer.finish());
+    let counts = counts.map_err(|stop| stop.failure(|error| file.failed(error), context))?;
+    file.finish()?;
+    let (parts, do_not) =
+        (count_of(counts.damaged, "part"), if counts.damaged == 1 { "does not" } else { "do not" });
+    context.output.say(format!("exported {}, {parts} of them {do_not} read", jobs(counts.jobs)));
     Ok(())
 }
 
 fn text(diagnosis: &Diagnosis) -> Vec<String> {
-    let mut lines: Vec<String> = diagnosis.refusals.iter().map(line).collect();
-    if !diagnosis.can_go_on() || diagnosis.is_well() {
+    let mut lines: Vec<String> = findings(diagnosis).map(line).collect();
+    if !diagnosis.can_go_on() {
         return lines;
     }
     if !lines.is_empty() {
@@ -113,13 +115,21 @@ fn text(diagnosis: &Diagnosis) -> Vec<String> {
             diagnosis.incomplete.iter().take(NAMED_MAX).map(ToString::to_string).collect();
         let more = if diagnosis.incomplete.len() > NAMED_MAX { ", …" } else { "" };
         let count = jobs(diagnosis.incomplete.len() as u64);
+        let named = named.join(", ");
+        lines.push(match diagnosis.dead {
+            0 => format!("lost: results or outputs of {count}, which need them no more to run: {named}{more}"),
+            dead => format!(
+                "lost: arguments, results or outputs of {count}, of which {dead} cannot run and would be discarded: \
+                 {named}{more}"
+            ),
+        });
+    }
+    if !diagnosis.is_well() {
         lines.push(format!(
-            "lost: arguments, results or outputs of {count}, of which {} cannot run and would be discarded: {}{more}",
-            diagnosis.dead,
-            named.join(", ")
+            "left: {} in memory, and the history that is not named above",
+            jobs(diagnosis.jobs)
         ));
     }
-    lines.push(format!("left: {} in memory, and the history that is not named above", jobs(diagnosis.jobs)));
     lines
 }
 
@@ -163,7 +173,7 @@ fn document(home: &str, diagnosis: &Diagnosis) -> Json {
         "starts": diagnosis.starts(),
         "well": diagnosis.is_well(),
         "can_go_on": diagnosis.can_go_on(),
-        "findings": diagnosis.refusals.iter().map(of_finding).collect::<Vec<_>>(),
+        "findings": findings(diagnosis).map(of_finding).collect::<Vec<_>>(),
         "losses": diagnosis.losses.iter().map(of_loss).collect::<Vec<_>>(),
         "jobs_that_cannot_run": diagnosis.dead,
         "incomplete_jobs": diagnosis.incomplete.iter().map(ToString::to_string).collect::<Vec<_>>(),

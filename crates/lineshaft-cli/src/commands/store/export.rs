@@ -1,7 +1,8 @@
-//! `lineshaft store export`: every job of a home as a line of JSON.
+//! `lineshaft store export`: every job of a home as JSON.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use lineshaft_engine::Error;
 use lineshaft_engine::inspect::{self, Exported, ExportedJob};
@@ -14,37 +15,47 @@ use crate::args::Export;
 use crate::commands::job::message;
 use crate::context::Context;
 use crate::exit::{FAILED, Failure};
+use crate::output::Form;
 use crate::{json as as_json, show};
+
+/// How often people are told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn run(export: &Export, context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
-    let counts = match &export.file {
-        Some(path) if path.as_os_str() != "-" => {
-            let mut file = ExportFile::create(path, home.path())?;
-            let counts = write(home.path(), export, &mut file, context).map_err(|stop| match stop {
-                Stop::Engine(error) => of_engine(&error),
-                Stop::Output(error) => file.failed(&error),
-            })?;
-            file.finish()?;
-            counts
-        }
-        _ => {
-            let mut output = BufWriter::new(io::stdout().lock());
-            write(home.path(), export, &mut output, context).map_err(|stop| match stop {
-                Stop::Engine(error) => of_engine(&error),
-                Stop::Output(error) => error.into(),
-            })?
-        }
+    let is_document = context.output.form == Form::Json;
+    let counts = if let Some(path) = export.path() {
+        let mut file = ExportFile::create(path, home.path())?;
+        let counts = write(home.path(), export, JobWriter::new(&mut file, is_document), context);
+        let counts = counts.map_err(|stop| stop.failure(|error| file.failed(error), context))?;
+        file.finish()?;
+        counts
+    } else {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let counts = write(home.path(), export, JobWriter::new(&mut output, is_document), context);
+        counts.map_err(|stop| stop.failure(Failure::from, context))?
     };
     context.output.say(format!("exported {}", show::jobs(counts.jobs)));
     if counts.damaged == 0 {
         return Ok(());
     }
-    let (parts, are) = if counts.damaged == 1 { ("part", "is") } else { ("parts", "are") };
-    let message = format!("{} {parts} of the home cannot be read and {are} missing", counts.damaged);
+    let are = if counts.damaged == 1 { "is" } else { "are" };
+    let message =
+        format!("{} of the home cannot be read and {are} missing", show::count_of(counts.damaged, "part"));
     Err(Failure::new(FAILED, message).hint("`lineshaft store verify` says what is damaged"))
 }
 
+fn write(
+    home: &Path,
+    export: &Export,
+    mut writer: JobWriter<'_>,
+    context: &mut Context,
+) -> Result<Counts, Stop> {
+    inspect::export(home, &message(&export.filter), |exported| writer.write(exported, context))?;
+    writer.finish()
+}
+
+/// What an export came to.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) jobs: u64,
@@ -55,6 +66,7 @@ pub(super) struct Counts {
 pub(super) enum Stop {
     Engine(Error),
     Output(io::Error),
+    Interrupted,
 }
 
 impl From<Error> for Stop {
@@ -63,38 +75,89 @@ impl From<Error> for Stop {
     }
 }
 
-fn write(home: &Path, export: &Export, to: &mut dyn Write, context: &mut Context) -> Result<Counts, Stop> {
-    let mut counts = Counts::default();
-    inspect::export(home, &message(&export.filter), |exported| {
-        write_one(exported, to, &mut counts, context).map_err(Stop::Output)
-    })?;
-    to.flush().map_err(Stop::Output)?;
-    Ok(counts)
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
 }
 
-pub(super) fn write_one(
-    exported: Exported,
-    to: &mut dyn Write,
-    counts: &mut Counts,
-    context: &mut Context,
-) -> io::Result<()> {
-    match exported {
-        Exported::Job(job) => {
-            counts.jobs += 1;
-            let (document, unreadable) = document(*job);
-            counts.damaged += unreadable;
-            writeln!(to, "{document}")
+impl Stop {
+    pub(super) fn failure(self, of_output: impl FnOnce(io::Error) -> Failure, context: &Context) -> Failure {
+        match self {
+            Self::Engine(error) => of_engine(&error),
+            Self::Output(error) => of_output(error),
+            Self::Interrupted => {
+                context.interrupt.or("export", Failure::new(FAILED, "the export ended early"))
+            }
         }
-        Exported::Unreadable(error) => {
-            counts.damaged += 1;
-            context.output.warn(&error.to_string());
-            Ok(())
+    }
+}
+
+/// Writes jobs as JSON: a line each, or as the elements of one document.
+pub(super) struct JobWriter<'a> {
+    to: &'a mut dyn Write,
+    is_document: bool,
+    counts: Counts,
+    told: Instant,
+}
+
+impl<'a> JobWriter<'a> {
+    pub(super) fn new(to: &'a mut dyn Write, is_document: bool) -> Self {
+        Self { to, is_document, counts: Counts::default(), told: Instant::now() }
+    }
+
+    pub(super) fn write(&mut self, exported: Exported, context: &mut Context) -> Result<(), Stop> {
+        if context.interrupt.came() {
+            return Err(Stop::Interrupted);
         }
-        Exported::Incomplete(id, error) => {
-            counts.damaged += 1;
-            context.output.warn(&format!("job {id}: {error}"));
-            Ok(())
+        match exported {
+            Exported::Job(job) => {
+                let (document, unreadable) = document(*job);
+                self.begin_job()?;
+                self.counts.damaged += unreadable;
+                writeln!(self.to, "{document}")?;
+            }
+            Exported::Unreadable(error) => {
+                self.counts.damaged += 1;
+                context.output.warn(&error.to_string());
+            }
+            Exported::Incomplete(id, error) => {
+                self.counts.damaged += 1;
+                context.output.warn(&format!("job {id}: {error}"));
+            }
         }
+        self.tell(context);
+        Ok(())
+    }
+
+    /// What stands before a job, of a document that holds all of them.
+    fn begin_job(&mut self) -> io::Result<()> {
+        self.counts.jobs += 1;
+        match (self.is_document, self.counts.jobs) {
+            (true, 1) => self.to.write_all(b"{\"jobs\": [\n"),
+            (true, _) => self.to.write_all(b", "),
+            (false, _) => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, context: &mut Context) {
+        // Jobs on a terminal show how far it is.
+        if self.told.elapsed() >= TELL_EVERY && context.output.columns().is_none() {
+            self.told = Instant::now();
+            context.output.say(format!("exported {} so far", show::jobs(self.counts.jobs)));
+        }
+    }
+
+    /// Ends the document, and writes what was kept back.
+    pub(super) fn finish(self) -> Result<Counts, Stop> {
+        let Self { to, is_document, counts, .. } = self;
+        match (is_document, counts.jobs) {
+            (true, 0) => to.write_all(b"{\"jobs\": []}\n")?,
+            (true, _) => to.write_all(b"]}\n")?,
+            (false, _) => {}
+        }
+        to.flush()?;
+        Ok(counts)
     }
 }
 

@@ -51,8 +51,8 @@ impl ExportFile {
     }
 
     /// What failed, with the name of the file.
-    pub(super) fn failed(&self, error: &io::Error) -> Failure {
-        cannot("write", &self.path, error)
+    pub(super) fn failed(&self, error: io::Error) -> Failure {
+        cannot("write", &self.path, &error)
     }
 }
 

@@ -8,6 +8,7 @@ use lineshaft_store::Error;
 use lineshaft_store::backup::Watch;
 
 use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::show::bytes;
 
@@ -24,18 +25,32 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct Keeper {
     pub(super) client: Client,
     pub(super) lsn: u64,
+    /// Its epoch when it began to.
+    pub(super) epoch: Option<u64>,
 }
 
 impl Keeper {
     fn keep(&self, done: bool) -> Result<(), Error> {
         let kept = self.client.keep_files(self.lsn, done, Some(DEADLINE)).wait();
-        kept.map_err(|error| Error::GivenUp { reason: format!("the backup was given up: {error}") })
+        kept.map_err(|error| {
+            let why = if self.has_restarted() {
+                "the server was restarted meanwhile, and does not hold the files any more".to_owned()
+            } else {
+                error.to_string()
+            };
+            Error::GivenUp { reason: format!("the backup was given up: {why}") }
+        })
+    }
+
+    fn has_restarted(&self) -> bool {
+        self.client.welcome().map(|welcome| welcome.epoch) != self.epoch
     }
 }
 
 /// Watches a copy.
 pub(super) struct Progress<'a> {
     output: &'a mut Output,
+    interrupt: Interrupt,
     verb: &'static str,
     bytes_per_second: Option<u64>,
     keeper: Option<Keeper>,
@@ -56,6 +71,7 @@ impl<'a> Progress<'a> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            interrupt: context.interrupt.clone(),
             output: &mut context.output,
             verb,
             bytes_per_second,
@@ -76,6 +92,22 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
+    fn heed(&self) -> Result<(), Error> {
+        if self.interrupt.came() {
+            Err(Error::GivenUp { reason: "a signal came".to_owned() })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.told.elapsed() >= TELL_EVERY {
+            self.told = Instant::now();
+            let (done, all) = (bytes(self.done_bytes), bytes(self.all_bytes));
+            self.output.say(format!("{} {done} of {all}", self.verb));
+        }
+    }
+
     /// Waits until what was copied is due.
     fn pace(&mut self) -> Result<(), Error> {
         let Some(rate) = self.bytes_per_second else { return Ok(()) };
@@ -86,7 +118,9 @@ impl<'a> Progress<'a> {
                 return Ok(());
             }
             thread::sleep(ahead.min(NAP));
+            self.heed()?;
             self.keep()?;
+            self.tell();
         }
     }
 }
@@ -99,13 +133,10 @@ impl Watch for Progress<'_> {
 
     fn advanced(&mut self, count: u64) -> Result<(), Error> {
         self.done_bytes += count;
+        self.heed()?;
         self.keep()?;
         self.pace()?;
-        if self.told.elapsed() >= TELL_EVERY {
-            self.told = Instant::now();
-            let (done, all) = (bytes(self.done_bytes), bytes(self.all_bytes));
-            self.output.say(format!("{} {done} of {all}", self.verb));
-        }
+        self.tell();
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Restore, context: &mut Context) -> Result<(), Failure> 
     check_places(&home, &args.backup)?;
     let mut progress = Progress::new(context, "checked", None, None);
     let checked = backup::check(FileDisk::new(&*args.backup), args.until_lsn, &mut progress);
-    let checked = checked.map_err(|error| of_engine(&error))?;
+    let checked = checked.map_err(|error| context.interrupt.or("restore", of_engine(&error)))?;
     let is_new = !home.path().exists();
     if let Some(warning) = home.prepare()? {
         context.output.warn(&warning);
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Restore, context: &mut Context) -> Result<(), Failure> 
             if has_begun(&error) {
                 clear(home.path(), is_new);
             }
-            Err(of_engine(&error))
+            Err(context.interrupt.or("restore", of_engine(&error)))
         }
     }
 }

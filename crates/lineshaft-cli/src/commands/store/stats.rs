@@ -13,7 +13,7 @@ use crate::commands::serve::retention;
 use crate::context::{Context, answer};
 use crate::exit::Failure;
 use crate::flags::Given;
-use crate::show::{bytes, jobs};
+use crate::show::{bytes, count_of, jobs};
 use crate::table::{GiveWay, pairs, table};
 use crate::times::{length, now_ms, relative, rfc3339};
 
@@ -184,9 +184,9 @@ fn journal(stats: &Stats, head_lsn: u64) -> String {
         reserve => format!(", {} kept back for a full disk", bytes(reserve)),
     };
     format!(
-        "commits {oldest} to {head_lsn}, {} in {} segments{live}{spares}{reserve}",
+        "commits {oldest} to {head_lsn}, {} in {}{live}{spares}{reserve}",
         bytes(journal.bytes),
-        journal.segments
+        count_of(journal.segments, "segment")
     )
 }
 
@@ -204,7 +204,8 @@ fn archive(stats: &Stats, retention: &Retention) -> String {
     let counts = archived(stats);
     let age = length(retention.age.as_millis() as u64);
     let kept = format!("kept for {age} or {}", bytes(retention.bytes));
-    format!("{}, {} in {} blocks; {kept}", jobs(counts.jobs()), bytes(counts.bytes), counts.blocks)
+    let blocks = count_of(counts.blocks, "block");
+    format!("{}, {} in {blocks}; {kept}", jobs(counts.jobs()), bytes(counts.bytes))
 }
 
 fn directories(stats: &Stats, columns: Option<usize>) -> Vec<String> {

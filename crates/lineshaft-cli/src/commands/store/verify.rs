@@ -18,14 +18,7 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn run(context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
-    let mut said = Instant::now();
-    let mut progress = |read: u64, total: u64| {
-        if said.elapsed() >= SAY_EVERY {
-            said = Instant::now();
-            context.output.say(format!("read {} of {}", bytes(read), bytes(total)));
-        }
-    };
-    let report = inspect::verify(home.path(), &mut progress).map_err(|error| of_engine(&error))?;
+    let report = inspect::verify(home.path(), &mut reading(context)).map_err(|error| of_engine(&error))?;
     if context.output.is_json() {
         context.output.json(&document(&home.path().display().to_string(), &report))?;
     } else {
@@ -47,6 +40,17 @@ pub(super) fn run(context: &mut Context) -> Result<(), Failure> {
             Err(Failure::new(FAILED, message)
                 .error(first)
                 .hint("with the server stopped, `lineshaft store doctor` says what is lost and how to go on"))
+        }
+    }
+}
+
+/// Tells how far something is that reads the home.
+pub(super) fn reading(context: &mut Context) -> impl FnMut(u64, u64) {
+    let mut said = Instant::now();
+    move |read, total| {
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            context.output.say(format!("read {} of {}", bytes(read), bytes(total)));
         }
     }
 }

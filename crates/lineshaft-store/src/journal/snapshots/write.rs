@@ -66,7 +66,7 @@ impl<'a, D: Disk> Writer<'a, D> {
             self.file.write_all_at(offset, bytes).map_err(error)
         };
         write().or_else(|error| match error {
-            Error::Full { needed_bytes } if (self.lend)(needed_bytes) => write(),
+            Error::Full { needed_bytes, .. } if (self.lend)(needed_bytes) => write(),
             error => Err(error),
         })
     }
