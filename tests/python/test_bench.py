@@ -12,6 +12,7 @@ def test_figures_in_python_are_measured_and_nothing_is_left(programs):
     figures = json.loads(ended.stdout)
     assert {key for key in figures if not key.endswith(("_min", "_max"))} == {
         "probe_fdatasync_per_s",
+        "probe_wakeup_per_s",
         "cold_start_s",
         "enqueue_many_python_per_s",
         "child_kill_rerun_ms",

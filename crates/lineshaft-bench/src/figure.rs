@@ -11,6 +11,13 @@ pub const PROBE_P99: &str = "probe_fdatasync_p99_us";
 /// The longest durable write during the minutes of full load.
 pub const PROBE_MAX: &str = "probe_fdatasync_max_ms";
 
+/// Messages back and forth between two threads that sleep until they are woken, back to back.
+pub const WAKEUP_PER_S: &str = "probe_wakeup_per_s";
+/// Median of paced ones.
+pub const WAKEUP_P50: &str = "probe_wakeup_p50_us";
+/// 99th percentile of paced ones.
+pub const WAKEUP_P99: &str = "probe_wakeup_p99_us";
+
 /// Something that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
@@ -41,6 +48,7 @@ const fn beside(own: f64, times: f64, probe: &'static str) -> Goal {
 /// Every figure, in the order in which they are shown.
 pub const FIGURES: &[Figure] = &[
     figure(PROBE_PER_S, Goal::None),
+    figure(WAKEUP_PER_S, Goal::None),
     figure("enqueue_1_per_s", of_probe(0.8, 10_000.0)),
     figure("enqueue_1_os_per_s", AtLeast(25_000.0)),
     figure("enqueue_64_per_s", of_probe(15.0, 100_000.0)),
@@ -48,6 +56,8 @@ pub const FIGURES: &[Figure] = &[
     python("enqueue_many_python_per_s", AtLeast(300_000.0)),
     figure(PROBE_P50, Goal::None),
     figure(PROBE_P99, Goal::None),
+    figure(WAKEUP_P50, Goal::None),
+    figure(WAKEUP_P99, Goal::None),
     python("start_p50_us", beside(300.0, 1.0, PROBE_P50)),
     python("start_p99_us", beside(800.0, 1.0, PROBE_P99)),
     python("roundtrip_p50_us", beside(600.0, 2.0, PROBE_P50)),

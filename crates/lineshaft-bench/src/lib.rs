@@ -1,10 +1,10 @@
-//! The figures of `lineshaft bench`, and `lineshaft torture`: what this engine does on the reader's own machine, each beside a probe of the same
-//! disk in the same minutes.
+//! The figures of `lineshaft bench`, and `lineshaft torture`: what this engine does on the reader's own machine, each
+//! beside probes of the same disk and the same processors in the same minutes.
 //!
 //! [`run`] measures what [`Options`] name and gives a [`Report`]. A [`Figure`] has a key, a unit and a [`Goal`]; figures
 //! that are measured together are a [`Group`](groups::Group), one file each in [`groups`]. [`stats`] is the arithmetic,
-//! [`probe`] the disk without an engine. Servers and workers are processes of their own, started by the command that was
-//! given; [`Cleanup`] ends them and removes what was written, whatever happens.
+//! [`probe`] the disk without an engine and [`wakeup`] the processors. Servers and workers are processes of their own,
+//! started by the command that was given; [`Cleanup`] ends them and removes what was written, whatever happens.
 //!
 //! [`torture`] kills those processes instead, and says whether any promise was broken.
 //!
@@ -29,6 +29,7 @@ mod select;
 mod server;
 pub mod stats;
 pub mod torture;
+pub mod wakeup;
 pub mod worker;
 
 pub use bench::{Options, Python, run};

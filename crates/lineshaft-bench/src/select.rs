@@ -60,7 +60,7 @@ fn keys_of(name: &str) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::{PROBE_P50, PROBE_P99, PROBE_PER_S};
+    use crate::figure::{PROBE_P50, PROBE_P99, PROBE_PER_S, WAKEUP_P50, WAKEUP_P99, WAKEUP_PER_S};
 
     fn keys(names: &[&str]) -> Vec<&'static str> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -69,9 +69,11 @@ mod tests {
 
     #[test]
     fn a_figure_comes_with_the_probe_of_the_same_minutes() {
-        assert_eq!(keys(&["enqueue_64_per_s"]), ["enqueue_64_per_s", PROBE_PER_S]);
-        assert_eq!(keys(&["enqueue_many_python_per_s"]), ["enqueue_many_python_per_s", PROBE_PER_S]);
-        assert_eq!(keys(&["start_p50_us"]), [PROBE_P50, PROBE_P99, "start_p50_us"]);
+        assert_eq!(keys(&["enqueue_64_per_s"]), ["enqueue_64_per_s", PROBE_PER_S, WAKEUP_PER_S]);
+        let python = "enqueue_many_python_per_s";
+        assert_eq!(keys(&[python]), [python, PROBE_PER_S, WAKEUP_PER_S]);
+        let start = "start_p50_us";
+        assert_eq!(keys(&[start]), [PROBE_P50, PROBE_P99, WAKEUP_P50, WAKEUP_P99, start]);
         assert_eq!(keys(&["restart_1m_s"]), ["restart_1m_s"]);
         for figure in FIGURES {
             assert!(

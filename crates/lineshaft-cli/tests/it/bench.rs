@@ -41,13 +41,15 @@ fn a_figure_comes_with_its_probe_in_a_flat_document_and_nothing_is_left() {
     let ended = bench(&shell, &["enqueue_1_per_s", "disk_empty_home_bytes", "--json", "figures.json"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let document = document(&shell.directory().join("figures.json"));
-    let expected = keys(&["probe_fdatasync_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"]);
+    let figures =
+        ["probe_fdatasync_per_s", "probe_wakeup_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"];
+    let expected = keys(&figures);
     assert_eq!(document.keys().cloned().collect::<BTreeSet<_>>(), expected);
     for (key, value) in &document {
         assert!(value.as_f64().unwrap() > 0.0, "{key}: {value}");
     }
     let first: Vec<&str> = ended.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(first, ["FIGURE", "probe_fdatasync_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"]);
+    assert_eq!(first, [&["FIGURE"], &figures[..]].concat());
     assert_eq!(names(shell.directory()), BTreeSet::from(["figures.json".to_owned()]));
     assert_eq!(processes_of(shell.directory()), [""; 0]);
 }
@@ -59,10 +61,14 @@ fn without_python_its_figures_are_null_and_the_reason_is_said() {
     let ended = bench(&shell, &[&figures[..], &["--json", "-"]].concat());
     assert_eq!(ended.code, 0, "{ended:?}");
     let mut document: serde_json::Map<String, Json> = serde_json::from_str(&ended.out).unwrap();
-    let probe = keys(&["probe_fdatasync_p50_us", "probe_fdatasync_p99_us"])
-        .into_iter()
-        .map(|key| document.remove(&key).unwrap());
-    assert!(probe.collect::<Vec<_>>().iter().all(|value| value.as_f64().unwrap() > 0.0));
+    let probes = keys(&[
+        "probe_fdatasync_p50_us",
+        "probe_fdatasync_p99_us",
+        "probe_wakeup_p50_us",
+        "probe_wakeup_p99_us",
+    ]);
+    let probes = probes.into_iter().map(|key| document.remove(&key).unwrap());
+    assert!(probes.collect::<Vec<_>>().iter().all(|value| value.as_f64().unwrap() > 0.0));
     assert_eq!(document.keys().cloned().collect::<BTreeSet<_>>(), keys(&figures));
     assert!(document.values().all(Json::is_null), "{document:?}");
     assert!(ended.err.contains("left out: no Python interpreter with lineshaft"), "{}", ended.err);
