@@ -219,9 +219,10 @@ impl Handle {
     }
 
     /// Deals with what was [left](Handle::leave): a few small requests on the calling thread if the engine is at rest,
-    /// everything else on the engine's. Blocks for a commit in the first case, as long as the disk takes.
-    pub fn attend(&self) {
-        self.turns.attend();
+    /// everything else on the engine's. Blocks for a commit in the first case, as long as the disk takes, and says so by
+    /// true.
+    pub fn attend(&self) -> bool {
+        self.turns.attend()
     }
 
     /// Whether the engine has taken in everything that was handed in before `instant`.

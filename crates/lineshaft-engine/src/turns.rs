@@ -15,7 +15,7 @@ use crate::inbox::Bell;
 
 /// Takes a turn on the calling thread if the engine is at rest; see [`crate::Handle::attend`].
 pub(crate) trait Attend: Send + Sync {
-    fn attend(&self);
+    fn attend(&self) -> bool;
 }
 
 /// The engine between its turns.
@@ -51,17 +51,22 @@ impl<J: Journal> Turns<J> {
 }
 
 impl<J: Journal> Attend for Turns<J> {
-    fn attend(&self) {
+    fn attend(&self) -> bool {
         if self.bell.has_rung() {
-            return;
+            return false;
         }
         // Whoever holds the lock may have looked at what arrived already, so the thread has to look again.
-        let Ok(mut seat) = self.driver.try_lock() else { return self.bell.ring() };
+        let Ok(mut seat) = self.driver.try_lock() else {
+            self.bell.ring();
+            return false;
+        };
         let _alarm = Alarm(&self.bell);
         let driver = seat.as_mut().filter(|driver| driver.has_little_to_do());
-        if !driver.is_some_and(Driver::take_turn_aside) {
+        let is_done = driver.is_some_and(Driver::take_turn_aside);
+        if !is_done {
             self.bell.ring();
         }
+        is_done
     }
 }
 

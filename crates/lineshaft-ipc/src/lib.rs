@@ -7,6 +7,7 @@
 //!   outlives it.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
+//! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
 //! - [`home_fs`]: what kind of file system a directory is on.
 //! - [`home_socket`]: which socket belongs to which home.
 //!
@@ -22,6 +23,7 @@ mod proc_files;
 pub mod process;
 pub mod shared;
 pub mod socket;
+pub mod spin;
 pub mod tree;
 
 pub use error::{Error, Result};

@@ -41,8 +41,7 @@ fn a_figure_comes_with_its_probe_in_a_flat_document_and_nothing_is_left() {
     let ended = bench(&shell, &["enqueue_1_per_s", "disk_empty_home_bytes", "--json", "figures.json"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let document = document(&shell.directory().join("figures.json"));
-    let figures =
-        ["probe_fdatasync_per_s", "probe_wakeup_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"];
+    let figures = ["probe_fdatasync_per_s", "probe_wakeup_per_s", "enqueue_1_per_s", "disk_empty_home_bytes"];
     let expected = keys(&figures);
     assert_eq!(document.keys().cloned().collect::<BTreeSet<_>>(), expected);
     for (key, value) in &document {

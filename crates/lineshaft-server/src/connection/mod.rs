@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Payloads, ServerFacts};
 use lineshaft_ipc::socket;
+use lineshaft_ipc::spin::Spin;
 use lineshaft_wire::frame::Frame;
 use lineshaft_wire::message::{Hello, Message, RefusalCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -70,11 +71,19 @@ impl Context {
         self.arrivals.notify_one();
     }
 
-    /// Sees to it that the engine deals with what was left.
+    /// Sees to it that the engine deals with what was left. Where somebody waits for each answer before the next
+    /// request, that one comes soon after the turn that this thread took.
     pub(crate) async fn attend(self: Arc<Self>) {
+        let spin = Spin::default();
+        let mut is_answered_here = false;
         loop {
-            self.arrivals.notified().await;
-            self.engine.attend();
+            let arrival = self.arrivals.notified();
+            if is_answered_here {
+                spin.until(arrival).await;
+            } else {
+                arrival.await;
+            }
+            is_answered_here = self.engine.attend();
         }
     }
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use lineshaft_ipc::spin::Spin;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
@@ -81,6 +82,8 @@ pub(crate) struct Io {
     is_over: AtomicBool,
     /// Told when the thread may have to give way.
     relief: Notify,
+    /// Of the callers that drive.
+    spin: Spin,
     thread: OnceLock<Thread>,
 }
 
@@ -96,6 +99,7 @@ impl Io {
             is_asleep: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             relief: Notify::new(),
+            spin: Spin::default(),
             thread: OnceLock::new(),
         }
     }
@@ -222,7 +226,8 @@ pub(crate) struct Seat<'a>(&'a Io);
 impl Seat<'_> {
     /// Drives until `future` is done; `None` if that is not by `deadline`.
     pub(crate) fn drive<T>(self, deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
-        let within = async { tokio::time::timeout_at(deadline.into(), future).await.ok() };
+        let soon = self.0.spin.until(future);
+        let within = async { tokio::time::timeout_at(deadline.into(), soon).await.ok() };
         self.0.runtime.block_on(within)
     }
 }

@@ -1,0 +1,196 @@
+//! Adaptive spinning: whoever is likely to wait for a moment only polls for that moment, and sleeps afterwards.
+//!
+//! A thread that sleeps has to be woken, and a virtual processor that has halted takes 20 to 60 us until it runs again:
+//! longer than a server computes for a request. So a waiter whose last waits were short keeps its runtime polling.
+//! Everything else on that runtime goes on meanwhile; it is only that the thread does not sleep.
+
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::os::unix::fs::FileExt;
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
+
+/// A wait up to this is a short one, and none is polled for longer. Waits that are slept through are told by it too, so
+/// two wake-ups of halted processors have to fit.
+const SHORT: Duration = Duration::from_micros(100);
+/// How often it is looked whether others want the processor.
+const LOOK: Duration = Duration::from_micros(20);
+/// Short waits more than long ones, counted up to [`SCORE_MAX`], from which on the next one is taken to be short.
+const SCORE_MIN: u8 = 2;
+const SCORE_MAX: u8 = 3;
+
+/// What is known of one waiter's last waits: a counter that saturates, as predictors of branches have it.
+#[derive(Debug, Default)]
+pub struct Spin {
+    score: AtomicU8,
+}
+
+impl Spin {
+    /// Awaits `future`, which its runtime's sockets bring, and polls them for up to 100 us before the thread sleeps: if
+    /// most of the last waits were as short, and no more threads of the machine want to run than it has processors.
+    /// Must be awaited on a current-thread runtime.
+    pub async fn until<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        if let Some(output) = poll_once(future.as_mut()).await {
+            return output;
+        }
+        let began = Instant::now();
+        let mut look_at = began;
+        let mut is_polling = self.score.load(Relaxed) >= SCORE_MIN;
+        while is_polling {
+            yield_now().await;
+            if let Some(output) = poll_once(future.as_mut()).await {
+                self.note(began.elapsed());
+                return output;
+            }
+            let now = Instant::now();
+            is_polling = now < began + SHORT;
+            if is_polling && now >= look_at {
+                is_polling = is_a_processor_free();
+                look_at = now + LOOK;
+            }
+        }
+        let output = future.await;
+        self.note(began.elapsed());
+        output
+    }
+
+    fn note(&self, wait: Duration) {
+        let score = self.score.load(Relaxed);
+        let next = if wait <= SHORT { (score + 1).min(SCORE_MAX) } else { score.saturating_sub(1) };
+        self.score.store(next, Relaxed);
+    }
+}
+
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Whether no more threads run or want to than there are processors, this one included; false where the system does not
+/// say, or has only one.
+fn is_a_processor_free() -> bool {
+    static MACHINE: OnceLock<Option<(File, usize)>> = OnceLock::new();
+    let machine = MACHINE.get_or_init(|| {
+        let processors = std::thread::available_parallelism().ok()?.get();
+        (processors > 1).then(|| Some((File::open("/proc/loadavg").ok()?, processors))).flatten()
+    });
+    let Some((file, processors)) = machine else { return false };
+    running(file).is_some_and(|running| running <= *processors)
+}
+
+/// The fourth field: `0.31 0.25 0.20 2/174 25389` is two of 174.
+fn running(loadavg: &File) -> Option<usize> {
+    let mut buffer = [0; 128];
+    let count = loadavg.read_at(&mut buffer, 0).ok()?;
+    let text = str::from_utf8(&buffer[..count]).ok()?;
+    text.split(' ').nth(3)?.split('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::socket::split;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn score_after(waits: &[u64]) -> u8 {
+        let spin = Spin::default();
+        waits.iter().for_each(|us| spin.note(Duration::from_micros(*us)));
+        spin.score.load(Relaxed)
+    }
+
+    #[test]
+    fn short_waits_are_expected_after_two_and_not_after_two_long_ones() {
+        assert!(score_after(&[]) < SCORE_MIN && score_after(&[30]) < SCORE_MIN);
+        assert!(score_after(&[30, 100]) >= SCORE_MIN);
+        assert!(score_after(&[30, 30, 9_000, 30, 30, 9_000]) >= SCORE_MIN, "most of them are short");
+        assert!(score_after(&[30, 30, 30, 30, 200, 200]) < SCORE_MIN);
+        assert!(score_after(&[30, 9_000, 30, 9_000, 30, 9_000]) < SCORE_MIN);
+    }
+
+    #[test]
+    fn what_is_there_already_says_nothing_of_waits() {
+        let spin = Spin::default();
+        runtime().block_on(async {
+            for number in 0..5 {
+                assert_eq!(spin.until(std::future::ready(number)).await, number);
+            }
+        });
+        assert_eq!(spin.score.load(Relaxed), 0);
+    }
+
+    /// However sure it is, the thread sleeps soon, and so learns better.
+    #[test]
+    fn a_thread_that_waits_in_vain_sleeps() {
+        let spin = Spin { score: AtomicU8::new(SCORE_MAX) };
+        let runtime = runtime();
+        let parks = || runtime.metrics().worker_park_count(0);
+        runtime.block_on(async {
+            for _ in 0..2 {
+                let before = parks();
+                spin.until(tokio::time::sleep(Duration::from_millis(20))).await;
+                assert!(parks() > before);
+            }
+        });
+        assert!(spin.score.load(Relaxed) < SCORE_MIN);
+    }
+
+    /// Others of the runtime are served while it polls.
+    #[test]
+    fn sockets_are_heard_and_tasks_run_meanwhile() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let spin = Spin { score: AtomicU8::new(SCORE_MAX) };
+        runtime().block_on(async {
+            let (mut reader, mut writer) = split(near).unwrap();
+            let echo = tokio::task::spawn_blocking(move || {
+                use std::io::{Read, Write};
+                let mut message = [0; 4];
+                while far.read_exact(&mut message).is_ok() {
+                    far.write_all(&message).unwrap();
+                }
+            });
+            let other = tokio::spawn(async move {
+                for number in 0..100_u32 {
+                    writer.write_all(&number.to_le_bytes()).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                writer
+            });
+            for number in 0..100_u32 {
+                assert_eq!(spin.until(reader.read_u32_le()).await.unwrap(), number);
+            }
+            other.await.unwrap().shutdown().await.unwrap();
+            drop(reader);
+            echo.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn the_running_threads_are_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("loadavg");
+        for (text, expected) in
+            [("0.31 0.25 0.20 2/174 25389\n", Some(2)), ("", None), ("0.31 0.25 0.20 x/174 25389", None)]
+        {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(running(&File::open(&path).unwrap()), expected, "{text}");
+        }
+        assert!(running(&File::open("/proc/loadavg").unwrap()).unwrap() >= 1);
+    }
+}
