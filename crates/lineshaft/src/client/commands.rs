@@ -76,7 +76,7 @@ impl Commands {
     }
 
     fn push(&self, way: &Way, command: Command) -> Result<(), Error> {
-        self.io.add_work();
+        self.io.add_command();
         way.sender.send(command).map_err(|_| {
             self.io.remove_work();
             Error::Closed
@@ -107,8 +107,15 @@ impl WeakCommands {
 
 impl Drop for Commands {
     fn drop(&mut self) {
+        let way = self.way.take();
         if !self.is_ours() {
-            mem::forget(self.way.take());
+            return mem::forget(way);
+        }
+        let is_last = way.as_ref().is_some_and(|way| way.sender.strong_count() == 1);
+        drop(way);
+        if is_last {
+            // Nobody else would drive to close the connection.
+            self.io.call();
         }
     }
 }

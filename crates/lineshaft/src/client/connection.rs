@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -85,6 +86,11 @@ impl Connection {
     /// the protocol, and then appends nothing.
     pub fn queue(&mut self, request_id: u64, message: &Message, payload: &[Bytes]) -> Result<(), Error> {
         self.outgoing.push(request_id, message, payload)
+    }
+
+    /// The socket, to be told of its end.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.socket.as_fd()
     }
 
     /// Bytes queued and not yet written.
@@ -223,6 +229,8 @@ impl Outgoing {
 struct Stream {
     reader: Box<dyn AsyncRead + Send + Unpin>,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// The same socket.
+    socket: OwnedFd,
 }
 
 impl Stream {
@@ -238,22 +246,28 @@ impl Stream {
                     .await
                     .map_err(|error| Error::no_server(target.to_string(), error.to_string()))?;
                 stream.set_nodelay(true).map_err(broken)?;
-                Ok((Self::new(stream.into_split()), Some(token.clone())))
+                let socket = stream.as_fd().try_clone_to_owned().map_err(broken)?;
+                Ok((Self::new(stream.into_split(), socket), Some(token.clone())))
             }
         }
     }
 
     async fn unix(path: &std::path::Path, target: &Target) -> Result<Self, Error> {
-        let stream = UnixStream::connect(path).await.and_then(UnixStream::into_std).and_then(socket::split);
-        stream
-            .map(Self::new)
-            .map_err(|error| Error::no_server(target.to_string(), format!("{}: {error}", path.display())))
+        let connecting = async {
+            let stream = UnixStream::connect(path).await?.into_std()?;
+            let socket = stream.as_fd().try_clone_to_owned()?;
+            Ok(Self::new(socket::split(stream)?, socket))
+        };
+        let refused =
+            |error: io::Error| Error::no_server(target.to_string(), format!("{}: {error}", path.display()));
+        connecting.await.map_err(refused)
     }
 
     fn new(
         (reader, writer): (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static),
+        socket: OwnedFd,
     ) -> Self {
-        Self { reader: Box::new(reader), writer: Box::new(writer) }
+        Self { reader: Box::new(reader), writer: Box::new(writer), socket }
     }
 }
 

@@ -1,30 +1,39 @@
 //! The input and output of all clients of a process: one runtime, and who drives it.
 //!
-//! The thread `lineshaft-io`, started by the first client, drives it while anything is under way or might come. But a
-//! caller that waits for its answer, and finds that nobody drives, does so itself: its request and the answer to it
-//! then need no hand-over between threads. So there are three states: nobody drives, the thread does, or a caller.
+//! The thread `lineshaft-io`, started by the first client, drives it while anything is under way that no caller drives
+//! for. But a caller that waits for its answer, and finds that nobody drives, does so itself: its request and the answer
+//! to it then need no hand-over between threads. So there are three states: nobody drives, the thread does, or a caller.
 //!
-//! - The thread gives way when nothing is unanswered and a caller has had to wait for it. It then *stands by*: after a
-//!   millisecond without a caller that drove it drives again, since somebody has to hear the server.
+//! - The thread gives way when nothing is unanswered and a caller has had to wait for it. It then *stands by*, out of
+//!   the way of the next caller: it sleeps until it is called, a connection ends, or a request has waited for
+//!   [`LATE`]. When nobody has driven for [`QUIET`] it drives again, since somebody has to send pings.
 //! - A caller drives until it has its answer, or for as long as it would have waited. If something else is unanswered
 //!   by then, the thread is called.
 //! - Whoever waits in another way, by a future or a callback, calls the thread if nobody drives.
 
+mod wakes;
+
 use std::future::Future;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::spin::Spin;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
+use self::wakes::Wakes;
 use crate::Error;
 use crate::per_process::PerProcess;
 
-/// How long nobody drives before the thread does again.
-const STAND_BY: Duration = Duration::from_millis(1);
+/// How long nobody drives before the thread does again. A program that enqueues now and then finds nobody driving.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long a request waits that its caller neither waits for nor awaits. Longer than a tick of the kernel, 4 ms: on a
+/// virtual machine a timer that is due before the next tick takes 10 us to set.
+const LATE: Duration = Duration::from_millis(5);
+const NOW: Duration = Duration::ZERO;
 
 const NOBODY: u8 = 0;
 const THREAD: u8 = 1;
@@ -48,7 +57,8 @@ impl IoThread {
             .max_blocking_threads(4)
             .build()
             .map_err(|error| Error::io("start the I/O runtime", error))?;
-        let io = Arc::new(Io::new(runtime));
+        let wakes = Wakes::new().map_err(|error| Error::io("start the I/O thread", error))?;
+        let io = Arc::new(Io::new(runtime, wakes));
         let for_thread = Arc::clone(&io);
         thread::Builder::new()
             .name("lineshaft-io".into())
@@ -71,7 +81,7 @@ pub(crate) struct Io {
     pid: u32,
     runtime: Runtime,
     driver: AtomicU8,
-    /// Times that a caller began to drive.
+    /// Times that somebody began to drive.
     drives: AtomicU32,
     /// Commands on their way, and clients that wait for an answer.
     work: AtomicUsize,
@@ -79,16 +89,20 @@ pub(crate) struct Io {
     is_wanted: AtomicBool,
     /// The thread sleeps until it is called.
     is_asleep: AtomicBool,
+    /// The thread has to drive, whatever it sees.
+    is_called: AtomicBool,
+    /// The alarm will go off: it need not be set.
+    is_alarmed: AtomicBool,
     is_over: AtomicBool,
     /// Told when the thread may have to give way.
     relief: Notify,
     /// Of the callers that drive.
     spin: Spin,
-    thread: OnceLock<Thread>,
+    wakes: Wakes,
 }
 
 impl Io {
-    fn new(runtime: Runtime) -> Self {
+    fn new(runtime: Runtime, wakes: Wakes) -> Self {
         Self {
             pid: std::process::id(),
             runtime,
@@ -97,10 +111,12 @@ impl Io {
             work: AtomicUsize::new(0),
             is_wanted: AtomicBool::new(false),
             is_asleep: AtomicBool::new(false),
+            is_called: AtomicBool::new(false),
+            is_alarmed: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             relief: Notify::new(),
             spin: Spin::default(),
-            thread: OnceLock::new(),
+            wakes,
         }
     }
 
@@ -148,9 +164,15 @@ impl Io {
     }
 
     fn call_thread(&self) {
-        // One that has not begun yet looks around first.
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
+        self.is_called.store(true, SeqCst);
+        self.is_alarmed.store(true, SeqCst);
+        self.wakes.set_alarm(NOW);
+    }
+
+    /// The end of this connection is heard whoever drives.
+    pub(crate) fn hear_end_of(&self, connection: impl AsFd) {
+        if let Err(error) = self.wakes.add_connection(connection) {
+            tracing::warn!(%error, "the end of a connection may be heard late");
         }
     }
 
@@ -158,8 +180,15 @@ impl Io {
         self.work.load(SeqCst) > 0
     }
 
-    /// A command is on its way.
-    pub(crate) fn add_work(&self) {
+    /// A command is on its way. If nobody drives, its caller is about to; if it is not, the thread sees to it.
+    pub(crate) fn add_command(&self) {
+        self.add_work();
+        if self.driver.load(SeqCst) == NOBODY && !self.is_alarmed.swap(true, SeqCst) {
+            self.wakes.set_alarm(LATE);
+        }
+    }
+
+    fn add_work(&self) {
         self.work.fetch_add(1, SeqCst);
     }
 
@@ -174,9 +203,12 @@ impl Io {
 /// The life of the thread.
 impl Io {
     fn live(&self) {
-        let _ = self.thread.set(thread::current());
         while !self.is_over.load(SeqCst) {
             if self.driver.compare_exchange(NOBODY, THREAD, SeqCst, SeqCst).is_ok() {
+                self.drives.fetch_add(1, SeqCst);
+                self.is_called.store(false, SeqCst);
+                // Whoever wanted to drive before does not wait any more.
+                self.is_wanted.store(false, SeqCst);
                 self.runtime.block_on(self.relieved());
                 self.driver.store(NOBODY, SeqCst);
             }
@@ -198,25 +230,36 @@ impl Io {
 
     /// Sleeps until the thread has to drive.
     fn stand_by(&self) {
+        let (mut drives, mut since) = (self.drives.load(SeqCst), Instant::now());
+        let mut has_ended = false;
         while !self.is_over.load(SeqCst) {
-            let drives = self.drives.load(SeqCst);
-            thread::park_timeout(STAND_BY);
-            let is_same = self.drives.load(SeqCst) == drives;
-            match self.driver.load(SeqCst) {
-                NOBODY if is_same || self.has_work() => return,
-                CALLER if is_same => self.sleep(),
-                _ => {}
+            // From here on the alarm may be set for what is not seen below.
+            self.is_alarmed.store(false, SeqCst);
+            let driver = self.driver.load(SeqCst);
+            // Who drives when the thread was called sees to it, and calls again for what is left.
+            let is_called = self.is_called.swap(false, SeqCst);
+            if driver == NOBODY && (is_called || has_ended || self.has_work()) {
+                return;
             }
+            if std::mem::replace(&mut drives, self.drives.load(SeqCst)) != drives {
+                since = Instant::now();
+            }
+            let left = QUIET.saturating_sub(since.elapsed());
+            has_ended |= match driver {
+                CALLER if has_ended || left.is_zero() => self.sleep(),
+                _ if left.is_zero() => return,
+                _ => self.wakes.wait(Some(left)),
+            };
         }
     }
 
-    /// While a caller drives for long.
-    fn sleep(&self) {
+    /// While a caller drives for long, or has to hear what the thread heard. Says whether a connection ended.
+    fn sleep(&self) -> bool {
         self.is_asleep.store(true, SeqCst);
-        if self.driver.load(SeqCst) == CALLER && !self.is_over.load(SeqCst) {
-            thread::park();
-        }
+        let is_driven = self.driver.load(SeqCst) == CALLER && !self.is_over.load(SeqCst);
+        let has_ended = is_driven && self.wakes.wait(None);
         self.is_asleep.store(false, SeqCst);
+        has_ended
     }
 }
 

@@ -87,6 +87,7 @@ impl Actor {
     }
 
     fn connected(&mut self, mut connection: Connection, welcome: Welcome) -> Connection {
+        self.io.hear_end_of(connection.socket());
         self.ledger.greeted(welcome.session);
         self.past.was_connected = true;
         self.past.ended = None;

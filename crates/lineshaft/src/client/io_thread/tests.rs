@@ -85,10 +85,10 @@ fn a_caller_drives_its_own_answer_and_what_others_wait_for() {
 #[test]
 fn the_thread_takes_over_from_a_caller_that_leaves_something_unanswered() {
     let thread = IoThread::start().unwrap();
-    for patience in [Duration::from_micros(10), 30 * STAND_BY] {
+    for patience in [Duration::from_micros(10), QUIET + LATE] {
         let seat = seat(&thread.0);
         let _unanswered = Work::of_one(&thread.0);
-        let flag = flag_after(&thread.0, 2 * patience);
+        let flag = flag_after(&thread.0, patience + LATE);
         assert_eq!(seat.drive(soon(patience), std::future::pending::<()>()), None);
         eventually("what others wait for", || is_set(&flag));
     }
@@ -97,12 +97,50 @@ fn the_thread_takes_over_from_a_caller_that_leaves_something_unanswered() {
 #[test]
 fn the_thread_drives_again_when_callers_stay_away() {
     let thread = IoThread::start().unwrap();
-    for patience in [Duration::from_micros(10), 30 * STAND_BY] {
+    for patience in [Duration::from_micros(10), QUIET + LATE] {
         let seat = seat(&thread.0);
         assert_eq!(seat.drive(soon(patience), std::future::pending::<()>()), None);
         let flag = flag_after(&thread.0, Duration::from_millis(5));
         eventually("a task that nobody waits for", || is_set(&flag));
     }
+}
+
+/// An idle thread that drove was woken by each caller, to send for it and to bring its answer, if the last caller was
+/// more than a millisecond ago.
+#[test]
+fn a_caller_that_comes_after_a_pause_finds_the_seat_free() {
+    let thread = IoThread::start().unwrap();
+    drop(seat(&thread.0));
+    for pause in [Duration::from_millis(20), QUIET / 4] {
+        thread::sleep(pause);
+        assert!(thread.0.take_seat().is_some(), "after {pause:?}");
+    }
+}
+
+#[test]
+fn a_command_that_nobody_waits_for_is_seen_soon() {
+    let thread = IoThread::start().unwrap();
+    drop(seat(&thread.0));
+    let began = Instant::now();
+    thread.0.add_command();
+    eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
+    assert!(began.elapsed() < QUIET / 2, "it was not told: {:?}", began.elapsed());
+    thread.0.remove_work();
+}
+
+/// A server that has closed its connection is noticed before the next request, whoever drove last.
+#[test]
+fn the_end_of_a_connection_is_heard_while_nobody_drives() {
+    let thread = IoThread::start().unwrap();
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    thread.0.hear_end_of(&near);
+    drop(seat(&thread.0));
+    thread::sleep(4 * LATE);
+    assert_eq!(thread.0.driver.load(SeqCst), NOBODY);
+    let began = Instant::now();
+    drop(far);
+    eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
+    assert!(began.elapsed() < QUIET / 2, "it was not told: {:?}", began.elapsed());
 }
 
 #[test]
@@ -136,7 +174,7 @@ fn the_thread_ends_whatever_it_is_about() {
         let io = Arc::clone(&thread.0);
         let seat = is_driven.then(|| {
             let seat = seat(&io);
-            thread::sleep(10 * STAND_BY);
+            thread::sleep(QUIET + 4 * LATE);
             seat
         });
         drop(thread);
