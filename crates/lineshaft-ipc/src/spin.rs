@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 
 /// A wait up to this is a short one, and none is polled for longer. Waits that are slept through are told by it too, so
 /// two wake-ups of halted processors have to fit.
-const SHORT: Duration = Duration::from_micros(100);
+pub const SHORT: Duration = Duration::from_micros(100);
 /// How often it is looked whether others want the processor.
 const LOOK: Duration = Duration::from_micros(20);
 /// Short waits more than long ones, counted up to [`SCORE_MAX`], from which on the next one is taken to be short.

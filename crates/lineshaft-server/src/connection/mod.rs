@@ -17,11 +17,12 @@ mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Payloads, ServerFacts};
 use lineshaft_ipc::socket;
-use lineshaft_ipc::spin::Spin;
+use lineshaft_ipc::spin::{SHORT, Spin};
 use lineshaft_wire::frame::Frame;
 use lineshaft_wire::message::{Hello, Message, RefusalCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -71,19 +72,22 @@ impl Context {
         self.arrivals.notify_one();
     }
 
-    /// Sees to it that the engine deals with what was left. Where somebody waits for each answer before the next
-    /// request, that one comes soon after the turn that this thread took.
+    /// Sees to it that the engine deals with what was left.
+    ///
+    /// A client that waits for each answer polls for it if it comes as soon as this, and then its next request comes as
+    /// soon, too. One that has slept through a sync is woken on this processor, and would be in the way of polling.
     pub(crate) async fn attend(self: Arc<Self>) {
         let spin = Spin::default();
-        let mut is_answered_here = false;
+        let mut is_soon = false;
         loop {
             let arrival = self.arrivals.notified();
-            if is_answered_here {
+            if is_soon {
                 spin.until(arrival).await;
             } else {
                 arrival.await;
             }
-            is_answered_here = self.engine.attend();
+            let began = Instant::now();
+            is_soon = self.engine.attend() && began.elapsed() < SHORT;
         }
     }
 }

@@ -203,20 +203,27 @@ impl Io {
 /// The life of the thread.
 impl Io {
     fn live(&self) {
+        let mut is_called = true;
         while !self.is_over.load(SeqCst) {
             if self.driver.compare_exchange(NOBODY, THREAD, SeqCst, SeqCst).is_ok() {
-                self.drives.fetch_add(1, SeqCst);
-                self.is_called.store(false, SeqCst);
-                // Whoever wanted to drive before does not wait any more.
-                self.is_wanted.store(false, SeqCst);
-                self.runtime.block_on(self.relieved());
+                // A caller may have done meanwhile what was to be done.
+                if is_called || self.has_work() {
+                    self.drive();
+                }
                 self.driver.store(NOBODY, SeqCst);
             }
             // A caller that came while the thread gave way counts on it.
-            if !self.has_work() || self.driver.load(SeqCst) != NOBODY {
-                self.stand_by();
-            }
+            let is_awaited = self.has_work() && self.driver.load(SeqCst) == NOBODY;
+            is_called = !is_awaited && self.stand_by();
         }
+    }
+
+    fn drive(&self) {
+        self.drives.fetch_add(1, SeqCst);
+        self.is_called.store(false, SeqCst);
+        // Whoever wanted to drive before does not wait any more.
+        self.is_wanted.store(false, SeqCst);
+        self.runtime.block_on(self.relieved());
     }
 
     async fn relieved(&self) {
@@ -228,8 +235,8 @@ impl Io {
         }
     }
 
-    /// Sleeps until the thread has to drive.
-    fn stand_by(&self) {
+    /// Sleeps until the thread has to drive: true whatever there is to do, false because there is work.
+    fn stand_by(&self) -> bool {
         let (mut drives, mut since) = (self.drives.load(SeqCst), Instant::now());
         let mut has_ended = false;
         while !self.is_over.load(SeqCst) {
@@ -239,7 +246,7 @@ impl Io {
             // Who drives when the thread was called sees to it, and calls again for what is left.
             let is_called = self.is_called.swap(false, SeqCst);
             if driver == NOBODY && (is_called || has_ended || self.has_work()) {
-                return;
+                return is_called || has_ended;
             }
             if std::mem::replace(&mut drives, self.drives.load(SeqCst)) != drives {
                 since = Instant::now();
@@ -247,10 +254,11 @@ impl Io {
             let left = QUIET.saturating_sub(since.elapsed());
             has_ended |= match driver {
                 CALLER if has_ended || left.is_zero() => self.sleep(),
-                _ if left.is_zero() => return,
+                _ if left.is_zero() => return true,
                 _ => self.wakes.wait(Some(left)),
             };
         }
+        false
     }
 
     /// While a caller drives for long, or has to hear what the thread heard. Says whether a connection ended.

@@ -35,6 +35,14 @@ fn is_set(flag: &AtomicBool) -> Option<()> {
     flag.load(SeqCst).then_some(())
 }
 
+/// A thread that has begun, and given way to a caller that is gone again.
+fn standing_by() -> IoThread {
+    let thread = IoThread::start().unwrap();
+    eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
+    drop(seat(&thread.0));
+    thread
+}
+
 /// The right to drive, once the thread has given way.
 fn seat(io: &Io) -> Seat<'_> {
     eventually("the thread gives way", || {
@@ -109,8 +117,7 @@ fn the_thread_drives_again_when_callers_stay_away() {
 /// more than a millisecond ago.
 #[test]
 fn a_caller_that_comes_after_a_pause_finds_the_seat_free() {
-    let thread = IoThread::start().unwrap();
-    drop(seat(&thread.0));
+    let thread = standing_by();
     for pause in [Duration::from_millis(20), QUIET / 4] {
         thread::sleep(pause);
         assert!(thread.0.take_seat().is_some(), "after {pause:?}");
@@ -119,8 +126,7 @@ fn a_caller_that_comes_after_a_pause_finds_the_seat_free() {
 
 #[test]
 fn a_command_that_nobody_waits_for_is_seen_soon() {
-    let thread = IoThread::start().unwrap();
-    drop(seat(&thread.0));
+    let thread = standing_by();
     let began = Instant::now();
     thread.0.add_command();
     eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
@@ -131,10 +137,9 @@ fn a_command_that_nobody_waits_for_is_seen_soon() {
 /// A server that has closed its connection is noticed before the next request, whoever drove last.
 #[test]
 fn the_end_of_a_connection_is_heard_while_nobody_drives() {
-    let thread = IoThread::start().unwrap();
+    let thread = standing_by();
     let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
     thread.0.hear_end_of(&near);
-    drop(seat(&thread.0));
     thread::sleep(4 * LATE);
     assert_eq!(thread.0.driver.load(SeqCst), NOBODY);
     let began = Instant::now();
