@@ -160,7 +160,8 @@ impl<D: Disk> Stepped<D> {
 struct Unattended(Arc<Bell>);
 
 impl Attend for Unattended {
-    fn attend(&self) {
+    fn attend(&self) -> bool {
         self.0.ring();
+        false
     }
 }
