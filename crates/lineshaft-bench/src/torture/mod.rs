@@ -3,10 +3,12 @@
 //! Clients write down what they are told, bodies write down what they do, both in files outside of the home; at the end
 //! this is compared with what the engine remembers. [`stage`] has the processes and what is done to them, [`client`]
 //! makes the jobs, [`child`] runs them, [`record`] and [`place`] are what is written, [`history`] reads the engine's side,
-//! [`verdict`] compares.
+//! [`verdict`] compares. Where a small file system may be mounted ([`disk`]), the last quarter of the time goes to a home on
+//! it, which is full now and then.
 
 mod child;
 mod client;
+mod disk;
 mod history;
 mod place;
 mod record;
@@ -23,7 +25,9 @@ use std::time::{Duration, Instant};
 use lineshaft::ServerCommand;
 
 use self::client::Shared;
+use self::disk::SmallDisk;
 use self::place::Place;
+use self::report::Round;
 use self::stage::Stage;
 use crate::cleanup::Cleanup;
 use crate::error::{Error, Result};
@@ -31,6 +35,7 @@ use crate::room::{Room, free_bytes};
 use crate::server::Starter;
 
 pub use self::child::{be_child, work};
+pub use self::disk::enter;
 pub use self::report::Report;
 pub use self::stage::{Deeds, Victim};
 pub use self::verdict::{Promise, Violation};
@@ -38,8 +43,10 @@ pub use self::verdict::{Promise, Violation};
 const CLIENTS: u32 = 3;
 /// What is written at most, whatever a minute costs on a fast machine.
 const ROOM_BYTES: u64 = 1 << 30;
-/// Between two acts, at most.
-const ACT_EVERY: Duration = Duration::from_millis(500);
+/// The part of the time that goes to the small disk.
+const SMALL_PART: f64 = 0.25;
+/// Before the first act.
+const BEGINNING: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two lines that say how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -57,6 +64,8 @@ pub struct Options {
     pub victims: Vec<Victim>,
     /// Where to write; a directory of the run's own is made in it, and removed at the end unless a promise was broken.
     pub directory: PathBuf,
+    /// Whether this process may mount a small file system: see [`enter`].
+    pub may_mount: bool,
     /// The `lineshaft` command, which serves and works.
     pub command: ServerCommand,
 }
@@ -70,33 +79,71 @@ pub fn any_seed() -> u64 {
 pub fn run(options: Options, cleanup: &Cleanup, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
     introduce(&options, tell)?;
     let mut room = Room::new("lineshaft-torture", &options.directory, ROOM_BYTES, cleanup)?;
-    let place = Place::make(room.home())?;
     cleanup.ends_by_itself();
     let mut random = fastrand::Rng::with_seed(options.seed);
     let starter = Starter { command: options.command.clone(), cleanup: cleanup.clone() };
-    let mut stage = Stage::new(starter, place.clone(), random.fork())?;
-    let played = play(&options, cleanup, &mut stage, &place, &mut random, tell);
-    let report = played.and_then(|took| {
-        tell("reading the history …");
-        judge(&options, took, &stage, &place)
-    });
-    stage.stop();
-    match report {
-        Ok(report) if report.violations.is_empty() => Ok(report),
-        Ok(report) => Ok(Report { kept: Some(room.keep()), ..report }),
-        Err(error) => {
-            tell(&format!("everything is left in {}", room.keep().display()));
-            Err(error)
+    let mut report = Report { seed: options.seed, ..Report::default() };
+    for (span, is_small) in rounds(&options) {
+        if cleanup.interrupted().is_some() {
+            break;
         }
+        let home = room.home();
+        let disk = if is_small { Some(SmallDisk::mount(&home)?) } else { None };
+        if is_small {
+            tell("a home on a disk of 64 MiB, which is full now and then …");
+        }
+        let place = Place::make(home)?;
+        let stage = Stage::new(starter.clone(), place.clone(), disk, random.fork())?;
+        match one_round((&options, span), cleanup, stage, &place, &mut random, tell) {
+            Ok(round) => report.add(round),
+            Err(error) => {
+                tell(&format!("everything is left in {}", room.keep().display()));
+                return Err(error);
+            }
+        }
+    }
+    if !report.violations.is_empty() {
+        report.kept = Some(room.keep());
+    }
+    Ok(report)
+}
+
+/// For how long, and whether on a small disk.
+fn rounds(options: &Options) -> Vec<(Duration, bool)> {
+    if options.may_mount {
+        let part = |part| options.span.mul_f64(part);
+        vec![(part(1.0 - SMALL_PART), false), (part(SMALL_PART), true)]
+    } else {
+        vec![(options.span, false)]
     }
 }
 
-fn judge(options: &Options, took: Duration, stage: &Stage, place: &Place) -> Result<Report> {
+/// On one home.
+fn one_round(
+    (options, span): (&Options, Duration),
+    cleanup: &Cleanup,
+    mut stage: Stage,
+    place: &Place,
+    random: &mut fastrand::Rng,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Round> {
+    let took = play((options, span), cleanup, &mut stage, place, random, tell);
+    let round = took.and_then(|took| {
+        tell("reading the history …");
+        judge(took, &stage, place)
+    });
+    stage.stop(!round.as_ref().is_ok_and(|round| round.verdict.violations.is_empty()))?;
+    round
+}
+
+fn judge(took: Duration, stage: &Stage, place: &Place) -> Result<Round> {
     let client = stage.server().client()?;
     let ledger = place.read_ledger()?;
     let history = history::read(&client, ledger.acknowledged.keys().copied())?;
-    let verdict = verdict::compare(&ledger, &place.read_effects()?, &history);
-    Ok(Report::new(options, took, stage, verdict))
+    let mut verdict = verdict::compare(&ledger, &place.read_effects()?, &history);
+    let ends = stage.server_ends().iter().cloned();
+    verdict.violations.extend(ends.map(|words| Violation { promise: Promise::Ended, job: None, words }));
+    Ok(Round { took, deeds: stage.deeds().clone(), verdict })
 }
 
 fn introduce(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<()> {
@@ -114,7 +161,7 @@ fn introduce(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<()> {
 
 /// Clients on threads of their own; what is killed is killed, and started again, from here.
 fn play(
-    options: &Options,
+    (options, span): (&Options, Duration),
     cleanup: &Cleanup,
     stage: &mut Stage,
     place: &Place,
@@ -130,7 +177,8 @@ fn play(
             })
             .collect();
         let mut run = Run { cleanup, stage, shared, began: Instant::now(), told: Instant::now(), tell };
-        let result = run.torture(options, random, &clients).and_then(|()| run.rest(&clients));
+        let result =
+            run.torture((&options.victims, span), random, &clients).and_then(|()| run.rest(&clients));
         let took = run.began.elapsed();
         // Whatever went wrong, nobody is waited for who waits for ever.
         shared.stop.store(true, Relaxed);
@@ -161,21 +209,23 @@ impl Run<'_> {
     /// Kills until the time is over, somebody stops it, or a client cannot go on.
     fn torture(
         &mut self,
-        options: &Options,
+        (victims, span): (&[Victim], Duration),
         random: &mut fastrand::Rng,
         clients: &Clients<'_>,
     ) -> Result<()> {
-        let mut next = Instant::now() + ACT_EVERY;
-        while self.began.elapsed() < options.span
+        let chances: Vec<Victim> =
+            victims.iter().flat_map(|victim| std::iter::repeat_n(*victim, victim.share())).collect();
+        let mut next = Instant::now() + BEGINNING;
+        while self.began.elapsed() < span
             && self.cleanup.interrupted().is_none()
             && !clients.iter().any(ScopedJoinHandle::is_finished)
         {
             self.stage.look_after()?;
             if Instant::now() >= next
-                && let Some(victim) = random.choice(options.victims.iter().copied())
+                && let Some(victim) = random.choice(&chances)
             {
-                self.stage.strike(victim)?;
-                next = Instant::now() + ACT_EVERY.mul_f64(random.f64());
+                let rest = if self.stage.strike(*victim)? { victim.rest() } else { LOOK };
+                next = Instant::now() + rest.mul_f64(random.f64());
             }
             self.tell_now_and_then();
             sleep(LOOK);

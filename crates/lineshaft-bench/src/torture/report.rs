@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::Options;
-use super::stage::{Deeds, Stage, Victim};
-use super::verdict::{Promise, Verdict, Violation};
+use super::stage::{Deeds, Victim};
+use super::verdict::{Verdict, Violation};
 
 /// What a torture came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// What decided who was killed when.
     pub seed: u64,
@@ -33,13 +32,22 @@ pub struct Report {
     pub kept: Option<PathBuf>,
 }
 
+/// What one home came to.
+pub(super) struct Round {
+    pub(super) took: Duration,
+    pub(super) deeds: Deeds,
+    pub(super) verdict: Verdict,
+}
+
 impl Report {
-    pub(super) fn new(options: &Options, took: Duration, stage: &Stage, verdict: Verdict) -> Self {
-        let Verdict { acknowledged, completed, rerun, overlapped, mut violations } = verdict;
-        let ends = stage.server_ends().iter().cloned();
-        violations.extend(ends.map(|words| Violation { promise: Promise::Ended, job: None, words }));
-        let (seed, deeds) = (options.seed, stage.deeds().clone());
-        Self { seed, took, deeds, acknowledged, completed, rerun, overlapped, violations, kept: None }
+    pub(super) fn add(&mut self, Round { took, deeds, verdict }: Round) {
+        self.took += took;
+        self.deeds.add(&deeds);
+        self.acknowledged += verdict.acknowledged;
+        self.completed += verdict.completed;
+        self.rerun += verdict.rerun;
+        self.overlapped += verdict.overlapped;
+        self.violations.extend(verdict.violations);
     }
 
     /// What was done, in words.
@@ -71,6 +79,7 @@ impl Report {
             "kills": kills,
             "stops": self.deeds.stops,
             "restarts": self.deeds.restarts,
+            "fills": self.deeds.fills,
             "acknowledged": self.acknowledged,
             "completed": self.completed,
             "rerun": self.rerun,
@@ -86,7 +95,11 @@ pub(super) fn words_of(deeds: &Deeds) -> String {
     let of = deeds.kills.iter().map(|(victim, count)| format!("{} {count}", victim.as_str()));
     let of = of.collect::<Vec<_>>().join(", ");
     let of = if of.is_empty() { of } else { format!(" ({of})") };
-    format!("{} kills{of}, {} stops, {} restarts", deeds.kills(), deeds.stops, deeds.restarts)
+    let full = match deeds.fills {
+        0 => String::new(),
+        fills => format!(", {fills} times a full disk"),
+    };
+    format!("{} kills{of}, {} stops, {} restarts{full}", deeds.kills(), deeds.stops, deeds.restarts)
 }
 
 #[cfg(test)]
@@ -97,9 +110,8 @@ mod tests {
     fn what_was_done_is_said_by_kind() {
         assert_eq!(words_of(&Deeds::default()), "0 kills, 0 stops, 0 restarts");
         let kills = [(Victim::Child, 3), (Victim::Group, 1)].into();
-        assert_eq!(
-            words_of(&Deeds { kills, stops: 2, restarts: 5 }),
-            "4 kills (child 3, group 1), 2 stops, 5 restarts"
-        );
+        let deeds = Deeds { kills, stops: 2, restarts: 5, fills: 6 };
+        let expected = "4 kills (child 3, group 1), 2 stops, 5 restarts, 6 times a full disk";
+        assert_eq!(words_of(&deeds), expected);
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use lineshaft_ipc::process::Pidfd;
 use rustix::process::Signal;
 
+use super::disk::SmallDisk;
 use super::place::Place;
 use crate::cleanup::{Running, ask, kill};
 use crate::error::Result;
@@ -23,6 +24,8 @@ const GENTLE_EVERY: u32 = 12;
 /// A server that starts again is killed before it is ready, one of so many times.
 const IN_VAIN_EVERY: u32 = 8;
 const IN_VAIN_MS_MAX: u64 = 60;
+/// How long a small disk is full, or not, at most.
+const FULL: Duration = Duration::from_secs(4);
 
 /// What is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +53,25 @@ impl Victim {
             Self::Group => "group",
         }
     }
+
+    /// How often it is chosen, beside the others.
+    pub(super) const fn share(self) -> usize {
+        match self {
+            Self::Child => 5,
+            Self::Worker => 3,
+            Self::Server | Self::Group => 1,
+        }
+    }
+
+    /// The longest pause after it. A server that starts again gives every lease its whole time again: what died with it
+    /// would never run if it lived for less than a lease each time.
+    pub(super) const fn rest(self) -> Duration {
+        match self {
+            Self::Child | Self::Worker => Duration::from_millis(300),
+            Self::Server => LEASE,
+            Self::Group => LEASE.saturating_mul(2),
+        }
+    }
 }
 
 /// What was done.
@@ -61,6 +83,8 @@ pub struct Deeds {
     pub stops: u64,
     /// Servers and workers that were asked to end, and started again when they had.
     pub restarts: u64,
+    /// How often a small disk was full.
+    pub fills: u64,
 }
 
 impl Deeds {
@@ -68,18 +92,29 @@ impl Deeds {
     pub fn kills(&self) -> u64 {
         self.kills.values().sum()
     }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (victim, count) in &other.kills {
+            *self.kills.entry(*victim).or_default() += count;
+        }
+        self.stops += other.stops;
+        self.restarts += other.restarts;
+        self.fills += other.fills;
+    }
 }
 
 /// A server and its workers.
 pub(super) struct Stage {
     starter: Starter,
     place: Place,
+    disk: Option<SmallDisk>,
     server: Server,
     server_is_up: bool,
     server_is_asked: bool,
     workers: [Option<Running>; WORKERS],
     /// What is to happen, and when.
     due: Vec<(Instant, Due)>,
+    is_calm: bool,
     random: fastrand::Rng,
     deeds: Deeds,
     /// How the server ended where nobody had killed it.
@@ -90,19 +125,29 @@ enum Due {
     Server,
     Worker(usize),
     Continue(Pidfd),
+    Fill,
+    Free,
 }
 
 impl Stage {
-    pub(super) fn new(starter: Starter, place: Place, random: fastrand::Rng) -> Result<Self> {
+    /// On `disk`, if it has one of its own.
+    pub(super) fn new(
+        starter: Starter,
+        place: Place,
+        disk: Option<SmallDisk>,
+        random: fastrand::Rng,
+    ) -> Result<Self> {
         let server = Server::start(&starter, place.home(), SERVE)?;
         let mut stage = Self {
             starter,
             place,
+            disk,
             server,
             server_is_up: true,
             server_is_asked: false,
             workers: [const { None }; WORKERS],
-            due: Vec::new(),
+            due: vec![(Instant::now(), Due::Fill)],
+            is_calm: false,
             random,
             deeds: Deeds::default(),
             server_ends: Vec::new(),
@@ -153,14 +198,16 @@ impl Stage {
 
     /// Lets everything run that should.
     pub(super) fn calm(&mut self) -> Result<()> {
+        self.is_calm = true;
         let due = std::mem::take(&mut self.due);
         due.into_iter().try_for_each(|(_, due)| self.make_good(due))
     }
 
-    /// Lets it end as it would.
-    pub(super) fn stop(self) {
+    /// Lets it end as it would; what is to be looked at stays.
+    pub(super) fn stop(self, keeps: bool) -> Result<()> {
         self.workers.into_iter().flatten().for_each(|mut worker| worker.stop(PATIENCE));
         self.server.stop();
+        self.disk.filter(|_| keeps).map_or(Ok(()), |disk| disk.keep())
     }
 
     fn make_good(&mut self, due: Due) -> Result<()> {
@@ -171,6 +218,25 @@ impl Stage {
                 self.server.start_again()?;
                 self.server_is_up = true;
             }
+            Due::Fill => self.fill()?,
+            Due::Free => self.free()?,
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        if let Some(disk) = self.disk.as_ref().filter(|_| !self.is_calm) {
+            disk.fill()?;
+            self.deeds.fills += 1;
+            self.due.push((Instant::now() + FULL.mul_f64(self.random.f64()), Due::Free));
+        }
+        Ok(())
+    }
+
+    fn free(&mut self) -> Result<()> {
+        if let Some(disk) = &self.disk {
+            disk.free()?;
+            self.due.push((Instant::now() + FULL.mul_f64(self.random.f64()), Due::Fill));
         }
         Ok(())
     }
@@ -203,17 +269,11 @@ impl Stage {
 
 /// What is done to them.
 impl Stage {
-    /// Kills something of this kind, or stops it for a while; nothing if it is dead already.
-    pub(super) fn strike(&mut self, victim: Victim) -> Result<()> {
+    /// Kills something of this kind, or stops it for a while; false if it is dead already.
+    pub(super) fn strike(&mut self, victim: Victim) -> Result<bool> {
         match self.random.u32(0..GENTLE_EVERY) {
-            0 if victim != Victim::Group => {
-                self.stop_for_a_while(victim);
-                return Ok(());
-            }
-            1 if matches!(victim, Victim::Server | Victim::Worker) => {
-                self.restart(victim);
-                return Ok(());
-            }
+            0 if victim != Victim::Group => return Ok(self.stop_for_a_while(victim)),
+            1 if matches!(victim, Victim::Server | Victim::Worker) => return Ok(self.restart(victim)),
             _ => {}
         }
         let is_killed = match victim {
@@ -223,7 +283,7 @@ impl Stage {
             Victim::Group => self.server_is_up && self.kill_all(),
         };
         *self.deeds.kills.entry(victim).or_default() += u64::from(is_killed);
-        Ok(())
+        Ok(is_killed)
     }
 
     fn pid_of(&mut self, victim: Victim) -> Option<u32> {
@@ -240,22 +300,24 @@ impl Stage {
         self.random.choice(living.collect::<Vec<_>>())
     }
 
-    fn stop_for_a_while(&mut self, victim: Victim) {
+    fn stop_for_a_while(&mut self, victim: Victim) -> bool {
         // A child of a worker may have ended since it was looked for.
-        let Some(process) = self.pid_of(victim).and_then(|pid| Pidfd::open(pid).ok()) else { return };
-        if process.send_signal(Signal::STOP).is_ok() {
+        let Some(process) = self.pid_of(victim).and_then(|pid| Pidfd::open(pid).ok()) else { return false };
+        let is_stopped = process.send_signal(Signal::STOP).is_ok();
+        if is_stopped {
             let until = Instant::now() + LEASE.mul_f64(0.25 + 2.0 * self.random.f64());
             self.due.push((until, Due::Continue(process)));
             self.deeds.stops += 1;
         }
+        is_stopped
     }
 
-    fn restart(&mut self, victim: Victim) {
-        if let Some(pid) = self.pid_of(victim) {
-            self.server_is_asked |= victim == Victim::Server;
-            ask(pid);
-            self.deeds.restarts += 1;
-        }
+    fn restart(&mut self, victim: Victim) -> bool {
+        let Some(pid) = self.pid_of(victim) else { return false };
+        self.server_is_asked |= victim == Victim::Server;
+        ask(pid);
+        self.deeds.restarts += 1;
+        true
     }
 
     fn kill_worker(&mut self) -> bool {

@@ -33,6 +33,9 @@ pub struct Torture {
     /// Write below DIR; default: the current directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
+    /// In a mount namespace of its own
+    #[arg(long, hide = true)]
+    pub mounts: bool,
     /// Be a worker of a home that is tortured
     #[arg(long, hide = true, value_name = "HOME")]
     pub work_for: Option<PathBuf>,

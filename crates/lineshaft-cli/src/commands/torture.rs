@@ -1,6 +1,9 @@
 //! `lineshaft torture`: whether the promises hold while processes are killed at random.
 
-use lineshaft_bench::torture::{Options, Report, be_child, run as torture_for, work};
+use std::ffi::OsString;
+
+use lineshaft::ServerCommand;
+use lineshaft_bench::torture::{Options, Report, be_child, enter, run as torture_for, work};
 use lineshaft_bench::{Cleanup, Error};
 
 use super::bench::{check_place, end_on_signals, write};
@@ -22,6 +25,10 @@ pub(crate) fn run(torture: Torture, context: &mut Context) -> Result<(), Failure
     if let Some(JsonTo::File(path)) = &torture.json {
         check_place(path)?;
     }
+    if !options.may_mount {
+        let why = enter(&words(&options, &torture, context)?, &options.directory);
+        context.output.say(format!("no home is on a full disk: {why}"));
+    }
     let cleanup = Cleanup::default();
     end_on_signals(&cleanup)?;
     let report = torture_for(options, &cleanup, &mut |words| context.output.say(words));
@@ -40,8 +47,32 @@ fn options(torture: &Torture, context: &Context) -> Result<Options, Failure> {
         seed: torture.seed.unwrap_or_else(lineshaft_bench::torture::any_seed),
         victims: torture.kill.clone(),
         directory,
+        may_mount: torture.mounts,
         command: context.server_command()?,
     })
+}
+
+/// The same command again, in a mount namespace.
+fn words(options: &Options, torture: &Torture, context: &Context) -> Result<Vec<OsString>, Failure> {
+    let ServerCommand { program, args } = context.server_command()?;
+    let victims: Vec<&str> = options.victims.iter().map(|it| it.as_str()).collect();
+    let minutes = options.span.as_secs_f64() / 60.0;
+    let mut words = vec![program.into_os_string()];
+    words.extend(args);
+    words.extend(["torture", "--mounts", "--minutes"].map(OsString::from));
+    words.extend([minutes.to_string(), "--seed".into(), options.seed.to_string()].map(OsString::from));
+    words.extend([
+        "--kill".into(),
+        victims.join(",").into(),
+        "--dir".into(),
+        options.directory.clone().into(),
+    ]);
+    match &torture.json {
+        Some(JsonTo::File(path)) => words.extend(["--json".into(), path.into()]),
+        _ if context.output.is_json() => words.extend(["--json", "-"].map(OsString::from)),
+        _ => {}
+    }
+    Ok(words)
 }
 
 fn show(report: &Report, context: &mut Context) -> Result<(), Failure> {

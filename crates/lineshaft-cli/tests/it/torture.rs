@@ -23,7 +23,7 @@ fn what_is_killed_for_some_seconds_keeps_its_promises() {
     let document: Json = serde_json::from_str(&document).unwrap();
     assert_eq!((&document["seed"], &document["violations"]), (&7.into(), &Json::Array(Vec::new())));
     let kills = document["kills"].as_object().unwrap();
-    assert!(kills.values().map(|count| count.as_u64().unwrap()).sum::<u64>() >= 10, "{document}");
+    assert!(kills.values().map(|count| count.as_u64().unwrap()).sum::<u64>() >= 5, "{document}");
     let number = |key: &str| document[key].as_u64().unwrap();
     assert!(number("completed") > 100 && number("acknowledged") >= number("completed"), "{document}");
     let expected = format!(
@@ -33,7 +33,14 @@ fn what_is_killed_for_some_seconds_keeps_its_promises() {
         number("rerun")
     );
     assert_eq!(ended.out.lines().last(), Some(&*expected));
-    assert!(ended.err.starts_with("seed 7: kills child, worker, server, group for 9 s"), "{}", ended.err);
+    assert!(ended.err.contains("seed 7: kills child, worker, server, group for 9 s"), "{}", ended.err);
+    // Not everybody may mount a small disk.
+    assert_eq!(
+        number("fills") == 0,
+        ended.err.contains("no home is on a full disk"),
+        "{document}: {}",
+        ended.err
+    );
     assert_eq!(names(&shell), ["came.json"]);
     assert_eq!(processes_of(shell.directory()), [""; 0]);
 }
