@@ -235,12 +235,21 @@ def test_times_to_come_are_told_in_large_units(seconds: float, words: str):
     assert reason.words == f"its time, in {words}: resource db did not open: OSError: down"
 
 
-def test_a_wait_starts_no_server_in_place_of_one_that_was_stopped(app, home, caplog):
+def test_a_wait_starts_no_server_in_place_of_one_that_was_stopped(app, home, caplog, monkeypatch):
     """What it asked on the side, to say why it waits, started one."""
     job = app.task(queued).using(run_after="1h").enqueue()
-    threading.Timer(0.0, stop_server, (home,)).start()
+    waits, look = threading.Event(), _waiting._Patience.slice
+    monkeypatch.setattr(_waiting._Patience, "slice", lambda patience: (waits.set(), look(patience))[1])
+
+    def stop_while_it_waits():
+        waits.wait(PATIENCE_S)
+        stop_server(home)
+
+    stopper = threading.Thread(target=stop_while_it_waits)
+    stopper.start()
     with pytest.raises(WaitTimeout):
         job.result(timeout=1)
+    stopper.join()
     command = [sys.executable, "-m", "lineshaft", "status", "--home", str(home)]
     assert subprocess.run(command, env=environment(), capture_output=True, check=False).returncode == UNREACHABLE
 

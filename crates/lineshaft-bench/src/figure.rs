@@ -67,6 +67,8 @@ pub const FIGURES: &[Figure] = &[
     python("server_cpu_us_per_job", AtMost(6.0)),
     python("worker_cpu_us_per_job", AtMost(4.0)),
     figure("bytes_per_queued_job", AtMost(100.0)),
+    figure("spilled_bytes_per_job", Goal::None),
+    figure("spilled_drain_ratio", Goal::None),
     figure("queued_10m_bytes", Below((1_u64 << 30) as f64)),
     figure("disk_bytes_per_job", AtMost(500.0)),
     figure("disk_empty_home_bytes", AtMost((16_u64 << 20) as f64)),

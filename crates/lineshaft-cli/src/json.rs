@@ -151,6 +151,8 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "archive_behind": report.archive_behind,
         "ended": report.ended,
         "backups": report.backups,
+        "hot_bytes": report.hot_bytes,
+        "cold_bytes": report.cold_bytes,
     })
 }
 

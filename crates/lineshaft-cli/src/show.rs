@@ -190,7 +190,7 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         ("server", format!("lineshaft {} (pid {}, {kind})", report.version, report.pid)),
         ("home", report.home.clone()),
         ("started", relative(report.started_at, now_ms)),
-        ("memory", bytes(report.rss_bytes)),
+        ("memory", memory(report)),
         ("connections", report.connections.to_string()),
         ("archived", archived(report)),
         ("disk", disk(report)),
@@ -208,6 +208,13 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         lines.push(format!("no worker knows {task}"));
     }
     lines
+}
+
+fn memory(report: &StatusReport) -> String {
+    match report.cold_bytes {
+        0 => bytes(report.rss_bytes),
+        cold => format!("{}; jobs at rest take {} of the disk instead", bytes(report.rss_bytes), bytes(cold)),
+    }
 }
 
 fn archived(report: &StatusReport) -> String {

@@ -24,6 +24,7 @@ use crate::pulse::{Pulse, STALL};
 use crate::query::{Asked, Query, last_output};
 use crate::relief::Relief;
 use crate::snapshots::SnapshotWriter;
+use crate::spill::Spill;
 use crate::sweep::Sweep;
 use crate::waits::Draft;
 
@@ -87,6 +88,7 @@ pub(crate) struct Driver<J: Journal> {
     /// Blobs that nobody needs, and when they go.
     pub(crate) freed_blobs: VecDeque<(Instant, u64)>,
     pub(crate) sweep: Sweep,
+    pub(crate) spill: Spill,
     pub(crate) compaction: Compaction,
     /// Children of the last run that lived when they were last looked at, and have not come back.
     pub(crate) returning: Vec<ProcessKey>,
@@ -199,6 +201,7 @@ impl<J: Journal> Driver<J> {
             self.sealed = true;
         }
         self.drop_blobs();
+        self.spill.advance(&mut self.core.state, self.payloads.space().tight);
         self.sweep.ask_if_due();
         self.snapshot_if_due()
     }
@@ -249,6 +252,7 @@ impl<J: Journal> Driver<J> {
             Input::ArchiveDropped { finalized_before_ms } => {
                 self.core.archive_dropped(finalized_before_ms, now);
             }
+            Input::Cooled { result } => self.spill.cooled(&mut self.core.state, result),
             Input::Copied { result } => self.compaction.copied(result),
             Input::BlobsListed { result } => self.sweep_blobs(result),
             // For the thread that stores blobs.
@@ -399,7 +403,8 @@ impl<J: Journal> Driver<J> {
         let due = if self.core.is_out_of_room() { due.max(FULL_PAUSE) } else { due };
         let is_busy = self.compaction.is_busy() && !self.core.is_out_of_room();
         let busy = if is_busy { BUSY } else { most };
-        due.min(most).min(look).min(busy).min(pause.unwrap_or(Duration::MAX))
+        let spill = self.spill.patience().unwrap_or(Duration::MAX);
+        due.min(most).min(look).min(busy).min(spill).min(pause.unwrap_or(Duration::MAX))
     }
 
     /// Credits leases for time that the engine stood still: stopped, starved, or waiting for the disk.

@@ -118,6 +118,10 @@ pub(crate) enum Input {
         request_id: u64,
         held: lineshaft_store::HeldFiles,
     },
+    /// Pages of jobs were taken out of memory.
+    Cooled {
+        result: std::io::Result<Vec<lineshaft_jobs::ColdPage>>,
+    },
     Archived {
         result: Result<u32, lineshaft_store::Error>,
     },

@@ -5,9 +5,10 @@
 //! is durable, whether or not it changed anything, because what it says may rest on a change that is not.
 //!
 //! Read `core.rs` for what happens to a request, `requests.rs` and `workers.rs` for each kind of one, `open.rs` and
-//! `driver.rs` for the start and the turns around them, `turns.rs` for the threads that take those (`stepped.rs` for none), `query.rs` for what is read from disk,
-//! `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go that wait for long, `snapshots.rs` for
-//! what a restart begins with.
+//! `driver.rs` for the start and the turns around them, `turns.rs` for the threads that take those (`stepped.rs` for none),
+//! `query.rs` for what is read from disk, `archiver.rs` for where finished jobs go, `compaction.rs` for where payloads go
+//! that wait for long, `spill.rs` for where jobs go that memory is too small for, `snapshots.rs` for what a restart begins
+//! with.
 //!
 //! The crate deliberately does not know sockets, frames, users or the meaning of payloads.
 
@@ -36,6 +37,7 @@ mod relief;
 mod requests;
 mod room;
 mod snapshots;
+mod spill;
 mod stepped;
 mod sweep;
 mod turns;
@@ -52,5 +54,6 @@ pub use options::{Options, Retention, ServerFacts, Upkeep};
 pub use recovery::{Recovered, recover};
 pub use room::Room;
 pub use snapshots::put_snapshot;
+pub use spill::{Memory, Scratch};
 pub use stepped::{Aside, Stepped};
 pub use unread::Unread;

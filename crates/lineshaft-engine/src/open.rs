@@ -26,9 +26,10 @@ use crate::kept_snapshots::{KeptSnapshots, Taken};
 use crate::options::Options;
 use crate::pulse::Pulse;
 use crate::query::{Asked, Query, Reader};
-use crate::recovery::{Recovered, recover};
+use crate::recovery::{Recovered, recover_within};
 use crate::relief::Relief;
 use crate::snapshots::SnapshotWriter;
+use crate::spill::{Cooler, FileScratch, Leaving, Memory, Scratch, Spill};
 use crate::sweep::Sweep;
 use crate::turns::Turns;
 
@@ -49,7 +50,10 @@ pub struct Opened {
 ///
 /// Errors if another process has the home, if its journal is damaged where it was durable, or if the disk fails.
 pub fn open(home: &Path, options: Options) -> Result<(Handle, Opened), Error> {
-    open_on(FileDisk::new(home), options)
+    let own = || -> Arc<dyn Scratch> { Arc::new(FileScratch::beneath(home.to_owned())) };
+    let scratch = Some(options.memory.scratch.unwrap_or_else(own));
+    let memory = Memory { scratch, ..options.memory };
+    open_on(FileDisk::new(home), Options { memory, ..options })
 }
 
 /// The same for a home on any disk.
@@ -83,6 +87,8 @@ pub(crate) struct Parts<D: Disk> {
     pub(crate) compactor: Compactor<SegmentHandle<D>>,
     pub(crate) chores: Receiver<Chore>,
     pub(crate) large_inputs: Receiver<Input>,
+    pub(crate) cooler: Cooler,
+    pub(crate) leaving: Receiver<Leaving>,
 }
 
 /// Recovers what the home holds and puts an engine together.
@@ -96,7 +102,7 @@ pub(crate) fn assemble<D: Disk>(
     let journal_options = JournalOptions { durability: options.durability, ..journal_options };
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options)?;
     let Recovered { state, replayed_bytes, snapshot_needs_lsn } =
-        recover(&mut journal, &recovery, options.limits)?;
+        recover_within(&mut journal, &recovery, options.limits, &options.memory)?;
     let (archive, ahead) = open_archive(&home, recovery.head.lsn, state.archived())?;
     if let Some(Ahead { jobs, head_lsn, last_lsn }) = ahead {
         tracing::warn!(
@@ -182,6 +188,7 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
     let (asks, queries) = unbounded();
     let (batches, errands) = unbounded();
     let (to_compact, chores) = unbounded();
+    let (leaves, leaving) = unbounded();
     let handle = journal.handle();
     let clock = options.clock.clone();
     let stop = Arc::new(AtomicBool::new(false));
@@ -207,6 +214,7 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
         bytes_per_second: options.upkeep.copy_bytes_per_second,
         stop: Arc::clone(&stop),
     };
+    let cooler = Cooler { scratch: options.memory.scratch.clone(), engine: inbox.clone() };
     let started = clock.instant();
     let driver = Driver {
         core,
@@ -230,6 +238,7 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
         pulse: Arc::clone(&pulse),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
+        spill: Spill::new(options.memory.page_bytes, clock.clone(), cooler.scratch.is_some().then_some(leaves)),
         sweep: Sweep::new(options.upkeep.sweep_every, clock.clone(), large.clone()),
         snapshot_every: options.upkeep.snapshot_every_bytes,
         compaction: Compaction::new(options.upkeep, clock.clone(), to_compact, files),
@@ -251,6 +260,8 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
         compactor,
         chores,
         large_inputs,
+        cooler,
+        leaving,
     }
 }
 
@@ -260,11 +271,13 @@ fn start<D: Disk>(parts: Parts<D>) -> Result<Handle, Error> {
     let (reader, queries) = (parts.reader, parts.queries);
     let (archiver, errands) = (parts.archiver, parts.errands);
     let (compactor, chores) = (parts.compactor, parts.chores);
+    let (cooler, leaving) = (parts.cooler, parts.leaving);
     let (blobs, large_inputs, engine) = (journal.clone(), parts.large_inputs, inbox.clone());
     let others = vec![
         spawn("lineshaft-reader", move || reader.run(&queries))?,
         spawn("lineshaft-archiver", move || archiver.run(&errands))?,
         spawn("lineshaft-compactor", move || compactor.run(&chores))?,
+        spawn("lineshaft-cooler", move || cooler.run(&leaving))?,
         spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
     ];
     let turns = Arc::new(Turns::new(driver, Arc::clone(inbox.bell())));

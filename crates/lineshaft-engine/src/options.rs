@@ -6,6 +6,7 @@ use lineshaft_jobs::Limits;
 use lineshaft_store::Durability;
 
 use crate::clock::Clock;
+use crate::spill::Memory;
 
 /// What the engine tells others about the process around it.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +87,8 @@ pub struct Options {
     pub unarchived_max: u32,
     /// When payloads move and blobs are swept.
     pub upkeep: Upkeep,
+    /// What jobs may take of memory.
+    pub memory: Memory,
     /// What time it is. Default: the machine's.
     pub clock: Clock,
 }
@@ -99,6 +102,7 @@ impl Default for Options {
             retention: Retention::default(),
             unarchived_max: 100_000,
             upkeep: Upkeep::default(),
+            memory: Memory::default(),
             clock: Clock::default(),
         }
     }

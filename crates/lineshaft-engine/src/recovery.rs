@@ -5,6 +5,7 @@ use lineshaft_store::{Journal, Recovery, Snapshot};
 
 use crate::Error;
 use crate::kept_snapshots::Taken;
+use crate::spill::Memory;
 
 /// What a journal holds.
 #[derive(Debug)]
@@ -21,8 +22,18 @@ pub struct Recovered {
 ///
 /// Errors if the snapshot or a commit does not read, although its checksum is right.
 pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) -> Result<Recovered, Error> {
+    recover_within(journal, recovery, limits, &Memory { page_bytes: u64::MAX, scratch: None })
+}
+
+/// The same with the snapshot's jobs in no more memory than they may take.
+pub(crate) fn recover_within(
+    journal: &mut impl Journal,
+    recovery: &Recovery,
+    limits: Limits,
+    memory: &Memory,
+) -> Result<Recovered, Error> {
     let mut state = match &recovery.snapshot {
-        Some(snapshot) => load(snapshot, limits)?,
+        Some(snapshot) => load(snapshot, limits, memory)?,
         None => State::new(0, limits),
     };
     let taken = recovery.snapshot.as_ref().map(|snapshot| Taken::of(&state, snapshot.lsn));
@@ -36,9 +47,19 @@ pub fn recover(journal: &mut impl Journal, recovery: &Recovery, limits: Limits) 
     Ok(Recovered { state, replayed_bytes, snapshot_needs_lsn })
 }
 
-fn load(snapshot: &Snapshot, limits: Limits) -> Result<State, Error> {
-    let pages = snapshot.pages.iter().map(|(number, bytes)| LoadedPage::read(*number, bytes));
-    Ok(State::from_pages(&snapshot.tables, pages.collect::<Result<_, _>>()?, limits)?)
+fn load(snapshot: &Snapshot, limits: Limits, memory: &Memory) -> Result<State, Error> {
+    let mut room = memory.page_bytes;
+    let mut pages = Vec::with_capacity(snapshot.pages.len());
+    for (number, bytes) in &snapshot.pages {
+        let mut page = LoadedPage::read(*number, bytes)?;
+        match (&memory.scratch, room.checked_sub(page.plain_bytes())) {
+            (Some(scratch), None) if page.cool(|bytes| scratch.put(bytes)).is_ok() => {}
+            // One that cannot leave takes memory: it is tried again while the engine runs.
+            (_, left) => room = left.unwrap_or(0),
+        }
+        pages.push(page);
+    }
+    Ok(State::from_pages(&snapshot.tables, pages, limits)?)
 }
 
 fn replay_commit(state: &mut State, lsn: u64, body: &[u8]) -> Result<(), Error> {

@@ -275,7 +275,7 @@ impl Core {
     }
 
     fn status(&self) -> StatusReport {
-        let facts = &self.options.facts;
+        let (facts, pages) = (&self.options.facts, self.state.page_bytes());
         StatusReport {
             version: facts.version.clone(),
             pid: facts.pid,
@@ -295,6 +295,8 @@ impl Core {
             archive_behind: self.lag.is_behind(),
             ended: self.state.ended(),
             backups: self.holders.len() as u32,
+            hot_bytes: pages.hot,
+            cold_bytes: pages.cold,
         }
     }
 

@@ -43,11 +43,14 @@ pub enum Aside {
     StoreBlobs,
     /// Writes a snapshot.
     Snapshot,
+    /// Takes pages of jobs out of memory.
+    Cool,
 }
 
 impl Aside {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Archive, Self::Compact, Self::StoreBlobs, Self::Snapshot];
+    pub const ALL: [Self; 6] =
+        [Self::Read, Self::Archive, Self::Compact, Self::StoreBlobs, Self::Snapshot, Self::Cool];
 }
 
 impl<D: Disk> Stepped<D> {
@@ -99,6 +102,7 @@ impl<D: Disk> Stepped<D> {
             Aside::Compact => !self.parts.chores.is_empty(),
             Aside::StoreBlobs => !self.parts.large_inputs.is_empty(),
             Aside::Snapshot => !self.writings.is_empty(),
+            Aside::Cool => !self.parts.leaving.is_empty(),
         };
         Aside::ALL.into_iter().filter(waits)
     }
@@ -130,6 +134,11 @@ impl<D: Disk> Stepped<D> {
             Aside::Snapshot => {
                 if let Ok(writing) = self.writings.try_recv() {
                     writing();
+                }
+            }
+            Aside::Cool => {
+                if let Ok(leaving) = parts.leaving.try_recv() {
+                    parts.cooler.work(leaving);
                 }
             }
         }

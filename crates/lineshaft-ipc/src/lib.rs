@@ -8,6 +8,8 @@
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
+//! - [`scratch`]: a file without a name, for what is wanted back but needs no memory meanwhile.
+//! - [`memory`]: how much of it there is.
 //! - [`home_fs`]: what kind of file system a directory is on.
 //! - [`home_socket`]: which socket belongs to which home.
 //!
@@ -19,8 +21,10 @@ pub mod fd;
 pub mod group;
 pub mod home_fs;
 pub mod home_socket;
+pub mod memory;
 mod proc_files;
 pub mod process;
+pub mod scratch;
 pub mod shared;
 pub mod socket;
 pub mod spin;

@@ -203,7 +203,7 @@ impl State {
     fn set_state(&mut self, index: u32, state: JobState) {
         let slot = self.slots.at_mut(index);
         let (queue, before) = (slot.queue, slot.job_state());
-        slot.state = Some(state);
+        slot.set_state(state);
         let counts = &mut self.queue_mut(queue).counts;
         counts[before as usize] -= 1;
         counts[state as usize] += 1;

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use bytemuck::{Pod, Zeroable};
 use lineshaft_wire::message::{ProcessKey, Rules, Unique};
 use lineshaft_wire::{Fence, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// Where stored bytes lie: in the body of a commit, in a cold file, or in a blob.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Pod, Zeroable)]
+#[repr(C)]
 pub struct Place {
     /// The commit, the number of the cold file, or the blob's number.
     pub lsn: u64,

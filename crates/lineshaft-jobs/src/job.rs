@@ -56,7 +56,7 @@ impl<'a> Job<'a> {
 
     /// Why the job is out of its lane, if it is.
     pub(crate) fn parked(self) -> Option<&'a Parked> {
-        let is_available = self.slot.state == Some(JobState::Available);
+        let is_available = self.slot.state() == Some(JobState::Available);
         self.extra?.parked.as_deref().filter(|_| is_available)
     }
 

@@ -15,6 +15,7 @@
 mod apply;
 mod census;
 pub mod change;
+mod cold;
 mod command;
 mod decide;
 mod dispatch;
@@ -34,6 +35,7 @@ mod state;
 mod view;
 
 pub use change::{Change, Next, Place, Stored};
+pub use cold::{ColdPage, PageBytes, RestingPage};
 pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, Refusal, Reply};
 pub use decide::{Copied, Movable, Wanted};
 pub use dispatch::Attach;

@@ -1,14 +1,19 @@
 //! A job's place in memory: 56 bytes, and 32 more in pages where jobs wait for times.
 //!
-//! Neither holds a pointer: a page of them is copied for a snapshot by copying bytes.
+//! Both are plain bytes without a pointer: a page of them is copied as it is, and may lie outside memory.
 
+use bytemuck::{Pod, Zeroable};
 use lineshaft_wire::JobState;
 use lineshaft_wire::message::Rules;
 
 use crate::change::{Place, RunAt};
 
+/// [`Life::state`] of a free place.
+const FREE: u8 = 0;
+
 /// One job, or a free place that remembers its generation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
 pub(crate) struct Slot {
     pub(crate) created_ms: u64,
     /// Place in line: lower goes first among jobs of one priority. For a finished job its finish number, for a free
@@ -23,9 +28,17 @@ pub(crate) struct Slot {
     pub(crate) failures: u16,
     pub(crate) crashes: u8,
     pub(crate) priority: u8,
-    /// None if the place is free.
-    pub(crate) state: Option<JobState>,
-    pub(crate) cancelling: bool,
+    pub(crate) life: Life,
+}
+
+/// The state of a job as plain bytes.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Life {
+    /// 0 if the place is free, else one more than the state.
+    state: u8,
+    is_cancelling: u8,
+    _spare: [u8; 2],
 }
 
 impl Slot {
@@ -41,19 +54,36 @@ impl Slot {
             failures: 0,
             crashes: 0,
             priority: 0,
-            state: None,
-            cancelling: false,
+            life: Life { state: FREE, is_cancelling: 0, _spare: [0; 2] },
         }
+    }
+
+    /// None if the place is free.
+    #[inline]
+    pub(crate) fn state(&self) -> Option<JobState> {
+        JobState::ALL.get(usize::from(self.life.state).wrapping_sub(1)).copied()
+    }
+
+    pub(crate) const fn set_state(&mut self, state: JobState) {
+        self.life.state = state as u8 + 1;
+    }
+
+    pub(crate) const fn is_cancelling(&self) -> bool {
+        self.life.is_cancelling != 0
+    }
+
+    pub(crate) const fn set_cancelling(&mut self, cancelling: bool) {
+        self.life.is_cancelling = cancelling as u8;
     }
 
     #[inline]
     pub(crate) const fn is_free(&self) -> bool {
-        self.state.is_none()
+        self.life.state == FREE
     }
 
     #[inline]
     pub(crate) fn job_state(&self) -> JobState {
-        self.state.unwrap_or_else(|| unreachable!("a free slot has no state"))
+        self.state().unwrap_or_else(|| unreachable!("a free slot has no state"))
     }
 
     /// Whether another attempt follows if the next one, or the one that runs, errors or times out.
@@ -63,7 +93,8 @@ impl Slot {
 }
 
 /// The times that a job waits for; most have none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub(crate) struct Times {
     run_at_ms: u64,
     expires_ms: u64,
@@ -127,6 +158,16 @@ mod tests {
     #[test]
     fn a_slot_takes_56_bytes_and_its_times_32() {
         assert_eq!((size_of::<Slot>(), size_of::<Times>()), (56, 32));
+    }
+
+    #[test]
+    fn a_slot_says_its_state() {
+        let mut slot = Slot::free(7);
+        assert!(slot.is_free() && slot.state().is_none());
+        for state in JobState::ALL {
+            slot.set_state(state);
+            assert_eq!((slot.is_free(), slot.state(), slot.job_state()), (false, Some(state), state));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A page of slots: all that is durable of up to 8,192 jobs and nothing else. A snapshot writes the pages that changed.
 
-use lineshaft_structures::{PAGE_LEN, Rows};
+use bytes::Bytes;
+use lineshaft_structures::{ColdVec, PAGE_LEN, Rows};
 
 use crate::change::Place;
 use crate::extra::Extra;
@@ -9,10 +10,12 @@ use crate::slot::{Slot, Times};
 
 /// Slots, and what some of them have beside: each of those tables is empty until one of them has it, and stays then, so
 /// that a job that comes and goes costs no new table each time.
+///
+/// Of a [cold](Self::cool) page slots and times lie outside memory. They read as always; changing one brings them back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlotPage {
-    slots: Vec<Slot>,
-    times: Vec<Times>,
+    slots: ColdVec<Slot>,
+    times: ColdVec<Times>,
     extras: Vec<Option<Box<Extra>>>,
 }
 
@@ -43,7 +46,7 @@ impl Row {
 impl SlotPage {
     /// An empty page with room for so many slots.
     pub(crate) fn with_room(slots: usize) -> Self {
-        Self { slots: Vec::with_capacity(slots), ..Self::default() }
+        Self { slots: ColdVec::with_capacity(slots), ..Self::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,7 +55,7 @@ impl SlotPage {
 
     pub(crate) fn push(&mut self, row: Row) {
         let offset = self.slots.len();
-        self.slots.push(row.slot);
+        self.slots.to_mut().push(row.slot);
         self.set_times(offset, row.times);
         self.set_extra(offset, row.extra);
     }
@@ -68,7 +71,7 @@ impl SlotPage {
 
     #[inline]
     pub(crate) fn slot_mut(&mut self, offset: usize) -> Option<&mut Slot> {
-        self.slots.get_mut(offset)
+        self.slots.to_mut().get_mut(offset)
     }
 
     pub(crate) fn job(&self, offset: usize) -> Option<Job<'_>> {
@@ -88,9 +91,9 @@ impl SlotPage {
             return;
         }
         if self.times.len() <= offset {
-            self.times.resize(self.slots.len(), Times::NONE);
+            self.times.to_mut().resize(self.slots.len(), Times::NONE);
         }
-        self.times[offset] = times;
+        self.times.to_mut()[offset] = times;
     }
 
     #[inline]
@@ -105,9 +108,44 @@ impl SlotPage {
         &mut self.extras[offset]
     }
 
+    /// Whether its slots lie outside memory.
+    pub(crate) const fn is_cold(&self) -> bool {
+        self.slots.is_cold()
+    }
+
+    /// Memory that slots and times take now, and what they take elsewhere, bytes.
+    pub(crate) fn plain_bytes(&self) -> (u64, u64) {
+        let bytes = self.plain().map(|part| part.len() as u64).iter().sum();
+        if self.is_cold() { (0, bytes) } else { (bytes, 0) }
+    }
+
+    /// What may lie outside memory: the bytes of the slots, and of the times if there are some.
+    pub(crate) fn plain(&self) -> [&[u8]; 2] {
+        [self.slots.as_bytes(), self.times.as_bytes()]
+    }
+
+    /// Reads slots and times elsewhere from now on, where the same bytes as in [`Self::plain`] stand.
+    pub(crate) fn cool(&mut self, [slots, times]: [Bytes; 2]) {
+        self.slots.cool(slots);
+        if !times.is_empty() {
+            self.times.cool(times);
+        }
+    }
+
+    /// Brings slots and times back into memory.
+    pub(crate) fn warm(&mut self) {
+        self.slots.to_mut();
+        self.times.to_mut();
+    }
+
+    /// Where slots and times lie, as far as that is outside memory.
+    pub(crate) fn elsewhere(&self) -> impl Iterator<Item = &Bytes> {
+        self.slots.elsewhere().into_iter().chain(self.times.elsewhere())
+    }
+
     /// Puts another job, or none, in the place of the one at `offset`, which it gives.
     pub(crate) fn replace(&mut self, offset: usize, row: Row) -> Option<Row> {
-        let slot = std::mem::replace(self.slots.get_mut(offset)?, row.slot);
+        let slot = std::mem::replace(self.slots.to_mut().get_mut(offset)?, row.slot);
         let times = *self.times(offset);
         self.set_times(offset, row.times);
         Some(Row { slot, times, extra: self.set_extra(offset, row.extra) })
@@ -123,7 +161,7 @@ impl SlotPage {
     /// Every stored payload of the job at `offset`, to be changed.
     pub(crate) fn places_mut(&mut self, offset: usize) -> Vec<&mut Place> {
         let mut places: Vec<&mut Place> = Vec::new();
-        places.extend(self.slots.get_mut(offset).map(|slot| &mut slot.arguments));
+        places.extend(self.slots.to_mut().get_mut(offset).map(|slot| &mut slot.arguments));
         let Some(extra) = self.extras.get_mut(offset).and_then(Option::as_deref_mut) else { return places };
         places.push(&mut extra.result);
         places.extend(extra.history.iter_mut().flat_map(|it| [&mut it.error, &mut it.output]));

@@ -7,6 +7,7 @@ use lineshaft_wire::JobId;
 use crate::change::Place;
 use crate::extra::Extra;
 use crate::job::Job;
+use crate::cold::Rest;
 use crate::list::NIL;
 use crate::slot::{Slot, Times};
 use crate::slot_page::{Row, SlotPage};
@@ -27,6 +28,7 @@ impl Links {
 pub(crate) struct Slots {
     pub(crate) pages: TrackedPages<SlotPage>,
     length: u32,
+    pub(crate) rest: Rest,
     links: PagedVec<Links>,
     /// When a job's time comes, and when it must have begun or ended.
     pub(crate) timers: SparseVec<TimerId>,
@@ -52,8 +54,9 @@ impl Slots {
         if offset == 0 {
             // The first page alone grows like a `Vec`, so that a small table stays small.
             self.pages.push(SlotPage::with_room(if index == 0 { 0 } else { PAGE_LEN }));
+            self.rest.add_page();
         }
-        self.pages.change(number).expect("a page was just made sure of").push(slot.into());
+        self.page_mut(number).push(slot.into());
         self.links.push(Links::NONE);
         self.length += 1;
         index
@@ -64,6 +67,7 @@ impl Slots {
         self.links.extend(std::iter::repeat_n(Links::NONE, page.len()));
         self.length += page.len() as u32;
         self.pages.push_kept(page);
+        self.rest.add_page();
     }
 
     /// The slot with a number that came from the state itself.
@@ -90,18 +94,18 @@ impl Slots {
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut Slot {
         let (number, offset) = split(index);
-        self.pages.change(number).and_then(|page| page.slot_mut(offset)).expect(EXISTS)
+        self.page_mut(number).slot_mut(offset).expect(EXISTS)
     }
 
     pub(crate) fn set_times(&mut self, index: u32, times: Times) {
         let (number, offset) = split(index);
-        self.pages.change(number).expect(EXISTS).set_times(offset, times);
+        self.page_mut(number).set_times(offset, times);
     }
 
     /// The rarer things of a job for changing them, made if need be.
     pub(crate) fn extra_mut(&mut self, index: u32) -> &mut Extra {
         let (number, offset) = split(index);
-        self.pages.change(number).expect(EXISTS).extra_mut(offset).get_or_insert_default()
+        self.page_mut(number).extra_mut(offset).get_or_insert_default()
     }
 
     /// The same if it has some.
@@ -112,13 +116,25 @@ impl Slots {
     /// Puts another job, or none, in the place of the one with this number, which it gives.
     pub(crate) fn replace(&mut self, index: u32, row: Row) -> Row {
         let (number, offset) = split(index);
-        self.pages.change(number).and_then(|page| page.replace(offset, row)).expect(EXISTS)
+        self.page_mut(number).replace(offset, row).expect(EXISTS)
     }
 
     /// Every stored payload of the job, to be changed.
     pub(crate) fn places_mut(&mut self, index: u32) -> Vec<&mut Place> {
         let (number, offset) = split(index);
-        self.pages.change(number).expect(EXISTS).places_mut(offset)
+        self.page_mut(number).places_mut(offset)
+    }
+
+    /// A page for changing it: it is in memory afterwards, for a while at least.
+    #[inline]
+    fn page_mut(&mut self, number: usize) -> &mut SlotPage {
+        let page = self.pages.change(number).expect(EXISTS);
+        if page.is_cold() {
+            page.warm();
+            self.rest.came_back(number as u32);
+        }
+        self.rest.touch(number);
+        page
     }
 
     pub(crate) fn links(&self, index: u32) -> Links {

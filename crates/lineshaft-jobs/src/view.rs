@@ -160,7 +160,7 @@ impl State {
             task: Arc::clone(self.names.at(entry.task)),
             queue: Arc::clone(self.names.at(entry.queue)),
             state,
-            cancelling: entry.cancelling,
+            cancelling: entry.is_cancelling(),
             priority: entry.priority,
             attempt: u32::from(entry.failures),
             max_attempts: self.rules.at(entry.rules).max_attempts,
@@ -350,7 +350,7 @@ impl State {
 
     /// Leases of a child whose jobs shall stop.
     pub fn cancelling_of(&self, child: u32) -> Vec<Fence> {
-        let slots = self.leases_of(child).filter(|slot| self.slots.at(*slot).cancelling);
+        let slots = self.leases_of(child).filter(|slot| self.slots.at(*slot).is_cancelling());
         slots.map(|slot| self.leases[&slot].fence).collect()
     }
 

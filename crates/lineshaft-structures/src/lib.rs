@@ -5,12 +5,14 @@
 //! - [`TrackedPages`] and [`TrackedFifo`]: a list and a queue of pages that know which of them changed, and lend those
 //!   to a reader elsewhere while they go on changing.
 //! - [`SparseVec`]: values for some indexes.
+//! - [`ColdVec`]: a vector whose values may lie outside memory while nobody changes them.
 //!
 //! The crate deliberately does not know what a job, a slot or a lease is. Everything here is deterministic: the same
 //! calls in the same order give the same answers, so a replay may rely on it.
 
 #![forbid(unsafe_code)]
 
+mod cold_vec;
 mod page;
 mod paged_vec;
 mod sparse_vec;
@@ -19,6 +21,7 @@ mod timer_wheel;
 mod tracked_fifo;
 mod tracked_pages;
 
+pub use cold_vec::ColdVec;
 pub use page::Rows;
 pub use paged_vec::{PAGE_LEN, PagedVec, split};
 pub use sparse_vec::SparseVec;

@@ -87,12 +87,27 @@ impl<R: Rows> Page<R> {
             return None;
         }
         (self.mark, self.lent) = (Mark::Kept, true);
+        Some(self.lend())
+    }
+
+    /// The rows for a reader elsewhere, whether they changed or not.
+    pub(crate) fn lend(&mut self) -> Arc<R> {
         let lent = match std::mem::take(&mut self.content) {
             Content::Own(rows) => Arc::new(rows),
             Content::Shared(rows) => rows,
         };
         self.content = Content::Shared(Arc::clone(&lent));
-        Some(lent)
+        lent
+    }
+
+    /// Does something to the rows that changes none of them, if `lent` is still what they are and nobody else has it.
+    pub(crate) fn take_back_unchanged(&mut self, lent: Arc<R>, what: impl FnOnce(&mut R)) -> bool {
+        let Content::Shared(shared) = &mut self.content else { return false };
+        if !Arc::ptr_eq(shared, &lent) {
+            return false;
+        }
+        drop(lent);
+        Arc::get_mut(shared).map(what).is_some()
     }
 
     /// The rows for changing them; the page counts as changed.

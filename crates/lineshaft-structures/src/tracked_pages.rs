@@ -65,6 +65,17 @@ impl<R: Rows> TrackedPages<R> {
         pages.filter_map(|(number, page)| Some((number, page.lend_changed()?))).collect()
     }
 
+    /// The rows of page `number` for a reader elsewhere, marked or not, or `None` past the end. The mark stays.
+    pub fn lend(&mut self, number: usize) -> Option<Arc<R>> {
+        self.pages.get_mut(number).map(Page::lend)
+    }
+
+    /// Does `what`, which changes no row as such, to the page that was [lent](Self::lend), which the reader gives back
+    /// herewith. False, and nothing done, if it changed meanwhile or another reader has it.
+    pub fn take_back_unchanged(&mut self, number: usize, lent: Arc<R>, what: impl FnOnce(&mut R)) -> bool {
+        self.pages.get_mut(number).is_some_and(|page| page.take_back_unchanged(lent, what))
+    }
+
     /// The rows of page `number` for changing them, or `None` past the end. Marks the page.
     #[inline]
     pub fn change(&mut self, number: usize) -> Option<&mut R> {

@@ -731,6 +731,12 @@ pub struct StatusReport {
     /// Backups that are being taken: nothing is removed until they are done.
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub backups: u32,
+    /// Memory that jobs take, without what few of them have; bytes.
+    #[serde(default)]
+    pub hot_bytes: u64,
+    /// What those take that rest in a file, because memory is to be kept for others; bytes.
+    #[serde(default)]
+    pub cold_bytes: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -42,7 +42,7 @@ const TAIL_BYTES_MAX: u64 = 4096;
 const TAIL_LINES_MAX: usize = 20;
 /// What the server keeps of the environment: where programs and libraries are, time zone and language, directories
 /// for temporary files and configuration, and the settings of a server.
-const VARIABLES_KEPT: [&str; 19] = [
+const VARIABLES_KEPT: [&str; 20] = [
     "PATH",
     "HOME",
     "USER",
@@ -62,6 +62,7 @@ const VARIABLES_KEPT: [&str; 19] = [
     "LINESHAFT_DURABILITY",
     "LINESHAFT_HISTORY_DAYS",
     "LINESHAFT_HISTORY_BYTES",
+    "LINESHAFT_MEMORY_BYTES",
 ];
 
 /// The program that serves, and what goes before `serve --home H --on-demand`.

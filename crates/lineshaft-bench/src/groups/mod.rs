@@ -10,6 +10,7 @@ mod kills;
 mod memory;
 mod restart;
 mod soak;
+mod spill;
 mod stall;
 mod start;
 
@@ -51,6 +52,7 @@ pub const GROUPS: &[&dyn Group] = &[
     &start::Start,
     &drain::Drain,
     &memory::Memory,
+    &spill::Spill,
     &restart::Restart,
     &cold::Cold,
     &kills::Kills,

@@ -10,5 +10,6 @@ mod golden;
 mod kills;
 mod live;
 mod moves;
+mod spill;
 mod turns;
 mod world;

@@ -22,7 +22,8 @@ impl State {
         self.finish_number += 1;
         let (number, now) = (self.finish_number, self.wall_ms);
         let slot = self.slots.at_mut(index);
-        (slot.order, slot.cancelling) = (number, false);
+        slot.order = number;
+        slot.set_cancelling(false);
         let extra = self.slots.extra_mut(index);
         (extra.finalized_ms, extra.reason) = (now, reason.cloned());
         self.finished.push_back(&mut self.slots, index);

@@ -70,7 +70,7 @@ impl State {
         let state = if group.run_at.is_some() { JobState::Scheduled } else { JobState::Available };
         let mut slot = Slot { task, queue, rules, priority: group.priority, ..Slot::free(0) };
         slot.created_ms = self.wall_ms;
-        slot.state = Some(state);
+        slot.set_state(state);
         let extra = self.template_extra(group, jobs).map(Box::new);
         let paused = self.queues.entry(queue).or_default().paused;
         let (queue_name, task_name) = (Arc::clone(self.names.at(queue)), Arc::clone(self.names.at(task)));

@@ -125,7 +125,7 @@ impl State {
     }
 
     pub(super) fn mark_cancel(&mut self, index: u32) {
-        self.slots.at_mut(index).cancelling = true;
+        self.slots.at_mut(index).set_cancelling(true);
         let lease = self.leases[&index];
         self.events.push(Event::Stop { child: lease.child, fence: lease.fence });
     }

@@ -136,7 +136,7 @@ impl State {
 
     fn after_loss(&self, slot: u32) -> Next {
         let entry = self.slots.at(slot);
-        if entry.cancelling {
+        if entry.is_cancelling() {
             Next::Cancel("cancelled".into())
         } else if self.rules.at(entry.rules).at_most_once {
             Next::Discard("maybe_ran".into())
@@ -159,7 +159,7 @@ impl State {
     /// Jobs whose attempts never began go back; those that shall be cancelled end there.
     pub(super) fn hand_back(&self, slots: Vec<u32>) -> Vec<Entry> {
         let cancelled: Vec<u32> =
-            slots.iter().copied().filter(|slot| self.slots.at(*slot).cancelling).collect();
+            slots.iter().copied().filter(|slot| self.slots.at(*slot).is_cancelling()).collect();
         let mut entries = Vec::new();
         if !slots.is_empty() {
             entries.push(Change::Released { slots }.into());

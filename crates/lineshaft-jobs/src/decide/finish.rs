@@ -121,7 +121,7 @@ impl State {
 
     /// Nothing of the attempt began, so nothing of it is kept: `put_aside` makes its job wait.
     fn unbegun(&self, slot: u32, put_aside: Change) -> Vec<Entry> {
-        if self.slots.at(slot).cancelling {
+        if self.slots.at(slot).is_cancelling() {
             return self.hand_back(vec![slot]);
         }
         vec![put_aside.into()]
@@ -130,7 +130,7 @@ impl State {
     /// What becomes of a job, given that no attempt begins after its deadline.
     fn next_after(&self, slot: u32, end: &End, now: Now) -> Next {
         let entry = self.slots.job(slot);
-        if matches!(end, End::TimedOut { .. }) && !entry.cancelling && self.was_cut_short(slot) {
+        if matches!(end, End::TimedOut { .. }) && !entry.is_cancelling() && self.was_cut_short(slot) {
             return Next::Discard(DEADLINE.into());
         }
         in_time(entry, self.next_by_rules(slot, end, now), now)
@@ -150,7 +150,7 @@ impl State {
         match end {
             End::Rejected { reason, .. } => Next::Discard(short(reason)),
             End::CancelledItself { reason } => Next::Cancel(short(reason)),
-            _ if entry.cancelling => Next::Cancel("cancelled".into()),
+            _ if entry.is_cancelling() => Next::Cancel("cancelled".into()),
             // Its effects may be there, though it was not at fault.
             End::Released | End::Lost { .. } | End::Cancelled if rules.at_most_once => {
                 Next::Discard("maybe_ran".into())
@@ -173,7 +173,7 @@ impl State {
             End::Snoozed { .. } => Outcome::Snoozed,
             End::TimedOut { .. } => Outcome::TimedOut,
             // Nobody asked for the job to be cancelled: the worker stopped the attempt for reasons of its own.
-            End::Cancelled if !self.slots.at(slot).cancelling => Outcome::Released,
+            End::Cancelled if !self.slots.at(slot).is_cancelling() => Outcome::Released,
             End::CancelledItself { .. } | End::Cancelled => Outcome::Cancelled,
             End::Crashed { .. } => Outcome::Crashed,
             End::Lost { .. } => Outcome::Lost,

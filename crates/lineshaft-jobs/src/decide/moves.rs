@@ -81,7 +81,7 @@ impl State {
     }
 
     fn may_move(&self, index: u32, slot: &Slot, now: Now) -> bool {
-        let Some(state) = slot.state else { return false };
+        let Some(state) = slot.state() else { return false };
         let lease = self.leases.get(&index);
         let rests = |leased_ms: u64| leased_ms.saturating_add(LEASE_REST_MS) > now.wall_ms;
         !state.is_finished() && lease.is_none_or(|lease| !rests(lease.leased_ms))

@@ -23,7 +23,7 @@ impl State {
         let state = entry.job_state();
         let answer = |state, cancelling| Answered { state: Some(state), cancelling, jobs: 1 };
         Ok(match state {
-            JobState::Running if entry.cancelling => {
+            JobState::Running if entry.is_cancelling() => {
                 Decision::answered(Vec::new(), place, answer(state, true))
             }
             JobState::Running => {

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lineshaft_structures::PAGE_LEN;
 use lineshaft_wire::JobState;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
+use crate::cold::put_parts;
 use crate::change::{Place, RunAt};
 use crate::extra::{Checkpoint, Extra, Failure};
 use crate::job::Job;
@@ -121,7 +123,7 @@ fn encode(number: u64, count: usize, rows: impl Iterator<Item = impl Serialize>)
 }
 
 fn written<'a>(slot: Job<'a>, none: &'a Extra) -> Written<'a> {
-    let Some(state) = slot.state else {
+    let Some(state) = slot.state() else {
         return SlotRow::Free { generation: slot.generation, order: slot.order };
     };
     let times = slot.times;
@@ -143,7 +145,7 @@ fn written<'a>(slot: Job<'a>, none: &'a Extra) -> Written<'a> {
         crashes: slot.crashes,
         priority: slot.priority,
         state,
-        cancelling: slot.cancelling,
+        cancelling: slot.is_cancelling(),
         extra,
     };
     let failure = slot.extra.and_then(|extra| extra.failure.as_deref());
@@ -156,20 +158,20 @@ fn written<'a>(slot: Job<'a>, none: &'a Extra) -> Written<'a> {
 
 impl JobRow<ReadExtra> {
     pub(super) fn into_row(self) -> Row {
-        let slot = Slot {
+        let mut slot = Slot {
             created_ms: self.created_ms,
             order: self.order,
             arguments: self.arguments,
-            generation: self.generation,
             task: self.task,
             queue: self.queue,
             rules: self.rules,
             failures: self.failures,
             crashes: self.crashes,
             priority: self.priority,
-            state: Some(self.state),
-            cancelling: self.cancelling,
+            ..Slot::free(self.generation)
         };
+        slot.set_state(self.state);
+        slot.set_cancelling(self.cancelling);
         let Some(ExtraRow { run_at, expires_ms, deadline_ms, rest }) = self.extra else { return slot.into() };
         let extra = Some(rest).filter(|extra| !extra.is_empty());
         Row { slot, times: Times::new(run_at, expires_ms, deadline_ms), extra }
@@ -221,6 +223,23 @@ impl LoadedPage {
             LoadedRows::Keys(read_rows(rest, rows, |key| key)?)
         };
         Ok(Self { number, rows })
+    }
+
+    /// Bytes of memory that its plain part takes, 0 if it has none.
+    pub fn plain_bytes(&self) -> u64 {
+        match &self.rows {
+            LoadedRows::Slots(page) => page.plain_bytes().0,
+            LoadedRows::Keys(_) => 0,
+        }
+    }
+
+    /// Has its plain part put elsewhere, as [`RestingPage::cool`](crate::RestingPage::cool) does.
+    pub fn cool<E>(&mut self, put: impl FnMut(&[u8]) -> Result<Bytes, E>) -> Result<(), E> {
+        if let LoadedRows::Slots(page) = &mut self.rows {
+            let parts = put_parts(page, put)?;
+            page.cool(parts);
+        }
+        Ok(())
     }
 }
 

@@ -166,6 +166,10 @@ pub(crate) enum Step {
     },
     /// So many copies, and the rest of their last job's, take the place of their originals.
     Move(u8),
+    /// Pages leave memory; if late, those that were written are not taken before the next time.
+    Cool {
+        late: bool,
+    },
     Pass {
         wall_ms: i64,
         logical_ms: u64,
@@ -209,6 +213,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::DropArchive),
         3 => (any::<u8>(), any::<bool>()).prop_map(|(age, files)| Step::Copy { age, files }),
         5 => (1..12u8).prop_map(Step::Move),
+        3 => any::<bool>().prop_map(|late| Step::Cool { late }),
         10 => pass(),
         1 => any::<u16>().prop_map(Step::Stall),
         1 => any::<u8>().prop_map(Step::Touch),

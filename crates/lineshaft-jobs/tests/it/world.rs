@@ -7,7 +7,7 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lineshaft_jobs::{ArchivedCall, Change, Command, Copied, Entry, Limits, State};
+use lineshaft_jobs::{ArchivedCall, Change, ColdPage, Command, Copied, Entry, Limits, State};
 use lineshaft_testkit::model::{Choice, Happened, Model, Told};
 use lineshaft_wire::message::RefusalCode;
 use lineshaft_wire::{Fence, JobId, Outcome};
@@ -49,6 +49,8 @@ pub(crate) struct World {
     finished: BTreeSet<JobId>,
     /// Payloads that were copied into this file and are still named where they were.
     copied: (u64, Vec<Copied>),
+    /// Pages that were written elsewhere and are in memory still.
+    written: Vec<ColdPage>,
 }
 
 pub(crate) fn limits(tight: bool) -> Limits {
@@ -95,6 +97,7 @@ impl World {
             archive: BTreeMap::new(),
             finished: BTreeSet::new(),
             copied: (0, Vec::new()),
+            written: Vec::new(),
         }
     }
 
@@ -121,6 +124,7 @@ impl World {
             archive: self.archive.clone(),
             finished: self.finished.clone(),
             copied: self.copied.clone(),
+            written: Vec::new(),
         }
     }
 

@@ -223,6 +223,18 @@ pub const HISTORY_BYTES: Setting = Setting {
     example: r#""50GiB""#,
     help: "What finished jobs may take of the disk; the oldest goes first, 64 MiB at a time",
 };
+/// How much memory there may be for jobs that wait.
+pub const MEMORY_BYTES: Setting = Setting {
+    key: "memory_bytes",
+    flag: "memory-bytes",
+    variable: "LINESHAFT_MEMORY_BYTES",
+    kind: Kind::Size,
+    scope: Scope::Serve,
+    value_name: "SIZE",
+    default: Default::Found("a quarter of the memory"),
+    example: r#""1GiB""#,
+    help: "What waiting jobs may take of memory, some 60 bytes each; beyond it those at rest wait in a file",
+};
 /// What the server logs.
 pub const LOG: Setting = Setting {
     key: "log",
@@ -237,7 +249,7 @@ pub const LOG: Setting = Setting {
 };
 
 /// All settings, in the order in which people are shown them.
-pub static SETTINGS: [Setting; 12] = [
+pub static SETTINGS: [Setting; 13] = [
     URL,
     PROCESSES,
     SLOTS,
@@ -249,6 +261,7 @@ pub static SETTINGS: [Setting; 12] = [
     DURABILITY,
     HISTORY_DAYS,
     HISTORY_BYTES,
+    MEMORY_BYTES,
     LOG,
 ];
 

@@ -1,8 +1,7 @@
 //! What the system allows this user and this container.
 
-use std::fs;
-
 use lineshaft::home::Home;
+use lineshaft_ipc::memory::group_bytes;
 use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
@@ -37,7 +36,7 @@ pub(super) fn check(_: &Home, _: &mut Context) -> Vec<Finding> {
         let message = format!("a file may have {} at most", bytes(largest));
         findings.push(Finding::problem("files", message, "lift it with `ulimit -f unlimited`"));
     }
-    findings.extend(memory().map(judge_memory));
+    findings.extend(group_bytes().map(judge_memory));
     findings
 }
 
@@ -49,17 +48,6 @@ fn judge(check: &'static str, what: &str, limit: Option<u64>, least: u64, fix: &
         Some(limit) => Finding::fine(check, format!("{limit} {what} are allowed")),
         None => Finding::fine(check, format!("any number of {what} is allowed")),
     }
-}
-
-/// The memory limit of this process's control group or one above it, the least of them.
-fn memory() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?.trim_start_matches('/').to_owned();
-    let directories = std::path::Path::new(&group)
-        .ancestors()
-        .map(|group| std::path::Path::new("/sys/fs/cgroup").join(group));
-    let limits = directories.filter_map(|directory| fs::read_to_string(directory.join("memory.max")).ok());
-    limits.filter_map(|limit| limit.trim().parse().ok()).min()
 }
 
 fn judge_memory(limit: u64) -> Finding {

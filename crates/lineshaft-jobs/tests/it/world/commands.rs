@@ -1,7 +1,9 @@
 //! What each step does.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lineshaft_jobs::{ArchivedCall, Attach, Command, Payloads, Wanted};
 use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
@@ -14,6 +16,23 @@ use super::{Client, Return, World};
 use crate::steps::{Defect, Ending, Group, Held, How, Place, QUEUES, Step, TASKS, Turn};
 
 impl World {
+    /// What is elsewhere reads the same: the model knows nothing of it.
+    fn cool(&mut self, late: bool) {
+        let state = &mut self.machine.state;
+        let written = std::mem::take(&mut self.written);
+        let was_empty = written.is_empty();
+        for page in written {
+            // One that changed meanwhile, or that a snapshot is made of, stays.
+            state.take_cold(page);
+        }
+        let pages = state.resting_pages(u32::MAX, usize::MAX);
+        let put = |bytes: &[u8]| Ok::<_, Infallible>(Bytes::copy_from_slice(bytes));
+        self.written = pages.into_iter().map(|page| page.cool(put).expect("memory takes it")).collect();
+        if was_empty && !late {
+            self.cool(true);
+        }
+    }
+
     pub(super) fn act(&mut self, step: &Step) {
         match step {
             Step::OpenSession => self.open_session(),
@@ -58,6 +77,7 @@ impl World {
             Step::DropArchive(number) => self.drop_archive(*number),
             Step::Copy { age, files } => self.copy(*age, *files),
             Step::Move(count) => self.move_copies(*count),
+            Step::Cool { late } => self.cool(*late),
             Step::Pass { .. } => {}
             Step::Stall(gap_ms) => {
                 self.machine.state.extend_leases(u64::from(*gap_ms));
