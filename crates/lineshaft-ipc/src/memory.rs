@@ -1,7 +1,11 @@
-//! How much memory there is.
+//! How much memory there is, and giving some back.
+#![allow(unsafe_code)] // Advice to the kernel on memory that the caller owns: see `give_back`.
 
 use std::fs;
 use std::path::Path;
+
+use rustix::mm::{Advice, madvise};
+use rustix::param::page_size;
 
 const MEMINFO: &str = "/proc/meminfo";
 const MEMBERSHIP: &str = "/proc/self/cgroup";
@@ -15,6 +19,20 @@ pub fn system_bytes() -> u64 {
 /// What the control group of this process, or one above it, may use at most; bytes. `None` if there is no bound.
 pub fn group_bytes() -> Option<u64> {
     least_limit(&fs::read_to_string(MEMBERSHIP).ok()?, Path::new(GROUPS))
+}
+
+/// Gives the pages within `bytes` back to the kernel, which takes new ones when they are used again: they may read as
+/// zeroes afterwards. For a large block that is to be freed, since allocators keep those.
+pub fn give_back(bytes: &mut [u8]) {
+    let page = page_size();
+    let skipped = bytes.as_ptr().align_offset(page).min(bytes.len());
+    let whole = &mut bytes[skipped..];
+    let length = whole.len() - whole.len() % page;
+    if length > 0 {
+        // SAFETY: The pages lie within bytes that are the caller's alone, and any bytes are as good as any others.
+        // That the kernel does not take the advice is no error: then they stay memory.
+        let _ = unsafe { madvise(whole.as_mut_ptr().cast(), length, Advice::LinuxDontNeed) };
+    }
 }
 
 fn machine_bytes() -> Option<u64> {
@@ -65,6 +83,23 @@ mod tests {
         assert_eq!(least("4:cpu,memory:/c\n3:pids:/a\n"), Some(500));
         assert_eq!(least("4:memory:/elsewhere\n"), None, "version 1 without a bound");
         assert_eq!(least("nonsense"), None);
+    }
+
+    fn resident_kib() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_given_back_is_no_memory_of_this_process_any_more() {
+        let mut bytes = vec![7_u8; 64 << 20];
+        let before = resident_kib();
+        give_back(&mut bytes[1..]);
+        assert!(resident_kib() + (60 << 10) < before, "{before} KiB before");
+        assert_eq!((bytes[0], bytes[32 << 20]), (7, 0));
+        give_back(&mut bytes[5..6]);
+        give_back(&mut []);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::slot_page::SlotPage;
+use crate::slot_page::{SlotPage, Vacated};
 use crate::state::State;
 
 /// When pages changed last, in eras of the caller's, and which came back.
@@ -107,8 +107,9 @@ impl State {
         resting.into_iter().filter_map(lend).collect()
     }
 
-    /// Reads a page elsewhere from now on. Nothing happens, and false is said, if it changed or is lent to a snapshot.
-    pub fn take_cold(&mut self, page: ColdPage) -> bool {
+    /// Reads a page elsewhere from now on, and gives the memory that it took. Nothing happens if it changed meanwhile or
+    /// is lent to a snapshot.
+    pub fn take_cold(&mut self, page: ColdPage) -> Option<Vacated> {
         let ColdPage { number, page, parts } = page;
         self.slots.pages.take_back_unchanged(number as usize, page, |page| page.cool(parts))
     }

@@ -41,6 +41,7 @@ pub use decide::{Copied, Movable, Wanted};
 pub use dispatch::Attach;
 pub use kept::Live;
 pub use rules::{decode_rules, encode_rules};
+pub use slot_page::Vacated;
 pub use snapshot::{ChangedPage, LoadedPage, Snapshot, SnapshotDraft, SnapshotError};
 pub use state::{Answer, Limits, State};
 pub use view::{AttemptView, ChildView, EndView, JobView, LeaseView, PageView, TasksAndQueues, decode_error};

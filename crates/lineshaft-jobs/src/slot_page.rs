@@ -19,6 +19,20 @@ pub(crate) struct SlotPage {
     extras: Vec<Option<Box<Extra>>>,
 }
 
+/// Memory of a page that lies elsewhere now.
+#[derive(Debug)]
+pub struct Vacated {
+    slots: Vec<Slot>,
+    times: Vec<Times>,
+}
+
+impl Vacated {
+    /// The memory, with bytes that nobody needs.
+    pub fn memory(&mut self) -> [&mut [u8]; 2] {
+        [bytemuck::cast_slice_mut(&mut self.slots), bytemuck::cast_slice_mut(&mut self.times)]
+    }
+}
+
 /// A job on its way into a page.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -124,12 +138,12 @@ impl SlotPage {
         [self.slots.as_bytes(), self.times.as_bytes()]
     }
 
-    /// Reads slots and times elsewhere from now on, where the same bytes as in [`Self::plain`] stand.
-    pub(crate) fn cool(&mut self, [slots, times]: [Bytes; 2]) {
-        self.slots.cool(slots);
-        if !times.is_empty() {
-            self.times.cool(times);
-        }
+    /// Reads slots and times elsewhere from now on, where the same bytes as in [`Self::plain`] stand, and gives the memory
+    /// that they took.
+    pub(crate) fn cool(&mut self, [slots, times]: [Bytes; 2]) -> Vacated {
+        let slots = self.slots.cool(slots);
+        let times = if times.is_empty() { Vec::new() } else { self.times.cool(times) };
+        Vacated { slots, times }
     }
 
     /// Brings slots and times back into memory.

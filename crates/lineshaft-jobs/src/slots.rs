@@ -5,9 +5,9 @@ use lineshaft_structures::{PAGE_LEN, PagedVec, SparseVec, TimerId, TrackedPages,
 use lineshaft_wire::JobId;
 
 use crate::change::Place;
+use crate::cold::Rest;
 use crate::extra::Extra;
 use crate::job::Job;
-use crate::cold::Rest;
 use crate::list::NIL;
 use crate::slot::{Slot, Times};
 use crate::slot_page::{Row, SlotPage};

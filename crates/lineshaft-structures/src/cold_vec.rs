@@ -59,13 +59,16 @@ impl<T: Pod> ColdVec<T> {
         bytemuck::cast_slice(self)
     }
 
-    /// Reads them in `elsewhere` from now on, where the same bytes stand.
+    /// Reads them in `elsewhere` from now on, where the same bytes stand, and gives the memory that they took.
     ///
     /// Panics if that is of another length or not aligned for them.
-    pub fn cool(&mut self, elsewhere: Bytes) {
+    pub fn cool(&mut self, elsewhere: Bytes) -> Vec<T> {
         assert_eq!(elsewhere.len(), size_of_val::<[T]>(self), "the same values");
         assert!(bytemuck::try_cast_slice::<u8, T>(&elsewhere).is_ok(), "values lie where they can be read");
-        self.place = Place::Elsewhere(elsewhere);
+        match std::mem::replace(&mut self.place, Place::Elsewhere(elsewhere)) {
+            Place::Memory(values) => values,
+            Place::Elsewhere(_) => Vec::new(),
+        }
     }
 
     /// The bytes that they lie in, unless in memory.
@@ -138,7 +141,7 @@ mod tests {
         let mut values = ColdVec::with_capacity(4);
         values.to_mut().extend([1_u64, 2, 3]);
         let elsewhere = aligned(values.as_bytes());
-        values.cool(elsewhere.clone());
+        assert_eq!(values.cool(elsewhere.clone()), [1, 2, 3]);
         assert!(values.is_cold());
         assert_eq!((&*values, values.elsewhere()), (&[1, 2, 3][..], Some(&elsewhere)));
         let copy = values.clone();

@@ -101,13 +101,17 @@ impl<R: Rows> Page<R> {
     }
 
     /// Does something to the rows that changes none of them, if `lent` is still what they are and nobody else has it.
-    pub(crate) fn take_back_unchanged(&mut self, lent: Arc<R>, what: impl FnOnce(&mut R)) -> bool {
-        let Content::Shared(shared) = &mut self.content else { return false };
+    pub(crate) fn take_back_unchanged<T>(
+        &mut self,
+        lent: Arc<R>,
+        what: impl FnOnce(&mut R) -> T,
+    ) -> Option<T> {
+        let Content::Shared(shared) = &mut self.content else { return None };
         if !Arc::ptr_eq(shared, &lent) {
-            return false;
+            return None;
         }
         drop(lent);
-        Arc::get_mut(shared).map(what).is_some()
+        Arc::get_mut(shared).map(what)
     }
 
     /// The rows for changing them; the page counts as changed.

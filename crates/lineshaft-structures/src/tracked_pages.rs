@@ -71,9 +71,14 @@ impl<R: Rows> TrackedPages<R> {
     }
 
     /// Does `what`, which changes no row as such, to the page that was [lent](Self::lend), which the reader gives back
-    /// herewith. False, and nothing done, if it changed meanwhile or another reader has it.
-    pub fn take_back_unchanged(&mut self, number: usize, lent: Arc<R>, what: impl FnOnce(&mut R)) -> bool {
-        self.pages.get_mut(number).is_some_and(|page| page.take_back_unchanged(lent, what))
+    /// herewith. `None`, and nothing done, if it changed meanwhile or another reader has it.
+    pub fn take_back_unchanged<T>(
+        &mut self,
+        number: usize,
+        lent: Arc<R>,
+        what: impl FnOnce(&mut R) -> T,
+    ) -> Option<T> {
+        self.pages.get_mut(number)?.take_back_unchanged(lent, what)
     }
 
     /// The rows of page `number` for changing them, or `None` past the end. Marks the page.

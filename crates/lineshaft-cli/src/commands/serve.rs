@@ -12,7 +12,9 @@ use crate::args::Serve;
 use crate::context::{Context, working_directory};
 use crate::exit::{DECLINED, FAILED, Failure, USAGE};
 use crate::flags::Given;
-use lineshaft::config::{DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, MEMORY_BYTES, Setting, Settings, Value};
+use lineshaft::config::{
+    DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, MEMORY_BYTES, Setting, Settings, Value,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -11,8 +11,8 @@ use lineshaft_wire::JobState;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
-use crate::cold::put_parts;
 use crate::change::{Place, RunAt};
+use crate::cold::put_parts;
 use crate::extra::{Checkpoint, Extra, Failure};
 use crate::job::Job;
 use crate::slot::{Slot, Times};
@@ -237,7 +237,7 @@ impl LoadedPage {
     pub fn cool<E>(&mut self, put: impl FnMut(&[u8]) -> Result<Bytes, E>) -> Result<(), E> {
         if let LoadedRows::Slots(page) = &mut self.rows {
             let parts = put_parts(page, put)?;
-            page.cool(parts);
+            drop(page.cool(parts));
         }
         Ok(())
     }

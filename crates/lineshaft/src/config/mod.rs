@@ -17,8 +17,8 @@ use strsim::osa_distance;
 
 pub use file::{Place, TaskOption};
 pub use table::{
-    DURABILITY, Default, GRACE, HISTORY_BYTES, HISTORY_DAYS, KIND, Kind, LISTEN, LOG, MEMORY_BYTES, PROCESSES, PYTHON,
-    QUEUES, SETTINGS, SLOTS, Scope, Setting, URL, setting,
+    DURABILITY, Default, GRACE, HISTORY_BYTES, HISTORY_DAYS, KIND, Kind, LISTEN, LOG, MEMORY_BYTES,
+    PROCESSES, PYTHON, QUEUES, SETTINGS, SLOTS, Scope, Setting, URL, setting,
 };
 pub use value::Value;
 

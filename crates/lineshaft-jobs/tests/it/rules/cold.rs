@@ -27,7 +27,7 @@ fn cool(page: RestingPage) -> ColdPage {
 
 fn cool_all(shop: &mut Shop) {
     for page in shop.machine.state.resting_pages(u32::MAX, usize::MAX) {
-        assert!(shop.machine.state.take_cold(cool(page)));
+        assert!(shop.machine.state.take_cold(cool(page)).is_some());
     }
 }
 
@@ -45,7 +45,10 @@ fn pages_leave_those_first_that_rest_longest_and_are_used_last() {
     shop.cancel(jobs[PAGE_JOBS]).unwrap();
     let mut leave = |era, at_most| {
         let pages = shop.machine.state.resting_pages(era, at_most);
-        pages.into_iter().map(|page| u8::from(shop.machine.state.take_cold(cool(page)))).sum::<u8>()
+        pages
+            .into_iter()
+            .map(|page| usize::from(shop.machine.state.take_cold(cool(page)).is_some()))
+            .sum::<usize>()
     };
     assert_eq!(leave(6, 9), 1, "the second page changed in era 7");
     assert_eq!(leave(6, 9), 0);
@@ -76,8 +79,10 @@ fn a_page_that_changed_while_it_was_written_stays() {
     let written: Vec<ColdPage> =
         shop.machine.state.resting_pages(u32::MAX, usize::MAX).into_iter().map(cool).collect();
     shop.cancel(jobs[0]).unwrap();
-    let taken: Vec<bool> = written.into_iter().map(|page| shop.machine.state.take_cold(page)).collect();
-    assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
+    let mut taken: Vec<_> =
+        written.into_iter().filter_map(|page| shop.machine.state.take_cold(page)).collect();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].memory().map(|part| part.len() as u64), [PAGE_BYTES, 0]);
     assert_eq!(hot_and_cold(&shop), (PAGE_BYTES, PAGE_BYTES));
     assert_eq!(shop.state(jobs[0]), JobState::Cancelled);
 }
@@ -88,7 +93,7 @@ fn a_page_that_a_snapshot_is_made_of_stays() {
     let written: Vec<ColdPage> =
         shop.machine.state.resting_pages(u32::MAX, usize::MAX).into_iter().map(cool).collect();
     let draft = shop.machine.state.begin_snapshot();
-    assert!(written.into_iter().all(|page| !shop.machine.state.take_cold(page)));
+    assert!(written.into_iter().all(|page| shop.machine.state.take_cold(page).is_none()));
     drop(draft);
     shop.machine.state.end_snapshot(true);
     let (whole, rows) = (shop.machine.state.snapshot(), shop.machine.state.changed_rows());

@@ -23,7 +23,7 @@ impl World {
         let was_empty = written.is_empty();
         for page in written {
             // One that changed meanwhile, or that a snapshot is made of, stays.
-            state.take_cold(page);
+            drop(state.take_cold(page));
         }
         let pages = state.resting_pages(u32::MAX, usize::MAX);
         let put = |bytes: &[u8]| Ok::<_, Infallible>(Bytes::copy_from_slice(bytes));
