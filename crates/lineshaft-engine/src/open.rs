@@ -238,7 +238,11 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
         pulse: Arc::clone(&pulse),
         stop: Arc::clone(&stop),
         freed_blobs: VecDeque::new(),
-        spill: Spill::new(options.memory.page_bytes, clock.clone(), cooler.scratch.is_some().then_some(leaves)),
+        spill: Spill::new(
+            options.memory.page_bytes,
+            clock.clone(),
+            cooler.scratch.is_some().then_some(leaves),
+        ),
         sweep: Sweep::new(options.upkeep.sweep_every, clock.clone(), large.clone()),
         snapshot_every: options.upkeep.snapshot_every_bytes,
         compaction: Compaction::new(options.upkeep, clock.clone(), to_compact, files),

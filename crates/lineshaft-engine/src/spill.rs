@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
-use lineshaft_ipc::memory::system_bytes;
+use lineshaft_ipc::memory::{give_back, system_bytes};
 use lineshaft_ipc::scratch::ScratchFile;
-use lineshaft_jobs::{ColdPage, RestingPage, State};
+use lineshaft_jobs::{ColdPage, RestingPage, State, Vacated};
 
 use crate::clock::Clock;
 use crate::handle::Input;

@@ -27,14 +27,11 @@ pub struct ServeOptions {
     pub durability: Durability,
     /// How long finished jobs are kept. Default: 7 days, 10 GiB.
     pub retention: Retention,
-<<<<<<< HEAD
     /// How long a worker may be silent before its jobs are somebody else's. Default: 15 s.
     pub lease: Duration,
-=======
     /// What waiting jobs may take of memory before those at rest go to a file. Default: a quarter of the machine's, or of
     /// the control group's.
     pub memory_bytes: Option<u64>,
->>>>>>> 7c653ac (engine: jobs at rest leave memory for a file, and come back with their first change)
     /// How long an on-demand server outlives its last connection. Default: 30 s.
     pub idle_exit: Duration,
     /// Product version, told to clients. Default: the version of this crate.
@@ -62,11 +59,8 @@ impl ServeOptions {
             on_demand: false,
             durability: Durability::default(),
             retention: Retention::default(),
-<<<<<<< HEAD
             lease: Duration::from_secs(15),
-=======
             memory_bytes: None,
->>>>>>> 7c653ac (engine: jobs at rest leave memory for a file, and come back with their first change)
             idle_exit: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
