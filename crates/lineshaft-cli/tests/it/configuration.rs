@@ -44,6 +44,7 @@ listen                     the home's Unix socket alone default
 durability                 sync default
 history_days               7 default
 history_bytes              10GiB default
+memory_bytes               a quarter of the memory default
 log                        debug LINESHAFT_LOG
 tasks.\"mail.send\".timeout 2m PROJECT:5
 ";
@@ -81,7 +82,7 @@ fn unknown_keys_are_errors_with_file_and_line_and_slips_of_variables_are_warned_
     let shown = show(&shell, &[], &[]);
     let expected = format!(
         "error[LS0024]: {}:4: unknown key `procesess` in [tool.lineshaft]: did you mean `processes`?\n\
-         hint: known keys: url, processes, slots, kind, queues, grace, python, listen, durability, history_days, history_bytes, log, tasks\n",
+         hint: known keys: url, processes, slots, kind, queues, grace, python, listen, durability, history_days, history_bytes, memory_bytes, log, tasks\n",
         path.display()
     );
     assert_eq!((shown.code, shown.err), (2, expected));

@@ -151,6 +151,7 @@ fn files_with_values_of_another_type_are_named_with_their_line() {
         "listen",
         "durability",
         "history_bytes",
+        "memory_bytes",
         "log",
     ] {
         for value in
