@@ -19,6 +19,9 @@ use lineshaft_store::disk::{DirEntry, Disk, DiskFile, LockAttempt, OpenMode};
 use names::NameChange;
 use state::{Fate, Faults, State, crashed, finish};
 
+/// Places looked at for one that was written.
+const FLIP_TRIES: u32 = 256;
+
 /// A simulated disk. Clones are handles on the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk {
@@ -71,6 +74,11 @@ impl SimulatedDisk {
         let mut state = self.state();
         let capacity = state.used_bytes() + bytes;
         (state.faults.capacity, state.faults.looks) = (Some(capacity), Some(looks));
+    }
+
+    /// Looks for room, as a program does that cannot start.
+    pub fn look_for_room(&self) {
+        self.state().look();
     }
 
     /// Whether there is an end to what it takes.
@@ -127,6 +135,24 @@ impl SimulatedDisk {
         let mut state = self.state();
         let file = state.file_at(path).expect("the file to damage exists");
         state.files.get_mut(&file).expect("names name files").flip(offset as usize, mask);
+    }
+
+    /// Inverts a bit of a byte that is not zero, durably, somewhere on the disk; says where. `None` if it found none.
+    pub fn flip_any(&self, rng: &mut fastrand::Rng) -> Option<(String, u64)> {
+        let mut state = self.state();
+        let names: Vec<(String, u64)> =
+            state.names.current.iter().map(|(name, file)| (name.clone(), *file)).collect();
+        for _ in 0..FLIP_TRIES {
+            let (name, file) = names.get(rng.usize(..names.len().max(1)))?;
+            let contents = state.contents(*file);
+            let length = contents.current.len();
+            let offset = rng.usize(..length.max(1));
+            if contents.current.get(offset).is_some_and(|byte| *byte != 0) {
+                contents.flip(offset, 1 << rng.u32(..8));
+                return Some((name.clone(), offset as u64));
+            }
+        }
+        None
     }
 
     /// The content of a file as reads see it.

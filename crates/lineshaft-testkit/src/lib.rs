@@ -3,11 +3,12 @@
 //!
 //! Read [`disk`] for faults, [`conformance`] for the journal's and the archive's promises, [`model`] for the rules of
 //! jobs written down a second time, slowly and plainly, [`simulation`] for the whole engine in a world
-//! that fails.
+//! that fails, [`mutants`] for what it has to notice.
 //!
 //! Used by integration tests only. It deliberately does not know sockets, processes or Python.
 
 pub mod conformance;
 pub mod disk;
 pub mod model;
+pub mod mutants;
 pub mod simulation;

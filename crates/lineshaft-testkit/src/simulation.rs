@@ -59,6 +59,8 @@ pub struct Report {
     pub begun: u64,
     /// Times that the engine was opened.
     pub starts: u64,
+    /// Operations of the disk.
+    pub operations: u64,
     /// Turns that it took.
     pub turns: u64,
     /// Recoveries that were compared with the state that was.

@@ -9,15 +9,19 @@ use std::time::Instant;
 
 use lineshaft_testkit::simulation::{Plan, Violation, run, run_traced, shrink};
 
-const USAGE: &str = "usage: simulate --seed S [--seeds N] [--producers P] [--workers W] [--requests R] [--faults none|NUMBERS] [--as-found]
+const USAGE: &str = "usage: simulate --seed S [--seeds N] [--producers P] [--workers W] [--requests R] [--faults none|NUMBERS] [--power-cut OPERATION] [--each-operation] [--as-found]
 
   --seed S       the seed to run
   --seeds N      N seeds from S on (1)
   --producers P, --workers W, --requests R, --faults 1,4
                  a part of the seed's run: what a violation prints
+  --power-cut N  the machine dies at the N-th operation of its disk
+  --each-operation
+                 a short run of each seed, with a power cut at every operation of the disk in turn
   --as-found     does not make the run of a violation smaller";
 
 /// What the command line asks for.
+#[derive(Default)]
 struct Arguments {
     seed: u64,
     seeds: u64,
@@ -25,6 +29,8 @@ struct Arguments {
     workers: Option<u32>,
     requests: Option<u32>,
     faults: Option<Vec<u32>>,
+    power_cut: Option<u64>,
+    each_operation: bool,
     as_found: bool,
 }
 
@@ -47,31 +53,64 @@ fn main() -> ExitCode {
 
 fn simulate(arguments: &Arguments, out: &mut impl Write) -> io::Result<bool> {
     let began = Instant::now();
-    let (mut turns, mut starts, mut jobs) = (0, 0, 0);
+    let mut sum = Sum::default();
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-        let plan = plan(arguments, seed);
-        match run(&plan) {
-            Ok(report) => {
-                turns += report.turns;
-                starts += report.starts;
-                jobs += report.acknowledged;
-            }
-            Err(violation) => {
-                writeln!(out, "seed {seed}: {}", violation.what)?;
-                if !arguments.as_found {
-                    show(&plan, violation, out)?;
-                }
-                return Ok(false);
-            }
+        let is_kept = if arguments.each_operation {
+            each_operation(seed, &mut sum, arguments, out)?
+        } else {
+            one(&plan(arguments, seed), &mut sum, arguments, out)?
+        };
+        if !is_kept {
+            return Ok(false);
         }
     }
-    let seconds = began.elapsed().as_secs_f64();
-    let a_minute = arguments.seeds as f64 / seconds * 60.0;
+    let Sum { runs, jobs, turns, starts } = sum;
+    let a_minute = runs as f64 / began.elapsed().as_secs_f64() * 60.0;
     writeln!(
         out,
-        "seeds={} a_minute={a_minute:.0} jobs={jobs} turns={turns} starts={starts} violations=0",
-        arguments.seeds
+        "runs={runs} a_minute={a_minute:.0} jobs={jobs} turns={turns} starts={starts} violations=0"
     )?;
+    Ok(true)
+}
+
+/// What all runs came to.
+#[derive(Default)]
+struct Sum {
+    runs: u64,
+    jobs: u64,
+    turns: u64,
+    starts: u64,
+}
+
+/// Runs a plan; says whether every promise was kept.
+fn one(plan: &Plan, sum: &mut Sum, arguments: &Arguments, out: &mut impl Write) -> io::Result<bool> {
+    match run(plan) {
+        Ok(report) => {
+            sum.runs += 1;
+            sum.jobs += report.acknowledged;
+            sum.turns += report.turns;
+            sum.starts += report.starts;
+            Ok(true)
+        }
+        Err(violation) => {
+            writeln!(out, "seed {}: {}", plan.seed, violation.what)?;
+            if !arguments.as_found {
+                show(plan, violation, out)?;
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// A short run, and then the same with a power cut at each operation of the disk.
+fn each_operation(seed: u64, sum: &mut Sum, arguments: &Arguments, out: &mut impl Write) -> io::Result<bool> {
+    let short = Plan::short(seed);
+    let operations = run(&short).map_or(0, |report| report.operations);
+    for power_cut in std::iter::once(None).chain((1..=operations).map(Some)) {
+        if !one(&Plan { power_cut, ..short.clone() }, sum, arguments, out)? {
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 
@@ -99,41 +138,45 @@ fn plan(arguments: &Arguments, seed: u64) -> Plan {
         workers: arguments.workers.unwrap_or(whole.workers),
         requests: arguments.requests.unwrap_or(whole.requests),
         faults: arguments.faults.clone().unwrap_or(whole.faults),
+        power_cut: arguments.power_cut,
     }
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut seed = None;
-    let mut arguments = Arguments {
-        seed: 0,
-        seeds: 1,
-        producers: None,
-        workers: None,
-        requests: None,
-        faults: None,
-        as_found: false,
-    };
+    let mut arguments = Arguments { seeds: 1, ..Arguments::default() };
     while let Some(word) = words.next() {
-        if word == "--as-found" {
-            arguments.as_found = true;
-            continue;
-        }
-        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
-        let wrong = |_| format!("{word} {value}: not a number");
         match word.as_str() {
-            "--seed" => seed = Some(value.parse().map_err(wrong)?),
-            "--seeds" => arguments.seeds = value.parse().map_err(wrong)?,
-            "--producers" => arguments.producers = Some(value.parse().map_err(wrong)?),
-            "--workers" => arguments.workers = Some(value.parse().map_err(wrong)?),
-            "--requests" => arguments.requests = Some(value.parse().map_err(wrong)?),
-            "--faults" if value == "none" => arguments.faults = Some(Vec::new()),
-            "--faults" => {
-                let numbers: Result<Vec<u32>, _> = value.split(',').map(str::parse).collect();
-                arguments.faults = Some(numbers.map_err(wrong)?);
-            }
-            _ => return Err(format!("{word} is not an option")),
+            "--as-found" => arguments.as_found = true,
+            "--each-operation" => arguments.each_operation = true,
+            _ => option(&word, words.next(), &mut seed, &mut arguments)?,
         }
     }
     arguments.seed = seed.ok_or("--seed is missing")?;
     Ok(arguments)
+}
+
+fn option(
+    word: &str,
+    value: Option<String>,
+    seed: &mut Option<u64>,
+    arguments: &mut Arguments,
+) -> Result<(), String> {
+    let value = value.ok_or_else(|| format!("{word} needs a value"))?;
+    let wrong = |_| format!("{word} {value}: not a number");
+    match word {
+        "--seed" => *seed = Some(value.parse().map_err(wrong)?),
+        "--seeds" => arguments.seeds = value.parse().map_err(wrong)?,
+        "--producers" => arguments.producers = Some(value.parse().map_err(wrong)?),
+        "--workers" => arguments.workers = Some(value.parse().map_err(wrong)?),
+        "--requests" => arguments.requests = Some(value.parse().map_err(wrong)?),
+        "--power-cut" => arguments.power_cut = Some(value.parse().map_err(wrong)?),
+        "--faults" if value == "none" => arguments.faults = Some(Vec::new()),
+        "--faults" => {
+            let numbers: Result<Vec<u32>, _> = value.split(',').map(str::parse).collect();
+            arguments.faults = Some(numbers.map_err(wrong)?);
+        }
+        _ => return Err(format!("{word} is not an option")),
+    }
+    Ok(())
 }

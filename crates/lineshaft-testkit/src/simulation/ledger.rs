@@ -294,15 +294,13 @@ impl Ledger {
 
     // ---- What the engine holds.
 
-    /// Everything that left is there.
-    pub(super) fn check(
-        &self,
-        state: &State,
-        archived: impl FnOnce(&[JobId]) -> Result<Vec<ArchivedJob>, String>,
-    ) -> Verdict {
-        let elsewhere: Vec<JobId> =
-            self.jobs.keys().copied().filter(|job| state.slot_of(*job).is_none()).collect();
-        let archived = archived(&elsewhere)?;
+    /// Jobs that are not in memory.
+    pub(super) fn elsewhere(&self, state: &State) -> Vec<JobId> {
+        self.jobs.keys().copied().filter(|job| state.slot_of(*job).is_none()).collect()
+    }
+
+    /// Everything that left is there; `archived` are those of the jobs elsewhere that the archive has.
+    pub(super) fn check(&self, state: &State, archived: &[ArchivedJob]) -> Verdict {
         let archived: BTreeMap<JobId, &ArchivedJob> =
             archived.iter().map(|job| (job.record.id, job)).collect();
         for (job, known) in &self.jobs {

@@ -15,6 +15,8 @@ pub struct Plan {
     pub requests: u32,
     /// Which of the seed's faults happen, by number, ascending.
     pub faults: Vec<u32>,
+    /// The machine dies at this operation of its disk, from 1, beside the other faults.
+    pub power_cut: Option<u64>,
 }
 
 /// Something that goes wrong.
@@ -36,6 +38,8 @@ pub(super) enum Fault {
     ChildStalls { victim: u64, time: Time },
     /// The wall clock is set.
     ClockStep { by_ms: i64 },
+    /// A bit of what was written changes.
+    FlippedBit { place: u64 },
     /// An operation of the disk fails, the so many-th from here.
     DiskError { operations: u64 },
     /// The disk takes so many bytes more, until it was looked at so many times.
@@ -52,7 +56,12 @@ impl Plan {
         let (producers, workers) = (rng.u32(1..=3), rng.u32(1..=3));
         let requests = rng.u32(5..=30);
         let faults = 0..faults(seed).len() as u32;
-        Self { seed, producers, workers, requests, faults: faults.collect() }
+        Self { seed, producers, workers, requests, faults: faults.collect(), power_cut: None }
+    }
+
+    /// A short run without the seed's faults, for those that are added.
+    pub fn short(seed: u64) -> Self {
+        Self { producers: 1, workers: 1, requests: 4, faults: Vec::new(), ..Self::of(seed) }
     }
 
     /// The arguments of `simulate` that carry it out.
@@ -72,6 +81,7 @@ impl Plan {
             let numbers: Vec<String> = self.faults.iter().map(u32::to_string).collect();
             words.push(format!("--faults {}", numbers.join(",")));
         }
+        words.extend(self.power_cut.map(|operation| format!("--power-cut {operation}")));
         words.join(" ")
     }
 
@@ -90,9 +100,14 @@ fn faults(seed: u64) -> Vec<(Time, Fault)> {
     let mut rng = fastrand::Rng::with_seed(seed);
     // Some runs are quiet, so that long ones without a restart happen too.
     let count = [0, 2, 4, 8, 12][rng.usize(..5)];
-    (0..count)
-        .map(|number| fault(&mut fastrand::Rng::with_seed(seed.wrapping_mul(31).wrapping_add(number))))
-        .collect()
+    // A damaged disk ends what can be said of a run, so it is one of few.
+    let is_damaged = rng.u32(..12) == 0;
+    let generator = |number: u64| fastrand::Rng::with_seed(seed.wrapping_mul(31).wrapping_add(number));
+    let mut faults: Vec<_> = (0..count).map(|number| fault(&mut generator(number))).collect();
+    if is_damaged {
+        faults.push((rng.u64(..FAULTY), Fault::FlippedBit { place: rng.u64(..) }));
+    }
+    faults
 }
 
 fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use lineshaft_engine::{Aside, Clock, Handle, Options, SimulatedClock, Stepped, Upkeep, recover};
+use lineshaft_engine::{Aside, Clock, Error, Handle, Options, SimulatedClock, Stepped, Upkeep, recover};
 use lineshaft_jobs::{Limits, State};
-use lineshaft_store::{Home, Options as JournalOptions, SegmentJournal};
+use lineshaft_store::{Error as StoreError, Home, Options as JournalOptions, SegmentJournal};
 
 use super::{MILLISECOND, SECOND, Time};
 use crate::disk::{Loss, SimulatedDisk};
@@ -25,9 +25,14 @@ pub(super) struct Server {
     turn_at: Time,
     aside_at: Time,
     stalled_until: Time,
+    /// Operations of the disks that are gone.
+    pub(super) operations: u64,
     pub(super) starts: u64,
     pub(super) turns: u64,
     pub(super) recoveries: u64,
+    /// Whether something on the disk is not what was written, and whether that was noticed.
+    is_damaged: bool,
+    pub(super) has_noticed: bool,
 }
 
 /// What became of the engine in a step.
@@ -77,9 +82,12 @@ impl Server {
             turn_at: 0,
             aside_at: 0,
             stalled_until: 0,
+            operations: 0,
             starts: 0,
             turns: 0,
             recoveries: 0,
+            is_damaged: false,
+            has_noticed: false,
         }
     }
 
@@ -131,6 +139,7 @@ impl Server {
                     self.turn_at = now.saturating_add(rest.max(1));
                 }
                 Err(_) if self.disk.has_crashed() || self.disk.has_failed() => return Ok(Stepping::Died),
+                Err(_) if self.notices_damage() => return Ok(Stepping::GoesOn),
                 Err(error) => return Err(format!("the engine stops without a reason: {error}")),
             }
             let wrote = engine.lsn() > lsn;
@@ -143,13 +152,21 @@ impl Server {
 
     fn open(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
         match Stepped::open(self.disk.clone(), self.journal_options.clone(), self.options.clone()) {
+            // What cannot be told from an unfinished write is cut, and that is reported.
+            Ok((_, opened)) if opened.cut.is_some() && self.notices_damage() => Ok(Stepping::GoesOn),
             Ok((engine, _)) => {
                 self.engine = Some(engine);
                 self.starts += 1;
                 (self.turn_at, self.aside_at, self.stalled_until) = (now, now, now);
                 Ok(Stepping::Opened)
             }
-            Err(_) if self.disk.has_crashed() || self.disk.has_failed() || self.disk.is_full() => {
+            Err(_) if self.disk.has_crashed() || self.disk.has_failed() => {
+                self.die(now, rng);
+                Ok(Stepping::GoesOn)
+            }
+            Err(_) if self.notices_damage() => Ok(Stepping::GoesOn),
+            Err(Error::Store(StoreError::Full { .. })) if self.disk.is_full() => {
+                self.disk.look_for_room();
                 self.die(now, rng);
                 Ok(Stepping::GoesOn)
             }
@@ -162,6 +179,7 @@ impl Server {
         let loses_power = self.disk.has_crashed() || (self.disk.has_failed() && rng.bool());
         let left = if loses_power { self.disk.power_loss(loss(rng)) } else { self.disk.restart() };
         self.engine = None;
+        self.operations += self.disk.operations();
         self.disk = left;
         self.open_at = now + std::mem::replace(&mut self.down, DOWN);
         // Some die again while they start.
@@ -170,17 +188,42 @@ impl Server {
         }
     }
 
+    /// A bit of what was written changes.
+    pub(super) fn damage(&mut self, place: u64) -> Option<(String, u64)> {
+        let flipped = self.disk.flip_any(&mut fastrand::Rng::with_seed(place));
+        self.is_damaged |= flipped.is_some();
+        flipped
+    }
+
+    /// Something does not read. Says whether the damage explains that; then no more can be said of the run.
+    pub(super) fn notices_damage(&mut self) -> bool {
+        self.has_noticed |= self.is_damaged;
+        self.is_damaged
+    }
+
     /// The process is killed; what it wrote is there.
     pub(super) fn kill(&mut self, down: Time, now: Time, rng: &mut fastrand::Rng) {
         self.down = down;
         self.die(now, rng);
     }
 
+    /// The machine dies between two steps and is there again at once, and nothing fails any more.
+    pub(super) fn lose_power(&mut self) {
+        self.disk.spare();
+        let left = self.disk.power_loss(Loss::Everything);
+        self.engine = None;
+        self.disk = left;
+    }
+
     /// What would be recovered now is what is.
     fn compare(&mut self, rng: &mut fastrand::Rng) -> Result<(), String> {
         self.recoveries += 1;
         let disk = self.disk.power_loss(loss(rng));
-        let recovered = recovered(disk, &self.journal_options, self.options.limits)?;
+        let recovered = match recovered(disk, &self.journal_options, self.options.limits) {
+            Ok((_, true)) | Err(_) if self.notices_damage() => return Ok(()),
+            Ok((state, _)) => state,
+            Err(error) => return Err(error),
+        };
         let engine = self.engine.as_ref().expect("it took a turn");
         if recovered.snapshot() == engine.state().snapshot() {
             return Ok(());
@@ -196,12 +239,18 @@ impl Server {
     }
 }
 
-fn recovered(disk: SimulatedDisk, journal_options: &JournalOptions, limits: Limits) -> Result<State, String> {
+/// The state that a start would find, and whether it would cut something off.
+fn recovered(
+    disk: SimulatedDisk,
+    journal_options: &JournalOptions,
+    limits: Limits,
+) -> Result<(State, bool), String> {
     let home = Home::open(disk).map_err(|error| format!("the home would not open: {error}"))?;
     let (mut journal, recovery) = SegmentJournal::open(&home, journal_options.clone())
         .map_err(|error| format!("the journal would not open: {error}"))?;
-    let recovered = recover(&mut journal, &recovery, limits);
-    Ok(recovered.map_err(|error| format!("the journal would not be replayed: {error}"))?.state)
+    let recovered = recover(&mut journal, &recovery, limits)
+        .map_err(|error| format!("the journal would not be replayed: {error}"))?;
+    Ok((recovered.state, recovery.cut.is_some()))
 }
 
 fn loss(rng: &mut fastrand::Rng) -> Loss {

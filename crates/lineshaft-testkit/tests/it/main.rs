@@ -1,3 +1,4 @@
 //! The simulation, as far as every run of the tests can afford it.
 
+mod mutants;
 mod seeds;

@@ -26,3 +26,16 @@ fn a_seed_always_gives_the_same_run() {
         assert_eq!(run(&plan), run(&plan), "seed {seed}");
     }
 }
+
+#[test]
+fn a_power_cut_at_any_operation_of_the_disk_breaks_no_promise() {
+    let short = Plan { requests: 2, ..Plan::short(1) };
+    let operations = run(&short).expect("nothing goes wrong in it").operations;
+    assert!(operations > 50, "the run is too short to say anything: {operations}");
+    for operation in 1..=operations {
+        let plan = Plan { power_cut: Some(operation), ..short.clone() };
+        if let Err(violation) = run(&plan) {
+            panic!("{violation}\nto see how: simulate {}", plan.arguments());
+        }
+    }
+}
