@@ -40,12 +40,12 @@ impl Spin {
             return output;
         }
         let began = Instant::now();
+        let _wait = Wait { spin: self, began };
         let mut look_at = began;
         let mut is_polling = self.score.load(Relaxed) >= SCORE_MIN;
         while is_polling {
             yield_now().await;
             if let Some(output) = poll_once(future.as_mut()).await {
-                self.note(began.elapsed());
                 return output;
             }
             let now = Instant::now();
@@ -55,15 +55,25 @@ impl Spin {
                 look_at = now + LOOK;
             }
         }
-        let output = future.await;
-        self.note(began.elapsed());
-        output
+        future.await
     }
 
     fn note(&self, wait: Duration) {
         let score = self.score.load(Relaxed);
         let next = if wait <= SHORT { (score + 1).min(SCORE_MAX) } else { score.saturating_sub(1) };
         self.score.store(next, Relaxed);
+    }
+}
+
+/// A wait, which is learned from however it ends: one that is given up has also been as long as it was.
+struct Wait<'a> {
+    spin: &'a Spin,
+    began: Instant,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.spin.note(self.began.elapsed());
     }
 }
 
@@ -146,6 +156,19 @@ mod tests {
                 let before = parks();
                 spin.until(tokio::time::sleep(Duration::from_millis(20))).await;
                 assert!(parks() > before);
+            }
+        });
+        assert!(spin.score.load(Relaxed) < SCORE_MIN);
+    }
+
+    /// An idle waiter that looked around every 50 ms polled each time, for ever.
+    #[test]
+    fn waits_that_are_given_up_are_long_ones() {
+        let spin = Spin { score: AtomicU8::new(SCORE_MAX) };
+        runtime().block_on(async {
+            for _ in 0..2 {
+                let wait = spin.until(std::future::pending::<()>());
+                assert!(tokio::time::timeout(Duration::from_millis(5), wait).await.is_err());
             }
         });
         assert!(spin.score.load(Relaxed) < SCORE_MIN);

@@ -11,7 +11,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lineshaft_ipc::spin::Spin;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -45,8 +44,6 @@ pub(super) struct Helm {
     driver: Mutex<Driver>,
     /// The slot takes over from the thread; told once each time.
     give_way: Notify,
-    /// Of the slot.
-    spin: Spin,
     /// Calls the thread. A timer, since setting it wakes nobody.
     alarm: OwnedFd,
 }
@@ -59,13 +56,7 @@ impl Helm {
         let runtime = runtime.map_err(Error::io(action))?;
         let alarm = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC);
         let alarm = alarm.map_err(Error::io(action))?;
-        Ok(Self {
-            runtime,
-            driver: Mutex::new(Driver::Thread),
-            give_way: Notify::new(),
-            spin: Spin::default(),
-            alarm,
-        })
+        Ok(Self { runtime, driver: Mutex::new(Driver::Thread), give_way: Notify::new(), alarm })
     }
 
     /// Runs `task` whoever drives. The process dies if it panics: nobody would ever hear of its attempts.
@@ -106,7 +97,7 @@ impl Helm {
         let next = self.runtime.block_on(async {
             // What was left for the connection while nobody drove.
             shared.wake.notify_one();
-            match tokio::time::timeout_at(until.into(), self.spin.until(shared.recv())).await {
+            match tokio::time::timeout_at(until.into(), shared.recv()).await {
                 Ok(Some(job)) => Next::Job(job),
                 Ok(None) => Next::Drained,
                 Err(_) => Next::TimedOut,
