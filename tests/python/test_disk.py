@@ -88,8 +88,7 @@ def enqueued_again(app: Any) -> Any:
 
 
 def backed_up(stage: Stage, place: Path) -> bool:
-    words = ["store", "backup", str(place)]
-    return stage.run(*words, check=False).returncode == 0
+    return stage.run("store", "backup", str(place)).returncode == 0
 
 
 def status_of(stage: Stage) -> Any:
