@@ -1,13 +1,13 @@
 //! `lineshaft torture` kills for some seconds, finds nothing broken and leaves nothing behind.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::command::{Shell, processes_of};
+use crate::command::{Shell, ended, processes_of};
 
 fn names(shell: &Shell) -> Vec<String> {
     let entries = fs::read_dir(shell.directory()).unwrap();
@@ -62,6 +62,47 @@ fn a_torture_that_is_stopped_says_what_it_has_and_leaves_nothing() {
     assert!(out.trim_end().ends_with("violations=0"), "{out}");
     assert_eq!(names(&shell), [""; 0]);
     let deadline = Instant::now() + Duration::from_secs(30);
+    while !processes_of(shell.directory()).is_empty() {
+        assert!(Instant::now() < deadline, "{:?} goes on", processes_of(shell.directory()));
+    }
+}
+
+/// The ledger says so of a job that nobody made, as it would of one that was lost.
+#[test]
+fn a_job_that_was_acknowledged_and_is_not_there_is_found_and_everything_is_kept() {
+    let shell = Shell::new();
+    let mut command = shell.command(&["torture", "--minutes", "0.1", "--kill", "child"]);
+    let torture = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let room = shell.directory().join(format!("lineshaft-torture-{}", torture.id()));
+    let (ledger, deadline) = (room.join("home-1.ledger/1"), Instant::now() + Duration::from_secs(60));
+    while !ledger.exists() {
+        assert!(Instant::now() < deadline, "no client began");
+    }
+    let mut ledger = fs::File::options().append(true).open(ledger).unwrap();
+    ledger.write_all(b"acknowledged completes.1.999999 0199b1c2-7a5e-7800-8000-000000000001\n").unwrap();
+    let ended = ended(torture.wait_with_output().unwrap());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let lost = "lost: job 0199b1c2-7a5e-7800-8000-000000000001: completes.1.999999 was acknowledged, and is not there\n";
+    assert!(ended.out.contains(lost) && ended.out.trim_end().ends_with("violations=1"), "{}", ended.out);
+    let hint = format!("home, ledger and effects are in {}; please report them", room.display());
+    assert!(
+        ended.err.contains("error: a promise was broken\n") && ended.err.contains(&hint),
+        "{}",
+        ended.err
+    );
+    assert!(room.join("home-1/FORMAT").exists() && processes_of(shell.directory()).is_empty());
+}
+
+#[test]
+fn a_torture_that_is_itself_killed_leaves_no_process() {
+    let shell = Shell::new();
+    let mut torture = shell.command(&["torture", "--minutes", "10"]).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !processes_of(shell.directory()).iter().any(|command| command.contains("--child-of")) {
+        assert!(Instant::now() < deadline, "no child was started");
+    }
+    torture.kill().unwrap();
+    torture.wait().unwrap();
     while !processes_of(shell.directory()).is_empty() {
         assert!(Instant::now() < deadline, "{:?} goes on", processes_of(shell.directory()));
     }
