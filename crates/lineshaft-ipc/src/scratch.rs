@@ -3,7 +3,7 @@
 //! It grows by extents of 64 MiB, each of which the file system is asked for at once and which is mapped once. An
 //! extent is divided into frames of one size, and whoever puts bytes gets a frame that reads as those. The kernel
 //! keeps what is read often and drops the rest; nothing is ever synced, and nothing is left of it after the process.
-#![allow(unsafe_code)] // The mapping, and why it may be read as bytes: see `map`.
+#![allow(unsafe_code)] // The mapping, and why it may be read as bytes: see `map`. Advice on it: see `Frame`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,13 +12,15 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use memmap2::{Mmap, MmapOptions};
-use rustix::fs::{FallocateFlags, fallocate};
+use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
 /// Bytes of an extent, and the most that can be put at once.
 pub const EXTENT_BYTES: usize = 64 << 20;
 /// Sizes of frames are multiples of this.
 const GRAIN_BYTES: usize = 64 << 10;
+/// Bytes of the disk that the file leaves to others: what is written here could stay in memory, their bytes cannot.
+const KEPT_FREE_BYTES: u64 = 256 << 20;
 
 /// The file; its space is given back when it and all frames are dropped.
 #[derive(Debug)]
@@ -44,22 +46,40 @@ struct Extent {
 }
 
 impl Extents {
-    /// Takes out the empty ones, but for the first of each size.
+    /// The first with a free frame of this size, so that the last ones empty; else an empty one, divided anew.
+    fn with_room(&mut self, frame_bytes: usize) -> Option<(u64, &mut Extent)> {
+        let fits = |extent: &Extent| extent.frame_bytes == frame_bytes && !extent.free.is_empty();
+        let offset = self.first(fits).or_else(|| self.first(Extent::is_empty))?;
+        let extent = self.used.get_mut(&offset)?;
+        if extent.frame_bytes != frame_bytes {
+            extent.divide(frame_bytes);
+        }
+        Some((offset, extent))
+    }
+
+    fn first(&self, is_meant: impl Fn(&Extent) -> bool) -> Option<u64> {
+        self.used.iter().find(|(_, extent)| is_meant(extent)).map(|(offset, _)| *offset)
+    }
+
+    /// Takes out the empty ones, but for the first.
     fn take_empty(&mut self) -> Vec<(u64, Extent)> {
         let empty = self.used.iter().filter(|(_, extent)| extent.is_empty());
-        let empty = empty.map(|(offset, extent)| (*offset, extent.frame_bytes));
-        let (mut sizes, mut gone) = (Vec::new(), Vec::new());
-        for (offset, size) in empty {
-            if sizes.contains(&size) { gone.push(offset) } else { sizes.push(size) }
-        }
+        let gone: Vec<u64> = empty.map(|(offset, _)| *offset).skip(1).collect();
         gone.into_iter().filter_map(|offset| self.used.remove_entry(&offset)).collect()
     }
 }
 
 impl Extent {
     fn new(mapping: Mmap, frame_bytes: usize) -> Self {
-        let free = (0..(EXTENT_BYTES / frame_bytes) as u32).rev().collect();
-        Self { mapping: Arc::new(mapping), frame_bytes, free }
+        let mut extent = Self { mapping: Arc::new(mapping), frame_bytes, free: Vec::new() };
+        extent.divide(frame_bytes);
+        extent
+    }
+
+    /// Divides it, of which nobody has a frame, into frames of this size.
+    fn divide(&mut self, frame_bytes: usize) {
+        self.frame_bytes = frame_bytes;
+        self.free = (0..(EXTENT_BYTES / frame_bytes) as u32).rev().collect();
     }
 
     fn is_empty(&self) -> bool {
@@ -86,6 +106,12 @@ impl AsRef<[u8]> for Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
+        // What was read of it counts as memory of this process until then.
+        // SAFETY: The mapping is shared, so nothing is lost by it, and nobody reads these bytes any more. That the kernel
+        // does not take the advice is no error.
+        let _ = unsafe {
+            self.mapping.unchecked_advise_range(UncheckedAdvice::DontNeed, self.start, self.length)
+        };
         if let Some(extent) = lock(&self.extents).used.get_mut(&self.extent) {
             extent.free.push(self.number);
         }
@@ -100,7 +126,7 @@ impl ScratchFile {
 
     /// Writes `bytes`, and gives where they stand: at the start of a page of memory.
     ///
-    /// Errors if the disk has no room or fails. Panics if there are more than [`EXTENT_BYTES`] of them, or none.
+    /// Errors if less than 256 MiB of the disk would be left free, or if it fails. Panics if there are more than [`EXTENT_BYTES`] of them, or none.
     pub fn put(&self, bytes: &[u8]) -> io::Result<Frame> {
         assert!((1..=EXTENT_BYTES).contains(&bytes.len()), "what is put fits in an extent");
         let frame_bytes = bytes.len().next_multiple_of(GRAIN_BYTES);
@@ -112,29 +138,33 @@ impl ScratchFile {
         Ok(frame)
     }
 
-    /// Gives back the space of extents in which nothing is left, but for one of each size.
+    /// Gives back the space of extents in which nothing is left, but for one.
+    ///
+    /// Errors if the file system does not take it; it is used again all the same.
     pub fn shrink(&self) -> io::Result<()> {
         let gone = lock(&self.extents).take_empty();
+        let mut result = Ok(());
         for (offset, extent) in gone {
             drop(extent);
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            fallocate(&self.file, flags, offset, EXTENT_BYTES as u64)?;
+            result = result.and(fallocate(&self.file, flags, offset, EXTENT_BYTES as u64));
             lock(&self.extents).unused.push(offset);
         }
-        Ok(())
+        Ok(result?)
     }
 
-    /// A free frame of this size, in the first extent that has one: so that the last ones empty.
+    /// A free frame of this size.
     fn take(&self, frame_bytes: usize, length: usize) -> Option<Frame> {
         let mut extents = lock(&self.extents);
-        let fits = |extent: &Extent| extent.frame_bytes == frame_bytes && !extent.free.is_empty();
-        let (offset, extent) = extents.used.iter_mut().find(|(_, extent)| fits(extent))?;
+        let (offset, extent) = extents.with_room(frame_bytes)?;
         let (number, mapping) = (extent.free.pop()?, Arc::clone(&extent.mapping));
         let start = number as usize * frame_bytes;
-        Some(Frame { mapping, extents: Arc::clone(&self.extents), extent: *offset, number, start, length })
+        Some(Frame { mapping, extents: Arc::clone(&self.extents), extent: offset, number, start, length })
     }
 
     fn grow(&self, frame_bytes: usize, length: usize) -> io::Result<Frame> {
+        let disk = fstatvfs(&self.file)?;
+        check_room(disk.f_bavail.saturating_mul(disk.f_frsize))?;
         let offset = {
             let mut extents = lock(&self.extents);
             let next = extents.used.last_key_value().map_or(0, |(last, _)| last + EXTENT_BYTES as u64);
@@ -161,6 +191,16 @@ impl ScratchFile {
         // do not change.
         unsafe { options.map(&self.file) }
     }
+}
+
+/// Whether a disk with so many bytes free takes another extent.
+fn check_room(free_bytes: u64) -> io::Result<()> {
+    if free_bytes >= KEPT_FREE_BYTES + EXTENT_BYTES as u64 {
+        return Ok(());
+    }
+    let (free, kept) = (free_bytes >> 20, KEPT_FREE_BYTES >> 20);
+    let reason = format!("the disk has {free} MiB left, and {kept} MiB stay free for what has to be durable");
+    Err(io::Error::new(io::ErrorKind::StorageFull, reason))
 }
 
 fn lock(extents: &Mutex<Extents>) -> MutexGuard<'_, Extents> {
@@ -209,5 +249,46 @@ mod tests {
         let again: Vec<Frame> = (7..9).map(|n| scratch.put(&vec![n; EXTENT_BYTES]).unwrap()).collect();
         assert_eq!(scratch.file.metadata().unwrap().len(), 3 * EXTENT_BYTES as u64);
         assert_eq!([again[0].as_ref()[9], again[1].as_ref()[9], last.unwrap().as_ref()[9]], [7, 8, 2]);
+    }
+    /// Each size kept extents of its own, so that one page that grew over and over took seven of them.
+    #[test]
+    fn empty_extents_are_divided_anew_for_other_sizes() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = ScratchFile::beneath(directory.path()).unwrap();
+        for grains in 1..=11 {
+            let bytes = vec![grains as u8; grains * GRAIN_BYTES];
+            assert_eq!(scratch.put(&bytes).unwrap().as_ref(), bytes);
+        }
+        assert_eq!(scratch.file.metadata().unwrap().len(), EXTENT_BYTES as u64);
+        let (small, large) = (scratch.put(&[1; 5]).unwrap(), scratch.put(&vec![2; GRAIN_BYTES + 1]).unwrap());
+        assert_eq!((small.as_ref()[4], large.as_ref()[GRAIN_BYTES]), (1, 2));
+        assert_eq!(scratch.file.metadata().unwrap().len(), 2 * EXTENT_BYTES as u64);
+    }
+
+    #[test]
+    fn a_disk_keeps_room_for_others() {
+        assert!(check_room(KEPT_FREE_BYTES + EXTENT_BYTES as u64).is_ok());
+        let error = check_room(KEPT_FREE_BYTES + EXTENT_BYTES as u64 - 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().starts_with("the disk has 319 MiB left"), "{error}");
+    }
+
+    fn mapped_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Jobs that had come back still counted as memory where they had been: a server that had drained four million had
+    /// 200 MB of them.
+    #[test]
+    fn what_was_read_of_a_dropped_frame_is_no_memory_of_this_process_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = ScratchFile::beneath(directory.path()).unwrap();
+        let frame = scratch.put(&vec![1; EXTENT_BYTES]).unwrap();
+        assert_eq!(frame.as_ref().iter().step_by(512).map(|byte| u64::from(*byte)).sum::<u64>(), 131_072);
+        let before = mapped_kib();
+        drop(frame);
+        assert!(mapped_kib() + (40 << 10) < before, "{before} KiB before");
     }
 }
