@@ -3,7 +3,7 @@
 //!
 //! Read [`disk`] for faults, [`conformance`] for the journal's and the archive's promises, [`model`] for the rules of
 //! jobs written down a second time, slowly and plainly, [`simulation`] for the whole engine in a world
-//! that fails, [`mutants`] for what it has to notice.
+//! that fails, [`scratch`] for where its jobs at rest go, [`mutants`] for what it has to notice.
 //!
 //! Used by integration tests only. It deliberately does not know sockets, processes or Python.
 
@@ -11,4 +11,5 @@ pub mod conformance;
 pub mod disk;
 pub mod model;
 pub mod mutants;
+pub mod scratch;
 pub mod simulation;

@@ -65,6 +65,8 @@ pub struct Report {
     pub turns: u64,
     /// Recoveries that were compared with the state that was.
     pub recoveries: u64,
+    /// Parts of pages of jobs that were put elsewhere than into memory.
+    pub spilled: u64,
     /// Seconds that passed in it.
     pub seconds: u64,
 }

@@ -1,20 +1,26 @@
 //! The engine's life: it opens, takes its turns and does what works beside them, dies, and opens again on what is left of
 //! its disk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lineshaft_engine::{Aside, Clock, Error, Handle, Options, SimulatedClock, Stepped, Upkeep, recover};
+use lineshaft_engine::{
+    Aside, Clock, Error, Handle, Memory, Options, Scratch, SimulatedClock, Stepped, Upkeep, recover,
+};
 use lineshaft_jobs::{Limits, State};
 use lineshaft_store::{Error as StoreError, Home, Options as JournalOptions, SegmentJournal};
 
 use super::{MILLISECOND, SECOND, Time};
 use crate::disk::{Loss, SimulatedDisk};
+use crate::scratch::MemoryScratch;
 
 /// How long a server is down that ended by itself.
 const DOWN: Time = SECOND;
 
 pub(super) struct Server {
     pub(super) disk: SimulatedDisk,
+    /// Where pages of jobs are that left memory.
+    pub(super) scratch: Arc<MemoryScratch>,
     options: Options,
     journal_options: JournalOptions,
     engine: Option<Stepped<SimulatedDisk>>,
@@ -47,7 +53,7 @@ pub(super) enum Stepping {
 }
 
 impl Server {
-    pub(super) fn new(clock: &SimulatedClock, rng: &mut fastrand::Rng) -> Self {
+    pub(super) fn new(clock: &SimulatedClock, seed: u64, rng: &mut fastrand::Rng) -> Self {
         let lease_ms = [2_000, 5_000, 15_000][rng.usize(..3)];
         let upkeep = Upkeep {
             snapshot_every_bytes: [1_000, 8_000, 1 << 20][rng.usize(..3)],
@@ -58,10 +64,12 @@ impl Server {
             look_every: Duration::from_secs(1),
             sweep_every: Duration::from_secs(30),
         };
+        let scratch = Arc::new(MemoryScratch::new(seed));
         let options = Options {
             limits: Limits { lease_ms, ..Limits::default() },
             upkeep,
             clock: Clock::from(clock.clone()),
+            memory: memory(seed, &scratch),
             ..Options::default()
         };
         let journal_options = JournalOptions {
@@ -74,6 +82,7 @@ impl Server {
         };
         Self {
             disk: SimulatedDisk::new(),
+            scratch,
             options,
             journal_options,
             engine: None,
@@ -237,6 +246,16 @@ impl Server {
             engine.state().leased()
         ))
     }
+}
+
+/// In two runs of seven no job that rests stays in memory, and in most of those some pages cannot leave it.
+fn memory(seed: u64, scratch: &Arc<MemoryScratch>) -> Memory {
+    // Not in those that the list of mutants names: they would have to be found again.
+    if !matches!(seed % 7, 0 | 2) {
+        return Memory { page_bytes: u64::MAX, scratch: None };
+    }
+    scratch.fail_one_in([0, 20, 3][(seed / 7 % 3) as usize]);
+    Memory { page_bytes: 0, scratch: Some(Arc::clone(scratch) as Arc<dyn Scratch>) }
 }
 
 /// The state that a start would find, and whether it would cut something off.

@@ -79,7 +79,7 @@ impl World {
         fastrand::seed(plan.seed);
         let mut rng = fastrand::Rng::with_seed(plan.seed);
         let clock = SimulatedClock::new(WALL_MS);
-        let mut server = Server::new(&clock, &mut rng);
+        let mut server = Server::new(&clock, plan.seed, &mut rng);
         if let Some(operation) = plan.power_cut {
             server.cut_power_at(operation, SECOND);
         }
@@ -121,6 +121,7 @@ impl World {
             operations: self.server.operations + self.server.disk.operations(),
             turns: self.server.turns,
             recoveries: self.server.recoveries,
+            spilled: self.server.scratch.puts() as u64,
             seconds: self.now() / SECOND,
         }
     }

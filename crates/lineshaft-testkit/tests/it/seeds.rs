@@ -28,6 +28,12 @@ fn a_seed_always_gives_the_same_run() {
 }
 
 #[test]
+fn jobs_at_rest_leave_memory_in_some_seeds() {
+    let spilled = [2, 7, 9].map(|seed| run(&Plan::of(seed)).expect("nothing is broken").spilled);
+    assert!(spilled.iter().all(|parts| *parts > 0), "{spilled:?}");
+}
+
+#[test]
 fn a_power_cut_at_any_operation_of_the_disk_breaks_no_promise() {
     let short = Plan { requests: 2, ..Plan::short(1) };
     let operations = run(&short).expect("nothing goes wrong in it").operations;
