@@ -75,6 +75,7 @@ impl<J: Journal> Driver<J> {
         self.snapshotting = false;
         self.core.end_snapshot(result.is_ok());
         self.relief.snapshot_done();
+        self.spill.snapshot_done();
         if let Err(error) = result.and_then(|taken| self.trim(taken)) {
             tracing::error!(%error, "a snapshot failed; the journal is kept until one succeeds");
         }

@@ -100,6 +100,8 @@ pub(crate) enum Leaving {
     Vacate(Vec<Vacated>),
     /// Reads what is needed soon.
     Fetch(Vec<Bytes>),
+    /// Gives back space of what came back into memory.
+    Shrink,
 }
 
 /// The engine's part of it.
@@ -132,6 +134,17 @@ impl Spill {
         }
     }
 
+    /// Says when it is, before anything changes: a page that changes after a long pause has not rested since.
+    pub(crate) fn begin_turn(&self, state: &mut State) {
+        if self.leaves.is_some() {
+            state.set_era(self.era(self.clock.instant()));
+        }
+    }
+
+    fn era(&self, now: Instant) -> u32 {
+        ((now - self.started).as_millis() / ERA.as_millis()) as u32 + REST_ERAS
+    }
+
     /// Has pages leave if they take more than they may. On a disk that `is_tight` they stay.
     pub(crate) fn advance(&mut self, state: &mut State, is_tight: bool) {
         let now = self.clock.instant();
@@ -139,20 +152,16 @@ impl Spill {
             return;
         }
         self.look_at = now + ERA;
-        let era = ((now - self.started).as_millis() / ERA.as_millis()) as u32 + REST_ERAS;
-        state.set_era(era);
-        let ahead = read_ahead(state);
-        if !ahead.is_empty() {
-            self.ask(Leaving::Fetch(ahead));
-        }
-        if self.is_cooling || is_tight || self.retry_at.is_some_and(|at| now < at) {
-            return;
+        let came_back = state.take_came_back();
+        if !came_back.is_empty() {
+            self.ask(Leaving::Fetch(read_ahead(state, &came_back)));
+            self.ask(Leaving::Shrink);
         }
         let excess = state.page_bytes().hot.saturating_sub(self.page_bytes);
-        self.is_over = excess > 0;
-        if self.is_over {
+        self.is_over = excess > 0 && !is_tight;
+        if self.is_over && !self.is_cooling && self.retry_at.is_none_or(|at| at <= now) {
             let needed = excess.div_ceil(PAGE_BYTES).min(PAGES_MAX) as usize;
-            let pages = state.resting_pages(era - REST_ERAS, needed);
+            let pages = state.resting_pages(self.era(now) - REST_ERAS, needed);
             self.is_cooling = !pages.is_empty();
             if self.is_cooling {
                 self.ask(Leaving::Cool(pages));
@@ -178,9 +187,15 @@ impl Spill {
         }
     }
 
+    /// A snapshot is made, which may have kept pages that came back meanwhile.
+    pub(crate) fn snapshot_done(&self) {
+        self.ask(Leaving::Shrink);
+    }
+
     /// How long the engine may rest at most.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let at = self.is_over.then(|| self.retry_at.unwrap_or(self.look_at));
+        let waits = self.is_over && !self.is_cooling;
+        let at = waits.then(|| self.retry_at.map_or(self.look_at, |at| at.max(self.look_at)));
         at.map(|at| at.saturating_duration_since(self.clock.instant()))
     }
 
@@ -192,8 +207,7 @@ impl Spill {
 }
 
 /// Where the pages lie that follow those which just came back.
-fn read_ahead(state: &mut State) -> Vec<Bytes> {
-    let came_back = state.take_came_back();
+fn read_ahead(state: &State, came_back: &[u32]) -> Vec<Bytes> {
     let next = came_back.iter().flat_map(|page| page + 1..=page + AHEAD);
     next.flat_map(|page| state.cold_parts(page).cloned()).collect()
 }
@@ -220,6 +234,7 @@ impl Cooler {
                 let touched = parts.iter().flat_map(|bytes| bytes.iter().step_by(KERNEL_PAGE));
                 std::hint::black_box(touched.fold(0, |all, byte| all ^ byte));
             }
+            Leaving::Shrink => self.shrink(),
         }
     }
 
@@ -228,8 +243,11 @@ impl Cooler {
         let cool = |page: RestingPage| page.cool(|bytes| scratch.put(bytes));
         let result = pages.into_iter().map(cool).collect();
         self.engine.send(Input::Cooled { result });
-        if let Err(error) = scratch.shrink() {
-            tracing::warn!(%error, "space of jobs that came back into memory stays taken");
+    }
+
+    fn shrink(&self) {
+        if let Some(Err(error)) = self.scratch.as_ref().map(|scratch| scratch.shrink()) {
+            tracing::debug!(%error, "space of jobs that came back into memory stays taken, for others");
         }
     }
 }

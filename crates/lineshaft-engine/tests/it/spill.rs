@@ -1,16 +1,21 @@
-//! Jobs at rest outside memory, with the engine's threads.
+//! Jobs at rest outside memory, with the engine's threads and without.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_engine::{Handle, Memory, Options, Scratch, open};
+use lineshaft_engine::{
+    Aside, Clock, ConnectionId, Handle, Memory, Options, Scratch, SimulatedClock, Stepped, open,
+};
+use lineshaft_store::Options as JournalOptions;
+use lineshaft_testkit::disk::SimulatedDisk;
+use lineshaft_testkit::scratch::MemoryScratch;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Message, Status, StatusReport};
 
 use crate::live::{Client, stop, worker};
+use crate::world::{Mailbox, enqueue, hello};
 
 const JOBS: usize = 20_000;
 /// Two full pages.
@@ -73,24 +78,12 @@ fn jobs_that_rest_leave_memory_and_are_done_in_their_turn() {
     stop(&engine);
 }
 
-/// A disk that is full.
-#[derive(Debug)]
-struct Full;
-
-impl Scratch for Full {
-    fn put(&self, _: &[u8]) -> io::Result<Bytes> {
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn shrink(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn jobs_that_cannot_leave_stay_and_are_done() {
     let home = tempfile::tempdir().unwrap();
-    let memory = Memory { page_bytes: 0, scratch: Some(Arc::new(Full)) };
+    let full = MemoryScratch::new(1);
+    full.fail_one_in(1);
+    let memory = Memory { page_bytes: 0, scratch: Some(Arc::new(full)) };
     let (engine, _) = open(home.path(), Options { memory, ..Options::default() }).unwrap();
     let mut client = Client::connect(&engine);
     let jobs = enqueue_jobs(&mut client);
@@ -99,4 +92,101 @@ fn jobs_that_cannot_leave_stay_and_are_done() {
     assert!(report.hot_bytes >= TWO_PAGES && report.cold_bytes == 0, "{report:?}");
     assert_eq!(work(&engine, 10), jobs[..10]);
     stop(&engine);
+}
+
+/// An engine without threads that keeps no job in memory which rests.
+struct Shop {
+    engine: Stepped<SimulatedDisk>,
+    clock: SimulatedClock,
+    connection: ConnectionId,
+    sequences: u64,
+}
+
+impl Shop {
+    fn open(scratch: &Arc<MemoryScratch>) -> Self {
+        let clock = SimulatedClock::new(1_700_000_000_000);
+        let memory = Memory { page_bytes: 0, scratch: Some(Arc::clone(scratch) as Arc<dyn Scratch>) };
+        let options = Options { memory, clock: Clock::from(clock.clone()), ..Options::default() };
+        let journal_options = JournalOptions { background: false, ..JournalOptions::default() };
+        let (engine, _) = Stepped::open(SimulatedDisk::new(), journal_options, options).unwrap();
+        let connection = engine.handle().connect(Mailbox::new());
+        engine.handle().request(connection, 1, hello(), Bytes::new());
+        Self { engine, clock, connection, sequences: 0 }
+    }
+
+    fn enqueue(&mut self) {
+        self.sequences += 1;
+        let (message, payload) = enqueue(self.sequences, "shop.send", &[b"x"]);
+        self.engine.handle().request(self.connection, 1 + self.sequences, message, payload);
+    }
+
+    /// Lets time pass, and gives the turns that were taken.
+    fn pass(&mut self, time: Duration) -> u32 {
+        let until = self.clock.passed() + time;
+        let mut turns = 0;
+        while let Some(left) = until.checked_sub(self.clock.passed()).filter(|left| !left.is_zero()) {
+            let rest = self.engine.turn().unwrap().expect("nobody stopped it");
+            turns += 1;
+            let waiting: Vec<Aside> = self.engine.waiting().collect();
+            if waiting.is_empty() {
+                self.clock.pass(rest.min(left).max(Duration::from_micros(10)));
+            }
+            waiting.into_iter().for_each(|aside| self.engine.work(aside));
+        }
+        turns
+    }
+
+    fn hot_bytes(&self) -> u64 {
+        self.engine.state().page_bytes().hot
+    }
+}
+
+/// Once pages could not be written, the engine took turn after turn without a rest when it was time to try again, as
+/// long as all pages were in use.
+#[test]
+fn it_rests_while_pages_that_once_could_not_leave_are_in_use() {
+    let scratch = Arc::new(MemoryScratch::new(1));
+    scratch.fail_one_in(1);
+    let mut shop = Shop::open(&scratch);
+    shop.enqueue();
+    shop.pass(Duration::from_secs(3));
+    assert!(shop.hot_bytes() > 0);
+    scratch.fail_one_in(0);
+    for _ in 0..30 {
+        shop.enqueue();
+        let turns = shop.pass(Duration::from_millis(500));
+        assert!(turns < 50, "{turns} turns in half a second");
+    }
+    assert!(shop.hot_bytes() > 0, "in use");
+    shop.pass(Duration::from_secs(12));
+    assert_eq!(shop.hot_bytes(), 0);
+}
+
+/// Space was given back only when further pages left: never on a disk that is nearly full, where none does.
+#[test]
+fn space_is_given_back_when_jobs_come_back() {
+    let scratch = Arc::new(MemoryScratch::new(1));
+    let mut shop = Shop::open(&scratch);
+    shop.enqueue();
+    shop.pass(Duration::from_secs(3));
+    assert_eq!((shop.hot_bytes(), scratch.frames()), (0, 1));
+    shop.enqueue();
+    shop.pass(Duration::from_millis(300));
+    assert!(shop.hot_bytes() > 0);
+    assert_eq!(scratch.frames_at_shrink(), 0);
+}
+
+/// A page that changed after a pause counted as one that had rested all that while, and left at once.
+#[test]
+fn a_page_that_changes_after_a_pause_begins_to_rest_then() {
+    let scratch = Arc::new(MemoryScratch::new(1));
+    let mut shop = Shop::open(&scratch);
+    shop.enqueue();
+    shop.pass(Duration::from_secs(60));
+    assert_eq!(shop.hot_bytes(), 0);
+    shop.enqueue();
+    shop.pass(Duration::from_millis(900));
+    assert!(shop.hot_bytes() > 0);
+    shop.pass(Duration::from_millis(400));
+    assert_eq!(shop.hot_bytes(), 0);
 }
