@@ -24,6 +24,8 @@ pub mod home_socket;
 pub mod memory;
 mod proc_files;
 pub mod process;
+#[cfg(test)]
+mod resident;
 pub mod scratch;
 pub mod shared;
 pub mod socket;
