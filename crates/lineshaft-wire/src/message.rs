@@ -732,16 +732,21 @@ pub struct StatusReport {
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub backups: u32,
     /// Memory that jobs take, without what few of them have; bytes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_no_byte")]
     pub hot_bytes: u64,
     /// What those take that rest in a file, because memory is to be kept for others; bytes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_no_byte")]
     pub cold_bytes: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_none_of_them(count: &u32) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_no_byte(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// How the disk of a home is.
