@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::process::{Resource, getrlimit};
 
 /// Bytes of an extent, and the most that can be put at once.
 pub const EXTENT_BYTES: usize = 64 << 20;
@@ -164,17 +165,12 @@ impl ScratchFile {
     }
 
     fn grow(&self, frame_bytes: usize, length: usize) -> io::Result<Frame> {
-        let disk = fstatvfs(&self.file)?;
-        check_room(disk.f_bavail.saturating_mul(disk.f_frsize))?;
         let offset = {
             let mut extents = lock(&self.extents);
             let next = extents.used.last_key_value().map_or(0, |(last, _)| last + EXTENT_BYTES as u64);
             extents.unused.pop().unwrap_or(next)
         };
-        let mapped = fallocate(&self.file, FallocateFlags::empty(), offset, EXTENT_BYTES as u64)
-            .map_err(io::Error::from)
-            .and_then(|()| self.map(offset));
-        match mapped {
+        match self.allocate(offset) {
             Ok(mapping) => lock(&self.extents).used.insert(offset, Extent::new(mapping, frame_bytes)),
             Err(error) => {
                 lock(&self.extents).unused.push(offset);
@@ -182,6 +178,14 @@ impl ScratchFile {
             }
         };
         Ok(self.take(frame_bytes, length).expect("a new extent has free frames, and nobody else takes them"))
+    }
+
+    fn allocate(&self, offset: u64) -> io::Result<Mmap> {
+        let disk = fstatvfs(&self.file)?;
+        check_room(disk.f_bavail.saturating_mul(disk.f_frsize))?;
+        check_length(offset + EXTENT_BYTES as u64, getrlimit(Resource::Fsize).current)?;
+        fallocate(&self.file, FallocateFlags::empty(), offset, EXTENT_BYTES as u64)?;
+        self.map(offset)
     }
 
     fn map(&self, offset: u64) -> io::Result<Mmap> {
@@ -202,6 +206,13 @@ fn check_room(free_bytes: u64) -> io::Result<()> {
     let (free, kept) = (free_bytes >> 20, KEPT_FREE_BYTES >> 20);
     let reason = format!("the disk has {free} MiB left, and {kept} MiB stay free for what has to be durable");
     Err(io::Error::new(io::ErrorKind::StorageFull, reason))
+}
+
+/// Whether this process may have a file of so many bytes. The kernel ends it otherwise.
+fn check_length(bytes: u64, bytes_max: Option<u64>) -> io::Result<()> {
+    let Some(most) = bytes_max.filter(|most| bytes > *most) else { return Ok(()) };
+    let reason = format!("files of this process end at {} MiB: see `ulimit -f`", most >> 20);
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
 }
 
 fn lock(extents: &Mutex<Extents>) -> MutexGuard<'_, Extents> {
@@ -274,6 +285,15 @@ mod tests {
         let error = check_room(KEPT_FREE_BYTES + EXTENT_BYTES as u64 - 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(error.to_string().starts_with("the disk has 319 MiB left"), "{error}");
+    }
+
+    /// A server whose files were limited was ended by SIGXFSZ when its scratch file grew beyond that.
+    #[test]
+    fn a_file_ends_at_the_limit_of_the_process() {
+        assert!(check_length(u64::MAX, None).is_ok());
+        assert!(check_length(64 << 20, Some(64 << 20)).is_ok());
+        let error = check_length(128 << 20, Some(100 << 20)).unwrap_err();
+        assert_eq!(error.to_string(), "files of this process end at 100 MiB: see `ulimit -f`");
     }
 
     /// Jobs that had come back still counted as memory where they had been: a server that had drained four million had
