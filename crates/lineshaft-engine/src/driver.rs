@@ -253,7 +253,7 @@ impl<J: Journal> Driver<J> {
             Input::ArchiveDropped { finalized_before_ms } => {
                 self.core.archive_dropped(finalized_before_ms, now);
             }
-            Input::Cooled { result } => self.spill.cooled(&mut self.core.state, result),
+            Input::Cooled { pages, result } => self.spill.cooled(&mut self.core.state, pages, result),
             Input::Copied { result } => self.compaction.copied(result),
             Input::BlobsListed { result } => self.sweep_blobs(result),
             // For the thread that stores blobs.

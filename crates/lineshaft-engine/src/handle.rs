@@ -118,9 +118,10 @@ pub(crate) enum Input {
         request_id: u64,
         held: lineshaft_store::HeldFiles,
     },
-    /// Pages of jobs were taken out of memory.
+    /// Pages of jobs were written, all or those before an error.
     Cooled {
-        result: std::io::Result<Vec<lineshaft_jobs::ColdPage>>,
+        pages: Vec<lineshaft_jobs::ColdPage>,
+        result: std::io::Result<()>,
     },
     Archived {
         result: Result<u32, lineshaft_store::Error>,

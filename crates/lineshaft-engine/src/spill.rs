@@ -169,16 +169,14 @@ impl Spill {
         }
     }
 
-    /// Pages were written, or could not be.
-    pub(crate) fn cooled(&mut self, state: &mut State, result: io::Result<Vec<ColdPage>>) {
+    /// Pages were written: all that were asked for, or those before an error.
+    pub(crate) fn cooled(&mut self, state: &mut State, pages: Vec<ColdPage>, result: io::Result<()>) {
         self.is_cooling = false;
+        // One that changed meanwhile stays, and is chosen again when it rests.
+        let vacated = pages.into_iter().filter_map(|page| state.take_cold(page)).collect();
+        self.ask(Leaving::Vacate(vacated));
         match result {
-            Ok(pages) => {
-                self.retry_at = None;
-                // One that changed meanwhile stays, and is chosen again when it rests.
-                let vacated = pages.into_iter().filter_map(|page| state.take_cold(page)).collect();
-                self.ask(Leaving::Vacate(vacated));
-            }
+            Ok(()) => self.retry_at = None,
             Err(error) => {
                 if self.retry_at.replace(self.clock.instant() + RETRY).is_none() {
                     tracing::warn!(%error, "jobs at rest stay in memory: their pages cannot be written");
@@ -240,9 +238,12 @@ impl Cooler {
 
     fn cool(&self, pages: Vec<RestingPage>) {
         let Some(scratch) = &self.scratch else { return };
-        let cool = |page: RestingPage| page.cool(|bytes| scratch.put(bytes));
-        let result = pages.into_iter().map(cool).collect();
-        self.engine.send(Input::Cooled { result });
+        let mut cold = Vec::with_capacity(pages.len());
+        let result = pages.into_iter().try_for_each(|page| {
+            cold.push(page.cool(|bytes| scratch.put(bytes))?);
+            Ok(())
+        });
+        self.engine.send(Input::Cooled { pages: cold, result });
     }
 
     fn shrink(&self) {

@@ -13,6 +13,7 @@ use lineshaft_engine::Scratch;
 pub struct MemoryScratch {
     rng: Mutex<fastrand::Rng>,
     fails_one_in: AtomicU32,
+    frames_max: AtomicUsize,
     puts: AtomicUsize,
     frames: Arc<AtomicUsize>,
     frames_at_shrink: AtomicUsize,
@@ -24,6 +25,7 @@ impl MemoryScratch {
         Self {
             rng: Mutex::new(fastrand::Rng::with_seed(seed)),
             fails_one_in: AtomicU32::new(0),
+            frames_max: AtomicUsize::new(usize::MAX),
             puts: AtomicUsize::new(0),
             frames: Arc::default(),
             frames_at_shrink: AtomicUsize::new(usize::MAX),
@@ -33,6 +35,11 @@ impl MemoryScratch {
     /// From now on it takes nothing, as if its disk was full, one time in so many; never if that is 0.
     pub fn fail_one_in(&self, times: u32) {
         self.fails_one_in.store(times, Relaxed);
+    }
+
+    /// From now on it takes nothing while it has so much.
+    pub fn take_at_most(&self, frames: usize) {
+        self.frames_max.store(frames, Relaxed);
     }
 
     /// How often something was put.
@@ -58,7 +65,7 @@ impl MemoryScratch {
 
 impl Scratch for MemoryScratch {
     fn put(&self, bytes: &[u8]) -> io::Result<Bytes> {
-        if self.fails() {
+        if self.fails() || self.frames() >= self.frames_max.load(Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.puts.fetch_add(1, Relaxed);

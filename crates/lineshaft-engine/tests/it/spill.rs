@@ -115,8 +115,12 @@ impl Shop {
     }
 
     fn enqueue(&mut self) {
+        self.enqueue_jobs(&[b"x"]);
+    }
+
+    fn enqueue_jobs(&mut self, arguments: &[&[u8]]) {
         self.sequences += 1;
-        let (message, payload) = enqueue(self.sequences, "shop.send", &[b"x"]);
+        let (message, payload) = enqueue(self.sequences, "shop.send", arguments);
         self.engine.handle().request(self.connection, 1 + self.sequences, message, payload);
     }
 
@@ -189,4 +193,19 @@ fn a_page_that_changes_after_a_pause_begins_to_rest_then() {
     assert!(shop.hot_bytes() > 0);
     shop.pass(Duration::from_millis(400));
     assert_eq!(shop.hot_bytes(), 0);
+}
+
+/// Pages that had been written were thrown away when a later one could not be.
+#[test]
+fn what_could_be_written_leaves_although_the_rest_cannot() {
+    let scratch = Arc::new(MemoryScratch::new(1));
+    let mut shop = Shop::open(&scratch);
+    for _ in 0..JOBS / 500 {
+        shop.enqueue_jobs(&[b"x".as_slice(); 500]);
+    }
+    shop.pass(Duration::from_millis(500));
+    scratch.take_at_most(1);
+    shop.pass(Duration::from_secs(3));
+    let pages = shop.engine.state().page_bytes();
+    assert!(pages.hot > 0 && pages.cold > 0, "{pages:?}");
 }
