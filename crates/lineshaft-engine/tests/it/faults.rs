@@ -42,7 +42,7 @@ fn a_failed_sync_stops_the_engine_and_the_restart_is_right() {
 #[test]
 fn a_disk_that_stands_still_for_longer_than_a_lease_costs_no_lease() {
     let disk = SimulatedDisk::new();
-    let limits = Limits { lease_ms: 1_500, ..Limits::default() };
+    let limits = Limits { lease_ms: 4_000, ..Limits::default() };
     let (engine, _) = open_on(disk.clone(), Options { limits, ..Options::default() }).unwrap();
     let mut client = Client::connect(&engine);
     client.enqueue(&[b"long"]);
@@ -53,7 +53,7 @@ fn a_disk_that_stands_still_for_longer_than_a_lease_costs_no_lease() {
     std::thread::sleep(Duration::from_millis(20));
     // Whatever comes: now the engine has heard all that was sent before.
     client.enqueue(&[b"another"]);
-    disk.stall(Duration::from_secs(4));
+    disk.stall(Duration::from_secs(9));
     let waiting = client.send_enqueue(&[b"other"]);
     assert!(engine.has_heard(renewed_at) && !engine.outlasts(renewed_at), "it does not stand still yet");
     std::thread::sleep(Duration::from_secs(2));
