@@ -173,7 +173,7 @@ impl<J: Journal> Driver<J> {
         }
         let now = self.run.clocks.now();
         let (idle, began) = (self.inputs.is_empty(), self.clock.instant());
-        self.spill.begin_turn(&mut self.core.state);
+        self.spill.begin_turn(&mut self.core.state, began);
         self.look_after_space(now);
         let mut left = INPUTS_MAX;
         while left > 0 {

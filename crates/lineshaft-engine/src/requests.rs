@@ -61,12 +61,12 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.is_used = true;
         }
-        if let Some((session, number)) = self.answered(caller, sequence_of(&message)) {
-            // Whoever was refused now would take it for not carried out.
-            self.answer(caller, session, number);
-            return Ok(());
-        }
         if !self.room.admits(&message) {
+            if let Some((session, number)) = self.answered(caller, sequence_of(&message)) {
+                // Whoever was refused now would take it for not carried out.
+                self.answer(caller, session, number);
+                return Ok(());
+            }
             return Err(room::refuse(&message, &self.options.facts.home, self.shortage));
         }
         match message {

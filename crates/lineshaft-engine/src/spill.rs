@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -65,7 +65,7 @@ impl Default for Memory {
 #[derive(Debug)]
 pub(crate) struct FileScratch {
     directory: PathBuf,
-    file: Mutex<Option<Arc<ScratchFile>>>,
+    file: Mutex<Option<ScratchFile>>,
 }
 
 impl FileScratch {
@@ -73,22 +73,23 @@ impl FileScratch {
         Self { directory, file: Mutex::new(None) }
     }
 
-    fn file(&self) -> io::Result<Arc<ScratchFile>> {
-        let mut place = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &*place {
-            return Ok(Arc::clone(file));
-        }
-        Ok(Arc::clone(place.insert(Arc::new(ScratchFile::beneath(&self.directory)?))))
+    fn place(&self) -> MutexGuard<'_, Option<ScratchFile>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Scratch for FileScratch {
     fn put(&self, bytes: &[u8]) -> io::Result<Bytes> {
-        Ok(Bytes::from_owner(self.file()?.put(bytes)?))
+        let mut place = self.place();
+        let file = match &*place {
+            Some(file) => file,
+            None => place.insert(ScratchFile::beneath(&self.directory)?),
+        };
+        Ok(Bytes::from_owner(file.put(bytes)?))
     }
 
     fn shrink(&self) -> io::Result<()> {
-        self.file()?.shrink()
+        self.place().as_ref().map_or(Ok(()), ScratchFile::shrink)
     }
 }
 
@@ -135,9 +136,9 @@ impl Spill {
     }
 
     /// Says when it is, before anything changes: a page that changes after a long pause has not rested since.
-    pub(crate) fn begin_turn(&self, state: &mut State) {
+    pub(crate) fn begin_turn(&self, state: &mut State, began: Instant) {
         if self.leaves.is_some() {
-            state.set_era(self.era(self.clock.instant()));
+            state.set_era(self.era(began));
         }
     }
 
@@ -250,5 +251,18 @@ impl Cooler {
         if let Some(Err(error)) = self.scratch.as_ref().map(|scratch| scratch.shrink()) {
             tracing::debug!(%error, "space of jobs that came back into memory stays taken, for others");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every snapshot asks for it, and most homes never have a page elsewhere.
+    #[test]
+    fn a_file_that_nothing_was_put_into_is_not_made_for_giving_space_back() {
+        let scratch = FileScratch::beneath(PathBuf::from("/nowhere"));
+        assert!(scratch.shrink().is_ok());
+        assert!(scratch.put(&[1]).is_err(), "it would be made here");
     }
 }
