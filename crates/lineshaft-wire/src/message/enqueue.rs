@@ -1,0 +1,87 @@
+//! Making jobs.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::rules::Rules;
+use super::session::Sequence;
+
+/// A time for a job: when it may first run, must have begun, must have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunAfter {
+    /// Unix milliseconds.
+    At(u64),
+    /// Milliseconds from when the engine reads it.
+    In(u64),
+}
+
+/// How long a unique key keeps others out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UniqueWhile {
+    /// Until the job is finished.
+    Unfinished,
+    /// Until the job first runs.
+    Queued,
+}
+
+/// At most one job with this key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unique {
+    /// The key; the client computes it from task and arguments.
+    pub key: Arc<str>,
+    /// How long.
+    pub while_: UniqueWhile,
+    /// Milliseconds from the enqueue for which the key keeps others out in any case, even if the job has ended.
+    pub period_ms: Option<u64>,
+}
+
+/// Jobs that differ in nothing but their arguments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobGroup {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Name of the queue.
+    pub queue: Arc<str>,
+    /// 1 (first) to 9.
+    pub priority: u8,
+    /// How they are run.
+    pub rules: Arc<Rules>,
+    /// When they may first run.
+    pub run_after: Option<RunAfter>,
+    /// When they must have begun: one whose first attempt has not is discarded.
+    pub expires: Option<RunAfter>,
+    /// When they must have ended, retries included: no attempt goes on after it.
+    pub deadline: Option<RunAfter>,
+    /// Keeps equal jobs out; only with one job.
+    pub unique: Option<Unique>,
+    /// The same key answers with the same job, for 24 hours; only with one job.
+    pub idempotency_key: Option<Arc<str>>,
+    /// Free labels.
+    pub tags: Vec<Arc<str>>,
+    /// Free text.
+    pub metadata: Option<Arc<str>>,
+    /// Length of each job's arguments.
+    pub lengths: Vec<u32>,
+}
+
+/// Makes jobs, all or none; their arguments follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Enqueue {
+    /// Place in the session.
+    pub sequence: Sequence,
+    /// The jobs.
+    pub groups: Vec<JobGroup>,
+}
+
+/// The jobs made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Enqueued {
+    /// 16 bytes per job, in the order of the request.
+    pub ids: ByteBuf,
+    /// Positions of those that were there already (unique or idempotency key).
+    pub existing: Vec<u32>,
+}
