@@ -7,12 +7,13 @@ use bytes::Bytes;
 use lineshaft_engine::{Handle, Outgoing, Payload, SimulatedClock};
 use lineshaft_store::ArchivedJob;
 
+use super::child::Fate;
 use super::ledger::Ledger;
 use super::network::{Arrival, Frame, Network, Peer};
 use super::plan::{Fault, Plan};
 use super::producer::Producer;
 use super::server::{Server, Stepping};
-use super::worker::{Fate, Worker};
+use super::worker::Worker;
 use super::{Report, SECOND, Time};
 
 /// When the simulated clock begins: Unix milliseconds of a day in 2026.
