@@ -82,6 +82,8 @@ pub(crate) struct LastWord {
 
 pub(crate) struct Worker {
     pub(crate) connection: ConnectionId,
+    /// Number of the attach that it came with.
+    pub(crate) attach: u64,
     pub(crate) name: Arc<str>,
     pub(crate) process: ProcessKey,
 }
@@ -109,6 +111,8 @@ pub struct Core {
     pub(crate) options: Options,
     pub(crate) connections: FxHashMap<ConnectionId, Connection>,
     pub(crate) children: FxHashMap<u32, ConnectionId>,
+    /// The newest attach of each child that is known, by its number, also when its connection has ended.
+    pub(crate) attaches: FxHashMap<u32, u64>,
     pub(crate) workers: FxHashMap<u64, Worker>,
     pub(crate) declarations: Declarations,
     pub(crate) waits: Waits,
@@ -151,6 +155,7 @@ impl Core {
             lag,
             connections: FxHashMap::default(),
             children: FxHashMap::default(),
+            attaches: FxHashMap::default(),
             workers: FxHashMap::default(),
             declarations: Declarations::default(),
             waits: Waits::default(),
@@ -471,6 +476,7 @@ impl Core {
         match change {
             Change::Deleted { job, .. } => drop(deleted().insert(*job)),
             Change::DeletedDropped { .. } => *deleted() = self.state.deleted().collect(),
+            Change::ChildGone { child } => drop(self.attaches.remove(child)),
             _ => {}
         }
     }

@@ -21,10 +21,7 @@ impl Core {
         now: Now,
     ) -> Result<(), Refusal> {
         match message {
-            Message::AttachWorker(attach) => {
-                self.attach_worker(caller, attach);
-                Ok(())
-            }
+            Message::AttachWorker(attach) => self.attach_worker(caller, attach),
             Message::AttachChild(attach) => self.attach_child(caller, attach, now),
             Message::Credit(credit) => {
                 let child = self.child(caller)?;
@@ -73,21 +70,26 @@ impl Core {
         Ok(())
     }
 
-    fn attach_worker(&mut self, caller: Caller, attach: AttachWorker) {
-        let AttachWorker { name, process, nonce, .. } = attach;
-        self.workers.insert(nonce, Worker { connection: caller.connection, name, process });
+    fn attach_worker(&mut self, caller: Caller, attach: AttachWorker) -> Result<(), Refusal> {
+        let AttachWorker { name, process, nonce, attach, .. } = attach;
+        check_newest(attach, self.workers.get(&nonce).map(|worker| worker.attach))?;
+        self.workers.insert(nonce, Worker { connection: caller.connection, attach, name, process });
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.worker = Some(nonce);
         }
         let lease_ms = self.options.limits.lease_ms;
         self.reply(caller.connection, caller.request_id, WorkerAttached { lease_ms });
         self.repeat_stops(nonce);
+        Ok(())
     }
 
     fn attach_child(&mut self, caller: Caller, mut attach: AttachChild, now: Now) -> Result<(), Refusal> {
         if self.connections.get(&caller.connection).is_some_and(|connection| connection.child.is_some()) {
             return Err(bad("this connection attached a child already".to_owned()));
         }
+        let known = self.state.find_child(attach.worker, attach.number);
+        check_newest(attach.attach, known.and_then(|child| self.attaches.get(&child)).copied())?;
+        let number = attach.attach;
         self.declarations.learn(std::mem::take(&mut attach.declared));
         let (tasks, queues) = (attach.tasks.clone(), attach.queues.clone());
         let Reply::Attached { child, stale } = self.run(Command::AttachChild(attach), now)? else {
@@ -95,6 +97,7 @@ impl Core {
         };
         self.state.attach(Attach { child, tasks: &tasks, queues: &queues });
         self.state.renew(child, now.logical_ms);
+        self.attaches.insert(child, number);
         self.returned(child, caller.connection);
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.child = Some(child);
@@ -177,6 +180,17 @@ impl Core {
     fn answer_finished(&mut self, caller: Caller, reply: Reply) {
         let refused = if let Reply::Finished { refused } = reply { refused } else { Vec::new() };
         self.reply(caller.connection, caller.request_id, Finished { refused });
+    }
+}
+
+/// What was sent over a connection that was given up may be read after what came over the next one.
+fn check_newest(attach: u64, newest: Option<u64>) -> Result<(), Refusal> {
+    match newest {
+        Some(newest) if attach > 0 && attach < newest => {
+            let text = format!("attach {attach} came after attach {newest} of the same process");
+            Err(refusal(RefusalCode::WrongState, text))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -320,7 +320,7 @@ fn the_word_of_a_connected_supervisor_is_waited_for() {
 /// A supervisor, in a process of its own, and its child.
 fn supervised(engine: &Handle) -> (Client, Client) {
     let mut supervisor = Client::connect(engine);
-    let attach = AttachWorker { name: "host:3".into(), process: SUPERVISOR, nonce: 7, processes: 1 };
+    let attach = AttachWorker { name: "host:3".into(), process: SUPERVISOR, nonce: 7, processes: 1, attach: 0 };
     assert!(matches!(supervisor.ask(attach), Message::WorkerAttached(_)));
     let mut child = Client::connect(engine);
     assert!(matches!(child.ask(attach_child(1, &["shop.send"])), Message::ChildAttached(_)));
@@ -458,5 +458,53 @@ fn a_connection_attaches_one_child() {
         panic!("not refused")
     };
     assert_eq!(refused.code, RefusalCode::BadRequest);
+    stop(&engine);
+}
+
+/// What was sent over a connection that a child gave up may be read after it attached over the next one: it was taken for
+/// the newest, and a job that ran was given to others.
+#[test]
+fn an_attach_that_is_read_late_does_not_give_away_what_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let job = Client::connect(&engine).enqueue(&[b""])[0];
+    let Message::AttachChild(first) = attach_child(1, &["shop.send"]) else { panic!("another message") };
+    let (mut given_up, mut child) = (Client::connect(&engine), Client::connect(&engine));
+    let attached = child.ask(AttachChild { attach: 2, ..first.clone() });
+    assert!(matches!(attached, Message::ChildAttached(_)), "{attached:?}");
+    child.credit();
+    let (leased, fence, _) = child.leased();
+    let mut refused = |message: Message| {
+        let Message::Refused(refused) = given_up.ask(message) else { panic!("it is not refused") };
+        assert_eq!(refused.code, RefusalCode::WrongState, "{}", refused.message);
+    };
+    refused(AttachChild { attach: 1, ..first.clone() }.into());
+    // Nor while the child has no connection.
+    engine.disconnect(child.connection);
+    refused(AttachChild { attach: 1, ..first.clone() }.into());
+    let mut child = Client::connect(&engine);
+    let Message::ChildAttached(attached) =
+        child.ask(AttachChild { attach: 3, held: vec![(leased, fence)], ..first })
+    else {
+        panic!("it is not attached")
+    };
+    assert_eq!(attached.stale, []);
+    child.succeed(job, fence, b"done");
+    stop(&engine);
+}
+
+/// The same of a supervisor: it was forgotten when its old connection ended, though it had a new one.
+#[test]
+fn a_supervisor_is_known_though_an_attach_of_it_is_read_late() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = start(home.path());
+    let Message::AttachWorker(attach) = attach_worker() else { panic!("another message") };
+    let (mut given_up, mut supervisor) = (Client::connect(&engine), Client::connect(&engine));
+    let attached = supervisor.ask(AttachWorker { attach: 2, ..attach.clone() });
+    assert!(matches!(attached, Message::WorkerAttached(_)), "{attached:?}");
+    assert!(matches!(given_up.ask(AttachWorker { attach: 1, ..attach }), Message::Refused(_)));
+    engine.disconnect(given_up.connection);
+    let Message::StatusReport(status) = supervisor.ask(Status {}) else { panic!("no status") };
+    assert_eq!(status.workers.len(), 1);
     stop(&engine);
 }

@@ -115,7 +115,7 @@ pub(crate) fn process() -> ProcessKey {
 }
 
 pub(crate) fn attach_worker() -> Message {
-    AttachWorker { name: "host:1".into(), process: process(), nonce: 7, processes: 1 }.into()
+    AttachWorker { name: "host:1".into(), process: process(), nonce: 7, processes: 1, attach: 0 }.into()
 }
 
 pub(crate) fn attach_child(number: u32, tasks: &[&str]) -> Message {
@@ -128,6 +128,7 @@ pub(crate) fn attach_child(number: u32, tasks: &[&str]) -> Message {
         queues: Vec::new(),
         held: Vec::new(),
         declared: Vec::new(),
+        attach: 0,
     }
     .into()
 }

@@ -268,6 +268,7 @@ pub(crate) fn attach_child() -> AttachChild {
         queues: Vec::new(),
         held: Vec::new(),
         declared: Vec::new(),
+        attach: 0,
     }
 }
 

@@ -159,6 +159,7 @@ impl Child {
             queues: Vec::new(),
             held,
             declared: Vec::new(),
+            attach: self.last_request + 1,
         };
         let request = self.send(attach.into(), Bytes::new(), step);
         self.phase = Phase::Attaching { request, since: step.now };

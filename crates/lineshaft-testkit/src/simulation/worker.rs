@@ -65,6 +65,7 @@ impl Worker {
             process: self.process,
             nonce: self.nonce,
             processes: self.children.len() as u32,
+            attach: self.last_request + 1,
         };
         self.send(attach.into(), step);
     }

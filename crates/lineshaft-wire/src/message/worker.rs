@@ -27,6 +27,9 @@ pub struct AttachWorker {
     pub nonce: u64,
     /// Children it keeps.
     pub processes: u32,
+    /// Grows with each attach of this worker, so that one which is read late does not count; 0 if it is not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attach: u64,
 }
 
 /// The worker is known.
@@ -56,6 +59,14 @@ pub struct AttachChild {
     /// What the declarations of its tasks say, for [`Describe`]; at most one for each task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declared: Vec<Declared>,
+    /// Grows with each attach of this child, so that one which is read late does not count; 0 if it is not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attach: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(attach: &u64) -> bool {
+    *attach == 0
 }
 
 /// The child is known.

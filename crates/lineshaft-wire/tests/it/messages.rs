@@ -442,6 +442,7 @@ fn worker_vectors() -> Vec<Vector> {
         process: process(),
         nonce: 0x0102_0304_0506_0708,
         processes: 2,
+        attach: 0,
     };
     let child = AttachChild {
         worker: attach.nonce,
@@ -452,7 +453,9 @@ fn worker_vectors() -> Vec<Vector> {
         queues: vec!["mail".into()],
         held: vec![(job(1), fence(41))],
         declared: vec![declared()],
+        attach: 0,
     };
+    let again = AttachChild { attach: 3, ..child.clone() };
     let lease = Lease {
         job: job(1),
         counter: 42,
@@ -468,6 +471,7 @@ fn worker_vectors() -> Vec<Vector> {
         vector("a supervisor attaches", 1, attach, b""),
         vector("worker attached", 1, WorkerAttached { lease_ms: 15_000 }, b""),
         vector("a child attaches", 1, child, b""),
+        vector("a child attaches and counts", 1, again, b""),
         vector("child attached", 1, ChildAttached { lease_ms: 15_000, stale: vec![fence(41)] }, b""),
         vector("credit", 0, Credit { leases: 64, reset: false }, b""),
         vector("leases", 0, Leases { epoch: EPOCH, jobs: vec![lease, second], ..Leases::default() }, b"abc"),

@@ -127,12 +127,13 @@ impl Local {
             queues: options.queues.clone(),
             held: Vec::new(),
             declared: tasks.iter().filter_map(|task| task.declared.clone()).collect(),
+            attach: 0,
         };
         let page = Arc::new(AttemptPage::create(options.slots)?);
         let tee = if options.tee { duplicate_of_standard_error() } else { None };
         let parts = LocalParts::new(page, options.kind, tee);
         let attempts = parts.attempts(tasks);
-        let worker = AttachWorker { name, process, nonce, processes: 1 };
+        let worker = AttachWorker { name, process, nonce, processes: 1, attach: 0 };
         let overdue = Arc::new(Mutex::default());
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -236,7 +237,8 @@ async fn represent(mut link: Link, worker: AttachWorker, mut words: mpsc::Unboun
             happened = link.next() => match happened {
                 Happened::Connected => {
                     request += 1;
-                    queue(&mut link, request, &worker.clone().into());
+                    let message = AttachWorker { attach: request, ..worker.clone() };
+                    queue(&mut link, request, &message.into());
                 }
                 Happened::Message(incoming) if Some(incoming.request_id) == last => return,
                 Happened::Message(incoming) => match incoming.message {

@@ -25,6 +25,7 @@ fn child_of(shop: &mut Shop, worker: u64, number: u32, credit: u32) -> u32 {
         queues: Vec::new(),
         held: Vec::new(),
         declared: Vec::new(),
+        attach: 0,
     };
     let Ok(Told::Attached { child, .. }) = shop.run(Command::AttachChild(attach)) else {
         panic!("the child is not known")

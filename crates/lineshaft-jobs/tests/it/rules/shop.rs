@@ -102,6 +102,7 @@ impl Shop {
             queues: Vec::new(),
             held,
             declared: Vec::new(),
+            attach: 0,
         };
         let Ok(Told::Attached { child, .. }) = self.run(Command::AttachChild(attach)) else {
             panic!("the child is not known")

@@ -269,6 +269,7 @@ impl World {
             queues: queues.clone(),
             held: self.held(worker, number, *held),
             declared: Vec::new(),
+            attach: 0,
         };
         let Ok(Told::Attached { child, .. }) = self.command(Command::AttachChild(attach)) else { return };
         if !self.children.iter().any(|known| known.0 == child) {

@@ -160,6 +160,7 @@ impl Child {
             queues: self.assignment.queues.clone(),
             held: Vec::new(),
             declared: tasks.iter().filter_map(|task| task.declared.clone()).collect(),
+            attach: 0,
         };
         self.attempts.set_tasks(tasks);
         self.started.store(true, Ordering::Release);

@@ -149,8 +149,8 @@ impl Session {
         held.extend(self.refused.iter().flat_map(|(_, entry)| entry.fences()));
         held.sort_unstable_by_key(|(_, fence)| *fence);
         held.dedup();
-        let message = AttachChild { held, ..self.introduction.clone() };
         let request = self.next_request();
+        let message = AttachChild { held, attach: request, ..self.introduction.clone() };
         self.send(request, &message.into());
         self.phase = Phase::Attaching { request, since: Instant::now() };
     }

@@ -364,10 +364,11 @@ impl Crew {
             Err(error) => return self.fail(error.into()),
         };
         let Worker { options, name, nonce, .. } = self.worker.clone();
-        let message = AttachWorker { name, process, nonce, processes: options.processes };
         self.last_request += 1;
         self.attaching = Some(self.last_request);
         let request = self.last_request;
+        let processes = options.processes;
+        let message = AttachWorker { name, process, nonce, processes, attach: request };
         if let Some(connection) = self.link.connection()
             && let Err(error) = connection.queue(request, &message.into(), &[])
         {

@@ -43,6 +43,7 @@ impl World {
             queues: Vec::new(),
             held: Vec::new(),
             declared: Vec::new(),
+            attach: 0,
         };
         let session = Session::new(Arc::clone(&shared), Link::new(Target::Socket(path)), introduction);
         shared.helm().unwrap().spawn(session.run());
