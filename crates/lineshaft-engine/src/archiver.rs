@@ -1,6 +1,5 @@
 //! Where finished jobs go: blocks of the archive, built and written beside the engine.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use lineshaft_jobs::{JobView, Place, encode_rules};
 use lineshaft_store::{Archive, ArchivedJob, Block, Dropped, Error, JournalHandle};
+use lineshaft_wire::JobRecord;
 use lineshaft_wire::message::Rules;
 use rustc_hash::FxHashMap;
 
@@ -16,7 +16,7 @@ use crate::core::reference;
 use crate::handle::Input;
 use crate::inbox::Inbox;
 use crate::options::Retention;
-use crate::query::complete;
+use crate::query::{complete, complete_as_it_reads};
 
 /// Payload bytes of one block, well below what the archive takes, so that memory stays small.
 const BLOCK_BYTES: usize = 64 << 20;
@@ -86,7 +86,11 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
             if bytes > BLOCK_BYTES && !block.jobs.is_empty() {
                 break;
             }
-            block.jobs.push(self.archived(view, &mut options));
+            match self.archived(view, &mut options) {
+                Ok(job) => block.jobs.push(job),
+                Err(error) if block.jobs.is_empty() => return Err(error),
+                Err(_) => break,
+            }
         }
         self.put_what_fits(block)
     }
@@ -102,25 +106,32 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         }
     }
 
-    /// A job with its payloads. One that does not read is left out, with a word in the log: it must not hold up the
-    /// archive for all the others.
-    fn archived(&self, view: JobView, options: &mut OptionsCache) -> ArchivedJob {
+    /// A job with its payloads. One that is lost is left out, which its length in the record tells: it must not hold up
+    /// the archive for all the others. Errors if one may read later.
+    fn archived(&self, view: JobView, options: &mut OptionsCache) -> Result<ArchivedJob, Error> {
         let job = view.record.id;
-        let read = |place: Place| {
-            let read = self.journal.read(reference(place));
-            read.unwrap_or_else(|error| {
+        let read = |place: Place| match self.journal.read(reference(place)) {
+            Err(error) if !may_pass(&error) => {
                 tracing::error!(%job, %error, "a payload is lost: the job is archived without it");
-                Bytes::new()
-            })
+                Ok(Bytes::new())
+            }
+            read => read,
         };
-        ArchivedJob {
+        Ok(ArchivedJob {
             finish_number: view.finish_number,
-            arguments: read(view.arguments),
-            result: read(view.result),
-            checkpoint: read(view.checkpoint),
+            arguments: read(view.arguments)?,
+            result: read(view.result)?,
+            checkpoint: read(view.checkpoint)?,
             options: options.encoded(&view.rules),
-            record: complete(view, |place| Ok::<_, Infallible>(read(place)))
-                .unwrap_or_else(|never| match never {}),
+            record: self.record(view)?,
+        })
+    }
+
+    fn record(&self, view: JobView) -> Result<JobRecord, Error> {
+        let read = |place: Place| self.journal.read(reference(place));
+        match complete(view.clone(), read) {
+            Err(error) if !may_pass(&error) => Ok(complete_as_it_reads(view, read)),
+            record => record,
         }
     }
 
@@ -156,6 +167,13 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         let finalized_before_ms = (before - before % DAY_MS).saturating_sub(DAY_MS);
         self.engine.send(Input::ArchiveDropped { finalized_before_ms });
     }
+}
+
+/// Whether the system did not let a file be read for want of something, as of descriptors: bytes that a disk cannot give
+/// do not come back.
+fn may_pass(error: &Error) -> bool {
+    const EIO: i32 = 5;
+    matches!(error, Error::Io { source, .. } if source.raw_os_error() != Some(EIO))
 }
 
 fn report(result: Result<Dropped, Error>) {

@@ -21,7 +21,7 @@ use crate::handle::{ConnectionId, Input, Outgoing};
 use crate::inbox::Inbox;
 use crate::kept_snapshots::KeptSnapshots;
 use crate::pulse::{Pulse, STALL};
-use crate::query::{Asked, Query, last_output};
+use crate::query::{Asked, OUTPUT_LOST, Query, last_output, lost_error};
 use crate::relief::Relief;
 use crate::snapshots::SnapshotWriter;
 use crate::spill::Spill;
@@ -374,19 +374,19 @@ impl<J: Journal> Driver<J> {
         }
         for failed in failed {
             let mut job = failed.job;
-            job.error = self.read(failed.error).and_then(|bytes| lineshaft_jobs::decode_error(&bytes));
-            job.output = self.read(failed.output).map(|bytes| last_output(&bytes)).unwrap_or_default();
+            job.error = match self.read(failed.error) {
+                Ok(bytes) => lineshaft_jobs::decode_error(&bytes),
+                Err(error) => Some(lost_error(&error)),
+            };
+            job.output = self.read(failed.output).map_or(OUTPUT_LOST.to_vec(), |bytes| last_output(&bytes));
             ended.failed.push(job);
         }
         Outgoing { request_id, message: ended.into(), payloads }
     }
 
-    fn read(&self, place: lineshaft_jobs::Place) -> Option<bytes::Bytes> {
-        if place.length == 0 {
-            return None;
-        }
+    fn read(&self, place: lineshaft_jobs::Place) -> Result<bytes::Bytes, StoreError> {
         let read = self.payloads.read(reference(place));
-        read.inspect_err(|error| tracing::error!(%error, "a stored payload does not read")).ok()
+        read.inspect_err(|error| tracing::error!(%error, "a stored payload does not read"))
     }
 
     /// How long the thread may sleep.

@@ -30,6 +30,8 @@ const LOOK_UP_JOBS: usize = 4096;
 const LISTED_MESSAGE_BYTES: usize = 1024;
 /// Results of one message to a wait.
 const PART_BYTES: usize = 4 << 20;
+/// Stands for an output that does not read any more.
+pub(crate) const OUTPUT_LOST: &[u8] = b"[the output of this attempt is lost]\n";
 /// The end of an output shown with a failure.
 const LAST_OUTPUT_BYTES: usize = 4096;
 
@@ -208,13 +210,13 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
     fn fetch(&self, request_id: u64, job: JobId, payload: PayloadKind) -> Answer {
         let found = self.find(job)?;
         let bytes = match payload {
-            PayloadKind::Arguments => found.arguments,
+            PayloadKind::Arguments => found.whole_arguments().map_err(|error| lost(&error))?.clone(),
             PayloadKind::Result if found.record.state == JobState::Completed => {
                 if is_expired(&found, self.clock.wall_ms()) {
                     let message = format!("the result of job {job} is no longer kept");
                     return Err(Refusal { code: RefusalCode::ResultExpired, message, hint: None });
                 }
-                found.result
+                found.whole_result().map_err(|error| lost(&error))?.clone()
             }
             PayloadKind::Result => {
                 let message = format!("job {job} is {}: it has no result", found.record.state);
@@ -266,7 +268,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                     }
                     found => found?,
                 };
-                if found.arguments.is_empty() && found.record.arguments_bytes > 0 {
+                if found.whole_arguments().is_err() {
                     return Err(arguments_lost(job));
                 }
                 let rules = rules_of(&found)?;
@@ -308,13 +310,9 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         Ok(page)
     }
 
-    /// The same, without what does not read: one damaged payload must not hide a thousand jobs.
+    /// The same, saying of what does not read that it does not: one damaged payload must not hide a thousand jobs.
     fn complete_or_bare(&self, view: JobView) -> JobRecord {
-        let bare = view.record.clone();
-        self.complete(view).unwrap_or_else(|refusal| {
-            tracing::error!(job = %bare.id, error = refusal.message, "what its attempts left does not read");
-            bare
-        })
+        complete_as_it_reads(view, |place| self.journal.read(reference(place)))
     }
 
     /// A record with the errors and outputs of its attempts.
@@ -339,7 +337,7 @@ impl EndedPart {
             self.ended.failed.push(job);
             return;
         }
-        let kept = !is_expired(&found, wall_ms);
+        let kept = !is_expired(&found, wall_ms) && found.whole_result().is_ok();
         let length = if kept { found.result.len() as u64 } else { RESULT_EXPIRED };
         self.ended.completed.push((found.record.id, length));
         if results && kept {
@@ -356,6 +354,11 @@ impl EndedPart {
 fn arguments_lost(job: JobId) -> Refusal {
     let message = format!("the arguments of job {job} are lost: it cannot run again");
     Refusal { code: RefusalCode::WrongState, message, hint: None }
+}
+
+/// The job is there, but not what was asked for.
+fn lost(error: &lineshaft_store::Error) -> Refusal {
+    Refusal { code: RefusalCode::ResultExpired, message: error.to_string(), hint: None }
 }
 
 fn rules_of(job: &ArchivedJob) -> Result<Rules, Refusal> {
@@ -396,11 +399,37 @@ pub(crate) fn complete<E>(view: JobView, read: impl Fn(Place) -> Result<Bytes, E
     Ok(record)
 }
 
+/// The same where something does not read any more: the record says so in its place.
+pub(crate) fn complete_as_it_reads(
+    view: JobView,
+    read: impl Fn(Place) -> Result<Bytes, lineshaft_store::Error>,
+) -> JobRecord {
+    let JobView { mut record, attempts, .. } = view;
+    let id = record.id;
+    for (attempt, places) in record.attempts.iter_mut().zip(attempts) {
+        let (error, output) = (read(places.error), read(places.output));
+        let first = [&error, &output].into_iter().find_map(|read| read.as_ref().err());
+        if let Some(error) = first {
+            tracing::error!(job = %id, %error, "what an attempt left does not read");
+        }
+        fill(attempt, error.as_deref().unwrap_or_default(), output.as_deref().unwrap_or(OUTPUT_LOST));
+        if let Err(error) = &error {
+            attempt.error = Some(lost_error(error));
+        }
+    }
+    record
+}
+
 fn fill(attempt: &mut AttemptRecord, error: &[u8], output: &[u8]) {
     if !error.is_empty() {
         attempt.error = decode_error(error);
     }
     attempt.output = output.to_vec();
+}
+
+/// Stands for the error of an attempt that does not read any more.
+pub(crate) fn lost_error(error: &lineshaft_store::Error) -> ErrorRecord {
+    ErrorRecord { message: format!("the error of this attempt is lost: {error}"), ..ErrorRecord::default() }
 }
 
 /// The end of an output.

@@ -90,6 +90,30 @@ pub struct ArchivedJob {
     pub checkpoint: Bytes,
 }
 
+impl ArchivedJob {
+    /// Its arguments; [`Error::PayloadLost`] if they did not read any more when it was archived.
+    pub fn whole_arguments(&self) -> Result<&Bytes, Error> {
+        self.whole("the arguments", &self.arguments, self.record.arguments_bytes)
+    }
+
+    /// Its result; [`Error::PayloadLost`] likewise.
+    pub fn whole_result(&self) -> Result<&Bytes, Error> {
+        self.whole("the bytes of the result", &self.result, self.record.result_bytes)
+    }
+
+    /// Whether nothing of it was lost before it was archived.
+    pub fn is_whole(&self) -> bool {
+        self.whole_arguments().is_ok() && self.whole_result().is_ok()
+    }
+
+    fn whole<'a>(&self, what: &'static str, bytes: &'a Bytes, length: u64) -> Result<&'a Bytes, Error> {
+        if bytes.len() as u64 == length {
+            return Ok(bytes);
+        }
+        Err(Error::PayloadLost { id: self.record.id, what })
+    }
+}
+
 /// Up to [`BLOCK_JOBS_MAX`] jobs that finished one after another.
 #[derive(Clone, Debug, Default)]
 pub struct Block {

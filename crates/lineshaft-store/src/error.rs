@@ -191,6 +191,14 @@ pub enum Error {
         /// The id asked for.
         id: u64,
     },
+    /// A payload of a finished job did not read any more when the job was archived.
+    #[error("{what} of job {id} are lost: the file that held them was damaged before the job was archived")]
+    PayloadLost {
+        /// The job.
+        id: JobId,
+        /// Which payload, in the plural.
+        what: &'static str,
+    },
     /// No cold file has this number.
     #[error("cold/{file:020} is missing, although a job needs it; {DOCTOR}")]
     NoCold {
@@ -268,9 +276,11 @@ impl Error {
             Self::DamagedCommits { .. } => Some(code::COMMITS_DAMAGED),
             Self::SnapshotsLost { .. } => Some(code::SNAPSHOTS_LOST),
             Self::HistoryMissing { .. } => Some(code::HISTORY_MISSING),
-            Self::Damaged { .. } | Self::Copied { .. } | Self::NoBlob { .. } | Self::NoCold { .. } => {
-                Some(code::FILE_DAMAGED)
-            }
+            Self::Damaged { .. }
+            | Self::Copied { .. }
+            | Self::NoBlob { .. }
+            | Self::NoCold { .. }
+            | Self::PayloadLost { .. } => Some(code::FILE_DAMAGED),
             Self::Backup { .. } | Self::NotInBackup { .. } | Self::PayloadGone { .. } => {
                 Some(code::BACKUP_UNUSABLE)
             }

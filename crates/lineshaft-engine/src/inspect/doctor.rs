@@ -134,7 +134,7 @@ pub fn diagnose(path: &Path, progress: Progress<'_>) -> Result<Diagnosis, Error>
         refusals: patient.refusals,
         unreadable: patient.unreadable,
         losses: patient.losses,
-        incomplete: Vec::new(),
+        incomplete: patient.incomplete,
         dead: 0,
         jobs: 0,
         home,
@@ -150,6 +150,8 @@ struct Patient {
     refusals: Vec<Finding>,
     unreadable: Vec<Finding>,
     losses: Vec<Loss>,
+    /// Jobs of the history that came there without a payload.
+    incomplete: Vec<JobId>,
     /// Where the last gap was let be; if the same commit is missed again, that was of no use.
     gap: u64,
 }
@@ -279,12 +281,15 @@ impl Patient {
     /// Takes blocks out of the history that do not read. Says whether there are any.
     fn history(&mut self, home: &Home<Disk>, look: &Look, progress: Progress<'_>) -> Result<bool, Error> {
         let total = look.archive.counts().bytes;
-        let (mut read, mut damaged) = (0, Vec::new());
+        let (mut read, mut damaged, lost) = (0, Vec::new(), &mut self.incomplete);
         let advance = |bytes| {
             read += bytes;
             progress(read, total);
         };
-        look.archive.verify(advance, |block| damaged.push(block));
+        look.archive.verify(advance, |block| match block {
+            Ok(jobs) => lost.extend(jobs.iter().filter(|job| !job.is_whole()).map(|job| job.record.id)),
+            Err(block) => damaged.push(block),
+        });
         // A disk that refuses to read proves no loss.
         damaged.retain(|block| matches!(block.error, StoreError::Damaged { .. }));
         self.unreadable.extend(damaged.iter().map(|block| Finding::of_store(&block.error)));
@@ -354,7 +359,7 @@ impl Diagnosis {
         }
         self.jobs = look.state.jobs();
         let unreadable = Unreadable::find(look);
-        self.incomplete = unreadable.slots.iter().map(|slot| look.state.job_id(*slot)).collect();
+        self.incomplete.extend(unreadable.slots.iter().map(|slot| look.state.job_id(*slot)));
         self.dead = unreadable.dead.len() as u64;
         let mut changes = unreadable.discards(&look.state);
         if let Some(finished) = lost_state {

@@ -90,8 +90,9 @@ impl Look {
 }
 
 fn of_archive(job: ArchivedJob) -> ExportedJob {
-    let ArchivedJob { record, arguments, result, checkpoint, .. } = job;
-    ExportedJob { record, arguments: Ok(arguments), result: Ok(result), checkpoint: Ok(checkpoint) }
+    let arguments = job.whole_arguments().cloned();
+    let result = job.whole_result().cloned();
+    ExportedJob { record: job.record, arguments, result, checkpoint: Ok(job.checkpoint) }
 }
 
 /// The slots of jobs that match and are not in the archive, whose newest finish number is `archived`.

@@ -1,6 +1,6 @@
 //! What a look at a home found wrong.
 
-use lineshaft_store::Error as StoreError;
+use lineshaft_store::{ArchivedJob, Error as StoreError};
 use lineshaft_wire::JobId;
 use lineshaft_wire::code::{self, Code};
 
@@ -64,6 +64,13 @@ impl Finding {
             what: format!("{payload} of job {job} cannot be read: {}", finding.what),
             ..finding
         }
+    }
+
+    /// What a job of the history lacks.
+    pub(crate) fn of_archived(job: &ArchivedJob) -> impl Iterator<Item = Self> + use<> {
+        let errors = [job.whole_arguments().err(), job.whole_result().err()];
+        let id = job.record.id;
+        errors.into_iter().flatten().map(move |error| Self { job: Some(id), ..Self::of_store(&error) })
     }
 
     /// The archive has jobs of commits that the journal does not have.

@@ -146,9 +146,13 @@ impl Run<'_> {
 
     fn blocks(&mut self, look: &Look) {
         let mut findings = Vec::new();
-        let (count, bytes) = look
-            .archive
-            .verify(|bytes| self.advance(bytes), |block| findings.push(Finding::of_store(&block.error)));
+        let (count, bytes) = look.archive.verify(
+            |bytes| self.advance(bytes),
+            |block| match block {
+                Ok(jobs) => findings.extend(jobs.iter().flat_map(Finding::of_archived)),
+                Err(block) => findings.push(Finding::of_store(&block.error)),
+            },
+        );
         findings.extend(look.archive.misnamed().iter().map(Finding::of_misnamed));
         self.report.findings.extend(findings);
         self.report.checked.push(Checked { what: "blocks of the history", count, bytes });

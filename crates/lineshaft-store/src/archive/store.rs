@@ -145,18 +145,21 @@ impl<D: Disk> BlockArchive<D> {
     }
 
     /// Reads every block, checks every part of it and takes every row apart. Gives blocks and bytes read.
-    pub fn verify(&self, mut progress: impl FnMut(u64), mut damaged: impl FnMut(DamagedBlock)) -> (u64, u64) {
+    pub fn verify(
+        &self,
+        mut progress: impl FnMut(u64),
+        mut visit: impl FnMut(Result<Vec<ArchivedJob>, DamagedBlock>),
+    ) -> (u64, u64) {
         let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
         let mut files = OpenFile { open: None };
         let mut bytes = 0;
         for entry in &entries {
             bytes += entry.header.stored_bytes();
-            if let Err(error) =
-                self.read(entry, &mut files, |block| block.matching(&Filter::default()).map(drop))
-            {
+            let jobs = self.read(entry, &mut files, |block| block.matching(&Filter::default()));
+            visit(jobs.map_err(|error| {
                 let BlockHeader { first_finish_number: first, last_finish_number: last, .. } = entry.header;
-                damaged(DamagedBlock { file: entry.path(), offset: entry.offset, first, last, error });
-            }
+                DamagedBlock { file: entry.path(), offset: entry.offset, first, last, error }
+            }));
             progress(entry.header.stored_bytes());
         }
         (entries.len() as u64, bytes)
