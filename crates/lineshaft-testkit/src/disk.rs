@@ -59,6 +59,11 @@ impl SimulatedDisk {
         self.state().faults.fail_at = Some(operation);
     }
 
+    /// Lets the so many-th sync of a file from here (from 1) fail like that.
+    pub fn fail_sync(&self, syncs: u64) {
+        self.state().faults.syncs_until_error = Some(syncs);
+    }
+
     /// Whether the operation of [`SimulatedDisk::crash_at`] has come.
     pub fn has_crashed(&self) -> bool {
         self.state().crashed
@@ -155,13 +160,37 @@ impl SimulatedDisk {
         None
     }
 
+    /// Puts some sectors that were written over others, durably, somewhere on the disk, as if a write had gone astray; says
+    /// which. `None` if it found none, or they are the same.
+    pub fn misdirect_any(&self, rng: &mut fastrand::Rng) -> Option<String> {
+        let mut state = self.state();
+        let names: Vec<(String, u64)> =
+            state.names.current.iter().map(|(name, file)| (name.clone(), *file)).collect();
+        for _ in 0..FLIP_TRIES {
+            let (from, source) = rng.choice(&names)?;
+            let (to, target) = rng.choice(&names)?;
+            let Some(bytes) = state.contents(*source).sectors(rng.u32(..), rng.usize(1..=4)) else {
+                continue;
+            };
+            if let Some(offset) = state.contents(*target).overwrite(rng.u32(..), &bytes) {
+                return Some(format!("{} bytes of {from} at {offset} of {to}", bytes.len()));
+            }
+        }
+        None
+    }
+
     /// The content of a file as reads see it.
     ///
     /// Panics if there is no such file.
     pub fn content(&self, path: &str) -> Vec<u8> {
         let state = self.state();
         let file = state.file_at(path).expect("the file to read exists");
-        state.files[&file].current.clone()
+        state.files[&file].current.to_vec()
+    }
+
+    /// Every file.
+    pub fn files(&self) -> Vec<String> {
+        self.state().names.current.keys().cloned().collect()
     }
 
     /// Size of all files together.

@@ -17,8 +17,6 @@ pub struct Mutant {
     pub original: &'static str,
     /// What takes its place.
     pub mutated: &'static str,
-    /// A seed that notices.
-    pub seed: u64,
 }
 
 /// Every mutant.
@@ -37,7 +35,6 @@ pub const MUTANTS: &[Mutant] = &[
             self.append(&committed.body)?;
         }
 ",
-        seed: 13,
     },
     Mutant {
         name: "leases-before-durable",
@@ -59,7 +56,6 @@ pub const MUTANTS: &[Mutant] = &[
         }
         self.release(others);
 ",
-        seed: 25,
     },
     Mutant {
         name: "commits-not-synced",
@@ -69,7 +65,6 @@ pub const MUTANTS: &[Mutant] = &[
 ",
         mutated: "        let synced = std::io::Result::Ok(());
 ",
-        seed: 1,
     },
     Mutant {
         name: "failed-sync-ignored",
@@ -81,7 +76,6 @@ pub const MUTANTS: &[Mutant] = &[
             tracing::warn!(error = %sync_error(&segment.path(), source), \"ignored\");
         }
 ",
-        seed: 54,
     },
     Mutant {
         name: "failed-sync-tried-again",
@@ -91,7 +85,6 @@ pub const MUTANTS: &[Mutant] = &[
 ",
         mutated: "        let synced = segment.file.sync_data().or_else(|_| segment.file.sync_data());
 ",
-        seed: 57,
     },
     Mutant {
         name: "sessions-forget-answers",
@@ -101,7 +94,6 @@ pub const MUTANTS: &[Mutant] = &[
 ",
         mutated: "        if entry.answers.contains_key(&number) && number == 0 {
 ",
-        seed: 19,
     },
     Mutant {
         name: "epoch-stays",
@@ -109,7 +101,6 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lineshaft-engine/src/open.rs",
         original: "recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000)",
         mutated: "recovery.epoch.max(state.epoch()).max(1)",
-        seed: 1,
     },
     Mutant {
         name: "epoch-of-the-clock-alone",
@@ -117,7 +108,6 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lineshaft-engine/src/open.rs",
         original: "recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000)",
         mutated: "now.wall_ms / 1000",
-        seed: 66,
     },
     Mutant {
         name: "snapshot-published-unsynced",
@@ -131,7 +121,6 @@ pub const MUTANTS: &[Mutant] = &[
     }
     Ok(())
 ",
-        seed: 1,
     },
     Mutant {
         name: "tail-not-written-again",
@@ -141,7 +130,6 @@ pub const MUTANTS: &[Mutant] = &[
 ",
         mutated: "        let above = self.chain.head.lsn;
 ",
-        seed: 32,
     },
     Mutant {
         name: "leases-on-the-wall-clock",
@@ -149,7 +137,6 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lineshaft-engine/src/clock.rs",
         original: "let logical_ms = self.base_ms + self.clock.since(self.started).as_millis() as u64;",
         mutated: "let logical_ms = self.base_ms.max(self.clock.wall_ms());",
-        seed: 17,
     },
     Mutant {
         name: "leases-end-early",
@@ -157,6 +144,5 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lineshaft-jobs/src/dispatch.rs",
         original: "entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms);",
         mutated: "entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms / 3);",
-        seed: 1,
     },
 ];

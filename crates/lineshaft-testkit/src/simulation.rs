@@ -7,11 +7,13 @@
 //! state that is recovered is not the one that was, or something is stuck when all faults are over. [`shrink()`] makes
 //! the run that shows it smaller.
 //!
-//! Read `plan.rs` for what a seed decides, `world.rs` for how time passes, `ledger.rs` for the promises, `producer.rs`,
+//! Read `plan.rs` for what a seed decides, `world.rs` for how time passes, `ledger.rs` for the promises, `producer.rs` (with `asks.rs`),
 //! `worker.rs` and `child.rs` for the rules that both sides rely on, `server.rs` for the engine's life.
 
+mod asks;
 mod attempt;
 mod child;
+mod departs;
 mod ledger;
 mod network;
 mod plan;

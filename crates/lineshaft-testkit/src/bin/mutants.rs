@@ -83,6 +83,8 @@ fn simulate(copy: &Path, seeds: &str) -> io::Result<Option<String>> {
     let ran = Command::new(cargo)
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", target.join("mutants"))
+        // With the checks of a debug build, and fast enough for thousands of seeds.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .args(["run", "--quiet", "--package", "lineshaft-testkit", "--bin", "simulate", "--"])
         .args(["--seed", "1", "--seeds", seeds, "--as-found"])
         .stderr(Stdio::inherit())

@@ -1,13 +1,16 @@
 //! A file's bytes: as reads see them, as they are durable, and the changes between.
 
+use std::sync::Arc;
+
 /// Bytes the disk writes at once.
 const SECTOR: usize = 512;
 
+/// Copies share what neither has changed, since a disk is copied far more often than it is written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
     /// What reads see.
-    pub(super) current: Vec<u8>,
-    durable: Vec<u8>,
+    pub(super) current: Arc<Vec<u8>>,
+    durable: Arc<Vec<u8>>,
     /// Changes since the last sync.
     pending: Vec<Change>,
 }
@@ -20,21 +23,25 @@ enum Change {
 
 impl Contents {
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
-        put(&mut self.current, offset, bytes);
+        put(Arc::make_mut(&mut self.current), offset, bytes);
         self.pending.push(Change::Write { offset, bytes: bytes.to_vec() });
     }
 
     pub(super) fn set_length(&mut self, length: usize) {
-        self.current.resize(length, 0);
+        Arc::make_mut(&mut self.current).resize(length, 0);
         self.pending.push(Change::Length(length));
     }
 
     /// Makes the pending changes durable: not more than these, since an earlier sync may have failed.
     pub(super) fn sync(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let durable = Arc::make_mut(&mut self.durable);
         for change in std::mem::take(&mut self.pending) {
             match change {
-                Change::Write { offset, bytes } => put(&mut self.durable, offset, &bytes),
-                Change::Length(length) => self.durable.resize(length, 0),
+                Change::Write { offset, bytes } => put(durable, offset, &bytes),
+                Change::Length(length) => durable.resize(length, 0),
             }
         }
     }
@@ -49,17 +56,41 @@ impl Contents {
         for change in std::mem::take(&mut self.pending) {
             let Some(rng) = rng.as_deref_mut() else { continue };
             match change {
-                Change::Write { offset, bytes } => put_some(&mut self.durable, offset, &bytes, rng),
-                Change::Length(length) if rng.bool() => self.durable.resize(length, 0),
+                Change::Write { offset, bytes } => {
+                    put_some(Arc::make_mut(&mut self.durable), offset, &bytes, rng);
+                }
+                Change::Length(length) if rng.bool() => Arc::make_mut(&mut self.durable).resize(length, 0),
                 Change::Length(_) => {}
             }
         }
         self.current.clone_from(&self.durable);
     }
 
+    /// Up to `count` sectors of what is durable, from one on that the number decides; `None` if nothing is in them.
+    pub(super) fn sectors(&self, number: u32, count: usize) -> Option<Vec<u8>> {
+        let start = number as usize % self.durable.len().div_ceil(SECTOR).max(1) * SECTOR;
+        let bytes = self.durable.get(start..)?;
+        let bytes = &bytes[..bytes.len().min(count * SECTOR)];
+        bytes.iter().any(|byte| *byte != 0).then(|| bytes.to_vec())
+    }
+
+    /// Puts bytes over what is durable, where the number decides. Gives the offset if that changes something.
+    pub(super) fn overwrite(&mut self, number: u32, bytes: &[u8]) -> Option<usize> {
+        let start = number as usize % self.durable.len().div_ceil(SECTOR).max(1) * SECTOR;
+        let there = self.durable.get(start..)?;
+        let bytes = &bytes[..bytes.len().min(there.len())];
+        let there = &there[..bytes.len()];
+        if there == bytes {
+            return None;
+        }
+        put(Arc::make_mut(&mut self.durable), start, bytes);
+        put(Arc::make_mut(&mut self.current), start, bytes);
+        Some(start)
+    }
+
     pub(super) fn flip(&mut self, offset: usize, mask: u8) {
-        self.current[offset] ^= mask;
-        if let Some(byte) = self.durable.get_mut(offset) {
+        Arc::make_mut(&mut self.current)[offset] ^= mask;
+        if let Some(byte) = Arc::make_mut(&mut self.durable).get_mut(offset) {
             *byte ^= mask;
         }
     }

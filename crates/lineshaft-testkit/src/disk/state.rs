@@ -23,6 +23,8 @@ pub(super) struct State {
 pub(super) struct Faults {
     pub(super) crash_at: Option<u64>,
     pub(super) fail_at: Option<u64>,
+    /// The sync of a file that fails, counted down.
+    pub(super) syncs_until_error: Option<u64>,
     pub(super) capacity: Option<u64>,
     /// After so many looks for room there is some.
     pub(super) looks: Option<u32>,
@@ -129,7 +131,11 @@ impl State {
     }
 
     pub(super) fn sync(&mut self, file: u64) -> io::Result<()> {
-        let fate = self.begin()?;
+        let mut fate = self.begin()?;
+        self.faults.syncs_until_error = self.faults.syncs_until_error.map(|left| left.saturating_sub(1));
+        if fate == Fate::Succeeds && self.faults.syncs_until_error.take_if(|left| *left == 0).is_some() {
+            (fate, self.failed) = (Fate::Fails, true);
+        }
         match fate {
             Fate::Succeeds => self.contents(file).sync(),
             Fate::Fails => self.contents(file).forget_pending(),

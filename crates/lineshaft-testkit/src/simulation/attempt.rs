@@ -1,10 +1,10 @@
 //! An attempt in a child: how long it takes, how it ends, and what must be said of that.
 
 use bytes::Bytes;
-use lineshaft_wire::message::{End, Finish, Message, OtherEnd, Release};
+use lineshaft_wire::message::{Checkpoint, End, Finish, Message, OtherEnd, Release};
 use lineshaft_wire::{ErrorRecord, Fence, JobId};
 
-use super::ledger::result_of;
+use super::ledger::{checkpoint_of, result_of};
 use super::{MILLISECOND, SECOND, Time};
 
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub(super) enum How {
 pub(super) enum Entry {
     Ends(Finish),
     Release(Vec<(JobId, Fence)>),
+    /// From where later attempts of the job go on.
+    Checkpoint(JobId, Fence),
 }
 
 impl Entry {
@@ -51,6 +53,11 @@ impl Entry {
                 (finish.clone().into(), results.collect::<Vec<_>>().concat().into())
             }
             Self::Release(leases) => (Release { leases: leases.clone() }.into(), Bytes::new()),
+            Self::Checkpoint(job, fence) => {
+                let value = checkpoint_of(*job, *fence);
+                let length = value.len() as u32;
+                (Checkpoint { job: *job, fence: *fence, length }.into(), value)
+            }
         }
     }
 
@@ -61,17 +68,21 @@ impl Entry {
                 succeeded.chain(finish.others.iter().map(|end| (end.job, end.fence))).collect()
             }
             Self::Release(leases) => leases.clone(),
+            Self::Checkpoint(job, fence) => vec![(*job, *fence)],
         }
     }
 
-    pub(super) fn forget(&mut self, stale: &[Fence]) {
+    /// Leaves out what is of other leases now. Says whether nothing is left.
+    pub(super) fn forget(&mut self, stale: &[Fence]) -> bool {
         match self {
             Self::Ends(finish) => {
                 finish.succeeded.retain(|end| !stale.contains(&end.fence));
                 finish.others.retain(|end| !stale.contains(&end.fence));
             }
             Self::Release(leases) => leases.retain(|(_, fence)| !stale.contains(fence)),
+            Self::Checkpoint(_, fence) => return stale.contains(fence),
         }
+        self.fences().is_empty()
     }
 }
 

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{AttachChild, Credit, Message, ProcessKey, Renew};
-use lineshaft_wire::{Fence, JobId};
+use lineshaft_wire::Fence;
 
+use super::asks::TASKS;
 use super::attempt::{Attempt, Entry, Stage};
 use super::network::{Frame, Peer};
-use super::producer::TASKS;
 use super::worker::process;
 use super::world::Step;
 use super::{SECOND, Time};
@@ -214,10 +214,19 @@ impl Child {
         }
     }
 
+    fn is_of_the_past(&self, entry: &Entry) -> bool {
+        let Entry::Checkpoint(_, fence) = entry else { return false };
+        !self.held.get(fence).is_some_and(|attempt| matches!(attempt.stage, Stage::Running { .. }))
+    }
+
     fn flush(&mut self, step: &mut Step<'_>) {
         let due: Vec<Entry> =
             self.unsent.extract_if(.., |(at, _)| *at <= step.now).map(|(_, entry)| entry).collect();
         for entry in due {
+            // A word that comes after the end, or was left before an end that has been sent, is of no use.
+            if self.is_of_the_past(&entry) {
+                continue;
+            }
             let (message, payload) = entry.message();
             let request = self.send(message, payload, step);
             self.sent.insert(request, entry);

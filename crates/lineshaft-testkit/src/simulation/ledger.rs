@@ -1,14 +1,19 @@
-//! What left the engine and what attempts did, noted outside of it, and whether that keeps what is promised.
+//! What left the engine and what attempts did, noted outside of it, and whether that keeps what is promised. `left.rs`
+//! judges what leaves the engine, `kept.rs` what it holds.
+
+mod kept;
+mod left;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use lineshaft_jobs::State;
-use lineshaft_store::ArchivedJob;
-use lineshaft_wire::message::{End, Ended, Enqueue, Enqueued, Finish, Finished, Leases, Message};
+use lineshaft_wire::message::{Enqueue, Message};
 use lineshaft_wire::{Fence, JobId, JobState};
 
 use super::network::{Frame, Peer};
+
+/// Results above this many bytes are blobs.
+const BLOB_BYTES: usize = 1 << 20;
 
 /// Tells a job by its arguments, whatever id it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,30 +58,72 @@ fn tags_of(call: &Frame) -> Vec<Tag> {
     arguments.filter_map(Tag::of).collect()
 }
 
-/// What an attempt returns.
+/// What an attempt returns: mostly little, now and then a blob.
 pub(super) fn result_of(job: JobId, fence: Fence) -> Bytes {
+    let mut bytes = own_bytes(job, fence);
+    if (fence.counter ^ fence.epoch).is_multiple_of(199) {
+        bytes.resize(BLOB_BYTES + fence.counter as usize % 99 + 1, fence.counter as u8);
+    }
+    bytes.into()
+}
+
+/// What an attempt leaves for the next one of its job.
+pub(super) fn checkpoint_of(job: JobId, fence: Fence) -> Bytes {
+    let mut bytes = own_bytes(job, fence);
+    bytes.resize(40 + fence.counter as usize * 37 % 900, fence.counter as u8);
+    bytes.into()
+}
+
+fn own_bytes(job: JobId, fence: Fence) -> Vec<u8> {
     let mut bytes = job.to_bytes().to_vec();
     bytes.extend_from_slice(&fence.epoch.to_le_bytes());
     bytes.extend_from_slice(&fence.counter.to_le_bytes());
-    bytes.into()
+    bytes
+}
+
+/// What somebody asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) bytes: usize,
+    pub(super) at_most_once: bool,
+    pub(super) is_unique: bool,
+    pub(super) has_handler: bool,
 }
 
 /// A job that somebody asked for.
 #[derive(Debug)]
 struct Asked {
-    bytes: usize,
-    at_most_once: bool,
-    id: Option<JobId>,
+    wanted: Wanted,
+    /// The job, and those that repeat it.
+    ids: BTreeSet<JobId>,
+    /// How often it was asked for once more.
+    repeats: usize,
     acknowledged: bool,
+    /// Another job that was there already.
+    instead: Option<JobId>,
+}
+
+/// Why a job is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// Somebody asked for it.
+    Asked(Tag),
+    /// It handles the failure of another one.
+    Failure(JobId),
 }
 
 /// A job with an id.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
-    tag: Option<Tag>,
+    origin: Option<Origin>,
     newest: Option<Fence>,
     begun: u32,
     ended: Option<(JobState, Option<Bytes>)>,
+    /// Somebody asked to forget it.
+    may_be_deleted: bool,
+    /// The attempts that left word from where to go on, and the newest that was confirmed.
+    checkpoints: BTreeSet<Fence>,
+    confirmed: Option<Fence>,
 }
 
 /// Notes and judges.
@@ -84,6 +131,8 @@ struct Known {
 pub(super) struct Ledger {
     asked: BTreeMap<Tag, Asked>,
     jobs: BTreeMap<JobId, Known>,
+    /// The arguments of the job that handles a failure, and whose.
+    failures: BTreeMap<Bytes, JobId>,
     fences: BTreeSet<Fence>,
     /// Leases that left and that nobody gave back.
     standing: BTreeMap<Fence, (JobId, Peer)>,
@@ -97,8 +146,36 @@ type Verdict = Result<(), String>;
 impl Ledger {
     // ---- What others do.
 
-    pub(super) fn asked_for(&mut self, tag: Tag, bytes: usize, at_most_once: bool) {
-        self.asked.insert(tag, Asked { bytes, at_most_once, id: None, acknowledged: false });
+    pub(super) fn asked_for(&mut self, tag: Tag, wanted: Wanted) {
+        let asked = Asked { wanted, ids: BTreeSet::new(), repeats: 0, acknowledged: false, instead: None };
+        self.asked.insert(tag, asked);
+    }
+
+    /// Somebody asks for a job once more, which makes another one if it has ended. Not if it is not known whose it is.
+    pub(super) fn asked_again(&mut self, job: JobId) -> bool {
+        let origin = self.jobs.get(&job).and_then(|known| known.origin);
+        if let Some(Origin::Asked(tag)) = origin {
+            self.asked.entry(tag).and_modify(|asked| asked.repeats += 1);
+        }
+        origin.is_some()
+    }
+
+    /// Somebody asks to forget a job.
+    pub(super) fn deleting(&mut self, job: JobId) {
+        if let Some(known) = self.jobs.get_mut(&job) {
+            known.may_be_deleted = true;
+        }
+    }
+
+    /// An attempt leaves word from where to go on.
+    pub(super) fn leaves(&mut self, job: JobId, fence: Fence) {
+        self.jobs.entry(job).or_default().checkpoints.insert(fence);
+    }
+
+    /// That word is kept.
+    fn confirmed(&mut self, job: JobId, fence: Fence) {
+        let known = self.jobs.entry(job).or_default();
+        known.confirmed = known.confirmed.max(Some(fence));
     }
 
     /// A body begins.
@@ -109,15 +186,21 @@ impl Ledger {
         };
         known.begun += 1;
         self.begun += 1;
-        let at_most_once =
-            known.tag.and_then(|tag| self.asked.get(&tag)).is_some_and(|asked| asked.at_most_once);
-        if at_most_once && known.begun > 1 {
+        let begun = known.begun;
+        let wanted = known.origin.and_then(|origin| self.wanted(origin));
+        if begun > 1 && wanted.is_some_and(|wanted| wanted.at_most_once) {
             return Err(format!(
-                "{job} must run at most once and begins for the {}. time, with {fence}",
-                known.begun
+                "{job} must run at most once and begins for the {begun}. time, with {fence}"
             ));
         }
         Ok(())
+    }
+
+    fn wanted(&self, origin: Origin) -> Option<Wanted> {
+        match origin {
+            Origin::Asked(tag) => self.asked.get(&tag).map(|asked| asked.wanted),
+            Origin::Failure(_) => None,
+        }
     }
 
     /// A body is able to do something, at the beginning or after it was stopped for a while.
@@ -146,194 +229,6 @@ impl Ledger {
     pub(super) fn holds(&mut self, peer: Peer, held: &[(JobId, Fence)]) {
         self.standing
             .retain(|fence, (_, holder)| *holder != peer || held.iter().any(|(_, other)| other == fence));
-    }
-
-    // ---- What leaves the engine.
-
-    /// A message left; `payload` is what follows it, if that could be read. It `arrives` unless its peer has died or has
-    /// another connection by now.
-    pub(super) fn left(
-        &mut self,
-        peer: Peer,
-        arrives: bool,
-        asked: Option<&Frame>,
-        message: &Message,
-        payload: Option<&Bytes>,
-    ) -> Verdict {
-        match (message, asked.map(|asked| (asked, &asked.message))) {
-            (Message::Enqueued(enqueued), Some((call, _))) => self.acknowledged(call, enqueued),
-            (Message::Finished(finished), Some((_, Message::Finish(finish)))) => {
-                self.finished(finish, finished)
-            }
-            (Message::Leases(leases), _) => self.leased(arrives.then_some(peer), leases, payload),
-            (Message::Ended(ended), _) => self.ended(ended, payload),
-            _ => Ok(()),
-        }
-    }
-
-    fn acknowledged(&mut self, call: &Frame, enqueued: &Enqueued) -> Verdict {
-        let (tags, ids) = (tags_of(call), enqueued.ids.as_chunks::<16>().0);
-        if tags.len() != ids.len() {
-            return Err(format!(
-                "{} jobs of {:?} are acknowledged, {} were asked for",
-                ids.len(),
-                tags.first(),
-                tags.len()
-            ));
-        }
-        for (tag, id) in tags.into_iter().zip(ids) {
-            let id = JobId::from_bytes(*id)
-                .ok_or_else(|| format!("{tag:?} is acknowledged with {id:?}, which is no id"))?;
-            self.identify(tag, id)?;
-            self.asked.get_mut(&tag).expect("it was identified").acknowledged = true;
-        }
-        Ok(())
-    }
-
-    /// A job was seen with its arguments: it has one id, and no other job has it.
-    fn identify(&mut self, tag: Tag, id: JobId) -> Verdict {
-        let Some(asked) = self.asked.get_mut(&tag) else {
-            return Err(format!("{id} has arguments that nobody sent: {tag:?}"));
-        };
-        if let Some(other) = asked.id.replace(id).filter(|other| *other != id) {
-            return Err(format!("{tag:?} was asked for once, and is there as {other} and as {id}"));
-        }
-        let known =
-            self.jobs.entry(id).or_insert(Known { tag: Some(tag), newest: None, begun: 0, ended: None });
-        match known.tag {
-            Some(other) if other != tag => Err(format!("{id} is the job of {other:?} and of {tag:?}")),
-            _ => Ok(()),
-        }
-    }
-
-    fn leased(&mut self, peer: Option<Peer>, leases: &Leases, payload: Option<&Bytes>) -> Verdict {
-        let mut rest = payload.cloned();
-        for lease in &leases.jobs {
-            let fence = Fence { epoch: leases.epoch, counter: lease.counter };
-            if let Some(rest) = &mut rest {
-                let arguments = rest.split_to((lease.length as usize).min(rest.len()));
-                self.check_arguments(lease.job, &arguments)?;
-            }
-            if !self.fences.insert(fence) {
-                return Err(format!("{fence} is given a second time, for {}", lease.job));
-            }
-            if let Some(peer) = peer {
-                self.standing.insert(fence, (lease.job, peer));
-            }
-            let Some(known) = self.jobs.get_mut(&lease.job) else { continue };
-            if let Some(ended) = &known.ended {
-                return Err(format!("{} is {} and is leased again, with {fence}", lease.job, ended.0));
-            }
-            if let Some(newest) = known.newest.replace(fence).filter(|newest| *newest >= fence) {
-                return Err(format!("the fences of {} do not grow: {fence} after {newest}", lease.job));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_arguments(&mut self, job: JobId, arguments: &Bytes) -> Verdict {
-        let tag = Tag::of(arguments);
-        let asked = tag.and_then(|tag| Some((tag, self.asked.get(&tag)?.bytes)));
-        match asked.filter(|(tag, bytes)| tag.payload(*bytes) == arguments) {
-            Some((tag, _)) => self.identify(tag, job),
-            None => Err(format!(
-                "{job} is leased with other arguments than were sent: {} bytes, {tag:?}",
-                arguments.len()
-            )),
-        }
-    }
-
-    fn finished(&mut self, finish: &Finish, finished: &Finished) -> Verdict {
-        let accepted = |job: JobId, fence: Fence| !finished.refused.contains(&(job, fence));
-        for end in finish.succeeded.iter().filter(|end| accepted(end.job, end.fence)) {
-            self.note_end(end.job, JobState::Completed, Some(result_of(end.job, end.fence)))?;
-        }
-        for end in finish.others.iter().filter(|end| accepted(end.job, end.fence)) {
-            if let End::Rejected { .. } = end.end {
-                self.note_end(end.job, JobState::Discarded, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn ended(&mut self, ended: &Ended, payload: Option<&Bytes>) -> Verdict {
-        let mut rest = payload.cloned();
-        for (job, length) in &ended.completed {
-            let result = rest.as_mut().and_then(|rest| {
-                let length = usize::try_from(*length).ok().filter(|length| *length <= rest.len())?;
-                Some(rest.split_to(length))
-            });
-            self.note_end(*job, JobState::Completed, result)?;
-        }
-        for failed in &ended.failed {
-            self.note_end(failed.id, failed.state, None)?;
-        }
-        match ended.missing.first() {
-            Some(job) if self.jobs.contains_key(job) => Err(format!("{job} was acknowledged and is missing")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Somebody was told that the job ended like this.
-    fn note_end(&mut self, job: JobId, state: JobState, result: Option<Bytes>) -> Verdict {
-        let Some(known) = self.jobs.get_mut(&job) else { return Ok(()) };
-        match &mut known.ended {
-            None => known.ended = Some((state, result)),
-            Some((other, _)) if *other != state => {
-                return Err(format!("{job} is {other}, as was said, and now it is {state}"));
-            }
-            Some((_, Some(other))) => {
-                if let Some(result) = result.filter(|result| result != other) {
-                    return Err(format!("{job} has another result than was said: {result:?}, not {other:?}"));
-                }
-            }
-            Some((_, known)) => *known = result,
-        }
-        Ok(())
-    }
-
-    // ---- What the engine holds.
-
-    /// Jobs that are not in memory.
-    pub(super) fn elsewhere(&self, state: &State) -> Vec<JobId> {
-        self.jobs.keys().copied().filter(|job| state.slot_of(*job).is_none()).collect()
-    }
-
-    /// Everything that left is there; `archived` are those of the jobs elsewhere that the archive has.
-    pub(super) fn check(&self, state: &State, archived: &[ArchivedJob]) -> Verdict {
-        let archived: BTreeMap<JobId, &ArchivedJob> =
-            archived.iter().map(|job| (job.record.id, job)).collect();
-        for (job, known) in &self.jobs {
-            let view;
-            let record = match (state.slot_of(*job), archived.get(job)) {
-                (Some(slot), _) => {
-                    view = state.view(slot).record;
-                    &view
-                }
-                (None, Some(job)) => &job.record,
-                (None, None) => return Err(format!("{job} left the engine and is gone: {known:?}")),
-            };
-            if let Some((ended, result)) = &known.ended {
-                if record.state != *ended {
-                    return Err(format!("{job} was said to be {ended} and is {}", record.state));
-                }
-                let kept = archived.get(job).map(|job| &job.result);
-                if let (Some(kept), Some(result)) = (kept, result)
-                    && kept != result
-                {
-                    return Err(format!("the archive has another result of {job}: {kept:?}, not {result:?}"));
-                }
-            }
-            let standing = self.standing.iter().filter(|(_, (leased, _))| leased == job);
-            for (fence, (_, peer)) in standing {
-                if !record.attempts.iter().any(|attempt| attempt.fence == *fence) {
-                    return Err(format!(
-                        "the lease {fence} of {job} left for {peer:?}, and the engine does not know it"
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Number of the jobs that were acknowledged.

@@ -38,8 +38,14 @@ pub(super) enum Fault {
     ChildStalls { victim: u64, time: Time },
     /// The wall clock is set.
     ClockStep { by_ms: i64 },
+    /// The machine is suspended: nothing goes on but the wall clock.
+    Suspend { ms: u64 },
     /// A bit of what was written changes.
     FlippedBit { place: u64 },
+    /// Something that was written is found at another place too, where something else should be.
+    Misdirected { place: u64 },
+    /// The so many-th sync of a file from here fails.
+    SyncError { syncs: u64 },
     /// An operation of the disk fails, the so many-th from here.
     DiskError { operations: u64 },
     /// The disk takes so many bytes more, until it was looked at so many times.
@@ -105,7 +111,9 @@ fn faults(seed: u64) -> Vec<(Time, Fault)> {
     let generator = |number: u64| fastrand::Rng::with_seed(seed.wrapping_mul(31).wrapping_add(number));
     let mut faults: Vec<_> = (0..count).map(|number| fault(&mut generator(number))).collect();
     if is_damaged {
-        faults.push((rng.u64(..FAULTY), Fault::FlippedBit { place: rng.u64(..) }));
+        let (at, place) = (rng.u64(..FAULTY), rng.u64(..));
+        let is_bit = rng.u32(..3) > 0;
+        faults.push((at, if is_bit { Fault::FlippedBit { place } } else { Fault::Misdirected { place } }));
     }
     faults
 }
@@ -114,7 +122,7 @@ fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
     let at = rng.u64(..FAULTY);
     let down = [50 * MILLISECOND, SECOND, 10 * SECOND, 40 * SECOND][rng.usize(..4)];
     let victim = rng.u64(..);
-    let fault = match rng.u32(..20) {
+    let fault = match rng.u32(..23) {
         0..=2 => Fault::Kill { down },
         3..=7 => Fault::PowerCut { operations: rng.u64(1..=60), down },
         8 => Fault::Stall { time: rng.u64(..30 * SECOND) },
@@ -123,7 +131,9 @@ fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
         14 => Fault::WorkerDies { victim },
         15 => Fault::ChildStalls { victim, time: rng.u64(..40 * SECOND) },
         16 => Fault::ClockStep { by_ms: rng.i64(-3_600_000..=3_600_000) },
-        17..=18 => Fault::DiskError { operations: rng.u64(1..=60) },
+        17 => Fault::Suspend { ms: rng.u64(..12 * 3_600_000) },
+        18..=19 => Fault::SyncError { syncs: rng.u64(1..=20) },
+        20..=21 => Fault::DiskError { operations: rng.u64(1..=60) },
         _ => Fault::DiskFull { bytes: rng.u64(..32_768), looks: rng.u32(1..200) },
     };
     (at, fault)

@@ -6,19 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{
-    Cancel, Enqueue, Hello, JobGroup, Message, RefusalCode, Rules, RunAfter, Sequence, Wait,
-};
+use lineshaft_wire::message::{ChangeQueue, Hello, Message, QueueVerb, RefusalCode, Sequence};
 
-use super::ledger::Tag;
+use super::asks::{self, Ask};
 use super::network::{Frame, Peer};
 use super::world::Step;
 use super::{MILLISECOND, SECOND, Time};
 
-/// Tasks that there are; every worker runs them all.
-pub(super) const TASKS: [&str; 2] = ["shop.send", "shop.bill"];
-/// Jobs of one request.
-const JOBS_MAX: u16 = 4;
 /// How long an answer is waited for before the connection is given up.
 const PATIENCE: Time = 20 * SECOND;
 /// Pause before a request that was refused is made again.
@@ -42,6 +36,8 @@ pub(super) struct Producer {
     open: BTreeMap<u64, Call>,
     /// Refused for want of room: made again, with another number.
     again: Vec<(Time, Call)>,
+    /// Queues that it paused, and when they go on.
+    paused: Vec<(Time, Arc<str>)>,
     jobs: Vec<JobId>,
 }
 
@@ -69,13 +65,14 @@ impl Producer {
             last_call: 0,
             open: BTreeMap::new(),
             again: Vec::new(),
+            paused: Vec::new(),
             jobs: Vec::new(),
         }
     }
 
     /// Whether it has asked for everything and has every answer.
     pub(super) fn is_done(&self) -> bool {
-        self.left == 0 && self.open.is_empty() && self.again.is_empty()
+        self.left == 0 && self.open.is_empty() && self.again.is_empty() && self.paused.is_empty()
     }
 
     /// When it has something to do although nothing arrives.
@@ -84,7 +81,8 @@ impl Producer {
             return (server_is_up && !self.is_done()).then_some(self.connect_at);
         }
         let act = (self.is_welcome && self.left > 0).then_some(self.act_at);
-        let again = self.again.iter().map(|(at, _)| *at).filter(|_| self.is_welcome).min();
+        let again = self.again.iter().map(|(at, _)| *at);
+        let again = again.chain(self.paused.iter().map(|(at, _)| *at)).filter(|_| self.is_welcome).min();
         let patience = self.asked_at.map(|at| at + PATIENCE);
         [act, again, patience].into_iter().flatten().min()
     }
@@ -102,6 +100,11 @@ impl Producer {
             self.again.extract_if(.., |(at, _)| *at <= step.now).map(|(_, call)| call).collect();
         for call in again {
             self.make(call, step);
+        }
+        let resumed: Vec<_> = self.paused.extract_if(.., |(at, _)| *at <= step.now).collect();
+        for (_, queue) in resumed {
+            let message = asks::change(queue, QueueVerb::Resume);
+            self.make(Call { request_id: 0, message, payload: Bytes::new() }, step);
         }
         if self.left > 0 && step.now >= self.act_at {
             self.left -= 1;
@@ -137,82 +140,25 @@ impl Producer {
     }
 
     fn ask(&mut self, step: &mut Step<'_>) {
-        let known = (!self.jobs.is_empty()).then(|| self.jobs[step.rng.usize(..self.jobs.len())]);
-        match (step.rng.u32(..10), known) {
-            (0, Some(job)) => {
-                let request = Cancel { sequence: Sequence { number: 0, lowest: 0 }, job };
-                let call = Call { request_id: 0, message: request.into(), payload: Bytes::new() };
-                self.make(call, step);
-            }
-            (1, Some(job)) => {
-                let wait = Wait { ids: job.to_bytes().to_vec().into(), results: true };
-                self.send(wait.into(), Bytes::new(), step);
-            }
-            _ => {
-                let call = self.enqueue(step);
-                self.make(call, step);
-            }
-        }
-    }
-
-    fn enqueue(&mut self, step: &mut Step<'_>) -> Call {
         self.last_call += 1;
-        let (mut payload, mut lengths) = (Vec::new(), Vec::new());
-        let at_most_once = step.rng.u32(..5) == 0;
-        for place in 0..step.rng.u16(1..=JOBS_MAX) {
-            let tag = Tag { producer: self.place as u16, call: self.last_call, place };
-            let length = if step.rng.u32(..8) == 0 {
-                step.rng.usize(1_000..3_000)
-            } else {
-                step.rng.usize(Tag::BYTES..200)
-            };
-            let bytes = tag.payload(length);
-            lengths.push(bytes.len() as u32);
-            payload.extend_from_slice(&bytes);
-            step.ledger.asked_for(tag, length, at_most_once);
+        let Ask { message, payload } = asks::any(self.place as u16, self.last_call, &self.jobs, step);
+        if let Message::ChangeQueue(ChangeQueue { queue, verb: QueueVerb::Pause, .. }) = &message {
+            self.paused.push((step.now + step.rng.u64(..30 * SECOND), Arc::clone(queue)));
         }
-        let rules = Rules {
-            max_attempts: step.rng.u32(1..=4),
-            backoff_first_ms: step.rng.u64(..3_000),
-            timeout_ms: None,
-            at_most_once,
-            ..Rules::default()
-        };
-        let group = JobGroup {
-            task: TASKS[step.rng.usize(..TASKS.len())].into(),
-            queue: ["default", "mail"][step.rng.usize(..2)].into(),
-            priority: step.rng.u8(1..=9),
-            rules: Arc::new(rules),
-            run_after: match step.rng.u32(..10) {
-                0 => Some(RunAfter::In(step.rng.u64(..20_000))),
-                _ => None,
-            },
-            expires: None,
-            deadline: None,
-            unique: None,
-            idempotency_key: None,
-            tags: Vec::new(),
-            metadata: None,
-            lengths,
-        };
-        let request = Enqueue { sequence: Sequence { number: 0, lowest: 0 }, groups: vec![group] };
-        Call { request_id: 0, message: request.into(), payload: payload.into() }
+        self.make(Call { request_id: 0, message, payload }, step);
     }
 
-    /// Gives a request its place in the session and sends it.
+    /// Sends a request; one that changes something gets its place in the session, and is kept until it is answered.
     fn make(&mut self, mut call: Call, step: &mut Step<'_>) {
-        self.last_number += 1;
-        let number = self.last_number;
+        let number = self.last_number + 1;
         let lowest = self.open.keys().next().copied().unwrap_or(number);
-        match &mut call.message {
-            Message::Enqueue(Enqueue { sequence, .. }) | Message::Cancel(Cancel { sequence, .. }) => {
-                *sequence = Sequence { number, lowest };
-            }
-            other => unreachable!("{} has no place in a session", other.name()),
-        }
+        let has_place = asks::place(&mut call.message, Sequence { number, lowest });
         call.request_id = self.send(call.message.clone(), call.payload.clone(), step);
-        self.open.insert(number, call);
-        self.asked_at.get_or_insert(step.now);
+        if has_place {
+            self.last_number = number;
+            self.open.insert(number, call);
+            self.asked_at.get_or_insert(step.now);
+        }
     }
 
     /// Something arrived over the present connection, or one that is gone.
@@ -232,8 +178,13 @@ impl Producer {
             Message::Refused(refused) => {
                 let call = number.and_then(|number| self.open.remove(&number));
                 let may_pass = matches!(refused.code, RefusalCode::StoreFull | RefusalCode::QueueFull);
-                if let Some(call) = call.filter(|_| may_pass) {
-                    self.again.push((step.now + PAUSE, call));
+                match call {
+                    Some(call) if is_change(&call, QueueVerb::Resume) => self.resume(&call, step),
+                    // It would come after what ends it.
+                    Some(call) if may_pass && !is_change(&call, QueueVerb::Pause) => {
+                        self.again.push((step.now + PAUSE, call));
+                    }
+                    _ => {}
                 }
             }
             _ => {
@@ -255,8 +206,19 @@ impl Producer {
             return;
         }
         // Nobody can say any more whether these were carried out.
-        self.open.clear();
+        for call in std::mem::take(&mut self.open).into_values() {
+            if is_change(&call, QueueVerb::Resume) {
+                self.resume(&call, step);
+            }
+        }
         (self.session, self.last_number) = (session, 0);
+    }
+
+    /// A queue that it paused must not stay so.
+    fn resume(&mut self, call: &Call, step: &Step<'_>) {
+        if let Message::ChangeQueue(request) = &call.message {
+            self.paused.push((step.now + PAUSE, Arc::clone(&request.queue)));
+        }
     }
 
     pub(super) fn lost(&mut self, link: u64, step: &mut Step<'_>) {
@@ -265,6 +227,10 @@ impl Producer {
             self.connect_at = step.now + step.rng.u64(..2 * SECOND);
         }
     }
+}
+
+fn is_change(call: &Call, verb: QueueVerb) -> bool {
+    matches!(&call.message, Message::ChangeQueue(request) if request.verb == verb)
 }
 
 /// Requests come in bursts.

@@ -204,6 +204,18 @@ impl Server {
         flipped
     }
 
+    /// What was written is found at another place too.
+    pub(super) fn misdirect(&mut self, place: u64) -> Option<String> {
+        let moved = self.disk.misdirect_any(&mut fastrand::Rng::with_seed(place));
+        self.is_damaged |= moved.is_some();
+        moved
+    }
+
+    /// Whether something on the disk is not what was written.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
     /// Something does not read. Says whether the damage explains that; then no more can be said of the run.
     pub(super) fn notices_damage(&mut self) -> bool {
         self.has_noticed |= self.is_damaged;
@@ -250,7 +262,6 @@ impl Server {
 
 /// In two runs of seven no job that rests stays in memory, and in most of those some pages cannot leave it.
 fn memory(seed: u64, scratch: &Arc<MemoryScratch>) -> Memory {
-    // Not in those that the list of mutants names: they would have to be found again.
     if !matches!(seed % 7, 0 | 2) {
         return Memory { page_bytes: u64::MAX, scratch: None };
     }

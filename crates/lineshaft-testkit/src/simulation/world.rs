@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lineshaft_engine::{Handle, Outgoing, Payload, SimulatedClock};
 use lineshaft_store::ArchivedJob;
 
 use super::child::Fate;
+use super::departs::{Departure, depart};
 use super::ledger::Ledger;
 use super::network::{Arrival, Frame, Network, Peer};
 use super::plan::{Fault, Plan};
@@ -244,38 +244,45 @@ impl World {
     }
 
     fn send_off(&mut self, link: u64, outgoing: Outgoing) -> Result<(), String> {
-        let Outgoing { request_id, message, payloads } = outgoing;
-        let payload = self.read(&payloads);
+        let Some(entry) = self.network.link_mut(link) else { return Ok(()) };
+        let (peer, connection, name) = (entry.peer, entry.connection, outgoing.message.name());
+        let Some(engine) = self.server.handle() else { return Ok(()) };
+        let payloads = engine.payloads();
+        let read = |payload: &Payload| match payload {
+            Payload::Bytes(bytes) => Ok(bytes.clone()),
+            Payload::Stored(place) => payloads.read(place),
+        };
+        let (frame, unread) = match depart(outgoing, read) {
+            Departure::Whole(frame) => (frame, Vec::new()),
+            // Its machine is dead, and nobody reads any more.
+            _ if self.server.disk.has_crashed() => return Ok(()),
+            _ if !self.server.is_damaged() => {
+                return Err(format!("what {name} for {peer:?} refers to does not read"));
+            }
+            Departure::Without(frame, unread) => (frame, unread),
+            Departure::Nothing => {
+                self.note(|| format!("{name} for {peer:?} does not read: its connection is closed"));
+                let now = self.now();
+                self.network.cut(link, 0, now, &mut self.rng);
+                return Ok(());
+            }
+        };
+        for unread in unread {
+            self.note(|| format!("to {peer:?}: not {unread:?}"));
+            if let Some(engine) = self.server.handle() {
+                engine.unread(connection, unread);
+            }
+            self.server.rouse(self.clock.passed().as_micros() as Time, &mut self.rng);
+        }
         let arrives = self.network.is_newest(link);
         let Some(entry) = self.network.link_mut(link) else { return Ok(()) };
-        let peer = entry.peer;
         // A wait is answered in parts.
-        let asked = entry.asked.get(&request_id);
-        self.ledger.left(peer, arrives, asked, &message, payload.as_ref())?;
-        self.note(|| format!("to {peer:?}: {message:?}"));
-        match payload {
-            Some(payload) => {
-                let now = self.now();
-                let frame = Frame { request_id, message, payload };
-                self.network.deliver(link, frame, now, &mut self.rng);
-                Ok(())
-            }
-            None if self.server.disk.has_crashed() || self.server.disk.has_failed() => Ok(()),
-            None if self.server.notices_damage() => Ok(()),
-            None => Err(format!("what {} for {peer:?} refers to does not read", message.name())),
-        }
-    }
-
-    fn read(&self, payloads: &[Payload]) -> Option<Bytes> {
-        let read = |payload: &Payload| match payload {
-            Payload::Bytes(bytes) => Some(bytes.clone()),
-            Payload::Stored(place) => self.server.handle()?.payloads().read(place).ok(),
-        };
-        match payloads {
-            [] => Some(Bytes::new()),
-            [payload] => read(payload),
-            _ => Some(payloads.iter().map(read).collect::<Option<Vec<_>>>()?.concat().into()),
-        }
+        let asked = entry.asked.get(&frame.request_id);
+        self.ledger.left(peer, arrives, asked, &frame)?;
+        self.note(|| format!("to {peer:?}: {:?}", frame.message));
+        let now = self.now();
+        self.network.deliver(link, frame, now, &mut self.rng);
+        Ok(())
     }
 
     /// Everything that left is there.
@@ -283,11 +290,8 @@ impl World {
         let Some(engine) = self.server.engine() else { return Ok(()) };
         match engine.archived(&self.ledger.elsewhere(engine.state())) {
             Ok(archived) => {
-                // A payload that is lost is left out of the archive, and the log says so.
-                let has_result = |job: &ArchivedJob| job.result.len() as u64 == job.record.result_bytes;
-                let is_whole = |job: &ArchivedJob| !job.arguments.is_empty() && has_result(job);
                 let verdict = self.ledger.check(engine.state(), &archived);
-                let explained = !archived.iter().all(is_whole) && self.server.notices_damage();
+                let explained = !archived.iter().all(ArchivedJob::is_whole) && self.server.notices_damage();
                 if explained { Ok(()) } else { verdict }
             }
             Err(_) if self.server.notices_damage() => Ok(()),
@@ -420,6 +424,12 @@ impl World {
                 }
             }
             Fault::ClockStep { by_ms } => self.set_wall(by_ms),
+            Fault::Suspend { ms } => self.set_wall(ms.cast_signed()),
+            Fault::SyncError { syncs } => self.server.disk.fail_sync(syncs),
+            Fault::Misdirected { place } => {
+                let moved = self.server.misdirect(place);
+                self.note(|| format!("{moved:?}"));
+            }
             Fault::DiskError { operations } => {
                 self.server.disk.fail_at(self.server.disk.operations() + operations);
             }

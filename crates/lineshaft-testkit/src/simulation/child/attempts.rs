@@ -28,6 +28,10 @@ impl Child {
             }
             let (time, how) = (duration(step.rng), how(step.rng));
             attempt.stage = Stage::Running { began_ms: step.wall_ms, until: step.now + time, how };
+            if step.rng.u32(..6) == 0 {
+                step.ledger.leaves(job, fence);
+                self.unsent.push((step.now + step.rng.u64(..=time), Entry::Checkpoint(job, fence)));
+            }
             self.newest_begun = self.newest_begun.max(Some(fence));
             step.ledger.begin(job, fence, self.peer())?;
         }

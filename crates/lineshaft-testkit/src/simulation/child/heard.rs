@@ -14,7 +14,12 @@ const PAUSE: Time = SECOND;
 
 impl Child {
     /// Something arrived. Errors if it says that a lease was ended which had been renewed in time.
-    pub(in crate::simulation) fn receive(&mut self, link: u64, frame: &Frame, step: &mut Step<'_>) -> Result<(), String> {
+    pub(in crate::simulation) fn receive(
+        &mut self,
+        link: u64,
+        frame: &Frame,
+        step: &mut Step<'_>,
+    ) -> Result<(), String> {
         if self.link != Some(link) {
             return Ok(());
         }
@@ -29,7 +34,7 @@ impl Child {
                 self.leased_from(since);
                 self.forget(&attached.stale, step);
             }
-            Message::Leases(leases) => self.leased(leases),
+            Message::Leases(leases) => self.leased(leases)?,
             Message::Finished(finished) => self.confirmed(frame.request_id, finished)?,
             Message::Done(_) => {
                 if let Some((_, sent_at)) = self.renewing.take_if(|(renewal, _)| *renewal == frame.request_id)
@@ -62,16 +67,24 @@ impl Child {
         self.leased_until = Some(instant + self.lease * 4 / 5);
     }
 
-    fn leased(&mut self, leases: &Leases) {
-        self.outstanding = self.outstanding.saturating_sub(leases.jobs.len() as u32);
+    fn leased(&mut self, leases: &Leases) -> Result<(), String> {
+        let left = self.outstanding.checked_sub(leases.jobs.len() as u32);
+        self.outstanding = left.ok_or_else(|| {
+            let (peer, count) = (self.peer(), leases.jobs.len());
+            format!("{peer:?} has credit for {} and is leased {count} jobs", self.outstanding)
+        })?;
         for lease in &leases.jobs {
             let fence = Fence { epoch: leases.epoch, counter: lease.counter };
             self.held.insert(fence, Attempt { job: lease.job, stage: Stage::Waiting });
         }
+        Ok(())
     }
 
     fn confirmed(&mut self, request: u64, finished: &Finished) -> Result<(), String> {
         let Some(entry) = self.sent.remove(&request) else { return Ok(()) };
+        if let Entry::Checkpoint(..) = entry {
+            return self.check_stale(&finished.refused.iter().map(|(_, fence)| *fence).collect::<Vec<_>>());
+        }
         self.held.retain(|fence, _| !entry.fences().iter().any(|(_, over)| over == fence));
         finished.refused.first().map_or(Ok(()), |(job, fence)| {
             Err(format!(
@@ -100,10 +113,7 @@ impl Child {
                 step.ledger.stop(attempt.job, *fence);
             }
         }
-        for (_, entry) in &mut self.unsent {
-            entry.forget(stale);
-        }
-        self.unsent.retain(|(_, entry)| !entry.fences().is_empty());
+        self.unsent.retain_mut(|(_, entry)| !entry.forget(stale));
     }
 
     fn stop(&mut self, stop: Stop, step: &mut Step<'_>) {

@@ -1,0 +1,167 @@
+//! What producers ask for: jobs of every kind, and every verb.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lineshaft_wire::JobId;
+use lineshaft_wire::message::{
+    Cancel, ChangeQueue, Delete, Enqueue, Fetch, Filter, JobGroup, List, Message, OnFailure, PayloadKind,
+    QueueVerb, Retry, Rules, RunAfter, Sequence, Show, Unique, UniqueWhile, Wait,
+};
+
+use super::ledger::{Tag, Wanted};
+use super::world::Step;
+
+/// Tasks that there are; every worker runs them all.
+pub(super) const TASKS: [&str; 2] = ["shop.send", "shop.bill"];
+const QUEUES: [&str; 2] = ["default", "mail"];
+/// Keys of jobs that keep their equals out.
+const KEYS: [&str; 2] = ["one", "other"];
+/// Jobs of one request.
+const JOBS_MAX: u16 = 4;
+/// Arguments above this many bytes are blobs.
+const BLOB_BYTES: usize = 1 << 20;
+
+/// A request without its place in a session, and what follows it.
+pub(super) struct Ask {
+    pub(super) message: Message,
+    pub(super) payload: Bytes,
+}
+
+impl From<Message> for Ask {
+    fn from(message: Message) -> Self {
+        Self { message, payload: Bytes::new() }
+    }
+}
+
+const NOWHERE: Sequence = Sequence { number: 0, lowest: 0 };
+
+/// Something to ask: of a job that is known, or for new ones, the `call`-th of this producer.
+pub(super) fn any(producer: u16, call: u32, known: &[JobId], step: &mut Step<'_>) -> Ask {
+    let job = step.rng.choice(known).copied();
+    let sequence = NOWHERE;
+    let message: Message = match (step.rng.u32(..24), job) {
+        (0..=1, Some(job)) => Cancel { sequence, job }.into(),
+        (2..=3, Some(job)) => Wait { ids: job.to_bytes().to_vec().into(), results: true }.into(),
+        (4, Some(job)) if step.ledger.asked_again(job) => Retry { sequence, job }.into(),
+        (5, Some(job)) => {
+            step.ledger.deleting(job);
+            Delete { sequence, job }.into()
+        }
+        (6, Some(job)) => Show { job }.into(),
+        (7, Some(job)) => {
+            let payload = if step.rng.bool() { PayloadKind::Arguments } else { PayloadKind::Result };
+            Fetch { job, payload }.into()
+        }
+        (8, _) => List { filter: Filter::default(), cursor: None, limit: 100 }.into(),
+        (9, _) => {
+            let verb = if step.rng.u32(..4) == 0 { QueueVerb::Purge } else { QueueVerb::Pause };
+            change(queue(step.rng), verb)
+        }
+        _ => return enqueue(producer, call, step),
+    };
+    message.into()
+}
+
+/// A change of a queue.
+pub(super) fn change(queue: Arc<str>, verb: QueueVerb) -> Message {
+    ChangeQueue { sequence: NOWHERE, queue, verb }.into()
+}
+
+/// The request with its place in the session.
+pub(super) fn place(message: &mut Message, sequence: Sequence) -> bool {
+    let place = match message {
+        Message::Enqueue(request) => &mut request.sequence,
+        Message::Cancel(request) => &mut request.sequence,
+        Message::Retry(request) => &mut request.sequence,
+        Message::Delete(request) => &mut request.sequence,
+        Message::ChangeQueue(request) => &mut request.sequence,
+        _ => return false,
+    };
+    *place = sequence;
+    true
+}
+
+fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
+    let rng = &mut *step.rng;
+    let is_unique = rng.u32(..6) == 0;
+    let count = if is_unique { 1 } else { rng.u16(1..=JOBS_MAX) };
+    let rules = rules(rng);
+    let wanted = |bytes| Wanted {
+        bytes,
+        at_most_once: rules.at_most_once,
+        is_unique,
+        has_handler: rules.on_failure.is_some(),
+    };
+    let (mut payload, mut lengths) = (Vec::new(), Vec::new());
+    for place in 0..count {
+        let tag = Tag { producer, call, place };
+        let length = length(rng);
+        lengths.push(length as u32);
+        payload.extend_from_slice(&tag.payload(length));
+        step.ledger.asked_for(tag, wanted(length));
+    }
+    let group = JobGroup {
+        task: task(rng),
+        queue: queue(rng),
+        priority: rng.u8(1..=9),
+        run_after: (rng.u32(..10) == 0).then(|| RunAfter::In(rng.u64(..20_000))),
+        expires: None,
+        deadline: None,
+        unique: is_unique.then(|| unique(rng)),
+        idempotency_key: None,
+        tags: Vec::new(),
+        metadata: None,
+        rules: Arc::new(rules),
+        lengths,
+    };
+    let request = Enqueue { sequence: NOWHERE, groups: vec![group] };
+    Ask { message: request.into(), payload: payload.into() }
+}
+
+fn rules(rng: &mut fastrand::Rng) -> Rules {
+    let on_failure = (rng.u32(..4) == 0).then(|| Arc::new(handler(rng)));
+    Rules {
+        max_attempts: rng.u32(1..=4),
+        backoff_first_ms: rng.u64(..3_000),
+        timeout_ms: None,
+        at_most_once: rng.u32(..5) == 0,
+        on_failure,
+        ..Rules::default()
+    }
+}
+
+fn handler(rng: &mut fastrand::Rng) -> OnFailure {
+    OnFailure {
+        task: task(rng),
+        queue: queue(rng),
+        priority: rng.u8(1..=9),
+        expires_ms: None,
+        deadline_ms: None,
+        tags: Vec::new(),
+        rules: Arc::new(Rules { max_attempts: 3, timeout_ms: None, ..Rules::default() }),
+        version: 1,
+    }
+}
+
+fn unique(rng: &mut fastrand::Rng) -> Unique {
+    let while_ = if rng.bool() { UniqueWhile::Unfinished } else { UniqueWhile::Queued };
+    Unique { key: KEYS[rng.usize(..KEYS.len())].into(), while_, period_ms: None }
+}
+
+/// Mostly a few bytes, now and then a blob.
+fn length(rng: &mut fastrand::Rng) -> usize {
+    match rng.u32(..800) {
+        0 => BLOB_BYTES + rng.usize(1..5_000),
+        1..100 => rng.usize(1_000..3_000),
+        _ => rng.usize(Tag::BYTES..200),
+    }
+}
+
+fn task(rng: &mut fastrand::Rng) -> Arc<str> {
+    TASKS[rng.usize(..TASKS.len())].into()
+}
+
+pub(super) fn queue(rng: &mut fastrand::Rng) -> Arc<str> {
+    QUEUES[rng.usize(..QUEUES.len())].into()
+}
