@@ -1,4 +1,6 @@
 //! The simulation, as far as every run of the tests can afford it.
 
+mod flips;
+mod house;
 mod mutants;
 mod seeds;
