@@ -7,8 +7,8 @@ mod heard;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use lineshaft_wire::message::{AttachChild, Credit, Message, ProcessKey, Renew};
 use lineshaft_wire::Fence;
+use lineshaft_wire::message::{AttachChild, Credit, Message, ProcessKey, Renew};
 
 use super::asks::TASKS;
 use super::attempt::{Attempt, Entry, Stage};

@@ -200,6 +200,32 @@ fn a_client_goes_on_after_the_server_was_restarted() {
     assert_eq!(client.show(id, None).wait().unwrap().record.state, JobState::Available);
 }
 
+/// Each of ten servers takes requests in whose answers are lost with it; the next one hears them again.
+#[test]
+fn requests_that_are_sent_again_over_ten_restarts_make_each_job_once() {
+    let mut server = Server::start();
+    let proxy = Proxy::before(&server);
+    let client = proxy.client(ClientOptions::default());
+    enqueue(&client, "before");
+    let mut ids = Vec::new();
+    for restarts in 1..=10 {
+        proxy.mute(true);
+        let replies: Vec<_> =
+            (0..20).map(|_| client.enqueue(vec![groups("again", 3)], arguments(3), Some(LONG))).collect();
+        let direct = server.client();
+        eventually("the server has them", || jobs_of(&direct, "again").len() == restarts * 60);
+        drop(direct);
+        server.restart();
+        proxy.cut();
+        proxy.mute(false);
+        ids.extend(replies.into_iter().flat_map(|reply| reply.wait().unwrap().ids));
+    }
+    let mut made: Vec<JobId> = jobs_of(&server.client(), "again").iter().map(|job| job.id).collect();
+    made.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!((made.len(), made), (600, ids));
+}
+
 #[test]
 fn without_a_server_connecting_fails_at_once_and_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
