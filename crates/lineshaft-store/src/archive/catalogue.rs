@@ -36,6 +36,9 @@ impl Entry {
 /// A file that has so much is followed by another one of its day: whole files go when there is too much history, and a day
 /// may have any number of jobs.
 const FILE_BYTES: u64 = 64 << 20;
+/// Less where there is little room: the newest file never goes, so one file must not be most of what there is.
+const FILES_MIN: u64 = 32;
+const FILE_BYTES_MIN: u64 = 1 << 20;
 
 /// All blocks by finish number. Files mostly follow the same order, unless the clock was set back.
 #[derive(Debug)]
@@ -86,12 +89,15 @@ impl Catalogue {
         &self.entries
     }
 
-    /// Where the next block of a day goes: its newest file and the end of that, or one that is not there yet.
-    pub(crate) fn place_in(&self, day: Day) -> (DayFile, Option<u64>) {
+    /// Where the next block of a day goes: its newest file and the end of that, or one that is not there yet. With
+    /// `free_bytes` left on the disk.
+    pub(crate) fn place_in(&self, day: Day, free_bytes: u64) -> (DayFile, Option<u64>) {
+        let room = free_bytes.saturating_add(self.counts.bytes);
+        let file_bytes = self.file_bytes.min((room / FILES_MIN).max(FILE_BYTES_MIN));
         let first = DayFile::first_of(day);
         let newest = self.ends.range(first..).take_while(|(file, _)| file.day == day).last();
         match newest {
-            Some((file, end)) if *end < self.file_bytes => (*file, Some(*end)),
+            Some((file, end)) if *end < file_bytes => (*file, Some(*end)),
             Some((file, _)) => (file.next(), None),
             None => (first, None),
         }
@@ -101,7 +107,7 @@ impl Catalogue {
     pub(crate) fn misnamed(&self) -> Vec<(DayFile, DayFile)> {
         let mut found: BTreeMap<DayFile, DayFile> = BTreeMap::new();
         for entry in self.entries.iter().filter(|entry| !entry.is_in_place()) {
-            found.entry(entry.file).or_insert_with(|| match self.place_in(entry.day()) {
+            found.entry(entry.file).or_insert_with(|| match self.place_in(entry.day(), u64::MAX) {
                 (newest, Some(_)) => newest.next(),
                 (free, None) => free,
             });

@@ -200,7 +200,9 @@ impl<D: Disk> BlockArchive<D> {
 
     fn append(&self, built: &Built) -> Result<(), Error> {
         let day = Day::of(built.header.finished_ms.1);
-        let (place, end) = self.with_catalogue(|catalogue| catalogue.place_in(day));
+        // Unknown only if the disk fails, which writing then finds out.
+        let free_bytes = self.inner.home.disk().free_bytes().unwrap_or(0);
+        let (place, end) = self.with_catalogue(|catalogue| catalogue.place_in(day, free_bytes));
         let (path, offset) = (join(DIRECTORY, &place.to_string()), end.unwrap_or(0));
         self.inner.home.check_room_for_history(built.bytes.len() as u64)?;
         let disk = self.inner.home.disk();

@@ -293,6 +293,25 @@ fn a_day_with_many_jobs_has_files_of_which_the_oldest_go_first() {
     check_missing(&disk, 30, (11, 20), "between archive/1970-04-11 and archive/1970-04-11.2");
 }
 
+/// They had 64 MiB on a disk of 64 MiB too: there was only ever the newest, so nothing could go, and a home that had once
+/// been full took no new jobs any more.
+#[test]
+fn where_there_is_little_room_the_history_has_small_files_that_can_go() {
+    let disk = SimulatedDisk::new();
+    disk.set_capacity(Some(64 << 20));
+    let archive = open_after(&disk, 0).unwrap();
+    let mut rng = fastrand::Rng::with_seed(1);
+    for first in [1, 11, 21, 31, 41] {
+        let mut block = finished(first, 100);
+        block.jobs[0].arguments = (0..1 << 20).map(|_| rng.u8(..)).collect::<Vec<u8>>().into();
+        archive.put(&block).unwrap();
+    }
+    assert_eq!(days(&disk), ["1970-04-11", "1970-04-11.1", "1970-04-11.2"]);
+    let bytes = archive.counts().bytes;
+    let dropped = archive.drop_oldest_until(bytes - 1).unwrap();
+    assert_eq!((dropped.jobs, archive.head().last_finish_number), (20, 50));
+}
+
 /// A block that does not check at the end of a day was cut with a word in the log, although its jobs had been archived
 /// and were nowhere else.
 #[test]
