@@ -1,8 +1,8 @@
-//! Clients: many callers on one connection, each of which makes a few jobs, writes down what it was told of them, and
-//! follows them to their ends.
+//! Clients: processes with many callers on one connection, each of which makes a few jobs, writes down what it was told of
+//! them, and follows them to their ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::record::{Line, Token, Wish};
 use super::verdict::CRASHES_MAX;
 use crate::error::{Error, Result};
 use crate::load::Jobs;
+use crate::worker::now_us;
 
 /// Callers of a client.
 const CALLERS: u32 = 8;
@@ -32,22 +33,11 @@ const FAILS_MAX: u32 = 3;
 const ATTEMPTS_MAX: u32 = 10;
 const QUEUES: [&str; 3] = ["default", "mail", "images"];
 
-/// What clients and whoever runs them tell each other.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Make no more jobs, and end when those that were made have.
-    pub(super) stop: AtomicBool,
-    /// Wait for nothing any more.
-    pub(super) give_up: AtomicBool,
-    pub(super) acknowledged: AtomicU64,
-    pub(super) ended: AtomicU64,
-}
-
 /// A client: one connection and one session.
 struct Caller {
     number: u32,
     client: Client,
-    shared: Arc<Shared>,
+    place: Place,
     /// What one caller at a time uses.
     own: Mutex<Own>,
 }
@@ -64,41 +54,42 @@ struct Wanted {
     jobs: Jobs,
 }
 
-/// Runs client `number` until it is told to stop and all of its jobs have ended.
-pub(super) fn run(number: u32, place: &Place, seed: u64, shared: Arc<Shared>) -> Result<()> {
+/// Is client `number` until nobody shall make jobs any more and all of its jobs have ended, those included that it had made when it
+/// was killed.
+pub fn be_client(home: &Path, number: u32, seed: u64) -> Result<(), Error> {
+    let place = Place::new(home);
+    let open = place.open_jobs(number)?;
     // Some clients are impatient: they learn that they do not know what became of a request.
     let deadline = if number.is_multiple_of(2) { Duration::from_secs(1) } else { Duration::from_secs(60) };
     let options = ClientOptions { deadline, ..ClientOptions::default() };
-    let client = Client::lazy(Target::home(place.home()), options)?;
-    let own = Own { ledger: place.ledger(number)?, random: fastrand::Rng::with_seed(seed), made: 0 };
-    let caller = Arc::new(Caller { number, client, shared, own: Mutex::new(own) });
+    let client = Client::lazy(Target::home(home), options)?;
+    // Whoever was killed may have made jobs that nobody wrote down: none of them may be named again.
+    let own = Own { ledger: place.ledger(number)?, random: fastrand::Rng::with_seed(seed), made: now_us() };
+    let caller = Arc::new(Caller { number, client, place, own: Mutex::new(own) });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.map_err(Error::io("start a runtime for a client"))?.block_on(async {
         let mut callers = JoinSet::new();
+        callers.spawn(Arc::clone(&caller).take_over(open));
         (0..CALLERS).for_each(|_| drop(callers.spawn(Arc::clone(&caller).call())));
-        loop {
-            tokio::select! {
-                joined = callers.join_next() => match joined {
-                    Some(joined) => joined.map_err(|_| Error::Wrong("a caller panicked".into()))??,
-                    None => return Ok(()),
-                },
-                () = sleep(PAUSE) => if caller.shared.give_up.load(Relaxed) {
-                    return Ok(());
-                },
-            }
+        while let Some(joined) = callers.join_next().await {
+            joined.map_err(|_| Error::Wrong("a caller panicked".into()))??;
         }
+        Ok(())
     })
 }
 
 impl Caller {
+    async fn take_over(self: Arc<Self>, open: BTreeMap<JobId, Token>) -> Result<()> {
+        self.follow(open).await
+    }
+
     async fn call(self: Arc<Self>) -> Result<()> {
-        while !self.shared.stop.load(Relaxed) {
+        while !self.place.is_over() {
             let wanted = self.want();
             let Some(made) = self.make(&wanted).await? else { continue };
             let tokens: BTreeMap<JobId, Token> =
                 made.iter().copied().zip(wanted.iter().map(|it| it.token)).collect();
             self.write(tokens.iter().map(|(job, token)| Line::Acknowledged(*token, *job)))?;
-            self.shared.acknowledged.fetch_add(made.len() as u64, Relaxed);
             for (job, _) in tokens.iter().filter(|(_, token)| token.wish == Wish::Cancelled) {
                 // Whatever comes of it: the job ends either way.
                 let _ = self.client.cancel(*job, None).await;
@@ -140,7 +131,6 @@ impl Caller {
                 for end in ends.iter().filter(|end| known.contains(&end.id())) {
                     let token = tokens.remove(&end.id());
                     lines.extend(lines_of(end, token));
-                    self.shared.ended.fetch_add(1, Relaxed);
                 }
                 self.write(lines)?;
             }

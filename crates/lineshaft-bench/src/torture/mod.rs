@@ -17,14 +17,12 @@ mod stage;
 mod verdict;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread::{self, ScopedJoinHandle, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use lineshaft::ServerCommand;
+use lineshaft_wire::message::QueueReport;
 
-use self::client::Shared;
 use self::disk::SmallDisk;
 use self::place::Place;
 use self::report::Round;
@@ -32,15 +30,15 @@ use self::stage::Stage;
 use crate::cleanup::Cleanup;
 use crate::error::{Error, Result};
 use crate::room::{Room, free_bytes};
-use crate::server::Starter;
+use crate::server::{Server, Starter};
 
 pub use self::child::{be_child, work};
+pub use self::client::be_client;
 pub use self::disk::enter;
 pub use self::report::Report;
 pub use self::stage::{Deeds, Victim};
 pub use self::verdict::{Promise, Violation};
 
-const CLIENTS: u32 = 3;
 /// What is written at most, whatever a minute costs on a fast machine.
 const ROOM_BYTES: u64 = 1 << 30;
 /// The part of the time that goes to the small disk.
@@ -50,6 +48,8 @@ const BEGINNING: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two lines that say how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks at how many jobs have ended.
+const COUNT_EVERY: Duration = Duration::from_millis(200);
 /// Jobs that do not end for so long, with everything at work, will not.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -159,7 +159,7 @@ fn introduce(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<()> {
     Ok(())
 }
 
-/// Clients on threads of their own; what is killed is killed, and started again, from here.
+/// What is killed is killed, and started again, from here.
 fn play(
     (options, span): (&Options, Duration),
     cleanup: &Cleanup,
@@ -168,38 +168,17 @@ fn play(
     random: &mut fastrand::Rng,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Duration> {
-    let shared = &Arc::new(Shared::default());
-    thread::scope(|scope| {
-        let clients: Vec<_> = (1..=CLIENTS)
-            .map(|number| {
-                let seed = random.u64(..);
-                scope.spawn(move || client::run(number, place, seed, Arc::clone(shared)))
-            })
-            .collect();
-        let mut run = Run { cleanup, stage, shared, began: Instant::now(), told: Instant::now(), tell };
-        let result =
-            run.torture((&options.victims, span), random, &clients).and_then(|()| run.rest(&clients));
-        let took = run.began.elapsed();
-        // Whatever went wrong, nobody is waited for who waits for ever.
-        shared.stop.store(true, Relaxed);
-        shared.give_up.store(true, Relaxed);
-        let joined: Vec<Result<()>> = clients.into_iter().map(join).collect();
-        result.and(joined.into_iter().collect::<Result<()>>())?;
-        Ok(took)
-    })
-}
-
-type Clients<'a> = [ScopedJoinHandle<'a, Result<()>>];
-
-fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
-    thread.join().unwrap_or_else(|_| Err(Error::Wrong("a client's thread panicked".into())))
+    let mut run = Run { cleanup, stage, place, began: Instant::now(), told: Instant::now(), tell };
+    run.torture((&options.victims, span), random)?;
+    run.rest()?;
+    Ok(run.began.elapsed())
 }
 
 /// What goes on while clients are at work.
 struct Run<'a> {
     cleanup: &'a Cleanup,
     stage: &'a mut Stage,
-    shared: &'a Shared,
+    place: &'a Place,
     began: Instant,
     told: Instant,
     tell: &'a mut dyn FnMut(&str),
@@ -207,19 +186,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Kills until the time is over, somebody stops it, or a client cannot go on.
-    fn torture(
-        &mut self,
-        (victims, span): (&[Victim], Duration),
-        random: &mut fastrand::Rng,
-        clients: &Clients<'_>,
-    ) -> Result<()> {
+    fn torture(&mut self, (victims, span): (&[Victim], Duration), random: &mut fastrand::Rng) -> Result<()> {
         let chances: Vec<Victim> =
             victims.iter().flat_map(|victim| std::iter::repeat_n(*victim, victim.share())).collect();
         let mut next = Instant::now() + BEGINNING;
-        while self.began.elapsed() < span
-            && self.cleanup.interrupted().is_none()
-            && !clients.iter().any(ScopedJoinHandle::is_finished)
-        {
+        while self.began.elapsed() < span && self.cleanup.interrupted().is_none() {
             self.stage.look_after()?;
             if Instant::now() >= next
                 && let Some(victim) = random.choice(&chances)
@@ -227,40 +198,59 @@ impl Run<'_> {
                 let rest = if self.stage.strike(*victim)? { victim.rest() } else { LOOK };
                 next = Instant::now() + rest.mul_f64(random.f64());
             }
-            self.tell_now_and_then();
+            self.tell_now_and_then()?;
             sleep(LOOK);
         }
         Ok(())
     }
 
     /// Kills no more, and waits until every job has ended, or none does for long.
-    fn rest(&mut self, clients: &Clients<'_>) -> Result<()> {
-        self.shared.stop.store(true, Relaxed);
+    fn rest(&mut self) -> Result<()> {
         (self.tell)("nothing is killed any more; the ends of all jobs are waited for");
         self.stage.calm()?;
-        let (mut most, mut since) = (0, Instant::now());
-        while !clients.iter().all(ScopedJoinHandle::is_finished) && since.elapsed() < PATIENCE {
+        let (mut most, mut since, mut looked) = (0, Instant::now(), Instant::now());
+        while !self.stage.clients_have_ended() && since.elapsed() < PATIENCE {
             self.stage.look_after()?;
-            let ended = self.shared.ended.load(Relaxed);
-            if ended > most {
-                (most, since) = (ended, Instant::now());
+            if looked.elapsed() >= COUNT_EVERY {
+                looked = Instant::now();
+                let (_, ended) = self.place.progress()?;
+                if ended > most {
+                    (most, since) = (ended, Instant::now());
+                }
             }
-            self.tell_now_and_then();
+            self.tell_now_and_then()?;
             sleep(LOOK);
         }
-        self.stage.calm()
+        self.wait_for_the_unknown()
     }
 
-    fn tell_now_and_then(&mut self) {
+    /// Jobs that nobody was told of, because their client was killed or impatient, end too.
+    fn wait_for_the_unknown(&mut self) -> Result<()> {
+        let client = self.stage.server().client()?;
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            let queues = Server::status(&client)?.queues;
+            let left = |it: &QueueReport| it.scheduled + it.available + it.running + it.retryable;
+            if queues.iter().map(left).sum::<u64>() == 0 {
+                return Ok(());
+            }
+            self.stage.look_after()?;
+            sleep(COUNT_EVERY);
+        }
+        Ok(())
+    }
+
+    fn tell_now_and_then(&mut self) -> Result<()> {
         if self.told.elapsed() < TELL_EVERY {
-            return;
+            return Ok(());
         }
         self.told = Instant::now();
-        let (acknowledged, ended) = (self.shared.acknowledged.load(Relaxed), self.shared.ended.load(Relaxed));
+        let (acknowledged, ended) = self.place.progress()?;
         (self.tell)(&format!(
             "{} s: {}; {acknowledged} jobs acknowledged, {ended} ended",
             self.began.elapsed().as_secs(),
             report::words_of(self.stage.deeds()),
         ));
+        Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! Where a torture keeps what it compares: beside the home, never in it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::record::{Effect, Ledger, Line};
+use super::record::{Effect, Ledger, Line, Token};
 use crate::error::{Error, Result};
+use lineshaft_wire::JobId;
 
 /// A home, and beside it what clients and bodies have written.
 #[derive(Clone, Debug)]
@@ -32,6 +34,16 @@ impl Place {
         &self.home
     }
 
+    /// No client shall make jobs any more.
+    pub(super) fn end(&self) -> Result<()> {
+        let path = self.over();
+        File::create(&path).map(drop).map_err(Error::io(format!("make {}", path.display())))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over().exists()
+    }
+
     /// What a client was told goes to a file of its own.
     pub(super) fn ledger(&self, client: u32) -> Result<Appender> {
         Appender::open(self.ledgers().join(client.to_string()))
@@ -48,6 +60,20 @@ impl Place {
         Ok(ledger)
     }
 
+    /// How many jobs clients were told exist, and how many that they ended.
+    pub(super) fn progress(&self) -> Result<(usize, usize)> {
+        let ledger = self.read_ledger()?;
+        Ok((ledger.acknowledged.len(), ledger.ended.len() + ledger.missing.len()))
+    }
+
+    /// The jobs of a client of whose ends it has not heard.
+    pub(super) fn open_jobs(&self, client: u32) -> Result<BTreeMap<JobId, Token>> {
+        let Ledger { acknowledged: mut open, ended, missing, .. } = self.read_ledger()?;
+        open.retain(|_, token| token.client == client);
+        ended.iter().map(|(job, _)| job).chain(&missing).for_each(|job| _ = open.remove(job));
+        Ok(open)
+    }
+
     pub(super) fn read_effects(&self) -> Result<Vec<Effect>> {
         let mut effects = Vec::new();
         each_line(&self.effects(), |line| line.parse().map(|effect| effects.push(effect)))?;
@@ -56,6 +82,10 @@ impl Place {
 
     fn ledgers(&self) -> PathBuf {
         self.home.with_extension("ledger")
+    }
+
+    fn over(&self) -> PathBuf {
+        self.home.with_extension("over")
     }
 
     fn effects(&self) -> PathBuf {

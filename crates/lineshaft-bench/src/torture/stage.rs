@@ -9,14 +9,15 @@ use rustix::process::Signal;
 use super::disk::SmallDisk;
 use super::place::Place;
 use crate::cleanup::{Running, ask, kill};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::processes::children;
-use crate::server::{Server, Starter};
+use crate::server::{Server, Starter, tail};
 
 /// So short that a run sees many of them end.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 const SERVE: &[&str] = &["--lease", "2s"];
 const WORKERS: usize = 2;
+const CLIENTS: usize = 3;
 /// How long a worker may take to end when asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// One of so many acts stops a process for a while instead of killing it, and another one asks it to end.
@@ -34,21 +35,24 @@ pub enum Victim {
     Child,
     /// A worker: its supervisor, half of the times with its children.
     Worker,
+    /// A client.
+    Client,
     /// The server.
     Server,
-    /// Everything at once.
+    /// Server, workers and children at once.
     Group,
 }
 
 impl Victim {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Child, Self::Worker, Self::Server, Self::Group];
+    pub const ALL: [Self; 5] = [Self::Child, Self::Worker, Self::Client, Self::Server, Self::Group];
 
     /// The word by which it is chosen.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Child => "child",
             Self::Worker => "worker",
+            Self::Client => "client",
             Self::Server => "server",
             Self::Group => "group",
         }
@@ -59,7 +63,7 @@ impl Victim {
         match self {
             Self::Child => 5,
             Self::Worker => 3,
-            Self::Server | Self::Group => 1,
+            Self::Client | Self::Server | Self::Group => 1,
         }
     }
 
@@ -67,7 +71,7 @@ impl Victim {
     /// would never run if it lived for less than a lease each time.
     pub(super) const fn rest(self) -> Duration {
         match self {
-            Self::Child | Self::Worker => Duration::from_millis(300),
+            Self::Child | Self::Worker | Self::Client => Duration::from_millis(300),
             Self::Server => LEASE,
             Self::Group => LEASE.saturating_mul(2),
         }
@@ -112,6 +116,7 @@ pub(super) struct Stage {
     server_is_up: bool,
     server_is_asked: bool,
     workers: [Option<Running>; WORKERS],
+    clients: [Option<Running>; CLIENTS],
     /// What is to happen, and when.
     due: Vec<(Instant, Due)>,
     is_calm: bool,
@@ -124,7 +129,8 @@ pub(super) struct Stage {
 enum Due {
     Server,
     Worker(usize),
-    Continue(Pidfd),
+    Client(usize),
+    Continue(Vec<Pidfd>),
     Fill,
     Free,
 }
@@ -146,6 +152,7 @@ impl Stage {
             server_is_up: true,
             server_is_asked: false,
             workers: [const { None }; WORKERS],
+            clients: [const { None }; CLIENTS],
             due: vec![(Instant::now(), Due::Fill)],
             is_calm: false,
             random,
@@ -153,6 +160,7 @@ impl Stage {
             server_ends: Vec::new(),
         };
         (0..WORKERS).try_for_each(|worker| stage.start_worker(worker))?;
+        (0..CLIENTS).try_for_each(|client| stage.start_client(client))?;
         Ok(stage)
     }
 
@@ -193,12 +201,24 @@ impl Stage {
                 self.worker_is_down(worker, Duration::ZERO);
             }
         }
+        for client in self.clients.iter_mut().flatten() {
+            if let Some(status) = client.ended().filter(|status| !(self.is_calm && status.success())) {
+                let how = format!("a client ended with {status}");
+                return Err(Error::process(how, tail(&self.place.home().with_extension("client.log"))));
+            }
+        }
         Ok(())
     }
 
-    /// Lets everything run that should.
+    /// Whether all of them have ended, as they do when nobody shall make jobs any more.
+    pub(super) fn clients_have_ended(&mut self) -> bool {
+        self.clients.iter_mut().flatten().all(|client| client.ended().is_some())
+    }
+
+    /// Lets everything run that should; clients make no more jobs, and end with the last of theirs.
     pub(super) fn calm(&mut self) -> Result<()> {
         self.is_calm = true;
+        self.place.end()?;
         let due = std::mem::take(&mut self.due);
         due.into_iter().try_for_each(|(_, due)| self.make_good(due))
     }
@@ -212,8 +232,12 @@ impl Stage {
 
     fn make_good(&mut self, due: Due) -> Result<()> {
         match due {
-            Due::Continue(process) => _ = process.send_signal(Signal::CONT), // unless it is dead by now
+            Due::Continue(processes) => {
+                // Unless it is dead by now.
+                processes.iter().for_each(|process| _ = process.send_signal(Signal::CONT));
+            }
             Due::Worker(worker) => self.start_worker(worker)?,
+            Due::Client(client) => self.start_client(client)?,
             Due::Server => {
                 self.server.start_again()?;
                 self.server_is_up = true;
@@ -250,6 +274,15 @@ impl Stage {
         Ok(())
     }
 
+    fn start_client(&mut self, client: usize) -> Result<()> {
+        let home = self.place.home();
+        let mut command = self.starter.lineshaft(home);
+        command.args(["torture", "--client-of"]).arg(home).current_dir("/");
+        command.args(["--client", &(client + 1).to_string(), "--seed", &self.random.u64(..).to_string()]);
+        self.clients[client] = Some(self.starter.spawn(&mut command, &home.with_extension("client.log"))?);
+        Ok(())
+    }
+
     fn server_is_down(&mut self, pause: Duration) {
         (self.server_is_up, self.server_is_asked) = (false, false);
         self.due.push((Instant::now() + pause, Due::Server));
@@ -279,6 +312,7 @@ impl Stage {
         let is_killed = match victim {
             Victim::Child => self.pid_of(victim).map(kill).is_some(),
             Victim::Worker => self.kill_worker(),
+            Victim::Client => self.kill_client(),
             Victim::Server => self.server_is_up && self.kill_server()?,
             Victim::Group => self.server_is_up && self.kill_all(),
         };
@@ -289,6 +323,9 @@ impl Stage {
     fn pid_of(&mut self, victim: Victim) -> Option<u32> {
         if victim == Victim::Server {
             return self.server_is_up.then(|| self.server.pid());
+        }
+        if victim == Victim::Client {
+            return self.random.choice(self.clients.iter().flatten().map(Running::pid).collect::<Vec<_>>());
         }
         let worker = self.choose_worker()?;
         let supervisor = self.workers[worker].as_ref()?.pid();
@@ -301,12 +338,19 @@ impl Stage {
     }
 
     fn stop_for_a_while(&mut self, victim: Victim) -> bool {
-        // A child of a worker may have ended since it was looked for.
-        let Some(process) = self.pid_of(victim).and_then(|pid| Pidfd::open(pid).ok()) else { return false };
-        let is_stopped = process.send_signal(Signal::STOP).is_ok();
+        let Some(pid) = self.pid_of(victim) else { return false };
+        // A worker stands still with its children as on a machine that sleeps: nobody ends those whose leases are over.
+        let with_children = victim == Victim::Worker && self.random.bool();
+        let children = if with_children { children(pid) } else { Vec::new() };
+        // The supervisor first and last. One of them may have ended since it was looked for.
+        let processes = std::iter::once(pid).chain(children).filter_map(|pid| Pidfd::open(pid).ok());
+        let mut stopped: Vec<Pidfd> =
+            processes.filter(|process| process.send_signal(Signal::STOP).is_ok()).collect();
+        stopped.reverse();
+        let is_stopped = !stopped.is_empty();
         if is_stopped {
             let until = Instant::now() + LEASE.mul_f64(0.25 + 2.0 * self.random.f64());
-            self.due.push((until, Due::Continue(process)));
+            self.due.push((until, Due::Continue(stopped)));
             self.deeds.stops += 1;
         }
         is_stopped
@@ -326,6 +370,16 @@ impl Stage {
         self.kill_this_worker(worker, with_children);
         let pause = self.pause();
         self.worker_is_down(worker, pause);
+        true
+    }
+
+    /// Another one takes its place, and what it had made.
+    fn kill_client(&mut self) -> bool {
+        let living = (0..CLIENTS).filter(|client| self.clients[*client].is_some());
+        let Some(client) = self.random.choice(living.collect::<Vec<_>>()) else { return false };
+        drop(self.clients[client].take());
+        let pause = self.pause();
+        self.due.push((Instant::now() + pause, Due::Client(client)));
         true
     }
 

@@ -18,12 +18,12 @@ pub struct Torture {
     /// Who is killed when: a number, which a run says at its beginning; default: another one each time
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
-    /// What is killed: a child of a worker, a worker, the server, or everything at once
+    /// What is killed: a child of a worker, a worker, a client, the server, or server and workers at once
     #[arg(
         long,
         value_name = "WHAT",
         value_delimiter = ',',
-        default_value = "child,worker,server,group",
+        default_value = "child,worker,client,server,group",
         value_parser = victim()
     )]
     pub kill: Vec<Victim>,
@@ -42,6 +42,12 @@ pub struct Torture {
     /// Be a child of such a worker
     #[arg(long, hide = true, value_name = "HOME")]
     pub child_of: Option<PathBuf>,
+    /// Be a client of such a home
+    #[arg(long, hide = true, value_name = "HOME", requires = "client")]
+    pub client_of: Option<PathBuf>,
+    /// Its number
+    #[arg(long, hide = true, value_name = "N")]
+    pub client: Option<u32>,
 }
 
 fn victim() -> impl TypedValueParser<Value = Victim> {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use lineshaft::ServerCommand;
-use lineshaft_bench::torture::{Options, Report, be_child, enter, run as torture_for, work};
+use lineshaft_bench::torture::{Options, Report, be_child, be_client, enter, run as torture_for, work};
 use lineshaft_bench::{Cleanup, Error};
 
 use super::bench::{check_place, end_on_signals, write};
@@ -20,6 +20,9 @@ pub(crate) fn run(torture: Torture, context: &mut Context) -> Result<(), Failure
     }
     if let Some(home) = &torture.child_of {
         return be_child(home).map_err(|error| failure(&error));
+    }
+    if let (Some(home), Some(number)) = (&torture.client_of, torture.client) {
+        return be_client(home, number, torture.seed.unwrap_or_default()).map_err(|error| failure(&error));
     }
     let options = options(&torture, context)?;
     if let Some(JsonTo::File(path)) = &torture.json {

@@ -33,7 +33,11 @@ fn what_is_killed_for_some_seconds_keeps_its_promises() {
         number("rerun")
     );
     assert_eq!(ended.out.lines().last(), Some(&*expected));
-    assert!(ended.err.contains("seed 7: kills child, worker, server, group for 9 s"), "{}", ended.err);
+    assert!(
+        ended.err.contains("seed 7: kills child, worker, client, server, group for 9 s"),
+        "{}",
+        ended.err
+    );
     // Not everybody may mount a small disk.
     assert_eq!(
         number("fills") == 0,
@@ -114,6 +118,6 @@ fn what_cannot_be_killed_or_is_no_time_is_refused() {
         let ended = Shell::new().run(&[&["torture"], words].concat());
         assert!(ended.code == 2 && ended.err.contains(expected), "{words:?}: {ended:?}");
     };
-    check(&["--kill", "child,cat"], "hint: accepted: child, worker, server, group");
+    check(&["--kill", "child,cat"], "hint: accepted: child, worker, client, server, group");
     check(&["--minutes", "0"], "accepted: a number of minutes from 0.05 to 10,080");
 }
