@@ -27,7 +27,7 @@ from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
 from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
-from ._types import Types
+from ._types import Before, Types
 from ._waiting import aas_completed, as_completed
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class App(Provides):
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Declares a function as a task, as `@app.task` or `@app.task(option=...)`.
 
-        Options: `name` and `aliases` (default: module.qualname); `version` (1), workers leave jobs of a later one to
-        others; `queue` ("default"); `priority` 1 (first) to 9,
+        Options: `name` and `aliases` (default: module.qualname); `version` (1) and `from_version` (1), the earliest
+        whose jobs it runs: others are left to workers that do; `queue` ("default"); `priority` 1 (first) to 9,
         "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
         None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
         `result`, whether it is kept (True); `tags`; `on_failure`, the task, or its name, that gets a job when one of
@@ -174,15 +174,25 @@ class App(Provides):
         hint = f"did you mean {near[0]!r}?" if near else f"its tasks: {', '.join(self.tasks) or 'none'}"
         raise TaskNotFound(f"the app declares no task {name!r}", task=name, hint=hint)
 
-    def register(self, cls: type[T], /, name: str | None = None, *, aliases: Iterable[str] = ()) -> type[T]:
+    def register(
+        self,
+        cls: type[T],
+        /,
+        name: str | None = None,
+        *,
+        aliases: Iterable[str] = (),
+        renamed: Mapping[str, str] | None = None,
+        removed: Iterable[str] = (),
+    ) -> type[T]:
         """Lets values of `cls` be sent, under its module.qualname or `name`. Gives `cls` back, so it may decorate.
 
-        Bytes that say one of `aliases`, its names of old, are read as it too. Raises `DeclarationError` if one of the
+        Bytes that say one of `aliases`, its names of old, are read as it too. `renamed` has old names of its fields
+        with those they have now; `removed` names fields that are gone. Raises `DeclarationError` if one of the
         names is another class's, or if `cls` is of a kind whose instances cannot be values. Types named in the
         annotations of tasks or defined in their modules need not be registered; `@lineshaft.value` does the same for
         every app.
         """
-        self._types.register(cls, name, aliases)
+        self._types.register(cls, name, Before.of(aliases, renamed, removed))
         return cls
 
     def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:

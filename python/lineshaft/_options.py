@@ -9,7 +9,7 @@ metadata           text of at most 4,096 bytes
 idempotency_key    1 to 255 bytes, printable
 priority           1 (first) to 9; high = 2, normal = 5, low = 8
 retries            0 to 9,999
-version            1 to 2,147,483,647
+version            1 to 2,147,483,647; `from_version` 1 to `version`
 durations          0 to 3,650 days; `timeout` from 1 ms
 =================  =====================================================================
 """
@@ -79,6 +79,7 @@ class TaskOptions(GroupOptions, total=False):
     name: str
     aliases: Iterable[str]
     version: int
+    from_version: int
 
 
 class CallOptions(_SharedOptions, total=False):
@@ -319,6 +320,7 @@ TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "name": name,
     "aliases": _names,
     "version": _version,
+    "from_version": _version,
     **GROUP_OPTIONS,
 }
 """What `@app.task(...)` takes."""

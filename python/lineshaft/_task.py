@@ -20,7 +20,7 @@ from ._errors import TaskNotFound
 from ._guard import refuse_import_side_effect
 from ._names import Place, place_of
 from ._native import Call
-from ._options import CALL_OPTIONS, checked
+from ._options import CALL_OPTIONS, checked, wrong
 from ._record import Snapshot
 from ._resource import uses_of
 from ._retrying import narrowed
@@ -192,6 +192,9 @@ class BaseTask(Enqueues[P, R]):
         self.name: str = given.pop("name", None) or default_name(function)
         self.aliases: tuple[str, ...] = given.pop("aliases", ())
         self.version: int = given.pop("version", 1)
+        self.from_version: int = given.pop("from_version", 1)
+        if self.from_version > self.version:
+            raise wrong("from_version", self.from_version, f"1 to {self.version}, which is the task's version")
         validate: bool | None = given.pop("validate", None)
         self.options = given
         self.place: Place = place_of(function)

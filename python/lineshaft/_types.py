@@ -9,22 +9,45 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _native
 from ._names import canonical_module, canonical_name
 from ._options import wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ._app import App
     from ._job import Job
     from ._task import BaseTask
 
-__all__ = ["Types", "declare_value"]
+__all__ = ["Before", "Types", "declare_value"]
 
 C = TypeVar("C", bound="type[Any]")
+
+
+class Before(NamedTuple):
+    """What a class was before: values of then are read as it too."""
+
+    aliases: list[str]
+    """Its names."""
+    renamed: dict[str, str]
+    """Names of its fields, each with the name that it has now."""
+    removed: list[str]
+    """Fields that are gone: what values of then have of them is dropped."""
+
+    @classmethod
+    def of(cls, aliases: Iterable[str], renamed: Mapping[str, str] | None, removed: Iterable[str]) -> Before:
+        """What a user said, checked."""
+        if isinstance(aliases, str):
+            raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
+        if isinstance(removed, str):
+            raise wrong("removed", removed, 'names of fields in a list, such as ["note"]')
+        before = cls(list(aliases), dict(renamed or {}), list(removed))
+        if not all(isinstance(name, str) for name in (*before.renamed, *before.renamed.values())):
+            raise wrong("renamed", renamed, 'old names of fields with new ones, such as {"colour": "color"}')
+        return before
 
 
 class Types:
@@ -38,13 +61,11 @@ class Types:
             self.registry.register(*declared)
         _of_apps.add(self)
 
-    def register(self, cls: type, name: str | None = None, aliases: Iterable[str] = ()) -> None:
-        """Makes `cls` known under `name`, else under the name it has, else under its canonical one; and `aliases`."""
-        if isinstance(aliases, str):
-            raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
+    def register(self, cls: type, name: str | None = None, before: Before | None = None) -> None:
+        """Makes `cls` known under `name`, else under the name it has, else under its canonical one."""
         if name is None:
             name = self.registry.name_of(cls) if cls in self.registry else type_name(cls)
-        self.registry.register(cls, name, list(aliases))
+        self.registry.register(cls, name, *(before or ([], {}, [])))
 
     def find(self, name: str) -> type | None:
         """The registered class of this name."""
@@ -94,18 +115,16 @@ def _job_maker(app: App) -> Callable[[bytes], Job[Any]]:
     return job_of
 
 
-_declared: dict[str, tuple[type, str, list[str]]] = {}
+_declared: dict[str, tuple[type, str, list[str], dict[str, str], list[str]]] = {}
 """What `@lineshaft.value` declared in this process, by name."""
 _of_process = _native.Registry()
 """The same, so that a name given twice is an error before any app is there."""
 _of_apps: weakref.WeakSet[Types] = weakref.WeakSet()
 
 
-def declare_value(cls: C, name: str | None, aliases: Iterable[str]) -> C:
+def declare_value(cls: C, name: str | None, before: Before) -> C:
     """Makes `cls` known to every app of this process, those to come included."""
-    if isinstance(aliases, str):
-        raise wrong("aliases", aliases, 'names in a list, such as ["shop.Order"]')
-    declared = (cls, name or type_name(cls), list(aliases))
+    declared = (cls, name or type_name(cls), *before)
     for registry in (_of_process, *(types.registry for types in list(_of_apps))):
         registry.register(*declared)
     _declared[declared[1]] = declared

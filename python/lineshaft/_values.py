@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ._options import wrong
-from ._types import declare_value
+from ._types import Before, declare_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Pickled", "Record", "value"]
 
@@ -23,21 +23,37 @@ def value(cls: C, /) -> C: ...
 
 
 @overload
-def value(name: str | None = None, /, *, aliases: Iterable[str] = ()) -> Callable[[C], C]: ...
+def value(
+    name: str | None = None,
+    /,
+    *,
+    aliases: Iterable[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    removed: Iterable[str] = (),
+) -> Callable[[C], C]: ...
 
 
-def value(name: Any = None, /, *, aliases: Iterable[str] = ()) -> Any:
+def value(
+    name: Any = None,
+    /,
+    *,
+    aliases: Iterable[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    removed: Iterable[str] = (),
+) -> Any:
     """Lets values of the decorated class be sent by every app of this process.
 
     `@lineshaft.value` sends them under module.qualname, `@lineshaft.value("shop.Order")` under a name that stays when
-    the class moves. Bytes that say one of `aliases`, its names of old, are read as it too. It goes on top, above
-    `@dataclass`.
+    the class moves. Bytes that say one of `aliases`, its names of old, are read as it too. `renamed` has old names of
+    its fields with those they have now, and `removed` names fields that are gone: what older values have of them is
+    dropped. It goes on top, above `@dataclass`.
     """
+    before = Before.of(aliases, renamed, removed)
     if isinstance(name, type):
-        return declare_value(name, None, ())
+        return declare_value(name, None, before)
     if name is not None and not isinstance(name, str):
         raise wrong("name", name, 'the name of a type, such as "shop.Order"')
-    return lambda cls: declare_value(cls, name, aliases)
+    return lambda cls: declare_value(cls, name, before)
 
 
 class Pickled(Generic[T]):

@@ -206,7 +206,7 @@ def test_a_wrong_option_names_itself_the_value_and_the_accepted_forms(options, m
 
 
 def test_an_unknown_option_is_a_type_error_with_the_list():
-    with pytest.raises(UnknownOption, match="its options: name, aliases, version, queue") as caught:
+    with pytest.raises(UnknownOption, match="its options: name, aliases, version, from_version, queue") as caught:
         App().task(colour="red")(add.function)
     assert isinstance(caught.value, TypeError)
     with pytest.raises(UnknownOption, match=r"using\(\) of mail.send has no option `eta`"):

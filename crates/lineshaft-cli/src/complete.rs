@@ -7,9 +7,9 @@ use clap_complete::CompletionCandidate;
 use lineshaft::client::Client;
 use lineshaft::home::{Home, resolve};
 use lineshaft::{ClientOptions, Target};
-use lineshaft_wire::JobState;
 use lineshaft_wire::code::CODES;
 use lineshaft_wire::message::List;
+use lineshaft_wire::{JobState, task};
 
 use crate::show;
 
@@ -34,7 +34,7 @@ pub(crate) fn tasks() -> Vec<CompletionCandidate> {
         let known = report.workers.into_iter().flat_map(|worker| worker.tasks).chain(report.unknown_tasks);
         let page = client.list(recent(), None).wait();
         let used = page.into_iter().flat_map(|page| page.jobs).map(|job| job.task);
-        known.chain(used).map(|task| task.to_string()).collect()
+        known.chain(used).map(|task| task::name_of(&task).to_owned()).collect()
     }))
 }
 

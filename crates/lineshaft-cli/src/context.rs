@@ -75,7 +75,7 @@ impl Context {
 
     /// A client of the home's server if one runs.
     pub(crate) fn running_client(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(Target::home(self.home()?.path()), options())?)
+        running_client_of(&self.home()?)
     }
 
     /// How to start a server on demand.
@@ -85,6 +85,11 @@ impl Context {
             None => Ok(ServerCommand::current_exe()?),
         }
     }
+}
+
+/// A client of the server of this home, if one runs.
+pub(crate) fn running_client_of(home: &Home) -> Result<Client, Failure> {
+    Ok(Client::connect(Target::home(home.path()), options())?)
 }
 
 fn options() -> ClientOptions {

@@ -2,9 +2,9 @@
 //!
 //! Times are RFC 3339 in UTC. A value that JSON has no place for is shown as Python would show it.
 
-use lineshaft_wire::message::{DiskReport, QueueReport, StatusReport, WorkerReport};
+use lineshaft_wire::message::{DiskReport, QueueReport, StatusReport, TaskReport, WorkerReport};
 use lineshaft_wire::value::Value;
-use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, task};
 use serde_json::{Map, Number, Value as Json, json};
 
 use crate::times::rfc3339;
@@ -77,7 +77,8 @@ fn of_dict(entries: &[(Value, Value)]) -> Json {
 pub(crate) fn of_job(job: &JobRecord) -> Json {
     json!({
         "id": job.id.to_string(),
-        "task": &*job.task,
+        "task": task::name_of(&job.task),
+        "version": task::split(&job.task).1,
         "queue": &*job.queue,
         "state": job.state.as_str(),
         "cancelling": job.cancelling,
@@ -146,6 +147,7 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "queues": report.queues.iter().map(of_queue).collect::<Vec<_>>(),
         "workers": report.workers.iter().map(of_worker).collect::<Vec<_>>(),
         "unknown_tasks": report.unknown_tasks.iter().map(|task| &**task).collect::<Vec<_>>(),
+        "tasks": report.tasks.iter().map(of_task).collect::<Vec<_>>(),
         "disk": of_disk(&report.disk),
         "unarchived": report.unarchived,
         "archive_behind": report.archive_behind,
@@ -154,6 +156,11 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "hot_bytes": report.hot_bytes,
         "cold_bytes": report.cold_bytes,
     })
+}
+
+fn of_task(report: &TaskReport) -> Json {
+    let (name, version) = task::split(&report.task);
+    json!({ "task": name, "version": version, "unfinished": report.unfinished })
 }
 
 fn of_disk(disk: &DiskReport) -> Json {

@@ -3,6 +3,7 @@
 use lineshaft::client::Client;
 use lineshaft::config::did_you_mean;
 use lineshaft_wire::message::{List, StatusReport};
+use lineshaft_wire::task;
 
 use crate::context::Context;
 
@@ -21,7 +22,7 @@ pub(crate) fn question_queue(queue: &str, report: &StatusReport, context: &mut C
 /// Says which task was probably meant if workers are connected and none of them knows `task`, but one like it.
 pub(crate) fn question_task(task: &str, client: &Client, context: &mut Context) {
     let Ok(report) = client.status(None).wait() else { return };
-    let known = || report.workers.iter().flat_map(|worker| &worker.tasks).map(|task| &**task);
+    let known = || report.workers.iter().flat_map(|worker| &worker.tasks).map(|task| task::name_of(task));
     if known().all(|name| name != task)
         && let Some(near) = did_you_mean(task, known())
     {
@@ -40,8 +41,8 @@ pub(crate) fn question_filter(
     let jobs = client.list(List { limit: JOBS, ..List::default() }, None).wait();
     let jobs = jobs.map(|page| page.jobs).unwrap_or_default();
     let queues = report.queues.iter().map(|queue| &*queue.name).chain(jobs.iter().map(|job| &*job.queue));
-    let known = report.workers.iter().flat_map(|worker| &worker.tasks).map(|task| &**task);
-    let tasks = known.chain(jobs.iter().map(|job| &*job.task));
+    let known = report.workers.iter().flat_map(|worker| &worker.tasks);
+    let tasks = known.chain(jobs.iter().map(|job| &job.task)).map(|task| task::name_of(task));
     if let Some(queue) = queue {
         question("queue", queue, queues.collect(), context);
     }

@@ -17,12 +17,13 @@ const NAMES: [&str; 2] = ["python3", "python"];
 
 /// Prints version and interpreter, so that a wrapper script shows what it runs.
 const WHO: &str = "import sys, lineshaft; print(lineshaft.__version__); print(sys.executable)";
-/// Prints where the app that TARGET names keeps its jobs, after what its configuration is warned of; what the app itself
-/// prints comes first.
+/// Prints where the app that TARGET names keeps its jobs, after what its configuration is warned of, and what its tasks
+/// take and give; what the app itself prints comes first.
 const LOOK: &str = "\
-import sys
+import json, sys
 from lineshaft._errors import LineshaftError
 from lineshaft._child import load_app
+from lineshaft._schema import schema_of
 from lineshaft._target import report_of
 try:
     app = load_app(sys.argv[1])
@@ -31,9 +32,15 @@ except BaseException as error:
 try:
     for words in app._overrides.check(app.tasks):
         print('warning:', words, file=sys.stderr)
-    print('', app.url, sep='\\n')
+    url = app.url
 except LineshaftError as error:
     sys.exit(str(error))
+try:
+    schema = json.dumps(schema_of(app))
+except Exception as error:
+    schema = ''
+    print('warning: what its tasks take cannot be said:', repr(error), file=sys.stderr)
+print('', url, schema, '.', sep='\\n')
 ";
 
 /// The interpreter to run children with: the one that was set, the host's, else the first one found that has this
@@ -132,22 +139,39 @@ fn last_line(stderr: &[u8]) -> String {
     words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it failed without a word").to_owned()
 }
 
-/// Imports the app that `target` names once and says where it keeps its jobs. Its traceback goes to standard error if it does not import.
-pub(crate) fn home_of_app(
+/// What an app says of itself.
+pub(crate) struct Looked {
+    /// Where it keeps its jobs.
+    pub(crate) home: String,
+    /// What its tasks take and give, as JSON; empty if that cannot be said.
+    pub(crate) schema: String,
+}
+
+/// Imports the app that `target` names once and asks it. Its traceback goes to standard error if it does not import.
+pub(crate) fn look_at_app(
     interpreter: &Path,
     target: &str,
     context: &mut Context,
-) -> Result<String, Failure> {
+) -> Result<Looked, Failure> {
     let args = [OsStr::new("-c"), OsStr::new(LOOK), OsStr::new(target)];
     let output = python(interpreter, args, Stdio::inherit())
         .map_err(|error| Failure::new(FAILED, format!("cannot run {}: {error}", interpreter.display())))?;
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut lines: Vec<&str> = words.trim_end().lines().collect();
-    let url = lines.pop().filter(|_| output.status.success()).map(str::to_owned);
+    let said = lines.split_off(lines.len().saturating_sub(3));
+    let looked = match said[..] {
+        [home, schema, "."] if output.status.success() => {
+            Some(Looked { home: home.to_owned(), schema: schema.to_owned() })
+        }
+        _ => {
+            lines.extend(said);
+            None
+        }
+    };
     for line in lines.iter().filter(|line| !line.is_empty()) {
         context.output.say(line);
     }
-    url.ok_or_else(|| {
+    looked.ok_or_else(|| {
         let what = format!("the app {target} cannot be loaded");
         // Killed, by a lack of memory for example, it had no time to say why.
         let failure = match output.status.signal() {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use lineshaft_wire::message::{DiskReport, DiskState, QueueReport, StatusReport};
+use lineshaft_wire::schema::{Field, Parameter, ParameterKind, Schema, Shape};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState};
 
@@ -205,7 +206,9 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
     lines.push(String::new());
     lines.extend(workers(report, columns));
     for task in &report.unknown_tasks {
-        lines.push(format!("no worker knows {task}"));
+        let count = report.tasks.iter().find(|it| it.task == *task).map(|it| it.unfinished);
+        let count = count.map(|count| format!(": {}", count_of(count, "unfinished job"))).unwrap_or_default();
+        lines.push(format!("no worker knows {task}{count}"));
     }
     lines
 }
@@ -244,6 +247,88 @@ fn disk_hint(report: &StatusReport) -> Option<&'static str> {
         DiskState::Ok => None,
         DiskState::Low => Some("free space on this file system; the oldest history is being dropped"),
         DiskState::Full => Some("free space on this file system: LS0006 says what else takes it"),
+    }
+}
+
+/// What tasks take and give, and the types that they name.
+pub(crate) fn schema(schema: &Schema) -> Vec<String> {
+    let tasks = schema.tasks.iter().flat_map(|(name, task)| {
+        let parameters: Vec<String> = parameters(&task.parameters);
+        let versions = match (task.from_version, task.version) {
+            (from, to) if from == to => format!("version {to}"),
+            (from, to) => format!("version {to}, runs jobs from version {from} on"),
+        };
+        let was = was(&task.aliases);
+        let signature = format!("{name}({}) -> {}", parameters.join(", "), task.result);
+        [signature, format!("    {versions}{was}, id {}", task.id)]
+    });
+    let types = schema.types.iter().flat_map(|(name, found)| {
+        let was = was(&found.aliases);
+        let head = format!("{name}: {}{was}, id {}", shape(&found.shape), found.id);
+        std::iter::once(head).chain(parts(&found.shape))
+    });
+    tasks.chain(types).map(|line| plain::line(&line).into_owned()).collect()
+}
+
+fn parameters(parameters: &[Parameter]) -> Vec<String> {
+    let mut shown = Vec::new();
+    let mut before = ParameterKind::PositionalOnly;
+    for parameter in parameters {
+        let Parameter { name, kind, of, default } = parameter;
+        let has_star = matches!(before, ParameterKind::VarPositional | ParameterKind::KeywordOnly);
+        if before == ParameterKind::PositionalOnly && *kind != before && !shown.is_empty() {
+            shown.push("/".to_owned());
+        }
+        if *kind == ParameterKind::KeywordOnly && !has_star {
+            shown.push("*".to_owned());
+        }
+        let stars = match kind {
+            ParameterKind::VarPositional => "*",
+            ParameterKind::VarKeyword => "**",
+            _ => "",
+        };
+        let default = default.as_ref().map(|default| format!(" = {default}")).unwrap_or_default();
+        shown.push(format!("{stars}{name}: {of}{default}"));
+        before = *kind;
+    }
+    if before == ParameterKind::PositionalOnly && !shown.is_empty() {
+        shown.push("/".to_owned());
+    }
+    shown
+}
+
+fn was(aliases: &[String]) -> String {
+    if aliases.is_empty() { String::new() } else { format!(", was {}", aliases.join(", ")) }
+}
+
+const fn shape(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Record { .. } => "record",
+        Shape::Enum { .. } => "enum",
+        Shape::Flag { .. } => "flag",
+        Shape::Exception => "exception",
+    }
+}
+
+fn parts(shape: &Shape) -> Vec<String> {
+    match shape {
+        Shape::Record { fields, renamed, removed, open } => {
+            let field = |field: &Field| {
+                let default = field.default.as_ref().map(|it| format!(" = {it}")).unwrap_or_default();
+                format!("    {}: {}{default}", field.name, field.of)
+            };
+            let renamed = renamed.iter().map(|(before, now)| format!("    {before} is {now} now"));
+            let removed = removed.iter().map(|name| format!("    {name} is gone"));
+            let others = open.then(|| "    and others".to_owned());
+            fields.iter().map(field).chain(renamed).chain(removed).chain(others).collect()
+        }
+        Shape::Enum { members } => vec![format!("    {}", members.join(", "))],
+        Shape::Flag { members } => {
+            let members: Vec<String> =
+                members.iter().map(|(name, bits)| format!("{name} = {bits}")).collect();
+            vec![format!("    {}", members.join(", "))]
+        }
+        Shape::Exception => Vec::new(),
     }
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct Worker {
     pub(crate) attach: u64,
     pub(crate) name: Arc<str>,
     pub(crate) process: ProcessKey,
+    /// What its tasks take and give, if it said so.
+    pub(crate) schema: Option<Arc<str>>,
 }
 
 /// A child whose process is dead, until its supervisor says how that came, or for as long as that is waited for.

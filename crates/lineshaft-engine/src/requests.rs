@@ -1,13 +1,15 @@
 //! What each request of a client comes to; `workers.rs` has those of workers.
 
+use std::sync::Arc;
+
 use lineshaft_jobs::{Answer, ArchivedCall, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
     self, Changed, Described, DiskReport, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind,
-    RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerReport,
+    RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerReport, WorkerSchema,
 };
-use lineshaft_wire::{JobId, JobState};
+use lineshaft_wire::{JobId, JobState, task};
 
-use crate::core::{Core, is_one_way};
+use crate::core::{Core, Worker, is_one_way};
 use crate::handle::{ConnectionId, large_payloads};
 use crate::list::ListQuery;
 use crate::query::Query;
@@ -117,7 +119,8 @@ impl Core {
             }
             Message::Describe(describe) => {
                 let declared = self.declarations.get(&describe.task).cloned();
-                self.reply(caller.connection, caller.request_id, Described { declared });
+                let schemas = if describe.schemas { self.schemas() } else { Vec::new() };
+                self.reply(caller.connection, caller.request_id, Described { declared, schemas });
                 Ok(())
             }
             Message::HoldFiles(_) => {
@@ -290,6 +293,7 @@ impl Core {
             queues: self.state.queue_reports(),
             workers: self.worker_reports(),
             unknown_tasks: self.state.unknown_tasks(),
+            tasks: self.state.task_reports(),
             disk: DiskReport::default(),
             unarchived: u64::from(self.state.unarchived()),
             archive_behind: self.lag.is_behind(),
@@ -298,6 +302,16 @@ impl Core {
             hot_bytes: pages.hot,
             cold_bytes: pages.cold,
         }
+    }
+
+    /// What connected workers said that their tasks take and give, by their names.
+    fn schemas(&self) -> Vec<WorkerSchema> {
+        let schema_of = |worker: &Worker| {
+            Some(WorkerSchema { worker: Arc::clone(&worker.name), schema: worker.schema.clone()? })
+        };
+        let mut schemas: Vec<WorkerSchema> = self.workers.values().filter_map(schema_of).collect();
+        schemas.sort_by(|a, b| a.worker.cmp(&b.worker));
+        schemas
     }
 
     fn worker_reports(&self) -> Vec<WorkerReport> {
@@ -314,7 +328,8 @@ impl Core {
                 report.running += child.leases;
                 let Some((tasks, queues)) = child.group else { continue };
                 report.children += 1;
-                (report.tasks, report.queues) = (tasks.to_vec(), queues.to_vec());
+                report.tasks = tasks.iter().map(|task| task::shown(task).into()).collect();
+                report.queues = queues.to_vec();
             }
             report
         };

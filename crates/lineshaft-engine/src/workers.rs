@@ -2,7 +2,8 @@
 
 use lineshaft_jobs::{Attach, Command, Now, Payloads, Refusal, Reply};
 use lineshaft_wire::message::{
-    self, AttachChild, AttachWorker, ChildAttached, Finished, Message, RefusalCode, WorkerAttached,
+    self, AttachChild, AttachWorker, ChildAttached, Finished, Message, RefusalCode, SCHEMA_BYTES_MAX,
+    WorkerAttached,
 };
 
 use crate::core::{Core, LastWord, Worker};
@@ -71,9 +72,11 @@ impl Core {
     }
 
     fn attach_worker(&mut self, caller: Caller, attach: AttachWorker) -> Result<(), Refusal> {
-        let AttachWorker { name, process, nonce, attach, .. } = attach;
+        let AttachWorker { name, process, nonce, attach, schema, .. } = attach;
         check_newest(attach, self.workers.get(&nonce).map(|worker| worker.attach))?;
-        self.workers.insert(nonce, Worker { connection: caller.connection, attach, name, process });
+        let schema = schema.filter(|schema| schema.len() <= SCHEMA_BYTES_MAX);
+        let worker = Worker { connection: caller.connection, attach, name, process, schema };
+        self.workers.insert(nonce, worker);
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.worker = Some(nonce);
         }

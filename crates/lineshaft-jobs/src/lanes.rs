@@ -1,13 +1,15 @@
 //! Which job goes next, without looking at all of them.
 //!
-//! A *lane* holds the jobs of one task in one queue: a list per priority of those available, and one of those waiting
+//! A *lane* holds the jobs of one version of a task in one queue: a list per priority of those available, and one of those waiting
 //! for a time. A *group* is what a set of children can run, their tasks and queues, and an ordered set of the first job
 //! of every lane they can take. So the next job for a child is the first of its group's set, and taking it costs a
 //! step in that set however many jobs wait.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use lineshaft_wire::task;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::line::Line;
@@ -51,7 +53,8 @@ impl Lane {
 pub(crate) struct Group {
     pub(crate) tasks: Arc<[Arc<str>]>,
     pub(crate) queues: Arc<[Arc<str>]>,
-    positions: FxHashMap<Arc<str>, u32>,
+    /// By the name of the task: positions in the list, and the versions that are run.
+    positions: FxHashMap<Box<str>, Vec<(u32, RangeInclusive<u32>)>>,
     queue_set: FxHashSet<Arc<str>>,
     ready: BTreeSet<(u8, u64, u32)>,
     /// Children of this group in turn.
@@ -60,8 +63,12 @@ pub(crate) struct Group {
 
 impl Group {
     fn position(&self, queue: &str, task: &str) -> Option<u32> {
-        let serves = self.queue_set.is_empty() || self.queue_set.contains(queue);
-        if serves { self.positions.get(task).copied() } else { None }
+        if !self.queue_set.is_empty() && !self.queue_set.contains(queue) {
+            return None;
+        }
+        let (name, version) = task::split(task);
+        let mut runs = self.positions.get(name)?.iter();
+        runs.find(|(_, versions)| versions.contains(&version)).map(|(position, _)| *position)
     }
 }
 
@@ -227,7 +234,7 @@ impl Lanes {
         let mut group = Group {
             tasks: tasks.into(),
             queues: queues.into(),
-            positions: tasks.iter().enumerate().map(|(at, task)| (Arc::clone(task), at as u32)).collect(),
+            positions: positions(tasks),
             queue_set: queues.iter().cloned().collect(),
             ready: BTreeSet::new(),
             children: VecDeque::new(),
@@ -259,4 +266,14 @@ impl Lanes {
             }
         }
     }
+}
+
+/// Where the list has which task, and in which versions. Of two that run the same one the later counts.
+fn positions(tasks: &[Arc<str>]) -> FxHashMap<Box<str>, Vec<(u32, RangeInclusive<u32>)>> {
+    let mut positions: FxHashMap<Box<str>, Vec<_>> = FxHashMap::default();
+    for (at, task) in tasks.iter().enumerate().rev() {
+        let (name, from, to) = task::split_runs(task);
+        positions.entry(name.into()).or_default().push((at as u32, from..=to));
+    }
+    positions
 }

@@ -1,9 +1,11 @@
 //! A job as readers see it, and pages of jobs in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lineshaft_wire::message::{Filter, ProcessKey, QueueReport, Rules};
-use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
+use lineshaft_wire::message::{Filter, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome, task};
+use rustc_hash::FxHashMap;
 
 use crate::change::{Place, RunAt};
 use crate::command::Refusal;
@@ -245,7 +247,23 @@ impl State {
             return Some("a worker: none is connected".to_owned());
         }
         let (task, queue) = (self.names.at(entry.task), self.names.at(entry.queue));
-        Some(format!("a worker: no worker knows {task} in queue {queue}"))
+        Some(format!("a worker: no worker knows {task} in queue {queue}{}", self.versions_known(task)))
+    }
+
+    /// Which other versions of a task connected children run, to follow who is waited for.
+    fn versions_known(&self, task: &str) -> String {
+        let name = task::name_of(task);
+        let groups = self.connected.values().map(|connected| self.lanes.group(connected.group));
+        let runs =
+            groups.flat_map(|group| group.tasks.iter()).filter(|runs| task::split_runs(runs).0 == name);
+        let known: BTreeSet<&str> =
+            runs.map(|runs| runs.strip_prefix(name).unwrap_or_default().trim()).collect();
+        match known.first() {
+            Some(first) if !first.is_empty() => {
+                format!(", only {}", known.into_iter().collect::<Vec<_>>().join(", "))
+            }
+            _ => String::new(),
+        }
     }
 
     /// Unfinished jobs from slot `from` on, in the order of slots.
@@ -289,7 +307,7 @@ impl State {
         };
         (filter.states.is_empty() || filter.states.contains(&entry.job_state()))
             && named(entry.queue, &filter.queue)
-            && named(entry.task, &filter.task)
+            && filter.task.as_ref().is_none_or(|task| task::is_of(self.names.at(entry.task), task))
             && filter.tags.iter().all(|tag| tags.iter().any(|number| self.names.at(*number) == tag))
             && filter.created_from.is_none_or(|from| entry.created_ms >= from)
             && filter.created_before.is_none_or(|before| entry.created_ms < before)
@@ -328,6 +346,23 @@ impl State {
             })
             .collect();
         reports.sort_by(|a, b| a.name.cmp(&b.name));
+        reports
+    }
+
+    /// Every task with unfinished jobs, and how many: first those with the most.
+    pub fn task_reports(&self) -> Vec<TaskReport> {
+        let mut counts: FxHashMap<u32, u64> = FxHashMap::default();
+        for lane in self.lanes.iter() {
+            *counts.entry(lane.task).or_default() += lane.available_count() + u64::from(lane.waiting.count);
+        }
+        for slot in self.leases.keys().chain(self.parked.values()) {
+            *counts.entry(self.slots.at(*slot).task).or_default() += 1;
+        }
+        let counts = counts.into_iter().filter(|(_, unfinished)| *unfinished > 0);
+        let report = |(task, unfinished)| TaskReport { task: Arc::clone(self.names.at(task)), unfinished };
+        let mut reports: Vec<TaskReport> = counts.map(report).collect();
+        reports.sort_by(|a, b| b.unfinished.cmp(&a.unfinished).then_with(|| a.task.cmp(&b.task)));
+        reports.truncate(TASK_REPORTS_MAX);
         reports
     }
 

@@ -33,6 +33,7 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `name` | `"img.resize"` | the function's path, `shop::img::resize` |
 /// | `version` | 1 to 2147483647: workers leave jobs of a later one to others | 1 |
+/// | `from_version` | 1 to `version`: workers leave jobs of an earlier one to others | 1 |
 /// | `aliases` | `["img.shrink"]`: older names under which jobs may still wait | none |
 /// | `queue` | `"img"` | `"default"` |
 /// | `priority` | 1 (first) to 9; `"high"`, `"normal"`, `"low"` | 5 |

@@ -11,9 +11,10 @@ use crate::nearest::unknown;
 use crate::parameter::Parameter;
 
 /// What can be given.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "name",
     "version",
+    "from_version",
     "aliases",
     "queue",
     "priority",
@@ -85,6 +86,9 @@ impl Options {
                 return Ok(());
             }
             "version" => (quote!(version), forms::number(meta, "version", 1, i32::MAX as u32)?),
+            "from_version" => {
+                (quote!(from_version), forms::number(meta, "from_version", 1, i32::MAX as u32)?)
+            }
             "aliases" => (quote!(aliases), forms::names(meta, "aliases")?),
             "queue" => {
                 let queue = forms::name(meta, "queue")?;

@@ -63,7 +63,7 @@ impl Parameter {
         }
     }
 
-    fn may_be_left_out(&self) -> bool {
+    pub(crate) fn may_be_left_out(&self) -> bool {
         self.default.is_some() || is_option(&self.ty)
     }
 

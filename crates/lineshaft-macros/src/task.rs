@@ -56,6 +56,7 @@ impl Declared<'_> {
         let (call, body, assertions) = (self.call(), self.body(), self.assertions());
         let parameters = self.parameters.iter().map(|parameter| parameter.name.to_string());
         let needed = parameter::needed(self.parameters);
+        let signature = self.signature();
         let docs = format!("The task `{ident}`: its declaration for workers, and calls of it for clients.");
         quote! {
             #[doc = #docs]
@@ -69,6 +70,7 @@ impl Declared<'_> {
                     #name,
                     ::lineshaft::task::private::Run::#run(Self::__run),
                     &[#(#parameters),*],
+                    &#signature,
                     Self::__DEFAULTS,
                 );
 
@@ -92,6 +94,24 @@ impl Declared<'_> {
             impl ::lineshaft::task::private::Takes<(#(#needed,)*)> for #ident {}
 
             #assertions
+        }
+    }
+
+    /// The text of its types.
+    fn signature(&self) -> TokenStream {
+        let parameters = self.parameters.iter().map(|parameter| {
+            let (ty, may_be_left_out) = (&parameter.ty, parameter.may_be_left_out());
+            let text = quote!(#ty).to_string();
+            quote!((#text, #may_be_left_out))
+        });
+        let result = match &self.function.sig.output {
+            ReturnType::Default => "()".to_owned(),
+            ReturnType::Type(_, ty) => {
+                succeeds_with(ty).map_or_else(|| quote!(#ty).to_string(), |it| quote!(#it).to_string())
+            }
+        };
+        quote! {
+            ::lineshaft::task::private::Signature { parameters: &[#(#parameters),*], result: #result }
         }
     }
 
@@ -233,6 +253,17 @@ impl Declared<'_> {
             ReturnType::Type(_, ty) => quote!(#ty),
         }
     }
+}
+
+/// The first type in the angle brackets of a `Result`; `None` of other types.
+fn succeeds_with(ty: &syn::Type) -> Option<&syn::Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
+    let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        syn::GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
 }
 
 /// Whether a function returns a `Result`, or an alias of it.

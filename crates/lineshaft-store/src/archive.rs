@@ -23,7 +23,7 @@ pub use store::{BlockArchive, DamagedBlock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lineshaft_wire::{JobId, JobRecord, JobState};
+use lineshaft_wire::{JobId, JobRecord, JobState, task};
 
 use crate::Error;
 
@@ -158,7 +158,7 @@ impl Filter {
     pub fn matches(&self, record: &JobRecord) -> bool {
         (self.states.is_empty() || self.states.contains(&record.state))
             && self.queue.as_deref().is_none_or(|queue| *record.queue == *queue)
-            && self.task.as_deref().is_none_or(|task| *record.task == *task)
+            && self.task.as_deref().is_none_or(|task| task::is_of(&record.task, task))
             && self.tags.iter().all(|tag| record.tags.iter().any(|have| **have == **tag))
             && self.matches_times(record.created_at, record.finalized_at.unwrap_or(0))
     }

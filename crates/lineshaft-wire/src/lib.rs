@@ -2,7 +2,7 @@
 //! the frames that carry them.
 //!
 //! Read [`id`] and [`record`] for the nouns, [`message`] for the verbs, [`frame`] for the bytes around them, and
-//! [`value`] for what arguments and results are made of. [`mod@code`] lists the errors that operators meet.
+//! [`value`] for what arguments and results are made of, [`schema`] for what programs say of that. [`mod@code`] lists the errors that operators meet.
 //!
 //! This crate deliberately does not know sockets, files, clocks, Python or the rules of jobs.
 
@@ -12,6 +12,8 @@ pub mod id;
 pub mod message;
 pub mod payload;
 pub mod record;
+pub mod schema;
+pub mod task;
 pub mod value;
 
 pub use id::{Fence, JobId, ParseIdError};

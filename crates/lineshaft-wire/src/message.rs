@@ -30,10 +30,11 @@ pub use lease::{Checkpoint, Credit, Lease, Leases, Progress, Release, Renew, Sto
 pub use look::{Fetch, Fetched, Filter, List, Page, PayloadKind, Show, Shown};
 pub use rules::{OnFailure, Rules};
 pub use session::{Done, Hello, Ping, RefusalCode, Refused, Sequence, Welcome};
-pub use status::{DiskReport, DiskState, QueueReport, Status, StatusReport, WorkerReport};
+pub use status::{DiskReport, DiskState, QueueReport, Status, StatusReport, TaskReport, WorkerReport};
 pub use wait::{Ended, EndedJob, RESULT_EXPIRED, Unwait, Wait};
 pub use worker::{
     AttachChild, AttachWorker, ChildAttached, Declared, Describe, Described, ProcessKey, WorkerAttached,
+    WorkerSchema,
 };
 
 /// The protocol spoken by this version, and the oldest it understands.
@@ -62,6 +63,10 @@ pub const TAGS_MAX: usize = 16;
 pub const METADATA_BYTES_MAX: usize = 4096;
 /// The greatest version of a task.
 pub const VERSION_MAX: u32 = i32::MAX as u32;
+/// Longest schema of a worker; of a longer one nothing is kept.
+pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
+/// Tasks of which a [`StatusReport`] tells how many jobs they have.
+pub const TASK_REPORTS_MAX: usize = 1_000;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 

@@ -44,7 +44,12 @@ pub fn be_child(home: &Path) -> Result<(), Error> {
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::new(AtomicBool::new(false)))
         .map_err(Error::io("handle SIGUSR1"))?;
     let mut effects = Place::new(home).effect(std::process::id(), now_us())?;
-    let entry = |name: &str| TaskEntry { name: name.into(), at_most_once: name == TASKS[1], declared: None };
+    let entry = |name: &str| TaskEntry {
+        name: name.into(),
+        versions: (1, 1),
+        at_most_once: name == TASKS[1],
+        declared: None,
+    };
     child.start(TASKS.map(entry).to_vec())?;
     loop {
         match child.next(Duration::from_secs(60)) {

@@ -90,7 +90,7 @@ pub struct JobFilter {
     /// In this queue
     #[arg(long, add = ArgValueCandidates::new(complete::queues))]
     pub queue: Option<String>,
-    /// Of this task
+    /// Of this task, in every version or in one: 'shop.send v2'
     #[arg(long, add = ArgValueCandidates::new(complete::tasks))]
     pub task: Option<String>,
     /// With this tag; given more than once, with all of them

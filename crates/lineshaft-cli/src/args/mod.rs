@@ -4,6 +4,7 @@ mod bench;
 mod enqueue;
 mod job;
 pub(crate) mod read;
+mod schema;
 mod store;
 mod torture;
 
@@ -22,6 +23,7 @@ pub use bench::{Bench, JsonTo};
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use read::{Handler, Timeout, When};
+pub use schema::Schema;
 pub use store::{Backup, Doctor, Export, Restore, Store};
 pub use torture::Torture;
 
@@ -101,6 +103,9 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// Look at what tasks take and give, and what a change of that breaks
+    #[command(subcommand)]
+    Schema(Schema),
     /// Look after the files of a home
     #[command(subcommand)]
     Store(Store),

@@ -9,6 +9,7 @@ pub(crate) mod enqueue;
 pub(crate) mod explain;
 pub(crate) mod job;
 pub(crate) mod queue;
+pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod stop;

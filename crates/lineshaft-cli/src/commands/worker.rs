@@ -19,22 +19,28 @@ pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> 
     let flags = &worker.flags.0;
     let mut options = options(&settings, flags)?;
     let interpreter = python::interpreter(settings.get(&PYTHON, flags.get(&PYTHON))?, context)?;
-    let home = home(&worker.target, &interpreter, context)?;
+    let (home, schema) = look(&worker.target, &interpreter, context)?;
     // A supervisor waits for a server, but starts none.
     if let Some(warning) = launch::ensure_server(&home, &context.server_command()?)? {
         context.output.warn(&warning);
     }
     context.output.say(format!("working for {}", home.path().display()));
     options.target = Target::home(home.path());
+    options.schema = schema;
     options.command = vec![interpreter.into(), "-m".into(), "lineshaft._child".into(), worker.target.into()];
     worker::supervisor::run(options).map_err(failure)
 }
 
-/// The home given on the command line, else the app's.
-fn home(target: &str, interpreter: &Path, context: &mut Context) -> Result<Home, Failure> {
+/// The home given on the command line, else the app's; and what its tasks take and give.
+fn look(
+    target: &str,
+    interpreter: &Path,
+    context: &mut Context,
+) -> Result<(Home, Option<Arc<str>>), Failure> {
     // The app is looked at in any case: an app that does not load is better said once than by every child.
-    let its_home = python::home_of_app(interpreter, target, context)?;
-    if context.given_home().is_some() { context.home() } else { Ok(Home::new(its_home)) }
+    let looked = python::look_at_app(interpreter, target, context)?;
+    let home = if context.given_home().is_some() { context.home()? } else { Home::new(looked.home) };
+    Ok((home, Some(looked.schema.into()).filter(|schema: &Arc<str>| !schema.is_empty())))
 }
 
 /// Where the search for the project's files begins: at the target if that is a path, else here.

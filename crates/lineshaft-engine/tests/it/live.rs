@@ -320,8 +320,14 @@ fn the_word_of_a_connected_supervisor_is_waited_for() {
 /// A supervisor, in a process of its own, and its child.
 fn supervised(engine: &Handle) -> (Client, Client) {
     let mut supervisor = Client::connect(engine);
-    let attach =
-        AttachWorker { name: "host:3".into(), process: SUPERVISOR, nonce: 7, processes: 1, attach: 0 };
+    let attach = AttachWorker {
+        name: "host:3".into(),
+        process: SUPERVISOR,
+        nonce: 7,
+        processes: 1,
+        attach: 0,
+        schema: None,
+    };
     assert!(matches!(supervisor.ask(attach), Message::WorkerAttached(_)));
     let mut child = Client::connect(engine);
     assert!(matches!(child.ask(attach_child(1, &["shop.send"])), Message::ChildAttached(_)));

@@ -115,7 +115,15 @@ pub(crate) fn process() -> ProcessKey {
 }
 
 pub(crate) fn attach_worker() -> Message {
-    AttachWorker { name: "host:1".into(), process: process(), nonce: 7, processes: 1, attach: 0 }.into()
+    AttachWorker {
+        name: "host:1".into(),
+        process: process(),
+        nonce: 7,
+        processes: 1,
+        attach: 0,
+        schema: None,
+    }
+    .into()
 }
 
 pub(crate) fn attach_child(number: u32, tasks: &[&str]) -> Message {

@@ -30,7 +30,7 @@ impl State {
     pub(super) fn decide_attach(&self, attach: AttachChild) -> Result<Decision, Refusal> {
         super::enqueue::check_name("worker", &attach.worker_name)?;
         check_room("tasks and queues of a child", 0, attach.tasks.len() + attach.queues.len(), NAMES_MAX)?;
-        attach.tasks.iter().try_for_each(|task| super::enqueue::check_name("task", task))?;
+        attach.tasks.iter().try_for_each(|task| super::enqueue::check_runs(task))?;
         attach.queues.iter().try_for_each(|queue| super::enqueue::check_name("queue", queue))?;
         let held: FxHashSet<(JobId, Fence)> = attach.held.iter().copied().collect();
         let Some(child) = self.find_child(attach.worker, attach.number) else {

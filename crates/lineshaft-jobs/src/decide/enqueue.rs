@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM, ON_FAILURE_DEPTH_MAX,
     OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, VERSION_MAX, is_name,
 };
+use lineshaft_wire::{JobId, task};
 use rustc_hash::FxHashSet;
 
 use super::{Turn, check_room};
@@ -236,7 +236,7 @@ impl Keys {
 }
 
 fn check_group(group: &JobGroup) -> Result<(), Refusal> {
-    check_name("task", &group.task)?;
+    check_task(&group.task)?;
     check_name("queue", &group.queue)?;
     if !(1..=9).contains(&group.priority) {
         return Err(bad(format!("priority {} of task {} is not 1 to 9", group.priority, group.task)));
@@ -269,6 +269,7 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
 
 fn check_handler(handler: &OnFailure) -> Result<(), Refusal> {
     let OnFailure { task, queue, priority, expires_ms, deadline_ms, tags, rules, version } = handler;
+    check_name("task", task)?;
     if !(1..=VERSION_MAX).contains(version) {
         return Err(bad(format!("version {version} of task {task} is not 1 to {VERSION_MAX}")));
     }
@@ -346,6 +347,16 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
     }
     let shown: String = name.chars().take(80).collect();
     Err(bad(format!("{shown:?} is not the name of a {what}: expected {NAME_FORM}")))
+}
+
+/// Tasks have names of that form, and a version.
+fn check_task(task: &str) -> Result<(), Refusal> {
+    if task::is_task(task) { Ok(()) } else { check_name("task", task) }
+}
+
+/// A child runs tasks of that form, in some versions.
+pub(super) fn check_runs(task: &str) -> Result<(), Refusal> {
+    if task::is_runs(task) { Ok(()) } else { check_name("task", task) }
 }
 
 /// Tags and keys: any text without control characters, at most 255 bytes.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use lineshaft_wire::message::OnFailure;
+use lineshaft_wire::task;
 use lineshaft_wire::value::encode_failure_call;
 
 use crate::change::{Change, NewJobs, Next, Stored};
@@ -32,7 +33,7 @@ impl State {
         let calls = failed.iter().map(|slot| encode_failure_call(self.job_id(*slot), handler.version).into());
         let payload: Vec<bytes::Bytes> = calls.collect();
         let jobs = NewJobs {
-            task: self.name(&handler.task),
+            task: self.name(&task::versioned(&handler.task, handler.version)),
             queue: self.name(&handler.queue),
             rules: self.rules_ref(&handler.rules),
             priority: handler.priority,

@@ -15,3 +15,4 @@ mod restored;
 mod retries;
 mod shop;
 mod verbs;
+mod versions;

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-pub(crate) const TASKS: [&str; 3] = ["shop.send", "shop.bill", "shop.report"];
+pub(crate) const TASKS: [&str; 3] = ["shop.send", "shop.bill", "shop.send v2"];
 pub(crate) const QUEUES: [&str; 3] = ["default", "mail", "slow"];
 pub(crate) const TAGS: [&str; 3] = ["red", "green", "blue"];
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lineshaft_wire::message;
 use lineshaft_wire::record;
+use lineshaft_wire::task;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -46,7 +47,13 @@ impl JobRecord {
     /// Name of the task.
     #[getter]
     fn task(&self) -> &str {
-        &self.0.task
+        task::name_of(&self.0.task)
+    }
+
+    /// The version of the task that it was made for.
+    #[getter]
+    fn version(&self) -> u32 {
+        task::split(&self.0.task).1
     }
 
     /// Name of the queue.

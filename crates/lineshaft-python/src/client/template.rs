@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lineshaft_wire::message::{self, JobGroup, RunAfter, Unique, UniqueWhile};
+use lineshaft_wire::task;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -116,7 +117,7 @@ impl Template {
         metadata: Option<&str>,
     ) -> PyResult<Self> {
         let group = JobGroup {
-            task: task.into(),
+            task: task::versioned(task, version),
             queue: queue.into(),
             priority,
             rules: Arc::clone(&rules.0),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use lineshaft::JobEnd;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::EndedJob;
+use lineshaft_wire::task;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -126,7 +127,7 @@ impl End {
     /// Name of the task; `None` of a completed or missing job.
     #[getter]
     fn task(&self) -> Option<&str> {
-        self.failed.as_ref().map(|ended| &*ended.task)
+        self.failed.as_ref().map(|ended| task::name_of(&ended.task))
     }
 
     #[getter]

@@ -35,6 +35,17 @@ pub(super) enum Description {
     Exception { base: Py<PyType>, slots: Vec<Py<PyString>> },
 }
 
+impl Description {
+    /// What instances are made of; empty if they have no fields.
+    pub(super) fn fields(&self) -> &[Field] {
+        match self {
+            Self::Fields { fields, .. } | Self::NamedTuple { fields } => fields,
+            Self::Model(model) => &model.fields,
+            Self::Enum { .. } | Self::Flag | Self::Exception { .. } => &[],
+        }
+    }
+}
+
 /// What fields are set on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bare {

@@ -189,7 +189,9 @@ impl Missing {
             Self::Type(class) => format!(
                 "if it was renamed, keep its old name: @lineshaft.value(aliases=[{class:?}]); else app.register it"
             ),
-            Self::Field { field, .. } => format!("keep {field:?} until no stored value has it"),
+            Self::Field { field, .. } => format!(
+                "keep {field:?} until no stored value has it, or say @lineshaft.value(removed=[{field:?}]), or renamed={{{field:?}: …}}"
+            ),
             Self::Default { field, .. } => {
                 format!("give {field:?} a default: stored values are older than it")
             }

@@ -2,15 +2,16 @@
 //!
 //! Names travel, classes do not: decoding looks a name up here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 use rustc_hash::FxHashMap;
 
 use crate::errors::{declaration_error, option_error};
 
-use super::describe::{Description, canonical_name, describe};
+use super::describe::{self, Description, Field, canonical_name, describe};
 
 /// Bytes of a type's name.
 const NAME_BYTES_MAX: usize = 255;
@@ -30,6 +31,78 @@ pub(super) struct Registered {
     pub(super) name: Box<str>,
     pub(super) class: Py<PyType>,
     pub(super) description: Description,
+    pub(super) before: Before,
+}
+
+/// What a class was before: nothing of it is written, but values of then are read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Before {
+    /// Its names.
+    aliases: Vec<String>,
+    /// Names of fields, each with the name that it has now.
+    renamed: BTreeMap<String, String>,
+    /// Fields that are gone.
+    removed: Vec<String>,
+}
+
+impl Before {
+    /// What became of a field that the class does not have; `None` if it says nothing of it.
+    #[cold]
+    pub(super) fn find(&self, fields: &[Field], name: &str) -> Option<Found> {
+        if let Some(now) = self.renamed.get(name) {
+            return fields.iter().position(|field| *field.text == **now).map(Found::Field);
+        }
+        self.removed.iter().any(|removed| removed == name).then_some(Found::Gone)
+    }
+
+    /// The name that a field has now; `None` if it is gone.
+    pub(super) fn name_now<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let is_gone = self.removed.iter().any(|removed| removed == name);
+        (!is_gone).then(|| self.renamed.get(name).map_or(name, String::as_str))
+    }
+
+    /// Adds what was said earlier.
+    fn take(&mut self, earlier: &Self) {
+        for alias in &earlier.aliases {
+            if !self.aliases.contains(alias) {
+                self.aliases.push(alias.clone());
+            }
+        }
+        for (before, now) in &earlier.renamed {
+            self.renamed.entry(before.clone()).or_insert_with(|| now.clone());
+        }
+        for name in &earlier.removed {
+            if !self.removed.contains(name) && !self.renamed.contains_key(name) {
+                self.removed.push(name.clone());
+            }
+        }
+    }
+
+    /// Errors, in words, unless it fits the fields of today.
+    fn check(&self, fields: &[Field]) -> Result<(), String> {
+        let has = |name: &str| fields.iter().any(|field| *field.text == *name);
+        for (before, now) in &self.renamed {
+            if !has(now) {
+                return Err(format!(
+                    "says that {before:?} was renamed to {now:?}, which is none of its fields"
+                ));
+            }
+        }
+        let gone = self.renamed.keys().chain(&self.removed).find(|name| has(name));
+        gone.map_or(Ok(()), |name| Err(format!("says that {name:?} is gone, which is one of its fields")))
+    }
+}
+
+/// [`Before`] as Python has it: names, names of fields with those of now, fields that are gone.
+type BeforeInPython = (Vec<String>, BTreeMap<String, String>, Vec<String>);
+
+/// What a name of before stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found {
+    /// The field of this number.
+    Field(usize),
+    /// Nothing any more.
+    Gone,
 }
 
 /// What a registry knows at one moment.
@@ -106,16 +179,38 @@ impl Registry {
         Self { known: RwLock::new(Arc::new(known)) }
     }
 
-    /// Makes instances of `class` values that travel as `name`; bytes that say one of `aliases` read as it too.
+    /// Makes instances of `class` values that travel as `name`; bytes that say one of `aliases` read as it too. Fields of
+    /// before are read under the names that `renamed` says; what `removed` names is dropped.
     ///
     /// Raises `DeclarationError` if its instances cannot be values or a name is another class's. A class defined anew
     /// under its old name takes the place of the old one.
-    #[pyo3(signature = (class, name, aliases = Vec::new()))]
-    fn register(&self, class: &Bound<'_, PyType>, name: &str, aliases: Vec<String>) -> PyResult<()> {
+    #[pyo3(signature = (class, name, aliases = Vec::new(), renamed = BTreeMap::new(), removed = Vec::new()))]
+    fn register(
+        &self,
+        class: &Bound<'_, PyType>,
+        name: &str,
+        mut aliases: Vec<String>,
+        renamed: BTreeMap<String, String>,
+        removed: Vec<String>,
+    ) -> PyResult<()> {
         let py = class.py();
         let description = describe(class)?;
-        let registered =
-            Arc::new(Registered { name: name.into(), class: class.clone().unbind(), description });
+        let mut before = Before { aliases: aliases.clone(), renamed, removed };
+        if let Some(earlier) = self.known().by_class.get(&(class.as_ptr() as usize)) {
+            // What was said once holds, whoever registers it again.
+            before.take(&earlier.before);
+        }
+        before.check(description.fields()).map_err(|why| {
+            let class = canonical_name(class, None);
+            declaration_error(
+                py,
+                &format!("{class} {why}"),
+                "renamed={old: new}, removed=[old] name fields of before",
+            )
+        })?;
+        aliases.clone_from(&before.aliases);
+        let class_now = class.clone().unbind();
+        let registered = Arc::new(Registered { name: name.into(), class: class_now, description, before });
         self.change(|known| {
             known.add(name, &registered, py)?;
             aliases.into_iter().try_for_each(|alias| known.add(&alias, &registered, py))?;
@@ -137,6 +232,29 @@ impl Registry {
     /// The class that travels as `name`, or `None`.
     fn lookup(&self, py: Python<'_>, name: &str) -> Option<Py<PyType>> {
         self.known().named(name).map(|registered| registered.class.clone_ref(py))
+    }
+
+    /// What a registered class was before: its names, names of fields with those of now, and fields that are gone.
+    fn before(&self, class: &Bound<'_, PyType>) -> Option<BeforeInPython> {
+        let known = self.known();
+        let Before { aliases, renamed, removed } = &known.by_class.get(&(class.as_ptr() as usize))?.before;
+        Some((aliases.clone(), renamed.clone(), removed.clone()))
+    }
+
+    /// The fields of a registered class, each with its default: `()` for none, `(value,)`, or `None` for one that is made.
+    fn fields<'py>(
+        &self,
+        class: &Bound<'py, PyType>,
+    ) -> PyResult<Vec<(String, Option<Bound<'py, PyTuple>>)>> {
+        let (py, known) = (class.py(), self.known());
+        let found = known.by_class.get(&(class.as_ptr() as usize));
+        let fields = found.map_or(&[][..], |registered| registered.description.fields());
+        let default = |field: &Field| match &field.default {
+            describe::Default::Missing => Ok(Some(PyTuple::empty(py))),
+            describe::Default::Value(value) => PyTuple::new(py, [value]).map(Some),
+            describe::Default::Factory(_) | describe::Default::FactoryOf(_) => Ok(None),
+        };
+        fields.iter().map(|field| Ok((field.text.to_string(), default(field)?))).collect()
     }
 
     /// The name of a class, registered or not.

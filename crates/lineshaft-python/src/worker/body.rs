@@ -27,8 +27,8 @@ pub(super) struct Task {
     /// What is called: the function itself, what opens its resources around it, or what runs a coroutine.
     body: Py<PyAny>,
     binder: Py<PyAny>,
-    /// Jobs of a later version are for other workers.
-    version: u32,
+    /// The first and the last version whose jobs it runs; others are for other workers.
+    versions: (u32, u32),
     /// Numbers of positional arguments that need no closer look.
     positional: (usize, usize),
     pub(super) at_most_once: bool,
@@ -63,7 +63,7 @@ impl Task {
             declared: task.clone().unbind(),
             body: task.getattr(body)?.unbind(),
             binder: binder.unbind(),
-            version: task.getattr("version")?.extract()?,
+            versions: (task.getattr("from_version")?.extract()?, task.getattr("version")?.extract()?),
             positional,
             at_most_once,
             expected: Some(options.call_method1("get", ("expected",))?.unbind())
@@ -81,6 +81,7 @@ impl Task {
     pub(super) fn entry(&self) -> TaskEntry {
         TaskEntry {
             name: self.name.as_str().into(),
+            versions: self.versions,
             at_most_once: self.at_most_once,
             declared: self.described.clone(),
         }
@@ -204,7 +205,7 @@ impl Runner {
             self.types.bind(py).call_method1(intern!(py, "learn"), (&task.declared,))?;
             task.learnt.store(true, Ordering::Relaxed);
         }
-        let here = Some((&*task.name, task.version));
+        let here = Some((&*task.name, task.versions.1));
         let (mut positional, mut keywords) = decode_call(self.registry.bind(py), &job.arguments, here)?;
         let (least, most) = task.positional;
         if !keywords.is_empty() || !(least..=most).contains(&positional.len()) {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crc32c::crc32c;
-use lineshaft_wire::{JobId, JobRecord};
+use lineshaft_wire::{JobId, JobRecord, task};
 
 use super::Filter;
 use super::codec::{Decoded, Decoder, Encoder, Malformed};
@@ -125,17 +125,19 @@ impl<'a> Index<'a> {
         let mut found = RowSet::below(self.jobs);
         let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
         if !states.is_empty() {
-            found.intersect(&self.any_of(decoder, &states)?);
+            found.intersect(&self.any_of(decoder, |value| states.contains(&value))?);
         }
-        for name in [&filter.queue, &filter.task] {
-            self.skip_dictionary(&mut decoder)?;
-            if let Some(name) = name {
-                found.intersect(&self.any_of(decoder, &[name])?);
-            }
+        self.skip_dictionary(&mut decoder)?;
+        if let Some(queue) = &filter.queue {
+            found.intersect(&self.any_of(decoder, |value| value == *queue)?);
+        }
+        self.skip_dictionary(&mut decoder)?;
+        if let Some(task) = &filter.task {
+            found.intersect(&self.any_of(decoder, |value| task::is_of(value, task))?);
         }
         self.skip_dictionary(&mut decoder)?;
         for tag in &filter.tags {
-            found.intersect(&self.any_of(decoder, &[tag])?);
+            found.intersect(&self.any_of(decoder, |value| value == *tag)?);
         }
         Ok(found)
     }
@@ -161,13 +163,13 @@ impl<'a> Index<'a> {
         if decoder.is_empty() { Ok(frames) } else { Err(Malformed) }
     }
 
-    /// The rows with any of the values, in the dictionary at which the decoder stands.
-    fn any_of(&self, mut decoder: Decoder<'_>, wanted: &[&str]) -> Decoded<RowSet> {
+    /// The rows with any of the wanted values, in the dictionary at which the decoder stands.
+    fn any_of(&self, mut decoder: Decoder<'_>, is_wanted: impl Fn(&str) -> bool) -> Decoded<RowSet> {
         let mut found = RowSet::EMPTY;
         for _ in 0..decoder.count()? {
             let value = decoder.text()?;
             let rows = decode_rows(&mut decoder, self.jobs)?;
-            if wanted.contains(&value) {
+            if is_wanted(value) {
                 found.unite(&rows);
             }
         }

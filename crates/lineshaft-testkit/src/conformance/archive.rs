@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lineshaft_store::{
     Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, Error, Filter, ListedJob, PageRequest,
 };
-use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome, task};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -36,7 +36,7 @@ pub fn job(number: u64) -> ArchivedJob {
     let tags = ["red", "green", "blue"].iter().enumerate().filter(|(bit, _)| number >> bit & 1 == 1);
     let record = JobRecord {
         id: JobId::direct(created_at, 3, number as u32, 5),
-        task: format!("shop.task{}", number % 5).into(),
+        task: task::versioned(&format!("shop.task{}", number % 5), 1 + number as u32 % 3),
         queue: if number.is_multiple_of(3) { "mail" } else { "default" }.into(),
         state: state[number as usize % 4],
         cancelling: number.is_multiple_of(11),
@@ -281,7 +281,10 @@ fn any_filter() -> impl Strategy<Value = Filter> {
     let states = proptest::sample::subsequence(JobState::ALL.to_vec(), 0..=3);
     let tags = proptest::sample::subsequence(vec!["red", "green", "blue", "none"], 0..=2);
     let time = || proptest::option::of((MIDNIGHT_MS - 10_000)..(MIDNIGHT_MS + 7 * DAY_MS));
-    let names = (name(&["mail", "default", "other"]), name(&["shop.task0", "shop.task4", "shop.task9"]));
+    let names = (
+        name(&["mail", "default", "other"]),
+        name(&["shop.task0", "shop.task4 v2", "shop.task4 v1", "shop.task9"]),
+    );
     (states, names, tags, [time(), time(), time(), time()]).prop_map(
         |(states, (queue, task), tags, times)| Filter {
             states,

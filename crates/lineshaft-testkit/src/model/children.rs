@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lineshaft_wire::message::{AttachChild, CREDIT_MAX, RefusalCode};
+use lineshaft_wire::task;
 
 use super::{Model, Told};
 
@@ -23,10 +24,21 @@ pub(super) struct Connected {
     pub(super) credit: u32,
 }
 
+impl Connected {
+    /// Whether it runs jobs of `task`, in its version.
+    pub(super) fn runs(&self, task: &str) -> bool {
+        let (name, version) = task::split(task);
+        self.tasks.iter().any(|runs| {
+            let (known, from, to) = task::split_runs(runs);
+            known == name && from <= version && version <= to
+        })
+    }
+}
+
 impl Model {
     pub(super) fn know_child(&mut self, attach: &AttachChild) -> Result<Told, RefusalCode> {
-        let mut names = [&attach.worker_name].into_iter().chain(&attach.tasks).chain(&attach.queues);
-        if !names.all(super::rules::is_name) {
+        let mut names = [&attach.worker_name].into_iter().chain(&attach.queues);
+        if !names.all(super::rules::is_name) || !attach.tasks.iter().all(|task| task::is_runs(task)) {
             return Err(RefusalCode::BadRequest);
         }
         let Some(child) = self.find_child(attach.worker, attach.number) else {

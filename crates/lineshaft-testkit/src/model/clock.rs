@@ -108,7 +108,7 @@ impl Model {
             let job = &self.jobs[*at];
             job.state == JobState::Available
                 && !self.paused.contains(&job.queue)
-                && connected.tasks.contains(&job.task)
+                && connected.runs(&job.task)
                 && (connected.queues.is_empty() || connected.queues.contains(&job.queue))
         };
         (0..self.jobs.len()).filter(can_run).collect()

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use lineshaft_wire::JobId;
 use lineshaft_wire::message::{JobGroup, OnFailure, RefusalCode, Rules, RunAfter};
 use lineshaft_wire::value::{Value, encode};
+use lineshaft_wire::{JobId, task};
 
 use super::Model;
 use super::job::Payload;
@@ -51,7 +51,7 @@ impl Model {
 /// What is made when a job gives up.
 fn group(handler: &OnFailure) -> JobGroup {
     JobGroup {
-        task: Arc::clone(&handler.task),
+        task: task::versioned(&handler.task, handler.version),
         queue: Arc::clone(&handler.queue),
         priority: handler.priority,
         rules: Arc::clone(&handler.rules),
@@ -75,7 +75,7 @@ pub(super) fn check(rules: &Rules) -> Result<(), RefusalCode> {
         if count > HANDLERS_MAX {
             return Err(RefusalCode::TooLarge);
         }
-        if handler.version == 0 || handler.version > 0x7fff_ffff {
+        if !super::rules::is_name(&handler.task) || handler.version == 0 || handler.version > 0x7fff_ffff {
             return Err(RefusalCode::BadRequest);
         }
         let alone = Rules { on_failure: None, ..(*handler.rules).clone() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lineshaft_jobs::Answer;
 use lineshaft_wire::message::{Filter, QueueReport};
-use lineshaft_wire::{AttemptRecord, Fence, JobId, JobRecord, JobState};
+use lineshaft_wire::{AttemptRecord, Fence, JobId, JobRecord, JobState, task};
 
 use super::Model;
 use super::job::{Job, When};
@@ -75,7 +75,7 @@ impl Model {
             !job.state.is_finished()
                 && (filter.states.is_empty() || filter.states.contains(&job.state))
                 && filter.queue.as_ref().is_none_or(|queue| job.queue == *queue)
-                && filter.task.as_ref().is_none_or(|task| job.task == *task)
+                && filter.task.as_ref().is_none_or(|task| task::is_of(&job.task, task))
                 && filter.tags.iter().all(|tag| job.tags.contains(tag))
                 && filter.created_from.is_none_or(|from| job.created_ms >= from)
                 && filter.created_before.is_none_or(|before| job.created_ms < before)
@@ -118,8 +118,20 @@ impl Model {
     fn is_served(&self, job: &Job) -> bool {
         self.children.iter().filter_map(|child| child.connected.as_ref()).any(|connected| {
             let queues = &connected.queues;
-            connected.tasks.contains(&job.task) && (queues.is_empty() || queues.contains(&job.queue))
+            connected.runs(&job.task) && (queues.is_empty() || queues.contains(&job.queue))
         })
+    }
+
+    fn other_versions(&self, task: &str) -> String {
+        let connected = self.children.iter().filter_map(|child| child.connected.as_ref());
+        let names: BTreeSet<&str> = connected.flat_map(|it| &it.tasks).map(|runs| &**runs).collect();
+        let same = names.into_iter().filter(|runs| task::split_runs(runs).0 == task::name_of(task));
+        let versions: Vec<&str> =
+            same.map(|runs| runs.split_once(' ').map_or("", |(_, versions)| versions)).collect();
+        match versions.first() {
+            None | Some(&"") => String::new(),
+            Some(_) => format!(", only {}", versions.join(", ")),
+        }
     }
 
     /// The record that a reader gets; attempts without error and output, as the state machine gives them.
@@ -211,7 +223,7 @@ impl Model {
         } else if self.children.iter().all(|child| child.connected.is_none()) {
             Some("a worker: none is connected".to_owned())
         } else {
-            Some(format!("a worker: no worker knows {task} in queue {queue}"))
+            Some(format!("a worker: no worker knows {task} in queue {queue}{}", self.other_versions(task)))
         }
     }
 }

@@ -7,6 +7,7 @@ use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode,
     Rules, RunAfter, TAGS_MAX,
 };
+use lineshaft_wire::task;
 
 const HUNDRED_YEARS_MS: u64 = 100 * 366 * 24 * 3_600_000;
 const END_OF_9999_MS: u64 = 253_402_300_799_999;
@@ -29,7 +30,7 @@ pub(super) fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
         Some(RunAfter::At(at)) => *at > END_OF_9999_MS,
         None => false,
     });
-    let senseless = !is_name(&group.task)
+    let senseless = !task::is_task(&group.task)
         || !is_name(&group.queue)
         || group.priority == 0
         || group.priority > 9

@@ -66,6 +66,7 @@ impl Worker {
             nonce: self.nonce,
             processes: self.children.len() as u32,
             attach: self.last_request + 1,
+            schema: None,
         };
         self.send(attach.into(), step);
     }

@@ -58,6 +58,18 @@ pub struct StatusReport {
     /// What those take that rest in a file, because memory is to be kept for others; bytes.
     #[serde(default, skip_serializing_if = "is_no_byte")]
     pub cold_bytes: u64,
+    /// Tasks with unfinished jobs, those with the most first; at most [`TASK_REPORTS_MAX`](super::TASK_REPORTS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskReport>,
+}
+
+/// The unfinished jobs of a task in one version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// The task, with its [version](crate::task).
+    pub task: Arc<str>,
+    /// Its jobs that have not ended.
+    pub unfinished: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -30,6 +30,10 @@ pub struct AttachWorker {
     /// Grows with each attach of this worker, so that one which is read late does not count; 0 if it is not counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attach: u64,
+    /// What its tasks take and give: a [schema](crate::schema) as JSON, of at most
+    /// [`SCHEMA_BYTES_MAX`](super::SCHEMA_BYTES_MAX).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Arc<str>>,
 }
 
 /// The worker is known.
@@ -83,6 +87,14 @@ pub struct ChildAttached {
 pub struct Describe {
     /// Name of the task.
     pub task: Arc<str>,
+    /// The schemas of all workers are asked for, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub schemas: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What the worker said that attached last and knows the task.
@@ -90,6 +102,18 @@ pub struct Describe {
 pub struct Described {
     /// `None` if no worker has said anything of it since the server started.
     pub declared: Option<Declared>,
+    /// What the tasks of each worker take and give, as far as it said so and that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<WorkerSchema>,
+}
+
+/// What the tasks of a worker take and give.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerSchema {
+    /// Name of the worker, `host:pid`.
+    pub worker: Arc<str>,
+    /// [`AttachWorker::schema`].
+    pub schema: Arc<str>,
 }
 
 /// What a task's declaration says of its jobs.

@@ -4,6 +4,7 @@ mod code;
 mod frame;
 mod messages;
 mod payload;
+mod schema;
 mod typed;
 mod value;
 mod vectors;

@@ -15,8 +15,8 @@ use lineshaft_wire::message::{
     Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello, HoldFiles, JobGroup, KeepFiles,
     Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
     Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules,
-    RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, Unique,
-    UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport,
+    RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport,
+    Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -337,6 +337,7 @@ fn job_vectors() -> Vec<Vector> {
             },
             b"abc",
         ),
+        vector("enqueue for a later version", 3, enqueue_of_version(), b"ab"),
         vector("enqueued", 3, Enqueued { ids: ids(&[1, 2]), existing: vec![1] }, b""),
         vector("wait", 6, Wait { ids: ids(&[1, 2, 3, 4]), results: true }, b""),
         vector("ended", 6, ended, b"ok"),
@@ -353,6 +354,11 @@ fn job_vectors() -> Vec<Vector> {
         vector("delete", 12, Delete { sequence: sequence(), job: job(1) }, b""),
         vector("changed", 10, Changed { state: Some(JobState::Running), cancelling: true, jobs: 0 }, b""),
     ]
+}
+
+fn enqueue_of_version() -> Enqueue {
+    let group = JobGroup { task: "shop.mail.send v2".into(), lengths: vec![2], ..group() };
+    Enqueue { sequence: sequence(), groups: vec![group] }
 }
 
 fn engine_vectors() -> Vec<Vector> {
@@ -401,10 +407,18 @@ fn engine_vectors() -> Vec<Vector> {
         vector("resume a queue", 13, change(QueueVerb::Resume), b""),
         vector("purge a queue", 13, change(QueueVerb::Purge), b""),
         vector("status", 14, Status {}, b""),
-        vector("status report", 14, report, b""),
+        vector("status report", 14, report.clone(), b""),
+        vector("status report, tasks with jobs", 14, with_tasks(report), b""),
         vector("shutdown", 15, Shutdown { on_demand_only: true }, b""),
-        vector("what is declared of a task", 16, Describe { task: "shop.mail.send".into() }, b""),
-        vector("a declaration", 16, Described { declared: Some(declared()) }, b""),
+        vector(
+            "what is declared of a task",
+            16,
+            Describe { task: "shop.mail.send".into(), schemas: false },
+            b"",
+        ),
+        vector("a declaration", 16, described(), b""),
+        vector("what all workers take", 16, Describe { task: "".into(), schemas: true }, b""),
+        vector("schemas of workers", 16, schemas(), b""),
         vector("hold the files", 17, HoldFiles {}, b""),
         vector(
             "files held",
@@ -420,6 +434,25 @@ fn engine_vectors() -> Vec<Vector> {
         ),
         vector("keep the files", 18, KeepFiles { lsn: 4_711, done: false }, b""),
     ]
+}
+
+fn of_versions(child: AttachChild) -> AttachChild {
+    let tasks = vec!["shop.mail.send v2-3".into(), "shop.mail.check v1".into()];
+    AttachChild { tasks, held: Vec::new(), declared: Vec::new(), ..child }
+}
+
+fn with_tasks(report: StatusReport) -> StatusReport {
+    let of = |task: &str, unfinished| TaskReport { task: task.into(), unfinished };
+    StatusReport { tasks: vec![of("shop.mail.send v2", 412), of("shop.mail.check", 7)], ..report }
+}
+
+fn described() -> Described {
+    Described { declared: Some(declared()), schemas: Vec::new() }
+}
+
+fn schemas() -> Described {
+    let schema = WorkerSchema { worker: "host:4242".into(), schema: r#"{"format":1,"tasks":{}}"#.into() };
+    Described { declared: None, schemas: vec![schema] }
 }
 
 fn declared() -> Declared {
@@ -443,6 +476,7 @@ fn worker_vectors() -> Vec<Vector> {
         nonce: 0x0102_0304_0506_0708,
         processes: 2,
         attach: 0,
+        schema: None,
     };
     let child = AttachChild {
         worker: attach.nonce,
@@ -470,8 +504,9 @@ fn worker_vectors() -> Vec<Vector> {
     vec![
         vector("a supervisor attaches", 1, attach, b""),
         vector("worker attached", 1, WorkerAttached { lease_ms: 15_000 }, b""),
-        vector("a child attaches", 1, child, b""),
+        vector("a child attaches", 1, child.clone(), b""),
         vector("a child attaches and counts", 1, again, b""),
+        vector("a child attaches, some versions of its tasks", 1, of_versions(child), b""),
         vector("child attached", 1, ChildAttached { lease_ms: 15_000, stale: vec![fence(41)] }, b""),
         vector("credit", 0, Credit { leases: 64, reset: false }, b""),
         vector("leases", 0, Leases { epoch: EPOCH, jobs: vec![lease, second], ..Leases::default() }, b"abc"),

@@ -7,7 +7,7 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue, Enqueued, Fetch,
     Fetched, FilesHeld, HoldFiles, JobGroup, KeepFiles, List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind,
-    QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport,
+    QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -52,8 +52,18 @@ impl Client {
 
     /// What a task's declaration says of its jobs, as far as a worker told the server since it started.
     pub fn describe(&self, task: &str, deadline: Option<Duration>) -> Reply<Option<Declared>> {
-        self.call(Describe { task: task.into() }, Vec::new(), deadline).map(|message, _| match message {
+        let describe = Describe { task: task.into(), schemas: false };
+        self.call(describe, Vec::new(), deadline).map(|message, _| match message {
             Message::Described(described) => Ok(described.declared),
+            other => Err(unexpected(&other, "Described")),
+        })
+    }
+
+    /// What the tasks of connected workers take and give, as far as they said so.
+    pub fn schemas(&self, deadline: Option<Duration>) -> Reply<Vec<WorkerSchema>> {
+        let describe = Describe { task: "".into(), schemas: true };
+        self.call(describe, Vec::new(), deadline).map(|message, _| match message {
+            Message::Described(described) => Ok(described.schemas),
             other => Err(unexpected(&other, "Described")),
         })
     }

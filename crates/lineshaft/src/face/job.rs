@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use lineshaft_wire::message::{PayloadKind, RefusalCode, Shown};
 use lineshaft_wire::value::Value;
-use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState};
+use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState, task};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -68,7 +68,7 @@ impl<R> Job<R> {
 
     /// The name of its task, once an answer gave it.
     pub fn task(&self) -> Option<&str> {
-        Some(&self.snapshot.as_ref()?.task)
+        Some(task::name_of(&self.snapshot.as_ref()?.task))
     }
 
     /// The state that the last [`Job::refresh`] gave.

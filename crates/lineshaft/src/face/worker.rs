@@ -116,7 +116,8 @@ impl Worker {
     }
 
     fn begin(self) -> Result<Begun, Error> {
-        let Self { client, options, tasks } = self;
+        let Self { client, mut options, tasks } = self;
+        options.schema = serde_json::to_string(&crate::task::schema_of(&tasks)).ok().map(Arc::from);
         let (entries, tasks) = entries(&tasks)?;
         let grace = options.grace;
         crate::task::notice_panics();
@@ -139,6 +140,7 @@ fn entries(tasks: &[Task]) -> Result<(Vec<TaskEntry>, Vec<Task>), Error> {
             }
             entries.push(TaskEntry {
                 name: name.into(),
+                versions: task.versions(),
                 at_most_once: task.is_at_most_once(),
                 declared: Some(task.declared_as(name)),
             });

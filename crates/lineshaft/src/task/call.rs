@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use lineshaft_wire::message::{JobGroup, Rules, RunAfter};
+use lineshaft_wire::task;
 use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ const RETRIES_MAX: u32 = 9_999;
 #[must_use = "a call does nothing until a client enqueues it"]
 pub struct Call<R> {
     group: JobGroup,
+    /// The version of the task that it is made for.
+    version: u32,
     rules: Rules,
     unique: Option<Unique>,
     /// The names of the task's parameters, where they are known.
@@ -75,8 +78,9 @@ impl<R> Call<R> {
             lengths: Vec::new(),
         };
         let (rules, unique) = (defaults.rules(), defaults.unique.map(Unique::from));
-        let arguments = CallWriter::new(defaults.version).map_err(|error| Error::unencodable(task, error));
-        Self { group, rules, unique, parameters, arguments, result: PhantomData }
+        let version = defaults.version;
+        let arguments = CallWriter::new(version).map_err(|error| Error::unencodable(task, error));
+        Self { group, version, rules, unique, parameters, arguments, result: PhantomData }
     }
 
     /// The next argument by position. None may follow one by name.
@@ -243,11 +247,12 @@ impl<R> Call<R> {
 
     /// The call as it is sent.
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
-        let Self { mut group, rules, unique, parameters, arguments, .. } = self;
+        let Self { mut group, version, rules, unique, parameters, arguments, .. } = self;
         let arguments = arguments?.finish().map_err(|error| Error::unencodable(&group.task, error))?;
         let key = unique.map(|unique| unique.of_call(&group.task, parameters, &arguments)).transpose();
         group.unique =
             key.map_err(|why| Error::bad_request(format!("call of {}: `unique`: {why}", group.task)))?;
+        group.task = task::versioned(&group.task, version);
         group.rules = Arc::new(rules);
         group.lengths.push(arguments.len() as u32);
         Ok(Prepared { group, arguments: arguments.into() })

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::rules::{Defaults, milliseconds};
+use super::schema::Signature;
 use super::{Context, Error, Result, panics};
 use crate::worker::Ending;
 
@@ -24,6 +25,7 @@ pub struct Task {
     name: &'static str,
     run: Run,
     pub(super) parameters: &'static [&'static str],
+    signature: &'static Signature,
     pub(super) defaults: &'static Defaults,
 }
 
@@ -48,9 +50,11 @@ impl Task {
         name: &'static str,
         run: Run,
         parameters: &'static [&'static str],
+        signature: &'static Signature,
         defaults: &'static Defaults,
     ) -> Self {
-        Self { name, run, parameters, defaults }
+        assert!(defaults.from_version <= defaults.version, "option `from_version` is later than `version`");
+        Self { name, run, parameters, signature, defaults }
     }
 
     /// Its name, by which callers in any language know it.
@@ -61,6 +65,16 @@ impl Task {
     /// Its version: jobs of a later one wait for a worker that has it.
     pub const fn version(&self) -> u32 {
         self.defaults.version
+    }
+
+    /// What it takes and gives.
+    pub(super) const fn signature(&self) -> &'static Signature {
+        self.signature
+    }
+
+    /// The earliest version and the last one whose jobs it runs.
+    pub(crate) const fn versions(&self) -> (u32, u32) {
+        (self.defaults.from_version, self.defaults.version)
     }
 
     /// Its name, and the older ones under which jobs may still wait.

@@ -14,6 +14,7 @@ mod handler;
 mod output;
 mod panics;
 mod rules;
+mod schema;
 mod stop;
 mod traceback;
 mod unique;
@@ -32,6 +33,7 @@ pub(crate) use call::Prepared;
 pub(crate) use context::{Attempt, Place};
 pub(crate) use definition::Body;
 pub(crate) use panics::notice_panics;
+pub(crate) use schema::schema_of;
 pub(crate) use stop::Stop;
 
 /// What the macros use. Not for anybody else: it changes without notice.
@@ -44,6 +46,7 @@ pub mod private {
     pub use super::definition::{Run, Running, finish, undecodable};
     pub use super::handler::{FailedJob, Takes};
     pub use super::rules::{Class, Defaults, Retry, UniqueBy};
+    pub use super::schema::Signature;
     pub use super::traceback::__lineshaft_task_body;
     pub use crate::duration::literal as duration;
     pub use crate::worker::Ending;

@@ -14,6 +14,8 @@ use super::{Error, Handler};
 pub struct Defaults {
     /// The version of the task.
     pub version: u32,
+    /// The earliest one whose jobs it runs.
+    pub from_version: u32,
     /// The queue they wait in.
     pub queue: &'static str,
     /// 1 (first) to 9.
@@ -81,6 +83,7 @@ impl Defaults {
     /// Those of a task that names none.
     pub const DEFAULT: Self = Self {
         version: 1,
+        from_version: 1,
         queue: "default",
         priority: 5,
         retries: 0,

@@ -9,7 +9,7 @@
 //! # async fn example(target: lineshaft::Target) -> Result<(), lineshaft::worker::Error> {
 //! use lineshaft::worker::{Ending, Kind, TaskEntry, local};
 //!
-//! let tasks = vec![TaskEntry { name: "img.resize".into(), at_most_once: false, declared: None }];
+//! let tasks = vec![TaskEntry { name: "img.resize".into(), versions: (1, 1), at_most_once: false, declared: None }];
 //! let worker = local::Local::start(local::Options::new(target, Kind::Async), tasks)?;
 //! while let Some(job) = worker.recv().await {
 //!     worker.begin(&job);
@@ -61,13 +61,15 @@ pub struct Options {
     pub tee: bool,
     /// The worker's name. Default `host:pid`.
     pub name: Option<String>,
+    /// What its tasks take and give, a [schema](lineshaft_wire::schema) as JSON, for those who ask the server.
+    pub schema: Option<Arc<str>>,
 }
 
 impl Options {
     /// Defaults for slots of `kind`.
     pub fn new(target: Target, kind: Kind) -> Self {
         let (slots, grace) = (kind.default_slots(), Duration::from_secs(30));
-        Self { target, kind, slots, queues: Vec::new(), grace, tee: true, name: None }
+        Self { target, kind, slots, queues: Vec::new(), grace, tee: true, name: None, schema: None }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -123,7 +125,7 @@ impl Local {
             worker_name: Arc::clone(&name),
             number: 1,
             process,
-            tasks: tasks.iter().map(|task| Arc::clone(&task.name)).collect(),
+            tasks: tasks.iter().map(TaskEntry::runs).collect(),
             queues: options.queues.clone(),
             held: Vec::new(),
             declared: tasks.iter().filter_map(|task| task.declared.clone()).collect(),
@@ -133,7 +135,8 @@ impl Local {
         let tee = if options.tee { duplicate_of_standard_error() } else { None };
         let parts = LocalParts::new(page, options.kind, tee);
         let attempts = parts.attempts(tasks);
-        let worker = AttachWorker { name, process, nonce, processes: 1, attach: 0 };
+        let schema = options.schema.clone();
+        let worker = AttachWorker { name, process, nonce, processes: 1, attach: 0, schema };
         let overdue = Arc::new(Mutex::default());
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -37,6 +37,8 @@ pub struct Options {
     pub tee: bool,
     /// The worker's name. Default `host:pid`.
     pub name: Option<String>,
+    /// What its tasks take and give, a [schema](lineshaft_wire::schema) as JSON, for those who ask the server.
+    pub schema: Option<Arc<str>>,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Options {
             grace: Duration::from_secs(30),
             tee: true,
             name: None,
+            schema: None,
         }
     }
 

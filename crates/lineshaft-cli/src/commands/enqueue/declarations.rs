@@ -8,6 +8,7 @@ use std::time::Duration;
 use lineshaft::Error;
 use lineshaft::client::Client;
 use lineshaft_wire::message::{Declared, JobGroup, OnFailure, RefusalCode, Rules, RunAfter, Unique};
+use lineshaft_wire::task;
 
 use crate::args::{Delivery, Handler, JobOptions, When};
 use crate::context::Context;
@@ -43,7 +44,7 @@ impl Declarations {
         }
         let job = declared.map_or_else(|| undeclared(task), |declared| declared.job);
         Ok(JobGroup {
-            task: task.into(),
+            task: task::versioned(task, job.version),
             queue: options.queue.as_deref().map_or_else(|| Arc::clone(&job.queue), Arc::from),
             priority: options.priority.unwrap_or(job.priority),
             rules: Arc::new(self.rules(options, &job.rules)?),

@@ -69,7 +69,7 @@ fn rules(number: u8) -> Rules {
 fn handler(number: u8) -> OnFailure {
     let has_limits = number == 5;
     OnFailure {
-        task: TASKS[usize::from(number % 3)].into(),
+        task: TASKS[usize::from(number % 2)].into(),
         queue: QUEUES[1].into(),
         priority: 4,
         expires_ms: has_limits.then_some(20_000),

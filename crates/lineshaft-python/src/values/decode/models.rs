@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString};
 
 use super::super::describe::{Default, Model};
-use super::super::failure::{Converted, Failure, Missing, Step};
+use super::super::failure::{Converted, Failure, Step};
 use super::super::native::{bare_object, own_attribute, set_attribute};
-use super::super::registry::Registered;
+use super::super::registry::{Found, Registered};
 use super::objects::find;
 use super::{Decoder, Place};
 
@@ -28,7 +28,10 @@ impl<'py> Decoder<'_, 'py> {
         self.keep(place, object.clone());
         let given = self.model_fields(&object, registered, model)?;
         let (set, private) = if has_state { self.model_state()? } else { (None, None) };
-        let set = set.unwrap_or(given);
+        let set = match set {
+            Some(set) => names_now(registered, &set)?,
+            None => given,
+        };
         set_attribute(&object, intern!(py, "__pydantic_fields_set__"), set.as_any())?;
         let private = self.private_attributes(&object, registered, model, private.as_ref())?;
         set_attribute(&object, intern!(py, "__pydantic_private__"), &private)?;
@@ -49,14 +52,18 @@ impl<'py> Decoder<'_, 'py> {
         set_attribute(object, intern!(py, "__pydantic_extra__"), kept)?;
         for expected in 0..self.reader.plain_dict()? {
             let text = self.reader.str()?;
-            let known = find(&model.fields, text, expected).map(|index| model.fields[index].name.bind(py));
-            let (target, name) = match known {
-                Some(name) => (&values, name.clone()),
-                None if model.allows_extra => (&extra, PyString::new(py, text)),
-                None => {
-                    let (class, field) = (registered.name.to_string(), text.to_owned());
-                    return Err(Failure::missing(Missing::Field { class, field }));
+            let found = match find(&model.fields, text, expected) {
+                Some(index) => Ok(Found::Field(index)),
+                None => registered.field_of_before(&model.fields, text),
+            };
+            let (target, name) = match found {
+                Ok(Found::Field(index)) => (&values, model.fields[index].name.bind(py).clone()),
+                Ok(Found::Gone) => {
+                    self.drop_value()?;
+                    continue;
                 }
+                Err(_) if model.allows_extra => (&extra, PyString::new(py, text)),
+                Err(failure) => return Err(failure),
             };
             let value = self.value().map_err(|failure| failure.at(Step::Field(text.to_owned())))?;
             target.set_item(&name, value)?;
@@ -115,6 +122,18 @@ impl<'py> Decoder<'_, 'py> {
         }
         Ok(private.into_any())
     }
+}
+
+/// The names that fields have now, without those of fields that are gone.
+fn names_now<'py>(registered: &Registered, names: &Bound<'py, PySet>) -> Converted<Bound<'py, PySet>> {
+    let now = PySet::empty(names.py())?;
+    for name in names {
+        let name = name.cast_into::<PyString>().map_err(|_| misplaced("set"))?;
+        if let Some(name) = registered.before.name_now(name.to_str()?) {
+            now.add(name)?;
+        }
+    }
+    Ok(now)
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use super::super::classes::Classes;
 use super::super::describe::{Bare, Default, Description, Field, describe, is_made_whole};
 use super::super::failure::{Converted, Failure, Missing, Step};
 use super::super::native::{bare_object, bare_struct, exactly, new_tuple, set_attribute};
-use super::super::registry::Registered;
+use super::super::registry::{Found, Registered};
 use super::{Decoder, Place};
 
 impl<'a, 'py> Decoder<'a, 'py> {
@@ -55,7 +55,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             Description::Fields { .. } if !has_state => self.fielded(registered, place),
             Description::NamedTuple { fields } if !has_state => {
                 let class = registered.class.bind(self.py);
-                let tuple = self.named_tuple(&registered.name, fields, class)?;
+                let tuple = self.named_tuple(registered, fields, class)?;
                 Ok(self.keep(place, tuple))
             }
             _ => Err(misfit(&registered.name, "a record")),
@@ -75,7 +75,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         for (name, value) in also {
             set_attribute(&object, name.bind(self.py), value.bind(self.py))?;
         }
-        self.fields(&registered.name, fields, &object, |index, value| {
+        self.fields(registered, fields, &object, |index, value| {
             Ok(set_attribute(&object, fields[index].name.bind(object.py()), &value)?)
         })?;
         Ok(object)
@@ -83,12 +83,12 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     fn named_tuple(
         &mut self,
-        name: &str,
+        registered: &Registered,
         fields: &[Field],
         class: &Bound<'py, PyType>,
     ) -> Converted<Bound<'py, PyAny>> {
         let mut values = vec![None; fields.len()];
-        self.fields(name, fields, class, |index, value| {
+        self.fields(registered, fields, class, |index, value| {
             values[index] = Some(value);
             Ok(())
         })?;
@@ -100,7 +100,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     /// Reads fields in any order, hands each to `set`, then the defaults of those that were not there.
     fn fields(
         &mut self,
-        name: &str,
+        registered: &Registered,
         fields: &[Field],
         owner: &Bound<'py, PyAny>,
         mut set: impl FnMut(usize, Bound<'py, PyAny>) -> Converted<()>,
@@ -109,9 +109,16 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let (mut in_order, mut is_set) = (0, Vec::new());
         for expected in 0..self.reader.plain_dict()? {
             let text = self.reader.str()?;
-            let index = find(fields, text, expected).ok_or_else(|| {
-                Failure::missing(Missing::Field { class: name.to_owned(), field: text.to_owned() })
-            })?;
+            let index = match find(fields, text, expected) {
+                Some(index) => index,
+                None => match registered.field_of_before(fields, text)? {
+                    Found::Field(index) => index,
+                    Found::Gone => {
+                        self.drop_value()?;
+                        continue;
+                    }
+                },
+            };
             let value = self.value().map_err(|failure| failure.at(Step::Field(text.to_owned())))?;
             if index == in_order && is_set.is_empty() {
                 in_order += 1;
@@ -124,8 +131,27 @@ impl<'a, 'py> Decoder<'a, 'py> {
         self.reader.end();
         for (index, field) in fields.iter().enumerate().skip(in_order) {
             if !is_set.get(index).is_some_and(|is_set| *is_set) {
-                set(index, self.default(name, field, owner)?)?;
+                set(index, self.default(&registered.name, field, owner)?)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Reads what nobody needs any more. Its parts are made if something may refer to them and all of them can be.
+    #[cold]
+    pub(super) fn drop_value(&mut self) -> Converted<()> {
+        let begin = self.reader.clone();
+        let known = self.numbered.as_ref().map_or(0, Vec::len);
+        if self.numbered.is_some() && self.value().is_ok() {
+            return Ok(());
+        }
+        self.reader = begin;
+        self.reader.skip()?;
+        if let Some(numbered) = &mut self.numbered {
+            // What was made of it before something turned out to be unknown is not whole.
+            numbered.truncate(known);
+            let count = self.reader.last_number().wrapping_add(1) as usize;
+            numbered.resize(count, None);
         }
         Ok(())
     }
@@ -200,6 +226,16 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let class = self.py.import(intern!(self.py, "builtins")).ok()?.getattr(name).ok()?;
         let class = class.cast_into::<PyType>().ok()?;
         (class.is_subclass_of::<PyBaseException>().ok()? && describe(&class).is_ok()).then_some(class)
+    }
+}
+
+impl Registered {
+    /// What a name stands for that is none of its fields.
+    #[cold]
+    pub(super) fn field_of_before(&self, fields: &[Field], name: &str) -> Converted<Found> {
+        self.before.find(fields, name).ok_or_else(|| {
+            Failure::missing(Missing::Field { class: self.name.to_string(), field: name.to_owned() })
+        })
     }
 }
 

@@ -74,11 +74,21 @@ pub(super) const FAILED: u8 = b'f';
 pub struct TaskEntry {
     /// Its name.
     pub name: Arc<str>,
+    /// The first and the last version whose jobs it runs.
+    pub versions: (u32, u32),
     /// It must never run twice: the end of each attempt is confirmed before the next one begins, and an attempt that
     /// is interrupted is not put off.
     pub at_most_once: bool,
     /// What its declaration says of its jobs, for clients that know it by its name alone.
     pub declared: Option<Declared>,
+}
+
+impl TaskEntry {
+    /// As the server is told of it.
+    pub(super) fn runs(&self) -> Arc<str> {
+        let (from, to) = self.versions;
+        lineshaft_wire::task::runs(&self.name, from, to)
+    }
 }
 
 /// This process as a worker's child; its [`Attempts`] are here to be run.
@@ -156,7 +166,7 @@ impl Child {
             worker_name: Arc::clone(&self.assignment.worker_name),
             number: self.assignment.number,
             process: ProcessKey { pid, start_time },
-            tasks: tasks.iter().map(|task| Arc::clone(&task.name)).collect(),
+            tasks: tasks.iter().map(TaskEntry::runs).collect(),
             queues: self.assignment.queues.clone(),
             held: Vec::new(),
             declared: tasks.iter().filter_map(|task| task.declared.clone()).collect(),

@@ -367,8 +367,8 @@ impl Crew {
         self.last_request += 1;
         self.attaching = Some(self.last_request);
         let request = self.last_request;
-        let processes = options.processes;
-        let message = AttachWorker { name, process, nonce, processes, attach: request };
+        let (processes, schema) = (options.processes, options.schema.clone());
+        let message = AttachWorker { name, process, nonce, processes, attach: request, schema };
         if let Some(connection) = self.link.connection()
             && let Err(error) = connection.queue(request, &message.into(), &[])
         {

@@ -116,7 +116,7 @@ fn the_handler_is_for_workers_with_the_version_of_its_task() {
             .await
             .unwrap()
             .waits_for
-            .is_none_or(|what| !what.contains("version 2 of bill"))
+            .is_none_or(|what| !what.contains("no worker knows bill v2"))
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

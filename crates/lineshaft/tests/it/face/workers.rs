@@ -9,6 +9,7 @@ use std::time::Duration;
 use lineshaft::task::{Error as TaskError, Result};
 use lineshaft::value::{Record, Value};
 use lineshaft::{Client, Context, Error, JobState, Outcome, Worker};
+use lineshaft_wire::schema::Schema;
 
 use super::declared::{Thumb, resize};
 use super::with_client;
@@ -152,6 +153,34 @@ fn speaks_blocking() -> String {
 #[lineshaft::task(name = "names")]
 fn names(thumb: Thumb) -> String {
     thumb.path
+}
+
+#[test]
+fn a_worker_says_what_its_tasks_take_and_give() {
+    with_client(|client| async move {
+        let worker = Worker::new(&client).task(add::TASK).task(resize::TASK).task(speaks_blocking::TASK);
+        let worker = worker.start().unwrap();
+        let said = loop {
+            let said = client.raw().schemas(None).await.unwrap();
+            if !said.is_empty() {
+                break said;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let schema = Schema::parse(&said[0].schema).unwrap();
+        let shown = |name: &str| {
+            let task = &schema.tasks[name];
+            let parameters = task.parameters.iter().map(|it| format!("{}: {}", it.name, it.of));
+            format!("({}) -> {}", parameters.collect::<Vec<_>>().join(", "), task.result)
+        };
+        assert_eq!(shown("add"), "(a: int, b: int) -> int");
+        assert_eq!(shown("img.resize"), "(src: str, size: tuple[int, int]) -> Thumb");
+        assert_eq!(
+            (shown("speaks.blocking"), &schema.tasks["speaks.blocking"].aliases[..]),
+            ("() -> str".into(), &["speaks.old".to_owned()][..])
+        );
+        worker.stop().await.unwrap();
+    });
 }
 
 /// Is not to be stopped in the first of its two steps.

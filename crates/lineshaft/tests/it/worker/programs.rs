@@ -55,7 +55,12 @@ fn child() {
         _ => {}
     }
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
-    let entry = |name: &str| TaskEntry { name: name.into(), at_most_once: name == "once", declared: None };
+    let entry = |name: &str| TaskEntry {
+        name: name.into(),
+        versions: (1, 1),
+        at_most_once: name == "once",
+        declared: None,
+    };
     child.start(TASKS.map(entry).to_vec()).unwrap();
     match child.kind() {
         Kind::Async => run_async(&child),
