@@ -46,6 +46,7 @@ bench: build ## The figures of lineshaft bench, in its quick form, and those of 
 	$(BIN)/python benches/async_slots.py
 	$(BIN)/python benches/checkpoints.py
 	$(BIN)/python benches/cli.py
+	$(BIN)/python benches/wear.py --jobs 100000 --rounds 1
 
 docs: build ## API documentation in target/doc, and docs/reference/python.md
 	cargo doc --workspace --no-deps --locked

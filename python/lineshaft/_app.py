@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ._job import AsyncJob
     from ._native import Call
     from ._opening import Kept
-    from ._options import Duration, TaskOptions
+    from ._options import Duration, Size, TaskOptions
     from ._resource import Resource
     from ._workers import Workers
 
@@ -230,12 +230,17 @@ class App(Provides):
         slots: int | None = None,
         kind: str | None = None,
         queues: Iterable[str] | None = None,
+        recycle_jobs: int | None = None,
+        recycle_age: Duration | None = None,
+        recycle_growth: Size | None = None,
         wait: bool = True,
     ) -> Workers:
         """Runs `n` worker processes (default: one per core) for the block of a `with` or `async with`.
 
         Each runs one attempt at a time; with `kind` "thread" or "async" as many as `slots` says (4 per core; 1,000).
-        What is not said here, `LINESHAFT_PROCESSES` and the like or the project's file may say.
+        A process is replaced by a fresh one after `recycle_jobs`, at `recycle_age` or when it has grown by
+        `recycle_growth`, between two jobs and when the fresh one is ready. What is not said here, `LINESHAFT_PROCESSES`
+        and the like or the project's file may say.
 
         A clean exit of the block waits, unless `wait=False`, until nothing this process enqueued in it is available
         or running. Ctrl-C once lets attempts finish, twice kills them.
@@ -243,7 +248,17 @@ class App(Provides):
         from ._settings import worker_settings
         from ._workers import Workers
 
-        settings = worker_settings(self, processes=n, slots=slots, kind=kind, queues=queues, count_option="n")
+        settings = worker_settings(
+            self,
+            processes=n,
+            slots=slots,
+            kind=kind,
+            queues=queues,
+            recycle_jobs=recycle_jobs,
+            recycle_age=recycle_age,
+            recycle_growth=recycle_growth,
+            count_option="n",
+        )
         return Workers(self, settings, wait)
 
     def run_worker(
@@ -254,6 +269,9 @@ class App(Provides):
         kind: str | None = None,
         queues: Iterable[str] | None = None,
         grace: Duration | None = None,
+        recycle_jobs: int | None = None,
+        recycle_age: Duration | None = None,
+        recycle_growth: Size | None = None,
     ) -> None:
         """Works until SIGTERM or SIGINT: no new jobs then, running ones finish within `grace`. A second one kills.
 
@@ -263,7 +281,17 @@ class App(Provides):
         from ._settings import worker_settings
         from ._workers import run_worker
 
-        settings = worker_settings(self, processes=processes, slots=slots, kind=kind, queues=queues, grace=grace)
+        settings = worker_settings(
+            self,
+            processes=processes,
+            slots=slots,
+            kind=kind,
+            queues=queues,
+            grace=grace,
+            recycle_jobs=recycle_jobs,
+            recycle_age=recycle_age,
+            recycle_growth=recycle_growth,
+        )
         run_worker(self, settings)
 
     @contextmanager

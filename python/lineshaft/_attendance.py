@@ -171,7 +171,16 @@ class Attendance:
         self._mind_exit()
         settings = worker_settings(self._app)
         most = settings.processes
-        self._own = Crew(self._app, most=most, start_with=1, queues=(), grace_s=SCRIPT_GRACE_S, slots=settings.slots)
+        self._own = Crew(
+            self._app,
+            most=most,
+            start_with=1,
+            queues=(),
+            grace_s=SCRIPT_GRACE_S,
+            slots=settings.slots,
+            recycle=settings.recycle,
+            watchdog_s=settings.watchdog_s,
+        )
         _say(
             f"no worker is connected, so this script runs its own: 1 process now, up to {most} "
             f"(they end with it; `{self.command}` runs one that stays)"

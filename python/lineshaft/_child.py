@@ -17,6 +17,7 @@ from . import _current, _native
 from ._current import _running
 from ._errors import Cancelled, TimedOut
 from ._guard import importing
+from ._settings import garbage_setting
 from ._slots import interruptions, route_output, run_slots
 from ._started import watch
 from ._threads import belong_to_attempts
@@ -59,9 +60,12 @@ def main(load: Callable[[str, str | None], tuple[App, Kept]] | None = None) -> i
 
 def _work(child: _native.Child, app: App, kept: Kept) -> None:
     tasks = list(app._declared.items())
+    tidy = garbage_setting(app) == "between"
+    if tidy:
+        child.settle()
     if child.kind == "process":
         signal.signal(signal.SIGUSR1, child.interrupt)
-        child.run(app, tasks, _running, (Cancelled, TimedOut))
+        child.run(app, tasks, _running, (Cancelled, TimedOut), tidy)
         return
     has_loop = child.kind == "async" or any(task.is_async for _, task in tasks)
     run_slots(child.slots(app, tasks, _running, interruptions()), has_loop, kept)

@@ -11,6 +11,7 @@ priority           1 (first) to 9; high = 2, normal = 5, low = 8
 retries            0 to 9,999
 version            1 to 2,147,483,647; `from_version` 1 to `version`
 durations          0 to 3,650 days; `timeout` from 1 ms
+sizes              1 byte to 2^62 bytes; `memory` from 16 MiB
 =================  =====================================================================
 """
 
@@ -38,6 +39,7 @@ __all__ = [
     "CallOptions",
     "Duration",
     "GroupOptions",
+    "Size",
     "TaskOptions",
     "checked",
     "duration",
@@ -45,11 +47,15 @@ __all__ = [
     "is_name",
     "name",
     "retry_count",
+    "size",
     "wrong",
 ]
 
 Duration = str | float | timedelta
 """`"1h30m"`, a number of seconds or a timedelta."""
+
+Size = str | int
+"""`"512MiB"` or a number of bytes."""
 
 
 class _SharedOptions(TypedDict, total=False):
@@ -70,6 +76,7 @@ class GroupOptions(_SharedOptions, total=False):
     """What `Tasks(...)` takes, for all of its tasks."""
 
     validate: bool
+    memory: Size | None
     expected: type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -100,6 +107,9 @@ VERSION_MAX = 2**31 - 1
 """Room for dates, such as 20261126."""
 DURATION_MAX_S = 3650 * 86_400.0
 PRIORITIES = {"high": 2, "normal": 5, "low": 8}
+MEMORY_MIN = 16 << 20
+SIZE_MAX = 1 << 62
+SIZE_FORMS = '"512MiB", "2GB" or a number of bytes'
 DURATION_FORMS = '"30s", "1h30m", a timedelta or a number of seconds'
 
 
@@ -140,6 +150,15 @@ def duration(option: str, value: object) -> float:
     if not 0 <= seconds <= DURATION_MAX_S:
         raise wrong(option, value, f"0 to 3650 days, as {DURATION_FORMS}")
     return seconds
+
+
+def size(option: str, value: object) -> int:
+    """Bytes of a size."""
+    if isinstance(value, str):
+        value = _native.parse_size(option, value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= SIZE_MAX:
+        raise wrong(option, value, SIZE_FORMS)
+    return value
 
 
 def name(option: str, value: object) -> str:
@@ -251,6 +270,15 @@ def _timeout(option: str, value: object) -> float | None:
     return seconds
 
 
+def _memory(option: str, value: object) -> int | None:
+    if value is None:
+        return None
+    of_bytes = size(option, value)
+    if of_bytes < MEMORY_MIN:
+        raise wrong(option, value, f"at least 16 MiB, as {SIZE_FORMS}; None for no limit")
+    return of_bytes
+
+
 def _delivery(option: str, value: object) -> str:
     if value not in ("at_least_once", "at_most_once"):
         raise wrong(option, value, '"at_least_once" (default) or "at_most_once"')
@@ -313,7 +341,12 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "on_failure": _on_failure,
 }
 
-GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "validate": _flag, "expected": exception_classes}
+GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+    **_SHARED,
+    "memory": _memory,
+    "validate": _flag,
+    "expected": exception_classes,
+}
 """What `Tasks(...)` takes, for all of its tasks."""
 
 TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
@@ -325,7 +358,7 @@ TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
 }
 """What `@app.task(...)` takes."""
 
-FILE_OPTIONS = _SHARED
+FILE_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "memory": _memory}
 """What a configuration file may say about a task: nothing about its names, and nothing about one call."""
 
 CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {

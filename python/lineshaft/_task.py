@@ -232,9 +232,18 @@ class BaseTask(Enqueues[P, R]):
     @property
     def queue(self) -> str:
         """The queue that its jobs go to."""
+        return str(self._options_here.get("queue", "default"))
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of memory that the process of an attempt may have; None for as many as it likes."""
+        limit: int | None = self._options_here.get("memory")
+        return limit
+
+    @property
+    def _options_here(self) -> dict[str, Any]:
         # Files say something about the tasks of an app; without one there is only the declaration.
-        options = self._effective if "app" in vars(self) else self.options
-        return str(options.get("queue", "default"))
+        return self._effective if "app" in vars(self) else self.options
 
     @property
     def signature(self) -> Signature:

@@ -17,6 +17,7 @@ from ._drain import drain
 from ._errors import DeclarationError, WorkerFailed
 from ._guard import refuse_import_side_effect
 from ._names import canonical_module, main_file
+from ._settings import NEVER, WATCHDOG_S
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._app import App
-    from ._settings import Slots, WorkerSettings
+    from ._settings import Recycle, Slots, WorkerSettings
 
 __all__ = ["Block", "Crew", "Workers", "run_worker"]
 
@@ -75,6 +76,8 @@ class Crew:
         queues: tuple[str, ...],
         grace_s: float,
         slots: Slots | None = None,
+        recycle: Recycle = NEVER,
+        watchdog_s: float = WATCHDOG_S,
     ) -> None:
         for words in app._check_tasks():
             logging.getLogger("lineshaft").warning(words)
@@ -90,6 +93,8 @@ class Crew:
             slots=1 if slots is None else slots.per_child,
             queues=list(queues),
             grace=grace_s,
+            recycle=recycle,
+            watchdog=watchdog_s,
         )
 
     @property
@@ -241,6 +246,8 @@ def crew_of(app: App, settings: WorkerSettings) -> Crew:
         queues=settings.queues,
         grace_s=settings.grace_s,
         slots=settings.slots,
+        recycle=settings.recycle,
+        watchdog_s=settings.watchdog_s,
     )
 
 

@@ -250,6 +250,14 @@ OPTIONS = {
         {"version": 0},
         "option `version`: 0 is not accepted\n  hint: accepted: a whole number from 1 (default) up",
     ),
+    "a limit of memory": (
+        OptionError,
+        {"memory": "1MiB"},
+        (
+            "option `memory`: '1MiB' is not accepted\n"
+            '  hint: accepted: at least 16 MiB, as "512MiB", "2GB" or a number of bytes; None for no limit'
+        ),
+    ),
     "expected errors": (
         OptionError,
         {"expected": [KeyError]},
@@ -373,7 +381,7 @@ def test_the_tables_have_every_option():
     assert {option for options, _ in CALLS.values() for option in options} == CALL_OPTIONS.keys() - TASK_OPTIONS.keys()
 
 
-@pytest.mark.parametrize("option", ["limit", "rate", "fair", "memory"])
+@pytest.mark.parametrize("option", ["limit", "rate", "fair"])
 def test_an_option_that_is_not_built_yet_is_an_unknown_one(option):
     message = f"@app.task has no option `{option}`\n  hint: its options: {', '.join(TASK_OPTIONS)}"
     check(UnknownOption, message, lambda: App().task(**{option: 1}))

@@ -23,7 +23,7 @@ def settings_of(project, said: str = "", **variables: str) -> list[object]:
     program = f"import json, shop; print(json.dumps(shop.worker_settings(shop.app, {said})))"
     ended = project.run("-c", program, **variables)
     assert ended.returncode == 0, ended.stderr
-    return list(json.loads(ended.stdout))
+    return list(json.loads(ended.stdout))[:4]
 
 
 def test_code_comes_before_variable_before_project_before_user_before_default(project, tmp_path):
@@ -44,6 +44,27 @@ def test_code_comes_before_variable_before_project_before_user_before_default(pr
 
     said = 'processes=4, kind="thread", slots=3, queues=["c"], grace=1'
     assert settings_of(project, said, **variables) == [4, ["thread", 3], ["c"], 1.0]
+
+
+def test_when_a_process_is_replaced_is_said_like_everything_else(project):
+    def recycling(said: str = "", **variables: str) -> list[object]:
+        show = f"s = shop.worker_settings(shop.app, {said}); print(json.dumps([s.recycle, s.watchdog_s]))"
+        ended = project.run("-c", f"import json, shop; {show}", **variables)
+        assert ended.returncode == 0, ended.stderr
+        return list(json.loads(ended.stdout))
+
+    assert recycling() == [[None, None, None], 60.0]
+    project.configure('recycle_jobs = 1000\nrecycle_age = "1d"\nwatchdog = "2m"\n')
+    variables = {"LINESHAFT_RECYCLE_GROWTH": "1GiB", "LINESHAFT_RECYCLE_AGE": "2h"}
+    assert recycling(**variables) == [[1000, 7200.0, 1 << 30], 120.0]
+    said = 'recycle_jobs=5, recycle_age=60, recycle_growth="1MiB"'
+    assert recycling(said, **variables) == [[5, 60.0, 1 << 20], 120.0]
+
+
+@pytest.mark.parametrize("said", ["recycle_jobs=0", "recycle_jobs=True", "recycle_age='soon'", "recycle_growth='much'"])
+def test_what_no_process_is_replaced_by_is_refused(project, said):
+    ended = project.run("-c", f"import shop; shop.worker_settings(shop.app, {said})")
+    assert f"option `{said.split('=')[0]}`" in ended.stderr
 
 
 def test_workers_of_a_block_are_as_many_as_a_variable_says(project):

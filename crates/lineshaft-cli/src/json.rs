@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. A value that JSON has no place for is shown as Python would show it.
 
-use lineshaft_wire::message::{DiskReport, QueueReport, StatusReport, TaskReport, WorkerReport};
+use lineshaft_wire::message::{DiskReport, QueueReport, Replaced, StatusReport, TaskReport, WorkerReport};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, task};
 use serde_json::{Map, Number, Value as Json, json};
@@ -195,7 +195,12 @@ fn of_worker(worker: &WorkerReport) -> Json {
         "running": worker.running,
         "tasks": worker.tasks.iter().map(|task| &**task).collect::<Vec<_>>(),
         "queues": worker.queues.iter().map(|queue| &**queue).collect::<Vec<_>>(),
+        "replaced": worker.replaced.iter().map(of_replaced).collect::<Vec<_>>(),
     })
+}
+
+fn of_replaced(replaced: &Replaced) -> Json {
+    json!({ "child": replaced.child, "at": replaced.at, "why": &*replaced.why })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use lineshaft_wire::message::{DiskReport, DiskState, QueueReport, StatusReport};
 use lineshaft_wire::schema::{Field, Parameter, ParameterKind, Schema, Shape};
 use lineshaft_wire::value::Value;
-use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 
 use crate::plain;
 use crate::table::{GiveWay, pairs, table};
@@ -13,6 +13,8 @@ use crate::times::{length, relative, rfc3339};
 
 /// Characters of a value on a line.
 const VALUE_CHARS: usize = 200;
+/// Lines of the output of an attempt that died.
+const LAST_LINES: usize = 10;
 
 /// `1 job`, `1,204 jobs`.
 pub(crate) fn jobs(count: u64) -> String {
@@ -127,6 +129,7 @@ pub(crate) fn job(
         lines.extend(attempts(&job.attempts, now_ms));
     }
     lines.extend(last_error(job));
+    lines.extend(last_crash(job));
     lines
 }
 
@@ -149,7 +152,7 @@ fn attempts(attempts: &[AttemptRecord], now_ms: u64) -> Vec<String> {
         let took = attempt.finished_at.unwrap_or(now_ms).saturating_sub(attempt.started_at);
         [
             attempt.number.to_string(),
-            attempt.outcome.map_or("running", lineshaft_wire::Outcome::as_str).to_owned(),
+            attempt.outcome.map_or("running", Outcome::as_str).to_owned(),
             relative(attempt.started_at, now_ms),
             length(took),
             attempt.worker.to_string(),
@@ -164,6 +167,26 @@ fn last_error(job: &JobRecord) -> Vec<String> {
     let error = job.attempts.last().and_then(|attempt| attempt.error.as_ref());
     let traceback = error.and_then(|error| error.traceback.as_deref());
     traceback.map_or_else(Vec::new, |text| vec![String::new(), plain::lines(text.trim_end()).into_owned()])
+}
+
+/// If the last attempt died: the peak of its memory, and the last that it said.
+fn last_crash(job: &JobRecord) -> Vec<String> {
+    let crashed = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Crashed);
+    let Some(attempt) = job.attempts.last().filter(crashed) else { return Vec::new() };
+    let peak = attempt.error.as_ref().and_then(|error| error.rss_peak_bytes);
+    let mut lines = vec![String::new()];
+    lines.extend(peak.map(|peak| format!("it had {} of memory at most", bytes(peak))));
+    let output = String::from_utf8_lossy(&attempt.output);
+    let said: Vec<&str> = output.lines().collect();
+    if !said.is_empty() {
+        lines.push("its last words:".to_owned());
+        lines.extend(
+            said[said.len().saturating_sub(LAST_LINES)..]
+                .iter()
+                .map(|line| format!("  {}", plain::line(line))),
+        );
+    }
+    lines
 }
 
 /// What went wrong, in one line.
@@ -205,6 +228,7 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
     lines.extend(queues(&report.queues, columns));
     lines.push(String::new());
     lines.extend(workers(report, columns));
+    lines.extend(replaced(report, now_ms));
     for task in &report.unknown_tasks {
         let count = report.tasks.iter().find(|it| it.task == *task).map(|it| it.unfinished);
         let count = count.map(|count| format!(": {}", count_of(count, "unfinished job"))).unwrap_or_default();
@@ -353,6 +377,17 @@ pub(crate) fn queues(queues: &[QueueReport], columns: Option<usize>) -> Vec<Stri
     table(heading, &rows, GiveWay { cut: &["QUEUE"], leave_out: &[] }, columns)
 }
 
+/// Which children were replaced, and why, each worker's newest last.
+fn replaced(report: &StatusReport, now_ms: u64) -> Vec<String> {
+    let lines = report.workers.iter().flat_map(|worker| {
+        worker.replaced.iter().map(|replaced| {
+            let (child, worker, ago) = (replaced.child, &worker.name, relative(replaced.at, now_ms));
+            format!("child {child} of {worker} was replaced {ago}: {}", plain::line(&replaced.why))
+        })
+    });
+    lines.collect()
+}
+
 fn workers(report: &StatusReport, columns: Option<usize>) -> Vec<String> {
     if report.workers.is_empty() {
         return vec!["no worker is connected".to_owned()];
@@ -397,8 +432,8 @@ pub(crate) fn bytes(bytes: u64) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use lineshaft_wire::message::WorkerReport;
-    use lineshaft_wire::{Fence, JobId, Outcome};
+    use lineshaft_wire::message::{Replaced, WorkerReport};
+    use lineshaft_wire::{Fence, JobId};
 
     use super::*;
 
@@ -519,6 +554,30 @@ Traceback (most recent call last):
     }
 
     #[test]
+    fn a_job_that_died_shows_how_much_memory_it_had_and_what_it_said_last() {
+        let mut record = record();
+        let attempt = &mut record.attempts[0];
+        attempt.outcome = Some(Outcome::Crashed);
+        let message = "the process was killed by signal 9 (SIGKILL)".to_owned();
+        let error = ErrorRecord {
+            message,
+            signal: Some(9),
+            rss_peak_bytes: Some(600 << 20),
+            ..ErrorRecord::default()
+        };
+        attempt.error = Some(error);
+        let words: Vec<String> = (1..=12).map(|number| format!("line {number}\x07")).collect();
+        attempt.output = words.join("\n").into_bytes();
+        let shown = job(&record, None, None, NOW).join("\n");
+        let (_, crash) = shown.split_once("(SIGKILL)\n\n").unwrap();
+        let lines: Vec<String> = (3..=12).map(|number| format!("  line {number}\\x07")).collect();
+        assert_eq!(
+            crash,
+            format!("it had 600.0 MiB of memory at most\nits last words:\n{}", lines.join("\n"))
+        );
+    }
+
+    #[test]
     fn a_checkpoint_is_shown_by_size_and_age() {
         let with = |checkpoint_bytes, checkpoint_at| {
             let record = JobRecord { checkpoint_bytes, checkpoint_at, ..record() };
@@ -557,6 +616,7 @@ Traceback (most recent call last):
                 name: "host:7".into(),
                 children: 2,
                 running: 1,
+                replaced: vec![Replaced { child: 2, at: NOW - 3_000, why: "it has run 100 jobs".into() }],
                 ..WorkerReport::default()
             }],
             unknown_tasks: vec![Arc::from("shop.send")],
@@ -583,6 +643,7 @@ mail   paused  7          2       0        0          0
 
 WORKER  CHILDREN  RUNNING  QUEUES
 host:7  2         1        all
+child 2 of host:7 was replaced 3 s ago: it has run 100 jobs
 no worker knows shop.send"
         );
     }

@@ -10,7 +10,9 @@ use lineshaft_jobs::{
     Change, Command, Copied, Entry, Event, JobView, Now, Place, Refusal, Reply, SnapshotDraft, State, Stored,
 };
 use lineshaft_store::{PayloadRef, Shortage};
-use lineshaft_wire::message::{self, Lease, Leases, Message, ProcessKey, Refused, Stop, StopReason};
+use lineshaft_wire::message::{
+    self, Lease, Leases, Message, ProcessKey, REPLACED_MAX, Refused, Replaced, Stop, StopReason,
+};
 use lineshaft_wire::{Fence, JobId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -88,6 +90,18 @@ pub(crate) struct Worker {
     pub(crate) process: ProcessKey,
     /// What its tasks take and give, if it said so.
     pub(crate) schema: Option<Arc<str>>,
+    /// The children that were replaced last.
+    pub(crate) replaced: Vec<Replaced>,
+}
+
+impl Worker {
+    /// A child is gone in whose place there is another one.
+    pub(crate) fn note_replaced(&mut self, replaced: Replaced) {
+        if self.replaced.len() >= REPLACED_MAX {
+            self.replaced.remove(0);
+        }
+        self.replaced.push(replaced);
+    }
 }
 
 /// A child whose process is dead, until its supervisor says how that came, or for as long as that is waited for.

@@ -322,6 +322,7 @@ impl Core {
             let mut report = WorkerReport {
                 name: worker.name.clone(),
                 pid: worker.process.pid,
+                replaced: worker.replaced.clone(),
                 ..WorkerReport::default()
             };
             for child in self.state.child_reports().filter(|child| child.worker == nonce) {

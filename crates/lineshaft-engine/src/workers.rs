@@ -2,8 +2,8 @@
 
 use lineshaft_jobs::{Attach, Command, Now, Payloads, Refusal, Reply};
 use lineshaft_wire::message::{
-    self, AttachChild, AttachWorker, ChildAttached, Finished, Message, RefusalCode, SCHEMA_BYTES_MAX,
-    WorkerAttached,
+    self, AttachChild, AttachWorker, ChildAttached, Finished, Message, RefusalCode, Replaced,
+    SCHEMA_BYTES_MAX, WorkerAttached,
 };
 
 use crate::core::{Core, LastWord, Worker};
@@ -75,7 +75,8 @@ impl Core {
         let AttachWorker { name, process, nonce, attach, schema, .. } = attach;
         check_newest(attach, self.workers.get(&nonce).map(|worker| worker.attach))?;
         let schema = schema.filter(|schema| schema.len() <= SCHEMA_BYTES_MAX);
-        let worker = Worker { connection: caller.connection, attach, name, process, schema };
+        let replaced = self.workers.remove(&nonce).map(|worker| worker.replaced).unwrap_or_default();
+        let worker = Worker { connection: caller.connection, attach, name, process, schema, replaced };
         self.workers.insert(nonce, worker);
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.worker = Some(nonce);
@@ -143,6 +144,9 @@ impl Core {
     /// A child is dead and all that it said was heard.
     pub(crate) fn child_ended(&mut self, word: LastWord, now: Now) {
         let LastWord { connection, request_id, worker, ended, outputs } = word;
+        if let (Some(worker), Some(why)) = (self.workers.get_mut(&worker), ended.why) {
+            worker.note_replaced(Replaced { child: ended.child, at: now.wall_ms, why });
+        }
         if let Some(child) = self.state.find_child(worker, ended.child) {
             self.state.detach(child);
             self.children.remove(&child);

@@ -10,6 +10,7 @@
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
 //! - [`scratch`]: a file without a name, for what is wanted back but needs no memory meanwhile.
 //! - [`memory`]: how much of it there is.
+//! - [`rss`]: how much of it processes have.
 //! - [`home_fs`]: what kind of file system a directory is on.
 //! - [`home_socket`]: which socket belongs to which home.
 //!
@@ -26,6 +27,7 @@ mod proc_files;
 pub mod process;
 #[cfg(test)]
 mod resident;
+pub mod rss;
 pub mod scratch;
 pub mod shared;
 pub mod socket;

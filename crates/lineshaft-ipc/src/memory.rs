@@ -8,6 +8,7 @@ use rustix::mm::{Advice, madvise};
 use rustix::param::page_size;
 
 const MEMINFO: &str = "/proc/meminfo";
+const VMSTAT: &str = "/proc/vmstat";
 const MEMBERSHIP: &str = "/proc/self/cgroup";
 const GROUPS: &str = "/sys/fs/cgroup";
 
@@ -19,6 +20,16 @@ pub fn system_bytes() -> u64 {
 /// What the control group of this process, or one above it, may use at most; bytes. `None` if there is no bound.
 pub fn group_bytes() -> Option<u64> {
     least_limit(&fs::read_to_string(MEMBERSHIP).ok()?, Path::new(GROUPS))
+}
+
+/// How many processes the kernel has killed for want of memory since the boot, on the whole machine. `None` where it does
+/// not count.
+pub fn kills() -> Option<u64> {
+    kills_in(&fs::read_to_string(VMSTAT).ok()?)
+}
+
+fn kills_in(vmstat: &str) -> Option<u64> {
+    vmstat.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
 /// Gives the pages within `bytes` back to the kernel, which takes new ones when they are used again: they may read as
@@ -96,6 +107,12 @@ mod tests {
         assert_eq!((bytes[0], bytes[2 << 20]), (7, 0));
         give_back(&mut bytes[5..6]);
         give_back(&mut []);
+    }
+
+    #[test]
+    fn the_kernel_s_kills_are_counted_where_it_says_so() {
+        assert_eq!(kills_in("pgfault 7\noom_kill 3\noom_kill_other 9\n"), Some(3));
+        assert_eq!(kills_in("pgfault 7\n"), None);
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(run_cli, module)?)?;
     module.add_function(wrap_pyfunction!(options::parse_duration, module)?)?;
+    module.add_function(wrap_pyfunction!(options::parse_size, module)?)?;
     module.add_function(wrap_pyfunction!(options::parse_id, module)?)?;
     module.add_function(wrap_pyfunction!(options::format_id, module)?)?;
     module.add_function(wrap_pyfunction!(options::resolve_home, module)?)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lineshaft::config::{GRACE, KIND, Origin, PROCESSES, QUEUES, SLOTS, Settings, Value};
+use lineshaft::config::{Origin, PYTHON, SETTINGS, Scope, Setting, Settings, Value};
 use lineshaft::duration;
 use lineshaft::home::{self, Source};
 use lineshaft_wire::JobId;
@@ -17,6 +17,12 @@ use crate::errors::{option_error, to_python};
 pub(crate) fn parse_duration(py: Python<'_>, option: &str, text: &str) -> PyResult<f64> {
     let duration = duration::parse_duration(option, text).map_err(|error| to_python(py, &error))?;
     Ok(duration.as_secs_f64())
+}
+
+/// Bytes of a size such as `512MiB`; `option` is named where it does not read.
+#[pyfunction]
+pub(crate) fn parse_size(py: Python<'_>, option: &str, text: &str) -> PyResult<u64> {
+    duration::parse_size(option, text).map_err(|error| to_python(py, &error))
 }
 
 /// The 16 bytes of a job id's text.
@@ -76,7 +82,9 @@ pub(crate) fn worker_settings<'py>(
 ) -> PyResult<Vec<(&'static str, Bound<'py, PyAny>, String)>> {
     let settings = settings_around(py, creator_file)?;
     let mut found = Vec::new();
-    for setting in [&PROCESSES, &SLOTS, &KIND, &QUEUES, &GRACE] {
+    // Which interpreter runs the children is settled here: this one.
+    let is_meant = |setting: &&Setting| setting.scope == Scope::Worker && setting.key != PYTHON.key;
+    for setting in SETTINGS.iter().filter(is_meant) {
         let one = settings.get(setting, None).map_err(|error| to_python(py, &error))?;
         if let (Some(value), false) = (one.value, one.origin == Origin::Default) {
             found.push((setting.key, value_to_python(py, value)?, one.origin.to_string()));

@@ -5,6 +5,7 @@ mod body;
 mod checkpoint;
 mod child;
 mod control;
+mod garbage;
 mod shield;
 mod slots;
 mod started;

@@ -30,7 +30,10 @@ pub use lease::{Checkpoint, Credit, Lease, Leases, Progress, Release, Renew, Sto
 pub use look::{Fetch, Fetched, Filter, List, Page, PayloadKind, Show, Shown};
 pub use rules::{OnFailure, Rules};
 pub use session::{Done, Hello, Ping, RefusalCode, Refused, Sequence, Welcome};
-pub use status::{DiskReport, DiskState, QueueReport, Status, StatusReport, TaskReport, WorkerReport};
+pub use status::{
+    DiskReport, DiskState, QueueReport, REPLACED_MAX, Replaced, Status, StatusReport, TaskReport,
+    WorkerReport,
+};
 pub use wait::{Ended, EndedJob, RESULT_EXPIRED, Unwait, Wait};
 pub use worker::{
     AttachChild, AttachWorker, ChildAttached, Declared, Describe, Described, ProcessKey, WorkerAttached,

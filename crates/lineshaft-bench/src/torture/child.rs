@@ -48,6 +48,7 @@ pub fn be_child(home: &Path) -> Result<(), Error> {
         name: name.into(),
         versions: (1, 1),
         at_most_once: name == TASKS[1],
+        memory: None,
         declared: None,
     };
     child.start(TASKS.map(entry).to_vec())?;

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lineshaft::config::{GRACE, KIND, PROCESSES, PYTHON, QUEUES, SLOTS, Setting, Settings, Value};
+use lineshaft::config::{
+    GC, GRACE, KIND, PROCESSES, PYTHON, QUEUES, RECYCLE_AGE, RECYCLE_GROWTH, RECYCLE_JOBS, SLOTS, Setting,
+    Settings, Value, WATCHDOG,
+};
 use lineshaft::home::Home;
-use lineshaft::worker::{self, Kind, Options};
+use lineshaft::worker::{self, Kind, Options, Recycle};
 use lineshaft::{Target, launch};
 
 use crate::args::Worker;
@@ -71,6 +74,18 @@ pub(crate) fn options(settings: &Settings, flags: &Given) -> Result<Options, Fai
     }
     if let Some(grace) = value(&GRACE)?.and_then(Value::into_duration) {
         options.grace = grace;
+    }
+    options.recycle = Recycle {
+        jobs: value(&RECYCLE_JOBS)?.and_then(Value::into_count).map(u64::from),
+        age: value(&RECYCLE_AGE)?.and_then(Value::into_duration),
+        growth: value(&RECYCLE_GROWTH)?.and_then(Value::into_size),
+    };
+    if let Some(watchdog) = value(&WATCHDOG)?.and_then(Value::into_duration) {
+        options.watchdog = watchdog;
+    }
+    if let Some(when) = value(&GC)?.and_then(Value::into_text) {
+        // The children's language asks for it, not their supervisor.
+        options.environment = vec![(GC.variable.into(), when.into())];
     }
     options.check_numbers().map_err(failure)?;
     Ok(options)

@@ -312,7 +312,7 @@ fn the_word_of_a_connected_supervisor_is_waited_for() {
     assert_eq!(client.show(job).attempts[0].outcome, None);
     let end = End::Crashed { error: ErrorRecord::default() };
     let begun = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 0 };
-    supervisor.ask(ChildEnded { child: 1, begun: vec![begun], newest: Some(fence), unbegun: Vec::new() });
+    supervisor.ask(ChildEnded { child: 1, begun: vec![begun], newest: Some(fence), ..ChildEnded::default() });
     assert_eq!(client.show(job).attempts[0].outcome, Some(Outcome::Crashed));
     stop(&engine);
 }

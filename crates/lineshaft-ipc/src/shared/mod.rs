@@ -43,7 +43,7 @@ pub use self::words::{Cursor, Words, Writer};
 pub const SLOTS_MAX: u32 = 16_384;
 
 /// Says that this is a page, and of which layout: the last byte changes with it.
-const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x04");
+const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x05");
 
 /// An attempt's token; the same two numbers as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +113,13 @@ struct Header {
     ending: AtomicU64,
     /// Written by the child: ends that nobody has confirmed to it.
     unsettled: AtomicU64,
+    /// Written by the child: bytes of memory that it had when it was ready.
+    baseline: AtomicU64,
+    /// Written by the child: it has taken so much more by now that it takes no more jobs.
+    worn: AtomicU64,
+    /// Written by the child: since when it has a job in hand, a free slot for it and does not begin it, in milliseconds of
+    /// the host's monotonic clock; 0 while that is not so.
+    offered_ms: AtomicU64,
 }
 
 /// One child's page, mapped in this process.
@@ -263,6 +270,21 @@ impl AttemptPage {
         self.header().unsettled.store(count, Ordering::Release);
     }
 
+    /// Says how many bytes of memory the child has now that it is ready.
+    pub fn set_baseline(&self, bytes: u64) {
+        self.header().baseline.store(bytes, Ordering::Release);
+    }
+
+    /// Says that the child takes no more jobs, since it has taken so many bytes more.
+    pub fn set_worn(&self, bytes: u64) {
+        self.header().worn.store(bytes.max(1), Ordering::Release);
+    }
+
+    /// Says since when a job waits for a slot that is free, in milliseconds of the host's monotonic clock; 0 for none.
+    pub fn set_offered(&self, since_ms: u64) {
+        self.header().offered_ms.store(since_ms, Ordering::Release);
+    }
+
     /// Adds to the output of the present attempt in the only slot; nothing where there are many, whose attempts have
     /// [`Self::words`]. Kept are its first [`HEAD_BYTES`] and last [`TAIL_BYTES`]. Any thread of the child, but not of
     /// what it forks.
@@ -330,6 +352,21 @@ impl AttemptPage {
     /// How many ends the child has told and nobody has confirmed to it.
     pub fn unsettled(&self) -> u64 {
         self.header().unsettled.load(Ordering::Acquire)
+    }
+
+    /// Bytes of memory that the child had when it was ready; 0 before.
+    pub fn baseline(&self) -> u64 {
+        self.header().baseline.load(Ordering::Acquire)
+    }
+
+    /// How many bytes more the child has taken, if it takes no more jobs because of that.
+    pub fn worn(&self) -> Option<u64> {
+        Some(self.header().worn.load(Ordering::Acquire)).filter(|bytes| *bytes > 0)
+    }
+
+    /// Since when a job has waited in the child for a slot that is free.
+    pub fn offered_ms(&self) -> Option<u64> {
+        Some(self.header().offered_ms.load(Ordering::Acquire)).filter(|since| *since > 0)
     }
 
     // ---- Either side.

@@ -32,6 +32,8 @@ pub(super) struct Task {
     /// Numbers of positional arguments that need no closer look.
     positional: (usize, usize),
     pub(super) at_most_once: bool,
+    /// Bytes of memory that its process may have.
+    memory: Option<u64>,
     /// What it says of its jobs, for those who know it by its name alone.
     described: Option<Declared>,
     /// The `Retry` whose `after` says when a failed attempt is tried again.
@@ -42,6 +44,8 @@ pub(super) struct Task {
     pub(super) is_async: bool,
     /// Its types are registered.
     learnt: AtomicBool,
+    /// Its last attempt was over soon.
+    pub(super) is_quick: AtomicBool,
 }
 
 impl Task {
@@ -66,11 +70,13 @@ impl Task {
             versions: (task.getattr("from_version")?.extract()?, task.getattr("version")?.extract()?),
             positional,
             at_most_once,
+            memory: task.getattr("memory")?.extract()?,
             expected: Some(options.call_method1("get", ("expected",))?.unbind())
                 .filter(|one| !one.is_none(py)),
             retry: if at_most_once { None } else { retry_with_after(&options)? },
             is_async: has_loop,
             learnt: AtomicBool::new(false),
+            is_quick: AtomicBool::new(false),
         })
     }
 
@@ -83,6 +89,7 @@ impl Task {
             name: self.name.as_str().into(),
             versions: self.versions,
             at_most_once: self.at_most_once,
+            memory: self.memory,
             declared: self.described.clone(),
         }
     }

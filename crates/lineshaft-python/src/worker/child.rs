@@ -17,6 +17,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::body::{Runner, Task};
 use super::checkpoint::Checkpoint;
+use super::garbage::{Garbage, freeze};
 use super::shield::Shields;
 use super::slots::{Shop, Slots};
 use crate::errors::raise;
@@ -60,13 +61,14 @@ impl Child {
     /// Connects, and runs attempts until the worker stops. `tasks` are (name, task); `running` is the context variable
     /// that holds the attempt; `interruptions` are raised into bodies that shall stop: (cancelled, timed out).
     ///
-    /// Only where the slot is the process; see `slots` for the others.
+    /// Only where the slot is the process; see `slots` for the others. With `tidy` garbage is collected between jobs.
     fn run(
         slf: &Bound<'_, Self>,
         app: &Bound<'_, PyAny>,
         tasks: Vec<(String, Bound<'_, PyAny>)>,
         running: &Bound<'_, PyAny>,
         interruptions: (Py<PyAny>, Py<PyAny>),
+        tidy: bool,
     ) -> PyResult<()> {
         let (py, child) = (slf.py(), slf.get());
         *lock(&child.interruptions) = Some(interruptions);
@@ -75,9 +77,17 @@ impl Child {
             .map(|(name, task)| Task::new(name, &task, Kind::Process))
             .collect::<PyResult<Vec<_>>>()?;
         let runner = Runner::new(app, running)?;
+        let mut garbage = if tidy { Garbage::new(py)? } else { None };
         child.inner.start(tasks.iter().map(Task::entry).collect()).map_err(|error| failed(&error))?;
         while let Some(job) = child.next(py)? {
+            let is_quick = tasks.get(job.task as usize).map(|task| &task.is_quick);
+            if let (Some(garbage), Some(is_quick)) = (&mut garbage, is_quick) {
+                garbage.before(py, is_quick.load(Ordering::Relaxed))?;
+            }
             let outcome = guarded(|| Self::attempt(slf, &runner, &tasks, &job));
+            if let (Some(garbage), Some(is_quick), Ok(took)) = (&mut garbage, is_quick, &outcome) {
+                is_quick.store(garbage.after(py, *took)?, Ordering::Relaxed);
+            }
             if let Err(error) = outcome {
                 child.in_body.store(false, Ordering::Relaxed);
                 let ending = runner.failed(py, &error);
@@ -85,6 +95,12 @@ impl Child {
             }
         }
         runner.rest(py)
+    }
+
+    /// The app is loaded: what it has made is never looked through for garbage again.
+    #[staticmethod]
+    fn settle(py: Python<'_>) -> PyResult<()> {
+        freeze(py)
     }
 
     /// What a slot of this child is: "process", "thread" or "async".
@@ -161,18 +177,15 @@ impl Child {
         }
     }
 
-    fn attempt(slf: &Bound<'_, Self>, runner: &Runner, tasks: &[Task], job: &Job) -> PyResult<()> {
+    /// How long the body took.
+    fn attempt(slf: &Bound<'_, Self>, runner: &Runner, tasks: &[Task], job: &Job) -> PyResult<Duration> {
         let (py, this) = (slf.py(), slf.get());
         let Some(task) = tasks.get(job.task as usize) else {
-            this.inner.finish(job, runner.unknown_task(py, job));
-            return Ok(());
+            return Ok(this.inner.finish(job, runner.unknown_task(py, job)));
         };
         let call = match runner.prepare(py, task, job) {
             Ok(call) => call,
-            Err(ending) => {
-                this.inner.finish(job, *ending);
-                return Ok(());
-            }
+            Err(ending) => return Ok(this.inner.finish(job, *ending)),
         };
         let place = Place::Process(slf.clone().unbind());
         let attempt = runner.attempt(py, this.inner.attempts(), job, place)?;
@@ -186,17 +199,16 @@ impl Child {
         };
         this.in_body.store(false, Ordering::Relaxed);
         if std::process::id() != this.process {
-            return end_copy(py, task.name());
+            return end_copy(py, task.name()).map(|()| Duration::ZERO);
         }
         let stopping = this.inner.stop_requested(job.ticket()).is_some();
         let ending = runner.ending(py, Some(task), job, stopping, returned);
         runner.flush(py);
         if task.at_most_once || this.inner.stop_requested(job.ticket()).is_some() {
-            py.detach(|| this.inner.finish(job, ending));
+            Ok(py.detach(|| this.inner.finish(job, ending)))
         } else {
-            this.inner.finish(job, ending);
+            Ok(this.inner.finish(job, ending))
         }
-        Ok(())
     }
 
     /// The outermost shield of an attempt closed: what came meanwhile is raised now, in the main thread.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lineshaft::Target;
-use lineshaft::worker::{self, Handle, Kind, Options};
+use lineshaft::worker::{self, Handle, Kind, Options, Recycle};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -38,9 +38,10 @@ struct EndState {
 
 #[pymethods]
 impl Supervisor {
-    /// A supervisor of `processes` children that `command` starts, for the home at `url`. Starts nothing yet.
+    /// A supervisor of `processes` children that `command` starts, for the home at `url`. `recycle` is after how many
+    /// jobs, at what age in seconds and after a growth by how many bytes a child is replaced. Starts nothing yet.
     #[new]
-    #[pyo3(signature = (url, command, *, processes, kind="process", slots=1, queues=Vec::new(), grace=30.0, tee=true, name=None))]
+    #[pyo3(signature = (url, command, *, processes, kind="process", slots=1, queues=Vec::new(), grace=30.0, recycle=(None, None, None), watchdog=60.0, tee=true, name=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -51,19 +52,37 @@ impl Supervisor {
         slots: u32,
         queues: Vec<String>,
         grace: f64,
+        recycle: (Option<u64>, Option<f64>, Option<u64>),
+        watchdog: f64,
         tee: bool,
         name: Option<String>,
     ) -> PyResult<Self> {
-        let grace = Duration::try_from_secs_f64(grace);
-        let grace =
-            grace.map_err(|_| option_error(py, "option `grace` is not a number of seconds", "such as 30"))?;
+        let seconds = |option: &str, seconds: f64| {
+            let wrong =
+                |_| option_error(py, &format!("option `{option}` is not a number of seconds"), "such as 30");
+            Duration::try_from_secs_f64(seconds).map_err(wrong)
+        };
+        let (grace, watchdog) = (seconds("grace", grace)?, seconds("watchdog", watchdog)?);
+        let (jobs, age, growth) = recycle;
+        let age = age.map(|age| seconds("recycle_age", age)).transpose()?;
+        let recycle = Recycle { jobs, age, growth };
         let queues = queues.into_iter().map(Into::into).collect();
         let target = Target::home(url);
         let kind = Kind::named(kind).ok_or_else(|| {
             option_error(py, &format!("no kind of slot is named {kind:?}"), "process, thread or async")
         })?;
-        let options =
-            Options { processes, kind, slots, queues, grace, tee, name, ..Options::new(target, command) };
+        let options = Options {
+            processes,
+            kind,
+            slots,
+            queues,
+            grace,
+            recycle,
+            watchdog,
+            tee,
+            name,
+            ..Options::new(target, command)
+        };
         let (supervisor, handle) = worker::Supervisor::new(options).map_err(|error| exception(py, &error))?;
         Ok(Self { waiting: Mutex::new(Some(supervisor)), handle, end: Arc::default() })
     }

@@ -153,4 +153,7 @@ pub struct ChildEnded {
     pub newest: Option<Fence>,
     /// Leases taken up that never began: handed back too.
     pub unbegun: Vec<Fence>,
+    /// Why there is, or will be, another child in its place, in words; `None` if there is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Arc<str>>,
 }

@@ -145,4 +145,21 @@ pub struct WorkerReport {
     pub tasks: Vec<Arc<str>>,
     /// Queues that they serve; empty is all.
     pub queues: Vec<Arc<str>>,
+    /// The children that were replaced last, at most [`REPLACED_MAX`], the newest at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
+}
+
+/// Replaced children of a worker that are remembered.
+pub const REPLACED_MAX: usize = 8;
+
+/// A child in whose place there is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Its number within the worker.
+    pub child: u32,
+    /// When it was gone, Unix milliseconds.
+    pub at: u64,
+    /// Why, in words.
+    pub why: Arc<str>,
 }

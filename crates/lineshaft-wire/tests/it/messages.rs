@@ -376,6 +376,7 @@ fn engine_vectors() -> Vec<Vector> {
         running: 2,
         tasks: vec!["shop.mail.send".into()],
         queues: Vec::new(),
+        replaced: Vec::new(),
     };
     let report = StatusReport {
         version: "0.1.0".into(),
@@ -551,8 +552,15 @@ fn worker_vectors() -> Vec<Vector> {
                 begun: vec![other(End::Crashed { error: crash() }, 5), other(End::Released, 0)],
                 newest: Some(fence(44)),
                 unbegun: vec![fence(43)],
+                why: None,
             },
             b"bye!\n",
+        ),
+        vector(
+            "a child was replaced",
+            4,
+            ChildEnded { child: 1, why: Some("it has run 100 jobs".into()), ..ChildEnded::default() },
+            b"",
         ),
         vector("an idle child ended", 4, ChildEnded { child: 1, ..ChildEnded::default() }, b""),
     ]

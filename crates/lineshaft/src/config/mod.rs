@@ -17,8 +17,9 @@ use strsim::osa_distance;
 
 pub use file::{Place, TaskOption};
 pub use table::{
-    DURABILITY, Default, GRACE, HISTORY_BYTES, HISTORY_DAYS, KIND, Kind, LISTEN, LOG, MEMORY_BYTES,
-    PROCESSES, PYTHON, QUEUES, SETTINGS, SLOTS, Scope, Setting, URL, setting,
+    DURABILITY, Default, GC, GRACE, HISTORY_BYTES, HISTORY_DAYS, KIND, Kind, LISTEN, LOG, MEMORY_BYTES,
+    PROCESSES, PYTHON, QUEUES, RECYCLE_AGE, RECYCLE_GROWTH, RECYCLE_JOBS, SETTINGS, SLOTS, Scope, Setting,
+    URL, WATCHDOG, setting,
 };
 pub use value::Value;
 

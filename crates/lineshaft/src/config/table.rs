@@ -157,6 +157,72 @@ pub const GRACE: Setting = Setting {
     example: r#""1m""#,
     help: "What running attempts get to finish when the worker stops",
 };
+/// Jobs of a child.
+pub const RECYCLE_JOBS: Setting = Setting {
+    key: "recycle_jobs",
+    flag: "recycle-jobs",
+    variable: "LINESHAFT_RECYCLE_JOBS",
+    kind: Kind::Count(1, 1_000_000_000, "a number from 1 to 1,000,000,000"),
+    scope: Scope::Worker,
+    value_name: "N",
+    default: Default::Found("never"),
+    example: "100000",
+    help: "Jobs after which a child is replaced by a fresh one",
+};
+/// Age of a child.
+pub const RECYCLE_AGE: Setting = Setting {
+    key: "recycle_age",
+    flag: "recycle-age",
+    variable: "LINESHAFT_RECYCLE_AGE",
+    kind: Kind::Duration,
+    scope: Scope::Worker,
+    value_name: "DURATION",
+    default: Default::Found("never"),
+    example: r#""1d""#,
+    help: "Age at which a child is replaced by a fresh one",
+};
+/// Growth of a child.
+pub const RECYCLE_GROWTH: Setting = Setting {
+    key: "recycle_growth",
+    flag: "recycle-growth",
+    variable: "LINESHAFT_RECYCLE_GROWTH",
+    kind: Kind::Size,
+    scope: Scope::Worker,
+    value_name: "SIZE",
+    default: Default::Found("never"),
+    example: r#""512MiB""#,
+    help: "Memory that a child may have beyond what it had before its first job; then a fresh one replaces it",
+};
+/// What a child may wait for nothing.
+pub const WATCHDOG: Setting = Setting {
+    key: "watchdog",
+    flag: "watchdog",
+    variable: "LINESHAFT_WATCHDOG",
+    kind: Kind::Duration,
+    scope: Scope::Worker,
+    value_name: "DURATION",
+    default: Default::Text("1m"),
+    example: r#""30s""#,
+    help: "How long a child may have a job and a free slot and not begin before it is replaced; 0s for ever",
+};
+/// When children look for garbage.
+pub const GC: Setting = Setting {
+    key: "gc",
+    flag: "gc",
+    variable: "LINESHAFT_GC",
+    kind: Kind::Choice(
+        &[
+            ("between", "Between jobs, and inside of slow ones; what the app made is left out"),
+            ("automatic", "Whenever Python likes"),
+        ],
+        "between or automatic",
+    ),
+    scope: Scope::Worker,
+    value_name: "WHEN",
+    default: Default::Text("between"),
+    example: r#""between""#,
+    help: "When Python collects garbage",
+};
 /// What runs the tasks.
 pub const PYTHON: Setting = Setting {
     key: "python",
@@ -249,13 +315,18 @@ pub const LOG: Setting = Setting {
 };
 
 /// All settings, in the order in which people are shown them.
-pub static SETTINGS: [Setting; 13] = [
+pub static SETTINGS: [Setting; 18] = [
     URL,
     PROCESSES,
     SLOTS,
     KIND,
     QUEUES,
     GRACE,
+    RECYCLE_JOBS,
+    RECYCLE_AGE,
+    RECYCLE_GROWTH,
+    WATCHDOG,
+    GC,
     PYTHON,
     LISTEN,
     DURABILITY,

@@ -143,6 +143,7 @@ fn entries(tasks: &[Task]) -> Result<(Vec<TaskEntry>, Vec<Task>), Error> {
                 versions: task.versions(),
                 at_most_once: task.is_at_most_once(),
                 declared: Some(task.declared_as(name)),
+                ..TaskEntry::default()
             });
             of_entries.push(*task);
         }

@@ -28,6 +28,8 @@ pub(super) struct Assignment {
     pub(super) queues: Vec<Arc<str>>,
     /// What its slots are; their number is that of the places in the page.
     pub(super) kind: Kind,
+    /// Bytes of memory by which it may grow before it takes no more jobs.
+    pub(super) growth: Option<u64>,
     /// Process id of the supervisor.
     pub(super) supervisor: u32,
     /// Socket whose other end the supervisor holds.
@@ -95,6 +97,7 @@ mod tests {
             worker_name: "host:1".into(),
             queues: vec!["mail".into()],
             kind: Kind::Async,
+            growth: Some(1 << 40),
             supervisor: 1,
             lifeline: 3,
             page: 4,

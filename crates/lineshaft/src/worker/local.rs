@@ -9,7 +9,7 @@
 //! # async fn example(target: lineshaft::Target) -> Result<(), lineshaft::worker::Error> {
 //! use lineshaft::worker::{Ending, Kind, TaskEntry, local};
 //!
-//! let tasks = vec![TaskEntry { name: "img.resize".into(), versions: (1, 1), at_most_once: false, declared: None }];
+//! let tasks = vec![TaskEntry { name: "img.resize".into(), ..TaskEntry::default() }];
 //! let worker = local::Local::start(local::Options::new(target, Kind::Async), tasks)?;
 //! while let Some(job) = worker.recv().await {
 //!     worker.begin(&job);

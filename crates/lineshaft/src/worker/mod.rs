@@ -29,7 +29,7 @@ pub use error::Error;
 pub use kind::Kind;
 pub use lineshaft_ipc::shared::StopReason;
 pub use lineshaft_wire::message::End;
-pub use options::Options;
+pub use options::{Options, Recycle};
 pub use supervisor::{Handle, Supervisor};
 
 pub(crate) use farewell::Farewell;

@@ -71,12 +71,7 @@ impl Child {
 
     /// What its supervisor says of it when it is dead.
     pub(in crate::simulation) fn last_words(&self, step: &mut Step<'_>) -> ChildEnded {
-        let mut ended = ChildEnded {
-            child: self.number,
-            begun: Vec::new(),
-            newest: self.newest_begun,
-            unbegun: Vec::new(),
-        };
+        let mut ended = ChildEnded { child: self.number, newest: self.newest_begun, ..ChildEnded::default() };
         for (fence, attempt) in &self.held {
             match attempt.stage {
                 Stage::Running { began_ms, how, .. } => {

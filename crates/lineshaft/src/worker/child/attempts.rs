@@ -7,14 +7,16 @@ use bytes::Bytes;
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
 
-use super::ending::{end_after, end_leftovers, error_of, limited, note};
+use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
 use super::guard::die;
 use super::job::{Ended, Ending, Job, Next, Ticket};
 use super::output::{Label, Output};
+use super::peak::Peak;
 use super::printed::Printed;
 use super::queue::{Shared, page_fence};
 use super::slots::Beginning;
 use super::started::Started;
+use super::wear::Wear;
 use super::{PROGRESS_BYTES_MAX, TaskEntry};
 use crate::worker::Kind;
 use crate::worker::clock::{monotonic_ms_of, unix_ms};
@@ -38,11 +40,21 @@ pub struct Attempts {
     /// Whether this process may end for the sake of an attempt.
     may_die: bool,
     tasks: OnceLock<Box<[TaskEntry]>>,
+    peak: Peak,
+    wear: Wear,
 }
 
 impl Attempts {
     pub(super) fn new(shared: Arc<Shared>, outputs: Outputs, may_die: bool) -> Self {
-        Self { shared, outputs, started: Started::new(), may_die, tasks: OnceLock::new() }
+        Self {
+            shared,
+            outputs,
+            started: Started::new(),
+            may_die,
+            tasks: OnceLock::new(),
+            peak: Peak::new(),
+            wear: Wear::default(),
+        }
     }
 
     /// Once, before there are jobs.
@@ -50,6 +62,11 @@ impl Attempts {
         self.shared.state().once = tasks.iter().map(|task| task.at_most_once).collect();
         let set = self.tasks.set(tasks.into());
         debug_assert!(set.is_ok(), "the tasks of a child are set once");
+    }
+
+    /// The app is loaded: from here on the process may grow by so many bytes.
+    pub(super) fn begin_wear(&self, growth: Option<u64>) {
+        self.wear.begin(growth, &self.shared.page);
     }
 
     /// What a slot is.
@@ -103,14 +120,18 @@ impl Attempts {
     /// as the attempt's.
     pub fn begin(&self, job: &Job) {
         let ticket = job.ticket();
-        let (task, at_most_once) = self.task_of(job);
-        let label = Label { task, digits: job.digits() };
+        let task = self.task_of(job);
+        let name = task.map_or_else(|| "?".into(), |task| Arc::clone(&task.name));
+        let at_most_once = self.runs_once(job);
+        let label = Label { task: name, digits: job.digits() };
         match &self.outputs {
             Outputs::Pipe(output) => output.begin(label),
             Outputs::Each(printed) => printed.begin(ticket, label),
         }
         let (started_at, began) = (unix_ms(), Instant::now());
-        let note = note(job, started_at, at_most_once);
+        self.peak.forget(began);
+        let memory = task.and_then(|task| task.memory).unwrap_or(0);
+        let note = Noted { job: Some(job.id), started_at, at_most_once, memory }.words();
         self.shared.begin(ticket, Beginning { started_at, began, at_most_once });
         let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
         self.shared.page.begin(ticket.place, monotonic_ms_of(began), timeout_ms, note);
@@ -119,9 +140,12 @@ impl Attempts {
         }
     }
 
-    fn task_of(&self, job: &Job) -> (Arc<str>, bool) {
-        let task = self.tasks.get().and_then(|tasks| tasks.get(job.task as usize));
-        task.map_or_else(|| ("?".into(), false), |task| (Arc::clone(&task.name), task.at_most_once))
+    fn task_of(&self, job: &Job) -> Option<&TaskEntry> {
+        self.tasks.get()?.get(job.task as usize)
+    }
+
+    fn runs_once(&self, job: &Job) -> bool {
+        self.task_of(job).is_some_and(|task| task.at_most_once)
     }
 
     /// Why this attempt should stop, if it should. A nanosecond.
@@ -174,7 +198,7 @@ impl Attempts {
         let Some(Beginning { started_at, began, at_most_once }) = running.begun else {
             let now = unix_ms();
             let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
-            self.shared.finish(ticket, ended, Instant::now(), waits && self.task_of(job).1);
+            self.shared.finish(ticket, ended, Instant::now(), waits && self.runs_once(job));
             return Duration::ZERO;
         };
         let ending = self.stopped(job, at_most_once, limited(ending));
@@ -187,6 +211,10 @@ impl Attempts {
         let ended = Ended::new(job, (started_at, started_at + took.as_millis() as u64), ending, output);
         self.started.forget(ticket.fence);
         self.shared.finish(ticket, ended, now, waits && at_most_once);
+        if let Some(grown) = self.wear.excess() {
+            self.shared.page.set_worn(grown);
+            self.shared.drain();
+        }
         took
     }
 

@@ -4,22 +4,43 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_ipc::group::end_group;
-use lineshaft_ipc::shared::{Note, StopReason};
-use lineshaft_wire::ErrorRecord;
+use lineshaft_ipc::shared::{Begun, Note, StopReason};
 use lineshaft_wire::message::{End, PAYLOAD_BYTES_MAX};
+use lineshaft_wire::{ErrorRecord, JobId};
 
 use super::guard::die;
-use super::job::{Ended, Ending, Job};
+use super::job::{Ended, Ending};
 
 /// Bytes of each text in the end of an attempt whose real end nobody takes.
 const REASON_BYTES: usize = 4 << 10;
 /// Time for what a stopped attempt left running to end by itself.
 pub(super) const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 
-/// What a supervisor reads beside an attempt that a dead child left.
-pub(super) fn note(job: &Job, started_at: u64, at_most_once: bool) -> Note {
-    let id = u128::from_be_bytes(job.id.to_bytes());
-    [(id >> 64) as u64, id as u64, started_at, u64::from(at_most_once)]
+/// What a supervisor reads beside an attempt in the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) struct Noted {
+    /// `None` where a child scribbled over its page.
+    pub(in crate::worker) job: Option<JobId>,
+    pub(in crate::worker) started_at: u64,
+    pub(in crate::worker) at_most_once: bool,
+    /// Bytes of memory that it may take, 0 for as many as it likes.
+    pub(in crate::worker) memory: u64,
+}
+
+impl Noted {
+    /// As the page has it.
+    pub(in crate::worker) fn words(self) -> Note {
+        let id = self.job.map_or(0, |job| u128::from_be_bytes(job.to_bytes()));
+        [(id >> 64) as u64, id as u64, self.started_at, (self.memory << 1) | u64::from(self.at_most_once)]
+    }
+
+    /// What was noted beside this attempt.
+    pub(in crate::worker) fn of(begun: &Begun) -> Self {
+        let [high, low, started_at, rules] = begun.note;
+        let id = (u128::from(high) << 64) | u128::from(low);
+        let job = JobId::from_bytes(id.to_be_bytes());
+        Self { job, started_at, at_most_once: rules & 1 == 1, memory: rules >> 1 }
+    }
 }
 
 /// How an attempt that was asked to stop ended. One that the worker itself stopped was not at fault: its job runs again,

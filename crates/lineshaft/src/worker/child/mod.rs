@@ -17,12 +17,14 @@ mod job;
 mod ledger;
 mod output;
 mod pace;
+mod peak;
 mod printed;
 mod queue;
 mod session;
 mod slots;
 mod started;
 mod tee;
+mod wear;
 
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -55,7 +57,7 @@ pub use self::attempts::Attempts;
 pub use self::checkpoint::Newest;
 pub use self::job::{Ending, Job, Next, Ticket};
 
-pub(super) use self::ending::end_after;
+pub(super) use self::ending::{Noted, end_after};
 pub(super) use self::guard::DRAIN;
 pub(super) use self::session::LEASE_USED_MAX;
 pub(super) use self::tee::Lines;
@@ -79,8 +81,18 @@ pub struct TaskEntry {
     /// It must never run twice: the end of each attempt is confirmed before the next one begins, and an attempt that
     /// is interrupted is not put off.
     pub at_most_once: bool,
+    /// Bytes of memory that its process may have, with all that it started: beyond them the supervisor kills it, and the
+    /// attempt has crashed. `None` for as many as it likes. Nobody kills where the worker is in the same process.
+    pub memory: Option<u64>,
     /// What its declaration says of its jobs, for clients that know it by its name alone.
     pub declared: Option<Declared>,
+}
+
+impl Default for TaskEntry {
+    /// A task without a name, of the first version.
+    fn default() -> Self {
+        Self { name: "".into(), versions: (1, 1), at_most_once: false, memory: None, declared: None }
+    }
 }
 
 impl TaskEntry {
@@ -173,6 +185,7 @@ impl Child {
             attach: 0,
         };
         self.attempts.set_tasks(tasks);
+        self.attempts.begin_wear(self.assignment.growth);
         self.started.store(true, Ordering::Release);
         // The thread lives as long as the process.
         let _ = self.sessions.send(introduction);

@@ -18,6 +18,7 @@ use super::helm::{Driver, Helm};
 use super::job::{Ended, Job, Next, Ticket};
 use super::pace::{LONG, Pace};
 use super::slots::{Beginning, Running, Slots};
+use crate::worker::clock::monotonic_ms_of;
 use crate::worker::{Error, Kind};
 
 /// Ends that are worth a frame of their own.
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// What waited was handed back, and no slot asked for a job since.
     stuck: bool,
+    /// Since when a job waits, or waited when it was handed back, with a slot free for it and no slot asking.
+    offered: Option<Instant>,
     /// No new work.
     pub(super) draining: bool,
     /// Until when the leases live for certain; `None` before the first.
@@ -117,6 +120,7 @@ impl Shared {
             told: false,
             paused: false,
             stuck: false,
+            offered: None,
             draining: false,
             leased_until: None,
             lapsed: false,
@@ -243,6 +247,7 @@ impl Shared {
     fn take(&self, state: &mut State) -> Option<Job> {
         let was_stuck = std::mem::take(&mut state.stuck);
         let job = state.take();
+        self.note_offer(state, true);
         if let Some(job) = &job {
             self.page.take(job.place, page_fence(job.fence));
         }
@@ -250,6 +255,16 @@ impl Shared {
             self.call_connection();
         }
         job
+    }
+
+    /// Says in the page since when jobs are offered to slots that do not take them; `asked` if one has just asked.
+    fn note_offer(&self, state: &mut State, asked: bool) {
+        let before = state.offered;
+        let since = before.filter(|_| !asked);
+        state.offered = state.is_offering().then(|| since.unwrap_or(state.moved));
+        if state.offered != before {
+            self.page.set_offered(state.offered.map_or(0, monotonic_ms_of));
+        }
     }
 
     /// The body of an attempt runs from here on.
@@ -282,6 +297,10 @@ impl Shared {
         // While nobody else can take the place.
         self.page.end(ticket.place);
         state.slots.leave(ticket);
+        if settle {
+            state.moved = Instant::now();
+        }
+        self.note_offer(&mut state, false);
         drop(state);
         if settle {
             self.call_connection();
@@ -341,6 +360,7 @@ impl Shared {
         jobs.iter().for_each(|job| state.note_care(job));
         state.waiting.extend(jobs);
         state.moved = Instant::now();
+        self.note_offer(&mut state, false);
         let idle = state.idle as usize;
         drop(state);
         // Each is a system call, whether or not somebody waits.
@@ -464,6 +484,11 @@ impl State {
         job.place = self.slots.occupy(&job, now);
         self.moved = now;
         Some(job)
+    }
+
+    /// Whether a slot that is free should take a job.
+    fn is_offering(&self) -> bool {
+        (self.stuck || !self.waiting.is_empty()) && !self.slots.is_full() && !self.is_full_of_bytes()
     }
 
     fn is_full_of_bytes(&self) -> bool {

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch as changes};
 use super::process::Process;
 use super::reports::Reports;
 use super::watch::{Command, Ended, Event, Watch};
+use super::wear::{Why, Worn};
 use super::{Phase, Pids, Wish, Worker};
 use crate::client::connection::Incoming;
 use crate::worker::farewell::{Farewell, words_of_kill};
@@ -44,6 +45,12 @@ struct Member {
     pid: u32,
     page: Arc<AttemptPage>,
     ready: bool,
+    /// Why another one is to take its place.
+    worn: Option<Why>,
+    /// It takes no more jobs: its place is free.
+    leaves: bool,
+    /// The one whose place it is to take.
+    follows: Option<u32>,
     /// Dead, its group perhaps not empty yet: its place is free.
     dead: bool,
 }
@@ -150,7 +157,8 @@ impl Crew {
         if let Some(over_at) = self.over_at {
             return over_at + LAST_REPORTS;
         }
-        let hire = (self.missing() > 0).then_some(self.hire_at);
+        let hires = self.missing() > 0 || self.to_follow().is_some();
+        let hire = hires.then_some(self.hire_at);
         let answer = self.awaits_first_answer().then(|| self.started + FIRST_ANSWER);
         let words = self.farewell.as_ref().map(Farewell::due);
         [hire, answer, words].into_iter().flatten().min().unwrap_or(now + IDLE)
@@ -225,19 +233,45 @@ impl Crew {
         if self.wish.phase != Phase::Running {
             return 0;
         }
-        let living = self.members.values().filter(|member| !member.dead).count();
+        let living = self.members.values().filter(|member| !member.dead && !member.leaves);
+        // One that is to follow another is there beside it.
+        let follow =
+            living.clone().filter(|member| member.follows.is_some_and(|of| self.holds_place(of))).count();
+        let living = living.count() - follow;
         (self.wish.processes as usize).saturating_sub(living)
     }
 
     fn fill(&mut self) {
         while self.missing() > 0 && Instant::now() >= self.hire_at {
-            if let Err(error) = self.hire() {
+            if let Err(error) = self.hire(None) {
                 return self.cannot_hire(error);
             }
         }
+        if let Some(worn) = self.to_follow().filter(|_| Instant::now() >= self.hire_at)
+            && let Err(error) = self.hire(Some(worn))
+        {
+            self.cannot_hire(error);
+        }
     }
 
-    fn hire(&mut self) -> Result<(), Error> {
+    /// Whether this child takes jobs still.
+    fn holds_place(&self, number: u32) -> bool {
+        self.members.get(&number).is_some_and(|member| !member.dead && !member.leaves)
+    }
+
+    /// The child whose successor is to be started now: one at a time, or all of them would be there twice.
+    fn to_follow(&self) -> Option<u32> {
+        let is_followed =
+            |member: &Member| !member.dead && member.follows.is_some_and(|of| self.holds_place(of));
+        if self.wish.phase != Phase::Running || self.members.values().any(is_followed) {
+            return None;
+        }
+        let worn =
+            self.members.iter().find(|(number, member)| member.worn.is_some() && self.holds_place(**number));
+        worn.map(|(number, _)| *number)
+    }
+
+    fn hire(&mut self, follows: Option<u32>) -> Result<(), Error> {
         self.last_number += 1;
         let number = self.last_number;
         let process = Process::spawn(&self.worker, number)?;
@@ -245,8 +279,10 @@ impl Crew {
         if let Some(lease) = self.lease {
             let _ = commands.send(Command::Lease(lease));
         }
+        let _ = commands.send(Command::Server(self.lease.is_some() && self.away_since.is_none()));
         let (pid, page) = (process.pid, Arc::clone(&process.page));
-        self.members.insert(number, Member { commands, pid, page, ready: false, dead: false });
+        let (worn, leaves, ready, dead) = Default::default();
+        self.members.insert(number, Member { commands, pid, page, ready, worn, leaves, follows, dead });
         self.show_pids();
         let options = Arc::clone(&self.worker.options);
         tokio::spawn(Watch::new(options, process, obeyed, self.tell.clone()).run());
@@ -283,9 +319,35 @@ impl Crew {
                     member.ready = true;
                 }
             }
+            Event::Working => self.works(number),
+            Event::Worn(worn) => self.worn(number, worn),
             Event::Failed(report) => self.app_failed(report),
             Event::Died => self.died(number),
             Event::Ended(ended) => self.ended(number, *ended),
+        }
+    }
+
+    /// Who was to be replaced by it takes no more jobs from here on.
+    fn works(&mut self, number: u32) {
+        let followed = self.members.get_mut(&number).and_then(|member| member.follows.take());
+        let Some(old) = followed.filter(|old| self.holds_place(*old)) else { return };
+        if let Some(member) = self.members.get_mut(&old)
+            && let Some(why) = member.worn
+        {
+            member.leaves = true;
+            let _ = member.commands.send(Command::Retire(why));
+        }
+    }
+
+    fn worn(&mut self, number: u32, worn: Worn) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        let is_news = member.worn.is_none();
+        member.worn = Some(worn.why);
+        member.leaves |= worn.leaves;
+        let pid = member.pid;
+        if is_news && self.wish.phase == Phase::Running {
+            tracing::info!(child = number, pid, why = %worn.why, "a child is replaced");
+            self.tell(&format!("child {number} (pid {pid}) is replaced: {}", worn.why));
         }
     }
 
@@ -384,6 +446,7 @@ impl Crew {
                 let lease = Duration::from_millis(attached.lease_ms);
                 self.lease = Some(lease);
                 self.tell_all(Command::Lease(lease));
+                self.tell_all(Command::Server(true));
             }
             Message::Stop(stop) => {
                 let reason = match stop.reason {
@@ -418,6 +481,7 @@ impl Crew {
     fn lost(&mut self, error: crate::Error) {
         tracing::debug!(%error, "a worker has no connection");
         self.attaching = None;
+        self.tell_all(Command::Server(false));
         self.reports.repeat();
         let away_since = *self.away_since.get_or_insert_with(Instant::now);
         if self.greeted && away_since.elapsed() >= AWAY_LATE {

@@ -5,9 +5,12 @@
 
 mod crew;
 mod escalation;
+mod last_word;
+mod memory;
 mod process;
 mod reports;
 mod watch;
+mod wear;
 
 use std::collections::BTreeMap;
 use std::io::Read;

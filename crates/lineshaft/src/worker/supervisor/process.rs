@@ -61,12 +61,14 @@ impl Process {
             worker_name: Arc::clone(&worker.name),
             queues: options.queues.clone(),
             kind: options.kind,
+            growth: options.recycle.growth,
             supervisor: std::process::id(),
             lifeline: inherit(&mut command, its_lifeline.as_fd())?,
             page: inherit(&mut command, page.as_fd())?,
             output: inherit(&mut command, output.as_fd())?,
             tee: inherit_tee(&mut command, options)?,
         };
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
         command.env(VARIABLE, assignment.to_json());
         let pid = start(&mut command, options)?;
         let pidfd = Watched::new(Pidfd::open(pid)?)?;
@@ -138,6 +140,14 @@ impl Process {
         }
         if let Some(talk) = &self.talk {
             self.repeat(&left, talk);
+        }
+    }
+
+    /// Words for the people who run the worker.
+    pub(super) fn say(&self, words: &str) {
+        tracing::warn!(child = self.number, "{words}");
+        if let Some(talk) = &self.talk {
+            talk.say(format!("{words}\n").as_bytes());
         }
     }
 

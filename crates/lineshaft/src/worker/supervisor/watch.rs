@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lineshaft_ipc::memory;
 use lineshaft_ipc::process::Exit;
 use lineshaft_ipc::shared::{Begun, StopReason};
-use lineshaft_wire::message::{ChildEnded, End, OtherEnd};
-use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use lineshaft_wire::Fence;
+use lineshaft_wire::message::ChildEnded;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use super::escalation::{Escalation, Step};
+use super::last_word::{LastWord, describe};
+use super::memory::{Excess, LOOK_MEMORY, Memory, Verdict};
 use super::process::Process;
+use super::wear::{Signs, Wear, Why, Worn};
 use crate::worker::Options;
-use crate::worker::child::{DRAIN, FAILED, LEASE_USED_MAX, READY, REPORT_BYTES_MAX, end_after, wire_fence};
-use crate::worker::clock::{monotonic_ms, unix_ms};
+use crate::worker::child::{DRAIN, FAILED, LEASE_USED_MAX, READY, REPORT_BYTES_MAX};
+use crate::worker::clock::monotonic_ms;
 
 /// How often the page is looked at while something runs, and while nothing does.
 const LOOK_BUSY: Duration = Duration::from_millis(50);
@@ -27,11 +31,18 @@ const LOOK_IDLE: Duration = Duration::from_millis(200);
 /// and one that it never hears of is lost.
 const LAST_ENDS: Duration = Duration::from_secs(10);
 
+/// What a child that makes no progress gets to hand back what it has, once there is another one.
+const STUCK: Duration = Duration::from_secs(2);
+
 /// What a child's task tells the crew.
 #[derive(Debug)]
 pub(super) enum Event {
     /// It has loaded the app.
     Ready,
+    /// It is attached and takes jobs.
+    Working,
+    /// It is to be replaced.
+    Worn(Worn),
     /// It could not, and says why.
     Failed(String),
     /// It is dead; a replacement may start. Its process group may still be on its way out.
@@ -56,6 +67,10 @@ pub(super) struct Ended {
 pub(super) enum Command {
     /// The attempt must stop.
     Stop(Fence, StopReason),
+    /// Finish and hand back, however long that takes: somebody else is in its place.
+    Retire(Why),
+    /// The server is there, or is not.
+    Server(bool),
     /// Finish or hand back: attempts are asked to stop after the first time, and killed after the second.
     Drain { ask_after: Duration, kill_after: Duration },
     /// End it all now.
@@ -74,13 +89,42 @@ pub(super) struct Watch {
     escalations: BTreeMap<lineshaft_ipc::shared::Fence, Escalation>,
     /// Attempts begun at the last look.
     begins: u64,
-    busy: bool,
+    /// When the page is looked at again.
+    pace: Duration,
+    memory: Memory,
+    /// The attempt for whose memory the child was killed.
+    excess: Option<Excess>,
+    /// How many processes the kernel had killed for want of memory when this one started.
+    kernel_kills: Option<u64>,
     /// The child's last sign of a renewed lease.
     beat: (u64, Instant),
     lease: Option<Duration>,
+    /// Since when the server is there.
+    server: Option<Instant>,
     drain: Option<Drain>,
+    wear: Wear,
+    /// What the crew has been told of it.
+    told: Told,
+    retired: Option<Retired>,
     said: Vec<u8>,
     ready: bool,
+}
+
+/// What the crew knows of a child.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    works: bool,
+    worn: Option<Why>,
+    leaves: bool,
+}
+
+/// A child in whose place there is another one.
+#[derive(Clone, Copy, Debug)]
+struct Retired {
+    /// When nothing ran in it any more.
+    idle_since: Option<Instant>,
+    /// How long it may stay after that.
+    patience: Duration,
 }
 
 /// A stop of the worker, as seen by one child.
@@ -97,17 +141,25 @@ impl Watch {
         commands: mpsc::UnboundedReceiver<Command>,
         events: mpsc::Sender<(u32, Event)>,
     ) -> Self {
+        let pid = process.pid;
         Self {
+            memory: Memory::new(pid),
+            excess: None,
+            kernel_kills: memory::kills(),
             options,
             process,
             commands,
             events,
             escalations: BTreeMap::new(),
             begins: 0,
-            busy: false,
+            pace: LOOK_IDLE,
             beat: (0, Instant::now()),
             lease: None,
+            server: None,
             drain: None,
+            wear: Wear::new(pid),
+            told: Told::default(),
+            retired: None,
             said: Vec::new(),
             ready: false,
         }
@@ -121,15 +173,25 @@ impl Watch {
         self.process.empty_group().await;
         self.process.take_output();
         let exit = self.process.reap();
-        let (report, output) = self.report(exit);
+        let (report, output) = self.last_word(exit).report();
         let report = (self.process.page.beats() > 0).then_some(report);
         self.tell(Event::Ended(Box::new(Ended { report, output, how: describe(exit) }))).await;
+    }
+
+    fn last_word(&self, exit: Option<Exit>) -> LastWord<'_> {
+        LastWord {
+            process: &self.process,
+            exit,
+            excess: self.excess,
+            worn: self.told.worn,
+            drains: self.drain.is_some(),
+            kernel_kills: self.kernel_kills,
+        }
     }
 
     async fn live(&mut self) {
         let mut heard = true;
         loop {
-            let look = if self.busy { LOOK_BUSY } else { LOOK_IDLE };
             tokio::select! {
                 () = self.process.exited() => return,
                 Some(command) = self.commands.recv() => self.obey(command),
@@ -137,9 +199,12 @@ impl Watch {
                     // Closed, but the child may live on for a moment.
                     heard = readable.is_ok() && self.listen().await;
                 }
-                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep(self.pace) => {}
             }
             self.look(Instant::now());
+            for event in self.news(Instant::now()).into_iter().flatten() {
+                self.tell(event).await;
+            }
         }
     }
 
@@ -189,6 +254,8 @@ impl Watch {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Stop(fence, reason) => self.stop(fence, reason),
+            Command::Retire(why) => self.retire(why),
+            Command::Server(is_there) => self.server = is_there.then(Instant::now),
             Command::Drain { ask_after, kill_after } => self.drain(ask_after, kill_after),
             Command::Kill => self.kill(StopReason::Shutdown),
             Command::Lease(lease) => self.lease = Some(lease),
@@ -206,6 +273,17 @@ impl Watch {
     fn drain(&mut self, ask_after: Duration, kill_after: Duration) {
         let now = Instant::now();
         self.drain = Some(Drain { ask_at: now + ask_after, kill_at: now + kill_after });
+        self.ask_to_drain();
+    }
+
+    /// It takes nothing new. What it does not even do then is to end.
+    fn retire(&mut self, why: Why) {
+        let patience = if why.is_stuck() { STUCK } else { LAST_ENDS + self.options.grace };
+        self.retired = Some(Retired { idle_since: None, patience });
+        self.ask_to_drain();
+    }
+
+    fn ask_to_drain(&self) {
         // Not by the runtime, which would refuse until it has seen that the socket takes something.
         if let Err(error) = rustix::io::write(&self.process.lifeline, &[DRAIN]) {
             tracing::debug!(%error, "a child cannot be told to drain");
@@ -239,13 +317,20 @@ impl Watch {
         let begun: Vec<Begun> = self.process.page.begun().collect();
         let begins = self.process.page.begins();
         let more = std::mem::replace(&mut self.begins, begins) != begins;
-        self.busy = more || !begun.is_empty() || self.drain.is_some();
+        let busy = more || !begun.is_empty() || self.drain.is_some();
+        self.pace = match busy {
+            true if Memory::is_limited(&begun) => LOOK_MEMORY,
+            true => LOOK_BUSY,
+            false => LOOK_IDLE,
+        };
         self.note_beat(now);
         begun.iter().for_each(|begun| self.watch_clock(begun));
+        self.watch_memory(&begun, now);
         if !begun.is_empty() {
             self.watch_lease(now);
         }
         self.watch_drain(&begun, now);
+        self.watch_retired(begun.is_empty(), now);
         self.escalate(&begun, now);
     }
 
@@ -260,6 +345,18 @@ impl Watch {
         let ran = monotonic_ms().saturating_sub(begun.started_ms);
         if begun.timeout_ms > 0 && ran >= begun.timeout_ms {
             self.request(begun, StopReason::TimedOut);
+        }
+    }
+
+    /// Memory grows too fast for anybody to be asked.
+    fn watch_memory(&mut self, begun: &[Begun], now: Instant) {
+        match self.memory.look(begun, now) {
+            Verdict::Kill(excess) if self.excess.is_none() => {
+                self.excess = Some(excess);
+                self.end_group(Signal::KILL);
+            }
+            Verdict::Warn(words) => self.process.say(&words),
+            Verdict::Kill(_) | Verdict::Fine => {}
         }
     }
 
@@ -306,76 +403,33 @@ impl Watch {
         }
     }
 
-    // ---- What is reported.
-
-    fn report(&self, exit: Option<Exit>) -> (ChildEnded, Bytes) {
-        let page = &self.process.page;
-        let begun: Vec<Begun> = page.begun().collect();
-        let (mut outputs, printed) = (Vec::new(), page.read_outputs(&begun));
-        let ended = begun.iter().zip(&printed).filter_map(|(begun, printed)| {
-            let end = self.end(begun, exit, printed.len())?;
-            outputs.extend_from_slice(printed);
-            Some(end)
-        });
-        let begun: Vec<OtherEnd> = ended.collect();
-        let newest = page.newest().map(wire_fence);
-        let unbegun = page.unbegun().into_iter().map(wire_fence).collect();
-        let report = ChildEnded { child: self.process.number, begun, newest, unbegun };
-        (report, outputs.into())
+    fn watch_retired(&mut self, is_idle: bool, now: Instant) {
+        let Some(retired) = &mut self.retired else { return };
+        retired.idle_since = if is_idle { retired.idle_since.or(Some(now)) } else { None };
+        if retired.idle_since.is_some_and(|since| now >= since + retired.patience) {
+            self.kill(StopReason::Shutdown);
+        }
     }
 
-    /// The end of an attempt that the child left, which printed so many bytes.
-    fn end(&self, begun: &Begun, exit: Option<Exit>, printed: usize) -> Option<OtherEnd> {
-        let [high, low, started_at, at_most_once] = begun.note;
-        let id = (u128::from(high) << 64) | u128::from(low);
-        let Some(job) = JobId::from_bytes(id.to_be_bytes()) else {
-            let child = self.process.number;
-            tracing::error!(child, "a dead child's page was overwritten; its attempt ends with its lease");
+    /// What the crew does not know yet of a child that works.
+    fn news(&mut self, now: Instant) -> [Option<Event>; 2] {
+        let works = self.process.page.beats() > 0 && !self.told.works;
+        self.told.works |= works;
+        let worn =
+            self.worn(now).filter(|worn| self.told.worn.is_none() || (worn.leaves && !self.told.leaves));
+        if let Some(worn) = worn {
+            self.told.worn = Some(worn.why);
+            self.told.leaves |= worn.leaves;
+        }
+        [works.then_some(Event::Working), worn.map(Event::Worn)]
+    }
+
+    fn worn(&mut self, now: Instant) -> Option<Worn> {
+        if self.drain.is_some() || self.retired.is_some() || self.told.leaves {
             return None;
-        };
-        let end = self.end_of(begun, at_most_once != 0, exit);
-        let output_length = printed as u32;
-        let (fence, finished_at) = (wire_fence(begun.fence), unix_ms());
-        Some(OtherEnd { job, fence, started_at, finished_at, end, output_length })
-    }
-
-    fn end_of(&self, begun: &Begun, at_most_once: bool, exit: Option<Exit>) -> End {
-        let reason = self.stop_of(begun);
-        let error = ErrorRecord {
-            message: message(reason, begun, exit),
-            signal: exit.and_then(|exit| exit.signal),
-            rss_peak_bytes: exit.map(|exit| exit.rss_peak_bytes),
-            ..ErrorRecord::default()
-        };
-        match reason {
-            Some(reason) => end_after(reason, at_most_once, error),
-            None if self.process.page.is_ending() => End::Released,
-            None => End::Crashed { error },
         }
-    }
-}
-
-fn message(reason: Option<StopReason>, begun: &Begun, exit: Option<Exit>) -> String {
-    let how = describe(exit);
-    match reason {
-        None => format!("the process {how}"),
-        Some(StopReason::TimedOut) => {
-            format!("ran longer than its timeout of {} s; the process {how}", begun.timeout_ms as f64 / 1e3)
-        }
-        Some(StopReason::LeaseLost) => format!("its lease could not be renewed; the process {how}"),
-        Some(StopReason::Shutdown) => format!("the worker stopped and its grace was over; the process {how}"),
-        Some(_) => format!("it was cancelled; the process {how}"),
-    }
-}
-
-/// The end of a process in words.
-pub(super) fn describe(exit: Option<Exit>) -> String {
-    match exit {
-        Some(Exit { signal: Some(signal), .. }) => {
-            let name = signal_hook::low_level::signal_name(signal).unwrap_or("an unnamed signal");
-            format!("was killed by signal {signal} ({name})")
-        }
-        Some(Exit { code: Some(code), .. }) => format!("exited with status {code}"),
-        _ => "ended".to_owned(),
+        let lease = self.lease.unwrap_or_default();
+        let signs = Signs { heard: self.beat.1, server: self.server, lease };
+        self.wear.look(&self.options, &self.process.page, signs, now)
     }
 }

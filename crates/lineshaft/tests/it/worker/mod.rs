@@ -2,8 +2,11 @@
 
 mod death;
 mod drain;
+mod faults;
+mod memory;
 mod outage;
 mod programs;
+mod recycling;
 mod slots;
 mod stages;
 mod support;

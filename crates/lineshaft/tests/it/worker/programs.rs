@@ -17,7 +17,24 @@ use lineshaft_wire::ErrorRecord;
 use super::support::{HOME, PROGRAM_MODE, child_command};
 
 /// The tasks of the test child.
-const TASKS: [&str; 9] = ["echo", "sleep", "note", "spin", "fork", "print", "polite", "once", "exit"];
+const TASKS: [&str; 14] = [
+    "echo",
+    "sleep",
+    "note",
+    "spin",
+    "fork",
+    "print",
+    "polite",
+    "once",
+    "exit",
+    "grow",
+    "grow-elsewhere",
+    "leak",
+    "stall",
+    "die",
+];
+/// What those that grow may have.
+pub(super) const LIMIT: u64 = 200 << 20;
 
 /// Serves the home named in the environment.
 #[test]
@@ -55,11 +72,9 @@ fn child() {
         _ => {}
     }
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::new(AtomicBool::new(false))).unwrap();
-    let entry = |name: &str| TaskEntry {
-        name: name.into(),
-        versions: (1, 1),
-        at_most_once: name == "once",
-        declared: None,
+    let entry = |name: &str| {
+        let memory = name.starts_with("grow").then_some(LIMIT);
+        TaskEntry { name: name.into(), at_most_once: name == "once", memory, ..TaskEntry::default() }
     };
     child.start(TASKS.map(entry).to_vec()).unwrap();
     match child.kind() {
@@ -73,9 +88,17 @@ fn run(child: &Child) {
     loop {
         match child.next(Duration::from_secs(60)) {
             Next::Job(job) => {
+                let task = TASKS[job.task as usize];
+                die_at("before", task, &job);
                 child.begin(&job);
-                let ending = body(child, TASKS[job.task as usize], &job);
+                let ending = body(child, task, &job);
+                die_at("after", task, &job);
                 child.finish(&job, ending);
+                die_at("during", task, &job);
+                if task == "stall" {
+                    // The slot never asks for a job again.
+                    std::thread::sleep(Duration::from_secs(3_600));
+                }
             }
             Next::TimedOut => {}
             Next::Drained => break,
@@ -121,9 +144,27 @@ fn body(child: &Child, task: &str, job: &Job) -> Ending {
         }
         "polite" => return polite(child, job),
         "exit" => std::process::exit(3),
+        "grow" => grow(&text),
+        "leak" => drop(vec![1u8; text.parse::<usize>().unwrap() << 10].leak()),
+        "die" => {
+            note(&format!("{} 0", text.split_once(' ').unwrap().1));
+            die_at("body", task, job);
+        }
+        "grow-elsewhere" => grow_elsewhere(&text),
         _ => {}
     }
     Ending::Returned(job.arguments.clone())
+}
+
+/// A job of `die` says in which phase of its attempt the process is killed, and in which file its body notes that it ran.
+/// It happens once.
+fn die_at(phase: &str, task: &str, job: &Job) {
+    let text = std::str::from_utf8(&job.arguments).unwrap();
+    let Some((its_phase, file)) = text.split_once(' ').filter(|_| task == "die") else { return };
+    let is_first = || std::fs::File::create_new(format!("{file}.died")).is_ok();
+    if its_phase == phase && is_first() {
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+    }
 }
 
 fn milliseconds(text: &str) -> Duration {
@@ -148,6 +189,22 @@ fn fork(file: &str) {
     loop {
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// Takes so many MiB of memory, one after the other, and keeps them for a moment.
+fn grow(mebibytes: &str) {
+    let mut blocks = Vec::new();
+    for _ in 0..mebibytes.parse().unwrap() {
+        blocks.push(vec![1u8; 1 << 20]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+}
+
+/// The same in a process that it starts: `tail` keeps a line that does not end.
+fn grow_elsewhere(mebibytes: &str) {
+    let line = format!("head -c {mebibytes}M /dev/zero | tail -n 1 | wc -c; sleep 60");
+    Command::new("sh").args(["-c", &line]).stdout(std::process::Stdio::null()).status().unwrap();
 }
 
 fn print(text: &str) {

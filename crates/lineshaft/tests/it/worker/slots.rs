@@ -154,11 +154,7 @@ fn local(world: &World, kind: Kind, slots: u32) -> Local {
     let target = lineshaft::Target::home(world.home());
     let grace = Duration::from_millis(300);
     let options = local::Options { slots, grace, tee: false, ..local::Options::new(target, kind) };
-    Local::start(
-        options,
-        vec![TaskEntry { name: "own".into(), versions: (1, 1), at_most_once: false, declared: None }],
-    )
-    .unwrap()
+    Local::start(options, vec![TaskEntry { name: "own".into(), ..TaskEntry::default() }]).unwrap()
 }
 
 #[test]
