@@ -246,9 +246,9 @@ impl Core {
         self.state.extend_leases(gap_ms);
     }
 
-    /// Begins an epoch: the first change of every run.
+    /// Begins an epoch: the first changes of every run.
     pub fn start(&mut self, epoch: u64, nonce: u64, now: Now) {
-        self.record(Change::Started { epoch, nonce }.into(), now);
+        self.state.begin(epoch, nonce).into_iter().for_each(|change| self.record(change.into(), now));
     }
 
     /// Whether nobody counts on this server and nothing runs.

@@ -121,6 +121,7 @@ impl State {
             Change::Moved { file, moves } => moves.iter().for_each(|it| self.move_payload(*file, it)),
             Change::Checkpointed { slot, value } => self.checkpoint(*slot, cursor.take(*value)),
             Change::FinishedFrom { number } => (self.finish_number, self.archived) = (*number, *number),
+            Change::PlacesSwept => self.free.sweep(),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }

@@ -404,6 +404,8 @@ pub enum Change {
         /// The greatest number there.
         number: u64,
     },
+    /// From now on new jobs take free places in the order of their numbers; before, in that in which they became free.
+    PlacesSwept,
 }
 
 impl Change {

@@ -76,6 +76,13 @@ impl Extra {
         self.failure.get_or_insert_default()
     }
 
+    /// As new, but with the memory of its history.
+    pub(crate) fn clear(&mut self) {
+        let mut history = std::mem::take(&mut self.history);
+        history.clear();
+        *self = Self { history, ..Self::default() };
+    }
+
     /// Whether a job is the same without it.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { parked, tags, metadata, unique, retry_of, history, .. } = self;

@@ -26,6 +26,7 @@ mod kept;
 mod lanes;
 mod line;
 mod list;
+mod places;
 mod rules;
 mod slot;
 mod slot_page;

@@ -33,7 +33,14 @@ pub(crate) struct Slots {
     /// When a job's time comes, and when it must have begun or ended.
     pub(crate) timers: SparseVec<TimerId>,
     pub(crate) limit_timers: SparseVec<TimerId>,
+    /// Of jobs that are gone, for the next ones: a job that comes and goes takes no memory from the allocator, and gets
+    /// what still lies in the cache. Their contents mean nothing.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    spare_extras: Vec<Box<Extra>>,
 }
+
+/// Two blocks of finished jobs.
+const SPARE_EXTRAS_MAX: usize = 2_048;
 
 impl Slots {
     pub(crate) fn len(&self) -> u32 {
@@ -105,7 +112,16 @@ impl Slots {
     /// The rarer things of a job for changing them, made if need be.
     pub(crate) fn extra_mut(&mut self, index: u32) -> &mut Extra {
         let (number, offset) = split(index);
-        self.page_mut(number).extra_mut(offset).get_or_insert_default()
+        let spare = if self.extra(index).is_none() { self.spare_extras.pop() } else { None };
+        self.page_mut(number).extra_mut(offset).get_or_insert_with(|| spare.unwrap_or_default())
+    }
+
+    /// Keeps the rarer things of a job that is gone for one to come.
+    pub(crate) fn recycle(&mut self, extra: Option<Box<Extra>>) {
+        if let Some(mut extra) = extra.filter(|_| self.spare_extras.len() < SPARE_EXTRAS_MAX) {
+            extra.clear();
+            self.spare_extras.push(extra);
+        }
     }
 
     /// The same if it has some.

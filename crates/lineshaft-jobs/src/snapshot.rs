@@ -21,8 +21,8 @@ pub use rows::{ChangedPage, LoadedPage};
 use crate::state::{Limits, State};
 use tables::Tables;
 
-/// Version of the tables' layout; the first one had the rows in it.
-const VERSION: u16 = 2;
+/// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places.
+const VERSION: u16 = 3;
 
 /// A snapshot that does not read.
 #[derive(Debug, thiserror::Error)]
@@ -111,10 +111,11 @@ impl State {
         let (version, _) = postcard::take_from_bytes::<u16>(tables)?;
         match version {
             1 => first::read(tables, limits),
-            VERSION => {
-                let (tables, _) = postcard::take_from_bytes::<Tables>(tables)?;
+            2 | VERSION => {
+                let (tables, rest) = postcard::take_from_bytes::<Tables>(tables)?;
+                let hand = if version == VERSION { postcard::from_bytes(rest)? } else { None };
                 let (slots, keys) = rows::sort_out(pages)?;
-                let mut state = Self::assemble(tables, slots, keys, limits)?;
+                let mut state = Self::assemble(tables, hand, (slots, keys), limits)?;
                 // Building indexes touched rows, but nothing durable of them.
                 state.slots.pages.mark_all(false);
                 Ok(state)

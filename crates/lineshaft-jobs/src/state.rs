@@ -9,13 +9,14 @@ use lineshaft_wire::{Fence, JobId, JobState};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::change::Lease;
+use crate::change::{Change, Lease};
 use crate::command::Event;
 use crate::dispatch::Connected;
 use crate::interned::Interned;
 use crate::kept::{Kept, Live};
 use crate::lanes::Lanes;
 use crate::list::List;
+use crate::places::FreePlaces;
 use crate::slots::Slots;
 
 /// How large the tables may grow; a full one refuses with its name.
@@ -101,8 +102,7 @@ pub struct State {
     // Derived: rebuilt on load.
     pub(crate) lanes: Lanes,
     pub(crate) finished: List,
-    /// Free places in the order in which they became free and are used again.
-    pub(crate) free: List,
+    pub(crate) free: FreePlaces,
     /// Numbers of idempotency keys in their queue.
     pub(crate) keys: FxHashMap<Arc<str>, u64>,
     pub(crate) unique: FxHashMap<Arc<str>, u32>,
@@ -220,7 +220,7 @@ impl State {
             deleted: FxHashMap::default(),
             lanes: Lanes::default(),
             finished: List::default(),
-            free: List::default(),
+            free: FreePlaces::new(None),
             keys: FxHashMap::default(),
             unique: FxHashMap::default(),
             parked: BTreeMap::new(),
@@ -234,6 +234,12 @@ impl State {
             connected: FxHashMap::default(),
             events: Vec::new(),
         }
+    }
+
+    /// The first changes of every run of an engine.
+    pub fn begin(&self, epoch: u64, nonce: u64) -> Vec<Change> {
+        let swept = self.free.hand().is_none().then_some(Change::PlacesSwept);
+        [Change::Started { epoch, nonce }].into_iter().chain(swept).collect()
     }
 
     /// The epoch of the running engine.
@@ -320,7 +326,7 @@ impl State {
 
     /// Jobs in memory: waiting, running, or finished and not archived yet.
     pub fn jobs(&self) -> u64 {
-        u64::from(self.slots.len() - self.free.count)
+        u64::from(self.slots.len() - self.free.count())
     }
 
     /// Jobs that are not finished.

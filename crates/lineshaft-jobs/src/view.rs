@@ -205,7 +205,8 @@ impl State {
             error: None,
             output: Vec::new(),
         });
-        let running = self.leases.get(&slot).map(|lease| AttemptRecord {
+        let lease = self.leases.get(&slot);
+        let running = lease.map(|lease| AttemptRecord {
             number: entry.attempts() + 1,
             fence: lease.fence,
             outcome: None,
@@ -215,7 +216,10 @@ impl State {
             error: None,
             output: Vec::new(),
         });
-        ended.chain(running).collect()
+        // Of both together `collect` would not know how many there are, and take room for more.
+        let mut records = Vec::with_capacity(entry.history().len() + usize::from(lease.is_some()));
+        records.extend(ended.chain(running));
+        records
     }
 
     fn wall_time(&self, at: RunAt) -> u64 {

@@ -5,6 +5,7 @@
 //! - [`TrackedPages`] and [`TrackedFifo`]: a list and a queue of pages that know which of them changed, and lend those
 //!   to a reader elsewhere while they go on changing.
 //! - [`SparseVec`]: values for some indexes.
+//! - [`CyclicSet`]: numbers that are taken out in ascending order, around and around.
 //! - [`ColdVec`]: a vector whose values may lie outside memory while nobody changes them.
 //!
 //! The crate deliberately does not know what a job, a slot or a lease is. Everything here is deterministic: the same
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod cold_vec;
+mod cyclic_set;
 mod page;
 mod paged_vec;
 mod sparse_vec;
@@ -22,6 +24,7 @@ mod tracked_fifo;
 mod tracked_pages;
 
 pub use cold_vec::ColdVec;
+pub use cyclic_set::CyclicSet;
 pub use page::Rows;
 pub use paged_vec::{PAGE_LEN, PagedVec, split};
 pub use sparse_vec::SparseVec;

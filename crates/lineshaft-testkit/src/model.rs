@@ -22,7 +22,7 @@ mod moves;
 mod requests;
 mod rules;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lineshaft_jobs::{Answer, Command, Limits};
@@ -89,7 +89,9 @@ pub struct Model {
     jobs: Vec<Job>,
     /// Generation of every place.
     generations: Vec<u32>,
-    free_places: VecDeque<u32>,
+    free_places: BTreeSet<u32>,
+    /// Free places are used from this one on.
+    hand: u32,
     children: Vec<children::Child>,
     children_known: u32,
     sessions: BTreeMap<u64, requests::Session>,
@@ -121,7 +123,8 @@ impl Model {
             archived: 0,
             jobs: Vec::new(),
             generations: Vec::new(),
-            free_places: VecDeque::new(),
+            free_places: BTreeSet::new(),
+            hand: 0,
             children: Vec::new(),
             children_known: 0,
             sessions: BTreeMap::new(),

@@ -38,7 +38,7 @@ impl State {
         let free = Slot { order: self.archived, ..Slot::free(generation) };
         let row = self.slots.replace(index, free.into());
         let (job, slot) = (row.job(), row.slot);
-        self.free.push_back(&mut self.slots, index);
+        self.free.insert(index);
         for place in job.places() {
             self.unkeep(place);
         }
@@ -54,5 +54,6 @@ impl State {
         for tag in job.tags() {
             self.names.release(*tag);
         }
+        self.slots.recycle(row.extra);
     }
 }

@@ -93,7 +93,7 @@ impl State {
     }
 
     fn admit(&mut self, template: &Row, group: &NewJobs, arguments: Place) -> u32 {
-        let index = self.free.pop_front(&mut self.slots).unwrap_or_else(|| self.slots.push(Slot::free(0)));
+        let index = self.free.take().unwrap_or_else(|| self.slots.push(Slot::free(0)));
         let generation = self.slots.at(index).generation;
         let order = self.take_order();
         let slot = Slot { generation, order, arguments, ..template.slot };

@@ -25,7 +25,7 @@ impl State {
 
     /// The slot that the next new job takes.
     pub(super) fn next_slot(&self) -> u32 {
-        self.free.first().unwrap_or_else(|| self.slots.len())
+        self.free.next().unwrap_or_else(|| self.slots.len())
     }
 }
 

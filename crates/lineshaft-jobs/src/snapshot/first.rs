@@ -83,7 +83,7 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError>
     }
     let keys = std::mem::take(&mut head.keys);
     let tables = tables(head, tail.handlers, versions, keys.len() as u64);
-    let mut state = State::assemble(tables, in_pages::<_, SlotPage>(slots), key_pages(keys), limits)?;
+    let mut state = State::assemble(tables, None, (in_pages::<_, SlotPage>(slots), key_pages(keys)), limits)?;
     state.slots.pages.mark_all(true);
     state.keys_by_age.mark_all(true);
     Ok(state)

@@ -29,16 +29,17 @@ impl State {
         Ok(())
     }
 
-    /// Places become free one by one as jobs are archived, so the turns of those still free are the last ones.
+    /// Places become free one by one as jobs are archived, so the turns of those still free are the last ones, where they
+    /// are used in turn.
     fn index_free(&mut self, mut free: Vec<(u64, u32)>) -> Result<(), SnapshotError> {
         free.sort_unstable();
+        let is_swept = self.free.hand().is_some();
         let turns = (self.archived.wrapping_sub(free.len() as u64)..).skip(1);
-        if free.len() as u64 > self.archived
-            || !free.iter().map(|(order, _)| *order).eq(turns.take(free.len()))
-        {
+        let has_turns = || free.iter().map(|(order, _)| *order).eq(turns.take(free.len()));
+        if free.len() as u64 > self.archived || !is_swept && !has_turns() {
             return Err(SnapshotError::Inconsistent("free places out of turn"));
         }
-        free.iter().for_each(|(_, index)| self.free.push_back(&mut self.slots, *index));
+        free.iter().for_each(|(_, index)| self.free.insert(*index));
         Ok(())
     }
 

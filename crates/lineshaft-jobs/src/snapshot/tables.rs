@@ -13,6 +13,7 @@ use super::{SnapshotError, VERSION};
 use crate::change::Lease;
 use crate::interned::{Interned, Parts};
 use crate::list::List;
+use crate::places::FreePlaces;
 use crate::rules::{Handlers, Plain};
 use crate::slot_page::SlotPage;
 use crate::state::{Answer, Child, Limits, Queue, Session, State, Timer};
@@ -110,7 +111,7 @@ impl State {
             first_key: keys.start,
             next_key: keys.end,
         };
-        postcard::to_allocvec(&tables).expect("a vector takes every table")
+        postcard::to_allocvec(&(tables, self.free.hand())).expect("a vector takes every table")
     }
 
     /// Rules with handlers, by number.
@@ -120,14 +121,15 @@ impl State {
         handlers.filter(|(_, handlers)| !handlers.is_empty())
     }
 
-    /// The state of these tables and pages, its indexes built.
+    /// The state of these tables and pages, its indexes built; free places are swept from `hand` on, if at all.
     pub(super) fn assemble(
         tables: Tables,
-        slots: Vec<SlotPage>,
-        keys: Vec<KeyPage>,
+        hand: Option<u32>,
+        (slots, keys): (Vec<SlotPage>, Vec<KeyPage>),
         limits: Limits,
     ) -> Result<Self, SnapshotError> {
         let mut state = Self::new(tables.shard, limits);
+        state.free = FreePlaces::new(hand);
         state.take_slots(slots, tables.slots)?;
         state.take_keys(keys, tables.first_key..tables.next_key)?;
         state.take_tables(tables)?;

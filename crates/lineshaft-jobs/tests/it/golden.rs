@@ -84,6 +84,7 @@ fn sessions() {
     check(&Change::SessionClosed { session: 300 }, "03ac02");
     check(&Change::SessionsFrom { next: 300 }, "1cac02");
     check(&Change::FinishedFrom { number: 300 }, "1eac02");
+    check(&Change::PlacesSwept, "1f");
     check(
         &Change::Answered { request: request(), state: Some(6), cancelling: true, jobs: 4 },
         "0501ac02ab0201060104",

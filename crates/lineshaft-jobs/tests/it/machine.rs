@@ -34,7 +34,7 @@ impl Machine {
     pub(crate) fn started(limits: Limits) -> Self {
         let mut machine = Self::new(limits);
         machine.begin();
-        machine.record(Change::Started { epoch: 1, nonce: 7 }.into());
+        machine.start(1, 7);
         machine.run(Command::OpenSession).expect("the first session is not refused");
         machine
     }
@@ -175,7 +175,11 @@ impl Machine {
         self.state = state;
         self.begin();
         let epoch = self.state.epoch() + 1;
-        self.record(Change::Started { epoch, nonce: epoch }.into());
+        self.start(epoch, epoch);
+    }
+
+    fn start(&mut self, epoch: u64, nonce: u64) {
+        self.state.begin(epoch, nonce).into_iter().for_each(|change| drop(self.record(change.into())));
     }
 }
 

@@ -13,7 +13,7 @@ impl Model {
             let Some(at) = finished.min_by_key(|at| self.jobs[*at].finish_number) else { break };
             let job = self.jobs.remove(at);
             self.generations[job.place as usize] += 1;
-            self.free_places.push_back(job.place);
+            self.free_places.insert(job.place);
             self.happened.extend(job.payloads().filter_map(|payload| payload.blob).map(Happened::BlobFreed));
             self.archived += 1;
         }

@@ -128,9 +128,14 @@ impl Model {
         id
     }
 
-    /// The next id: the place that is free for longest, or a new one.
+    /// The next id: that of the next free place by number, of the first one behind the last, or of a new one.
     fn take_place(&mut self) -> (JobId, u32) {
-        let place = self.free_places.pop_front().unwrap_or_else(|| {
+        let next = self.free_places.range(self.hand..).next().or_else(|| self.free_places.first()).copied();
+        if let Some(place) = next {
+            self.free_places.remove(&place);
+            self.hand = place + 1;
+        }
+        let place = next.unwrap_or_else(|| {
             self.generations.push(0);
             (self.generations.len() - 1) as u32
         });
