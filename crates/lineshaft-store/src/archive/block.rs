@@ -20,6 +20,8 @@ use crate::disk::DiskFile;
 
 /// Rows are far smaller: the greatest record has about 5 MiB.
 const ROWS_BYTES_MAX: u32 = 1 << 30;
+/// LZ4 makes at most 255 bytes out of one.
+const EXPANSION_MAX: usize = 255;
 
 /// A block in a file.
 pub(crate) struct BlockReader<'a, F> {
@@ -205,6 +207,10 @@ fn unpack(stored: Vec<u8>, unpacked_bytes: usize) -> Decoded<Vec<u8>> {
     if stored.len() == unpacked_bytes {
         return Ok(stored);
     }
+    // Before room is made for what the bytes cannot hold.
+    if unpacked_bytes / EXPANSION_MAX > stored.len() {
+        return Err(Malformed);
+    }
     let mut unpacked = vec![0; unpacked_bytes];
     let count = decompress_into(&stored, &mut unpacked).map_err(|_| Malformed)?;
     if count == unpacked_bytes { Ok(unpacked) } else { Err(Malformed) }
@@ -216,4 +222,16 @@ fn split_rows(bytes: &[u8], jobs: usize) -> Decoded<(Names, Vec<&[u8]>)> {
     let names = Names::decode(&mut decoder)?;
     let rows = (0..jobs).map(|_| decoder.bytes()).collect::<Decoded<_>>()?;
     Ok((names, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Room was made for whatever a block claimed to hold, up to a gigabyte.
+    #[test]
+    fn no_room_is_made_for_what_the_bytes_cannot_hold() {
+        assert_eq!(unpack(vec![0; 10], isize::MAX as usize), Err(Malformed));
+        assert_eq!(unpack(vec![7; 10], 10), Ok(vec![7; 10]));
+    }
 }
