@@ -27,6 +27,8 @@ from lineshaft import SerializationError, _native
 from value_types import Bounced, Color, Level, Order, Pair, Permission, Point, make_registry
 
 VECTORS = Path(__file__).parents[2] / "crates/lineshaft-wire/tests/it/vectors.json"
+#: What a fuzzer found in Rust, and what it began with.
+CORPUS = Path(__file__).parents[2] / "fuzz/corpus/value"
 REGISTRY = make_registry()
 quick = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -212,6 +214,7 @@ def test_any_array_and_any_element_comes_back(data: st.DataObject) -> None:
 
 HOSTILE = """
     import json, random, resource, sys, time
+    from pathlib import Path
     import numpy
     from lineshaft import SerializationError, _native
     sys.path.insert(0, {tests!r})
@@ -235,6 +238,7 @@ HOSTILE = """
     source = random.Random({seed})
     registry = make_registry()
     vectors = [bytes.fromhex(vector["hex"]) for vector in json.load(open({vectors!r}, encoding="utf-8"))]
+    vectors += [path.read_bytes() for path in sorted(Path({corpus!r}).iterdir())]
     for vector in vectors:
         try:
             _native.decode(vector, registry)
@@ -265,7 +269,7 @@ HOSTILE = """
 def test_hostile_bytes_never_crash_hang_or_take_much_memory(seed: int) -> None:
     pytest.importorskip("numpy")
     program = textwrap.dedent(HOSTILE).format(
-        tests=str(Path(__file__).parent), vectors=str(VECTORS), seed=seed, count=3000
+        tests=str(Path(__file__).parent), vectors=str(VECTORS), corpus=str(CORPUS), seed=seed, count=3000
     )
     # Its threads would each reserve address space.
     variables = environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore")
