@@ -10,7 +10,7 @@ TOOLS := $(VENV)/.tools
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
 
-.PHONY: help build demo test test-rust test-python lint fmt bench docs clean
+.PHONY: help build demo test test-rust test-models test-python fuzz lint fmt bench docs clean
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -19,13 +19,19 @@ build: $(VENV)/.built $(TARGET)/release/lineshaft ## Release build: .venv (lines
 demo: build ## Run the main job on real input, kill a worker in the middle, write a report
 	$(BIN)/python examples/python/codebase_report.py
 
-test: test-rust test-python ## Every test
+test: test-rust test-models test-python ## Every test
 
 test-rust:
 	cargo test --workspace --exclude lineshaft-python --locked
 
+test-models: ## The page between supervisor and child, in every order of loads and stores
+	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -- model
+
 test-python: build $(TARGET)/release/examples/checksums
 	$(BIN)/python -m pytest tests/python
+
+fuzz: ## Every decoder against hostile input, a minute each: make fuzz FUZZ="value frame" FUZZ_SECONDS=600
+	fuzz/run $(FUZZ)
 
 lint: $(TOOLS) ## Formatting, clippy, ruff, mypy --strict, docs
 	cargo fmt --all --check

@@ -16,20 +16,24 @@
 //! outside the page.
 #![allow(unsafe_code)] // The mapping: one cast of its address to a type made of atomics.
 
+mod atomics;
+#[cfg(all(test, model))]
+mod model;
 mod output;
 mod place;
-#[cfg(test)]
+#[cfg(all(test, not(model)))]
 mod race;
 mod words;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 
+use self::atomics::AtomicU64;
 use self::output::Output;
 use self::place::Place;
 use self::words::{CELLS, Cell};

@@ -1,21 +1,22 @@
 //! What the present attempt printed: its head and its tail.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU8, AtomicU64, fence};
+
+use super::atomics::{AtomicU8, AtomicU64, fence};
 
 /// First bytes of an attempt's output that are kept.
-pub const HEAD_BYTES: usize = 16 * 1024;
+pub const HEAD_BYTES: usize = if cfg!(model) { 2 } else { 16 * 1024 };
 /// Last bytes of an attempt's output that are kept: what the limit leaves beside the head and the line between.
 pub const TAIL_BYTES: usize = OUTPUT_BYTES_MAX - HEAD_BYTES - GAP_BYTES_MAX;
 /// The longest output that is ever read.
-pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+pub const OUTPUT_BYTES_MAX: usize = if cfg!(model) { 4 + GAP_BYTES_MAX } else { 64 * 1024 };
 
 /// The longest line that says what is left out.
 pub(super) const GAP_BYTES_MAX: usize = 64;
 /// Bytes written before the total is raised: what a death in the middle may cost.
-const STEP_BYTES: usize = 4 * 1024;
+const STEP_BYTES: usize = if cfg!(model) { 1 } else { 4 * 1024 };
 /// How often a reader looks again when the output was reset meanwhile.
-const LOOKS: usize = 16;
+const LOOKS: usize = if cfg!(model) { 1 } else { 16 };
 
 /// The bytes and how many there were. One writer, which may die at any instruction.
 #[repr(C, align(64))]
@@ -123,7 +124,9 @@ pub(super) fn gap(missing: u64) -> Vec<u8> {
     if missing == 0 { Vec::new() } else { format!("\n[... {missing} bytes left out ...]\n").into_bytes() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, model))]
+mod model;
+#[cfg(all(test, not(model)))]
 mod tests {
     use super::*;
     use crate::shared::race::while_writing;

@@ -6,8 +6,9 @@
 //! Neither ever waits.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicU64, compiler_fence, fence};
+use std::sync::atomic::compiler_fence;
 
+use super::atomics::{AtomicU64, fence};
 use super::{Begun, Fence, Note, StopReason};
 
 /// Bits of a request to stop that hold its reason; the number of the mark is above them.
@@ -65,8 +66,7 @@ impl Place {
         let words = std::array::from_fn(|index| self.words[index].load(Relaxed));
         let [started_ms, timeout_ms, note @ ..]: [u64; 6] = words;
         let found = Begun { place, fence: self.fence_of(number), started_ms, timeout_ms, note };
-        fence(Acquire);
-        (self.taken.load(Relaxed) == number).then_some(found)
+        self.is_still(number).then_some(found)
     }
 
     /// The newest lease taken up here, and whether its body ever began.
@@ -78,7 +78,7 @@ impl Place {
     /// Asks the attempt to stop if it is the newest here; whether it is.
     pub(super) fn request_stop(&self, of: Fence, reason: StopReason) -> bool {
         let number = self.taken.load(Acquire);
-        let is_newest = number != 0 && self.fence_of(number) == of;
+        let is_newest = number != 0 && self.fence_of(number) == of && self.is_still(number);
         if is_newest {
             self.stop.fetch_max((number << REASON_BITS) | reason as u64, AcqRel);
         }
@@ -92,6 +92,12 @@ impl Place {
         (is_meant && self.fence_of(number) == of).then(|| StopReason::from_number(stop & 0xff))
     }
 
+    /// Whether nothing was taken up since `number`: what was read before this belongs to it.
+    fn is_still(&self, number: u64) -> bool {
+        fence(Acquire);
+        self.taken.load(Relaxed) == number
+    }
+
     fn fence_words(&self, number: u64) -> &[AtomicU64; 2] {
         &self.fences[(number % 2) as usize]
     }
@@ -102,7 +108,9 @@ impl Place {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, model))]
+mod model;
+#[cfg(all(test, not(model)))]
 mod tests {
     use super::*;
     use crate::shared::race::while_writing;
