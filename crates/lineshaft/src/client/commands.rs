@@ -76,11 +76,16 @@ impl Commands {
     }
 
     fn push(&self, way: &Way, command: Command) -> Result<(), Error> {
-        self.io.add_command();
-        way.sender.send(command).map_err(|_| {
-            self.io.remove_work();
-            Error::Closed
-        })
+        if way.sender.is_closed() {
+            return Err(Error::Closed);
+        }
+        let (io, sender) = (self.io, way.sender.clone());
+        self.io.add_command(move || {
+            if sender.send(command).is_err() {
+                io.remove_work();
+            }
+        });
+        Ok(())
     }
 }
 

@@ -10,7 +10,9 @@
 //! - A caller drives until it has its answer, or for as long as it would have waited. If something else is unanswered
 //!   by then, the thread is called.
 //! - Whoever waits in another way, by a future or a callback, calls the thread if nobody drives.
+//! - What is sent while nobody drives is held for the one who does next ([`held`]).
 
+mod held;
 mod wakes;
 
 use std::future::Future;
@@ -24,6 +26,7 @@ use lineshaft_ipc::spin::Spin;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
+use self::held::Held;
 use self::wakes::Wakes;
 use crate::Error;
 use crate::per_process::PerProcess;
@@ -96,6 +99,7 @@ pub(crate) struct Io {
     is_over: AtomicBool,
     /// Told when the thread may have to give way.
     relief: Notify,
+    held: Held,
     /// Of the callers that drive.
     spin: Spin,
     wakes: Wakes,
@@ -115,6 +119,7 @@ impl Io {
             is_alarmed: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             relief: Notify::new(),
+            held: Held::default(),
             spin: Spin::default(),
             wakes,
         }
@@ -180,10 +185,13 @@ impl Io {
         self.work.load(SeqCst) > 0
     }
 
-    /// A command is on its way. If nobody drives, its caller is about to; if it is not, the thread sees to it.
-    pub(crate) fn add_command(&self) {
+    /// A command is on its way, which `send` gives to its task. If nobody drives, its caller is about to; if it is not,
+    /// the thread sees to it.
+    pub(crate) fn add_command(&self, send: impl FnOnce() + Send + 'static) {
         self.add_work();
-        if self.driver.load(SeqCst) == NOBODY && !self.is_alarmed.swap(true, SeqCst) {
+        let is_driven = || self.driver.load(SeqCst) != NOBODY;
+        let is_held = !self.held.send(is_driven, send);
+        if is_held && !is_driven() && !self.is_alarmed.swap(true, SeqCst) {
             self.wakes.set_alarm(LATE);
         }
     }
@@ -223,7 +231,10 @@ impl Io {
         self.is_called.store(false, SeqCst);
         // Whoever wanted to drive before does not wait any more.
         self.is_wanted.store(false, SeqCst);
-        self.runtime.block_on(self.relieved());
+        self.runtime.block_on(async {
+            self.held.release();
+            self.relieved().await;
+        });
     }
 
     async fn relieved(&self) {
@@ -278,7 +289,10 @@ impl Seat<'_> {
     /// Drives until `future` is done; `None` if that is not by `deadline`.
     pub(crate) fn drive<T>(self, deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
         let soon = self.0.spin.until(future);
-        let within = async { tokio::time::timeout_at(deadline.into(), soon).await.ok() };
+        let within = async {
+            self.0.held.release();
+            tokio::time::timeout_at(deadline.into(), soon).await.ok()
+        };
         self.0.runtime.block_on(within)
     }
 }

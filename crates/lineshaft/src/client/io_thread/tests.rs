@@ -128,8 +128,10 @@ fn a_caller_that_comes_after_a_pause_finds_the_seat_free() {
 fn a_command_that_nobody_waits_for_is_seen_soon() {
     let thread = standing_by();
     let began = Instant::now();
-    thread.0.add_command();
-    eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_sent);
+    thread.0.add_command(move || flag.store(true, SeqCst));
+    eventually("it is sent", || is_set(&is_sent));
     assert!(began.elapsed() < QUIET / 2, "it was not told: {:?}", began.elapsed());
     thread.0.remove_work();
 }
