@@ -46,11 +46,12 @@ fmt: $(TOOLS) ## Format everything
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: build ## The figures of lineshaft bench, in its quick form, and those of values, slots and the prompt
+bench: build ## The figures of lineshaft bench, in its quick form, and those of values, slots, single jobs and the prompt
 	$(BIN)/lineshaft bench --quick
 	$(BIN)/python benches/values.py
 	$(BIN)/python benches/async_slots.py
 	$(BIN)/python benches/checkpoints.py
+	$(BIN)/python benches/one_by_one.py
 	$(BIN)/python benches/cli.py
 	$(BIN)/python benches/wear.py --jobs 100000 --rounds 1
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _native
-from ._connection import asettle, settle
+from ._connection import asettle, settle, teach_resend
 from ._errors import DeclarationError, LineshaftError, OptionError, OutcomeUnknown, SerializationError
 from ._guard import refuse_import_side_effect
 from ._job import AsyncJob, Job
@@ -19,6 +19,7 @@ from ._outcome import add_note
 
 if TYPE_CHECKING:
     from ._app import App
+    from ._record import Snapshot
     from ._task import BaseTask, Enqueues
 
 __all__ = ["aenqueue_calls", "aenqueue_one", "enqueue_calls", "enqueue_one"]
@@ -26,32 +27,77 @@ __all__ = ["aenqueue_calls", "aenqueue_one", "enqueue_calls", "enqueue_one"]
 J = TypeVar("J", bound="Job[Any]")
 
 BATCH_JOBS = 1_000
+_NO_KEY = b""
 ON_THEIR_WAY_MAX = 4
 """Batches sent before the first of them has to be durable."""
 
 
-def enqueue_one(app: App, call: _native.Call[Any]) -> Job[Any]:
-    """Makes one job."""
+def enqueue_one(app: App, bound: Enqueues[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job[Any]:
+    """Makes one job: as `enqueue_calls`, on a way that is short because a program may go it once for each job."""
     if app._hooks.before_enqueue:
-        call = app._hooks.changed(call)
-    _ = call.bound._template  # refuses what cannot be enqueued before a server is started for it
-    reply = _sent(app, app._connection.client(), call)
-    return settle(reply, lambda made: _jobs(Job, app, [call], made)[0])
-
-
-def _sent(app: App, client: _native.Client, call: _native.Call[Any]) -> _native.Reply[tuple[bytes, list[int]]]:
+        bound, args, kwargs = _changed(app, bound, args, kwargs)
+    template = bound._template  # refuses what cannot be enqueued before a server is started for it
+    reply = _sent(app, app._connection.client(), template, bound, args, kwargs)
+    job: Job[Any] = Job(app, _NO_KEY, bound._first_snapshot)
     try:
-        return client.enqueue(app._types.registry, [call])[0]
-    except SerializationError as error:
-        raise _of_call(error, [call], None) from error.__cause__
+        return _made(job, bound, args, kwargs, reply.wait())
+    except OutcomeUnknown as error:
+        teach_resend(error, partial(_made, job, bound, args, kwargs))
+        raise
 
 
-async def aenqueue_one(app: App, call: _native.Call[Any]) -> AsyncJob[Any]:
+async def aenqueue_one(
+    app: App, bound: Enqueues[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncJob[Any]:
     """`enqueue_one` for coroutines."""
     if app._hooks.before_enqueue:
-        call = app._hooks.changed(call)
-    reply = _sent(app, await app._connection.aclient(), call)
-    return await asettle(reply, lambda made: _jobs(AsyncJob, app, [call], made)[0])
+        bound, args, kwargs = _changed(app, bound, args, kwargs)
+    reply = _sent(app, await app._connection.aclient(), bound._template, bound, args, kwargs)
+    job: AsyncJob[Any] = AsyncJob(app, _NO_KEY, bound._first_snapshot)
+    return await asettle(reply, partial(_made, job, bound, args, kwargs))
+
+
+def _changed(
+    app: App, bound: Enqueues[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Enqueues[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """The call as the hooks want it."""
+    call = app._hooks.changed(_native.Call(bound, args, kwargs))
+    return call.bound, call.args, call.kwargs
+
+
+def _sent(
+    app: App,
+    client: _native.Client,
+    template: _native.Template,
+    bound: Enqueues[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> _native.Reply[tuple[bytes, list[int]]]:
+    try:
+        return client.enqueue_one(app._types.registry, template, bound, args, kwargs)
+    except SerializationError as error:
+        raise _of_call(error, [_native.Call(bound, args, kwargs)], None) from error.__cause__
+
+
+def _made(
+    job: J, bound: Enqueues[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], made: tuple[bytes, list[int]]
+) -> J:
+    """The job that was sent, now that it is made."""
+    job._key, existing = made
+    job._as_of = time.time()
+    app = job._app
+    if existing:
+        job._snapshot = _of_existing(bound)
+    app._attendance.enqueued(job._key)
+    if app._connection.engine is not None:
+        app._connection.engine.note([job], [_native.Call(bound, args, kwargs)])
+    if app._hooks.after_enqueue:
+        app._hooks.tell_enqueued([job])
+    return job
+
+
+def _of_existing(bound: Enqueues[..., Any]) -> Snapshot:
+    return bound._first_snapshot._replace(state=None, existing=True)
 
 
 def enqueue_calls(
@@ -200,10 +246,10 @@ def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[b
     for position, call in enumerate(calls):
         if call.bound is not bound:
             bound = call.bound
-            snapshot = bound._first_snapshot(now)
-        jobs.append(kind(app, ids[position * 16 : position * 16 + 16], snapshot))
+            snapshot = bound._first_snapshot
+        jobs.append(kind(app, ids[position * 16 : position * 16 + 16], snapshot, now))
     for position in existing:
-        jobs[position]._snapshot = calls[position].bound._first_snapshot(now)._replace(state=None, existing=True)
+        jobs[position]._snapshot = _of_existing(calls[position].bound)
     app._attendance.enqueued(ids)
     if app._connection.engine is not None:
         app._connection.engine.note(jobs, calls)

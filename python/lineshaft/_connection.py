@@ -135,7 +135,7 @@ def settle(reply: _native.Reply[T], then: Callable[[T], U]) -> U:
     try:
         return then(reply.wait())
     except OutcomeUnknown as error:
-        _teach_resend(error, then)
+        teach_resend(error, then)
         raise
 
 
@@ -147,7 +147,8 @@ async def asettle(reply: _native.Reply[T], then: Callable[[T], U]) -> U:
     return settle(reply, then)
 
 
-def _teach_resend(error: OutcomeUnknown, then: Callable[[Any], Any]) -> None:
+def teach_resend(error: OutcomeUnknown, then: Callable[[Any], Any]) -> None:
+    """Lets `error` ask again, and pass the answer to `then`."""
     token = error._token
     if token is not None:
         error._resend = lambda: settle(token.resend(), then)

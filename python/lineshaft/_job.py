@@ -26,12 +26,13 @@ R = TypeVar("R", covariant=True)
 class Job(Generic[R]):
     """One enqueued call of a task. Jobs compare by id and are values: an argument or a result may be one."""
 
-    __slots__ = ("_app", "_end", "_key", "_record", "_snapshot", "_text")
+    __slots__ = ("_app", "_as_of", "_end", "_key", "_record", "_snapshot", "_text")
 
-    def __init__(self, app: App, key: bytes, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, app: App, key: bytes, snapshot: Snapshot | None = None, as_of: float = 0.0) -> None:
         self._app = app
         self._key = key
         self._snapshot = snapshot
+        self._as_of = as_of
         self._text: str | None = None
         self._record: _native.JobRecord | None = None
         self._end: _native.End | None = None
@@ -56,7 +57,7 @@ class Job(Generic[R]):
     @property
     def as_of(self) -> datetime | None:
         """When the last reply came; None before the first one."""
-        return None if self._snapshot is None else datetime.fromtimestamp(self._snapshot.as_of, timezone.utc)
+        return None if self._snapshot is None else datetime.fromtimestamp(self._as_of, timezone.utc)
 
     @property
     def existing(self) -> bool:
@@ -203,11 +204,12 @@ class Job(Generic[R]):
 
     def _retried(self, made: tuple[bytes, list[int]]) -> Self:
         key = made[0]
-        return self if key == self._key else type(self)(self._app, key, Snapshot("available", self.task, time.time()))
+        return self if key == self._key else type(self)(self._app, key, Snapshot("available", self.task), time.time())
 
     def _note(self, state: str, task: str | None) -> None:
         queue = None if self._snapshot is None else self._snapshot.queue
-        self._snapshot = Snapshot(state, task or self.task, time.time(), self.existing, queue)
+        self._snapshot = Snapshot(state, task or self.task, self.existing, queue)
+        self._as_of = time.time()
 
 
 class AsyncJob(Job[R]):

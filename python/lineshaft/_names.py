@@ -16,8 +16,11 @@ __all__ = ["Place", "canonical_module", "canonical_name", "main_file", "module_o
 MAINS = ("__main__", "__mp_main__")
 """What a program is called when it is run; the second one in the processes that `multiprocessing` spawns."""
 
-_main_files: dict[str, str] = {}
-"""Python forgets the file when the last line of a program has run, while its threads go on."""
+_main_files: dict[str, tuple[str, str]] = {}
+"""The `__file__` of programs, and its path. It is looked for once, because every wait asks.
+
+Python forgets the file when the last line of a program has run, while its threads go on.
+"""
 
 
 class Place(NamedTuple):
@@ -50,9 +53,10 @@ def canonical_module(module: str) -> str:
 def main_file(module: str = "__main__") -> str | None:
     """The absolute path of the program; None in an interactive session, a notebook or `python -c`."""
     file: str | None = getattr(sys.modules.get(module), "__file__", None)
-    if file and os.path.isfile(file):
-        _main_files[module] = os.path.abspath(file)
-    return _main_files.get(module)
+    known = _main_files.get(module)
+    if file and (known is None or known[0] != file) and os.path.isfile(file):
+        known = _main_files[module] = file, os.path.abspath(file)
+    return None if known is None else known[1]
 
 
 def module_of_path(path: str) -> tuple[str, str]:

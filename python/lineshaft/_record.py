@@ -15,8 +15,6 @@ class Snapshot(NamedTuple):
 
     state: str | None
     task: str | None
-    as_of: float
-    """Unix seconds."""
     existing: bool = False
     """`enqueue` answered with a job that was there already."""
     queue: str | None = None

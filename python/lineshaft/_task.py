@@ -64,6 +64,7 @@ class Enqueues(Generic[P, R]):
     _given: Mapping[str, Any] = MappingProxyType({})
     _template_made: _native.Template | None
     _effective_made: dict[str, Any] | None = None
+    _snapshot_made: Snapshot | None = None
 
     if not TYPE_CHECKING:  # a checker would believe that everything else is there, too
 
@@ -75,17 +76,21 @@ class Enqueues(Generic[P, R]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Makes a job; it is durable when this returns. Raises TypeError if the arguments do not fit the task."""
-        call = self.si(*args, **kwargs)
+        binder = self.task.binder
+        if kwargs or not binder.least <= len(args) <= binder.most:
+            args, kwargs = binder.fit(args, kwargs)  # type: ignore[assignment]
         if _guard._depth:
             refuse_import_side_effect("enqueue()")
-        return enqueue_one(self.app, call)
+        return enqueue_one(self.app, self, args, kwargs)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> AsyncJob[R]:
         """`enqueue` for coroutines: the job it gives can be awaited for its result."""
-        call = self.si(*args, **kwargs)
+        binder = self.task.binder
+        if kwargs or not binder.least <= len(args) <= binder.most:
+            args, kwargs = binder.fit(args, kwargs)  # type: ignore[assignment]
         if _guard._depth:
             refuse_import_side_effect("aenqueue()")
-        return await aenqueue_one(self.app, call)
+        return await aenqueue_one(self.app, self, args, kwargs)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """The same as `enqueue`, under the name that other task queues use."""
@@ -137,11 +142,16 @@ class Enqueues(Generic[P, R]):
     def _find_app(self) -> App:
         raise NotImplementedError
 
-    def _first_snapshot(self, now: float) -> Snapshot:
-        """What is known of a job that was made at `now`."""
-        options = self._effective
-        state = "available" if options.get("run_after") is None else "scheduled"
-        return Snapshot(state, self.task.name, now, queue=options.get("queue", "default"))
+    @property
+    def _first_snapshot(self) -> Snapshot:
+        """What is known of a job that was just made."""
+        snapshot = self._snapshot_made
+        if snapshot is None:
+            options = self._effective
+            state = "available" if options.get("run_after") is None else "scheduled"
+            queue = options.get("queue", "default")
+            snapshot = self._snapshot_made = Snapshot(state, self.task.name, queue=queue)
+        return snapshot
 
     def _unique_key(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> str:
         """Called by the extension for the calls of a template with `unique`."""
@@ -214,7 +224,8 @@ class BaseTask(Enqueues[P, R]):
     def _of(self, app: App) -> Self:
         """The same task as one of `app`."""
         task = copy.copy(self)
-        task.app, task.task, task._template_made, task._effective_made = app, task, None, None
+        task.app, task.task = app, task
+        task._template_made = task._effective_made = task._snapshot_made = None
         for cached in ("entry", "_here"):
             vars(task).pop(cached, None)
         return task

@@ -11,12 +11,13 @@ mod waiting;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use lineshaft::client::Client as RustClient;
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{Cancel, Delete, Enqueue, Message, Retry, Show, Status};
+use lineshaft_wire::message::{Cancel, Delete, Enqueue, JobGroup, Message, Retry, Show, Status};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use self::batch::Batch;
 pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown, Status as EngineStatus};
@@ -67,8 +68,20 @@ impl Client {
             }
         }
         let Batch { groups, payloads, count, .. } = batch.finish();
-        let reply = self.0.mutate(|sequence| Enqueue { sequence, groups }.into(), payloads, None);
-        Ok((Reply::new(reply), count))
+        Ok((self.send(groups, payloads), count))
+    }
+
+    /// Makes one job of `bound`, whose template is given; the reply is as for `enqueue`.
+    fn enqueue_one<'py>(
+        &self,
+        registry: &Bound<'py, Registry>,
+        template: &Bound<'py, Template>,
+        bound: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Reply> {
+        let (group, arguments) = batch::one(registry, template.get(), bound, args, kwargs)?;
+        Ok(self.send(vec![group], vec![arguments.into()]))
     }
 
     /// Asks for a job's record; `aside` as in `status`.
@@ -111,6 +124,10 @@ impl Client {
 }
 
 impl Client {
+    fn send(&self, groups: Vec<JobGroup>, payloads: Vec<Bytes>) -> Reply {
+        Reply::new(self.0.mutate(|sequence| Enqueue { sequence, groups }.into(), payloads, None))
+    }
+
     fn ask(&self, question: impl Into<Message>, aside: Option<f64>) -> Reply {
         Reply::new(match aside {
             None => self.0.call(question, Vec::new(), None),

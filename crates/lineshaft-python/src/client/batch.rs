@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lineshaft_wire::message::JobGroup;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use rustc_hash::FxHashSet;
 
 use super::template::{Call, Template};
@@ -50,9 +50,7 @@ impl Batch {
         }
         let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
         let version = self.last.as_ref().map_or(1, |(_, template)| template.get().version());
-        let arguments = values::encode_call(registry, call.args.bind(py), keywords, version)
-            .inspect_err(|error| drop(error.value(py).setattr(intern!(py, "call_args"), &call.args)))?;
-        self.append(arguments);
+        self.append(encoded(registry, call.args.bind(py), keywords, version)?);
         Ok(true)
     }
 
@@ -71,8 +69,8 @@ impl Batch {
             return Ok(true);
         }
         let template: Py<Template> = call.bound.getattr(py, intern!(py, "_template"))?.extract(py)?;
-        let key = if template.get().is_unique() { Some(unique_key(py, call)?) } else { None };
-        let group = template.get().group(key);
+        let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        let group = group(template.get(), call.bound.bind(py), call.args.bind(py), keywords)?;
         let keys = [group.unique.as_ref().map(|unique| &unique.key), group.idempotency_key.as_ref()];
         if keys.iter().zip(&self.keys).any(|(key, seen)| key.is_some_and(|key| seen.contains(key))) {
             return Ok(false);
@@ -105,10 +103,44 @@ impl Batch {
     }
 }
 
-fn unique_key(py: Python<'_>, call: &Call) -> PyResult<String> {
-    let keywords =
-        call.kwargs.as_ref().map_or_else(|| PyDict::new(py).unbind(), |kwargs| kwargs.clone_ref(py));
-    call.bound.call_method1(py, "_unique_key", (&call.args, keywords))?.extract(py)
+/// The group of one call, and its arguments.
+pub(super) fn one<'py>(
+    registry: &Bound<'py, Registry>,
+    template: &Template,
+    bound: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<(JobGroup, Vec<u8>)> {
+    let keywords = (!kwargs.is_empty()).then_some(kwargs);
+    let mut group = group(template, bound, args, keywords)?;
+    let arguments = encoded(registry, args, keywords, template.version())?;
+    group.lengths.push(arguments.len() as u32);
+    Ok((group, arguments))
+}
+
+/// An empty group for a call, with its unique key if it has one.
+fn group<'py>(
+    template: &Template,
+    bound: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<JobGroup> {
+    if !template.is_unique() {
+        return Ok(template.group(None));
+    }
+    let key = bound.call_method1(intern!(bound.py(), "_unique_key"), (args, keywords))?;
+    Ok(template.group(Some(key.extract()?)))
+}
+
+/// The arguments of a call; an error knows them, so that its call can be named.
+fn encoded<'py>(
+    registry: &Bound<'py, Registry>,
+    args: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
+    version: u32,
+) -> PyResult<Vec<u8>> {
+    values::encode_call(registry, args, keywords, version)
+        .inspect_err(|error| drop(error.value(args.py()).setattr(intern!(args.py(), "call_args"), args)))
 }
 
 fn not_a_call(thing: &Bound<'_, PyAny>) -> PyErr {
