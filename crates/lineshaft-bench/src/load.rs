@@ -38,20 +38,7 @@ impl Jobs {
 
     /// Jobs of a task with one argument, with the rules that a declaration has which says nothing of them.
     pub(crate) fn of(task: &str, argument: &str) -> Self {
-        let group = JobGroup {
-            task: task.into(),
-            queue: "default".into(),
-            priority: 5,
-            rules: Arc::new(Rules::default()),
-            run_after: None,
-            expires: None,
-            deadline: None,
-            unique: None,
-            idempotency_key: None,
-            tags: Vec::new(),
-            metadata: None,
-            lengths: Vec::new(),
-        };
+        let group = JobGroup::new(task, Vec::new());
         let mut call = CallWriter::new(1).expect("a call without arguments has no limit to meet");
         call.positional(None, argument).expect("a short text is a value");
         Self { group, argument: call.finish().expect("a short text is a value").into() }

@@ -14,7 +14,7 @@ use lineshaft::{ClientOptions, ServerCommand, Target, launch};
 use lineshaft_server::ServeOptions;
 use lineshaft_wire::JobId;
 use lineshaft_wire::frame::{FrameError, Header, encode_frame_with};
-use lineshaft_wire::message::{Hello, JobGroup, Message, Rules};
+use lineshaft_wire::message::{Hello, JobGroup, Message};
 
 use crate::command::{Served, Shell, is_id};
 
@@ -74,20 +74,7 @@ fn older_client(shell: &Shell) -> Client {
 }
 
 fn enqueue(client: &Client, count: usize) -> Vec<JobId> {
-    let group = JobGroup {
-        task: "add".into(),
-        queue: "default".into(),
-        priority: 5,
-        rules: Rules::default().into(),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        lengths: vec![4; count],
-    };
+    let group = JobGroup::new("add", vec![4; count]);
     let arguments = b"\x01\x90\x90\x90".repeat(count).into();
     client.enqueue(vec![group], vec![arguments], Some(PATIENCE)).wait().unwrap().ids
 }

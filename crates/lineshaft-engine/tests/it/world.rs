@@ -82,18 +82,8 @@ pub(crate) fn hello() -> Message {
 
 pub(crate) fn group(task: &str, lengths: &[u32]) -> JobGroup {
     JobGroup {
-        task: task.into(),
-        queue: "default".into(),
-        priority: 5,
         rules: Arc::new(Rules { max_attempts: 3, backoff_first_ms: 0, ..Rules::default() }),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        lengths: lengths.to_vec(),
+        ..JobGroup::new(task, lengths.to_vec())
     }
 }
 

@@ -274,18 +274,13 @@ fn check_handler(handler: &OnFailure) -> Result<(), Refusal> {
         return Err(bad(format!("version {version} of task {task} is not 1 to {VERSION_MAX}")));
     }
     let group = JobGroup {
-        task: Arc::clone(task),
         queue: Arc::clone(queue),
         priority: *priority,
         rules: Arc::new(Rules { on_failure: None, ..(**rules).clone() }),
-        run_after: None,
         expires: expires_ms.map(RunAfter::In),
         deadline: deadline_ms.map(RunAfter::In),
-        unique: None,
-        idempotency_key: None,
         tags: tags.clone(),
-        metadata: None,
-        lengths: vec![0],
+        ..JobGroup::new(Arc::clone(task), vec![0])
     };
     check_group(&group)
 }

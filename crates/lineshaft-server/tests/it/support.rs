@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,8 +12,8 @@ use lineshaft_server::{Error, ServeOptions};
 use lineshaft_wire::JobId;
 use lineshaft_wire::frame::{Frame, FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    AttachChild, Enqueue, Enqueued, Hello, JobGroup, Message, Ping, ProcessKey, Refused, Rules, Sequence,
-    Shutdown, Welcome,
+    AttachChild, Enqueue, Enqueued, Hello, JobGroup, Message, Ping, ProcessKey, Refused, Sequence, Shutdown,
+    Welcome,
 };
 
 /// Long enough for anything on a busy machine.
@@ -240,20 +239,7 @@ pub(crate) fn hello() -> Hello {
 }
 
 pub(crate) fn enqueue(number: u64, argument_bytes: usize) -> Enqueue {
-    let group = JobGroup {
-        task: "t".into(),
-        queue: "q".into(),
-        priority: 5,
-        rules: Arc::new(Rules::default()),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        lengths: vec![argument_bytes as u32],
-    };
+    let group = JobGroup { queue: "q".into(), ..JobGroup::new("t", vec![argument_bytes as u32]) };
     Enqueue { sequence: Sequence { number, lowest: number }, groups: vec![group] }
 }
 

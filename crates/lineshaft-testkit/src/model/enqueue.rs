@@ -159,18 +159,12 @@ impl Model {
             return Ok(told);
         }
         let group = JobGroup {
-            task: Arc::clone(&archived.task),
             queue: Arc::clone(&archived.queue),
             priority: archived.priority,
             rules: Arc::clone(&archived.rules),
-            run_after: None,
-            expires: None,
-            deadline: None,
-            unique: None,
-            idempotency_key: None,
             tags: archived.tags.clone(),
             metadata: archived.metadata.clone(),
-            lengths: vec![archived.arguments.bytes.len() as u32],
+            ..JobGroup::new(Arc::clone(&archived.task), vec![archived.arguments.bytes.len() as u32])
         };
         self.check_room(&Enqueue { sequence, groups: vec![group.clone()] })?;
         let arguments =

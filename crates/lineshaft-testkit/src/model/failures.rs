@@ -51,18 +51,13 @@ impl Model {
 /// What is made when a job gives up.
 fn group(handler: &OnFailure) -> JobGroup {
     JobGroup {
-        task: task::versioned(&handler.task, handler.version),
         queue: Arc::clone(&handler.queue),
         priority: handler.priority,
         rules: Arc::clone(&handler.rules),
-        run_after: None,
         expires: handler.expires_ms.map(RunAfter::In),
         deadline: handler.deadline_ms.map(RunAfter::In),
-        unique: None,
-        idempotency_key: None,
         tags: handler.tags.clone(),
-        metadata: None,
-        lengths: vec![0],
+        ..JobGroup::new(task::versioned(&handler.task, handler.version), vec![0])
     }
 }
 

@@ -68,6 +68,27 @@ pub struct JobGroup {
     pub lengths: Vec<u32>,
 }
 
+impl JobGroup {
+    /// Jobs of `task` with arguments of these lengths, as they are where nothing is said: in the queue `default` with
+    /// priority 5, by [`Rules::default`], and with no times, keys or labels.
+    pub fn new(task: impl Into<Arc<str>>, lengths: Vec<u32>) -> Self {
+        Self {
+            task: task.into(),
+            queue: "default".into(),
+            priority: 5,
+            rules: Arc::default(),
+            run_after: None,
+            expires: None,
+            deadline: None,
+            unique: None,
+            idempotency_key: None,
+            tags: Vec::new(),
+            metadata: None,
+            lengths,
+        }
+    }
+}
+
 /// Makes jobs, all or none; their arguments follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Enqueue {

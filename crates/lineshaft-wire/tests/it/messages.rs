@@ -125,20 +125,7 @@ fn crash() -> ErrorRecord {
 }
 
 fn group() -> JobGroup {
-    JobGroup {
-        task: "shop.mail.send".into(),
-        queue: "mail".into(),
-        priority: 5,
-        rules: Arc::new(Rules::default()),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        lengths: vec![3, 0],
-    }
+    JobGroup { queue: "mail".into(), ..JobGroup::new("shop.mail.send", vec![3, 0]) }
 }
 
 fn handler() -> OnFailure {

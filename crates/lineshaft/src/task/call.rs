@@ -64,18 +64,12 @@ impl<R> Call<R> {
     fn with_defaults(task: &str, parameters: &'static [&'static str], defaults: &Defaults) -> Self {
         let within = |duration: Option<Duration>| duration.map(|it| RunAfter::In(milliseconds(it)));
         let group = JobGroup {
-            task: task.into(),
             queue: defaults.queue.into(),
             priority: defaults.priority,
-            rules: Arc::default(),
-            run_after: None,
             expires: within(defaults.expires),
             deadline: within(defaults.deadline),
-            unique: None,
-            idempotency_key: None,
             tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
-            metadata: None,
-            lengths: Vec::new(),
+            ..JobGroup::new(task, Vec::new())
         };
         let (rules, unique) = (defaults.rules(), defaults.unique.map(Unique::from));
         let version = defaults.version;

@@ -186,20 +186,7 @@ pub(crate) fn group(task: &str) -> JobGroup {
 
 /// `count` jobs of `task`, with four bytes of arguments each.
 pub(crate) fn groups(task: &str, count: usize) -> JobGroup {
-    JobGroup {
-        task: task.into(),
-        queue: "default".into(),
-        priority: 5,
-        rules: Arc::default(),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: vec![],
-        metadata: None,
-        lengths: vec![4; count],
-    }
+    JobGroup::new(task, vec![4; count])
 }
 
 pub(crate) fn arguments(count: usize) -> Vec<Bytes> {

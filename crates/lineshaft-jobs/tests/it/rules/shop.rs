@@ -22,20 +22,7 @@ pub(super) struct Shop {
 
 /// One job without arguments.
 pub(super) fn group() -> JobGroup {
-    JobGroup {
-        task: "shop.send".into(),
-        queue: "default".into(),
-        priority: 5,
-        rules: Arc::new(Rules::default()),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        lengths: vec![0],
-    }
+    JobGroup::new("shop.send", vec![0])
 }
 
 pub(super) fn with_rules(rules: Rules) -> JobGroup {

@@ -106,18 +106,8 @@ impl World {
 
     pub(super) fn enqueue_with(&self, task: &str, calls: &[&str], rules: Rules) -> Vec<JobId> {
         let group = JobGroup {
-            task: task.into(),
-            queue: "default".into(),
-            priority: 5,
             rules: rules.into(),
-            run_after: None,
-            expires: None,
-            deadline: None,
-            unique: None,
-            idempotency_key: None,
-            tags: Vec::new(),
-            metadata: None,
-            lengths: calls.iter().map(|call| call.len() as u32).collect(),
+            ..JobGroup::new(task, calls.iter().map(|call| call.len() as u32).collect())
         };
         let payloads = calls.iter().map(|call| Bytes::copy_from_slice(call.as_bytes())).collect();
         self.client.enqueue(vec![group], payloads, None).wait().unwrap().ids

@@ -1,25 +1,12 @@
 //! Enqueues that go as one request, and come back as many answers.
 
-use lineshaft_wire::message::{Enqueue, Enqueued, JobGroup, Rules};
+use lineshaft_wire::message::{Enqueue, Enqueued, JobGroup};
 use serde_bytes::ByteBuf;
 
 use super::*;
 
 fn group(task: &str, jobs: usize) -> JobGroup {
-    JobGroup {
-        task: task.into(),
-        queue: "default".into(),
-        priority: 5,
-        rules: Arc::new(Rules::default()),
-        run_after: None,
-        expires: None,
-        deadline: None,
-        unique: None,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        lengths: vec![3; jobs],
-    }
+    JobGroup::new(task, vec![3; jobs])
 }
 
 impl Bench {
