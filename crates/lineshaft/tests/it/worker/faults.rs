@@ -72,7 +72,7 @@ fn an_end_that_has_left_counts_although_its_child_was_killed_then() {
     let [job] = world.enqueue("note", &[&format!("{} 700", file.display())])[..] else { panic!() };
     wait_for_words(&file);
     signal(world.server_pid(), Signal::STOP);
-    sleep(Duration::from_millis(2_000));
+    sleep(Duration::from_secs(2));
     signal(worker.pid(), Signal::KILL);
     signal(world.server_pid(), Signal::CONT);
     let record = world.ended(job);
