@@ -127,11 +127,13 @@ fn written<'a>(slot: Job<'a>, none: &'a Extra) -> Written<'a> {
         return SlotRow::Free { generation: slot.generation, order: slot.order };
     };
     let times = slot.times;
-    let extra = (slot.extra.is_some() || *times != Times::NONE).then(|| ExtraRow {
+    // What lost all of its contents is not there after a load: it must not be written before.
+    let rest = slot.extra.filter(|extra| !extra.is_empty());
+    let extra = (rest.is_some() || *times != Times::NONE).then(|| ExtraRow {
         run_at: times.run_at(),
         expires_ms: times.expires_ms(),
         deadline_ms: times.deadline_ms(),
-        rest: slot.extra.unwrap_or(none),
+        rest: rest.unwrap_or(none),
     });
     let row = JobRow {
         created_ms: slot.created_ms,
@@ -285,4 +287,22 @@ pub(super) fn sort_out(pages: Vec<LoadedPage>) -> Result<(Vec<SlotPage>, Vec<Key
         }
     }
     Ok((slots, keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was recovered was another state, byte for byte, than the one that lived, where a job had been parked.
+    #[test]
+    fn a_job_that_lost_its_rarer_things_is_written_like_one_without() {
+        let page = |extra| {
+            let mut slot = Slot::free(3);
+            slot.set_state(JobState::Available);
+            encode_slots(0, &SlotPage::from_iter([Row { extra, ..slot.into() }]))
+        };
+        assert_eq!(page(Some(Box::default())), page(None));
+        let reason = Box::new(Extra { reason: Some("busy".into()), ..Extra::default() });
+        assert_ne!(page(Some(reason)), page(None));
+    }
 }
