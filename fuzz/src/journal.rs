@@ -80,7 +80,7 @@ fn original() -> &'static Original {
             lsn: middle.lsn,
             crc: middle.crc,
             tables: &tables,
-            pages: &[0..3],
+            pages: std::slice::from_ref(&(0..3)),
             changed: Box::new(pages.clone().into_iter()),
         };
         writer.journal.handle().put_snapshot(snapshot).expect("the commit is durable");

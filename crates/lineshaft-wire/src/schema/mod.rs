@@ -1,7 +1,7 @@
 //! What tasks take and give, and whether jobs of one version of a program fit another one.
 //!
 //! A [`Schema`] is a document: the tasks of an app with their parameters, and the types that those name. It comes from
-//! the annotations of a language, is written as JSON, and has an [id](id) per task and type. [`compare`] finds what
+//! the annotations of a language, is written as JSON, and has an [id] per task and type. [`compare`] finds what
 //! changed from one to another, and what that means for jobs that wait.
 //!
 //! The types are those of values, not of a language: what a language says beyond them is [`Type::Other`].
