@@ -250,6 +250,11 @@ OPTIONS = {
         {"version": 0},
         "option `version`: 0 is not accepted\n  hint: accepted: a whole number from 1 (default) up",
     ),
+    "an earliest version after the own one": (
+        OptionError,
+        {"version": 2, "from_version": 3},
+        "option `from_version`: 3 is not accepted\n  hint: accepted: 1 to 2, which is the task's version",
+    ),
     "a limit of memory": (
         OptionError,
         {"memory": "1MiB"},
