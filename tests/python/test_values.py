@@ -427,8 +427,10 @@ def test_what_this_process_lacks_is_told_apart_from_bytes_that_are_wrong() -> No
     )
     assert missing(order, (Shorter, "shop.Order")) == (
         'shop.Order has no field "items" here',
-        'keep "items" until no stored value has it, or say @lineshaft.value(removed=["items"]), '
-        'or renamed={"items": …}',
+        (
+            'keep "items" until no stored value has it, or say @lineshaft.value(removed=["items"]), '
+            'or renamed={"items": …}'
+        ),
         "shop.Order.items",
     )
     assert missing(order, (Longer, "shop.Order")) == (
