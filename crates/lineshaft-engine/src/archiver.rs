@@ -16,7 +16,7 @@ use crate::core::reference;
 use crate::handle::Input;
 use crate::inbox::Inbox;
 use crate::options::Retention;
-use crate::query::{complete, complete_as_it_reads};
+use crate::query::{fill_attempts, fill_attempts_as_they_read};
 
 /// Payload bytes of one block, well below what the archive takes, so that memory stays small.
 const BLOCK_BYTES: usize = 64 << 20;
@@ -129,10 +129,12 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
 
     fn record(&self, view: JobView) -> Result<JobRecord, Error> {
         let read = |place: Place| self.journal.read(reference(place));
-        match complete(view.clone(), read) {
-            Err(error) if !may_pass(&error) => Ok(complete_as_it_reads(view, read)),
-            record => record,
+        let JobView { mut record, attempts, .. } = view;
+        match fill_attempts(&mut record, &attempts, read) {
+            Err(error) if !may_pass(&error) => fill_attempts_as_they_read(&mut record, &attempts, read),
+            filled => filled?,
         }
+        Ok(record)
     }
 
     /// The oldest file of the archive goes, unless it is the newest too.

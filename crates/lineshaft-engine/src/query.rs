@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
-use lineshaft_jobs::{ArchivedCall, JobView, Place, Refusal, decode_error, decode_rules};
+use lineshaft_jobs::{ArchivedCall, AttemptView, JobView, Place, Refusal, decode_error, decode_rules};
 use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest, Space};
 use lineshaft_wire::message::{
     DiskReport, DiskState, Ended, EndedJob, Fetched, Filter, Message, Page, PayloadKind, RESULT_EXPIRED,
@@ -312,7 +312,9 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
 
     /// The same, saying of what does not read that it does not: one damaged payload must not hide a thousand jobs.
     fn complete_or_bare(&self, view: JobView) -> JobRecord {
-        complete_as_it_reads(view, |place| self.journal.read(reference(place)))
+        let JobView { mut record, attempts, .. } = view;
+        fill_attempts_as_they_read(&mut record, &attempts, |place| self.journal.read(reference(place)));
+        record
     }
 
     /// A record with the errors and outputs of its attempts.
@@ -393,31 +395,39 @@ fn shorten(text: &mut String) {
 /// A record with the errors and outputs of its attempts, read by `read`.
 pub(crate) fn complete<E>(view: JobView, read: impl Fn(Place) -> Result<Bytes, E>) -> Result<JobRecord, E> {
     let JobView { mut record, attempts, .. } = view;
-    for (attempt, places) in record.attempts.iter_mut().zip(attempts) {
-        fill(attempt, &read(places.error)?, &read(places.output)?);
-    }
+    fill_attempts(&mut record, &attempts, read)?;
     Ok(record)
 }
 
+/// Reads into a record the errors and outputs of its attempts.
+pub(crate) fn fill_attempts<E>(
+    record: &mut JobRecord,
+    attempts: &[AttemptView],
+    read: impl Fn(Place) -> Result<Bytes, E>,
+) -> Result<(), E> {
+    for (attempt, places) in record.attempts.iter_mut().zip(attempts) {
+        fill(attempt, &read(places.error)?, &read(places.output)?);
+    }
+    Ok(())
+}
+
 /// The same where something does not read any more: the record says so in its place.
-pub(crate) fn complete_as_it_reads(
-    view: JobView,
+pub(crate) fn fill_attempts_as_they_read(
+    record: &mut JobRecord,
+    attempts: &[AttemptView],
     read: impl Fn(Place) -> Result<Bytes, lineshaft_store::Error>,
-) -> JobRecord {
-    let JobView { mut record, attempts, .. } = view;
-    let id = record.id;
+) {
     for (attempt, places) in record.attempts.iter_mut().zip(attempts) {
         let (error, output) = (read(places.error), read(places.output));
         let first = [&error, &output].into_iter().find_map(|read| read.as_ref().err());
         if let Some(error) = first {
-            tracing::error!(job = %id, %error, "what an attempt left does not read");
+            tracing::error!(job = %record.id, %error, "what an attempt left does not read");
         }
         fill(attempt, error.as_deref().unwrap_or_default(), output.as_deref().unwrap_or(OUTPUT_LOST));
         if let Err(error) = &error {
             attempt.error = Some(lost_error(error));
         }
     }
-    record
 }
 
 fn fill(attempt: &mut AttemptRecord, error: &[u8], output: &[u8]) {

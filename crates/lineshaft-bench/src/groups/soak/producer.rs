@@ -19,7 +19,8 @@ use crate::server::Server;
 const QUEUED_MAX: u64 = 100_000;
 /// Requests after which it looks how many wait.
 const LOOK_EVERY: u64 = 20;
-const PAUSE: Duration = Duration::from_millis(5);
+/// Each look lists the files of the home.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Jobs that are looked after at once.
 const FOLLOWED_MAX: usize = 1_000;
 
