@@ -29,15 +29,16 @@ impl State {
         Ok(())
     }
 
-    /// Places become free one by one as jobs are archived, so the turns of those still free are the last ones, where they
-    /// are used in turn.
+    /// Where places are used in turn they became free one by one as jobs were archived, so the turns of those still free
+    /// are the last ones.
     fn index_free(&mut self, mut free: Vec<(u64, u32)>) -> Result<(), SnapshotError> {
-        free.sort_unstable();
-        let is_swept = self.free.hand().is_some();
-        let turns = (self.archived.wrapping_sub(free.len() as u64)..).skip(1);
-        let has_turns = || free.iter().map(|(order, _)| *order).eq(turns.take(free.len()));
-        if free.len() as u64 > self.archived || !is_swept && !has_turns() {
-            return Err(SnapshotError::Inconsistent("free places out of turn"));
+        if self.free.hand().is_none() {
+            free.sort_unstable();
+            let before = self.archived.checked_sub(free.len() as u64);
+            let turns = before.map(|before| (before..).skip(1).take(free.len()));
+            if !turns.is_some_and(|turns| free.iter().map(|(order, _)| *order).eq(turns)) {
+                return Err(SnapshotError::Inconsistent("free places out of turn"));
+            }
         }
         free.iter().for_each(|(_, index)| self.free.insert(*index));
         Ok(())
