@@ -175,7 +175,8 @@ fn milliseconds(text: &str) -> Duration {
 fn note(text: &str) {
     let (file, pause) = text.rsplit_once(' ').unwrap();
     let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
-    writeln!(file, "{}", std::process::id()).unwrap();
+    // One write: lines of several processes do not mix.
+    file.write_all(format!("{}\n", std::process::id()).as_bytes()).unwrap();
     std::thread::sleep(milliseconds(pause));
 }
 
