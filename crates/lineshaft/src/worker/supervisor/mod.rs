@@ -7,6 +7,7 @@ mod crew;
 mod escalation;
 mod last_word;
 mod memory;
+mod messages;
 mod process;
 mod reports;
 mod watch;
