@@ -46,14 +46,15 @@ static THREADS: PerProcess<IoThread> = PerProcess::new();
 
 /// What this process's clients share.
 pub(crate) fn get() -> Result<&'static Io, Error> {
-    THREADS.get_or_try_make(IoThread::start).map(|thread| &*thread.0)
+    THREADS.get_or_try_make(|| IoThread::start(QUIET)).map(|thread| &*thread.0)
 }
 
 /// The thread, which ends when this is dropped.
 struct IoThread(Arc<Io>);
 
 impl IoThread {
-    fn start() -> Result<Self, Error> {
+    /// One that drives again when nobody has for `quiet`.
+    fn start(quiet: Duration) -> Result<Self, Error> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -61,7 +62,7 @@ impl IoThread {
             .build()
             .map_err(|error| Error::io("start the I/O runtime", error))?;
         let wakes = Wakes::new().map_err(|error| Error::io("start the I/O thread", error))?;
-        let io = Arc::new(Io::new(runtime, wakes));
+        let io = Arc::new(Io::new(runtime, wakes, quiet));
         let for_thread = Arc::clone(&io);
         thread::Builder::new()
             .name("lineshaft-io".into())
@@ -82,6 +83,8 @@ impl Drop for IoThread {
 /// See the module.
 pub(crate) struct Io {
     pid: u32,
+    /// See [`QUIET`].
+    quiet: Duration,
     runtime: Runtime,
     driver: AtomicU8,
     /// Times that somebody began to drive.
@@ -106,9 +109,10 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    fn new(runtime: Runtime, wakes: Wakes) -> Self {
+    fn new(runtime: Runtime, wakes: Wakes, quiet: Duration) -> Self {
         Self {
             pid: std::process::id(),
+            quiet,
             runtime,
             driver: AtomicU8::new(NOBODY),
             drives: AtomicU32::new(0),
@@ -262,7 +266,7 @@ impl Io {
             if std::mem::replace(&mut drives, self.drives.load(SeqCst)) != drives {
                 since = Instant::now();
             }
-            let left = QUIET.saturating_sub(since.elapsed());
+            let left = self.quiet.saturating_sub(since.elapsed());
             has_ended |= match driver {
                 CALLER if has_ended || left.is_zero() => self.sleep(),
                 _ if left.is_zero() => return true,

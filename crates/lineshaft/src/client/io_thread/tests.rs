@@ -4,6 +4,10 @@ use super::*;
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
+/// The thread never drives for the reason that nobody else does: what happens, it was told.
+const NEVER: Duration = Duration::from_secs(3_600);
+/// It does soon.
+const SOON: Duration = Duration::from_millis(50);
 
 fn soon(time: Duration) -> Instant {
     Instant::now() + time
@@ -37,7 +41,7 @@ fn is_set(flag: &AtomicBool) -> Option<()> {
 
 /// A thread that has begun, and given way to a caller that is gone again.
 fn standing_by() -> IoThread {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(NEVER).unwrap();
     eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
     drop(seat(&thread.0));
     thread
@@ -53,7 +57,7 @@ fn seat(io: &Io) -> Seat<'_> {
 
 #[test]
 fn the_thread_drives_until_a_caller_wants_to() {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(NEVER).unwrap();
     eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
     let flag = flag_after(&thread.0, Duration::ZERO);
     eventually("it runs tasks", || is_set(&flag));
@@ -64,7 +68,7 @@ fn the_thread_drives_until_a_caller_wants_to() {
 
 #[test]
 fn the_thread_keeps_driving_while_something_is_unanswered() {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(NEVER).unwrap();
     let unanswered = Work::of_one(&thread.0);
     eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
     for _ in 0..20 {
@@ -77,7 +81,7 @@ fn the_thread_keeps_driving_while_something_is_unanswered() {
 
 #[test]
 fn a_caller_drives_its_own_answer_and_what_others_wait_for() {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(NEVER).unwrap();
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let seat = seat(&thread.0);
     let others = flag_after(&thread.0, Duration::ZERO);
@@ -92,8 +96,8 @@ fn a_caller_drives_its_own_answer_and_what_others_wait_for() {
 /// A caller that drove for longer than the thread stands by, which sleeps then, leaves what others wait for.
 #[test]
 fn the_thread_takes_over_from_a_caller_that_leaves_something_unanswered() {
-    let thread = IoThread::start().unwrap();
-    for patience in [Duration::from_micros(10), QUIET + LATE] {
+    let thread = IoThread::start(SOON).unwrap();
+    for patience in [Duration::from_micros(10), SOON + LATE] {
         let seat = seat(&thread.0);
         let _unanswered = Work::of_one(&thread.0);
         let flag = flag_after(&thread.0, patience + LATE);
@@ -104,8 +108,8 @@ fn the_thread_takes_over_from_a_caller_that_leaves_something_unanswered() {
 
 #[test]
 fn the_thread_drives_again_when_callers_stay_away() {
-    let thread = IoThread::start().unwrap();
-    for patience in [Duration::from_micros(10), QUIET + LATE] {
+    let thread = IoThread::start(SOON).unwrap();
+    for patience in [Duration::from_micros(10), SOON + LATE] {
         let seat = seat(&thread.0);
         assert_eq!(seat.drive(soon(patience), std::future::pending::<()>()), None);
         let flag = flag_after(&thread.0, Duration::from_millis(5));
@@ -118,7 +122,7 @@ fn the_thread_drives_again_when_callers_stay_away() {
 #[test]
 fn a_caller_that_comes_after_a_pause_finds_the_seat_free() {
     let thread = standing_by();
-    for pause in [Duration::from_millis(20), QUIET / 4] {
+    for pause in [4 * LATE, 50 * LATE] {
         thread::sleep(pause);
         assert!(thread.0.take_seat().is_some(), "after {pause:?}");
     }
@@ -127,12 +131,10 @@ fn a_caller_that_comes_after_a_pause_finds_the_seat_free() {
 #[test]
 fn a_command_that_nobody_waits_for_is_seen_soon() {
     let thread = standing_by();
-    let began = Instant::now();
     let is_sent = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&is_sent);
     thread.0.add_command(move || flag.store(true, SeqCst));
     eventually("it is sent", || is_set(&is_sent));
-    assert!(began.elapsed() < QUIET / 2, "it was not told: {:?}", began.elapsed());
     thread.0.remove_work();
 }
 
@@ -144,15 +146,13 @@ fn the_end_of_a_connection_is_heard_while_nobody_drives() {
     thread.0.hear_end_of(&near);
     thread::sleep(4 * LATE);
     assert_eq!(thread.0.driver.load(SeqCst), NOBODY);
-    let began = Instant::now();
     drop(far);
     eventually("the thread drives", || (thread.0.driver.load(SeqCst) == THREAD).then_some(()));
-    assert!(began.elapsed() < QUIET / 2, "it was not told: {:?}", began.elapsed());
 }
 
 #[test]
 fn whoever_does_not_drive_calls_the_thread() {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(NEVER).unwrap();
     drop(seat(&thread.0));
     assert_eq!(thread.0.complete(async { 7 }), 7);
     let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -164,7 +164,7 @@ fn whoever_does_not_drive_calls_the_thread() {
 /// `block_on` panics there.
 #[test]
 fn nobody_drives_from_within_another_runtime() {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(NEVER).unwrap();
     drop(seat(&thread.0));
     let runtime = Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -177,11 +177,11 @@ fn nobody_drives_from_within_another_runtime() {
 #[test]
 fn the_thread_ends_whatever_it_is_about() {
     for is_driven in [false, true] {
-        let thread = IoThread::start().unwrap();
+        let thread = IoThread::start(SOON).unwrap();
         let io = Arc::clone(&thread.0);
         let seat = is_driven.then(|| {
             let seat = seat(&io);
-            thread::sleep(QUIET + 4 * LATE);
+            eventually("the thread sleeps", || is_set(&io.is_asleep));
             seat
         });
         drop(thread);
@@ -193,7 +193,7 @@ fn the_thread_ends_whatever_it_is_about() {
 /// Callers come and go as they like, many at once, and each gets what it waits for.
 #[test]
 fn however_callers_and_the_thread_take_turns_everybody_is_served() {
-    let thread = IoThread::start().unwrap();
+    let thread = IoThread::start(SOON).unwrap();
     let io = &thread.0;
     thread::scope(|scope| {
         for number in 0..4 {
