@@ -11,7 +11,8 @@ use crate::client::connection::{Connection, Incoming};
 use crate::{Error, Target};
 
 const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Short beside a lease: what a connection was cut for is what it costs.
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 type Opening = Pin<Box<dyn Future<Output = Result<(Connection, Welcome), Error>> + Send>>;
 
@@ -33,7 +34,7 @@ pub(super) enum Happened {
     Lost(Error),
 }
 
-/// A connection to a target, opened again whenever it breaks, with pauses from 10 ms to 1 s.
+/// A connection to a target, opened again whenever it breaks, with pauses from 10 ms to half a second.
 pub(super) struct Link {
     target: Target,
     state: State,

@@ -132,8 +132,7 @@ impl Local {
             attach: 0,
         };
         let page = Arc::new(AttemptPage::create(options.slots)?);
-        let tee = if options.tee { duplicate_of_standard_error() } else { None };
-        let parts = LocalParts::new(page, options.kind, tee);
+        let parts = LocalParts::new(page, options.kind, tee_of(&options));
         let attempts = parts.attempts(tasks);
         let schema = options.schema.clone();
         let worker = AttachWorker { name, process, nonce, processes: 1, attach: 0, schema };
@@ -195,10 +194,11 @@ impl Drop for Local {
     }
 }
 
-fn duplicate_of_standard_error() -> Option<std::os::fd::OwnedFd> {
+/// Where output is repeated.
+fn tee_of(options: &Options) -> Option<std::os::fd::OwnedFd> {
     use std::os::fd::AsFd;
     // A process without standard error has nothing to repeat to.
-    std::io::stderr().as_fd().try_clone_to_owned().ok()
+    options.tee.then(|| std::io::stderr().as_fd().try_clone_to_owned().ok()).flatten()
 }
 
 async fn serve(
@@ -211,7 +211,7 @@ async fn serve(
 ) {
     let (say, words) = mpsc::unbounded_channel();
     let link = Link::new(options.target.running_only());
-    let session = parts.session(Link::new(options.target.running_only()), introduction);
+    let session = parts.session(Link::new(options.target.running_only()), introduction, tee_of(&options));
     let represent = represent(link, worker, words);
     let stop = async {
         // Closed is as good as told.

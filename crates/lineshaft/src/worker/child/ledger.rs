@@ -141,6 +141,13 @@ impl Ledger {
         self.entries.iter().flat_map(|(.., entry)| entry.fences())
     }
 
+    /// The jobs whose ends are about `stale` leases.
+    pub(super) fn ended(&self, stale: &BTreeSet<Fence>) -> Vec<JobId> {
+        let ends = self.entries.iter().filter(|(.., entry)| matches!(entry, Entry::Ends(_)));
+        let fences = ends.flat_map(|(.., entry)| entry.fences());
+        fences.filter(|(_, fence)| stale.contains(fence)).map(|(job, _)| job).collect()
+    }
+
     /// Forgets leases that are somebody else's by now; those that went, and their bytes.
     pub(super) fn forget(&mut self, stale: &BTreeSet<Fence>) -> (Vec<(JobId, Fence)>, usize) {
         let mut gone = (Vec::new(), 0);

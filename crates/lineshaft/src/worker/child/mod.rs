@@ -25,6 +25,7 @@ mod slots;
 mod started;
 mod tee;
 mod wear;
+mod words;
 
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -47,6 +48,7 @@ use self::output::Output;
 use self::printed::Printed;
 use self::queue::Shared;
 use self::session::Session;
+use self::words::Words;
 use super::assignment::Assignment;
 use super::death::Watched;
 use super::link::Link;
@@ -132,8 +134,9 @@ impl Child {
         let assignment = Assignment::from_env()?;
         let page = Arc::new(AttemptPage::from_fd(adopt(assignment.page)?)?);
         let tee = assignment.tee.map(adopt).transpose()?;
-        let its_tee = tee.as_ref().map(OwnedFd::try_clone).transpose();
-        let its_tee = its_tee.map_err(Error::io("duplicate standard error"))?;
+        let another = || tee.as_ref().map(OwnedFd::try_clone).transpose();
+        let another = || another().map_err(Error::io("duplicate standard error"));
+        let (its_tee, words) = (another()?, Words::new(another()?));
         let output = Output::start(adopt(assignment.output)?, tee, Arc::clone(&page))?;
         let shared = Arc::new(Shared::new(page, assignment.kind));
         let outputs = match assignment.kind {
@@ -143,7 +146,7 @@ impl Child {
         let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, true));
         let lifeline = UnixStream::from(adopt(assignment.lifeline)?);
         let started = Arc::new(AtomicBool::new(false));
-        let sessions = start_thread(&assignment, &shared, &lifeline, &started)?;
+        let sessions = start_thread(&assignment, &shared, &lifeline, &started, words)?;
         Ok(Self { assignment, shared, attempts, output, lifeline, sessions, started })
     }
 
@@ -224,6 +227,7 @@ fn start_thread(
     shared: &Arc<Shared>,
     lifeline: &UnixStream,
     started: &Arc<AtomicBool>,
+    words: Words,
 ) -> Result<mpsc::UnboundedSender<AttachChild>, Error> {
     let supervisor = Pidfd::open(assignment.supervisor)?;
     if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() as u32 != assignment.supervisor) {
@@ -242,6 +246,7 @@ fn start_thread(
         asked: asked.map(Into::into),
         supervisor,
         started: Arc::clone(started),
+        words,
     };
     let (introduce, introduction) = mpsc::unbounded_channel();
     shared.helm()?.spawn(async {
@@ -277,11 +282,12 @@ struct Parts {
     asked: Option<OwnedFd>,
     supervisor: Pidfd,
     started: Arc<AtomicBool>,
+    words: Words,
 }
 
 impl Parts {
     async fn run(self, mut introduction: mpsc::UnboundedReceiver<AttachChild>) -> Result<(), Error> {
-        let Self { shared, link, lifeline, terminated, asked, supervisor, started } = self;
+        let Self { shared, link, lifeline, terminated, asked, supervisor, started, words } = self;
         let supervisor = Watched::new(supervisor)?;
         let socket = |fd| guard::socket(fd).map_err(Error::io("start the connection's thread"));
         let (lifeline, terminate) = (socket(lifeline)?, socket(terminated)?);
@@ -289,7 +295,7 @@ impl Parts {
         let guard = Guard { shared: Arc::clone(&shared), lifeline, supervisor, terminate, asked, started };
         let session = async {
             if let Some(introduction) = introduction.recv().await {
-                Session::new(shared, link, introduction).run().await;
+                Session::new(shared, link, introduction, words).run().await;
             }
         };
         tokio::join!(guard.run(), session);
@@ -318,8 +324,9 @@ impl LocalParts {
     }
 
     /// Serves the slots until it is dropped.
-    pub(super) async fn session(&self, link: Link, introduction: AttachChild) {
-        Session::new(Arc::clone(&self.shared), link, introduction).run().await;
+    pub(super) async fn session(&self, link: Link, introduction: AttachChild, words: Option<OwnedFd>) {
+        let words = Words::new(words);
+        Session::new(Arc::clone(&self.shared), link, introduction, words).run().await;
     }
 
     pub(super) fn drain(&self) {

@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::shared::StopReason;
-use lineshaft_wire::Fence;
 use lineshaft_wire::message::{
     AttachChild, ChildAttached, Credit, Finished, Leases, Message, Renew, Stop, StopReason as WireReason,
 };
+use lineshaft_wire::{Fence, JobId};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::checkpoint::Pending;
 use super::job::jobs_of;
 use super::ledger::{Entry, Ledger, entries};
 use super::queue::Shared;
+use super::words::Words;
 use crate::client::connection::Incoming;
 use crate::worker::Kind;
 use crate::worker::link::{Happened, Link};
@@ -35,12 +36,16 @@ const IDLE: Duration = Duration::from_secs(3_600);
 
 /// The part of a lease after which a child that could not renew stops what it runs.
 pub(crate) const LEASE_USED_MAX: f64 = 0.8;
+/// Renewals of a lease in its time. So many that a connection which is cut for half of it costs no attempt, though the
+/// last renewal was a while ago and the next connection takes a moment.
+const RENEWALS: u32 = 5;
 
 pub(super) struct Session {
     shared: Arc<Shared>,
     link: Link,
     introduction: AttachChild,
     ledger: Ledger,
+    words: Words,
     /// To be sent again at this time.
     refused: Vec<(Instant, Entry)>,
     last_request: u64,
@@ -65,13 +70,14 @@ enum Phase {
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, link: Link, introduction: AttachChild) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, link: Link, introduction: AttachChild, words: Words) -> Self {
         let now = Instant::now();
         Self {
             shared,
             link,
             introduction,
             ledger: Ledger::default(),
+            words,
             refused: Vec::new(),
             last_request: 1,
             phase: Phase::Away,
@@ -177,7 +183,7 @@ impl Session {
         self.phase = Phase::Attached;
         self.link.settled();
         self.lease = Duration::from_millis(attached.lease_ms);
-        self.next_renewal = since + self.lease / 3;
+        self.next_renewal = since + self.lease / RENEWALS;
         self.leased_from(since);
         self.forget(&attached.stale);
         for entry in self.ledger.take_all() {
@@ -193,9 +199,12 @@ impl Session {
             return;
         }
         let stale: BTreeSet<Fence> = stale.iter().copied().collect();
+        let mut late = self.ledger.ended(&stale);
         let (mut gone, bytes) = self.ledger.forget(&stale);
         let (unsent, unsent_bytes) = self.shared.state().forget(&stale);
+        late.extend(unsent.iter().map(|(job, _)| *job));
         gone.extend(unsent);
+        late.into_iter().for_each(|job| self.came_late(job));
         self.shared.settled(&gone, bytes + unsent_bytes);
         self.interrupt(&stale, StopReason::LeaseLost);
     }
@@ -214,14 +223,22 @@ impl Session {
         if let Entry::Checkpoint(pending) = entry {
             return self.checkpointed(pending, finished);
         }
-        for (job, fence) in &finished.refused {
-            tracing::warn!(%job, %fence, "an end came too late: the lease was somebody else's by then");
+        if matches!(entry, Entry::Ends(_)) {
+            finished.refused.iter().for_each(|(job, _)| self.came_late(*job));
         }
         let (_, bytes) = entry.weight();
         if matches!(entry, Entry::Ends(_)) {
             self.shared.state().pace.record_trip(sent_at.elapsed());
         }
         self.shared.settled(&entry.fences(), bytes);
+    }
+
+    /// To the server its attempt is lost, and the job somebody else's or to be run again.
+    fn came_late(&mut self, job: JobId) {
+        tracing::warn!(%job, "the end of an attempt came too late");
+        self.words.say(&format!(
+            "the end of an attempt of job {job} came too late and does not count: it had lost its lease"
+        ));
     }
 
     /// The attempt is asked to stop before its body hears that the checkpoint does not stand.
@@ -326,7 +343,7 @@ impl Session {
         if now < self.next_renewal {
             return;
         }
-        self.next_renewal = now + self.lease / 3;
+        self.next_renewal = now + self.lease / RENEWALS;
         let request = self.next_request();
         self.send(request, &Renew {}.into());
         // An older one that is not answered yet counts for less; the connection will show whether it lives.

@@ -133,7 +133,7 @@ fn stalled(watchdog: Duration, page: &AttemptPage) -> Option<Why> {
     (!watchdog.is_zero() && waits >= watchdog).then_some(Why::Stalled(waits))
 }
 
-/// A renewal is due three times in a lease, whether or not something runs.
+/// Renewals are due several times in a lease, whether or not something runs.
 fn silent(watchdog: Duration, signs: Signs, now: Instant) -> Option<Why> {
     let since = signs.heard.max(signs.server?);
     let silent = now.saturating_duration_since(since);

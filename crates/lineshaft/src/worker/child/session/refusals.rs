@@ -18,6 +18,7 @@ impl Session {
         if matches!(self.phase, Phase::Attaching { request: attach, .. } if attach == request) || request == 0
         {
             tracing::warn!(?code, message, "the server refuses this child");
+            self.words.say(&format!("the server refuses child {}: {message}", self.introduction.number));
             return self.reset(refused.clone().into());
         }
         if let Some((_, entry)) = self.ledger.take(request) {

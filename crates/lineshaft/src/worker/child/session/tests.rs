@@ -1,6 +1,6 @@
 //! What a child does when its server answers late, not at all, or with a refusal: the other side of its socket.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, PipeReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
@@ -9,7 +9,7 @@ use lineshaft_ipc::shared::AttemptPage;
 use lineshaft_wire::frame::{FrameDecoder, Header, encode_frame};
 use lineshaft_wire::message::{
     Done, End, FRAME_BYTES_MAX, Finish, Finished, Lease, PAYLOAD_BYTES_MAX, PROTOCOL, ProcessKey,
-    RefusalCode, Refused, Welcome,
+    RefusalCode, Refused, Succeeded, Welcome,
 };
 use lineshaft_wire::{ErrorRecord, JobId};
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct World {
     shared: Arc<Shared>,
     listener: UnixListener,
+    said: PipeReader,
     _directory: TempDir,
 }
 
@@ -45,15 +46,22 @@ impl World {
             declared: Vec::new(),
             attach: 0,
         };
-        let session = Session::new(Arc::clone(&shared), Link::new(Target::Socket(path)), introduction);
+        let (said, words) = std::io::pipe().unwrap();
+        let link = Link::new(Target::Socket(path));
+        let session = Session::new(Arc::clone(&shared), link, introduction, Words::new(Some(words.into())));
         shared.helm().unwrap().spawn(session.run());
         let standing_by = Arc::clone(&shared);
         thread::spawn(move || standing_by.stand_by());
-        Self { shared, listener, _directory: directory }
+        Self { shared, listener, said, _directory: directory }
     }
 
     /// Accepts the child's next connection and what it says it holds.
     fn attach(&self, lease: Duration) -> (Peer, Vec<(JobId, Fence)>) {
+        self.attach_without(lease, Vec::new())
+    }
+
+    /// The same, where these leases are somebody else's by now.
+    fn attach_without(&self, lease: Duration, stale: Vec<Fence>) -> (Peer, Vec<(JobId, Fence)>) {
         let stream = self.accept();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut peer = Peer { stream, decoder: FrameDecoder::new(FRAME_BYTES_MAX) };
@@ -64,7 +72,7 @@ impl World {
             _ => None,
         });
         let lease_ms = lease.as_millis() as u64;
-        peer.send(request, &ChildAttached { lease_ms, stale: Vec::new() }.into(), b"");
+        peer.send(request, &ChildAttached { lease_ms, stale }.into(), b"");
         (peer, held)
     }
 
@@ -81,6 +89,16 @@ impl World {
             }
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// The next line of its words.
+    fn said(&self) -> String {
+        let (mut line, mut byte) = (Vec::new(), [0; 1]);
+        while line.last() != Some(&b'\n') {
+            (&self.said).read_exact(&mut byte).unwrap();
+            line.extend(byte);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     fn driver(&self) -> Driver {
@@ -251,10 +269,45 @@ fn a_server_that_answers_no_renewal_is_left_for_a_new_connection() {
 #[test]
 fn renewals_that_are_answered_keep_the_connection() {
     let world = World::new();
-    let (peer, _) = world.attach(Duration::from_millis(500));
-    let served = thread::spawn(|| peer.serve());
-    thread::sleep(Duration::from_millis(1_500));
-    assert!(!served.is_finished());
+    let (mut peer, _) = world.attach(Duration::from_secs(2));
+    // Two leases long.
+    for _ in 0..2 * RENEWALS {
+        let (request, ()) = peer.until(|message| matches!(message, Message::Renew(_)).then_some(()));
+        peer.send(request, &Done {}.into(), b"");
+    }
+}
+
+/// A renewal was a third of the lease ago when the connection was cut, and the next one was up to 1.25 s away.
+#[test]
+fn a_connection_may_be_cut_for_half_a_lease_at_the_worst_moment() {
+    let lease = Duration::from_secs(15);
+    let back = lease / RENEWALS + lease / 2 + crate::worker::link::PAUSE_MAX.mul_f64(1.25);
+    assert!(back + Duration::from_millis(500) < lease.mul_f64(LEASE_USED_MAX), "{back:?}");
+}
+
+#[test]
+fn an_end_that_comes_too_late_is_dropped_and_said() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(Duration::from_secs(60));
+    peer.lease(1..=2);
+    for is_refused in [true, false] {
+        world.run_one(returned);
+        let (request, finish) = peer.finish();
+        let Succeeded { job, fence, .. } = finish.succeeded[0];
+        if is_refused {
+            peer.send(request, &Finished { refused: vec![(job, fence)] }.into(), b"");
+        } else {
+            drop(peer);
+            let (again, held) = world.attach_without(Duration::from_secs(60), vec![fence]);
+            assert_eq!(held, [(job, fence)]);
+            peer = again;
+        }
+        let expected = format!(
+            "the end of an attempt of job {job} came too late and does not count: it had lost its lease\n"
+        );
+        assert_eq!(world.said(), expected);
+        assert!(world.shared.settle(PATIENCE));
+    }
 }
 
 /// One thread read each job and woke the slot's, which woke that one for the end.
