@@ -12,6 +12,8 @@ use lineshaft_wire::{JobId, JobState};
 use crate::bench::{LONG, Proxy, Server, arguments, empty_home, enqueue, eventually, group, groups, jobs_of};
 
 const SHORT: Duration = Duration::from_millis(200);
+/// Long enough for a request to be sent, on a busy machine too.
+const LATER: Duration = Duration::from_secs(2);
 
 #[test]
 fn every_verb_does_what_it_says() {
@@ -83,12 +85,12 @@ fn a_deadline_after_sending_is_an_unknown_outcome_and_resending_finds_the_same_j
     enqueue(&client, "before");
 
     proxy.mute(true);
-    let outcome = client.enqueue(vec![group("late")], arguments(1), Some(SHORT)).wait();
+    let outcome = client.enqueue(vec![group("late")], arguments(1), Some(LATER)).wait();
     let Err(Error::OutcomeUnknown(unknown)) = outcome else { panic!("{outcome:?}") };
     let text = unknown.to_string();
     assert_eq!(
         text,
-        "Enqueue was sent, but not answered within 0.2 s: it may or may not have been carried out"
+        "Enqueue was sent, but not answered within 2 s: it may or may not have been carried out"
     );
     proxy.cut();
     proxy.mute(false);
@@ -231,7 +233,7 @@ fn without_a_server_connecting_fails_at_once_and_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let error = Client::connect(empty_home(directory.path()), ClientOptions::default()).unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < LONG);
     let home = directory.path().join("home");
     let expected = format!("no server answers for the home {}: there is no such home yet", home.display());
     assert_eq!(error.to_string(), expected);
@@ -245,7 +247,7 @@ fn a_request_waits_for_a_server_until_its_deadline() {
     let started = Instant::now();
     let error = client.status(Some(SHORT)).wait().unwrap_err();
     assert!(matches!(error, Error::NoServer { .. }), "{error}");
-    assert!(started.elapsed() >= SHORT && started.elapsed() < SHORT * 10, "{:?}", started.elapsed());
+    assert!((SHORT..LONG).contains(&started.elapsed()), "{:?}", started.elapsed());
 }
 
 #[test]

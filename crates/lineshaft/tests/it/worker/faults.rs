@@ -1,6 +1,5 @@
 //! What becomes of an attempt whose child, worker or connection fails at a certain moment.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -8,14 +7,9 @@ use lineshaft_wire::{JobRecord, JobState, Outcome};
 use rustix::process::Signal;
 
 use super::programs::start;
-use super::support::{World, is_alive, outcomes, signal, until, wait_for_words, words};
-
-/// Without renewal, an attempt belongs to nobody after this.
-const LEASE: Duration = Duration::from_secs(15);
-
-fn runs(file: &Path) -> usize {
-    std::fs::read_to_string(file).map_or(0, |text| text.lines().count())
-}
+use super::support::{
+    LEASE, World, gated, is_alive, open_gate, outcomes, runs, signal, stop, until, wait_for_words, words,
+};
 
 /// The record of a job whose child is killed in `phase` of its first attempt, and how often its body ran.
 fn killed_in(phase: &str) -> (JobRecord, usize) {
@@ -69,10 +63,11 @@ fn an_end_that_has_left_counts_although_its_child_was_killed_then() {
     let world = World::new();
     let worker = world.worker();
     let file = world.file("ledger");
-    let [job] = world.enqueue("note", &[&format!("{} 700", file.display())])[..] else { panic!() };
+    let [job] = world.enqueue("note", &[&gated(&file)])[..] else { panic!() };
     wait_for_words(&file);
-    signal(world.server_pid(), Signal::STOP);
-    // Nobody can see the end leave: after a body of 0.7 s it has many times as long as it needs.
+    stop(world.server_pid());
+    open_gate(&file);
+    // Nobody can see the end leave: it has many times as long as it needs.
     sleep(Duration::from_secs(5));
     signal(worker.pid(), Signal::KILL);
     signal(world.server_pid(), Signal::CONT);
@@ -106,11 +101,12 @@ fn an_attempt_that_ends_after_its_lease_is_refused() {
     let world = World::new();
     let mut program = start("worker", &world.home());
     let file = world.file("ledger");
-    let [job] = world.enqueue("note", &[&format!("{} 1000", file.display())])[..] else { panic!() };
+    let [job] = world.enqueue("note", &[&gated(&file)])[..] else { panic!() };
     wait_for_words(&file);
     let [child] = words(&file)[..] else { panic!() };
-    signal(program.id(), Signal::STOP);
-    signal(child, Signal::STOP);
+    stop(program.id());
+    stop(child);
+    open_gate(&file);
     let _worker = world.worker();
     let record = world.ended(job);
     assert_eq!(outcomes(&record), [Some(Outcome::Lost), Some(Outcome::Succeeded)]);

@@ -6,7 +6,7 @@ use lineshaft::worker::{Kind, Options};
 use lineshaft_wire::{JobState, Outcome};
 
 use super::programs::LIMIT;
-use super::support::{Worker, World, outcomes, wait_for_words};
+use super::support::{Worker, World, gated, open_gate, outcomes, wait_for_words};
 
 /// What a busy machine may let an attempt take before it is looked at again.
 const LATE: u64 = 512 << 20;
@@ -58,11 +58,12 @@ fn the_neighbours_of_an_attempt_above_its_limit_are_released() {
     let options = Options { kind: Kind::Thread, slots: 2, ..world.options() };
     let _worker = Worker::start(Options { grace: Duration::from_millis(300), ..options });
     let file = world.file("ledger");
-    let [neighbour] = world.enqueue("note", &[&format!("{} 2500", file.display())])[..] else { panic!() };
+    let [neighbour] = world.enqueue("note", &[&gated(&file)])[..] else { panic!() };
     wait_for_words(&file);
     let [job] = world.enqueue("grow", &["2000"])[..] else { panic!() };
     let record = world.ended(job);
     assert_eq!(outcomes(&record), [Some(Outcome::Crashed); 3]);
+    open_gate(&file);
     let record = world.ended(neighbour);
     let (last, before) = record.attempts.split_last().unwrap();
     assert_eq!(

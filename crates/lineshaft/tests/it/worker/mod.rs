@@ -1,5 +1,7 @@
 //! Workers with real children, real signals and a real server, each a process of its own.
 
+mod cable;
+mod cut;
 mod death;
 mod drain;
 mod faults;

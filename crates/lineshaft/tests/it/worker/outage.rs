@@ -8,7 +8,8 @@ use lineshaft_wire::{JobState, Outcome};
 use rustix::process::Signal;
 
 use super::support::{
-    Worker, World, child_command, is_alive, outcomes, signal, until, wait_for_words, words,
+    PATIENCE, Worker, World, child_command, gated, is_alive, open_gate, outcomes, runs, signal, stop, until,
+    wait_for_words, words,
 };
 
 #[test]
@@ -49,7 +50,7 @@ fn a_worker_whose_server_accepts_and_says_nothing_says_so_after_a_while() {
     let start = Instant::now();
     let error = worker.joined().unwrap_err();
     assert!(matches!(error, Error::Server(lineshaft::Error::Timeout { .. })), "{error}");
-    assert!((4..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!((4..PATIENCE.as_secs()).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     drop(listener);
 }
 
@@ -58,9 +59,10 @@ fn ends_during_an_outage_are_delivered_after_it() {
     let mut world = World::new();
     let _worker = world.worker();
     let file = world.file("ledger");
-    let [job] = world.enqueue("note", &[&format!("{} 500", file.display())])[..] else { panic!() };
+    let [job] = world.enqueue("note", &[&gated(&file)])[..] else { panic!() };
     wait_for_words(&file);
     world.kill_server();
+    open_gate(&file);
     std::thread::sleep(Duration::from_millis(1_500));
     world.start_server();
     let record = world.ended(job);
@@ -73,29 +75,34 @@ fn a_child_that_dies_during_an_outage_is_reported_after_it() {
     let mut world = World::new();
     let worker = world.worker();
     let file = world.file("ledger");
-    let [job] = world.enqueue("note", &[&format!("{} 3000", file.display())])[..] else { panic!() };
+    let [job] = world.enqueue("note", &[&gated(&file)])[..] else { panic!() };
     wait_for_words(&file);
     world.kill_server();
     signal(worker.pid(), Signal::KILL);
     std::thread::sleep(Duration::from_millis(500));
+    open_gate(&file);
     world.start_server();
     let record = world.ended(job);
     assert_eq!(outcomes(&record), [Some(Outcome::Crashed), Some(Outcome::Succeeded)]);
 }
 
-/// The lease is 15 s: the child has to be dead before another worker may get the job.
+/// The child has to be dead before another worker may get the job.
 #[test]
 fn a_child_that_stands_still_is_killed_before_its_lease_ends() {
     let world = World::new();
-    let worker = world.worker();
+    let _workers = [world.worker(), world.worker()];
     let file = world.file("ledger");
-    let [job] = world.enqueue("note", &[&format!("{} 2000", file.display())])[..] else { panic!() };
+    let [job] = world.enqueue("note", &[&gated(&file)])[..] else { panic!() };
     wait_for_words(&file);
-    let pid = worker.pid();
-    let start = Instant::now();
-    signal(pid, Signal::STOP);
-    until("the child is dead", || (!is_alive(pid)).then_some(()));
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let [pid] = words(&file)[..] else { panic!() };
+    stop(pid);
+    until("the child is dead", || {
+        let runs = runs(&file);
+        let is_dead = !is_alive(pid);
+        assert!(is_dead || runs == 1, "it runs elsewhere, and here");
+        is_dead.then_some(())
+    });
+    open_gate(&file);
     let record = world.ended(job);
     // Three such outages must not discard the job: nothing of this counts as a crash.
     assert_eq!(outcomes(&record), [Some(Outcome::Lost), Some(Outcome::Succeeded)]);
@@ -113,5 +120,6 @@ fn an_attempt_whose_lease_cannot_be_renewed_is_dead_before_the_lease_ends() {
     let start = Instant::now();
     world.kill_server();
     until("child and grandchild are gone", || (!pids.iter().any(|&pid| is_alive(pid))).then_some(()));
-    assert!((5..15).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    // Twelve seconds after the last renewal, which is at most three old; a busy machine may take its time.
+    assert!((5..25).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }

@@ -3,18 +3,19 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lineshaft::Target;
 use lineshaft::worker::{Child, End, Ending, Error, Job, Next, TaskEntry, supervisor};
 use lineshaft::worker::{Kind, Options, StopReason};
 use lineshaft_wire::ErrorRecord;
 
-use super::support::{HOME, PROGRAM_MODE, child_command};
+use super::support::{ADDRESS, HOME, LISTEN, PATIENCE, PROGRAM_MODE, child_command, gate_of};
 
 /// The tasks of the test child.
 const TASKS: [&str; 14] = [
@@ -41,7 +42,12 @@ pub(super) const LIMIT: u64 = 200 << 20;
 #[ignore = "a program that tests start"]
 fn server() {
     let home = std::env::var_os(HOME).expect("started by a test");
-    lineshaft_server::serve(lineshaft_server::ServeOptions::new(home)).unwrap();
+    let listen = std::env::var(LISTEN).ok();
+    lineshaft_server::serve(lineshaft_server::ServeOptions {
+        listen,
+        ..lineshaft_server::ServeOptions::new(home)
+    })
+    .unwrap();
 }
 
 /// A worker of its own process, as `lineshaft worker` is.
@@ -49,16 +55,22 @@ fn server() {
 #[ignore = "a program that tests start"]
 fn worker() {
     let home = PathBuf::from(std::env::var_os(HOME).expect("started by a test"));
-    let options = Options {
-        processes: 2,
-        grace: Duration::from_secs(2),
-        tee: false,
-        ..Options::new(lineshaft::Target::home(home), child_command())
+    // From elsewhere it is alone, and what it says is looked at.
+    let (target, processes, tee) = match std::env::var(ADDRESS) {
+        Ok(address) => (remote(&home, address), 1, true),
+        Err(_) => (Target::home(home), 2, false),
     };
+    let grace = Duration::from_secs(20);
+    let options = Options { processes, grace, tee, ..Options::new(target, child_command()) };
     if let Err(error) = supervisor::run(options) {
         let Error::Killed { signal } = error else { panic!("{error}") };
         std::process::exit(128 + signal);
     }
+}
+
+/// The server of a home by an address, as from another machine.
+pub(super) fn remote(home: &Path, address: String) -> Target {
+    Target::Tcp { address, token: std::fs::read_to_string(home.join("run/token")).unwrap().trim().to_owned() }
 }
 
 /// A worker's child.
@@ -140,7 +152,7 @@ fn body(child: &Child, task: &str, job: &Job) -> Ending {
         "fork" => fork(&text),
         "print" => {
             print(&text);
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(2 * PATIENCE);
         }
         "polite" => return polite(child, job),
         "exit" => std::process::exit(3),
@@ -171,13 +183,24 @@ fn milliseconds(text: &str) -> Duration {
     Duration::from_millis(text.parse().unwrap())
 }
 
-/// `FILE MILLISECONDS`: notes the attempt in the file, then takes its time.
+/// `FILE MILLISECONDS` or `FILE gate`: notes the attempt in the file, then takes its time, or waits until the test opens
+/// the gate.
 fn note(text: &str) {
-    let (file, pause) = text.rsplit_once(' ').unwrap();
-    let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
+    let (path, pause) = text.rsplit_once(' ').unwrap();
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
     // One write: lines of several processes do not mix.
     file.write_all(format!("{}\n", std::process::id()).as_bytes()).unwrap();
-    std::thread::sleep(milliseconds(pause));
+    match pause {
+        "gate" => wait_for_gate(Path::new(path)),
+        pause => std::thread::sleep(milliseconds(pause)),
+    }
+}
+
+fn wait_for_gate(file: &Path) {
+    let start = Instant::now();
+    while !gate_of(file).exists() && start.elapsed() < 2 * PATIENCE {
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Starts a process that ignores SIGTERM, writes its pid and its own into the file, and ignores every request.
@@ -192,26 +215,30 @@ fn fork(file: &str) {
     }
 }
 
-/// Takes so many MiB of memory, one after the other, and keeps them for a moment.
+/// Takes so many MiB of memory, one after the other, and keeps them for a moment. Above its limit it takes them slowly:
+/// whoever looks may be late.
 fn grow(mebibytes: &str) {
     let mut blocks = Vec::new();
-    for _ in 0..mebibytes.parse().unwrap() {
+    for taken in 0..mebibytes.parse().unwrap() {
         blocks.push(vec![1u8; 1 << 20]);
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(if taken < LIMIT >> 20 { 1 } else { 20 }));
     }
     std::thread::sleep(Duration::from_millis(300));
 }
 
-/// The same in a process that it starts: `tail` keeps a line that does not end.
+/// The same in a process that it starts: `tail` keeps a line that does not end, and that nobody reads.
 fn grow_elsewhere(mebibytes: &str) {
-    let line = format!("head -c {mebibytes}M /dev/zero | tail -n 1 | wc -c; sleep 60");
-    Command::new("sh").args(["-c", &line]).stdout(std::process::Stdio::null()).status().unwrap();
+    let line = format!("head -c {mebibytes}M /dev/zero | tail -n 1 | sleep 120");
+    Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).status().unwrap();
 }
 
+/// `FILE WORDS`: prints the words, then notes that it did.
 fn print(text: &str) {
+    let (file, words) = text.split_once(' ').unwrap();
     // Past the test harness, as a C library would print.
-    rustix::io::write(std::io::stdout(), text.as_bytes()).unwrap();
+    rustix::io::write(std::io::stdout(), words.as_bytes()).unwrap();
     rustix::io::write(std::io::stderr(), b"and an error\n").unwrap();
+    note(&format!("{file} 0"));
 }
 
 /// Leaves a process behind and stops when it is asked to.
@@ -219,7 +246,7 @@ fn polite(child: &Child, job: &Job) -> Ending {
     let mut left_behind = Command::new("sleep").arg("1000").spawn().unwrap();
     std::thread::spawn(move || left_behind.wait());
     let start = Instant::now();
-    while child.stop_requested(job.ticket()).is_none() && start.elapsed() < Duration::from_secs(60) {
+    while child.stop_requested(job.ticket()).is_none() && start.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(5));
     }
     match child.stop_requested(job.ticket()) {
@@ -240,14 +267,15 @@ pub(super) fn program(name: &str) -> Vec<std::ffi::OsString> {
 }
 
 /// A program started by a test, in a process group of its own.
-pub(super) fn start(name: &str, home: &std::path::Path) -> std::process::Child {
-    let command = program(name);
-    Command::new(&command[0])
-        .args(&command[1..])
-        .env(HOME, home)
-        .process_group(0)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap()
+pub(super) fn start(name: &str, home: &Path) -> std::process::Child {
+    command(name, home).spawn().unwrap()
+}
+
+/// The same, to be started with something else.
+pub(super) fn command(name: &str, home: &Path) -> Command {
+    let program = program(name);
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]).env(HOME, home).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
 }

@@ -8,7 +8,7 @@ use lineshaft_wire::message::Rules;
 use lineshaft_wire::{ErrorRecord, JobState, Outcome};
 use rustix::process::Signal;
 
-use super::support::{PATIENCE, Worker, World, outcomes, signal, until};
+use super::support::{PATIENCE, Worker, World, gated, open_gate, outcomes, signal, until, wait_for_runs};
 
 fn threads(world: &World, slots: u32) -> Options {
     Options { kind: Kind::Thread, slots, grace: Duration::from_millis(300), ..world.options() }
@@ -19,9 +19,10 @@ fn the_slots_of_a_child_work_at_once() {
     let world = World::new();
     let worker = Worker::start(threads(&world, 8));
     let jobs = world.enqueue("polite", &["x"; 8]);
-    until("all run", || (world.counts() == (8, 0)).then_some(()));
-    // A lease that the child has not taken up yet would go back without an attempt.
-    std::thread::sleep(Duration::from_millis(500));
+    // A lease that the child has not taken up yet would go back without an attempt. Each body starts a process.
+    let all = || lineshaft_ipc::group::members(worker.pid()).unwrap().len() == 1 + jobs.len();
+    until("all run", || all().then_some(()));
+    assert_eq!(world.counts(), (8, 0));
     jobs.iter().for_each(|job| _ = world.client.cancel(*job, None).wait().unwrap());
     for job in jobs {
         let record = world.ended(job);
@@ -36,10 +37,12 @@ fn nothing_is_leased_ahead_of_the_free_slots() {
     let _worker = Worker::start(threads(&world, 4));
     let warm = world.enqueue("echo", &["x"; 500]);
     world.ends(&warm);
-    let jobs = world.enqueue("sleep", &["700"; 6]);
-    until("four run", || (world.counts().0 > 0).then_some(()));
+    let file = world.file("ledger");
+    let jobs = world.enqueue("note", &[gated(&file).as_str(); 6]);
+    wait_for_runs(&file, 4);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(world.counts(), (4, 2));
+    open_gate(&file);
     world.ends(&jobs);
 }
 
@@ -49,16 +52,17 @@ fn the_neighbours_of_a_killed_attempt_are_released_and_run_again() {
     let world = World::new();
     let _worker = Worker::start(threads(&world, 4));
     let file = world.file("ledger");
-    let call = format!("{} 2500", file.display());
+    let call = gated(&file);
     let neighbours = world.enqueue("note", &[&call, &call]);
     let [once] = world.enqueue_with("once", &[&call], Rules { at_most_once: true, ..Rules::default() })[..]
     else {
         panic!()
     };
-    until("the neighbours run", || (world.counts().0 == 3).then_some(()));
+    wait_for_runs(&file, 3);
     let rules = Rules { timeout_ms: Some(100), ..Rules::default() };
     let [deaf] = world.enqueue_with("spin", &["x"], rules)[..] else { panic!() };
     let record = world.ended(deaf);
+    open_gate(&file);
     assert_eq!(outcomes(&record), [Some(Outcome::TimedOut)]);
     for job in neighbours {
         let record = world.ended(job);
@@ -78,11 +82,10 @@ fn a_child_that_dies_by_itself_crashes_every_attempt_that_had_begun_in_it() {
     let world = World::new();
     let worker = Worker::start(threads(&world, 3));
     let file = world.file("ledger");
-    let jobs = world.enqueue("note", &[format!("{} 1000", file.display()).as_str(); 3]);
-    until("all run", || {
-        std::fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 3).then_some(())
-    });
+    let jobs = world.enqueue("note", &[gated(&file).as_str(); 3]);
+    wait_for_runs(&file, 3);
     signal(worker.pid(), Signal::KILL);
+    open_gate(&file);
     for job in jobs {
         let record = world.ended(job);
         assert_eq!(outcomes(&record), [Some(Outcome::Crashed), Some(Outcome::Succeeded)]);

@@ -16,12 +16,18 @@ use lineshaft_wire::message::{JobGroup, Rules};
 use lineshaft_wire::{JobId, JobRecord, JobState, Outcome};
 use tempfile::TempDir;
 
-use super::programs::{program, start};
+use super::programs::{command, program, start};
 
 /// The variable that names the home of a program.
 pub(super) const HOME: &str = "LINESHAFT_TEST_HOME";
+/// The variable that has a server listen beside its home's socket.
+pub(super) const LISTEN: &str = "LINESHAFT_TEST_LISTEN";
+/// The variable that has a worker talk to its home by this address.
+pub(super) const ADDRESS: &str = "LINESHAFT_TEST_ADDRESS";
 /// The variable that says how a child misbehaves.
 pub(super) const PROGRAM_MODE: &str = "LINESHAFT_TEST_MODE";
+/// The length of a lease.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
 /// Long enough for anything on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,9 +62,22 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::begin(|home| command("server", home))
+    }
+
+    /// One that is reached from other machines too.
+    pub(super) fn listening() -> Self {
+        Self::begin(|home| {
+            let mut server = command("server", home);
+            server.env(LISTEN, "127.0.0.1:0");
+            server
+        })
+    }
+
+    fn begin(server: impl Fn(&Path) -> process::Command) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().join("home");
-        let server = start("server", &home);
+        let server = server(&home).spawn().unwrap();
         let client = until("the server answers", || {
             Client::connect(Target::home(&home), ClientOptions::default()).ok()
         });
@@ -143,6 +162,18 @@ impl World {
         })
     }
 
+    /// Where it listens.
+    pub(super) fn address(&self) -> String {
+        let address = std::fs::read_to_string(self.home().join("run/address")).unwrap();
+        address.lines().nth(1).expect("it listens").to_owned()
+    }
+
+    /// Children of all workers.
+    pub(super) fn children(&self) -> u32 {
+        let workers = self.client.status(None).wait().unwrap().workers;
+        workers.iter().map(|worker| worker.children).sum()
+    }
+
     /// (running, available) of the default queue.
     pub(super) fn counts(&self) -> (u64, u64) {
         let report = self.client.status(None).wait().unwrap();
@@ -197,6 +228,19 @@ pub(super) fn signal(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
+/// Stops a process, and waits until each of its threads stands still: the signal is on its way for a moment.
+pub(super) fn stop(pid: u32) {
+    signal(pid, rustix::process::Signal::STOP);
+    let is_still = |thread: PathBuf| {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    };
+    until("it stands still", || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        threads.flatten().all(|thread| is_still(thread.path())).then_some(())
+    });
+}
+
 pub(super) fn is_alive(pid: u32) -> bool {
     ProcessId::of(pid).is_ok()
 }
@@ -205,6 +249,29 @@ pub(super) fn is_alive(pid: u32) -> bool {
 pub(super) fn words(file: &Path) -> Vec<u32> {
     let text = until("the body wrote its file", || std::fs::read_to_string(file).ok());
     text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+/// What a call of `note` says: its body waits until the gate is opened.
+pub(super) fn gated(file: &Path) -> String {
+    format!("{} gate", file.display())
+}
+
+pub(super) fn gate_of(file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.gate", file.display()))
+}
+
+/// Lets the bodies go on that wait there, and all that come later.
+pub(super) fn open_gate(file: &Path) {
+    std::fs::File::create(gate_of(file)).unwrap();
+}
+
+/// How many attempts have noted themselves in the file.
+pub(super) fn runs(file: &Path) -> usize {
+    std::fs::read_to_string(file).map_or(0, |text| text.lines().count())
+}
+
+pub(super) fn wait_for_runs(file: &Path, count: usize) {
+    until("the bodies run", || (runs(file) >= count).then_some(()));
 }
 
 /// Until the body has written to its file: stopped between making it and writing, it leaves an empty one.
