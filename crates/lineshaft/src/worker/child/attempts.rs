@@ -7,6 +7,7 @@ use bytes::Bytes;
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
 
+use super::alert::Alert;
 use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
 use super::guard::die;
 use super::job::{Ended, Ending, Job, Next, Ticket};
@@ -37,20 +38,20 @@ pub struct Attempts {
     shared: Arc<Shared>,
     outputs: Outputs,
     started: Started,
-    /// Whether this process may end for the sake of an attempt.
-    may_die: bool,
+    /// The supervisor, where there is one: this process may end for the sake of an attempt.
+    supervisor: Option<Alert>,
     tasks: OnceLock<Box<[TaskEntry]>>,
     peak: Peak,
     wear: Wear,
 }
 
 impl Attempts {
-    pub(super) fn new(shared: Arc<Shared>, outputs: Outputs, may_die: bool) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, outputs: Outputs, supervisor: Option<Alert>) -> Self {
         Self {
             shared,
             outputs,
             started: Started::new(),
-            may_die,
+            supervisor,
             tasks: OnceLock::new(),
             peak: Peak::new(),
             wear: Wear::default(),
@@ -135,6 +136,9 @@ impl Attempts {
         self.shared.begin(ticket, Beginning { started_at, began, at_most_once });
         let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
         self.shared.page.begin(ticket.place, monotonic_ms_of(began), timeout_ms, note);
+        if let Some(supervisor) = self.supervisor.as_ref().filter(|_| memory > 0) {
+            supervisor.give(began);
+        }
         if self.shared.kind != Kind::Process && self.stop_requested(ticket).is_some() {
             self.shared.tell_stops();
         }
@@ -243,7 +247,7 @@ impl Attempts {
     /// Ends the processes that an attempt has started until now, with all that these started: SIGTERM, and SIGKILL
     /// after two seconds. Blocks for as long as that takes.
     pub fn end_processes(&self, attempt: Ticket) {
-        if !self.started.end(attempt.fence) && self.may_die {
+        if !self.started.end(attempt.fence) && self.supervisor.is_some() {
             // The supervisor reports this process's death once the whole group is empty.
             die();
         }

@@ -8,6 +8,7 @@
 //!
 //! Nothing here takes a lock of the language on top: leases are renewed while a body computes.
 
+mod alert;
 mod attempts;
 mod checkpoint;
 mod ending;
@@ -42,6 +43,7 @@ use lineshaft_wire::message::{AttachChild, Declared, ProcessKey};
 use rustix::process::getppid;
 use tokio::sync::mpsc;
 
+use self::alert::Alert;
 use self::attempts::Outputs;
 use self::guard::Guard;
 use self::output::Output;
@@ -72,6 +74,8 @@ pub use lineshaft_wire::message::CHECKPOINT_BYTES_MAX;
 /// What a child writes to its supervisor when it has loaded the app, and before a report why it has not.
 pub(super) const READY: u8 = b'r';
 pub(super) const FAILED: u8 = b'f';
+/// Written whenever an attempt with a limit of memory begins.
+pub(super) const LIMITED: u8 = b'm';
 
 /// A task that the child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,8 +147,10 @@ impl Child {
             Kind::Process => Outputs::Pipe(output.clone()),
             _ => Outputs::Each(Printed::new(Arc::clone(&shared.page), its_tee)),
         };
-        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, true));
         let lifeline = UnixStream::from(adopt(assignment.lifeline)?);
+        let its_lifeline = lifeline.try_clone().map_err(Error::io("duplicate the lifeline"))?;
+        let alert = Alert::new(its_lifeline.into());
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, Some(alert)));
         let started = Arc::new(AtomicBool::new(false));
         let sessions = start_thread(&assignment, &shared, &lifeline, &started, words)?;
         Ok(Self { assignment, shared, attempts, output, lifeline, sessions, started })
@@ -314,7 +320,7 @@ impl LocalParts {
     pub(super) fn new(page: Arc<AttemptPage>, kind: Kind, tee: Option<OwnedFd>) -> Self {
         let shared = Arc::new(Shared::new(page, kind));
         let outputs = Outputs::Each(Printed::new(Arc::clone(&shared.page), tee));
-        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, false));
+        let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, None));
         Self { shared, attempts }
     }
 

@@ -13,8 +13,12 @@ use lineshaft_ipc::shared::{Begun, Fence};
 use crate::duration::format_size;
 use crate::worker::child::Noted;
 
-/// How often the memory of a child is looked at while an attempt with a limit runs in it.
-pub(super) const LOOK_MEMORY: Duration = Duration::from_millis(10);
+/// How often the memory of a child is looked at while an attempt with a limit runs in it, and while it grows towards that:
+/// what it takes between two looks, it has.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOK_GROWING: Duration = Duration::from_millis(1);
+/// For how long the next such attempt is expected. The child says when one begins, but not each time.
+const EXPECTED: Duration = Duration::from_millis(300);
 /// How often that of what it started, which takes a look at every process of the host.
 const LOOK_GROUP: Duration = Duration::from_millis(200);
 /// The part of a limit that is worth a warning, in percent.
@@ -27,6 +31,12 @@ pub(super) struct Memory {
     rss: Option<Rss>,
     /// What it started had so much, and when that was.
     others: (u64, Option<Instant>),
+    /// What all had at the last look.
+    last: Option<(u64, Instant)>,
+    /// When it is looked at again.
+    pace: Duration,
+    /// When an attempt with a limit ran last.
+    limited: Option<Instant>,
     warned: BTreeSet<Fence>,
 }
 
@@ -51,22 +61,41 @@ pub(super) struct Excess {
 
 impl Memory {
     pub(super) fn new(pid: u32) -> Self {
-        Self { pid, rss: None, others: (0, None), warned: BTreeSet::new() }
+        Self {
+            pid,
+            rss: None,
+            others: (0, None),
+            last: None,
+            pace: LOOK,
+            limited: None,
+            warned: BTreeSet::new(),
+        }
     }
 
-    /// Whether one of these attempts has a limit.
-    pub(super) fn is_limited(begun: &[Begun]) -> bool {
-        begun.iter().any(|begun| Noted::of(begun).memory > 0)
+    /// An attempt with a limit runs, or is about to.
+    pub(super) fn expect(&mut self, now: Instant) {
+        self.limited = Some(now);
+    }
+
+    /// When to look again, if an attempt with a limit runs or one did a moment ago.
+    pub(super) fn pace(&self, now: Instant) -> Option<Duration> {
+        self.limited.is_some_and(|limited| now < limited + EXPECTED).then_some(self.pace)
     }
 
     /// Looks, if one of them has a limit.
     pub(super) fn look(&mut self, begun: &[Begun], now: Instant) -> Verdict {
         let Some(limit) = first_limit(begun) else {
             self.warned.clear();
+            (self.last, self.pace) = (None, LOOK);
             return Verdict::Fine;
         };
+        self.expect(now);
         self.warned.retain(|fence| begun.iter().any(|begun| begun.fence == *fence));
         let Some(bytes) = self.bytes(now, limit.1) else { return Verdict::Fine };
+        if let Some((before, at)) = self.last.replace((bytes, now)) {
+            let grown = bytes.saturating_sub(before);
+            self.pace = pace(grown, now.saturating_duration_since(at), limit.1.saturating_sub(bytes));
+        }
         let verdict = judge(limit, bytes, &mut self.warned);
         match verdict {
             Verdict::Kill(excess) => {
@@ -96,6 +125,15 @@ impl Memory {
         self.others = (exact.saturating_sub(own), Some(now));
         Some(exact.max(own))
     }
+}
+
+/// Half of the time in which what has `grown` by so much since the last look takes what is `left`.
+fn pace(grown: u64, since: Duration, left: u64) -> Duration {
+    if grown == 0 {
+        return LOOK;
+    }
+    let full_in = since.as_secs_f64() * left as f64 / grown as f64;
+    Duration::try_from_secs_f64(full_in / 2.0).unwrap_or(LOOK).clamp(LOOK_GROWING, LOOK)
 }
 
 /// The attempt whose limit is the first to be reached, and that limit; of several the oldest.
@@ -162,6 +200,32 @@ mod tests {
         assert!(matches!(at(800), Verdict::Warn(words) if words.contains("may take 1000")));
         assert_eq!(at(1_000), Verdict::Fine);
         assert!(matches!(at(1_001), Verdict::Kill(Excess { bytes: 1_001, limit: 1_000, .. })));
+    }
+
+    #[test]
+    fn what_grows_is_looked_at_more_often_the_nearer_its_limit_is() {
+        let check = |grown_mib: u64, left_mib: u64, expected_ms: u64| {
+            let found = pace(grown_mib << 20, Duration::from_millis(10), left_mib << 20);
+            assert_eq!(found, Duration::from_millis(expected_ms), "{grown_mib} {left_mib}");
+        };
+        check(0, 0, 10);
+        check(1, 1_000, 10);
+        check(20, 20, 5);
+        check(20, 8, 2);
+        check(20, 1, 1);
+        check(20, 0, 1);
+    }
+
+    #[test]
+    fn it_is_looked_at_closely_for_a_while_after_an_attempt_with_a_limit() {
+        let (mut memory, start) = (Memory::new(std::process::id()), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(memory.pace(start), None);
+        memory.expect(start);
+        assert_eq!([299, 300].map(|millis| memory.pace(at(millis))), [Some(LOOK), None]);
+        assert_eq!(memory.look(&[begun(1, u64::MAX)], at(400)), Verdict::Fine);
+        assert_eq!(memory.look(&[], at(500)), Verdict::Fine);
+        assert_eq!([600, 700].map(|millis| memory.pace(at(millis)).is_some()), [true, false]);
     }
 
     #[test]

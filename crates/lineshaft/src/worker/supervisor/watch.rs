@@ -19,7 +19,7 @@ use super::messages::{Command, Ended, Event};
 use super::process::Process;
 use super::wear::{Wear, Why};
 use crate::worker::Options;
-use crate::worker::child::{FAILED, READY, REPORT_BYTES_MAX};
+use crate::worker::child::{FAILED, LIMITED, READY, REPORT_BYTES_MAX};
 
 /// How often the page is looked at while nothing runs.
 const LOOK_IDLE: Duration = Duration::from_millis(200);
@@ -177,11 +177,16 @@ impl Watch {
     }
 
     async fn hear(&mut self, bytes: &[u8]) {
-        let room = (REPORT_BYTES_MAX + 1).saturating_sub(self.said.len());
-        self.said.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if self.said.first() == Some(&READY) && !self.ready {
-            self.ready = true;
-            self.tell(Event::Ready).await;
+        if !self.ready {
+            let room = (REPORT_BYTES_MAX + 1).saturating_sub(self.said.len());
+            self.said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            self.ready = self.said.first() == Some(&READY);
+            if self.ready {
+                self.tell(Event::Ready).await;
+            }
+        }
+        if self.ready && bytes.contains(&LIMITED) {
+            self.memory.expect(Instant::now());
         }
     }
 

@@ -10,7 +10,7 @@ use super::{LAST_ENDS, LOOK_IDLE, Watch};
 use crate::worker::child::LEASE_USED_MAX;
 use crate::worker::clock::monotonic_ms;
 use crate::worker::supervisor::escalation::{Escalation, Step};
-use crate::worker::supervisor::memory::{LOOK_MEMORY, Memory, Verdict};
+use crate::worker::supervisor::memory::Verdict;
 use crate::worker::supervisor::messages::Event;
 use crate::worker::supervisor::wear::{Signs, Worn};
 
@@ -23,14 +23,10 @@ impl Watch {
         let begins = self.process.page.begins();
         let more = std::mem::replace(&mut self.begins, begins) != begins;
         let busy = more || !begun.is_empty() || self.drain.is_some();
-        self.pace = match busy {
-            true if Memory::is_limited(&begun) => LOOK_MEMORY,
-            true => LOOK_BUSY,
-            false => LOOK_IDLE,
-        };
         self.note_beat(now);
         begun.iter().for_each(|begun| self.watch_clock(begun));
         self.watch_memory(&begun, now);
+        self.pace = self.memory.pace(now).unwrap_or(if busy { LOOK_BUSY } else { LOOK_IDLE });
         if !begun.is_empty() {
             self.watch_lease(now);
         }
