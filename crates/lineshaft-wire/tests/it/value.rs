@@ -3,7 +3,7 @@
 use lineshaft_wire::JobId;
 use lineshaft_wire::value::{
     Call, DECODED_BYTES_MAX, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Reader, Record, Table, Time,
-    TimeDelta, Value, ValueError, Writer, Zone, decode, decode_call, encode, encode_call,
+    TimeDelta, Value, ValueError, Writer, Zone, decode, decode_call, encode, encode_call, typed,
 };
 use proptest::prelude::*;
 
@@ -166,6 +166,16 @@ fn references_are_numbered_in_the_order_of_beginning() {
     assert_eq!(bytes[0], 0x41, "the format says that there are references");
     assert_eq!(decode(&bytes).unwrap(), shared);
     assert_eq!(shared.to_string(), "[{'a': [1]}, <same as value 2>, <same as value 0>]");
+}
+
+/// Such a list inside itself passed for a plain value of Rust's, which could be written and not be read again.
+#[test]
+fn a_reference_that_is_not_announced_is_refused() {
+    let mut bytes = encode(&Value::List(vec![Value::Reference(0)])).unwrap();
+    bytes[0] = 0x01;
+    let expected = "reference at byte 4 is not valid: the payload says that it has none";
+    assert_eq!(decode(&bytes).unwrap_err().to_string(), expected);
+    assert!(typed::from_payload::<Value>(&bytes).is_err());
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(in crate::value) fn extension(
     payload: &Payload<'_>,
 ) -> Read<Value> {
     match code {
-        ext::REFERENCE => reader.reference(length).map(Value::Reference),
+        ext::REFERENCE => reference(length, reader, payload),
         _ if is_raw(code) => raw(code, reader, length),
         _ => {
             let enclosing = reader.open(length)?;
@@ -43,6 +43,17 @@ pub(in crate::value) fn extension(
             Ok(value)
         }
     }
+}
+
+/// Only where the envelope announces some: who finds none there does not look for them.
+fn reference(length: usize, reader: &mut Reader<'_>, payload: &Payload<'_>) -> Read<Value> {
+    let offset = reader.offset();
+    let number = reader.reference(length)?;
+    if !payload.has_references() {
+        let reason = "the payload says that it has none";
+        return Err(ValueError::Invalid { offset, what: "reference", reason });
+    }
+    Ok(Value::Reference(number))
 }
 
 pub(in crate::value) const fn is_raw(code: i8) -> bool {
