@@ -207,6 +207,8 @@ impl Cell {
     }
 }
 
+#[cfg(all(test, model))]
+mod model;
 #[cfg(all(test, not(model)))]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::*;
-use crate::shared::model::check;
+use crate::shared::atomics::mortal::dies_after;
+use crate::shared::model::{check, check_deaths};
 
 fn place() -> Arc<Place> {
     let zero = || AtomicU64::new(0);
@@ -106,5 +107,43 @@ fn a_stop_reaches_nobody_but_the_one_it_is_meant_for() {
         place.request_stop(fence_of(1), StopReason::TimedOut);
         child.join().unwrap();
         assert_eq!(place.stop_requested(fence_of(2)), None);
+    });
+}
+
+/// Whatever its last store was: its newest lease is the one that it was taking up or the one before, with what is true of
+/// that.
+#[test]
+fn a_dead_child_leaves_a_whole_mark() {
+    check_deaths(|stores| {
+        let place = place();
+        take_and_begin(&place, 1);
+        let lived = dies_after(stores, || take_and_begin(&place, 2));
+        let (newest, running) = (place.newest().unwrap(), place.running(3));
+        assert!(
+            [(fence_of(1), true), (fence_of(2), false), (fence_of(2), true)].contains(&newest),
+            "{newest:?}"
+        );
+        assert_eq!(running.is_some(), newest.1);
+        running.into_iter().for_each(|found| {
+            assert_eq!(found.fence, newest.0);
+            is_of_one(found);
+        });
+        lived
+    });
+}
+
+#[test]
+fn a_dead_child_has_ended_an_attempt_or_has_not() {
+    check_deaths(|stores| {
+        let place = place();
+        take_and_begin(&place, 1);
+        let lived = dies_after(stores, || {
+            place.end();
+            place.take(fence_of(2));
+        });
+        let newest = place.newest().unwrap();
+        assert!([(fence_of(1), true), (fence_of(2), false)].contains(&newest), "{newest:?}");
+        assert!(place.running(3).is_none_or(|found| newest.0 == fence_of(1) && found.fence == fence_of(1)));
+        lived
     });
 }
