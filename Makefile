@@ -24,8 +24,8 @@ test: test-rust test-models test-python ## Every test
 test-rust:
 	cargo test --workspace --exclude lineshaft-python --locked
 
-test-models: ## The page between supervisor and child, in every order of loads and stores
-	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -- model
+test-models: ## What threads and processes share without a lock, in every order of loads and stores
+	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -- model
 
 test-python: build $(TARGET)/release/examples/checksums
 	$(BIN)/python -m pytest tests/python

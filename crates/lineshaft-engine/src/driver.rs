@@ -26,6 +26,7 @@ use crate::relief::Relief;
 use crate::snapshots::SnapshotWriter;
 use crate::spill::Spill;
 use crate::sweep::Sweep;
+use crate::turns::Turn;
 use crate::waits::Draft;
 
 /// Inputs that one commit takes in at most, so that nobody waits long for its commit to close.
@@ -95,11 +96,8 @@ pub(crate) struct Driver<J: Journal> {
     pub(crate) look_at: Instant,
 }
 
-impl<J: Journal> Driver<J> {
-    /// Takes a turn, and credits leases if it stood still.
-    ///
-    /// After an error what is in memory may be ahead of the disk, and there must be no further turn.
-    pub(crate) fn take_turn(&mut self) -> Result<(), Error> {
+impl<J: Journal> Turn for Driver<J> {
+    fn take_turn(&mut self) -> Result<(), Error> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -114,8 +112,7 @@ impl<J: Journal> Driver<J> {
         Ok(())
     }
 
-    /// Takes a turn on another thread than the engine's; says whether that one can go on resting.
-    pub(crate) fn take_turn_aside(&mut self) -> bool {
+    fn take_turn_aside(&mut self) -> bool {
         if let Err(error) = self.take_turn() {
             self.failed = Some(error);
             return false;
@@ -124,11 +121,7 @@ impl<J: Journal> Driver<J> {
         is_done && self.turned_at + self.patience() >= self.rests_until
     }
 
-    /// Whether a turn is sure to be a short one, but for the disk's own whims.
-    ///
-    /// Not while attempts run for long: if the disk stands still, their renewals must be heard all the same, and the
-    /// thread that reads them would be the one that waits.
-    pub(crate) fn has_little_to_do(&self) -> bool {
+    fn has_little_to_do(&self) -> bool {
         let space = self.payloads.space();
         let has_room = !space.tight && space.ready_bytes >= ASIDE_ROOM_BYTES;
         let runs_long = self.leased_since.is_some_and(|since| self.clock.since(since) >= ASIDE_LEASES_MAX);
@@ -136,25 +129,21 @@ impl<J: Journal> Driver<J> {
         is_quiet && has_room && !runs_long
     }
 
-    /// Credits leases if the engine's thread slept longer than it meant to.
-    pub(crate) fn overslept(&mut self) {
+    fn overslept(&mut self) {
         self.credit(self.clock.since(self.rests_until.max(self.turned_at)));
     }
 
-    /// How long the engine's thread may rest now.
-    pub(crate) fn rest(&mut self) -> Duration {
+    fn rest(&mut self) -> Duration {
         let patience = if self.inputs.is_empty() { self.patience() } else { Duration::ZERO };
         self.rests_until = self.clock.instant() + patience;
         patience
     }
 
-    /// Ends the engine if it was asked to stop.
-    pub(crate) fn close_if_stopping(&mut self) -> Result<Option<()>, Error> {
+    fn close_if_stopping(&mut self) -> Result<Option<()>, Error> {
         self.core.stopping.then(|| self.close()).transpose()
     }
 
-    /// Tells the connections that nothing more will come.
-    pub(crate) fn say_farewell(&mut self, result: &Result<(), Error>) {
+    fn say_farewell(&mut self, result: &Result<(), Error>) {
         if let Err(error) = result {
             tracing::error!(%error, "the engine stops: what it holds in memory may be ahead of the disk");
         }
@@ -164,7 +153,9 @@ impl<J: Journal> Driver<J> {
         // It has the home as long as it writes, and whoever comes next wants that.
         self.snapshot_writer.join();
     }
+}
 
+impl<J: Journal> Driver<J> {
     /// One commit: what arrived, what time brings, then out with it.
     fn turn(&mut self) -> Result<(), Error> {
         let jumped = self.run.clocks.jumped();

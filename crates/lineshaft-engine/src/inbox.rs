@@ -1,13 +1,12 @@
 //! The way in: what arrives waits here until a thread takes the engine's next turn.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::handle::Input;
+use crate::sync::{AtomicBool, OnceLock, Thread, current};
 
 /// Hands inputs to the engine; clones lead to the same one.
 #[derive(Clone)]
@@ -48,7 +47,7 @@ impl Inbox {
 impl Bell {
     /// The calling thread is the engine's.
     pub(crate) fn answer_here(&self) {
-        self.thread.get_or_init(std::thread::current);
+        self.thread.get_or_init(current);
     }
 
     /// Makes the engine's thread take a turn, now or after the one it is at.
@@ -62,8 +61,11 @@ impl Bell {
         }
     }
 
+    /// Whether the engine's thread is still to look at everything that was left before this.
     pub(crate) fn has_rung(&self) -> bool {
-        self.rung.load(Ordering::Acquire)
+        // A load might give what was true before the thread heard it, and then it need not see what was left since. An
+        // exchange stands in one row with the thread's.
+        self.rung.fetch_or(false, Ordering::AcqRel)
     }
 
     /// The engine's thread is about to look at everything that was left before this.

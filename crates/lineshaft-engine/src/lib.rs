@@ -40,6 +40,7 @@ mod snapshots;
 mod spill;
 mod stepped;
 mod sweep;
+mod sync;
 mod turns;
 mod unread;
 mod waits;

@@ -19,7 +19,7 @@ use crate::inbox::Bell;
 use crate::open::{Opened, Parts, assemble};
 use crate::options::Options;
 use crate::snapshots::{SnapshotWriter, Writing};
-use crate::turns::Attend;
+use crate::turns::{Attend, Turn};
 
 /// An engine that is taken step by step.
 pub struct Stepped<D: Disk> {

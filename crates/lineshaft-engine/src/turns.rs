@@ -4,29 +4,57 @@
 //! thread that brought them, if the engine is at rest: two hand-overs between threads, there and back, take as long as
 //! a third of the sync that the request has to wait for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
-
-use lineshaft_store::Journal;
+use std::time::Duration;
 
 use crate::Error;
-use crate::driver::Driver;
 use crate::inbox::Bell;
+use crate::sync::{Mutex, PoisonError, park_timeout};
 
 /// Takes a turn on the calling thread if the engine is at rest; see [`crate::Handle::attend`].
 pub(crate) trait Attend: Send + Sync {
     fn attend(&self) -> bool;
 }
 
+/// Whose turns are taken: [`crate::driver::Driver`].
+pub(crate) trait Turn: Send {
+    /// Takes a turn, and credits leases if it stood still.
+    ///
+    /// After an error what is in memory may be ahead of the disk, and there must be no further turn.
+    fn take_turn(&mut self) -> Result<(), Error>;
+
+    /// Takes a turn on another thread than the engine's; says whether that one can go on resting.
+    fn take_turn_aside(&mut self) -> bool;
+
+    /// Whether a turn is sure to be a short one, but for the disk's own whims.
+    ///
+    /// Not while attempts run for long: if the disk stands still, their renewals must be heard all the same, and the
+    /// thread that reads them would be the one that waits.
+    fn has_little_to_do(&self) -> bool;
+
+    /// Credits leases if the engine's thread slept longer than it meant to.
+    fn overslept(&mut self);
+
+    /// How long the engine's thread may rest now.
+    fn rest(&mut self) -> Duration;
+
+    /// Ends the engine if it was asked to stop.
+    fn close_if_stopping(&mut self) -> Result<Option<()>, Error>;
+
+    /// Tells the connections that nothing more will come.
+    fn say_farewell(&mut self, result: &Result<(), Error>);
+}
+
 /// The engine between its turns.
-pub(crate) struct Turns<J: Journal> {
+pub(crate) struct Turns<D: Turn> {
     /// Gone when the engine has ended, and the home is free.
-    driver: Mutex<Option<Driver<J>>>,
+    driver: Mutex<Option<D>>,
     bell: Arc<Bell>,
 }
 
-impl<J: Journal> Turns<J> {
-    pub(crate) fn new(driver: Driver<J>, bell: Arc<Bell>) -> Self {
+impl<D: Turn> Turns<D> {
+    pub(crate) fn new(driver: D, bell: Arc<Bell>) -> Self {
         Self { driver: Mutex::new(Some(driver)), bell }
     }
 
@@ -45,12 +73,12 @@ impl<J: Journal> Turns<J> {
             }
             let patience = driver.rest();
             drop(seat);
-            thread::park_timeout(patience);
+            park_timeout(patience);
         }
     }
 }
 
-impl<J: Journal> Attend for Turns<J> {
+impl<D: Turn> Attend for Turns<D> {
     fn attend(&self) -> bool {
         if self.bell.has_rung() {
             return false;
@@ -62,7 +90,7 @@ impl<J: Journal> Attend for Turns<J> {
         };
         let _alarm = Alarm(&self.bell);
         let driver = seat.as_mut().filter(|driver| driver.has_little_to_do());
-        let is_done = driver.is_some_and(Driver::take_turn_aside);
+        let is_done = driver.is_some_and(D::take_turn_aside);
         if !is_done {
             self.bell.ring();
         }
@@ -81,7 +109,7 @@ impl Drop for Alarm<'_> {
     }
 }
 
-impl<J: Journal> Drop for Turns<J> {
+impl<D: Turn> Drop for Turns<D> {
     fn drop(&mut self) {
         self.driver.get_mut().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -90,3 +118,6 @@ impl<J: Journal> Drop for Turns<J> {
 fn panicked() -> Error {
     Error::Panicked("a turn panicked".to_owned())
 }
+
+#[cfg(all(test, model))]
+mod model;
