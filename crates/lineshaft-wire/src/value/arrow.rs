@@ -121,6 +121,82 @@ mod tests {
         assert!(check_arrow_stream(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]).is_ok(), "a stream that has ended");
     }
 
+    /// A table of the metadata with the bytes of these fields.
+    fn table(fields: &[Option<Vec<u8>>]) -> Vec<u8> {
+        let list_bytes = 4 + 2 * fields.len();
+        let mut list = [list_bytes as u16, 0].map(u16::to_le_bytes).concat();
+        let mut content = Vec::new();
+        for field in fields {
+            let position = field.as_ref().map_or(0, |_| 4 + content.len());
+            list.extend((position as u16).to_le_bytes());
+            content.extend(field.iter().flatten());
+        }
+        // The list of the fields stands right before the table.
+        [list, (list_bytes as i32).to_le_bytes().to_vec(), content].concat()
+    }
+
+    /// A table with `fields` that leads on to `inner`, a table, by the field at `at`.
+    fn around(inner: &[u8], mut fields: Vec<Option<Vec<u8>>>, at: usize) -> Vec<u8> {
+        fields[at] = Some(vec![0; 4]);
+        let outer = table(&fields);
+        let start = 4 + 2 * fields.len();
+        let field = start + usize::from(u16::from_le_bytes([outer[4 + 2 * at], outer[5 + 2 * at]]));
+        let inner_fields = usize::from(u16::from_le_bytes([inner[0], inner[1]]));
+        let distance = outer.len() + inner_fields - field;
+        let mut whole = [outer, inner.to_vec()].concat();
+        whole[field..field + 4].copy_from_slice(&(distance as u32).to_le_bytes());
+        whole
+    }
+
+    /// A batch of rows, with or without compression.
+    fn batch(is_compressed: bool) -> Vec<u8> {
+        table(&[None, None, None, is_compressed.then(|| vec![0; 4])])
+    }
+
+    /// A message of one kind, with its body.
+    fn message(kind: u8, header: &[u8], body: &[u8]) -> Vec<u8> {
+        let body_bytes = Some((body.len() as u64).to_le_bytes().to_vec());
+        let fields = vec![None, Some(vec![kind]), None, body_bytes];
+        let whole = around(header, fields, field::MESSAGE_HEADER);
+        let root = (4 + 4 + 2 * 4_u32).to_le_bytes();
+        let metadata = [&root[..], &whole].concat();
+        let length = (metadata.len() as u32).to_le_bytes();
+        [&CONTINUATION.to_le_bytes(), &length[..], &metadata, body].concat()
+    }
+
+    fn refused(stream: &[u8]) -> String {
+        check_arrow_stream(stream).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn batches_are_taken_unless_they_are_compressed() {
+        let dictionary = |batch: &[u8]| around(batch, vec![None; 2], field::DICTIONARY_DATA);
+        let plain = [message(RECORD_BATCH, &batch(false), b"rows"), message(1, &table(&[]), b"")].concat();
+        assert_eq!(check_arrow_stream(&plain), Ok(()));
+        assert_eq!(
+            check_arrow_stream(&message(DICTIONARY_BATCH, &dictionary(&batch(false)), b"words")),
+            Ok(())
+        );
+        for compressed in [
+            [plain, message(RECORD_BATCH, &batch(true), b"rows")].concat(),
+            message(DICTIONARY_BATCH, &dictionary(&batch(true)), b"words"),
+        ] {
+            assert!(refused(&compressed).ends_with("its buffers are compressed"));
+        }
+    }
+
+    #[test]
+    fn a_body_shorter_than_it_says_and_a_batch_without_a_table_are_refused() {
+        let mut stream = message(RECORD_BATCH, &batch(false), b"rows");
+        stream.pop();
+        assert!(refused(&stream).ends_with("it is cut off or of another format"));
+        let headless = table(&[None, Some(vec![RECORD_BATCH])]);
+        let metadata = [&(4 + 4 + 2 * 2_u32).to_le_bytes()[..], &headless].concat();
+        let stream =
+            [&CONTINUATION.to_le_bytes(), &(metadata.len() as u32).to_le_bytes()[..], &metadata].concat();
+        assert!(refused(&stream).ends_with("its metadata does not read"));
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(metadata in proptest::collection::vec(any::<u8>(), 0..80)) {

@@ -100,3 +100,18 @@ pub const fn name(code: i8) -> &'static str {
         _ => "unknown extension",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = (TUPLE..=JOB).map(name).collect();
+        assert_eq!(names.len(), (TUPLE..=JOB).len());
+        assert!(!names.contains("unknown extension"), "{names:?}");
+        assert_eq!([0, JOB + 1, -1].map(name), ["unknown extension"; 3]);
+    }
+}

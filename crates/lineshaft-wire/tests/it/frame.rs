@@ -2,6 +2,7 @@
 
 use lineshaft_wire::frame::{
     FRAME_LENGTH_MAX, Frame, FrameDecoder, FrameError, HEADER_BYTES, Header, encode_frame, encode_frame_with,
+    encode_head,
 };
 use proptest::prelude::*;
 
@@ -163,4 +164,10 @@ proptest! {
     fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0_usize..200) {
         let _ = decode_all(&chunks(&bytes, &[cut]));
     }
+}
+
+#[test]
+fn a_frame_longer_than_its_header_can_say_is_refused() {
+    let error = encode_head(header(1, 0, 1), 10, u32::MAX as usize).unwrap_err();
+    assert_eq!(error, FrameError::TooLong { length: u64::from(u32::MAX) + 14, limit: u32::MAX });
 }

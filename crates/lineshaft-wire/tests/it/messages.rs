@@ -657,6 +657,7 @@ fn every_golden_frame_is_read_back_as_its_message() {
         assert_eq!((frame.header.request_id, frame.payload.as_ref()), (vector.request_id, vector.payload));
         let message = Message::decode(frame.header.kind, &frame.map).unwrap();
         assert_eq!(message, vector.message, "{}", vector.name);
+        assert!(format!("{message:?}").starts_with(message.name()), "{}", message.name());
     }
 }
 
@@ -715,6 +716,20 @@ fn the_first_version_of_a_handler_is_left_out() {
         assert_eq!(map.windows(7).any(|bytes| bytes == b"version"), has_version);
         assert_eq!(rmp_serde::from_slice::<OnFailure>(&map).unwrap(), handler);
     }
+}
+
+#[test]
+fn handlers_of_failures_are_given_from_the_first_to_the_last() {
+    let followed_by = |task: &str, then: Option<OnFailure>| {
+        let rules = Rules { on_failure: then.map(Arc::new), ..Rules::default() };
+        OnFailure { task: task.into(), rules: Arc::new(rules), ..handler() }
+    };
+    let rules = Rules {
+        on_failure: Some(Arc::new(followed_by("mend", Some(followed_by("tell", None))))),
+        ..Rules::default()
+    };
+    assert_eq!(rules.handlers().map(|handler| &*handler.task).collect::<Vec<_>>(), ["mend", "tell"]);
+    assert_eq!(Rules::default().handlers().count(), 0);
 }
 
 #[test]

@@ -95,6 +95,39 @@ fn a_writer_gives_up_at_its_limit() {
     assert_eq!(error.to_string(), "payload of 124 bytes is above the limit of 100 bytes");
 }
 
+/// As a language binding writes it: into room of its own, without a copy in between.
+#[test]
+fn an_envelope_is_written_into_the_room_that_it_asks_for() {
+    let closed = |text: &str, sizes: &[usize]| {
+        let mut writer = Writer::default();
+        writer.str(text).unwrap();
+        for size in sizes {
+            writer.buffer(*size).unwrap();
+        }
+        writer.close(sizes).unwrap()
+    };
+    let envelope = closed("plain", &[]);
+    let mut room = vec![0; envelope.size_bytes()];
+    envelope.write(&mut room, |_, _| -> Result<(), ValueError> { unreachable!("it has none") }).unwrap();
+    assert_eq!(room, encode(&"plain".into()).unwrap());
+    assert_eq!(envelope.without_buffers(), Some(&room[..]));
+
+    let envelope = closed("two", &[3, 2]);
+    let mut room = vec![0; envelope.size_bytes()];
+    let fill = |index: usize, buffer: &mut [u8]| {
+        buffer.fill(index as u8 + 1);
+        Ok::<(), ValueError>(())
+    };
+    envelope.write(&mut room, fill).unwrap();
+    let payload = Payload::open(&room, PAYLOAD_BYTES_MAX).unwrap();
+    assert_eq!((payload.buffer(0), payload.buffer(1)), (Some(&[1; 3][..]), Some(&[2; 2][..])));
+    assert_eq!(envelope.without_buffers(), None);
+
+    room.push(0);
+    let error = Payload::open(&room, PAYLOAD_BYTES_MAX).unwrap_err();
+    assert_eq!(error.to_string(), "not a payload: bytes follow its last buffer");
+}
+
 proptest! {
     #[test]
     fn damaged_payloads_never_panic(

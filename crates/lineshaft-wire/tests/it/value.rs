@@ -1,9 +1,12 @@
 //! Values come back as they were; hostile bytes are errors within limits; people can read them.
 
+use std::time::Duration;
+
 use lineshaft_wire::JobId;
 use lineshaft_wire::value::{
-    Call, DECODED_BYTES_MAX, DEPTH_MAX, Date, DateTime, EnumMember, Exception, Reader, Record, Table, Time,
-    TimeDelta, Value, ValueError, Writer, Zone, decode, decode_call, encode, encode_call, typed,
+    Call, DECODED_BYTES_MAX, DEPTH_MAX, Date, DateTime, Dtype, EnumMember, Exception, Reader, Record, Table,
+    Time, TimeDelta, Token, Value, ValueError, Writer, Zone, decode, decode_call, encode, encode_call,
+    encode_failure_call, typed,
 };
 use proptest::prelude::*;
 
@@ -40,6 +43,59 @@ fn a_call_is_a_list_of_a_list_and_a_dict() {
     let call = Call { positional: vec![record()], keywords: vec![(boxed("to"), "a@b.c".into())] };
     assert_eq!(decode_call(&encode_call(&call).unwrap()).unwrap(), call);
     assert_eq!(call.to_string(), "(Order(id=3, total=Decimal('1.20')), to='a@b.c')");
+}
+
+/// What a handler of a failure is given, whichever version of it.
+#[test]
+fn a_handler_s_call_names_the_job_that_failed() {
+    let job = JobId::direct(1_790_000_000_000, 0, 3, 1);
+    let call = Call { positional: vec![job.into()], keywords: Vec::new() };
+    assert_eq!(encode_failure_call(job, 1), encode_call(&call).unwrap());
+    let later = encode_failure_call(job, 3);
+    assert_eq!(decode_call(&later).unwrap(), call);
+    assert_eq!(later.last(), Some(&3), "the version is the last of its three parts");
+}
+
+#[test]
+fn lengths_at_the_edges_of_their_forms_come_back() {
+    for length in [31, 32, 0xff, 0x100, 0xffff, 0x1_0000] {
+        let text = Value::from("a".repeat(length));
+        assert_eq!(decode(&encode(&text).unwrap()).unwrap(), text, "{length}");
+    }
+    for length in [15, 16, 0xffff, 0x1_0000] {
+        let dict = Value::Dict((0..length).map(|key| (key.into(), Value::None)).collect());
+        assert_eq!(decode(&encode(&dict).unwrap()).unwrap(), dict, "{length}");
+    }
+}
+
+#[test]
+fn values_are_made_from_what_rust_has() {
+    assert_eq!(Value::from(vec![Some(1), None]), Value::List(vec![1.into(), Value::None]));
+    let half_day = Duration::from_micros(129_600_000_001);
+    let delta = TimeDelta { days: 1, seconds: 43_200, microseconds: 1 };
+    assert_eq!(TimeDelta::try_from(half_day), Ok(delta));
+    assert_eq!(Duration::try_from(delta), Ok(half_day));
+    let error = TimeDelta::try_from(Duration::from_secs(1_000_000_000 * 86_400)).unwrap_err();
+    assert_eq!(error, "a duration of a billion days or more is no timedelta");
+}
+
+/// Whoever builds objects keeps them by these numbers, for references to come.
+#[test]
+fn a_reader_and_a_writer_number_what_references_may_name_alike() {
+    let mut writer = Writer::default();
+    assert_eq!(writer.next_number(), 0);
+    writer.begin_list(2).unwrap();
+    assert_eq!(writer.next_number(), 1);
+    writer.int(5);
+    writer.begin_dict(0).unwrap();
+    assert_eq!(writer.next_number(), 2);
+    writer.end();
+    writer.end();
+    let bytes = writer.finish(&[]).unwrap();
+    let mut reader = Reader::new(&bytes[1..]);
+    for (token, number) in [(Token::List(2), 0), (Token::Int(5), 0), (Token::Dict(0), 1)] {
+        assert_eq!((reader.next_token().unwrap(), reader.last_number()), (token, number));
+    }
 }
 
 #[test]
@@ -104,7 +160,7 @@ fn what_would_take_too_much_memory_does_not_encode() {
 
 #[test]
 fn malformed_values_are_refused_with_the_place() {
-    let cases: [(&[u8], &str); 15] = [
+    let cases: [(&[u8], &str); 24] = [
         (&[0xc1], "expected a value at byte 0, found a byte that MessagePack never uses"),
         (&[0xa2, 0xc3, 0x28], "text at byte 1 is not UTF-8"),
         (&[0xc0, 0xc0], "1 bytes follow the end of the value at byte 1"),
@@ -116,6 +172,27 @@ fn malformed_values_are_refused_with_the_place() {
         (&[0xc7, 2, 1, 0x90, 0x90], "1 bytes follow the end of the value at byte 4"),
         (&[0xc7, 4, 9, 0x93, 1, 13, 1], "date at byte 4 is not valid: there is no such day"),
         (&[0xc7, 2, 9, 0x91, 1], "date at byte 3 is not valid: it has the wrong number of parts"),
+        (&[0xc7, 5, 9, 0x93, 0xa1, b'x', 1, 1], "expected an integer at byte 4, found text"),
+        (&[0xc7, 7, 10, 0x96, 0, 0, 0, 0, 0, 0xc3], "expected a zone at byte 9, found a truth value"),
+        (
+            &[0xc7, 8, 11, 0x93, 0, 0xd2, 0, 1, 0x51, 0x80, 0],
+            "timedelta at byte 4 is not valid: a number out of range",
+        ),
+        (&[0xc7, 3, 12, 0x92, 1, 2], "expected a float at byte 4, found an integer"),
+        (
+            &[0xc7, 4, 15, 0x92, 0xa1, b'C', 0xc0],
+            "enum at byte 4 is not valid: a member is named by text or an integer",
+        ),
+        (
+            &[0xc7, 5, 18, 0x94, 1, 0x90, 0xa1, b'C'],
+            "array at byte 4 is not valid: its type is neither text nor a list",
+        ),
+        (
+            &[0xc7, 9, 18, 0x94, 0xa3, b'|', b'u', b'1', 0x90, 0xa1, b'D', 0],
+            "array at byte 9 is not valid: the order is neither C nor F",
+        ),
+        (&[0xc7, 6, 19, 0x92, 0xa3, b'|', b'u', b'1', 0x90], "expected bytes at byte 8, found a list"),
+        (&[0xc7, 4, 17, 0x93, 0xc0, 0x90, 0x80], "expected text at byte 4, found none"),
         (&[0xc7, 1, 7, 1], "uuid at byte 3 is not valid: it is not 16 bytes"),
         (&[0xc7, 1, 26, 1], "job at byte 3 is not valid: it is not the id of a job"),
         (
@@ -199,6 +276,13 @@ fn values_are_shown_as_python_does() {
         (record(), "Order(id=3, total=Decimal('1.20'))"),
         (member("RED".into()), "Color.RED"),
         (member(5.into()), "Color(5)"),
+        (Value::Complex(1.5, 2.0), "(1.5+2j)"),
+        (scalar("|b1", &[1]), "numpy.True_"),
+        (scalar("|i1", &[0xff]), "numpy.int8(-1)"),
+        (scalar("<u2", &[1, 2]), "numpy.uint16(513)"),
+        (scalar("<f4", &0.1_f32.to_le_bytes()), "numpy.float32(0.1)"),
+        (scalar("<M8[s]", &[0; 2]), r"numpy.scalar('<M8[s]', b'\x00\x00')"),
+        (Value::TimeDelta(TimeDelta { days: 0, seconds: 0, microseconds: 0 }), "datetime.timedelta(0)"),
         (
             Value::TimeDelta(TimeDelta { days: -1, seconds: 5, microseconds: 0 }),
             "datetime.timedelta(days=-1, seconds=5)",
@@ -207,6 +291,10 @@ fn values_are_shown_as_python_does() {
     for (value, expected) in cases {
         assert_eq!(value.to_string(), expected);
     }
+}
+
+fn scalar(dtype: &str, bytes: &[u8]) -> Value {
+    Value::ArrayScalar(Box::new((Dtype::Simple(dtype.into()), bytes.into())))
 }
 
 #[test]

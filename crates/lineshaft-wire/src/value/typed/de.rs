@@ -80,7 +80,7 @@ impl<'de> Source<'de> {
                 Value::Time(time) => visitor.visit_string(TimeText(&time).to_string()),
                 Value::Enum(member) => match member.member {
                     Value::Str(name) => visitor.visit_string(name.into()),
-                    Value::Int(bits) => visitor.visit_i128(bits),
+                    Value::Int(bits) => bits_to(bits, visitor),
                     _ => Err(wrong(&format!("{} of many bits", member.type_name), &visitor)),
                 },
                 other => Err(wrong(&other.summary(60), &visitor)),
@@ -365,6 +365,15 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         serde::Deserializer::deserialize_struct(self.source.value(), "", fields, visitor)
+    }
+}
+
+/// The bits of a flag; a type of 64 bits takes no number of 128.
+fn bits_to<'de, V: Visitor<'de>>(bits: i128, visitor: V) -> Result<V::Value, Error> {
+    match (i64::try_from(bits), u64::try_from(bits)) {
+        (Ok(bits), _) => visitor.visit_i64(bits),
+        (_, Ok(bits)) => visitor.visit_u64(bits),
+        _ => visitor.visit_i128(bits),
     }
 }
 
