@@ -14,5 +14,6 @@ mod queues;
 mod restored;
 mod retries;
 mod shop;
+mod snapshots;
 mod verbs;
 mod versions;
