@@ -49,6 +49,34 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A descriptor that is not shared memory of the kind it should be, or a place that is not in it.
+    #[error("not a segment as expected: {reason}")]
+    BadSegment {
+        /// What does not fit.
+        reason: String,
+    },
+    /// What was waited for did not come in time.
+    #[error("nothing came of it in time")]
+    TimedOut,
+    /// It was shut down: nothing can be put, or nothing is left to be got.
+    #[error("it is shut down")]
+    ShutDown,
+    /// A message that does not fit however empty the ring is.
+    #[error("a message of {bytes} bytes does not fit, {limit} are the most")]
+    MessageTooLarge {
+        /// Bytes that it has.
+        bytes: usize,
+        /// Bytes that it may have.
+        limit: usize,
+    },
+    /// A message that is not as it was put: somebody has written to the memory who should not.
+    #[error("message {number} is not as it was put, {lost} messages are lost")]
+    BadMessage {
+        /// Its number, counted around.
+        number: u32,
+        /// How many are lost with it, itself included.
+        lost: u32,
+    },
     /// A file of `/proc` that does not read as the kernel documents it.
     #[error("{path} cannot be understood: {content:?}")]
     BadProcFile {

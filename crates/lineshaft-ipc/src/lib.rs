@@ -5,6 +5,8 @@
 //! - [`tree`]: what a process started, and ending that.
 //! - [`shared`]: [`AttemptPage`](shared::AttemptPage), in which a child marks what it begins and prints, and which
 //!   outlives it.
+//! - [`segment`]: memory that several processes share; [`sync`]: what they wait for each other with in it.
+//! - [`ring`]: a bounded queue of messages between processes.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
@@ -25,13 +27,17 @@ pub mod home_socket;
 pub mod memory;
 mod proc_files;
 pub mod process;
+mod processors;
 #[cfg(test)]
 mod resident;
+pub mod ring;
 pub mod rss;
 pub mod scratch;
+pub mod segment;
 pub mod shared;
 pub mod socket;
 pub mod spin;
+pub mod sync;
 pub mod tree;
 
 pub use error::{Error, Result};

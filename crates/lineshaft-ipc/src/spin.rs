@@ -4,16 +4,15 @@
 //! longer than a server computes for a request. So a waiter whose last waits were short keeps its runtime polling.
 //! Everything else on that runtime goes on meanwhile; it is only that the thread does not sleep.
 
-use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::os::unix::fs::FileExt;
 use std::pin::{Pin, pin};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
+
+use crate::processors::is_a_processor_free;
 
 /// A wait up to this is a short one, and none is polled for longer. Waits that are slept through are told by it too, so
 /// two wake-ups of halted processors have to fit.
@@ -83,26 +82,6 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
         Poll::Pending => Poll::Ready(None),
     })
     .await
-}
-
-/// Whether no more threads run or want to than there are processors, this one included; false where the system does not
-/// say, or has only one.
-fn is_a_processor_free() -> bool {
-    static MACHINE: OnceLock<Option<(File, usize)>> = OnceLock::new();
-    let machine = MACHINE.get_or_init(|| {
-        let processors = std::thread::available_parallelism().ok()?.get();
-        (processors > 1).then(|| Some((File::open("/proc/loadavg").ok()?, processors))).flatten()
-    });
-    let Some((file, processors)) = machine else { return false };
-    running(file).is_some_and(|running| running <= *processors)
-}
-
-/// The fourth field: `0.31 0.25 0.20 2/174 25389` is two of 174.
-fn running(loadavg: &File) -> Option<usize> {
-    let mut buffer = [0; 128];
-    let count = loadavg.read_at(&mut buffer, 0).ok()?;
-    let text = str::from_utf8(&buffer[..count]).ok()?;
-    text.split(' ').nth(3)?.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -202,18 +181,5 @@ mod tests {
             drop(reader);
             echo.await.unwrap();
         });
-    }
-
-    #[test]
-    fn the_running_threads_are_counted() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("loadavg");
-        for (text, expected) in
-            [("0.31 0.25 0.20 2/174 25389\n", Some(2)), ("", None), ("0.31 0.25 0.20 x/174 25389", None)]
-        {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(running(&File::open(&path).unwrap()), expected, "{text}");
-        }
-        assert!(running(&File::open("/proc/loadavg").unwrap()).unwrap() >= 1);
     }
 }

@@ -4,6 +4,8 @@ mod attempt_page;
 mod descriptors;
 mod file_systems;
 mod groups;
+mod kills;
 mod processes;
+mod rings;
 mod support;
 mod trees;
