@@ -188,9 +188,7 @@ impl<J: Journal> Driver<J> {
         if wrote {
             (self.sealed, self.committed_at) = (false, self.clock.instant());
         } else if idle && !self.sealed && self.clock.since(self.committed_at) >= SEAL_AFTER {
-            self.head = self.journal.seal()?;
-            self.core.lsn = self.head.lsn;
-            self.sealed = true;
+            self.sealed = self.seal()?;
         }
         self.drop_blobs();
         self.spill.advance(&mut self.core.state, self.payloads.space().tight);
@@ -265,6 +263,19 @@ impl<J: Journal> Driver<J> {
         }
         self.release(committed.outputs);
         Ok(wrote)
+    }
+
+    /// Seals the last commit. Says whether it did: on a full disk it is tried again in a second, since nobody waits for it.
+    fn seal(&mut self) -> Result<bool, Error> {
+        match self.journal.seal() {
+            Ok(head) => (self.head, self.core.lsn) = (head, head.lsn),
+            Err(StoreError::Full { .. }) => {
+                self.committed_at = self.clock.instant();
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
     }
 
     fn append(&mut self, body: &[u8]) -> Result<(), Error> {
@@ -412,7 +423,7 @@ impl<J: Journal> Driver<J> {
 
     fn close(&mut self) -> Result<(), Error> {
         self.commit()?;
-        self.journal.seal()?;
+        self.seal()?;
         self.journal.sync()?;
         Ok(())
     }
