@@ -48,6 +48,11 @@ impl SimulatedDisk {
         self.state().operations
     }
 
+    /// Syncs of files so far that succeeded.
+    pub fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
     /// Dies in the middle of that operation (from 1); it and all later ones fail.
     pub fn crash_at(&self, operation: u64) {
         self.state().faults.crash_at = Some(operation);

@@ -1,8 +1,21 @@
 //! The rules of the engine, each broken on purpose: the simulation must notice every one.
 //!
-//! A mutant is a change of the source text, made in a copy of the workspace by `mutants`, the binary beside this one: so
-//! what is tested is the engine as it is but for one rule, and nothing of it is in what is shipped. `docs/adr/0006`
-//! says why.
+//! A mutant is a change of the source text. `mutants`, the binary beside this one, makes all of them in a copy of the
+//! workspace, each behind a number that only the copy asks for: one build has them all, what is tested is the engine as it
+//! is but for one rule, and nothing of it is in what is shipped. `docs/adr/0006` says why.
+//!
+//! The tables stand in the files beneath, by what the rules are about; [`switched`] makes the text with all changes.
+
+mod commits;
+mod files;
+mod jobs;
+mod leases;
+mod requests;
+
+use std::ops::Range;
+
+/// The environment variable that says which rule is broken in the copy: the number of a mutant, from 1.
+pub const VARIABLE: &str = "LINESHAFT_MUTANT";
 
 /// A rule that is broken.
 #[derive(Clone, Copy, Debug)]
@@ -13,136 +26,101 @@ pub struct Mutant {
     pub rule: &'static str,
     /// The file, from the root of the workspace.
     pub file: &'static str,
-    /// What stands in it, once.
+    /// Stands in the file once, with the original in it; empty where that needs nothing around it to be found.
+    pub within: &'static str,
+    /// What stands there, once: an expression, or statements.
     pub original: &'static str,
     /// What takes its place.
     pub mutated: &'static str,
+    /// The first seed from 1 on that notices it, once `mutants --find` has said which.
+    pub seed: Option<u64>,
 }
 
-/// Every mutant.
-pub const MUTANTS: &[Mutant] = &[
-    Mutant {
-        name: "outputs-before-durable",
-        rule: "nothing leaves before its commit is durable",
-        file: "crates/lineshaft-engine/src/driver.rs",
-        original: "        if wrote {
-            self.append(&committed.body)?;
+/// A mutant with its number.
+type Numbered<'a> = (u32, &'a Mutant);
+
+/// Every mutant, each with its number.
+pub fn all() -> impl Iterator<Item = (u32, &'static Mutant)> {
+    let tables = [commits::TABLE, requests::TABLE, leases::TABLE, jobs::TABLE, files::TABLE];
+    (1..).zip(tables.into_iter().flatten())
+}
+
+/// The files that are changed.
+pub fn files() -> Vec<&'static str> {
+    let mut files: Vec<_> = all().map(|(_, mutant)| mutant.file).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+/// The `text` of `file` with every mutant in it, and each original where no number says otherwise.
+///
+/// Errors with a mutant that does not fit any more: what was there once is there no more, or twice, or two of them overlap.
+pub fn switched(file: &str, text: &str) -> Result<String, String> {
+    let mut places: Vec<(Range<usize>, Vec<Numbered<'_>>)> = Vec::new();
+    for (number, mutant) in all().filter(|(_, mutant)| mutant.file == file) {
+        let place = mutant.place_in(text)?;
+        match places.iter_mut().find(|(other, _)| *other == place) {
+            Some((_, mutants)) => mutants.push((number, mutant)),
+            None => places.push((place, vec![(number, mutant)])),
         }
-        self.release(committed.outputs);
-",
-        mutated: "        self.release(committed.outputs);
-        if wrote {
-            self.append(&committed.body)?;
-        }
-",
-    },
-    Mutant {
-        name: "leases-before-durable",
-        rule: "nothing leaves before its commit is durable, dispatch included",
-        file: "crates/lineshaft-engine/src/driver.rs",
-        original: "        if wrote {
-            self.append(&committed.body)?;
-        }
-        self.release(committed.outputs);
-",
-        mutated: "        let is_lease = |output: &Output| {
-            matches!(output, Output::Message(_, out)
-                if matches!(out.message, lineshaft_wire::message::Message::Leases(_)))
+    }
+    places.sort_unstable_by_key(|(place, _)| place.start);
+    if let Some(pair) = places.windows(2).find(|pair| pair[0].0.end > pair[1].0.start) {
+        return Err(format!("{} and {} overlap in {file}", pair[0].1[0].1.name, pair[1].1[0].1.name));
+    }
+    let mut switched = text.to_owned();
+    for (place, mutants) in places.into_iter().rev() {
+        let original = &text[place.clone()];
+        switched.replace_range(place, &switch(original, &mutants));
+    }
+    Ok(switched)
+}
+
+/// What the root of every crate with mutants gets: the number of the rule that is broken, 0 for none.
+pub fn number_function() -> String {
+    format!(
+        "
+pub(crate) fn mutant() -> u32 {{
+    static NUMBER: std::sync::LazyLock<u32> = std::sync::LazyLock::new(|| {{
+        std::env::var(\"{VARIABLE}\").ok().and_then(|number| number.parse().ok()).unwrap_or(0)
+    }});
+    *NUMBER
+}}
+"
+    )
+}
+
+impl Mutant {
+    fn place_in(&self, text: &str) -> Result<Range<usize>, String> {
+        let place = if self.within.is_empty() {
+            once(text, self.original)
+        } else {
+            once(text, self.within).and_then(|around| {
+                let inside = once(&text[around.clone()], self.original)?;
+                Some(around.start + inside.start..around.start + inside.end)
+            })
         };
-        let (leases, others) = committed.outputs.into_iter().partition(is_lease);
-        self.release(leases);
-        if wrote {
-            self.append(&committed.body)?;
-        }
-        self.release(others);
-",
-    },
-    Mutant {
-        name: "commits-not-synced",
-        rule: "a commit that is answered is on the disk",
-        file: "crates/lineshaft-store/src/journal/writer.rs",
-        original: "        let synced = segment.file.sync_data();
-",
-        mutated: "        let synced = std::io::Result::Ok(());
-",
-    },
-    Mutant {
-        name: "failed-sync-ignored",
-        rule: "a failed sync is never taken for one that succeeded",
-        file: "crates/lineshaft-store/src/journal/writer.rs",
-        original: "        synced.map_err(|source| self.shared.poison(sync_error(&segment.path(), source)))?;
-",
-        mutated: "        if let Err(source) = synced {
-            tracing::warn!(error = %sync_error(&segment.path(), source), \"ignored\");
-        }
-",
-    },
-    Mutant {
-        name: "failed-sync-tried-again",
-        rule: "a failed sync is never tried again: the pages that it should have written count as clean",
-        file: "crates/lineshaft-store/src/journal/writer.rs",
-        original: "        let synced = segment.file.sync_data();
-",
-        mutated: "        let synced = segment.file.sync_data().or_else(|_| segment.file.sync_data());
-",
-    },
-    Mutant {
-        name: "sessions-forget-answers",
-        rule: "a request that is sent again is answered as before and not carried out again",
-        file: "crates/lineshaft-jobs/src/decide/mod.rs",
-        original: "        if entry.answers.contains_key(&number) {
-",
-        mutated: "        if entry.answers.contains_key(&number) && number == 0 {
-",
-    },
-    Mutant {
-        name: "epoch-stays",
-        rule: "every start has an epoch of its own, so no fence comes twice",
-        file: "crates/lineshaft-engine/src/open.rs",
-        original: "recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000)",
-        mutated: "recovery.epoch.max(state.epoch()).max(1)",
-    },
-    Mutant {
-        name: "epoch-of-the-clock-alone",
-        rule: "an epoch is above the last one although the clock was set back",
-        file: "crates/lineshaft-engine/src/open.rs",
-        original: "recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000)",
-        mutated: "now.wall_ms / 1000",
-    },
-    Mutant {
-        name: "snapshot-published-unsynced",
-        rule: "a file has its name when it is on the disk",
-        file: "crates/lineshaft-store/src/disk.rs",
-        original: "        offset += part.len() as u64;
+        place.ok_or_else(|| {
+            format!(
+                "{}: the rule `{}` is not in {} any more as it was: see crates/lineshaft-testkit/src/mutants.rs",
+                self.name, self.rule, self.file
+            )
+        })
     }
-    file.sync_data()
-",
-        mutated: "        offset += part.len() as u64;
-    }
-    Ok(())
-",
-    },
-    Mutant {
-        name: "tail-not-written-again",
-        rule: "what a start reads and nobody knows to be durable is written again before it is answered for",
-        file: "crates/lineshaft-store/src/journal/fresh.rs",
-        original: "        let above = self.synced_lsn;
-",
-        mutated: "        let above = self.chain.head.lsn;
-",
-    },
-    Mutant {
-        name: "leases-on-the-wall-clock",
-        rule: "leases run on a clock that nobody sets",
-        file: "crates/lineshaft-engine/src/clock.rs",
-        original: "let logical_ms = self.base_ms + self.clock.since(self.started).as_millis() as u64;",
-        mutated: "let logical_ms = self.base_ms.max(self.clock.wall_ms());",
-    },
-    Mutant {
-        name: "leases-end-early",
-        rule: "a lease that is renewed in time stands",
-        file: "crates/lineshaft-jobs/src/dispatch.rs",
-        original: "entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms);",
-        mutated: "entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms / 3);",
-    },
-];
+}
+
+/// Where `part` stands in `text`, if it does so once.
+fn once(text: &str, part: &str) -> Option<Range<usize>> {
+    let mut places = text.match_indices(part);
+    let (start, _) = places.next()?;
+    places.next().is_none().then_some(start..start + part.len())
+}
+
+fn switch(original: &str, mutants: &[Numbered<'_>]) -> String {
+    let arms: Vec<String> =
+        mutants.iter().map(|(number, mutant)| format!("{number} => {{ {} }}", mutant.mutated)).collect();
+    let switch = format!("match crate::mutant() {{ {} _ => {{ {original} }} }}", arms.join(" "));
+    let is_statement = original.trim_end().ends_with([';', '}']);
+    if is_statement { switch } else { format!("({switch})") }
+}

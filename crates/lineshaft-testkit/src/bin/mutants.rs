@@ -1,20 +1,33 @@
 //! Runs the simulation against engines that break one rule each:
-//! `cargo run -p lineshaft-testkit --bin mutants -- [--seeds N] [NAME...]`.
+//! `cargo run --release -p lineshaft-testkit --bin mutants -- [--seeds N] [--find] [NAME...]`.
 //!
-//! Each mutant is made in a copy of the workspace in `target/mutants`, built there, and must break a promise within N
-//! seeds (2,000). Exits with 1 if one does not.
+//! All mutants are made in one copy of the workspace in `target/mutants`, each behind a number, and built once. Each must
+//! break a promise at the seed that the list has for it, and else within N seeds (2,000); the engine with no mutant must keep
+//! them all in its first seeds. Exits with 1 if one is not noticed, or only by another seed than the list says.
+//!
+//! `--find` looks for the first seed of each, for the list.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use lineshaft_testkit::mutants::{MUTANTS, Mutant};
+use lineshaft_testkit::mutants::{Mutant, VARIABLE, all, files, number_function, switched};
 
 const SEEDS: &str = "2000";
+/// Seeds that the copy without a mutant is tried with.
+const SOUND_SEEDS: &str = "50";
+
+/// What the command line asks for.
+struct Wanted {
+    seeds: String,
+    find: bool,
+    names: Vec<String>,
+}
 
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1).collect()) {
+    let wanted = Wanted::parse(std::env::args().skip(1));
+    match wanted.and_then(|wanted| run(&wanted)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -24,69 +37,121 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut words: Vec<String>) -> io::Result<bool> {
-    let mut seeds = SEEDS.to_owned();
-    if let Some(at) = words.iter().position(|word| word == "--seeds") {
-        seeds = words.get(at + 1).cloned().ok_or_else(|| io::Error::other("--seeds needs a number"))?;
-        words.drain(at..at + 2);
+impl Wanted {
+    fn parse(mut words: impl Iterator<Item = String>) -> io::Result<Self> {
+        let mut wanted = Self { seeds: SEEDS.to_owned(), find: false, names: Vec::new() };
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--seeds" => {
+                    wanted.seeds = words.next().ok_or_else(|| io::Error::other("--seeds needs a number"))?;
+                }
+                "--find" => wanted.find = true,
+                name if all().any(|(_, mutant)| mutant.name == name) => wanted.names.push(word),
+                _ => return Err(io::Error::other(format!("there is no mutant {word}"))),
+            }
+        }
+        Ok(wanted)
     }
-    let is_wanted = |mutant: &&Mutant| words.is_empty() || words.iter().any(|name| name == mutant.name);
+
+    fn wants(&self, mutant: &Mutant) -> bool {
+        self.names.is_empty() || self.names.iter().any(|name| name == mutant.name)
+    }
+}
+
+fn run(wanted: &Wanted) -> io::Result<bool> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let copy = workspace.join("target/mutants");
+    copy_workspace(&workspace, &copy)?;
+    let simulation = build(&copy)?;
+    if let Some(broken) = simulate(&simulation, 0, "1", SOUND_SEEDS)? {
+        return Err(io::Error::other(format!("the copy without a mutant breaks a promise: {broken}")));
+    }
     let mut all_caught = true;
-    for mutant in MUTANTS.iter().filter(is_wanted) {
-        copy_workspace(&workspace, &copy)?;
-        mutate(&copy, mutant)?;
-        let caught = simulate(&copy, &seeds)?;
-        all_caught &= caught.is_some();
+    for (number, mutant) in all().filter(|(_, mutant)| wanted.wants(mutant)) {
+        let recorded = mutant.seed.filter(|_| !wanted.find).map(|seed| seed.to_string());
+        let mut caught = match &recorded {
+            Some(seed) => simulate(&simulation, number, seed, "1")?,
+            None => None,
+        };
+        let is_known = caught.is_some();
+        if caught.is_none() {
+            caught = simulate(&simulation, number, "1", &wanted.seeds)?;
+        }
+        let is_as_listed = is_known || recorded.is_none();
+        all_caught &= caught.is_some() && is_as_listed;
+        let note = if is_as_listed { "" } else { " (the list has another seed)" };
         let outcome = caught.unwrap_or_else(|| "NOT NOTICED".to_owned());
-        writeln!(io::stdout(), "{:34} {outcome}", mutant.name)?;
+        writeln!(io::stdout(), "{:38} {outcome}{note}", mutant.name)?;
     }
     Ok(all_caught)
 }
 
-/// Makes the copy what the workspace is; a file that did not change is left alone, so that little is built again.
+/// Makes the copy what the workspace is, with the mutants in it; a file that did not change is left alone, so that little is
+/// built again.
 fn copy_workspace(workspace: &Path, copy: &Path) -> io::Result<()> {
-    fs::create_dir_all(copy)?;
-    for name in ["Cargo.toml", "Cargo.lock", "crates", "examples", "README.md"] {
-        copy_all(&workspace.join(name), &copy.join(name))?;
+    for name in ["Cargo.toml", "Cargo.lock", "crates", "examples", "fuzz", "README.md"] {
+        copy_all(workspace, copy, Path::new(name))?;
     }
     Ok(())
 }
 
-fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
-    if !from.is_dir() {
-        let content = fs::read(from)?;
-        if fs::read(to).is_ok_and(|there| there == content) {
-            return Ok(());
-        }
-        return fs::write(to, content);
+fn copy_all(workspace: &Path, copy: &Path, name: &Path) -> io::Result<()> {
+    let (from, to) = (workspace.join(name), copy.join(name));
+    if from.is_dir() {
+        fs::create_dir_all(&to)?;
+        let names =
+            fs::read_dir(&from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+        return names.iter().try_for_each(|inside| copy_all(workspace, copy, &name.join(inside)));
     }
-    fs::create_dir_all(to)?;
-    let names = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.iter().try_for_each(|name| copy_all(&from.join(name), &to.join(name)))
+    let content = mutated(name, fs::read(&from)?)?;
+    if fs::read(&to).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(copy)?;
+    fs::write(to, content)
 }
 
-fn mutate(copy: &Path, mutant: &Mutant) -> io::Result<()> {
-    let path = copy.join(mutant.file);
-    let text = fs::read_to_string(&path)?;
-    if text.matches(mutant.original).count() != 1 {
-        return Err(io::Error::other(format!("{} does not fit {} any more", mutant.name, mutant.file)));
+/// What a file of the copy holds.
+fn mutated(name: &Path, content: Vec<u8>) -> io::Result<Vec<u8>> {
+    let Some(name) = name.to_str() else { return Ok(content) };
+    if files().contains(&name) {
+        let text = String::from_utf8(content).map_err(io::Error::other)?;
+        return Ok(switched(name, &text).map_err(io::Error::other)?.into_bytes());
     }
-    fs::write(path, text.replace(mutant.original, mutant.mutated))
+    let is_root =
+        name.strip_suffix("lib.rs").is_some_and(|source| files().iter().any(|it| it.starts_with(source)));
+    if is_root {
+        return Ok([content, number_function().into_bytes()].concat());
+    }
+    Ok(content)
 }
 
-/// Builds and runs the simulation; gives what the first seed that notices says.
-fn simulate(copy: &Path, seeds: &str) -> io::Result<Option<String>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| copy.to_owned(), PathBuf::from);
+/// Builds the simulation with all mutants; gives the program.
+fn build(copy: &Path) -> io::Result<PathBuf> {
+    // What the workspace is built from besides itself need not be built again.
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| copy.join(".."), PathBuf::from);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let ran = Command::new(cargo)
+    let built = Command::new(cargo)
         .current_dir(copy)
-        .env("CARGO_TARGET_DIR", target.join("mutants"))
+        .env("CARGO_TARGET_DIR", &target)
         // With the checks of a debug build, and fast enough for thousands of seeds.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .args(["run", "--quiet", "--package", "lineshaft-testkit", "--bin", "simulate", "--"])
-        .args(["--seed", "1", "--seeds", seeds, "--as-found"])
+        .args(["build", "--quiet", "--package", "lineshaft-testkit", "--bin", "simulate"])
+        .output()?;
+    if !built.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&built.stderr).into_owned()));
+    }
+    // Its name is the one of the workspace's own.
+    let simulation = target.join("debug/simulate-with-mutants");
+    fs::rename(target.join("debug/simulate"), &simulation)?;
+    Ok(simulation)
+}
+
+/// Runs so many seeds from `seed` on; gives what the first one that notices says.
+fn simulate(simulation: &Path, number: u32, seed: &str, seeds: &str) -> io::Result<Option<String>> {
+    let ran = Command::new(simulation)
+        .env(VARIABLE, number.to_string())
+        .args(["--seed", seed, "--seeds", seeds, "--as-found"])
         .stderr(Stdio::inherit())
         .output()?;
     let said = String::from_utf8_lossy(&ran.stdout);

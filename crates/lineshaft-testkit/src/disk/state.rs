@@ -15,6 +15,7 @@ pub(super) struct State {
     pub(super) locks: BTreeMap<String, String>,
     pub(super) faults: Faults,
     pub(super) operations: u64,
+    pub(super) syncs: u64,
     pub(super) crashed: bool,
     pub(super) failed: bool,
 }
@@ -137,7 +138,10 @@ impl State {
             (fate, self.failed) = (Fate::Fails, true);
         }
         match fate {
-            Fate::Succeeds => self.contents(file).sync(),
+            Fate::Succeeds => {
+                self.syncs += 1;
+                self.contents(file).sync();
+            }
             Fate::Fails => self.contents(file).forget_pending(),
             Fate::Crashes => {}
         }

@@ -84,14 +84,19 @@ pub(super) fn place(message: &mut Message, sequence: Sequence) -> bool {
 
 fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
     let rng = &mut *step.rng;
-    let is_unique = rng.u32(..6) == 0;
-    let count = if is_unique { 1 } else { rng.u16(1..=JOBS_MAX) };
-    let rules = rules(rng);
+    let unique = (rng.u32(..6) == 0).then(|| unique(rng));
+    let count = if unique.is_some() { 1 } else { rng.u16(1..=JOBS_MAX) };
+    let (rules, queue, run_after) = (rules(rng), queue_name(rng), run_after(step.wall_ms, rng));
     let wanted = |bytes| Wanted {
         bytes,
+        queue,
         at_most_once: rules.at_most_once,
-        is_unique,
+        is_unique: unique.is_some(),
+        sole_of: unique
+            .as_ref()
+            .and_then(|(key, while_)| (*while_ == UniqueWhile::Unfinished).then_some(*key)),
         has_handler: rules.on_failure.is_some(),
+        not_before_ms: if let Some(RunAfter::At(at)) = run_after { Some(at) } else { None },
     };
     let (mut payload, mut lengths) = (Vec::new(), Vec::new());
     for place in 0..count {
@@ -103,12 +108,12 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
     }
     let group = JobGroup {
         task: task(rng),
-        queue: queue(rng),
+        queue: queue.into(),
         priority: rng.u8(1..=9),
-        run_after: (rng.u32(..10) == 0).then(|| RunAfter::In(rng.u64(..20_000))),
+        run_after,
         expires: None,
         deadline: None,
-        unique: is_unique.then(|| unique(rng)),
+        unique: unique.map(|(key, while_)| Unique { key: key.into(), while_, period_ms: None }),
         idempotency_key: None,
         tags: Vec::new(),
         metadata: None,
@@ -144,9 +149,19 @@ fn handler(rng: &mut fastrand::Rng) -> OnFailure {
     }
 }
 
-fn unique(rng: &mut fastrand::Rng) -> Unique {
+fn unique(rng: &mut fastrand::Rng) -> (&'static str, UniqueWhile) {
     let while_ = if rng.bool() { UniqueWhile::Unfinished } else { UniqueWhile::Queued };
-    Unique { key: KEYS[rng.usize(..KEYS.len())].into(), while_, period_ms: None }
+    (KEYS[rng.usize(..KEYS.len())], while_)
+}
+
+/// Now and then a job waits, half of these for a time that the clock shows.
+fn run_after(wall_ms: u64, rng: &mut fastrand::Rng) -> Option<RunAfter> {
+    let after_ms = rng.u64(..20_000);
+    match rng.u32(..16) {
+        0 => Some(RunAfter::In(after_ms)),
+        1 => Some(RunAfter::At(wall_ms + after_ms)),
+        _ => None,
+    }
 }
 
 /// Mostly a few bytes, now and then a blob.
@@ -162,6 +177,10 @@ fn task(rng: &mut fastrand::Rng) -> Arc<str> {
     TASKS[rng.usize(..TASKS.len())].into()
 }
 
-pub(super) fn queue(rng: &mut fastrand::Rng) -> Arc<str> {
-    QUEUES[rng.usize(..QUEUES.len())].into()
+fn queue(rng: &mut fastrand::Rng) -> Arc<str> {
+    queue_name(rng).into()
+}
+
+fn queue_name(rng: &mut fastrand::Rng) -> &'static str {
+    QUEUES[rng.usize(..QUEUES.len())]
 }

@@ -147,7 +147,7 @@ impl Child {
 
     fn connect(&mut self, step: &mut Step<'_>) {
         let Some(engine) = step.engine.filter(|_| step.now >= self.connect_at) else { return };
-        self.link = Some(step.network.connect(self.peer(), engine));
+        self.link = Some(step.network.connect(self.peer(), engine, step.disk));
         let held: Vec<_> = self.held.iter().map(|(fence, attempt)| (attempt.job, *fence)).collect();
         step.ledger.holds(self.peer(), &held);
         let attach = AttachChild {

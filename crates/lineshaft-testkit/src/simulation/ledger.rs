@@ -1,8 +1,9 @@
 //! What left the engine and what attempts did, noted outside of it, and whether that keeps what is promised. `left.rs`
-//! judges what leaves the engine, `kept.rs` what it holds.
+//! judges what leaves the engine, `kept.rs` what it holds, `queues.rs` knows which queues are paused.
 
 mod kept;
 mod left;
+mod queues;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,9 @@ use bytes::Bytes;
 use lineshaft_wire::message::{Enqueue, Message};
 use lineshaft_wire::{Fence, JobId, JobState};
 
+use super::Time;
 use super::network::{Frame, Peer};
+use queues::Pauses;
 
 /// Results above this many bytes are blobs.
 const BLOB_BYTES: usize = 1 << 20;
@@ -85,9 +88,14 @@ fn own_bytes(job: JobId, fence: Fence) -> Vec<u8> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) bytes: usize,
+    pub(super) queue: &'static str,
     pub(super) at_most_once: bool,
     pub(super) is_unique: bool,
+    /// There is no other one with this key until it has ended.
+    pub(super) sole_of: Option<&'static str>,
     pub(super) has_handler: bool,
+    /// It does not begin before the clock shows this.
+    pub(super) not_before_ms: Option<u64>,
 }
 
 /// A job that somebody asked for.
@@ -124,6 +132,8 @@ struct Known {
     /// The attempts that left word from where to go on, and the newest that was confirmed.
     checkpoints: BTreeSet<Fence>,
     confirmed: Option<Fence>,
+    /// The job that it repeats, as far as that was said.
+    repeats: Option<JobId>,
 }
 
 /// Notes and judges.
@@ -139,6 +149,17 @@ pub(super) struct Ledger {
     /// Attempts whose body runs, and where.
     running: BTreeMap<JobId, (Fence, Peer)>,
     pub(super) begun: u64,
+    /// Leases of children that are dead, and how long the engine had been up by then, or when it started last.
+    orphans: BTreeMap<Fence, (JobId, Time)>,
+    /// How long the engine was up.
+    pub(super) up: Time,
+    /// The latest that the wall clock ever was.
+    pub(super) wall_max_ms: u64,
+    pauses: Pauses,
+    /// Jobs that are the only ones with their key, those that ended left out sooner or later.
+    sole: BTreeMap<&'static str, BTreeSet<JobId>>,
+    /// The job that was looked at last, in turn.
+    looked_at: Option<JobId>,
 }
 
 type Verdict = Result<(), String>;
@@ -229,6 +250,20 @@ impl Ledger {
     pub(super) fn holds(&mut self, peer: Peer, held: &[(JobId, Fence)]) {
         self.standing
             .retain(|fence, (_, holder)| *holder != peer || held.iter().any(|(_, other)| other == fence));
+    }
+
+    /// A child is dead: its leases must end.
+    pub(super) fn died(&mut self, peer: Peer) {
+        let up = self.up;
+        let of_peer = self.standing.iter().filter(|(_, (_, holder))| *holder == peer);
+        self.orphans.extend(of_peer.map(|(fence, (job, _))| (*fence, (*job, up))));
+        self.standing.retain(|_, (_, holder)| *holder != peer);
+    }
+
+    /// The engine started, which gives every lease its whole time once more.
+    pub(super) fn started(&mut self) {
+        let up = self.up;
+        self.orphans.values_mut().for_each(|(_, since)| *since = up);
     }
 
     /// Number of the jobs that were acknowledged.

@@ -9,6 +9,10 @@ use lineshaft_engine::{ConnectionId, Handle, Outbox, Outgoing};
 use lineshaft_wire::message::{Message, ProcessKey};
 
 use super::{MILLISECOND, SECOND, Time};
+use crate::disk::SimulatedDisk;
+
+/// By how much what is on its way over a connection that breaks may be late.
+const LATE_MAX: Time = 8 * SECOND;
 
 /// Whose end of a connection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,15 +56,25 @@ pub(super) enum Arrival {
     },
 }
 
+/// Something that left the engine.
+pub(super) struct Left {
+    pub(super) link: u64,
+    /// Syncs of its disk by then.
+    pub(super) syncs: u64,
+    pub(super) outgoing: Outgoing,
+}
+
 /// The engine's side of a connection.
-#[derive(Default)]
 pub(super) struct Wire {
-    messages: Mutex<Vec<Outgoing>>,
+    disk: SimulatedDisk,
+    messages: Mutex<Vec<(u64, Outgoing)>>,
     closed: AtomicBool,
 }
 
 impl Outbox for Wire {
     fn deliver(&self, messages: Vec<Outgoing>) {
+        let syncs = self.disk.syncs();
+        let messages = messages.into_iter().map(|outgoing| (syncs, outgoing));
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
     }
 
@@ -92,8 +106,9 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn connect(&mut self, peer: Peer, engine: &Handle) -> u64 {
-        let wire = Arc::new(Wire::default());
+    pub(super) fn connect(&mut self, peer: Peer, engine: &Handle, disk: &SimulatedDisk) -> u64 {
+        let wire =
+            Arc::new(Wire { disk: disk.clone(), messages: Mutex::default(), closed: AtomicBool::new(false) });
         let connection = engine.connect(wire.clone());
         self.opened += 1;
         let link = Link {
@@ -123,12 +138,16 @@ impl Network {
     }
 
     /// What left the engine since this was asked last.
-    pub(super) fn take_left(&mut self) -> Vec<(u64, Outgoing)> {
+    pub(super) fn take_left(&mut self) -> Vec<Left> {
         let mut left = Vec::new();
         for (number, link) in &self.links {
             let messages =
                 std::mem::take(&mut *link.wire.messages.lock().unwrap_or_else(PoisonError::into_inner));
-            left.extend(messages.into_iter().map(|outgoing| (*number, outgoing)));
+            left.extend(messages.into_iter().map(|(syncs, outgoing)| Left {
+                link: *number,
+                syncs,
+                outgoing,
+            }));
         }
         left
     }
@@ -192,6 +211,9 @@ impl Network {
         link.broken = true;
         link.up.truncate(rng.usize(..=link.up.len()));
         link.down.truncate(rng.usize(..=link.down.len()));
+        // What was sent before may come in after what the peer sends over its next connection.
+        let late = if rng.u32(..4) == 0 { rng.u64(..LATE_MAX) } else { 0 };
+        link.up.iter_mut().for_each(|(at, _)| *at += late);
         let after = |queue: &VecDeque<(Time, Frame)>| queue.back().map_or(now, |(at, _)| *at);
         link.lost_at = Some(after(&link.down) + noticed);
         link.lost_at_server = Some(after(&link.up) + noticed / 2);

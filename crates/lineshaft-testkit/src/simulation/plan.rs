@@ -24,6 +24,8 @@ pub struct Plan {
 pub(super) enum Fault {
     /// The server's process is killed; what it wrote is there.
     Kill { down: Time },
+    /// The same again and again.
+    KeepsDying { every: Time, times: u32 },
     /// Its machine dies at the so many-th operation of the disk from here, or while it starts again.
     PowerCut { operations: u64, down: Time },
     /// The server's process gets no processor for so long.
@@ -122,7 +124,7 @@ fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
     let at = rng.u64(..FAULTY);
     let down = [50 * MILLISECOND, SECOND, 10 * SECOND, 40 * SECOND][rng.usize(..4)];
     let victim = rng.u64(..);
-    let fault = match rng.u32(..23) {
+    let fault = match rng.u32(..24) {
         0..=2 => Fault::Kill { down },
         3..=7 => Fault::PowerCut { operations: rng.u64(1..=60), down },
         8 => Fault::Stall { time: rng.u64(..30 * SECOND) },
@@ -134,6 +136,7 @@ fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
         17 => Fault::Suspend { ms: rng.u64(..12 * 3_600_000) },
         18..=19 => Fault::SyncError { syncs: rng.u64(1..=20) },
         20..=21 => Fault::DiskError { operations: rng.u64(1..=60) },
+        22 => Fault::KeepsDying { every: rng.u64(300 * MILLISECOND..2 * SECOND), times: rng.u32(4..80) },
         _ => Fault::DiskFull { bytes: rng.u64(..32_768), looks: rng.u32(1..200) },
     };
     (at, fault)

@@ -115,7 +115,7 @@ impl Producer {
 
     fn connect(&mut self, step: &mut Step<'_>) {
         let Some(engine) = step.engine else { return };
-        let link = step.network.connect(Peer::Producer(self.place), engine);
+        let link = step.network.connect(Peer::Producer(self.place), engine, step.disk);
         (self.link, self.is_welcome, self.asked_at) = (Some(link), false, Some(step.now));
         let hello = Hello {
             protocol: (1, 1),
@@ -133,6 +133,7 @@ impl Producer {
     fn send(&mut self, message: Message, payload: Bytes, step: &mut Step<'_>) -> u64 {
         self.last_request += 1;
         let request_id = self.last_request;
+        step.ledger.resuming(&message);
         if let Some(link) = self.link {
             step.network.send(link, Frame { request_id, message, payload }, step.now, step.rng);
         }
@@ -153,7 +154,14 @@ impl Producer {
         let number = self.last_number + 1;
         let lowest = self.open.keys().next().copied().unwrap_or(number);
         let has_place = asks::place(&mut call.message, Sequence { number, lowest });
+        if is_change(&call, QueueVerb::Pause) {
+            step.ledger.pausing(self.place, &call.message);
+        }
         call.request_id = self.send(call.message.clone(), call.payload.clone(), step);
+        // Who is impatient sends it twice, and goes by the second answer: what was refused may be carried out yet.
+        if has_place && step.rng.u32(..12) == 0 {
+            call.request_id = self.send(call.message.clone(), call.payload.clone(), step);
+        }
         if has_place {
             self.last_number = number;
             self.open.insert(number, call);
@@ -185,6 +193,10 @@ impl Producer {
                         self.again.push((step.now + PAUSE, call));
                     }
                     _ => {}
+                }
+                // Its session is over: the next connection gets another one.
+                if refused.code == RefusalCode::OutcomeUnknown {
+                    step.network.cut(link, 0, step.now, step.rng);
                 }
             }
             _ => {

@@ -14,6 +14,8 @@ use super::{MILLISECOND, SECOND, Time};
 use crate::disk::{Loss, SimulatedDisk};
 use crate::scratch::MemoryScratch;
 
+/// The time between two turns counts as this much at most: longer ones were a stall or had nothing to do.
+const UP_MAX: Time = SECOND;
 /// How long a server is down that ended by itself.
 const DOWN: Time = SECOND;
 
@@ -39,6 +41,16 @@ pub(super) struct Server {
     /// Whether something on the disk is not what was written, and whether that was noticed.
     is_damaged: bool,
     pub(super) has_noticed: bool,
+    /// Damage may have more than one commit.
+    is_misdirected: bool,
+    /// The newest commit that was durable.
+    durable_lsn: u64,
+    /// Syncs of the disk before the turn that has just made a commit.
+    pub(super) committed_after: Option<u64>,
+    /// How long a lease lives, and how long the engine was up and able to write, as far as its turns tell.
+    pub(super) lease: Time,
+    pub(super) up: Time,
+    last_turn: Time,
 }
 
 /// What became of the engine in a step.
@@ -55,6 +67,8 @@ pub(super) enum Stepping {
 impl Server {
     pub(super) fn new(clock: &SimulatedClock, seed: u64, rng: &mut fastrand::Rng) -> Self {
         let lease_ms = [2_000, 5_000, 15_000][rng.usize(..3)];
+        // Sessions that end while their clients are away, and effects that take several commits.
+        let (session_ms, step) = ([15_000, 600_000][rng.usize(..2)], [2, 4_096][rng.usize(..2)]);
         let upkeep = Upkeep {
             snapshot_every_bytes: [1_000, 8_000, 1 << 20][rng.usize(..3)],
             journal_slack_bytes: [4_096, 1 << 20][rng.usize(..2)],
@@ -66,7 +80,7 @@ impl Server {
         };
         let scratch = Arc::new(MemoryScratch::new(seed));
         let options = Options {
-            limits: Limits { lease_ms, ..Limits::default() },
+            limits: Limits { lease_ms, session_ms, step, ..Limits::default() },
             upkeep,
             clock: Clock::from(clock.clone()),
             memory: memory(seed, &scratch),
@@ -97,6 +111,12 @@ impl Server {
             recoveries: 0,
             is_damaged: false,
             has_noticed: false,
+            is_misdirected: false,
+            durable_lsn: 0,
+            committed_after: None,
+            lease: lease_ms * MILLISECOND,
+            up: 0,
+            last_turn: 0,
         }
     }
 
@@ -141,8 +161,14 @@ impl Server {
             self.turn_at = self.turn_at.min(now);
         } else if turn_is_due {
             self.turns += 1;
-            let lsn = engine.lsn();
-            match engine.turn() {
+            if !self.disk.is_full() {
+                self.up += (now - self.last_turn).min(UP_MAX);
+            }
+            self.last_turn = now;
+            let (lsn, syncs) = (engine.lsn(), self.disk.syncs());
+            let turned = engine.turn();
+            self.committed_after = (engine.lsn() > lsn).then_some(syncs);
+            match turned {
                 Ok(rest) => {
                     let rest = rest.map_or(Time::MAX, |rest| rest.as_micros() as u64);
                     self.turn_at = now.saturating_add(rest.max(1));
@@ -152,6 +178,9 @@ impl Server {
                 Err(error) => return Err(format!("the engine stops without a reason: {error}")),
             }
             let wrote = engine.lsn() > lsn;
+            if !self.disk.has_crashed() {
+                self.durable_lsn = engine.lsn();
+            }
             if wrote && !self.disk.has_crashed() && rng.u32(..16) == 0 {
                 self.compare(rng)?;
             }
@@ -162,8 +191,13 @@ impl Server {
     fn open(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
         match Stepped::open(self.disk.clone(), self.journal_options.clone(), self.options.clone()) {
             // What cannot be told from an unfinished write is cut, and that is reported.
+            Ok((_, opened)) if self.lacks_durable(opened.lsn) => {
+                Err(format!("commit {} was durable, and it goes on after {}", self.durable_lsn, opened.lsn))
+            }
             Ok((_, opened)) if opened.cut.is_some() && self.notices_damage() => Ok(Stepping::GoesOn),
             Ok((engine, _)) => {
+                self.durable_lsn = engine.lsn();
+                self.last_turn = now;
                 self.engine = Some(engine);
                 self.starts += 1;
                 (self.turn_at, self.aside_at, self.stalled_until) = (now, now, now);
@@ -181,6 +215,16 @@ impl Server {
             }
             Err(error) => Err(format!("the home does not open: {error}")),
         }
+    }
+
+    /// Whether an opened journal lacks what was durable. A damaged commit may be cut if no later one tells that it was.
+    fn lacks_durable(&self, head_lsn: u64) -> bool {
+        let may_lack = match (self.is_damaged, self.is_misdirected) {
+            (_, true) => self.durable_lsn,
+            (true, false) => 1,
+            (false, false) => 0,
+        };
+        head_lsn + may_lack < self.durable_lsn
     }
 
     /// The engine is gone: it was killed, or its disk failed, or its machine died if the disk stands still.
@@ -208,6 +252,7 @@ impl Server {
     pub(super) fn misdirect(&mut self, place: u64) -> Option<String> {
         let moved = self.disk.misdirect_any(&mut fastrand::Rng::with_seed(place));
         self.is_damaged |= moved.is_some();
+        self.is_misdirected |= moved.is_some();
         moved
     }
 

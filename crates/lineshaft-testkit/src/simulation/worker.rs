@@ -59,7 +59,7 @@ impl Worker {
         let Some(engine) = step.engine.filter(|_| self.link.is_none() && step.now >= self.connect_at) else {
             return;
         };
-        self.link = Some(step.network.connect(Peer::Supervisor(self.nonce), engine));
+        self.link = Some(step.network.connect(Peer::Supervisor(self.nonce), engine, step.disk));
         let attach = AttachWorker {
             name: format!("host:{}", self.nonce).into(),
             process: self.process,

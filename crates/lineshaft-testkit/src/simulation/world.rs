@@ -9,12 +9,13 @@ use lineshaft_store::ArchivedJob;
 use super::child::Fate;
 use super::departs::{Departure, depart};
 use super::ledger::Ledger;
-use super::network::{Arrival, Frame, Network, Peer};
+use super::network::{Arrival, Frame, Left, Network, Peer};
 use super::plan::{Fault, Plan};
 use super::producer::Producer;
 use super::server::{Server, Stepping};
 use super::worker::Worker;
-use super::{Report, SECOND, Time};
+use super::{MILLISECOND, Report, SECOND, Time};
+use crate::disk::SimulatedDisk;
 
 /// When the simulated clock begins: Unix milliseconds of a day in 2026.
 const WALL_MS: u64 = 1_790_000_000_000;
@@ -43,6 +44,7 @@ pub(super) struct World {
 /// What everybody may use in a step.
 pub(super) struct Step<'a> {
     pub(super) engine: Option<&'a Handle>,
+    pub(super) disk: &'a SimulatedDisk,
     pub(super) network: &'a mut Network,
     pub(super) ledger: &'a mut Ledger,
     pub(super) rng: &'a mut fastrand::Rng,
@@ -65,6 +67,7 @@ macro_rules! step {
     ($world:ident) => {
         Step {
             engine: $world.server.handle(),
+            disk: &$world.server.disk,
             network: &mut $world.network,
             ledger: &mut $world.ledger,
             rng: &mut $world.rng,
@@ -212,10 +215,12 @@ impl World {
         let now = self.now();
         let stepping = self.server.act(now, &mut self.rng)?;
         self.take_left()?;
+        self.check_step()?;
         match stepping {
             Stepping::GoesOn => Ok(()),
             Stepping::Opened => {
                 self.note(|| "the server is up".to_owned());
+                self.ledger.started();
                 self.check()
             }
             Stepping::Died => {
@@ -237,7 +242,12 @@ impl World {
 
     /// What left the engine is noted, and goes on its way.
     fn take_left(&mut self) -> Result<(), String> {
-        for (link, outgoing) in self.network.take_left() {
+        self.ledger.wall_max_ms = self.ledger.wall_max_ms.max(self.clock.wall_ms());
+        let committed_after = self.server.committed_after.take();
+        for Left { link, syncs, outgoing } in self.network.take_left() {
+            if committed_after.is_some_and(|before| syncs <= before) {
+                return Err(format!("{} left before its commit was durable", outgoing.message.name()));
+            }
             self.send_off(link, outgoing)?;
         }
         Ok(())
@@ -283,6 +293,15 @@ impl World {
         let now = self.now();
         self.network.deliver(link, frame, now, &mut self.rng);
         Ok(())
+    }
+
+    /// What can be told at every step.
+    fn check_step(&mut self) -> Result<(), String> {
+        self.ledger.up = self.server.up;
+        match self.server.engine().filter(|_| !self.server.disk.has_crashed()) {
+            Some(engine) => self.ledger.check_some(engine.state(), self.server.lease),
+            None => Ok(()),
+        }
     }
 
     /// Everything that left is there.
@@ -402,6 +421,16 @@ impl World {
             Fault::Kill { down } => {
                 if self.server.handle().is_some() {
                     self.server_dies(Some(down));
+                }
+            }
+            Fault::KeepsDying { every, times } => {
+                if self.server.handle().is_some() {
+                    self.server_dies(Some(50 * MILLISECOND));
+                }
+                if times > 0 {
+                    let at = now + every;
+                    let place = self.faults.partition_point(|(other, _)| *other <= at);
+                    self.faults.insert(place, (at, Fault::KeepsDying { every, times: times - 1 }));
                 }
             }
             Fault::PowerCut { operations, down } => self.server.cut_power_at(operations, down),

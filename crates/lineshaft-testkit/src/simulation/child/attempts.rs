@@ -84,7 +84,7 @@ impl Child {
                 _ => {}
             }
         }
-        step.ledger.holds(self.peer(), &[]);
+        step.ledger.died(self.peer());
         ended
     }
 
@@ -101,6 +101,6 @@ impl Child {
         for (job, fence) in self.running() {
             ledger.stop(job, fence);
         }
-        ledger.holds(self.peer(), &[]);
+        ledger.died(self.peer());
     }
 }

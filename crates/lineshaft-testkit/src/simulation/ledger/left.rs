@@ -7,7 +7,7 @@ use lineshaft_wire::message::{
 use lineshaft_wire::value::encode_failure_call;
 use lineshaft_wire::{Fence, JobId, JobRecord, JobState};
 
-use super::{Ledger, Origin, Tag, Verdict, checkpoint_of, result_of, tags_of};
+use super::{Asked, Known, Ledger, Origin, Tag, Verdict, checkpoint_of, result_of, tags_of};
 use crate::simulation::network::{Frame, Peer};
 
 impl Ledger {
@@ -31,6 +31,10 @@ impl Ledger {
                 if finished.refused.is_empty() {
                     self.confirmed(checkpoint.job, checkpoint.fence);
                 }
+                Ok(())
+            }
+            (Message::Changed(_), Some((_, Message::ChangeQueue(request)))) => {
+                self.queue_changed(peer, request);
                 Ok(())
             }
             (Message::Leases(leases), _) => self.leased(arrives.then_some(peer), leases, payload),
@@ -93,6 +97,7 @@ impl Ledger {
         if id == job {
             return Ok(());
         }
+        self.jobs.entry(id).or_default().repeats = Some(job);
         match self.jobs.get(&job).and_then(|known| known.origin) {
             Some(Origin::Asked(tag)) => self.identify(tag, id),
             Some(origin) => self.know(id, origin),
@@ -114,6 +119,9 @@ impl Ledger {
                 1 + asked.repeats,
                 asked.ids
             ));
+        }
+        if let Some(key) = asked.wanted.sole_of.filter(|_| asked.ids.len() == 1) {
+            self.sole.entry(key).or_default().insert(id);
         }
         if asked.wanted.has_handler {
             self.failures.insert(encode_failure_call(id, 1).into(), id);
@@ -148,8 +156,23 @@ impl Ledger {
             if let Some(newest) = known.newest.replace(fence).filter(|newest| *newest >= fence) {
                 return Err(format!("the fences of {} do not grow: {fence} after {newest}", lease.job));
             }
+            let origin = known.origin;
+            self.check_may_begin(lease.job, origin)?;
         }
         self.check_checkpoints(leases, rest)
+    }
+
+    /// Nothing of a paused queue begins, and nothing before its time, unless somebody asked for it once more.
+    fn check_may_begin(&self, job: JobId, origin: Option<Origin>) -> Verdict {
+        let Some(Origin::Asked(tag)) = origin else { return Ok(()) };
+        let Some(Asked { wanted, repeats, .. }) = self.asked.get(&tag) else { return Ok(()) };
+        if self.is_paused(wanted.queue) {
+            return Err(format!("{job} is leased though its queue {} is paused", wanted.queue));
+        }
+        match wanted.not_before_ms.filter(|at| *repeats == 0 && *at > self.wall_max_ms) {
+            Some(at) => Err(format!("{job} is leased {} ms before its time", at - self.wall_max_ms)),
+            None => Ok(()),
+        }
     }
 
     fn check_arguments(&mut self, job: JobId, arguments: &Bytes) -> Verdict {
@@ -187,7 +210,7 @@ impl Ledger {
                 _ => None,
             };
             let is_right = match &value {
-                None => known.confirmed.is_none(),
+                None => !self.goes_on_from_somewhere(known),
                 Some(value) => {
                     is_one(&lease.job, value)
                         || repeated
@@ -204,6 +227,19 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Whether a job that begins has a checkpoint to go on from: one of its own, or of a job that it repeats and that gave
+    /// up after that.
+    fn goes_on_from_somewhere(&self, known: &Known) -> bool {
+        if known.confirmed.is_some() {
+            return true;
+        }
+        let repeated = known.repeats.and_then(|job| self.jobs.get(&job));
+        repeated.is_some_and(|repeated| {
+            let is_completed = matches!(repeated.ended, Some((JobState::Completed, _)));
+            !is_completed && self.goes_on_from_somewhere(repeated)
+        })
     }
 
     fn finished(&mut self, finish: &Finish, finished: &Finished) -> Verdict {
