@@ -72,8 +72,12 @@ impl Handlers {
 
     /// The versions of their tasks; none if all are the first.
     pub(crate) fn versions(&self) -> Vec<u32> {
-        let versions: Vec<u32> = self.0.iter().map(|Handler(handler)| handler.version).collect();
+        let versions = self.each_version();
         if versions.iter().all(|version| *version == 1) { Vec::new() } else { versions }
+    }
+
+    fn each_version(&self) -> Vec<u32> {
+        self.0.iter().map(|Handler(handler)| handler.version).collect()
     }
 
     /// The same handlers of these versions of their tasks. `None` unless there is one for each.
@@ -140,7 +144,7 @@ pub(crate) mod versioned {
 
     pub(crate) fn serialize<S: Serializer>(rules: &Arc<Rules>, serializer: S) -> Result<S::Ok, S::Error> {
         let handlers = Handlers::of(rules);
-        let versions = handlers.versions();
+        let versions = handlers.each_version();
         (Plain((**rules).clone()), handlers, versions).serialize(serializer)
     }
 
