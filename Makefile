@@ -25,7 +25,7 @@ test-rust:
 	cargo test --workspace --exclude lineshaft-python --locked
 
 test-models: ## What threads and processes share without a lock, in every order of loads and stores
-	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -- model
+	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -p lineshaft -- model
 
 test-python: build $(TARGET)/release/examples/checksums
 	$(BIN)/python -m pytest tests/python

@@ -45,6 +45,7 @@ mod face;
 pub mod home;
 pub mod launch;
 mod per_process;
+mod sync;
 pub mod talk;
 pub mod task;
 pub mod value;

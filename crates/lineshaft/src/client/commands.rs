@@ -1,6 +1,6 @@
 //! The way into the channel of a client's task.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::{fmt, mem};
 
 use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender};
@@ -9,6 +9,7 @@ use super::actor::Command;
 use super::io_thread::Io;
 use super::ledger::{Batch, Request};
 use crate::Error;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Sends to the task of the process that made it. In a forked copy nobody listens, so nothing is sent there, and the
 /// channel is left alone: its locks are as the parent's threads had them, and its waker is shared with them.

@@ -13,23 +13,29 @@
 //! - What is sent while nobody drives is held for the one who does next ([`held`]).
 
 mod held;
+#[cfg(model)]
+mod model;
+#[cfg(not(model))]
+mod runtime;
+#[cfg(not(model))]
 mod wakes;
 
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
-use std::thread;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use lineshaft_ipc::spin::Spin;
-use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
 use self::held::Held;
+#[cfg(model)]
+use self::model::{runtime, wakes};
+use self::runtime::{Runtime, Spin};
 use self::wakes::Wakes;
 use crate::Error;
 use crate::per_process::PerProcess;
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, thread};
 
 /// How long nobody drives before the thread does again. A program that enqueues now and then finds nobody driving.
 const QUIET: Duration = Duration::from_secs(1);
@@ -55,12 +61,7 @@ struct IoThread(Arc<Io>);
 impl IoThread {
     /// One that drives again when nobody has for `quiet`.
     fn start(quiet: Duration) -> Result<Self, Error> {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .max_blocking_threads(4)
-            .build()
-            .map_err(|error| Error::io("start the I/O runtime", error))?;
+        let runtime = runtime::build().map_err(|error| Error::io("start the I/O runtime", error))?;
         let wakes = Wakes::new().map_err(|error| Error::io("start the I/O thread", error))?;
         let io = Arc::new(Io::new(runtime, wakes, quiet));
         let for_thread = Arc::clone(&io);
@@ -155,7 +156,7 @@ impl Io {
 
     /// The right to drive, if nobody does; `None` also where one may not block, among the tasks of a runtime.
     pub(crate) fn take_seat(&self) -> Option<Seat<'_>> {
-        if !self.is_ours() || Handle::try_current().is_ok() {
+        if !self.is_ours() || runtime::is_within_one() {
             return None;
         }
         match self.driver.compare_exchange(NOBODY, CALLER, SeqCst, SeqCst) {
@@ -295,7 +296,7 @@ impl Seat<'_> {
         let soon = self.0.spin.until(future);
         let within = async {
             self.0.held.release();
-            tokio::time::timeout_at(deadline.into(), soon).await.ok()
+            runtime::by(deadline, soon).await
         };
         self.0.runtime.block_on(within)
     }
@@ -345,5 +346,5 @@ impl Drop for Work<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(model)))]
 mod tests;

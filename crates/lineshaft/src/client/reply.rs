@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use lineshaft_wire::message::{Enqueued, Message};
 use super::io_thread::Io;
 use super::ledger::Part;
 use crate::Error;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What a request came to.
 pub(crate) type Answer = Result<(Message, Bytes), Error>;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::actor::Command;
 use super::commands::Commands;
 use super::io_thread::Io;
 use crate::Error;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Results that wait in memory to be taken; beyond it the server is asked to hold the rest back.
 pub(crate) const UNTAKEN_BYTES_MAX: usize = 64 << 20;

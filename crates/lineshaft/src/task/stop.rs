@@ -1,9 +1,10 @@
 //! Whether an attempt was asked to stop, and what holds that back.
 
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use tokio::sync::Notify;
+
+use crate::sync::{AtomicBool, AtomicU32};
 
 /// Part of every attempt: nothing in it is allocated until somebody waits.
 #[derive(Debug, Default)]
@@ -56,3 +57,6 @@ impl Stop {
         }
     }
 }
+
+#[cfg(all(test, model))]
+mod model;

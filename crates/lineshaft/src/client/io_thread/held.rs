@@ -1,7 +1,9 @@
 //! What is to be sent to the runtime's tasks while nobody drives them. To wake a task from outside of its runtime takes
 //! system calls, of the one who sends and of the one who drives next; to hold what was sent until then takes none.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, MutexGuard};
 
 type Sending = Box<dyn FnOnce() + Send>;
 

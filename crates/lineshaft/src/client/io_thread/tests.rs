@@ -1,5 +1,7 @@
 //! Who drives, and when that changes.
 
+use tokio::runtime::Builder;
+
 use super::*;
 
 /// Longer than anything here takes.

@@ -6,12 +6,13 @@
 //! by the threads that make them, on their way to the client's task ([`Batch`]): the task, which has all callers to serve,
 //! then does little more for many requests than for one.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use lineshaft_wire::message::{JobGroup, Message};
 
 use super::{Ledger, Request, WINDOW_BYTES, Waiting, payload_bytes};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Jobs of a joined request.
 const JOBS_MAX: usize = 1024;
