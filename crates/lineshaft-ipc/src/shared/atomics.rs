@@ -12,7 +12,7 @@ pub(super) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, fence};
 #[cfg(model)]
 pub(super) mod mortal {
     use std::cell::Cell;
-    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::panic::resume_unwind;
     use std::sync::atomic::Ordering;
 
     thread_local! {
@@ -25,6 +25,7 @@ pub(super) mod mortal {
     /// Runs `body` on this thread up to its store number `stores`, from 0; whether it came to its end.
     #[cfg(test)]
     pub(in crate::shared) fn dies_after(stores: usize, body: impl FnOnce()) -> bool {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
         LEFT.set(Some(stores));
         let result = catch_unwind(AssertUnwindSafe(body));
         LEFT.set(None);
