@@ -11,5 +11,6 @@ mod kills;
 mod live;
 mod moves;
 mod spill;
+mod stats;
 mod turns;
 mod world;
