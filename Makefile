@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(VENV)/.tools
+TARPAULIN := $(or $(shell command -v cargo-tarpaulin),$(TARGET)/tools/bin/cargo-tarpaulin)
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
 
-.PHONY: help build demo test test-rust test-models test-python fuzz lint fmt bench docs clean
+.PHONY: help build demo test test-rust test-models test-python coverage fuzz lint fmt bench docs clean
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,6 +30,9 @@ test-models: ## What threads and processes share without a lock, in every order 
 
 test-python: build $(TARGET)/release/examples/checksums
 	$(BIN)/python -m pytest tests/python
+
+coverage: $(VENV)/.built $(TARGET)/release/examples/checksums $(TARPAULIN) ## Lines that the tests reach of jobs, store, engine, wire and the Python package: COVERED=python or rust alone
+	TARPAULIN=$(abspath $(TARPAULIN)) $(BIN)/python tests/covered.py $(COVERED)
 
 fuzz: ## Every decoder against hostile input, a minute each: make fuzz FUZZ="value frame" FUZZ_SECONDS=600
 	fuzz/run $(FUZZ)
@@ -76,6 +80,9 @@ $(TOOLS): pyproject.toml | $(VENV)/bin/python
 $(VENV)/.built: $(RUST) $(FACE) $(TOOLS)
 	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked
 	@touch $@
+
+$(TARGET)/tools/bin/cargo-tarpaulin:
+	cargo install cargo-tarpaulin --locked --version 0.37.5 --root $(TARGET)/tools --target-dir $(TARGET)/tools/build
 
 $(TARGET)/release/examples/checksums: $(RUST) examples/rust/checksums.rs
 	cargo build --release --locked -p lineshaft --example checksums

@@ -31,6 +31,8 @@ PROGRAM = (
 """
 )
 
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+"""Nobody may not write where `make coverage` keeps what ran."""
 AS_NOBODY = PROGRAM.replace(
     "    app = App",
     """
@@ -90,7 +92,7 @@ def test_a_home_that_belongs_to_another_user_names_owner_path_and_fix(programs, 
     home = open_directory() / "home"
     home.mkdir(mode=0o700)
     try:
-        ended = programs.run("app.py", str(home))
+        ended = programs.run("app.py", str(home), **UNMEASURED)
         assert last_lines(ended.stderr, 2) == [
             (
                 f"{REFUSED} the home {home} cannot be read: Permission denied (os error 13); {home} "
@@ -107,7 +109,7 @@ def test_a_home_that_cannot_be_made_names_the_directory_above_and_the_fix(progra
     programs.write("app.py", AS_NOBODY)
     above = open_directory()
     try:
-        ended = programs.run("app.py", str(above / "home"))
+        ended = programs.run("app.py", str(above / "home"), **UNMEASURED)
         assert last_lines(ended.stderr, 2) == [
             (
                 f"{REFUSED} the home {above}/home cannot be written: Permission denied (os error 13); "
