@@ -20,7 +20,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: COMMIT,
         mutated: "self.release(committed.outputs); if wrote { self.append(&committed.body)?; }",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "leases-before-durable",
@@ -36,7 +36,7 @@ pub(super) const TABLE: &[Mutant] = &[
             self.release(leases);
             if wrote { self.append(&committed.body)?; }
             self.release(others);",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "ends-before-durable",
@@ -49,7 +49,7 @@ pub(super) const TABLE: &[Mutant] = &[
             self.release(ends);
             if wrote { self.append(&committed.body)?; }
             self.release(others);",
-        seed: None,
+        seed: Some(4),
     },
     Mutant {
         name: "snapshot-of-undurable-state",
@@ -58,7 +58,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let wrote = self.commit()?;",
         original: "self.commit()?",
         mutated: "self.snapshot_if_due()?; self.commit()?",
-        seed: None,
+        seed: Some(182),
     },
     Mutant {
         name: "commits-not-synced",
@@ -67,7 +67,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let synced = segment.file.sync_data();",
         original: "segment.file.sync_data()",
         mutated: "std::io::Result::Ok(())",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "failed-sync-tried-again",
@@ -76,7 +76,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let synced = segment.file.sync_data();",
         original: "segment.file.sync_data()",
         mutated: "segment.file.sync_data().or_else(|_| segment.file.sync_data())",
-        seed: None,
+        seed: Some(10),
     },
     Mutant {
         name: "failed-sync-ignored",
@@ -85,7 +85,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "synced.map_err(|source| self.shared.poison(sync_error(&segment.path(), source)))?;",
         mutated: "drop(synced);",
-        seed: None,
+        seed: Some(8),
     },
     Mutant {
         name: "tail-not-written-again",
@@ -94,7 +94,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let above = self.synced_lsn;",
         original: "self.synced_lsn",
         mutated: "self.chain.head.lsn",
-        seed: None,
+        seed: Some(11),
     },
     Mutant {
         name: "tail-not-synced",
@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.file.sync_data().map_err(Error::io(\"sync\", &self.path, bytes))?;",
         mutated: "",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "damage-taken-for-an-unfinished-write",
@@ -112,7 +112,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "synced_lsn >= first_lsn",
         mutated: "false",
-        seed: None,
+        seed: Some(266),
     },
     Mutant {
         name: "bodies-not-checked-at-the-start",
@@ -121,7 +121,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "header.lsn > verify.after && !header.body_matches(window.get(offset, size)?)",
         mutated: "false",
-        seed: None,
+        seed: Some(99),
     },
     Mutant {
         name: "payloads-not-checked",
@@ -130,7 +130,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "header.body_matches(&read.bytes[read.index(start)..])",
         mutated: "true",
-        seed: None,
+        seed: Some(644),
     },
     Mutant {
         name: "journal-forgotten-too-early",
@@ -139,7 +139,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.older.needs_lsn",
         mutated: "self.newer.lsn + 1",
-        seed: None,
+        seed: Some(2),
     },
     Mutant {
         name: "space-not-looked-at",

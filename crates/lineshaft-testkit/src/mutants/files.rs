@@ -14,7 +14,7 @@ pub(super) const TABLE: &[Mutant] = &[
         self.sync()?;",
         original: "self.sync()?;",
         mutated: "",
-        seed: None,
+        seed: Some(86),
     },
     Mutant {
         name: "file-published-unsynced",
@@ -25,7 +25,7 @@ pub(super) const TABLE: &[Mutant] = &[
     file.sync_data()",
         original: "file.sync_data()",
         mutated: "Ok(())",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "name-not-synced",
@@ -35,7 +35,7 @@ pub(super) const TABLE: &[Mutant] = &[
     disk.sync_dir(directory)",
         original: "disk.sync_dir(directory)",
         mutated: "Ok(())",
-        seed: None,
+        seed: Some(10),
     },
     Mutant {
         name: "blobs-dropped-at-the-start",
@@ -44,7 +44,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "!state.needs_blob(*blob)",
         mutated: "let _ = (state, blob); true",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "payloads-moved-before-durable",
@@ -53,7 +53,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.disk.sync_dir(DIRECTORY).map_err(Error::io(\"sync\", DIRECTORY, 0))?;",
         mutated: "",
-        seed: None,
+        seed: Some(30),
     },
     Mutant {
         name: "blocks-not-synced",
@@ -62,7 +62,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "file.sync_data().map_err(sync_failed(path))",
         mutated: "Ok(())",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "archived-jobs-not-counted",
@@ -71,7 +71,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "archive.head().last_finish_number.saturating_sub(core.state().archived())",
         mutated: "0",
-        seed: None,
+        seed: Some(48),
     },
     Mutant {
         name: "stale-pages-taken-back",
@@ -82,6 +82,6 @@ pub(super) const TABLE: &[Mutant] = &[
         original: "return None",
         mutated: "if let Content::Own(rows) = &mut self.content { return Some(what(rows)); }
             return None",
-        seed: None,
+        seed: Some(23),
     },
 ];

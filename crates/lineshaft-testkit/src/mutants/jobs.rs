@@ -14,7 +14,7 @@ pub(super) const TABLE: &[Mutant] = &[
             && slot.generation == generation
             && JobId::direct(slot.created_ms, shard, index, generation) == job",
         mutated: "let _ = (generation, shard); !slot.is_free()",
-        seed: None,
+        seed: Some(4),
     },
     Mutant {
         name: "finished-jobs-begin-again",
@@ -23,16 +23,16 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "state if state.is_finished() => Ok(not_in_memory(request.job)),",
         original: "Ok(not_in_memory(request.job))",
         mutated: "Ok(self.retry_now(place, slot))",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "equal-jobs-let-in",
         rule: "a unique key keeps equal jobs out",
         file: "crates/lineshaft-jobs/src/decide/enqueue.rs",
-        within: "by_key().or_else(by_unique).or_else(by_period)",
-        original: "or_else(by_unique)",
-        mutated: "",
-        seed: None,
+        within: "",
+        original: "by_key().or_else(by_unique).or_else(by_period)",
+        mutated: "let _ = by_unique; by_key().or_else(by_period)",
+        seed: Some(10),
     },
     Mutant {
         name: "paused-queues-go-on",
@@ -41,7 +41,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "self.lanes.pause(lane, paused, &self.slots);",
         original: "paused",
         mutated: "paused && self.next_order % 2 == 0",
-        seed: None,
+        seed: Some(6),
     },
     Mutant {
         name: "scheduled-jobs-come-early",
@@ -50,7 +50,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.run_at(*slot) <= Some(RunAt::Wall(now.wall_ms))",
         mutated: "let _ = slot; true",
-        seed: None,
+        seed: Some(150),
     },
     Mutant {
         name: "failures-not-handled",
@@ -59,7 +59,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.with_handlers(entries, now)",
         mutated: "entries",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "checkpoints-not-kept",
@@ -68,7 +68,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "vec![checkpointed(slot, value)]",
         mutated: "drop(checkpointed(slot, value)); Vec::new()",
-        seed: None,
+        seed: Some(2),
     },
     Mutant {
         name: "repeats-begin-anew",
@@ -77,6 +77,6 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "!archived.checkpoint.is_empty()",
         mutated: "false",
-        seed: None,
+        seed: Some(161),
     },
 ];

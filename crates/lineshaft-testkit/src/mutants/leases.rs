@@ -14,7 +14,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: EPOCH,
         mutated: "recovery.epoch.max(state.epoch()).max(1)",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "epoch-of-the-clock-alone",
@@ -23,7 +23,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: EPOCH,
         mutated: "now.wall_ms / 1000",
-        seed: None,
+        seed: Some(6),
     },
     Mutant {
         name: "fence-comes-twice",
@@ -32,7 +32,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.fence_counter += 1;",
         mutated: "self.fence_counter = 1;",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "leases-on-the-wall-clock",
@@ -41,7 +41,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.base_ms + self.clock.since(self.started).as_millis() as u64",
         mutated: "self.base_ms.max(self.clock.wall_ms())",
-        seed: None,
+        seed: Some(36),
     },
     Mutant {
         name: "leases-end-early",
@@ -50,7 +50,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms);",
         original: "logical_ms + self.limits.lease_ms",
         mutated: "logical_ms + self.limits.lease_ms / 3",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "stall-not-credited",
@@ -68,7 +68,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "child.lease_ends = lease_ends;",
         mutated: "child.lease_ends = 0;",
-        seed: None,
+        seed: Some(3),
     },
     Mutant {
         name: "connection-taken-for-death",
@@ -80,7 +80,7 @@ pub(super) const TABLE: &[Mutant] = &[
         mutated: "self.state.detach(child);
             let death = Death { child, worker: 0, supervisor: None, supervised_ms: 0, alone_ms: 0 };
             self.deaths.push(death);",
-        seed: None,
+        seed: Some(77),
     },
     Mutant {
         name: "undelivered-leases-stay",
@@ -89,7 +89,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.hand_back(undelivered)",
         mutated: "drop(undelivered); Vec::new()",
-        seed: None,
+        seed: Some(11),
     },
     Mutant {
         name: "held-leases-refused",
@@ -98,7 +98,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "attach.held.iter().filter(|held| !own(held))",
         original: "!own(held)",
         mutated: "!own(held) || held.1.counter % 7 == 0",
-        seed: None,
+        seed: Some(13),
     },
     Mutant {
         name: "at-most-once-runs-again",
@@ -107,6 +107,6 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.rules.at(entry.rules).at_most_once",
         mutated: "false && self.rules.at(entry.rules).at_most_once",
-        seed: None,
+        seed: Some(4),
     },
 ];

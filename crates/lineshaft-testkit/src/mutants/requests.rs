@@ -12,7 +12,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "entry.answers.contains_key(&number)",
         mutated: "entry.answers.contains_key(&number) && number == 0",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "answers-not-in-snapshots",
@@ -21,7 +21,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "(number, session.lowest, answers.collect())",
         original: "answers.collect()",
         mutated: "drop(answers); Vec::new()",
-        seed: None,
+        seed: Some(19),
     },
     Mutant {
         name: "forgotten-requests-carried-out",
@@ -46,7 +46,7 @@ pub(super) const TABLE: &[Mutant] = &[
             )));",
         mutated: "let Sequence { number, lowest } = sequence;
             return Ok(Turn::Fresh(Request { session, number, lowest }));",
-        seed: None,
+        seed: Some(5),
     },
     Mutant {
         name: "duplicate-answered-early",
@@ -68,7 +68,7 @@ pub(super) const TABLE: &[Mutant] = &[
             } else {
                 self.answer(caller, session, number);
             }",
-        seed: None,
+        seed: Some(1),
     },
     Mutant {
         name: "duplicate-refused-on-a-full-disk",
@@ -77,7 +77,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.answered(caller, sequence_of(&message))",
         mutated: "self.answered(caller, sequence_of(&message)).filter(|_| false)",
-        seed: None,
+        seed: Some(19),
     },
     Mutant {
         name: "another-lease-ended",
@@ -87,6 +87,6 @@ pub(super) const TABLE: &[Mutant] = &[
         original: "self.lease_of(job, fence).filter(|(_, lease)| lease.child == child)",
         mutated: "let _ = (child, fence);
             self.slot_of(job).and_then(|slot| Some((slot, *self.leases.get(&slot)?)))",
-        seed: None,
+        seed: Some(4),
     },
 ];

@@ -285,6 +285,8 @@ impl Server {
     fn compare(&mut self, rng: &mut fastrand::Rng) -> Result<(), String> {
         self.recoveries += 1;
         let disk = self.disk.power_loss(loss(rng));
+        // On a full one a start may have to wait for room.
+        disk.spare();
         let recovered = match recovered(disk, &self.journal_options, self.options.limits) {
             Ok((_, true)) | Err(_) if self.notices_damage() => return Ok(()),
             Ok((state, _)) => state,
