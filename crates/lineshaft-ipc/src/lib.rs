@@ -6,7 +6,8 @@
 //! - [`shared`]: [`AttemptPage`](shared::AttemptPage), in which a child marks what it begins and prints, and which
 //!   outlives it.
 //! - [`segment`]: memory that several processes share; [`sync`]: what they wait for each other with in it.
-//! - [`ring`]: a bounded queue of messages between processes.
+//! - [`ring`]: a bounded queue of messages between processes; [`channel`]: one whose large messages go through an
+//!   [`arena`], and are not copied on the way out.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
@@ -19,6 +20,8 @@
 //! The crate deliberately knows no job, lease or message, and keeps no threads. Each `unsafe` block stays in a module
 //! that says why, and ends in a safe type.
 
+pub mod arena;
+pub mod channel;
 mod error;
 pub mod fd;
 pub mod group;

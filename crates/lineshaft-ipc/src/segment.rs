@@ -1,8 +1,8 @@
 //! Memory that several processes share: a [`Segment`], handed over as a descriptor.
 //!
 //! It is anonymous memory, or where the system gives none a file without a name; either way nothing is left of it when
-//! the last process has closed it, however that ends. What lies in it is placed by the types of [`crate::sync`] and
-//! [`crate::ring`], which see it through [`Segment::at`] and [`Segment::bytes`].
+//! the last process has closed it, however that ends. What lies in it is placed by the types of [`crate::sync`],
+//! [`crate::ring`] and [`crate::arena`], which see it through [`Segment::at`] and [`Segment::bytes`].
 #![allow(unsafe_code)] // The mapping, its casts to types made of atomics, and copies from and to it.
 
 use std::fs::File;
@@ -164,10 +164,15 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(first, count) }
     }
 
+    /// The first of so many bytes.
+    pub(crate) fn pointer(&self, offset: usize, length: usize) -> *mut u8 {
+        self.assert_has(offset, length);
+        self.mapping.as_mut_ptr().wrapping_add(offset)
+    }
+
     /// Bytes that are copied in and out.
     pub(crate) fn bytes(&self, offset: usize, length: usize) -> Bytes<'_> {
-        self.assert_has(offset, length);
-        Bytes { start: self.mapping.as_mut_ptr().wrapping_add(offset), length, segment: PhantomData }
+        Bytes { start: self.pointer(offset, length), length, segment: PhantomData }
     }
 
     fn assert_has(&self, start: usize, bytes: usize) {

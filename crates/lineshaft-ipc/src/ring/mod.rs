@@ -9,7 +9,8 @@
 //! - one whose getter died is still there, or was got by it: that one has it, and nobody else;
 //! - whoever waits goes on, since locks do not stay with the dead and no sleep is without end.
 //!
-//! Two locks and no lock-free slots: see `docs/adr/0010-a-ring-has-two-locks-and-commits-by-one-store.md`.
+//! Two locks and no lock-free slots: see `docs/adr/0010-a-ring-has-two-locks-and-commits-by-one-store.md`. Large
+//! payloads go through a [`Channel`](crate::channel::Channel).
 #![allow(unsafe_code)] // Saying that the preamble is of atomics.
 
 mod batch;
@@ -187,6 +188,25 @@ impl Ring {
     ///
     /// Errors as [`Self::put`] if it has put none. A message that is too large is found before anything is put.
     pub fn put_many(&self, messages: &[Message<'_>], timeout: Option<Duration>) -> Result<usize> {
+        self.put_each(messages, timeout, |_| ())
+    }
+
+    /// As [`Self::put`]; `note` hears the number of the message before it is put.
+    pub(crate) fn put_noting(
+        &self,
+        message: Message<'_>,
+        timeout: Option<Duration>,
+        note: impl Fn(u32),
+    ) -> Result<()> {
+        self.put_each(&[message], timeout, note).map(|_| ())
+    }
+
+    fn put_each(
+        &self,
+        messages: &[Message<'_>],
+        timeout: Option<Duration>,
+        note: impl Fn(u32),
+    ) -> Result<usize> {
         let limit = self.message_bytes_max();
         if let Some(message) = messages.iter().find(|message| message.bytes.len() > limit) {
             return Err(Error::MessageTooLarge { bytes: message.bytes.len(), limit });
@@ -195,7 +215,7 @@ impl Ring {
         let mut waiting = Waiting::new(timeout, &self.putting);
         while put < messages.len() {
             let rest = &messages[put..];
-            let result = core.put(me, rest).and_then(|count| match count {
+            let result = core.put(me, rest, &note).and_then(|count| match count {
                 0 => waiting.wait(&core.words.room.0, || core.may_have_room(rest[0])).map(|()| 0),
                 count => Ok(count),
             });
@@ -221,6 +241,26 @@ impl Ring {
     /// Gets up to `count` messages as [`Self::get`] does one; how many, at least one: those that are there, but no more than
     /// some hundred at once.
     pub fn get_many(&self, batch: &mut Batch, count: usize, timeout: Option<Duration>) -> Result<usize> {
+        self.get_each(batch, count, timeout, |_| ())
+    }
+
+    /// As [`Self::get`]; `note` hears of the message before it is got.
+    pub(crate) fn get_noting(
+        &self,
+        batch: &mut Batch,
+        timeout: Option<Duration>,
+        note: impl FnMut(Message<'_>),
+    ) -> Result<()> {
+        self.get_each(batch, 1, timeout, note).map(|_| ())
+    }
+
+    fn get_each(
+        &self,
+        batch: &mut Batch,
+        count: usize,
+        timeout: Option<Duration>,
+        mut note: impl FnMut(Message<'_>),
+    ) -> Result<usize> {
         batch.clear();
         let (me, core) = (Owner::current()?, self.core());
         let mut waiting = Waiting::new(timeout, &self.getting);
@@ -231,7 +271,7 @@ impl Ring {
                 Shutdown::Put if core.held().messages == 0 => return Err(Error::ShutDown),
                 Shutdown::Put | Shutdown::No => {}
             }
-            let result = core.get(me, count.max(1), batch).and_then(|got| match got {
+            let result = core.get(me, count.max(1), batch, &mut note).and_then(|got| match got {
                 0 => waiting.wait(&core.words.items.0, || core.may_have_items()).map(|()| 0),
                 got => Ok(got),
             });
@@ -241,6 +281,11 @@ impl Ring {
                 result => return result,
             }
         }
+    }
+
+    /// Calls `act` while nothing is got, with which messages are there.
+    pub(crate) fn while_nothing_is_got<T>(&self, act: impl FnOnce(&dyn Fn(u32) -> bool) -> T) -> Result<T> {
+        self.core().while_nothing_is_got(Owner::current()?, act)
     }
 
     /// Says that what was got of `count` messages is done; false if there are not so many undone.

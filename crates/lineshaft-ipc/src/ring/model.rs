@@ -77,14 +77,14 @@ mod tests {
         fn put(&self, me: Owner, byte: u8) {
             let (core, bytes) = (self.core(), [byte]);
             let message = Message { tag: byte.into(), bytes: &bytes };
-            while core.put(me, &[message]).unwrap() == 0 {
+            while core.put(me, &[message], |_| ()).unwrap() == 0 {
                 core.words.room.0.wait(NAP, || core.may_have_room(message));
             }
         }
 
         fn try_get(&self, me: Owner) -> Result<Option<u8>> {
             let mut batch = Batch::default();
-            self.core().get(me, 1, &mut batch)?;
+            self.core().get(me, 1, &mut batch, |_| ())?;
             Ok(batch.iter().next().map(|message| message.bytes[0]))
         }
 
@@ -174,7 +174,7 @@ mod tests {
             let putter = Arc::clone(&ring);
             let putter = thread::spawn(move || {
                 let message = Message { tag: 0, bytes: &[1] };
-                match putter.core().put(owner(1), &[message]) {
+                match putter.core().put(owner(1), &[message], |_| ()) {
                     Ok(count) => count,
                     Err(Error::ShutDown) => 0,
                     Err(error) => panic!("{error}"),

@@ -123,7 +123,8 @@ impl Drop for Held<'_> {
 
 impl Core<'_> {
     /// Puts as many of `messages` as there is room for, but no more than a chunk; how many.
-    pub(super) fn put(self, me: Owner, messages: &[Message<'_>]) -> Result<usize> {
+    /// Of each `note` hears its number, before it is put.
+    pub(super) fn put(self, me: Owner, messages: &[Message<'_>], note: impl Fn(u32)) -> Result<usize> {
         let held = Held::acquire(&self.words.put.lock, me)?;
         if self.shutdown() != Shutdown::No {
             return Err(Error::ShutDown);
@@ -137,6 +138,7 @@ impl Core<'_> {
                 break;
             }
             self.write(tail, header, message.bytes);
+            note(tail.messages);
             tail = next;
             count += 1;
             bytes += message.bytes.len();
@@ -174,8 +176,14 @@ impl Core<'_> {
         }
     }
 
-    /// Appends up to `count` messages to `batch`, but no more than a chunk; how many.
-    pub(super) fn get(self, me: Owner, count: usize, batch: &mut Batch) -> Result<usize> {
+    /// Appends up to `count` messages to `batch`, but no more than a chunk; how many. `note` hears of each before it is got.
+    pub(super) fn get(
+        self,
+        me: Owner,
+        count: usize,
+        batch: &mut Batch,
+        note: impl FnMut(Message<'_>),
+    ) -> Result<usize> {
         let held = Held::acquire(&self.words.get.lock, me)?;
         let side = &self.words.get;
         let mut head = Cursor::from_word(side.cursor.load(Relaxed));
@@ -197,6 +205,7 @@ impl Core<'_> {
                 break;
             }
         }
+        batch.iter().for_each(note);
         if got > 0 {
             // With this they are got, and were not before.
             side.cursor.store(head.word(), Release);
@@ -230,6 +239,22 @@ impl Core<'_> {
             if header.checksum_over(&into[begin..]) == header.checksum { Ok(()) } else { bad(1) }
         });
         (head.after(header.grains()), result)
+    }
+
+    /// Calls `act` while nothing is got, with which messages are there.
+    pub(super) fn while_nothing_is_got<T>(
+        self,
+        me: Owner,
+        act: impl FnOnce(&dyn Fn(u32) -> bool) -> T,
+    ) -> Result<T> {
+        let held = Held::acquire(&self.words.get.lock, me)?;
+        let head = Cursor::from_word(self.words.get.cursor.load(Relaxed));
+        let result = act(&|number| {
+            let tail = Cursor::from_word(self.words.put.cursor.load(Acquire));
+            number.wrapping_sub(head.messages) < tail.since(head).messages
+        });
+        held.release(&self.words.room.0, 0);
+        Ok(result)
     }
 
     /// Whether it is worth trying to get, without the lock.

@@ -27,7 +27,7 @@ impl EventCount {
     }
 
     /// Sleeps if `is_ready` does not hold, until notified or for `longest`; the caller looks again, whatever ended it.
-    pub(crate) fn wait(&self, longest: Duration, is_ready: impl Fn() -> bool) {
+    pub(crate) fn wait(&self, longest: Duration, mut is_ready: impl FnMut() -> bool) {
         let word = self.word.fetch_or(SLEEPER, AcqRel) | SLEEPER;
         // Either the one who changes something sees the mark, or this one sees the change.
         fence(SeqCst);

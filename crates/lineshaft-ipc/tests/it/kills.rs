@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use libc::{c_int, c_void, pid_t};
 
 mod at_random;
+mod channels;
 mod locks;
 mod rings;
 

@@ -1,6 +1,7 @@
 //! Processes, groups, pages and descriptors, with real children.
 
 mod attempt_page;
+mod channels;
 mod descriptors;
 mod file_systems;
 mod groups;
