@@ -301,13 +301,8 @@ impl Ring {
     /// Waits until every message that was put is done; whether that was so within `timeout`. At once if the ring is shut down
     /// with what is in it. What a dead process had got and not told done stays undone.
     pub fn join(&self, timeout: Option<Duration>) -> bool {
-        let (core, deadline) = (self.core(), Deadline::after(timeout));
-        let is_done = || core.unfinished() == 0 || core.shutdown() == Shutdown::All;
-        while !is_done() {
-            let Some(left) = deadline.left(NAP) else { return false };
-            core.words.idle.wait(left, is_done);
-        }
-        true
+        let core = self.core();
+        core.words.idle.wait_until(timeout, || core.unfinished() == 0 || core.shutdown() == Shutdown::All)
     }
 
     /// From here on nothing can be put, and what is there can still be got; unless `immediate`, which leaves it there for

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use super::{AtomicU32, Deadline, EventCount};
+use super::{AtomicU32, EventCount};
 use crate::Result;
 use crate::segment::{Place, Segment, Shared};
-
-/// So long somebody sleeps at most who was not woken, since the one who should have may be dead.
-pub(crate) const NAP: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 #[repr(C)]
@@ -55,12 +52,7 @@ impl Event {
 
     /// Waits until it is set, at most `timeout`; whether it is.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        let deadline = Deadline::after(timeout);
-        while !self.is_set() {
-            let Some(left) = deadline.left(NAP) else { return false };
-            self.0.get().waiters.wait(left, || self.is_set());
-        }
-        true
+        self.0.get().waiters.wait_until(timeout, || self.is_set())
     }
 }
 

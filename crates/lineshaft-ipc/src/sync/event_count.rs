@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use std::time::Duration;
 
-use super::{AtomicU32, fence, futex};
+use super::{AtomicU32, Deadline, fence, futex};
+
+/// So long somebody sleeps at most who was not woken, since the one who should have may be dead.
+pub(crate) const NAP: Duration = Duration::from_millis(100);
 
 /// Somebody sleeps or is about to.
 const SLEEPER: u32 = 1;
@@ -34,6 +37,16 @@ impl EventCount {
         if !is_ready() {
             futex::wait(&self.word, word, longest);
         }
+    }
+
+    /// Waits until `is_ready` holds, at most `timeout`; whether it does.
+    pub(crate) fn wait_until(&self, timeout: Option<Duration>, is_ready: impl Fn() -> bool) -> bool {
+        let deadline = Deadline::after(timeout);
+        while !is_ready() {
+            let Some(left) = deadline.left(NAP) else { return false };
+            self.wait(left, &is_ready);
+        }
+        true
     }
 
     /// Wakes up to `count` sleepers after a change.

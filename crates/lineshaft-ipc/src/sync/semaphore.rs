@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
 
-use super::event::NAP;
-use super::{AtomicU32, Deadline, EventCount};
+use super::{AtomicU32, Deadline, EventCount, NAP};
 use crate::Result;
 use crate::segment::{Place, Segment, Shared};
 
