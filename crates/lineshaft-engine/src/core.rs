@@ -29,15 +29,17 @@ use crate::waits::{Draft, Waits};
 const TICKS_MAX: usize = 4;
 /// Jobs handed to the archive at once.
 pub(crate) const BLOCK_JOBS: usize = 1_000;
-/// How long a finished job may wait for a block to fill, milliseconds.
-const BLOCK_AGE_MS: u64 = 60_000;
 /// How long a dead child's supervisor has to say how it died, milliseconds: while it is connected, it may still be about
 /// to end what the child started; one that is gone may come back, but is not waited for long, and one that is dead not at
 /// all.
 const WORD_MS: u64 = 5_000;
 const LAST_WORD_MS: u64 = 1_000;
-/// How long workers have to come back after a start before the dead are counted, milliseconds.
+/// How long workers have to come back after a start before the dead are counted, milliseconds. Who did not come back
+/// after one start has only the rest of it after the next one.
 const RETURN_MS: u64 = 2_000;
+/// How far the clock may be ahead of what was written of it while a child is absent, milliseconds: a server that is
+/// killed again and again loses no more than this of each of its lives.
+const CLOCK_EVERY_MS: u64 = 250;
 
 /// Something that leaves the engine once its commit is durable.
 pub enum Output {
@@ -126,6 +128,11 @@ pub struct Core {
     pub(crate) state: State,
     pub(crate) options: Options,
     pub(crate) connections: FxHashMap<ConnectionId, Connection>,
+    /// The newest connection that changed something in each session, or wanted to, also when it has ended. What comes in late
+    /// over an older one must not be carried out: a refusal is not remembered, and after the one that came over the newer
+    /// connection the client may have made the same jobs again under another number. A greeting alone takes no session over:
+    /// it may be one that its client gave up waiting for.
+    pub(crate) session_holders: FxHashMap<u64, ConnectionId>,
     pub(crate) children: FxHashMap<u32, ConnectionId>,
     /// The newest attach of each child that is known, by its number, also when its connection has ended.
     pub(crate) attaches: FxHashMap<u32, u64>,
@@ -170,6 +177,7 @@ impl Core {
             options,
             lag,
             connections: FxHashMap::default(),
+            session_holders: FxHashMap::default(),
             children: FxHashMap::default(),
             attaches: FxHashMap::default(),
             workers: FxHashMap::default(),
@@ -303,7 +311,7 @@ impl Core {
 
     fn death(&self, child: u32, worker: u64, now: Now) -> Death {
         let supervisor = self.workers.get(&worker).map(|worker| worker.process);
-        let patience = if supervisor.is_some() { LAST_WORD_MS } else { self.until_return(now) };
+        let patience = if supervisor.is_some() { LAST_WORD_MS } else { self.until_return(child, now) };
         let (supervised_ms, alone_ms) = (now.logical_ms + WORD_MS, now.logical_ms + patience);
         Death { child, worker, supervisor, supervised_ms, alone_ms }
     }
@@ -314,8 +322,9 @@ impl Core {
         child.is_some_and(|child| !self.children.contains_key(&child.child))
     }
 
-    fn until_return(&self, now: Now) -> u64 {
-        (self.started_ms.1 + RETURN_MS).saturating_sub(now.logical_ms)
+    fn until_return(&self, child: u32, now: Now) -> u64 {
+        let since_ms = self.state.absent_since(child).unwrap_or(self.started_ms.1);
+        (since_ms + RETURN_MS).saturating_sub(now.logical_ms)
     }
 
     /// What time brings, and leases for whoever has credit: to be called before every commit.
@@ -333,6 +342,14 @@ impl Core {
         }
         self.lease(now);
         self.ask_archive(now);
+        if self.clock_due_ms().is_some_and(|at| at <= now.logical_ms) && !self.is_out_of_room() {
+            self.note_time(now);
+        }
+    }
+
+    /// When the clock must be written down if nothing else is.
+    fn clock_due_ms(&self) -> Option<u64> {
+        self.state.has_absent().then(|| self.state.clock().1 + CLOCK_EVERY_MS)
     }
 
     fn lease(&mut self, now: Now) {
@@ -386,7 +403,7 @@ impl Core {
             return;
         }
         // On a full disk a block need not be full either: what it takes frees the journal.
-        let old = self.is_tight || now.logical_ms >= self.archive_asked_ms + BLOCK_AGE_MS;
+        let old = self.is_tight || now.logical_ms >= self.block_due_ms();
         if waiting < BLOCK_JOBS && !old {
             return;
         }
@@ -395,6 +412,11 @@ impl Core {
         self.archiving = slots.len();
         let views = slots.into_iter().map(|slot| self.state.view(slot)).collect();
         self.outputs.push(Output::Archive(views));
+    }
+
+    /// When a block is asked for that is not full, on the logical clock.
+    fn block_due_ms(&self) -> u64 {
+        self.archive_asked_ms + self.options.upkeep.block_age.as_millis() as u64
     }
 
     /// The archive has taken the oldest `count` finished jobs.
@@ -434,9 +456,10 @@ impl Core {
         let words = self.last_words.iter().map(|word| word.0);
         let asks = self.archiving == 0 && self.state.unarchived() > 0;
         let full = self.state.unarchived() as usize >= BLOCK_JOBS;
-        let ready_ms = if full || self.is_tight { 0 } else { self.archive_asked_ms + BLOCK_AGE_MS };
+        let ready_ms = if full || self.is_tight { 0 } else { self.block_due_ms() };
         let block = asks.then_some(ready_ms.max(self.archive_not_before_ms));
-        (wall, logical.into_iter().chain(deaths).chain(words).chain(block).min())
+        let clock = self.clock_due_ms();
+        (wall, logical.into_iter().chain(deaths).chain(words).chain(block).chain(clock).min())
     }
 
     /// Takes the open commit: the caller writes it, makes it durable, and then lets the outputs leave.
@@ -493,6 +516,7 @@ impl Core {
             Change::Deleted { job, .. } => drop(deleted().insert(*job)),
             Change::DeletedDropped { .. } => *deleted() = self.state.deleted().collect(),
             Change::ChildGone { child } => drop(self.attaches.remove(child)),
+            Change::SessionClosed { session } => drop(self.session_holders.remove(session)),
             _ => {}
         }
     }

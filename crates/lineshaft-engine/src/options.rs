@@ -41,6 +41,8 @@ impl Default for Retention {
 /// How much room a home takes beyond what is needed.
 #[derive(Clone, Copy, Debug)]
 pub struct Upkeep {
+    /// How long a finished job may wait for a block of the archive to fill. Default 60 s.
+    pub block_age: Duration,
     /// Journal bytes after which a snapshot is worth taking, if what it would write is at most a quarter of that. Default
     /// 64 MiB.
     pub snapshot_every_bytes: u64,
@@ -61,6 +63,7 @@ pub struct Upkeep {
 impl Default for Upkeep {
     fn default() -> Self {
         Self {
+            block_age: Duration::from_secs(60),
             snapshot_every_bytes: 64 << 20,
             journal_slack_bytes: 256 << 20,
             cold_slack_bytes: 64 << 20,
@@ -85,7 +88,7 @@ pub struct Options {
     pub retention: Retention,
     /// Finished jobs that may wait for the archive; beyond it jobs start at the archive's speed. Default 100,000.
     pub unarchived_max: u32,
-    /// When payloads move and blobs are swept.
+    /// When finished jobs and payloads move, and blobs are swept.
     pub upkeep: Upkeep,
     /// What jobs may take of memory.
     pub memory: Memory,

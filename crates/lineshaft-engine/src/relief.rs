@@ -12,10 +12,8 @@ use crate::driver::Driver;
 use crate::room::{Room, brings_much, overhead_bytes};
 use lineshaft_wire::message::Message;
 
-/// Dead segments that two snapshots are worth.
-const DEAD_BYTES: u64 = 64 << 10;
-/// Segments that hold little of use but are kept for it, likewise.
-const PINNED_BYTES: u64 = 4 << 20;
+/// Dead segments that two snapshots are worth: this part of a whole reserve.
+const DEAD_SHARE: u64 = 64;
 /// Pause between two tries: of a snapshot, of dropping history.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long freed segments have to be of use before history goes.
@@ -101,15 +99,17 @@ impl<J: Journal> Driver<J> {
     fn snapshot_makes_room(&self) -> bool {
         let below = self.core.state().oldest_kept_lsn().unwrap_or(self.head.lsn);
         let dead_bytes = self.journal.dead_bytes(below);
-        dead_bytes >= DEAD_BYTES.max(self.snapshot_bytes()) || self.compaction_waits()
+        let whole_bytes = self.payloads.space().reserve_whole_bytes;
+        dead_bytes >= (whole_bytes / DEAD_SHARE).max(self.snapshot_bytes()) || self.compaction_waits()
     }
 
-    /// Whether segments that a few payloads pin wait for snapshots, before which nothing is moved out of them.
+    /// Whether segments that a few payloads pin wait for snapshots, before which nothing is moved out of them: such as are
+    /// worth it.
     fn compaction_waits(&self) -> bool {
         let (head_lsn, past_lsn) = (self.head.lsn + 1, self.run.snapshots.past_lsn() + 1);
         let waiting = self.journal.dead_bytes(head_lsn).saturating_sub(self.journal.dead_bytes(past_lsn));
         // The sum over all that is kept comes last: it takes longest.
-        waiting > PINNED_BYTES.max(self.snapshot_bytes())
+        waiting > self.payloads.space().reserve_whole_bytes.max(self.snapshot_bytes())
             && waiting > 4 * self.core.state().live_below(head_lsn).bytes
     }
 

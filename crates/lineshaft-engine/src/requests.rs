@@ -63,6 +63,9 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.is_used = true;
         }
+        if sequence_of(&message).is_some() {
+            self.take_session(caller)?;
+        }
         if !self.room.admits(&message) {
             if let Some((session, number)) = self.answered(caller, sequence_of(&message)) {
                 // Whoever was refused now would take it for not carried out.
@@ -392,6 +395,11 @@ impl Core {
         error: &lineshaft_store::Error,
     ) {
         let caller = Caller { connection, request_id };
+        if sequence.is_some()
+            && let Err(refusal) = self.take_session(caller)
+        {
+            return self.refuse(connection, request_id, refusal);
+        }
         if let Some((session, number)) = self.answered(caller, sequence) {
             return self.answer(caller, session, number);
         }
@@ -399,14 +407,29 @@ impl Core {
         self.refuse(connection, request_id, refusal(RefusalCode::StoreFull, message));
     }
 
+    /// Takes the caller's session over for its connection, which wants to change something: older ones may not any more.
+    fn take_session(&mut self, caller: Caller) -> Result<(), Refusal> {
+        let session = self.session(caller)?;
+        if self.state.has_session(session) {
+            self.session_holders.insert(session, caller.connection);
+        }
+        Ok(())
+    }
+
     fn session(&self, caller: Caller) -> Result<u64, Refusal> {
         let connection = self.connections.get(&caller.connection);
-        connection.and_then(|connection| connection.session).ok_or_else(|| {
+        let session = connection.and_then(|connection| connection.session).ok_or_else(|| {
             refusal(
                 RefusalCode::OutcomeUnknown,
                 "this connection has no session: HELLO opens one with open_session",
             )
-        })
+        })?;
+        let is_ours = self.session_holders.get(&session).is_none_or(|holder| *holder <= caller.connection);
+        if is_ours {
+            return Ok(session);
+        }
+        let text = format!("session {session} went over to a newer connection");
+        Err(refusal(RefusalCode::OutcomeUnknown, text))
     }
 
     fn touch(&mut self, caller: Caller, now: Now) {

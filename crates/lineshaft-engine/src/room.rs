@@ -2,14 +2,15 @@
 
 use lineshaft_jobs::Refusal;
 use lineshaft_store::{Shortage, Space};
+use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::{Finish, Message, RefusalCode, SMALL_END_BYTES};
 
 use crate::requests::refusal;
 
-/// Leases end when the reserve has less than this: the rest is for the ends of what runs.
-const LEASES_BYTES: u64 = 1 << 20;
-/// With less than this nothing is written but what makes room.
-const LAST_BYTES: u64 = 128 << 10;
+/// Leases end when less than this part of a whole reserve is left: the rest is for the ends of what runs.
+const LEASES_SHARE: u64 = 4;
+/// With less than this part nothing is written but what makes room.
+const LAST_SHARE: u64 = 32;
 
 const HINT: &str = "free some space on that file system: `lineshaft status` says what the home takes; nothing has to be restarted";
 
@@ -31,11 +32,12 @@ impl Room {
     /// What a journal has room for.
     pub fn of(space: Space) -> Self {
         let bytes = space.ready_bytes + space.reserve_bytes;
-        match (space.low, bytes) {
-            (false, _) => Self::Plenty,
-            (true, LEASES_BYTES..) => Self::Reserve,
-            (true, LAST_BYTES..) => Self::Ends,
-            (true, _) => Self::Nothing,
+        let has_share = |share| bytes >= space.reserve_whole_bytes / share;
+        match space.low {
+            false => Self::Plenty,
+            true if has_share(LEASES_SHARE) => Self::Reserve,
+            true if has_share(LAST_SHARE) => Self::Ends,
+            true => Self::Nothing,
         }
     }
 
@@ -84,13 +86,25 @@ fn words(Shortage { needed_bytes, free_bytes }: Shortage) -> String {
 pub(crate) fn overhead_bytes(message: &Message) -> u64 {
     const GROUP_BYTES: u64 = 16 << 10;
     const JOB_BYTES: u64 = 128;
+    const END_BYTES: u64 = 1 << 10;
     match message {
         Message::Enqueue(enqueue) => {
             let jobs = enqueue.groups.iter().map(|group| group.lengths.len() as u64).sum::<u64>();
             enqueue.groups.len() as u64 * GROUP_BYTES + jobs * JOB_BYTES
         }
+        Message::Finish(finish) => {
+            let others = finish.others.iter().map(|end| END_BYTES + end.end.error().map_or(0, error_bytes));
+            finish.succeeded.len() as u64 * JOB_BYTES + others.sum::<u64>()
+        }
         _ => GROUP_BYTES,
     }
+}
+
+/// About as much as an error takes in a commit.
+fn error_bytes(error: &ErrorRecord) -> u64 {
+    let types = error.types.iter().map(String::len).sum::<usize>();
+    let texts = error.message.len() + error.traceback.as_ref().map_or(0, String::len);
+    (types + texts + error.arguments.as_ref().map_or(0, Vec::len)) as u64
 }
 
 /// Whether a request may bring more than a small record.
@@ -100,7 +114,9 @@ pub(crate) fn brings_much(message: &Message) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use lineshaft_wire::message::{Cancel, Checkpoint, Enqueue, Release, Retry, Sequence, Show, Succeeded};
+    use lineshaft_wire::message::{
+        Cancel, Checkpoint, End, Enqueue, OtherEnd, Release, Retry, Sequence, Show, Succeeded,
+    };
     use lineshaft_wire::{Fence, JobId};
 
     use super::*;
@@ -144,13 +160,39 @@ mod tests {
     #[test]
     fn what_is_left_says_what_there_is_room_for() {
         let check = |low, ready_bytes, reserve_bytes, expected| {
-            let space = Space { ready_bytes, reserve_bytes, tight: true, low, shortage: None };
+            let space = Space {
+                ready_bytes,
+                reserve_bytes,
+                reserve_whole_bytes: 4 << 20,
+                tight: true,
+                low,
+                shortage: None,
+            };
             assert_eq!(Room::of(space), expected, "{space:?}");
         };
         check(false, 10, 0, Room::Plenty);
         check(true, 0, 4 << 20, Room::Reserve);
-        check(true, 512 << 10, 0, Room::Ends);
-        check(true, 1, 0, Room::Nothing);
+        check(true, 1 << 20, 0, Room::Reserve);
+        check(true, (1 << 20) - 1, 0, Room::Ends);
+        check(true, 64 << 10, 64 << 10, Room::Ends);
+        check(true, (128 << 10) - 1, 0, Room::Nothing);
+    }
+
+    /// Errors were taken for small whatever their length: a few of them had more than what was left, and the commit waited.
+    #[test]
+    fn the_errors_of_attempts_count_for_what_they_are() {
+        let error = ErrorRecord { traceback: Some("x".repeat(60_000)), ..ErrorRecord::default() };
+        let end = OtherEnd {
+            job: job(),
+            fence: FENCE,
+            started_at: 1,
+            finished_at: 2,
+            end: End::Errored { error, retry_after_ms: None },
+            output_length: 0,
+        };
+        let others = vec![end; 3];
+        let bytes = overhead_bytes(&Finish { succeeded: Vec::new(), others }.into());
+        assert!((180_000..190_000).contains(&bytes), "{bytes}");
     }
 
     /// It said only that nothing changes "until there is room", not where, nor how much is missing.

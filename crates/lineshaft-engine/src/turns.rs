@@ -61,9 +61,16 @@ impl<D: Turn> Turns<D> {
     /// The life of the engine's thread.
     pub(crate) fn run(&self) -> Result<(), Error> {
         self.bell.answer_here();
+        let _wreck = Wreck(self);
         loop {
             self.bell.heard();
-            let mut seat = self.driver.lock().map_err(|_| panicked())?;
+            let mut seat = match self.driver.lock() {
+                Ok(seat) => seat,
+                Err(poisoned) => {
+                    drop(poisoned.into_inner().take());
+                    return Err(panicked());
+                }
+            };
             let driver = seat.as_mut().ok_or(Error::Ended)?;
             driver.overslept();
             if let Some(result) = driver.take_turn().and_then(|()| driver.close_if_stopping()).transpose() {
@@ -74,6 +81,17 @@ impl<D: Turn> Turns<D> {
             let patience = driver.rest();
             drop(seat);
             park_timeout(patience);
+        }
+    }
+}
+
+/// After a panic on the engine's thread: what worked for it ends too, and nobody waits for that in vain.
+struct Wreck<'a, D: Turn>(&'a Turns<D>);
+
+impl<D: Turn> Drop for Wreck<'_, D> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            drop(self.0.driver.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }

@@ -2,6 +2,7 @@
 //! follows from the change and the state alone.
 
 mod checkpoints;
+mod children;
 mod ends;
 mod enqueue;
 mod leases;
@@ -17,8 +18,7 @@ use lineshaft_wire::message::Changed;
 
 use crate::change::{Change, Name, Place, Request, Stored};
 use crate::command::Event;
-use crate::list::List;
-use crate::state::{Answer, Child, Queue, Session, State, Timer};
+use crate::state::{Answer, Queue, Session, State, Timer};
 
 /// Where the payloads of a change lie, handed out one after the other.
 struct Cursor {
@@ -63,18 +63,9 @@ impl State {
                 );
             }
             Change::ChildAttached { child, worker, name, number, process } => {
-                let lease_ends = self.logical_ms + self.limits.lease_ms;
-                let (name, leases) = (Arc::clone(name), List::default());
-                let entry =
-                    Child { worker: *worker, name, number: *number, process: *process, leases, lease_ends };
-                self.children.insert(*child, entry);
-                self.next_child = self.next_child.max(child + 1);
-                self.logical_timers.insert(lease_ends, Timer::Child(*child));
+                self.know_child(*child, *worker, (Arc::clone(name), *number), *process);
             }
-            Change::ChildGone { child } => {
-                self.detach(*child);
-                self.children.remove(child);
-            }
+            Change::ChildGone { child } => self.forget_child(*child),
             Change::Leased { child, slots } => self.lease(*child, slots),
             Change::Released { slots } => slots.iter().rev().for_each(|slot| self.release(*slot)),
             Change::Succeeded { ends } => ends.iter().for_each(|end| self.succeed(end, &mut cursor)),
@@ -122,6 +113,8 @@ impl State {
             Change::Checkpointed { slot, value } => self.checkpoint(*slot, cursor.take(*value)),
             Change::FinishedFrom { number } => (self.finish_number, self.archived) = (*number, *number),
             Change::PlacesSwept => self.free.sweep(),
+            Change::ChildrenAbsent => self.children_absent(),
+            Change::ChildReturned { child } => self.child_returned(*child),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }

@@ -406,6 +406,13 @@ pub enum Change {
     },
     /// From now on new jobs take free places in the order of their numbers; before, in that in which they became free.
     PlacesSwept,
+    /// An engine has started: every known child is absent until it attaches, from now on unless it was already.
+    ChildrenAbsent,
+    /// A child that was absent has attached.
+    ChildReturned {
+        /// Its number in the engine.
+        child: u32,
+    },
 }
 
 impl Change {

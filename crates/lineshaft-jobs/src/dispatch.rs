@@ -14,10 +14,19 @@ const RUN_MAX: usize = 1024;
 /// A connected child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connected {
-    pub(crate) credit: u32,
+    credit: u32,
+    /// It has not renewed for a lease, so it may be stopped or cut off: its credit counts again when it does.
+    is_silent: bool,
     pub(crate) group: u32,
     /// Place in line of the last parked job that it was offered or passed over.
     parked_seen: u64,
+}
+
+impl Connected {
+    /// Leases that it may be given now.
+    fn credit(&self) -> u32 {
+        if self.is_silent { 0 } else { self.credit }
+    }
 }
 
 /// What a connected child can run.
@@ -41,7 +50,7 @@ impl State {
         let names = &self.names;
         let group =
             self.lanes.join(attach.child, attach.tasks, attach.queues, |number| Arc::clone(names.at(number)));
-        self.connected.insert(attach.child, Connected { credit: 0, group, parked_seen: 0 });
+        self.connected.insert(attach.child, Connected { credit: 0, is_silent: false, group, parked_seen: 0 });
         self.renew(attach.child, self.logical_ms);
     }
 
@@ -60,8 +69,24 @@ impl State {
         }
     }
 
-    /// The leases of a child live on. Never shorter than they would have: a stall may have been credited to them.
+    /// The leases of a child live on, and it may be given others if it was silent.
     pub fn renew(&mut self, child: u32, logical_ms: u64) {
+        if let Some(connected) = self.connected.get_mut(&child) {
+            connected.is_silent = false;
+        }
+        self.begin_term(child, logical_ms);
+    }
+
+    /// A child did not renew for a lease. If it is connected it gets no more jobs until it does; says whether it is.
+    pub(crate) fn fall_silent(&mut self, child: u32, logical_ms: u64) -> bool {
+        let Some(connected) = self.connected.get_mut(&child) else { return false };
+        connected.is_silent = true;
+        self.begin_term(child, logical_ms);
+        true
+    }
+
+    /// Never shorter than leases would live anyway: a stall may have been credited to them.
+    fn begin_term(&mut self, child: u32, logical_ms: u64) {
         if let Some(entry) = self.children.get_mut(&child) {
             entry.lease_ends = entry.lease_ends.max(logical_ms + self.limits.lease_ms);
         }
@@ -86,7 +111,7 @@ impl State {
         let (group, child, takers) = self.next_taker()?;
         let ready = self.lanes.group(group);
         debug_assert!(ready.children.contains(&child), "a taker is of its group");
-        let credit = self.connected[&child].credit as usize;
+        let credit = self.connected[&child].credit() as usize;
         let share = self.available_in(group).div_ceil(takers).max(1);
         let slots =
             self.lanes.next_run(group, credit.min(share).min(RUN_MAX).min(most as usize), &self.slots);
@@ -107,7 +132,7 @@ impl State {
         }
         let children: Vec<u32> = self.children.keys().copied().collect();
         children.into_iter().find_map(|child| {
-            let has_credit = self.connected.get(&child).is_some_and(|connected| connected.credit > 0);
+            let has_credit = self.connected.get(&child).is_some_and(|connected| connected.credit() > 0);
             let (order, slot) = if has_credit { self.parked_for(child)? } else { return None };
             let connected = self.connected.get_mut(&child)?;
             connected.parked_seen = order;
@@ -153,7 +178,7 @@ impl State {
     /// A group with a job ready, its next child with credit, and how many children of it have credit.
     fn next_taker(&mut self) -> Option<(u32, u32, usize)> {
         let connected = &self.connected;
-        let has_credit = |child: &&u32| connected.get(*child).is_some_and(|entry| entry.credit > 0);
+        let has_credit = |child: &&u32| connected.get(*child).is_some_and(|entry| entry.credit() > 0);
         let (group, position, takers) = self.lanes.ready_groups().find_map(|(number, group)| {
             let position = group.children.iter().position(|child| has_credit(&child))?;
             Some((number, position, group.children.iter().filter(has_credit).count()))

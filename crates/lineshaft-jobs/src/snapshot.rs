@@ -19,10 +19,11 @@ use std::ops::Range;
 pub use rows::{ChangedPage, LoadedPage};
 
 use crate::state::{Limits, State};
-use tables::Tables;
+use tables::{Rest, Tables};
 
-/// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places.
-const VERSION: u16 = 3;
+/// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
+/// third one no absent children.
+const VERSION: u16 = 4;
 
 /// A snapshot that does not read.
 #[derive(Debug, thiserror::Error)]
@@ -111,11 +112,15 @@ impl State {
         let (version, _) = postcard::take_from_bytes::<u16>(tables)?;
         match version {
             1 => first::read(tables, limits),
-            2 | VERSION => {
+            2..=VERSION => {
                 let (tables, rest) = postcard::take_from_bytes::<Tables>(tables)?;
-                let hand = if version == VERSION { postcard::from_bytes(rest)? } else { None };
+                let rest = match version {
+                    2 => Rest::default(),
+                    3 => Rest { hand: postcard::from_bytes(rest)?, ..Rest::default() },
+                    _ => postcard::from_bytes(rest)?,
+                };
                 let (slots, keys) = rows::sort_out(pages)?;
-                let mut state = Self::assemble(tables, hand, (slots, keys), limits)?;
+                let mut state = Self::assemble(tables, rest, (slots, keys), limits)?;
                 // Building indexes touched rows, but nothing durable of them.
                 state.slots.pages.mark_all(false);
                 Ok(state)

@@ -90,6 +90,9 @@ pub struct State {
     pub(crate) slots: Slots,
     pub(crate) leases: FxHashMap<u32, Lease>,
     pub(crate) children: BTreeMap<u32, Child>,
+    /// Children that have not attached since an engine started, and the logical time of the first such start. What they
+    /// hold ends a lease after that, however often an engine has started since.
+    pub(crate) absent: BTreeMap<u32, u64>,
     pub(crate) sessions: FxHashMap<u64, Session>,
     pub(crate) queues: FxHashMap<u32, Queue>,
     /// Idempotency keys, the oldest first.
@@ -150,8 +153,8 @@ pub(crate) struct Child {
     pub(crate) number: u32,
     pub(crate) process: ProcessKey,
     pub(crate) leases: List,
-    /// Logical time at which its leases end unless renewed. Not durable: a restart gives a whole lease again, which can
-    /// only be later.
+    /// Logical time at which its leases end unless renewed. Not durable: the first start after it attached gives a whole
+    /// lease again, which can only be later.
     pub(crate) lease_ends: u64,
 }
 
@@ -212,6 +215,7 @@ impl State {
             slots: Slots::default(),
             leases: FxHashMap::default(),
             children: BTreeMap::new(),
+            absent: BTreeMap::new(),
             sessions: FxHashMap::default(),
             queues: FxHashMap::default(),
             keys_by_age: TrackedFifo::new(),
@@ -239,7 +243,8 @@ impl State {
     /// The first changes of every run of an engine.
     pub fn begin(&self, epoch: u64, nonce: u64) -> Vec<Change> {
         let swept = self.free.hand().is_none().then_some(Change::PlacesSwept);
-        [Change::Started { epoch, nonce }].into_iter().chain(swept).collect()
+        let absent = (!self.children.is_empty()).then_some(Change::ChildrenAbsent);
+        [Change::Started { epoch, nonce }].into_iter().chain(swept).chain(absent).collect()
     }
 
     /// The epoch of the running engine.
@@ -352,6 +357,17 @@ impl State {
     /// The oldest commit that holds a payload still needed, rounded down to 16 commits; `None` if none does.
     pub fn oldest_kept_lsn(&self) -> Option<u64> {
         self.kept.oldest_lsn()
+    }
+
+    /// Since when a child has been absent, logical milliseconds: since the first start that it has not attached after.
+    pub fn absent_since(&self, child: u32) -> Option<u64> {
+        self.absent.get(&child).copied()
+    }
+
+    /// Whether a child is absent. While one is, time must be written down although nothing happens: where it begins
+    /// again at every start, the child's leases never end.
+    pub fn has_absent(&self) -> bool {
+        !self.absent.is_empty()
     }
 
     /// Leases that stand.

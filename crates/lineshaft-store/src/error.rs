@@ -291,12 +291,11 @@ impl Error {
 
     /// Names the operation and the file of a system error; a full disk becomes [`Error::Full`].
     pub(crate) fn io(action: &'static str, path: &str, needed_bytes: u64) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::Full { needed_bytes, free_bytes: None }
             }
-            _ => Self::Io { action, path, source },
+            _ => Self::Io { action, path: path.to_owned(), source },
         }
     }
 

@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::backup::MANIFEST;
 use crate::disk::{Disk, LockAttempt, OpenMode, list_if_there, publish, read_all};
@@ -191,7 +191,14 @@ fn take_lock<D: Disk>(disk: &D) -> Result<D::Lock, Error> {
 
 /// The lines of `LOCK`: enough to tell whether the process named there still exists.
 fn describe_owner() -> String {
+    // Asked for once, since a simulation opens thousands of homes; a fork is another process.
+    static OWNER: OnceLock<(u32, String)> = OnceLock::new();
     let pid = std::process::id();
+    let (known, owner) = OWNER.get_or_init(|| (pid, owner_lines(pid)));
+    if *known == pid { owner.clone() } else { owner_lines(pid) }
+}
+
+fn owner_lines(pid: u32) -> String {
     let started = process_start().unwrap_or_default();
     let boot = system_text("/proc/sys/kernel/random/boot_id");
     let host = system_text("/proc/sys/kernel/hostname");

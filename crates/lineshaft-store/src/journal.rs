@@ -31,6 +31,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::{ColdLocation, Error, Hold, Location, PayloadRef};
+use segment::COMMITS_START;
 
 /// Bytes a commit's body may have: the payload limit and room for what names it.
 pub const BODY_BYTES_MAX: usize = 65 << 20;
@@ -357,6 +358,8 @@ pub struct Space {
     pub ready_bytes: u64,
     /// Bytes that fit into the reserve; 0 while there is none.
     pub reserve_bytes: u64,
+    /// Bytes of a whole reserve, by which those that are left are judged: as many as the first segment has.
+    pub reserve_whole_bytes: u64,
     /// No further segment could be made, for want of space: what is not needed should go.
     pub tight: bool,
     /// The last segment is nearly full too: take only what frees space (finishing, cancelling), refuse new jobs.
@@ -378,7 +381,8 @@ impl Space {
     /// Whether a commit of so many bytes can be written though no further segment can be made: it lies in one place.
     pub fn fits_reserved(&self, body_bytes: u64) -> bool {
         // Records that come without being asked for, as leases do, go into the same commit.
-        const BESIDE_BYTES: u64 = 128 << 10;
-        body_bytes.saturating_add(BESIDE_BYTES) <= self.ready_bytes.max(self.reserve_bytes)
+        const BESIDE_SHARE: u64 = 32;
+        let bytes = commit::stored_bytes((body_bytes + self.reserve_whole_bytes / BESIDE_SHARE) as usize);
+        bytes <= self.ready_bytes || COMMITS_START + bytes <= self.reserve_bytes
     }
 }

@@ -148,15 +148,19 @@ impl Envelope {
 
     /// The finished payload, compressed where that helps.
     pub fn seal<E>(self, fill: impl FnMut(usize, &mut [u8]) -> Result<(), E>) -> Result<Vec<u8>, E> {
-        let plain = if self.sizes.is_empty() {
-            self.value
-        } else {
-            // Zeroed by the allocator, which for large sizes costs nothing until the pages are filled.
-            let mut plain = vec![0; self.size_bytes()];
-            self.write(&mut plain, fill)?;
-            plain
-        };
+        let plain = self.seal_plain(fill)?;
         Ok(compressed(&plain).unwrap_or(plain))
+    }
+
+    /// The finished payload as it is: for a reader on the same host, whom compression would only cost time.
+    pub fn seal_plain<E>(self, fill: impl FnMut(usize, &mut [u8]) -> Result<(), E>) -> Result<Vec<u8>, E> {
+        if self.sizes.is_empty() {
+            return Ok(self.value);
+        }
+        // Zeroed by the allocator, which for large sizes costs nothing until the pages are filled.
+        let mut plain = vec![0; self.size_bytes()];
+        self.write(&mut plain, fill)?;
+        Ok(plain)
     }
 }
 

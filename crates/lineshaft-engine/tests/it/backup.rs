@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lineshaft_engine::backup::{Restored, check};
 use lineshaft_engine::inspect::verify;
-use lineshaft_engine::{ConnectionId, Error, Handle, Options, open};
+use lineshaft_engine::{ConnectionId, Error, Handle, open};
 use lineshaft_store::backup::{Facts, Manifest, take};
 use lineshaft_store::{Appended, Error as StoreError, FileDisk, JournalEnd};
 use lineshaft_wire::code;
@@ -21,7 +21,7 @@ use lineshaft_wire::message::{
 };
 use lineshaft_wire::{Fence, JobId, JobState, Outcome};
 
-use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello};
+use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, long_leases};
 
 const NOW_MS: u64 = 1_790_000_000_000;
 /// Jobs that wait while there is load: enough to keep everybody busy.
@@ -131,7 +131,7 @@ impl Client {
 }
 
 fn start(home: &Path) -> Handle {
-    open(home, Options::default()).unwrap().0
+    open(home, long_leases()).unwrap().0
 }
 
 fn stop(engine: &Handle) {

@@ -15,7 +15,7 @@ use lineshaft_wire::message::{
 use lineshaft_wire::{ErrorRecord, JobId, JobState};
 
 use crate::live::{Client, stop, worker};
-use crate::world::group;
+use crate::world::{group, long_leases};
 
 const MONTH_MS: u64 = 30 * 86_400_000;
 
@@ -37,7 +37,7 @@ fn options(clock: &Clock) -> Options {
         sweep_every: Duration::from_millis(50),
         ..Upkeep::default()
     };
-    Options { upkeep, clock: clock.clone(), ..Options::default() }
+    Options { upkeep, clock: clock.clone(), ..long_leases() }
 }
 
 fn start(home: &Path, clock: &Clock) -> Handle {
@@ -188,7 +188,7 @@ fn commits_go_on_while_payloads_move() {
         look_every: Duration::from_millis(100),
         ..Upkeep::default()
     };
-    let engine = open_on(FileDisk::new(home.path()), Options { upkeep, ..Options::default() }).unwrap().0;
+    let engine = open_on(FileDisk::new(home.path()), Options { upkeep, ..long_leases() }).unwrap().0;
     let mut client = Client::connect(&engine);
     let run_after = Some(RunAfter::In(MONTH_MS));
     for _ in 0..325 {

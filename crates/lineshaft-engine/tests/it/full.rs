@@ -13,7 +13,7 @@ use lineshaft_wire::{Fence, JobId};
 
 use crate::crashes::{CLIENT, World};
 use crate::live::{Client, worker};
-use crate::world::{Mailbox, enqueue, hello};
+use crate::world::{Mailbox, enqueue, hello, long_leases};
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -171,7 +171,7 @@ fn filled(disk: &SimulatedDisk, options: Options) -> (Handle, Client, Vec<JobId>
 #[test]
 fn on_a_full_disk_new_jobs_are_refused_and_old_ones_go_on() {
     let disk = SimulatedDisk::new();
-    let (engine, mut client, jobs) = filled(&disk, Options::default());
+    let (engine, mut client, jobs) = filled(&disk, long_leases());
     let mut worker = worker(&engine);
     let first = worker.lease();
     worker.try_finish(first, Bytes::from_static(b"result")).unwrap();
@@ -200,7 +200,7 @@ fn on_a_full_disk_new_jobs_are_refused_and_old_ones_go_on() {
 #[test]
 fn many_small_ends_at_once_wait_while_the_rest_is_answered() {
     let disk = SimulatedDisk::new();
-    let engine = start(&disk, Options::default());
+    let engine = start(&disk, long_leases());
     wait_for_reserve(&disk);
     let mut client = Client::connect(&engine);
     client.enqueue(&vec![&b"small"[..]; 600]);
@@ -220,10 +220,10 @@ fn many_small_ends_at_once_wait_while_the_rest_is_answered() {
 #[test]
 fn an_engine_killed_on_a_full_disk_starts_and_loses_nothing() {
     let disk = SimulatedDisk::new();
-    let (engine, _client, jobs) = filled(&disk, Options::default());
+    let (engine, _client, jobs) = filled(&disk, long_leases());
     let mut found = disk.power_loss(Loss::Everything);
     for _ in 0..3 {
-        let engine = start(&found, Options::default());
+        let engine = start(&found, long_leases());
         let mut client = Client::connect(&engine);
         for job in &jobs {
             client.show(*job);
@@ -239,7 +239,7 @@ fn an_engine_killed_on_a_full_disk_starts_and_loses_nothing() {
         found = next;
     }
     found.set_capacity(None);
-    let engine_again = start(&found, Options::default());
+    let engine_again = start(&found, long_leases());
     Client::connect(&engine_again).enqueue(&[b"again"]);
     stop(&engine_again);
     disk.set_capacity(None);
@@ -250,7 +250,7 @@ fn an_engine_killed_on_a_full_disk_starts_and_loses_nothing() {
 #[test]
 fn a_home_makes_room_from_its_own_dead_journal() {
     let disk = SimulatedDisk::new();
-    let engine = start(&disk, Options::default());
+    let engine = start(&disk, long_leases());
     wait_for_reserve(&disk);
     disk.set_capacity(Some(48 * MIB));
     let mut client = Client::connect(&engine);
@@ -283,7 +283,7 @@ fn a_home_makes_room_from_its_own_dead_journal() {
 #[test]
 fn jobs_start_at_the_speed_of_an_archive_that_is_behind() {
     let disk = SimulatedDisk::new();
-    let engine = start(&disk, Options { unarchived_max: 2_000, ..Options::default() });
+    let engine = start(&disk, Options { unarchived_max: 2_000, ..long_leases() });
     wait_for_reserve(&disk);
     let mut client = Client::connect(&engine);
     let jobs = client.enqueue(&vec![&b"x"[..]; 10_000]).len();
@@ -314,7 +314,7 @@ fn jobs_start_at_the_speed_of_an_archive_that_is_behind() {
 #[test]
 fn the_archive_takes_what_fits() {
     let disk = SimulatedDisk::new();
-    let options = Options::default();
+    let options = long_leases();
     let clock = options.clock.clone();
     let engine = start(&disk, options);
     wait_for_reserve(&disk);
@@ -339,7 +339,7 @@ fn the_archive_takes_what_fits() {
 #[test]
 fn on_a_full_disk_the_oldest_history_goes_first() {
     let disk = SimulatedDisk::new();
-    let options = Options::default();
+    let options = long_leases();
     let clock = options.clock.clone();
     let engine = start(&disk, options);
     wait_for_reserve(&disk);
@@ -376,7 +376,7 @@ fn on_a_full_disk_the_oldest_history_goes_first() {
     assert_eq!(days(), before[2..], "the newest day stays");
     stop(&engine);
     disk.set_capacity(None);
-    stop(&start(&disk, Options::default()));
+    stop(&start(&disk, long_leases()));
 }
 
 /// It was refused for want of room, though it had been carried out before the disk was full: its client made the jobs
@@ -403,7 +403,7 @@ fn a_request_that_is_sent_again_is_answered_however_full_the_disk_is() {
 #[test]
 fn a_large_request_that_is_sent_again_is_answered_on_a_full_disk() {
     let disk = SimulatedDisk::new();
-    let engine = start(&disk, Options::default());
+    let engine = start(&disk, long_leases());
     let mut client = Client::connect(&engine);
     let large = random(MIB as usize + 1);
     let (message, payload) = enqueue(1, "shop.send", &[&large]);

@@ -18,15 +18,16 @@ use lineshaft_wire::message::{
 };
 
 use crate::live::{Client, stop, worker};
-use crate::world::group;
+use crate::world::{group, long_leases};
 
 /// A time that no test lives to see, Unix milliseconds.
 const NEXT_CENTURY: u64 = 4_102_444_800_000;
 
 /// Name, packed files, jobs as text.
-pub(crate) const HOMES: [(&str, &[u8], &str); 2] = [
+pub(crate) const HOMES: [(&str, &[u8], &str); 3] = [
     ("1-first", include_bytes!("../golden/1-first.home"), include_str!("../golden/1-first.jobs")),
     ("2-pages", include_bytes!("../golden/2-pages.home"), include_str!("../golden/2-pages.jobs")),
+    ("3-absent", include_bytes!("../golden/3-absent.home"), include_str!("../golden/3-absent.jobs")),
 ];
 
 #[test]
@@ -58,6 +59,8 @@ fn make() {
     let name = std::env::var("LINESHAFT_GOLDEN").expect("LINESHAFT_GOLDEN names the home");
     let home = tempfile::tempdir().unwrap();
     first_life(home.path());
+    // Without its child, which is absent in the snapshot and back afterwards.
+    stop(&open(home.path(), options(&Clock::default())).unwrap().0);
     take_snapshot(home.path());
     second_life(home.path());
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -68,7 +71,7 @@ fn make() {
 pub(crate) fn options(clock: &Clock) -> Options {
     // A golden home is years old.
     let retention = Retention { age: Duration::from_secs(1 << 32), bytes: u64::MAX };
-    Options { retention, clock: clock.clone(), ..Options::default() }
+    Options { retention, clock: clock.clone(), ..long_leases() }
 }
 
 /// What a snapshot covers: archived jobs, and some of every kind that waits.

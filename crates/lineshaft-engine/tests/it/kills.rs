@@ -67,6 +67,7 @@ fn start(disk: SimulatedDisk, clock: &Clock) -> Option<Handle> {
         look_every: Duration::from_millis(1),
         copy_bytes_per_second: u64::MAX,
         sweep_every: Duration::from_millis(5),
+        ..Upkeep::default()
     };
     let opened =
         open_with(disk, journal_options(), Options { upkeep, clock: clock.clone(), ..Options::default() });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_engine::{ConnectionId, Handle, Options, Payload, open};
+use lineshaft_engine::{ConnectionId, Handle, Payload, open};
 use lineshaft_ipc::process::ProcessId;
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, Cancel, ChildEnded, Credit, Delete, End, Fetch, Filter, Finish, List, Message,
@@ -14,7 +14,7 @@ use lineshaft_wire::message::{
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
 
-use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
+use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, long_leases, sequence};
 
 /// A client of a running engine.
 pub(crate) struct Client {
@@ -133,7 +133,7 @@ impl Client {
 }
 
 fn start(home: &Path) -> Handle {
-    open(home, Options::default()).unwrap().0
+    open(home, long_leases()).unwrap().0
 }
 
 pub(crate) fn stop(engine: &Handle) {
@@ -269,7 +269,7 @@ fn a_large_payload_is_a_blob_that_stays_until_the_archive_has_its_job() {
 fn a_second_engine_in_one_home_is_refused_with_the_first_ones_pid() {
     let home = tempfile::tempdir().unwrap();
     let engine = start(home.path());
-    let Err(error) = open(home.path(), Options::default()) else { panic!("two engines in one home") };
+    let Err(error) = open(home.path(), long_leases()) else { panic!("two engines in one home") };
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     stop(&engine);
 }

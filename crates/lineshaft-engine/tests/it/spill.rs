@@ -15,7 +15,7 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Message, Status, StatusReport};
 
 use crate::live::{Client, stop, worker};
-use crate::world::{Mailbox, enqueue, hello};
+use crate::world::{Mailbox, enqueue, hello, long_leases};
 
 const JOBS: usize = 20_000;
 /// Two full pages.
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An engine that keeps no job in memory which rests.
 fn start(home: &Path) -> Handle {
     let memory = Memory { page_bytes: 0, ..Memory::default() };
-    open(home, Options { memory, ..Options::default() }).unwrap().0
+    open(home, Options { memory, ..long_leases() }).unwrap().0
 }
 
 fn status(client: &mut Client) -> StatusReport {
@@ -84,7 +84,7 @@ fn jobs_that_cannot_leave_stay_and_are_done() {
     let full = MemoryScratch::new(1);
     full.fail_one_in(1);
     let memory = Memory { page_bytes: 0, scratch: Some(Arc::new(full)) };
-    let (engine, _) = open(home.path(), Options { memory, ..Options::default() }).unwrap();
+    let (engine, _) = open(home.path(), Options { memory, ..long_leases() }).unwrap();
     let mut client = Client::connect(&engine);
     let jobs = enqueue_jobs(&mut client);
     std::thread::sleep(Duration::from_millis(1_500));

@@ -5,11 +5,11 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lineshaft_engine::{ConnectionId, Handle, Options, Outbox, Outgoing, open};
+use lineshaft_engine::{ConnectionId, Handle, Outbox, Outgoing, open};
 use lineshaft_wire::message::Message;
 use std::sync::Mutex;
 
-use crate::world::{Mailbox, enqueue, hello};
+use crate::world::{Mailbox, enqueue, hello, long_leases};
 
 /// A mailbox that remembers which thread brought each answer.
 struct Witness {
@@ -63,7 +63,7 @@ impl Producer {
 #[test]
 fn a_lone_request_is_answered_on_the_thread_that_brought_it() {
     let home = tempfile::tempdir().unwrap();
-    let (engine, _) = open(home.path(), Options::default()).unwrap();
+    let (engine, _) = open(home.path(), long_leases()).unwrap();
     let mut producer = Producer::connect(&engine);
     let here = thread::current().id();
     let alone = (0..50)
@@ -82,7 +82,7 @@ fn a_lone_request_is_answered_on_the_thread_that_brought_it() {
 #[test]
 fn no_request_is_left_lying_however_turns_and_arrivals_meet() {
     let home = tempfile::tempdir().unwrap();
-    let (engine, _) = open(home.path(), Options::default()).unwrap();
+    let (engine, _) = open(home.path(), long_leases()).unwrap();
     let producers: Vec<_> = (0..4)
         .map(|_| {
             let mut producer = Producer::connect(&engine);
@@ -98,7 +98,7 @@ fn no_request_is_left_lying_however_turns_and_arrivals_meet() {
     }
     engine.stop();
     engine.join().unwrap();
-    let (engine, opened) = open(home.path(), Options::default()).unwrap();
+    let (engine, opened) = open(home.path(), long_leases()).unwrap();
     assert_eq!(opened.jobs, 4 * 100 * (1 + 21 + 41));
     engine.stop();
     engine.join().unwrap();

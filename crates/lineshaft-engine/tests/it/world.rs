@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_engine::{Outbox, Outgoing};
+use lineshaft_engine::{Options, Outbox, Outgoing};
+use lineshaft_jobs::Limits;
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, Enqueue, Hello, JobGroup, Message, ProcessKey, Rules, Sequence,
 };
@@ -64,6 +65,13 @@ impl Mailbox {
     pub(crate) fn answer(&self, request_id: u64) -> Message {
         self.take(|outgoing| (outgoing.request_id == request_id).then(|| outgoing.message.clone()))
     }
+}
+
+/// The defaults for a test on the machine's own time whose workers do not renew: no lease ends before the test does, however
+/// slow the machine is.
+pub(crate) fn long_leases() -> Options {
+    let limits = Limits { lease_ms: 3_600_000, ..Limits::default() };
+    Options { limits, ..Options::default() }
 }
 
 pub(crate) fn hello() -> Message {

@@ -45,7 +45,10 @@ impl State {
         // Leases that the child does not know of never reached it: the connection or the engine ended before.
         let unknown = |slot: &u32| !held.contains(&(self.job_id(*slot), self.leases[slot].fence));
         let undelivered = self.leases_of(child).filter(unknown).collect();
-        Ok(Decision::of(self.hand_back(undelivered), Reply::Attached { child, stale }))
+        // Durable before the child hears that it is attached: its leases count from here then, also after a restart.
+        let returned = self.absent.contains_key(&child).then(|| Change::ChildReturned { child }.into());
+        let entries = returned.into_iter().chain(self.hand_back(undelivered)).collect();
+        Ok(Decision::of(entries, Reply::Attached { child, stale }))
     }
 
     fn attach_new(&self, attach: AttachChild, stale: Vec<Fence>) -> Decision {

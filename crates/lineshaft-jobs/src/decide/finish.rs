@@ -106,7 +106,7 @@ impl State {
             }
             _ => {}
         }
-        let error = error_of(&end.end).map(encode_error).unwrap_or_default();
+        let error = end.end.error().map(encode_error).unwrap_or_default();
         let change = Change::Ended {
             slot,
             outcome: self.outcome_of(slot, &end.end),
@@ -264,22 +264,6 @@ fn backoff(rules: &Rules, failures: u32, random: u64) -> u64 {
     let doubled = rules.backoff_first_ms.saturating_mul(1u64.checked_shl(failures - 1).unwrap_or(u64::MAX));
     let most = doubled.min(rules.backoff_max_ms);
     ((u128::from(random) * (u128::from(most) + 1)) >> 64) as u64
-}
-
-fn error_of(end: &End) -> Option<&ErrorRecord> {
-    match end {
-        End::Errored { error, .. }
-        | End::Rejected { error, .. }
-        | End::TimedOut { error }
-        | End::Crashed { error }
-        | End::Lost { error } => Some(error),
-        End::Snoozed { .. }
-        | End::CancelledItself { .. }
-        | End::Cancelled
-        | End::Released
-        | End::Parked { .. }
-        | End::PutOff { .. } => None,
-    }
 }
 
 /// An error record as the journal keeps it; [`crate::view::decode_error`] reads it.

@@ -146,8 +146,7 @@ impl State {
             return;
         }
         entries.extend(self.lose_leases(child, now, "its lease ended: the worker did not renew it in time"));
-        if self.connected.contains_key(&child) {
-            self.renew(child, now.logical_ms);
+        if self.fall_silent(child, now.logical_ms) {
             self.logical_timers.insert(now.logical_ms + self.limits.lease_ms, Timer::Child(child));
         } else {
             entries.push(Change::ChildGone { child }.into());

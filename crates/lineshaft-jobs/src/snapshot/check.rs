@@ -26,6 +26,10 @@ impl State {
             (self.slots.iter().all(|slot| slot.generation < GENERATIONS), "a generation that cannot be"),
             (leased_jobs == self.leases.len(), "a lease of no job"),
             (self.queues.keys().all(known), "a queue without a name"),
+            (
+                self.absent.keys().all(|child| self.children.contains_key(child)),
+                "an unknown child that is absent",
+            ),
         ];
         match checks.into_iter().find(|(fits, _)| !fits) {
             Some((_, contradiction)) => Err(SnapshotError::Inconsistent(contradiction)),

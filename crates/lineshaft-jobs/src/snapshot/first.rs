@@ -10,7 +10,7 @@ use lineshaft_wire::JobId;
 use serde::Deserialize;
 
 use super::rows::{JobRow, KeyPage, ReadExtra};
-use super::tables::{ChildRow, HandlersOfRules, SessionRow, Tables, Versions};
+use super::tables::{ChildRow, HandlersOfRules, Rest, SessionRow, Tables, Versions};
 use super::{SnapshotError, VERSION};
 use crate::change::Lease;
 use crate::extra::{Checkpoint, Extra, Failure};
@@ -83,7 +83,8 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError>
     }
     let keys = std::mem::take(&mut head.keys);
     let tables = tables(head, tail.handlers, versions, keys.len() as u64);
-    let mut state = State::assemble(tables, None, (in_pages::<_, SlotPage>(slots), key_pages(keys)), limits)?;
+    let pages = (in_pages::<_, SlotPage>(slots), key_pages(keys));
+    let mut state = State::assemble(tables, Rest::default(), pages, limits)?;
     state.slots.pages.mark_all(true);
     state.keys_by_age.mark_all(true);
     Ok(state)

@@ -53,6 +53,15 @@ pub(super) struct Tables {
     pub(super) next_key: u64,
 }
 
+/// What stands behind the tables, since later layouts than theirs have it.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Rest {
+    /// Free places are swept from this one on, if at all.
+    pub(super) hand: Option<u32>,
+    /// Absent children and since when, by number.
+    pub(super) absent: Vec<(u32, u64)>,
+}
+
 /// Handlers of failures, by the number of the rules that have them.
 pub(super) type HandlersOfRules = Vec<(u32, Handlers)>;
 
@@ -111,7 +120,9 @@ impl State {
             first_key: keys.start,
             next_key: keys.end,
         };
-        postcard::to_allocvec(&(tables, self.free.hand())).expect("a vector takes every table")
+        let absent = self.absent.iter().map(|(child, since_ms)| (*child, *since_ms)).collect();
+        let rest = Rest { hand: self.free.hand(), absent };
+        postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
     }
 
     /// Rules with handlers, by number.
@@ -121,15 +132,16 @@ impl State {
         handlers.filter(|(_, handlers)| !handlers.is_empty())
     }
 
-    /// The state of these tables and pages, its indexes built; free places are swept from `hand` on, if at all.
+    /// The state of these tables and pages, its indexes built.
     pub(super) fn assemble(
         tables: Tables,
-        hand: Option<u32>,
+        rest: Rest,
         (slots, keys): (Vec<SlotPage>, Vec<KeyPage>),
         limits: Limits,
     ) -> Result<Self, SnapshotError> {
         let mut state = Self::new(tables.shard, limits);
-        state.free = FreePlaces::new(hand);
+        state.free = FreePlaces::new(rest.hand);
+        state.absent = rest.absent.into_iter().collect();
         state.take_slots(slots, tables.slots)?;
         state.take_keys(keys, tables.first_key..tables.next_key)?;
         state.take_tables(tables)?;
@@ -214,7 +226,8 @@ impl State {
 
     fn load_child(&mut self, number: u32, row: ChildRow) {
         let ChildRow { worker, name, number: in_worker, process } = row;
-        let lease_ends = self.logical_ms.saturating_add(self.limits.lease_ms);
+        let since_ms = self.absent_since(number).unwrap_or(self.logical_ms);
+        let lease_ends = since_ms.saturating_add(self.limits.lease_ms);
         let child = Child { worker, name, number: in_worker, process, leases: List::default(), lease_ends };
         self.children.insert(number, child);
         self.logical_timers.insert(lease_ends, Timer::Child(number));

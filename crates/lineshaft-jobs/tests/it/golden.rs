@@ -136,6 +136,8 @@ fn children() {
     check(&Change::ChildGone { child: 5 }, "0705");
     check(&Change::Leased { child: 5, slots: vec![1, 300] }, "08050201ac02");
     check(&Change::Released { slots: vec![300] }, "0901ac02");
+    check(&Change::ChildrenAbsent, "20");
+    check(&Change::ChildReturned { child: 300 }, "21ac02");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Every rule by itself: short cases, each named after the behaviour it shows.
 
+mod absent;
 mod checkpoints;
 mod cold;
 mod deadlines;

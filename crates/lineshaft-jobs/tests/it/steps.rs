@@ -217,7 +217,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         10 => pass(),
         1 => any::<u16>().prop_map(Step::Stall),
         1 => any::<u8>().prop_map(Step::Touch),
-        1 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
+        2 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
         1 => any::<u8>().prop_map(|gap| Step::Restore { gap }),
     ]
 }

@@ -222,7 +222,7 @@ impl World {
         self.check_lost(lost);
         assert!(self.model.unhandled().is_empty(), "failures are not handled: {:?}", self.model.unhandled());
         self.note_handlers();
-        self.check_renewed();
+        self.check_silent();
         self.same(happened);
         self.check_nothing_is_overdue();
     }
@@ -274,14 +274,14 @@ impl World {
         })
     }
 
-    /// A connected child that holds nothing begins a new term without a change.
-    fn check_renewed(&mut self) {
+    /// A connected child that holds nothing and does not renew falls silent without a change.
+    fn check_silent(&mut self) {
         let known = self.model.children();
         let ends = |child: u32| known.iter().find(|known| known.0 == child).map(|known| known.3);
         let reports = self.machine.state.child_reports();
-        let renewed = reports.filter(|it| ends(it.child) != Some(it.lease_ends_ms)).map(|it| it.child);
-        for child in renewed.collect::<Vec<_>>() {
-            self.check(&Choice::Renewed { child });
+        let silent = reports.filter(|it| ends(it.child) != Some(it.lease_ends_ms)).map(|it| it.child);
+        for child in silent.collect::<Vec<_>>() {
+            self.check(&Choice::Silent { child });
         }
     }
 

@@ -383,9 +383,16 @@ impl<D: Disk> Archive for BlockArchive<D> {
 }
 
 /// Writes down that nothing is missing before finish number `first`, unless it is known where the history begins. Where
-/// there is no room for that, another time will do: nothing is missed until then.
+/// there is no room for that, another time will do: nothing is missed until then. Nor does a file that does not read hold
+/// up the history: the next start refuses it.
 fn note_beginning<D: Disk>(disk: &D, first: u64) -> Result<(), Error> {
-    let mut gaps = Gaps::load(disk, DIRECTORY)?;
+    let mut gaps = match Gaps::load(disk, DIRECTORY) {
+        Err(error @ Error::Damaged { .. }) => {
+            tracing::error!(%error, "it is not known any more what of the history may be missing");
+            return Ok(());
+        }
+        loaded => loaded?,
+    };
     if gaps.beginning().is_some() {
         return Ok(());
     }

@@ -221,7 +221,9 @@ struct Read {
 impl Read {
     fn new<F: DiskFile>(segment: &Segment<F>, start: u64, length: usize) -> Result<Self, Error> {
         let path = segment.path();
-        let mut bytes = vec![0; length];
+        // No more than there is, since all of it stays with what is kept.
+        let left = segment.bytes().saturating_sub(start);
+        let mut bytes = vec![0; left.min(length as u64) as usize];
         let count = segment.file.read_at(start, &mut bytes).map_err(Error::io("read", &path, 0))?;
         bytes.truncate(count);
         Ok(Self { start, path, bytes: bytes.into() })

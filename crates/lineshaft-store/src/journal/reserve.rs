@@ -42,6 +42,11 @@ impl<D: Disk> Reserve<D> {
         self.bytes.load(Ordering::Acquire)
     }
 
+    /// Its size when it is whole.
+    pub(crate) fn wanted_bytes(&self) -> u64 {
+        self.wanted_bytes
+    }
+
     /// What has to be written before it is whole again.
     pub(crate) fn missing_bytes(&self) -> u64 {
         self.wanted_bytes.saturating_sub(self.bytes())

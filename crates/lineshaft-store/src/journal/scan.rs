@@ -26,7 +26,9 @@ impl<'a, F: DiskFile> Window<'a, F> {
     pub(crate) fn get(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
         let inside = offset >= self.start && offset + length as u64 <= self.start + self.filled as u64;
         if !inside {
-            self.buffer.resize(length.max(BUFFER_BYTES), 0);
+            // No more than there is: most segments that a start looks at are smaller than the buffer.
+            let left = self.file.length()?.saturating_sub(offset);
+            self.buffer.resize(left.min(length.max(BUFFER_BYTES) as u64) as usize, 0);
             self.start = offset;
             self.filled = self.file.read_at(offset, &mut self.buffer)?;
         }
@@ -175,4 +177,23 @@ pub(crate) fn headers_from<F: DiskFile>(
         offset += ALIGNMENT;
     }
     Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Disk, FileDisk, OpenMode};
+
+    /// Every start cleared a megabyte for each segment, however small.
+    #[test]
+    fn a_window_has_no_more_than_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = FileDisk::new(directory.path()).open("a", OpenMode::Create).unwrap();
+        file.write_all_at(0, b"abcde").unwrap();
+        let mut window = Window::new(&file);
+        assert_eq!(window.get(1, 2).unwrap(), b"bc");
+        assert_eq!(window.buffer.len(), 4);
+        assert_eq!(window.get(0, 10).unwrap(), b"abcde");
+        assert_eq!(window.get(7, 2).unwrap(), b"");
+    }
 }

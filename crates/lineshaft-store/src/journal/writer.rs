@@ -249,6 +249,7 @@ impl<D: Disk> SegmentJournal<D> {
         *space = Space {
             ready_bytes: left_bytes + next_bytes,
             reserve_bytes: self.shared.reserve.bytes(),
+            reserve_whole_bytes: self.shared.reserve.wanted_bytes(),
             tight,
             low: tight && left_bytes < LOW_BYTES,
             shortage,
@@ -440,10 +441,9 @@ fn replay_segment<F: DiskFile, E: From<Error>>(
     after_lsn: u64,
     visit: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut window = Window::new(&segment.file);
+    let (mut window, path) = (Window::new(&segment.file), segment.path());
     for lsn in segment.first_lsn.max(after_lsn + 1)..segment.end_lsn() {
         let Some(start) = segment.start_of(lsn) else { continue };
-        let path = segment.path();
         let bytes = window.get(start, commit::HEADER_BYTES).map_err(Error::io("read", &path, 0))?;
         let header = Header::decode(bytes).filter(|header| header.lsn == lsn);
         let header =

@@ -252,6 +252,19 @@ fn history_that_was_given_up_or_dropped_is_not_missed() {
     open_after(&disk, 30).unwrap();
 }
 
+/// No job was archived any more until the next start, which refuses the file.
+#[test]
+fn a_list_of_gaps_that_does_not_read_holds_up_no_block() {
+    let disk = SimulatedDisk::new();
+    let archive = open_after(&disk, 0).unwrap();
+    write(&disk, "archive/GAPS", "no range\n");
+    archive.put(&finished(1, 100)).unwrap();
+    assert_eq!(archive.counts().jobs(), 10);
+    drop(archive);
+    let error = refusal(open_after(&disk, 10));
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
 /// All jobs of a day stood in one file, and the newest day always stays: a home through which many jobs passed in a day took
 /// any amount of the disk, whatever its history might take.
 #[test]

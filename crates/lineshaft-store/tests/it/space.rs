@@ -197,6 +197,28 @@ fn a_commit_that_does_not_fit_is_known_before_it_is_decided_on() {
     assert_eq!(writer.journal.handle().space().reserve_bytes, 4 << 10, "the reserve was touched");
 }
 
+/// What is kept back for records beside a request was larger than the whole reserve of small segments, so nothing fitted.
+#[test]
+fn what_is_said_to_fit_into_the_reserve_does_however_small_it_is() {
+    let disk = SimulatedDisk::new();
+    let mut writer = writer(&disk);
+    disk.set_capacity(Some(disk.used_bytes()));
+    while !writer.journal.handle().space().low {
+        writer.append_bytes(300);
+    }
+    let fits = |writer: &mut Writer<SimulatedJournal>| {
+        writer.journal.look_for_space();
+        writer.journal.handle().space().fits_reserved(300)
+    };
+    let mut fitted = 0;
+    while fits(&mut writer) {
+        writer.append(&[7; 300]).unwrap();
+        fitted += 1;
+    }
+    assert!(fitted >= 6, "{fitted} commits fitted");
+    assert_eq!(writer.journal.handle().space().reserve_bytes, 0, "the reserve was not used");
+}
+
 /// Dead segments were kept as spares, so that trimming freed nothing.
 #[test]
 fn what_is_dead_leaves_a_full_disk() {

@@ -117,6 +117,25 @@ pub enum End {
     },
 }
 
+impl End {
+    /// The error that it comes with.
+    pub fn error(&self) -> Option<&ErrorRecord> {
+        match self {
+            Self::Errored { error, .. }
+            | Self::Rejected { error, .. }
+            | Self::TimedOut { error }
+            | Self::Crashed { error }
+            | Self::Lost { error } => Some(error),
+            Self::Snoozed { .. }
+            | Self::CancelledItself { .. }
+            | Self::Cancelled
+            | Self::Released
+            | Self::Parked { .. }
+            | Self::PutOff { .. } => None,
+        }
+    }
+}
+
 /// An attempt that did not return.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OtherEnd {

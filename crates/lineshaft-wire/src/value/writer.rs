@@ -64,6 +64,15 @@ impl Writer {
         })
     }
 
+    /// As [`Self::finish`], but never compressed.
+    pub fn finish_plain(self, buffers: &[&[u8]]) -> Result<Vec<u8>, ValueError> {
+        let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.len()).collect();
+        self.close(&sizes)?.seal_plain(|index, room| {
+            room.copy_from_slice(buffers[index]);
+            Ok(())
+        })
+    }
+
     /// As [`Self::finish`] for buffers that are not slices: `fill` is called once for each of the sizes announced,
     /// in order, with the place in the payload where the buffer belongs.
     pub fn finish_with<E: From<ValueError>>(

@@ -57,6 +57,39 @@ fn a_stall_of_the_engine_is_credited_and_a_renewal_does_not_take_it_back() {
     assert_eq!(shop.state(lease.1), JobState::Available);
 }
 
+/// It was leased the next jobs, and those of its own that were lost, again and again, a lease for each.
+#[test]
+fn a_child_that_does_not_renew_gets_nothing_until_it_does() {
+    let mut shop = Shop::new();
+    let job = shop.enqueue(group());
+    let child = shop.child(1, 3);
+    let first = shop.lease();
+    shop.pass(15_000);
+    assert_eq!(shop.leased_jobs(), [], "neither the job that it lost");
+    let next = shop.enqueue(group());
+    for _ in 0..4 {
+        shop.pass(15_000);
+        assert_eq!(shop.leased_jobs(), [], "nor the next one");
+    }
+    shop.machine.state.grant(child, 1, false);
+    assert_eq!(shop.leased_jobs(), [], "more credit shows no lease");
+    shop.machine.state.renew(child, shop.machine.now.logical_ms);
+    assert_eq!(shop.leased_jobs(), [job, next], "its credit was kept");
+    assert_eq!(outcomes(&shop, first), [Some(Outcome::Lost), None]);
+    shop.pass(14_999);
+    shop.machine.settle();
+    assert_eq!(shop.state(job), JobState::Running, "for a whole lease");
+}
+
+#[test]
+fn a_silent_child_that_attaches_again_gets_what_it_asks_for() {
+    let (mut shop, lease) = one_running(Rules::default());
+    shop.pass(15_000);
+    assert_eq!(shop.leased_jobs(), []);
+    assert_eq!(shop.child_holding(1, 1, vec![(lease.1, lease.2)]), lease.0);
+    assert_eq!(shop.leased_jobs(), [lease.1]);
+}
+
 /// After a start every child had two timers, so that its leases ended twice, which no state machine survives.
 #[test]
 fn leases_of_a_worker_that_does_not_come_back_are_lost_once() {

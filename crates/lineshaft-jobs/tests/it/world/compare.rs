@@ -91,8 +91,12 @@ impl World {
         let row = |child: lineshaft_jobs::ChildView<'_>| {
             (child.child, Arc::clone(child.name), child.leases, child.lease_ends_ms, child.group.is_some())
         };
-        let seen: Vec<_> = self.machine.state.child_reports().map(row).collect();
+        let state = &self.machine.state;
+        let seen: Vec<_> = state.child_reports().map(row).collect();
         assert_eq!(seen, self.model.children());
+        let absent = state.child_reports().filter_map(|it| Some((it.child, state.absent_since(it.child)?)));
+        assert_eq!(absent.collect::<Vec<_>>(), self.model.absent());
+        assert_eq!(state.has_absent(), !self.model.absent().is_empty());
     }
 
     fn compare_sessions(&self) {

@@ -30,6 +30,12 @@ impl<'v> Encoder<'v> {
         self.writer.finish(&buffers)
     }
 
+    /// Never compressed.
+    pub(in crate::value) fn finish_plain(self) -> Result<Vec<u8>, ValueError> {
+        let buffers: Vec<&[u8]> = self.buffers.iter().map(|buffer| &buffer[..]).collect();
+        self.writer.finish_plain(&buffers)
+    }
+
     /// A call, of a version of its task.
     pub(super) fn call(&mut self, call: &Call, version: u32) -> Done {
         self.writer.begin_list(if version > 1 { 3 } else { 2 })?;

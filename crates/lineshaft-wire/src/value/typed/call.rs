@@ -49,14 +49,23 @@ impl CallWriter {
     }
 
     /// The payload.
-    pub fn finish(mut self) -> Result<Vec<u8>, Error> {
+    pub fn finish(self) -> Result<Vec<u8>, Error> {
+        Ok(self.ended()?.finish()?)
+    }
+
+    /// The payload, never compressed: for a reader on the same host, whom that would only cost time.
+    pub fn finish_plain(self) -> Result<Vec<u8>, Error> {
+        Ok(self.ended()?.finish_plain()?)
+    }
+
+    fn ended(mut self) -> Result<Encoder<'static>, Error> {
         self.begin_keywords()?;
         self.end_part();
         if self.version > 1 {
             self.encoder.writer.int(i64::from(self.version));
         }
         self.encoder.writer.end();
-        Ok(self.encoder.finish()?)
+        Ok(self.encoder)
     }
 
     fn argument<T: Serialize + ?Sized>(&mut self, value: &T, in_dict: bool) -> Result<(), Error> {

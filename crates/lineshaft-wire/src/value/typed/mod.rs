@@ -41,6 +41,13 @@ pub fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     Ok(encoder.finish()?)
 }
 
+/// The same, never compressed: for a reader on the same host, whom that would only cost time.
+pub fn to_plain_payload<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    let mut encoder = Encoder::default();
+    value.serialize(ser::Serializer::new(&mut encoder))?;
+    Ok(encoder.finish_plain()?)
+}
+
 /// The value in a payload.
 pub fn from_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let plain = shared::unshare(bytes)?;
