@@ -32,7 +32,7 @@ pub struct Mutant {
     pub original: &'static str,
     /// What takes its place.
     pub mutated: &'static str,
-    /// A seed that notices it; `None` if none of 2,000 does yet, which is a hole in the simulation.
+    /// A seed that notices it; `None` if none is known yet. If none of 2,000 does, that is a hole in the simulation.
     pub seed: Option<u64>,
 }
 

@@ -8,17 +8,21 @@
 //! the run that shows it smaller.
 //!
 //! Read `plan.rs` for what a seed decides, `world.rs` for how time passes, `ledger.rs` for the promises, `producer.rs` (with `asks.rs`),
-//! `worker.rs` and `child.rs` for the rules that both sides rely on, `server.rs` for the engine's life.
+//! `worker.rs` and `child.rs` for the rules that both sides rely on, `server.rs` for the engine's life, `put_back.rs` for a home
+//! of before beside its later history.
 
 mod asks;
 mod attempt;
 mod child;
 mod departs;
+mod flood;
 mod ledger;
 mod network;
 mod plan;
 mod producer;
+mod put_back;
 mod server;
+mod service;
 mod shrink;
 mod worker;
 mod world;
@@ -73,6 +77,8 @@ pub struct Report {
     pub spilled: u64,
     /// Seconds that passed in it.
     pub seconds: u64,
+    /// A digest of who did what and when: two builds that give the same one ran the same history.
+    pub history: u64,
 }
 
 /// Carries out a plan.

@@ -64,11 +64,11 @@ fn simulate(arguments: &Arguments, out: &mut impl Write) -> io::Result<bool> {
             return Ok(false);
         }
     }
-    let Sum { runs, jobs, turns, starts } = sum;
+    let Sum { runs, jobs, turns, starts, history } = sum;
     let a_minute = runs as f64 / began.elapsed().as_secs_f64() * 60.0;
     writeln!(
         out,
-        "runs={runs} a_minute={a_minute:.0} jobs={jobs} turns={turns} starts={starts} violations=0"
+        "runs={runs} a_minute={a_minute:.0} jobs={jobs} turns={turns} starts={starts} history={history:016x} violations=0"
     )?;
     Ok(true)
 }
@@ -80,6 +80,8 @@ struct Sum {
     jobs: u64,
     turns: u64,
     starts: u64,
+    /// Two builds that give the same one for the same seeds ran the same histories.
+    history: u64,
 }
 
 /// Runs a plan; says whether every promise was kept.
@@ -90,6 +92,7 @@ fn one(plan: &Plan, sum: &mut Sum, arguments: &Arguments, out: &mut impl Write) 
             sum.jobs += report.acknowledged;
             sum.turns += report.turns;
             sum.starts += report.starts;
+            sum.history = sum.history.rotate_left(1) ^ report.history;
             Ok(true)
         }
         Err(violation) => {

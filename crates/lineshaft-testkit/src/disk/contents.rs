@@ -46,6 +46,11 @@ impl Contents {
         }
     }
 
+    /// Whether a power loss would decide something about it.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// What a failed sync does: nothing is pending any more, and nothing became durable.
     pub(super) fn forget_pending(&mut self) {
         self.pending.clear();

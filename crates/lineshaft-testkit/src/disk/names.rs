@@ -1,6 +1,6 @@
 //! Which name means which file: as programs see it, as it is durable, and the changes between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
@@ -13,7 +13,7 @@ pub(super) struct Names {
 #[derive(Clone, Debug)]
 pub(super) enum NameChange {
     Link { path: String, file: u64 },
-    Rename { from: String, to: String },
+    Rename { from: String, to: String, file: u64 },
     Unlink { path: String },
 }
 
@@ -23,10 +23,11 @@ impl NameChange {
             Self::Link { path, file } => {
                 names.insert(path.clone(), *file);
             }
-            // If the creation before it was lost, so is the renaming.
-            Self::Rename { from, to } => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
+            // If the creation before it was lost, so is the renaming: it is of a file, not of another one with its name.
+            Self::Rename { from, to, file } => {
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                    names.insert(to.clone(), *file);
                 }
             }
             Self::Unlink { path } => {
@@ -42,9 +43,30 @@ impl NameChange {
 }
 
 impl Names {
+    /// The files that have a name, or may have one after a power loss.
+    pub(super) fn files(&self) -> BTreeSet<u64> {
+        let pending = self.pending.iter().filter_map(|change| match change {
+            NameChange::Link { file, .. } | NameChange::Rename { file, .. } => Some(file),
+            NameChange::Unlink { .. } => None,
+        });
+        self.current.values().chain(self.durable.values()).chain(pending).copied().collect()
+    }
+
     pub(super) fn change(&mut self, change: NameChange) {
         change.apply(&mut self.current);
         self.pending.push(change);
+    }
+
+    /// Names a file, durably.
+    pub(super) fn put(&mut self, path: &str, file: u64) {
+        self.current.insert(path.to_owned(), file);
+        self.durable.insert(path.to_owned(), file);
+    }
+
+    /// Forgets every name that begins so, durably. Nothing may be pending.
+    pub(super) fn forget(&mut self, prefix: &str) {
+        self.current.retain(|path, _| !path.starts_with(prefix));
+        self.durable.retain(|path, _| !path.starts_with(prefix));
     }
 
     /// Makes the changes in one directory durable.

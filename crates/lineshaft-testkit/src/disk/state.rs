@@ -9,7 +9,10 @@ use super::names::{NameChange, Names};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
+    /// By numbers that are never used again: who has one open reads it whatever becomes of its name.
     pub(super) files: BTreeMap<u64, Contents>,
+    /// Files made so far.
+    made: u64,
     pub(super) names: Names,
     /// Owners of the locks, by path.
     pub(super) locks: BTreeMap<String, String>,
@@ -43,6 +46,29 @@ pub(super) enum Fate {
 }
 
 impl State {
+    /// The same when nobody has a file open any more: those without a name are gone, unless something of them is still to be
+    /// decided.
+    pub(super) fn without_handles(&self) -> Self {
+        let named = self.names.files();
+        let files =
+            self.files.iter().filter(|(file, contents)| contents.is_unsettled() || named.contains(file));
+        Self {
+            files: files.map(|(file, contents)| (*file, contents.clone())).collect(),
+            made: self.made,
+            names: self.names.clone(),
+            locks: BTreeMap::new(),
+            faults: self.faults.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes in a file; gives its number.
+    pub(super) fn add(&mut self, contents: Contents) -> u64 {
+        self.made += 1;
+        self.files.insert(self.made, contents);
+        self.made
+    }
+
     pub(super) fn begin(&mut self) -> io::Result<Fate> {
         if self.crashed {
             return Err(crashed());
@@ -95,8 +121,7 @@ impl State {
             self.change_contents(file, |contents| contents.set_length(0))?;
             return Ok(file);
         }
-        let file = self.files.len() as u64;
-        self.files.insert(file, Contents::default());
+        let file = self.add(Contents::default());
         self.change_names(NameChange::Link { path: path.to_owned(), file })?;
         Ok(file)
     }

@@ -57,8 +57,8 @@ pub enum Choice {
         /// The child.
         child: u32,
     },
-    /// A connected child without leases begins a new term.
-    Renewed {
+    /// A connected child without leases has not renewed for a lease.
+    Silent {
         /// The child.
         child: u32,
     },
@@ -100,12 +100,12 @@ impl Model {
                 self.children.retain(|known| known.number != *child);
                 Ok(())
             }
-            Choice::Renewed { child } => {
+            Choice::Silent { child } => {
                 self.check_ended(*child, true)?;
                 require(self.leases_of(*child).is_empty(), || {
                     format!("ended leases of child {child} are kept")
                 })?;
-                self.renew(*child);
+                self.begin_term(*child, true);
                 Ok(())
             }
             Choice::SessionClosed { session } => {
@@ -129,8 +129,10 @@ impl Model {
         }
         let connected = self.child_mut(child).and_then(|child| child.connected.as_mut());
         let connected = connected.ok_or_else(|| format!("child {child} gets jobs and is not connected"))?;
-        let fits = !jobs.is_empty() && jobs.len() <= connected.credit as usize;
-        require(fits, || format!("child {child} gets {} jobs with credit {}", jobs.len(), connected.credit))?;
+        let fits = !jobs.is_empty() && jobs.len() <= connected.credit() as usize;
+        require(fits, || {
+            format!("child {child} gets {} jobs with credit {}", jobs.len(), connected.credit())
+        })?;
         require(line.starts_with(jobs), || format!("child {child} gets {jobs:?}, next for it are {line:?}"))?;
         connected.credit -= jobs.len() as u32;
         let leases = jobs.iter().map(|job| (*job, self.lease(child, *job))).collect();
@@ -211,7 +213,7 @@ impl Model {
         require(held == jobs, || format!("child {child} lost {jobs:?} and held {held:?}"))?;
         leases.into_iter().for_each(|at| self.lose(at));
         if connected {
-            self.renew(child);
+            self.begin_term(child, true);
         }
         Ok(())
     }

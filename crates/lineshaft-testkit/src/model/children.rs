@@ -14,6 +14,8 @@ pub(super) struct Child {
     pub(super) in_worker: u32,
     pub(super) name: Arc<str>,
     pub(super) lease_ends_ms: u64,
+    /// Since the first start that it has not attached after, if there was one.
+    pub(super) absent_since_ms: Option<u64>,
     pub(super) connected: Option<Connected>,
 }
 
@@ -22,9 +24,16 @@ pub(super) struct Connected {
     pub(super) tasks: Vec<Arc<str>>,
     pub(super) queues: Vec<Arc<str>>,
     pub(super) credit: u32,
+    /// It has not renewed for a lease.
+    pub(super) is_silent: bool,
 }
 
 impl Connected {
+    /// Leases that it may be given.
+    pub(super) fn credit(&self) -> u32 {
+        if self.is_silent { 0 } else { self.credit }
+    }
+
     /// Whether it runs jobs of `task`, in its version.
     pub(super) fn runs(&self, task: &str) -> bool {
         let (name, version) = task::split(task);
@@ -57,6 +66,10 @@ impl Model {
         let stale =
             attach.held.iter().filter(|(id, fence)| !own(*id, *fence)).map(|(_, fence)| *fence).collect();
         self.hand_back(&unheld);
+        let known = self.child_mut(child).expect("it was found");
+        if known.absent_since_ms.take().is_some() {
+            self.renew(child);
+        }
         Ok(Told::Attached { child, stale })
     }
 
@@ -71,6 +84,7 @@ impl Model {
             in_worker: attach.number,
             name: format!("{}/{}", attach.worker_name, attach.number).into(),
             lease_ends_ms: self.logical_ms + self.limits.lease_ms,
+            absent_since_ms: None,
             connected: None,
         };
         self.children.push(child);
@@ -103,7 +117,8 @@ impl Model {
     /// A known child is connected: it can run these tasks, from these queues or from all.
     pub fn attach(&mut self, child: u32, tasks: &[Arc<str>], queues: &[Arc<str>]) {
         if let Some(child) = self.child_mut(child) {
-            child.connected = Some(Connected { tasks: tasks.to_vec(), queues: queues.to_vec(), credit: 0 });
+            let (tasks, queues) = (tasks.to_vec(), queues.to_vec());
+            child.connected = Some(Connected { tasks, queues, credit: 0, is_silent: false });
         }
         self.renew(child);
     }
@@ -125,9 +140,16 @@ impl Model {
 
     /// A child's leases live on.
     pub fn renew(&mut self, child: u32) {
+        self.begin_term(child, false);
+    }
+
+    pub(super) fn begin_term(&mut self, child: u32, is_silent: bool) {
         let lease_ends_ms = self.logical_ms + self.limits.lease_ms;
         if let Some(child) = self.child_mut(child) {
             child.lease_ends_ms = child.lease_ends_ms.max(lease_ends_ms);
+            if let Some(connected) = &mut child.connected {
+                connected.is_silent = is_silent;
+            }
         }
     }
 
@@ -136,12 +158,14 @@ impl Model {
         self.children.iter_mut().for_each(|child| child.lease_ends_ms += gap_ms);
     }
 
-    /// The engine started again: nobody is connected, and every lease and session begins its time anew.
+    /// The engine started again: nobody is connected, and every session begins its time anew, as do the leases of those
+    /// that were not absent already.
     pub fn restart(&mut self, epoch: u64) {
         (self.epoch, self.leases_given) = (epoch, 0);
         for child in &mut self.children {
             child.connected = None;
-            child.lease_ends_ms = self.logical_ms + self.limits.lease_ms;
+            let since_ms = *child.absent_since_ms.get_or_insert(self.logical_ms);
+            child.lease_ends_ms = since_ms + self.limits.lease_ms;
         }
         self.sessions.values_mut().for_each(|session| session.used_ms = self.logical_ms);
     }

@@ -2,6 +2,7 @@
 
 use lineshaft_wire::JobState;
 
+use super::children::Connected;
 use super::job::When;
 use super::{Happened, Model, Told};
 
@@ -73,7 +74,7 @@ impl Model {
             return false;
         }
         self.children.iter().any(|child| {
-            let credit = child.connected.as_ref().map_or(0, |connected| connected.credit);
+            let credit = child.connected.as_ref().map_or(0, Connected::credit);
             let offers = || self.parked_for(child.number);
             credit > 0 && !(self.line_for(child.number).is_empty() && offers().is_empty())
         })

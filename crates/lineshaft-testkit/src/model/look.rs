@@ -40,6 +40,11 @@ impl Model {
         self.children.iter().map(row).collect()
     }
 
+    /// Since when each child that has not come back after a start is absent.
+    pub fn absent(&self) -> Vec<(u32, u64)> {
+        self.children.iter().filter_map(|child| Some((child.number, child.absent_since_ms?))).collect()
+    }
+
     /// Leases of a child, in the order in which it got them.
     pub fn leases(&self, child: u32) -> Vec<(JobId, Fence)> {
         let leases = self.leases_of(child).into_iter().map(|at| &self.jobs[at]);

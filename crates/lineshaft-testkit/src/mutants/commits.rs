@@ -49,7 +49,7 @@ pub(super) const TABLE: &[Mutant] = &[
             self.release(ends);
             if wrote { self.append(&committed.body)?; }
             self.release(others);",
-        seed: Some(4),
+        seed: Some(2),
     },
     Mutant {
         name: "snapshot-of-undurable-state",
@@ -58,7 +58,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let wrote = self.commit()?;",
         original: "self.commit()?",
         mutated: "self.snapshot_if_due()?; self.commit()?",
-        seed: Some(182),
+        seed: Some(376),
     },
     Mutant {
         name: "commits-not-synced",
@@ -76,7 +76,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let synced = segment.file.sync_data();",
         original: "segment.file.sync_data()",
         mutated: "segment.file.sync_data().or_else(|_| segment.file.sync_data())",
-        seed: Some(10),
+        seed: Some(16),
     },
     Mutant {
         name: "failed-sync-ignored",
@@ -85,7 +85,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "synced.map_err(|source| self.shared.poison(sync_error(&segment.path(), source)))?;",
         mutated: "drop(synced);",
-        seed: Some(8),
+        seed: Some(3),
     },
     Mutant {
         name: "tail-not-written-again",
@@ -94,7 +94,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let above = self.synced_lsn;",
         original: "self.synced_lsn",
         mutated: "self.chain.head.lsn",
-        seed: Some(11),
+        seed: Some(39),
     },
     Mutant {
         name: "tail-not-synced",
@@ -112,7 +112,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "synced_lsn >= first_lsn",
         mutated: "false",
-        seed: Some(266),
+        seed: Some(553),
     },
     Mutant {
         name: "bodies-not-checked-at-the-start",
@@ -121,7 +121,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "header.lsn > verify.after && !header.body_matches(window.get(offset, size)?)",
         mutated: "false",
-        seed: Some(99),
+        seed: Some(39),
     },
     Mutant {
         name: "payloads-not-checked",
@@ -130,7 +130,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "header.body_matches(&read.bytes[read.index(start)..])",
         mutated: "true",
-        seed: Some(644),
+        seed: Some(1375),
     },
     Mutant {
         name: "journal-forgotten-too-early",
@@ -139,7 +139,17 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.older.needs_lsn",
         mutated: "self.newer.lsn + 1",
-        seed: Some(2),
+        seed: Some(9),
+    },
+    Mutant {
+        name: "full-disk-ends-rest",
+        rule: "an engine at rest does not end for want of room to seal its last commit",
+        file: DRIVER,
+        within: "",
+        original: "self.committed_at = self.clock.instant();
+                return Ok(false);",
+        mutated: "return Err(StoreError::Poisoned.into());",
+        seed: Some(101),
     },
     Mutant {
         name: "space-not-looked-at",
@@ -148,6 +158,6 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self <= needs",
         mutated: "self <= needs || self > Self::Plenty",
-        seed: None,
+        seed: Some(286),
     },
 ];

@@ -5,6 +5,7 @@ use super::Mutant;
 const OPEN: &str = "crates/lineshaft-engine/src/open.rs";
 const EPOCH: &str = "recovery.epoch.max(state.epoch()).saturating_add(1).max(now.wall_ms / 1000)";
 const CHILDREN: &str = "crates/lineshaft-jobs/src/decide/children.rs";
+const ABSENT: &str = "crates/lineshaft-jobs/src/apply/children.rs";
 
 pub(super) const TABLE: &[Mutant] = &[
     Mutant {
@@ -23,7 +24,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: EPOCH,
         mutated: "now.wall_ms / 1000",
-        seed: Some(6),
+        seed: Some(17),
     },
     Mutant {
         name: "fence-comes-twice",
@@ -59,7 +60,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.core.credit_gap((still + self.pulse.bonus()).as_millis() as u64);",
         mutated: "",
-        seed: None,
+        seed: Some(53),
     },
     Mutant {
         name: "restart-ends-leases",
@@ -71,6 +72,51 @@ pub(super) const TABLE: &[Mutant] = &[
         seed: Some(3),
     },
     Mutant {
+        name: "absence-begins-anew",
+        rule: "a child that is absent at every start is absent since the first of them",
+        file: ABSENT,
+        within: "",
+        original: "*self.absent.entry(*number).or_insert(self.logical_ms)",
+        mutated: "self.absent.insert(*number, self.logical_ms); self.logical_ms",
+        seed: Some(13),
+    },
+    Mutant {
+        name: "absent-children-get-a-whole-lease",
+        rule: "a start gives a child that was absent before only the rest of its lease",
+        file: ABSENT,
+        within: "",
+        original: "child.lease_ends = child.lease_ends.min(since.saturating_add(self.limits.lease_ms));",
+        mutated: "let _ = (since, child);",
+        seed: Some(13),
+    },
+    Mutant {
+        name: "returns-not-written",
+        rule: "a child that came back is not absent any more, also after the next start",
+        file: CHILDREN,
+        within: "",
+        original: "self.absent.contains_key(&child).then(|| Change::ChildReturned { child }.into())",
+        mutated: "Option::<Entry>::None",
+        seed: Some(3),
+    },
+    Mutant {
+        name: "absences-not-in-snapshots",
+        rule: "since when a child is absent is state: a start from a snapshot knows it",
+        file: "crates/lineshaft-jobs/src/snapshot/tables.rs",
+        within: "",
+        original: "state.absent = rest.absent.into_iter().collect();",
+        mutated: "drop(rest.absent);",
+        seed: Some(13),
+    },
+    Mutant {
+        name: "clock-of-the-absent-not-written",
+        rule: "while a child is absent time is written down, so that servers that do not live for long come to its end",
+        file: "crates/lineshaft-engine/src/core.rs",
+        within: "",
+        original: "self.state.has_absent().then(|| self.state.clock().1 + CLOCK_EVERY_MS)",
+        mutated: "None",
+        seed: Some(379),
+    },
+    Mutant {
         name: "connection-taken-for-death",
         rule: "a connection that ends proves no death",
         file: "crates/lineshaft-engine/src/core.rs",
@@ -80,7 +126,7 @@ pub(super) const TABLE: &[Mutant] = &[
         mutated: "self.state.detach(child);
             let death = Death { child, worker: 0, supervisor: None, supervised_ms: 0, alone_ms: 0 };
             self.deaths.push(death);",
-        seed: Some(77),
+        seed: Some(14),
     },
     Mutant {
         name: "undelivered-leases-stay",
@@ -98,7 +144,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "attach.held.iter().filter(|held| !own(held))",
         original: "!own(held)",
         mutated: "!own(held) || held.1.counter % 7 == 0",
-        seed: Some(13),
+        seed: Some(39),
     },
     Mutant {
         name: "at-most-once-runs-again",

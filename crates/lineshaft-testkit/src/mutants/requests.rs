@@ -21,7 +21,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "(number, session.lowest, answers.collect())",
         original: "answers.collect()",
         mutated: "drop(answers); Vec::new()",
-        seed: Some(19),
+        seed: Some(39),
     },
     Mutant {
         name: "forgotten-requests-carried-out",
@@ -30,7 +30,16 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "number < entry.lowest",
         mutated: "false",
-        seed: None,
+        seed: Some(1),
+    },
+    Mutant {
+        name: "older-connections-go-on",
+        rule: "a session belongs to its newest connection: what comes in late over an older one is refused",
+        file: "crates/lineshaft-engine/src/requests.rs",
+        within: "",
+        original: "self.session_holders.get(&session).is_none_or(|holder| *holder <= caller.connection)",
+        mutated: "true",
+        seed: Some(558),
     },
     Mutant {
         name: "unknown-sessions-carried-out",
@@ -46,7 +55,7 @@ pub(super) const TABLE: &[Mutant] = &[
             )));",
         mutated: "let Sequence { number, lowest } = sequence;
             return Ok(Turn::Fresh(Request { session, number, lowest }));",
-        seed: Some(5),
+        seed: Some(1),
     },
     Mutant {
         name: "duplicate-answered-early",
@@ -68,7 +77,7 @@ pub(super) const TABLE: &[Mutant] = &[
             } else {
                 self.answer(caller, session, number);
             }",
-        seed: Some(1),
+        seed: Some(3),
     },
     Mutant {
         name: "duplicate-refused-on-a-full-disk",
@@ -77,7 +86,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "self.answered(caller, sequence_of(&message))",
         mutated: "self.answered(caller, sequence_of(&message)).filter(|_| false)",
-        seed: Some(19),
+        seed: Some(129),
     },
     Mutant {
         name: "another-lease-ended",
@@ -87,6 +96,6 @@ pub(super) const TABLE: &[Mutant] = &[
         original: "self.lease_of(job, fence).filter(|(_, lease)| lease.child == child)",
         mutated: "let _ = (child, fence);
             self.slot_of(job).and_then(|slot| Some((slot, *self.leases.get(&slot)?)))",
-        seed: Some(4),
+        seed: Some(14),
     },
 ];

@@ -9,12 +9,12 @@ use lineshaft_wire::message::{
     QueueVerb, Retry, Rules, RunAfter, Sequence, Show, Unique, UniqueWhile, Wait,
 };
 
-use super::ledger::{Tag, Wanted};
+use super::ledger::{Ledger, Tag, Wanted};
 use super::world::Step;
 
 /// Tasks that there are; every worker runs them all.
 pub(super) const TASKS: [&str; 2] = ["shop.send", "shop.bill"];
-const QUEUES: [&str; 2] = ["default", "mail"];
+pub(super) const QUEUES: [&str; 2] = ["default", "mail"];
 /// Keys of jobs that keep their equals out.
 const KEYS: [&str; 2] = ["one", "other"];
 /// Jobs of one request.
@@ -41,7 +41,10 @@ pub(super) fn any(producer: u16, call: u32, known: &[JobId], step: &mut Step<'_>
     let job = step.rng.choice(known).copied();
     let sequence = NOWHERE;
     let message: Message = match (step.rng.u32(..24), job) {
-        (0..=1, Some(job)) => Cancel { sequence, job }.into(),
+        (0..=1, Some(job)) => {
+            step.ledger.cancelling(job);
+            Cancel { sequence, job }.into()
+        }
         (2..=3, Some(job)) => Wait { ids: job.to_bytes().to_vec().into(), results: true }.into(),
         (4, Some(job)) if step.ledger.asked_again(job) => Retry { sequence, job }.into(),
         (5, Some(job)) => {
@@ -55,7 +58,7 @@ pub(super) fn any(producer: u16, call: u32, known: &[JobId], step: &mut Step<'_>
         }
         (8, _) => List { filter: Filter::default(), cursor: None, limit: 100 }.into(),
         (9, _) => {
-            let verb = if step.rng.u32(..4) == 0 { QueueVerb::Purge } else { QueueVerb::Pause };
+            let verb = if step.rng.u32(..3) == 0 { QueueVerb::Purge } else { QueueVerb::Pause };
             change(queue(step.rng), verb)
         }
         _ => return enqueue(producer, call, step),
@@ -87,8 +90,8 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
     let unique = (rng.u32(..6) == 0).then(|| unique(rng));
     let count = if unique.is_some() { 1 } else { rng.u16(1..=JOBS_MAX) };
     let (rules, queue, run_after) = (rules(rng), queue_name(rng), run_after(step.wall_ms, rng));
-    let wanted = |bytes| Wanted {
-        bytes,
+    let wanted = Wanted {
+        bytes: 0,
         queue,
         at_most_once: rules.at_most_once,
         is_unique: unique.is_some(),
@@ -98,14 +101,7 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
         has_handler: rules.on_failure.is_some(),
         not_before_ms: if let Some(RunAfter::At(at)) = run_after { Some(at) } else { None },
     };
-    let (mut payload, mut lengths) = (Vec::new(), Vec::new());
-    for place in 0..count {
-        let tag = Tag { producer, call, place };
-        let length = length(rng);
-        lengths.push(length as u32);
-        payload.extend_from_slice(&tag.payload(length));
-        step.ledger.asked_for(tag, wanted(length));
-    }
+    let lengths: Vec<usize> = (0..count).map(|_| length(rng)).collect();
     let group = JobGroup {
         task: task(rng),
         queue: queue.into(),
@@ -118,8 +114,47 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
         tags: Vec::new(),
         metadata: None,
         rules: Arc::new(rules),
-        lengths,
+        lengths: Vec::new(),
     };
+    enqueue_group(producer, call, group, &lengths, wanted, step.ledger)
+}
+
+/// Plain jobs with arguments of these lengths.
+pub(super) fn jobs(
+    producer: u16,
+    call: u32,
+    queue: &'static str,
+    lengths: &[usize],
+    step: &mut Step<'_>,
+) -> Ask {
+    let group = JobGroup { queue: queue.into(), ..JobGroup::new(TASKS[0], Vec::new()) };
+    let wanted = Wanted {
+        bytes: 0,
+        queue,
+        at_most_once: false,
+        is_unique: false,
+        sole_of: None,
+        has_handler: false,
+        not_before_ms: None,
+    };
+    enqueue_group(producer, call, group, lengths, wanted, step.ledger)
+}
+
+fn enqueue_group(
+    producer: u16,
+    call: u32,
+    mut group: JobGroup,
+    lengths: &[usize],
+    wanted: Wanted,
+    ledger: &mut Ledger,
+) -> Ask {
+    let mut payload = Vec::new();
+    for (place, length) in (0..).zip(lengths) {
+        let tag = Tag { producer, call, place };
+        payload.extend_from_slice(&tag.payload(*length));
+        ledger.asked_for(tag, Wanted { bytes: *length, ..wanted });
+    }
+    group.lengths = lengths.iter().map(|length| *length as u32).collect();
     let request = Enqueue { sequence: NOWHERE, groups: vec![group] };
     Ask { message: request.into(), payload: payload.into() }
 }

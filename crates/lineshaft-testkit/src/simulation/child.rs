@@ -44,6 +44,9 @@ pub(super) struct Child {
     leased_until: Option<Time>,
     renew_at: Time,
     renewing: Option<(u64, Time)>,
+    /// How long the engine had served when it asked last that its leases be renewed, and when it asked for what was granted.
+    asked_served: Time,
+    renewed_served: Option<Time>,
     pub(super) stalled_until: Option<Time>,
 }
 
@@ -81,6 +84,8 @@ impl Child {
             leased_until: None,
             renew_at: 0,
             renewing: None,
+            asked_served: 0,
+            renewed_served: None,
             stalled_until: None,
         }
     }
@@ -162,6 +167,7 @@ impl Child {
             attach: self.last_request + 1,
         };
         let request = self.send(attach.into(), Bytes::new(), step);
+        self.asked_served = step.ledger.served;
         self.phase = Phase::Attaching { request, since: step.now };
     }
 
@@ -200,6 +206,7 @@ impl Child {
         if step.now >= self.renew_at {
             self.renew_at = step.now + self.lease / 3;
             let request = self.send(Renew {}.into(), Bytes::new(), step);
+            self.asked_served = step.ledger.served;
             self.renewing = Some((request, step.now));
         }
     }

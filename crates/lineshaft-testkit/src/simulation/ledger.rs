@@ -1,18 +1,23 @@
 //! What left the engine and what attempts did, noted outside of it, and whether that keeps what is promised. `left.rs`
-//! judges what leaves the engine, `kept.rs` what it holds, `queues.rs` knows which queues are paused.
+//! judges what leaves the engine, `kept.rs` what it holds, `queues.rs` knows which queues are paused, `purges.rs` what was
+//! purged, `leases.rs` how long leases stand.
 
 mod kept;
+mod leases;
 mod left;
+mod purges;
 mod queues;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use lineshaft_wire::message::{Enqueue, Message};
+use lineshaft_jobs::State;
+use lineshaft_wire::message::{Enqueue, Filter, Message};
 use lineshaft_wire::{Fence, JobId, JobState};
 
-use super::Time;
 use super::network::{Frame, Peer};
+use super::{MILLISECOND, Time};
+use purges::Purges;
 use queues::Pauses;
 
 /// Results above this many bytes are blobs.
@@ -99,14 +104,18 @@ pub(super) struct Wanted {
 }
 
 /// A job that somebody asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     wanted: Wanted,
     /// The job, and those that repeat it.
     ids: BTreeSet<JobId>,
     /// How often it was asked for once more.
     repeats: usize,
-    acknowledged: bool,
+    /// What had arrived at the engine before the request for it first did, and how often it did.
+    arrived: Option<u64>,
+    copies: u32,
+    /// What had arrived when it was acknowledged.
+    acknowledged: Option<u64>,
     /// Another job that was there already.
     instead: Option<JobId>,
 }
@@ -121,7 +130,7 @@ enum Origin {
 }
 
 /// A job with an id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     origin: Option<Origin>,
     newest: Option<Fence>,
@@ -129,6 +138,10 @@ struct Known {
     ended: Option<(JobState, Option<Bytes>)>,
     /// Somebody asked to forget it.
     may_be_deleted: bool,
+    /// Somebody asked to cancel it.
+    may_be_cancelled: bool,
+    /// How long the engine had been up when it was said to be purged.
+    purged: Option<Time>,
     /// The attempts that left word from where to go on, and the newest that was confirmed.
     checkpoints: BTreeSet<Fence>,
     confirmed: Option<Fence>,
@@ -137,7 +150,7 @@ struct Known {
 }
 
 /// Notes and judges.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Ledger {
     asked: BTreeMap<Tag, Asked>,
     jobs: BTreeMap<JobId, Known>,
@@ -145,17 +158,25 @@ pub(super) struct Ledger {
     failures: BTreeMap<Bytes, JobId>,
     fences: BTreeSet<Fence>,
     /// Leases that left and that nobody gave back.
-    standing: BTreeMap<Fence, (JobId, Peer)>,
+    standing: BTreeMap<(JobId, Fence), Peer>,
+    /// How long the engine had served when those were renewed last.
+    renewed: BTreeMap<Fence, Time>,
     /// Attempts whose body runs, and where.
     running: BTreeMap<JobId, (Fence, Peer)>,
     pub(super) begun: u64,
-    /// Leases of children that are dead, and how long the engine had been up by then, or when it started last.
+    /// Leases of children that are dead, and how long the engine had been up by then; a little more with every start.
     orphans: BTreeMap<Fence, (JobId, Time)>,
     /// How long the engine was up.
     pub(super) up: Time,
+    /// How much of a lease passed in all, and how long one is.
+    pub(super) served: Time,
+    pub(super) lease: Time,
+    /// Whether the commit that what leaves was waiting for had to wait for room on the disk.
+    pub(super) waited_for_room: bool,
     /// The latest that the wall clock ever was.
     pub(super) wall_max_ms: u64,
     pauses: Pauses,
+    purges: Purges,
     /// Jobs that are the only ones with their key, those that ended left out sooner or later.
     sole: BTreeMap<&'static str, BTreeSet<JobId>>,
     /// The job that was looked at last, in turn.
@@ -164,11 +185,22 @@ pub(super) struct Ledger {
 
 type Verdict = Result<(), String>;
 
+/// How much of its last run a start does not know of, as far as the clock is concerned.
+const UNWRITTEN: Time = 300 * MILLISECOND;
+
 impl Ledger {
     // ---- What others do.
 
     pub(super) fn asked_for(&mut self, tag: Tag, wanted: Wanted) {
-        let asked = Asked { wanted, ids: BTreeSet::new(), repeats: 0, acknowledged: false, instead: None };
+        let asked = Asked {
+            wanted,
+            ids: BTreeSet::new(),
+            repeats: 0,
+            arrived: None,
+            copies: 0,
+            acknowledged: None,
+            instead: None,
+        };
         self.asked.insert(tag, asked);
     }
 
@@ -242,32 +274,55 @@ impl Ledger {
     }
 
     /// A child gives back what never began, or may have.
-    pub(super) fn let_go(&mut self, fence: Fence) {
-        self.standing.remove(&fence);
+    pub(super) fn let_go(&mut self, lease: (JobId, Fence)) {
+        self.standing.remove(&lease);
     }
 
     /// A child has these leases and no others.
     pub(super) fn holds(&mut self, peer: Peer, held: &[(JobId, Fence)]) {
-        self.standing
-            .retain(|fence, (_, holder)| *holder != peer || held.iter().any(|(_, other)| other == fence));
+        self.standing.retain(|lease, holder| *holder != peer || held.contains(lease));
+        let standing: BTreeSet<Fence> = self.standing.keys().map(|(_, fence)| *fence).collect();
+        self.renewed.retain(|fence, _| standing.contains(fence));
+    }
+
+    /// Whether somebody has a lease.
+    pub(super) fn has_leases(&self) -> bool {
+        !self.standing.is_empty()
     }
 
     /// A child is dead: its leases must end.
     pub(super) fn died(&mut self, peer: Peer) {
         let up = self.up;
-        let of_peer = self.standing.iter().filter(|(_, (_, holder))| *holder == peer);
-        self.orphans.extend(of_peer.map(|(fence, (job, _))| (*fence, (*job, up))));
-        self.standing.retain(|_, (_, holder)| *holder != peer);
+        let of_peer = self.standing.iter().filter(|(_, holder)| **holder == peer);
+        self.orphans.extend(of_peer.map(|((job, fence), _)| (*fence, (*job, up))));
+        self.standing.retain(|_, holder| *holder != peer);
     }
 
-    /// The engine started, which gives every lease its whole time once more.
-    pub(super) fn started(&mut self) {
+    /// The engine started: what it did not write of the time that it was up before is no time to it. It may hold leases that
+    /// never left, since it died as soon as they were durable.
+    pub(super) fn started(&mut self, state: &State) {
         let up = self.up;
-        self.orphans.values_mut().for_each(|(_, since)| *since = up);
+        self.orphans.values_mut().for_each(|(_, since)| *since = up.min(*since + UNWRITTEN));
+        let running = Filter { states: vec![JobState::Running], ..Filter::default() };
+        for slot in state.page(&running, 0, usize::MAX).slots {
+            let record = state.view(slot).record;
+            let known = self.jobs.entry(record.id).or_default();
+            known.newest = known.newest.max(record.attempts.last().map(|attempt| attempt.fence));
+        }
+    }
+
+    /// Every job that has an id.
+    pub(super) fn ids(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.jobs.keys().copied()
+    }
+
+    /// Whether this one has left the engine.
+    pub(super) fn knows(&self, job: JobId) -> bool {
+        self.jobs.contains_key(&job)
     }
 
     /// Number of the jobs that were acknowledged.
     pub(super) fn acknowledged_count(&self) -> u64 {
-        self.asked.values().filter(|asked| asked.acknowledged).count() as u64
+        self.asked.values().filter(|asked| asked.acknowledged.is_some()).count() as u64
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Frame {
 /// Something that arrives.
 pub(super) enum Arrival {
     AtServer {
+        peer: Peer,
         connection: ConnectionId,
         frame: Frame,
     },
@@ -91,6 +92,8 @@ pub(super) struct Link {
     pub(super) asked: BTreeMap<u64, Frame>,
     up: VecDeque<(Time, Frame)>,
     down: VecDeque<(Time, Frame)>,
+    /// Nothing arrives before this.
+    hangs_until: Time,
     /// It is broken: when its ends learn of it, unless they have.
     lost_at: Option<Time>,
     lost_at_server: Option<Time>,
@@ -118,6 +121,7 @@ impl Network {
             asked: BTreeMap::new(),
             up: VecDeque::new(),
             down: VecDeque::new(),
+            hangs_until: 0,
             lost_at: None,
             lost_at_server: None,
             broken: false,
@@ -133,7 +137,7 @@ impl Network {
         if frame.request_id != 0 {
             link.asked.insert(frame.request_id, frame.clone());
         }
-        let at = link.up.back().map_or(0, |(at, _)| *at).max(now + delay(rng));
+        let at = link.up.back().map_or(link.hangs_until, |(at, _)| *at).max(now + delay(rng));
         link.up.push_back((at, frame));
     }
 
@@ -155,7 +159,7 @@ impl Network {
     /// Sends away from the server.
     pub(super) fn deliver(&mut self, link: u64, frame: Frame, now: Time, rng: &mut fastrand::Rng) {
         let Some(link) = self.links.get_mut(&link).filter(|link| !link.broken) else { return };
-        let at = link.down.back().map_or(0, |(at, _)| *at).max(now + delay(rng));
+        let at = link.down.back().map_or(link.hangs_until, |(at, _)| *at).max(now + delay(rng));
         link.down.push_back((at, frame));
     }
 
@@ -177,23 +181,25 @@ impl Network {
         self.links.get_mut(&link)
     }
 
-    /// When the next thing arrives.
-    pub(super) fn next_at(&self) -> Option<Time> {
-        self.links.values().filter_map(Link::next_at).min()
+    /// When the next thing arrives; at the server nothing does before `reads_at`.
+    pub(super) fn next_at(&self, reads_at: Time) -> Option<Time> {
+        self.links.values().filter_map(|link| link.next_at(reads_at)).min()
     }
 
     /// One thing that has arrived by `now`.
-    pub(super) fn arrived(&mut self, now: Time) -> Option<Arrival> {
-        let number = *self.links.iter().find(|(_, link)| link.next_at().is_some_and(|at| at <= now))?.0;
-        let link = self.links.get_mut(&number)?;
-        let (peer, connection) = (link.peer, link.connection);
-        if let Some(frame) = pop_due(&mut link.up, now) {
-            return Some(Arrival::AtServer { connection, frame });
+    pub(super) fn arrived(&mut self, now: Time, reads_at: Time) -> Option<Arrival> {
+        let has_some = |link: &Link| link.next_at(reads_at).is_some_and(|at| at <= now);
+        let (number, link) = self.links.iter_mut().find(|(_, link)| has_some(link))?;
+        let (number, peer, connection) = (*number, link.peer, link.connection);
+        if reads_at <= now
+            && let Some(frame) = pop_due(&mut link.up, now)
+        {
+            return Some(Arrival::AtServer { peer, connection, frame });
         }
         if let Some(frame) = pop_due(&mut link.down, now) {
             return Some(Arrival::At { peer, link: number, frame });
         }
-        let arrival = if link.lost_at.take_if(|at| *at <= now).is_some() {
+        let arrival = if link.down.is_empty() && link.lost_at.take_if(|at| *at <= now).is_some() {
             Arrival::Lost { peer, link: number }
         } else {
             link.lost_at_server = None;
@@ -203,6 +209,13 @@ impl Network {
             self.links.remove(&number);
         }
         Some(arrival)
+    }
+
+    /// Nothing gets through a connection before `until`, and then everything does.
+    pub(super) fn hang(&mut self, link: u64, until: Time) {
+        let Some(link) = self.links.get_mut(&link) else { return };
+        link.hangs_until = until;
+        link.up.iter_mut().chain(&mut link.down).for_each(|(at, _)| *at = (*at).max(until));
     }
 
     /// Breaks a connection: what is on its way arrives up to some message, and both ends learn of it later.
@@ -244,19 +257,20 @@ impl Network {
         self.links.retain(|_, link| link.lost_at.is_some());
     }
 
-    /// The connections that are whole.
-    pub(super) fn whole(&self) -> Vec<u64> {
-        self.links.iter().filter(|(_, link)| !link.broken).map(|(number, _)| *number).collect()
+    /// The connections that are whole, and whose they are.
+    pub(super) fn whole(&self) -> Vec<(u64, Peer)> {
+        let whole = self.links.iter().filter(|(_, link)| !link.broken);
+        whole.map(|(number, link)| (*number, link.peer)).collect()
     }
 }
 
 impl Link {
-    fn next_at(&self) -> Option<Time> {
-        let queued = [self.up.front(), self.down.front()].into_iter().flatten().map(|(at, _)| *at);
+    fn next_at(&self, reads_at: Time) -> Option<Time> {
+        let front = |queue: &VecDeque<(Time, Frame)>| queue.front().map(|(at, _)| *at);
         // What is on its way comes before the end.
-        let lost = self.lost_at.filter(|_| self.down.is_empty());
-        let lost_at_server = self.lost_at_server.filter(|_| self.up.is_empty());
-        queued.chain(lost).chain(lost_at_server).min()
+        let up = front(&self.up).or(self.lost_at_server).map(|at| at.max(reads_at));
+        let down = front(&self.down).or(self.lost_at);
+        up.into_iter().chain(down).min()
     }
 }
 

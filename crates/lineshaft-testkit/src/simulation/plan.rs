@@ -24,14 +24,22 @@ pub struct Plan {
 pub(super) enum Fault {
     /// The server's process is killed; what it wrote is there.
     Kill { down: Time },
-    /// The same again and again.
-    KeepsDying { every: Time, times: u32 },
+    /// The same again and again, and a supervisor with its children the first time: nobody says what became of those.
+    KeepsDying { every: Time, times: u32, worker: Option<u64> },
+    /// As soon as there is a lease all workers die with nobody left to tell of it, nobody asks for anything, and servers
+    /// are killed again and again, so many times: that of its own is all that a server does.
+    Deserted { every: Time, times: u32, looks: u32 },
     /// Its machine dies at the so many-th operation of the disk from here, or while it starts again.
     PowerCut { operations: u64, down: Time },
     /// The server's process gets no processor for so long.
     Stall { time: Time },
     /// A connection breaks; each end notices later.
     Cut { victim: u64, noticed: Time },
+    /// Nothing gets through a connection for so long; who is impatient opens another one meanwhile.
+    Hang { victim: u64, time: Time },
+    /// The same to the connection of a producer, while the disk has no room until `early` before that is over: what was
+    /// refused over another connection meanwhile comes in late, and there is room for it.
+    HangOnFullDisk { victim: u64, time: Time, early: Time },
     /// A child of a worker dies.
     ChildDies { victim: u64 },
     /// A supervisor and its children die.
@@ -40,6 +48,8 @@ pub(super) enum Fault {
     ChildStalls { victim: u64, time: Time },
     /// The wall clock is set.
     ClockStep { by_ms: i64 },
+    /// The wall clock stands still for so long.
+    ClockStands { time: Time },
     /// The machine is suspended: nothing goes on but the wall clock.
     Suspend { ms: u64 },
     /// A bit of what was written changes.
@@ -53,6 +63,9 @@ pub(super) enum Fault {
     /// The disk takes so many bytes more, until it was looked at so many times.
     DiskFull { bytes: u64, looks: u32 },
 }
+
+/// How often a lease is looked for before what needs one does not happen.
+const LOOKS_FOR_A_LEASE: u32 = 600;
 
 /// Faults fall into this part of a run; it may last longer.
 const FAULTY: Time = 150 * SECOND;
@@ -117,7 +130,22 @@ fn faults(seed: u64) -> Vec<(Time, Fault)> {
         let is_bit = rng.u32(..3) > 0;
         faults.push((at, if is_bit { Fault::FlippedBit { place } } else { Fault::Misdirected { place } }));
     }
+    faults.extend(desertion(&mut generator_of(seed, "desertion")));
     faults
+}
+
+/// A generator for one matter alone, so that what is added to runs leaves the others as they were.
+pub(super) fn generator_of(seed: u64, matter: &str) -> fastrand::Rng {
+    // FNV-1a.
+    let mixed = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    fastrand::Rng::with_seed(matter.bytes().fold(seed, mixed))
+}
+
+/// In one run of ten.
+fn desertion(rng: &mut fastrand::Rng) -> Option<(Time, Fault)> {
+    let (at, every) = (rng.u64(..FAULTY), rng.u64(700 * MILLISECOND..1_900 * MILLISECOND));
+    let times = rng.u32(30..90);
+    (rng.u32(..10) == 0).then_some((at, Fault::Deserted { every, times, looks: LOOKS_FOR_A_LEASE }))
 }
 
 fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
@@ -128,15 +156,24 @@ fn fault(rng: &mut fastrand::Rng) -> (Time, Fault) {
         0..=2 => Fault::Kill { down },
         3..=7 => Fault::PowerCut { operations: rng.u64(1..=60), down },
         8 => Fault::Stall { time: rng.u64(..30 * SECOND) },
-        9..=11 => Fault::Cut { victim, noticed: rng.u64(..20 * SECOND) },
+        9..=10 => Fault::Cut { victim, noticed: rng.u64(..20 * SECOND) },
+        11 if rng.bool() => Fault::Hang { victim, time: rng.u64(..60 * SECOND) },
+        11 => {
+            let (time, early) = (rng.u64(20 * SECOND..60 * SECOND), rng.u64(..2 * SECOND));
+            Fault::HangOnFullDisk { victim, time, early }
+        }
         12..=13 => Fault::ChildDies { victim },
         14 => Fault::WorkerDies { victim },
         15 => Fault::ChildStalls { victim, time: rng.u64(..40 * SECOND) },
+        16 if rng.bool() => Fault::ClockStands { time: rng.u64(30 * SECOND..150 * SECOND) },
         16 => Fault::ClockStep { by_ms: rng.i64(-3_600_000..=3_600_000) },
         17 => Fault::Suspend { ms: rng.u64(..12 * 3_600_000) },
         18..=19 => Fault::SyncError { syncs: rng.u64(1..=20) },
         20..=21 => Fault::DiskError { operations: rng.u64(1..=60) },
-        22 => Fault::KeepsDying { every: rng.u64(300 * MILLISECOND..2 * SECOND), times: rng.u32(4..80) },
+        22 => {
+            let (every, times) = (rng.u64(300 * MILLISECOND..2 * SECOND), rng.u32(4..80));
+            Fault::KeepsDying { every, times, worker: Some(victim) }
+        }
         _ => Fault::DiskFull { bytes: rng.u64(..32_768), looks: rng.u32(1..200) },
     };
     (at, fault)

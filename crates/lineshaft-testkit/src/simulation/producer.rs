@@ -9,14 +9,16 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{ChangeQueue, Hello, Message, QueueVerb, RefusalCode, Sequence};
 
 use super::asks::{self, Ask};
+use super::flood::Flood;
 use super::network::{Frame, Peer};
 use super::world::Step;
 use super::{MILLISECOND, SECOND, Time};
 
 /// How long an answer is waited for before the connection is given up.
 const PATIENCE: Time = 20 * SECOND;
-/// Pause before a request that was refused is made again.
+/// Pause before a request that was refused is made again, and the longest one.
 const PAUSE: Time = SECOND;
+const PAUSE_MAX: Time = 8 * SECOND;
 
 pub(super) struct Producer {
     place: usize,
@@ -34,11 +36,14 @@ pub(super) struct Producer {
     last_call: u32,
     /// Requests without an answer, by their number in the session.
     open: BTreeMap<u64, Call>,
+    /// Asked for jobs, and was answered last of those.
+    answered: Option<Call>,
     /// Refused for want of room: made again, with another number.
     again: Vec<(Time, Call)>,
     /// Queues that it paused, and when they go on.
     paused: Vec<(Time, Arc<str>)>,
     jobs: Vec<JobId>,
+    flood: Option<Flood>,
 }
 
 /// A mutating request.
@@ -50,7 +55,7 @@ struct Call {
 }
 
 impl Producer {
-    pub(super) fn new(place: usize, requests: u32) -> Self {
+    pub(super) fn new(place: usize, requests: u32, flood: Option<Flood>) -> Self {
         Self {
             place,
             left: requests,
@@ -64,9 +69,11 @@ impl Producer {
             last_number: 0,
             last_call: 0,
             open: BTreeMap::new(),
+            answered: None,
             again: Vec::new(),
             paused: Vec::new(),
             jobs: Vec::new(),
+            flood,
         }
     }
 
@@ -92,9 +99,7 @@ impl Producer {
             return self.connect(step);
         };
         if self.asked_at.is_some_and(|at| step.now >= at + PATIENCE) {
-            step.network.cut(link, 0, step.now, step.rng);
-            self.asked_at = None;
-            return;
+            return self.give_up(link, step);
         }
         let again: Vec<Call> =
             self.again.extract_if(.., |(at, _)| *at <= step.now).map(|(_, call)| call).collect();
@@ -110,6 +115,7 @@ impl Producer {
             self.left -= 1;
             self.act_at = step.now + pause(step.rng);
             self.ask(step);
+            self.flood(step);
         }
     }
 
@@ -142,7 +148,18 @@ impl Producer {
 
     fn ask(&mut self, step: &mut Step<'_>) {
         self.last_call += 1;
-        let Ask { message, payload } = asks::any(self.place as u16, self.last_call, &self.jobs, step);
+        let ask = asks::any(self.place as u16, self.last_call, &self.jobs, step);
+        self.make_first(ask, step);
+    }
+
+    fn flood(&mut self, step: &mut Step<'_>) {
+        let Some(flood) = &self.flood else { return };
+        for ask in flood.asks(self.left, self.place as u16, &mut self.last_call, step) {
+            self.make_first(ask, step);
+        }
+    }
+
+    fn make_first(&mut self, Ask { message, payload }: Ask, step: &mut Step<'_>) {
         if let Message::ChangeQueue(ChangeQueue { queue, verb: QueueVerb::Pause, .. }) = &message {
             self.paused.push((step.now + step.rng.u64(..30 * SECOND), Arc::clone(queue)));
         }
@@ -167,6 +184,10 @@ impl Producer {
             self.open.insert(number, call);
             self.asked_at.get_or_insert(step.now);
         }
+        // Who keeps requests in a file and did not note an answer sends one again that the server may have forgotten.
+        if let Some(forgotten) = self.answered.take_if(|_| step.rng.u32(..6) == 0) {
+            self.send(forgotten.message, forgotten.payload, step);
+        }
     }
 
     /// Something arrived over the present connection, or one that is gone.
@@ -181,22 +202,24 @@ impl Producer {
             Message::Enqueued(enqueued) => {
                 let ids = enqueued.ids.as_chunks::<16>().0.iter();
                 self.jobs.extend(ids.filter_map(|id| JobId::from_bytes(*id)));
-                number.and_then(|number| self.open.remove(&number));
+                let call = number.and_then(|number| self.open.remove(&number));
+                self.answered = call.or(self.answered.take());
             }
             Message::Refused(refused) => {
                 let call = number.and_then(|number| self.open.remove(&number));
+                // Its session is over: the next connection gets another one.
+                let is_over = refused.code == RefusalCode::OutcomeUnknown && call.is_some();
                 let may_pass = matches!(refused.code, RefusalCode::StoreFull | RefusalCode::QueueFull);
                 match call {
                     Some(call) if is_change(&call, QueueVerb::Resume) => self.resume(&call, step),
                     // It would come after what ends it.
                     Some(call) if may_pass && !is_change(&call, QueueVerb::Pause) => {
-                        self.again.push((step.now + PAUSE, call));
+                        self.again.push((step.now + step.rng.u64(PAUSE..PAUSE_MAX), call));
                     }
                     _ => {}
                 }
-                // Its session is over: the next connection gets another one.
-                if refused.code == RefusalCode::OutcomeUnknown {
-                    step.network.cut(link, 0, step.now, step.rng);
+                if is_over {
+                    return self.give_up(link, step);
                 }
             }
             _ => {
@@ -217,6 +240,7 @@ impl Producer {
             }
             return;
         }
+        self.answered = None;
         // Nobody can say any more whether these were carried out.
         for call in std::mem::take(&mut self.open).into_values() {
             if is_change(&call, QueueVerb::Resume) {
@@ -231,6 +255,12 @@ impl Producer {
         if let Message::ChangeQueue(request) = &call.message {
             self.paused.push((step.now + PAUSE, Arc::clone(&request.queue)));
         }
+    }
+
+    /// Closes its connection, and opens another one soon.
+    fn give_up(&mut self, link: u64, step: &mut Step<'_>) {
+        step.network.cut(link, 0, step.now, step.rng);
+        self.lost(link, step);
     }
 
     pub(super) fn lost(&mut self, link: u64, step: &mut Step<'_>) {

@@ -5,21 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lineshaft_engine::{
-    Aside, Clock, Error, Handle, Memory, Options, Scratch, SimulatedClock, Stepped, Upkeep, recover,
+    Aside, Clock, Error, Handle, Memory, Opened, Options, Scratch, SimulatedClock, Stepped, Upkeep, recover,
 };
 use lineshaft_jobs::{Limits, State};
 use lineshaft_store::{Error as StoreError, Home, Options as JournalOptions, SegmentJournal};
 
+use super::flood::{self, Flood};
+use super::service::Service;
 use super::{MILLISECOND, SECOND, Time};
 use crate::disk::{Loss, SimulatedDisk};
 use crate::scratch::MemoryScratch;
 
-/// The time between two turns counts as this much at most: longer ones were a stall or had nothing to do.
-const UP_MAX: Time = SECOND;
 /// How long a server is down that ended by itself.
 const DOWN: Time = SECOND;
+/// How long a commit takes at most: what arrives meanwhile is in the next one.
+const COMMIT_MAX: Time = 3 * MILLISECOND;
+/// Jobs that fit into memory in some runs.
+const FEW_JOBS: u32 = 60;
 
 pub(super) struct Server {
+    clock: SimulatedClock,
     pub(super) disk: SimulatedDisk,
     /// Where pages of jobs are that left memory.
     pub(super) scratch: Arc<MemoryScratch>,
@@ -31,8 +36,11 @@ pub(super) struct Server {
     /// How long it is down after its next death.
     down: Time,
     turn_at: Time,
+    /// Until when it is at a commit.
+    busy_until: Time,
     aside_at: Time,
-    stalled_until: Time,
+    /// Until then it neither does nor reads anything.
+    pub(super) stalled_until: Time,
     /// Operations of the disks that are gone.
     pub(super) operations: u64,
     pub(super) starts: u64,
@@ -47,10 +55,11 @@ pub(super) struct Server {
     durable_lsn: u64,
     /// Syncs of the disk before the turn that has just made a commit.
     pub(super) committed_after: Option<u64>,
-    /// How long a lease lives, and how long the engine was up and able to write, as far as its turns tell.
+    /// Whether the last turn had to wait for room on the disk.
+    pub(super) waited_for_room: bool,
+    /// How long a lease lives.
     pub(super) lease: Time,
-    pub(super) up: Time,
-    last_turn: Time,
+    pub(super) service: Service,
 }
 
 /// What became of the engine in a step.
@@ -67,9 +76,12 @@ pub(super) enum Stepping {
 impl Server {
     pub(super) fn new(clock: &SimulatedClock, seed: u64, rng: &mut fastrand::Rng) -> Self {
         let lease_ms = [2_000, 5_000, 15_000][rng.usize(..3)];
+        let jobs = if rng.u32(..6) == 0 { FEW_JOBS } else { Limits::default().jobs };
         // Sessions that end while their clients are away, and effects that take several commits.
-        let (session_ms, step) = ([15_000, 600_000][rng.usize(..2)], [2, 4_096][rng.usize(..2)]);
+        let (session_ms, step) = ([15_000, 600_000][rng.usize(..2)], [1, 4_096][rng.usize(..2)]);
         let upkeep = Upkeep {
+            // Places of jobs are soon used again, or late.
+            block_age: [Duration::from_secs(1), Upkeep::default().block_age][rng.usize(..2)],
             snapshot_every_bytes: [1_000, 8_000, 1 << 20][rng.usize(..3)],
             journal_slack_bytes: [4_096, 1 << 20][rng.usize(..2)],
             cold_slack_bytes: 4_096,
@@ -79,13 +91,17 @@ impl Server {
             sweep_every: Duration::from_secs(30),
         };
         let scratch = Arc::new(MemoryScratch::new(seed));
-        let options = Options {
-            limits: Limits { lease_ms, session_ms, step, ..Limits::default() },
+        let mut options = Options {
+            limits: Limits { jobs, lease_ms, session_ms, step, ..Limits::default() },
             upkeep,
             clock: Clock::from(clock.clone()),
             memory: memory(seed, &scratch),
             ..Options::default()
         };
+        if Flood::of(seed).is_some() {
+            options.limits.step = flood::STEP;
+            options.upkeep.snapshot_every_bytes = flood::SNAPSHOT_EVERY_BYTES;
+        }
         let journal_options = JournalOptions {
             segment_bytes_first: 4_096,
             segment_bytes_max: 16_384,
@@ -95,6 +111,7 @@ impl Server {
             ..JournalOptions::default()
         };
         Self {
+            clock: clock.clone(),
             disk: SimulatedDisk::new(),
             scratch,
             options,
@@ -103,6 +120,7 @@ impl Server {
             open_at: 0,
             down: DOWN,
             turn_at: 0,
+            busy_until: 0,
             aside_at: 0,
             stalled_until: 0,
             operations: 0,
@@ -114,9 +132,9 @@ impl Server {
             is_misdirected: false,
             durable_lsn: 0,
             committed_after: None,
+            waited_for_room: false,
             lease: lease_ms * MILLISECOND,
-            up: 0,
-            last_turn: 0,
+            service: Service::default(),
         }
     }
 
@@ -132,7 +150,11 @@ impl Server {
     pub(super) fn due(&self) -> Time {
         let Some(engine) = &self.engine else { return self.open_at };
         let aside = engine.waiting().next().map(|_| self.aside_at);
-        self.turn_at.min(aside.unwrap_or(Time::MAX)).max(self.stalled_until)
+        self.turn_due().min(aside.unwrap_or(Time::MAX)).max(self.stalled_until)
+    }
+
+    fn turn_due(&self) -> Time {
+        self.turn_at.max(self.busy_until)
     }
 
     /// Something arrived: a turn follows soon.
@@ -152,44 +174,58 @@ impl Server {
 
     /// Opens, takes a turn, or does something beside the turns. Errors if it fails without a reason.
     pub(super) fn act(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
+        let turn_is_due = self.turn_due().max(self.stalled_until) <= now;
         let Some(engine) = &mut self.engine else { return self.open(now, rng) };
-        let turn_is_due = self.turn_at.max(self.stalled_until) <= now;
         let waiting: Vec<Aside> = engine.waiting().collect();
         if !waiting.is_empty() && self.aside_at <= now && (!turn_is_due || rng.bool()) {
             engine.work(waiting[rng.usize(..waiting.len())]);
             self.aside_at = now + aside_pause(rng);
             self.turn_at = self.turn_at.min(now);
         } else if turn_is_due {
-            self.turns += 1;
-            if !self.disk.is_full() {
-                self.up += (now - self.last_turn).min(UP_MAX);
-            }
-            self.last_turn = now;
-            let (lsn, syncs) = (engine.lsn(), self.disk.syncs());
-            let turned = engine.turn();
-            self.committed_after = (engine.lsn() > lsn).then_some(syncs);
-            match turned {
-                Ok(rest) => {
-                    let rest = rest.map_or(Time::MAX, |rest| rest.as_micros() as u64);
-                    self.turn_at = now.saturating_add(rest.max(1));
-                }
-                Err(_) if self.disk.has_crashed() || self.disk.has_failed() => return Ok(Stepping::Died),
-                Err(_) if self.notices_damage() => return Ok(Stepping::GoesOn),
-                Err(error) => return Err(format!("the engine stops without a reason: {error}")),
-            }
-            let wrote = engine.lsn() > lsn;
-            if !self.disk.has_crashed() {
-                self.durable_lsn = engine.lsn();
-            }
-            if wrote && !self.disk.has_crashed() && rng.u32(..16) == 0 {
-                self.compare(rng)?;
-            }
+            return self.turn(now, rng);
         }
-        Ok(if self.disk.has_crashed() { Stepping::Died } else { Stepping::GoesOn })
+        Ok(self.stepping())
+    }
+
+    fn stepping(&self) -> Stepping {
+        if self.disk.has_crashed() { Stepping::Died } else { Stepping::GoesOn }
+    }
+
+    fn turn(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
+        let Some(engine) = &mut self.engine else { return Ok(Stepping::Died) };
+        self.turns += 1;
+        self.service.begins_turn(now, self.disk.is_full());
+        let (lsn, syncs) = (engine.lsn(), self.disk.syncs());
+        let turned = engine.turn();
+        let (newest, after) = (engine.lsn(), self.clock.passed().as_micros() as Time);
+        let wrote = newest > lsn;
+        self.committed_after = wrote.then_some(syncs);
+        // Nothing else in a turn takes time here.
+        self.waited_for_room = after > now;
+        let rest = match turned {
+            Ok(rest) => rest.map_or(Time::MAX, |rest| rest.as_micros() as Time),
+            Err(_) if self.disk.has_crashed() || self.disk.has_failed() => return Ok(Stepping::Died),
+            Err(_) if self.notices_damage() => return Ok(Stepping::GoesOn),
+            Err(error) => return Err(format!("the engine stops without a reason: {error}")),
+        };
+        self.service.ended_turn(now, after, rest);
+        self.turn_at = after.saturating_add(rest.max(1));
+        self.busy_until = after + if wrote { rng.u64(..COMMIT_MAX) } else { 0 };
+        if !self.disk.has_crashed() {
+            self.durable_lsn = newest;
+        }
+        // A purge is seldom under way.
+        let purges = self.engine.as_ref().is_some_and(|engine| goes_on(engine.state()));
+        if wrote && !self.disk.has_crashed() && (purges || rng.u32(..16) == 0) {
+            self.compare(rng)?;
+        }
+        Ok(self.stepping())
     }
 
     fn open(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
-        match Stepped::open(self.disk.clone(), self.journal_options.clone(), self.options.clone()) {
+        // Who misses room may be the one who makes the disk have some again.
+        let was_full = self.disk.is_full();
+        match self.open_home(self.disk.clone()) {
             // What cannot be told from an unfinished write is cut, and that is reported.
             Ok((_, opened)) if self.lacks_durable(opened.lsn) => {
                 Err(format!("commit {} was durable, and it goes on after {}", self.durable_lsn, opened.lsn))
@@ -197,10 +233,10 @@ impl Server {
             Ok((_, opened)) if opened.cut.is_some() && self.notices_damage() => Ok(Stepping::GoesOn),
             Ok((engine, _)) => {
                 self.durable_lsn = engine.lsn();
-                self.last_turn = now;
+                self.service.opened(now);
                 self.engine = Some(engine);
                 self.starts += 1;
-                (self.turn_at, self.aside_at, self.stalled_until) = (now, now, now);
+                (self.turn_at, self.busy_until, self.aside_at, self.stalled_until) = (now, now, now, now);
                 Ok(Stepping::Opened)
             }
             Err(_) if self.disk.has_crashed() || self.disk.has_failed() => {
@@ -208,13 +244,18 @@ impl Server {
                 Ok(Stepping::GoesOn)
             }
             Err(_) if self.notices_damage() => Ok(Stepping::GoesOn),
-            Err(Error::Store(StoreError::Full { .. })) if self.disk.is_full() => {
+            Err(Error::Store(StoreError::Full { .. })) if was_full => {
                 self.disk.look_for_room();
                 self.die(now, rng);
                 Ok(Stepping::GoesOn)
             }
             Err(error) => Err(format!("the home does not open: {error}")),
         }
+    }
+
+    /// Opens a home as it opens its own.
+    pub(super) fn open_home(&self, disk: SimulatedDisk) -> Result<(Stepped<SimulatedDisk>, Opened), Error> {
+        Stepped::open(disk, self.journal_options.clone(), self.options.clone())
     }
 
     /// Whether an opened journal lacks what was durable. A damaged commit may be cut if no later one tells that it was.
@@ -261,6 +302,11 @@ impl Server {
         self.is_damaged
     }
 
+    /// Whether it is up, and its disk has nothing but what was written and neither failed nor is gone.
+    pub(super) fn is_sound(&self) -> bool {
+        self.engine.is_some() && !(self.is_damaged || self.disk.has_crashed() || self.disk.has_failed())
+    }
+
     /// Something does not read. Says whether the damage explains that; then no more can be said of the run.
     pub(super) fn notices_damage(&mut self) -> bool {
         self.has_noticed |= self.is_damaged;
@@ -294,7 +340,7 @@ impl Server {
         };
         let engine = self.engine.as_ref().expect("it took a turn");
         if recovered.snapshot() == engine.state().snapshot() {
-            return Ok(());
+            return compare_purges(&recovered, engine.state());
         }
         let text = "a power cut now would leave another state than the one that outputs left of";
         Err(format!(
@@ -328,6 +374,20 @@ fn recovered(
     let recovered = recover(&mut journal, &recovery, limits)
         .map_err(|error| format!("the journal would not be replayed: {error}"))?;
     Ok((recovered.state, recovery.cut.is_some()))
+}
+
+/// Which purges are under way is not in a snapshot but follows from it.
+fn compare_purges(recovered: &State, state: &State) -> Result<(), String> {
+    match (goes_on(recovered), goes_on(state)) {
+        (there, here) if there == here => Ok(()),
+        (true, _) => Err("a power cut now would begin a purge again that has ended".to_owned()),
+        (false, _) => Err("a power cut now would leave a purge that does not go on".to_owned()),
+    }
+}
+
+/// Whether a purge is under way.
+fn goes_on(state: &State) -> bool {
+    state.next_due().1 == Some(0)
 }
 
 fn loss(rng: &mut fastrand::Rng) -> Loss {

@@ -1,17 +1,20 @@
 //! How time passes: whoever has something to do next does it, one after the other.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use lineshaft_engine::{Handle, Outgoing, Payload, SimulatedClock};
+use lineshaft_engine::{Aside, Handle, Outgoing, Payload, SimulatedClock, Stepped};
 use lineshaft_store::ArchivedJob;
 
 use super::child::Fate;
 use super::departs::{Departure, depart};
+use super::flood::Flood;
 use super::ledger::Ledger;
 use super::network::{Arrival, Frame, Left, Network, Peer};
 use super::plan::{Fault, Plan};
 use super::producer::Producer;
+use super::put_back::Kept;
 use super::server::{Server, Stepping};
 use super::worker::Worker;
 use super::{MILLISECOND, Report, SECOND, Time};
@@ -21,6 +24,10 @@ use crate::disk::SimulatedDisk;
 const WALL_MS: u64 = 1_790_000_000_000;
 /// After the last fault and the last request everything must have ended by then.
 const PATIENCE: Time = 3_600 * SECOND;
+/// An engine that waits for room within a turn has it after so many looks, although somebody takes it all.
+const FULL_LOOKS: u32 = 200;
+/// Pause between two looks for a lease.
+const LOOK: Time = 50 * MILLISECOND;
 /// What a trace keeps.
 const TRACE_MAX: usize = 400;
 
@@ -36,8 +43,19 @@ pub(super) struct World {
     faults: VecDeque<(Time, Fault)>,
     /// By how much the wall clock was set in all, and the most that it ever was ahead.
     wall_set_ms: (i64, i64),
+    /// Until when the wall clock stands still, and what it shows.
+    wall_stands: Option<(Time, u64)>,
+    /// Until when somebody else takes all room on the disk.
+    full_until: Option<Time>,
+    /// Until when nobody but the server does anything.
+    deserted_until: Time,
+    /// What is put back in the end beside its later history, and when it is taken.
+    keep_at: Option<Time>,
+    kept: Option<Kept>,
     /// Since when nothing goes wrong any more.
     calm_since: Option<Time>,
+    /// Who did something, and when.
+    history: DefaultHasher,
     trace: Option<VecDeque<String>>,
 }
 
@@ -53,7 +71,7 @@ pub(super) struct Step<'a> {
 }
 
 /// Who is next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Who {
     Server,
     Network,
@@ -96,13 +114,19 @@ impl World {
             network: Network::default(),
             ledger: Ledger::default(),
             producers: (0..plan.producers as usize)
-                .map(|place| Producer::new(place, plan.requests))
+                .map(|place| Producer::new(place, plan.requests, Flood::of(plan.seed).filter(|_| place == 0)))
                 .collect(),
             next_nonce: u64::from(plan.workers) + 1,
             workers,
             faults: plan.schedule().into(),
             wall_set_ms: (0, 0),
+            wall_stands: None,
+            full_until: None,
+            deserted_until: 0,
+            keep_at: Kept::at(plan.seed),
+            kept: None,
             calm_since: None,
+            history: DefaultHasher::new(),
             trace: None,
         }
     }
@@ -118,6 +142,8 @@ impl World {
     }
 
     pub(super) fn report(&self) -> Report {
+        let mut history = self.history.clone();
+        self.rng.get_seed().hash(&mut history);
         Report {
             acknowledged: self.ledger.acknowledged_count(),
             begun: self.ledger.begun,
@@ -127,6 +153,7 @@ impl World {
             recoveries: self.server.recoveries,
             spilled: self.server.scratch.puts() as u64,
             seconds: self.now() / SECOND,
+            history: history.finish(),
         }
     }
 
@@ -148,8 +175,9 @@ impl World {
         loop {
             let (at, who) = self.next();
             if at > self.now() {
-                self.clock.pass(Duration::from_micros(at - self.now()));
+                self.pass_until(at);
             }
+            (at, who).hash(&mut self.history);
             self.act(who)?;
             self.calm_down();
             if self.server.has_noticed {
@@ -165,6 +193,16 @@ impl World {
         self.end()
     }
 
+    fn pass_until(&mut self, at: Time) {
+        self.clock.pass(Duration::from_micros(at - self.now()));
+        if let Some((until, shown_ms)) = self.wall_stands {
+            self.set_wall(shown_ms.cast_signed() - self.clock.wall_ms().cast_signed());
+            if at >= until {
+                self.wall_stands = None;
+            }
+        }
+    }
+
     fn next(&self) -> (Time, Who) {
         let is_up = self.server.handle().is_some();
         let mut next = (self.server.due(), Who::Server);
@@ -173,10 +211,11 @@ impl World {
                 next = (at, who);
             }
         };
-        consider(self.network.next_at(), Who::Network);
+        consider(self.network.next_at(self.server.stalled_until), Who::Network);
         consider(self.faults.front().map(|(at, _)| *at), Who::Fault);
         for (place, producer) in self.producers.iter().enumerate() {
-            consider(producer.due(is_up), Who::Producer(place));
+            let due = producer.due(is_up).map(|at| at.max(self.deserted_until));
+            consider(due, Who::Producer(place));
         }
         for (place, worker) in self.workers.iter().enumerate() {
             consider(worker.due(is_up), Who::Supervisor(place));
@@ -212,15 +251,22 @@ impl World {
     // ---- The server.
 
     fn server_acts(&mut self) -> Result<(), String> {
+        self.keep_full();
+        self.history_may_go();
         let now = self.now();
         let stepping = self.server.act(now, &mut self.rng)?;
         self.take_left()?;
         self.check_step()?;
         match stepping {
-            Stepping::GoesOn => Ok(()),
+            Stepping::GoesOn => {
+                self.keep_if_due();
+                Ok(())
+            }
             Stepping::Opened => {
                 self.note(|| "the server is up".to_owned());
-                self.ledger.started();
+                if let Some(engine) = self.server.engine() {
+                    self.ledger.started(engine.state());
+                }
                 self.check()
             }
             Stepping::Died => {
@@ -228,6 +274,33 @@ impl World {
                 self.server_dies(None);
                 Ok(())
             }
+        }
+    }
+
+    /// On a full disk the oldest history makes room.
+    fn history_may_go(&mut self) {
+        let is_at_history =
+            |engine: &&Stepped<SimulatedDisk>| engine.waiting().any(|aside| aside == Aside::Archive);
+        let Some(engine) = self.server.engine().filter(is_at_history) else { return };
+        if !self.server.disk.is_full() {
+            return;
+        }
+        // One that does not read keeps what it has.
+        let archived = engine.archived(&self.ledger.elsewhere(engine.state())).unwrap_or_default();
+        self.ledger.history_may_go(&archived);
+        if let Some(kept) = &mut self.kept {
+            kept.history_may_go(&archived);
+        }
+    }
+
+    /// The home as it is now, and what is known of it.
+    fn keep_if_due(&mut self) {
+        let now = self.now();
+        let has_commits = self.server.engine().is_some_and(|engine| engine.lsn() > 0);
+        if self.keep_at.is_some_and(|at| at <= now) && has_commits && self.server.is_sound() {
+            self.keep_at = None;
+            self.note(|| "a copy of the home is kept".to_owned());
+            self.kept = Some(Kept::of(&self.server.disk, &self.ledger));
         }
     }
 
@@ -244,6 +317,7 @@ impl World {
     fn take_left(&mut self) -> Result<(), String> {
         self.ledger.wall_max_ms = self.ledger.wall_max_ms.max(self.clock.wall_ms());
         let committed_after = self.server.committed_after.take();
+        self.ledger.waited_for_room = std::mem::take(&mut self.server.waited_for_room);
         for Left { link, syncs, outgoing } in self.network.take_left() {
             if committed_after.is_some_and(|before| syncs <= before) {
                 return Err(format!("{} left before its commit was durable", outgoing.message.name()));
@@ -297,7 +371,8 @@ impl World {
 
     /// What can be told at every step.
     fn check_step(&mut self) -> Result<(), String> {
-        self.ledger.up = self.server.up;
+        (self.ledger.up, self.ledger.served) = (self.server.service.least, self.server.service.most);
+        self.ledger.lease = self.server.lease;
         match self.server.engine().filter(|_| !self.server.disk.has_crashed()) {
             Some(engine) => self.ledger.check_some(engine.state(), self.server.lease),
             None => Ok(()),
@@ -322,11 +397,12 @@ impl World {
 
     fn arrive(&mut self) -> Result<(), String> {
         let now = self.now();
-        let Some(arrival) = self.network.arrived(now) else { return Ok(()) };
+        let Some(arrival) = self.network.arrived(now, self.server.stalled_until) else { return Ok(()) };
         match arrival {
-            Arrival::AtServer { connection, frame } => {
+            Arrival::AtServer { peer, connection, frame } => {
                 self.note(|| format!("from {}: {:?}", connection.0, frame.message));
                 let Some(engine) = self.server.handle() else { return Ok(()) };
+                self.ledger.arrived(peer, &frame);
                 engine.request(connection, frame.request_id, frame.message, frame.payload);
                 self.server.rouse(now, &mut self.rng);
             }
@@ -401,7 +477,7 @@ impl World {
 
     fn worker_dies(&mut self, place: usize) {
         let now = self.now();
-        let from = now + self.rng.u64(..5 * SECOND);
+        let from = now.max(self.deserted_until) + self.rng.u64(..5 * SECOND);
         let heir = Worker::new(self.next_nonce, 1 + (self.next_nonce % 2) as u32, from);
         self.next_nonce += 1;
         let dead = std::mem::replace(&mut self.workers[place], heir);
@@ -423,23 +499,45 @@ impl World {
                     self.server_dies(Some(down));
                 }
             }
-            Fault::KeepsDying { every, times } => {
+            Fault::KeepsDying { every, times, worker } => {
+                if let Some(victim) = worker {
+                    self.worker_dies(victim as usize % self.workers.len());
+                }
                 if self.server.handle().is_some() {
                     self.server_dies(Some(50 * MILLISECOND));
                 }
                 if times > 0 {
-                    let at = now + every;
-                    let place = self.faults.partition_point(|(other, _)| *other <= at);
-                    self.faults.insert(place, (at, Fault::KeepsDying { every, times: times - 1 }));
+                    self.comes_later(every, Fault::KeepsDying { every, times: times - 1, worker: None });
                 }
+            }
+            Fault::Deserted { every, times, .. } if self.ledger.has_leases() => {
+                self.deserted_until = now + every * Time::from(times);
+                (0..self.workers.len()).for_each(|place| self.worker_dies(place));
+                self.strike(Fault::KeepsDying { every, times, worker: None });
+            }
+            Fault::Deserted { looks: 0, .. } => {}
+            Fault::Deserted { every, times, looks } => {
+                self.comes_later(LOOK, Fault::Deserted { every, times, looks: looks - 1 });
             }
             Fault::PowerCut { operations, down } => self.server.cut_power_at(operations, down),
             Fault::Stall { time } => self.server.stall(now + time),
             Fault::Cut { victim, noticed } => {
-                let whole = self.network.whole();
-                if let Some(link) = pick(&whole, victim) {
-                    self.network.cut(*link, noticed, now, &mut self.rng);
+                if let Some(&(link, _)) = pick(&self.network.whole(), victim) {
+                    self.network.cut(link, noticed, now, &mut self.rng);
                 }
+            }
+            Fault::Hang { victim, time } => {
+                if let Some(&(link, _)) = pick(&self.network.whole(), victim) {
+                    self.network.hang(link, now + time);
+                }
+            }
+            Fault::HangOnFullDisk { victim, time, early } => {
+                let mut whole = self.network.whole();
+                whole.retain(|(_, peer)| matches!(peer, Peer::Producer(_)));
+                if let Some(&(link, _)) = pick(&whole, victim) {
+                    self.network.hang(link, now + time);
+                }
+                self.full_until = Some(now + time - early);
             }
             Fault::ChildDies { victim } => {
                 if let Some(&(place, child)) = pick(&self.children(), victim) {
@@ -452,8 +550,9 @@ impl World {
                     self.workers[place].children[child].stall(now + time, &mut self.ledger);
                 }
             }
-            Fault::ClockStep { by_ms } => self.set_wall(by_ms),
-            Fault::Suspend { ms } => self.set_wall(ms.cast_signed()),
+            Fault::ClockStep { by_ms } => self.step_wall(by_ms),
+            Fault::ClockStands { time } => self.wall_stands = Some((now + time, self.clock.wall_ms())),
+            Fault::Suspend { ms } => self.step_wall(ms.cast_signed()),
             Fault::SyncError { syncs } => self.server.disk.fail_sync(syncs),
             Fault::Misdirected { place } => {
                 let moved = self.server.misdirect(place);
@@ -468,6 +567,30 @@ impl World {
             }
             Fault::DiskFull { bytes, looks } => self.server.disk.fill(bytes, looks),
         }
+    }
+
+    fn comes_later(&mut self, after: Time, fault: Fault) {
+        let at = self.now() + after;
+        let place = self.faults.partition_point(|(other, _)| *other <= at);
+        self.faults.insert(place, (at, fault));
+    }
+
+    /// Somebody else takes whatever room there is on the disk.
+    fn keep_full(&mut self) {
+        let now = self.now();
+        match self.full_until {
+            Some(until) if until > now => self.server.disk.fill(0, FULL_LOOKS),
+            Some(_) => {
+                self.full_until = None;
+                self.server.disk.set_capacity(None);
+            }
+            None => {}
+        }
+    }
+
+    fn step_wall(&mut self, by_ms: i64) {
+        self.wall_stands = None;
+        self.set_wall(by_ms);
     }
 
     fn set_wall(&mut self, by_ms: i64) {
@@ -488,8 +611,9 @@ impl World {
         if is_calm && self.calm_since.is_none() {
             self.note(|| "nothing goes wrong any more".to_owned());
             self.server.disk.spare();
+            self.full_until = None;
             // What waits for a time of a clock that was ahead would wait for hours.
-            self.set_wall(self.wall_set_ms.1 - self.wall_set_ms.0);
+            self.step_wall(self.wall_set_ms.1 - self.wall_set_ms.0);
             self.calm_since = Some(self.now());
         }
     }
@@ -505,7 +629,12 @@ impl World {
         self.check()?;
         self.network.server_died(self.now(), &mut self.rng);
         self.server.lose_power();
-        self.server_acts()
+        self.server_acts()?;
+        self.clock.pass(Duration::from_secs(1));
+        match self.kept.take() {
+            Some(kept) if self.server.is_sound() => kept.check_put_back(&self.server, &self.ledger),
+            _ => Ok(()),
+        }
     }
 
     fn stuck(&self) -> String {

@@ -1,14 +1,13 @@
 //! Some seeds of the simulation in each run of the tests; `simulate` runs as many as there is time for.
+//!
+//! A seed means another run whenever the simulation changes. So what one found is kept as a mutant: the rule that was
+//! mended, broken again, must be noticed.
 
 use lineshaft_testkit::simulation::{Plan, run};
 
-/// Seeds that showed something once come first. 781: an engine that came to rest on a full disk ended, for want of room to
-/// seal its last commit.
-const FOUND: [u64; 1] = [781];
-
 #[test]
 fn no_seed_breaks_a_promise() {
-    for seed in FOUND.into_iter().chain(1..=200) {
+    for seed in 1..=200 {
         let plan = Plan::of(seed);
         if let Err(violation) = run(&plan) {
             panic!(

@@ -31,15 +31,15 @@ impl Child {
                 self.is_fresh = true;
                 self.lease = attached.lease_ms * MILLISECOND;
                 self.renew_at = since + self.lease / 3;
-                self.leased_from(since);
                 self.forget(&attached.stale, step);
+                self.leased_from(since, step);
             }
-            Message::Leases(leases) => self.leased(leases)?,
+            Message::Leases(leases) => self.leased(leases, step)?,
             Message::Finished(finished) => self.confirmed(frame.request_id, finished)?,
             Message::Done(_) => {
                 if let Some((_, sent_at)) = self.renewing.take_if(|(renewal, _)| *renewal == frame.request_id)
                 {
-                    self.leased_from(sent_at);
+                    self.leased_from(sent_at, step);
                 }
             }
             Message::Stop(stop) => self.stop(*stop, step),
@@ -63,11 +63,13 @@ impl Child {
     }
 
     /// Four fifths of a lease are used, so that what runs is dead before the engine gives it to others.
-    fn leased_from(&mut self, instant: Time) {
+    fn leased_from(&mut self, instant: Time, step: &mut Step<'_>) {
         self.leased_until = Some(instant + self.lease * 4 / 5);
+        self.renewed_served = Some(self.asked_served);
+        step.ledger.renewed(self.held.keys().copied(), self.asked_served);
     }
 
-    fn leased(&mut self, leases: &Leases) -> Result<(), String> {
+    fn leased(&mut self, leases: &Leases, step: &mut Step<'_>) -> Result<(), String> {
         let left = self.outstanding.checked_sub(leases.jobs.len() as u32);
         self.outstanding = left.ok_or_else(|| {
             let (peer, count) = (self.peer(), leases.jobs.len());
@@ -76,6 +78,10 @@ impl Child {
         for lease in &leases.jobs {
             let fence = Fence { epoch: leases.epoch, counter: lease.counter };
             self.held.insert(fence, Attempt { job: lease.job, stage: Stage::Waiting });
+            // It ends with the others, at the earliest.
+            if let Some(served) = self.renewed_served {
+                step.ledger.renewed(std::iter::once(fence), served);
+            }
         }
         Ok(())
     }
@@ -132,7 +138,7 @@ impl Child {
     }
 
     pub(super) fn release(&mut self, lease: (JobId, Fence), step: &mut Step<'_>) {
-        step.ledger.let_go(lease.1);
+        step.ledger.let_go(lease);
         self.unsent.push((step.now, Entry::Release(vec![lease])));
     }
 }

@@ -15,10 +15,24 @@ const SOME: usize = 4;
 /// How much longer than two leases the lease of a dead child may stand while the engine is up.
 const ORPHAN: Time = 20 * SECOND;
 
+const DAY_MS: u64 = 86_400_000;
+
 impl Ledger {
     /// Jobs that are not in memory.
     pub(in crate::simulation) fn elsewhere(&self, state: &State) -> Vec<JobId> {
         self.jobs.keys().copied().filter(|job| state.slot_of(*job).is_none()).collect()
+    }
+
+    /// Room is made by the oldest history: of the days before today, one file each.
+    pub(in crate::simulation) fn history_may_go(&mut self, archived: &[ArchivedJob]) {
+        let today = self.wall_max_ms / DAY_MS;
+        for record in archived.iter().map(|job| &job.record) {
+            if let Some(known) = self.jobs.get_mut(&record.id)
+                && record.finalized_at.is_some_and(|ms| ms / DAY_MS < today)
+            {
+                known.may_be_deleted = true;
+            }
+        }
     }
 
     /// Everything that left is there; `archived` are those of the jobs elsewhere that the archive has.
@@ -53,7 +67,7 @@ impl Ledger {
         let others: Vec<JobId> =
             self.jobs.range((after, Bound::Unbounded)).map(|(job, _)| *job).take(SOME).collect();
         self.looked_at = others.last().copied().filter(|_| others.len() == SOME);
-        let leased = self.standing.values().map(|(job, _)| *job);
+        let leased = self.standing.keys().map(|(job, _)| *job);
         leased.chain(self.running.keys().copied()).chain(others).collect()
     }
 
@@ -113,14 +127,16 @@ impl Ledger {
                 return Err(format!("the archive has another result of {job}"));
             }
         }
-        for (fence, (leased, peer)) in &self.standing {
-            let is_known = || record.attempts.iter().any(|attempt| attempt.fence == *fence);
-            if *leased == job && !is_known() {
+        let from_job = self.standing.range((job, Fence::default())..);
+        for ((_, fence), peer) in from_job.take_while(|((leased, _), _)| *leased == job) {
+            if !record.attempts.iter().any(|attempt| attempt.fence == *fence) {
                 return Err(format!(
                     "the lease {fence} of {job} left for {peer:?}, and the engine does not know it"
                 ));
             }
         }
+        self.check_lost(record)?;
+        self.check_cancelled(known, record)?;
         let has_handler =
             known.origin.and_then(|origin| self.wanted(origin)).is_some_and(|it| it.has_handler);
         if has_handler && (record.state == JobState::Discarded) != record.handled_by.is_some() {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lineshaft_wire::message::{
-    End, Ended, Enqueued, Fetch, Finish, Finished, Leases, Message, PayloadKind, RefusalCode,
+    End, Ended, Enqueued, Fetch, Finish, Finished, Leases, Message, PayloadKind, QueueVerb, RefusalCode,
 };
 use lineshaft_wire::value::encode_failure_call;
 use lineshaft_wire::{Fence, JobId, JobRecord, JobState};
@@ -35,6 +35,9 @@ impl Ledger {
             }
             (Message::Changed(_), Some((_, Message::ChangeQueue(request)))) => {
                 self.queue_changed(peer, request);
+                if request.verb == QueueVerb::Purge {
+                    self.purged(peer, request);
+                }
                 Ok(())
             }
             (Message::Leases(leases), _) => self.leased(arrives.then_some(peer), leases, payload),
@@ -68,7 +71,13 @@ impl Ledger {
                 continue;
             }
             self.identify(tag, id)?;
-            self.asked.get_mut(&tag).expect("it was identified").acknowledged = true;
+            let asked = self.asked.get_mut(&tag).expect("it was identified");
+            asked.acknowledged.get_or_insert(self.purges.arrivals);
+            if self.waited_for_room && asked.copies == 1 {
+                return Err(format!(
+                    "{tag:?} was taken on, though its commit had to wait for room on the disk"
+                ));
+            }
         }
         Ok(())
     }
@@ -147,8 +156,9 @@ impl Ledger {
                 return Err(format!("{fence} is given a second time, for {}", lease.job));
             }
             if let Some(peer) = peer {
-                self.standing.insert(fence, (lease.job, peer));
+                self.standing.insert((lease.job, fence), peer);
             }
+            self.leased_after_purge(lease.job)?;
             let Some(known) = self.jobs.get_mut(&lease.job) else { continue };
             if let Some(ended) = &known.ended {
                 return Err(format!("{} is {} and is leased again, with {fence}", lease.job, ended.0));
@@ -229,16 +239,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a job that begins has a checkpoint to go on from: one of its own, or of a job that it repeats and that gave
-    /// up after that.
+    /// Whether a job that begins has a checkpoint to go on from for certain: one of its own, or of a job that it repeats and
+    /// that gave up after that, as somebody was told.
     fn goes_on_from_somewhere(&self, known: &Known) -> bool {
         if known.confirmed.is_some() {
             return true;
         }
         let repeated = known.repeats.and_then(|job| self.jobs.get(&job));
         repeated.is_some_and(|repeated| {
-            let is_completed = matches!(repeated.ended, Some((JobState::Completed, _)));
-            !is_completed && self.goes_on_from_somewhere(repeated)
+            let gave_up = repeated.ended.as_ref().is_some_and(|(state, _)| *state != JobState::Completed);
+            gave_up && self.goes_on_from_somewhere(repeated)
         })
     }
 
