@@ -232,6 +232,11 @@ impl Block {
         &self.arena.entries()[self.grain]
     }
 
+    /// Where its bytes begin in the segment of the arena, at a memory page: for one who maps that by himself.
+    pub fn offset(&self) -> usize {
+        blocks_at(self.arena.grains) + self.grain * GRAIN_BYTES
+    }
+
     /// Notes that message `number` has it: it stays for as long as that is there, though its owner is dead.
     pub(crate) fn note_message(&self, number: u32) {
         self.entry().message.store(IN_MESSAGE | u64::from(number), Relaxed);
@@ -245,8 +250,7 @@ impl Block {
     }
 
     fn start(&self) -> *mut u8 {
-        let offset = blocks_at(self.arena.grains) + self.grain * GRAIN_BYTES;
-        self.arena.segment.pointer(offset, self.length)
+        self.arena.segment.pointer(self.offset(), self.length)
     }
 }
 

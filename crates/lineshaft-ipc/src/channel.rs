@@ -12,11 +12,13 @@
 //!
 //! It is swept when somebody finds no room, under the getters' lock, so that no message is got meanwhile.
 
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::arena::{Arena, Block};
-use crate::ring::{Batch, Message, Ring};
-use crate::segment::bad_segment;
+use crate::ring::{Batch, Message, Options, Ring};
+use crate::segment::{Backing, Segment, bad_segment};
 use crate::sync::{Deadline, NAP, Owner};
 use crate::{Error, Result};
 
@@ -28,6 +30,34 @@ const IS_BLOCK: u32 = 1 << 31;
 pub struct Channel {
     ring: Ring,
     arena: Arena,
+}
+
+/// Messages that were got. Worth keeping: what it has allocated is used again.
+#[derive(Debug, Default)]
+pub struct Received {
+    batch: Batch,
+    /// Those of the messages that name one, in their order.
+    blocks: VecDeque<Block>,
+}
+
+impl Received {
+    /// Takes the messages out, with their tags.
+    pub fn drain(&mut self) -> impl Iterator<Item = (u32, Part<'_>)> {
+        let Self { batch, blocks } = self;
+        batch.iter().filter_map(move |message| match message.tag & IS_BLOCK {
+            0 => Some((message.tag, Part::Small(message.bytes))),
+            _ => blocks.pop_front().map(|block| (message.tag & !IS_BLOCK, Part::Large(block))),
+        })
+    }
+}
+
+/// What one message of [`Received`] says.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// A copy.
+    Small(&'a [u8]),
+    /// The very bytes that were put, for as long as this is kept.
+    Large(Block),
 }
 
 /// What a message of a channel says.
@@ -43,6 +73,26 @@ impl Channel {
     /// The channel of these two, each of which was made for it alone: every process uses the same two together.
     pub fn new(ring: Ring, arena: Arena) -> Self {
         Self { ring, arena }
+    }
+
+    /// An empty channel with a ring like that, and an arena of so many bytes.
+    pub fn create(ring: Options, arena_bytes: usize) -> Result<Self> {
+        Ok(Self::new(Ring::create(ring)?, Arena::create(arena_bytes)?))
+    }
+
+    /// The channel behind the descriptors of its ring and its arena, which another process passed on.
+    pub fn from_fds(ring: OwnedFd, arena: OwnedFd) -> Result<Self> {
+        Ok(Self::new(Ring::from_fd(ring)?, Arena::open(Segment::from_fd(arena)?)?))
+    }
+
+    /// The descriptors of its ring and its arena.
+    pub fn as_fds(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
+        (self.ring.as_fd(), self.arena.segment().as_fd())
+    }
+
+    /// Whether it is in memory, not in files.
+    pub fn is_in_memory(&self) -> bool {
+        [self.ring.segment(), self.arena.segment()].iter().all(|segment| segment.backing() == Backing::Memory)
     }
 
     /// The ring of it: its messages are counted, shut down and waited for there, but put and got here.
@@ -98,30 +148,87 @@ impl Channel {
         self.ring.put(message, timeout)
     }
 
+    /// Puts many small messages, as [`Ring::put_many`] does, with tags as in [`Self::put`]; how many.
+    pub fn put_many(&self, messages: &[Message<'_>], timeout: Option<Duration>) -> Result<usize> {
+        assert!(messages.iter().all(|message| message.tag < IS_BLOCK), "tags of 31 bits");
+        self.ring.put_many(messages, timeout)
+    }
+
     /// Puts a block, which is freed if that fails, as [`Ring::put`] says.
     pub fn put_block(&self, tag: u32, block: Block, timeout: Option<Duration>) -> Result<()> {
+        self.put_kept_block(tag, &mut Some(block), timeout)
+    }
+
+    /// As [`Self::put_block`], but if that fails the block stays there, and may be put again.
+    pub fn put_kept_block(
+        &self,
+        tag: u32,
+        block: &mut Option<Block>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         assert!(tag < IS_BLOCK, "a tag of 31 bits");
+        let Some(held) = block.take() else { return Ok(()) };
+        match self.put_name_of(&held, tag, timeout) {
+            Ok(()) => held.leave(),
+            Err(error) => {
+                *block = Some(held);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_name_of(&self, block: &Block, tag: u32, timeout: Option<Duration>) -> Result<()> {
         let (grain, length) = block.place();
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&(grain as u64).to_ne_bytes());
         bytes[8..].copy_from_slice(&(length as u64).to_ne_bytes());
         let message = Message { tag: tag | IS_BLOCK, bytes: &bytes };
-        self.ring.put_noting(message, timeout, |number| block.note_message(number))?;
-        block.leave();
-        Ok(())
+        self.ring.put_noting(message, timeout, |number| block.note_message(number))
     }
 
     /// Gets the next message, and its tag, as [`Ring::get`] does.
     pub fn get(&self, timeout: Option<Duration>) -> Result<(u32, Payload)> {
-        let (mut batch, me) = (Batch::default(), Owner::current()?);
-        let mut block = Ok(None);
-        // Written in before the message counts as got.
-        self.ring.get_noting(&mut batch, timeout, |message| block = self.block_of(message, me))?;
-        let message = batch.iter().next().ok_or_else(|| bad_segment("a message without bytes"))?;
-        Ok(match block? {
-            Some(block) => (message.tag & !IS_BLOCK, Payload::Large(block)),
-            None => (message.tag, Payload::Small(message.bytes.to_vec())),
+        let mut received = Received::default();
+        self.get_many(&mut received, 1, timeout)?;
+        let (tag, part) = received.drain().next().ok_or_else(|| bad_segment("a message without bytes"))?;
+        Ok(match part {
+            Part::Small(bytes) => (tag, Payload::Small(bytes.to_vec())),
+            Part::Large(block) => (tag, Payload::Large(block)),
         })
+    }
+
+    /// Gets up to `count` messages into `received`, instead of what was there, as [`Ring::get_many`] does; how many.
+    pub fn get_many(
+        &self,
+        received: &mut Received,
+        count: usize,
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
+        let me = Owner::current()?;
+        let Received { batch, blocks } = received;
+        blocks.clear();
+        let mut bad = None;
+        // Written in before the messages count as got.
+        let got =
+            self.ring.get_noting(batch, count, timeout, |message| match self.block_of(message, me) {
+                Ok(Some(block)) => blocks.push_back(block),
+                Ok(None) => {}
+                Err(error) => bad = Some(error),
+            })?;
+        bad.map_or(Ok(got), Err)
+    }
+
+    /// Waits until there may be something to get; false if there was nothing within `timeout`. True also once the channel is
+    /// shut down.
+    pub fn wait_for_messages(&self, timeout: Option<Duration>) -> bool {
+        self.ring.wait_for_messages(timeout)
+    }
+
+    /// Waits until there may be room for a small message of so many bytes; false if there was none within `timeout`. True
+    /// also once the channel is shut down.
+    pub fn wait_for_room(&self, bytes: usize, timeout: Option<Duration>) -> bool {
+        self.ring.wait_for_room(bytes, timeout)
     }
 
     fn block_of(&self, message: Message<'_>, me: Owner) -> Result<Option<Block>> {

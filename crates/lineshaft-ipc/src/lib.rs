@@ -8,10 +8,12 @@
 //! - [`segment`]: memory that several processes share; [`sync`]: what they wait for each other with in it.
 //! - [`ring`]: a bounded queue of messages between processes; [`channel`]: one whose large messages go through an
 //!   [`arena`], and are not copied on the way out.
+//! - [`claims`]: shares of work that are claimed from the front and taken back from the end.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
 //! - [`scratch`]: a file without a name, for what is wanted back but needs no memory meanwhile.
+//! - [`allocator`]: where memory is taken from.
 //! - [`memory`]: how much of it there is.
 //! - [`rss`]: how much of it processes have.
 //! - [`home_fs`]: what kind of file system a directory is on.
@@ -20,8 +22,10 @@
 //! The crate deliberately knows no job, lease or message, and keeps no threads. Each `unsafe` block stays in a module
 //! that says why, and ends in a safe type.
 
+pub mod allocator;
 pub mod arena;
 pub mod channel;
+pub mod claims;
 mod error;
 pub mod fd;
 pub mod group;

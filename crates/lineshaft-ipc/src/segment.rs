@@ -218,6 +218,10 @@ impl<T: Shared> Place<T> {
         Ok(Self { segment, offset, count, what: PhantomData })
     }
 
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
     pub(crate) fn get(&self) -> &T {
         self.segment.at(self.offset)
     }

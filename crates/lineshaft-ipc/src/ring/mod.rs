@@ -216,7 +216,7 @@ impl Ring {
         while put < messages.len() {
             let rest = &messages[put..];
             let result = core.put(me, rest, &note).and_then(|count| match count {
-                0 => waiting.wait(&core.words.room.0, || core.may_have_room(rest[0])).map(|()| 0),
+                0 => waiting.wait(&core.words.room.0, || core.may_have_room(rest[0].bytes.len())).map(|()| 0),
                 count => Ok(count),
             });
             match result {
@@ -244,14 +244,15 @@ impl Ring {
         self.get_each(batch, count, timeout, |_| ())
     }
 
-    /// As [`Self::get`]; `note` hears of the message before it is got.
+    /// As [`Self::get_many`]; `note` hears of each message before it is got.
     pub(crate) fn get_noting(
         &self,
         batch: &mut Batch,
+        count: usize,
         timeout: Option<Duration>,
         note: impl FnMut(Message<'_>),
-    ) -> Result<()> {
-        self.get_each(batch, 1, timeout, note).map(|_| ())
+    ) -> Result<usize> {
+        self.get_each(batch, count, timeout, note)
     }
 
     fn get_each(
@@ -281,6 +282,20 @@ impl Ring {
                 result => return result,
             }
         }
+    }
+
+    /// Waits until there may be a message; false if there was none within `timeout`. True also once it is shut down. Another
+    /// may be faster to get it.
+    pub fn wait_for_messages(&self, timeout: Option<Duration>) -> bool {
+        let core = self.core();
+        core.words.items.0.wait_until(timeout, || core.may_have_items())
+    }
+
+    /// Waits until there may be room for a message of so many bytes; false if there was none within `timeout`. True also
+    /// once it is shut down. Another may be faster to fill it.
+    pub fn wait_for_room(&self, bytes: usize, timeout: Option<Duration>) -> bool {
+        let core = self.core();
+        core.words.room.0.wait_until(timeout, || core.may_have_room(bytes))
     }
 
     /// Calls `act` while nothing is got, with which messages are there.

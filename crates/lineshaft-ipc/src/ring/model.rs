@@ -78,7 +78,7 @@ mod tests {
             let (core, bytes) = (self.core(), [byte]);
             let message = Message { tag: byte.into(), bytes: &bytes };
             while core.put(me, &[message], |_| ()).unwrap() == 0 {
-                core.words.room.0.wait(NAP, || core.may_have_room(message));
+                core.words.room.0.wait(NAP, || core.may_have_room(1));
             }
         }
 

@@ -38,6 +38,11 @@ impl Patience {
         let mut is_over = self.score.load(Relaxed) >= SCORE_MIN && spin(began, &is_ready);
         while !is_over {
             if !sleep() {
+                // One that is given up has also been as long as it was; who asks again and again is to sleep.
+                let wait = began.elapsed();
+                if wait > SHORT {
+                    self.note(wait);
+                }
                 return false;
             }
             is_over = is_ready();
@@ -85,6 +90,20 @@ mod tests {
         {
             patience.note(wait);
             assert_eq!(score(), expected);
+        }
+    }
+
+    /// An idle getter that looked for signals every 50 ms polled each time, for ever.
+    #[test]
+    fn waits_that_are_given_up_are_long_ones() {
+        let patience = Patience { score: AtomicU8::new(SCORE_MAX) };
+        for expected in [2, 1, 0, 0] {
+            let sleep = || {
+                std::thread::sleep(SHORT * 2);
+                false
+            };
+            assert!(!patience.wait(|| false, sleep));
+            assert_eq!(patience.score.load(Relaxed), expected);
         }
     }
 

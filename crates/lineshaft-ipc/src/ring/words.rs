@@ -262,10 +262,10 @@ impl Core<'_> {
         self.held().messages > 0 || self.shutdown() != Shutdown::No
     }
 
-    /// Whether it is worth trying to put it, without the lock.
-    pub(super) fn may_have_room(self, message: Message<'_>) -> bool {
+    /// Whether it is worth trying to put a message of so many bytes, without the lock.
+    pub(super) fn may_have_room(self, bytes: usize) -> bool {
         let held = self.held();
-        let grains = grains_of(message.bytes.len());
+        let grains = grains_of(bytes);
         let has_room = held.messages < self.messages_max && held.grains.saturating_add(grains) <= self.grains;
         has_room || self.shutdown() != Shutdown::No
     }

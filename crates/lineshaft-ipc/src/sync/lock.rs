@@ -145,6 +145,11 @@ impl Lock {
         Ok(self.0.get().lock(Owner::current()?, timeout))
     }
 
+    /// Acquires it if it is free; whether it was. Some nanoseconds: nobody looks whether its owner lives.
+    pub fn try_lock(&self) -> Result<bool> {
+        Ok(self.0.get().acquire_from(0, Owner::current()?))
+    }
+
     /// Gives it back, whosever it is: call it only with a right to.
     pub fn unlock(&self) {
         self.0.get().unlock();
@@ -174,6 +179,9 @@ mod tests {
         assert_eq!(lock.lock(NOW).unwrap(), Some(Acquired::Free));
         assert_eq!(lock.owner(), Some(ProcessId::current().unwrap()));
         assert_eq!(lock.lock(Some(Duration::from_millis(5))).unwrap(), None);
+        assert!(!lock.try_lock().unwrap());
+        lock.unlock();
+        assert!(lock.try_lock().unwrap() && !lock.try_lock().unwrap());
         lock.unlock();
         assert_eq!(lock.lock(NOW).unwrap(), Some(Acquired::Free));
     }

@@ -1,5 +1,5 @@
-//! What processes wait for each other with, in a [`Segment`](crate::segment::Segment): [`Lock`], [`Event`], [`Semaphore`]
-//! and [`Permits`].
+//! What processes wait for each other with, in a [`Segment`](crate::segment::Segment): [`Lock`], [`Event`], [`Semaphore`],
+//! [`Permits`] and [`Waiters`].
 //!
 //! Any process may be killed at any instruction, so three rules hold here and in what is built on this:
 //!
@@ -20,6 +20,7 @@ pub(crate) mod model;
 mod owner;
 mod permits;
 mod semaphore;
+mod waiters;
 
 pub(crate) use self::atomics::{AtomicU32, AtomicU64, fence, futex};
 pub(crate) use self::deadline::Deadline;
@@ -32,3 +33,6 @@ pub use self::permits::Permits;
 pub use self::semaphore::Semaphore;
 #[cfg(all(test, model))]
 pub(crate) use self::semaphore::SemaphoreWords;
+#[cfg(all(test, model))]
+pub(crate) use self::waiters::Core as WaitersCore;
+pub use self::waiters::{Ended, Waiters};

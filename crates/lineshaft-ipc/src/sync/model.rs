@@ -249,7 +249,7 @@ mod tests {
 
     use super::mortal::{live, owner};
     use super::{check, check_deaths};
-    use crate::sync::{LockWord, Owner, SemaphoreWords};
+    use crate::sync::{LockWord, Owner, SemaphoreWords, WaitersCore};
 
     /// A number that only the owner of the lock may touch, which loom checks.
     struct Guarded {
@@ -328,6 +328,75 @@ mod tests {
             assert!(semaphore.release(1, u32::MAX));
             assert!(semaphore.release(1, u32::MAX));
             threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    /// A condition: a number that waiters want to be above zero.
+    struct Condition {
+        lock: LockWord,
+        waiters: WaitersCore<'static>,
+        number: UnsafeCell<u32>,
+    }
+
+    // SAFETY: loom checks what is done with the number.
+    unsafe impl Sync for Condition {}
+    unsafe impl Send for Condition {}
+
+    impl Condition {
+        fn new() -> Arc<Self> {
+            let waiters = WaitersCore::leaked(3);
+            Arc::new(Self { lock: LockWord::new(), waiters, number: UnsafeCell::new(0) })
+        }
+
+        /// Takes one from the number, as soon as it is above zero.
+        fn take(&self, me: Owner) {
+            self.lock.lock(me, None).unwrap();
+            // SAFETY: this thread has the lock, here and below.
+            while self.number.with(|number| unsafe { *number }) == 0 {
+                let seat = self.waiters.sit(me).unwrap();
+                self.lock.unlock();
+                self.waiters.wait(seat, None);
+                self.lock.lock(me, None).unwrap();
+                self.waiters.stand_up(seat);
+            }
+            self.number.with_mut(|number| unsafe { *number -= 1 });
+            self.lock.unlock();
+        }
+
+        /// Adds one, and notifies one.
+        fn give(&self, me: Owner) {
+            self.lock.lock(me, None).unwrap();
+            // SAFETY: as above.
+            self.number.with_mut(|number| unsafe { *number += 1 });
+            self.waiters.notify(1);
+            self.lock.unlock();
+        }
+    }
+
+    #[test]
+    fn whoever_waits_on_a_condition_is_notified() {
+        check(2, || {
+            let condition = Condition::new();
+            let other = Arc::clone(&condition);
+            let other = thread::spawn(move || other.take(owner(1)));
+            condition.give(owner(2));
+            other.join().unwrap();
+        });
+    }
+
+    /// What is given goes to the one that lives, wherever the other dies, unless that one took it.
+    #[test]
+    fn no_notification_goes_to_the_dead() {
+        check_deaths(1, |steps| {
+            let condition = Condition::new();
+            let dying = Arc::clone(&condition);
+            let dying = thread::spawn(move || live(1, steps, |me| dying.take(me)));
+            let other = Arc::clone(&condition);
+            let other = thread::spawn(move || other.take(owner(2)));
+            condition.give(owner(3));
+            condition.give(owner(3));
+            dying.join().unwrap();
+            other.join().unwrap();
         });
     }
 }

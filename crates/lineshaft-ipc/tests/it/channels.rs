@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use lineshaft_ipc::Error;
 use lineshaft_ipc::arena::{Arena, GRAIN_BYTES};
-use lineshaft_ipc::channel::{Channel, Payload};
+use lineshaft_ipc::channel::{Channel, Part, Payload, Received};
 use lineshaft_ipc::ring::{Message, Options, Ring};
 use lineshaft_ipc::segment::Segment;
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
+const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
 fn channel(grains: usize) -> Channel {
     let ring = Ring::create(Options { room_bytes: 4_096, messages_max: u32::MAX }).unwrap();
@@ -65,6 +66,46 @@ fn blocks_are_used_again_and_more_than_there_is_waits() {
     let halves = [(); 2].map(|()| channel.allocate(2 * GRAIN_BYTES, NOW).unwrap());
     drop(halves);
     assert_eq!(channel.arena().blocks(), 0);
+}
+
+#[test]
+fn many_come_at_once_small_and_large() {
+    let channel = channel(16);
+    let small = |byte: &'static [u8]| Message { tag: 2, bytes: byte };
+    assert_eq!(channel.put_many(&[small(b"a"), small(b"b")], NOW).unwrap(), 2);
+    put_large(&channel, 3, 100_000);
+    channel.put(small(b"d"), NOW).unwrap();
+    put_large(&channel, 5, 70_000);
+    let mut received = Received::default();
+    assert_eq!(channel.get_many(&mut received, 4, NOW).unwrap(), 4);
+    let said = |part: Part<'_>| match part {
+        Part::Small(bytes) => (bytes[0], bytes.len()),
+        Part::Large(block) => (block[0], block.len()),
+    };
+    let found: Vec<_> = received.drain().map(|(tag, part)| (tag, said(part))).collect();
+    assert_eq!(found, [(2, (b'a', 1)), (2, (b'b', 1)), (1, (3, 100_000)), (2, (b'd', 1))]);
+    assert_eq!(channel.get_many(&mut received, 4, NOW).unwrap(), 1);
+    assert_eq!(channel.arena().blocks(), 1);
+    drop(received);
+    assert_eq!(channel.arena().blocks(), 0);
+}
+
+#[test]
+fn a_kept_block_is_put_later() {
+    let ring = Ring::create(Options { room_bytes: 4_096, messages_max: 1 }).unwrap();
+    let channel = Channel::new(ring, Arena::create(2 * GRAIN_BYTES).unwrap());
+    put_large(&channel, 1, 10);
+    let mut block = Some(channel.allocate(10, NOW).unwrap());
+    assert!(matches!(channel.put_kept_block(1, &mut block, NOW), Err(Error::TimedOut)));
+    assert!(block.is_some() && !channel.wait_for_room(16, Some(Duration::from_millis(2))));
+    drop(channel.get(NOW).unwrap());
+    assert!(channel.wait_for_room(16, LONG));
+    channel.put_kept_block(1, &mut block, NOW).unwrap();
+    assert!(block.is_none() && channel.wait_for_messages(LONG));
+    drop(channel.get(NOW).unwrap());
+    assert!(!channel.wait_for_messages(Some(Duration::from_millis(2))));
+    channel.ring().shut_down(false).unwrap();
+    assert!(channel.wait_for_messages(LONG) && channel.wait_for_room(1 << 20, LONG));
 }
 
 #[test]
