@@ -1,0 +1,340 @@
+//! The entries of one cache.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use lineshaft_cache::{Capacity, Freshness, Life, Options, PolicyKind, Reason, Residents, Stamp, Terms};
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
+
+use super::binder::fold;
+use super::clock::now_ms;
+use super::flight::{Flight, Flights};
+
+/// Entries by key, where a key is anything hashable.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Memory {
+    residents: Mutex<Residents<Item>>,
+    pub(crate) flights: Flights,
+    negative_ms: Option<u64>,
+    /// Whose methods' results these are.
+    owner: Option<Py<PyWeakrefReference>>,
+}
+
+struct Item {
+    key: Py<PyAny>,
+    value: Py<PyAny>,
+    /// The value is an exception, to be raised.
+    is_error: bool,
+}
+
+/// What a look-up found.
+pub(crate) struct Found {
+    pub(crate) value: Py<PyAny>,
+    pub(crate) is_error: bool,
+    /// Somebody should compute it anew.
+    pub(crate) is_due: bool,
+}
+
+/// What is stored with a value.
+pub(crate) struct Stored<'a> {
+    pub(crate) is_error: bool,
+    pub(crate) cost_ms: u32,
+    pub(crate) tags: &'a [&'a str],
+    pub(crate) since: Stamp,
+}
+
+/// What an entry was found to be, before its key was compared.
+struct Candidate {
+    slot: u32,
+    key: Py<PyAny>,
+    value: Py<PyAny>,
+    is_error: bool,
+    freshness: Freshness,
+    now_ms: u64,
+}
+
+impl Memory {
+    /// What is stored under `key`, counted as a hit or a miss if `counts`.
+    pub(crate) fn look(&self, key: &Bound<'_, PyAny>, hash: u32, counts: bool) -> PyResult<Option<Found>> {
+        let py = key.py();
+        for nth in 0.. {
+            let Some(candidate) = self.candidate(py, hash, nth) else { break };
+            if !same(key, candidate.key.bind(py))? {
+                continue;
+            }
+            let is_live = match candidate.freshness {
+                Freshness::Dead(reason) => {
+                    self.remove_slot(&candidate, reason);
+                    false
+                }
+                // An exception is not served beyond its time.
+                Freshness::Stale => !candidate.is_error,
+                Freshness::Fresh => true,
+            };
+            if !is_live {
+                break;
+            }
+            let is_due = counts && self.served(&candidate);
+            return Ok(Some(Found { value: candidate.value, is_error: candidate.is_error, is_due }));
+        }
+        if counts {
+            self.lock().count_miss();
+        }
+        Ok(None)
+    }
+
+    /// Stores `value` unless its key or all was invalidated meanwhile, and gives whether it did.
+    pub(crate) fn put(
+        &self,
+        key: &Bound<'_, PyAny>,
+        hash: u32,
+        value: &Bound<'_, PyAny>,
+        stored: &Stored<'_>,
+    ) -> PyResult<()> {
+        self.take(key, hash, Reason::Replaced)?;
+        let item =
+            Item { key: key.clone().unbind(), value: value.clone().unbind(), is_error: stored.is_error };
+        let negative = Life { ttl_ms: self.negative_ms, idle_ms: None };
+        let terms = Terms {
+            life: stored.is_error.then_some(negative),
+            weight: 1,
+            cost_ms: stored.cost_ms,
+            tags: stored.tags,
+            since: Some(stored.since),
+        };
+        self.change(|residents| residents.insert(hash, item, &terms, now_ms()));
+        Ok(())
+    }
+
+    /// Takes the entry of `key` out; whether there was one.
+    pub(crate) fn take(&self, key: &Bound<'_, PyAny>, hash: u32, reason: Reason) -> PyResult<bool> {
+        for nth in 0.. {
+            let Some(candidate) = self.candidate(key.py(), hash, nth) else { break };
+            if same(key, candidate.key.bind(key.py()))? {
+                self.remove_slot(&candidate, reason);
+                return Ok(!matches!(candidate.freshness, Freshness::Dead(_)));
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn stamp_now(&self) -> Stamp {
+        self.lock().stamp()
+    }
+
+    pub(crate) fn keeps_errors(&self) -> bool {
+        self.negative_ms.is_some()
+    }
+
+    pub(crate) fn is_of(&self, instance: &Bound<'_, PyAny>) -> bool {
+        let owner = self.owner.as_ref().and_then(|owner| owner.bind(instance.py()).upgrade());
+        owner.is_some_and(|owner| owner.is(instance))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Residents<Item>> {
+        self.residents.lock().expect("nobody panics with it")
+    }
+
+    /// Makes a change and drops who goes by it when the lock is free again.
+    fn change<T>(&self, change: impl FnOnce(&mut Residents<Item>) -> T) -> T {
+        let mut residents = self.lock();
+        let made = change(&mut residents);
+        let removed = residents.take_removed();
+        drop(residents);
+        drop(removed);
+        made
+    }
+
+    /// The `nth` entry of this hash; the first is nearly always the only one.
+    fn candidate(&self, py: Python<'_>, hash: u32, nth: usize) -> Option<Candidate> {
+        let mut residents = self.lock();
+        let slot = residents.candidates(hash).nth(nth)?;
+        let now_ms = if residents.is_mortal(slot) { now_ms() } else { 0 };
+        let freshness = residents.freshness(slot, now_ms);
+        let item = residents.get(slot)?;
+        let (key, value) = (item.key.clone_ref(py), item.value.clone_ref(py));
+        Some(Candidate { slot, key, value, is_error: item.is_error, freshness, now_ms })
+    }
+
+    /// The candidate is served, if nobody took it out while keys were compared. Whether it should be computed anew.
+    fn served(&self, candidate: &Candidate) -> bool {
+        let mut residents = self.lock();
+        if !residents.get(candidate.slot).is_some_and(|item| item.key.is(&candidate.key)) {
+            return false;
+        }
+        residents.touch(candidate.slot, candidate.now_ms);
+        let is_stale = candidate.freshness == Freshness::Stale;
+        if is_stale {
+            residents.count_stale();
+        }
+        is_stale
+    }
+
+    fn remove_slot(&self, candidate: &Candidate, reason: Reason) {
+        self.change(|residents| {
+            if residents.get(candidate.slot).is_some_and(|item| item.key.is(&candidate.key)) {
+                residents.remove(candidate.slot, reason);
+            }
+        });
+    }
+}
+
+/// Whether two keys are equal; may run Python code of theirs.
+pub(crate) fn same(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(one.is(other) || one.eq(other)?)
+}
+
+#[pymethods]
+impl Memory {
+    #[new]
+    #[pyo3(signature = (*, max, policy, ttl_ms, idle_ms, stale_ms, negative_ms, owner=None))]
+    fn new(
+        max: Option<u32>,
+        policy: &str,
+        ttl_ms: Option<u64>,
+        idle_ms: Option<u64>,
+        stale_ms: u64,
+        negative_ms: Option<u64>,
+        owner: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let options = Options {
+            capacity: max.map_or(Capacity::Unbounded, Capacity::Entries),
+            policy: match policy {
+                "lru" => PolicyKind::Lru,
+                "sieve" => PolicyKind::Sieve,
+                "lfu" => PolicyKind::WTinyLfu,
+                _ => PolicyKind::S3Fifo,
+            },
+            life: Life { ttl_ms, idle_ms },
+            stale_ms,
+            early: 0.0,
+        };
+        let owner = owner.map(PyWeakrefReference::new).transpose()?.map(Bound::unbind);
+        Ok(Self {
+            residents: Mutex::new(Residents::new(&options)),
+            flights: Flights::default(),
+            negative_ms,
+            owner,
+        })
+    }
+
+    /// (value, whether it is an exception, whether it is due) of a key that was looked up, or None.
+    #[pyo3(name = "look", signature = (key, *, counts=true))]
+    fn python_look(&self, key: &Bound<'_, PyAny>, counts: bool) -> PyResult<Option<(Py<PyAny>, bool, bool)>> {
+        let found = self.look(key, fold(key.hash()?), counts)?;
+        Ok(found.map(|found| (found.value, found.is_error, found.is_due)))
+    }
+
+    /// Says that a key's value is about to be computed.
+    fn begin(&self, key: &Bound<'_, PyAny>) -> PyResult<Computing> {
+        let hash = fold(key.hash()?);
+        let flight = self.flights.watch(key, hash);
+        Ok(Computing {
+            key: key.clone().unbind(),
+            hash,
+            since: self.stamp_now(),
+            began: Instant::now(),
+            flight,
+        })
+    }
+
+    /// Stores what the computing gave.
+    #[pyo3(name = "put")]
+    fn python_put(
+        &self,
+        computing: &Bound<'_, Computing>,
+        value: &Bound<'_, PyAny>,
+        is_error: bool,
+        tags: Vec<String>,
+    ) -> PyResult<()> {
+        let Computing { key, hash, since, began, .. } = computing.get();
+        let cost_ms = began.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let stored = Stored { is_error, cost_ms, tags: &tags, since: *since };
+        self.put(key.bind(value.py()), *hash, value, &stored)
+    }
+
+    /// Whether these are the results of this instance's methods.
+    #[pyo3(name = "is_of")]
+    fn python_is_of(&self, instance: &Bound<'_, PyAny>) -> bool {
+        self.is_of(instance)
+    }
+
+    /// Takes the entry of a key out, and has what is being computed for it not be stored.
+    fn invalidate(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let hash = fold(key.hash()?);
+        self.flights.doom(key, hash)?;
+        self.take(key, hash, Reason::Invalidated)
+    }
+
+    /// Makes all entries with a tag untrue; whether there were any.
+    fn invalidate_tag(&self, tag: &str) -> bool {
+        self.change(|residents| residents.invalidate_tag(tag))
+    }
+
+    /// Lets go of everything, and of the statistics.
+    fn clear(&self) {
+        self.change(|residents| {
+            residents.clear(Reason::Cleared);
+            residents.reset_statistics();
+        });
+    }
+
+    /// (hits, misses, entries, stale hits, evictions, expirations, invalidations).
+    fn info(&self) -> (u64, u64, u32, u64, u64, u64, u64) {
+        let (counts, len) = self.change(|residents| {
+            residents.purge(now_ms());
+            (residents.statistics(), residents.len())
+        });
+        let went = (counts.evictions, counts.expirations, counts.invalidations);
+        (counts.hits, counts.misses, len, counts.stale_hits, went.0, went.1, went.2)
+    }
+
+    /// (entries, hits, invalidations) of a tag.
+    fn tag_info(&self, tag: &str) -> (u64, u64, u64) {
+        let counts = self.lock().tag_statistics(tag);
+        (counts.entries, counts.hits, counts.invalidations)
+    }
+
+    /// What a copy or a pickle of an instance has instead: nothing, so that it gets its own.
+    #[expect(clippy::unused_self, reason = "Python calls it so")]
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let nothing = py.import("builtins")?.getattr("type")?.call1((py.None(),))?;
+        Ok((nothing, PyTuple::empty(py)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(residents) = self.residents.try_lock() {
+            for (_, item) in residents.iter() {
+                visit.call(&item.key)?;
+                visit.call(&item.value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        self.clear();
+    }
+}
+
+/// The computing of one key's value, from its beginning.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Computing {
+    key: Py<PyAny>,
+    hash: u32,
+    since: Stamp,
+    began: Instant,
+    flight: Arc<Flight>,
+}
+
+#[pymethods]
+impl Computing {
+    /// Whether its key was not invalidated since.
+    fn is_wanted(&self) -> bool {
+        !self.flight.is_doomed()
+    }
+}

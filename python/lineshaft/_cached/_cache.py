@@ -1,0 +1,136 @@
+"""`function.cache`: what is kept of a function's results, to look at and to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+
+if TYPE_CHECKING:
+    from .. import _native
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CacheInfo(NamedTuple):
+    """What has happened since the cache was made or cleared."""
+
+    hits: int
+    """Calls that were answered with what was kept."""
+    misses: int
+    """Calls that were not: they computed, or waited for who did."""
+    max: int | None
+    """Number of entries that there is room for; None for as many as come."""
+    size: int
+    """Entries there are."""
+    stale_hits: int
+    """Of the hits, those whose value was stale."""
+    evictions: int
+    """Entries that went to make room."""
+    expirations: int
+    """Entries that went because their time was over."""
+    invalidations: int
+    """Entries that went because somebody said so."""
+
+
+class TagInfo(NamedTuple):
+    """What has happened to the entries of a tag since there were any."""
+
+    size: int
+    """Entries there are."""
+    hits: int
+    """Calls that were answered with one."""
+    invalidations: int
+    """How often it was invalidated."""
+
+
+class BaseCache(Generic[P, R]):
+    """What caches of functions and of coroutine functions have in common."""
+
+    __slots__ = ("_binder", "_fill", "_instance", "_max", "_memory")
+
+    def __init__(
+        self,
+        memory: _native.Memory,
+        binder: _native.Binder,
+        max: int | None,  # noqa: A002
+        instance: object,
+        fill: Callable[[_native.Memory, Any, tuple[Any, ...], dict[str, Any]], Any],
+    ) -> None:
+        self._memory, self._binder, self._max, self._instance = memory, binder, max, instance
+        self._fill = fill
+
+    def __repr__(self) -> str:
+        info = self.info()
+        return f"<cache of {info.size} entries, {info.hits} hits, {info.misses} misses>"
+
+    def info(self) -> CacheInfo:
+        """Counts, without entries whose time is over. O(entries)."""
+        hits, misses, size, *others = self._memory.info()
+        return CacheInfo(hits, misses, self._max, size, *others)
+
+    def tag_info(self, tag: str) -> TagInfo:
+        """Counts of the entries with `tag`."""
+        return TagInfo(*self._memory.tag_info(tag))
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """What is kept for these arguments, or None. Computes, counts and raises nothing that is kept."""
+        found = self._memory.look(self._key(args, kwargs), counts=False)
+        return None if found is None or found[1] else found[0]
+
+    @overload
+    def invalidate(self, *, tag: str) -> bool: ...
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
+        """Makes what is kept for these arguments untrue, or with `tag=` alone all entries that have this tag.
+
+        What is being computed for them meanwhile is given to those who wait, and not kept. Gives whether there was
+        anything. A parameter of the function's own with the name `tag` is given by position.
+        """
+        if not args and kwargs.keys() == {"tag"}:
+            return self._memory.invalidate_tag(kwargs["tag"])
+        return self._memory.invalidate(self._key(args, kwargs))
+
+    def clear(self) -> None:
+        """Lets go of every entry, and counts from nothing."""
+        self._memory.clear()
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        key = self._binder.key(args, kwargs, self._instance)
+        if key is None:
+            raise TypeError("the function does not take these arguments")
+        return key
+
+    def _whole(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if self._instance is None else (self._instance, *args)
+
+
+class Cache(BaseCache[P, R]):
+    """The cache of a function: see `lineshaft.cached`."""
+
+    __slots__ = ()
+
+    def warm(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Has these arguments computed if nothing is kept for them. Raises what the function raises."""
+        key = self._key(args, kwargs)
+        if self._memory.look(key, counts=False) is None:
+            self._fill(self._memory, key, self._whole(args), kwargs)
+
+
+class AsyncCache(BaseCache[P, R]):
+    """The cache of a coroutine function: see `lineshaft.cached`."""
+
+    __slots__ = ()
+
+    def warm(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
+        """As `Cache.warm`, to be awaited."""
+        return self._warm(args, kwargs)
+
+    async def _warm(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        key = self._key(args, kwargs)
+        if self._memory.look(key, counts=False) is None:
+            await self._fill(self._memory, key, self._whole(args), kwargs)
+
+
+CacheInfo.__module__ = TagInfo.__module__ = "lineshaft"

@@ -1,0 +1,267 @@
+"""Decorated functions: what `cached` gives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any
+
+from .. import _native
+from .._errors import DeclarationError
+from ._cache import AsyncCache, Cache
+from ._flights import Flights
+from ._keys import binders
+from ._options import Options
+from ._refresh import in_background
+
+_numbers = count()
+_making = threading.RLock()
+
+
+def _forked() -> None:
+    global _making
+    _making = threading.RLock()
+    _native.cache_forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def instance_memory(attribute: str, options: Options, name: str) -> Callable[[Any], _native.Memory]:
+    """What gives an instance its own memory.
+
+    It is kept in the instance: so both go together, also when a result refers to the instance.
+    """
+
+    def make(instance: Any) -> _native.Memory:
+        attributes = getattr(instance, "__dict__", None)
+        with _making:
+            there = attributes.get(attribute) if isinstance(attributes, dict) else None
+            # An instance that was copied has brought the memory of another.
+            if isinstance(there, _native.Memory) and there.is_of(instance):
+                return there
+            try:
+                memory = options.memory(instance)
+                attributes[attribute] = memory  # type: ignore[index]
+            except TypeError:
+                raise DeclarationError(
+                    f"{name}: an instance of {type(instance).__qualname__} has no room for the results of its methods",
+                    hint='add "__dict__" and "__weakref__" to its __slots__, or say @cached(shared=True), '
+                    "which keeps instances alive while their results are kept",
+                ) from None
+        return memory
+
+    return make
+
+
+class CachedFunction(_native.CachedCall):
+    """A function that keeps its results; `cache` is what it keeps."""
+
+    _options: Options
+    _binders: tuple[_native.Binder, _native.Binder]
+    _shared: _native.Memory
+    __wrapped__: Callable[..., Any]
+
+    def __new__(cls, function: Callable[..., Any], options: Options) -> CachedFunction:
+        binder, method_binder = binders(function, options.key, options.typed)
+        attribute = f"_cached_{next(_numbers)}"
+        memory = options.memory()
+        name = getattr(function, "__qualname__", repr(function))
+        front: list[weakref.ref[CachedFunction]] = []
+        made = super().__new__(
+            cls,
+            function,
+            binder,
+            method_binder,
+            memory,
+            options.tags,
+            _refreshing(front) if options.stale_ms else None,
+            None if options.shared else attribute,
+            instance_memory(attribute, options, name),
+        )
+        functools.update_wrapper(made, function)
+        made.__qualname__ = name
+        made._options, made._binders, made._shared = options, (binder, method_binder), memory
+        front.append(weakref.ref(made))
+        return made
+
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        """All of it is done when it is made."""
+
+    def __repr__(self) -> str:
+        return f"<cached function {self.__qualname__}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __copy__(self) -> CachedFunction:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> CachedFunction:
+        return self
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._becomes_method()
+
+    @property
+    def cache(self) -> Cache[Any, Any]:
+        return Cache(self._shared, self._binders[0], self._options.max, None, self._compute)
+
+    def _cache_of(self, instance: Any, memory: _native.Memory | None) -> Cache[Any, Any]:
+        if memory is None:
+            return self.cache
+        return Cache(memory, self._binders[1], self._options.max, instance, self._compute)
+
+
+def _refreshing(front: list[weakref.ref[CachedFunction]]) -> Callable[..., None]:
+    """What has a stale value of the function, which is not made yet, computed in the background."""
+
+    def refresh(instance: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+        function = front[0]()
+        if function is not None:
+            memory = function._shared if instance is None else function._memory_of(instance)
+            in_background(lambda: function._compute(memory or function._shared, key, args, kwargs))
+
+    return refresh
+
+
+class AsyncCachedFunction:
+    """A coroutine function that keeps its results; `cache` is what it keeps."""
+
+    __wrapped__: Callable[..., Coroutine[Any, Any, Any]]
+
+    def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], options: Options) -> None:
+        self._function, self._options = function, options
+        self._binders = binders(function, options.key, options.typed)
+        self._shared = options.memory()
+        self._flights = Flights()
+        self._refreshes: set[asyncio.Task[Any]] = set()
+        self._attribute = f"_cached_{next(_numbers)}"
+        self._is_method = False
+        functools.update_wrapper(self, function)
+        self.__qualname__ = getattr(function, "__qualname__", repr(function))
+        self._own_memory = instance_memory(self._attribute, options, self.__qualname__)
+        # Both ways in which the standard library recognises a coroutine function that is not one.
+        self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+        if hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(self)
+
+    def __repr__(self) -> str:
+        return f"<cached coroutine function {self.__qualname__}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._is_method = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        if self._is_method and args and (memory := self._memory_of(args[0])) is not None:
+            return self._answer(memory, self._binders[1], args[0], args[1:], kwargs)
+        return self._answer(self._shared, self._binders[0], None, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else _BoundAsync(self, instance)
+
+    @property
+    def cache(self) -> AsyncCache[Any, Any]:
+        return AsyncCache(self._shared, self._binders[0], self._options.max, None, self._fill)
+
+    def _cache_of(self, instance: Any) -> AsyncCache[Any, Any]:
+        memory = self._memory_of(instance)
+        if memory is None:
+            return self.cache
+        return AsyncCache(memory, self._binders[1], self._options.max, instance, self._fill)
+
+    def _memory_of(self, instance: Any) -> _native.Memory | None:
+        # A class method's instance is the class.
+        if self._options.shared or isinstance(instance, type):
+            return None
+        return self._own_memory(instance)
+
+    async def _answer(
+        self,
+        memory: _native.Memory,
+        binder: _native.Binder,
+        instance: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        key = binder.key(args, kwargs, instance)
+        whole = args if instance is None else (instance, *args)
+        if key is None:
+            return await self._function(*whole, **kwargs)
+        found = memory.look(key)
+        if found is None:
+            return await self._fill(memory, key, whole, kwargs)
+        value, is_error, is_due = found
+        if is_due:
+            self._refresh(memory, key, whole, kwargs)
+        if is_error:
+            raise value.with_traceback(None)
+        return value
+
+    async def _fill(self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        compute = functools.partial(self._run, memory, key, args, kwargs)
+        return await self._flights.once((id(memory), key), compute)
+
+    async def _run(self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        computing, is_error = memory.begin(key), False
+        try:
+            value = await self._function(*args, **kwargs)
+        except Exception as error:
+            if self._options.negative_ms is None:
+                raise
+            value, is_error = error, True
+        if computing.is_wanted():
+            tags = [] if self._options.tags is None else list(self._options.tags(*args, **kwargs))
+            memory.put(computing, value, is_error, tags)
+        if is_error:
+            raise value
+        return value
+
+    def _refresh(self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if (id(memory), key) in self._flights:
+            return
+
+        async def refresh() -> None:
+            # What it raises is nobody's: the stale value is served until its time is over.
+            with contextlib.suppress(Exception):
+                await self._fill(memory, key, args, kwargs)
+
+        task = asyncio.get_running_loop().create_task(refresh())
+        self._refreshes.add(task)
+        task.add_done_callback(self._refreshes.discard)
+
+
+class _BoundAsync:
+    """What `instance.method` is."""
+
+    __slots__ = ("__func__", "__self__")
+
+    def __init__(self, function: AsyncCachedFunction, instance: Any) -> None:
+        self.__func__, self.__self__ = function, instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        function, instance = self.__func__, self.__self__
+        memory = function._memory_of(instance)
+        if memory is None:
+            return function._answer(function._shared, function._binders[0], None, (instance, *args), kwargs)
+        return function._answer(memory, function._binders[1], instance, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__func__, name)
+
+    def __repr__(self) -> str:
+        return f"<bound method {self.__func__.__qualname__} of {self.__self__!r}, cached>"
+
+    @property
+    def cache(self) -> AsyncCache[Any, Any]:
+        return self.__func__._cache_of(self.__self__)

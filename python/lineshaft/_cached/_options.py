@@ -1,0 +1,100 @@
+"""The options of `cached`: which exist and what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from .. import _native
+from .._options import DURATION_FORMS, duration, wrong
+
+MAX_DEFAULT = 10_000
+_POLICIES = ("s3fifo", "lru", "sieve", "lfu")
+_MAX = 2**32 - 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked. Durations are milliseconds."""
+
+    ttl_ms: int | None
+    idle_ms: int | None
+    stale_ms: int
+    negative_ms: int | None
+    max: int | None
+    policy: str
+    key: Callable[..., Any] | None
+    tags: Callable[..., Any] | None
+    typed: bool
+    shared: bool
+
+    def memory(self, owner: object = None) -> _native.Memory:
+        """A memory without entries; `owner` is the instance whose methods' results are in it."""
+        return _native.Memory(
+            max=self.max,
+            policy=self.policy,
+            ttl_ms=self.ttl_ms,
+            idle_ms=self.idle_ms,
+            stale_ms=self.stale_ms,
+            negative_ms=self.negative_ms,
+            owner=owner,
+        )
+
+
+def checked(
+    *,
+    ttl: Any,
+    idle: Any,
+    max: Any,  # noqa: A002
+    policy: Any,
+    key: Any,
+    tags: Any,
+    negative: Any,
+    stale: Any,
+    typed: Any,
+    shared: Any,
+) -> Options:
+    """Refuses what an option does not take, with the forms that it does."""
+    if max is not None and (not isinstance(max, int) or isinstance(max, bool) or not 0 <= max <= _MAX):
+        raise wrong("max", max, "a number of entries, or None for as many as come")
+    if policy not in _POLICIES:
+        raise wrong("policy", policy, ", ".join(f'"{one}"' for one in _POLICIES))
+    if key is not None and not callable(key):
+        raise wrong("key", key, "a callable that takes what the function takes")
+    if stale is not None and ttl is None and idle is None:
+        raise wrong("stale", stale, "a duration beside `ttl`, after which a value is stale")
+    return Options(
+        ttl_ms=_life("ttl", ttl),
+        idle_ms=_life("idle", idle),
+        stale_ms=_life("stale", stale) or 0,
+        negative_ms=_life("negative", negative),
+        max=max,
+        policy=policy,
+        key=key,
+        tags=_tags(tags),
+        typed=bool(typed),
+        shared=bool(shared),
+    )
+
+
+def _life(option: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    seconds = duration(option, value)
+    if seconds < 0.001:
+        raise wrong(option, value, f"at least 1 ms, as {DURATION_FORMS}; None for none")
+    return round(seconds * 1000)
+
+
+def _tags(value: Any) -> Callable[..., Any] | None:
+    if value is None:
+        return None
+    if callable(value):
+        return cast("Callable[..., Any]", value)
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(tag, str) for tag in value):
+        raise wrong(
+            "tags", value, "a sequence of texts, or a callable that takes what the function takes and gives one"
+        )
+    tags = list(value)
+    return lambda *_args, **_kwargs: tags
