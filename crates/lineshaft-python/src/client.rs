@@ -21,7 +21,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use self::batch::Batch;
 pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown, Status as EngineStatus};
-pub(crate) use self::reply::{Completions, Reply, Resend, SIGNAL_INTERVAL, lock};
+pub(crate) use self::reply::{Completions, Inner as Wakes, Reply, Resend, SIGNAL_INTERVAL, lock};
 pub(crate) use self::template::{Call, OnFailure, Rules, Template};
 pub(crate) use self::waiting::{End, Waiting};
 use crate::errors::{option_error, to_python};

@@ -1,13 +1,17 @@
 //! The extension module `lineshaft._native`: conversions between Python and the Rust crates, and nothing else.
 //!
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
-//! children, [`server`] a server for tests, [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
+//! children, [`cache`] functions that keep their results, [`ipc`] what any processes share, [`pool`] what a pool and its processes share, [`server`] a server for tests,
+//! [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
 
+mod cache;
 mod client;
 mod errors;
+mod ipc;
 mod options;
+mod pool;
 mod server;
 mod values;
 mod worker;
@@ -58,6 +62,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::AttemptRecord>()?;
     module.add_class::<client::ErrorRecord>()?;
     module.add_class::<client::EngineStatus>()?;
+    cache::add_to(module)?;
+    ipc::add_to(module)?;
+    pool::add_to(module)?;
     values::add_to(module)?;
     worker::add_to(module)
 }

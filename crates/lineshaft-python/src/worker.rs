@@ -1,6 +1,7 @@
 //! Workers for Python: the [supervisor] for programs that start children, and the [child]'s loop, which is Rust down
 //! to the call of the body, because a microsecond of Python per job is a twentieth of all there is.
 
+mod bodies;
 mod body;
 mod checkpoint;
 mod child;

@@ -29,7 +29,7 @@
 //!
 //! Below that face, [`client`] talks to the server of a [`home`]: it connects, resends what a broken connection left
 //! unanswered, and never makes a job twice. [`launch`] starts a server for a home that has none. [`worker`] holds the
-//! supervisor and its children. [`config`] is the table of settings and reads what sets them, [`duration`] the durations
+//! supervisor and its children. [`pool`] has [`Pool`], for functions in processes whose results are waited for. [`config`] is the table of settings and reads what sets them, [`duration`] the durations
 //! and sizes that people write.
 //!
 //! This crate deliberately does not know the rules of jobs, the journal, terminals or Python.
@@ -45,6 +45,7 @@ mod face;
 pub mod home;
 pub mod launch;
 mod per_process;
+pub mod pool;
 mod sync;
 pub mod talk;
 pub mod task;
@@ -60,6 +61,7 @@ pub use launch::ServerCommand;
 pub use lineshaft_macros::{task, value};
 pub use lineshaft_wire::message::EndedJob;
 pub use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
+pub use pool::Pool;
 pub use task::{Call, Context, Unique};
 
 #[doc(hidden)]

@@ -55,6 +55,23 @@ impl<'py> Encoded<'py> {
         self.envelope.seal(|index, room| buffers[index].copy(room))
     }
 
+    /// How long it is without compression.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.envelope.size_bytes()
+    }
+
+    /// As it is, if it has no arrays.
+    pub(super) fn plain(&self) -> Option<&[u8]> {
+        self.envelope.without_buffers()
+    }
+
+    /// In memory of its own, not compressed.
+    pub(super) fn to_vec(&self) -> Converted<Vec<u8>> {
+        let mut plain = vec![0; self.envelope.size_bytes()];
+        self.envelope.write(&mut plain, |index, room| self.buffers[index].copy(room))?;
+        Ok(plain)
+    }
+
     /// In a `bytes`.
     pub(super) fn into_bytes(self, py: Python<'py>) -> Converted<Bound<'py, PyBytes>> {
         let Some(plain) = self.envelope.without_buffers() else { return self.placed(py) };
@@ -185,8 +202,11 @@ impl<'a, 'py> Encoder<'a, 'py> {
         }
     }
 
-    /// A job is its id.
+    /// A job is its id. Where no app reads it nobody could make one of it.
     fn job(&mut self, object: &Bound<'py, PyAny>) -> Converted<()> {
+        if self.known.make_job.is_none() {
+            return Err(refusal::explain(object));
+        }
         let key = object.getattr(intern!(self.py, "_key"))?;
         Ok(self.writer.raw_ext(ext::JOB, key.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes())?)
     }

@@ -24,6 +24,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
+pub(crate) use self::native::{exactly, small_integer};
 pub(crate) use self::registry::Registry;
 
 /// The payload of one value. `name` is what a message's path starts from (`value`, `result`).
@@ -36,6 +37,45 @@ pub(crate) fn encode<'py>(
     let known = registry.get().known();
     let encoded = encode::Encoder::new(py, &known).single(object, name).and_then(encode::Encoded::into_vec);
     encoded.map_err(|failure| failure.into_error(py))
+}
+
+/// A value that has been looked at and not been given its place.
+pub(crate) struct Written<'py>(encode::Encoded<'py>);
+
+/// Why something is no value.
+pub(crate) struct NoValue(failure::Failure);
+
+/// As [`encode`], for who has a place of his own for it.
+pub(crate) fn write<'py>(
+    registry: &Bound<'py, Registry>,
+    object: &Bound<'py, PyAny>,
+) -> Result<Written<'py>, NoValue> {
+    let known = registry.get().known();
+    encode::Encoder::new(object.py(), &known).single(object, "value").map(Written).map_err(NoValue)
+}
+
+impl Written<'_> {
+    /// Bytes of the payload, which is not compressed.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+
+    /// The payload, unless it has arrays.
+    pub(crate) fn plain(&self) -> Option<&[u8]> {
+        self.0.plain()
+    }
+
+    /// The payload with its arrays.
+    pub(crate) fn copied(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        self.0.to_vec().map_err(|failure| failure.into_error(py))
+    }
+}
+
+impl NoValue {
+    /// The error that says so, with the path to what is none.
+    pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
+        self.0.into_error(py)
+    }
 }
 
 /// The value in a payload.

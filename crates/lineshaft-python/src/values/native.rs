@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
 /// The object as a `T`, if that is exactly its class.
 #[inline]
-pub(super) fn exactly<'a, 'py, T: PyTypeInfo>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, T>> {
+pub(crate) fn exactly<'a, 'py, T: PyTypeInfo>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, T>> {
     // SAFETY: the class was compared just before.
     object.is_exact_instance_of::<T>().then(|| unsafe { object.cast_unchecked::<T>() })
 }
@@ -26,7 +26,7 @@ pub(super) fn reference_count(object: &Bound<'_, PyAny>) -> isize {
 
 /// The integer, if it fits 64 bits with sign.
 #[inline]
-pub(super) fn small_integer(integer: &Bound<'_, PyInt>) -> Option<i64> {
+pub(crate) fn small_integer(integer: &Bound<'_, PyInt>) -> Option<i64> {
     let mut overflow = 0;
     // SAFETY: the pointer is an `int`, so the call neither runs Python code nor sets an exception.
     let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(integer.as_ptr(), &raw mut overflow) };

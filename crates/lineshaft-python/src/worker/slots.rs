@@ -1,13 +1,11 @@
 //! Slots that are threads or coroutines of one process: in a worker's child, or in the program itself.
 //!
-//! `python/lineshaft/_slots.py` decides which thread or loop runs what; here are the steps of an attempt and the way a
-//! request to stop gets into a body.
-#![allow(unsafe_code)] // Raising in another thread: one call of the interpreter.
+//! `python/lineshaft/_slots.py` decides which thread or loop runs what; here are the steps of an attempt. The way a
+//! request to stop gets into a body is in `bodies`.
 
-use std::collections::HashMap;
 use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lineshaft::Target;
 use lineshaft::worker::local::{self, Local};
@@ -15,15 +13,12 @@ use lineshaft::worker::{Attempts, Ending, Job, Kind, Next, StopReason, TaskEntry
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::bodies::Bodies;
 use super::body::{Call, Runner, Task};
 use super::child::{Place, RunningAttempt, end_copy, failed, guarded};
-use super::shield::Shields;
 
 /// How often an idle thread looks whether the process ends.
 const IDLE: Duration = Duration::from_millis(500);
-
-/// Time for a body to hear that it shall stop, before what it may be waiting for is ended.
-const DEAF_AFTER: Duration = Duration::from_secs(1);
 
 /// What all threads and coroutines share.
 pub(super) struct Shop {
@@ -32,37 +27,9 @@ pub(super) struct Shop {
     /// By the number that jobs name them by. In this very process a cell may declare one again at any time.
     tasks: Mutex<Vec<Arc<Task>>>,
     renews: bool,
-    /// Bodies that run in threads, by attempt. Only touched under the GIL, which makes
-    /// "the body runs" and "it is interrupted" one after the other.
-    bodies: Mutex<HashMap<Ticket, Interruptible>>,
-    /// Classes that are raised: cancelled, timed out, lease lost, shutdown.
-    interruptions: [Py<PyAny>; 4],
+    /// Those that run in threads.
+    bodies: Bodies,
     process: u32,
-}
-
-/// A body that runs in a thread.
-struct Interruptible {
-    thread: std::ffi::c_long,
-    shields: Shields,
-    /// When it was interrupted.
-    interrupted: Option<Instant>,
-    /// The interruption got into it, or what held it up was ended.
-    settled: bool,
-}
-
-impl Interruptible {
-    /// Raises `class` in the body, unless something was raised before.
-    fn interrupt(&mut self, class: &Py<PyAny>) {
-        if self.interrupted.is_none() {
-            raise_in(self.thread, class.as_ptr());
-            self.interrupted = Some(Instant::now());
-        }
-    }
-
-    /// Whether it does not hear: it is in a call that does not return to the interpreter.
-    fn is_deaf(&self) -> bool {
-        !self.settled && self.interrupted.is_some_and(|at| at.elapsed() >= DEAF_AFTER)
-    }
 }
 
 /// The slots of this process.
@@ -83,8 +50,8 @@ impl Slots {
     ) -> PyResult<Self> {
         let tasks = tasks_of(tasks, attempts.kind())?;
         let runner = Runner::new(app, running)?;
-        let (tasks, bodies, process) = (Mutex::new(tasks), Mutex::default(), std::process::id());
-        let shop = Arc::new(Shop { attempts, runner, tasks, renews: false, bodies, interruptions, process });
+        let (tasks, bodies, process) = (Mutex::new(tasks), Bodies::new(interruptions), std::process::id());
+        let shop = Arc::new(Shop { attempts, runner, tasks, renews: false, bodies, process });
         Ok(Self { shop, local: Mutex::new(None) })
     }
 
@@ -124,8 +91,8 @@ impl Slots {
         let local = Local::start(options, tasks.iter().map(|task| task.entry()).collect())
             .map_err(|error| failed(&error))?;
         let (attempts, process) = (Arc::clone(local.attempts()), std::process::id());
-        let (tasks, bodies) = (Mutex::new(tasks), Mutex::default());
-        let shop = Arc::new(Shop { attempts, runner, tasks, renews: true, bodies, interruptions, process });
+        let (tasks, bodies) = (Mutex::new(tasks), Bodies::new(interruptions));
+        let shop = Arc::new(Shop { attempts, runner, tasks, renews: true, bodies, process });
         Ok(Self { shop, local: Mutex::new(Some(local)) })
     }
 
@@ -178,13 +145,8 @@ impl Slots {
         let stop = py.detach(|| self.shop.attempts.next_stop(timeout));
         self.shop.free_the_deaf();
         let (attempt, reason) = stop?;
-        let mut bodies = lock(&self.shop.bodies);
-        let Some(body) = bodies.get_mut(&attempt) else { return Some((key(attempt), words(reason))) };
-        // A shield that is open asks for it when it closes.
-        if !body.shields.are_open() {
-            body.interrupt(&self.shop.interruptions[place_of(reason)]);
-        }
-        None
+        let in_thread = self.shop.bodies.interrupt(attempt, reason);
+        (!in_thread).then(|| (key(attempt), words(reason)))
     }
 
     /// Only of this very process: jobs that were asked to stop longer ago than the grace and go on, each with the
@@ -218,9 +180,11 @@ impl Slots {
     }
 }
 
+/// Of a worker that drains. Jobs that had come and begin nowhere go back before it disconnects, or they would be left to
+/// their leases.
 fn wait_for_idle(local: &Local, patience: Duration) -> bool {
     let start = std::time::Instant::now();
-    while local.busy() > 0 {
+    while local.busy() > 0 || !local.is_drained() {
         if start.elapsed() >= patience {
             return false;
         }
@@ -327,7 +291,7 @@ impl Shop {
     /// One attempt, in this thread.
     fn run(self: &Arc<Self>, py: Python<'_>, job: &Job) {
         if let Err(error) = guarded(|| self.attempt_here(py, job)) {
-            lock(&self.bodies).remove(&job.ticket());
+            self.bodies.forget(job.ticket());
             self.fail(py, job, &error);
         }
     }
@@ -345,8 +309,11 @@ impl Shop {
         self.attempts.begin(job);
         let returned = match self.attempts.stop_requested(job.ticket()) {
             // Asked before it began, when there was no body to interrupt.
-            Some(reason) => Err(self.interruption(py, reason)?),
-            None => self.interruptible(thread, job, &call, &attempt),
+            Some(reason) => Err(self.bodies.interruption(py, reason)?),
+            None => {
+                let place = (thread, attempt.get().shields.clone());
+                self.bodies.run(py, job.ticket(), place, || self.runner.call(&call, &attempt))
+            }
         };
         if std::process::id() != self.process {
             return end_copy(py, task.name());
@@ -360,27 +327,6 @@ impl Shop {
         self.runner.attempt(py, &self.attempts, job, Place::Slots(Arc::clone(self)))
     }
 
-    /// Runs a body into which a request to stop may be raised, and none after it.
-    fn interruptible<'py>(
-        &self,
-        thread: std::ffi::c_long,
-        job: &Job,
-        call: &Call<'py>,
-        attempt: &Bound<'py, RunningAttempt>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let shields = attempt.get().shields.clone();
-        let body = Interruptible { thread, shields, interrupted: None, settled: false };
-        lock(&self.bodies).insert(job.ticket(), body);
-        let returned = self.runner.call(call, attempt);
-        // The GIL was not let go since the body returned: what was set and not raised yet is taken back, and from here
-        // on nothing is set. So it cannot get into the next attempt of this thread.
-        let body = lock(&self.bodies).remove(&job.ticket());
-        if body.is_none_or(|body| body.interrupted.is_some()) {
-            raise_in(thread, std::ptr::null_mut());
-        }
-        returned
-    }
-
     /// The process whose slots they are.
     pub(super) fn process(&self) -> u32 {
         self.process
@@ -388,17 +334,13 @@ impl Shop {
 
     /// The interruption of an attempt got into its body.
     pub(super) fn heard(&self, attempt: Ticket) {
-        if let Some(body) = lock(&self.bodies).get_mut(&attempt) {
-            body.settled = true;
-        }
+        self.bodies.heard(attempt);
     }
 
     /// A body that does not hear most likely waits for a process that it started: ends that, so that the body goes on
     /// and its neighbours need not die with it.
     fn free_the_deaf(&self) {
-        let mut bodies = lock(&self.bodies);
-        for (&attempt, body) in bodies.iter_mut().filter(|(_, body)| body.is_deaf()) {
-            body.settled = true;
+        for attempt in self.bodies.deaf() {
             if self.attempts.has_leftovers(attempt) {
                 let attempts = Arc::clone(&self.attempts);
                 let end = move || attempts.end_processes(attempt);
@@ -411,23 +353,11 @@ impl Shop {
     /// The outermost shield of an attempt closed: what came meanwhile is raised now, in the thread of its body.
     pub(super) fn catch_up(&self, py: Python<'_>, attempt: Ticket) -> PyResult<()> {
         let Some(reason) = self.attempts.stop_requested(attempt) else { return Ok(()) };
-        let here: std::ffi::c_long = py.import("threading")?.call_method0("get_ident")?.extract()?;
-        let is_here = match lock(&self.bodies).get_mut(&attempt) {
-            Some(body) if body.interrupted.is_none() && body.thread == here => {
-                (body.interrupted, body.settled) = (Some(Instant::now()), true);
-                true
-            }
-            Some(body) => {
-                body.interrupt(&self.interruptions[place_of(reason)]);
-                false
-            }
-            None => false,
-        };
-        if is_here { Err(self.interruption(py, reason)?) } else { Ok(()) }
-    }
-
-    fn interruption(&self, py: Python<'_>, reason: StopReason) -> PyResult<PyErr> {
-        Ok(PyErr::from_value(self.interruptions[place_of(reason)].bind(py).call0()?))
+        let here = py.import("threading")?.call_method0("get_ident")?.extract()?;
+        if self.bodies.catch_up(attempt, reason, here) {
+            return Err(self.bodies.interruption(py, reason)?);
+        }
+        Ok(())
     }
 
     /// The task of a job, as it is declared now.
@@ -475,26 +405,8 @@ impl Shop {
     }
 }
 
-/// Raises `class` between two bytecodes of a thread, or takes back what was not raised yet. Under the GIL.
-fn raise_in(thread: std::ffi::c_long, class: *mut pyo3::ffi::PyObject) {
-    // SAFETY: the caller holds the GIL, as every function of this module that has a `Python`; `class` is null or an
-    // object that outlives the call, which takes a reference of its own. A thread that is gone is none that is found.
-    unsafe {
-        pyo3::ffi::PyThreadState_SetAsyncExc(thread, class);
-    }
-}
-
 fn key(attempt: Ticket) -> (u64, u64) {
     (attempt.fence.epoch, attempt.fence.counter)
-}
-
-fn place_of(reason: StopReason) -> usize {
-    match reason {
-        StopReason::TimedOut => 1,
-        StopReason::LeaseLost => 2,
-        StopReason::Shutdown => 3,
-        _ => 0,
-    }
 }
 
 fn words(reason: StopReason) -> &'static str {

@@ -39,9 +39,10 @@ struct EndState {
 #[pymethods]
 impl Supervisor {
     /// A supervisor of `processes` children that `command` starts, for the home at `url`. `recycle` is after how many
-    /// jobs, at what age in seconds and after a growth by how many bytes a child is replaced. Starts nothing yet.
+    /// jobs, at what age in seconds and after a growth by how many bytes a child is replaced; `schema` is what the tasks
+    /// take and give, as JSON. Starts nothing yet.
     #[new]
-    #[pyo3(signature = (url, command, *, processes, kind="process", slots=1, queues=Vec::new(), grace=30.0, recycle=(None, None, None), watchdog=60.0, tee=true, name=None))]
+    #[pyo3(signature = (url, command, *, processes, kind="process", slots=1, queues=Vec::new(), grace=30.0, recycle=(None, None, None), watchdog=60.0, tee=true, name=None, schema=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -56,6 +57,7 @@ impl Supervisor {
         watchdog: f64,
         tee: bool,
         name: Option<String>,
+        schema: Option<String>,
     ) -> PyResult<Self> {
         let seconds = |option: &str, seconds: f64| {
             let wrong =
@@ -81,6 +83,7 @@ impl Supervisor {
             watchdog,
             tee,
             name,
+            schema: schema.map(Into::into),
             ..Options::new(target, command)
         };
         let (supervisor, handle) = worker::Supervisor::new(options).map_err(|error| exception(py, &error))?;

@@ -69,8 +69,9 @@ pub(crate) struct Actor {
     ledger: Ledger,
     waits: Waits,
     connects: Vec<Arc<Slot>>,
-    /// All clients are gone; what they asked for is still finished.
-    is_closed: bool,
+    /// All clients are gone; what they asked for is still finished. Somebody drives until the task has ended, and with it
+    /// its connection.
+    closing: Option<Work<'static>>,
     past: Past,
 }
 
@@ -122,7 +123,7 @@ impl Actor {
             ledger,
             waits: Waits::default(),
             connects: Vec::new(),
-            is_closed: false,
+            closing: None,
             past: Past::default(),
         }
     }
@@ -137,6 +138,15 @@ impl Actor {
         }
     }
 
+    fn is_closed(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// The last client is gone, and has left that to be done.
+    fn close(&mut self) {
+        self.closing = Some(Work::taken_over(self.io));
+    }
+
     fn has_work(&self) -> bool {
         self.ledger.has_work() || !self.waits.is_empty() || !self.connects.is_empty()
     }
@@ -144,7 +154,7 @@ impl Actor {
     /// Without a connection and a need for one; false at the end of the task.
     async fn wait_for_work(&mut self) -> bool {
         while !self.has_work() {
-            if self.is_closed {
+            if self.is_closed() {
                 return false;
             }
             self.take_commands_until(LONG).await;
@@ -157,9 +167,9 @@ impl Actor {
         self.unanswered.set(self.has_work());
         let wake = self.next_wake(Instant::now() + time);
         tokio::select! {
-            command = self.commands.recv(), if !self.is_closed => match command {
+            command = self.commands.recv(), if !self.is_closed() => match command {
                 Some(command) => self.take(command, None),
-                None => self.is_closed = true,
+                None => self.close(),
             },
             () = tokio::time::sleep_until(wake.into()) => {}
         }
@@ -215,7 +225,7 @@ impl Actor {
             if self.ledger.needs_session() {
                 return Parting::Session;
             }
-            if self.is_closed && !self.has_work() {
+            if self.is_closed() && !self.has_work() {
                 let _ = connection.flush().await;
                 return Parting::Done;
             }
@@ -233,8 +243,10 @@ impl Actor {
                     Ok(None) => return Parting::Closed,
                     Err(error) => return Parting::Broken(error),
                 },
-                count = self.commands.recv_many(&mut commands, COMMANDS_MAX), if !self.is_closed => {
-                    self.is_closed = count == 0;
+                count = self.commands.recv_many(&mut commands, COMMANDS_MAX), if !self.is_closed() => {
+                    if count == 0 {
+                        self.close();
+                    }
                     for command in commands.drain(..) {
                         self.take(command, Some(&mut connection));
                     }

@@ -1,9 +1,9 @@
 //! The way into the channel of a client's task.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::{fmt, mem};
 
-use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::actor::Command;
 use super::io_thread::Io;
@@ -16,27 +16,27 @@ use crate::sync::{Mutex, MutexGuard};
 #[derive(Clone)]
 pub(crate) struct Commands {
     io: &'static Io,
-    way: Option<Way>,
+    /// Only dropping takes it.
+    way: Option<Arc<Way>>,
 }
 
-#[derive(Clone)]
+/// What all of them share, and so does what is on its way: it ends once, and the task is told.
 struct Way {
+    io: &'static Io,
     sender: UnboundedSender<Command>,
     /// The last command, if it is a batch that the task has not taken yet: what fits goes with it.
-    last: Last,
+    last: Mutex<Option<Arc<Batch>>>,
 }
-
-type Last = Arc<Mutex<Option<Arc<Batch>>>>;
 
 impl Commands {
     pub(crate) fn new(io: &'static Io, sender: UnboundedSender<Command>) -> Self {
-        Self { io, way: Some(Way { sender, last: Last::default() }) }
+        Self { io, way: Some(Arc::new(Way { io, sender, last: Mutex::default() })) }
     }
 
     /// The same without keeping the task alive; of a channel that this process made.
     pub(crate) fn downgrade(&self) -> WeakCommands {
-        let Way { sender, last } = self.way.as_ref().expect("only dropping takes it");
-        WeakCommands { io: self.io, sender: sender.downgrade(), last: Arc::clone(last) }
+        let way = self.way.as_ref().expect("only dropping takes it");
+        WeakCommands { io: self.io, way: Arc::downgrade(way) }
     }
 
     /// Where the task runs.
@@ -54,7 +54,7 @@ impl Commands {
         let way = self.way()?;
         let mut last = way.lock_last();
         *last = None;
-        self.push(way, command)
+        way.push(command)
     }
 
     /// Sends a request, with the one before it if that is as good.
@@ -67,61 +67,63 @@ impl Commands {
         };
         let Some(request) = request else { return Ok(()) };
         let batch = Arc::new(Batch::of(request));
-        self.push(way, Command::Request(Arc::clone(&batch)))?;
+        way.push(Command::Request(Arc::clone(&batch)))?;
         *last = Some(batch);
         Ok(())
     }
 
-    fn way(&self) -> Result<&Way, Error> {
+    fn way(&self) -> Result<&Arc<Way>, Error> {
         self.way.as_ref().filter(|_| self.is_ours()).ok_or(Error::Closed)
     }
+}
 
-    fn push(&self, way: &Way, command: Command) -> Result<(), Error> {
-        if way.sender.is_closed() {
+impl Way {
+    fn push(self: &Arc<Self>, command: Command) -> Result<(), Error> {
+        if self.sender.is_closed() {
             return Err(Error::Closed);
         }
-        let (io, sender) = (self.io, way.sender.clone());
+        let way = Arc::clone(self);
         self.io.add_command(move || {
-            if sender.send(command).is_err() {
-                io.remove_work();
+            if way.sender.send(command).is_err() {
+                way.io.remove_work();
             }
         });
         Ok(())
+    }
+
+    fn lock_last(&self) -> MutexGuard<'_, Option<Arc<Batch>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Way {
+    /// The end of the channel is work as every command is, until the task has ended: whoever drives sees to it, or calls
+    /// the thread.
+    fn drop(&mut self) {
+        if !self.sender.is_closed() {
+            self.io.add_work();
+            self.io.call();
+        }
     }
 }
 
 /// A way that may be closed.
 pub(crate) struct WeakCommands {
     io: &'static Io,
-    sender: WeakUnboundedSender<Command>,
-    last: Last,
-}
-
-impl Way {
-    fn lock_last(&self) -> MutexGuard<'_, Option<Arc<Batch>>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    way: Weak<Way>,
 }
 
 impl WeakCommands {
     /// The way, if the task still listens to others.
     pub(crate) fn upgrade(&self) -> Option<Commands> {
-        let way = Way { sender: self.sender.upgrade()?, last: Arc::clone(&self.last) };
-        Some(Commands { io: self.io, way: Some(way) })
+        Some(Commands { io: self.io, way: Some(self.way.upgrade()?) })
     }
 }
 
 impl Drop for Commands {
     fn drop(&mut self) {
-        let way = self.way.take();
         if !self.is_ours() {
-            return mem::forget(way);
-        }
-        let is_last = way.as_ref().is_some_and(|way| way.sender.strong_count() == 1);
-        drop(way);
-        if is_last {
-            // Nobody else would drive to close the connection.
-            self.io.call();
+            mem::forget(self.way.take());
         }
     }
 }

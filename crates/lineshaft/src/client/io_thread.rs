@@ -90,7 +90,7 @@ pub(crate) struct Io {
     driver: AtomicU8,
     /// Times that somebody began to drive.
     drives: AtomicU32,
-    /// Commands on their way, and clients that wait for an answer.
+    /// Commands on their way, clients that wait for an answer, and ones that end.
     work: AtomicUsize,
     /// A caller waited while the thread drove.
     is_wanted: AtomicBool,
@@ -201,7 +201,8 @@ impl Io {
         }
     }
 
-    fn add_work(&self) {
+    /// Something is to be done by the tasks. Who drives, or comes to, does not leave before it is.
+    pub(crate) fn add_work(&self) {
         self.work.fetch_add(1, SeqCst);
     }
 
@@ -327,6 +328,11 @@ impl<'a> Work<'a> {
         let mut work = Self::none(io);
         work.set(true);
         work
+    }
+
+    /// One that was [added](Io::add_work) by somebody else.
+    pub(crate) fn taken_over(io: &'a Io) -> Self {
+        Self { io, is_counted: true }
     }
 
     /// Whether there is some.

@@ -70,6 +70,9 @@ struct Open {
     /// Its number in the session, if it is mutating.
     number: Option<u64>,
     sends: u32,
+    /// Whether it was sent over the present connection. It is never sent there twice: a refusal is not remembered by the
+    /// server, so that of the first copy would be believed while the second one is carried out.
+    is_under_way: bool,
     renewals: u8,
     /// Unknown outcomes of it that somebody holds, and may ask for more than once.
     holders: u32,
@@ -247,7 +250,9 @@ impl Ledger {
             return request.callers.fill(Err(error));
         }
         self.count_in(id, number, &request);
-        self.open.insert(id, Open { request, number, sends: 1, renewals, holders: 0, parked: Parked::No });
+        let open =
+            Open { request, number, sends: 1, is_under_way: true, renewals, holders: 0, parked: Parked::No };
+        self.open.insert(id, open);
     }
 
     fn count_in(&mut self, id: u64, number: Option<u64>, request: &Request) {
@@ -282,15 +287,14 @@ impl Ledger {
     pub(crate) fn resend(&mut self, sink: &mut impl Sink) {
         for (id, open) in &mut self.open {
             if matches!(open.parked, Parked::No) {
-                open.sends += 1;
-                // It passed for its size when it was sent first.
-                let _ = sink.send(*id, &open.request.message, &open.request.payload);
+                open.send(*id, sink);
             }
         }
     }
 
     /// A connection was lost. A server that was asked to stop has said so by closing.
     pub(crate) fn disconnected(&mut self) {
+        self.open.values_mut().for_each(|open| open.is_under_way = false);
         let is_shutdown = |open: &Open| matches!(open.request.message, Message::Shutdown(_));
         let stops: Vec<u64> =
             self.open.iter().filter(|(_, open)| is_shutdown(open)).map(|(id, _)| *id).collect();
@@ -391,6 +395,15 @@ impl Ledger {
 }
 
 impl Open {
+    /// Sends it, unless it is under way.
+    fn send(&mut self, id: u64, sink: &mut impl Sink) {
+        if !mem::replace(&mut self.is_under_way, true) {
+            self.sends += 1;
+            // It passed for its size when it was sent first.
+            let _ = sink.send(id, &self.request.message, &self.request.payload);
+        }
+    }
+
     /// Its entry among the deadlines.
     fn wakes_at(&self) -> Instant {
         match self.parked {

@@ -19,7 +19,8 @@ use crate::duration::{DURATION_FORMS, DURATION_MAX};
 /// Most retries of a job.
 const RETRIES_MAX: u32 = 9_999;
 
-/// A complete call of a task that gives an `R`: what a [`Client`](crate::Client) enqueues.
+/// A complete call of a task that gives an `R`: what a [`Client`](crate::Client) enqueues, and a [`Pool`](crate::Pool) does
+/// at once.
 ///
 /// Made by `resize::call(…)` for a task of this program, and by [`Call::new`] for one that is declared elsewhere, in
 /// Python say. Options override those of the task; what is wrong with them, or with an argument, is said by `enqueue`.
@@ -41,6 +42,14 @@ pub struct Call<R> {
 pub(crate) struct Prepared {
     pub(crate) group: JobGroup,
     pub(crate) arguments: Bytes,
+}
+
+/// A call for another process of this program.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) task: Arc<str>,
+    pub(crate) version: u32,
+    pub(crate) arguments: Vec<u8>,
 }
 
 impl<R> Call<R> {
@@ -237,6 +246,14 @@ impl<R> Call<R> {
     /// The name of the task.
     pub fn task(&self) -> &str {
         &self.group.task
+    }
+
+    /// The call as a process of a pool is given it: of its options nothing is left.
+    pub(crate) fn prepare_local(self) -> Result<Local, Error> {
+        let Self { group: JobGroup { task, .. }, version, arguments, .. } = self;
+        let arguments = arguments
+            .and_then(|arguments| arguments.finish_plain().map_err(|error| Error::unencodable(&task, error)));
+        Ok(Local { arguments: arguments?, task, version })
     }
 
     /// The call as it is sent.

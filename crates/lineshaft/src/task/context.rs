@@ -73,11 +73,20 @@ impl Context {
     /// A context outside of any worker, to call the body of a task in a test: a job of the id 0, which nobody stops,
     /// whose progress goes nowhere and whose output to standard error. Its checkpoints are kept in it alone.
     pub fn detached() -> Self {
+        Self::alone("detached", false)
+    }
+
+    /// A context of a process of a pool, which is as one outside of any worker.
+    pub(crate) fn of_pool(task: &'static str) -> Self {
+        Self::alone(task, true)
+    }
+
+    fn alone(task: &'static str, is_last: bool) -> Self {
         Self::new(Attempt {
             job: JobId::direct(0, 0, 0, 0),
-            task: "detached",
+            task,
             number: 1,
-            is_last: false,
+            is_last,
             keep_result: true,
             place: None,
             stop: Stop::default(),
@@ -188,6 +197,11 @@ impl Context {
 
     pub(super) fn keeps_result(&self) -> bool {
         self.attempt.keep_result
+    }
+
+    /// Whether its result goes to a server.
+    pub(super) fn is_in_a_worker(&self) -> bool {
+        self.attempt.place.is_some()
     }
 
     /// A step of this attempt's body.

@@ -112,6 +112,22 @@ impl Task {
         Body { work, context, task }
     }
 
+    /// Runs the body to its end on this thread, one that is an `async fn` by `block_on`.
+    pub(crate) fn run_here(
+        &self,
+        context: Context,
+        payload: Bytes,
+        block_on: impl FnOnce(Body) -> Ending,
+    ) -> Ending {
+        match self.run {
+            Run::Async(_) => block_on(self.run(context, payload)),
+            Run::Blocking(body) => {
+                let outer = context.clone();
+                self.guarded(&outer, || body(context, payload))
+            }
+        }
+    }
+
     /// A step of the body, whose panic is the end of its attempt.
     fn guarded<T: From<Ending>>(&self, context: &Context, step: impl FnOnce() -> T) -> T {
         let stepped = catch_unwind(AssertUnwindSafe(|| context.around(step)));
@@ -195,7 +211,9 @@ pub fn finish<T: Serialize>(task: &Task, context: &Context, result: Result<T>) -
         Ok(_) => return Ending::Returned(Bytes::new()),
         Err(error) => return task.ending(error, context.to_be_repeated()),
     };
-    match typed::to_payload(&value) {
+    let encode: fn(&T) -> _ =
+        if context.is_in_a_worker() { typed::to_payload } else { typed::to_plain_payload };
+    match encode(&value) {
         Ok(payload) => Ending::Returned(payload.into()),
         Err(error) => rejected("result_unencodable", &error),
     }

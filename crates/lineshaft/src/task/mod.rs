@@ -40,6 +40,7 @@ pub(crate) use stop::Stop;
 #[doc(hidden)]
 pub mod private {
     pub use bytes::Bytes;
+    pub use inventory;
     pub use lineshaft_wire::value::typed::{Arguments, Bound, Error as ValueError};
 
     pub use super::argument::{FromAny, FromError, Returned, assert_argument, assert_result};
@@ -49,5 +50,6 @@ pub mod private {
     pub use super::schema::Signature;
     pub use super::traceback::__lineshaft_task_body;
     pub use crate::duration::literal as duration;
+    pub use crate::pool::Registered;
     pub use crate::worker::Ending;
 }

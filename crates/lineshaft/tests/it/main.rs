@@ -4,5 +4,6 @@ mod bench;
 mod client;
 mod driving;
 mod face;
+mod pool;
 mod reconnect;
 mod worker;

@@ -57,9 +57,9 @@ impl Actor {
             let wake = self.next_wake(Instant::now() + LONG);
             tokio::select! {
                 opened = &mut opening => return opened,
-                command = self.commands.recv(), if !self.is_closed => match command {
+                command = self.commands.recv(), if !self.is_closed() => match command {
                     Some(command) => self.take(command, None),
-                    None => self.is_closed = true,
+                    None => self.close(),
                 },
                 () = tokio::time::sleep_until(wake.into()) => {}
             }

@@ -44,8 +44,8 @@ impl Ledger {
         }
     }
 
-    /// A caller asks again for the outcome of a parked request. With a `sink` it is sent at once, else with the next
-    /// connection.
+    /// A caller asks again for the outcome of a parked request. With a `sink` it is sent at once, unless it is under way
+    /// there, else with the next connection.
     pub(crate) fn unpark(&mut self, id: u64, again: Again, sink: Option<&mut impl Sink>) {
         let Some(open) = self.open.get_mut(&id).filter(|open| open.holders > 0) else {
             return again.caller.slot.fill(Err(forgotten(again.request)));
@@ -62,8 +62,7 @@ impl Ledger {
                 open.request.patience = again.patience;
                 open.request.callers = again.caller.into();
                 if let Some(sink) = sink {
-                    open.sends += 1;
-                    let _ = sink.send(id, &open.request.message, &open.request.payload);
+                    open.send(id, sink);
                 }
             }
             // Somebody else asked again already.

@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lineshaft_ipc::allocator::share_one_heap;
 use lineshaft_ipc::fd::adopt;
 use lineshaft_ipc::process::{Pidfd, ProcessId};
 use lineshaft_ipc::shared::{AttemptPage, StopReason};
@@ -136,6 +137,10 @@ impl Child {
     /// [`Error::NotAChild`] if no supervisor started the process. Call it once.
     pub fn from_env() -> Result<Self, Error> {
         let assignment = Assignment::from_env()?;
+        // One body at a time; where there are several, they may well need heaps of their own.
+        if assignment.kind == Kind::Process {
+            share_one_heap();
+        }
         let page = Arc::new(AttemptPage::from_fd(adopt(assignment.page)?)?);
         let tee = assignment.tee.map(adopt).transpose()?;
         let another = || tee.as_ref().map(OwnedFd::try_clone).transpose();

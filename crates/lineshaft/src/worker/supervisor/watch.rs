@@ -118,6 +118,10 @@ impl Watch {
     pub(super) async fn run(mut self) {
         self.live().await;
         self.hear_last_words().await;
+        // It may have grown, taken no more and left between two looks.
+        if let Some(event) = self.last_news() {
+            self.tell(event).await;
+        }
         self.tell(Event::Died).await;
         self.process.empty_group().await;
         self.process.take_output();

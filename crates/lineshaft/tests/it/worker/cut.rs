@@ -7,12 +7,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use lineshaft::worker::{Kind, Options};
-use lineshaft_wire::{JobId, Outcome};
+use lineshaft_wire::{JobId, JobState, Outcome};
+use rustix::process::Signal;
 
 use super::cable::Cable;
 use super::programs::{command, remote};
 use super::support::{
-    ADDRESS, LEASE, Worker, World, gated, open_gate, outcomes, runs, until, wait_for_words,
+    ADDRESS, LEASE, SLOTS, Worker, World, gated, open_gate, outcomes, runs, signal, stop, until,
+    wait_for_words, words,
 };
 
 /// A worker of its own process, which ends with the test.
@@ -85,5 +87,33 @@ fn an_end_that_is_heard_after_its_lease_is_refused_and_the_worker_says_so() {
     let words = format!("the end of an attempt of job {job} came too late and does not count");
     until("it is said", || std::fs::read_to_string(&said).unwrap().contains(&words).then_some(()));
     assert_eq!(world.record(job), record, "a late end changed it");
+    assert_eq!(runs(&file), 2);
+}
+
+/// Its connection stayed, and it was leased the job that it had lost again and again, a lease for each time.
+#[test]
+fn a_worker_that_is_stopped_loses_its_attempt_once_and_works_when_it_goes_on() {
+    let lease = Duration::from_secs(5);
+    let world = World::listening_with(lease);
+    let mut program = command("worker", &world.home());
+    let program = Far(program.env(ADDRESS, world.address()).env(SLOTS, "4").spawn().unwrap());
+    let file = world.file("ledger");
+    let job = one_job(&world, &file);
+    let [child] = words(&file)[..] else { panic!("one body runs") };
+    // The supervisor first, since it would kill a child that stands still.
+    stop(program.0.id());
+    stop(child);
+    until("the attempt is lost", || (outcomes(&world.record(job)) == [Some(Outcome::Lost)]).then_some(()));
+    let next = world.enqueue("echo", &["x"])[0];
+    sleep(2 * lease);
+    let record = world.record(job);
+    assert_eq!((record.state, outcomes(&record)), (JobState::Available, vec![Some(Outcome::Lost)]));
+    assert_eq!(outcomes(&world.record(next)), []);
+
+    open_gate(&file);
+    signal(child, Signal::CONT);
+    signal(program.0.id(), Signal::CONT);
+    assert_eq!(outcomes(&world.ended(job)), [Some(Outcome::Lost), Some(Outcome::Succeeded)]);
+    assert_eq!(outcomes(&world.ended(next)), [Some(Outcome::Succeeded)]);
     assert_eq!(runs(&file), 2);
 }

@@ -15,7 +15,9 @@ use lineshaft::worker::{Child, End, Ending, Error, Job, Next, TaskEntry, supervi
 use lineshaft::worker::{Kind, Options, StopReason};
 use lineshaft_wire::ErrorRecord;
 
-use super::support::{ADDRESS, HOME, LISTEN, PATIENCE, PROGRAM_MODE, child_command, gate_of};
+use super::support::{
+    ADDRESS, HOME, LEASE_MS, LISTEN, PATIENCE, PROGRAM_MODE, SLOTS, child_command, gate_of,
+};
 
 /// The tasks of the test child.
 const TASKS: [&str; 14] = [
@@ -43,11 +45,10 @@ pub(super) const LIMIT: u64 = 200 << 20;
 fn server() {
     let home = std::env::var_os(HOME).expect("started by a test");
     let listen = std::env::var(LISTEN).ok();
-    lineshaft_server::serve(lineshaft_server::ServeOptions {
-        listen,
-        ..lineshaft_server::ServeOptions::new(home)
-    })
-    .unwrap();
+    let options = lineshaft_server::ServeOptions::new(home);
+    let lease_ms = std::env::var(LEASE_MS).map(|millis| millis.parse().expect("a number"));
+    let lease = lease_ms.map_or(options.lease, Duration::from_millis);
+    lineshaft_server::serve(lineshaft_server::ServeOptions { listen, lease, ..options }).unwrap();
 }
 
 /// A worker of its own process, as `lineshaft worker` is.
@@ -61,7 +62,10 @@ fn worker() {
         Err(_) => (Target::home(home), 2, false),
     };
     let grace = Duration::from_secs(20);
-    let options = Options { processes, grace, tee, ..Options::new(target, child_command()) };
+    let mut options = Options { processes, grace, tee, ..Options::new(target, child_command()) };
+    if let Ok(slots) = std::env::var(SLOTS) {
+        (options.kind, options.slots) = (Kind::Thread, slots.parse().expect("a number"));
+    }
     if let Err(error) = supervisor::run(options) {
         let Error::Killed { signal } = error else { panic!("{error}") };
         std::process::exit(128 + signal);

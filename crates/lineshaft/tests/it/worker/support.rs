@@ -24,6 +24,10 @@ pub(super) const HOME: &str = "LINESHAFT_TEST_HOME";
 pub(super) const LISTEN: &str = "LINESHAFT_TEST_LISTEN";
 /// The variable that has a worker talk to its home by this address.
 pub(super) const ADDRESS: &str = "LINESHAFT_TEST_ADDRESS";
+/// The variable that gives a server's leases another length, in milliseconds.
+pub(super) const LEASE_MS: &str = "LINESHAFT_TEST_LEASE_MS";
+/// The variable that gives the children of a worker so many slots, each a thread.
+pub(super) const SLOTS: &str = "LINESHAFT_TEST_SLOTS";
 /// The variable that says how a child misbehaves.
 pub(super) const PROGRAM_MODE: &str = "LINESHAFT_TEST_MODE";
 /// The length of a lease.
@@ -67,9 +71,14 @@ impl World {
 
     /// One that is reached from other machines too.
     pub(super) fn listening() -> Self {
+        Self::listening_with(LEASE)
+    }
+
+    /// The same with leases of another length.
+    pub(super) fn listening_with(lease: Duration) -> Self {
         Self::begin(|home| {
             let mut server = command("server", home);
-            server.env(LISTEN, "127.0.0.1:0");
+            server.env(LISTEN, "127.0.0.1:0").env(LEASE_MS, lease.as_millis().to_string());
             server
         })
     }

@@ -52,12 +52,15 @@ fn check_with(quiet: Duration, body: fn(&World)) {
 struct World {
     io: &'static Io,
     io_thread: IoThread,
-    commands: Commands,
+    /// Gone when a test has ended the client.
+    commands: std::sync::Mutex<Option<Commands>>,
     /// The way to the server: how many jobs are asked for, or that it shall end.
     asks: UnboundedSender<Option<usize>>,
     server: thread::JoinHandle<()>,
     /// How many jobs came to the server with each request.
     served: std::sync::Mutex<UnboundedReceiver<usize>>,
+    /// Closed when the client's task has ended.
+    ended: std::sync::Mutex<UnboundedReceiver<()>>,
 }
 
 impl World {
@@ -68,15 +71,26 @@ impl World {
         let (asks, mut asked) = unbounded_channel();
         let (answers, answered) = unbounded_channel();
         let (serves, served) = unbounded_channel();
-        io.spawn(Task { io, asks: asks.clone(), open: VecDeque::new() }.run(commands, answered));
+        let (end, ended) = unbounded_channel();
+        let task = Task { io, asks: asks.clone(), open: VecDeque::new() };
+        io.spawn(async move {
+            task.run(commands, answered).await;
+            drop(end);
+        });
         let server = thread::spawn(move || {
             while let Some(Some(jobs)) = block_on(asked.recv()) {
                 let _ = serves.send(jobs);
                 let _ = answers.send(());
             }
         });
-        let served = std::sync::Mutex::new(served);
-        Self { io, io_thread, commands: Commands::new(io, sender), asks, server, served }
+        let (served, ended) = (std::sync::Mutex::new(served), std::sync::Mutex::new(ended));
+        let commands = std::sync::Mutex::new(Some(Commands::new(io, sender)));
+        Self { io, io_thread, commands, asks, server, served, ended }
+    }
+
+    /// Another handle of the client.
+    fn commands(&self) -> Commands {
+        self.commands.lock().unwrap().clone().expect("the test has not ended it")
     }
 
     /// Asks for as many jobs.
@@ -90,7 +104,7 @@ impl World {
             patience: LONG,
             callers: Arc::clone(&slot).into(),
         };
-        self.commands.request(request).unwrap();
+        self.commands().request(request).unwrap();
         Reply::new(slot)
     }
 
@@ -131,14 +145,14 @@ enum Open {
 impl Task {
     async fn run(mut self, mut commands: UnboundedReceiver<Command>, mut answered: UnboundedReceiver<()>) {
         let mut unanswered = Work::none(self.io);
-        let mut is_closed = false;
-        while !is_closed || !self.open.is_empty() {
+        let mut closing = None;
+        while closing.is_none() || !self.open.is_empty() {
             unanswered.set(!self.open.is_empty());
             tokio::select! {
                 biased;
-                command = commands.recv(), if !is_closed => match command {
+                command = commands.recv(), if closing.is_none() => match command {
                     Some(command) => self.take(command),
-                    None => is_closed = true,
+                    None => closing = Some(Work::taken_over(self.io)),
                 },
                 Some(()) = answered.recv() => self.answer(),
             }
@@ -205,7 +219,7 @@ fn so_are_those_that_await_and_those_that_are_called() {
 #[test]
 fn so_are_those_that_follow_jobs() {
     check(|world| {
-        let follow = || Waiting::start(world.commands.clone(), &[JobId::direct(1, 0, 0, 0)], false);
+        let follow = || Waiting::start(world.commands(), &[JobId::direct(1, 0, 0, 0)], false);
         thread::scope(|scope| {
             scope.spawn(|| assert!(matches!(follow().next_timeout(LONG), std::task::Poll::Ready(None))));
             scope.spawn(|| assert!(block_on(follow().next()).is_none()));
@@ -244,6 +258,25 @@ fn what_nobody_waits_for_is_sent_all_the_same() {
         while jobs < 6 {
             jobs += block_on(served.recv()).unwrap();
         }
+    });
+}
+
+/// A thread about to give way, and a caller about to leave, had done with the task when the last handle went: its connection
+/// closed when nobody had driven for a second.
+#[test]
+fn the_end_of_the_last_handle_is_seen_whoever_drives() {
+    check(|world| {
+        let last = world.commands.lock().unwrap().take().unwrap();
+        let another = last.clone();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let _unseen = another.send(Command::Connect(Arc::new(Slot::of(world.io))));
+            });
+            scope.spawn(move || drop(last));
+            scope.spawn(|| (0..2).for_each(|_| drive_for_nothing(world.io)));
+        });
+        let mut ended = world.ended.lock().unwrap();
+        assert_eq!(block_on(ended.recv()), None);
     });
 }
 

@@ -12,7 +12,7 @@ use crate::worker::clock::monotonic_ms;
 use crate::worker::supervisor::escalation::{Escalation, Step};
 use crate::worker::supervisor::memory::Verdict;
 use crate::worker::supervisor::messages::Event;
-use crate::worker::supervisor::wear::{Signs, Worn};
+use crate::worker::supervisor::wear::{Signs, Why, Worn};
 
 /// How often the page is looked at while something runs.
 const LOOK_BUSY: Duration = Duration::from_millis(50);
@@ -125,8 +125,19 @@ impl Watch {
         [works.then_some(Event::Working), worn.map(Event::Worn)]
     }
 
+    /// What the crew does not know of a child that is gone: that it left because it had grown too much.
+    pub(super) fn last_news(&mut self) -> Option<Event> {
+        let why = Why::Growth(self.process.page.worn().filter(|_| self.may_wear())?);
+        self.told.worn = Some(why);
+        Some(Event::Worn(Worn { why, leaves: true }))
+    }
+
+    const fn may_wear(&self) -> bool {
+        self.drain.is_none() && self.retired.is_none() && !self.told.leaves
+    }
+
     fn worn(&mut self, now: Instant) -> Option<Worn> {
-        if self.drain.is_some() || self.retired.is_some() || self.told.leaves {
+        if !self.may_wear() {
             return None;
         }
         let lease = self.lease.unwrap_or_default();

@@ -1,0 +1,209 @@
+"""Workers that are processes, as their parent knows them."""
+
+from __future__ import annotations
+
+import mmap
+import signal
+import tempfile
+import time
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._native import Claims, Line
+from .._pickles import dumps
+from . import _worker as worker
+from ._hand import Hand, Workers
+from ._parcel import NoRoom, Wire
+from ._reading import read
+from ._report import POKE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from io import FileIO
+    from multiprocessing.process import BaseProcess
+
+    from ._agenda import Share
+    from ._report import Report
+
+__all__ = ["Processes"]
+
+_MESSAGES = 256
+_ROOM_BYTES = 512 << 10
+_ARENAS_BYTES = (256 << 20, 64 << 20, 16 << 20)
+"""Address space for blocks; memory is taken as they are used. Less of it where the system gives a process no more."""
+_PAGE_BYTES = mmap.PAGESIZE
+_GRACE_S = 0.5
+"""From SIGTERM to SIGKILL."""
+
+
+class Processes(Workers):
+    """Those of a pool, each made by `make_process`."""
+
+    encodes = True
+
+    def __init__(
+        self,
+        make_process: Callable[..., BaseProcess],
+        initializer: Callable[..., object] | None,
+        initargs: Sequence[Any],
+        *,
+        memory_max: int | None,
+        wraps_errors: bool,
+    ) -> None:
+        self._make_process = make_process
+        self._initial = (initializer, initargs)
+        self._memory_max = memory_max
+        self._wraps_errors = wraps_errors
+        results = _new_line()
+        if not results.is_in_memory():
+            message = f"the system gives no shared memory: this pool lies in files of {tempfile.gettempdir()}"
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+        self._results = Wire(results)
+
+    def encode(self, function: Callable[..., Any]) -> Any:
+        return dumps(function)
+
+    def make(self, number: int) -> Hand:
+        tasks, claims = _new_line(), Claims()
+        results = self._results.line
+        equipment = worker.Equipment(tasks, results, claims, number, wraps_errors=self._wraps_errors)
+        process = self._make_process(target=worker.work, args=(equipment, *self._initial))
+        return _ProcessHand(number, claims, process, Wire(tasks), self._memory_max)
+
+    def reports(self, timeout: float) -> list[Report]:
+        messages = self._results.line.get(_MESSAGES, timeout)
+        return [read(self._results, *message, is_pool=self._wraps_errors) for message in messages]
+
+    def poke(self) -> None:
+        # If there is no room, it is awake.
+        self._results.line.put(POKE, b"", 0.0)
+
+    def end(self, hands: Sequence[Hand]) -> None:
+        try:
+            for hand in hands:
+                hand.member.terminate()
+            deadline = time.monotonic() + _GRACE_S
+            for hand in hands:
+                hand.member.join(max(0.0, deadline - time.monotonic()))
+        finally:  # Another Ctrl-C makes it shorter, and spares nobody.
+            for hand in hands:
+                hand.kill()
+            for hand in hands:
+                hand.bury()
+
+    def join(self, hands: Sequence[Hand], timeout: float | None) -> None:
+        pass  # `end` did
+
+
+def _new_line() -> Line:
+    for size_bytes in _ARENAS_BYTES[:-1]:
+        with suppress(OSError):
+            return Line(_ROOM_BYTES, size_bytes)
+    return Line(_ROOM_BYTES, _ARENAS_BYTES[-1])
+
+
+class _ProcessHand(Hand):
+    def __init__(self, number: int, claims: Claims, process: BaseProcess, wire: Wire, memory_max: int | None) -> None:
+        super().__init__(number, claims)
+        self._process = process
+        self._wire = wire
+        self._memory_max = memory_max
+        self._call = -1
+        """The call whose function it has."""
+        self._files: dict[int, FileIO] = {}
+        """What was too large for its line, by slot."""
+        self._why_killed: str | None = None
+        """In words, if it was its parent that did it."""
+
+    @property
+    def member(self) -> BaseProcess:
+        return self._process
+
+    def start(self) -> None:
+        # Ctrl-C waits until `work` can stand it. (The mask would stay with a server that is started now, and what it
+        # forks.)
+        waiting = set() if getattr(self._process, "_start_method", "") == "forkserver" else {signal.SIGINT}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+        try:
+            try:
+                self._process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:  # Ctrl-C that another thread let in: the end of the program would wait for the process.
+            if self._process.pid is not None:
+                self._process.kill()
+                self._process.join()
+            raise
+
+    def pack(self, share: Share) -> tuple[bytes, list[memoryview]]:
+        return dumps(share.items)
+
+    def give(self, share: Share, packed: tuple[bytes, list[memoryview]]) -> int:
+        (data, buffers), call, slot = packed, share.call, share.slot
+        if call.function is not None and self._call != call.number:
+            file = self._post(worker.FUNCTION, b"", *call.function)
+            if file is not None:
+                self._files[-1 - call.number] = file  # as long as the worker lives
+            self._call = call.number
+        head = worker.SHARE.pack(slot, share.number, share.end - share.begin, call.at_a_time, call.style)
+        file = self._post(worker.ITEMS, head, data, buffers)
+        if file is not None:
+            self._files[slot] = file
+        return len(data) + sum(buffer.nbytes for buffer in buffers)
+
+    def _post(self, tag: int, head: bytes, data: bytes, buffers: list[memoryview]) -> FileIO | None:
+        try:
+            self._wire.post(tag, head, data, buffers, 0.0)
+        except (NoRoom, ValueError, OSError):  # or the system has none
+            return self._wire.post_file(tag, head, data, buffers)
+        return None
+
+    def let_go(self, slot: int) -> None:
+        if slot in self._files:
+            self._files.pop(slot).close()
+
+    def has_ended(self) -> bool:
+        if self._memory_max is not None:
+            self._limit_memory(self._memory_max)
+        return self._process.exitcode is not None
+
+    def _limit_memory(self, most: int) -> None:
+        """Kills it if it has more than so many bytes."""
+        try:
+            with open(f"/proc/{self._process.pid}/statm", "rb") as file:
+                resident = int(file.read().split()[1]) * _PAGE_BYTES
+        except OSError:
+            return  # it has ended
+        if resident > most:
+            self._why_killed = f"had {resident >> 20} MiB of memory, where {most >> 20} are the most, and was killed"
+            self._process.kill()
+
+    def bury(self) -> tuple[int | None, str]:
+        self._process.join()
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        code = self._process.exitcode
+        return code, self._why_killed or _in_words(code)
+
+    def kill(self) -> bool:
+        self._process.kill()
+        return True
+
+    def leave(self) -> None:
+        self.is_leaving = True
+        try:
+            self._wire.post(worker.ENDING, b"", b"", [], 0.0)
+        except NoRoom:
+            self._process.terminate()
+
+
+def _in_words(code: int | None) -> str:
+    """In words, how a process ended."""
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
