@@ -6,12 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+MATURIN := $(BIN)/maturin
 TOOLS := $(VENV)/.tools
 TARPAULIN := $(or $(shell command -v cargo-tarpaulin),$(TARGET)/tools/bin/cargo-tarpaulin)
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
 
-.PHONY: help build demo test test-rust test-models test-python coverage fuzz lint fmt bench docs clean
+.PHONY: help build demo test test-rust test-models test-python coverage fuzz judges judges-quick lint fmt bench docs clean
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -28,14 +29,20 @@ test-rust:
 test-models: ## What threads and processes share without a lock, in every order of loads and stores
 	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -p lineshaft -- model
 
-test-python: build $(TARGET)/release/examples/checksums
+test-python: build $(TOOLS) $(TARGET)/release/examples/checksums
 	$(BIN)/python -m pytest tests/python
 
-coverage: $(VENV)/.built $(TARGET)/release/examples/checksums $(TARPAULIN) ## Lines that the tests reach of jobs, store, engine, wire and the Python package: COVERED=python or rust alone
+coverage: $(VENV)/.built $(TOOLS) $(TARGET)/release/examples/checksums $(TARPAULIN) ## Lines that the tests reach of jobs, store, engine, wire and the Python package: COVERED=python or rust alone
 	TARPAULIN=$(abspath $(TARPAULIN)) $(BIN)/python tests/covered.py $(COVERED)
 
 fuzz: ## Every decoder against hostile input, a minute each: make fuzz FUZZ="value frame" FUZZ_SECONDS=600
 	fuzz/run $(FUZZ)
+
+judges: build $(TOOLS) ## Suites of others on ours, all of them; writes docs/operations/judges.md: JUDGES="cpython"
+	$(BIN)/python -m tests.judges $(JUDGES)
+
+judges-quick: build $(TOOLS) ## A part of each of them, in a few minutes
+	$(BIN)/python -m tests.judges --quick $(JUDGES)
 
 lint: $(TOOLS) ## Formatting, clippy, ruff, mypy --strict, docs
 	cargo fmt --all --check
@@ -50,8 +57,11 @@ fmt: $(TOOLS) ## Format everything
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: build ## The figures of lineshaft bench, in its quick form, and those of values, slots, single jobs and the prompt
+bench: build $(TOOLS) ## The figures of lineshaft bench, in its quick form, and those of values, slots, single jobs and the prompt
 	$(BIN)/lineshaft bench --quick
+	$(BIN)/python benches/parallel/pool.py
+	$(BIN)/python benches/parallel/search.py
+	$(BIN)/python benches/remember calls
 	$(BIN)/python benches/values.py
 	$(BIN)/python benches/async_slots.py
 	$(BIN)/python benches/checkpoints.py
@@ -68,16 +78,20 @@ clean: ## Remove what was built
 	rm -rf $(VENV)
 
 $(VENV)/bin/python:
+	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 
-$(TOOLS): pyproject.toml | $(VENV)/bin/python
-	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
-	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
-	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt
+$(MATURIN): | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet maturin==1.16.0
+
+$(TOOLS): tests/requirements.txt | $(VENV)/bin/python
+	@echo "installing what tests, judges and lint need into $(VENV): some minutes, once"
+	$(BIN)/python -m pip install --quiet --requirement $<
 	@touch $@
 
-$(VENV)/.built: $(RUST) $(FACE) $(TOOLS)
+$(VENV)/.built: $(RUST) $(FACE) $(MATURIN)
 	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked
 	@touch $@
 

@@ -29,7 +29,7 @@ print([name for name in ("App", "Job", "Retry", "TaskFailed") if name in linesha
 Everything public of `import lineshaft`, generated from its docstrings by `make docs`. Behind a verb stands
 its twin for coroutines.
 """
-MADE = {"App", "Tasks", "Unique", "Retry", "Snooze", "Cancel"}
+MADE = {"App", "Executor", "Pool", "Tasks", "Unique", "Retry", "Snooze", "Cancel"}
 """What users make; other objects are given to them."""
 LIKE = {"AsyncTask": "Task", "Using": "Task", "AsyncJob": "Job"}
 FACE = [

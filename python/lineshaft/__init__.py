@@ -17,6 +17,8 @@
 This module is the table of contents; everything public is listed in `__all__`.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from ._app import App
 from ._current import current
 from ._errors import (
@@ -63,6 +65,34 @@ from ._task import AsyncTask, Task, Using
 from ._unique import Unique
 from ._values import Pickled, Record, value
 
+if _TYPE_CHECKING:
+    from ._cached._cache import CacheInfo, TagInfo
+    from ._cached._decorator import cached
+    from ._joblib import register_joblib
+    from ._pool._broken import WorkerDied
+    from ._pool._executor import Executor
+    from ._pool._pool import Pool
+else:
+    _LATER = {
+        "CacheInfo": "_cached._cache",
+        "Executor": "_pool._executor",
+        "Pool": "_pool._pool",
+        "TagInfo": "_cached._cache",
+        "WorkerDied": "_pool._broken",
+        "cached": "_cached._decorator",
+        "register_joblib": "_joblib",
+    }
+    """What brings all of `multiprocessing` or `asyncio`, which many programs do without."""
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = found = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        return found
+
+
 __all__ = [
     "App",
     "AsyncJob",
@@ -70,10 +100,12 @@ __all__ = [
     "Attempt",
     "AttemptError",
     "AuthError",
+    "CacheInfo",
     "Call",
     "Cancel",
     "Cancelled",
     "DeclarationError",
+    "Executor",
     "Hooks",
     "ImportSideEffect",
     "Job",
@@ -86,6 +118,7 @@ __all__ = [
     "OptionError",
     "OutcomeUnknown",
     "Pickled",
+    "Pool",
     "QueueFull",
     "Record",
     "Resource",
@@ -95,6 +128,7 @@ __all__ = [
     "ServerError",
     "Snooze",
     "StoreFull",
+    "TagInfo",
     "Task",
     "TaskCancelled",
     "TaskCrashed",
@@ -109,15 +143,18 @@ __all__ = [
     "Using",
     "VersionMismatch",
     "WaitTimeout",
+    "WorkerDied",
     "WorkerFailed",
     "WrongState",
     "__version__",
+    "cached",
     "canonical_name",
     "current",
+    "register_joblib",
     "value",
 ]
 
-for _name in __all__:
+for _name in globals().keys() & set(__all__):
     # Where something is defined is nobody's business: tracebacks and reprs show where it is imported from.
     if isinstance(globals()[_name], type) and globals()[_name].__module__.startswith("lineshaft._"):
         globals()[_name].__module__ = "lineshaft"

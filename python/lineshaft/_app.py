@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._group import Tasks
     from ._hooks import Hooks
     from ._job import AsyncJob
+    from ._jobpool._pool import JobPool
     from ._native import Call
     from ._opening import Kept
     from ._options import Duration, Size, TaskOptions
@@ -260,6 +261,24 @@ class App(Provides):
             count_option="n",
         )
         return Workers(self, settings, wait)
+
+    def pool(self, *, queue: str | None = None, durable: bool = False, ahead: int | None = None) -> JobPool:
+        """The verbs of `Pool` on the engine's workers: each item is a job of a task, in `queue` or that of the task.
+
+        At most `ahead` jobs (4,096) are made before those that have ended, so that items may be any number. What has
+        not ended when the pool is left is cancelled; a program that is killed leaves as many jobs at most.
+
+        With `durable` all jobs are made at once and outlive the program: leaving the pool cancels none, and the
+        results of `map_async` and the like have `jobs`, to be followed elsewhere. `ahead` then bounds the results that
+        wait here.
+        """
+        from ._jobpool._pool import AHEAD, JobPool
+        from ._options import flag, name
+
+        if ahead is not None and (not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 1):
+            raise wrong("ahead", ahead, f"a number of jobs from 1 up; None for {AHEAD:,}")
+        queue = None if queue is None else name("queue", queue)
+        return JobPool(self, queue=queue, is_durable=flag("durable", durable), ahead=AHEAD if ahead is None else ahead)
 
     def run_worker(
         self,

@@ -48,7 +48,7 @@ class Attendance:
     def enqueued(self, ids: bytes) -> None:
         """Remembers that this process made these jobs."""
         if not self._made and self._names_what_waits:
-            self._mind_exit()
+            self.mind_exit()
         self._made += len(ids) // 16
         for block in self.blocks:
             block.ids += ids
@@ -123,6 +123,20 @@ class Attendance:
         if own is not None:
             own.end()
 
+    def mind_exit(self) -> None:
+        """At the end of the process, the workers of a script end and what is left to do is named."""
+        process = os.getpid()
+        if self._minded_by != process:
+            import atexit
+
+            self._minded_by = process
+            atexit.register(self._at_exit, process)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether this process was told to end while it waited: nobody wants what still runs."""
+        return self.given_up or issubclass(getattr(sys, "last_type", Exception), KeyboardInterrupt)
+
     @property
     def command(self) -> str:
         """The command that starts a worker for this app."""
@@ -150,14 +164,6 @@ class Attendance:
         if not _is_served(status, job):
             self._start_own()
 
-    def _mind_exit(self) -> None:
-        process = os.getpid()
-        if self._minded_by != process:
-            import atexit
-
-            self._minded_by = process
-            atexit.register(self._at_exit, process)
-
     def _start_own(self) -> None:
         engine = self._app._connection.engine
         if engine is not None:
@@ -168,7 +174,7 @@ class Attendance:
         from ._workers import Crew
 
         # Whatever queues its workers serve elsewhere, a script waits for the jobs that it made.
-        self._mind_exit()
+        self.mind_exit()
         settings = worker_settings(self._app)
         most = settings.processes
         self._own = Crew(
@@ -193,8 +199,7 @@ class Attendance:
             return  # a forked child: neither the workers nor the script are its own
         own = self._own
         if own is not None:
-            is_interrupted = issubclass(getattr(sys, "last_type", Exception), KeyboardInterrupt)
-            quietly(lambda: own.end(given_up=self.given_up or is_interrupted))
+            quietly(lambda: own.end(given_up=self.is_interrupted))
         if self._app._connection.is_open:
             quietly(self._name_waiting_jobs)
 

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from ._record import Snapshot
     from ._task import BaseTask, Enqueues
 
-__all__ = ["aenqueue_calls", "aenqueue_one", "enqueue_calls", "enqueue_one"]
+__all__ = [
+    "BATCH_JOBS",
+    "ON_THEIR_WAY_MAX",
+    "aenqueue_calls",
+    "aenqueue_one",
+    "blamed",
+    "enqueue_calls",
+    "enqueue_one",
+    "jobs_of",
+    "named",
+    "refuse_other_home",
+]
 
 J = TypeVar("J", bound="Job[Any]")
 
@@ -114,7 +125,7 @@ def enqueue_calls(
 
     def settle_next() -> None:
         sent = pending.popleft()
-        made.append(settle(sent.reply, partial(_jobs, Job, app, sent.calls)))
+        made.append(settle(sent.reply, partial(jobs_of, Job, app, sent.calls)))
         stand.append(sent)
 
     try:
@@ -143,7 +154,7 @@ async def aenqueue_calls(
     stand: list[_Sent] = []
     try:
         for sent in _send(app, await app._connection.aclient(), calls, only):
-            jobs += await asettle(sent.reply, partial(_jobs, AsyncJob, app, sent.calls))
+            jobs += await asettle(sent.reply, partial(jobs_of, AsyncJob, app, sent.calls))
             stand.append(sent)
     except BaseException as error:
         _say_what_stands(error, stand)
@@ -201,18 +212,29 @@ def _of_call(
     error: OptionError | SerializationError, calls: list[_native.Call[Any]], before: int | None
 ) -> OptionError | SerializationError:
     """`error` with the task of the call that it is about, and its number if `before` says that of the first."""
+    position = blamed(error, calls)
+    if position is None:
+        return error
+    return named(error, calls[position], "" if before is None else f"calls[{before + position}]: ")
+
+
+def blamed(error: OptionError | SerializationError, calls: list[_native.Call[Any]]) -> int | None:
+    """Which of the calls `error` is about."""
     args = error.__dict__.get("call_args", error)
-    for position, call in enumerate(calls):
-        if call.args is args:
-            number = "" if before is None else f"calls[{before + position}]: "
-            # What a function of the user raised names its task already.
-            task = f"{call.task}: " if isinstance(error, SerializationError) else ""
-            return type(error)(f"{number}{task}{error.args[0]}", hint=error.hint)
-    return error
+    return next((position for position, call in enumerate(calls) if call.args is args), None)
+
+
+def named(
+    error: OptionError | SerializationError, call: _native.Call[Any], which: str
+) -> OptionError | SerializationError:
+    """`error` with the task of the call that it is about, after `which`, a word for the call."""
+    # What a function of the user raised names its task already.
+    task = f"{call.task}: " if isinstance(error, SerializationError) else ""
+    return type(error)(f"{which}{task}{error.args[0]}", hint=error.hint)
 
 
 def _refuse_strangers(app: App, batch: list[_native.Call[Any]], before: int) -> None:
-    """What is no call; and a job of another app's task would wait for ever in a home where nobody runs it."""
+    """What is no call, and calls of tasks of another home."""
     things: list[object] = [*batch]
     for position, thing in enumerate(things):
         if not isinstance(thing, _native.Call):
@@ -221,11 +243,16 @@ def _refuse_strangers(app: App, batch: list[_native.Call[Any]], before: int) -> 
                 f"enqueue_many() takes calls such as task.si(1, 2), calls[{before + position}] is of type {kind}"
             )
     for bound in {call.bound for call in batch}:
-        if bound.app is not app and bound.app.url != app.url:
-            raise DeclarationError(
-                f"{bound.task.name} is a task of an app with the home {bound.app.url}, not {app.url}",
-                hint="enqueue its calls with that app, or declare it with `Tasks` that both apps include",
-            )
+        refuse_other_home(app, bound)
+
+
+def refuse_other_home(app: App, bound: Enqueues[..., Any]) -> None:
+    """A job of another app's task would wait for ever in a home where nobody runs it."""
+    if bound.app is not app and bound.app.url != app.url:
+        raise DeclarationError(
+            f"{bound.task.name} is a task of an app with the home {bound.app.url}, not {app.url}",
+            hint="enqueue its calls with that app, or declare it with `Tasks` that both apps include",
+        )
 
 
 def _refuse_others(task: BaseTask[..., Any], batch: list[_native.Call[Any]], before: int) -> None:
@@ -238,7 +265,8 @@ def _refuse_others(task: BaseTask[..., Any], batch: list[_native.Call[Any]], bef
             )
 
 
-def _jobs(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int]]) -> list[J]:
+def jobs_of(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int]]) -> list[J]:
+    """The jobs of calls that were sent, now that they are made."""
     ids, existing = made
     now = time.time()
     jobs = []

@@ -17,6 +17,7 @@
     ├── JobNotFound (also LookupError)        no job has this id
     ├── WrongState                            the job is in a state that does not allow it
     ├── WorkerFailed                          the workers of this process ended by themselves
+    ├── WorkerDied (also BrokenProcessPool)   the worker of a pool ended over an item
     ├── NoCurrentJob (also LookupError)       `current.job` outside of a job
     ├── QueueFull                             a table of the engine is full
     ├── StoreFull                             the disk is full

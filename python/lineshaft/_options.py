@@ -44,6 +44,7 @@ __all__ = [
     "checked",
     "duration",
     "exception_classes",
+    "flag",
     "is_name",
     "name",
     "retry_count",
@@ -291,7 +292,8 @@ def _version(option: str, value: object) -> int:
     return value
 
 
-def _flag(option: str, value: object) -> bool:
+def flag(option: str, value: object) -> bool:
+    """Yes or no."""
     if not isinstance(value, bool):
         raise wrong(option, value, "True or False")
     return value
@@ -336,7 +338,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "deadline": _instant,
     "unique": _unique,
     "delivery": _delivery,
-    "result": _flag,
+    "result": flag,
     "tags": _tags,
     "on_failure": _on_failure,
 }
@@ -344,7 +346,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
 GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     **_SHARED,
     "memory": _memory,
-    "validate": _flag,
+    "validate": flag,
     "expected": exception_classes,
 }
 """What `Tasks(...)` takes, for all of its tasks."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_note", "check_found", "result_of"]
 
-_REASONS = {
+REFUSALS = {
     "maybe_ran": "it was lost with its worker and may have run; at_most_once forbids another attempt",
     "result_unencodable": "its result cannot be sent",
     "arguments_undecodable": "its arguments do not fit the task as the worker knows it",
@@ -103,9 +103,9 @@ def _crashed(job: Job[Any], end: _native.End, output: str, about: dict[str, Any]
 def _failed(job: Job[Any], end: _native.End, about: dict[str, Any]) -> TaskFailed:
     error = end.error
     if error is None:
-        why = _REASONS.get(end.reason or "", end.reason or "nobody knows why")
+        why = REFUSALS.get(end.reason or "", end.reason or "nobody knows why")
         return TaskFailed(f"{_subject(end, job)} was discarded: {why}", **about)
-    known = _REASONS.get(end.reason or "")
+    known = REFUSALS.get(end.reason or "")
     prefix = f"was discarded because {known}: " if known else "raised "
     said = ": ".join(part for part in (_short(error.types), error.message) if part)
     failed = TaskFailed(
@@ -126,7 +126,7 @@ def _subject(end: _native.End, job: Job[Any]) -> str:
 
 
 def _because(end: _native.End) -> str:
-    return "" if end.reason in (None, "cancelled") else f": {_REASONS.get(end.reason or '', end.reason)}"
+    return "" if end.reason in (None, "cancelled") else f": {REFUSALS.get(end.reason or '', end.reason)}"
 
 
 def _attempts(end: _native.End) -> str:

@@ -6,6 +6,7 @@ Made of annotations. What they do not say is `"any"`; what they say beyond value
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ._task import BaseTask
     from ._types import Types
 
-__all__ = ["schema_of"]
+__all__ = ["schema_of", "text_of"]
 
 FORMAT = 1
 Json = Any
@@ -60,6 +61,14 @@ def schema_of(app: App) -> dict[str, Json]:
         app._types.learn(task)
     tasks = {name: _task(task, found) for name, task in app.tasks.items()}
     return {"format": FORMAT, "tasks": tasks, "types": found.types()}
+
+
+def text_of(app: App) -> tuple[str | None, list[str]]:
+    """The schema as a worker tells it to its server, and what is odd about it in words: that it cannot be said."""
+    try:
+        return json.dumps(schema_of(app)), []
+    except Exception as error:  # of annotations, which are code of the app
+        return None, [f"what its tasks take cannot be said: {error!r}"]
 
 
 class _Found:

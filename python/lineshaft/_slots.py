@@ -59,7 +59,7 @@ def _saying(cls: type[BaseException], text: str) -> type[BaseException]:
     return type(cls.__name__, (cls,), members)
 
 
-def run_slots(slots: _native.Slots, has_loop: bool, kept: Kept) -> None:
+def run_slots(slots: _native.Slots, has_loop: bool, kept: Kept | None) -> None:
     """Runs attempts until the worker stops; called in the main thread of a child."""
     if has_loop:
         Loop(slots, kept).run()

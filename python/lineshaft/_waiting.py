@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._job import Job
     from ._options import Duration
 
-__all__ = ["aas_completed", "as_completed", "await_end", "wait_for_end"]
+__all__ = ["LOOK_EVERY_S", "Patience", "aas_completed", "as_completed", "await_end", "wait_for_end"]
 
 J = TypeVar("J", bound="Job[Any]")
 
@@ -175,7 +175,7 @@ def _checked(app: App, job: J) -> J:
     return job
 
 
-class _Patience:
+class Patience:
     """How long a wait goes on, and when it starts to wonder."""
 
     __slots__ = ("_attendance", "_deadline", "_warn_at", "_warn_every_s", "said")
@@ -219,9 +219,9 @@ class _Patience:
         return is_time
 
 
-def _begin(app: App, timeout: Duration | None) -> _Patience:
+def _begin(app: App, timeout: Duration | None) -> Patience:
     refuse_import_side_effect("a wait")
-    return _Patience(app._attendance, None if timeout is None else duration("timeout", timeout))
+    return Patience(app._attendance, None if timeout is None else duration("timeout", timeout))
 
 
 def _has_ended(record: _native.JobRecord | None) -> bool:

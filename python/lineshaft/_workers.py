@@ -17,6 +17,7 @@ from ._drain import drain
 from ._errors import DeclarationError, WorkerFailed
 from ._guard import refuse_import_side_effect
 from ._names import canonical_module, main_file
+from ._schema import text_of
 from ._settings import NEVER, WATCHDOG_S
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Crew:
         recycle: Recycle = NEVER,
         watchdog_s: float = WATCHDOG_S,
     ) -> None:
-        for words in app._check_tasks():
+        schema, odd = text_of(app)
+        for words in [*app._check_tasks(), *odd]:
             logging.getLogger("lineshaft").warning(words)
         app._connection.client()  # a supervisor waits for a server, but starts none
         self._process = os.getpid()
@@ -95,6 +97,7 @@ class Crew:
             grace=grace_s,
             recycle=recycle,
             watchdog=watchdog_s,
+            schema=schema,
         )
 
     @property

@@ -183,6 +183,19 @@ def about_in_time(seconds: float) -> None:
 
 
 @app.task
+def traces() -> int:
+    """From here on all that this thread runs is traced, as by a debugger: nothing of it is of interest."""
+    # Of no frame "call" is an attribute, so this gives None; and no interruption can get into a function in C.
+    sys.settrace(getattr)
+    return os.getpid()
+
+
+@app.task
+def is_traced() -> tuple[int, bool]:
+    return os.getpid(), sys.gettrace() is getattr
+
+
+@app.task
 def dies_talking(path: str, number: int) -> None:
     """Two of them kill their process together, when both have said their words."""
     print(f"last words of {number}")

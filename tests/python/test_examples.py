@@ -28,12 +28,40 @@ LAST_LINE = re.compile(r"files=(\d+) seconds=\d+\.\d\d jobs_per_s=\d+ rerun=(\d+
 
 
 def test_every_example_is_run_here():
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == ["app.py", "codebase_report.py"]
+    names = sorted(path.name for path in EXAMPLES.glob("*.py"))
+    assert names == ["app.py", "codebase_report.py", "model_selection.py", "producer_consumer.py"]
 
 
 def test_the_first_program_prints_5(programs):
     ended = programs.run(str(EXAMPLES / "app.py"), LINESHAFT_URL=str(programs.directory / ".lineshaft"))
     assert (ended.returncode, ended.stdout) == (0, "5\n"), ended.stderr
+
+
+PRODUCED = """\
+multiprocessing.Queue has task_done: False
+consumed 0
+consumed 1
+consumed 2
+the consumer has ended: False
+consumed 0
+consumed 1
+consumed 2
+the consumer has ended: True with 0
+"""
+
+
+def test_the_producer_and_the_consumer_end_with_ours_alone(programs):
+    ended = programs.run(str(EXAMPLES / "producer_consumer.py"))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, PRODUCED, "")
+
+
+def test_the_search_finds_a_model_that_beats_the_mean(programs):
+    ended = programs.run(str(EXAMPLES / "model_selection.py"), "--plot", "scores.png", timeout=200)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    rows = re.findall(r"^(\w+) +(-?\d\.\d+) +\d+\.\d+$", ended.stdout, re.MULTILINE)
+    assert {name for name, _ in rows} == {"Ridge", "SVR", "RandomForestRegressor", "mean"}
+    assert all((float(score) < 0.05) if name == "mean" else (float(score) > 0.3) for name, score in rows)
+    assert (programs.directory / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.fixture

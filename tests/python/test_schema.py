@@ -8,6 +8,7 @@ import pytest
 
 from lineshaft import App
 from lineshaft._schema import schema_of
+from support.processes import PATIENCE_S, until
 
 APP = """
     from __future__ import annotations
@@ -84,6 +85,12 @@ def shown(programs, target: str = "shop.py") -> dict[str, dict[str, dict[str, ob
     assert ended.returncode == 0, ended.stderr
     document: dict[str, dict[str, dict[str, object]]] = json.loads(ended.stdout)
     return document
+
+
+def run_by_workers(programs):
+    """What the workers of the home run, if there is one that says it."""
+    ended = lineshaft(programs, "schema", "show", "--json")
+    return json.loads(ended.stdout) if ended.returncode == 0 else None
 
 
 def test_a_schema_is_what_the_annotations_say(shop):
@@ -235,6 +242,43 @@ def test_a_difference_fails_only_if_it_breaks_something(shop):
     assert {(it["level"], it["path"], it["change"]) for it in document["findings"]} == {
         ("breaking", "shop.Order.item", "type changed from str to int")
     }
+
+
+SCRIPT = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineshaft import App
+
+app = App()
+
+@dataclass
+class Order:
+    item: str
+
+@app.task
+def hold(order: Order) -> int:
+    while not Path(__file__).with_name("go").exists():
+        time.sleep(0.02)
+    return 1
+
+if __name__ == "__main__":
+    WORKERS:
+        print(hold.enqueue(Order("cup")).result())
+"""
+
+
+@pytest.mark.parametrize("workers", ["if True", "with app.workers(1)"])
+def test_workers_of_a_program_say_what_their_tasks_take(programs, workers):
+    """Those of `lineshaft worker` alone said it."""
+    programs.write("script.py", SCRIPT.replace("WORKERS", workers))
+    process = programs.start("script.py")
+    said = until(lambda: run_by_workers(programs), "the worker says it")
+    (programs.directory / "go").touch()
+    assert process.communicate(timeout=PATIENCE_S)[0] == "1\n"
+    assert list(said["tasks"]) == ["script.hold"]
+    assert said == shown(programs, "script.py")
 
 
 def test_what_is_no_schema_says_so(shop):

@@ -448,6 +448,21 @@ def test_an_interruption_never_gets_into_the_next_attempt(threads):
     assert set(outcomes) == {"succeeded", "timed_out"}, "the interruptions came at no interesting time"
 
 
+def test_bodies_under_a_tracer_are_interrupted_like_others(own, tmp_path):
+    """In CPython 3.11 the thread of one that had been never got into another function, so that its child was killed."""
+    with own("thread", slots="1"):
+        pid = works.traces.enqueue().result(timeout=PATIENCE_S)
+        with pytest.raises(TaskTimeout):
+            works.too_long.enqueue(str(tmp_path / "notes")).result(timeout=PATIENCE_S)
+        assert "TimedOut" in (tmp_path / "notes").read_text()
+        late = works.about_in_time.enqueue_many(works.about_in_time.si(0.001 * n) for n in range(60))
+        for job in late:
+            job.wait(timeout=PATIENCE_S)
+        outcomes = [attempt.outcome for job in late for attempt in job.attempts()]
+        assert set(outcomes) == {"succeeded", "timed_out"}
+        assert works.is_traced.enqueue().result(timeout=PATIENCE_S) == (pid, True)
+
+
 # ---- A loop.
 
 

@@ -238,8 +238,8 @@ def test_times_to_come_are_told_in_large_units(seconds: float, words: str):
 def test_a_wait_starts_no_server_in_place_of_one_that_was_stopped(app, home, caplog, monkeypatch):
     """What it asked on the side, to say why it waits, started one."""
     job = app.task(queued).using(run_after="1h").enqueue()
-    waits, look = threading.Event(), _waiting._Patience.slice
-    monkeypatch.setattr(_waiting._Patience, "slice", lambda patience: (waits.set(), look(patience))[1])
+    waits, look = threading.Event(), _waiting.Patience.slice
+    monkeypatch.setattr(_waiting.Patience, "slice", lambda patience: (waits.set(), look(patience))[1])
 
     def stop_while_it_waits():
         waits.wait(PATIENCE_S)

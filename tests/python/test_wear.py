@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 import wears
 from lineshaft import App, OptionError, TaskCrashed
-from support.processes import PATIENCE_S
+from support.processes import PATIENCE_S, until
 from support.workers import Workers
 
 APP = """
@@ -20,6 +21,7 @@ app = App()
 @app.task
 def send() -> None: ...
 """
+GROWN = r"child \d+ \(pid \d+\) is replaced: it has grown by \d+\.\d MiB"
 
 
 @pytest.fixture
@@ -81,7 +83,14 @@ def test_a_process_that_leaks_is_replaced_before_it_has_taken_too_much(own):
     with own("--recycle-growth", "30MiB") as worker:
         peaks = [job.result(timeout=PATIENCE_S) for job in wears.leak.map([1] * 100)]
         assert max(after - base for base, after in peaks) <= (30 + 1 + 4) << 20
-        assert re.search(r"child 1 \(pid \d+\) is replaced: it has grown by \d+\.\d MiB", worker.said())
+        assert re.search(GROWN, worker.said())
+
+
+def test_a_process_that_grows_too_much_in_one_job_is_named_however_soon_it_is_gone(own):
+    with own("--recycle-growth", "20MiB") as worker:
+        pids = {wears.leak_at_once.enqueue(40).result(timeout=PATIENCE_S) for _ in range(5)}
+        assert len(pids) == 5
+        until(lambda: len(re.findall(GROWN, worker.said())) == 5, "each of them is named")
 
 
 @pytest.mark.parametrize(("setting", "frozen"), [("between", True), ("automatic", False)])
@@ -104,3 +113,18 @@ def test_an_app_that_switched_the_collector_off_is_left_alone(own):
         wears.litter.enqueue(300).result(timeout=PATIENCE_S)
         alive, made = wears.litter_left.enqueue().result(timeout=PATIENCE_S)
         assert alive == made
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such heaps")
+@pytest.mark.parametrize(
+    ("kind", "variables", "shared"),
+    [
+        ("process", {}, True),
+        ("process", {"MALLOC_ARENA_MAX": "64"}, False),
+        ("process", {"GLIBC_TUNABLES": "glibc.malloc.arena_max=64"}, False),
+        ("thread", {}, False),
+    ],
+)
+def test_a_process_with_one_body_at_a_time_has_one_heap_unless_somebody_said_how_many(own, kind, variables, shared):
+    with own("--kind", kind, "--slots", "1", **variables):
+        assert wears.shares_heap.enqueue().result(timeout=PATIENCE_S) is shared

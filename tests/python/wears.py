@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
+import threading
 import time
 
 from lineshaft import App, Tasks
@@ -80,6 +82,12 @@ def leak(mebibytes: int) -> tuple[int, int]:
 
 
 @app.task
+def leak_at_once(mebibytes: int) -> int:
+    kept.append(bytearray(b"x") * (mebibytes * MIB))
+    return os.getpid()
+
+
+@app.task
 def is_frozen() -> bool:
     return gc.get_freeze_count() > 0
 
@@ -96,6 +104,21 @@ def litter(count: int) -> int:
 @app.task
 def litter_left() -> tuple[int, int]:
     return Litter.alive, Litter.made
+
+
+@app.task
+def shares_heap() -> bool:
+    """Whether another thread than the main one gets memory from the heap of that."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    blocks: list[int] = []
+    thread = threading.Thread(target=lambda: blocks.append(libc.malloc(5_000)))
+    thread.start()
+    thread.join()
+    with open("/proc/self/maps") as maps:
+        heap = next(line for line in maps if line.rstrip().endswith("[heap]"))
+    start, end = (int(address, 16) for address in heap.split()[0].split("-"))
+    return start <= blocks[0] < end
 
 
 @tasks.task

@@ -120,9 +120,17 @@ fn check(program: &Path) -> Result<PathBuf, String> {
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut lines = words.lines();
     match (output.status.success(), lines.next(), lines.next()) {
-        (true, Some(VERSION), Some(_)) => Ok(program.to_owned()),
+        (true, Some(VERSION), Some(_)) => Ok(from_anywhere(program)),
         (true, Some(version), _) => Err(format!("it has lineshaft {version}, this is {VERSION}")),
         _ => Err(last_line(&output.stderr)),
+    }
+}
+
+/// `program` for a process in another directory. The name of a command stays one, and a link in an environment too.
+fn from_anywhere(program: &Path) -> PathBuf {
+    match program.components().count() {
+        1 => program.to_owned(),
+        _ => std::path::absolute(program).unwrap_or_else(|_| program.to_owned()),
     }
 }
 
@@ -205,6 +213,15 @@ mod tests {
     fn an_interpreter_with_this_version_is_accepted() {
         let (_directory, path) = fake(&format!("echo {VERSION}; echo /usr/bin/python3"));
         assert_eq!(check(&path), Ok(path.clone()));
+    }
+
+    /// Workers and the programs of `bench` start in directories of their own, where a relative path led nowhere.
+    #[test]
+    fn a_relative_path_is_good_from_anywhere() {
+        let cwd = env::current_dir().unwrap();
+        assert_eq!(from_anywhere(Path::new(".venv/bin/python")), cwd.join(".venv/bin/python"));
+        assert_eq!(from_anywhere(Path::new("python3")), Path::new("python3"));
+        assert_eq!(from_anywhere(Path::new("/usr/bin/python3")), Path::new("/usr/bin/python3"));
     }
 
     #[test]

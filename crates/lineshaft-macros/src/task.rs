@@ -93,6 +93,8 @@ impl Declared<'_> {
 
             impl ::lineshaft::task::private::Takes<(#(#needed,)*)> for #ident {}
 
+            ::lineshaft::task::private::inventory::submit!(::lineshaft::task::private::Registered(#ident::TASK));
+
             #assertions
         }
     }
