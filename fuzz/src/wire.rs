@@ -73,8 +73,9 @@ pub(crate) fn value(data: &[u8]) -> bool {
         let buffers = (0..).map_while(|index| payload.buffer(index)).map(<[u8]>::len).sum::<usize>();
         payload.value().len() + buffers
     });
-    // Room is made for what a list or dict announces, at every depth: an entry has two values of 32 bytes.
-    let limit = (64 << 10) + 4 * data.len() + 64 * value::DEPTH_MAX as usize * plain_bytes;
+    // Room is made for what a list or dict announces, at every depth: an entry has two values of 32 bytes. Compressed
+    // bytes may announce 255 times as many, and be damaged.
+    let limit = (64 << 10) + 260 * data.len() + 64 * value::DEPTH_MAX as usize * plain_bytes;
     let limit = limit.min(2 * value::DECODED_BYTES_MAX as usize);
     read_typed(data, limit);
     let decoded = bounded(limit, || value::decode(data));

@@ -373,11 +373,12 @@ impl Core {
         self.last_words.push((now.logical_ms + LAST_WORD_MS, word));
     }
 
-    /// Carries out what supervisors said of children that are not heard any more.
+    /// Carries out what supervisors said of children that are not heard any more, if there is room for it.
     fn take_words(&mut self, now: Now) {
         let words = std::mem::take(&mut self.last_words);
         for (until, word) in words {
-            if until > now.logical_ms && self.is_heard(word.worker, word.ended.child) {
+            let is_heard = until > now.logical_ms && self.is_heard(word.worker, word.ended.child);
+            if is_heard || self.is_out_of_room() {
                 self.last_words.push((until, word));
             } else {
                 self.child_ended(word, now);
@@ -386,6 +387,9 @@ impl Core {
     }
 
     fn bury(&mut self, now: Now) {
+        if self.is_out_of_room() {
+            return;
+        }
         let workers = &self.workers;
         let due = self.deaths.extract_if(.., |death| death.due_ms(workers) <= now.logical_ms);
         let due: Vec<u32> = due.map(|death| death.child).collect();

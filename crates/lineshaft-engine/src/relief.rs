@@ -14,6 +14,9 @@ use lineshaft_wire::message::Message;
 
 /// Dead segments that two snapshots are worth: this part of a whole reserve.
 const DEAD_SHARE: u64 = 64;
+/// More than a commit that says what time it is has. Where there is no room for it, nothing may be waited for either: the
+/// rest goes on.
+const NOTE_BYTES: u64 = 1 << 10;
 /// Pause between two tries: of a snapshot, of dropping history.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long freed segments have to be of use before history goes.
@@ -78,7 +81,8 @@ impl<J: Journal> Driver<J> {
         }
         self.core.set_room(Room::of(space));
         (self.core.is_tight, self.core.shortage) = (space.tight, space.shortage);
-        if std::mem::take(&mut self.relief.wants_commit) {
+        if self.relief.wants_commit && space.fits_alone(NOTE_BYTES) {
+            self.relief.wants_commit = false;
             self.core.note_time(now);
         }
     }

@@ -72,7 +72,7 @@ impl Core {
                 self.answer(caller, session, number);
                 return Ok(());
             }
-            return Err(room::refuse(&message, &self.options.facts.home, self.shortage));
+            return Err(self.refuse_for_room(&message));
         }
         match message {
             Message::Hello(hello) => self.hello(caller, &hello, now),
@@ -135,12 +135,19 @@ impl Core {
         }
     }
 
+    pub(crate) fn refuse_for_room(&self, message: &Message) -> Refusal {
+        room::refuse(message, &self.options.facts.home, self.shortage)
+    }
+
     fn hello(&mut self, caller: Caller, hello: &Hello, now: Now) -> Result<(), Refusal> {
         let known = hello.session.filter(|session| self.state.has_session(*session));
         let session = match known {
             Some(session) => {
                 self.state.touch_session(session, now.logical_ms);
                 Some(session)
+            }
+            None if hello.open_session && self.is_out_of_room() => {
+                return Err(self.refuse_for_room(&hello.clone().into()));
             }
             None if hello.open_session => {
                 self.run(Command::OpenSession, now)?;

@@ -92,6 +92,9 @@ impl Core {
             return Err(bad("this connection attached a child already".to_owned()));
         }
         let known = self.state.find_child(attach.worker, attach.number);
+        if known.is_none() && self.is_out_of_room() {
+            return Err(self.refuse_for_room(&attach.into()));
+        }
         check_newest(attach.attach, known.and_then(|child| self.attaches.get(&child)).copied())?;
         let number = attach.attach;
         self.declarations.learn(std::mem::take(&mut attach.declared));
@@ -133,7 +136,7 @@ impl Core {
         }
         let Caller { connection, request_id } = caller;
         let word = LastWord { connection, request_id, worker, ended, outputs: payloads.bytes };
-        if self.is_heard(worker, word.ended.child) {
+        if self.is_heard(worker, word.ended.child) || self.is_out_of_room() {
             self.keep_word(word, now);
         } else {
             self.child_ended(word, now);

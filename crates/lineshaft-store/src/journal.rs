@@ -382,7 +382,12 @@ impl Space {
     pub fn fits_reserved(&self, body_bytes: u64) -> bool {
         // Records that come without being asked for, as leases do, go into the same commit.
         const BESIDE_SHARE: u64 = 32;
-        let bytes = commit::stored_bytes((body_bytes + self.reserve_whole_bytes / BESIDE_SHARE) as usize);
+        self.fits_alone(body_bytes + self.reserve_whole_bytes / BESIDE_SHARE)
+    }
+
+    /// The same of a commit in which nothing comes beside that.
+    pub fn fits_alone(&self, body_bytes: u64) -> bool {
+        let bytes = commit::stored_bytes(body_bytes as usize);
         bytes <= self.ready_bytes || COMMITS_START + bytes <= self.reserve_bytes
     }
 }

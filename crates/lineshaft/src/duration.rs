@@ -37,8 +37,8 @@ const SIZE_UNITS: [(&str, u128); 8] = [
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
 ];
-/// Digits of one number; more than anything sensible needs, few enough never to overflow.
-const DIGITS_MAX: usize = 15;
+/// Digits of one number: as many as the largest size has.
+const DIGITS_MAX: usize = 19;
 
 /// Reads a duration; the error names `option`, the value and the accepted forms.
 pub fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
@@ -101,7 +101,10 @@ const fn read_duration(text: &[u8]) -> Option<u128> {
     loop {
         let Some(unit) = position(text, part.unit, &DURATION_UNITS, least) else { return None };
         let Some(nanos) = part.times(DURATION_UNITS[unit].1) else { return None };
-        total += nanos;
+        total = match nanos.checked_add(total) {
+            Some(sum) => sum,
+            None => return None,
+        };
         least = unit + 1;
         if part.end == text.len() {
             return Some(total);
@@ -282,6 +285,11 @@ mod tests {
         assert_eq!(error.hint().unwrap(), format!("accepted: {DURATION_FORMS}"));
         let error = parse_duration("run_after", "11000d").unwrap_err();
         assert_eq!(error.to_string(), "option `run_after`: \"11000d\" is not within ten years");
+        // More than fits, as a number and as a sum.
+        for text in ["9999999999999999999w", "500000000000000000w500000000000000000d", "99999999999999999999"]
+        {
+            assert!(parse_duration("run_after", text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -300,6 +308,8 @@ mod tests {
     fn sizes_are_written_as_they_are_read() {
         for (bytes, text) in
             [(0, "0"), (1_000, "1000"), (1 << 10, "1KiB"), (10 << 30, "10GiB"), (3 << 29, "1536MiB")]
+                .into_iter()
+                .chain([(999_999_969_000_000_000, "999999969000000000"), (1 << 63, "8589934592GiB")])
         {
             assert_eq!(format_size(bytes), text);
             assert_eq!(parse_size("", text).unwrap(), bytes);

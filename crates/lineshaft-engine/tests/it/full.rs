@@ -217,6 +217,37 @@ fn many_small_ends_at_once_wait_while_the_rest_is_answered() {
     stop(&engine);
 }
 
+/// Whoever came wrote a session, and each snapshot the time: on a disk that stayed full they used up what was left, and
+/// then nobody was answered.
+#[test]
+fn who_comes_while_nothing_is_left_is_refused_and_the_rest_is_answered() {
+    let disk = SimulatedDisk::new();
+    let (engine, mut client, jobs) = filled(&disk, long_leases());
+    let mut came = 0;
+    let refused = loop {
+        let (mailbox, request) = (Mailbox::new(), 1);
+        let connection = engine.connect(mailbox.clone());
+        engine.request(connection, request, hello(), Bytes::new());
+        let answer = mailbox.answer(request);
+        engine.disconnect(connection);
+        match answer {
+            Message::Welcome(_) => came += 1,
+            Message::Refused(refused) => break refused,
+            other => panic!("{other:?}"),
+        }
+        assert!(came < 100_000, "what is left is never used up");
+    };
+    assert_eq!(refused.code, RefusalCode::StoreFull);
+    assert!(refused.message.contains("nothing changes until"), "{}", refused.message);
+    assert_eq!(status(&mut client).disk.state, DiskState::Full);
+    client.show(jobs[0]);
+
+    disk.set_capacity(None);
+    until("jobs are taken again", || client.try_enqueue(&[&b"again"[..]]).is_ok());
+    Client::connect(&engine);
+    stop(&engine);
+}
+
 #[test]
 fn an_engine_killed_on_a_full_disk_starts_and_loses_nothing() {
     let disk = SimulatedDisk::new();
