@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import sys
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from . import _native
 from ._errors import Cancelled, NoCurrentJob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from ._job import Job
 
 __all__ = ["current"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _running: ContextVar[_native.RunningAttempt | None] = ContextVar("lineshaft_attempt", default=None)
 """Set by the extension for each attempt, in a context of its own."""
@@ -114,6 +118,19 @@ class Current:
         await ready(left)
         if not left.wait():
             await _be_cancelled(attempt)
+
+    def cleanup(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
+        """Calls `function` with these arguments when the body is over, however it ends; the last one left comes first.
+
+        Before the resources of the attempt close and before its end is told. What one of them raises does not keep the
+        others from being called; it is an error of the attempt if the body raised none, and is logged otherwise. A
+        request to stop that comes meanwhile is held back, as by `shield`. An `async def` task waits for coroutine
+        functions; in others they are a TypeError. In a task that is called as an ordinary function it is the end of
+        that call. Gives `function` back. Raises `NoCurrentJob` where no task runs, RuntimeError when its body is over.
+        """
+        from ._cleanup import leave
+
+        return leave(function, args, kwargs)
 
     @property
     def resume_from(self) -> Any:

@@ -300,9 +300,9 @@ class Opening:
         return value
 
 
-def with_resources(task: BaseTask[..., Any]) -> Callable[..., Any]:
-    """The function of `task`, which finds its resources open; those that a caller passes are left as they are."""
-    function, uses = task.function, task.uses
+def with_resources(task: BaseTask[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of `task`, which finds its resources open; those that a caller passes are left as they are."""
+    uses = task.uses
 
     def missing(kwargs: dict[str, Any]) -> Mapping[str, Use]:
         return uses if not kwargs else {name: use for name, use in uses.items() if name not in kwargs}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 
 from . import _guard, _native
 from ._batch import aenqueue_calls, aenqueue_one, enqueue_calls, enqueue_one
+from ._cleanup import with_cleanup
 from ._declare import check_function, default_name
 from ._errors import TaskNotFound
 from ._guard import refuse_import_side_effect
@@ -290,11 +291,12 @@ class BaseTask(Enqueues[P, R]):
     @functools.cached_property
     def _here(self) -> Callable[..., Any]:
         """What a direct call calls."""
+        function = with_cleanup(self.function, self.is_async)
         if not self.uses:
-            return self.function
+            return function
         from ._opening import with_resources
 
-        return with_resources(self)
+        return with_resources(self, function)
 
     def body(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function to its end, as a worker does."""

@@ -314,7 +314,7 @@ def test_hooks_that_cannot_work_are_refused():
             App(hooks=hooks)  # type: ignore[arg-type]
 
 
-def test_without_hooks_the_function_itself_is_what_a_worker_calls():
-    task = App().task(keep)
-    assert task.entry is keep
-    assert App(hooks=[Tags()]).task(keep).entry is keep
+def test_without_hooks_of_attempts_nothing_more_is_around_the_function_than_in_a_direct_call():
+    for app in (App(), App(hooks=[Tags()])):
+        task = app.task(keep)
+        assert task.entry is task._here

@@ -18,6 +18,9 @@ app = App()
 class Order:
     item: str
 
+    def note(self, what: str, *, times: int = 1) -> None:
+        self.item += what * times
+
 
 def per_item(order: Order, tenant: str) -> str:
     return order.item + tenant
@@ -50,6 +53,7 @@ def lend(order: Order) -> None:
     with current.shield():
         current.progress("half")
         current.checkpoint((order, 7))
+    current.cleanup(order.note, "over", times=2)
     place: tuple[Order, int] | None = current.resume_from
     assert place is None or place[1] == 7
 

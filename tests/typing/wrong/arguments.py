@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lineshaft import App
+from lineshaft import App, current
 
 app = App("home")
 
@@ -23,6 +23,11 @@ def many(*numbers: int, **options: str) -> None: ...
 @app.task
 async def fetch(url: str) -> bytes:
     return url.encode()
+
+
+def cleanups() -> None:
+    current.cleanup(add, "x")  # error: mypy[arg-type] pyright[reportArgumentType]
+    current.cleanup(send, "a@b")  # error: mypy[call-arg] pyright[reportCallIssue]
 
 
 def calls() -> None:

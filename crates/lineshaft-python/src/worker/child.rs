@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -293,6 +293,8 @@ pub(crate) struct RunningAttempt {
     newest: Newest,
     /// The process that took the job; a copy made by a body's fork is another one.
     process: u32,
+    /// What is to be called when the body is over: `_cleanup.py` keeps it here, so that it goes with the attempt.
+    cleanups: OnceLock<Py<PyAny>>,
 }
 
 /// Where an attempt runs: who passes on what a shield held back.
@@ -311,7 +313,8 @@ impl RunningAttempt {
             Place::Slots(shop) => shop.process(),
         };
         let (ticket, number) = (job.ticket(), job.attempt);
-        Self { attempts, app, job: job.id, ticket, number, shields, place, held, newest, process }
+        let cleanups = OnceLock::new();
+        Self { attempts, app, job: job.id, ticket, number, shields, place, held, newest, process, cleanups }
     }
 
     pub(super) fn newest(&self) -> &Newest {
@@ -409,6 +412,17 @@ impl RunningAttempt {
     fn resume_from<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let payload = self.newest.value();
         if payload.is_empty() { Ok(None) } else { decode(&self.registry(py)?, &payload).map(Some) }
+    }
+
+    /// What is to be called when the body is over, once its body has begun.
+    #[getter]
+    fn cleanups(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cleanups.get().map(|cleanups| cleanups.clone_ref(py))
+    }
+
+    /// Its body begins; what it leaves to be called comes to `cleanups`, unless it has begun before.
+    fn keep_cleanups(&self, cleanups: Py<PyAny>) {
+        self.cleanups.get_or_init(|| cleanups);
     }
 
     /// Its lease is somebody else's: raises the request to stop, in the thread of the body, unless that was done.
