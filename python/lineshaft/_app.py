@@ -27,6 +27,7 @@ from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
 from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
+from ._together import BatchBlock
 from ._types import Before, Types
 from ._waiting import aas_completed, as_completed
 
@@ -207,6 +208,17 @@ class App(Provides):
     async def aenqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncJob[R]]:
         """`enqueue_many` for coroutines."""
         return await aenqueue_calls(self, calls)
+
+    def batch(self) -> BatchBlock:
+        """What is enqueued in the block of `with` or `async with` leaves together when it ends well, in one commit.
+
+        None of it is made if the block raises. Until then the jobs have no id, and asking for it, or for a result,
+        raises `WrongState`. A call is checked and its arguments are encoded where it is enqueued. In a batch within one
+        what is enqueued leaves with the outer one, or not at all if the inner one raises. Threads and coroutines have
+        batches of their own; coroutines started in the block belong to it. It takes 16,384 calls with 64 MiB of
+        arguments, and raises `OptionError` for more.
+        """
+        return BatchBlock(self)
 
     def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002
         """A handle to the job of this id, made without I/O."""

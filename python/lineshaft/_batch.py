@@ -16,11 +16,13 @@ from ._errors import DeclarationError, LineshaftError, OptionError, OutcomeUnkno
 from ._guard import refuse_import_side_effect
 from ._job import AsyncJob, Job
 from ._outcome import add_note
+from ._together import open_batch
 
 if TYPE_CHECKING:
     from ._app import App
     from ._record import Snapshot
     from ._task import BaseTask, Enqueues
+    from ._together import BatchBlock
 
 __all__ = [
     "BATCH_JOBS",
@@ -47,6 +49,9 @@ def enqueue_one(app: App, bound: Enqueues[..., Any], args: tuple[Any, ...], kwar
     """Makes one job: as `enqueue_calls`, on a way that is short because a program may go it once for each job."""
     if app._hooks.before_enqueue:
         bound, args, kwargs = _changed(app, bound, args, kwargs)
+    block = open_batch(app)
+    if block is not None:
+        return _kept(block, Job, [_native.Call(bound, args, kwargs)], None)[0]
     template = bound._template  # refuses what cannot be enqueued before a server is started for it
     reply = _sent(app, app._connection.client(), template, bound, args, kwargs)
     job: Job[Any] = Job(app, _NO_KEY, bound._first_snapshot)
@@ -63,9 +68,32 @@ async def aenqueue_one(
     """`enqueue_one` for coroutines."""
     if app._hooks.before_enqueue:
         bound, args, kwargs = _changed(app, bound, args, kwargs)
+    block = open_batch(app)
+    if block is not None:
+        return _kept(block, AsyncJob, [_native.Call(bound, args, kwargs)], None)[0]
     reply = _sent(app, await app._connection.aclient(), bound._template, bound, args, kwargs)
     job: AsyncJob[Any] = AsyncJob(app, _NO_KEY, bound._first_snapshot)
     return await asettle(reply, partial(_made, job, bound, args, kwargs))
+
+
+def _kept(block: BatchBlock, kind: type[J], calls: list[_native.Call[Any]], before: int | None) -> list[J]:
+    """The jobs of calls that wait in a batch."""
+    try:
+        return block.add(kind, calls)
+    except (OptionError, SerializationError) as error:
+        raise _of_call(error, calls, before) from error.__cause__
+
+
+def _kept_many(
+    block: BatchBlock, kind: type[J], calls: Iterable[_native.Call[Any]], only: BaseTask[..., Any] | None
+) -> list[J]:
+    """`_kept` of what `enqueue_many` takes: all of the calls, or none."""
+    app = block.app
+    kept = [app._hooks.changed(call) for call in calls] if app._hooks.before_enqueue else list(calls)
+    _refuse_strangers(app, kept, 0)
+    if only is not None:
+        _refuse_others(only, kept, 0)
+    return _kept(block, kind, kept, 0)
 
 
 def _changed(
@@ -119,6 +147,9 @@ def enqueue_calls(
     Each batch is made whole or not at all. Where one fails, the batches before it stay, and the error says so.
     """
     refuse_import_side_effect("enqueue_many()")
+    block = open_batch(app)
+    if block is not None:
+        return _kept_many(block, Job, calls, only)
     made: list[list[Job[Any]]] = []
     pending: deque[_Sent] = deque()
     stand: list[_Sent] = []
@@ -150,6 +181,9 @@ async def aenqueue_calls(
 ) -> list[AsyncJob[Any]]:
     """`enqueue_calls` for coroutines."""
     refuse_import_side_effect("aenqueue_many()")
+    block = open_batch(app)
+    if block is not None:
+        return _kept_many(block, AsyncJob, calls, only)
     jobs: list[AsyncJob[Any]] = []
     stand: list[_Sent] = []
     try:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from . import _native
+from ._errors import WrongState
 from ._outcome import check_found, result_of
 from ._record import Attempt, Snapshot, attempts_of, output_of
 from ._waiting import await_end, wait_for_end
@@ -26,7 +27,9 @@ R = TypeVar("R", covariant=True)
 class Job(Generic[R]):
     """One enqueued call of a task. Jobs compare by id and are values: an argument or a result may be one."""
 
-    __slots__ = ("_app", "_as_of", "_end", "_key", "_record", "_snapshot", "_text")
+    __slots__ = ("_app", "_as_of", "_end", "_key", "_record", "_snapshot", "_text", "_unmade")
+    _unmade: str
+    """Of one that was enqueued in a batch: what became of it until it has an id."""
 
     def __init__(self, app: App, key: bytes, snapshot: Snapshot | None = None, as_of: float = 0.0) -> None:
         self._app = app
@@ -37,9 +40,20 @@ class Job(Generic[R]):
         self._record: _native.JobRecord | None = None
         self._end: _native.End | None = None
 
+    if not TYPE_CHECKING:  # a checker would believe that everything else is there, too
+
+        def __getattr__(self, name: str) -> Any:
+            """Only the id can be missing: of what waits in a batch."""
+            if name == "_key":
+                raise WrongState(
+                    f"the job of {self.task} {self._unmade}",
+                    hint="jobs of a batch are made when the block of `with app.batch():` has ended well",
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @property
     def id(self) -> str:
-        """The job's id, a UUID of version 7."""
+        """The job's id, a UUID of version 7. Raises `WrongState` while the job waits in `app.batch()`."""
         if self._text is None:
             self._text = _native.format_id(self._key)
         return self._text
@@ -173,8 +187,17 @@ class Job(Generic[R]):
         return hash(self._key)
 
     def __repr__(self) -> str:
+        if not self._is_made:
+            return f"<{type(self).__name__} of {self.task}, which {self._unmade}>"
         about = "" if self._snapshot is None else f" {self._snapshot.task} {self._snapshot.state}"
         return f"<{type(self).__name__} {self.id}{about}>"
+
+    @property
+    def _is_made(self) -> bool:
+        try:
+            return self._key is not None
+        except WrongState:
+            return False
 
     def _show(self) -> _native.Shown:
         return self._app._connection.ask(lambda client: client.show(self._key), self._seen)

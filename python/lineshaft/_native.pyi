@@ -203,6 +203,21 @@ class OnFailure:
     ) -> OnFailure: ...
 
 @final
+class Packed:
+    def __new__(
+        cls,
+        registry: Registry,
+        template: Template,
+        bound: Enqueues[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Packed: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def keys(self) -> tuple[str | None, str | None]: ...
+
+@final
 class Template:
     def __new__(
         cls,
@@ -249,6 +264,7 @@ class Client:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Reply[tuple[bytes, list[int]]]: ...
+    def enqueue_packed(self, calls: list[Packed]) -> Reply[tuple[bytes, list[int]]]: ...
     def show(self, key: bytes, aside: float | None = None) -> Reply[Shown]: ...
     def cancel(self, key: bytes) -> Reply[tuple[str | None, bool, int]]: ...
     def retry(self, key: bytes) -> Reply[tuple[bytes, list[int]]]: ...

@@ -44,9 +44,10 @@ FINISHED = frozenset(("completed", "cancelled", "discarded"))
 def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
     """Blocks until `job` has ended."""
     __tracebackhide__ = True
+    key = job._key  # of one that waits in a batch there is none, and no worker has to start for it
     with _begin(job._app, timeout) as patience:
         job._app._attendance.ensure(job)
-        waiting = job._app._connection.client().wait(job._key, results)
+        waiting = job._app._connection.client().wait(key, results)
         try:
             while True:
                 ends = waiting.next(patience.slice())
@@ -66,9 +67,10 @@ def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _nat
 async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _native.End:
     """`wait_for_end` for coroutines."""
     __tracebackhide__ = True
+    key = job._key
     with _begin(job._app, timeout) as patience:
         await job._app._attendance.aensure(job)
-        waiting = (await job._app._connection.aclient()).wait(job._key, results)
+        waiting = (await job._app._connection.aclient()).wait(key, results)
         try:
             while True:
                 ends = await _next(waiting, patience.slice())

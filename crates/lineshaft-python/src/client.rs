@@ -22,7 +22,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use self::batch::Batch;
 pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown, Status as EngineStatus};
 pub(crate) use self::reply::{Completions, Inner as Wakes, Reply, Resend, SIGNAL_INTERVAL, lock};
-pub(crate) use self::template::{Call, OnFailure, Rules, Template};
+pub(crate) use self::template::{Call, OnFailure, Packed, Rules, Template};
 pub(crate) use self::waiting::{End, Waiting};
 use crate::errors::{option_error, to_python};
 use crate::options::job_id;
@@ -82,6 +82,16 @@ impl Client {
     ) -> PyResult<Reply> {
         let (group, arguments) = batch::one(registry, template.get(), bound, args, kwargs)?;
         Ok(self.send(vec![group], vec![arguments.into()]))
+    }
+
+    /// Makes jobs of all `calls` in one request; the reply is as for `enqueue`.
+    fn enqueue_packed(&self, py: Python<'_>, calls: Vec<Py<Packed>>) -> Reply {
+        let mut batch = Batch::default();
+        for call in &calls {
+            batch.push_packed(py, call.get());
+        }
+        let Batch { groups, payloads, .. } = batch.finish();
+        self.send(groups, payloads)
     }
 
     /// Asks for a job's record; `aside` as in `status`.

@@ -57,6 +57,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Template>()?;
     module.add_class::<client::Rules>()?;
     module.add_class::<client::OnFailure>()?;
+    module.add_class::<client::Packed>()?;
     module.add_class::<client::Shown>()?;
     module.add_class::<client::JobRecord>()?;
     module.add_class::<client::AttemptRecord>()?;

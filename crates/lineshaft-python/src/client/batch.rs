@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustc_hash::FxHashSet;
 
-use super::template::{Call, Template};
+use super::template::{Call, Packed, Template};
 use crate::values::{self, Registry};
 
 /// Payload bytes after which a request is full. Above it, larger requests save nothing any more.
@@ -50,8 +50,19 @@ impl Batch {
         }
         let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
         let version = self.last.as_ref().map_or(1, |(_, template)| template.get().version());
-        self.append(encoded(registry, call.args.bind(py), keywords, version)?);
+        self.append(encoded(registry, call.args.bind(py), keywords, version)?.into());
         Ok(true)
+    }
+
+    /// Adds a call that is encoded; the caller sees to it that no two of them have a key in common.
+    pub(super) fn push_packed(&mut self, py: Python<'_>, packed: &Packed) {
+        let template = &packed.template;
+        let is_alike = |(_, last): &(_, Py<Template>)| last.is(template) && !last.get().is_single();
+        if !self.last.as_ref().is_some_and(is_alike) {
+            self.groups.push(packed.group.clone());
+            self.last = Some((template.clone_ref(py).into_any(), template.clone_ref(py)));
+        }
+        self.append(packed.arguments.clone());
     }
 
     /// The finished request.
@@ -83,7 +94,7 @@ impl Batch {
         Ok(true)
     }
 
-    fn append(&mut self, arguments: Vec<u8>) {
+    fn append(&mut self, arguments: Bytes) {
         let group = self.groups.last_mut().expect("a group is opened before arguments are added");
         group.lengths.push(arguments.len() as u32);
         self.bytes += arguments.len();
@@ -92,7 +103,7 @@ impl Batch {
             self.small.extend_from_slice(&arguments);
         } else {
             self.close_piece();
-            self.payloads.push(arguments.into());
+            self.payloads.push(arguments);
         }
     }
 

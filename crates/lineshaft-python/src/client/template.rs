@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lineshaft_wire::message::{self, JobGroup, RunAfter, Unique, UniqueWhile};
 use lineshaft_wire::task;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+
+use super::batch;
+use crate::values::Registry;
 
 /// The rules by which jobs are run; equal rules are shared by whoever holds this.
 #[pyclass(frozen, module = "lineshaft._native")]
@@ -174,6 +178,44 @@ fn read_unique_while(word: &str) -> PyResult<UniqueWhile> {
         "unfinished" => Ok(UniqueWhile::Unfinished),
         "queued" => Ok(UniqueWhile::Queued),
         _ => Err(PyValueError::new_err("unique_while is \"unfinished\" or \"queued\"")),
+    }
+}
+
+/// A call whose arguments are encoded already, so that what is done to them later changes nothing.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Packed {
+    pub(super) template: Py<Template>,
+    /// As the wire has it, with its keys and without the length of its arguments.
+    pub(super) group: JobGroup,
+    pub(super) arguments: Bytes,
+}
+
+#[pymethods]
+impl Packed {
+    #[new]
+    fn new<'py>(
+        registry: &Bound<'py, Registry>,
+        template: &Bound<'py, Template>,
+        bound: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Self> {
+        let (mut group, arguments) = batch::one(registry, template.get(), bound, args, kwargs)?;
+        group.lengths.clear();
+        Ok(Self { template: template.clone().unbind(), group, arguments: arguments.into() })
+    }
+
+    /// How large its arguments are.
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.arguments.len()
+    }
+
+    /// Its idempotency key and its unique key.
+    #[getter]
+    fn keys(&self) -> (Option<&str>, Option<&str>) {
+        let unique = self.group.unique.as_ref().map(|unique| &*unique.key);
+        (self.group.idempotency_key.as_deref(), unique)
     }
 }
 
