@@ -35,6 +35,7 @@ from ._errors import (
     OptionError,
     OutcomeUnknown,
     QueueFull,
+    RateLimited,
     ResultExpired,
     Retry,
     SerializationError,
@@ -58,7 +59,7 @@ from ._group import Tasks
 from ._hooks import Hooks
 from ._job import AsyncJob, Job
 from ._names import canonical_name
-from ._native import Call, JobRecord, __version__
+from ._native import Call, JobRecord, Timing, __version__
 from ._record import Attempt, AttemptError
 from ._resource import Resource
 from ._task import AsyncTask, Task, Using
@@ -68,6 +69,15 @@ from ._values import Pickled, Record, value
 if _TYPE_CHECKING:
     from ._cached._cache import CacheInfo, TagInfo
     from ._cached._decorator import cached
+    from ._decorators._decorator import Decorator, decorator
+    from ._decorators._deprecated import deprecated
+    from ._decorators._invocation import Invocation
+    from ._decorators._layers import layers
+    from ._decorators._limited import limited
+    from ._decorators._logged import logged
+    from ._decorators._patience import Retrying
+    from ._decorators._retry import retry
+    from ._decorators._timed import timed
     from ._joblib import register_joblib
     from ._pool._broken import WorkerDied
     from ._pool._executor import Executor
@@ -75,12 +85,22 @@ if _TYPE_CHECKING:
 else:
     _LATER = {
         "CacheInfo": "_cached._cache",
+        "Decorator": "_decorators._decorator",
         "Executor": "_pool._executor",
+        "Invocation": "_decorators._invocation",
         "Pool": "_pool._pool",
+        "Retrying": "_decorators._patience",
         "TagInfo": "_cached._cache",
         "WorkerDied": "_pool._broken",
         "cached": "_cached._decorator",
+        "decorator": "_decorators._decorator",
+        "deprecated": "_decorators._deprecated",
+        "layers": "_decorators._layers",
+        "limited": "_decorators._limited",
+        "logged": "_decorators._logged",
         "register_joblib": "_joblib",
+        "retry": "_decorators._retry",
+        "timed": "_decorators._timed",
     }
     """What brings all of `multiprocessing` or `asyncio`, which many programs do without."""
 
@@ -105,9 +125,11 @@ __all__ = [
     "Cancel",
     "Cancelled",
     "DeclarationError",
+    "Decorator",
     "Executor",
     "Hooks",
     "ImportSideEffect",
+    "Invocation",
     "Job",
     "JobNotFound",
     "JobRecord",
@@ -120,10 +142,12 @@ __all__ = [
     "Pickled",
     "Pool",
     "QueueFull",
+    "RateLimited",
     "Record",
     "Resource",
     "ResultExpired",
     "Retry",
+    "Retrying",
     "SerializationError",
     "ServerError",
     "Snooze",
@@ -138,6 +162,7 @@ __all__ = [
     "TaskTimeout",
     "Tasks",
     "TimedOut",
+    "Timing",
     "Unique",
     "UnknownOption",
     "Using",
@@ -150,7 +175,14 @@ __all__ = [
     "cached",
     "canonical_name",
     "current",
+    "decorator",
+    "deprecated",
+    "layers",
+    "limited",
+    "logged",
     "register_joblib",
+    "retry",
+    "timed",
     "value",
 ]
 

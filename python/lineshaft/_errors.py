@@ -23,6 +23,7 @@
     ├── StoreFull                             the disk is full
     ├── SerializationError (also ValueError)  a value that cannot be sent, or bytes that do not read
     ├── LockError                             a lock was lost or not given
+    ├── RateLimited                           a function is called more often than it may be
     ├── AuthError (also PermissionError)      the token is missing or wrong
     └── ServerError
         ├── NoServer (also ConnectionError)   nobody answers
@@ -59,6 +60,7 @@ __all__ = [
     "OptionError",
     "OutcomeUnknown",
     "QueueFull",
+    "RateLimited",
     "ResultExpired",
     "Retry",
     "SerializationError",
@@ -260,6 +262,15 @@ class SerializationError(LineshaftError, ValueError):
 
 class LockError(LineshaftError):
     """A lock was lost or not given."""
+
+
+class RateLimited(LineshaftError):
+    """A function below `@limited` is called more often than it may be."""
+
+    def __init__(self, message: str = "", *, retry_after: float = 0.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        """Seconds until it is free."""
 
 
 class AuthError(LineshaftError, PermissionError):

@@ -29,12 +29,32 @@ LAST_LINE = re.compile(r"files=(\d+) seconds=\d+\.\d\d jobs_per_s=\d+ rerun=(\d+
 
 def test_every_example_is_run_here():
     names = sorted(path.name for path in EXAMPLES.glob("*.py"))
-    assert names == ["app.py", "codebase_report.py", "model_selection.py", "producer_consumer.py"]
+    assert names == ["app.py", "codebase_report.py", "logged.py", "model_selection.py", "producer_consumer.py"]
 
 
 def test_the_first_program_prints_5(programs):
     ended = programs.run(str(EXAMPLES / "app.py"), LINESHAFT_URL=str(programs.directory / ".lineshaft"))
     assert (ended.returncode, ended.stdout) == (0, "5\n"), ended.stderr
+
+
+LOGGED = """\
+Calling plain_add with arguments (3, 5) and keyword arguments {}
+plain_add returned 8
+Calling add with arguments (3, 5) and keyword arguments {}
+add returned 8
+Calling fetch with arguments ('https://example.org',) and keyword arguments {'retries': 1}
+fetch returned 'page of https://example.org'
+Calling countdown with arguments (3,) and keyword arguments {}
+countdown returned None
+[3, 2, 1]
+Calling log_in with arguments ('ada',) and keyword arguments {'password': ***}
+log_in returned True
+"""
+
+
+def test_the_logged_functions_say_what_the_plain_one_says(programs):
+    ended = programs.run(str(EXAMPLES / "logged.py"))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, LOGGED, "")
 
 
 PRODUCED = """\

@@ -1,13 +1,15 @@
 //! The extension module `lineshaft._native`: conversions between Python and the Rust crates, and nothing else.
 //!
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
-//! children, [`cache`] functions that keep their results, [`ipc`] what any processes share, [`pool`] what a pool and its processes share, [`server`] a server for tests,
+//! children, [`cache`] functions that keep their results, [`decorators`] functions with
+//! something around them, [`ipc`] what any processes share, [`pool`] what a pool and its processes share, [`server`] a server for tests,
 //! [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
 
 mod cache;
 mod client;
+mod decorators;
 mod errors;
 mod ipc;
 mod options;
@@ -64,6 +66,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::ErrorRecord>()?;
     module.add_class::<client::EngineStatus>()?;
     cache::add_to(module)?;
+    decorators::add_to(module)?;
     ipc::add_to(module)?;
     pool::add_to(module)?;
     values::add_to(module)?;
