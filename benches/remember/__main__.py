@@ -1,14 +1,16 @@
-"""What caches remember, ours beside others in one run.
+"""What caches remember and what decorators cost, ours beside others in one run.
 
     python benches/remember hits DIRECTORY [NAME ...]
     python benches/remember calls [--rounds 5]
+    python benches/remember wrap [--rounds 5]
 
 `hits` has the hit ratios of our policies beside those of libcachesim, on traces in the form of the ARC paper
 (`NAME.lis`, or `NAME.lis.zst` where the program `zstd` is there) at 1 % and 10 % of their unique keys, with the most
 residents that were there at any time. Such traces are in https://github.com/moka-rs/cache-trace, which says what its
 authors ask of those who use them. `calls` has what a decorated call takes that is answered from the cache, beside
 `functools.lru_cache`, which has no time to live, and cachetools; a thousand threads that miss one key; and a tag of a
-million entries invalidated.
+million entries invalidated. `wrap` has what a decorator adds to a call that there is nothing to do about, beside
+tenacity, stamina, wrapt and wrappers with `functools` alone.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -27,7 +29,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PEERS = HERE / ".venv"
-PACKAGES = ["libcachesim==0.3.5", "cachetools==8.0.2"]
+PACKAGES = ["libcachesim==0.3.5", "cachetools==8.0.2", "tenacity==9.2.1", "stamina==26.1.0", "wrapt==2.5.2"]
 GOAL_POINTS = 0.3
 """So far below libcachesim's S3-FIFO our default may be at most."""
 
@@ -40,9 +42,13 @@ def main() -> int:
     hits.add_argument("names", nargs="*", default=["OLTP", "P3"])
     calls = subjects.add_parser("calls")
     calls.add_argument("--rounds", type=int, default=5)
+    wrap = subjects.add_parser("wrap")
+    wrap.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
+    if options.subject == "wrap":
+        return subprocess.run([sys.executable, HERE / "wrap.py", str(options.rounds), str(site_of_peers())]).returncode
     subprocess.run([sys.executable, HERE / "calls.py", str(options.rounds), str(site_of_peers())], check=True)
     return subprocess.run(replayer("tags"), check=True).returncode
 
@@ -96,10 +102,12 @@ def replayer(example: str) -> list[str]:
 
 
 def python_of_peers() -> str:
-    python = PEERS / "bin" / "python"
+    python, installed = PEERS / "bin" / "python", PEERS / "installed"
     if not python.exists():
         venv.create(PEERS, with_pip=True)
+    if not installed.exists() or installed.read_text().split() != PACKAGES:
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        installed.write_text("\n".join(PACKAGES))
     return str(python)
 
 

@@ -83,9 +83,9 @@ class Shop:
     def count(self, item: str) -> int:
         return len(item)
 
-    @classmethod
+    @staticmethod
     @timed
-    def known(cls, item: str) -> bool:
+    def known(item: str) -> bool:
         return True
 
 
