@@ -289,9 +289,9 @@ def test_what_is_yielded_else_is_refused():
             closed.append(1)
 
     closed = []
-    with pytest.raises(TypeError, match=r"yields <function .* or `yield call.pause"):
+    with pytest.raises(TypeError, match=r"yields <function .* or `yield call.pause") as raised:
         wrong(lambda: 1)()
-    assert closed == [1]
+    assert closed == [1], raised
 
 
 def echo():
@@ -330,6 +330,19 @@ def test_generators_are_sent_to_thrown_into_and_closed():
     assert heard[-1] == "<- GeneratorExit"
     with pytest.raises(StopIteration):
         next(items)
+
+
+def test_a_generator_is_closed_although_somebody_else_has_it():
+    @decorator
+    def instead(call):
+        call.function = lambda: held
+        yield
+
+    held = echo()
+    items = instead(echo)()
+    next(items)
+    items.close()
+    assert inspect.getgeneratorstate(held) == inspect.GEN_CLOSED
 
 
 def test_async_generators_are_sent_to_thrown_into_and_closed():
@@ -478,8 +491,13 @@ def test_a_decorator_stays_what_it_is():
 
 
 def test_nothing_is_kept_alive():
+    @decorator
+    def asking(call):
+        assert call.arguments["x"] >= 0
+        yield
+
     def made():
-        @traced
+        @asking
         def recursive(x):
             return recursive(x - 1) if x else 0
 
@@ -521,3 +539,79 @@ def test_an_exception_is_gone_when_nobody_has_it(function):
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_arguments_are_known_of_what_cannot_be_hashed():
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, x, y=2):
+            return x
+
+    @decorator
+    def asking(call):
+        asked.append(call.arguments)
+        yield
+
+    asked = []
+    assert asking(Unhashable())(1) == 1
+    assert asked == [{"x": 1, "y": 2}]
+
+
+def test_deep_recursion_is_an_error_and_not_a_crash(programs):
+    program = """
+import sys
+from lineshaft import retry, timed
+
+@retry(never=RecursionError)
+@timed
+def deep(x):
+    return deep(x - 1) + 1 if x else 0
+
+sys.setrecursionlimit(4_000)
+print(deep(900))
+try:
+    deep(1_000_000)
+except RecursionError:
+    print("too deep")
+"""
+    ended = programs.run(programs.write("deep.py", program))
+    assert (ended.returncode, ended.stdout) == (0, "900\ntoo deep\n"), ended.stderr
+
+
+TASKS = """
+from lineshaft import App, layers, logged, retry, timed
+
+app = App()
+left = [ConnectionError("refused"), ConnectionError("reset")]
+
+@app.task
+@logged
+@timed
+@retry(first="1ms")
+def fetch(x: int) -> int:
+    if left:
+        raise left.pop()
+    return fetch.function.timing.count + x
+
+@app.task
+@retry(first="1ms")
+@logged
+async def afetch(x: int) -> int:
+    return x + 1
+
+if __name__ == "__main__":
+    print(layers(fetch))
+    with app.workers(1):
+        jobs = [fetch.enqueue(4), afetch.enqueue(4)]
+        print([job.result(timeout=60) for job in jobs])
+        print(jobs[0].output(), jobs[1].output(), sep="", end="")
+"""
+
+
+def test_decorated_tasks_run_in_workers(programs):
+    ended = programs.run(programs.write("tasks.py", TASKS), timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[:2] == ["['task', 'logged', 'timed', \"retry(first='1ms')\", 'fetch']", "[4, 5]"]
+    assert "Calling fetch with arguments (4,) and keyword arguments {}" in ended.stdout
+    assert "afetch returned 5" in ended.stdout

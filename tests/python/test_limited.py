@@ -121,6 +121,9 @@ def test_it_raises_instead_of_waiting_too_long(sleeps):
     with pytest.raises(RateLimited, match="more often than 1/h: free in 3") as raised:
         impatient()
     assert 3_500 < raised.value.retry_after <= 3_600
+    with pytest.raises(RateLimited) as again:
+        impatient()
+    assert again.value.retry_after <= raised.value.retry_after
 
     @limited("1/m", wait="90s")
     async def patient():

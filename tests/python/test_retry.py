@@ -119,8 +119,14 @@ def test_other_exceptions_are_raised_at_once(kind, pauses):
 
 @KINDS
 def test_a_predicate_says_what_is_tried_again(kind, pauses):
-    failing = Failing(2)
-    assert use(kinds(failing, on=lambda error: "call" in str(error))[kind], 7) == 7
+    failing, asked = Failing(2), []
+
+    def is_meant(error):
+        asked.append(str(error))
+        return True
+
+    assert use(kinds(failing, on=is_meant)[kind], 7) == 7
+    assert asked == ["call 1", "call 2"]
 
 
 @pytest.mark.parametrize(
@@ -177,11 +183,20 @@ def test_none_for_ever(pauses):
     assert kinds(failing, max=None, budget=None)["function"](7) == 7
 
 
-def test_zero_is_no_retry(pauses):
+@KINDS
+def test_zero_is_no_retry(kind, pauses):
     failing = Failing(1)
-    with pytest.raises(ConnectionError):
-        kinds(failing, max=0)["function"](7)
+    with pytest.raises(ConnectionError) as raised:
+        use(kinds(failing, max=0)[kind], 7)
     assert failing.calls == 1
+    assert [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)].count("try_it") == 1
+
+
+@KINDS
+def test_an_exception_has_not_the_one_before_as_its_context(kind, pauses):
+    with pytest.raises(ConnectionError) as raised:
+        use(kinds(Failing(9), max=2)[kind], 7)
+    assert raised.value.__context__ is None
 
 
 @pytest.mark.parametrize("kind", ["function", "coroutine"])

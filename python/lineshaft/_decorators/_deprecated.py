@@ -60,7 +60,7 @@ def deprecated(
             _warn(text)
             return function(*args, **(kwargs or {}))
 
-        return Layer(shown, body, None, handle, (("__deprecated__", text),))
+        return Layer(shown, body, handle=handle, attributes=(("__deprecated__", text),))
 
     def apply(thing: Any) -> Any:
         if isinstance(thing, type):

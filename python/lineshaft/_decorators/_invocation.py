@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -74,7 +75,16 @@ def name_of(function: Any) -> str:
     return name if isinstance(name, str) else type(function).__name__
 
 
-@functools.lru_cache(1_000)
+_signatures: weakref.WeakKeyDictionary[Any, inspect.Signature] = weakref.WeakKeyDictionary()
+
+
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Its signature; found once, which takes microseconds."""
-    return inspect.signature(function)
+    """Its signature; found once, since that takes microseconds."""
+    try:
+        found = _signatures.get(function)
+        if found is None:
+            found = _signatures[function] = inspect.signature(function)
+    except TypeError:
+        # It cannot be hashed or referred to weakly; or it has no signature, which is said here.
+        return inspect.signature(function)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from .. import _native
 from ._decorator import Decorated, Decorates, shown_call
-from ._driving import Body, drive
+from ._driving import Body, drive, drive_coroutine
 from ._invocation import Invocation, Pause
 from ._patience import PROCESS, Patience, Retrying, patience_of
 from ._wording import time_of
@@ -97,12 +98,33 @@ def retry(
 
         if patience.if_result is not None:
             return Layer(shown, body)
-        return Layer(shown, body, _native.OnError(patience.on, patience.never), handle)
+        gate = _native.OnError(patience.on, patience.never)
+        return Layer(shown, body, gate, handle, functools.partial(_around_coroutine, patience))
 
     def apply(function: Any) -> Any:
         return around(function, make, "retry")
 
     return apply if function is None else apply(function)
+
+
+def _around_coroutine(patience: Patience, function: Callable[..., Any]) -> Any:
+    """Runs the body for what is tried again alone."""
+
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return await function(*args, **kwargs)
+        except patience.on as raised:
+            if isinstance(raised, patience.never):
+                raise
+            error: Any = raised
+        call: Invocation[Any] = Invocation(function, args, kwargs)
+        try:
+            return await drive_coroutine(call, _trying(call, patience, began, error))
+        finally:
+            del error  # its traceback has this frame
+
+    return wrapper
 
 
 def _trying(call: Invocation[Any], patience: Patience, began: float, error: Exception | None) -> Body:

@@ -83,7 +83,19 @@ def timed(function: Any = None, /, *, slow: Any = None, report: Any = None) -> A
         def handle(seconds: float, args: Any, kwargs: Any) -> None:
             tell(name, seconds)
 
-        return Layer(shown, body, timing, handle, (("timing", timing),))
+        def around_coroutine(function: Callable[..., Any]) -> Any:
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                began = time.perf_counter_ns()
+                try:
+                    return await function(*args, **kwargs)
+                finally:
+                    took = time.perf_counter_ns() - began
+                    if timing._add(took):
+                        tell(name, took / 1e9)
+
+            return wrapper
+
+        return Layer(shown, body, timing, handle, around_coroutine, (("timing", timing),))
 
     def apply(function: Any) -> Any:
         return around(function, make, "timed")
