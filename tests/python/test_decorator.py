@@ -11,6 +11,7 @@ import inspect
 import pickle
 import traceback
 import weakref
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -135,6 +136,14 @@ class AsyncCallables:
 def test_callable_objects_are_functions_too():
     assert use(traced(Callables()), 1) == use(traced(AsyncCallables()), 1) == 1
     assert heard == ["-> Callables", "<- 1", "-> AsyncCallables", "<- 1"]
+
+
+def test_mocks_are_functions_or_coroutine_functions():
+    plain, coroutine = Mock(return_value=3), AsyncMock(return_value=4)
+    assert traced(plain)(1, x=2) == 3
+    assert use(traced(coroutine), 1) == 4
+    plain.assert_called_once_with(1, x=2)
+    coroutine.assert_awaited_once_with(1)
 
 
 @decorator

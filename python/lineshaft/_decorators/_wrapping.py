@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import weakref
@@ -101,7 +102,8 @@ def _wrapper(function: Callable[..., Any], layer: Layer) -> Any:
 
 def is_coroutine_function(function: Any) -> bool:
     """Whether calling it gives a coroutine, as far as it says so."""
-    if inspect.iscoroutinefunction(function) or getattr(function, "_is_coroutine", None):
+    marked = getattr(asyncio.coroutines, "_is_coroutine", None)
+    if inspect.iscoroutinefunction(function) or (marked and getattr(function, "_is_coroutine", None) is marked):
         return True
     is_plain = inspect.isroutine(function) or isinstance(function, functools.partial | _native.Wrapper)
     return not is_plain and inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
