@@ -3,6 +3,7 @@
     python benches/remember hits DIRECTORY [NAME ...]
     python benches/remember calls [--rounds 5]
     python benches/remember wrap [--rounds 5]
+    python benches/remember hold [--rounds 5]
 
 `hits` has the hit ratios of our policies beside those of libcachesim, on traces in the form of the ARC paper
 (`NAME.lis`, or `NAME.lis.zst` where the program `zstd` is there) at 1 % and 10 % of their unique keys, with the most
@@ -10,7 +11,9 @@ residents that were there at any time. Such traces are in https://github.com/mok
 authors ask of those who use them. `calls` has what a decorated call takes that is answered from the cache, beside
 `functools.lru_cache`, which has no time to live, and cachetools; a thousand threads that miss one key; and a tag of a
 million entries invalidated. `wrap` has what a decorator adds to a call that there is nothing to do about, beside
-tenacity, stamina, wrapt and wrappers with `functools` alone.
+tenacity, stamina, wrapt and wrappers with `functools` alone. `hold` has what it takes to get a thing of a pool of
+resources and to give it back, beside SQLAlchemy's `QueuePool` and a queue, alone and by twice as many threads as there
+are things.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -29,7 +32,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PEERS = HERE / ".venv"
-PACKAGES = ["libcachesim==0.3.5", "cachetools==8.0.2", "tenacity==9.2.1", "stamina==26.1.0", "wrapt==2.5.2"]
+PACKAGES = [
+    "libcachesim==0.3.5",
+    "cachetools==8.0.2",
+    "tenacity==9.2.1",
+    "stamina==26.1.0",
+    "wrapt==2.5.2",
+    "sqlalchemy==2.1.9",
+]
 GOAL_POINTS = 0.3
 """So far below libcachesim's S3-FIFO our default may be at most."""
 
@@ -44,11 +54,14 @@ def main() -> int:
     calls.add_argument("--rounds", type=int, default=5)
     wrap = subjects.add_parser("wrap")
     wrap.add_argument("--rounds", type=int, default=5)
+    hold = subjects.add_parser("hold")
+    hold.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
-    if options.subject == "wrap":
-        return subprocess.run([sys.executable, HERE / "wrap.py", str(options.rounds), str(site_of_peers())]).returncode
+    if options.subject in ("wrap", "hold"):
+        program = HERE / f"{options.subject}.py"
+        return subprocess.run([sys.executable, program, str(options.rounds), str(site_of_peers())]).returncode
     subprocess.run([sys.executable, HERE / "calls.py", str(options.rounds), str(site_of_peers())], check=True)
     return subprocess.run(replayer("tags"), check=True).returncode
 

@@ -36,6 +36,8 @@ from ._errors import (
     OutcomeUnknown,
     QueueFull,
     RateLimited,
+    ResourceClosed,
+    ResourceTimeout,
     ResultExpired,
     Retry,
     SerializationError,
@@ -82,13 +84,20 @@ if _TYPE_CHECKING:
     from ._pool._broken import WorkerDied
     from ._pool._executor import Executor
     from ._pool._pool import Pool
+    from ._resources._apool import AsyncResourcePool
+    from ._resources._pool import ResourcePool
+    from ._resources._report import Holder, ResourcePoolInfo
 else:
     _LATER = {
+        "AsyncResourcePool": "_resources._apool",
         "CacheInfo": "_cached._cache",
         "Decorator": "_decorators._decorator",
         "Executor": "_pool._executor",
+        "Holder": "_resources._report",
         "Invocation": "_decorators._invocation",
         "Pool": "_pool._pool",
+        "ResourcePool": "_resources._pool",
+        "ResourcePoolInfo": "_resources._report",
         "Retrying": "_decorators._patience",
         "TagInfo": "_cached._cache",
         "WorkerDied": "_pool._broken",
@@ -116,6 +125,7 @@ else:
 __all__ = [
     "App",
     "AsyncJob",
+    "AsyncResourcePool",
     "AsyncTask",
     "Attempt",
     "AttemptError",
@@ -127,6 +137,7 @@ __all__ = [
     "DeclarationError",
     "Decorator",
     "Executor",
+    "Holder",
     "Hooks",
     "ImportSideEffect",
     "Invocation",
@@ -145,6 +156,10 @@ __all__ = [
     "RateLimited",
     "Record",
     "Resource",
+    "ResourceClosed",
+    "ResourcePool",
+    "ResourcePoolInfo",
+    "ResourceTimeout",
     "ResultExpired",
     "Retry",
     "Retrying",

@@ -24,6 +24,8 @@
     ├── SerializationError (also ValueError)  a value that cannot be sent, or bytes that do not read
     ├── LockError                             a lock was lost or not given
     ├── RateLimited                           a function is called more often than it may be
+    ├── ResourceTimeout (also TimeoutError)   no resource of a pool came free in time
+    ├── ResourceClosed                        the pool of resources is closed
     ├── AuthError (also PermissionError)      the token is missing or wrong
     └── ServerError
         ├── NoServer (also ConnectionError)   nobody answers
@@ -61,6 +63,8 @@ __all__ = [
     "OutcomeUnknown",
     "QueueFull",
     "RateLimited",
+    "ResourceClosed",
+    "ResourceTimeout",
     "ResultExpired",
     "Retry",
     "SerializationError",
@@ -271,6 +275,14 @@ class RateLimited(LineshaftError):
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
         """Seconds until it is free."""
+
+
+class ResourceTimeout(LineshaftError, TimeoutError):
+    """No resource of a pool came free in time; says who has them, and for how long."""
+
+
+class ResourceClosed(LineshaftError):
+    """The pool of resources is closed."""
 
 
 class AuthError(LineshaftError, PermissionError):

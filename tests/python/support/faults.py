@@ -6,7 +6,7 @@ in the watched code, as Ctrl-C, a request to stop or an error may; the last run 
 and it did not go on yet, which is where things are given to those who are gone.
 
 Not struck is the step between the body of a `with` and its `__exit__`: the interpreter takes it at once, and nothing
-but a tracer is ever called there.
+but a tracer is ever called there. Nor is what `__del__` does, whose exceptions arrive nowhere.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ AT_ONCE_S = 60.0
 class Run:
     """What became of one run."""
 
-    def __init__(self, number: int, where: str | None, value: Any, error: BaseException | None) -> None:
+    def __init__(
+        self, number: int, where: str | None, value: Any, error: BaseException | None, prepared: tuple[Any, ...]
+    ) -> None:
         self.number = number
+        self.prepared = prepared
         self.where = where
         """Where the fault struck; None if the run was over before."""
         self.value = value
@@ -48,9 +51,15 @@ class Run:
 
 
 def at_each_line(
-    run: Callable[[], Any], *watched: str | Callable[..., Any], error: type[BaseException] = KeyboardInterrupt
+    run: Callable[..., Any],
+    *watched: str | Callable[..., Any],
+    error: type[BaseException] = KeyboardInterrupt,
+    prepare: Callable[[], tuple[Any, ...]] = tuple,
 ) -> Iterator[Run]:
-    """Runs it with `error` raised at each line of `watched`: files and directories of the package, and functions."""
+    """Runs it with `error` raised at each line of `watched`: files and directories of the package, and functions.
+
+    `run` is given what `prepare` returns before the faults begin, which is in `prepared` of each run.
+    """
     files = tuple(str(PACKAGE / one) for one in watched if isinstance(one, str))
     codes = frozenset(one.__code__ for one in watched if isinstance(one, FunctionType))
 
@@ -58,18 +67,20 @@ def at_each_line(
         return code in codes or code.co_filename.startswith(files)
 
     for number in _numbers():
-        striker = _Striker(number, is_watched, error)
-        yield (done := striker.run(run))
+        striker, prepared = _Striker(number, is_watched, error), prepare()
+        yield (done := striker.run(run, prepared))
         if done.where is None:
             return
 
 
 def at_each_await(
-    run: Callable[[], Coroutine[Any, Any, Any]], when: Literal["waiting", "woken"] = "waiting"
+    run: Callable[..., Coroutine[Any, Any, Any]],
+    when: Literal["waiting", "woken"] = "waiting",
+    prepare: Callable[[], tuple[Any, ...]] = tuple,
 ) -> Iterator[Run]:
-    """Runs the coroutine, cancelled at each of its awaits that suspend it."""
+    """Runs the coroutine, cancelled at each of its awaits that suspend it; `prepare` as in `at_each_line`."""
     for number in _numbers():
-        yield (done := asyncio.run(_Cancelling(number, when).run(run)))
+        yield (done := asyncio.run(_Cancelling(number, when).run(run, prepare())))
         if done.where is None:
             return
 
@@ -89,19 +100,19 @@ class _Striker:
         self._lines = count(1)
         self.where: str | None = None
 
-    def run(self, run: Callable[[], Any]) -> Run:
+    def run(self, run: Callable[..., Any], prepared: tuple[Any, ...]) -> Run:
         before, value, error = sys.gettrace(), None, None
         sys.settrace(self._called)
         try:
-            value = run()
+            value = run(*prepared)
         except BaseException as raised:
             error = raised
         finally:
             sys.settrace(before)
-        return Run(self._number, self.where, value, _without_frames(error))
+        return Run(self._number, self.where, value, _without_frames(error), prepared)
 
     def _called(self, frame: FrameType, event: str, _: object) -> Any:
-        return self._stepped if self._is_watched(frame.f_code) else None
+        return self._stepped if self._is_watched(frame.f_code) and not _is_finalizing(frame) else None
 
     def _stepped(self, frame: FrameType, event: str, _: object) -> Any:
         if event != "line" or self.where is not None or frame.f_lasti in _steps_out_of_with(frame.f_code):
@@ -122,15 +133,15 @@ class _Cancelling:
         self.task: asyncio.Task[Any] | None = None
         self.where: str | None = None
 
-    async def run(self, run: Callable[[], Coroutine[Any, Any, Any]]) -> Run:
-        self.task = asyncio.get_running_loop().create_task(_Watched(run(), self))  # type: ignore[arg-type]
+    async def run(self, run: Callable[..., Coroutine[Any, Any, Any]], prepared: tuple[Any, ...]) -> Run:
+        self.task = asyncio.get_running_loop().create_task(_Watched(run(*prepared), self))  # type: ignore[arg-type]
         await asyncio.wait((self.task,), timeout=AT_ONCE_S)
         assert self.task.done(), f"it hangs after a cancellation at {self.where}"
         cancelled = self.task.cancelled()
         error = asyncio.CancelledError() if cancelled else self.task.exception()
         value = None if error else self.task.result()
         self.task = None
-        return Run(self._number, self.where, value, _without_frames(error))
+        return Run(self._number, self.where, value, _without_frames(error), prepared)
 
     def suspended(self, waits_for: Any, coroutine: Coroutine[Any, Any, Any]) -> None:
         """The task is about to wait."""
@@ -167,6 +178,12 @@ class _Watched(Coroutine[Any, Any, Any]):
 
     def __await__(self) -> Any:
         return self._coroutine.__await__()
+
+
+def _is_finalizing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _stack(coroutine: Any) -> Iterator[tuple[CodeType, int]]:

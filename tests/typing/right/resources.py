@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from lineshaft import App, Call, Hooks, Job, Resource, Tasks
+from lineshaft import App, AsyncResourcePool, Call, Hooks, Job, Resource, ResourcePool, Tasks
 
 
 class Pool:
@@ -110,3 +110,30 @@ assert_type(count.si(1).using(metadata="x"), Call[int])
 
 with app.override(generator=Pool()), app.override({generator: Pool()}, home="elsewhere"):
     count(2)
+
+
+@app.resource
+def several() -> ResourcePool[Pool]:
+    return ResourcePool(Pool, max=3, idle="1m", broken=(OSError,))
+
+
+@app.task
+def borrows(*, several: ResourcePool[Pool] = app.use(several)) -> int:
+    with several.get(timeout=2) as one:
+        assert_type(one, Pool)
+        several.discard(one)
+        return one.size
+
+
+async def opened() -> Pool:
+    return Pool()
+
+
+async def closed(pool: Pool) -> None: ...
+
+
+async def aborrows() -> None:
+    async with AsyncResourcePool(opened, closed, healthy=lambda pool: pool.size > 0) as several:
+        async with several.get() as one:
+            assert_type(one, Pool)
+        assert_type(several.info().waited_s, float)

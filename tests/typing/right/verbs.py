@@ -98,6 +98,14 @@ def follow_many(numbers: list[Job[int]], texts: list[Job[str]]) -> None:
         assert_type(either.result(), int | str)
 
 
+def together() -> None:
+    with app.batch() as batch:
+        assert_type(add.enqueue(1), Job[int])
+    assert_type(len(batch), int)
+    for job in batch.jobs:
+        assert_type(job.id, str)
+
+
 def by_id(text: str, number: UUID) -> None:
     app.job(text).wait()
     app.job(number).wait()

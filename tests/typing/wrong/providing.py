@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lineshaft import App, Hooks, Tasks
+from lineshaft import App, Hooks, ResourcePool, Tasks
 
 app = App()
 
@@ -27,6 +27,11 @@ app.resource(scope="thread")  # error: mypy[call-overload] pyright[reportArgumen
 app.include(3)  # error: mypy[arg-type] pyright[reportArgumentType]
 Tasks(name="x")  # error: mypy[call-arg] pyright[reportCallIssue]
 App(hooks=[3])  # error: mypy[list-item] pyright[reportArgumentType]
+
+
+ResourcePool(Pool, str.upper)  # error: mypy[misc] pyright[reportArgumentType]
+ResourcePool(Pool, max="3")  # error: mypy[arg-type] pyright[reportArgumentType]
+ResourcePool(3)  # error: mypy[arg-type] pyright[reportArgumentType]
 
 
 class Wrong(Hooks):
