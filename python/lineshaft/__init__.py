@@ -26,6 +26,7 @@ from ._errors import (
     Cancel,
     Cancelled,
     DeclarationError,
+    DependencyCycle,
     ImportSideEffect,
     JobNotFound,
     LineshaftError,
@@ -71,6 +72,7 @@ from ._values import Pickled, Record, value
 if _TYPE_CHECKING:
     from ._cached._cache import CacheInfo, TagInfo
     from ._cached._decorator import cached
+    from ._cached._dependencies import CacheKey
     from ._decorators._decorator import Decorator, decorator
     from ._decorators._deprecated import deprecated
     from ._decorators._invocation import Invocation
@@ -91,6 +93,7 @@ else:
     _LATER = {
         "AsyncResourcePool": "_resources._apool",
         "CacheInfo": "_cached._cache",
+        "CacheKey": "_cached._dependencies",
         "Decorator": "_decorators._decorator",
         "Executor": "_pool._executor",
         "Holder": "_resources._report",
@@ -131,11 +134,13 @@ __all__ = [
     "AttemptError",
     "AuthError",
     "CacheInfo",
+    "CacheKey",
     "Call",
     "Cancel",
     "Cancelled",
     "DeclarationError",
     "Decorator",
+    "DependencyCycle",
     "Executor",
     "Holder",
     "Hooks",

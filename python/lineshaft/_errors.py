@@ -115,6 +115,10 @@ class OptionError(LineshaftError, ValueError):
     """A value that an option does not take; names the option, the value and the accepted forms."""
 
 
+class DependencyCycle(LineshaftError, ValueError):
+    """What `depends_on` of a cached function gave would have an entry depend on itself; names the way."""
+
+
 class UnknownOption(OptionError, TypeError):
     """An option that does not exist."""
 

@@ -80,6 +80,16 @@ impl<N: Clone + Eq + Hash> Graph<N> {
         }
     }
 
+    /// What `name` depends on.
+    pub fn sources(&self, name: &N) -> &[N] {
+        self.nodes.get(name).map_or(&[], |node| &node.sources)
+    }
+
+    /// Whether `name` depends on something or something on it.
+    pub fn contains(&self, name: &N) -> bool {
+        self.nodes.contains_key(name)
+    }
+
     /// Whether nothing depends on anything.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
+from ._dependencies import CacheKey, all_changed, changed, shown_call, tag_changed
+
 if TYPE_CHECKING:
     from .. import _native
 
@@ -47,10 +49,11 @@ class TagInfo(NamedTuple):
 class BaseCache(Generic[P, R]):
     """What caches of functions and of coroutine functions have in common."""
 
-    __slots__ = ("_binder", "_fill", "_instance", "_max", "_memory")
+    __slots__ = ("_binder", "_fill", "_instance", "_max", "_memory", "_name")
 
     def __init__(
         self,
+        name: str,
         memory: _native.Memory,
         binder: _native.Binder,
         max: int | None,  # noqa: A002
@@ -58,7 +61,7 @@ class BaseCache(Generic[P, R]):
         fill: Callable[[_native.Memory, Any, tuple[Any, ...], dict[str, Any]], Any],
     ) -> None:
         self._memory, self._binder, self._max, self._instance = memory, binder, max, instance
-        self._fill = fill
+        self._name, self._fill = name, fill
 
     def __repr__(self) -> str:
         info = self.info()
@@ -83,18 +86,28 @@ class BaseCache(Generic[P, R]):
     @overload
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
-        """Makes what is kept for these arguments untrue, or with `tag=` alone all entries that have this tag.
+        """Makes what is kept for these arguments untrue, or with `tag=` alone all entries that have this tag, and all
+        that depends on one of those.
 
         What is being computed for them meanwhile is given to those who wait, and not kept. Gives whether there was
         anything. A parameter of the function's own with the name `tag` is given by position.
         """
         if not args and kwargs.keys() == {"tag"}:
+            tag_changed(self._memory, kwargs["tag"])
             return self._memory.invalidate_tag(kwargs["tag"])
-        return self._memory.invalidate(self._key(args, kwargs))
+        key = self._key(args, kwargs)
+        was_there = self._memory.invalidate(key)
+        changed(self._memory, key)
+        return was_there
 
     def clear(self) -> None:
-        """Lets go of every entry, and counts from nothing."""
+        """Lets go of every entry and of what depends on one, and counts from nothing."""
+        all_changed(self._memory)
         self._memory.clear()
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
+        """What names the entry of these arguments, whether it is there or not: for `depends_on` of other functions."""
+        return CacheKey(self._memory, self._key(args, kwargs), shown_call(self._name, args, kwargs))
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = self._binder.key(args, kwargs, self._instance)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ._cache import AsyncCache, Cache
+    from ._dependencies import CacheKey
 
     class Cached(Protocol[P, R]):
         """A function that keeps its results."""
@@ -72,6 +73,7 @@ def cached(
     policy: Literal["s3fifo", "lru", "sieve", "lfu"] = "s3fifo",
     key: Callable[..., object] | None = None,
     tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+    depends_on: Sequence[CacheKey] | Callable[..., Sequence[CacheKey]] | None = None,
     negative: Duration | None = None,
     stale: Duration | None = None,
     typed: bool = False,
@@ -87,6 +89,7 @@ def cached(
     policy: Any = "s3fifo",
     key: Any = None,
     tags: Any = None,
+    depends_on: Any = None,
     negative: Any = None,
     stale: Any = None,
     typed: bool = False,
@@ -105,6 +108,9 @@ def cached(
     - `policy`: who goes when room is needed: `"s3fifo"`, `"lru"`, `"sieve"` or `"lfu"` (W-TinyLFU).
     - `key`: computes what makes calls equal, from the arguments.
     - `tags`: names to invalidate entries by, or a callable that gives them from the arguments.
+    - `depends_on`: keys of what an entry is computed from, `other.cache.key(...)`, or a callable that gives them from
+      the arguments: when one of those is invalidated or computed anew, the entry goes, and so does all that depends on
+      it. `DependencyCycle` is raised if it would depend on itself.
     - `negative`: how long an exception is kept and raised again. By default none is: it is raised in all who waited,
       and the next call computes.
     - `stale`: for how long after its time an entry is still served while it is computed anew in the background.
@@ -122,6 +128,7 @@ def cached(
         policy=policy,
         key=key,
         tags=tags,
+        depends_on=depends_on,
         negative=negative,
         stale=stale,
         typed=typed,

@@ -16,6 +16,7 @@ from typing import Any
 from .. import _native
 from .._errors import DeclarationError
 from ._cache import AsyncCache, Cache
+from ._dependencies import dependencies
 from ._flights import Flights
 from ._keys import binders
 from ._options import Options
@@ -29,6 +30,7 @@ def _forked() -> None:
     global _making
     _making = threading.RLock()
     _native.cache_forked()
+    dependencies.forked()
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -48,7 +50,7 @@ def instance_memory(attribute: str, options: Options, name: str) -> Callable[[An
             if isinstance(there, _native.Memory) and there.is_of(instance):
                 return there
             try:
-                memory = options.memory(instance)
+                memory = options.memory(name, instance)
                 attributes[attribute] = memory  # type: ignore[index]
             except TypeError:
                 raise DeclarationError(
@@ -72,8 +74,8 @@ class CachedFunction(_native.CachedCall):
     def __new__(cls, function: Callable[..., Any], options: Options) -> CachedFunction:
         binder, method_binder = binders(function, options.key, options.typed)
         attribute = f"_cached_{next(_numbers)}"
-        memory = options.memory()
         name = getattr(function, "__qualname__", repr(function))
+        memory = options.memory(name)
         front: list[weakref.ref[CachedFunction]] = []
         made = super().__new__(
             cls,
@@ -112,12 +114,12 @@ class CachedFunction(_native.CachedCall):
 
     @property
     def cache(self) -> Cache[Any, Any]:
-        return Cache(self._shared, self._binders[0], self._options.max, None, self._compute)
+        return Cache(self.__qualname__, self._shared, self._binders[0], self._options.max, None, self._compute)
 
     def _cache_of(self, instance: Any, memory: _native.Memory | None) -> Cache[Any, Any]:
         if memory is None:
             return self.cache
-        return Cache(memory, self._binders[1], self._options.max, instance, self._compute)
+        return Cache(self.__qualname__, memory, self._binders[1], self._options.max, instance, self._compute)
 
 
 def _refreshing(front: list[weakref.ref[CachedFunction]]) -> Callable[..., None]:
@@ -140,7 +142,7 @@ class AsyncCachedFunction:
     def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], options: Options) -> None:
         self._function, self._options = function, options
         self._binders = binders(function, options.key, options.typed)
-        self._shared = options.memory()
+        self._shared = options.memory(getattr(function, "__qualname__", repr(function)))
         self._flights = Flights()
         self._refreshes: set[asyncio.Task[Any]] = set()
         self._attribute = f"_cached_{next(_numbers)}"
@@ -172,13 +174,13 @@ class AsyncCachedFunction:
 
     @property
     def cache(self) -> AsyncCache[Any, Any]:
-        return AsyncCache(self._shared, self._binders[0], self._options.max, None, self._fill)
+        return AsyncCache(self.__qualname__, self._shared, self._binders[0], self._options.max, None, self._fill)
 
     def _cache_of(self, instance: Any) -> AsyncCache[Any, Any]:
         memory = self._memory_of(instance)
         if memory is None:
             return self.cache
-        return AsyncCache(memory, self._binders[1], self._options.max, instance, self._fill)
+        return AsyncCache(self.__qualname__, memory, self._binders[1], self._options.max, instance, self._fill)
 
     def _memory_of(self, instance: Any) -> _native.Memory | None:
         # A class method's instance is the class.
@@ -213,16 +215,28 @@ class AsyncCachedFunction:
         return await self._flights.once((id(memory), key), compute)
 
     async def _run(self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        computing, is_error = memory.begin(key), False
+        computing, watcher = memory.begin(key), memory.watcher
+        is_error = is_stored = False
+        if watcher is not None:
+            watcher.begins(key, args, kwargs)
         try:
-            value = await self._function(*args, **kwargs)
-        except Exception as error:
-            if self._options.negative_ms is None:
-                raise
-            value, is_error = error, True
-        if computing.is_wanted():
-            tags = [] if self._options.tags is None else list(self._options.tags(*args, **kwargs))
-            memory.put(computing, value, is_error, tags)
+            try:
+                value = await self._function(*args, **kwargs)
+            except Exception as error:
+                if self._options.negative_ms is None:
+                    raise
+                value, is_error = error, True
+            if computing.is_wanted():
+                tags = [] if self._options.tags is None else list(self._options.tags(*args, **kwargs))
+                memory.put(computing, value, is_error, tags)
+                is_stored = True
+        finally:
+            # Not the one of before: somebody may depend on it since.
+            if (watcher := memory.watcher) is not None:
+                if is_stored:
+                    watcher.came(key, args, kwargs)
+                else:
+                    watcher.failed(key)
         if is_error:
             raise value
         return value

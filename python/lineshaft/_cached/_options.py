@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from .. import _native
 from .._options import DURATION_FORMS, duration, wrong
+from ._dependencies import KEYS, CacheKey, Watcher
 
 MAX_DEFAULT = 10_000
 _POLICIES = ("s3fifo", "lru", "sieve", "lfu")
@@ -26,12 +27,13 @@ class Options:
     policy: str
     key: Callable[..., Any] | None
     tags: Callable[..., Any] | None
+    depends_on: Callable[..., Any] | None
     typed: bool
     shared: bool
 
-    def memory(self, owner: object = None) -> _native.Memory:
-        """A memory without entries; `owner` is the instance whose methods' results are in it."""
-        return _native.Memory(
+    def memory(self, name: str, owner: object = None) -> _native.Memory:
+        """A memory without entries of the function `name`; `owner` is the instance whose methods' results are in it."""
+        memory = _native.Memory(
             max=self.max,
             policy=self.policy,
             ttl_ms=self.ttl_ms,
@@ -40,6 +42,9 @@ class Options:
             negative_ms=self.negative_ms,
             owner=owner,
         )
+        if self.depends_on is not None:
+            memory.watch(Watcher(memory, self.depends_on, name))
+        return memory
 
 
 def checked(
@@ -50,6 +55,7 @@ def checked(
     policy: Any,
     key: Any,
     tags: Any,
+    depends_on: Any,
     negative: Any,
     stale: Any,
     typed: Any,
@@ -73,6 +79,7 @@ def checked(
         policy=policy,
         key=key,
         tags=_tags(tags),
+        depends_on=_sources(depends_on),
         typed=bool(typed),
         shared=bool(shared),
     )
@@ -98,3 +105,12 @@ def _tags(value: Any) -> Callable[..., Any] | None:
         )
     tags = list(value)
     return lambda *_args, **_kwargs: tags
+
+
+def _sources(value: Any) -> Callable[..., Any] | None:
+    if value is None or callable(value):
+        return cast("Callable[..., Any] | None", value)
+    if not isinstance(value, Sequence) or not all(isinstance(key, CacheKey) for key in value):
+        raise wrong("depends_on", value, KEYS)
+    sources = list(value)
+    return lambda *_args, **_kwargs: sources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import assert_type
 
-from lineshaft import CacheInfo, TagInfo, cached
+from lineshaft import CacheInfo, CacheKey, TagInfo, cached
 
 
 @cached
@@ -49,6 +49,7 @@ assert_type(plain.cache.info(), CacheInfo)
 assert_type(plain.cache.tag_info("t"), TagInfo)
 assert_type(with_options(x=1), str)
 assert_type(with_options.cache.invalidate(tag="t"), bool)
+assert_type(plain.cache.key(1), CacheKey)
 plain.cache.warm(1)
 plain.cache.clear()
 

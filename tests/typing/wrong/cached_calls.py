@@ -10,4 +10,6 @@ def f(x: int) -> str:
 
 f("a")  # error: mypy[arg-type] pyright[reportArgumentType]
 f.cache.peek("a")  # error: mypy[arg-type] pyright[reportArgumentType]
+f.cache.key("a")  # error: mypy[arg-type] pyright[reportArgumentType]
+cached(depends_on=["key"])  # error: mypy[list-item] pyright[reportArgumentType]
 f.cache.warm()  # error: mypy[call-arg] pyright[reportCallIssue]

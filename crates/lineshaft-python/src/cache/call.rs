@@ -243,6 +243,22 @@ impl<'py> Call<'_, 'py> {
 
     fn run_and_store(&self, key: &Bound<'py, PyAny>, hash: u32, flight: &Flight) -> PyResult<Py<PyAny>> {
         let py = key.py();
+        self.memory.tell(intern!(py, "begins"), key, self.args, self.kwargs)?;
+        let made = self.run_and_put(key, hash, flight);
+        if !matches!(made, Ok((_, true))) {
+            self.memory.tell_failed(key)?;
+        }
+        made.map(|(value, _)| value)
+    }
+
+    /// What it gives, and whether that is stored.
+    fn run_and_put(
+        &self,
+        key: &Bound<'py, PyAny>,
+        hash: u32,
+        flight: &Flight,
+    ) -> PyResult<(Py<PyAny>, bool)> {
+        let py = key.py();
         let since = self.memory.stamp_now();
         let began = Instant::now();
         let made = self.run();
@@ -251,15 +267,17 @@ impl<'py> Call<'_, 'py> {
             Err(error) if self.memory.keeps_errors() && error.is_instance_of::<PyException>(py) => {
                 (error.value(py).clone().into_any(), true)
             }
-            Err(_) => return made,
+            Err(_) => return made.map(|value| (value, false)),
         };
-        if !flight.is_doomed() {
+        let is_stored = !flight.is_doomed();
+        if is_stored {
             let cost_ms = began.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
             let tags = self.tags()?;
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
             self.memory.put(key, hash, &value, &Stored { is_error, cost_ms, tags: &tags, since })?;
+            self.memory.tell(intern!(py, "came"), key, self.args, self.kwargs)?;
         }
-        made
+        made.map(|value| (value, is_stored))
     }
 
     fn tags(&self) -> PyResult<Vec<String>> {

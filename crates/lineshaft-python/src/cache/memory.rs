@@ -1,26 +1,29 @@
 //! The entries of one cache.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use lineshaft_cache::{Capacity, Freshness, Life, Options, PolicyKind, Reason, Residents, Stamp, Terms};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use super::binder::fold;
 use super::clock::now_ms;
 use super::flight::{Flight, Flights};
 
 /// Entries by key, where a key is anything hashable.
-#[pyclass(frozen, module = "lineshaft._native")]
+#[pyclass(frozen, weakref, module = "lineshaft._native")]
 pub(crate) struct Memory {
     residents: Mutex<Residents<Item>>,
     pub(crate) flights: Flights,
     negative_ms: Option<u64>,
     /// Whose methods' results these are.
     owner: Option<Py<PyWeakrefReference>>,
+    /// Told of entries that come and go, once something depends on some of them or some depend on something.
+    watcher: OnceLock<Py<PyAny>>,
 }
 
 struct Item {
@@ -125,6 +128,28 @@ impl Memory {
         self.lock().stamp()
     }
 
+    /// Tells who watches that an entry `begins` to be computed or `came`, from these arguments.
+    pub(crate) fn tell<'py>(
+        &self,
+        what: &Bound<'py, PyString>,
+        key: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.bind(key.py()).call_method1(what, (key, args, kwargs))?;
+        }
+        Ok(())
+    }
+
+    /// Tells who watches that an entry that began did not come.
+    pub(crate) fn tell_failed(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.bind(key.py()).call_method1(intern!(key.py(), "failed"), (key,))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn keeps_errors(&self) -> bool {
         self.negative_ms.is_some()
     }
@@ -144,6 +169,9 @@ impl Memory {
         let made = change(&mut residents);
         let removed = residents.take_removed();
         drop(residents);
+        if let Some(watcher) = self.watcher.get() {
+            tell_gone(watcher, &removed);
+        }
         drop(removed);
         made
     }
@@ -182,6 +210,17 @@ impl Memory {
     }
 }
 
+/// Tells of those for whose keys nothing came in their place.
+fn tell_gone(watcher: &Py<PyAny>, removed: &[(Item, Reason)]) {
+    Python::attach(|py| {
+        for (item, _) in removed.iter().filter(|(_, reason)| *reason != Reason::Replaced) {
+            if let Err(error) = watcher.call_method1(py, intern!(py, "gone"), (&item.key,)) {
+                error.write_unraisable(py, None);
+            }
+        }
+    });
+}
+
 /// Whether two keys are equal; may run Python code of theirs.
 pub(crate) fn same(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(one.is(other) || one.eq(other)?)
@@ -218,6 +257,7 @@ impl Memory {
             flights: Flights::default(),
             negative_ms,
             owner,
+            watcher: OnceLock::new(),
         })
     }
 
@@ -270,6 +310,34 @@ impl Memory {
         self.take(key, hash, Reason::Invalidated)
     }
 
+    /// Takes the entry of a key out; what is being computed for it may be stored.
+    fn discard(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.take(key, fold(key.hash()?), Reason::Invalidated)
+    }
+
+    /// The tags of the entry of a key.
+    fn tags(&self, key: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let hash = fold(key.hash()?);
+        for nth in 0.. {
+            let Some(candidate) = self.candidate(key.py(), hash, nth) else { break };
+            if same(key, candidate.key.bind(key.py()))? {
+                return Ok(self.lock().tags(candidate.slot));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Has `watcher` told of entries: `begins`, `came`, `failed`, `gone`. The first one stays.
+    fn watch(&self, watcher: Py<PyAny>) {
+        // Whoever came first does the same.
+        let _ = self.watcher.set(watcher);
+    }
+
+    #[getter(watcher)]
+    fn python_watcher(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.watcher.get().map(|watcher| watcher.clone_ref(py))
+    }
+
     /// Makes all entries with a tag untrue; whether there were any.
     fn invalidate_tag(&self, tag: &str) -> bool {
         self.change(|residents| residents.invalidate_tag(tag))
@@ -307,6 +375,7 @@ impl Memory {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.watcher.get())?;
         if let Ok(residents) = self.residents.try_lock() {
             for (_, item) in residents.iter() {
                 visit.call(&item.key)?;
@@ -317,7 +386,11 @@ impl Memory {
     }
 
     fn __clear__(&self) {
-        self.clear();
+        let mut residents = self.lock();
+        residents.clear(Reason::Cleared);
+        let removed = residents.take_removed();
+        drop(residents);
+        drop(removed);
     }
 }
 

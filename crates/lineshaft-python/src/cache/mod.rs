@@ -12,6 +12,7 @@ mod bound;
 mod call;
 mod clock;
 mod flight;
+mod graph;
 mod memory;
 
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 /// The classes and functions, into the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<binder::Binder>()?;
+    module.add_class::<graph::Graph>()?;
     module.add_class::<memory::Memory>()?;
     module.add_class::<memory::Computing>()?;
     module.add_class::<call::CachedCall>()?;
