@@ -162,10 +162,15 @@ class Workers:
     def __enter__(self) -> Self:
         refuse_import_side_effect("app.workers()")
         crew = crew_of(self._app, self._settings)
-        crew.start()
-        self._block = Block(crew)
-        self._app._attendance.blocks.append(self._block)
-        return self
+        try:
+            crew.start()
+            self._block = Block(crew)
+            self._app._attendance.blocks.append(self._block)
+            return self
+        except BaseException:
+            self._forget_block()
+            crew.kill()  # and not joined: it may not have started
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -173,15 +178,26 @@ class Workers:
         block = self._block
         if block is None:
             return
-        self._block = None
-        self._app._attendance.blocks.remove(block)
-        if not block.crew.is_ours:
-            return
         try:
-            if kind is None and self._wait:
+            self._forget_block()
+            if kind is None and self._wait and block.crew.is_ours:
                 drain(self._app, bytes(block.ids), lambda: self._check(block))
         finally:
-            block.crew.end()
+            self._forget_block()
+            if block.crew.is_ours:
+                block.crew.end()
+            self._block = None
+
+    def __del__(self) -> None:
+        # Something was raised between the body of the block and its end, such as Ctrl-C.
+        block = getattr(self, "_block", None)
+        if block is not None and block.crew.is_ours:
+            self._forget_block()
+            block.crew.kill()
+
+    def _forget_block(self) -> None:
+        blocks = self._app._attendance.blocks
+        blocks[:] = [block for block in blocks if block is not self._block]
 
     async def __aenter__(self) -> Self:
         import asyncio

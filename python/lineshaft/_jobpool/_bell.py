@@ -17,9 +17,12 @@ __all__ = ["Bell"]
 class Bell:
     """One thread waits; others ring, and replies of the server call what is to be done about them."""
 
+    _pipe: tuple[int, ...] = ()
+
     def __init__(self) -> None:
         self._completions = _native.Completions()
-        self._read, self._write = _pipe()
+        self._pipe = _pipe()
+        self._read, self._write = self._pipe
         self._poll = select.poll()
         self._poll.register(self._completions.fileno(), select.POLLIN)
         self._poll.register(self._read, select.POLLIN)
@@ -51,8 +54,8 @@ class Bell:
 
     def __del__(self) -> None:
         # Not before: who rings while a pool ends would write to a descriptor that is another one's by then.
-        os.close(self._read)
-        os.close(self._write)
+        for descriptor in self._pipe:
+            os.close(descriptor)
 
 
 def _pipe() -> tuple[int, int]:

@@ -55,8 +55,8 @@ class JobPool:
         self._is_durable = is_durable
         self._ahead = ahead
         self._driver = Driver(app, is_durable=is_durable, ahead=ahead)
-        self._state = "RUN"
         self._maker = os.getpid()
+        self._state = "RUN"  # last: from here on `__del__` has something to end
 
     def __repr__(self) -> str:
         kind = "durable " if self._is_durable else ""
@@ -259,8 +259,8 @@ class JobPool:
     def _leave(self, *, is_hurried: bool) -> None:
         if self._maker != os.getpid():
             return
-        self._state = "TERMINATE"
         self._driver.leave(is_hurried=is_hurried)
+        self._state = "TERMINATE"  # not before: what is raised between the two leaves a pool that can still be ended
         self._driver.wait()
         self._app._attendance.given_up = is_hurried
 
