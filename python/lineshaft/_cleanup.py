@@ -1,4 +1,4 @@
-"""What `current.cleanup(...)` leaves to be called when the body is over: a stack for each attempt.
+"""What `current.cleanup(...)` leaves to be called when the body is over: a stack for each attempt that needs one.
 
 It is emptied inside of what opened the attempt's resources, so that they are still open, and before the end of the
 attempt is told. A task that is called as an ordinary function has a stack for the outermost call. Around each emptying
@@ -10,7 +10,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._current import _running
 from ._declare import is_async_function
@@ -20,6 +20,8 @@ from ._tracebacks import from_the_users_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ._native import RunningAttempt
 
 __all__ = ["leave", "with_cleanup"]
 
@@ -53,7 +55,7 @@ class Cleanups:
                 self._calls = self._calls or []
                 self._calls.append(partial(function, *args, **kwargs))
                 return
-        raise RuntimeError(f"the body is over: current.cleanup() would never call {_name(function)}")
+        raise _too_late(function)
 
     def empty(self, error: BaseException | None) -> None:
         """Calls what there is; `error` is what the body raised.
@@ -104,18 +106,75 @@ class AsyncCleanups(Cleanups):
 def leave(function: F, args: tuple[Any, ...], kwargs: dict[str, Any]) -> F:
     """Adds a call to the cleanups of what runs here."""
     attempt = _running.get()
-    cleanups = _direct.get() if attempt is None else attempt.cleanups
-    if cleanups is None or (attempt is None and cleanups.is_over):
-        raise NoCurrentJob(
-            f"current.cleanup: no task runs here, so nobody would call {_name(function)}",
-            hint="it is for the body of a task, and for threads that take its context along",
-        )
-    cleanups.add(function, args, kwargs)
-    return function
+    if attempt is None:
+        has_begun, cleanups = False, _direct.get()
+        if cleanups is not None and cleanups.is_over:
+            cleanups = None
+    else:
+        has_begun, is_async = attempt.body_state
+        cleanups = attempt.keep_cleanups(AsyncCleanups() if is_async else Cleanups()) if has_begun else None
+    if cleanups is not None:
+        cleanups.add(function, args, kwargs)
+        return function
+    if has_begun:
+        raise _too_late(function)
+    raise NoCurrentJob(
+        f"current.cleanup: no task runs here, so nobody would call {_name(function)}",
+        hint="it is for the body of a task, and for threads that take its context along",
+    )
 
 
 def with_cleanup(function: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
     """`function` of a task, with what it leaves called when it is over."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        attempt = _running.get()
+        if attempt is None:
+            return here(*args, **kwargs)
+        if not attempt.begin_body(False):
+            return function(*args, **kwargs)
+        try:
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                if not attempt.end_body():
+                    _left(attempt).empty(error)
+                raise
+            if not attempt.end_body():
+                _left(attempt).empty(None)
+            return result
+        finally:
+            if not attempt.end_body() and not _left(attempt).is_over:
+                _left(attempt).empty(None)
+
+    async def arun(*args: Any, **kwargs: Any) -> Any:
+        attempt = _running.get()
+        if attempt is None:
+            return await here(*args, **kwargs)
+        if not attempt.begin_body(True):
+            return await function(*args, **kwargs)
+        try:
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                if not attempt.end_body():
+                    await _left(attempt).aempty(error)
+                raise
+            if not attempt.end_body():
+                await _left(attempt).aempty(None)
+            return result
+        finally:
+            if not attempt.end_body() and not _left(attempt).is_over:
+                await _left(attempt).aempty(None)
+
+    here = _directly(function, is_async)
+    made: Any = arun if is_async else run
+    made.__name__, made.__qualname__ = function.__name__, function.__qualname__  # in words about its coroutines
+    return made  # type: ignore[no-any-return]
+
+
+def _directly(function: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
+    """The same where no job runs: those of the outermost call of a task are called when that is over."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         cleanups = Cleanups()
@@ -147,18 +206,21 @@ def with_cleanup(function: Callable[..., Any], is_async: bool) -> Callable[..., 
             if not cleanups.is_over:
                 await cleanups.aempty(None)
 
-    made: Any = arun if is_async else run
-    made.__name__, made.__qualname__ = function.__name__, function.__qualname__  # in words about its coroutines
-    return made  # type: ignore[no-any-return]
+    return arun if is_async else run
 
 
 def _begin(cleanups: Cleanups) -> None:
     """Makes them those of what runs here, unless it is a task that another one calls."""
-    attempt = _running.get()
-    if attempt is not None:
-        attempt.keep_cleanups(cleanups)
-    elif (before := _direct.get()) is None or before.is_over:
+    if (before := _direct.get()) is None or before.is_over:
         _direct.set(cleanups)
+
+
+def _left(attempt: RunningAttempt) -> Cleanups:
+    return cast("Cleanups", attempt.cleanups)
+
+
+def _too_late(function: Callable[..., Any]) -> RuntimeError:
+    return RuntimeError(f"the body is over: current.cleanup() would never call {_name(function)}")
 
 
 def _heavier(error: BaseException | None, later: BaseException) -> BaseException:

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -293,8 +293,19 @@ pub(crate) struct RunningAttempt {
     newest: Newest,
     /// The process that took the job; a copy made by a body's fork is another one.
     process: u32,
-    /// What is to be called when the body is over: `_cleanup.py` keeps it here, so that it goes with the attempt.
-    cleanups: OnceLock<Py<PyAny>>,
+    /// Held for one look at it, and never while Python code can run.
+    body: Mutex<Body>,
+}
+
+/// The body of an attempt, and what it leaves to be called when it is over: `_cleanup.py` keeps that here, so that it
+/// goes with the attempt.
+#[derive(Default)]
+struct Body {
+    has_begun: bool,
+    is_async: bool,
+    is_over: bool,
+    /// Made when there is something to be called: most bodies leave nothing, and pay nothing.
+    cleanups: Option<Py<PyAny>>,
 }
 
 /// Where an attempt runs: who passes on what a shield held back.
@@ -313,12 +324,16 @@ impl RunningAttempt {
             Place::Slots(shop) => shop.process(),
         };
         let (ticket, number) = (job.ticket(), job.attempt);
-        let cleanups = OnceLock::new();
-        Self { attempts, app, job: job.id, ticket, number, shields, place, held, newest, process, cleanups }
+        let body = Mutex::default();
+        Self { attempts, app, job: job.id, ticket, number, shields, place, held, newest, process, body }
     }
 
     pub(super) fn newest(&self) -> &Newest {
         &self.newest
+    }
+
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn registry<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Registry>> {
@@ -414,15 +429,46 @@ impl RunningAttempt {
         if payload.is_empty() { Ok(None) } else { decode(&self.registry(py)?, &payload).map(Some) }
     }
 
-    /// What is to be called when the body is over, once its body has begun.
-    #[getter]
-    fn cleanups(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cleanups.get().map(|cleanups| cleanups.clone_ref(py))
+    /// Whether it is the attempt's own body that begins, and not one that this one calls.
+    fn begin_body(&self, is_async: bool) -> bool {
+        let mut body = self.body();
+        let is_own = !body.has_begun;
+        if is_own {
+            (body.has_begun, body.is_async) = (true, is_async);
+        }
+        is_own
     }
 
-    /// Its body begins; what it leaves to be called comes to `cleanups`, unless it has begun before.
-    fn keep_cleanups(&self, cleanups: Py<PyAny>) {
-        self.cleanups.get_or_init(|| cleanups);
+    /// Whether the body, which has ended, left nothing to be called. Nothing is taken from then on.
+    fn end_body(&self) -> bool {
+        let mut body = self.body();
+        body.is_over |= body.cleanups.is_none();
+        body.is_over
+    }
+
+    /// Whether the body has begun, and whether it is a coroutine.
+    #[getter]
+    fn body_state(&self) -> (bool, bool) {
+        let body = self.body();
+        (body.has_begun, body.is_async)
+    }
+
+    /// What the body left to be called, if it left something.
+    #[getter]
+    fn cleanups(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.body().cleanups.as_ref().map(|cleanups| cleanups.clone_ref(py))
+    }
+
+    /// What is left comes to `cleanups`, unless there are some already; gives those. None when the body is over.
+    fn keep_cleanups(&self, py: Python<'_>, cleanups: Py<PyAny>) -> Option<Py<PyAny>> {
+        let mut body = self.body();
+        if body.is_over {
+            drop(body);
+            return None;
+        }
+        let kept = body.cleanups.get_or_insert_with(|| cleanups.clone_ref(py)).clone_ref(py);
+        drop(body);
+        Some(kept)
     }
 
     /// Its lease is somebody else's: raises the request to stop, in the thread of the body, unless that was done.
