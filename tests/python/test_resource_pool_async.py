@@ -114,7 +114,9 @@ def test_a_wait_that_is_too_long_names_the_tasks_that_have_them(things):
 
     said = asyncio.run(main())
     place = rf"{re.escape(__file__)}:\d+"
-    assert re.fullmatch(rf"no resource of db .* 0\.01 s: 1 of 1 are lent: Task-\d+ for 0\.\d s \({place}\)", said), said
+    assert re.fullmatch(rf"no resource of db .* 0\.01 s: 1 of 1 are lent: Task-\d+ for \d+\.\d s \({place}\)", said), (
+        said
+    )
 
 
 def test_what_is_broken_is_replaced(things):
@@ -161,14 +163,22 @@ def test_ordinary_functions_do_as_well():
 def test_close_waits_for_what_is_lent(things):
     async def main() -> None:
         pool = AsyncResourcePool(things.open, things.close, max=1)
-        task = asyncio.create_task(use(pool, 0.1))
-        await asyncio.sleep(0.01)
+        holds, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            async with pool.get():
+                holds.set()
+                await goes_on.wait()
+
+        task = asyncio.create_task(hold())
+        await holds.wait()
         waiter = asyncio.create_task(use(pool))
         await asyncio.sleep(0.01)
         with pytest.raises(ResourceTimeout, match=r"did not close within 0\.01 s"):
             await pool.close(timeout="10ms")
         with pytest.raises(ResourceClosed):
             await waiter
+        asyncio.get_running_loop().call_later(0.01, goes_on.set)
         await pool.close()
         assert task.done() or things.left() == set()
         await task
