@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import threading
@@ -26,13 +27,14 @@ class Things:
         self.most = 0
         self.sick: set[int] = set()
         self.fails = 0
+        self._numbers = itertools.count()
 
     async def open(self) -> int:
         await asyncio.sleep(0)
         if self.fails:
             self.fails -= 1
             raise ConnectionError("nobody listens")
-        thing = len(self.loops)
+        thing = next(self._numbers)
         self.loops[thing] = asyncio.get_running_loop()
         self.most = max(self.most, len(self.left()))
         return thing
@@ -268,6 +270,48 @@ def test_one_of_a_loop_that_still_runs_is_closed_there(things):
         other.call_soon_threadsafe(other.stop)
         thread.join(PATIENCE_S)
         other.close()
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancels what it runs", "forgets what it runs"])
+def test_a_loop_may_end_while_its_thing_is_closed_for_another_one(is_cancelled):
+    closing, opened = threading.Event(), []
+
+    async def open_one() -> int:
+        opened.append(asyncio.get_running_loop())
+        return len(opened)
+
+    async def close_one(_thing: int) -> None:
+        closing.set()
+        await asyncio.Event().wait()
+
+    pool = AsyncResourcePool(open_one, close_one, max=1)
+    other = asyncio.new_event_loop()
+
+    async def rest() -> None:
+        async with pool.get():
+            pass
+        while not closing.is_set():
+            await asyncio.sleep(0.001)
+
+    def run() -> None:
+        other.run_until_complete(rest())
+        if is_cancelled:
+            left = asyncio.all_tasks(other)
+            for task in left:
+                task.cancel()
+            other.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: pool.info().resting == 1, "it rests")
+    assert asyncio.run(use(pool)) == 2
+    thread.join(PATIENCE_S)
+    for task in asyncio.all_tasks(other):
+        task._log_destroy_pending = False
+        task.get_coro().close()
+    other.close()
+    assert opened[0] is other
+    assert opened[1] is not other
 
 
 def test_a_loop_that_is_gone_is_passed_over(things):

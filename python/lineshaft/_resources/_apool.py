@@ -230,22 +230,42 @@ def _name_of_task() -> str:
 
 
 async def _to_its_end(close: Callable[[Item[Any]], Coroutine[Any, Any, None]], item: Item[Any]) -> None:
-    """Closes `item` in its loop; who is cancelled meanwhile waits for it, and is cancelled then."""
+    """Closes `item` in its loop; who is cancelled meanwhile waits for it, and is cancelled then.
+
+    A loop that ends takes with it what lived there, also in the middle of closing.
+    """
     here, loop = asyncio.get_running_loop(), item.loop
-    future: asyncio.Future[Any] | None = None
+    closes: asyncio.Future[Any] | None = None
     try:
         if loop is None or loop is here:
-            future = here.create_task(close(item))
+            closes = here.create_task(close(item))
         elif loop.is_running():
-            future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close(item), loop))
-        else:
-            item.things.clear()  # its loop is over, and it with that
-            return
-        await asyncio.shield(future)
+            closes = _begun(close(item), loop)
+        if closes is not None:
+            await _over(closes, loop)
     except BaseException:
-        if future is not None and not future.done():
-            await asyncio.wait((future,))
+        if closes is not None:
+            await _over(closes, loop)
         raise
+    if closes is None or not closes.done():
+        item.things.clear()
+    elif not closes.cancelled():
+        closes.result()
+
+
+def _begun(close: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any] | None:
+    """None if the loop was closed meanwhile."""
+    try:
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close, loop))
+    except RuntimeError:
+        close.close()
+        return None
+
+
+async def _over(closes: asyncio.Future[Any], loop: asyncio.AbstractEventLoop | None) -> None:
+    """Waits until it is closed, or will never be since its loop runs no more."""
+    while not closes.done() and (loop is None or loop.is_running()):
+        await asyncio.wait((closes,), timeout=LOOK_EVERY_S)
 
 
 AsyncResourcePool.__module__ = "lineshaft"
