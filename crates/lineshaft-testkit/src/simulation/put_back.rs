@@ -37,9 +37,9 @@ impl Kept {
         Self { disk, ledger: ledger.clone() }
     }
 
-    /// The later history may have lost these.
-    pub(super) fn history_may_go(&mut self, archived: &[ArchivedJob]) {
-        self.ledger.history_may_go(archived);
+    /// The later history may have lost these, on a day that this home has not seen.
+    pub(super) fn history_may_go(&mut self, today: u64, archived: &[ArchivedJob]) {
+        self.ledger.history_may_go(today, archived);
     }
 
     /// It is put back beside the history of the server's home, whose jobs `later` knows.

@@ -287,9 +287,10 @@ impl World {
         }
         // One that does not read keeps what it has.
         let archived = engine.archived(&self.ledger.elsewhere(engine.state())).unwrap_or_default();
-        self.ledger.history_may_go(&archived);
+        let today = self.ledger.today();
+        self.ledger.history_may_go(today, &archived);
         if let Some(kept) = &mut self.kept {
-            kept.history_may_go(&archived);
+            kept.history_may_go(today, &archived);
         }
     }
 

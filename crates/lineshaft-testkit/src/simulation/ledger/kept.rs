@@ -23,9 +23,13 @@ impl Ledger {
         self.jobs.keys().copied().filter(|job| state.slot_of(*job).is_none()).collect()
     }
 
+    /// The days since 1970, of the latest time that was shown.
+    pub(in crate::simulation) fn today(&self) -> u64 {
+        self.wall_max_ms / DAY_MS
+    }
+
     /// Room is made by the oldest history: of the days before today, one file each.
-    pub(in crate::simulation) fn history_may_go(&mut self, archived: &[ArchivedJob]) {
-        let today = self.wall_max_ms / DAY_MS;
+    pub(in crate::simulation) fn history_may_go(&mut self, today: u64, archived: &[ArchivedJob]) {
         for record in archived.iter().map(|job| &job.record) {
             if let Some(known) = self.jobs.get_mut(&record.id)
                 && record.finalized_at.is_some_and(|ms| ms / DAY_MS < today)
