@@ -230,7 +230,12 @@ impl Server {
             Ok((_, opened)) if self.lacks_durable(opened.lsn) => {
                 Err(format!("commit {} was durable, and it goes on after {}", self.durable_lsn, opened.lsn))
             }
-            Ok((_, opened)) if opened.cut.is_some() && self.notices_damage() => Ok(Stepping::GoesOn),
+            // No more can be said then, nor when the header of the last commit is gone, of which nothing else tells.
+            Ok((_, opened))
+                if (opened.cut.is_some() || opened.lsn < self.durable_lsn) && self.notices_damage() =>
+            {
+                Ok(Stepping::GoesOn)
+            }
             Ok((engine, _)) => {
                 self.durable_lsn = engine.lsn();
                 self.service.opened(now);
