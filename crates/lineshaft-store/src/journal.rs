@@ -240,7 +240,7 @@ pub struct Options {
     pub background: bool,
     /// Memory for the newest commits, and as much again for commits read from disk. Default 4 MiB.
     pub cache_bytes: usize,
-    /// Where segment salts come from. Default random.
+    /// Where segment salts come from: another one for each opening. Default random.
     pub seed: u64,
 }
 

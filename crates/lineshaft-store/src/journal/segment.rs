@@ -35,8 +35,9 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// A header for a use of a file. The salt depends on the number, which is never used twice for a file with
-    /// commits, so that even a fixed seed gives no salt again.
+    /// A header for a use of a file. The salt depends on the number too, so no salt comes again while a journal is open.
+    /// The next opening has to bring another seed: it may use a number again that a power cut took back, over a file in
+    /// which some of what was written then is left.
     pub(crate) fn new(number: u64, seed: u64) -> Self {
         let seed = seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self { number, salt: fastrand::Rng::with_seed(seed).u64(..) }

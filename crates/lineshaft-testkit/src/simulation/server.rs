@@ -223,6 +223,8 @@ impl Server {
     }
 
     fn open(&mut self, now: Time, rng: &mut fastrand::Rng) -> Result<Stepping, String> {
+        // As random as it is for others: no opening has that of another one.
+        self.journal_options.seed = self.journal_options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         // Who misses room may be the one who makes the disk have some again.
         let was_full = self.disk.is_full();
         match self.open_home(self.disk.clone()) {
