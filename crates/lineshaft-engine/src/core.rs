@@ -146,6 +146,8 @@ pub struct Core {
     deaths: Vec<Death>,
     pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
     pub(crate) started_ms: (u64, u64),
+    /// Milliseconds of stalls since the last commit began.
+    credited_ms: u64,
     pub(crate) lsn: u64,
     body: Vec<u8>,
     outputs: Vec<Output>,
@@ -188,6 +190,7 @@ impl Core {
             deaths: Vec::new(),
             deleted,
             started_ms: (now.wall_ms, now.logical_ms),
+            credited_ms: 0,
             lsn,
             body: Vec::new(),
             outputs: Vec::new(),
@@ -249,9 +252,13 @@ impl Core {
         self.begin_body(now);
     }
 
-    /// The engine stood still for `gap_ms`: every lease lives as much longer.
-    pub fn credit_gap(&mut self, gap_ms: u64) {
-        self.state.extend_leases(gap_ms);
+    /// The engine stood still for `still_ms`: every lease lives as much longer, and for `bonus_ms` more.
+    ///
+    /// Of the absent that is written down together with the clock that has moved on meanwhile, since they have nothing
+    /// but the rest of their leases after the next start too.
+    pub fn credit_gap(&mut self, still_ms: u64, bonus_ms: u64) {
+        self.state.extend_leases(still_ms + bonus_ms);
+        self.credited_ms += still_ms;
     }
 
     /// Begins an epoch: the first changes of every run.
@@ -505,9 +512,17 @@ impl Core {
     fn begin_body(&mut self, now: Now) {
         if self.body.is_empty() {
             let clock = Change::Clock { wall_ms: now.wall_ms, logical_ms: now.logical_ms };
-            clock.encode(&mut self.body);
-            self.state.apply(&clock, self.lsn + 1, 0);
+            self.append(&clock);
+            let still_ms = std::mem::take(&mut self.credited_ms);
+            if still_ms > 0 && self.state.has_absent() {
+                self.append(&Change::AbsencesCredited { still_ms });
+            }
         }
+    }
+
+    fn append(&mut self, change: &Change) {
+        change.encode(&mut self.body);
+        self.state.apply(change, self.lsn + 1, 0);
     }
 
     fn note(&mut self, change: &Change) {

@@ -160,7 +160,7 @@ impl<J: Journal> Driver<J> {
     fn turn(&mut self) -> Result<(), Error> {
         let jumped = self.run.clocks.jumped();
         if !jumped.is_zero() {
-            self.core.credit_gap(jumped.as_millis() as u64);
+            self.core.credit_gap(jumped.as_millis() as u64, 0);
         }
         let now = self.run.clocks.now();
         let (idle, began) = (self.inputs.is_empty(), self.clock.instant());
@@ -417,7 +417,7 @@ impl<J: Journal> Driver<J> {
                 seconds = still.as_secs_f64(),
                 "the engine stood still; leases live as much longer"
             );
-            self.core.credit_gap((still + self.pulse.bonus()).as_millis() as u64);
+            self.core.credit_gap(still.as_millis() as u64, self.pulse.bonus().as_millis() as u64);
         }
     }
 

@@ -115,6 +115,7 @@ impl State {
             Change::PlacesSwept => self.free.sweep(),
             Change::ChildrenAbsent => self.children_absent(),
             Change::ChildReturned { child } => self.child_returned(*child),
+            Change::AbsencesCredited { still_ms } => self.credit_absences(*still_ms),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }

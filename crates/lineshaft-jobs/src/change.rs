@@ -413,6 +413,11 @@ pub enum Change {
         /// Its number in the engine.
         child: u32,
     },
+    /// The engine stood still, and could not have heard anybody attach: whoever is absent is so from later on.
+    AbsencesCredited {
+        /// So much later, in milliseconds of the logical clock.
+        still_ms: u64,
+    },
 }
 
 impl Change {

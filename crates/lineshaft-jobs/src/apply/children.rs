@@ -37,6 +37,12 @@ impl State {
         }
     }
 
+    pub(super) fn credit_absences(&mut self, still_ms: u64) {
+        for since_ms in self.absent.values_mut() {
+            *since_ms = since_ms.saturating_add(still_ms).min(self.logical_ms);
+        }
+    }
+
     pub(super) fn child_returned(&mut self, child: u32) {
         self.absent.remove(&child);
         self.renew(child, self.logical_ms);

@@ -138,6 +138,7 @@ fn children() {
     check(&Change::Released { slots: vec![300] }, "0901ac02");
     check(&Change::ChildrenAbsent, "20");
     check(&Change::ChildReturned { child: 300 }, "21ac02");
+    check(&Change::AbsencesCredited { still_ms: 300 }, "22ac02");
 }
 
 #[test]

@@ -155,7 +155,11 @@ impl Model {
 
     /// The engine stood still: every lease lives as much longer.
     pub fn extend_leases(&mut self, gap_ms: u64) {
-        self.children.iter_mut().for_each(|child| child.lease_ends_ms += gap_ms);
+        let now_ms = self.logical_ms;
+        for child in &mut self.children {
+            child.lease_ends_ms += gap_ms;
+            child.absent_since_ms = child.absent_since_ms.map(|since_ms| (since_ms + gap_ms).min(now_ms));
+        }
     }
 
     /// The engine started again: nobody is connected, and every session begins its time anew, as do the leases of those

@@ -58,7 +58,7 @@ pub(super) const TABLE: &[Mutant] = &[
         rule: "a lease does not end while the engine stands still and hears of no renewal",
         file: "crates/lineshaft-engine/src/driver.rs",
         within: "",
-        original: "self.core.credit_gap((still + self.pulse.bonus()).as_millis() as u64);",
+        original: "self.core.credit_gap(still.as_millis() as u64, self.pulse.bonus().as_millis() as u64);",
         mutated: "",
         seed: Some(53),
     },

@@ -93,6 +93,24 @@ fn an_attach_that_follows_no_start_changes_nothing() {
     assert!(matches!(change, Change::Clock { .. }) && rest.is_empty(), "{change:?} {rest:?}");
 }
 
+/// It ended as soon as the next engine started: the clock had been written down, and what was credited had not.
+#[test]
+fn a_stall_is_credited_to_the_absent_also_after_the_next_start() {
+    let (mut shop, lease) = one_running();
+    shop.restart();
+    shop.pass(60_000);
+    shop.machine.state.extend_leases(60_000);
+    shop.machine.record(Change::AbsencesCredited { still_ms: 60_000 }.into());
+    replayed(&mut shop);
+    shop.restart();
+    shop.pass(14_999);
+    shop.machine.settle();
+    assert_eq!(shop.state(lease.1), JobState::Running);
+    shop.pass(1);
+    shop.machine.settle();
+    assert_eq!(shop.state(lease.1), JobState::Available);
+}
+
 #[test]
 fn what_is_absent_stands_in_a_snapshot() {
     let (mut shop, (child, ..)) = one_running();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lineshaft_jobs::{ArchivedCall, Attach, Command, Payloads, Wanted};
+use lineshaft_jobs::{ArchivedCall, Attach, Change, Command, Payloads, Wanted};
 use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
     AttachChild, Cancel, Checkpoint, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence,
@@ -81,6 +81,7 @@ impl World {
             Step::Pass { .. } => {}
             Step::Stall(gap_ms) => {
                 self.machine.state.extend_leases(u64::from(*gap_ms));
+                self.machine.record(Change::AbsencesCredited { still_ms: u64::from(*gap_ms) }.into());
                 self.model.extend_leases(u64::from(*gap_ms));
             }
             Step::Touch(session) => {
