@@ -87,7 +87,7 @@ def test_workers_that_are_killed_all_the_time_do_all_items():
         for result in pool.imap_unordered(pooled.nap, [0.002] * 400):
             assert result == 0.002
             done += 1
-            ready = [hand for hand in list(pool._crew._staff.hands.values()) if hand.is_ready]
+            ready = [hand for hand in list(pool._crew._state.staff.hands.values()) if hand.is_ready]
             if done % 5 == 0 and ready:
                 ready[0].kill()
                 kills += 1

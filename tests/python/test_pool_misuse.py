@@ -146,7 +146,7 @@ def test_what_is_submitted_is_not_pickled_while_its_caller_waits():
     """
     with Executor(1) as executor:
         executor.submit(abs, 1).result(LONG_S)
-        until(lambda: executor._crew._foreman.is_idle(), "its worker waits")
+        until(lambda: executor._crew._state.foreman.is_idle(), "its worker waits")
         guarded = pool_misuse.Guarded(21)
 
         def submit() -> None:

@@ -20,10 +20,12 @@ from multiprocessing import (
 )
 from multiprocessing import reduction as reducer
 
+from ._barrier import Barrier
+from ._conditions import Condition, Event
 from ._context import default_context as _default
+from ._locks import BoundedSemaphore, Lock, RLock, Semaphore
 from ._queues import JoinableQueue, Queue, SimpleQueue
 from ._shutdown import ShutDown
-from ._synchronize import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
 
 __all__ = [
     "Array",

@@ -10,8 +10,10 @@ from multiprocessing import context as standard
 from multiprocessing.managers import SyncManager
 from typing import TYPE_CHECKING, Any
 
+from ._barrier import Barrier
+from ._conditions import Condition, Event
+from ._locks import AnyLock, BoundedSemaphore, Lock, RLock, Semaphore
 from ._queues import JoinableQueue, Queue, SimpleQueue
-from ._synchronize import AnyLock, Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
