@@ -9,6 +9,7 @@
 //! - [`ring`]: a bounded queue of messages between processes; [`channel`]: one whose large messages go through an
 //!   [`arena`], and are not copied on the way out.
 //! - [`claims`]: shares of work that are claimed from the front and taken back from the end.
+//! - [`table`]: a cache of values by key, of all processes of a host.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
@@ -45,6 +46,7 @@ pub mod shared;
 pub mod socket;
 pub mod spin;
 pub mod sync;
+pub mod table;
 pub mod tree;
 
 pub use error::{Error, Result};

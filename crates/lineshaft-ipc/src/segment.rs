@@ -1,8 +1,8 @@
 //! Memory that several processes share: a [`Segment`], handed over as a descriptor.
 //!
 //! It is anonymous memory, or where the system gives none a file without a name; either way nothing is left of it when
-//! the last process has closed it, however that ends. What lies in it is placed by the types of [`crate::sync`],
-//! [`crate::ring`] and [`crate::arena`], which see it through [`Segment::at`] and [`Segment::bytes`].
+//! the last process has closed it, however that ends. (A [`TableFile`](crate::table::TableFile) has one with a name.) What lies in it is placed by the types of [`crate::sync`],
+//! [`crate::ring`], [`crate::arena`] and [`crate::table`], which see it through [`Segment::at`] and [`Segment::bytes`].
 #![allow(unsafe_code)] // The mapping, its casts to types made of atomics, and copies from and to it.
 
 use std::fs::File;
@@ -29,6 +29,8 @@ pub enum Backing {
     Memory,
     /// A file without a name, since the system gave no such memory.
     File,
+    /// A file that its user's processes find by its name.
+    Named,
 }
 
 /// A type that may lie in a segment.
@@ -102,6 +104,15 @@ impl Segment {
         }
     }
 
+    /// A file of this user's as a segment, which nobody makes smaller while others have it: that is the caller's to see to.
+    pub(crate) fn of_file(file: File) -> Result<Self> {
+        let length = file.metadata().map_err(Error::os("look at a segment"))?.len();
+        match usize::try_from(length) {
+            Ok(bytes) if bytes > 0 => Self::map(file.into(), bytes, Backing::Named),
+            _ => Err(bad_segment("it is empty")),
+        }
+    }
+
     fn map(fd: OwnedFd, bytes: usize, backing: Backing) -> Result<Self> {
         let file = File::from(fd);
         let mapping = MmapOptions::new().len(bytes).map_raw(&file).map_err(Error::os("map a segment"))?;
@@ -158,7 +169,8 @@ impl Segment {
         assert!(offset.is_multiple_of(align_of::<T>()), "{offset} is not aligned");
         let first = self.mapping.as_mut_ptr().wrapping_add(offset).cast::<T>();
         // SAFETY: the mapping has so many bytes from the offset on, readable and writable, and lives as long as `self`;
-        // nobody shrinks the file: it is sealed, or has no name and is only with processes that run this code. A mapping
+        // nobody shrinks the file: it is sealed, or has no name and is only with processes that run this code, or is a
+        // table's, which is cut by nobody but who has it alone. A mapping
         // starts at a memory page and `Shared` types ask for no more, so `first` is aligned. They consist of atomics, for
         // which every bit pattern is a value and which may be written by others meanwhile.
         unsafe { std::slice::from_raw_parts(first, count) }

@@ -195,6 +195,11 @@ pub(crate) mod mortal {
                 }
 
                 #[allow(dead_code)]
+                pub(crate) fn fetch_max(&self, other: $number, order: Ordering) -> $number {
+                    if step() { self.0.fetch_max(other, order) } else { 0 }
+                }
+
+                #[allow(dead_code)]
                 pub(crate) fn fetch_add(&self, count: $number, order: Ordering) -> $number {
                     if step() { self.0.fetch_add(count, order) } else { 0 }
                 }

@@ -13,6 +13,7 @@ mod at_random;
 mod channels;
 mod locks;
 mod rings;
+mod tables;
 
 const ROUNDS: &str = "LINESHAFT_KILL_ROUNDS";
 const FEW_SECONDS: Duration = Duration::from_secs(2);

@@ -9,4 +9,5 @@ mod kills;
 mod processes;
 mod rings;
 mod support;
+mod tables;
 mod trees;
