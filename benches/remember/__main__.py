@@ -2,6 +2,7 @@
 
     python benches/remember hits DIRECTORY [NAME ...]
     python benches/remember calls [--rounds 5]
+    python benches/remember host [--rounds 5]
     python benches/remember wrap [--rounds 5]
     python benches/remember hold [--rounds 5]
 
@@ -10,7 +11,8 @@
 residents that were there at any time. Such traces are in https://github.com/moka-rs/cache-trace, which says what its
 authors ask of those who use them. `calls` has what a decorated call takes that is answered from the cache, beside
 `functools.lru_cache`, which has no time to live, and cachetools; a thousand threads that miss one key; and a tag of a
-million entries invalidated. `wrap` has what a decorator adds to a call that there is nothing to do about, beside
+million entries invalidated. `host` has the same of results that processes share, beside diskcache, and what eight who
+read at once cost each other. `wrap` has what a decorator adds to a call that there is nothing to do about, beside
 tenacity, stamina, wrapt and wrappers with `functools` alone. `hold` has what it takes to get a thing of a pool of
 resources and to give it back, beside SQLAlchemy's `QueuePool` and a queue, alone and by twice as many threads as there
 are things.
@@ -35,6 +37,7 @@ PEERS = HERE / ".venv"
 PACKAGES = [
     "libcachesim==0.3.5",
     "cachetools==8.0.2",
+    "diskcache==5.6.3",
     "tenacity==9.2.1",
     "stamina==26.1.0",
     "wrapt==2.5.2",
@@ -52,6 +55,8 @@ def main() -> int:
     hits.add_argument("names", nargs="*", default=["OLTP", "P3"])
     calls = subjects.add_parser("calls")
     calls.add_argument("--rounds", type=int, default=5)
+    host = subjects.add_parser("host")
+    host.add_argument("--rounds", type=int, default=5)
     wrap = subjects.add_parser("wrap")
     wrap.add_argument("--rounds", type=int, default=5)
     hold = subjects.add_parser("hold")
@@ -59,7 +64,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
-    if options.subject in ("wrap", "hold"):
+    if options.subject in ("host", "wrap", "hold"):
         program = HERE / f"{options.subject}.py"
         return subprocess.run([sys.executable, program, str(options.rounds), str(site_of_peers())]).returncode
     subprocess.run([sys.executable, HERE / "calls.py", str(options.rounds), str(site_of_peers())], check=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, final, over
 from . import _native
 from ._attendance import Attendance
 from ._batch import aenqueue_calls, enqueue_calls
+from ._cached._of_app import ROOM_BYTES, CachesResults, room_of
 from ._connection import Connection
 from ._declare import check_names, is_coroutine_function
 from ._errors import TaskNotFound
@@ -74,7 +75,7 @@ class _Declares(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
 
-class App(Provides):
+class App(Provides, CachesResults):
     """Tasks and the home in which their jobs live.
 
     `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]
@@ -85,10 +86,18 @@ class App(Provides):
 
     `accept_pickle` lets it read what was sent as `Pickled`. Whoever can write to its home can then run any code in its
     workers and in the programs that read results, so leave it off wherever you do not trust all of them.
+
+    `host_cache` is the room for results that the processes of a host share, see `cached`: 64 MiB by default, of which
+    memory is taken as it is used. Whoever comes first on a host says how much it is there.
     """
 
     def __init__(
-        self, url: str | os.PathLike[str] | None = None, *, hooks: Iterable[Hooks] = (), accept_pickle: bool = False
+        self,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        hooks: Iterable[Hooks] = (),
+        accept_pickle: bool = False,
+        host_cache: Size = ROOM_BYTES,
     ) -> None:
         if url is not None and not isinstance(url, str | os.PathLike):
             raise wrong("url", url, "the path of a home")
@@ -98,6 +107,7 @@ class App(Provides):
         self._connection = Connection(None if url is None else os.fspath(url), file)
         self._declared: dict[str, BaseTask[..., Any]] = {}
         self._types = Types(accept_pickle, self)
+        self._host_cache_bytes = room_of(host_cache)
         self._types_are_learnt = False
         self._hooks = HookSet(hooks)
         self._includes = Includes(self)

@@ -73,16 +73,19 @@ class Types:
 
     def learn(self, task: BaseTask[..., Any]) -> None:
         """Registers the types that `task` and its module name; cheap the second time."""
-        if task in self._learnt_tasks:
-            return
-        if not self._learnt_tasks:
+        if task not in self._learnt_tasks:
+            self._learnt_tasks.add(task)
+            self.learn_function(task.function)
+
+    def learn_function(self, function: Callable[..., Any]) -> None:
+        """Registers the types that `function` and its module name."""
+        if not self._learnt_modules:
             self.registry.set_main(canonical_module("__main__"))
-        self._learnt_tasks.add(task)
-        for hint in _hints(task.function).values():
+        for hint in _hints(function).values():
             self._register_all(_classes_in(hint))
-        if task.function.__module__ not in self._learnt_modules:
-            self._learnt_modules.add(task.function.__module__)
-            self._register_all(_classes_of_module(task.function.__module__))
+        if function.__module__ not in self._learnt_modules:
+            self._learnt_modules.add(function.__module__)
+            self._register_all(_classes_of_module(function.__module__))
 
     def encode(self, value: Any) -> bytes:
         """The payload of `value`."""

@@ -140,13 +140,13 @@ def cached(
 
 
 def _decorated(function: Any, options: Options) -> Any:
-    _refuse(function)
+    refuse(function)
     if inspect.iscoroutinefunction(function):
         return AsyncCachedFunction(function, options)
     return CachedFunction(function, options)
 
 
-def _refuse(function: Any) -> None:
+def refuse(function: Any) -> None:
     """Raises for what has no result to keep."""
     name = getattr(function, "__qualname__", repr(function))
     if isinstance(function, staticmethod | classmethod | property):

@@ -13,6 +13,7 @@ from ._dependencies import KEYS, CacheKey, Watcher
 MAX_DEFAULT = 10_000
 _POLICIES = ("s3fifo", "lru", "sieve", "lfu")
 _MAX = 2**32 - 2
+_OF_HOSTS = frozenset(("ttl", "idle", "key", "tags", "negative", "stale"))
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,17 @@ def checked(
         typed=bool(typed),
         shared=bool(shared),
     )
+
+
+def without(scope: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of results that processes share, those of one process left at their defaults."""
+    if scope != "host":
+        raise wrong("scope", scope, '"host" or "process"')
+    for option, value in options.items():
+        if option not in _OF_HOSTS:
+            raise wrong(option, value, f'it is for scope="process"; of a host there are {", ".join(sorted(_OF_HOSTS))}')
+    defaults = dict.fromkeys(_OF_HOSTS)
+    return {**defaults, **options, "max": None, "policy": "s3fifo", "depends_on": None, "typed": False, "shared": True}
 
 
 def _life(option: str, value: Any) -> int | None:

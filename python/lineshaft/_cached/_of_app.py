@@ -1,0 +1,113 @@
+"""`app.cached`: functions that keep their results where all processes of the app find them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+from .._options import SIZE_FORMS, size, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import ParamSpec, Protocol, TypeVar
+
+    from .._app import App
+    from .._options import Duration, Size
+    from ._decorator import Decorator
+    from ._dependencies import CacheKey
+    from ._shared import AsyncHostFunction, HostFunction
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+    class HostDecorator(Protocol):
+        """`app.cached(...)` with options."""
+
+        @overload
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncHostFunction[P, R]: ...  # type: ignore[overload-overlap]
+        @overload
+        def __call__(self, function: Callable[P, R], /) -> HostFunction[P, R]: ...
+
+
+ROOM_BYTES = 64 << 20
+"""Room for results that the processes of a host share, unless an app says otherwise."""
+
+
+def room_of(host_cache: Size) -> int:
+    """Bytes of the option `host_cache`."""
+    room_bytes = size("host_cache", host_cache)
+    if not 64 << 10 <= room_bytes <= 64 << 30:
+        raise wrong("host_cache", host_cache, f"64 KiB to 64 GiB, as {SIZE_FORMS}")
+    return room_bytes
+
+
+class CachesResults:
+    """What an app can do about results of functions."""
+
+    @overload
+    def cached(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncHostFunction[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def cached(self, function: Callable[P, R], /) -> HostFunction[P, R]: ...
+    @overload
+    def cached(
+        self,
+        *,
+        scope: Literal["host"] = "host",
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        key: Callable[..., object] | None = None,
+        tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+        negative: Duration | None = None,
+        stale: Duration | None = None,
+    ) -> HostDecorator: ...
+    @overload
+    def cached(
+        self,
+        *,
+        scope: Literal["process"],
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        max: int | None = ...,
+        policy: Literal["s3fifo", "lru", "sieve", "lfu"] = "s3fifo",
+        key: Callable[..., object] | None = None,
+        tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+        depends_on: Sequence[CacheKey] | Callable[..., Sequence[CacheKey]] | None = None,
+        negative: Duration | None = None,
+        stale: Duration | None = None,
+        typed: bool = False,
+        shared: bool = False,
+    ) -> Decorator: ...
+    def cached(self, *function: Any, scope: Any = "host", **options: Any) -> Any:
+        """Has all processes of the host that use this app's home share the results of a function: of those who call it
+        with equal arguments at the same time one computes, whoever they are.
+
+        They are kept in shared memory, in a room of `host_cache` for all functions of the app together, out of which
+        goes what is used least. So arguments and results have to be values, and each caller gets a copy. Arguments are
+        equal if they are of the same type and value. A method has `self` among its arguments.
+
+        `ttl`, `idle`, `key`, `tags`, `negative` and `stale` are as of `lineshaft.cached`. What it gives has `cache`:
+        `info()`, `peek(...)`, `invalidate(...)`, `invalidate(tag=...)`, `clear()` and `warm(...)`; what one process
+        makes untrue is so in all of them before the call returns. A process that is killed keeps nobody waiting.
+        Results last as long as some process uses the home's cache, and no longer than the code of the function stays as
+        it is.
+
+        Where there is no shared memory each process keeps its own results, which is said once in the log. A result that
+        is no value, or has more than 4 MiB with the room as it is by default, is given to the caller and not kept,
+        which is said likewise.
+
+        With `scope="process"` it is `lineshaft.cached`, of each process by itself.
+
+        Raises `DeclarationError` for what cannot be cached, `OptionError` for what an option does not take.
+        """
+        from ._decorator import cached, refuse
+        from ._options import checked, without
+        from ._shared import shared
+
+        if scope == "process":
+            return cached(*function, **options)
+        checked_options = checked(**without(scope, options))
+
+        def decorated(function: Any) -> Any:
+            refuse(function)
+            return shared(function, checked_options, cast("App", self))
+
+        return decorated(*function) if function else decorated

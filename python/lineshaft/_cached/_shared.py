@@ -1,0 +1,370 @@
+"""Functions whose results all processes of a host share: what `app.cached` gives.
+
+Other processes wait while one computes; in this one its threads wait for each other at a lock for each key, and
+coroutines as those of any cached function do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from weakref import WeakSet, WeakValueDictionary
+
+from .. import _native
+from .._errors import SerializationError
+from ._cache import CacheInfo
+from ._flights import Flights
+from ._functions import AsyncCachedFunction, CachedFunction
+from ._host import host_table, namespace
+from ._keys import canonical, host_binder
+from ._refresh import in_background
+
+if TYPE_CHECKING:
+    from .._app import App
+    from ._options import Options
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LOOK_EVERY_S = 0.25
+"""How long a thread waits for another process without looking whether it was asked to stop."""
+
+
+class _Level:
+    """Where a function's results are: in the table of the app's home, which is found at the first call."""
+
+    def __init__(self, app: App, function: Callable[..., Any], options: Options) -> None:
+        self._app, self._function, self._options = app, function, options
+        self._is_found = False
+        self._memory: _native.HostMemory | None = None
+        self._said: set[str] = set()
+        self.table: _native.HostTable | None = None
+        self.forked()
+        _levels.add(self)
+
+    def forked(self) -> None:
+        """Threads that had a lock are not in a forked child."""
+        self._guard = threading.RLock()
+        self._locks: WeakValueDictionary[Any, Any] = WeakValueDictionary()
+
+    def lock_of(self, key: Any) -> Any:
+        """Of the threads of this process; a thread that asks for what it computes does not wait for itself."""
+        with self._guard:
+            lock = self._locks.get(key)
+            if lock is None:
+                lock = self._locks[key] = threading.RLock()
+            return lock
+
+    def memory(self) -> _native.HostMemory | None:
+        """None where processes cannot share anything."""
+        if not self._is_found:
+            with self._guard:
+                self._find()
+        return self._memory
+
+    def _find(self) -> None:
+        if self._is_found:
+            return
+        options, app = self._options, self._app
+        self.table = host_table(app.url, app._host_cache_bytes)
+        if self.table is not None:
+            app._types.learn_function(self._function)
+            self._memory = _native.HostMemory(
+                self.table,
+                namespace(self._function),
+                app._types.registry,
+                canonical,
+                ttl_ms=options.ttl_ms,
+                idle_ms=options.idle_ms,
+                stale_ms=options.stale_ms,
+                negative_ms=options.negative_ms,
+            )
+        self._is_found = True
+
+    def put(
+        self, memory: _native.HostMemory, computing: _native.HostComputing, value: Any, is_error: bool, call: Any
+    ) -> None:
+        """Keeps a value if it can be; says once for each reason that it cannot."""
+        args, kwargs = call
+        tags = [] if self._options.tags is None else list(self._options.tags(*args, **kwargs))
+        try:
+            why = memory.put(computing, value, is_error, tags)
+        except SerializationError as error:
+            why = str(error)
+        if why is not None and why not in self._said:
+            self._said.add(why)
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            logging.getLogger("lineshaft").warning("a result of %s is not kept for other processes: %s", name, why)
+
+
+_levels: WeakSet[_Level] = WeakSet()
+
+
+def _forked() -> None:
+    for level in list(_levels):
+        level.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+class HostFunction(Generic[P, R]):
+    """A function whose results all processes of the host share."""
+
+    __wrapped__: Callable[P, R]
+
+    def __init__(self, function: Callable[P, R], options: Options, app: App) -> None:
+        self._function, self._options = function, options
+        self._level = _Level(app, function, options)
+        self._binder = host_binder(function, options.key)
+        self._own = CachedFunction(function, options)
+        """For where nothing can be shared."""
+        functools.update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        return f"<cached function {self.__wrapped__.__qualname__}, of all processes of the host>"
+
+    def __reduce__(self) -> str:
+        return self.__wrapped__.__qualname__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        memory = self._level._memory or self._level.memory()
+        if memory is None:
+            return self._own(*args, **kwargs)  # type: ignore[no-any-return]
+        key = self._binder.key(args, kwargs)
+        if key is None:
+            return self._function(*args, **kwargs)  # it says what is wrong with the arguments
+        found = memory.look(key)
+        if found is None:
+            return self._fill(memory, key, args, kwargs)  # type: ignore[no-any-return]
+        value, is_error, is_due = found
+        if is_due:
+            in_background(lambda: self._fill(memory, key, args, kwargs, is_stale=True))
+        if is_error:
+            raise value
+        return value  # type: ignore[no-any-return]
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    @property
+    def cache(self) -> HostCache:
+        return HostCache(self)
+
+    def _fill(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any, is_stale: bool = False) -> Any:
+        with self._level.lock_of(key):
+            while (computing := memory.begin(key)) is None:
+                if is_stale:
+                    return None
+                memory.wait(key, _LOOK_EVERY_S)
+                if (found := memory.look(key, counts=False)) is not None and not found[2]:
+                    return _given(found)
+            try:
+                # Somebody may have been done since this one looked.
+                if (found := memory.look(key, counts=False)) is not None and not found[2]:
+                    return _given(found)
+                return self._compute(memory, computing, args, kwargs)
+            finally:
+                computing.end()
+
+    def _compute(self, memory: _native.HostMemory, computing: _native.HostComputing, args: Any, kwargs: Any) -> Any:
+        try:
+            value = self._function(*args, **kwargs)
+        except Exception as error:
+            if self._options.negative_ms is not None:
+                self._level.put(memory, computing, error, True, (args, kwargs))
+            raise
+        self._level.put(memory, computing, value, False, (args, kwargs))
+        return value
+
+
+class AsyncHostFunction(Generic[P, R]):
+    """A coroutine function whose results all processes of the host share."""
+
+    __wrapped__: Callable[P, Coroutine[Any, Any, R]]
+
+    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], options: Options, app: App) -> None:
+        self._function, self._options = function, options
+        self._level = _Level(app, function, options)
+        self._binder = host_binder(function, options.key)
+        self._flights = Flights()
+        self._refreshes: set[asyncio.Task[Any]] = set()
+        self._own = AsyncCachedFunction(function, options)
+        functools.update_wrapper(self, function)
+        self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+        if hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(self)
+
+    def __repr__(self) -> str:
+        return f"<cached coroutine function {self.__wrapped__.__qualname__}, of all processes of the host>"
+
+    def __reduce__(self) -> str:
+        return self.__wrapped__.__qualname__
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        memory = self._level.memory()
+        if memory is None:
+            return await self._own(*args, **kwargs)  # type: ignore[no-any-return]
+        key = self._binder.key(args, kwargs)
+        if key is None:
+            return await self._function(*args, **kwargs)
+        found = memory.look(key)
+        if found is None:
+            return await self._fill(memory, key, args, kwargs)  # type: ignore[no-any-return]
+        value, is_error, is_due = found
+        if is_due:
+            self._refresh(memory, key, args, kwargs)
+        if is_error:
+            raise value
+        return value  # type: ignore[no-any-return]
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    @property
+    def cache(self) -> AsyncHostCache:
+        return AsyncHostCache(self)
+
+    async def _fill(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> Any:
+        return await self._flights.once(key, functools.partial(self._run, memory, key, args, kwargs))
+
+    async def _run(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> Any:
+        while (computing := memory.begin(key)) is None:
+            await asyncio.to_thread(memory.wait, key, _LOOK_EVERY_S)
+            if (found := memory.look(key, counts=False)) is not None and not found[2]:
+                return _given(found)
+        try:
+            if (found := memory.look(key, counts=False)) is not None and not found[2]:
+                return _given(found)
+            try:
+                value = await self._function(*args, **kwargs)
+            except Exception as error:
+                if self._options.negative_ms is not None:
+                    self._level.put(memory, computing, error, True, (args, kwargs))
+                raise
+            self._level.put(memory, computing, value, False, (args, kwargs))
+            return value
+        finally:
+            computing.end()
+
+    def _refresh(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> None:
+        if key in self._flights:
+            return
+
+        async def refresh() -> None:
+            with contextlib.suppress(Exception):
+                await self._fill(memory, key, args, kwargs)
+
+        task = asyncio.get_running_loop().create_task(refresh())
+        self._refreshes.add(task)
+        task.add_done_callback(self._refreshes.discard)
+
+
+class _Shared:
+    """What caches of functions and of coroutine functions have in common."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Any) -> None:
+        self._of = of
+
+    def __repr__(self) -> str:
+        info = self.info()
+        return f"<cache of a host with {info.size} entries, {info.hits} hits, {info.misses} misses>"
+
+    def info(self) -> CacheInfo:
+        """Hits and misses of this function in this process; entries, and what went, of all functions and processes that
+        share the table.
+        """
+        memory = self._of._level.memory()
+        if memory is None:
+            return self._of._own.cache.info()  # type: ignore[no-any-return]
+        hits, misses, stale_hits = memory.counts()
+        _, _, _, entries, _, _, *went = self._of._level.table.statistics()
+        return CacheInfo(hits, misses, None, entries, stale_hits, *went)
+
+    def peek(self, *args: Any, **kwargs: Any) -> Any:
+        """What is kept for these arguments, or None. Computes, counts and raises nothing that is kept."""
+        memory = self._of._level.memory()
+        if memory is None:
+            return self._of._own.cache.peek(*args, **kwargs)
+        found = memory.look(self._key(args, kwargs), counts=False)
+        return None if found is None or found[1] else found[0]
+
+    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
+        """Makes what is kept for these arguments untrue, or with `tag=` alone all entries of the function that have
+        this tag: in all processes of the host, before it returns.
+
+        What is being computed for them meanwhile is given to those who wait, and not kept. Gives whether there was
+        anything; of a tag that is not known, so it gives True.
+        """
+        memory = self._of._level.memory()
+        if memory is None:
+            return self._of._own.cache.invalidate(*args, **kwargs)  # type: ignore[no-any-return]
+        if not args and kwargs.keys() == {"tag"}:
+            memory.invalidate_all(kwargs["tag"])
+            return True
+        return bool(memory.invalidate(self._key(args, kwargs)))
+
+    def clear(self) -> None:
+        """Makes every entry of the function untrue, in all processes of the host."""
+        memory = self._of._level.memory()
+        if memory is None:
+            self._of._own.cache.clear()
+        else:
+            memory.invalidate_all()
+
+    def _key(self, args: Any, kwargs: Any) -> Any:
+        key = self._of._binder.key(args, kwargs)
+        if key is None:
+            raise TypeError("the function does not take these arguments")
+        return key
+
+
+class HostCache(_Shared):
+    """The cache of a function that all processes of the host share: see `App.cached`."""
+
+    __slots__ = ()
+
+    def warm(self, *args: Any, **kwargs: Any) -> None:
+        """Has these arguments computed if nothing is kept for them. Raises what the function raises."""
+        memory = self._of._level.memory()
+        if memory is None:
+            self._of._own.cache.warm(*args, **kwargs)
+        elif memory.look(key := self._key(args, kwargs), counts=False) is None:
+            self._of._fill(memory, key, args, kwargs)
+
+
+class AsyncHostCache(_Shared):
+    """The cache of a coroutine function that all processes of the host share: see `App.cached`."""
+
+    __slots__ = ()
+
+    async def warm(self, *args: Any, **kwargs: Any) -> None:
+        """As `HostCache.warm`, to be awaited."""
+        memory = self._of._level.memory()
+        if memory is None:
+            await self._of._own.cache.warm(*args, **kwargs)
+        elif memory.look(key := self._key(args, kwargs), counts=False) is None:
+            await self._of._fill(memory, key, args, kwargs)
+
+
+def shared(function: Any, options: Options, app: App) -> Any:
+    """`function`, sharing its results with all processes of the host."""
+    if inspect.iscoroutinefunction(function):
+        return AsyncHostFunction(function, options, app)
+    return HostFunction(function, options, app)
+
+
+def _given(found: tuple[Any, bool, bool]) -> Any:
+    value, is_error, _ = found
+    if is_error:
+        raise value
+    return value
