@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import weakref
 from concurrent import futures
@@ -182,6 +184,23 @@ def test_nothing_is_held_that_the_program_lets_go_of():
         until(lambda: thread() is None, "its thread is gone")
     finally:
         gc.enable()
+
+
+_FINALIZED = """
+import multiprocessing.util
+from lineshaft import Executor
+
+for _ in range(2):
+    with Executor(1) as executor:
+        print(executor.submit(abs, -1).result(60))
+    multiprocessing.util._run_finalizers()
+"""
+
+
+def test_finalizers_that_are_run_before_the_end_end_nothing():
+    """As suites of tests do between modules: then every executor said that the interpreter had ended."""
+    ran = subprocess.run([sys.executable, "-c", _FINALIZED], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout, ran.returncode) == ("1\n1\n", 0), ran.stderr
 
 
 def test_workers_end_after_so_many_tasks():

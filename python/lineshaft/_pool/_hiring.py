@@ -83,6 +83,8 @@ def _awaited() -> weakref.WeakSet[Crew]:
     global _finished_by
     if _finished_by != os.getpid():
         _finished_by = os.getpid()
+        if multiprocessing.parent_process() is None:
+            return _hired  # `atexit` does it; finalizers may be run before the end.
         Finalize(None, _finish, exitpriority=20)
     return _hired
 
