@@ -68,6 +68,16 @@ impl Arena {
         Self::open(segment)
     }
 
+    /// As [`Self::create`], but where the system gives this process no memory of so many bytes, or no addresses for it, of a
+    /// quarter of them, and so on; it fails if there is not even one of `least` bytes.
+    pub fn create_down_to(bytes: usize, least: usize) -> Result<Self> {
+        match Self::create(bytes) {
+            made @ (Ok(_) | Err(Error::TooManyFiles { .. })) => made,
+            Err(_) if bytes > least => Self::create_down_to((bytes / 4).max(least), least),
+            failed => failed,
+        }
+    }
+
     /// The arena in a segment that another process passed on; [`Error::BadSegment`] if there is something else.
     pub fn open(segment: Segment) -> Result<Self> {
         let grains =

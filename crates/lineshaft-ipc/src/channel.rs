@@ -25,6 +25,9 @@ use crate::{Error, Result};
 /// In the tag of a message: it names a block.
 const IS_BLOCK: u32 = 1 << 31;
 
+/// An arena that is smaller than it should be has so many bytes at least.
+pub const ARENA_BYTES_MIN: usize = 16 << 20;
+
 /// A queue of messages of any size between processes.
 #[derive(Clone, Debug)]
 pub struct Channel {
@@ -75,9 +78,11 @@ impl Channel {
         Self { ring, arena }
     }
 
-    /// An empty channel with a ring like that, and an arena of so many bytes.
+    /// An empty channel with a ring like that, and an arena of so many bytes, or of fewer where memory or addresses are scarce: see
+    /// [`Arena::create_down_to`].
     pub fn create(ring: Options, arena_bytes: usize) -> Result<Self> {
-        Ok(Self::new(Ring::create(ring)?, Arena::create(arena_bytes)?))
+        let arena = Arena::create_down_to(arena_bytes, ARENA_BYTES_MIN.min(arena_bytes))?;
+        Ok(Self::new(Ring::create(ring)?, arena))
     }
 
     /// The channel behind the descriptors of its ring and its arena, which another process passed on.

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -85,6 +88,25 @@ pub enum Error {
         /// The beginning of what it says.
         content: String,
     },
+    /// There are as many open files as there may be, in this process or in the system.
+    #[error("cannot {action}: {}", words_of_files(*limit))]
+    TooManyFiles {
+        /// What was tried, with its object.
+        action: String,
+        /// How many this process may have open (`RLIMIT_NOFILE`); `None` where it is the system that has no more.
+        limit: Option<u64>,
+    },
+    /// Shared memory has no place in the addresses that this process may use.
+    #[error(
+        "cannot map {bytes} bytes of shared memory: this process may use {limit} bytes of addresses, all in all; \
+         raise that limit (`ulimit -v`, RLIMIT_AS)"
+    )]
+    NoAddresses {
+        /// Bytes of it.
+        bytes: usize,
+        /// The limit of this process.
+        limit: u64,
+    },
     /// The operating system refused.
     #[error("cannot {action}: {source}")]
     Os {
@@ -98,6 +120,44 @@ pub enum Error {
 impl Error {
     /// For `map_err`: the refusal of `action`.
     pub(crate) fn os<E: Into<io::Error>>(action: impl Into<String>) -> impl FnOnce(E) -> Self {
-        move |source| Self::Os { action: action.into(), source: source.into() }
+        move |source| {
+            let (action, source) = (action.into(), source.into());
+            match Errno::from_io_error(&source) {
+                Some(Errno::MFILE) => {
+                    Self::TooManyFiles { action, limit: getrlimit(Resource::Nofile).current }
+                }
+                Some(Errno::NFILE) => Self::TooManyFiles { action, limit: None },
+                _ => Self::Os { action, source },
+            }
+        }
+    }
+
+    /// For `map_err`: so many bytes cannot be mapped.
+    pub(crate) fn unmapped(bytes: usize) -> impl FnOnce(io::Error) -> Self {
+        move |source| match (Errno::from_io_error(&source), getrlimit(Resource::As).current) {
+            (Some(Errno::NOMEM), Some(limit)) => Self::NoAddresses { bytes, limit },
+            _ => Self::os(format!("map {bytes} bytes of shared memory"))(source),
+        }
+    }
+
+    /// What the operating system called it, if that was what went wrong.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::TooManyFiles { limit: Some(_), .. } => Some(Errno::MFILE.raw_os_error()),
+            Self::TooManyFiles { limit: None, .. } => Some(Errno::NFILE.raw_os_error()),
+            Self::NoAddresses { .. } => Some(Errno::NOMEM.raw_os_error()),
+            Self::Os { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
+fn words_of_files(limit: Option<u64>) -> String {
+    match limit {
+        Some(limit) => format!(
+            "this process has {limit} files open, as many as it may; close some, or raise that limit (`ulimit -n`, \
+             RLIMIT_NOFILE)"
+        ),
+        None => "the system has as many files open as it may; raise `fs.file-max`".to_owned(),
     }
 }

@@ -59,7 +59,12 @@ impl Segment {
     /// are touched, or by [`Self::reserve`]. Its descriptor closes on exec until it is passed on
     /// (`lineshaft_ipc::fd::inherit`).
     pub fn create(bytes: usize, reserved: usize) -> Result<Self> {
-        Self::in_memory(bytes, reserved).or_else(|_| Self::in_file(&std::env::temp_dir(), bytes, reserved))
+        match Self::in_memory(bytes, reserved) {
+            // A file could not be opened or mapped either, and the directory would be blamed for it.
+            Err(error @ (Error::TooManyFiles { .. } | Error::NoAddresses { .. })) => Err(error),
+            Err(_) => Self::in_file(&std::env::temp_dir(), bytes, reserved),
+            made => made,
+        }
     }
 
     fn in_memory(bytes: usize, reserved: usize) -> Result<Self> {
@@ -115,7 +120,7 @@ impl Segment {
 
     fn map(fd: OwnedFd, bytes: usize, backing: Backing) -> Result<Self> {
         let file = File::from(fd);
-        let mapping = MmapOptions::new().len(bytes).map_raw(&file).map_err(Error::os("map a segment"))?;
+        let mapping = MmapOptions::new().len(bytes).map_raw(&file).map_err(Error::unmapped(bytes))?;
         Ok(Self { fd: file.into(), mapping, backing })
     }
 

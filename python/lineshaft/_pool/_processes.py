@@ -7,7 +7,6 @@ import signal
 import tempfile
 import time
 import warnings
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._native import Claims, Line
@@ -30,7 +29,7 @@ __all__ = ["Processes"]
 
 _MESSAGES = 256
 _ROOM_BYTES = 512 << 10
-_ARENAS_BYTES = (256 << 20, 64 << 20, 16 << 20)
+_ARENA_BYTES = 256 << 20
 """Address space for blocks; memory is taken as they are used. Less of it where the system gives a process no more."""
 _PAGE_BYTES = mmap.PAGESIZE
 _GRACE_S = 0.5
@@ -55,7 +54,7 @@ class Processes(Workers):
         self._initial = (initializer, initargs)
         self._memory_max = memory_max
         self._wraps_errors = wraps_errors
-        results = _new_line()
+        results = Line(_ROOM_BYTES, _ARENA_BYTES)
         if not results.is_in_memory():
             message = f"the system gives no shared memory: this pool lies in files of {tempfile.gettempdir()}"
             warnings.warn(message, RuntimeWarning, stacklevel=4)
@@ -65,7 +64,7 @@ class Processes(Workers):
         return dumps(function)
 
     def make(self, number: int) -> Hand:
-        tasks, claims = _new_line(), Claims()
+        tasks, claims = Line(_ROOM_BYTES, _ARENA_BYTES), Claims()
         results = self._results.line
         equipment = worker.Equipment(tasks, results, claims, number, wraps_errors=self._wraps_errors)
         process = self._make_process(target=worker.work, args=(equipment, *self._initial))
@@ -94,13 +93,6 @@ class Processes(Workers):
 
     def join(self, hands: Sequence[Hand], timeout: float | None) -> None:
         pass  # `end` did
-
-
-def _new_line() -> Line:
-    for size_bytes in _ARENAS_BYTES[:-1]:
-        with suppress(OSError):
-            return Line(_ROOM_BYTES, size_bytes)
-    return Line(_ROOM_BYTES, _ARENAS_BYTES[-1])
 
 
 class _ProcessHand(Hand):

@@ -6,6 +6,7 @@ mod descriptors;
 mod file_systems;
 mod groups;
 mod kills;
+mod limits;
 mod processes;
 mod rings;
 mod support;

@@ -111,7 +111,10 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     match error {
         Error::ShutDown => by_name(py, "lineshaft.multiprocessing._shutdown", "ShutDown"),
         Error::MessageTooLarge { .. } => PyValueError::new_err(error.to_string()),
-        _ => PyOSError::new_err(error.to_string()),
+        _ => match error.errno() {
+            Some(errno) => PyOSError::new_err((errno, error.to_string())),
+            None => PyOSError::new_err(error.to_string()),
+        },
     }
 }
 

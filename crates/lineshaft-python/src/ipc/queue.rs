@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lineshaft_ipc::Error;
 use lineshaft_ipc::arena::Arena;
-use lineshaft_ipc::channel::{self, Received};
+use lineshaft_ipc::channel::{self, ARENA_BYTES_MIN, Received};
 use lineshaft_ipc::fd::adopt;
 use lineshaft_ipc::ring::{Message, Options, Ring};
 use pyo3::exceptions::PyValueError;
@@ -134,13 +134,13 @@ pub(crate) fn filenos(channel: &channel::Channel) -> (RawFd, RawFd) {
 #[pymethods]
 impl Channel {
     /// An empty queue for `messages_max` messages (0: any number), which together with 16 bytes for each have `room_bytes`,
-    /// but for those above 64 KiB, for which there are `arena_bytes`.
+    /// but for those above 64 KiB, for which there are `arena_bytes`, or fewer where addresses are scarce.
     #[new]
     fn new(py: Python<'_>, messages_max: u32, room_bytes: usize, arena_bytes: usize) -> PyResult<Self> {
         let messages_max = if messages_max == 0 { u32::MAX } else { messages_max };
         let make = || -> lineshaft_ipc::Result<_> {
             let ring = Ring::create_in(Options { room_bytes, messages_max }, segment)?;
-            Ok(channel::Channel::new(ring, Arena::create(arena_bytes)?))
+            Ok(channel::Channel::new(ring, Arena::create_down_to(arena_bytes, ARENA_BYTES_MIN)?))
         };
         make().map(Self::of).map_err(|error| to_python(py, &error))
     }

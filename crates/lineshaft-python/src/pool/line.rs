@@ -35,7 +35,8 @@ impl Line {
 
 #[pymethods]
 impl Line {
-    /// A line of its own, with room for so many bytes of small messages and so many of blocks.
+    /// A line of its own, with room for so many bytes of small messages and so many of blocks, or fewer where addresses are
+    /// scarce.
     #[new]
     fn new(py: Python<'_>, room_bytes: usize, arena_bytes: usize) -> PyResult<Self> {
         let ring = Options { room_bytes, ..Options::default() };
