@@ -1,9 +1,11 @@
 //! The pool of processes of Rust, beside threads of rayon: `cargo bench -p lineshaft --bench pool`. Each figure is the
-//! median of the rounds, with the least and the greatest beside it; they take turns.
+//! median of the rounds, with the least and the greatest beside it; they take turns. Words behind `--` choose figures whose
+//! names have one of them.
 //! `python benches/parallel pool` has the same of Python.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
+use std::env;
 use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -54,6 +56,8 @@ fn main() {
         }),
     ];
     let mut rates = vec![Vec::new(); figures.len()];
+    let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let figures = figures.into_iter().filter(|(name, ..)| is_chosen(name, &words)).collect::<Vec<_>>();
     for _ in 0..ROUNDS {
         for ((_, count, run), rates) in figures.iter().zip(&mut rates) {
             rates.push(count / time(run).as_secs_f64());
@@ -64,6 +68,10 @@ fn main() {
         let (least, median, most) = (rates[0], rates[ROUNDS / 2], rates[ROUNDS - 1]);
         println!("{name:<40} {median:>10.2}  ({least:.2} to {most:.2})");
     }
+}
+
+fn is_chosen(name: &str, words: &[String]) -> bool {
+    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
 }
 
 fn add(pool: &Pool, items: i64) {

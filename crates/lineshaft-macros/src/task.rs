@@ -149,8 +149,9 @@ impl Declared<'_> {
         let binds = self.parameters.iter().enumerate().map(|(index, parameter)| parameter.bind(index));
         let types = self.parameters.iter().map(|parameter| &parameter.ty);
         let places: Vec<_> = (0..self.parameters.len()).map(syn::Index::from).collect();
-        let context = self.has_context.then(|| quote!(&context,));
         let is_async = signature.asyncness.is_some();
+        // A coroutine owns its context.
+        let context = self.has_context.then(|| if is_async { quote!(&context,) } else { quote!(context,) });
         // What calls the function has a name by which the end of a traceback is known.
         let result = if is_async {
             quote!({
@@ -161,7 +162,7 @@ impl Declared<'_> {
                 .await
             })
         } else {
-            quote!(__lineshaft_task_body(&context, arguments))
+            quote!(__lineshaft_task_body(context, arguments))
         };
         let caller = (!is_async).then(|| {
             let (output, context) = (&signature.output, self.has_context.then(|| quote!(context,)));
@@ -191,29 +192,19 @@ impl Declared<'_> {
         } else {
             quote!(::core::result::Result::Ok(#result))
         };
+        let context = if is_async { quote!(&context) } else { quote!(context) };
         let steps = quote! {
             match Self::__bind(&payload) {
                 ::core::result::Result::Ok(arguments) => {
                     let result = #result;
-                    ::lineshaft::task::private::finish(&Self::TASK, &context, result)
+                    ::lineshaft::task::private::finish(&Self::TASK, #context, result)
                 }
                 ::core::result::Result::Err(error) => ::lineshaft::task::private::undecodable(&error),
             }
         };
-        let (gives, steps) = if is_async {
-            let steps = quote!(::std::boxed::Box::pin(async move { #steps }));
-            (quote!(::lineshaft::task::private::Running), steps)
-        } else {
-            (quote!(::lineshaft::task::private::Ending), steps)
-        };
+        let run = Self::run(is_async, &quote!(#caller #steps));
         quote! {
-            fn __run(
-                context: ::lineshaft::task::Context,
-                payload: ::lineshaft::task::private::Bytes,
-            ) -> #gives {
-                #caller
-                #steps
-            }
+            #run
 
             #[allow(unused_variables)]
             fn __bind(
@@ -228,6 +219,28 @@ impl Declared<'_> {
                     &payload,
                 )?;
                 ::core::result::Result::Ok((#(#binds,)*))
+            }
+        }
+    }
+
+    /// What a worker calls; of an `async fn` all that it is given moves into the coroutine.
+    fn run(is_async: bool, steps: &TokenStream) -> TokenStream {
+        if is_async {
+            return quote! {
+                fn __run(
+                    context: ::lineshaft::task::Context,
+                    payload: ::lineshaft::task::private::Bytes,
+                ) -> ::lineshaft::task::private::Running {
+                    ::std::boxed::Box::pin(async move { #steps })
+                }
+            };
+        }
+        quote! {
+            fn __run(
+                context: &::lineshaft::task::Context,
+                payload: &[u8],
+            ) -> ::lineshaft::task::private::Outcome {
+                #steps
             }
         }
     }

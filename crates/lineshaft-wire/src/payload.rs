@@ -53,11 +53,12 @@ pub struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// Opens an envelope; `size_max` bounds what a compressed one may become.
+    #[inline]
     pub fn open(bytes: &'a [u8], size_max: u64) -> Result<Self, ValueError> {
         let Some(&format) = bytes.first() else {
             return Err(ValueError::Envelope { reason: "it is empty" });
         };
-        if format & 0x0f != FORMAT_PLAIN || format & !KNOWN != 0 {
+        if !is_known(format) {
             return Err(ValueError::UnknownFormat { format });
         }
         check_size(bytes.len() as u64, size_max)?;
@@ -74,6 +75,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The bytes of the value.
+    #[inline]
     pub fn value(&self) -> &[u8] {
         &self.plain[self.value.clone()]
     }
@@ -85,9 +87,21 @@ impl<'a> Payload<'a> {
     }
 
     /// Whether the value refers to parts of itself; if not, a reader need not remember what it read.
+    #[inline]
     pub fn has_references(&self) -> bool {
         self.plain[0] & HAS_REFERENCES != 0
     }
+}
+
+/// As [`Payload::has_references`] of one that is not opened; false of one that does not open.
+#[inline]
+pub(crate) fn has_references(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|format| format & HAS_REFERENCES != 0 && is_known(*format))
+}
+
+#[inline]
+const fn is_known(format: u8) -> bool {
+    format & 0x0f == FORMAT_PLAIN && format & !KNOWN == 0
 }
 
 /// A payload that is complete but for the elements of its buffers, which are copied straight to where it shall stand.
@@ -108,7 +122,7 @@ impl Envelope {
         sizes: &[usize],
         size_max: u64,
     ) -> Result<Self, ValueError> {
-        value[0] = FORMAT_PLAIN | if has_references { HAS_REFERENCES } else { 0 };
+        mark(&mut value, has_references);
         check_size(sealed_bytes(value.len(), sizes), size_max)?;
         Ok(Self { head: table(&value, sizes), value, sizes: sizes.to_vec() })
     }
@@ -172,6 +186,13 @@ pub fn compressed(plain: &[u8]) -> Option<Vec<u8>> {
     compress(plain)
 }
 
+/// Fills in the byte of room before a value.
+#[inline]
+pub(crate) fn mark(value: &mut [u8], has_references: bool) {
+    value[0] = FORMAT_PLAIN | if has_references { HAS_REFERENCES } else { 0 };
+}
+
+#[inline]
 fn check_size(actual_bytes: u64, limit_bytes: u64) -> Result<(), ValueError> {
     if actual_bytes > limit_bytes {
         return Err(ValueError::TooLarge { actual_bytes, limit_bytes });

@@ -49,19 +49,23 @@ impl Memory {
         if self.bytes <= DECODED_BYTES_MAX { Ok(()) } else { Err(too_much()) }
     }
 
+    #[inline]
     pub(super) const fn list(&mut self, length: usize) {
         self.add(LIST, length, ELEMENT);
     }
 
+    #[inline]
     pub(super) const fn element(&mut self) {
         self.add(ELEMENT, 0, 0);
     }
 
+    #[inline]
     pub(super) const fn dict(&mut self, length: usize) {
         self.add(DICT, length, ENTRY);
     }
 
     /// A key or a value of a dict.
+    #[inline]
     pub(super) const fn half_entry(&mut self) {
         self.add(ENTRY / 2, 0, 0);
     }

@@ -96,6 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Fails unless everything was read.
+    #[inline]
     pub fn finish(&self) -> Result<(), ValueError> {
         let extra_bytes = self.bytes.len() - self.position;
         if extra_bytes > 0 {
@@ -138,6 +139,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over a value without making anything of it.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), ValueError> {
         let token = self.next_token()?;
         self.skip_rest(token, Self::skip)
@@ -190,6 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Ends the innermost list or dict.
+    #[inline]
     pub const fn end(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
@@ -232,6 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bare array of values inside an extension type, which is not numbered; [`Self::end`] is due as always.
+    #[inline]
     pub fn plain_list(&mut self) -> Result<usize, ValueError> {
         let length = self.parts()?;
         self.memory.list(length);
@@ -248,6 +252,7 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`Self::plain_list`] for the parts of something that is not made as a list: a date, a record.
+    #[inline]
     pub fn parts(&mut self) -> Result<usize, ValueError> {
         let offset = self.position;
         match self.token()? {
@@ -257,6 +262,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bare map inside an extension type, which is not numbered; [`Self::end`] is due as always.
+    #[inline]
     pub fn plain_dict(&mut self) -> Result<usize, ValueError> {
         let offset = self.position;
         match self.plain_token()? {
@@ -335,6 +341,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element inside the body of an extension type, where lists and dicts are not numbered.
+    #[inline]
     pub fn plain_token(&mut self) -> Result<Token<'a>, ValueError> {
         let token = self.token()?;
         match token {
@@ -394,6 +401,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, ValueError> {
         let [byte] = self.take()?;
         Ok(byte)
@@ -457,16 +465,19 @@ impl<'a> Reader<'a> {
         self.dict(length)
     }
 
+    #[inline]
     fn list(&mut self, length: usize) -> Result<Token<'a>, ValueError> {
         self.descend(length)?;
         Ok(Token::List(length))
     }
 
+    #[inline]
     fn dict(&mut self, length: usize) -> Result<Token<'a>, ValueError> {
         self.descend(length.saturating_mul(2))?;
         Ok(Token::Dict(length))
     }
 
+    #[inline]
     fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
         // Every element takes a byte at least.
         if elements > self.end - self.position {

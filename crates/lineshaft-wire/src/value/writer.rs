@@ -40,10 +40,13 @@ impl Default for Writer {
 impl Writer {
     /// A writer that gives up when the payload, before compression, gets larger than `size_max` bytes (2 GiB at most).
     pub fn new(size_max: u64) -> Self {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.push(payload::FORMAT_PLAIN);
-        Self {
-            bytes,
+        Self::in_buffer(size_max, Vec::new())
+    }
+
+    /// As [`Self::new`], in the room of a buffer, whose content is lost: who writes many values need not allocate each.
+    pub fn in_buffer(size_max: u64, buffer: Vec<u8>) -> Self {
+        let mut writer = Self {
+            bytes: buffer,
             buffer_bytes: 0,
             buffer_count: 0,
             size_max: size_max.min(SIZE_BYTES_MAX),
@@ -51,7 +54,19 @@ impl Writer {
             depth: 0,
             numbered: 0,
             references: false,
-        }
+        };
+        writer.reset();
+        writer
+    }
+
+    /// Begins anew, in the same room.
+    #[inline]
+    pub fn reset(&mut self) {
+        self.bytes.clear();
+        self.bytes.reserve(128);
+        self.bytes.push(payload::FORMAT_PLAIN);
+        (self.buffer_bytes, self.buffer_count, self.memory) = (0, 0, Memory::NONE);
+        (self.depth, self.numbered, self.references) = (0, 0, false);
     }
 
     /// The finished payload, compressed where that helps. `buffers` are those announced, in the same order.
@@ -65,12 +80,26 @@ impl Writer {
     }
 
     /// As [`Self::finish`], but never compressed.
-    pub fn finish_plain(self, buffers: &[&[u8]]) -> Result<Vec<u8>, ValueError> {
+    pub fn finish_plain(mut self, buffers: &[&[u8]]) -> Result<Vec<u8>, ValueError> {
+        self.plain(buffers)?;
+        Ok(self.bytes)
+    }
+
+    /// As [`Self::finish_plain`], for who copies the payload or takes it away; then [`Self::reset`] is due.
+    #[inline]
+    pub fn plain(&mut self, buffers: &[&[u8]]) -> Result<&mut Vec<u8>, ValueError> {
+        if buffers.is_empty() {
+            self.check_closed(0)?;
+            payload::mark(&mut self.bytes, self.references);
+            self.make_room(0)?;
+            return Ok(&mut self.bytes);
+        }
         let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.len()).collect();
-        self.close(&sizes)?.seal_plain(|index, room| {
+        self.bytes = self.closed(&sizes)?.seal_plain(|index, room| {
             room.copy_from_slice(buffers[index]);
-            Ok(())
-        })
+            Ok::<_, ValueError>(())
+        })?;
+        Ok(&mut self.bytes)
     }
 
     /// As [`Self::finish`] for buffers that are not slices: `fill` is called once for each of the sizes announced,
@@ -85,12 +114,22 @@ impl Writer {
 
     /// The payload without its buffers, for who wants to place it; `sizes` are those of the buffers announced, in order.
     /// Fails if it is too large.
-    pub fn close(self, sizes: &[usize]) -> Result<Envelope, ValueError> {
-        debug_assert_eq!(sizes.len() as u64, self.buffer_count, "each buffer is announced");
+    pub fn close(mut self, sizes: &[usize]) -> Result<Envelope, ValueError> {
+        self.closed(sizes)
+    }
+
+    fn closed(&mut self, sizes: &[usize]) -> Result<Envelope, ValueError> {
+        self.check_closed(sizes.len() as u64)?;
+        Envelope::new(std::mem::take(&mut self.bytes), self.references, sizes, self.size_max)
+    }
+
+    #[inline]
+    fn check_closed(&self, buffers: u64) -> Result<(), ValueError> {
+        debug_assert_eq!(buffers, self.buffer_count, "each buffer is announced");
         debug_assert_eq!(self.depth, 0, "each container is ended");
         self.memory.check()?;
         debug_assert_eq!(Reader::memory_of(&self.bytes[1..]), Ok(self.memory), "who reads counts alike");
-        Envelope::new(self.bytes, self.references, sizes, self.size_max)
+        Ok(())
     }
 
     /// None, null, nil.
@@ -104,6 +143,7 @@ impl Writer {
     }
 
     /// An integer in the fewest bytes.
+    #[inline]
     pub fn int(&mut self, value: i64) {
         match value {
             0.. => self.uint(value as u64),
@@ -116,6 +156,7 @@ impl Writer {
     }
 
     /// A non-negative integer in the fewest bytes.
+    #[inline]
     pub fn uint(&mut self, value: u64) {
         match value {
             0..=0x7f => self.bytes.push(value as u8),
@@ -172,6 +213,7 @@ impl Writer {
 
     /// Begins a list whose length is told when it ends with [`Self::end_counted`], which is numbered. Each of its
     /// values is announced with [`Self::count`].
+    #[inline]
     pub fn begin_counted_list(&mut self) -> Result<Open, ValueError> {
         self.memory.list(0);
         self.begin_counted(FIX_LIST)
@@ -179,11 +221,13 @@ impl Writer {
 
     /// Begins a dict whose length is told when it ends with [`Self::end_counted`], which is numbered. Each key and
     /// each value is announced with [`Self::count`].
+    #[inline]
     pub fn begin_counted_dict(&mut self) -> Result<Open, ValueError> {
         self.memory.dict(0);
         self.begin_counted(FIX_DICT)
     }
 
+    #[inline]
     fn begin_counted(&mut self, tag: u8) -> Result<Open, ValueError> {
         self.numbered += 1;
         self.descend(0)?;
@@ -193,6 +237,7 @@ impl Writer {
     }
 
     /// Another element of a list, or key or value of a dict, that was begun without a length.
+    #[inline]
     pub fn count(&mut self, in_dict: bool) -> Result<(), ValueError> {
         if in_dict {
             self.memory.half_entry();
@@ -204,6 +249,7 @@ impl Writer {
     }
 
     /// Ends a list or dict that was begun without a length: so many values, or entries.
+    #[inline]
     pub fn end_counted(&mut self, Open { start }: Open, length: usize) {
         self.depth -= 1;
         let tag = self.bytes[start];
@@ -221,18 +267,21 @@ impl Writer {
     }
 
     /// Begins a list of `length` values, which is numbered.
+    #[inline]
     pub fn begin_list(&mut self, length: usize) -> Result<(), ValueError> {
         self.numbered += 1;
         self.begin_plain_list(length)
     }
 
     /// Begins the bare array of values inside an extension type. Not numbered, otherwise as [`Self::begin_list`].
+    #[inline]
     pub fn begin_plain_list(&mut self, length: usize) -> Result<(), ValueError> {
         self.memory.list(length);
         self.begin_parts(length)
     }
 
     /// As [`Self::begin_plain_list`] for the parts of something that is not made as a list: a date, a record.
+    #[inline]
     pub fn begin_parts(&mut self, length: usize) -> Result<(), ValueError> {
         self.descend(length)?;
         match length {
@@ -274,6 +323,7 @@ impl Writer {
     }
 
     /// Ends the innermost list or dict.
+    #[inline]
     pub fn end(&mut self) {
         self.depth -= 1;
     }
@@ -344,11 +394,13 @@ impl Writer {
         Ok(self.buffer_count - 1)
     }
 
+    #[inline]
     fn tagged<const N: usize>(&mut self, tag: u8, bytes: [u8; N]) {
         self.bytes.push(tag);
         self.bytes.extend_from_slice(&bytes);
     }
 
+    #[inline]
     fn descend(&mut self, elements: usize) -> Result<(), ValueError> {
         self.memory.check()?;
         if self.depth == DEPTH_MAX {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::value::typed::{
-    Arguments, Bound, ByteArray, CallWriter, Complex, Decimal, FrozenSet, Set, Uuid, from_payload,
-    from_value, to_payload, to_value,
+    Arguments, Bound, ByteArray, CallWriter, Complex, Decimal, Error, FrozenSet, Set, Uuid, from_payload,
+    from_value, to_payload, to_plain_payload, to_plain_payload_in, to_value,
 };
 use lineshaft_wire::value::{
     Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Value, Zone,
@@ -369,9 +369,41 @@ fn arguments_are_bound_by_position_and_by_name() {
     assert_eq!(wrong, "size[1]: invalid type: integer `48`, expected a string");
 }
 
+/// What was in a writer or a buffer before is not in what is written next.
+#[test]
+fn room_that_is_used_again_holds_what_new_room_does() {
+    let array = Array {
+        dtype: Dtype::Simple("|u1".into()),
+        shape: vec![100],
+        is_fortran: false,
+        data: Bytes::from(vec![7; 100]),
+    };
+    let arguments: [Value; 4] =
+        ["text".repeat(100).as_str().into(), Value::Array(Box::new(array)), 7.into(), Value::List(vec![])];
+    let mut used = CallWriter::new(1).unwrap();
+    let mut buffer = Vec::new();
+    for (version, argument) in (1..).zip(arguments.iter().chain(arguments.iter().rev())) {
+        used.reset(version).unwrap();
+        let mut new = CallWriter::new(version).unwrap();
+        for call in [&mut used, &mut new] {
+            call.positional(None, argument).unwrap();
+            call.keyword("named", argument).unwrap();
+        }
+        assert_eq!(used.plain().unwrap(), new.plain().unwrap(), "{version}");
+        buffer = to_plain_payload_in(buffer, argument).unwrap();
+        assert_eq!(buffer, to_plain_payload(argument).unwrap(), "{version}");
+    }
+    // As it is where another has taken the payload away.
+    used.reset(1).unwrap();
+    drop(std::mem::take(used.plain().unwrap()));
+    used.reset(1).unwrap();
+    used.positional(None, &7).unwrap();
+    assert_eq!(decode_call(used.plain().unwrap()).unwrap().positional, [7.into()]);
+}
+
 #[test]
 fn arguments_that_do_not_bind_are_named() {
-    let refused = |parameters: &[&str], positional: &[u8], keywords: &[&str]| {
+    fn refused<const N: usize>(parameters: &[&str; N], positional: &[u8], keywords: &[&str]) -> String {
         let mut call = CallWriter::new(1).unwrap();
         positional.iter().for_each(|value| call.positional(None, value).unwrap());
         keywords.iter().for_each(|name| call.keyword(name, &0).unwrap());
@@ -379,7 +411,7 @@ fn arguments_that_do_not_bind_are_named() {
         let arguments = Arguments::open(&payload).unwrap();
         let opened = arguments.payload().unwrap();
         Bound::new("resize", 1, parameters, &opened).unwrap_err().to_string()
-    };
+    }
     assert_eq!(refused(&["src"], &[1, 2], &[]), "resize() takes 1 argument, 2 were given");
     assert_eq!(refused(&[], &[1], &[]), "resize() takes 0 arguments, 1 were given");
     assert_eq!(refused(&["src"], &[1], &["src"]), "resize() got its argument `src` twice");
@@ -398,7 +430,7 @@ fn arguments_that_do_not_bind_are_named() {
 /// A later version is said before its arguments are judged, which this version cannot do.
 #[test]
 fn a_call_of_a_later_version_names_what_is_missing() {
-    let bound = |asked: u32, here: u32, parameters: &[&str]| {
+    fn bound<const N: usize>(asked: u32, here: u32, parameters: &[&str; N]) -> Result<(), Error> {
         let mut call = CallWriter::new(asked).unwrap();
         call.keyword("src", "a.png").unwrap();
         let payload = call.finish().unwrap();
@@ -407,7 +439,7 @@ fn a_call_of_a_later_version_names_what_is_missing() {
         let arguments = Arguments::open(&payload).unwrap();
         let opened = arguments.payload().unwrap();
         Bound::new("resize", here, parameters, &opened).map(drop)
-    };
+    }
     assert_eq!(bound(1, 1, &["src"]), Ok(()));
     assert_eq!(bound(2, 2, &["src"]), Ok(()));
     assert_eq!(bound(2, 3, &["src"]), Ok(()));

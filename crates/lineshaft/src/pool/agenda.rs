@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::message::Share;
 use super::sink::Sink;
 
+/// So many bytes of arguments are copied rather than kept in the buffer in which they were encoded.
+const COPIED_MAX: usize = 16 << 10;
+
 /// Items of a call that stand side by side, encoded.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
@@ -20,12 +23,17 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Adds the next item: a call of this task with these arguments. The first one is not copied.
-    pub(super) fn push(&mut self, task: u32, arguments: Vec<u8>) {
-        if self.payloads.is_empty() {
-            self.payloads = arguments;
+    /// Adds the next item: a call of this task with these arguments. Large ones are taken away, and not copied if they are the
+    /// first.
+    pub(super) fn push(&mut self, task: u32, arguments: &mut Vec<u8>) {
+        let is_large = arguments.len() > COPIED_MAX;
+        if self.payloads.is_empty() && is_large {
+            std::mem::swap(&mut self.payloads, arguments);
         } else {
-            self.payloads.extend_from_slice(&arguments);
+            self.payloads.extend_from_slice(arguments);
+        }
+        if is_large {
+            *arguments = Vec::new();
         }
         self.tasks.push(task);
         self.ends.push(self.payloads.len() as u32);
@@ -136,7 +144,7 @@ mod tests {
     fn chunk(payloads: &[&str]) -> Chunk {
         let mut chunk = Chunk::default();
         for (task, payload) in (7..).zip(payloads) {
-            chunk.push(task, payload.as_bytes().to_vec());
+            chunk.push(task, &mut payload.as_bytes().to_vec());
         }
         chunk
     }
@@ -155,6 +163,21 @@ mod tests {
         let entries: Vec<u32> =
             table.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
         assert_eq!(entries, [8, 2, 7, 0, 8, 3]);
+    }
+
+    #[test]
+    fn large_arguments_are_taken_away_and_small_ones_copied() {
+        let mut chunk = Chunk::default();
+        let mut arguments = vec![1; COPIED_MAX + 1];
+        let place = arguments.as_ptr();
+        chunk.push(7, &mut arguments);
+        assert!(arguments.capacity() == 0 && chunk.payloads.as_ptr() == place, "not copied");
+        for size in [COPIED_MAX, COPIED_MAX + 1] {
+            let mut arguments = vec![2; size];
+            chunk.push(7, &mut arguments);
+            assert_eq!(arguments.is_empty(), size > COPIED_MAX);
+        }
+        assert_eq!((chunk.items(), chunk.size_bytes()), (3, 3 * COPIED_MAX + 2));
     }
 
     #[test]

@@ -123,9 +123,8 @@ impl Pool {
     ///
     /// Fails with [`Error::Unencodable`] or [`Error::UnknownTask`], and if the pool is broken.
     pub fn submit<R: DeserializeOwned>(&self, call: Call<R>) -> Result<Submitted<R>, Error> {
-        let (task, arguments) = encode(call, &mut Lookup::default())?;
         let mut chunk = Chunk::default();
-        chunk.push(task, arguments);
+        encode(call, &mut Lookup::default(), |task, arguments| chunk.push(task, arguments))?;
         let sink = Arc::<Sink>::default();
         let call = self.crew.add(Arc::clone(&sink))?;
         self.crew.extend(call, chunk, true);

@@ -6,6 +6,7 @@ use super::Error;
 use super::agenda::Chunk;
 use super::registry::Lookup;
 use crate::Call;
+use crate::task::spare;
 
 /// A chunk has so many items or bytes at most, unless one has more.
 const ITEMS_MAX: u64 = 4_096;
@@ -42,12 +43,9 @@ impl<'f, R> Feed<'f, R> {
         let mut chunk = Chunk::default();
         let (began, items_max) = (Instant::now(), items_max.min(ITEMS_MAX));
         while chunk.items() < items_max && chunk.size_bytes() < BYTES_MAX {
-            let Some((task, arguments)) = self.next_item() else { break };
-            if arguments.len() >= BYTES_MAX && chunk.items() > 0 {
-                self.next = Some((task, arguments));
+            if !self.add_next(&mut chunk) {
                 break;
             }
-            chunk.push(task, arguments);
             let count = chunk.items();
             if (count < 16 || count.is_multiple_of(16)) && began.elapsed() > TIME_MAX {
                 break;
@@ -58,24 +56,46 @@ impl<'f, R> Feed<'f, R> {
         chunk
     }
 
-    fn next_item(&mut self) -> Option<(u32, Vec<u8>)> {
-        if let Some(next) = self.next.take() {
-            return Some(next);
+    /// Adds the next item to a chunk, unless there is none, or it is to have one of its own.
+    fn add_next(&mut self, chunk: &mut Chunk) -> bool {
+        if let Some((task, mut arguments)) = self.next.take() {
+            chunk.push(task, &mut arguments);
+            return true;
         }
-        let encoded =
-            if self.is_over { None } else { (self.calls)() }.map(|call| encode(call, &mut self.lookup));
-        match encoded {
-            Some(Ok(item)) => return Some(item),
-            Some(Err(error)) => self.error = Some(error),
-            None => {}
-        }
-        self.is_over = true;
-        None
+        let call = if self.is_over { None } else { (self.calls)() };
+        let Some(call) = call else {
+            self.is_over = true;
+            return false;
+        };
+        let added = encode(call, &mut self.lookup, |task, arguments| {
+            let is_alone = arguments.len() >= BYTES_MAX && chunk.items() > 0;
+            if is_alone {
+                self.next = Some((task, std::mem::take(arguments)));
+            } else {
+                chunk.push(task, arguments);
+            }
+            !is_alone
+        });
+        added.unwrap_or_else(|error| {
+            self.error = Some(error);
+            self.is_over = true;
+            false
+        })
     }
 }
 
-/// The number of the task of a call, and its arguments.
-pub(super) fn encode<R>(call: Call<R>, lookup: &mut Lookup) -> Result<(u32, Vec<u8>), Error> {
-    let local = call.prepare_local().map_err(|error| Error::Unencodable(Box::new(error)))?;
-    Ok((lookup.find(&local.task, local.version)?, local.arguments))
+/// Gives the number of the task of a call and its arguments to `take`, which takes large ones away.
+pub(super) fn encode<R, T>(
+    call: Call<R>,
+    lookup: &mut Lookup,
+    take: impl FnOnce(u32, &mut Vec<u8>) -> T,
+) -> Result<T, Error> {
+    let mut local = call.prepare_local().map_err(Error::Unencodable)?;
+    let task = lookup.find(&local.task, local.version)?;
+    let encoded = local.arguments.plain();
+    let arguments = encoded
+        .map_err(|error| Error::Unencodable(Box::new(crate::Error::unencodable(&local.task, error))))?;
+    let taken = take(task, arguments);
+    spare::give_call_back(local.arguments);
+    Ok(taken)
 }

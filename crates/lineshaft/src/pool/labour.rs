@@ -14,8 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::message::{ENDING, FAILED, Held, ITEMS, READY, RESULTS, Report, Share, send};
 use super::registry::Registry;
-use crate::task::{Context, notice_panics};
-use crate::worker::Ending;
+use crate::task::{Context, Outcome, notice_panics, spare};
 
 /// About so long are the items that are claimed at a time.
 const CLAIM: Duration = Duration::from_millis(1);
@@ -24,11 +23,13 @@ const FLUSH: Duration = Duration::from_millis(5);
 /// Of results that are sent at a time, unless one has more.
 const BYTES_MAX: usize = 4_000_000;
 const MESSAGES: usize = 16;
+/// So many bytes of a result are copied rather than kept in the buffer in which they were encoded.
+const COPIED_MAX: usize = 16 << 10;
 
 /// Works until the pool says that it is over.
 pub(super) fn work(worker: u32, tasks: &Channel, results: Channel, claims: Claims) -> ! {
     notice_panics();
-    let mut labour = Labour { worker, results, claims, runtime: None, pace: Pace::default() };
+    let mut labour = Labour { worker, results, claims, runtime: None, context: None, pace: Pace::default() };
     labour.say_ready();
     let (mut received, held) = (Received::default(), Held::default());
     loop {
@@ -52,6 +53,8 @@ struct Labour {
     claims: Claims,
     /// For tasks that are an `async fn`.
     runtime: Option<Runtime>,
+    /// Of the last item, with the number of its task: the next one's too, if that leaves no trace in it.
+    context: Option<(u32, Context)>,
     pace: Pace,
 }
 
@@ -79,21 +82,53 @@ impl Pace {
 #[derive(Default)]
 struct Results {
     table: Vec<u8>,
-    payloads: Vec<Bytes>,
+    /// One after the other, up to the last large one.
+    pieces: Vec<Vec<u8>>,
+    /// The small ones behind that.
+    small: Vec<u8>,
     bytes: usize,
     took: Duration,
 }
 
 impl Results {
-    fn push(&mut self, result: Result<Bytes, ErrorRecord>) {
-        let (payload, mark) = match result {
-            Ok(payload) => (payload, 0),
-            // A record of texts has no value that does not encode.
-            Err(record) => (typed::to_plain_payload(&record).unwrap_or_default().into(), FAILED),
-        };
+    fn push(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Returned(payload) => self.push_payload(payload, 0),
+            Outcome::Other(end) => self.push_failure(&record_of(*end)),
+        }
+    }
+
+    fn push_failure(&mut self, record: &ErrorRecord) {
+        // A record of texts has no value that does not encode.
+        self.push_payload(typed::to_plain_payload(record).unwrap_or_default(), FAILED);
+    }
+
+    fn push_payload(&mut self, payload: Vec<u8>, mark: u32) {
         self.table.extend_from_slice(&(payload.len() as u32 | mark).to_le_bytes());
         self.bytes += payload.len();
-        self.payloads.push(payload);
+        if payload.len() > COPIED_MAX {
+            self.pieces.extend([std::mem::take(&mut self.small), payload]);
+        } else {
+            self.small.extend_from_slice(&payload);
+            spare::give_buffer_back(payload);
+        }
+    }
+
+    fn count(&self) -> u32 {
+        (self.table.len() / Report::ENTRY_BYTES) as u32
+    }
+
+    /// Behind a head, what is sent.
+    fn after<'r>(&'r self, head: &'r [u8]) -> Vec<&'r [u8]> {
+        let payloads = self.pieces.iter().chain([&self.small]).map(Vec::as_slice);
+        [head, &self.table].into_iter().chain(payloads).collect()
+    }
+
+    fn clear(&mut self) {
+        self.table.clear();
+        self.pieces.clear();
+        self.small.clear();
+        (self.bytes, self.took) = (0, Duration::ZERO);
     }
 }
 
@@ -127,10 +162,10 @@ impl Labour {
         let (mut began, mut done, mut bytes) = (Instant::now(), 0, 0);
         let mut task = None;
         for _ in claimed {
-            let (number, arguments) = share.next_item().expect("a share as its pool wrote it");
+            let (number, place) = share.next_item().expect("a share as its pool wrote it");
             task = Some(number);
             let before = results.bytes;
-            results.push(self.call(number, arguments));
+            results.push(self.call(number, &share.payloads, place));
             (done, bytes) = (done + 1, bytes + results.bytes - before);
             if results.bytes >= BYTES_MAX {
                 let now = Instant::now();
@@ -148,8 +183,13 @@ impl Labour {
         }
     }
 
-    fn call(&mut self, number: u32, arguments: Bytes) -> Result<Bytes, ErrorRecord> {
+    fn call(&mut self, number: u32, payloads: &Bytes, place: Range<usize>) -> Outcome {
         let task = Registry::get().task(number).expect("parent and worker have the same tasks");
+        let is_good = |(its, context): &mut (u32, Context)| *its == number && context.is_as_made();
+        if !self.context.as_mut().is_some_and(is_good) {
+            self.context = None;
+        }
+        let (_, context) = self.context.get_or_insert_with(|| (number, Context::of_pool(task.name())));
         let runtime = &mut self.runtime;
         let block_on = |body| {
             let runtime = runtime.get_or_insert_with(|| {
@@ -158,31 +198,23 @@ impl Labour {
             });
             runtime.block_on(body)
         };
-        match task.run_here(Context::of_pool(task.name()), arguments, block_on) {
-            Ending::Returned(payload) => Ok(payload),
-            Ending::Other(end) => Err(record_of(end)),
-        }
+        task.run_here(context, (payloads, place), block_on)
     }
 
     fn report(&self, slot: u16, results: &mut Results, is_last: bool) {
-        let sent = std::mem::take(results);
-        let count = sent.payloads.len() as u32;
-        let head = Report::head(self.worker, slot, is_last, count, sent.took);
-        let mut pieces: Vec<&[u8]> = vec![&head, &sent.table];
-        pieces.extend(sent.payloads.iter().map(|payload| &payload[..]));
-        if let Err(error) = send(&self.results, RESULTS, &pieces, None) {
+        let head = Report::head(self.worker, slot, is_last, results.count(), results.took);
+        if let Err(error) = send(&self.results, RESULTS, &results.after(&head), None) {
             // The system has no memory for them, but for so few words it may have.
             let mut failures = Results::default();
-            let record = || ErrorRecord {
+            let record = ErrorRecord {
                 types: vec!["lineshaft.value.Error".to_owned()],
                 message: format!("the result cannot be sent: {error}"),
                 ..ErrorRecord::default()
             };
-            (0..count).for_each(|_| failures.push(Err(record())));
-            let payloads = failures.payloads.concat();
-            send(&self.results, RESULTS, &[&head, &failures.table, &payloads], None)
-                .expect("a pool that listens");
+            (0..results.count()).for_each(|_| failures.push_failure(&record));
+            send(&self.results, RESULTS, &failures.after(&head), None).expect("a pool that listens");
         }
+        results.clear();
     }
 }
 

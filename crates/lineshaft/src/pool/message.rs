@@ -4,6 +4,7 @@
 //! little-endian. What is small is copied through a ring; what is large lies in a block that both sides map, and is read
 //! there.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -107,7 +108,9 @@ pub(super) struct Share {
     pub(super) number: u16,
     pub(super) count: u32,
     table: Bytes,
-    payloads: Bytes,
+    pub(super) payloads: Bytes,
+    /// Where those of the next item begin.
+    next: usize,
 }
 
 impl Share {
@@ -125,13 +128,19 @@ impl Share {
         let (slot, number) = (bytes.try_get_u16_le()?, bytes.try_get_u16_le()?);
         let count = bytes.try_get_u32_le()?;
         let table = split(&mut bytes, count as usize * Self::ENTRY_BYTES)?;
-        Ok(Self { slot, number, count, table, payloads: bytes })
+        Ok(Self { slot, number, count, table, payloads: bytes, next: 0 })
     }
 
-    /// The task and the arguments of the next item.
-    pub(super) fn next_item(&mut self) -> Result<(u32, Bytes), TryGetError> {
-        let (task, length) = (self.table.try_get_u32_le()?, self.table.try_get_u32_le()?);
-        Ok((task, split(&mut self.payloads, length as usize)?))
+    /// The task of the next item, and where its arguments are among the payloads.
+    pub(super) fn next_item(&mut self) -> Result<(u32, Range<usize>), TryGetError> {
+        let (task, length) = (self.table.try_get_u32_le()?, self.table.try_get_u32_le()? as usize);
+        let available = self.payloads.len() - self.next;
+        if length > available {
+            return Err(TryGetError { requested: length, available });
+        }
+        let start = self.next;
+        self.next += length;
+        Ok((task, start..self.next))
     }
 }
 
@@ -148,6 +157,8 @@ pub(super) struct Report {
 }
 
 impl Report {
+    pub(super) const ENTRY_BYTES: usize = 4;
+
     pub(super) fn head(worker: u32, slot: u16, is_last: bool, count: u32, took: Duration) -> [u8; 20] {
         let mut head = [0; 20];
         head[..4].copy_from_slice(&worker.to_le_bytes());
@@ -164,7 +175,7 @@ impl Report {
         let is_last = bytes.try_get_u16_le()? != 0;
         let count = bytes.try_get_u32_le()?;
         let took = Duration::from_nanos(bytes.try_get_u64_le()?);
-        let table = split(&mut bytes, count as usize * 4)?;
+        let table = split(&mut bytes, count as usize * Self::ENTRY_BYTES)?;
         Ok(Self { worker, slot, is_last, count, took, table, payloads: bytes })
     }
 }

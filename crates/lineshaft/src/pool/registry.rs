@@ -1,9 +1,9 @@
 //! The tasks of this program, which a process of a pool knows by the same numbers as its parent.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::Error;
-use crate::task::Task;
+use crate::task::{Name, Task};
 
 /// A task that `#[lineshaft::task]` declares anywhere in the program. The macro registers it.
 #[doc(hidden)]
@@ -36,9 +36,9 @@ impl Registry {
     }
 
     /// The number of the task of this name; of several the one of this version.
-    fn find(&self, name: &Arc<str>, version: u32) -> Result<u32, Error> {
-        let unknown = |reason| Error::UnknownTask { task: Arc::clone(name), reason };
-        let named = || (0..).zip(&self.tasks).filter(|(_, task)| task.names().any(|known| known == &**name));
+    fn find(&self, name: &str, version: u32) -> Result<u32, Error> {
+        let unknown = |reason| Error::UnknownTask { task: name.into(), reason };
+        let named = || (0..).zip(&self.tasks).filter(|(_, task)| task.names().any(|known| known == name));
         let only = |mut found: Box<dyn Iterator<Item = (u32, &Task)> + '_>| match (found.next(), found.next())
         {
             (Some((number, _)), None) => Some(number),
@@ -56,18 +56,18 @@ impl Registry {
 /// Looks tasks up, the same one again and again at no cost.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
-    last: Option<(Arc<str>, u32, u32)>,
+    last: Option<(Name, u32, u32)>,
 }
 
 impl Lookup {
-    pub(super) fn find(&mut self, name: &Arc<str>, version: u32) -> Result<u32, Error> {
+    pub(super) fn find(&mut self, name: &Name, version: u32) -> Result<u32, Error> {
         if let Some((last, its_version, number)) = &self.last
             && (&**last, *its_version) == (&**name, version)
         {
             return Ok(*number);
         }
         let number = Registry::get().find(name, version)?;
-        self.last = Some((Arc::clone(name), version, number));
+        self.last = Some((name.clone(), version, number));
         Ok(number)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
 
 use super::rules::{Defaults, milliseconds};
-use super::{Handler, Task, Unique};
+use super::{Handler, Task, Unique, spare};
 use crate::Error;
 use crate::duration::{DURATION_FORMS, DURATION_MAX};
 
@@ -26,15 +27,24 @@ const RETRIES_MAX: u32 = 9_999;
 /// Python say. Options override those of the task; what is wrong with them, or with an argument, is said by `enqueue`.
 #[must_use = "a call does nothing until a client enqueues it"]
 pub struct Call<R> {
+    callee: Callee,
+    /// Where they are not those of the task.
+    options: Option<Box<Options>>,
+    arguments: Result<Box<CallWriter>, Box<Error>>,
+    result: PhantomData<fn() -> R>,
+}
+
+enum Callee {
+    /// A task of this program.
+    Declared(&'static Task),
+    Named(Arc<str>),
+}
+
+/// How the job shall be run.
+struct Options {
     group: JobGroup,
-    /// The version of the task that it is made for.
-    version: u32,
     rules: Rules,
     unique: Option<Unique>,
-    /// The names of the task's parameters, where they are known.
-    parameters: &'static [&'static str],
-    arguments: Result<CallWriter, Error>,
-    result: PhantomData<fn() -> R>,
 }
 
 /// A call ready to be sent.
@@ -47,9 +57,71 @@ pub(crate) struct Prepared {
 /// A call for another process of this program.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) task: Arc<str>,
+    pub(crate) task: Name,
     pub(crate) version: u32,
-    pub(crate) arguments: Vec<u8>,
+    /// Whoever has copied them [gives it back](spare::give_call_back).
+    pub(crate) arguments: Box<CallWriter>,
+}
+
+/// The name of a task.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Static(name) => name,
+            Self::Shared(name) => name,
+        }
+    }
+}
+
+impl Callee {
+    fn name(&self) -> Name {
+        match self {
+            Self::Declared(task) => Name::Static(task.name()),
+            Self::Named(name) => Name::Shared(Arc::clone(name)),
+        }
+    }
+
+    /// The names of the task's parameters, where they are known.
+    fn parameters(&self) -> &'static [&'static str] {
+        match self {
+            Self::Declared(task) => task.parameters,
+            Self::Named(_) => &[],
+        }
+    }
+
+    fn defaults(&self) -> &'static Defaults {
+        match self {
+            Self::Declared(task) => task.defaults,
+            Self::Named(_) => &Defaults::DEFAULT,
+        }
+    }
+
+    /// The options of a call that names none.
+    fn options(&self) -> Options {
+        let defaults = self.defaults();
+        let within = |duration: Option<Duration>| duration.map(|it| RunAfter::In(milliseconds(it)));
+        let task = match self {
+            Self::Declared(task) => task.name().into(),
+            Self::Named(name) => Arc::clone(name),
+        };
+        let group = JobGroup {
+            queue: defaults.queue.into(),
+            priority: defaults.priority,
+            expires: within(defaults.expires),
+            deadline: within(defaults.deadline),
+            tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
+            ..JobGroup::new(task, Vec::new())
+        };
+        Options { group, rules: defaults.rules(), unique: defaults.unique.map(Unique::from) }
+    }
 }
 
 impl<R> Call<R> {
@@ -61,29 +133,23 @@ impl<R> Call<R> {
     /// let call = Call::<i64>::new("shop.add").arg(&2).keyword("b", &3).queue("sums");
     /// ```
     pub fn new(task: &str) -> Self {
-        Self::with_defaults(task, &[], &Defaults::DEFAULT)
+        Self::of_callee(Callee::Named(task.into()))
     }
 
     /// A call of a declared task, without arguments.
     #[doc(hidden)]
-    pub fn of(task: &Task) -> Self {
-        Self::with_defaults(task.name(), task.parameters, task.defaults)
+    pub fn of(task: &'static Task) -> Self {
+        Self::of_callee(Callee::Declared(task))
     }
 
-    fn with_defaults(task: &str, parameters: &'static [&'static str], defaults: &Defaults) -> Self {
-        let within = |duration: Option<Duration>| duration.map(|it| RunAfter::In(milliseconds(it)));
-        let group = JobGroup {
-            queue: defaults.queue.into(),
-            priority: defaults.priority,
-            expires: within(defaults.expires),
-            deadline: within(defaults.deadline),
-            tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
-            ..JobGroup::new(task, Vec::new())
-        };
-        let (rules, unique) = (defaults.rules(), defaults.unique.map(Unique::from));
-        let version = defaults.version;
-        let arguments = CallWriter::new(version).map_err(|error| Error::unencodable(task, error));
-        Self { group, version, rules, unique, parameters, arguments, result: PhantomData }
+    fn of_callee(callee: Callee) -> Self {
+        let arguments = spare::call(callee.defaults().version);
+        let arguments = arguments.map_err(|error| Error::unencodable(&callee.name(), error).into());
+        Self { callee, options: None, arguments, result: PhantomData }
+    }
+
+    fn options(&mut self) -> &mut Options {
+        self.options.get_or_insert_with(|| Box::new(self.callee.options()))
     }
 
     /// The next argument by position. None may follow one by name.
@@ -104,55 +170,55 @@ impl<R> Call<R> {
 
     /// The queue it waits in.
     pub fn queue(mut self, queue: &str) -> Self {
-        self.group.queue = queue.into();
+        self.options().group.queue = queue.into();
         self
     }
 
     /// 1 (first) to 9; 5 is the default.
     pub fn priority(mut self, priority: u8) -> Self {
-        self.group.priority = priority;
+        self.options().group.priority = priority;
         self.check((1..=9).contains(&priority), "priority", priority, ("a priority", "1 (first) to 9"))
     }
 
     /// Not before so much time has passed, on the server's clock.
     pub fn run_after(mut self, delay: Duration) -> Self {
-        self.group.run_after = Some(RunAfter::In(milliseconds(delay)));
+        self.options().group.run_after = Some(RunAfter::In(milliseconds(delay)));
         self.check_duration("run_after", delay)
     }
 
     /// Not before this moment.
     pub fn run_at(mut self, moment: SystemTime) -> Self {
-        self.group.run_after = Some(at(moment));
+        self.options().group.run_after = Some(at(moment));
         self
     }
 
     /// It is discarded if it has not begun within this time.
     pub fn expires(mut self, within: Duration) -> Self {
-        self.group.expires = Some(RunAfter::In(milliseconds(within)));
+        self.options().group.expires = Some(RunAfter::In(milliseconds(within)));
         self.check_duration("expires", within)
     }
 
     /// It is discarded if it has not begun by this moment.
     pub fn expires_at(mut self, moment: SystemTime) -> Self {
-        self.group.expires = Some(at(moment));
+        self.options().group.expires = Some(at(moment));
         self
     }
 
     /// It is discarded, and a running attempt stopped, if it has not ended within this time, retries included.
     pub fn deadline(mut self, within: Duration) -> Self {
-        self.group.deadline = Some(RunAfter::In(milliseconds(within)));
+        self.options().group.deadline = Some(RunAfter::In(milliseconds(within)));
         self.check_duration("deadline", within)
     }
 
     /// It is discarded, and a running attempt stopped, if it has not ended by this moment, retries included.
     pub fn deadline_at(mut self, moment: SystemTime) -> Self {
-        self.group.deadline = Some(at(moment));
+        self.options().group.deadline = Some(at(moment));
         self
     }
 
     /// How often it is tried again after an error or a timeout; 0 to 9,999.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.rules.max_attempts = retries.saturating_add(1);
+        self.options().rules.max_attempts = retries.saturating_add(1);
         let accepted = ("a number of retries", "0 to 9,999");
         self.check(retries <= RETRIES_MAX, "retries", retries, accepted)
     }
@@ -160,21 +226,21 @@ impl<R> Call<R> {
     /// Tries again after errors of these types only, and after timeouts. A type of Rust is called `shop.Bounced` for
     /// `shop::Bounced`, a class of Python `shop.Bounced` or `builtins.ValueError`, a panic `panic`.
     pub fn retry_on<'c>(mut self, classes: impl IntoIterator<Item = &'c str>) -> Self {
-        self.rules.retry_on = classes.into_iter().map(str::to_owned).collect();
+        self.options().rules.retry_on = classes.into_iter().map(str::to_owned).collect();
         self
     }
 
     /// Never tries again after errors of these types, named as in [`Call::retry_on`].
     pub fn retry_never<'c>(mut self, classes: impl IntoIterator<Item = &'c str>) -> Self {
-        self.rules.retry_never = classes.into_iter().map(str::to_owned).collect();
+        self.options().rules.retry_never = classes.into_iter().map(str::to_owned).collect();
         self
     }
 
     /// How long to wait before the first retry and at most before a later one: 1 s and 10 min. Doubles in between, and
     /// each wait is drawn between zero and that.
     pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
-        self.rules.backoff_first_ms = milliseconds(first);
-        self.rules.backoff_max_ms = milliseconds(cap);
+        self.options().rules.backoff_first_ms = milliseconds(first);
+        self.options().rules.backoff_max_ms = milliseconds(cap);
         let accepted = ("a first wait below the longest one", "the first wait, then the longest one");
         self.check(first <= cap, "backoff", format_args!("{} s", first.as_secs_f64()), accepted)
             .check_duration("backoff", cap)
@@ -183,19 +249,19 @@ impl<R> Call<R> {
     /// How long an attempt may take; 1 h is the default, `None` is no limit.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         let timeout = timeout.into();
-        self.rules.timeout_ms = timeout.map(|timeout| milliseconds(timeout).max(1));
+        self.options().rules.timeout_ms = timeout.map(|timeout| milliseconds(timeout).max(1));
         self.check_duration("timeout", timeout.unwrap_or_default())
     }
 
     /// Never run twice, rather lost: `delivery = "at_most_once"`. False is the other delivery, at least once.
     pub fn at_most_once(mut self, at_most_once: bool) -> Self {
-        self.rules.at_most_once = at_most_once;
+        self.options().rules.at_most_once = at_most_once;
         self
     }
 
     /// Whether the result is kept, for 24 hours; it is, unless the task says otherwise.
     pub fn keep_result(mut self, keep: bool) -> Self {
-        self.rules.keep_result = keep;
+        self.options().rules.keep_result = keep;
         self
     }
 
@@ -214,53 +280,60 @@ impl<R> Call<R> {
     /// let call = call.on_failure(None);
     /// ```
     pub fn on_failure<'n>(mut self, handler: impl Into<Option<Handler<'n>>>) -> Self {
-        self.rules.on_failure = handler.into().map(Handler::message);
+        self.options().rules.on_failure = handler.into().map(Handler::message);
         self
     }
 
     /// At most one such job: `enqueue` answers with the one that is there. In place of what the task says; `None` is
     /// none of it.
     pub fn unique(mut self, unique: impl Into<Option<Unique>>) -> Self {
-        self.unique = unique.into();
+        self.options().unique = unique.into();
         self
     }
 
     /// For 24 hours the same key gives the same job, so that whoever repeats a request makes no second one.
     pub fn idempotency_key(mut self, key: &str) -> Self {
-        self.group.idempotency_key = Some(key.into());
+        self.options().group.idempotency_key = Some(key.into());
         self
     }
 
     /// Labels to find it by, in place of the task's; at most 16.
     pub fn tags<'t>(mut self, tags: impl IntoIterator<Item = &'t str>) -> Self {
-        self.group.tags = tags.into_iter().map(Arc::from).collect();
+        self.options().group.tags = tags.into_iter().map(Arc::from).collect();
         self
     }
 
     /// Free text for people and programs, JSON by convention; at most 4 KiB.
     pub fn metadata(mut self, text: &str) -> Self {
-        self.group.metadata = Some(text.into());
+        self.options().group.metadata = Some(text.into());
         self
     }
 
     /// The name of the task.
     pub fn task(&self) -> &str {
-        &self.group.task
+        match &self.callee {
+            Callee::Declared(task) => task.name(),
+            Callee::Named(name) => name,
+        }
     }
 
     /// The call as a process of a pool is given it: of its options nothing is left.
-    pub(crate) fn prepare_local(self) -> Result<Local, Error> {
-        let Self { group: JobGroup { task, .. }, version, arguments, .. } = self;
-        let arguments = arguments
-            .and_then(|arguments| arguments.finish_plain().map_err(|error| Error::unencodable(&task, error)));
-        Ok(Local { arguments: arguments?, task, version })
+    pub(crate) fn prepare_local(self) -> Result<Local, Box<Error>> {
+        let (task, version) = (self.callee.name(), self.callee.defaults().version);
+        Ok(Local { arguments: self.arguments?, task, version })
     }
 
     /// The call as it is sent.
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
-        let Self { mut group, version, rules, unique, parameters, arguments, .. } = self;
-        let arguments = arguments?.finish().map_err(|error| Error::unencodable(&group.task, error))?;
-        let key = unique.map(|unique| unique.of_call(&group.task, parameters, &arguments)).transpose();
+        let Self { callee, options, arguments, .. } = self;
+        let options = options.map_or_else(|| callee.options(), |options| *options);
+        let (Options { mut group, rules, unique }, version) = (options, callee.defaults().version);
+        let arguments = arguments
+            .map_err(|error| *error)?
+            .finish()
+            .map_err(|error| Error::unencodable(&group.task, error))?;
+        let key =
+            unique.map(|unique| unique.of_call(&group.task, callee.parameters(), &arguments)).transpose();
         group.unique =
             key.map_err(|why| Error::bad_request(format!("call of {}: `unique`: {why}", group.task)))?;
         group.task = task::versioned(&group.task, version);
@@ -276,7 +349,7 @@ impl<R> Call<R> {
         if let Ok(call) = &mut self.arguments
             && let Err(error) = write(call)
         {
-            self.arguments = Err(Error::unencodable(&self.group.task, error));
+            self.arguments = Err(Error::unencodable(self.task(), error).into());
         }
         self
     }
@@ -297,7 +370,7 @@ impl<R> Call<R> {
     ) -> Self {
         if !is_good && self.arguments.is_ok() {
             let (option, value) = (option.to_owned(), value.to_string());
-            self.arguments = Err(Error::BadOption { option, value, kind, accepted });
+            self.arguments = Err(Error::BadOption { option, value, kind, accepted }.into());
         }
         self
     }
@@ -305,7 +378,7 @@ impl<R> Call<R> {
 
 impl<R> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("task", &self.group.task).finish_non_exhaustive()
+        f.debug_struct("Call").field("task", &self.task()).finish_non_exhaustive()
     }
 }
 

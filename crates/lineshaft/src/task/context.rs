@@ -204,6 +204,11 @@ impl Context {
         self.attempt.place.is_some()
     }
 
+    /// Whether it is as it was made, and nobody else has it.
+    pub(crate) fn is_as_made(&mut self) -> bool {
+        Arc::get_mut(&mut self.attempt).is_some_and(|attempt| attempt.newest.is_as_made())
+    }
+
     /// A step of this attempt's body.
     pub(super) fn around<T>(&self, step: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self.clone(), step)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::rules::{Defaults, milliseconds};
 use super::schema::Signature;
-use super::{Context, Error, Result, panics};
+use super::{Context, Error, Result, panics, spare};
 use crate::worker::Ending;
 
 /// A task as `#[lineshaft::task]` declares it, to be given to a [`Worker`](crate::Worker).
@@ -31,7 +32,7 @@ pub struct Task {
 
 /// A body on its way.
 #[doc(hidden)]
-pub type Running = Pin<Box<dyn Future<Output = Ending> + Send>>;
+pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// How the body is run: decodes the call, runs the function, encodes what it returns.
 #[doc(hidden)]
@@ -40,7 +41,35 @@ pub enum Run {
     /// An `async fn`.
     Async(fn(Context, Bytes) -> Running),
     /// A `fn`, on a thread where it may block.
-    Blocking(fn(Context, Bytes) -> Ending),
+    Blocking(fn(&Context, &[u8]) -> Outcome),
+}
+
+/// What a body came to: an [`Ending`] whose result nobody shares yet.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Outcome {
+    /// The encoded result, empty if it is not kept.
+    Returned(Vec<u8>),
+    /// It gave none. Rare, so that what is usual stays small.
+    Other(Box<End>),
+}
+
+impl From<Outcome> for Ending {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Returned(payload) => Self::Returned(payload.into()),
+            Outcome::Other(end) => Self::Other(*end),
+        }
+    }
+}
+
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Returned(payload) => Self::Returned(payload.into()),
+            Ending::Other(end) => Self::Other(end.into()),
+        }
+    }
 }
 
 impl Task {
@@ -105,38 +134,35 @@ impl Task {
         let work = match self.run {
             Run::Async(body) => Work::Async(Some(body(its, payload))),
             Run::Blocking(body) => Work::Blocking(tokio::task::spawn_blocking(move || {
-                let outer = its.clone();
-                task.guarded(&outer, || body(its, payload))
+                task.guarded(&its, || body(&its, &payload)).into()
             })),
         };
         Body { work, context, task }
     }
 
-    /// Runs the body to its end on this thread, one that is an `async fn` by `block_on`.
+    /// Runs the body to its end on this thread, one that is an `async fn` by `block_on`, on the arguments at `place` of a
+    /// buffer, which is not beyond its end.
     pub(crate) fn run_here(
         &self,
-        context: Context,
-        payload: Bytes,
+        context: &Context,
+        (buffer, place): (&Bytes, Range<usize>),
         block_on: impl FnOnce(Body) -> Ending,
-    ) -> Ending {
+    ) -> Outcome {
         match self.run {
-            Run::Async(_) => block_on(self.run(context, payload)),
-            Run::Blocking(body) => {
-                let outer = context.clone();
-                self.guarded(&outer, || body(context, payload))
-            }
+            Run::Async(_) => block_on(self.run(context.clone(), buffer.slice(place))).into(),
+            Run::Blocking(body) => self.guarded(context, || body(context, &buffer[place])),
         }
     }
 
     /// A step of the body, whose panic is the end of its attempt.
-    fn guarded<T: From<Ending>>(&self, context: &Context, step: impl FnOnce() -> T) -> T {
+    fn guarded<T: From<Outcome>>(&self, context: &Context, step: impl FnOnce() -> T) -> T {
         let stepped = catch_unwind(AssertUnwindSafe(|| context.around(step)));
         stepped
             .unwrap_or_else(|panic| self.ending(panics::error_of(&*panic), context.to_be_repeated()).into())
     }
 
     /// The end of an attempt that came to `error`; `attempt` is its number, if another one may follow.
-    fn ending(&self, error: Error, attempt: Option<u32>) -> Ending {
+    fn ending(&self, error: Error, attempt: Option<u32>) -> Outcome {
         let asked = attempt.filter(|_| error.is_plain());
         let delay = asked.and_then(|attempt| self.defaults.retry.delay_after(attempt, &error));
         let end = match (delay, error.into_end()) {
@@ -145,7 +171,7 @@ impl Task {
             }
             (_, end) => end,
         };
-        Ending::Other(end)
+        Outcome::Other(end.into())
     }
 }
 
@@ -170,16 +196,19 @@ impl Future for Body {
     fn poll(mut self: Pin<&mut Self>, waker: &mut task::Context<'_>) -> Poll<Ending> {
         let Self { work, context, task } = &mut *self;
         match work {
-            Work::Async(body) => task.guarded(context, || {
-                // After a panic nobody polls it again.
-                let mut running = body.take().expect("nobody polls a body that is over");
-                let polled = running.as_mut().poll(waker);
-                *body = polled.is_pending().then_some(running);
-                polled
-            }),
+            Work::Async(body) => {
+                let polled = task.guarded(context, || {
+                    // After a panic nobody polls it again.
+                    let mut running = body.take().expect("nobody polls a body that is over");
+                    let polled = running.as_mut().poll(waker);
+                    *body = polled.is_pending().then_some(running);
+                    polled
+                });
+                polled.map(Ending::from)
+            }
             // Without an end its runtime shuts down.
             Work::Blocking(thread) => Pin::new(thread).poll(waker).map(|ended| {
-                ended.unwrap_or_else(|error| task.ending(error.into(), context.to_be_repeated()))
+                ended.unwrap_or_else(|error| task.ending(error.into(), context.to_be_repeated()).into())
             }),
         }
     }
@@ -205,16 +234,19 @@ impl fmt::Debug for Task {
 
 /// The end of an attempt whose body returned.
 #[doc(hidden)]
-pub fn finish<T: Serialize>(task: &Task, context: &Context, result: Result<T>) -> Ending {
+pub fn finish<T: Serialize>(task: &Task, context: &Context, result: Result<T>) -> Outcome {
     let value = match result {
         Ok(value) if context.keeps_result() => value,
-        Ok(_) => return Ending::Returned(Bytes::new()),
+        Ok(_) => return Outcome::Returned(Vec::new()),
         Err(error) => return task.ending(error, context.to_be_repeated()),
     };
-    let encode: fn(&T) -> _ =
-        if context.is_in_a_worker() { typed::to_payload } else { typed::to_plain_payload };
-    match encode(&value) {
-        Ok(payload) => Ending::Returned(payload.into()),
+    let encoded = if context.is_in_a_worker() {
+        typed::to_payload(&value)
+    } else {
+        typed::to_plain_payload_in(spare::buffer(), &value)
+    };
+    match encoded {
+        Ok(payload) => Outcome::Returned(payload),
         Err(error) => rejected("result_unencodable", &error),
     }
 }
@@ -222,16 +254,16 @@ pub fn finish<T: Serialize>(task: &Task, context: &Context, result: Result<T>) -
 /// The end of an attempt whose arguments do not fit. What is of a later version of the task, or names something that is
 /// not known here, is for another worker, which may be newer than this one.
 #[doc(hidden)]
-pub fn undecodable(error: &typed::Error) -> Ending {
+pub fn undecodable(error: &typed::Error) -> Outcome {
     match error.missing() {
-        Some(missing) => Ending::Other(End::Parked { missing: missing.into() }),
+        Some(missing) => Outcome::Other(Box::new(End::Parked { missing: missing.into() })),
         None => rejected("arguments_undecodable", error),
     }
 }
 
 /// Never tried again.
-fn rejected(reason: &str, error: &typed::Error) -> Ending {
+fn rejected(reason: &str, error: &typed::Error) -> Outcome {
     let types = vec!["lineshaft.value.Error".to_owned()];
     let error = ErrorRecord { types, message: error.to_string(), ..ErrorRecord::default() };
-    Ending::Other(End::Rejected { reason: reason.into(), error })
+    Outcome::Other(Box::new(End::Rejected { reason: reason.into(), error }))
 }

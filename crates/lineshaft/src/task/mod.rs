@@ -15,6 +15,7 @@ mod output;
 mod panics;
 mod rules;
 mod schema;
+pub(crate) mod spare;
 mod stop;
 mod traceback;
 mod unique;
@@ -29,9 +30,9 @@ pub use handler::Handler;
 pub use output::{Output, output};
 pub use unique::Unique;
 
-pub(crate) use call::Prepared;
+pub(crate) use call::{Name, Prepared};
 pub(crate) use context::{Attempt, Place};
-pub(crate) use definition::Body;
+pub(crate) use definition::{Body, Outcome};
 pub(crate) use panics::notice_panics;
 pub(crate) use schema::schema_of;
 pub(crate) use stop::Stop;
@@ -44,12 +45,11 @@ pub mod private {
     pub use lineshaft_wire::value::typed::{Arguments, Bound, Error as ValueError};
 
     pub use super::argument::{FromAny, FromError, Returned, assert_argument, assert_result};
-    pub use super::definition::{Run, Running, finish, undecodable};
+    pub use super::definition::{Outcome, Run, Running, finish, undecodable};
     pub use super::handler::{FailedJob, Takes};
     pub use super::rules::{Class, Defaults, Retry, UniqueBy};
     pub use super::schema::Signature;
     pub use super::traceback::__lineshaft_task_body;
     pub use crate::duration::literal as duration;
     pub use crate::pool::Registered;
-    pub use crate::worker::Ending;
 }

@@ -5,5 +5,6 @@ mod client;
 mod driving;
 mod face;
 mod pool;
+mod pool_contexts;
 mod reconnect;
 mod worker;

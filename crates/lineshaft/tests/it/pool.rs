@@ -24,7 +24,7 @@ fn builder() -> Builder {
     Pool::builder().workers(2).args(["pool::worker", "--exact", "--nocapture", "--quiet"])
 }
 
-fn pool() -> Pool {
+pub(crate) fn pool() -> Pool {
     builder().build().unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! From [`Value`] to bytes.
 
 use super::{Call, Value, ValueError, Writer};
+use crate::payload::PAYLOAD_BYTES_MAX;
 use crate::value::ext;
 use crate::value::model::{
     Array, Date, DateTime, Dtype, EnumMember, Exception, Record, Table, Time, TimeDelta, Zone,
@@ -20,6 +21,13 @@ pub(in crate::value) struct Encoder<'v> {
 type Done = Result<(), ValueError>;
 
 impl<'v> Encoder<'v> {
+    /// An encoder that writes in the room of a buffer, see [`Writer::in_buffer`].
+    #[inline]
+    pub(in crate::value) fn in_buffer(buffer: Vec<u8>) -> Self {
+        let writer = Writer::in_buffer(PAYLOAD_BYTES_MAX, buffer);
+        Self { writer, buffers: Vec::new(), copied: &[], copying: Vec::new() }
+    }
+
     /// An encoder that writes copies of `numbered` values in place of references to them.
     pub(in crate::value) fn copying(numbered: &'v [&'v Value]) -> Self {
         Self { copied: numbered, ..Self::default() }
@@ -30,10 +38,19 @@ impl<'v> Encoder<'v> {
         self.writer.finish(&buffers)
     }
 
-    /// Never compressed.
-    pub(in crate::value) fn finish_plain(self) -> Result<Vec<u8>, ValueError> {
+    /// Begins anew, in the same room.
+    #[inline]
+    pub(in crate::value) fn reset(&mut self) {
+        self.writer.reset();
+        self.buffers.clear();
+        self.copied = &[];
+        self.copying.clear();
+    }
+
+    /// The payload, never compressed; then [`Self::reset`] is due.
+    pub(in crate::value) fn plain(&mut self) -> Result<&mut Vec<u8>, ValueError> {
         let buffers: Vec<&[u8]> = self.buffers.iter().map(|buffer| &buffer[..]).collect();
-        self.writer.finish_plain(&buffers)
+        self.writer.plain(&buffers)
     }
 
     /// A call, of a version of its task.

@@ -15,37 +15,39 @@ pub struct Arguments<'a> {
     plain: Cow<'a, [u8]>,
 }
 
-/// A call taken apart: where the argument of each parameter stands.
+/// A call taken apart: where the argument of each of `N` parameters stands.
 #[derive(Debug)]
-pub struct Bound<'p> {
+pub struct Bound<'p, const N: usize> {
     task: &'p str,
-    parameters: &'p [&'p str],
-    places: Vec<Option<Reader<'p>>>,
+    parameters: &'p [&'p str; N],
+    places: [Option<Reader<'p>>; N],
     payload: &'p Payload<'p>,
 }
 
 impl<'a> Arguments<'a> {
     /// Opens the payload of a call.
+    #[inline]
     pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         Ok(Self { plain: shared::unshare(bytes)? })
     }
 
     /// Its envelope, for [`Bound::new`].
+    #[inline]
     pub fn payload(&self) -> Result<Payload<'_>, Error> {
         Ok(Payload::open(&self.plain, PAYLOAD_BYTES_MAX)?)
     }
 }
 
-impl<'p> Bound<'p> {
+impl<'p, const N: usize> Bound<'p, N> {
     /// Binds the arguments of a call of `task` to its `parameters`, by position and by name. Refuses a call of a version
     /// of the task after this one.
     pub fn new(
         task: &'p str,
         version: u32,
-        parameters: &'p [&'p str],
+        parameters: &'p [&'p str; N],
         payload: &'p Payload<'p>,
     ) -> Result<Self, Error> {
-        let mut bound = Self { task, parameters, places: vec![None; parameters.len()], payload };
+        let mut bound = Self { task, parameters, places: [const { None }; N], payload };
         let mut reader = Reader::new(payload.value());
         let parts = reader.plain_list().map_err(|_| no_call())?;
         if !(2..=3).contains(&parts) {
@@ -68,11 +70,10 @@ impl<'p> Bound<'p> {
 
     fn read_positional(&mut self, reader: &mut Reader<'p>) -> Result<(), Error> {
         let count = reader.plain_list().map_err(|_| no_call())?;
-        let takes = self.parameters.len();
-        if count > takes {
-            let s = if takes == 1 { "" } else { "s" };
+        if count > N {
+            let s = if N == 1 { "" } else { "s" };
             return Err(Error::said(format_args!(
-                "{}() takes {takes} argument{s}, {count} were given",
+                "{}() takes {N} argument{s}, {count} were given",
                 self.task
             )));
         }

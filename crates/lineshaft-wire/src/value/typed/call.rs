@@ -21,10 +21,24 @@ pub struct CallWriter {
 impl CallWriter {
     /// A call without arguments, of a version of its task.
     pub fn new(version: u32) -> Result<Self, Error> {
-        let mut encoder = Encoder::default();
-        encoder.writer.begin_list(if version > 1 { 3 } else { 2 })?;
-        let part = Some(encoder.writer.begin_counted_list()?);
-        Ok(Self { encoder, part, count: 0, by_name: false, version })
+        let mut call = Self { encoder: Encoder::default(), part: None, count: 0, by_name: false, version };
+        call.begin()?;
+        Ok(call)
+    }
+
+    /// Begins anew as [`Self::new`], in the same room: who makes many calls need not allocate each.
+    #[inline]
+    pub fn reset(&mut self, version: u32) -> Result<(), Error> {
+        self.encoder.reset();
+        (self.count, self.by_name, self.version) = (0, false, version);
+        self.begin()
+    }
+
+    #[inline]
+    fn begin(&mut self) -> Result<(), Error> {
+        self.encoder.writer.begin_list(if self.version > 1 { 3 } else { 2 })?;
+        self.part = Some(self.encoder.writer.begin_counted_list()?);
+        Ok(())
     }
 
     /// The next argument by position; `name` is what errors call it, and `args[N]` if there is none. None may follow an
@@ -49,23 +63,28 @@ impl CallWriter {
     }
 
     /// The payload.
-    pub fn finish(self) -> Result<Vec<u8>, Error> {
-        Ok(self.ended()?.finish()?)
+    pub fn finish(mut self) -> Result<Vec<u8>, Error> {
+        self.end()?;
+        Ok(self.encoder.finish()?)
     }
 
-    /// The payload, never compressed: for a reader on the same host, whom that would only cost time.
-    pub fn finish_plain(self) -> Result<Vec<u8>, Error> {
-        Ok(self.ended()?.finish_plain()?)
+    /// The payload, never compressed: for a reader on the same host, whom that would only cost time. It may be taken away.
+    /// Once only: then [`Self::reset`] is due.
+    #[inline]
+    pub fn plain(&mut self) -> Result<&mut Vec<u8>, Error> {
+        self.end()?;
+        Ok(self.encoder.plain()?)
     }
 
-    fn ended(mut self) -> Result<Encoder<'static>, Error> {
+    #[inline]
+    fn end(&mut self) -> Result<(), Error> {
         self.begin_keywords()?;
         self.end_part();
         if self.version > 1 {
             self.encoder.writer.int(i64::from(self.version));
         }
         self.encoder.writer.end();
-        Ok(self.encoder)
+        Ok(())
     }
 
     fn argument<T: Serialize + ?Sized>(&mut self, value: &T, in_dict: bool) -> Result<(), Error> {
@@ -74,6 +93,7 @@ impl CallWriter {
         value.serialize(Serializer::new(&mut self.encoder))
     }
 
+    #[inline]
     fn begin_keywords(&mut self) -> Result<(), Error> {
         if !self.by_name {
             self.end_part();
@@ -83,6 +103,7 @@ impl CallWriter {
         Ok(())
     }
 
+    #[inline]
     fn end_part(&mut self) {
         if let Some(part) = self.part.take() {
             self.encoder.writer.end_counted(part, self.count);

@@ -43,9 +43,14 @@ pub fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
 
 /// The same, never compressed: for a reader on the same host, whom that would only cost time.
 pub fn to_plain_payload<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    let mut encoder = Encoder::default();
+    to_plain_payload_in(Vec::new(), value)
+}
+
+/// As [`to_plain_payload`], in the room of a buffer, whose content is lost.
+pub fn to_plain_payload_in<T: Serialize + ?Sized>(buffer: Vec<u8>, value: &T) -> Result<Vec<u8>, Error> {
+    let mut encoder = Encoder::in_buffer(buffer);
     value.serialize(ser::Serializer::new(&mut encoder))?;
-    Ok(encoder.finish_plain()?)
+    Ok(std::mem::take(encoder.plain()?))
 }
 
 /// The value in a payload.

@@ -6,21 +6,27 @@
 
 use std::borrow::Cow;
 
-use crate::payload::{PAYLOAD_BYTES_MAX, Payload};
+use crate::payload;
 use crate::value::codec::write::Encoder;
 use crate::value::{Dtype, Value, ValueError, decode};
 
-/// The same payload without references.
+/// The same payload without references. One that does not open is left to whoever opens it.
+#[inline]
 pub(super) fn unshare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ValueError> {
-    if !Payload::open(bytes, PAYLOAD_BYTES_MAX)?.has_references() {
+    if !payload::has_references(bytes) {
         return Ok(Cow::Borrowed(bytes));
     }
+    unfolded(bytes).map(Cow::Owned)
+}
+
+#[cold]
+fn unfolded(bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
     let root = decode(bytes)?;
     let mut numbered = Vec::new();
     number(&root, &mut numbered);
     let mut encoder = Encoder::copying(&numbered);
     encoder.value(&root)?;
-    encoder.finish().map(Cow::Owned)
+    encoder.finish()
 }
 
 /// Collects what references name, in the order in which it begins.

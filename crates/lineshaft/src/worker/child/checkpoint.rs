@@ -124,6 +124,11 @@ impl Newest {
         Self { inner: Mutex::new(Kept { value, ..Kept::default() }) }
     }
 
+    /// Whether nothing was left since.
+    pub(crate) fn is_as_made(&mut self) -> bool {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).left == 0
+    }
+
     /// An encoded value; empty is none.
     pub fn value(&self) -> Bytes {
         self.lock().value.clone()
