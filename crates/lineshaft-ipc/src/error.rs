@@ -118,8 +118,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: the refusal of `action`.
-    pub(crate) fn os<E: Into<io::Error>>(action: impl Into<String>) -> impl FnOnce(E) -> Self {
+    /// For `map_err`: the refusal of `action`, such as "start a thread".
+    pub fn os<E: Into<io::Error>>(action: impl Into<String>) -> impl FnOnce(E) -> Self {
         move |source| {
             let (action, source) = (action.into(), source.into());
             match Errno::from_io_error(&source) {

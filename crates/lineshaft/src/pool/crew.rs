@@ -51,7 +51,7 @@ impl Crew {
                 its.work();
             }
         });
-        let thread = thread.map_err(|source| IpcError::Os { action: "start a thread".to_owned(), source })?;
+        let thread = thread.map_err(IpcError::os("start a thread"))?;
         is_started.recv().unwrap_or(Err(Error::Ended))?;
         Ok((crew, thread))
     }

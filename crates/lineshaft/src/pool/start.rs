@@ -111,5 +111,5 @@ fn program() -> PathBuf {
 }
 
 fn cannot_start(source: io::Error) -> Error {
-    lineshaft_ipc::Error::Os { action: "start a worker of a pool".to_owned(), source }.into()
+    lineshaft_ipc::Error::os("start a worker of a pool")(source).into()
 }
