@@ -29,6 +29,8 @@ pub(crate) use self::event_count::{EventCount, NAP};
 pub use self::lock::{Acquired, Lock};
 pub(crate) use self::lock::{GRACE, LockWord};
 pub use self::owner::Owner;
+#[cfg(all(test, model))]
+pub(crate) use self::permits::Core as PermitsCore;
 pub use self::permits::Permits;
 pub use self::semaphore::Semaphore;
 #[cfg(all(test, model))]

@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 #[repr(C)]
-struct Head {
+pub(crate) struct Head {
     waiters: EventCount,
     unused: AtomicU32,
 }
@@ -47,41 +47,64 @@ impl Permits {
     /// Acquires one for this process, as soon as there is one; whether it did within `timeout`. Errors only if this process
     /// cannot learn who it is.
     pub fn acquire(&self, timeout: Option<Duration>) -> Result<bool> {
-        let me = Owner::current()?;
-        if self.take(0, me) {
-            return Ok(true);
-        }
-        let deadline = Deadline::after(timeout);
-        loop {
-            if self.take(0, me) || self.take_from_dead(me) {
-                return Ok(true);
-            }
-            let Some(left) = deadline.left(LOOK) else { return Ok(false) };
-            self.head.get().waiters.wait(left, || self.free() > 0);
-        }
+        Ok(self.core().acquire(Owner::current()?, timeout))
     }
 
     /// Gives back one of this process; whether it had one.
     pub fn release(&self) -> Result<bool> {
-        let me = Owner::current()?.word();
-        let is_released = self.holders.all().iter().any(|holder| replace(holder, me, 0));
-        self.head.get().waiters.notify(1);
-        Ok(is_released)
+        Ok(self.core().release(Owner::current()?))
     }
 
     /// How many are free.
     pub fn free(&self) -> usize {
-        self.holders.all().iter().filter(|holder| holder.load(Acquire) == 0).count()
+        self.core().free()
+    }
+
+    fn core(&self) -> Core<'_> {
+        Core { head: self.head.get(), holders: self.holders.all() }
+    }
+}
+
+/// Permits wherever they lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Core<'a> {
+    head: &'a Head,
+    holders: &'a [AtomicU64],
+}
+
+impl Core<'_> {
+    pub(crate) fn acquire(self, me: Owner, timeout: Option<Duration>) -> bool {
+        if self.take(0, me) {
+            return true;
+        }
+        let deadline = Deadline::after(timeout);
+        loop {
+            if self.take(0, me) || self.take_from_dead(me) {
+                return true;
+            }
+            let Some(left) = deadline.left(LOOK) else { return false };
+            self.head.waiters.wait(left, || self.free() > 0);
+        }
+    }
+
+    pub(crate) fn release(self, me: Owner) -> bool {
+        let is_released = self.holders.iter().any(|holder| replace(holder, me.word(), 0));
+        self.head.waiters.notify(1);
+        is_released
+    }
+
+    fn free(self) -> usize {
+        self.holders.iter().filter(|holder| holder.load(Acquire) == 0).count()
     }
 
     /// Takes one that has this word.
-    fn take(&self, word: u64, me: Owner) -> bool {
-        self.holders.all().iter().any(|holder| replace(holder, word, me.word()))
+    fn take(self, word: u64, me: Owner) -> bool {
+        self.holders.iter().any(|holder| replace(holder, word, me.word()))
     }
 
-    fn take_from_dead(&self, me: Owner) -> bool {
+    fn take_from_dead(self, me: Owner) -> bool {
         let mut alive = Vec::new();
-        for holder in self.holders.all() {
+        for holder in self.holders {
             let word = holder.load(Relaxed);
             if alive.contains(&word) {
                 continue;
@@ -94,6 +117,16 @@ impl Permits {
             }
         }
         false
+    }
+}
+
+#[cfg(all(test, model))]
+impl Core<'static> {
+    /// Free ones, for a model.
+    pub(crate) fn leaked(count: usize) -> Self {
+        let head = Head { waiters: EventCount::new(), unused: AtomicU32::new(0) };
+        let holders: Vec<AtomicU64> = (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self { head: Box::leak(Box::new(head)), holders: Vec::leak(holders) }
     }
 }
 
@@ -128,7 +161,9 @@ mod tests {
     fn those_of_the_dead_come_back() {
         let permits = permits(3);
         let dead = Owner::of(ProcessId { start_time: 1, ..ProcessId::current().unwrap() }).unwrap();
-        assert!(permits.take(0, dead) && permits.take(0, dead) && permits.acquire(NOW).unwrap());
+        assert!(
+            permits.core().take(0, dead) && permits.core().take(0, dead) && permits.acquire(NOW).unwrap()
+        );
         assert!(permits.acquire(NOW).unwrap() && permits.acquire(NOW).unwrap());
         assert!(!permits.acquire(NOW).unwrap());
     }
