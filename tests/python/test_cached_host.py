@@ -467,6 +467,17 @@ print(price.cache.peek('tea'), slow.cache.peek(9))
     assert host.run(code) == "None 10"
 
 
+def test_calls_while_the_interpreter_ends_are_answered(host):
+    code = """
+import atexit, lineshaft._cached._shared as shared
+atexit.unregister(shared._leave)
+atexit.register(lambda: print(price('tea').cents, price('coffee').cents))
+atexit.register(shared._leave)
+print(price('tea').cents)
+"""
+    assert host.run(code).split() == ["300", "300", "600"]
+
+
 def test_code_that_has_changed_is_another_function(tmp_path, app):
     def load(text: str):
         path = tmp_path / "changing.py"

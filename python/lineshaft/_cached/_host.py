@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
 import os
@@ -16,7 +15,7 @@ from .. import _native
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["host_table", "namespace"]
+__all__ = ["host_table", "leave_tables", "namespace"]
 
 DIRECTORY = "/dev/shm"
 
@@ -82,10 +81,10 @@ def _forked() -> None:
             table.close()
 
 
-def _leave() -> None:
+def leave_tables() -> None:
+    """As the interpreter ends."""
     for table in list(_open):
         table.close()
 
 
 os.register_at_fork(after_in_child=_forked)
-atexit.register(_leave)

@@ -7,6 +7,7 @@ coroutines as those of any cached function do.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import inspect
@@ -22,7 +23,7 @@ from .._errors import SerializationError
 from ._cache import CacheInfo
 from ._flights import Flights
 from ._functions import AsyncCachedFunction, CachedFunction
-from ._host import host_table, namespace
+from ._host import host_table, leave_tables, namespace
 from ._keys import canonical, host_binder
 from ._refresh import in_background
 
@@ -51,8 +52,14 @@ class _Level:
 
     def forked(self) -> None:
         """Threads that had a lock are not in a forked child."""
+        self.leave_closed()
         self._guard = threading.RLock()
         self._locks: WeakValueDictionary[Any, Any] = WeakValueDictionary()
+
+    def leave_closed(self) -> None:
+        """Without the table, as at the end of the interpreter, the process keeps its own."""
+        if self.table is not None and self.table.is_closed:
+            self._memory = None
 
     def lock_of(self, key: Any) -> Any:
         """Of the threads of this process; a thread that asks for what it computes does not wait for itself."""
@@ -112,7 +119,14 @@ def _forked() -> None:
         level.forked()
 
 
+def _leave() -> None:
+    leave_tables()
+    for level in list(_levels):
+        level.leave_closed()
+
+
 os.register_at_fork(after_in_child=_forked)
+atexit.register(_leave)
 
 
 class HostFunction(Generic[P, R]):

@@ -62,6 +62,12 @@ impl HostTable {
         Ok(())
     }
 
+    /// Whether this process has left it.
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.lock().is_none()
+    }
+
     /// Leaves it; the last process removes it.
     fn close(&self) {
         let file = self.lock().take();
