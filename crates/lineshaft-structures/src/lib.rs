@@ -7,14 +7,19 @@
 //! - [`SparseVec`]: values for some indexes.
 //! - [`CyclicSet`]: numbers that are taken out in ascending order, around and around.
 //! - [`ColdVec`]: a vector whose values may lie outside memory while nobody changes them.
+//! - [`BloomFilter`]: a set of hashes in ten bits each, which is sure of who is not in it.
+//! - [`Trie`]: values by key, with all keys under a prefix at hand.
+//! - [`Dag`]: a graph that refuses cycles and is in order at any time.
 //!
 //! The crate deliberately does not know what a job, a slot or a lease is. Everything here is deterministic: the same
 //! calls in the same order give the same answers, so a replay may rely on it.
 
 #![forbid(unsafe_code)]
 
+mod bloom_filter;
 mod cold_vec;
 mod cyclic_set;
+mod dag;
 mod page;
 mod paged_vec;
 mod sparse_vec;
@@ -22,12 +27,16 @@ mod timer_slab;
 mod timer_wheel;
 mod tracked_fifo;
 mod tracked_pages;
+mod trie;
 
+pub use bloom_filter::{BloomFilter, DifferentSizes, TooLarge, Unreadable};
 pub use cold_vec::ColdVec;
 pub use cyclic_set::CyclicSet;
+pub use dag::{Cycle, Dag};
 pub use page::Rows;
 pub use paged_vec::{PAGE_LEN, PagedVec, split};
 pub use sparse_vec::SparseVec;
 pub use timer_wheel::{TimerId, TimerWheel};
 pub use tracked_fifo::TrackedFifo;
 pub use tracked_pages::TrackedPages;
+pub use trie::{Items, Trie};
