@@ -8,6 +8,7 @@ mod build;
 mod catalogue;
 mod codec;
 mod day;
+mod filters;
 mod header;
 mod index;
 mod names;

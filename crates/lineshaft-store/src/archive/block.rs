@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use crc32c::crc32c;
+use lineshaft_structures::BloomFilter;
 use lineshaft_wire::JobId;
 use lz4_flex::block::decompress_into;
 
 use super::codec::{Decoded, Decoder, Malformed};
+use super::filters;
 use super::header::{BlockHeader, HEADER_BYTES};
 use super::index::{Frame, Index};
 use super::names::Names;
@@ -22,6 +24,13 @@ use crate::disk::DiskFile;
 const ROWS_BYTES_MAX: u32 = 1 << 30;
 /// LZ4 makes at most 255 bytes out of one.
 const EXPANSION_MAX: usize = 255;
+
+/// What a search for jobs found in a block.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) jobs: Vec<ArchivedJob>,
+    pub(crate) filter: Option<BloomFilter>,
+}
 
 /// A block in a file.
 pub(crate) struct BlockReader<'a, F> {
@@ -67,17 +76,25 @@ impl<F: DiskFile> BlockReader<'_, F> {
         Ok(found)
     }
 
-    /// The newest job with each of these ids.
-    pub(crate) fn get_many(&self, ids: &BTreeSet<JobId>) -> Result<Vec<ArchivedJob>, Error> {
+    /// The newest job with each of these ids, and a filter of all ids if it `makes_filter`.
+    pub(crate) fn get_many(&self, ids: &BTreeSet<JobId>, makes_filter: bool) -> Result<Found, Error> {
         let index = self.index()?;
         let index = self.parsed_index(&index)?;
+        let filter = if makes_filter { filters::filter(index.fingerprints()) } else { None };
         let mut candidates = RowSet::EMPTY;
         ids.iter().for_each(|id| candidates.unite(&index.rows_of(*id)));
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
+        let jobs = if candidates.is_empty() { Vec::new() } else { self.jobs(&index, ids, &candidates)? };
+        Ok(Found { jobs, filter })
+    }
+
+    fn jobs(
+        &self,
+        index: &Index<'_>,
+        ids: &BTreeSet<JobId>,
+        candidates: &RowSet,
+    ) -> Result<Vec<ArchivedJob>, Error> {
         let rows = self.rows()?;
-        let rows = self.find(&rows, ids.clone(), &candidates).map_err(|Malformed| self.damaged("rows"))?;
+        let rows = self.find(&rows, ids.clone(), candidates).map_err(|Malformed| self.damaged("rows"))?;
         let frames = index.frames().map_err(|Malformed| self.damaged("index"))?;
         let mut unpacked = vec![None; frames.len()];
         rows.into_iter().map(|row| self.with_payloads(row, &frames, &mut unpacked)).collect()

@@ -1,8 +1,12 @@
 //! Which blocks there are: the headers of all of them, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lineshaft_structures::BloomFilter;
+use lineshaft_wire::JobId;
 
 use super::day::{Day, DayFile};
+use super::filters::{self, Filters};
 use super::header::BlockHeader;
 use super::store::DIRECTORY;
 use super::{ArchiveCounts, ArchiveHead, DayCounts, Dropped};
@@ -47,14 +51,15 @@ pub(crate) struct Catalogue {
     /// Size of each file.
     ends: BTreeMap<DayFile, u64>,
     counts: ArchiveCounts,
+    filters: Filters,
     /// See [`FILE_BYTES`].
     pub(crate) file_bytes: u64,
 }
 
 impl Default for Catalogue {
     fn default() -> Self {
-        let (entries, ends, counts) = Default::default();
-        Self { entries, ends, counts, file_bytes: FILE_BYTES }
+        let (entries, ends, counts, filters) = Default::default();
+        Self { entries, ends, counts, filters, file_bytes: FILE_BYTES }
     }
 }
 
@@ -126,6 +131,38 @@ impl Catalogue {
         self.last_before(before).as_ref() == Some(entry)
     }
 
+    /// The newest block below `before` that may have some of these jobs, which those are, and whether a filter of its
+    /// ids would tell more.
+    pub(crate) fn last_with(
+        &self,
+        before: u64,
+        wanted: &BTreeSet<JobId>,
+    ) -> Option<(Entry, BTreeSet<JobId>, bool)> {
+        if wanted.is_empty() {
+            return None;
+        }
+        let count = self.entries.partition_point(|entry| entry.header.first_finish_number < before);
+        self.entries[..count].iter().rev().find_map(|entry| {
+            let ids = entry.header.ids().filter(|ids| !ids.is_empty())?;
+            let mut near = wanted.range(ids).peekable();
+            near.peek()?;
+            let block = entry.header.first_finish_number;
+            let filter = self.filters.get(block);
+            let here: BTreeSet<JobId> = near
+                .filter(|id| filter.is_none_or(|filter| filters::may_have(filter, **id)))
+                .copied()
+                .collect();
+            (!here.is_empty()).then_some((*entry, here, self.filters.want(block)))
+        })
+    }
+
+    /// Keeps the filter of a block, unless it is not there any more: another one may have its finish numbers by now.
+    pub(crate) fn keep_filter(&mut self, entry: &Entry, filter: BloomFilter) {
+        if self.contains(entry) {
+            self.filters.add(entry.header.first_finish_number, filter);
+        }
+    }
+
     /// The files of the days before this one.
     pub(crate) fn files_before(&self, day: Day) -> Vec<DayFile> {
         self.ends.range(..DayFile::first_of(day)).map(|(file, _)| *file).collect()
@@ -169,11 +206,12 @@ impl Catalogue {
 
     fn remove(&mut self, goes: impl Fn(&Entry) -> bool) -> Dropped {
         let mut dropped = Dropped::default();
-        let counts = &mut self.counts;
+        let (counts, filters) = (&mut self.counts, &mut self.filters);
         self.entries.retain(|entry| {
             let goes = goes(entry);
             if goes {
                 counts.subtract(&entry.header);
+                filters.remove(entry.header.first_finish_number);
                 let (jobs, bytes) = (u64::from(entry.header.jobs), entry.header.stored_bytes());
                 dropped.add(Dropped { jobs, blocks: 1, bytes });
             }

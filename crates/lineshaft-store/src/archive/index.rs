@@ -27,7 +27,7 @@ pub(crate) struct Frame {
 }
 
 /// Four bytes that stand for an id; a search compares the whole id in the row.
-fn fingerprint(id: JobId) -> u32 {
+pub(crate) fn fingerprint(id: JobId) -> u32 {
     crc32c(&id.to_bytes())
 }
 
@@ -100,6 +100,11 @@ impl<'a> Index<'a> {
         let mut decoder = Decoder::new(bytes);
         let (fingerprints, rows) = (decoder.fixed(4 * jobs)?, decoder.fixed(2 * jobs)?);
         Ok(Self { fingerprints, rows, rest: decoder, jobs })
+    }
+
+    /// The fingerprints of all jobs.
+    pub(crate) fn fingerprints(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.fingerprints.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
     }
 
     /// The rows that may hold this job.

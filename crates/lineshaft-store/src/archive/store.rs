@@ -10,10 +10,11 @@ use std::time::Instant;
 
 use lineshaft_wire::JobId;
 
-use super::block::BlockReader;
+use super::block::{BlockReader, Found};
 use super::build::{Built, build};
 use super::catalogue::{Catalogue, Entry};
 use super::day::{Day, DayFile};
+use super::filters::FILTERS_PER_SEARCH;
 use super::header::BlockHeader;
 use super::{
     Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, DayCounts, Dropped, Filter, ListedJob, Page,
@@ -341,16 +342,18 @@ impl<D: Disk> Archive for BlockArchive<D> {
         let mut files = OpenFile { open: None };
         let mut found = Vec::new();
         let mut before = u64::MAX;
-        while !wanted.is_empty()
-            && let Some(entry) = self.with_catalogue(|catalogue| catalogue.last_before(before))
+        let mut filters_left = FILTERS_PER_SEARCH;
+        while let Some((entry, here, makes_filter)) =
+            self.with_catalogue(|catalogue| catalogue.last_with(before, &wanted))
         {
             before = entry.header.first_finish_number;
-            let Some(ids) = entry.header.ids().filter(|ids| !ids.is_empty()) else { continue };
-            let here: BTreeSet<JobId> = wanted.range(ids).copied().collect();
-            if here.is_empty() {
-                continue;
+            let Found { jobs, filter } = self
+                .read(&entry, &mut files, |block| block.get_many(&here, makes_filter && filters_left > 0))?;
+            if let Some(filter) = filter {
+                filters_left -= 1;
+                self.change_catalogue(|catalogue| catalogue.keep_filter(&entry, filter));
             }
-            for job in self.read(&entry, &mut files, |block| block.get_many(&here))? {
+            for job in jobs {
                 wanted.remove(&job.record.id);
                 found.push(job);
             }

@@ -5,6 +5,7 @@ use lineshaft_store::disk::{Disk, DiskFile, OpenMode};
 use lineshaft_store::{Archive, Block, BlockArchive, Error, Home, PageRequest};
 use lineshaft_testkit::conformance::archive::job;
 use lineshaft_testkit::disk::SimulatedDisk;
+use lineshaft_wire::JobId;
 
 /// The day of the first jobs of the suite.
 const DAY: &str = "archive/2024-10-04";
@@ -101,4 +102,23 @@ fn a_failed_sync_stops_writing_but_not_reading() {
     assert!(matches!(archive.put(&Block { lsn: 31, jobs: vec![job(31)] }), Err(Error::Poisoned)));
     assert_eq!(archive.head().last_finish_number, 30);
     assert_eq!(archive.get(job(30).record.id).unwrap(), Some(job(30)));
+}
+
+/// A block that a search has read is not read again for who is surely not there. That it does not read any more shows
+/// who does.
+#[test]
+fn a_search_passes_by_blocks_that_cannot_have_the_job() {
+    let (disk, ends) = archive();
+    let archive = BlockArchive::open(&Home::open(disk.clone()).unwrap()).unwrap();
+    let absent = |number: u64| {
+        let record = job(number).record;
+        JobId::direct(record.created_at, 3, number as u32, 6)
+    };
+    assert!((12..20).all(|number| archive.get(absent(number)).unwrap().is_none()));
+    // The index of the second block begins behind its header.
+    disk.flip(DAY, ends[0] as u64 + 192, 0x10);
+    assert!((12..20).all(|number| archive.get(absent(number)).unwrap().is_none()));
+    assert!(matches!(archive.get(job(15).record.id), Err(Error::Damaged { .. })));
+    let after_a_start = BlockArchive::open(&Home::open(disk.restart()).unwrap()).unwrap();
+    assert!(matches!(after_a_start.get(absent(15)), Err(Error::Damaged { .. })));
 }

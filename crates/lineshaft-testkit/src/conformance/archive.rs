@@ -24,6 +24,7 @@ pub fn check<A: Archive, Open: FnMut() -> A>(new_home: impl Fn() -> Open) {
     old_days_are_dropped(new_home());
     days_are_dropped_until_the_rest_is_small_enough(new_home());
     blocks_beyond_the_journal_are_dropped(new_home());
+    a_block_in_the_place_of_another_one_is_searched(new_home());
     the_newest_job_of_an_id_is_found(new_home());
     filters_find_what_a_naive_search_finds(&new_home);
 }
@@ -243,6 +244,24 @@ fn blocks_beyond_the_journal_are_dropped<A: Archive>(mut open: impl FnMut() -> A
     for archive in [archive, open()] {
         assert_eq!(numbers(&all(&archive, &Filter::default(), 50)), (1..43).rev().collect::<Vec<_>>());
         assert_eq!(archive.get(job(60).record.id).unwrap(), None);
+    }
+}
+
+/// What a search learns of a block is not held against the one that comes in its place.
+fn a_block_in_the_place_of_another_one_is_searched<A: Archive>(mut open: impl FnMut() -> A) {
+    let archive = open();
+    archive.put(&block(1..21)).unwrap();
+    archive.put(&block(21..41)).unwrap();
+    assert_eq!(archive.get(job(21).record.id).unwrap(), Some(job(21)));
+    archive.drop_beyond(200).unwrap();
+    let mut jobs: Vec<_> = (21..41).map(job).collect();
+    for job in &mut jobs {
+        job.record.id = JobId::direct(job.record.created_at, 3, job.finish_number as u32, 6);
+    }
+    archive.put(&Block { lsn: 500, jobs: jobs.clone() }).unwrap();
+    for ours in jobs {
+        assert_eq!(archive.get(job(ours.finish_number).record.id).unwrap(), None);
+        assert_eq!(archive.get(ours.record.id).unwrap(), Some(ours));
     }
 }
 
