@@ -5,8 +5,11 @@ use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use crate::error::Error;
-use crate::graph::{Cycle, Graph};
+use lineshaft_structures::Cycle;
+
+use crate::graph::Graph;
 use crate::options::{Life, Options, Terms};
+use crate::prefixes::Prefixes;
 use crate::residents::{Freshness, Reason, Residents, Stamp};
 use crate::statistics::{Statistics, TagStatistics};
 
@@ -30,8 +33,15 @@ pub type Listener<K, V> = Box<dyn FnMut(&K, Option<&V>, Reason) + Send>;
 pub struct Cache<K, V, S = RandomState> {
     residents: Residents<(K, Option<V>)>,
     graph: Graph<K>,
+    /// From the first invalidation of a prefix on: who never asks for one pays nothing.
+    names: Option<Names<K>>,
     hasher: S,
     listener: Option<Listener<K, V>>,
+}
+
+struct Names<K> {
+    text: fn(&K) -> &str,
+    prefixes: Prefixes,
 }
 
 /// What a look-up found.
@@ -53,7 +63,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 impl<K: Clone + Eq + Hash, V, S: BuildHasher> Cache<K, V, S> {
     /// An empty cache that hashes with `hasher`.
     pub fn with_hasher(options: &Options, hasher: S) -> Self {
-        Self { residents: Residents::new(options), graph: Graph::default(), hasher, listener: None }
+        let (residents, graph) = (Residents::new(options), Graph::default());
+        Self { residents, graph, names: None, hasher, listener: None }
     }
 
     /// Has `listener` told of each entry that goes, in the call in which it does.
@@ -162,6 +173,31 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Cache<K, V, S> {
         self.residents.invalidate_tag(tag)
     }
 
+    /// Makes every value whose key begins with `prefix`, and all that depends on one, untrue. How many there were, besides
+    /// those that depend on them.
+    ///
+    /// Costs as much as there are of them, and as there are names in the graph of dependencies. The first call also goes
+    /// through all entries once; from then on each that comes and goes costs a little more.
+    pub fn invalidate_prefix(&mut self, prefix: &str) -> usize
+    where
+        K: Borrow<str>,
+    {
+        let names = self.names.get_or_insert_with(|| {
+            let mut prefixes = Prefixes::default();
+            self.residents.iter().for_each(|(slot, (key, _))| prefixes.add(key.borrow(), 0, slot));
+            Names { text: K::borrow, prefixes }
+        });
+        let slots = names.prefixes.slots(prefix);
+        for &slot in &slots {
+            self.residents.remove(slot, Reason::Invalidated);
+        }
+        let begins = |key: &&K| Borrow::<str>::borrow(*key).starts_with(prefix);
+        let sources: Vec<K> = self.graph.names().filter(begins).cloned().collect();
+        sources.iter().for_each(|source| self.change(source));
+        self.tell();
+        slots.len()
+    }
+
     /// Makes every value untrue: a new version of all that is here. O(1).
     pub fn invalidate_all(&mut self) {
         self.residents.invalidate_all();
@@ -216,8 +252,14 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Cache<K, V, S> {
         // Who makes room must not take the dependencies of who comes with it, so that they are told before.
         self.tell();
         let hash = self.hash(&key);
-        self.residents.insert(hash, (key, value), terms, now_ms);
+        let slot = self.residents.insert(hash, (key, value), terms, now_ms);
+        // Who went to make room may have had the same slot.
         self.tell();
+        if let (Some(names), Some(slot)) = (&mut self.names, slot)
+            && let Some((key, _)) = self.residents.get(slot)
+        {
+            names.prefixes.add((names.text)(key), 0, slot);
+        }
     }
 
     /// All that depends on `key` goes.
@@ -267,6 +309,9 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Cache<K, V, S> {
         for ((key, value), reason) in self.residents.take_removed() {
             if !self.graph.is_empty() {
                 self.graph.forget(&key);
+            }
+            if let Some(names) = &mut self.names {
+                names.prefixes.remove((names.text)(&key), 0);
             }
             if let Some(listener) = &mut self.listener {
                 listener(&key, value.as_ref(), reason);

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
-from ._dependencies import CacheKey, all_changed, changed, shown_call, tag_changed
+from .._options import wrong
+from ._dependencies import CacheKey, all_changed, changed, prefix_changed, shown_call, tag_changed
 
 if TYPE_CHECKING:
     from .. import _native
@@ -84,14 +85,20 @@ class BaseCache(Generic[P, R]):
     @overload
     def invalidate(self, *, tag: str) -> bool: ...
     @overload
+    def invalidate(self, *, prefix: str) -> bool: ...
+    @overload
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
-        """Makes what is kept for these arguments untrue, or with `tag=` alone all entries that have this tag, and all
-        that depends on one of those.
+        """Makes what is kept for these arguments untrue, with `tag=` alone all entries that have this tag, or with
+        `prefix=` alone all whose first argument, or what `key=` gave, is a text that begins with it; and all that
+        depends on one of those.
 
         What is being computed for them meanwhile is given to those who wait, and not kept. Gives whether there was
-        anything. A parameter of the function's own with the name `tag` is given by position.
+        anything. A parameter of the function's own with the name `tag` or `prefix` is given by position. A prefix costs
+        as much as there are entries with it; the first one also goes through all entries once.
         """
+        if not args and kwargs.keys() == {"prefix"}:
+            return self._invalidate_prefix(kwargs["prefix"])
         if not args and kwargs.keys() == {"tag"}:
             tag_changed(self._memory, kwargs["tag"])
             return self._memory.invalidate_tag(kwargs["tag"])
@@ -99,6 +106,14 @@ class BaseCache(Generic[P, R]):
         was_there = self._memory.invalidate(key)
         changed(self._memory, key)
         return was_there
+
+    def _invalidate_prefix(self, prefix: Any) -> bool:
+        if not isinstance(prefix, str):
+            raise wrong("prefix", prefix, "the text that keys begin with")
+        place = self._binder.first_place
+        count = self._memory.invalidate_prefix(prefix, place)
+        prefix_changed(self._memory, prefix, place)
+        return count > 0
 
     def clear(self) -> None:
         """Lets go of every entry and of what depends on one, and counts from nothing."""

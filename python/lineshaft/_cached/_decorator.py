@@ -118,8 +118,9 @@ def cached(
     - `shared`: whether the results of a method are kept together, with `self` as part of their key. By default each
       instance has its own, as many as `max`, in its `__dict__`, and is not kept alive by them.
 
-    What it gives has `cache`: `info()`, `peek(...)`, `invalidate(...)`, `invalidate(tag=...)`, `clear()` and
-    `warm(...)`. Raises `DeclarationError` for what cannot be cached, `OptionError` for what an option does not take.
+    What it gives has `cache`: `info()`, `peek(...)`, `invalidate(...)`, `invalidate(tag=...)`,
+    `invalidate(prefix=...)`, `clear()` and `warm(...)`. Raises `DeclarationError` for what cannot be cached,
+    `OptionError` for what an option does not take.
     """
     options = checked(
         ttl=ttl,

@@ -202,6 +202,14 @@ def tag_changed(memory: _native.Memory, tag: str) -> None:
                 changed(memory, key)
 
 
+def prefix_changed(memory: _native.Memory, prefix: str, place: int) -> None:
+    """The same for what depends on an entry with a text that begins with `prefix` at this place of its key."""
+    if memory.watcher is not None:
+        for key in dependencies.depended_on(memory):
+            if len(key) > place and isinstance(text := key[place], str) and str.startswith(text, prefix):
+                changed(memory, key)
+
+
 def all_changed(memory: _native.Memory) -> None:
     """The same for what depends on any entry of a memory."""
     changed(memory, _All)

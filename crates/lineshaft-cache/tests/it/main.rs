@@ -5,4 +5,5 @@ mod dependencies;
 mod memory;
 mod naive;
 mod policies;
+mod prefixes;
 mod tags;

@@ -66,6 +66,13 @@ impl Binder {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         Ok(self.key(args, kwargs, instance)?.map(|(key, _)| key))
     }
+
+    /// Where in a key its first positional argument is, or what `key=` gave.
+    #[getter]
+    fn first_place(&self) -> usize {
+        let before = self.keyword_only.len() + usize::from(self.takes_keywords);
+        if self.key.is_some() { 0 } else { before }
+    }
 }
 
 impl Binder {

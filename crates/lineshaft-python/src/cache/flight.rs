@@ -139,6 +139,17 @@ impl Flights {
         Ok(())
     }
 
+    /// What is being computed for keys that `is_it` is not to be stored. It runs nothing of Python.
+    pub(crate) fn doom_all(&self, py: Python<'_>, is_it: impl Fn(&Bound<'_, PyAny>) -> bool) {
+        let mut flights: Vec<Arc<Flight>> = self.lock().values().flatten().cloned().collect();
+        let watched = self.1.lock().expect("nobody panics with it");
+        flights.extend(watched.values().flatten().filter_map(Weak::upgrade));
+        drop(watched);
+        for flight in flights.iter().filter(|flight| is_it(flight.key.bind(py))) {
+            flight.is_doomed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether somebody computes something of this hash.
     pub(crate) fn is_busy(&self, hash: u32) -> bool {
         self.lock().get(&hash).is_some_and(|of_hash| of_hash.iter().any(|flight| flight.is_here()))

@@ -28,7 +28,7 @@ impl Graph {
     }
 
     fn sources(&self, name: u64) -> Vec<u64> {
-        self.lock().sources(&name).to_vec()
+        self.lock().sources(&name)
     }
 
     /// All that depends on `name`, by whatever way, each once.

@@ -13,11 +13,14 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReferenc
 use super::binder::fold;
 use super::clock::now_ms;
 use super::flight::{Flight, Flights};
+use super::names::{self, Names};
 
 /// Entries by key, where a key is anything hashable.
 #[pyclass(frozen, weakref, module = "lineshaft._native")]
 pub(crate) struct Memory {
     residents: Mutex<Residents<Item>>,
+    /// From the first invalidation of a prefix on. Taken after the lock of residents.
+    names: Mutex<Option<Names>>,
     pub(crate) flights: Flights,
     negative_ms: Option<u64>,
     /// Whose methods' results these are.
@@ -26,8 +29,8 @@ pub(crate) struct Memory {
     watcher: OnceLock<Py<PyAny>>,
 }
 
-struct Item {
-    key: Py<PyAny>,
+pub(super) struct Item {
+    pub(super) key: Py<PyAny>,
     value: Py<PyAny>,
     /// The value is an exception, to be raised.
     is_error: bool,
@@ -108,7 +111,12 @@ impl Memory {
             tags: stored.tags,
             since: Some(stored.since),
         };
-        self.change(|residents| residents.insert(hash, item, &terms, now_ms()));
+        self.change(|residents| {
+            let slot = residents.insert(hash, item, &terms, now_ms());
+            if let (Some(names), Some(slot)) = (self.names().as_mut(), slot) {
+                names.add(key, slot);
+            }
+        });
         Ok(())
     }
 
@@ -163,11 +171,18 @@ impl Memory {
         self.residents.lock().expect("nobody panics with it")
     }
 
+    fn names(&self) -> std::sync::MutexGuard<'_, Option<Names>> {
+        self.names.lock().expect("nobody panics with it")
+    }
+
     /// Makes a change and drops who goes by it when the lock is free again.
     fn change<T>(&self, change: impl FnOnce(&mut Residents<Item>) -> T) -> T {
         let mut residents = self.lock();
         let made = change(&mut residents);
         let removed = residents.take_removed();
+        if let Some(names) = self.names().as_mut() {
+            Python::attach(|py| removed.iter().for_each(|(item, _)| names.remove(item.key.bind(py))));
+        }
         drop(residents);
         if let Some(watcher) = self.watcher.get() {
             tell_gone(watcher, &removed);
@@ -254,6 +269,7 @@ impl Memory {
         let owner = owner.map(PyWeakrefReference::new).transpose()?.map(Bound::unbind);
         Ok(Self {
             residents: Mutex::new(Residents::new(&options)),
+            names: Mutex::default(),
             flights: Flights::default(),
             negative_ms,
             owner,
@@ -343,9 +359,26 @@ impl Memory {
         self.change(|residents| residents.invalidate_tag(tag))
     }
 
+    /// Takes all entries out with a text that begins with `prefix` at this place of their keys, and has what is being
+    /// computed for such not be stored. How many entries there were.
+    fn invalidate_prefix(&self, py: Python<'_>, prefix: &str, place: usize) -> usize {
+        self.flights.doom_all(py, |key| names::text(key, place).is_some_and(|text| text.starts_with(prefix)));
+        self.change(|residents| {
+            let mut names = self.names();
+            let slots = names.get_or_insert_with(|| Names::of(py, residents, place)).slots(prefix);
+            for slot in &slots {
+                residents.remove(*slot, Reason::Invalidated);
+            }
+            slots.len()
+        })
+    }
+
     /// Lets go of everything, and of the statistics.
     fn clear(&self) {
         self.change(|residents| {
+            if let Some(names) = self.names().as_mut() {
+                names.clear();
+            }
             residents.clear(Reason::Cleared);
             residents.reset_statistics();
         });
@@ -389,6 +422,7 @@ impl Memory {
         let mut residents = self.lock();
         residents.clear(Reason::Cleared);
         let removed = residents.take_removed();
+        *self.names() = None;
         drop(residents);
         drop(removed);
     }

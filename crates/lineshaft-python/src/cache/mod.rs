@@ -17,6 +17,7 @@ mod flight;
 mod graph;
 mod host;
 mod memory;
+mod names;
 
 use pyo3::prelude::*;
 
