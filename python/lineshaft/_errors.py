@@ -116,7 +116,12 @@ class OptionError(LineshaftError, ValueError):
 
 
 class DependencyCycle(LineshaftError, ValueError):
-    """What `depends_on` of a cached function gave would have an entry depend on itself; names the way."""
+    """What `depends_on` of a cached function gave would have an entry depend on itself, or an edge of a `Dag` would
+    close a cycle; names the way.
+    """
+
+    path: tuple[Any, ...] = ()
+    """The nodes of a `Dag` on the way, the first of which is also the last."""
 
 
 class UnknownOption(OptionError, TypeError):

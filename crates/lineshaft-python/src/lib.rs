@@ -2,7 +2,7 @@
 //!
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
 //! children, [`cache`] functions that keep their results, [`decorators`] functions with
-//! something around them, [`ipc`] what any processes share, [`pool`] what a pool and its processes share, [`server`] a server for tests,
+//! something around them, [`ipc`] what any processes share, [`pool`] what a pool and its processes share, [`structures`] sets, tries and graphs, [`server`] a server for tests,
 //! [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
@@ -15,6 +15,7 @@ mod ipc;
 mod options;
 mod pool;
 mod server;
+mod structures;
 mod values;
 mod worker;
 
@@ -69,6 +70,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     decorators::add_to(module)?;
     ipc::add_to(module)?;
     pool::add_to(module)?;
+    structures::add_to(module)?;
     values::add_to(module)?;
     worker::add_to(module)
 }
