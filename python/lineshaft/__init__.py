@@ -31,6 +31,8 @@ from ._errors import (
     JobNotFound,
     LineshaftError,
     LockError,
+    LockLost,
+    LockTimeout,
     NoCurrentJob,
     NoServer,
     OptionError,
@@ -61,6 +63,7 @@ from ._errors import (
 from ._group import Tasks
 from ._hooks import Hooks
 from ._job import AsyncJob, Job
+from ._locks import Lock, Semaphore
 from ._names import canonical_name
 from ._native import Call, JobRecord, Timing, __version__
 from ._record import Attempt, AttemptError
@@ -150,7 +153,10 @@ __all__ = [
     "JobNotFound",
     "JobRecord",
     "LineshaftError",
+    "Lock",
     "LockError",
+    "LockLost",
+    "LockTimeout",
     "NoCurrentJob",
     "NoServer",
     "OptionError",
@@ -168,6 +174,7 @@ __all__ = [
     "ResultExpired",
     "Retry",
     "Retrying",
+    "Semaphore",
     "SerializationError",
     "ServerError",
     "Snooze",

@@ -23,6 +23,7 @@ from ._failure import check_app, check_row, unknown_handlers
 from ._hooks import HookSet
 from ._include import Includes
 from ._job import Job
+from ._locks import Holders, Lock, Semaphore
 from ._names import Place
 from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
@@ -116,6 +117,7 @@ class App(Provides, CachesResults):
         self._fakes: dict[Resource[Any], Any] = {}
         self._kept: Kept | None = None
         self._attendance = Attendance(self)
+        self._holders = Holders()
 
     def __repr__(self) -> str:
         count = sum(1 for name, task in self._declared.items() if name == task.name)
@@ -229,6 +231,37 @@ class App(Provides, CachesResults):
         arguments, and raises `OptionError` for more.
         """
         return BatchBlock(self)
+
+    def lock(
+        self, key: str, *, ttl: Duration = "30s", timeout: Duration | None = None, reentrant: bool = False
+    ) -> Lock:
+        """A lock that one program of the home holds at a time, for `with` and `async with`.
+
+        It is given in the order in which it was asked for, and renewed by a thread of the extension. A holder that is
+        not heard of for `ttl` (2 s to a day), being killed or stopped, loses it: `check()` says so, and `fence` grows
+        with every holder, so that what the lock protects can refuse one that came too late. It outlives a restart of
+        the server.
+
+        `timeout` bounds the wait: `LockTimeout`; 0 asks once, None waits for as long as it takes. With `reentrant` the
+        same thread or coroutine may take it again; otherwise that is a `LockError`. Makes no I/O until it is entered.
+        """
+        return Lock(self, key, ttl, timeout, reentrant)
+
+    def semaphore(
+        self,
+        key: str,
+        n: int,
+        *,
+        ttl: Duration = "30s",
+        timeout: Duration | None = None,
+        reentrant: bool = False,
+    ) -> Semaphore:
+        """`lock` that up to `n` programs hold at a time (1 to 1,048,576).
+
+        Each says its own `n`: who asks with a smaller one waits until so few hold it, and those behind it wait, too.
+        `ttl`, `timeout` and `reentrant` are as for `lock`.
+        """
+        return Semaphore(self, key, n, ttl, timeout, reentrant)
 
     def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002
         """A handle to the job of this id, made without I/O."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from . import _native
 from ._errors import Cancelled, NoCurrentJob
+from ._locks import refuse_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +80,12 @@ class Current:
     def progress(self, value: Any, /) -> None:
         """Says how far this attempt is: `job.progress()` gives the newest value, at most 4 KiB of it encoded.
 
-        Cheap to call often: what comes too fast is left out. Does nothing outside of a job.
+        Cheap to call often: what comes too fast is left out. Raises `LockLost` if a lock that this
+        attempt holds is lost. Does nothing outside of a job.
         """
         attempt = _running.get()
         if attempt is not None:
+            refuse_lost(attempt)
             attempt.report_progress(value)
 
     def checkpoint(self, value: Any, /) -> None:
@@ -92,13 +95,15 @@ class Current:
         (`SerializationError`). The next attempt finds it in `resume_from`, however this one ends; when the job is
         completed it is dropped. While the server is away this waits; a request to stop ends the wait as it ends any
         other code of the body. In an event loop it raises RuntimeError: use `acheckpoint`. Does nothing outside of a
-        job; in a worker's thread that belongs to no attempt it warns that nothing is kept.
+        job; in a worker's thread that belongs to no attempt it warns that nothing is kept. Raises `LockLost`, and keeps
+        nothing, if a lock that this attempt holds is lost.
         """
         attempt = _running.get()
         if attempt is None:
             _warn_of_lost_thread("checkpoint")
             return
         _refuse_loop("checkpoint")
+        refuse_lost(attempt)
         left = attempt.checkpoint(value)
         while (is_durable := left.wait()) is None:
             pass  # a request to stop is raised into a thread here, between two steps of the interpreter
@@ -114,6 +119,7 @@ class Current:
             return
         from ._loop import ready
 
+        refuse_lost(attempt)
         left = attempt.checkpoint(value)
         await ready(left)
         if not left.wait():

@@ -22,7 +22,9 @@
     ├── QueueFull                             a table of the engine is full
     ├── StoreFull                             the disk is full
     ├── SerializationError (also ValueError)  a value that cannot be sent, or bytes that do not read
-    ├── LockError                             a lock was lost or not given
+    ├── LockError                             a lock is not held, or would never be given
+    │   ├── LockLost                          it is not held any more: others may have it
+    │   └── LockTimeout (also TimeoutError)   it was not given in time
     ├── RateLimited                           a function is called more often than it may be
     ├── ResourceTimeout (also TimeoutError)   no resource of a pool came free in time
     ├── ResourceClosed                        the pool of resources is closed
@@ -57,6 +59,8 @@ __all__ = [
     "JobNotFound",
     "LineshaftError",
     "LockError",
+    "LockLost",
+    "LockTimeout",
     "NoCurrentJob",
     "NoServer",
     "OptionError",
@@ -274,7 +278,20 @@ class SerializationError(LineshaftError, ValueError):
 
 
 class LockError(LineshaftError):
-    """A lock was lost or not given."""
+    """A lock is not held where it is asked about, or would never be given."""
+
+
+class LockLost(LockError):
+    """A lock is not held any more: it was not renewed in time, or an operator broke it. Others may have it."""
+
+    def __init__(self, message: str = "", *, fence: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.fence = fence
+        """The fence that it was held with."""
+
+
+class LockTimeout(LockError, TimeoutError):
+    """A lock was not given in time; it is not asked for any more."""
 
 
 class RateLimited(LineshaftError):

@@ -2,12 +2,36 @@
 //!
 //! Times are RFC 3339 in UTC. A value that JSON has no place for is shown as Python would show it.
 
-use lineshaft_wire::message::{DiskReport, QueueReport, Replaced, StatusReport, TaskReport, WorkerReport};
+use lineshaft_wire::message::{
+    DiskReport, LockHolder, LockReport, QueueReport, Replaced, StatusReport, TaskReport, WorkerReport,
+};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, task};
 use serde_json::{Map, Number, Value as Json, json};
 
 use crate::times::rfc3339;
+
+/// A lock that is held or waited for.
+pub(crate) fn of_lock(lock: &LockReport) -> Json {
+    let holder = |holder: &LockHolder| {
+        json!({
+            "fence": holder.fence,
+            "program": &*holder.program,
+            "pid": holder.pid,
+            "permits": holder.permits,
+            "since": rfc3339(holder.since),
+            "ttl_ms": holder.ttl_ms,
+        })
+    };
+    let holders: Vec<Json> = lock.holders.iter().map(holder).collect();
+    json!({
+        "kind": lock.kind.as_str(),
+        "key": &*lock.key,
+        "held": lock.held,
+        "holders": holders,
+        "waiters": lock.waiters,
+    })
+}
 
 /// The value that a JSON document means.
 pub(crate) fn to_value(document: Json) -> Value {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lineshaft_wire::message::{DiskReport, DiskState, QueueReport, StatusReport};
+use lineshaft_wire::message::{DiskReport, DiskState, LockReport, QueueReport, StatusReport};
 use lineshaft_wire::schema::{Field, Parameter, ParameterKind, Schema, Shape};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
@@ -375,6 +375,39 @@ pub(crate) fn queues(queues: &[QueueReport], columns: Option<usize>) -> Vec<Stri
     let rows: Vec<[String; 7]> = queues.iter().map(row).collect();
     let heading = ["QUEUE", "IS", "AVAILABLE", "PARKED", "RUNNING", "SCHEDULED", "RETRYABLE"];
     table(heading, &rows, GiveWay { cut: &["QUEUE"], leave_out: &[] }, columns)
+}
+
+/// A table of locks: a line for each holder.
+pub(crate) fn locks(locks: &[LockReport], now_ms: u64, columns: Option<usize>) -> Vec<String> {
+    if locks.is_empty() {
+        return vec!["no lock is held or waited for".to_owned()];
+    }
+    let mut rows: Vec<[String; 7]> = Vec::new();
+    for lock in locks {
+        let row = |program: String, pid: String, fence: String, since: String| {
+            let (key, kind, waiters) =
+                (lock.key.to_string(), lock.kind.as_str().to_owned(), lock.waiters.to_string());
+            [key, kind, program, pid, fence, since, waiters]
+        };
+        if lock.holders.is_empty() {
+            rows.push(row("nobody".to_owned(), String::new(), String::new(), String::new()));
+        }
+        for holder in &lock.holders {
+            let since = relative(holder.since, now_ms);
+            rows.push(row(
+                holder.program.to_string(),
+                holder.pid.to_string(),
+                holder.fence.to_string(),
+                since,
+            ));
+        }
+        let hidden = u64::from(lock.held).saturating_sub(lock.holders.len() as u64);
+        if hidden > 0 {
+            rows.push(row(format!("and {}", grouped(hidden)), String::new(), String::new(), String::new()));
+        }
+    }
+    let heading = ["KEY", "KIND", "HELD BY", "PID", "FENCE", "SINCE", "WAITERS"];
+    table(heading, &rows, GiveWay { cut: &["KEY", "HELD BY"], leave_out: &[] }, columns)
 }
 
 /// Which children were replaced, and why, each worker's newest last.

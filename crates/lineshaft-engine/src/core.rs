@@ -20,6 +20,7 @@ use crate::declarations::Declarations;
 use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
 use crate::holds::Holding;
 use crate::lag::Lag;
+use crate::locks::LockWaits;
 use crate::options::Options;
 use crate::query::Query;
 use crate::room::Room;
@@ -139,6 +140,7 @@ pub struct Core {
     pub(crate) workers: FxHashMap<u64, Worker>,
     pub(crate) declarations: Declarations,
     pub(crate) waits: Waits,
+    pub(crate) lock_waits: LockWaits,
     pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
     /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
     last_words: Vec<(u64, LastWord)>,
@@ -185,6 +187,7 @@ impl Core {
             workers: FxHashMap::default(),
             declarations: Declarations::default(),
             waits: Waits::default(),
+            lock_waits: LockWaits::default(),
             progress: FxHashMap::default(),
             last_words: Vec::new(),
             deaths: Vec::new(),
@@ -289,6 +292,7 @@ impl Core {
     pub fn disconnected(&mut self, connection: ConnectionId) {
         let Some(entry) = self.connections.remove(&connection) else { return };
         self.waits.forget(connection);
+        self.leave_lines(connection);
         self.holders.retain(|holder| *holder != connection);
         if let Some(child) = entry.child
             && let MapEntry::Occupied(current) = self.children.entry(child)
@@ -348,6 +352,7 @@ impl Core {
             }
         }
         self.lease(now);
+        self.give_locks(now);
         self.ask_archive(now);
         if self.clock_due_ms().is_some_and(|at| at <= now.logical_ms) && !self.is_out_of_room() {
             self.note_time(now);
@@ -493,7 +498,7 @@ impl Core {
     }
 
     /// Applies a change and puts it into the open commit.
-    fn record(&mut self, entry: Entry, now: Now) {
+    pub(crate) fn record(&mut self, entry: Entry, now: Now) {
         self.begin_body(now);
         let Entry { change, payload } = entry;
         change.encode(&mut self.body);
@@ -535,7 +540,10 @@ impl Core {
             Change::Deleted { job, .. } => drop(deleted().insert(*job)),
             Change::DeletedDropped { .. } => *deleted() = self.state.deleted().collect(),
             Change::ChildGone { child } => drop(self.attaches.remove(child)),
-            Change::SessionClosed { session } => drop(self.session_holders.remove(session)),
+            Change::SessionClosed { session } => {
+                self.session_holders.remove(session);
+                self.end_waits(*session);
+            }
             _ => {}
         }
     }
@@ -555,6 +563,8 @@ impl Core {
             }
             Event::Leased { child, slots, counter } => self.push_leases(child, &slots, counter),
             Event::Stop { child, fence } => self.push_stop(child, fence),
+            Event::Locked { session, token, fence } => self.answer_wait((session, token), Some(fence)),
+            Event::LockLost { session, token } => self.tell_lost((session, token)),
             Event::BlobFreed { id } => self.outputs.push(Output::DropBlob(id)),
         }
     }

@@ -28,6 +28,7 @@ pub mod inspect;
 mod kept_snapshots;
 mod lag;
 mod list;
+mod locks;
 mod open;
 mod options;
 mod pulse;

@@ -131,7 +131,10 @@ impl Core {
                 Ok(())
             }
             Message::KeepFiles(keep) => self.keep_files(caller, keep, now),
-            other => self.worker_request(caller, other, payloads, now),
+            other => match self.lock_request(caller, other, now)? {
+                Some(other) => self.worker_request(caller, other, payloads, now),
+                None => Ok(()),
+            },
         }
     }
 
@@ -415,7 +418,7 @@ impl Core {
     }
 
     /// Takes the caller's session over for its connection, which wants to change something: older ones may not any more.
-    fn take_session(&mut self, caller: Caller) -> Result<(), Refusal> {
+    pub(crate) fn take_session(&mut self, caller: Caller) -> Result<(), Refusal> {
         let session = self.session(caller)?;
         if self.state.has_session(session) {
             self.session_holders.insert(session, caller.connection);
@@ -423,7 +426,7 @@ impl Core {
         Ok(())
     }
 
-    fn session(&self, caller: Caller) -> Result<u64, Refusal> {
+    pub(crate) fn session(&self, caller: Caller) -> Result<u64, Refusal> {
         let connection = self.connections.get(&caller.connection);
         let session = connection.and_then(|connection| connection.session).ok_or_else(|| {
             refusal(

@@ -20,9 +20,9 @@ pub enum Room {
     /// Everything.
     #[default]
     Plenty,
-    /// Nothing new: small ends, cancellations and leases, from the reserve.
+    /// Nothing new: small ends, cancellations, leases and locks, from the reserve.
     Reserve,
-    /// The same without leases.
+    /// The same without leases, and locks are only given back.
     Ends,
     /// Only what makes room.
     Nothing,
@@ -50,7 +50,10 @@ impl Room {
             | Message::Release(_)
             | Message::Cancel(_)
             | Message::Delete(_)
-            | Message::ChangeQueue(_) => Self::Ends,
+            | Message::ChangeQueue(_)
+            | Message::ReleaseLocks(_)
+            | Message::BreakLocks(_) => Self::Ends,
+            Message::Acquire(_) => Self::Reserve,
             _ => Self::Nothing,
         };
         self <= needs
@@ -69,6 +72,7 @@ pub(crate) fn refuse(message: &Message, home: &str, shortage: Option<Shortage>) 
         Message::Enqueue(_) | Message::Retry(_) => "no new jobs",
         Message::Checkpoint(_) => "no checkpoints",
         Message::Finish(_) => "the result waits",
+        Message::Acquire(_) => "no locks",
         _ => "its reserve is used up, and nothing changes",
     };
     let until = shortage.map_or_else(|| "there is room".to_owned(), words);
@@ -115,7 +119,7 @@ pub(crate) fn brings_much(message: &Message) -> bool {
 #[cfg(test)]
 mod tests {
     use lineshaft_wire::message::{
-        Cancel, Checkpoint, End, Enqueue, OtherEnd, Release, Retry, Sequence, Show, Succeeded,
+        Cancel, Checkpoint, End, Enqueue, OtherEnd, Release, ReleaseLocks, Retry, Sequence, Show, Succeeded,
     };
     use lineshaft_wire::{Fence, JobId};
 
@@ -154,6 +158,7 @@ mod tests {
         check(finish(SMALL_END_BYTES), Room::Ends);
         check(Release::default().into(), Room::Ends);
         check(Cancel { sequence, job }.into(), Room::Ends);
+        check(ReleaseLocks::default().into(), Room::Ends);
         check(Show { job }.into(), Room::Nothing);
     }
 

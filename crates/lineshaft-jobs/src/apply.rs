@@ -6,6 +6,7 @@ mod children;
 mod ends;
 mod enqueue;
 mod leases;
+mod locks;
 mod moves;
 mod parking;
 mod queues;
@@ -51,7 +52,10 @@ impl State {
             }
             Change::Started { epoch, .. } => self.start(*epoch),
             Change::SessionOpened => self.open_session(),
-            Change::SessionClosed { session } => drop(self.sessions.remove(session)),
+            Change::SessionClosed { session } => {
+                self.sessions.remove(session);
+                self.locks.leave_lines(*session);
+            }
             Change::Enqueued { request, groups, existing } => {
                 self.enqueue(*request, groups, existing, &mut cursor);
             }
@@ -116,6 +120,8 @@ impl State {
             Change::ChildrenAbsent => self.children_absent(),
             Change::ChildReturned { child } => self.child_returned(*child),
             Change::AbsencesCredited { still_ms } => self.credit_absences(*still_ms),
+            Change::Locked { holder } => self.lock(holder),
+            Change::Unlocked { fences, taken } => fences.iter().for_each(|fence| self.unlock(*fence, *taken)),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }
@@ -130,6 +136,7 @@ impl State {
         for session in self.sessions.values_mut() {
             session.used_ms = self.logical_ms;
         }
+        self.restart_locks();
     }
 
     fn open_session(&mut self) {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
-use lineshaft_wire::message::{ProcessKey, Rules, Unique};
+use lineshaft_wire::message::{LockKind, ProcessKey, Rules, Unique};
 use lineshaft_wire::{Fence, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +176,27 @@ pub struct Move {
     pub from: Place,
     /// Its offset in the cold file.
     pub offset: u32,
+}
+
+/// One who gets a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewHolder {
+    /// Its client's session.
+    pub session: u64,
+    /// What its client calls it.
+    pub token: u64,
+    /// What kind of lock.
+    pub kind: LockKind,
+    /// The lock's name.
+    pub key: Arc<str>,
+    /// How many may hold the lock with it, itself included.
+    pub permits: u32,
+    /// How long it is held without renewal, milliseconds.
+    pub ttl_ms: u64,
+    /// Its program, for people.
+    pub program: Arc<str>,
+    /// Its process id, for people.
+    pub pid: u32,
 }
 
 /// What becomes of a job whose attempt ended.
@@ -417,6 +438,18 @@ pub enum Change {
     AbsencesCredited {
         /// So much later, in milliseconds of the logical clock.
         still_ms: u64,
+    },
+    /// A lock was given; the fence is the next one.
+    Locked {
+        /// To whom.
+        holder: NewHolder,
+    },
+    /// Locks are held no more.
+    Unlocked {
+        /// Fences of their holders.
+        fences: Vec<u64>,
+        /// They were taken away: their time was over, or somebody broke them.
+        taken: bool,
     },
 }
 

@@ -161,6 +161,25 @@ pub enum Command {
         /// The copies; whoever asks bounds their number.
         copied: Vec<Copied>,
     },
+    /// Asks for a lock.
+    Acquire {
+        /// The client's session.
+        session: u64,
+        /// The lock.
+        request: message::Acquire,
+    },
+    /// Gives locks back.
+    ReleaseLocks {
+        /// The client's session.
+        session: u64,
+        /// What the client calls their holders.
+        tokens: Vec<u64>,
+    },
+    /// Takes locks away from their holders.
+    BreakLocks {
+        /// Fences of the holders.
+        fences: Vec<u64>,
+    },
     /// Blocks of the archive were dropped.
     ArchiveDropped {
         /// Everything that ended before this is gone.
@@ -239,6 +258,25 @@ pub enum Reply {
         /// Those whose lease was no longer the child's.
         refused: Vec<(JobId, Fence)>,
     },
+    /// The lock is held.
+    Locked {
+        /// The session.
+        session: u64,
+        /// What the client calls the holder.
+        token: u64,
+    },
+    /// Others hold the lock, or stand in line for it: see [`State::await_lock`](crate::State::await_lock).
+    LockTaken,
+    /// Locks were given back.
+    LocksLost {
+        /// Those that were not held.
+        tokens: Vec<u64>,
+    },
+    /// Locks were taken away.
+    LocksBroken {
+        /// Fences of those that held them until now.
+        fences: Vec<u64>,
+    },
     /// It was done.
     Done,
     /// The job is not in memory: the archive may know it.
@@ -294,6 +332,22 @@ pub enum Event {
         child: u32,
         /// The attempt.
         fence: Fence,
+    },
+    /// A lock was given.
+    Locked {
+        /// The session.
+        session: u64,
+        /// What the client calls the holder.
+        token: u64,
+        /// Its fence.
+        fence: u64,
+    },
+    /// A lock was taken away from its holder.
+    LockLost {
+        /// The session.
+        session: u64,
+        /// What the client calls the holder.
+        token: u64,
     },
     /// A blob is needed no more.
     BlobFreed {

@@ -92,10 +92,13 @@ impl State {
         }
     }
 
-    /// Every lease lives `gap_ms` longer, because the engine itself stood still that long.
+    /// Every lease lives, and every lock is held, `gap_ms` longer, because the engine itself stood still that long.
     pub fn extend_leases(&mut self, gap_ms: u64) {
         for child in self.children.values_mut() {
             child.lease_ends += gap_ms;
+        }
+        for holder in self.locks.holders.values_mut() {
+            holder.ends_ms += gap_ms;
         }
     }
 

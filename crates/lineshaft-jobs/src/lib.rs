@@ -26,6 +26,7 @@ mod kept;
 mod lanes;
 mod line;
 mod list;
+mod locks;
 mod places;
 mod rules;
 mod slot;
@@ -35,7 +36,7 @@ mod snapshot;
 mod state;
 mod view;
 
-pub use change::{Change, Next, Place, Stored};
+pub use change::{Change, NewHolder, Next, Place, Stored};
 pub use cold::{ColdPage, PageBytes, RestingPage};
 pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, Refusal, Reply};
 pub use decide::{Copied, Movable, Wanted};

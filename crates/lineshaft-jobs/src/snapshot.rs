@@ -22,8 +22,8 @@ use crate::state::{Limits, State};
 use tables::{Rest, Tables};
 
 /// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
-/// third one no absent children.
-const VERSION: u16 = 4;
+/// third one no absent children, the fourth one no locks.
+const VERSION: u16 = 5;
 
 /// A snapshot that does not read.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,10 @@ impl State {
                 let rest = match version {
                     2 => Rest::default(),
                     3 => Rest { hand: postcard::from_bytes(rest)?, ..Rest::default() },
+                    4 => {
+                        let (hand, absent) = postcard::from_bytes(rest)?;
+                        Rest { hand, absent, ..Rest::default() }
+                    }
                     _ => postcard::from_bytes(rest)?,
                 };
                 let (slots, keys) = rows::sort_out(pages)?;

@@ -16,6 +16,7 @@ use crate::interned::Interned;
 use crate::kept::{Kept, Live};
 use crate::lanes::Lanes;
 use crate::list::List;
+use crate::locks::Locks;
 use crate::places::FreePlaces;
 use crate::slots::Slots;
 
@@ -38,6 +39,10 @@ pub struct Limits {
     pub unique_periods: usize,
     /// Finished jobs deleted but still in a block.
     pub deleted: usize,
+    /// Holders of locks.
+    pub locks: usize,
+    /// Those who wait for a lock.
+    pub lock_waiters: usize,
     /// Jobs touched by one bulk step, so that no commit grows without bound.
     pub step: usize,
     /// How long a lease lives without renewal, milliseconds.
@@ -59,6 +64,8 @@ impl Default for Limits {
             idempotency_keys: 10_000_000,
             unique_periods: 10_000_000,
             deleted: 1_000_000,
+            locks: 1_000_000,
+            lock_waiters: 1_000_000,
             step: 4_096,
             lease_ms: 15_000,
             idempotency_ms: 86_400_000,
@@ -101,6 +108,8 @@ pub struct State {
     pub(crate) periods: FxHashMap<Arc<str>, (JobId, u64)>,
     pub(crate) periods_by_end: BTreeSet<(u64, Arc<str>)>,
     pub(crate) deleted: FxHashMap<JobId, u64>,
+    /// Locks; lines for them are of this process alone.
+    pub(crate) locks: Locks,
 
     // Derived: rebuilt on load.
     pub(crate) lanes: Lanes,
@@ -128,12 +137,13 @@ pub struct State {
     pub(crate) events: Vec<Event>,
 }
 
-/// What a logical timer is for. A known child and an open session have exactly one each.
+/// What a logical timer is for. A known child, an open session and the holder of a lock have exactly one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     Slot(u32),
     Child(u32),
     Session(u64),
+    Lock(u64),
 }
 
 /// An idempotency key.
@@ -222,6 +232,7 @@ impl State {
             periods: FxHashMap::default(),
             periods_by_end: BTreeSet::new(),
             deleted: FxHashMap::default(),
+            locks: Locks::default(),
             lanes: Lanes::default(),
             finished: List::default(),
             free: FreePlaces::new(None),

@@ -4,6 +4,7 @@
 //! Nothing here knows what a job means; `python/lineshaft` shapes what comes back.
 
 mod batch;
+mod lock;
 mod record;
 mod reply;
 mod template;
@@ -12,14 +13,15 @@ mod waiting;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lineshaft::client::Client as RustClient;
+use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{Cancel, Delete, Enqueue, JobGroup, Message, Retry, Show, Status};
+use lineshaft_wire::message::{Cancel, Delete, Enqueue, JobGroup, LockKind, Message, Retry, Show, Status};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use self::batch::Batch;
+pub(crate) use self::lock::Lock;
 pub(crate) use self::record::{AttemptRecord, ErrorRecord, JobRecord, Shown, Status as EngineStatus};
 pub(crate) use self::reply::{Completions, Inner as Wakes, Reply, Resend, SIGNAL_INTERVAL, lock};
 pub(crate) use self::template::{Call, OnFailure, Packed, Rules, Template};
@@ -124,6 +126,28 @@ impl Client {
     #[pyo3(signature = (aside = None))]
     fn status(&self, aside: Option<f64>) -> Reply {
         self.ask(Status {}, aside)
+    }
+
+    /// Asks for a lock: `kind` is "lock" or "semaphore". It is renewed until it is given back or dropped.
+    #[expect(clippy::too_many_arguments, reason = "what a request for a lock says")]
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        key: &str,
+        permits: u32,
+        ttl: f64,
+        wait: bool,
+        program: &str,
+    ) -> PyResult<Lock> {
+        let kind = match kind {
+            "lock" => LockKind::Mutex,
+            "semaphore" => LockKind::Semaphore,
+            other => return Err(option_error(py, &format!("no lock is a {other}"), "lock or semaphore")),
+        };
+        let ttl = Duration::try_from_secs_f64(ttl).unwrap_or_default();
+        let request = LockRequest { kind, key: key.into(), permits, ttl, wait, program: program.into() };
+        Ok(Lock::new(self.0.acquire(request)))
     }
 
     /// Follows the jobs of `keys`, 16 bytes each, until they end; with `results`, results come along.

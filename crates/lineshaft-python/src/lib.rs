@@ -55,6 +55,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Resend>()?;
     module.add_class::<client::Completions>()?;
     module.add_class::<client::Waiting>()?;
+    module.add_class::<client::Lock>()?;
     module.add_class::<client::End>()?;
     module.add_class::<client::Call>()?;
     module.add_class::<client::Template>()?;

@@ -17,6 +17,7 @@ mod clock;
 mod enqueue;
 mod failures;
 mod job;
+mod locks;
 mod look;
 mod moves;
 mod requests;
@@ -51,6 +52,14 @@ pub enum Told {
         /// Leases that were not the child's.
         refused: Vec<(JobId, Fence)>,
     },
+    /// A lock is held, with this fence.
+    Locked(u64),
+    /// Others hold the lock, or come first.
+    LockTaken,
+    /// Locks were given back, but for those of these tokens.
+    LocksLost(Vec<u64>),
+    /// Locks with these fences were taken away.
+    LocksBroken(Vec<u64>),
     /// It was done.
     Done,
     /// Only the archive may know the job.
@@ -66,6 +75,10 @@ pub enum Happened {
     Leased(u32, Vec<(JobId, Fence)>),
     /// A child must stop an attempt.
     Stop(u32, Fence),
+    /// A lock was given: session, token and fence.
+    Locked(u64, u64, u64),
+    /// A lock was taken away: session and token.
+    LockLost(u64, u64),
     /// A blob is needed no more.
     BlobFreed(u64),
 }
@@ -103,6 +116,12 @@ pub struct Model {
     /// Unique keys that are held for a period, on the wall clock.
     periods: Vec<enqueue::Key>,
     deleted: BTreeMap<JobId, u64>,
+    /// Who holds a lock.
+    lock_holders: Vec<locks::Holder>,
+    /// Who waits for one.
+    lock_line: Vec<locks::Waiter>,
+    lock_fence: u64,
+    lock_arrivals: u64,
     /// Jobs that gave up and whose handlers are not made yet, in the order of their ends.
     unhandled: Vec<JobId>,
     happened: Vec<Happened>,
@@ -134,6 +153,10 @@ impl Model {
             keys: Vec::new(),
             periods: Vec::new(),
             deleted: BTreeMap::new(),
+            lock_holders: Vec::new(),
+            lock_line: Vec::new(),
+            lock_fence: 0,
+            lock_arrivals: 0,
             unhandled: Vec::new(),
             happened: Vec::new(),
         }
@@ -178,11 +201,15 @@ impl Model {
             }
             Command::Restored { sessions_from } => {
                 self.sessions.clear();
+                self.close_lines(None);
                 self.sessions_opened = self.sessions_opened.max(sessions_from.saturating_sub(1));
                 Ok(Told::Done)
             }
             Command::Archived { count } => Ok(self.archive(*count)),
             Command::Move { copied, .. } => Ok(self.move_payloads(copied)),
+            Command::Acquire { session, request } => self.acquire(*session, request),
+            Command::ReleaseLocks { session, tokens } => self.release_locks(*session, tokens),
+            Command::BreakLocks { fences } => self.break_locks(fences),
             Command::ArchiveDropped { finalized_before_ms } => {
                 self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);
                 Ok(Told::Done)

@@ -3,12 +3,12 @@
 //! they were told. One thread, one seed, always the same run.
 //!
 //! [`run`] gives a [`Violation`] if a promise was broken: a job that was acknowledged is gone or there twice, a finished
-//! one begins again, two attempts of one run at once, a fence comes twice, what left the engine is not on the disk, the
+//! one begins again, two attempts of one run at once, a fence comes twice, two hold one lock, what left the engine is not on the disk, the
 //! state that is recovered is not the one that was, or something is stuck when all faults are over. [`shrink()`] makes
 //! the run that shows it smaller.
 //!
 //! Read `plan.rs` for what a seed decides, `world.rs` for how time passes, `ledger.rs` for the promises, `producer.rs` (with `asks.rs`),
-//! `worker.rs` and `child.rs` for the rules that both sides rely on, `server.rs` for the engine's life, `put_back.rs` for a home
+//! `worker.rs`, `child.rs` and `locker.rs` for the rules that both sides rely on, `server.rs` for the engine's life, `put_back.rs` for a home
 //! of before beside its later history.
 
 mod asks;
@@ -17,6 +17,7 @@ mod child;
 mod departs;
 mod flood;
 mod ledger;
+mod locker;
 mod network;
 mod plan;
 mod producer;
@@ -63,6 +64,8 @@ impl fmt::Display for Violation {
 pub struct Report {
     /// Jobs that were acknowledged; all of them ended.
     pub acknowledged: u64,
+    /// Locks that were held.
+    pub locks: u64,
     /// Attempts whose body began.
     pub begun: u64,
     /// Times that the engine was opened.

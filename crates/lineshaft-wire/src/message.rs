@@ -13,6 +13,7 @@ mod enqueue;
 mod finish;
 mod home;
 mod lease;
+mod lock;
 mod look;
 mod rules;
 mod session;
@@ -27,6 +28,10 @@ pub use enqueue::{Enqueue, Enqueued, JobGroup, RunAfter, Unique, UniqueWhile};
 pub use finish::{ChildEnded, End, Finish, Finished, OtherEnd, Succeeded};
 pub use home::{FilesHeld, HoldFiles, KeepFiles, Shutdown};
 pub use lease::{Checkpoint, Credit, Lease, Leases, Progress, Release, Renew, Stop, StopReason};
+pub use lock::{
+    Acquire, Acquired, BreakLocks, ListLocks, LockHolder, LockKind, LockReport, Locks, LocksBroken,
+    LocksLost, ReleaseLocks, RenewLocks,
+};
 pub use look::{Fetch, Fetched, Filter, List, Page, PayloadKind, Show, Shown};
 pub use rules::{OnFailure, Rules};
 pub use session::{Done, Hello, Ping, RefusalCode, Refused, Sequence, Welcome};
@@ -70,6 +75,16 @@ pub const VERSION_MAX: u32 = i32::MAX as u32;
 pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
 /// Tasks of which a [`StatusReport`] tells how many jobs they have.
 pub const TASK_REPORTS_MAX: usize = 1_000;
+/// Tokens or fences in one message about locks.
+pub const LOCK_TOKENS_MAX: usize = 1_024;
+/// Shortest time that a lock is held without renewal, milliseconds: a renewal may be more than a second late.
+pub const LOCK_TTL_MS_MIN: u64 = 2_000;
+/// Longest time that a lock is held without renewal, milliseconds: a day.
+pub const LOCK_TTL_MS_MAX: u64 = 86_400_000;
+/// Holders of one lock that are shown.
+pub const LOCK_HOLDERS_SHOWN: usize = 100;
+/// How many may hold a semaphore.
+pub const LOCK_PERMITS_MAX: u32 = 1 << 20;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
@@ -240,4 +255,23 @@ messages! {
     52 Progress,
     /// From where later attempts of a job go on.
     53 Checkpoint,
+
+    /// Asks for a lock.
+    60 Acquire,
+    /// Answer to [`Acquire`], when the lock is given.
+    61 Acquired,
+    /// Locks are held on.
+    62 RenewLocks,
+    /// Gives locks back.
+    63 ReleaseLocks,
+    /// Answer to [`RenewLocks`] and [`ReleaseLocks`]; also pushed.
+    64 LocksLost,
+    /// Asks for a page of locks.
+    65 ListLocks,
+    /// Answer to [`ListLocks`].
+    66 Locks,
+    /// Takes locks away from their holders.
+    67 BreakLocks,
+    /// Answer to [`BreakLocks`].
+    68 LocksBroken,
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod enqueue;
 mod job;
+mod locks;
 pub(crate) mod read;
 mod schema;
 mod store;
@@ -22,6 +23,7 @@ pub use crate::colour::Colour;
 pub use bench::{Bench, JsonTo};
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
+pub use locks::{Locks, LocksVerb};
 pub use read::{Handler, Timeout, When};
 pub use schema::Schema;
 pub use store::{Backup, Doctor, Export, Restore, Store};
@@ -103,6 +105,8 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// List the locks that are held or waited for, and break them
+    Locks(Locks),
     /// Look at what tasks take and give, and what a change of that breaks
     #[command(subcommand)]
     Schema(Schema),

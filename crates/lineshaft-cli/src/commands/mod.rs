@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod enqueue;
 pub(crate) mod explain;
 pub(crate) mod job;
+pub(crate) mod locks;
 pub(crate) mod queue;
 pub(crate) mod schema;
 pub(crate) mod serve;

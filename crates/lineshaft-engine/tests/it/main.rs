@@ -11,6 +11,7 @@ mod full;
 mod golden;
 mod kills;
 mod live;
+mod locks;
 mod moves;
 mod progress;
 mod retention;

@@ -355,7 +355,7 @@ pub(super) fn check_runs(task: &str) -> Result<(), Refusal> {
 }
 
 /// Tags and keys: any text without control characters, at most 255 bytes.
-fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+pub(super) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     if !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control) {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod children;
 mod enqueue;
 mod failures;
 mod finish;
+mod locks;
 mod moves;
 mod queues;
 mod tick;
@@ -70,6 +71,9 @@ impl State {
                 Ok(Decision::of(vec![Change::Archived { count }.into()], Reply::Done))
             }
             Command::Move { file, copied } => Ok(self.decide_move(file, &copied, now)),
+            Command::Acquire { session, request } => self.decide_acquire(session, &request),
+            Command::ReleaseLocks { session, tokens } => self.decide_release_locks(session, &tokens),
+            Command::BreakLocks { fences } => self.decide_break_locks(&fences),
             Command::ArchiveDropped { finalized_before_ms } => {
                 let change = Change::DeletedDropped { finalized_before_ms };
                 Ok(Decision::of(vec![change.into()], Reply::Done))

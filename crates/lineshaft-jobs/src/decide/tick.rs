@@ -127,6 +127,7 @@ impl State {
                 }
                 Timer::Child(child) => self.child_due(child, now, &mut entries),
                 Timer::Session(session) => self.session_due(session, now, &mut entries),
+                Timer::Lock(fence) => self.lock_due(fence, now, &mut entries),
             }
         }
         entries

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::KeyPage;
 use super::{SnapshotError, VERSION};
-use crate::change::Lease;
+use crate::change::{Lease, NewHolder};
 use crate::interned::{Interned, Parts};
 use crate::list::List;
 use crate::places::FreePlaces;
@@ -60,6 +60,10 @@ pub(super) struct Rest {
     pub(super) hand: Option<u32>,
     /// Absent children and since when, by number.
     pub(super) absent: Vec<(u32, u64)>,
+    /// The greatest fence of a lock that was given.
+    pub(super) lock_fence: u64,
+    /// Holders of locks: the fence of each, and since when, Unix milliseconds.
+    pub(super) lock_holders: Vec<(u64, u64, NewHolder)>,
 }
 
 /// Handlers of failures, by the number of the rules that have them.
@@ -121,7 +125,13 @@ impl State {
             next_key: keys.end,
         };
         let absent = self.absent.iter().map(|(child, since_ms)| (*child, *since_ms)).collect();
-        let rest = Rest { hand: self.free.hand(), absent };
+        let holders = self.locks.holders.iter();
+        let rest = Rest {
+            hand: self.free.hand(),
+            absent,
+            lock_fence: self.locks.fence,
+            lock_holders: holders.map(|(fence, it)| (*fence, it.since_ms, it.new.clone())).collect(),
+        };
         postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
     }
 
@@ -145,6 +155,7 @@ impl State {
         state.take_slots(slots, tables.slots)?;
         state.take_keys(keys, tables.first_key..tables.next_key)?;
         state.take_tables(tables)?;
+        state.take_locks(rest.lock_fence, rest.lock_holders)?;
         state.check()?;
         state.index()?;
         Ok(state)
@@ -199,6 +210,17 @@ impl State {
             self.hold_period(&key, job, until_ms);
         }
         self.deleted = tables.deleted.into_iter().collect();
+        Ok(())
+    }
+
+    fn take_locks(&mut self, newest: u64, holders: Vec<(u64, u64, NewHolder)>) -> Result<(), SnapshotError> {
+        for (fence, since_ms, holder) in holders {
+            if fence <= self.locks.fence || fence > newest || self.locks.fence_of(holder.owner()).is_some() {
+                return Err(SnapshotError::Inconsistent("a lock that is held twice, or out of turn"));
+            }
+            self.hold(fence, holder, since_ms);
+        }
+        self.locks.fence = newest;
         Ok(())
     }
 

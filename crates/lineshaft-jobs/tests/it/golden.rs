@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use lineshaft_jobs::change::{Move, Name, NewJobs, Request, RulesRef, RunAt, Success};
-use lineshaft_jobs::{Change, Next, Place, Stored};
-use lineshaft_wire::message::{OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
+use lineshaft_jobs::{Change, NewHolder, Next, Place, Stored};
+use lineshaft_wire::message::{LockKind, OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
 use lineshaft_wire::{JobId, Outcome};
 
 fn check(change: &Change, expected: &str) {
@@ -139,6 +139,22 @@ fn children() {
     check(&Change::ChildrenAbsent, "20");
     check(&Change::ChildReturned { child: 300 }, "21ac02");
     check(&Change::AbsencesCredited { still_ms: 300 }, "22ac02");
+}
+
+#[test]
+fn locks() {
+    let holder = NewHolder {
+        session: 300,
+        token: 2,
+        kind: LockKind::Semaphore,
+        key: "till".into(),
+        permits: 3,
+        ttl_ms: 30_000,
+        program: "a.py".into(),
+        pid: 4_242,
+    };
+    check(&Change::Locked { holder }, "23ac0202010474696c6c03b0ea0104612e70799221");
+    check(&Change::Unlocked { fences: vec![300], taken: true }, "2401ac0201");
 }
 
 #[test]

@@ -81,6 +81,8 @@ impl Machine {
                 Happened::Leased(child, jobs.collect())
             }
             Event::Stop { child, fence } => Happened::Stop(child, fence),
+            Event::Locked { session, token, fence } => Happened::Locked(session, token, fence),
+            Event::LockLost { session, token } => Happened::LockLost(session, token),
             Event::BlobFreed { id } => Happened::BlobFreed(id),
         }
     }
@@ -100,6 +102,12 @@ impl Machine {
             }
             Reply::Attached { child, stale } => Told::Attached { child, stale },
             Reply::Finished { refused } => Told::Finished { refused },
+            Reply::Locked { session, token } => Told::Locked(
+                self.state.lock_fence(session, token).expect("it was just given, or held before"),
+            ),
+            Reply::LockTaken => Told::LockTaken,
+            Reply::LocksLost { tokens } => Told::LocksLost(tokens),
+            Reply::LocksBroken { fences } => Told::LocksBroken(fences),
             Reply::Done => Told::Done,
             Reply::NotInMemory { job } => Told::NotInMemory(job),
         }
@@ -121,6 +129,9 @@ impl Machine {
             }
         }
         while let Some(change) = self.state.next_lease(u32::MAX) {
+            happened.extend(self.record(change.into()));
+        }
+        while let Some(change) = self.state.next_lock() {
             happened.extend(self.record(change.into()));
         }
         happened

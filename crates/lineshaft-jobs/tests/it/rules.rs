@@ -8,6 +8,7 @@ mod failures;
 mod keys;
 mod leases;
 mod limits;
+mod locks;
 mod moves;
 mod order;
 mod parking;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 pub(crate) const TASKS: [&str; 3] = ["shop.send", "shop.bill", "shop.send v2"];
 pub(crate) const QUEUES: [&str; 3] = ["default", "mail", "slow"];
+pub(crate) const LOCKS: [&str; 3] = ["stock", "till", "printer 1"];
 pub(crate) const TAGS: [&str; 3] = ["red", "green", "blue"];
 
 /// A request's place in a session.
@@ -182,6 +183,30 @@ pub(crate) enum Step {
     Restore {
         gap: u8,
     },
+    Acquire {
+        session: u8,
+        key: u8,
+        /// How many may hold it; 0 is a mutex.
+        permits: u8,
+        /// How many locks ago the token was used before, if it was.
+        old: Option<u8>,
+        wait: bool,
+        waited_ms: u16,
+        defect: Option<u8>,
+    },
+    /// Tokens, by how many locks ago they were used.
+    Unlock {
+        session: u8,
+        tokens: Vec<u8>,
+    },
+    RenewLocks {
+        session: u8,
+        tokens: Vec<u8>,
+    },
+    /// Holders, by how many locks ago they got theirs.
+    Break(Vec<u8>),
+    /// Those who wait lose their connections.
+    LeaveLines(u8),
 }
 
 pub(crate) fn histories() -> impl Strategy<Value = (bool, Vec<Step>)> {
@@ -219,6 +244,12 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Touch),
         2 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
         1 => any::<u8>().prop_map(|gap| Step::Restore { gap }),
+        12 => acquire(),
+        6 => (any::<u8>(), vec(any::<u8>(), 0..4)).prop_map(|(session, tokens)| Step::Unlock { session, tokens }),
+        3 => (any::<u8>(), vec(any::<u8>(), 0..4))
+            .prop_map(|(session, tokens)| Step::RenewLocks { session, tokens }),
+        1 => vec(any::<u8>(), 0..3).prop_map(Step::Break),
+        1 => any::<u8>().prop_map(Step::LeaveLines),
     ]
 }
 
@@ -294,6 +325,21 @@ fn group() -> impl Strategy<Value = Group> {
             lengths,
         }
     })
+}
+
+fn acquire() -> impl Strategy<Value = Step> {
+    let token = (option::weighted(0.2, any::<u8>()), any::<bool>(), any::<u16>());
+    (any::<u8>(), 0..3u8, 0..4u8, token, option::weighted(0.05, any::<u8>())).prop_map(
+        |(session, key, permits, (old, wait, waited_ms), defect)| Step::Acquire {
+            session,
+            key,
+            permits,
+            old,
+            wait,
+            waited_ms,
+            defect,
+        },
+    )
 }
 
 fn verb() -> impl Strategy<Value = QueueVerb> {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod compare;
+mod locks;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,10 @@ pub(crate) struct World {
     finished: BTreeSet<JobId>,
     /// Payloads that were copied into this file and are still named where they were.
     copied: (u64, Vec<Copied>),
+    /// Locks that were asked for so far.
+    tokens: u64,
+    /// The fence of every lock that was given.
+    fences: Vec<u64>,
     /// Pages that were written elsewhere and are in memory still.
     written: Vec<ColdPage>,
 }
@@ -74,6 +79,8 @@ pub(crate) fn limits(tight: bool) -> Limits {
         idempotency_keys: 3,
         unique_periods: 2,
         deleted: 2,
+        locks: 3,
+        lock_waiters: 2,
         ..roomy
     }
 }
@@ -97,6 +104,8 @@ impl World {
             archive: BTreeMap::new(),
             finished: BTreeSet::new(),
             copied: (0, Vec::new()),
+            tokens: 0,
+            fences: Vec::new(),
             written: Vec::new(),
         }
     }
@@ -124,6 +133,8 @@ impl World {
             archive: self.archive.clone(),
             finished: self.finished.clone(),
             copied: self.copied.clone(),
+            tokens: self.tokens,
+            fences: self.fences.clone(),
             written: Vec::new(),
         }
     }
@@ -138,6 +149,7 @@ impl World {
         self.act(step);
         self.tick();
         self.dispatch();
+        self.give_locks();
         self.compare();
     }
 
@@ -190,6 +202,10 @@ impl World {
         for it in &happened {
             if let Happened::Finished(job) = it {
                 assert!(self.finished.insert(*job), "job {job} finished twice");
+            }
+            if let Happened::Locked(_, _, fence) = it {
+                assert!(self.fences.last().is_none_or(|last| last < fence), "fence {fence} does not grow");
+                self.fences.push(*fence);
             }
         }
         assert_eq!(split(happened), split(self.model.take_happened()), "machine and model tell the same");
@@ -269,6 +285,10 @@ impl World {
             Change::SessionClosed { session } => Choice::SessionClosed { session: *session },
             Change::KeysExpired { keys } => Choice::KeysExpired { keys: keys.clone() },
             Change::PeriodsEnded { keys } => Choice::PeriodsEnded { keys: keys.clone() },
+            Change::Unlocked { fences, taken: true } if fences.len() == 1 => {
+                Choice::LockLost { fence: fences[0] }
+            }
+            Change::Locked { holder } => Choice::Locked { session: holder.session, token: holder.token },
             Change::Ended { .. } => return None,
             other => panic!("time brings no {other:?}"),
         })
@@ -341,6 +361,9 @@ impl World {
             Return::Live => {
                 let children: Vec<u32> = state.child_reports().map(|child| child.child).collect();
                 children.into_iter().for_each(|child| state.detach(child));
+                for (session, token) in self.model.lock_waiters() {
+                    state.leave_line(session, token);
+                }
                 std::mem::replace(state, State::new(0, *limits))
             }
             Return::Loaded => State::from_snapshot(&state.snapshot(), *limits).expect("a snapshot reads"),

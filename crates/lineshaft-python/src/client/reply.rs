@@ -64,6 +64,10 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
         }
         Message::StatusReport(report) => Ok(Status::new(report).into_pyobject(py)?.into_any()),
         Message::Fetched(_) => Ok(PyBytes::new(py, payload).into_any()),
+        // Of a lock that was given back: whether it was held until then.
+        Message::LocksLost(lost) => {
+            lost.tokens.is_empty().into_pyobject(py).map(|it| it.to_owned().into_any()).map_err(Into::into)
+        }
         Message::Done(_) => Ok(py.None().into_bound(py)),
         other => Err(PyRuntimeError::new_err(format!("the server answered with {}", other.name()))),
     }

@@ -1,7 +1,7 @@
 //! How much memory messages take, roughly: what bounds the queue of a connection.
 
 use lineshaft_engine::{Outgoing, Payload};
-use lineshaft_wire::message::{Ended, Message};
+use lineshaft_wire::message::{Ended, LockReport, Message};
 use lineshaft_wire::record::{ErrorRecord, JobRecord};
 
 /// Bytes of memory that a message takes while it waits.
@@ -26,8 +26,15 @@ fn message_footprint(message: &Message) -> usize {
         Message::Shown(shown) => {
             record_footprint(&shown.record) + shown.progress.as_ref().map_or(0, |progress| progress.len())
         }
+        Message::LocksLost(lost) => size_of_val(lost.tokens.as_slice()),
+        Message::LocksBroken(broken) => size_of_val(broken.fences.as_slice()),
+        Message::Locks(page) => page.locks.iter().map(lock_footprint).sum(),
         _ => 0,
     }
+}
+
+fn lock_footprint(lock: &LockReport) -> usize {
+    size_of_val(lock) + size_of_val(lock.holders.as_slice())
 }
 
 fn ended_footprint(ended: &Ended) -> usize {

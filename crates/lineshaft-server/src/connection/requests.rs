@@ -175,7 +175,11 @@ fn sort(message: &Message) -> Sort {
         | Message::ChildAttached(_)
         | Message::Leases(_)
         | Message::Finished(_)
-        | Message::Stop(_) => Sort::Answer,
+        | Message::Stop(_)
+        | Message::Acquired(_)
+        | Message::LocksLost(_)
+        | Message::Locks(_)
+        | Message::LocksBroken(_) => Sort::Answer,
         Message::Ping(_)
         | Message::Enqueue(_)
         | Message::Wait(_)
@@ -196,6 +200,11 @@ fn sort(message: &Message) -> Sort {
         | Message::Finish(_)
         | Message::Checkpoint(_)
         | Message::Release(_)
-        | Message::ChildEnded(_) => Sort::Request,
+        | Message::ChildEnded(_)
+        | Message::Acquire(_)
+        | Message::RenewLocks(_)
+        | Message::ReleaseLocks(_)
+        | Message::ListLocks(_)
+        | Message::BreakLocks(_) => Sort::Request,
     }
 }

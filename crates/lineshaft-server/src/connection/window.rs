@@ -69,6 +69,7 @@ impl Window {
         let mut unanswered = self.lock();
         let open = match message {
             Message::Wait(wait) => Open::Wait { jobs: wait.ids.len() / 16 },
+            Message::Acquire(_) => Open::Wait { jobs: 1 },
             _ => Open::Request { bytes },
         };
         if unanswered.open.contains_key(&request_id) {
@@ -78,7 +79,7 @@ impl Window {
         unanswered.add(open);
         unanswered.open.insert(request_id, open);
         if unanswered.awaited > self.awaited_max {
-            let message = format!("a connection may wait for {} jobs at once", self.awaited_max);
+            let message = format!("a connection may wait for {} jobs and locks at once", self.awaited_max);
             return Err(Goodbye::tell(RefusalCode::TooLarge, message));
         }
         Ok(())
@@ -170,7 +171,7 @@ mod tests {
         assert!(!window.is_full());
         window.answered(1, &Ended { last: false, ..Ended::default() }.into());
         let goodbye = window.open(4, &wait(1), 0).unwrap_err();
-        assert_eq!(goodbye.to_string(), "a connection may wait for 3 jobs at once");
+        assert_eq!(goodbye.to_string(), "a connection may wait for 3 jobs and locks at once");
         window.close(4);
         window.answered(1, &Ended { last: true, ..Ended::default() }.into());
         window.open(5, &wait(1), 0).unwrap();

@@ -170,6 +170,6 @@ fn too_many_awaited_jobs_end_the_connection() {
     let refused = client.closing_refusal();
     assert_eq!(
         (refused.code, refused.message.as_str()),
-        (RefusalCode::TooLarge, "a connection may wait for 2 jobs at once")
+        (RefusalCode::TooLarge, "a connection may wait for 2 jobs and locks at once")
     );
 }

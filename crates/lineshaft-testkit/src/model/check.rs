@@ -72,6 +72,18 @@ pub enum Choice {
         /// The keys.
         keys: Vec<Arc<str>>,
     },
+    /// A lock was given to the next one in its line.
+    Locked {
+        /// Its session.
+        session: u64,
+        /// What its client calls it.
+        token: u64,
+    },
+    /// A lock was not renewed in time.
+    LockLost {
+        /// Its fence.
+        fence: u64,
+    },
     /// Idempotency keys were forgotten.
     KeysExpired {
         /// The keys.
@@ -109,12 +121,15 @@ impl Model {
                 Ok(())
             }
             Choice::SessionClosed { session } => {
+                self.close_lines(Some(*session));
                 let used_ms = self.sessions.remove(session).ok_or("an unknown session is closed")?.used_ms;
                 let early = || format!("session {session} is closed, used at {used_ms}");
                 require(used_ms + self.limits.session_ms <= self.logical_ms, early)
             }
             Choice::KeysExpired { keys } => self.check_expired(keys),
             Choice::PeriodsEnded { keys } => self.check_periods(keys),
+            Choice::Locked { session, token } => self.check_locked(*session, *token),
+            Choice::LockLost { fence } => self.check_lock_lost(*fence),
         }
     }
 

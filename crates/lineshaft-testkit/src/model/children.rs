@@ -160,6 +160,7 @@ impl Model {
             child.lease_ends_ms += gap_ms;
             child.absent_since_ms = child.absent_since_ms.map(|since_ms| (since_ms + gap_ms).min(now_ms));
         }
+        self.lock_holders.iter_mut().for_each(|holder| holder.ends_ms += gap_ms);
     }
 
     /// The engine started again: nobody is connected, and every session begins its time anew, as do the leases of those
@@ -172,5 +173,6 @@ impl Model {
             child.lease_ends_ms = since_ms + self.limits.lease_ms;
         }
         self.sessions.values_mut().for_each(|session| session.used_ms = self.logical_ms);
+        self.restart_locks();
     }
 }

@@ -46,12 +46,14 @@ impl Model {
         let child = self.children.iter().find(|child| child.lease_ends_ms <= self.logical_ms);
         let key = self.keys.iter().find(|key| key.expires_ms <= self.logical_ms);
         let period = self.periods.iter().find(|key| key.expires_ms <= self.wall_ms);
+        let lock = self.lock_holders.iter().find(|holder| holder.ends_ms <= self.logical_ms);
         job.map(|at| format!("job {} is due: {:?}", self.jobs[at].id, self.jobs[at].run_at))
             .or(late.map(|at| format!("job {} is overdue", self.jobs[at].id)))
             .or(session.map(|(number, _)| format!("session {number} has ended")))
             .or(child.map(|child| format!("the leases of child {} have ended", child.number)))
             .or(key.map(|key| format!("key {} has expired", key.key)))
             .or(period.map(|key| format!("the period of {} has ended", key.key)))
+            .or(lock.map(|holder| format!("the time of lock {} is over", holder.fence)))
             .or(self.purges.keys().next().map(|queue| format!("queue {queue} is not purged yet")))
     }
 
@@ -65,7 +67,8 @@ impl Model {
         let sessions = self.sessions.values().map(|session| session.used_ms + self.limits.session_ms);
         let children = self.children.iter().map(|child| child.lease_ends_ms);
         let keys = self.keys.iter().map(|key| key.expires_ms);
-        (wall.min(), logical.chain(sessions).chain(children).chain(keys).min())
+        let locks = self.lock_holders.iter().map(|holder| holder.ends_ms);
+        (wall.min(), logical.chain(sessions).chain(children).chain(keys).chain(locks).min())
     }
 
     /// Whether a connected child with credit could have a job right now. While jobs are overdue nothing is leased.

@@ -1,10 +1,11 @@
 //! What left the engine and what attempts did, noted outside of it, and whether that keeps what is promised. `left.rs`
 //! judges what leaves the engine, `kept.rs` what it holds, `queues.rs` knows which queues are paused, `purges.rs` what was
-//! purged, `leases.rs` how long leases stand.
+//! purged, `leases.rs` how long leases stand, `locks.rs` who holds which lock.
 
 mod kept;
 mod leases;
 mod left;
+mod locks;
 mod purges;
 mod queues;
 
@@ -152,6 +153,7 @@ struct Known {
 /// Notes and judges.
 #[derive(Clone, Default)]
 pub(super) struct Ledger {
+    pub(super) locks: locks::Locks,
     asked: BTreeMap<Tag, Asked>,
     jobs: BTreeMap<JobId, Known>,
     /// The arguments of the job that handles a failure, and whose.

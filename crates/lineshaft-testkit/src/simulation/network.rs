@@ -19,6 +19,8 @@ const LATE_MAX: Time = 8 * SECOND;
 pub(super) enum Peer {
     /// A producer, by its place.
     Producer(usize),
+    /// A program that takes locks, by its place.
+    Locker(usize),
     /// The supervisor of a worker, by the worker's nonce.
     Supervisor(u64),
     /// A child: nonce of its worker, and its number.

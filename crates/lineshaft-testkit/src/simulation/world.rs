@@ -11,6 +11,7 @@ use super::child::Fate;
 use super::departs::{Departure, depart};
 use super::flood::Flood;
 use super::ledger::Ledger;
+use super::locker::Locker;
 use super::network::{Arrival, Frame, Left, Network, Peer};
 use super::plan::{Fault, Plan};
 use super::producer::Producer;
@@ -38,6 +39,7 @@ pub(super) struct World {
     network: Network,
     ledger: Ledger,
     producers: Vec<Producer>,
+    lockers: Vec<Locker>,
     workers: Vec<Worker>,
     next_nonce: u64,
     faults: VecDeque<(Time, Fault)>,
@@ -76,6 +78,7 @@ enum Who {
     Server,
     Network,
     Producer(usize),
+    Locker(usize),
     Supervisor(usize),
     Child(usize, usize),
     Fault,
@@ -116,6 +119,7 @@ impl World {
             producers: (0..plan.producers as usize)
                 .map(|place| Producer::new(place, plan.requests, Flood::of(plan.seed).filter(|_| place == 0)))
                 .collect(),
+            lockers: Locker::all(plan.seed),
             next_nonce: u64::from(plan.workers) + 1,
             workers,
             faults: plan.schedule().into(),
@@ -146,6 +150,7 @@ impl World {
         self.rng.get_seed().hash(&mut history);
         Report {
             acknowledged: self.ledger.acknowledged_count(),
+            locks: self.ledger.locks.given,
             begun: self.ledger.begun,
             starts: self.server.starts,
             operations: self.server.operations + self.server.disk.operations(),
@@ -217,6 +222,10 @@ impl World {
             let due = producer.due(is_up).map(|at| at.max(self.deserted_until));
             consider(due, Who::Producer(place));
         }
+        for (place, locker) in self.lockers.iter().enumerate() {
+            let due = locker.due(is_up).map(|at| at.max(self.deserted_until));
+            consider(due, Who::Locker(place));
+        }
         for (place, worker) in self.workers.iter().enumerate() {
             consider(worker.due(is_up), Who::Supervisor(place));
             for (child, entry) in worker.children.iter().enumerate() {
@@ -232,6 +241,10 @@ impl World {
             Who::Network => self.arrive(),
             Who::Producer(place) => {
                 self.producers[place].act(&mut step!(self));
+                Ok(())
+            }
+            Who::Locker(place) => {
+                self.lockers[place].act(&mut step!(self));
                 Ok(())
             }
             Who::Supervisor(place) => {
@@ -424,6 +437,10 @@ impl World {
     fn receive(&mut self, peer: Peer, link: u64, frame: Frame) -> Result<(), String> {
         match peer {
             Peer::Producer(place) => self.producers[place].receive(link, &frame, &mut step!(self)),
+            Peer::Locker(place) => match self.lockers[place].frozen_until(self.now()) {
+                Some(until) => self.network.put_back(link, frame, until + 1),
+                None => return self.lockers[place].receive(link, &frame, &mut step!(self)),
+            },
             Peer::Supervisor(nonce) => {
                 let worker = self.workers.iter_mut().find(|worker| worker.nonce == nonce);
                 if let Some(worker) = worker {
@@ -445,6 +462,7 @@ impl World {
     fn lose(&mut self, peer: Peer, link: u64) {
         match peer {
             Peer::Producer(place) => self.producers[place].lost(link, &mut step!(self)),
+            Peer::Locker(place) => self.lockers[place].lost(link, &mut step!(self)),
             Peer::Supervisor(nonce) => {
                 let worker = self.workers.iter_mut().find(|worker| worker.nonce == nonce);
                 if let Some(worker) = worker {
@@ -623,7 +641,7 @@ impl World {
 
     fn is_over(&self) -> bool {
         let is_done = self.server.engine().is_some_and(|engine| engine.state().jobs() == 0);
-        self.calm_since.is_some() && is_done
+        self.calm_since.is_some() && is_done && self.lockers.iter().all(Locker::is_done)
     }
 
     fn end(&mut self) -> Result<(), String> {
@@ -643,6 +661,9 @@ impl World {
             return "the server does not come up again".to_owned();
         };
         let state = engine.state();
+        if self.lockers.iter().any(|locker| !locker.is_done()) {
+            return "somebody waits for a lock an hour after the last fault".to_owned();
+        }
         if state.unfinished() == 0 {
             return format!("{} finished jobs are not archived", state.unarchived());
         }

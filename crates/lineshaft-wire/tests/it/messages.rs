@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    AttachChild, AttachWorker, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit,
-    Declared, Delete, Describe, Described, DiskReport, DiskState, Done, End, Ended, EndedJob, Enqueue,
-    Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello, HoldFiles, JobGroup, KeepFiles,
-    Lease, Leases, List, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
-    Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, Renew, Retry, Rules,
-    RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport,
-    Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
+    Acquire, Acquired, AttachChild, AttachWorker, BreakLocks, Cancel, ChangeQueue, Changed, Checkpoint,
+    ChildAttached, ChildEnded, Credit, Declared, Delete, Describe, Described, DiskReport, DiskState, Done,
+    End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello,
+    HoldFiles, JobGroup, KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind, LockReport, Locks,
+    LocksBroken, LocksLost, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
+    Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, ReleaseLocks, Renew,
+    RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop,
+    StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached,
+    WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -610,11 +612,57 @@ fn finish_vectors() -> Vec<Vector> {
     ]
 }
 
+fn lock_vectors() -> Vec<Vector> {
+    let acquire = Acquire {
+        kind: LockKind::Mutex,
+        key: "till".into(),
+        permits: 1,
+        token: 7,
+        ttl_ms: 30_000,
+        wait: true,
+        waited_ms: 0,
+        program: "shop.py".into(),
+        pid: 4_242,
+    };
+    let again = Acquire { kind: LockKind::Semaphore, permits: 3, waited_ms: 1_500, ..acquire.clone() };
+    let holder = LockHolder {
+        fence: 1_876_951_040_000_001,
+        program: "shop.py".into(),
+        pid: 4_242,
+        permits: 1,
+        since: CREATED,
+        ttl_ms: 30_000,
+    };
+    let report =
+        LockReport { kind: LockKind::Mutex, key: "till".into(), held: 1, holders: vec![holder], waiters: 2 };
+    let list = ListLocks { key: None, after: Some((LockKind::Mutex, "stock".into())), limit: 100 };
+    vec![
+        vector("acquire", 9, acquire, b""),
+        vector("acquire, asked again over a new connection", 9, again, b""),
+        vector("acquired", 9, Acquired { fence: Some(1_876_951_040_000_001) }, b""),
+        vector("acquired, held by others", 9, Acquired { fence: None }, b""),
+        vector("renew locks", 10, RenewLocks { tokens: vec![7, 8] }, b""),
+        vector("release locks", 11, ReleaseLocks { tokens: vec![7] }, b""),
+        vector("locks lost", 10, LocksLost { tokens: vec![8] }, b""),
+        vector("list locks", 12, list, b""),
+        vector("locks", 12, Locks { locks: vec![report], more: false }, b""),
+        vector("break locks", 13, BreakLocks { fences: vec![1_876_951_040_000_001] }, b""),
+        vector("locks broken", 13, LocksBroken { fences: vec![1_876_951_040_000_001] }, b""),
+    ]
+}
+
 fn vectors() -> Vec<Vector> {
-    [connection_vectors(), job_vectors(), engine_vectors(), worker_vectors(), finish_vectors()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        connection_vectors(),
+        job_vectors(),
+        engine_vectors(),
+        worker_vectors(),
+        finish_vectors(),
+        lock_vectors(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn golden_path() -> PathBuf {

@@ -16,8 +16,10 @@ use lineshaft_wire::message::{Done, Message, Ping, RefusalCode};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connection::{Connection, Incoming};
+use super::hold::Asked;
 use super::io_thread::{Io, Work};
 use super::ledger::{Again, Batch, Caller, Effect, Ledger, Request, Sink};
+use super::locks::Locks;
 use super::target::{ClientOptions, Target};
 use super::waiting::Inbox;
 use super::waits::Waits;
@@ -49,6 +51,10 @@ pub(crate) enum Command {
     Unhold { inbox: Arc<Inbox> },
     /// Follow them no more.
     Unwait { inbox: Arc<Inbox> },
+    /// Ask for a lock, and keep it.
+    Acquire(Box<Asked>),
+    /// Give a lock back, or up.
+    ReleaseLock { token: u64, slot: Option<Arc<Slot>> },
 }
 
 impl Sink for Connection {
@@ -68,6 +74,7 @@ pub(crate) struct Actor {
     unanswered: Work<'static>,
     ledger: Ledger,
     waits: Waits,
+    locks: Locks,
     connects: Vec<Arc<Slot>>,
     /// All clients are gone; what they asked for is still finished. Somebody drives until the task has ended, and with it
     /// its connection.
@@ -122,6 +129,7 @@ impl Actor {
             unanswered: Work::none(io),
             ledger,
             waits: Waits::default(),
+            locks: Locks::default(),
             connects: Vec::new(),
             closing: None,
             past: Past::default(),
@@ -147,8 +155,18 @@ impl Actor {
         self.closing = Some(Work::taken_over(self.io));
     }
 
+    /// Whether a connection is needed: a lock that is held needs one, too.
     fn has_work(&self) -> bool {
-        self.ledger.has_work() || !self.waits.is_empty() || !self.connects.is_empty()
+        self.has_unanswered() || !self.locks.is_empty()
+    }
+
+    fn has_unanswered(&self) -> bool {
+        let is_followed = !self.waits.is_empty() || self.locks.has_unanswered();
+        self.ledger.has_work() || is_followed || !self.connects.is_empty()
+    }
+
+    fn needs_session(&self) -> bool {
+        self.ledger.needs_session() || (self.ledger.session().is_none() && !self.locks.is_empty())
     }
 
     /// Without a connection and a need for one; false at the end of the task.
@@ -177,25 +195,30 @@ impl Actor {
     }
 
     fn next_wake(&self, latest: Instant) -> Instant {
-        let waits = self
-            .waits
-            .oldest()
-            .filter(|_| self.past.trouble.is_some())
-            .map(|since| since + self.options.deadline);
-        [self.ledger.next_deadline(), waits].into_iter().flatten().fold(latest, Instant::min)
+        let waits = [self.waits.oldest(), self.locks.oldest()].into_iter().flatten().min();
+        let waits = waits.filter(|_| self.past.trouble.is_some()).map(|since| since + self.options.deadline);
+        [self.ledger.next_deadline(), self.locks.next_wake(), waits]
+            .into_iter()
+            .flatten()
+            .fold(latest, Instant::min)
     }
 
     fn expire(&mut self) {
         let now = Instant::now();
         self.ledger.expire(now, self.past.trouble.as_ref());
-        if let (Some(error), Some(limit)) = (&self.past.trouble, now.checked_sub(self.options.deadline)) {
+        let trouble = self.past.trouble.as_ref().zip(now.checked_sub(self.options.deadline));
+        self.locks.expire(now, trouble);
+        if let Some((error, limit)) = trouble {
             self.waits.expire(limit, error);
         }
     }
 
     fn take(&mut self, command: Command, connection: Option<&mut Connection>) {
         self.io.remove_work();
-        let is_call = matches!(command, Command::Connect(_) | Command::Request(_) | Command::Wait { .. });
+        let is_call = matches!(
+            command,
+            Command::Connect(_) | Command::Request(_) | Command::Wait { .. } | Command::Acquire(_)
+        );
         self.past.is_called_anew |= is_call && connection.is_none();
         match command {
             Command::Connect(slot) if connection.is_some() => slot.fill(Ok(connected())),
@@ -208,6 +231,8 @@ impl Actor {
             Command::Forget { id } => self.ledger.forget(id),
             Command::Wait { ids, results, inbox } => self.waits.add(ids, results, inbox, Instant::now()),
             Command::Unhold { inbox } => self.waits.unhold(&inbox),
+            Command::Acquire(asked) => self.locks.want(*asked, Instant::now()),
+            Command::ReleaseLock { token, slot } => self.locks.release(token, slot, Instant::now()),
             Command::Unwait { inbox } => self.waits.give_up(&inbox, &mut self.ledger, connection),
         }
     }
@@ -222,14 +247,15 @@ impl Actor {
         loop {
             self.ledger.admit(&mut connection);
             self.waits.ask(&mut self.ledger, &mut connection);
-            if self.ledger.needs_session() {
+            self.locks.ask(&mut self.ledger, &mut connection, Instant::now());
+            if self.needs_session() {
                 return Parting::Session;
             }
             if self.is_closed() && !self.has_work() {
                 let _ = connection.flush().await;
                 return Parting::Done;
             }
-            self.unanswered.set(self.has_work());
+            self.unanswered.set(self.has_unanswered());
             let ping_at = heard_at.max(pinged_at) + self.options.ping_every;
             let wake = self.next_wake(ping_at);
             tokio::select! {
@@ -284,7 +310,14 @@ impl Actor {
             let is_stopping = refused.code == RefusalCode::ShuttingDown;
             return Err(if is_stopping { Parting::Stopped } else { Parting::Broken(refused.clone().into()) });
         }
+        if let (0, Message::LocksLost(lost)) = (request_id, &message) {
+            self.locks.taken(&lost.tokens);
+            return Ok(());
+        }
         self.past.failures = 0;
+        if self.locks.is_ours(request_id) {
+            return self.locks.answer(request_id, message, Instant::now()).map_err(Parting::Broken);
+        }
         if self.waits.is_ours(request_id) {
             let taken = self.waits.answer(request_id, message, payload, &mut self.ledger, connection);
             return taken.map_err(Parting::Broken);
@@ -302,6 +335,7 @@ impl Actor {
         let now = Instant::now();
         self.ledger.disconnected();
         self.waits.disconnected(now);
+        self.locks.disconnected(now);
         launch::reap();
         self.past.trouble = match parting {
             Parting::Done | Parting::Session => None,

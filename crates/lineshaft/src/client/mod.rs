@@ -9,8 +9,10 @@
 mod actor;
 mod commands;
 pub mod connection;
+mod hold;
 pub(crate) mod io_thread;
 mod ledger;
+mod locks;
 mod outcome;
 pub(crate) mod reply;
 mod target;
@@ -18,6 +20,7 @@ mod verbs;
 mod waiting;
 mod waits;
 
+pub use hold::{Acquiring, Hold, LockLost, LockRequest};
 pub use outcome::OutcomeUnknown;
 pub use reply::Reply;
 pub use target::{ClientOptions, Target};
@@ -27,6 +30,7 @@ pub use waiting::{JobEnd, Waiting};
 pub(crate) use reply::Slot;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -141,6 +145,12 @@ impl Client {
         }
     }
 
+    /// Asks for a lock, and waits for it if the request says so, however long that takes. It is renewed until it is
+    /// released or dropped, and asked for again after a reconnect while it is not held. One holder never takes it twice.
+    pub fn acquire(&self, request: LockRequest) -> Acquiring {
+        self.link(|link| link.acquire(request)).unwrap_or_else(Acquiring::failed)
+    }
+
     /// Whom this client talks to.
     pub fn target(&self) -> &Target {
         &self.inner.target
@@ -175,6 +185,8 @@ impl fmt::Debug for Client {
 struct Link {
     commands: Commands,
     shared: Arc<Shared>,
+    /// What the next lock is called.
+    token_next: AtomicU64,
 }
 
 /// What the task leaves for its clients to read.
@@ -203,7 +215,7 @@ impl Link {
         let ledger = Ledger::new(commands.downgrade());
         let actor = Actor::new(target.clone(), options.clone(), receiver, ledger, Arc::clone(&shared), io);
         io.spawn(actor.run());
-        Ok(Self { commands, shared })
+        Ok(Self { commands, shared, token_next: AtomicU64::new(1) })
     }
 
     fn is_ours(&self) -> bool {
@@ -222,6 +234,11 @@ impl Link {
 
     fn wait(&self, ids: &[JobId], results: bool) -> Waiting {
         Waiting::start(self.commands.clone(), ids, results)
+    }
+
+    fn acquire(&self, request: LockRequest) -> Acquiring {
+        let token = self.token_next.fetch_add(1, Ordering::Relaxed);
+        Acquiring::start(self.commands.clone(), token, request)
     }
 
     // The task lives as long as a sender does, so that sending never fails.

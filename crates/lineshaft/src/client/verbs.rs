@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue, Enqueued, Fetch,
-    Fetched, FilesHeld, HoldFiles, JobGroup, KeepFiles, List, Message, PAYLOAD_BYTES_MAX, Page, PayloadKind,
-    QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, WorkerSchema,
+    BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
+    Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, JobGroup, KeepFiles, List, ListLocks, Locks, Message,
+    PAYLOAD_BYTES_MAX, Page, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status,
+    StatusReport, WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -111,6 +112,22 @@ impl Client {
         self.call(Status {}, Vec::new(), deadline).map(|message, _| match message {
             Message::StatusReport(report) => Ok(report),
             other => Err(unexpected(&other, "StatusReport")),
+        })
+    }
+
+    /// A page of the locks that are held or waited for.
+    pub fn locks(&self, list: ListLocks, deadline: Option<Duration>) -> Reply<Locks> {
+        self.call(list, Vec::new(), deadline).map(|message, _| match message {
+            Message::Locks(locks) => Ok(locks),
+            other => Err(unexpected(&other, "Locks")),
+        })
+    }
+
+    /// Takes locks away from the holders with these fences; gives those that held one until then.
+    pub fn break_locks(&self, fences: Vec<u64>, deadline: Option<Duration>) -> Reply<Vec<u64>> {
+        self.call(BreakLocks { fences }, Vec::new(), deadline).map(|message, _| match message {
+            Message::LocksBroken(broken) => Ok(broken.fences),
+            other => Err(unexpected(&other, "LocksBroken")),
         })
     }
 

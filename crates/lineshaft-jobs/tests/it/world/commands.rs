@@ -93,6 +93,11 @@ impl World {
                 self.restart(if *replayed { Return::Replayed } else { Return::Loaded });
             }
             Step::Restore { gap } => self.restore(u64::from(*gap)),
+            Step::Acquire { .. } => self.acquire(step),
+            Step::Unlock { session, tokens } => self.unlock(*session, tokens),
+            Step::RenewLocks { session, tokens } => self.renew_locks(*session, tokens),
+            Step::Break(backs) => self.break_locks(backs),
+            Step::LeaveLines(number) => self.leave_lines(*number),
         }
     }
 

@@ -24,6 +24,7 @@ impl World {
         self.compare_pages();
         self.compare_children();
         self.compare_sessions();
+        self.compare_locks();
         self.compare_payloads();
     }
 

@@ -48,7 +48,7 @@ impl Actor {
     /// One attempt, during which commands are taken and deadlines kept.
     async fn attempt(&mut self) -> Result<(Connection, Welcome), Failure> {
         let session = self.ledger.session();
-        let open_session = self.options.open_session || self.ledger.needs_session();
+        let open_session = self.options.open_session || self.needs_session();
         let target = if self.may_start() { self.target.clone() } else { self.target.running_only() };
         let opening = open(target, session, open_session, Arc::clone(&self.shared));
         tokio::pin!(opening);
@@ -89,6 +89,7 @@ impl Actor {
     fn connected(&mut self, mut connection: Connection, welcome: Welcome) -> Connection {
         self.io.hear_end_of(connection.socket());
         self.ledger.greeted(welcome.session);
+        self.locks.connected(welcome.session, Instant::now());
         self.past.was_connected = true;
         self.past.ended = None;
         self.past.trouble = None;
@@ -114,6 +115,7 @@ impl Actor {
         if is_final {
             self.ledger.fail_all(Instant::now(), &error);
             self.waits.fail_all(&error);
+            self.locks.fail_all(&error);
         }
         self.past.trouble = Some(error);
     }
