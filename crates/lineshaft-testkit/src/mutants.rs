@@ -1,4 +1,4 @@
-//! The rules of the engine, each broken on purpose: the simulation must notice every one.
+//! The rules of the engine and of shared memory, each broken on purpose: the simulation or a model must notice every one.
 //!
 //! A mutant is a change of the source text. `mutants`, the binary beside this one, makes all of them in a copy of the
 //! workspace, each behind a number that only the copy asks for: one build has them all, what is tested is the engine as it
@@ -10,6 +10,7 @@ mod commits;
 mod files;
 mod jobs;
 mod leases;
+mod models;
 mod requests;
 
 use std::ops::Range;
@@ -36,6 +37,15 @@ pub struct Mutant {
     pub seed: Option<u64>,
 }
 
+/// A rule of shared memory that is broken, and the model of `lineshaft-ipc` that notices: `make test-models`.
+#[derive(Clone, Copy, Debug)]
+pub struct Modelled {
+    /// What is broken; no seed of the simulation is about it.
+    pub mutant: Mutant,
+    /// The test whose orders of loads and stores show it.
+    pub model: &'static str,
+}
+
 /// A mutant with its number.
 type Numbered<'a> = (u32, &'a Mutant);
 
@@ -45,9 +55,18 @@ pub fn all() -> impl Iterator<Item = (u32, &'static Mutant)> {
     (1..).zip(tables.into_iter().flatten())
 }
 
+/// Every one that models notice, each with its number: those after [`all`].
+pub fn modelled() -> impl Iterator<Item = (u32, &'static Modelled)> {
+    (all().count() as u32 + 1..).zip(models::TABLE)
+}
+
+fn every() -> impl Iterator<Item = (u32, &'static Mutant)> {
+    all().chain(modelled().map(|(number, modelled)| (number, &modelled.mutant)))
+}
+
 /// The files that are changed.
 pub fn files() -> Vec<&'static str> {
-    let mut files: Vec<_> = all().map(|(_, mutant)| mutant.file).collect();
+    let mut files: Vec<_> = every().map(|(_, mutant)| mutant.file).collect();
     files.sort_unstable();
     files.dedup();
     files
@@ -58,7 +77,7 @@ pub fn files() -> Vec<&'static str> {
 /// Errors with a mutant that does not fit any more: what was there once is there no more, or twice, or two of them overlap.
 pub fn switched(file: &str, text: &str) -> Result<String, String> {
     let mut places: Vec<(Range<usize>, Vec<Numbered<'_>>)> = Vec::new();
-    for (number, mutant) in all().filter(|(_, mutant)| mutant.file == file) {
+    for (number, mutant) in every().filter(|(_, mutant)| mutant.file == file) {
         let place = mutant.place_in(text)?;
         match places.iter_mut().find(|(other, _)| *other == place) {
             Some((_, mutants)) => mutants.push((number, mutant)),

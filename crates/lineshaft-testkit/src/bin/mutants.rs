@@ -6,13 +6,16 @@
 //! them all in its first seeds. Exits with 1 if one is not noticed, or only by another seed than the list says.
 //!
 //! `--find` looks for the first seed of each, for the list.
+//!
+//! With `--models` it is about shared memory: each rule that is broken there must be noticed by the model that the list has
+//! for it, which notices nothing where none is broken.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use lineshaft_testkit::mutants::{Mutant, VARIABLE, all, files, number_function, switched};
+use lineshaft_testkit::mutants::{Mutant, VARIABLE, all, files, modelled, number_function, switched};
 
 const SEEDS: &str = "2000";
 /// Seeds that the copy without a mutant is tried with.
@@ -22,6 +25,7 @@ const SOUND_SEEDS: &str = "50";
 struct Wanted {
     seeds: String,
     find: bool,
+    models: bool,
     names: Vec<String>,
 }
 
@@ -39,14 +43,19 @@ fn main() -> ExitCode {
 
 impl Wanted {
     fn parse(mut words: impl Iterator<Item = String>) -> io::Result<Self> {
-        let mut wanted = Self { seeds: SEEDS.to_owned(), find: false, names: Vec::new() };
+        let mut wanted = Self { seeds: SEEDS.to_owned(), find: false, models: false, names: Vec::new() };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--seeds" => {
                     wanted.seeds = words.next().ok_or_else(|| io::Error::other("--seeds needs a number"))?;
                 }
                 "--find" => wanted.find = true,
+                "--models" => wanted.models = true,
                 name if all().any(|(_, mutant)| mutant.name == name) => wanted.names.push(word),
+                name if modelled().any(|(_, modelled)| modelled.mutant.name == name) => {
+                    wanted.models = true;
+                    wanted.names.push(word);
+                }
                 _ => return Err(io::Error::other(format!("there is no mutant {word}"))),
             }
         }
@@ -62,6 +71,9 @@ fn run(wanted: &Wanted) -> io::Result<bool> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let copy = workspace.join("target/mutants");
     copy_workspace(&workspace, &copy)?;
+    if wanted.models {
+        return run_models(wanted, &Models::build(&copy)?);
+    }
     let simulation = build(&copy)?;
     if let Some(broken) = simulate(&simulation, 0, "1", SOUND_SEEDS)? {
         return Err(io::Error::other(format!("the copy without a mutant breaks a promise: {broken}")));
@@ -82,6 +94,25 @@ fn run(wanted: &Wanted) -> io::Result<bool> {
         let note = if is_as_listed { "" } else { " (the list has another seed)" };
         let outcome = caught.unwrap_or_else(|| "NOT NOTICED".to_owned());
         writeln!(io::stdout(), "{:38} {outcome}{note}", mutant.name)?;
+    }
+    Ok(all_caught)
+}
+
+fn run_models(wanted: &Wanted, models: &Models) -> io::Result<bool> {
+    let rows: Vec<_> = modelled().filter(|(_, modelled)| wanted.wants(&modelled.mutant)).collect();
+    let mut used: Vec<&str> = rows.iter().map(|(_, modelled)| modelled.model).collect();
+    used.dedup();
+    for model in used {
+        if let Some(broken) = models.check(0, model)? {
+            return Err(io::Error::other(format!("the copy without a mutant fails {model}: {broken}")));
+        }
+    }
+    let mut all_caught = true;
+    for (number, modelled) in rows {
+        let caught = models.check(number, modelled.model)?;
+        all_caught &= caught.is_some();
+        let outcome = caught.unwrap_or_else(|| "NOT NOTICED".to_owned());
+        writeln!(io::stdout(), "{:38} {outcome}", modelled.mutant.name)?;
     }
     Ok(all_caught)
 }
@@ -145,6 +176,49 @@ fn build(copy: &Path) -> io::Result<PathBuf> {
     let simulation = target.join("debug/simulate-with-mutants");
     fs::rename(target.join("debug/simulate"), &simulation)?;
     Ok(simulation)
+}
+
+/// The models of `lineshaft-ipc` with all mutants.
+struct Models<'c> {
+    copy: &'c Path,
+    target: PathBuf,
+}
+
+impl<'c> Models<'c> {
+    fn build(copy: &'c Path) -> io::Result<Self> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| copy.join(".."), PathBuf::from);
+        let models = Self { copy, target: target.join("model") };
+        let built = models.command(0, &["--no-run"]).output()?;
+        if !built.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&built.stderr).into_owned()));
+        }
+        Ok(models)
+    }
+
+    /// What a model says that notices; `None` if it notices nothing.
+    fn check(&self, number: u32, model: &str) -> io::Result<Option<String>> {
+        let ran = self.command(number, &["--", "--exact", model]).output()?;
+        let (said, error) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        match ran.status.code() {
+            Some(0) if said.contains("1 passed") => Ok(None),
+            Some(101) if said.contains("1 failed") => {
+                let mut lines = said.lines().skip_while(|line| !line.contains("panicked at")).skip(1);
+                Ok(Some(lines.next().unwrap_or("it failed").to_owned()))
+            }
+            // What a model holds is dropped as it fails, where it may fail again.
+            Some(101) if error.contains("SIGABRT") => Ok(Some("it aborted".to_owned())),
+            _ => Err(io::Error::other(format!("{model} cannot be run: {error}"))),
+        }
+    }
+
+    fn command(&self, number: u32, words: &[&str]) -> Command {
+        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(self.copy).env("RUSTFLAGS", format!("{flags} --cfg model"));
+        command.env(VARIABLE, number.to_string()).arg("test").arg("--target-dir").arg(&self.target);
+        command.args(["--locked", "--lib", "--package", "lineshaft-ipc"]).args(words);
+        command
+    }
 }
 
 /// Runs so many seeds from `seed` on; gives what the first one that notices says.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use lineshaft_testkit::mutants::{all, files, switched};
+use lineshaft_testkit::mutants::{all, files, modelled, switched};
 
 #[test]
 fn every_mutant_fits_the_source() {
@@ -17,7 +17,8 @@ fn every_mutant_fits_the_source() {
 
 #[test]
 fn every_mutant_has_a_name_of_its_own() {
-    let mut names: Vec<_> = all().map(|(_, mutant)| mutant.name).collect();
+    let models = modelled().map(|(_, modelled)| modelled.mutant.name);
+    let mut names: Vec<_> = all().map(|(_, mutant)| mutant.name).chain(models).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
 }
