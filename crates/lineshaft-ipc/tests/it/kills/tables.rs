@@ -137,7 +137,9 @@ fn nothing_is_torn_and_nobody_hangs_whoever_is_killed_when() {
         }
         // With a right to compute that was of the dead as well.
         table.wait(table.key(&[key]), Duration::from_secs(60));
-        assert_eq!(put(&table, b"mine", b"value"), Stored::Stored);
+        // Others may make a key of the same bucket untrue at the same time.
+        let stored = put(&table, b"mine", b"value");
+        assert!(matches!(stored, Stored::Stored | Stored::Untrue), "{stored:?}");
     }
     assert!(workers.into_iter().all(Forked::kill));
     assert_eq!(put(&table, b"mine", b"value"), Stored::Stored);
