@@ -199,45 +199,44 @@ impl Table {
 
     /// Appends the value of `key` to `into`, if it may be served.
     pub fn get(&self, key: Key<'_>, now_ms: u64, into: &mut Vec<u8>) -> Result<Option<Found>> {
-        let seen = self.look(key, now_ms, Some(into))?;
-        let stripe = &self.parts.header().stripes[std::process::id() as usize % STRIPES];
+        let (shard, me) = (self.shard(key), Owner::current()?);
+        let seen = Self::look(&shard, me, key, now_ms, into);
+        let stripe = &self.parts.header().stripes[me.process().pid as usize % STRIPES];
         let counted = if seen.is_some() { &stripe.hits } else { &stripe.misses };
         counted.fetch_add(1, Relaxed);
         let Some(seen) = seen else { return Ok(None) };
-        let shard = self.shard(key);
         shard.count_use(seen.slot);
         if seen.is_idle {
-            shard.locked(Owner::current()?, LOOK_PATIENCE, |shard| shard.renew(key, now_ms));
+            shard.locked(me, LOOK_PATIENCE, |shard| shard.renew(key, now_ms));
         }
         Ok(Some(Found { is_stale: seen.is_stale }))
     }
 
     /// As [`Self::get`], without counting it and without making the entry live on.
     pub fn peek(&self, key: Key<'_>, now_ms: u64, into: &mut Vec<u8>) -> Result<Option<Found>> {
-        Ok(self.look(key, now_ms, Some(into))?.map(|seen| Found { is_stale: seen.is_stale }))
+        let seen = Self::look(&self.shard(key), Owner::current()?, key, now_ms, into);
+        Ok(seen.map(|seen| Found { is_stale: seen.is_stale }))
     }
 
-    fn look(&self, key: Key<'_>, now_ms: u64, mut into: Option<&mut Vec<u8>>) -> Result<Option<Seen>> {
-        let shard = self.shard(key);
-        let start = into.as_ref().map_or(0, |into| into.len());
+    fn look(shard: &Shard<'_>, me: Owner, key: Key<'_>, now_ms: u64, into: &mut Vec<u8>) -> Option<Seen> {
+        let start = into.len();
         for _ in 0..LOOKS {
-            let seen = shard.words.version.read(|| shard.look(key, now_ms, into.as_deref_mut()));
-            match seen {
-                Some(Some(seen)) => return Ok(Some(seen)),
-                seen => {
-                    // What was copied may be of anybody.
-                    if let Some(into) = into.as_deref_mut() {
-                        into.truncate(start);
-                    }
-                    if seen.is_some() {
-                        return Ok(None);
-                    }
-                }
+            let seen = shard.words.version.read(|| shard.look(key, now_ms, Some(&mut *into)));
+            if !matches!(seen, Some(Some(_))) {
+                // What was copied may be of anybody.
+                into.truncate(start);
+            }
+            if let Some(seen) = seen {
+                return seen;
             }
             std::hint::spin_loop();
         }
-        let seen = shard.locked(Owner::current()?, LOOK_PATIENCE, |shard| shard.look(key, now_ms, into));
-        Ok(seen.flatten())
+        let seen =
+            shard.locked(me, LOOK_PATIENCE, |shard| shard.look(key, now_ms, Some(&mut *into))).flatten();
+        if seen.is_none() {
+            into.truncate(start);
+        }
+        seen
     }
 
     /// The right to compute the value of `key`, or `None` while another process does: then [`wait`](Self::wait), and look
