@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import os
@@ -20,7 +19,7 @@ from ._dependencies import dependencies
 from ._flights import Flights
 from ._keys import binders
 from ._options import Options
-from ._refresh import in_background
+from ._refresh import Refreshes, in_background
 
 _numbers = count()
 _making = threading.RLock()
@@ -134,6 +133,13 @@ def _refreshing(front: list[weakref.ref[CachedFunction]]) -> Callable[..., None]
     return refresh
 
 
+def mark_coroutine_function(function: Any) -> None:
+    """Both ways in which the standard library recognises a coroutine function that is not one."""
+    function._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+    if hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(function)
+
+
 class AsyncCachedFunction:
     """A coroutine function that keeps its results; `cache` is what it keeps."""
 
@@ -144,16 +150,13 @@ class AsyncCachedFunction:
         self._binders = binders(function, options.key, options.typed)
         self._shared = options.memory(getattr(function, "__qualname__", repr(function)))
         self._flights = Flights()
-        self._refreshes: set[asyncio.Task[Any]] = set()
+        self._refreshes = Refreshes()
         self._attribute = f"_cached_{next(_numbers)}"
         self._is_method = False
         functools.update_wrapper(self, function)
         self.__qualname__ = getattr(function, "__qualname__", repr(function))
         self._own_memory = instance_memory(self._attribute, options, self.__qualname__)
-        # Both ways in which the standard library recognises a coroutine function that is not one.
-        self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
-        if hasattr(inspect, "markcoroutinefunction"):
-            inspect.markcoroutinefunction(self)
+        mark_coroutine_function(self)
 
     def __repr__(self) -> str:
         return f"<cached coroutine function {self.__qualname__}>"
@@ -242,17 +245,8 @@ class AsyncCachedFunction:
         return value
 
     def _refresh(self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if (id(memory), key) in self._flights:
-            return
-
-        async def refresh() -> None:
-            # What it raises is nobody's: the stale value is served until its time is over.
-            with contextlib.suppress(Exception):
-                await self._fill(memory, key, args, kwargs)
-
-        task = asyncio.get_running_loop().create_task(refresh())
-        self._refreshes.add(task)
-        task.add_done_callback(self._refreshes.discard)
+        if (id(memory), key) not in self._flights:
+            self._refreshes.begin(functools.partial(self._fill, memory, key, args, kwargs))
 
 
 class _BoundAsync:

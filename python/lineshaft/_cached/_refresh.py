@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 _TOGETHER = 4
 """Threads at most: more would take the time of those who are served."""
@@ -34,6 +37,24 @@ def in_background(compute: Callable[[], object]) -> None:
     except BaseException:
         room.release()
         raise
+
+
+class Refreshes:
+    """The same for coroutine functions: tasks of the event loops in which they were called."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, compute: Callable[[], Awaitable[Any]]) -> None:
+        """Has `compute` awaited by a task of its own."""
+
+        async def refresh() -> None:
+            with contextlib.suppress(Exception):
+                await compute()
+
+        task = asyncio.get_running_loop().create_task(refresh())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _forked() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import functools
 import inspect
 import logging
@@ -22,10 +21,10 @@ from .. import _native
 from .._errors import SerializationError
 from ._cache import CacheInfo
 from ._flights import Flights
-from ._functions import AsyncCachedFunction, CachedFunction
+from ._functions import AsyncCachedFunction, CachedFunction, mark_coroutine_function
 from ._host import host_table, leave_tables, namespace
 from ._keys import canonical, host_binder
-from ._refresh import in_background
+from ._refresh import Refreshes, in_background
 
 if TYPE_CHECKING:
     from .._app import App
@@ -209,12 +208,10 @@ class AsyncHostFunction(Generic[P, R]):
         self._level = _Level(app, function, options)
         self._binder = host_binder(function, options.key)
         self._flights = Flights()
-        self._refreshes: set[asyncio.Task[Any]] = set()
+        self._refreshes = Refreshes()
         self._own = AsyncCachedFunction(function, options)
         functools.update_wrapper(self, function)
-        self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
-        if hasattr(inspect, "markcoroutinefunction"):
-            inspect.markcoroutinefunction(self)
+        mark_coroutine_function(self)
 
     def __repr__(self) -> str:
         return f"<cached coroutine function {self.__wrapped__.__qualname__}, of all processes of the host>"
@@ -269,16 +266,8 @@ class AsyncHostFunction(Generic[P, R]):
             computing.end()
 
     def _refresh(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> None:
-        if key in self._flights:
-            return
-
-        async def refresh() -> None:
-            with contextlib.suppress(Exception):
-                await self._fill(memory, key, args, kwargs)
-
-        task = asyncio.get_running_loop().create_task(refresh())
-        self._refreshes.add(task)
-        task.add_done_callback(self._refreshes.discard)
+        if key not in self._flights:
+            self._refreshes.begin(functools.partial(self._fill, memory, key, args, kwargs))
 
 
 class _Shared:
