@@ -235,7 +235,7 @@ def test_what_is_invalidated_is_computed_again() -> None:
     assert calls == [0, 1, 2]
     assert f.cache.tag_info("n:1") == (2, 1, 0)
     f.cache.clear()
-    assert f.cache.info() == (0, 0, 10_000, 0, 0, 0, 0, 0)
+    assert f.cache.info() == (0, 0, 10_000, 0, 0, 0, 0, 0, None)
 
 
 @pytest.mark.parametrize("how", ["key", "tag", "all"])

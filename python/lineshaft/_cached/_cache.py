@@ -23,7 +23,7 @@ class CacheInfo(NamedTuple):
     misses: int
     """Calls that were not: they computed, or waited for who did."""
     max: int | None
-    """Number of entries that there is room for; None for as many as come."""
+    """Number of entries, or of bytes, that there is room for; None for as many as come."""
     size: int
     """Entries there are."""
     stale_hits: int
@@ -34,6 +34,8 @@ class CacheInfo(NamedTuple):
     """Entries that went because their time was over."""
     invalidations: int
     """Entries that went because somebody said so."""
+    bytes: int | None = None
+    """What the entries take, where `max` is a number of bytes."""
 
 
 class TagInfo(NamedTuple):
@@ -70,8 +72,8 @@ class BaseCache(Generic[P, R]):
 
     def info(self) -> CacheInfo:
         """Counts, without entries whose time is over. O(entries)."""
-        hits, misses, size, *others = self._memory.info()
-        return CacheInfo(hits, misses, self._max, size, *others)
+        hits, misses, size, stale, evictions, expirations, invalidations, taken = self._memory.info()
+        return CacheInfo(hits, misses, self._max, size, stale, evictions, expirations, invalidations, taken)
 
     def tag_info(self, tag: str) -> TagInfo:
         """Counts of the entries with `tag`."""

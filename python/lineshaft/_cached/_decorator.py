@@ -69,7 +69,8 @@ def cached(
     *,
     ttl: Duration | None = None,
     idle: Duration | None = None,
-    max: int | None = MAX_DEFAULT,
+    max: int | str | None = MAX_DEFAULT,
+    size: Callable[[Any], int] | None = None,
     policy: Literal["s3fifo", "lru", "sieve", "lfu"] = "s3fifo",
     key: Callable[..., object] | None = None,
     tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
@@ -86,6 +87,7 @@ def cached(
     ttl: Any = None,
     idle: Any = None,
     max: Any = MAX_DEFAULT,  # noqa: A002
+    size: Any = None,
     policy: Any = "s3fifo",
     key: Any = None,
     tags: Any = None,
@@ -104,7 +106,10 @@ def cached(
     - `ttl`, `idle`: how long an entry lives from when it was computed, and from when it was last used. For ever by
       default. Durations are `"30s"`, `"1h30m"`, a timedelta or a number of seconds. Entries may live some
       milliseconds longer.
-    - `max`: how many entries there are, 10,000 by default; None for as many as come, 0 for none.
+    - `max`: how many entries there are, 10,000 by default; None for as many as come, 0 for none. A size such as
+      `"64MiB"` bounds what the values take instead; one that takes more by itself is not kept.
+    - `size`: gives the bytes that a value takes, where `max` is a size; they are estimated by default, which takes time
+      for large values.
     - `policy`: who goes when room is needed: `"s3fifo"`, `"lru"`, `"sieve"` or `"lfu"` (W-TinyLFU).
     - `key`: computes what makes calls equal, from the arguments.
     - `tags`: names to invalidate entries by, or a callable that gives them from the arguments.
@@ -126,6 +131,7 @@ def cached(
         ttl=ttl,
         idle=idle,
         max=max,
+        size=size,
         policy=policy,
         key=key,
         tags=tags,

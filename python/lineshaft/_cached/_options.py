@@ -8,7 +8,9 @@ from typing import Any, cast
 
 from .. import _native
 from .._options import DURATION_FORMS, duration, wrong
+from .._options import size as size_of
 from ._dependencies import KEYS, CacheKey, Watcher
+from ._sizes import estimated_bytes
 
 MAX_DEFAULT = 10_000
 _POLICIES = ("s3fifo", "lru", "sieve", "lfu")
@@ -25,6 +27,8 @@ class Options:
     stale_ms: int
     negative_ms: int | None
     max: int | None
+    """Entries, or bytes if there is a `size`."""
+    size: Callable[[Any], int] | None
     policy: str
     key: Callable[..., Any] | None
     tags: Callable[..., Any] | None
@@ -36,6 +40,7 @@ class Options:
         """A memory without entries of the function `name`; `owner` is the instance whose methods' results are in it."""
         memory = _native.Memory(
             max=self.max,
+            size=self.size,
             policy=self.policy,
             ttl_ms=self.ttl_ms,
             idle_ms=self.idle_ms,
@@ -53,6 +58,7 @@ def checked(
     ttl: Any,
     idle: Any,
     max: Any,  # noqa: A002
+    size: Any,
     policy: Any,
     key: Any,
     tags: Any,
@@ -63,8 +69,12 @@ def checked(
     shared: Any,
 ) -> Options:
     """Refuses what an option does not take, with the forms that it does."""
-    if max is not None and (not isinstance(max, int) or isinstance(max, bool) or not 0 <= max <= _MAX):
-        raise wrong("max", max, "a number of entries, or None for as many as come")
+    if size is not None and not (callable(size) and isinstance(max, str)):
+        raise wrong("size", size, 'a callable that gives the bytes of a value, beside `max` in bytes, as max="64MiB"')
+    if isinstance(max, str):
+        max, size = size_of("max", max), size or estimated_bytes  # noqa: A001
+    elif max is not None and (not isinstance(max, int) or isinstance(max, bool) or not 0 <= max <= _MAX):
+        raise wrong("max", max, 'a number of entries, a size as "64MiB", or None for as many as come')
     if policy not in _POLICIES:
         raise wrong("policy", policy, ", ".join(f'"{one}"' for one in _POLICIES))
     if key is not None and not callable(key):
@@ -77,6 +87,7 @@ def checked(
         stale_ms=_life("stale", stale) or 0,
         negative_ms=_life("negative", negative),
         max=max,
+        size=size,
         policy=policy,
         key=key,
         tags=_tags(tags),
@@ -94,7 +105,16 @@ def without(scope: str, options: dict[str, Any]) -> dict[str, Any]:
         if option not in _OF_HOSTS:
             raise wrong(option, value, f'it is for scope="process"; of a host there are {", ".join(sorted(_OF_HOSTS))}')
     defaults = dict.fromkeys(_OF_HOSTS)
-    return {**defaults, **options, "max": None, "policy": "s3fifo", "depends_on": None, "typed": False, "shared": True}
+    return {
+        **defaults,
+        **options,
+        "max": None,
+        "size": None,
+        "policy": "s3fifo",
+        "depends_on": None,
+        "typed": False,
+        "shared": True,
+    }
 
 
 def _life(option: str, value: Any) -> int | None:

@@ -159,7 +159,7 @@ class HostFunction(Generic[P, R]):
             return self._fill(memory, key, args, kwargs)  # type: ignore[no-any-return]
         value, is_error, is_due = found
         if is_due:
-            in_background(lambda: self._fill(memory, key, args, kwargs, is_stale=True))
+            in_background(lambda: self._fill_again(memory, key, args, kwargs))
         if is_error:
             raise value
         return value  # type: ignore[no-any-return]
@@ -171,23 +171,38 @@ class HostFunction(Generic[P, R]):
     def cache(self) -> HostCache:
         return HostCache(self)
 
-    def _fill(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any, is_stale: bool = False) -> Any:
+    def _fill(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> Any:
         with self._level.lock_of(key):
             while (computing := memory.begin(key)) is None:
-                if is_stale:
-                    return None
                 memory.wait(key, _LOOK_EVERY_S)
                 if (found := memory.look(key, counts=False)) is not None and not found[2]:
                     return _given(found)
-            try:
-                # Somebody may have been done since this one looked.
-                if (found := memory.look(key, counts=False)) is not None and not found[2]:
-                    return _given(found)
-                return self._compute(memory, computing, args, kwargs)
-            finally:
-                computing.end()
+            return self._compute(memory, key, computing, args, kwargs)
 
-    def _compute(self, memory: _native.HostMemory, computing: _native.HostComputing, args: Any, kwargs: Any) -> Any:
+    def _fill_again(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> None:
+        """For a value that is stale, unless somebody is at it."""
+        lock = self._level.lock_of(key)
+        if not lock.acquire(blocking=False):
+            return
+        try:
+            computing = memory.begin(key)
+            if computing is not None:
+                self._compute(memory, key, computing, args, kwargs)
+        finally:
+            lock.release()
+
+    def _compute(
+        self, memory: _native.HostMemory, key: Any, computing: _native.HostComputing, args: Any, kwargs: Any
+    ) -> Any:
+        try:
+            # Somebody may have been done since this one looked.
+            if (found := memory.look(key, counts=False)) is not None and not found[2]:
+                return _given(found)
+            return self._run(memory, computing, args, kwargs)
+        finally:
+            computing.end()
+
+    def _run(self, memory: _native.HostMemory, computing: _native.HostComputing, args: Any, kwargs: Any) -> Any:
         try:
             value = self._function(*args, **kwargs)
         except Exception as error:

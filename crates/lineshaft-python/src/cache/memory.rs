@@ -23,6 +23,8 @@ pub(crate) struct Memory {
     names: Mutex<Option<Names>>,
     pub(crate) flights: Flights,
     negative_ms: Option<u64>,
+    /// Gives how many bytes a value takes, where those are bounded.
+    size: Option<Py<PyAny>>,
     /// Whose methods' results these are.
     owner: Option<Py<PyWeakrefReference>>,
     /// Told of entries that come and go, once something depends on some of them or some depend on something.
@@ -100,13 +102,15 @@ impl Memory {
         value: &Bound<'_, PyAny>,
         stored: &Stored<'_>,
     ) -> PyResult<()> {
+        // It may run code of the user's, which comes back here.
+        let weight = self.weight(value, stored.is_error)?;
         self.take(key, hash, Reason::Replaced)?;
         let item =
             Item { key: key.clone().unbind(), value: value.clone().unbind(), is_error: stored.is_error };
         let negative = Life { ttl_ms: self.negative_ms, idle_ms: None };
         let terms = Terms {
             life: stored.is_error.then_some(negative),
-            weight: 1,
+            weight,
             cost_ms: stored.cost_ms,
             tags: stored.tags,
             since: Some(stored.since),
@@ -118,6 +122,17 @@ impl Memory {
             }
         });
         Ok(())
+    }
+
+    /// The bytes of a value where they are bounded. An exception counts as nothing: it has its own short life.
+    fn weight(&self, value: &Bound<'_, PyAny>, is_error: bool) -> PyResult<u32> {
+        match &self.size {
+            Some(size) if !is_error => {
+                let bytes: u64 = size.bind(value.py()).call1((value,))?.extract()?;
+                Ok(bytes.try_into().unwrap_or(u32::MAX))
+            }
+            _ => Ok(1),
+        }
     }
 
     /// Takes the entry of `key` out; whether there was one.
@@ -244,9 +259,11 @@ pub(crate) fn same(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult
 #[pymethods]
 impl Memory {
     #[new]
-    #[pyo3(signature = (*, max, policy, ttl_ms, idle_ms, stale_ms, negative_ms, owner=None))]
+    #[pyo3(signature = (*, max, size, policy, ttl_ms, idle_ms, stale_ms, negative_ms, owner=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are given by name")]
     fn new(
-        max: Option<u32>,
+        max: Option<u64>,
+        size: Option<Py<PyAny>>,
         policy: &str,
         ttl_ms: Option<u64>,
         idle_ms: Option<u64>,
@@ -255,7 +272,11 @@ impl Memory {
         owner: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
-            capacity: max.map_or(Capacity::Unbounded, Capacity::Entries),
+            capacity: match max {
+                Some(bytes) if size.is_some() => Capacity::Weight(bytes),
+                Some(count) => Capacity::Entries(count.try_into().unwrap_or(u32::MAX)),
+                None => Capacity::Unbounded,
+            },
             policy: match policy {
                 "lru" => PolicyKind::Lru,
                 "sieve" => PolicyKind::Sieve,
@@ -272,6 +293,7 @@ impl Memory {
             names: Mutex::default(),
             flights: Flights::default(),
             negative_ms,
+            size,
             owner,
             watcher: OnceLock::new(),
         })
@@ -384,14 +406,15 @@ impl Memory {
         });
     }
 
-    /// (hits, misses, entries, stale hits, evictions, expirations, invalidations).
-    fn info(&self) -> (u64, u64, u32, u64, u64, u64, u64) {
-        let (counts, len) = self.change(|residents| {
+    /// (hits, misses, entries, stale hits, evictions, expirations, invalidations, bytes or None).
+    fn info(&self) -> (u64, u64, u32, u64, u64, u64, u64, Option<u64>) {
+        let (counts, len, weight) = self.change(|residents| {
             residents.purge(now_ms());
-            (residents.statistics(), residents.len())
+            (residents.statistics(), residents.len(), residents.weight())
         });
         let went = (counts.evictions, counts.expirations, counts.invalidations);
-        (counts.hits, counts.misses, len, counts.stale_hits, went.0, went.1, went.2)
+        let bytes = self.size.is_some().then_some(weight);
+        (counts.hits, counts.misses, len, counts.stale_hits, went.0, went.1, went.2, bytes)
     }
 
     /// (entries, hits, invalidations) of a tag.
@@ -409,6 +432,7 @@ impl Memory {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.watcher.get())?;
+        visit.call(&self.size)?;
         if let Ok(residents) = self.residents.try_lock() {
             for (_, item) in residents.iter() {
                 visit.call(&item.key)?;
