@@ -25,6 +25,7 @@ from ._errors import (
     AuthError,
     Cancel,
     Cancelled,
+    Deadlock,
     DeclarationError,
     DependencyCycle,
     ImportSideEffect,
@@ -63,7 +64,7 @@ from ._errors import (
 from ._group import Tasks
 from ._hooks import Hooks
 from ._job import AsyncJob, Job
-from ._locks import Lock, Semaphore
+from ._locks import Barrier, Leader, Limiter, Lock, ReadWriteLock, Semaphore
 from ._names import canonical_name
 from ._native import Call, JobRecord, Timing, __version__
 from ._record import Attempt, AttemptError
@@ -136,11 +137,13 @@ __all__ = [
     "Attempt",
     "AttemptError",
     "AuthError",
+    "Barrier",
     "CacheInfo",
     "CacheKey",
     "Call",
     "Cancel",
     "Cancelled",
+    "Deadlock",
     "DeclarationError",
     "Decorator",
     "DependencyCycle",
@@ -152,6 +155,8 @@ __all__ = [
     "Job",
     "JobNotFound",
     "JobRecord",
+    "Leader",
+    "Limiter",
     "LineshaftError",
     "Lock",
     "LockError",
@@ -165,6 +170,7 @@ __all__ = [
     "Pool",
     "QueueFull",
     "RateLimited",
+    "ReadWriteLock",
     "Record",
     "Resource",
     "ResourceClosed",

@@ -23,7 +23,7 @@ from ._failure import check_app, check_row, unknown_handlers
 from ._hooks import HookSet
 from ._include import Includes
 from ._job import Job
-from ._locks import Holders, Lock, Semaphore
+from ._locks import Barrier, Holders, Leader, Limiter, Lock, ReadWriteLock, Semaphore
 from ._names import Place
 from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
@@ -262,6 +262,41 @@ class App(Provides, CachesResults):
         `ttl`, `timeout` and `reentrant` are as for `lock`.
         """
         return Semaphore(self, key, n, ttl, timeout, reentrant)
+
+    def rwlock(
+        self, key: str, *, ttl: Duration = "30s", timeout: Duration | None = None, reentrant: bool = False
+    ) -> ReadWriteLock:
+        """A lock that many hold to read, or one to write: `with app.rwlock(key).read:` and `.write`.
+
+        Who comes after a writer waits behind it, readers too, so that neither waits for ever. `ttl` and `timeout` are
+        as for `lock`. With `reentrant` who reads may read again, and who writes may read or write; who reads cannot
+        write: `LockError`.
+        """
+        return ReadWriteLock(self, key, ttl, timeout, reentrant)
+
+    def leader(self, key: str, *, ttl: Duration = "30s", timeout: Duration | None = None) -> Leader:
+        """A `lock` for the one program that does something for all of them: `with app.leader(key) as leader:`.
+
+        Waits until it leads, and leads until the end of the block as long as `leader.leads`. When it is not heard of
+        for `ttl` the next one leads. `lineshaft locks` says who does.
+        """
+        return Leader(self, key, ttl, timeout)
+
+    def barrier(self, key: str, parties: int, *, timeout: Duration | None = None) -> Barrier:
+        """Where programs wait until `parties` of them (1 to 1,024) have come: `app.barrier(key, 3).wait()`.
+
+        All go on at once, also where the server is killed meanwhile. Who dies while it waits has not come.
+        """
+        return Barrier(self, key, parties, timeout)
+
+    def limiter(self, key: str, rate: str, *, burst: int | None = None, wait: bool | Duration = True) -> Limiter:
+        """Lets programs of the home pass no more often than `rate`, as "100/m": `with app.limiter("api", "100/m"):`.
+
+        After a quiet time as many pass at once as the number in `rate`, or `burst`; from then on they are spread
+        evenly, in the order in which they come. `wait=False` raises `RateLimited` instead of waiting, a duration does
+        if it would be longer than that. For one process alone there is `@limited`.
+        """
+        return Limiter(self, key, rate, burst, wait)
 
     def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002
         """A handle to the job of this id, made without I/O."""

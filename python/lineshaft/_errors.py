@@ -23,6 +23,7 @@
     ├── StoreFull                             the disk is full
     ├── SerializationError (also ValueError)  a value that cannot be sent, or bytes that do not read
     ├── LockError                             a lock is not held, or would never be given
+    │   ├── Deadlock                          those who hold locks would wait for each other for ever
     │   ├── LockLost                          it is not held any more: others may have it
     │   └── LockTimeout (also TimeoutError)   it was not given in time
     ├── RateLimited                           a function is called more often than it may be
@@ -54,6 +55,7 @@ __all__ = [
     "AuthError",
     "Cancel",
     "Cancelled",
+    "Deadlock",
     "DeclarationError",
     "ImportSideEffect",
     "JobNotFound",
@@ -288,6 +290,13 @@ class LockLost(LockError):
         super().__init__(message, hint=hint)
         self.fence = fence
         """The fence that it was held with."""
+
+
+class Deadlock(LockError):
+    """Those who hold locks would have waited for each other for ever: the message names them.
+
+    The one that came last is told so and is not in line any more; what it holds it should give back, and begin anew.
+    """
 
 
 class LockTimeout(LockError, TimeoutError):

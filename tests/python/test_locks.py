@@ -17,7 +17,7 @@ from lineshaft import App, LockError, LockLost, LockTimeout, OptionError
 from support.faults import at_each_await, at_each_line
 from support.processes import PATIENCE_S, until
 
-OURS = "_locks.py"
+OURS = "_locks/_lock.py"
 
 
 @pytest.fixture

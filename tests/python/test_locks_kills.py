@@ -120,3 +120,28 @@ def test_a_holder_that_waits_for_nothing_keeps_it_past_its_time(home, holder, pr
     (programs.directory / "look").touch()
     out, err = holder.communicate(timeout=PATIENCE_S)
     assert (out, holder.returncode) == ("held\n", 0), err
+
+
+def test_those_at_a_barrier_wait_on_although_the_server_is_killed(programs, home):
+    programs.write(
+        "party.py",
+        """
+        import sys
+        from lineshaft import App
+
+        app = App(sys.argv[1])
+        with app.lock(sys.argv[2]):
+            print("came", flush=True)
+            print(app.barrier("phase", 3).wait(), flush=True)
+        """,
+    )
+    parties = []
+    for number in range(3):
+        if number == 2:
+            kill_server(home)
+        parties.append(programs.start("party.py", str(home), f"its own {number}"))
+        assert parties[-1].stdout.readline() == "came\n"
+    assert sorted(int(party.stdout.readline()) for party in parties) == [0, 1, 2]
+    for party in parties:
+        party.communicate(timeout=PATIENCE_S)
+        assert party.returncode == 0

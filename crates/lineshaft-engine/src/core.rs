@@ -563,7 +563,10 @@ impl Core {
             }
             Event::Leased { child, slots, counter } => self.push_leases(child, &slots, counter),
             Event::Stop { child, fence } => self.push_stop(child, fence),
-            Event::Locked { session, token, fence } => self.answer_wait((session, token), Some(fence)),
+            Event::Locked { session, token, .. } => {
+                let acquired = self.state.acquired(session, token);
+                self.answer_wait((session, token), acquired);
+            }
             Event::LockLost { session, token } => self.tell_lost((session, token)),
             Event::BlobFreed { id } => self.outputs.push(Output::DropBlob(id)),
         }

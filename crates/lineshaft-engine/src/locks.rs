@@ -1,8 +1,8 @@
-//! What each request about locks comes to, and who waits for the answer to one.
+//! What each request about locks and limiters comes to, and who waits for the answer to one.
 
 use std::collections::BTreeMap;
 
-use lineshaft_jobs::{Command, Now, Refusal, Reply};
+use lineshaft_jobs::{Command, Deadlock, Now, Refusal, Reply};
 use lineshaft_wire::message::{
     Acquire, Acquired, BreakLocks, ListLocks, Locks, LocksBroken, LocksLost, Message, RefusalCode,
     ReleaseLocks, RenewLocks,
@@ -78,6 +78,11 @@ impl Core {
                     self.reply(caller.connection, caller.request_id, LocksBroken { fences });
                 }
             }
+            Message::Pass(pass) => {
+                if let Reply::Passed(passed) = self.run(Command::Pass(pass), now)? {
+                    self.reply(caller.connection, caller.request_id, passed);
+                }
+            }
             other => return Ok(Some(other)),
         }
         Ok(None)
@@ -95,22 +100,35 @@ impl Core {
         let command = Command::Acquire { session, request: acquire.clone() };
         let reply = self.run(command, now)?;
         self.state.touch_session(session, now.logical_ms);
-        self.answer_wait(owner, None);
+        self.answer_wait(owner, Acquired::default());
         match reply {
             Reply::LockTaken if acquire.wait => {
                 self.state.await_lock(session, acquire, now);
                 self.lock_waits.insert(owner, (caller.connection, caller.request_id));
+                self.end_deadlocks(owner);
             }
             Reply::LockTaken => {
                 self.state.leave_line(session, acquire.token);
-                self.reply(caller.connection, caller.request_id, Acquired { fence: None });
+                self.reply(caller.connection, caller.request_id, Acquired::default());
             }
             _ => {
-                let fence = self.state.lock_fence(session, acquire.token);
-                self.reply(caller.connection, caller.request_id, Acquired { fence });
+                let acquired = self.state.acquired(session, acquire.token);
+                self.reply(caller.connection, caller.request_id, acquired);
             }
         }
         Ok(())
+    }
+
+    /// One has begun to wait: of those who wait for each other with it, the one that came last gives up.
+    fn end_deadlocks(&mut self, (session, token): Owner) {
+        while let Some(Deadlock { youngest, circle }) = self.state.deadlock(session, token) {
+            self.state.leave_line(youngest.0, youngest.1);
+            if let Some((connection, request_id)) = self.lock_waits.take(youngest) {
+                let hint = "take locks in the same order everywhere; this wait was given up, since it is the youngest";
+                let refusal = refusal(RefusalCode::Deadlock, format!("deadlock: {circle}"));
+                self.refuse(connection, request_id, Refusal { hint: Some(hint.to_owned()), ..refusal });
+            }
+        }
     }
 
     fn renew_locks(&mut self, caller: Caller, renew: &RenewLocks, now: Now) -> Result<(), Refusal> {
@@ -127,7 +145,7 @@ impl Core {
         let Reply::LocksLost { mut tokens } = self.run(command, now)? else { return Ok(()) };
         self.state.touch_session(session, now.logical_ms);
         tokens.retain(|token| {
-            self.answer_wait((session, *token), None);
+            self.answer_wait((session, *token), Acquired::default());
             !self.state.leave_line(session, *token)
         });
         self.reply(caller.connection, caller.request_id, LocksLost { tokens });
@@ -149,16 +167,16 @@ impl Core {
     }
 
     /// A lock was given: who waits for it is told with the commit.
-    pub(crate) fn answer_wait(&mut self, owner: Owner, fence: Option<u64>) {
+    pub(crate) fn answer_wait(&mut self, owner: Owner, acquired: Acquired) {
         if let Some((connection, request_id)) = self.lock_waits.take(owner) {
-            self.reply(connection, request_id, Acquired { fence });
+            self.reply(connection, request_id, acquired);
         }
     }
 
     /// A session is over, and its place in every line with it: who waits hears so, and may ask as somebody else.
     pub(crate) fn end_waits(&mut self, session: u64) {
         for owner in self.lock_waits.of(session) {
-            self.answer_wait(owner, None);
+            self.answer_wait(owner, Acquired::default());
         }
     }
 

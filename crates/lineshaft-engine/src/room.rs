@@ -53,7 +53,7 @@ impl Room {
             | Message::ChangeQueue(_)
             | Message::ReleaseLocks(_)
             | Message::BreakLocks(_) => Self::Ends,
-            Message::Acquire(_) => Self::Reserve,
+            Message::Acquire(_) | Message::Pass(_) => Self::Reserve,
             _ => Self::Nothing,
         };
         self <= needs

@@ -122,6 +122,10 @@ impl State {
             Change::AbsencesCredited { still_ms } => self.credit_absences(*still_ms),
             Change::Locked { holder } => self.lock(holder),
             Change::Unlocked { fences, taken } => fences.iter().for_each(|fence| self.unlock(*fence, *taken)),
+            Change::BarrierOpened { holders } => holders.iter().for_each(|holder| self.lock(holder)),
+            Change::Passed { limiter, next_ns } => {
+                self.limiters.pass(limiter, *next_ns, self.logical_ms.saturating_mul(1_000_000));
+            }
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }

@@ -197,6 +197,10 @@ pub struct NewHolder {
     pub program: Arc<str>,
     /// Its process id, for people.
     pub pid: u32,
+    /// Which thread or coroutine of the session it is; 0 if that is not known.
+    pub party: u64,
+    /// How many of those who were given it together came before it.
+    pub place: u32,
 }
 
 /// What becomes of a job whose attempt ended.
@@ -450,6 +454,18 @@ pub enum Change {
         fences: Vec<u64>,
         /// They were taken away: their time was over, or somebody broke them.
         taken: bool,
+    },
+    /// All parties of a barrier were given it; their fences are the next ones.
+    BarrierOpened {
+        /// To whom, in the order in which they came.
+        holders: Vec<NewHolder>,
+    },
+    /// A turn at a limiter was taken.
+    Passed {
+        /// The limiter.
+        limiter: Arc<str>,
+        /// When the next turn would be if all came evenly, logical nanoseconds.
+        next_ns: u64,
     },
 }
 

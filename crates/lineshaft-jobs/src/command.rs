@@ -180,6 +180,8 @@ pub enum Command {
         /// Fences of the holders.
         fences: Vec<u64>,
     },
+    /// Takes a turn at a limiter.
+    Pass(message::Pass),
     /// Blocks of the archive were dropped.
     ArchiveDropped {
         /// Everything that ended before this is gone.
@@ -277,6 +279,8 @@ pub enum Reply {
         /// Fences of those that held them until now.
         fences: Vec<u64>,
     },
+    /// A turn at a limiter, or why there was none.
+    Passed(message::Passed),
     /// It was done.
     Done,
     /// The job is not in memory: the archive may know it.

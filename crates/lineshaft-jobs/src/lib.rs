@@ -24,6 +24,7 @@ mod interned;
 mod job;
 mod kept;
 mod lanes;
+mod limiters;
 mod line;
 mod list;
 mod locks;
@@ -42,6 +43,7 @@ pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, 
 pub use decide::{Copied, Movable, Wanted};
 pub use dispatch::Attach;
 pub use kept::Live;
+pub use locks::Deadlock;
 pub use rules::{decode_rules, encode_rules};
 pub use slot_page::Vacated;
 pub use snapshot::{ChangedPage, LoadedPage, Snapshot, SnapshotDraft, SnapshotError};

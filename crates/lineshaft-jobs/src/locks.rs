@@ -1,4 +1,4 @@
-//! Locks and semaphores: who holds them, and who stands in line.
+//! Locks and their kin: who holds them, and who stands in line.
 //!
 //! What is held is durable. Who waits is not: a line ends with its connections, and whoever comes back after a restart says
 //! how long it has waited, so that it gets its old place again.
@@ -7,17 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lineshaft_structures::TimerId;
-use lineshaft_wire::message::{Acquire, LOCK_HOLDERS_SHOWN, LockHolder, LockKind, LockReport};
+use lineshaft_wire::message::{Acquire, Acquired, LOCK_HOLDERS_SHOWN, LockHolder, LockKind, LockReport};
 use rustc_hash::FxHashMap;
 
 use crate::change::{Change, NewHolder};
 use crate::command::Now;
 use crate::state::State;
 
+mod deadlock;
+
+pub use deadlock::Deadlock;
+
 /// What a lock is known by.
 pub(crate) type LockName = (LockKind, Arc<str>);
 /// A session, and what its client calls a holder.
 pub(crate) type Owner = (u64, u64);
+/// A session, and which thread or coroutine of it: one who can hold some locks and wait for another.
+type Party = (u64, u64);
 
 /// How far apart the fences of two epochs begin. An epoch is at least the wall clock in seconds, and no disk makes a million
 /// locks durable in one: so fences grow even where a home goes on from a backup.
@@ -35,10 +41,14 @@ pub(crate) struct Locks {
     // Derived.
     names: BTreeMap<LockName, Lock>,
     fences: FxHashMap<Owner, u64>,
+    /// How many locks each known party holds.
+    parties: FxHashMap<Party, u32>,
 
     // Of this process alone.
     /// Those who wait: for what, and where in its line.
     waiters: FxHashMap<Owner, (LockName, LinePlace)>,
+    /// Under which token each known party waits: for one lock at a time.
+    waiting: FxHashMap<Party, u64>,
     arrivals: u64,
     /// Locks whose line may move up.
     moving: BTreeSet<LockName>,
@@ -84,19 +94,37 @@ impl Locks {
         (self.fence + 1).max(epoch << EPOCH_SHIFT)
     }
 
-    pub(crate) fn held(&self, name: &LockName) -> usize {
-        self.names.get(name).map_or(0, |lock| lock.fences.len())
+    /// Whether one who comes now is given the lock at once.
+    pub(crate) fn is_free(&self, name: &LockName, permits: u32) -> bool {
+        match self.names.get(name) {
+            Some(lock) if !lock.line.is_empty() => false,
+            _ if name.0 == LockKind::Barrier => permits == 1,
+            lock => lock.is_none_or(|lock| self.has_room(name.0, lock, permits)),
+        }
     }
 
-    /// Whether nobody stands in line for the lock.
-    pub(crate) fn has_no_line(&self, name: &LockName) -> bool {
-        self.names.get(name).is_none_or(|lock| lock.line.is_empty())
+    /// Whether the first in line has come to its turn, who may hold the lock with so many.
+    fn has_room(&self, kind: LockKind, lock: &Lock, permits: u32) -> bool {
+        let count = match kind {
+            LockKind::Barrier => return lock.line.len() >= permits as usize,
+            // Who writes has it alone.
+            LockKind::ReadWrite if self.has_writer(&lock.fences) => return false,
+            _ => lock.fences.len(),
+        };
+        count < permits as usize
+    }
+
+    fn has_writer(&self, fences: &BTreeSet<u64>) -> bool {
+        fences.first().is_some_and(|fence| self.holders[fence].new.permits == 1)
     }
 
     pub(crate) fn insert(&mut self, fence: u64, holder: Holder) {
         let name = holder.new.name();
         self.leave_line(holder.new.owner());
         self.fences.insert(holder.new.owner(), fence);
+        if let Some(party) = holder.new.party() {
+            *self.parties.entry(party).or_default() += 1;
+        }
         self.names.entry(name).or_default().fences.insert(fence);
         self.holders.insert(fence, holder);
         self.fence = self.fence.max(fence);
@@ -106,11 +134,21 @@ impl Locks {
         let holder = self.holders.remove(&fence)?;
         let name = holder.new.name();
         self.fences.remove(&holder.new.owner());
+        self.leave_party(&holder.new);
         if let Some(lock) = self.names.get_mut(&name) {
             lock.fences.remove(&fence);
         }
         self.look_again(name);
         Some(holder)
+    }
+
+    fn leave_party(&mut self, new: &NewHolder) {
+        let Some(party) = new.party() else { return };
+        let Some(held) = self.parties.get_mut(&party) else { return };
+        *held -= 1;
+        if *held == 0 {
+            self.parties.remove(&party);
+        }
     }
 
     /// Lets the line move up at the next occasion; forgets a lock that nobody has or wants.
@@ -128,14 +166,18 @@ impl Locks {
         self.arrivals += 1;
         let (name, place) = (new.name(), (since_ms, self.arrivals));
         self.waiters.insert(new.owner(), (name.clone(), place));
+        self.waiting.extend(new.party().map(|party| (party, new.token)));
         self.names.entry(name.clone()).or_default().line.insert(place, new);
         self.moving.insert(name);
     }
 
     fn leave_line(&mut self, owner: Owner) -> bool {
         let Some((name, place)) = self.waiters.remove(&owner) else { return false };
-        if let Some(lock) = self.names.get_mut(&name) {
-            lock.line.remove(&place);
+        let left = self.names.get_mut(&name).and_then(|lock| lock.line.remove(&place));
+        if let Some(party) = left.and_then(|left| left.party())
+            && self.waiting.get(&party) == Some(&owner.1)
+        {
+            self.waiting.remove(&party);
         }
         self.look_again(name);
         true
@@ -149,16 +191,17 @@ impl Locks {
         owners.into_iter().for_each(|owner| _ = self.leave_line(owner));
     }
 
-    /// The first in a line that has come to its turn.
-    fn next(&mut self) -> Option<NewHolder> {
+    /// Those who have come to their turn in a line: the first one, or all parties of a barrier.
+    fn next(&mut self) -> Option<Vec<NewHolder>> {
         while let Some(name) = self.moving.first() {
-            let lock = self.names.get(name);
-            let first = lock.and_then(|lock| lock.line.first_key_value());
-            let held = lock.map_or(0, |lock| lock.fences.len());
-            match first {
-                Some((_, first)) if held < first.permits as usize => return Some(first.clone()),
-                _ => drop(self.moving.pop_first()),
+            if let Some(lock) = self.names.get(name)
+                && let Some(first) = lock.line.values().next()
+                && self.has_room(name.0, lock, first.permits)
+            {
+                let count = if name.0 == LockKind::Barrier { first.permits as usize } else { 1 };
+                return Some(lock.line.values().take(count).cloned().collect());
             }
+            self.moving.pop_first();
         }
         None
     }
@@ -196,7 +239,13 @@ impl NewHolder {
             ttl_ms: acquire.ttl_ms,
             program: Arc::clone(&acquire.program),
             pid: acquire.pid,
+            party: acquire.party,
+            place: 0,
         }
+    }
+
+    fn party(&self) -> Option<Party> {
+        (self.party != 0).then_some((self.session, self.party))
     }
 
     pub(crate) fn owner(&self) -> Owner {
@@ -209,9 +258,12 @@ impl NewHolder {
 }
 
 impl State {
-    /// The fence of the lock that a session's client holds under this token.
-    pub fn lock_fence(&self, session: u64, token: u64) -> Option<u64> {
-        self.locks.fence_of((session, token))
+    /// What a session's client holds under this token.
+    pub fn acquired(&self, session: u64, token: u64) -> Acquired {
+        let fence = self.locks.fence_of((session, token));
+        let holder = fence.and_then(|fence| self.locks.holders.get(&fence));
+        let at_barrier = holder.filter(|holder| holder.new.kind == LockKind::Barrier);
+        Acquired { fence, place: at_barrier.map(|holder| holder.new.place) }
     }
 
     /// Whether the session's client waits for a lock under this token.
@@ -236,10 +288,18 @@ impl State {
         self.locks.leave_line((session, token))
     }
 
-    /// Gives a lock to the next one in line for it; `None` when nobody has come to its turn, or the table is full.
+    /// Gives a lock to the next one in line for it, or opens a barrier; `None` when nobody has come to its turn, or the
+    /// table is full.
     pub fn next_lock(&mut self) -> Option<Change> {
-        let holder = self.locks.next().filter(|_| self.locks.holders.len() < self.limits.locks)?;
-        Some(Change::Locked { holder })
+        let mut holders = self.locks.next()?;
+        if self.locks.holders.len() + holders.len() > self.limits.locks {
+            return None;
+        }
+        if holders[0].kind != LockKind::Barrier {
+            return holders.pop().map(|holder| Change::Locked { holder });
+        }
+        (0..).zip(&mut holders).for_each(|(place, holder)| holder.place = place);
+        Some(Change::BarrierOpened { holders })
     }
 
     /// The holders of these tokens are there; gives the tokens that hold nothing.

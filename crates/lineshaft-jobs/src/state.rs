@@ -15,6 +15,7 @@ use crate::dispatch::Connected;
 use crate::interned::Interned;
 use crate::kept::{Kept, Live};
 use crate::lanes::Lanes;
+use crate::limiters::Limiters;
 use crate::list::List;
 use crate::locks::Locks;
 use crate::places::FreePlaces;
@@ -43,6 +44,8 @@ pub struct Limits {
     pub locks: usize,
     /// Those who wait for a lock.
     pub lock_waiters: usize,
+    /// Limiters that are not as new.
+    pub limiters: usize,
     /// Jobs touched by one bulk step, so that no commit grows without bound.
     pub step: usize,
     /// How long a lease lives without renewal, milliseconds.
@@ -66,6 +69,7 @@ impl Default for Limits {
             deleted: 1_000_000,
             locks: 1_000_000,
             lock_waiters: 1_000_000,
+            limiters: 1_000_000,
             step: 4_096,
             lease_ms: 15_000,
             idempotency_ms: 86_400_000,
@@ -110,6 +114,7 @@ pub struct State {
     pub(crate) deleted: FxHashMap<JobId, u64>,
     /// Locks; lines for them are of this process alone.
     pub(crate) locks: Locks,
+    pub(crate) limiters: Limiters,
 
     // Derived: rebuilt on load.
     pub(crate) lanes: Lanes,
@@ -233,6 +238,7 @@ impl State {
             periods_by_end: BTreeSet::new(),
             deleted: FxHashMap::default(),
             locks: Locks::default(),
+            limiters: Limiters::default(),
             lanes: Lanes::default(),
             finished: List::default(),
             free: FreePlaces::new(None),

@@ -16,7 +16,9 @@ use bytes::Bytes;
 use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{Cancel, Delete, Enqueue, JobGroup, LockKind, Message, Retry, Show, Status};
+use lineshaft_wire::message::{
+    Cancel, Delete, Enqueue, JobGroup, LockKind, Message, Pass, Retry, Show, Status,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -128,7 +130,7 @@ impl Client {
         self.ask(Status {}, aside)
     }
 
-    /// Asks for a lock: `kind` is "lock" or "semaphore". It is renewed until it is given back or dropped.
+    /// Asks for a lock of this kind, for this thread or coroutine. It is renewed until it is given back or dropped.
     #[expect(clippy::too_many_arguments, reason = "what a request for a lock says")]
     fn acquire(
         &self,
@@ -136,18 +138,26 @@ impl Client {
         kind: &str,
         key: &str,
         permits: u32,
+        party: u64,
         ttl: f64,
         wait: bool,
         program: &str,
     ) -> PyResult<Lock> {
-        let kind = match kind {
-            "lock" => LockKind::Mutex,
-            "semaphore" => LockKind::Semaphore,
-            other => return Err(option_error(py, &format!("no lock is a {other}"), "lock or semaphore")),
+        let Some(kind) = LockKind::ALL.into_iter().find(|known| known.as_str() == kind) else {
+            return Err(option_error(py, &format!("no lock is a {kind}"), "one that `App` has"));
         };
         let ttl = Duration::try_from_secs_f64(ttl).unwrap_or_default();
-        let request = LockRequest { kind, key: key.into(), permits, ttl, wait, program: program.into() };
+        let request =
+            LockRequest { kind, key: key.into(), permits, party, ttl, wait, program: program.into() };
         Ok(Lock::new(self.0.acquire(request)))
+    }
+
+    /// Takes the next turn at a limiter whose turns are `interval` seconds apart, unless it is more than `longest` seconds
+    /// away. The answer is how many seconds away it is, and whether it was taken.
+    fn take_turn(&self, key: &str, interval: f64, burst: u32, longest: f64) -> Reply {
+        // Numbers beyond a range become its ends.
+        let (interval_ns, patience_ms) = ((interval * 1e9) as u64, (longest * 1e3) as u64);
+        self.ask(Pass { key: key.into(), interval_ns, burst, patience_ms }, None)
     }
 
     /// Follows the jobs of `keys`, 16 bytes each, until they end; with `results`, results come along.

@@ -81,6 +81,7 @@ fn class_of_refusal(code: RefusalCode) -> &'static str {
         RefusalCode::QueueFull => "QueueFull",
         RefusalCode::StoreFull => "StoreFull",
         RefusalCode::OutcomeUnknown => "OutcomeUnknown",
+        RefusalCode::Deadlock => "Deadlock",
         RefusalCode::TooLarge => "SerializationError",
         RefusalCode::BadRequest => "OptionError",
         _ => "ServerError",

@@ -17,6 +17,7 @@ mod clock;
 mod enqueue;
 mod failures;
 mod job;
+mod limiters;
 mod locks;
 mod look;
 mod moves;
@@ -27,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lineshaft_jobs::{Answer, Command, Limits};
-use lineshaft_wire::message::RefusalCode;
+use lineshaft_wire::message::{Passed, RefusalCode};
 use lineshaft_wire::{Fence, JobId};
 
 pub use check::Choice;
@@ -60,6 +61,8 @@ pub enum Told {
     LocksLost(Vec<u64>),
     /// Locks with these fences were taken away.
     LocksBroken(Vec<u64>),
+    /// A turn at a limiter, or none.
+    Passed(Passed),
     /// It was done.
     Done,
     /// Only the archive may know the job.
@@ -121,6 +124,8 @@ pub struct Model {
     /// Who waits for one.
     lock_line: Vec<locks::Waiter>,
     lock_fence: u64,
+    /// When the next turn at each limiter would be if all came evenly, logical nanoseconds.
+    limiters: BTreeMap<Arc<str>, u64>,
     lock_arrivals: u64,
     /// Jobs that gave up and whose handlers are not made yet, in the order of their ends.
     unhandled: Vec<JobId>,
@@ -156,6 +161,7 @@ impl Model {
             lock_holders: Vec::new(),
             lock_line: Vec::new(),
             lock_fence: 0,
+            limiters: BTreeMap::new(),
             lock_arrivals: 0,
             unhandled: Vec::new(),
             happened: Vec::new(),
@@ -210,6 +216,7 @@ impl Model {
             Command::Acquire { session, request } => self.acquire(*session, request),
             Command::ReleaseLocks { session, tokens } => self.release_locks(*session, tokens),
             Command::BreakLocks { fences } => self.break_locks(fences),
+            Command::Pass(pass) => self.pass(pass),
             Command::ArchiveDropped { finalized_before_ms } => {
                 self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);
                 Ok(Told::Done)

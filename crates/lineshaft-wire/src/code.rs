@@ -68,10 +68,10 @@ codes! {
 }
 
 impl RefusalCode {
-    /// The code for operators; a request that makes no sense has none, since only its writer can mend it.
+    /// The code for operators; what only the program itself can mend has none.
     pub fn code(self) -> Option<Code> {
         Some(match self {
-            Self::BadRequest => return None,
+            Self::BadRequest | Self::Deadlock => return None,
             Self::BadFrame => PROTOCOL,
             Self::VersionMismatch => VERSION_MISMATCH,
             Self::NotAuthorised => NOT_AUTHORISED,

@@ -13,6 +13,7 @@ mod enqueue;
 mod finish;
 mod home;
 mod lease;
+mod limiter;
 mod lock;
 mod look;
 mod rules;
@@ -28,6 +29,7 @@ pub use enqueue::{Enqueue, Enqueued, JobGroup, RunAfter, Unique, UniqueWhile};
 pub use finish::{ChildEnded, End, Finish, Finished, OtherEnd, Succeeded};
 pub use home::{FilesHeld, HoldFiles, KeepFiles, Shutdown};
 pub use lease::{Checkpoint, Credit, Lease, Leases, Progress, Release, Renew, Stop, StopReason};
+pub use limiter::{Pass, Passed};
 pub use lock::{
     Acquire, Acquired, BreakLocks, ListLocks, LockHolder, LockKind, LockReport, Locks, LocksBroken,
     LocksLost, ReleaseLocks, RenewLocks,
@@ -85,6 +87,10 @@ pub const LOCK_TTL_MS_MAX: u64 = 86_400_000;
 pub const LOCK_HOLDERS_SHOWN: usize = 100;
 /// How many may hold a semaphore.
 pub const LOCK_PERMITS_MAX: u32 = 1 << 20;
+/// How many may wait for each other at a barrier: all of them are given it in one commit.
+pub const BARRIER_PARTIES_MAX: u32 = 1_024;
+/// How long it takes at most until a limiter is as new after all of its turns were taken at once, nanoseconds: a year.
+pub const PASS_NS_MAX: u64 = 366 * 86_400 * 1_000_000_000;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
@@ -274,4 +280,8 @@ messages! {
     67 BreakLocks,
     /// Answer to [`BreakLocks`].
     68 LocksBroken,
+    /// Takes a turn at a limiter.
+    69 Pass,
+    /// Answer to [`Pass`].
+    70 Passed,
 }

@@ -1,106 +1,33 @@
-"""`app.lock()` and `app.semaphore()`: locks of the engine, for every program of a home.
+"""`app.lock()`: a lock of the engine, for every program of a home.
 
-The extension's I/O thread renews what is held, whatever the GIL does. Here is who holds what: threads and coroutines
-are owners, each of its own holds.
+The extension's I/O thread renews what is held, whatever the GIL does.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-import weakref
 from typing import TYPE_CHECKING
 
-from ._errors import LockError, LockLost, LockTimeout
-from ._guard import refuse_import_side_effect
-from ._options import duration, flag, wrong
+from .._errors import LockError, LockTimeout
+from .._guard import refuse_import_side_effect
+from .._options import duration, flag, wrong
+from ._holds import Hold, owner_here, party
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
 
     from typing_extensions import Self
 
-    from . import _native
-    from ._app import App
-    from ._options import Duration
-
-__all__ = ["Holders", "Lock", "Semaphore", "refuse_lost"]
+    from .. import _native
+    from .._app import App
+    from .._options import Duration
+    from ._holds import Owner
 
 TTL_MIN_S, TTL_MAX_S = 2.0, 86_400.0
-PERMITS_MAX = 1 << 20
 WAIT_S = 3_600.0
 """One step of a wait without end."""
-
-Owner = tuple[int, int]
-"""A thread, and the task of its event loop or 0."""
-
-
-class Hold:
-    """One lock that is held. A re-entrant one counts how often. Where nobody has it any more the lock is given back."""
-
-    __slots__ = ("__weakref__", "attempt", "count", "fence", "lock", "name", "owner", "process")
-
-    def __init__(self, lock: _native.Lock, name: str, owner: Owner) -> None:
-        self.lock = lock
-        self.name = name
-        self.owner = owner
-        self.fence = lock.fence
-        self.count = 1
-        """How often it was taken; 0 when it is given back."""
-        self.process = os.getpid()
-        self.attempt = _attempt()
-
-    def check(self) -> None:
-        """Raises `LockLost` if the lock is not held for certain."""
-        # The parent's threads may have held the lock around the native object when it was forked.
-        forked = self.process != os.getpid()
-        why = "it is held by the process that this one was forked from" if forked else self.lock.why_lost()
-        if why is not None:
-            raise self.lost(why)
-
-    def lost(self, why: str) -> LockLost:
-        return LockLost(
-            f"{self.name} with fence {self.fence} is lost: {why}",
-            fence=self.fence,
-            hint="others may hold it by now: what it protected must not be touched any more, and its writes be refused "
-            "by their fence",
-        )
-
-
-class Holders:
-    """Who in this program holds what: of an app. It keeps nothing alive."""
-
-    def __init__(self) -> None:
-        self._by_owner: weakref.WeakValueDictionary[tuple[Owner, str, str], Hold] = weakref.WeakValueDictionary()
-
-    def find(self, owner: Owner, kind: str, key: str) -> Hold | None:
-        hold = self._by_owner.get((owner, kind, key))
-        return hold if hold is not None and hold.count > 0 and hold.process == os.getpid() else None
-
-    def add(self, hold: Hold, kind: str, key: str) -> None:
-        self._by_owner[hold.owner, kind, key] = hold
-        if hold.attempt is not None:
-            _forget_later(hold)
-
-
-_of_attempts: dict[int, weakref.ref[Hold]] = {}
-"""What attempts hold, by the address of each hold."""
-
-
-def _forget_later(hold: Hold) -> None:
-    number = id(hold)
-    _of_attempts[number] = weakref.ref(hold, lambda _: _of_attempts.pop(number, None))
-
-
-def refuse_lost(attempt: _native.RunningAttempt) -> None:
-    """Raises `LockLost` if this attempt holds a lock that is lost."""
-    for known in tuple(_of_attempts.values()):
-        hold = known()
-        if hold is not None and hold.count > 0 and hold.attempt is attempt:
-            hold.check()
 
 
 class Lock:
@@ -111,12 +38,13 @@ class Lock:
 
     _kind = "lock"
     _permits = 1
+    _refused = "{name} was not given{took}: others hold it"
 
     def __init__(
         self, app: App, key: str, ttl: Duration = "30s", timeout: Duration | None = None, reentrant: bool = False
     ) -> None:
         self._app = app
-        self.key = _key(key)
+        self.key = key_of(key)
         """The name of the lock: the same one everywhere in the home."""
         self._ttl_s = duration("ttl", ttl)
         if not TTL_MIN_S <= self._ttl_s <= TTL_MAX_S:
@@ -154,34 +82,41 @@ class Lock:
     def acquire(self) -> None:
         """Waits for the lock, in the order in which it was asked for, at most `timeout`.
 
-        Raises `LockTimeout` when that is over, and `LockError` if this thread or coroutine has it already.
+        Raises `LockTimeout` when that is over, `LockError` if this thread or coroutine has it already, and `Deadlock`
+        if it holds what others wait for who would have to give back this one first.
         """
-        owner, again = self._begin()
-        if again:
-            return
-        lock = self._ask(self._app._connection.client())
+        self._acquire()
+
+    async def aacquire(self) -> None:
+        """`acquire` for coroutines."""
+        await self._aacquire()
+
+    def _acquire(self) -> Hold:
+        owner, hold = self._begin()
+        if hold is not None:
+            return hold
+        lock = self._ask(self._app._connection.client(), owner)
         try:
             # Who asks once is answered at once.
             deadline = time.monotonic() + self._timeout_s if self._timeout_s else None
             while (held := lock.wait(_left(deadline))) is None:
                 if _left(deadline) <= 0:
                     break
-            self._take(lock, held, owner)
+            return self._take(lock, held, owner)
         except BaseException:
             self._undo(lock)
             raise
 
-    async def aacquire(self) -> None:
-        """`acquire` for coroutines."""
-        owner, again = self._begin()
-        if again:
-            return
-        from ._loop import ready
+    async def _aacquire(self) -> Hold:
+        owner, hold = self._begin()
+        if hold is not None:
+            return hold
+        from .._loop import ready
 
-        lock = self._ask(await self._app._connection.aclient())
+        lock = self._ask(await self._app._connection.aclient(), owner)
         try:
             await ready(lock, self._timeout_s or None)
-            self._take(lock, lock.wait(0.0), owner)
+            return self._take(lock, lock.wait(0.0), owner)
         except BaseException:
             self._undo(lock)
             raise
@@ -204,7 +139,7 @@ class Lock:
         hold = self._end()
         if hold is None:
             return
-        from ._loop import ready
+        from .._loop import ready
 
         reply = hold.lock.release()
         self._forget(hold)
@@ -249,40 +184,39 @@ class Lock:
 
     # Small parts.
 
-    def _begin(self) -> tuple[Owner, bool]:
-        """Who asks, and whether it has the lock already and may have it again."""
+    def _begin(self) -> tuple[Owner, Hold | None]:
+        """Who asks, and its hold if it has the lock already and may have it again."""
         refuse_import_side_effect(f"app.{self._kind}()")
-        owner = _owner()
+        owner = owner_here()
         hold = self._app._holders.find(owner, self._kind, self.key)
-        if hold is None:
-            return owner, False
-        if self._is_reentrant:
-            hold.check()
-            hold.count += 1
-            self._holds.append(hold)
-            return owner, True
-        if self._permits == 1:
-            who = "coroutine" if owner[1] else "thread"
-            raise LockError(
-                f"this {who} holds {self._name} already, and would wait for itself",
-                hint="ask for it with reentrant=True where that is meant",
-            )
-        return owner, False
+        if hold is None or not self._may_have_again(hold):
+            return owner, None
+        hold.check()
+        hold.count += 1
+        self._holds.append(hold)
+        return owner, hold
 
-    def _ask(self, client: _native.Client) -> _native.Lock:
+    def _may_have_again(self, hold: Hold) -> bool:
+        """Whether who has this hold gets it once more, not another one. Raises `LockError` if it gets neither."""
+        if self._is_reentrant or self._permits > 1:
+            return self._is_reentrant
+        raise LockError(
+            f"this {hold.who} holds {self._name} already, and would wait for itself",
+            hint="ask for it with reentrant=True where that is meant",
+        )
+
+    def _ask(self, client: _native.Client, owner: Owner) -> _native.Lock:
         waits = self._timeout_s is None or self._timeout_s > 0
-        return client.acquire(self._kind, self.key, self._permits, self._ttl_s, waits, _program())
+        return client.acquire(self._kind, self.key, self._permits, party(owner), self._ttl_s, waits, _program())
 
-    def _take(self, lock: _native.Lock, held: bool | None, owner: Owner) -> None:
+    def _take(self, lock: _native.Lock, held: bool | None, owner: Owner) -> Hold:
         if not held:
             took = "" if not self._timeout_s else f" within {self._timeout_s:g} s"
-            raise LockTimeout(
-                f"{self._name} was not given{took}: others hold it",
-                hint="`lineshaft locks` says who",
-            )
-        hold = Hold(lock, self._name, owner)
+            raise LockTimeout(self._refused.format(name=self._name, took=took), hint="`lineshaft locks` says who")
+        hold = Hold(lock, self._name, owner, self._permits)
         self._app._holders.add(hold, self._kind, self.key)
         self._holds.append(hold)
+        return hold
 
     def _undo(self, lock: _native.Lock | None) -> None:
         """Nothing of it stays, wherever something was raised."""
@@ -305,7 +239,7 @@ class Lock:
 
     def _find(self) -> Hold | None:
         """The newest hold of whoever asks; in helping threads, the only one that there is."""
-        owner, holds = _owner(), [hold for hold in self._holds if hold.count > 0]
+        owner, holds = owner_here(), [hold for hold in self._holds if hold.count > 0]
         for hold in reversed(holds):
             if hold.owner == owner:
                 return hold
@@ -329,27 +263,8 @@ class Lock:
             self._holds.remove(hold)
 
 
-class Semaphore(Lock):
-    """A lock that several hold at a time: `app.semaphore(key, n)`, for `with` and `async with`."""
-
-    _kind = "semaphore"
-
-    def __init__(
-        self,
-        app: App,
-        key: str,
-        n: int,
-        ttl: Duration = "30s",
-        timeout: Duration | None = None,
-        reentrant: bool = False,
-    ) -> None:
-        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= PERMITS_MAX:
-            raise wrong("n", n, f"how many may hold it, 1 to {PERMITS_MAX:,}")
-        super().__init__(app, key, ttl, timeout, reentrant)
-        self._permits = n
-
-
-def _key(key: object) -> str:
+def key_of(key: object) -> str:
+    """A name, if it is one. Raises `OptionError`."""
     if (
         not isinstance(key, str)
         or not 1 <= len(key.encode(errors="surrogatepass")) <= 255
@@ -361,19 +276,6 @@ def _key(key: object) -> str:
 
 def _left(deadline: float | None) -> float:
     return WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
-
-
-def _owner() -> Owner:
-    asyncio: Any = sys.modules.get("asyncio")
-    loop = None if asyncio is None else asyncio._get_running_loop()
-    task = None if loop is None else asyncio.current_task(loop)
-    return threading.get_ident(), 0 if task is None else id(task)
-
-
-def _attempt() -> _native.RunningAttempt | None:
-    from ._current import _running
-
-    return _running.get()
 
 
 def _program() -> str:

@@ -1,8 +1,7 @@
 //! Asking for locks, giving them back, and taking them away.
 
 use lineshaft_wire::message::{
-    Acquire, LOCK_PERMITS_MAX, LOCK_TOKENS_MAX, LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN, LockKind, NAME_BYTES_MAX,
-    RefusalCode,
+    Acquire, LOCK_TOKENS_MAX, LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN, LockKind, NAME_BYTES_MAX, RefusalCode,
 };
 
 use super::check_room;
@@ -27,8 +26,7 @@ impl State {
             }
             return Err(bad(format!("token {} holds another lock of session {session}", owner.1)));
         }
-        let is_free = self.locks.held(&name) < acquire.permits as usize && self.locks.has_no_line(&name);
-        if is_free {
+        if self.locks.is_free(&name, acquire.permits) {
             check_room("locks held", self.locks.holders.len(), 1, self.limits.locks)?;
             return Ok(Decision::of(vec![Change::Locked { holder: new }.into()], locked));
         }
@@ -83,9 +81,12 @@ fn check_acquire(acquire: &Acquire) -> Result<(), Refusal> {
             "a lock that is held for {ttl_ms} ms: {LOCK_TTL_MS_MIN} to {LOCK_TTL_MS_MAX} are allowed"
         )));
     }
-    let most = if *kind == LockKind::Mutex { 1 } else { LOCK_PERMITS_MAX };
+    let most = kind.permits_max();
     if !(1..=most).contains(permits) {
         return Err(bad(format!("{permits} holders of a {}: 1 to {most} are allowed", kind.as_str())));
+    }
+    if *kind == LockKind::ReadWrite && *permits != 1 && *permits != most {
+        return Err(bad(format!("{permits} holders of an rwlock: 1 to write or {most} to read are allowed")));
     }
     if program.len() > NAME_BYTES_MAX {
         let bytes = program.len();

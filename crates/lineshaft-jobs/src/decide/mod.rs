@@ -5,6 +5,7 @@ mod children;
 mod enqueue;
 mod failures;
 mod finish;
+mod limiters;
 mod locks;
 mod moves;
 mod queues;
@@ -74,6 +75,7 @@ impl State {
             Command::Acquire { session, request } => self.decide_acquire(session, &request),
             Command::ReleaseLocks { session, tokens } => self.decide_release_locks(session, &tokens),
             Command::BreakLocks { fences } => self.decide_break_locks(&fences),
+            Command::Pass(pass) => self.decide_pass(&pass, now),
             Command::ArchiveDropped { finalized_before_ms } => {
                 let change = Change::DeletedDropped { finalized_before_ms };
                 Ok(Decision::of(vec![change.into()], Reply::Done))

@@ -12,6 +12,7 @@ use super::rows::KeyPage;
 use super::{SnapshotError, VERSION};
 use crate::change::{Lease, NewHolder};
 use crate::interned::{Interned, Parts};
+use crate::limiters::Limiters;
 use crate::list::List;
 use crate::places::FreePlaces;
 use crate::rules::{Handlers, Plain};
@@ -64,6 +65,8 @@ pub(super) struct Rest {
     pub(super) lock_fence: u64,
     /// Holders of locks: the fence of each, and since when, Unix milliseconds.
     pub(super) lock_holders: Vec<(u64, u64, NewHolder)>,
+    /// Limiters: when the next turn at each would be if all came evenly, logical nanoseconds.
+    pub(super) limiters: Vec<(u64, Arc<str>)>,
 }
 
 /// Handlers of failures, by the number of the rules that have them.
@@ -131,6 +134,7 @@ impl State {
             absent,
             lock_fence: self.locks.fence,
             lock_holders: holders.map(|(fence, it)| (*fence, it.since_ms, it.new.clone())).collect(),
+            limiters: self.limiters.rows().collect(),
         };
         postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
     }
@@ -156,6 +160,8 @@ impl State {
         state.take_keys(keys, tables.first_key..tables.next_key)?;
         state.take_tables(tables)?;
         state.take_locks(rest.lock_fence, rest.lock_holders)?;
+        state.limiters = Limiters::of_rows(rest.limiters)
+            .ok_or(SnapshotError::Inconsistent("a limiter that is there twice"))?;
         state.check()?;
         state.index()?;
         Ok(state)

@@ -152,9 +152,16 @@ fn locks() {
         ttl_ms: 30_000,
         program: "a.py".into(),
         pid: 4_242,
+        party: 7,
+        place: 1,
     };
-    check(&Change::Locked { holder }, "23ac0202010474696c6c03b0ea0104612e70799221");
+    check(
+        &Change::BarrierOpened { holders: vec![holder.clone()] },
+        "2501ac0202010474696c6c03b0ea0104612e707992210701",
+    );
+    check(&Change::Locked { holder }, "23ac0202010474696c6c03b0ea0104612e707992210701");
     check(&Change::Unlocked { fences: vec![300], taken: true }, "2401ac0201");
+    check(&Change::Passed { limiter: "api".into(), next_ns: 300 }, "2603617069ac02");
 }
 
 #[test]

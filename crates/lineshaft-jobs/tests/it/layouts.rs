@@ -25,10 +25,11 @@ fn load(bytes: &[u8]) -> State {
 }
 
 /// Everything but the idempotency keys, whose numbers in their queue an earlier layout did not have. Behind them stands
-/// that places are used in turn, that no child is absent, and that no lock was given nor is held, a byte each.
+/// that places are used in turn, that no child is absent, that no lock was given nor is held, and that no turn at a limiter
+/// was taken, a byte each.
 fn without_keys(state: &State) -> (Vec<u8>, Vec<(u64, Vec<u8>)>) {
     let Snapshot { mut tables, mut pages } = state.snapshot();
-    tables.truncate(tables.len() - 20);
+    tables.truncate(tables.len() - 21);
     pages.retain(|(number, _)| *number < 1 << 56);
     (tables, pages)
 }

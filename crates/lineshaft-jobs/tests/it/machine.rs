@@ -103,11 +103,12 @@ impl Machine {
             Reply::Attached { child, stale } => Told::Attached { child, stale },
             Reply::Finished { refused } => Told::Finished { refused },
             Reply::Locked { session, token } => Told::Locked(
-                self.state.lock_fence(session, token).expect("it was just given, or held before"),
+                self.state.acquired(session, token).fence.expect("it was just given, or held before"),
             ),
             Reply::LockTaken => Told::LockTaken,
             Reply::LocksLost { tokens } => Told::LocksLost(tokens),
             Reply::LocksBroken { fences } => Told::LocksBroken(fences),
+            Reply::Passed(passed) => Told::Passed(passed),
             Reply::Done => Told::Done,
             Reply::NotInMemory { job } => Told::NotInMemory(job),
         }

@@ -7,6 +7,7 @@ mod deadlines;
 mod failures;
 mod keys;
 mod leases;
+mod limiters;
 mod limits;
 mod locks;
 mod moves;

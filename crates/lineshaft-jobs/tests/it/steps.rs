@@ -186,8 +186,10 @@ pub(crate) enum Step {
     Acquire {
         session: u8,
         key: u8,
-        /// How many may hold it; 0 is a mutex.
-        permits: u8,
+        /// Which kind of lock, for how many.
+        form: u8,
+        /// Which thread of the session, 0 if it does not say.
+        party: u8,
         /// How many locks ago the token was used before, if it was.
         old: Option<u8>,
         wait: bool,
@@ -207,6 +209,13 @@ pub(crate) enum Step {
     Break(Vec<u8>),
     /// Those who wait lose their connections.
     LeaveLines(u8),
+    TakeTurn {
+        key: u8,
+        /// Milliseconds between two turns; 0 makes no sense.
+        interval_ms: u16,
+        burst: u8,
+        patience_ms: u16,
+    },
 }
 
 pub(crate) fn histories() -> impl Strategy<Value = (bool, Vec<Step>)> {
@@ -244,12 +253,32 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Touch),
         2 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
         1 => any::<u8>().prop_map(|gap| Step::Restore { gap }),
+        23 => lock_step(),
+    ]
+}
+
+/// Histories about locks alone.
+pub(crate) fn lock_histories() -> impl Strategy<Value = (bool, Vec<Step>)> {
+    let step = prop_oneof![
+        40 => lock_step(),
+        1 => Just(Step::OpenSession),
+        1 => pass(),
+        1 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
+    ];
+    (prop::bool::weighted(0.3), vec(step, 1..150))
+}
+
+fn lock_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
         12 => acquire(),
         6 => (any::<u8>(), vec(any::<u8>(), 0..4)).prop_map(|(session, tokens)| Step::Unlock { session, tokens }),
         3 => (any::<u8>(), vec(any::<u8>(), 0..4))
             .prop_map(|(session, tokens)| Step::RenewLocks { session, tokens }),
         1 => vec(any::<u8>(), 0..3).prop_map(Step::Break),
         1 => any::<u8>().prop_map(Step::LeaveLines),
+        3 => (0..3u8, 0..2_000u16, 0..6u8, any::<u16>()).prop_map(
+            |(key, interval_ms, burst, patience_ms)| Step::TakeTurn { key, interval_ms, burst, patience_ms }
+        ),
     ]
 }
 
@@ -329,11 +358,13 @@ fn group() -> impl Strategy<Value = Group> {
 
 fn acquire() -> impl Strategy<Value = Step> {
     let token = (option::weighted(0.2, any::<u8>()), any::<bool>(), any::<u16>());
-    (any::<u8>(), 0..3u8, 0..4u8, token, option::weighted(0.05, any::<u8>())).prop_map(
-        |(session, key, permits, (old, wait, waited_ms), defect)| Step::Acquire {
+    let lock = (0..3u8, any::<u8>(), 0..5u8);
+    (any::<u8>(), lock, token, option::weighted(0.05, any::<u8>())).prop_map(
+        |(session, (key, form, party), (old, wait, waited_ms), defect)| Step::Acquire {
             session,
             key,
-            permits,
+            form,
+            party,
             old,
             wait,
             waited_ms,

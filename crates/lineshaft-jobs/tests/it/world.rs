@@ -54,6 +54,8 @@ pub(crate) struct World {
     tokens: u64,
     /// The fence of every lock that was given.
     fences: Vec<u64>,
+    /// How often somebody gave up who waited in vain.
+    pub(crate) deadlocks: usize,
     /// Pages that were written elsewhere and are in memory still.
     written: Vec<ColdPage>,
 }
@@ -106,6 +108,7 @@ impl World {
             copied: (0, Vec::new()),
             tokens: 0,
             fences: Vec::new(),
+            deadlocks: 0,
             written: Vec::new(),
         }
     }
@@ -135,6 +138,7 @@ impl World {
             copied: self.copied.clone(),
             tokens: self.tokens,
             fences: self.fences.clone(),
+            deadlocks: self.deadlocks,
             written: Vec::new(),
         }
     }
@@ -289,6 +293,9 @@ impl World {
                 Choice::LockLost { fence: fences[0] }
             }
             Change::Locked { holder } => Choice::Locked { session: holder.session, token: holder.token },
+            Change::BarrierOpened { holders } => Choice::BarrierOpened {
+                parties: holders.iter().map(|holder| (holder.session, holder.token)).collect(),
+            },
             Change::Ended { .. } => return None,
             other => panic!("time brings no {other:?}"),
         })

@@ -79,6 +79,15 @@ impl Lock {
         })
     }
 
+    /// Of a barrier: how many of those who were given it together came before.
+    #[getter]
+    fn place(&self, py: Python<'_>) -> u32 {
+        py.detach(|| match &*lock(&self.0) {
+            Stage::Held(hold) => hold.place(),
+            Stage::Asked(_) | Stage::Over => 0,
+        })
+    }
+
     /// Why the lock is not held any more; `None` while it is.
     fn why_lost(&self, py: Python<'_>) -> Option<String> {
         py.detach(|| match &*lock(&self.0) {

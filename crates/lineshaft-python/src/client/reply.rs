@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::JobState;
-use lineshaft_wire::message::Message;
+use lineshaft_wire::message::{Message, Passed};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -67,6 +67,9 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
         // Of a lock that was given back: whether it was held until then.
         Message::LocksLost(lost) => {
             lost.tokens.is_empty().into_pyobject(py).map(|it| it.to_owned().into_any()).map_err(Into::into)
+        }
+        Message::Passed(Passed { wait_ns, taken }) => {
+            (wait_ns as f64 / 1e9, taken).into_pyobject(py).map(Bound::into_any)
         }
         Message::Done(_) => Ok(py.None().into_bound(py)),
         other => Err(PyRuntimeError::new_err(format!("the server answered with {}", other.name()))),

@@ -179,7 +179,8 @@ fn sort(message: &Message) -> Sort {
         | Message::Acquired(_)
         | Message::LocksLost(_)
         | Message::Locks(_)
-        | Message::LocksBroken(_) => Sort::Answer,
+        | Message::LocksBroken(_)
+        | Message::Passed(_) => Sort::Answer,
         Message::Ping(_)
         | Message::Enqueue(_)
         | Message::Wait(_)
@@ -205,6 +206,7 @@ fn sort(message: &Message) -> Sort {
         | Message::RenewLocks(_)
         | Message::ReleaseLocks(_)
         | Message::ListLocks(_)
-        | Message::BreakLocks(_) => Sort::Request,
+        | Message::BreakLocks(_)
+        | Message::Pass(_) => Sort::Request,
     }
 }

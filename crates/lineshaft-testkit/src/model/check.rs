@@ -79,6 +79,11 @@ pub enum Choice {
         /// What its client calls it.
         token: u64,
     },
+    /// A barrier opened for these: session, and what its client calls each.
+    BarrierOpened {
+        /// In the order in which they came.
+        parties: Vec<(u64, u64)>,
+    },
     /// A lock was not renewed in time.
     LockLost {
         /// Its fence.
@@ -129,6 +134,7 @@ impl Model {
             Choice::KeysExpired { keys } => self.check_expired(keys),
             Choice::PeriodsEnded { keys } => self.check_periods(keys),
             Choice::Locked { session, token } => self.check_locked(*session, *token),
+            Choice::BarrierOpened { parties } => self.check_barrier(parties),
             Choice::LockLost { fence } => self.check_lock_lost(*fence),
         }
     }

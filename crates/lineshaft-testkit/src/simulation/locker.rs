@@ -2,7 +2,7 @@
 //! lasts, and asks again over the next connection.
 
 use lineshaft_wire::message::{
-    Acquire, Acquired, Hello, LockKind, Message, Ping, RefusalCode, ReleaseLocks, RenewLocks,
+    Acquire, Hello, LockKind, Message, Ping, RefusalCode, ReleaseLocks, RenewLocks,
 };
 
 use super::network::{Frame, Peer};
@@ -202,6 +202,7 @@ impl Locker {
             key: KEYS[key].into(),
             permits: 1,
             token: self.last_token,
+            party: 0,
             ttl_ms: TTL / 1_000,
             wait: true,
             waited_ms: (step.now - since) / 1_000,
@@ -241,7 +242,7 @@ impl Locker {
         }
         match &frame.message {
             Message::Welcome(welcome) => self.welcome(welcome.session, step),
-            Message::Acquired(Acquired { fence }) => return self.acquired(frame.request_id, *fence, step),
+            Message::Acquired(acquired) => return self.acquired(frame.request_id, acquired.fence, step),
             Message::LocksLost(lost) => return self.heard(frame.request_id, &lost.tokens, step),
             Message::Refused(refused) => {
                 self.asked_at = None;

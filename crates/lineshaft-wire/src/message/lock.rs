@@ -1,4 +1,4 @@
-//! Locks and semaphores: asking for them, keeping them, giving them back, and what an operator does with them.
+//! Locks and their kin: asking for them, keeping them, giving them back, and what an operator does with them.
 
 use std::sync::Arc;
 
@@ -13,14 +13,36 @@ pub enum LockKind {
     Mutex,
     /// As many holders as each who asks says.
     Semaphore,
+    /// One holder that writes, or any number that read: a holder, too, says how many may hold it with it, which is 1 to
+    /// write and [`LOCK_PERMITS_MAX`](super::LOCK_PERMITS_MAX) to read.
+    ReadWrite,
+    /// One holder, which does something for all others.
+    Leader,
+    /// Nobody holds it alone: it is given to as many as the first in line says, all at once, when so many wait.
+    Barrier,
 }
 
 impl LockKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Mutex, Self::Semaphore, Self::ReadWrite, Self::Leader, Self::Barrier];
+
     /// Its name, as users know it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Mutex => "lock",
             Self::Semaphore => "semaphore",
+            Self::ReadWrite => "rwlock",
+            Self::Leader => "leader",
+            Self::Barrier => "barrier",
+        }
+    }
+
+    /// How many may hold it at most, or be given it at once.
+    pub const fn permits_max(self) -> u32 {
+        match self {
+            Self::Mutex | Self::Leader => 1,
+            Self::Semaphore | Self::ReadWrite => super::LOCK_PERMITS_MAX,
+            Self::Barrier => super::BARRIER_PARTIES_MAX,
         }
     }
 }
@@ -36,10 +58,14 @@ pub struct Acquire {
     pub kind: LockKind,
     /// Its name: 1 to 255 bytes without control characters.
     pub key: Arc<str>,
-    /// How many may hold it with the asker, itself included; 1 for a mutex.
+    /// How many may hold it with the asker, itself included: 1 to [`LockKind::permits_max`].
     pub permits: u32,
     /// What the asker calls this holder: a number that its session never used before.
     pub token: u64,
+    /// Which thread or coroutine of the session asks, which waits for one lock at a time: so it is noticed when some of them
+    /// wait for each other. 0: it holds nothing else.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub party: u64,
     /// How long the lock is held without renewal, milliseconds: [`LOCK_TTL_MS_MIN`](super::LOCK_TTL_MS_MIN) to
     /// [`LOCK_TTL_MS_MAX`](super::LOCK_TTL_MS_MAX).
     pub ttl_ms: u64,
@@ -60,10 +86,13 @@ const fn is_zero(value: &u64) -> bool {
 }
 
 /// The answer to [`Acquire`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acquired {
     /// Greater than that of every holder of any lock before; `None` if others hold it and the asker does not wait.
     pub fence: Option<u64>,
+    /// Of a barrier: how many of those who were given it with the asker came before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u32>,
 }
 
 /// The holders of these tokens are there: their leases begin anew. Answered by [`LocksLost`].

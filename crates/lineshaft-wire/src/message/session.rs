@@ -87,6 +87,8 @@ pub enum RefusalCode {
     ShuttingDown,
     /// The engine failed; the server's log says more.
     Internal,
+    /// Some of those who hold locks would wait for each other for ever.
+    Deadlock,
 }
 
 /// A request was refused.

@@ -14,11 +14,11 @@ use lineshaft_wire::message::{
     ChildAttached, ChildEnded, Credit, Declared, Delete, Describe, Described, DiskReport, DiskState, Done,
     End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello,
     HoldFiles, JobGroup, KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind, LockReport, Locks,
-    LocksBroken, LocksLost, Message, MessageError, OnFailure, OtherEnd, Page, PayloadKind, Ping, ProcessKey,
-    Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release, ReleaseLocks, Renew,
-    RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status, StatusReport, Stop,
-    StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached,
-    WorkerReport, WorkerSchema,
+    LocksBroken, LocksLost, Message, MessageError, OnFailure, OtherEnd, Page, Pass, Passed, PayloadKind,
+    Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release,
+    ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status,
+    StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait, Welcome,
+    WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -618,6 +618,7 @@ fn lock_vectors() -> Vec<Vector> {
         key: "till".into(),
         permits: 1,
         token: 7,
+        party: 0,
         ttl_ms: 30_000,
         wait: true,
         waited_ms: 0,
@@ -625,6 +626,7 @@ fn lock_vectors() -> Vec<Vector> {
         pid: 4_242,
     };
     let again = Acquire { kind: LockKind::Semaphore, permits: 3, waited_ms: 1_500, ..acquire.clone() };
+    let known = Acquire { kind: LockKind::ReadWrite, party: 3, ..acquire.clone() };
     let holder = LockHolder {
         fence: 1_876_951_040_000_001,
         program: "shop.py".into(),
@@ -635,12 +637,20 @@ fn lock_vectors() -> Vec<Vector> {
     };
     let report =
         LockReport { kind: LockKind::Mutex, key: "till".into(), held: 1, holders: vec![holder], waiters: 2 };
+    let pass = Pass { key: "api".into(), interval_ns: 600_000_000, burst: 100, patience_ms: 60_000 };
     let list = ListLocks { key: None, after: Some((LockKind::Mutex, "stock".into())), limit: 100 };
     vec![
         vector("acquire", 9, acquire, b""),
         vector("acquire, asked again over a new connection", 9, again, b""),
-        vector("acquired", 9, Acquired { fence: Some(1_876_951_040_000_001) }, b""),
-        vector("acquired, held by others", 9, Acquired { fence: None }, b""),
+        vector("acquire, for a thread that may hold others", 9, known, b""),
+        vector("acquired", 9, Acquired { fence: Some(1_876_951_040_000_001), place: None }, b""),
+        vector(
+            "acquired, at a barrier",
+            9,
+            Acquired { fence: Some(1_876_951_040_000_001), place: Some(2) },
+            b"",
+        ),
+        vector("acquired, held by others", 9, Acquired::default(), b""),
         vector("renew locks", 10, RenewLocks { tokens: vec![7, 8] }, b""),
         vector("release locks", 11, ReleaseLocks { tokens: vec![7] }, b""),
         vector("locks lost", 10, LocksLost { tokens: vec![8] }, b""),
@@ -648,6 +658,8 @@ fn lock_vectors() -> Vec<Vector> {
         vector("locks", 12, Locks { locks: vec![report], more: false }, b""),
         vector("break locks", 13, BreakLocks { fences: vec![1_876_951_040_000_001] }, b""),
         vector("locks broken", 13, LocksBroken { fences: vec![1_876_951_040_000_001] }, b""),
+        vector("pass", 14, pass, b""),
+        vector("passed", 14, Passed { wait_ns: 250_000_000, taken: true }, b""),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lineshaft_wire::message::{Acquired, LockKind, LocksLost, Message};
@@ -20,8 +20,11 @@ pub struct LockRequest {
     pub kind: LockKind,
     /// Its name: 1 to 255 bytes without control characters.
     pub key: Arc<str>,
-    /// How many may hold it with the asker, itself included; 1 for a mutex.
+    /// How many may hold it with the asker, itself included: 1 to [`LockKind::permits_max`].
     pub permits: u32,
+    /// Which thread or coroutine of this client asks, so that the server notices when some of them wait for each other. 0: it
+    /// holds nothing else.
+    pub party: u64,
     /// How long it is held when this program is not heard of: 2 s to a day. The client renews it every fifth of that.
     pub ttl: Duration,
     /// Whether to wait for it.
@@ -52,6 +55,7 @@ pub(crate) struct Holding {
     ttl: Duration,
     /// 0 until it is held; no fence is.
     fence: AtomicU64,
+    place: AtomicU32,
     /// Nanoseconds after `made` until which it is held for certain.
     until: AtomicU64,
     lost: AtomicU8,
@@ -64,7 +68,7 @@ const TAKEN: u8 = 2;
 impl Holding {
     pub(crate) fn new(ttl: Duration) -> Self {
         let (fence, until, lost) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(HELD));
-        Self { made: Instant::now(), ttl, fence, until, lost }
+        Self { made: Instant::now(), ttl, fence, place: AtomicU32::new(0), until, lost }
     }
 
     /// The server heard at `sent` or later that it is held.
@@ -73,9 +77,10 @@ impl Holding {
         self.until.fetch_max(until.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// It has this fence; to be told after [`Holding::confirm`].
-    pub(crate) fn hold(&self, fence: u64) {
-        self.fence.store(fence, Ordering::Release);
+    /// It has the fence that this says; to be told after [`Holding::confirm`].
+    pub(crate) fn hold(&self, acquired: Acquired) {
+        self.place.store(acquired.place.unwrap_or(0), Ordering::Relaxed);
+        self.fence.store(acquired.fence.unwrap_or(0), Ordering::Release);
     }
 
     pub(crate) fn lose(&self) {
@@ -130,7 +135,7 @@ impl Acquiring {
         let answer = self.reply.wait_timeout(timeout)?;
         let mut hold = self.hold.take();
         let held = match answer {
-            Ok((Message::Acquired(Acquired { fence }), _)) => Ok(fence.is_some()),
+            Ok((Message::Acquired(acquired), _)) => Ok(acquired.fence.is_some()),
             Ok((other, _)) => Err(unexpected(&other, "Acquired")),
             Err(error) => Err(error),
         };
@@ -177,6 +182,13 @@ impl Hold {
     /// Greater than that of every holder of any lock of this home before.
     pub fn fence(&self) -> u64 {
         self.holding.fence()
+    }
+
+    /// Of a barrier: how many of those who were given it together came before.
+    pub fn place(&self) -> u32 {
+        // The fence is told after it.
+        let _ = self.fence();
+        self.holding.place.load(Ordering::Relaxed)
     }
 
     /// Whether the lock is held for certain. Looks at the clock and at what the server said last, and asks nobody; once it

@@ -63,7 +63,7 @@ enum Phase {
     /// The server gave it, but that may have been long ago: it is held when a renewal says so.
     Given {
         slot: Arc<Slot>,
-        fence: u64,
+        acquired: Acquired,
     },
     Held,
     /// It is given back, or up.
@@ -86,6 +86,7 @@ fn acquire_of(asked: &Asked) -> Acquire {
         key: Arc::clone(&request.key),
         permits: request.permits,
         token: asked.token,
+        party: request.party,
         ttl_ms: request.ttl.as_millis() as u64,
         wait: request.wait,
         waited_ms: 0,
@@ -240,8 +241,8 @@ impl Locks {
     pub(crate) fn answer(&mut self, request_id: u64, message: Message, now: Instant) -> Result<(), Error> {
         let Some(request) = self.requests.remove(&request_id) else { return Ok(()) };
         match (request, message) {
-            (Request::Acquire { token, sent }, Message::Acquired(Acquired { fence })) => {
-                self.acquired(token, fence, sent, now);
+            (Request::Acquire { token, sent }, Message::Acquired(acquired)) => {
+                self.acquired(token, acquired, sent, now);
             }
             (Request::Acquire { token, .. }, Message::Refused(refused)) => {
                 // A server that stops has a successor, which is asked again.
@@ -286,29 +287,29 @@ impl Locks {
         self.entries.get(&token).is_some_and(|entry| matches!(entry.phase, Phase::Wanted { .. }))
     }
 
-    fn acquired(&mut self, token: u64, fence: Option<u64>, sent: Instant, now: Instant) {
+    fn acquired(&mut self, token: u64, acquired: Acquired, sent: Instant, now: Instant) {
         let Some(entry) = self.entries.get_mut(&token) else { return };
         let Phase::Wanted { slot } = &entry.phase else { return };
         let slot = Arc::clone(slot);
-        let Some(fence) = fence else {
+        if acquired.fence.is_none() {
             self.remove(token);
-            return slot.fill(Ok((Acquired { fence: None }.into(), Bytes::new())));
-        };
+            return slot.fill(Ok((acquired.into(), Bytes::new())));
+        }
         if now.duration_since(sent) > entry.ttl / RENEWALS {
-            entry.phase = Phase::Given { slot, fence };
+            entry.phase = Phase::Given { slot, acquired };
             return self.wake_at(token, Some(now));
         }
         entry.holding.confirm(sent);
-        self.hold(token, &slot, fence, sent);
+        self.hold(token, &slot, acquired, sent);
     }
 
-    fn hold(&mut self, token: u64, slot: &Arc<Slot>, fence: u64, sent: Instant) {
+    fn hold(&mut self, token: u64, slot: &Arc<Slot>, acquired: Acquired, sent: Instant) {
         let Some(entry) = self.entries.get_mut(&token) else { return };
-        entry.holding.hold(fence);
+        entry.holding.hold(acquired);
         entry.phase = Phase::Held;
         let renew_at = sent + entry.ttl / RENEWALS;
         self.wake_at(token, Some(renew_at));
-        slot.fill(Ok((Acquired { fence: Some(fence) }.into(), Bytes::new())));
+        slot.fill(Ok((acquired.into(), Bytes::new())));
     }
 
     fn renewed(&mut self, tokens: &[u64], lost: &[u64], sent: Instant) {
@@ -316,9 +317,9 @@ impl Locks {
         for token in tokens.iter().filter(|token| !lost.contains(token)) {
             let Some(entry) = self.entries.get(token) else { continue };
             entry.holding.confirm(sent);
-            if let Phase::Given { slot, fence } = &entry.phase {
-                let (slot, fence) = (Arc::clone(slot), *fence);
-                self.hold(*token, &slot, fence, sent);
+            if let Phase::Given { slot, acquired } = &entry.phase {
+                let (slot, acquired) = (Arc::clone(slot), *acquired);
+                self.hold(*token, &slot, acquired, sent);
             }
         }
     }

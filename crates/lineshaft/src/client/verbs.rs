@@ -7,8 +7,8 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
     Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, JobGroup, KeepFiles, List, ListLocks, Locks, Message,
-    PAYLOAD_BYTES_MAX, Page, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status,
-    StatusReport, WorkerSchema,
+    PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown,
+    Status, StatusReport, WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -128,6 +128,14 @@ impl Client {
         self.call(BreakLocks { fences }, Vec::new(), deadline).map(|message, _| match message {
             Message::LocksBroken(broken) => Ok(broken.fences),
             other => Err(unexpected(&other, "LocksBroken")),
+        })
+    }
+
+    /// Takes the next turn at a limiter, now or later.
+    pub fn pass(&self, pass: Pass, deadline: Option<Duration>) -> Reply<Passed> {
+        self.call(pass, Vec::new(), deadline).map(|message, _| match message {
+            Message::Passed(passed) => Ok(passed),
+            other => Err(unexpected(&other, "Passed")),
         })
     }
 

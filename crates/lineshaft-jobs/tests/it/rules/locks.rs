@@ -2,7 +2,7 @@
 
 use lineshaft_jobs::{Command, Limits, State};
 use lineshaft_testkit::model::{Happened, Told};
-use lineshaft_wire::message::{Acquire, LockKind, RefusalCode};
+use lineshaft_wire::message::{Acquire, Acquired, LOCK_PERMITS_MAX, LockKind, RefusalCode};
 
 use super::shop::Shop;
 
@@ -13,6 +13,7 @@ fn lock(token: u64) -> Acquire {
         permits: 1,
         token,
         ttl_ms: 30_000,
+        party: 0,
         wait: true,
         waited_ms: 0,
         program: "a.py".into(),
@@ -22,6 +23,23 @@ fn lock(token: u64) -> Acquire {
 
 fn semaphore(token: u64, permits: u32) -> Acquire {
     Acquire { kind: LockKind::Semaphore, permits, ..lock(token) }
+}
+
+fn writer(token: u64) -> Acquire {
+    Acquire { kind: LockKind::ReadWrite, ..lock(token) }
+}
+
+fn reader(token: u64) -> Acquire {
+    Acquire { permits: LOCK_PERMITS_MAX, ..writer(token) }
+}
+
+fn barrier(token: u64, permits: u32) -> Acquire {
+    Acquire { kind: LockKind::Barrier, permits, ..lock(token) }
+}
+
+/// A lock with another key, which this party asks for.
+fn of_party(party: u64, key: &str, asked: Acquire) -> Acquire {
+    Acquire { party, key: key.into(), ..asked }
 }
 
 impl Shop {
@@ -40,6 +58,15 @@ impl Shop {
             Ok(Told::Locked(fence)) => fence,
             other => panic!("the lock is free: {other:?}"),
         }
+    }
+
+    /// The token of the youngest who waits in vain since this one waits, too; it gives up.
+    fn gives_up(&mut self, request: &Acquire) -> Option<u64> {
+        self.queue_up(request);
+        let deadlock = self.machine.state.deadlock(1, request.token)?;
+        assert!(self.machine.state.leave_line(1, deadlock.youngest.1), "it waits");
+        assert_eq!(self.machine.state.deadlock(1, request.token), None, "one of them gave up");
+        Some(deadlock.youngest.1)
     }
 
     fn unlock(&mut self, token: u64) {
@@ -154,7 +181,7 @@ fn what_is_held_outlives_a_restart_and_its_time_begins_anew() {
     shop.unlock(2);
     shop.pass(29_000);
     shop.restart();
-    assert_eq!(shop.machine.state.lock_fence(1, 1), Some(fence));
+    assert_eq!(shop.machine.state.acquired(1, 1).fence, Some(fence));
     assert!(shop.held(semaphore(3, 1)) > free, "the fence of one that is gone does not come again");
     shop.pass(29_999);
     assert!(shop.lost().is_empty());
@@ -189,4 +216,94 @@ fn a_session_that_nobody_knows_takes_no_lock() {
     let mut shop = Shop::new();
     let told = shop.run(Command::Acquire { session: 9, request: lock(1) });
     assert_eq!(told, Err(RefusalCode::OutcomeUnknown));
+}
+
+#[test]
+fn many_read_and_one_writes_in_the_order_of_asking() {
+    let mut shop = Shop::new();
+    shop.held(reader(1));
+    shop.held(reader(2));
+    shop.queue_up(&writer(3));
+    shop.queue_up(&reader(4));
+    assert_eq!(shop.given(), [], "who came after a writer does not pass it");
+    shop.unlock(1);
+    assert_eq!(shop.given(), []);
+    shop.unlock(2);
+    assert_eq!(shop.given().iter().map(|it| it.0).collect::<Vec<_>>(), [3], "it writes alone");
+    shop.queue_up(&reader(5));
+    shop.unlock(3);
+    assert_eq!(shop.given().iter().map(|it| it.0).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(shop.ask(Acquire { permits: 2, ..reader(6) }), Err(RefusalCode::BadRequest));
+}
+
+#[test]
+fn a_barrier_opens_for_all_at_once_and_again_for_the_next_ones() {
+    let mut shop = Shop::new();
+    shop.held(barrier(1, 1));
+    for token in [2, 3] {
+        shop.queue_up(&barrier(token, 3));
+        assert_eq!(shop.given(), [], "others are to come");
+    }
+    shop.queue_up(&barrier(4, 3));
+    let given = shop.given();
+    assert_eq!(given.iter().map(|it| it.0).collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(given.is_sorted_by_key(|it| it.1), "their fences grow");
+    let places = [2, 3, 4].map(|token| shop.machine.state.acquired(1, token));
+    let known = |fence, place| Acquired { fence: Some(fence), place: Some(place) };
+    assert_eq!(places, [known(given[0].1, 0), known(given[1].1, 1), known(given[2].1, 2)]);
+    shop.restart();
+    assert_eq!(shop.machine.state.acquired(1, 4), places[2], "who comes back is told the same");
+    shop.queue_up(&barrier(5, 2));
+    assert_eq!(shop.given(), [], "they have it still, and it begins anew for others");
+    shop.queue_up(&barrier(6, 2));
+    assert_eq!(shop.given().len(), 2);
+}
+
+#[test]
+fn a_barrier_waits_for_room_for_all_of_its_parties() {
+    let mut shop = Shop::with(Limits { locks: 3, ..Limits::default() });
+    shop.held(lock(1));
+    shop.held(semaphore(2, 1));
+    shop.queue_up(&barrier(3, 2));
+    shop.queue_up(&barrier(4, 2));
+    assert_eq!(shop.given(), []);
+    shop.unlock(1);
+    assert_eq!(shop.given().len(), 2);
+}
+
+#[test]
+fn of_those_who_wait_for_each_other_the_youngest_gives_up() {
+    let mut shop = Shop::new();
+    for (token, party, key) in [(1, 10, "a"), (2, 20, "b"), (3, 30, "c")] {
+        shop.held(of_party(party, key, lock(token)));
+    }
+    assert_eq!(shop.gives_up(&of_party(10, "b", lock(4))), None);
+    shop.queue_up(&of_party(40, "a", lock(5)));
+    let second = Acquire { program: "b.py".into(), pid: 2, ..lock(6) };
+    assert_eq!(shop.gives_up(&of_party(20, "c", second)), None, "it waits in a row, in no circle");
+    let last = of_party(30, "a", Acquire { program: "c.py".into(), pid: 3, ..lock(7) });
+    shop.queue_up(&last);
+    let found = shop.machine.state.deadlock(1, 7).expect("all three wait for each other");
+    assert_eq!(
+        found.circle,
+        "c.py (pid 3) waits for lock 'a' of a.py (pid 1), which waits for lock 'b' of b.py (pid 2), which waits for lock \
+         'c' of c.py (pid 3)"
+    );
+    assert_eq!(found.youngest, (1, 7));
+    shop.machine.state.leave_line(1, 7);
+    let old = Acquire { waited_ms: 60_000, ..last };
+    assert_eq!(shop.gives_up(&old), Some(6), "one that comes back has waited for longer than the others");
+}
+
+#[test]
+fn a_line_is_part_of_a_circle_and_a_second_permit_breaks_it() {
+    let mut shop = Shop::new();
+    shop.held(of_party(10, "a", reader(1)));
+    shop.held(of_party(20, "b", semaphore(2, 2)));
+    shop.held(of_party(30, "b", semaphore(3, 2)));
+    shop.queue_up(&of_party(40, "a", writer(4)));
+    assert_eq!(shop.gives_up(&of_party(20, "a", reader(5))), None, "it stands behind the writer");
+    assert_eq!(shop.gives_up(&of_party(10, "b", semaphore(6, 2))), None, "30 gives its permit back some day");
+    assert_eq!(shop.gives_up(&of_party(30, "a", reader(7))), Some(7), "now none of those who hold b does");
+    assert_eq!(shop.gives_up(&of_party(10, "c", barrier(8, 2))), None, "who comes to a barrier is not known");
 }

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use lineshaft_jobs::{ArchivedCall, Attach, Change, Command, Payloads, Wanted};
 use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
-    AttachChild, Cancel, Checkpoint, Delete, Finish, ProcessKey, QueueVerb, Retry, Sequence,
+    AttachChild, Cancel, Checkpoint, Delete, Finish, Pass, ProcessKey, QueueVerb, Retry, Sequence,
 };
 use lineshaft_wire::{Fence, JobId, JobState};
 
 use super::requests::{bytes, enqueue, other_end, spoil, succeeded};
 use super::{Client, Return, World};
-use crate::steps::{Defect, Ending, Group, Held, How, Place, QUEUES, Step, TASKS, Turn};
+use crate::steps::{Defect, Ending, Group, Held, How, LOCKS, Place, QUEUES, Step, TASKS, Turn};
 
 impl World {
     /// What is elsewhere reads the same: the model knows nothing of it.
@@ -98,6 +98,13 @@ impl World {
             Step::RenewLocks { session, tokens } => self.renew_locks(*session, tokens),
             Step::Break(backs) => self.break_locks(backs),
             Step::LeaveLines(number) => self.leave_lines(*number),
+            Step::TakeTurn { key, interval_ms, burst, patience_ms } => {
+                let (key, burst) = (LOCKS[usize::from(*key)].into(), u32::from(*burst));
+                let (interval_ns, patience_ms) =
+                    (u64::from(*interval_ms) * 1_000_000, u64::from(*patience_ms));
+                // What makes no sense is refused, by the model too.
+                let _ = self.command(Command::Pass(Pass { key, interval_ns, burst, patience_ms }));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use lineshaft_jobs::Command;
 use lineshaft_testkit::model::Told;
-use lineshaft_wire::message::{Acquire, LockKind};
+use lineshaft_wire::message::{Acquire, BARRIER_PARTIES_MAX, LOCK_PERMITS_MAX, LockKind};
 
 use super::World;
 use crate::steps::{LOCKS, Step};
@@ -18,13 +18,23 @@ impl World {
     }
 
     pub(super) fn acquire(&mut self, step: &Step) {
-        let Step::Acquire { session, key, permits, old, wait, waited_ms, defect } = step else { return };
+        let Step::Acquire { session, key, form, party, old, wait, waited_ms, defect } = step else { return };
         let session = self.session(*session);
         self.tokens += 1;
+        let (kind, permits) = match form % 16 {
+            0..6 => (LockKind::Mutex, 1),
+            6 => (LockKind::Leader, 1),
+            few @ 7..10 => (LockKind::Semaphore, u32::from(few - 6)),
+            few @ 10..12 => (LockKind::Barrier, u32::from(few - 8)),
+            12 => (LockKind::Barrier, 1),
+            13 => (LockKind::ReadWrite, 1),
+            _ => (LockKind::ReadWrite, LOCK_PERMITS_MAX),
+        };
         let mut request = Acquire {
-            kind: if *permits == 0 { LockKind::Mutex } else { LockKind::Semaphore },
+            kind,
             key: LOCKS[usize::from(*key)].into(),
-            permits: u32::from(*permits).max(1),
+            permits,
+            party: u64::from(*party),
             token: old.map_or(self.tokens, |back| self.token(back)),
             ttl_ms: 2_000 + 4_000 * u64::from(*key),
             wait: *wait,
@@ -37,14 +47,40 @@ impl World {
             Some(1) => request.key = "a\nb".into(),
             Some(2) => request.ttl_ms = 1_999,
             Some(3) => request.ttl_ms = u64::MAX,
-            Some(4) => request.permits = if *permits == 0 { 2 } else { 0 },
+            Some(4) => {
+                request.permits = match kind {
+                    LockKind::Mutex | LockKind::Leader | LockKind::ReadWrite => 2,
+                    LockKind::Semaphore => 0,
+                    LockKind::Barrier => BARRIER_PARTIES_MAX + 1,
+                }
+            }
             Some(_) => request.program = "p".repeat(256).into(),
             None => {}
+        }
+        if self.model.party_waits(session, request.party, request.token) {
+            // A thread waits for one lock at a time.
+            request.party = 0;
         }
         let told = self.command(Command::Acquire { session, request: request.clone() });
         if told == Ok(Told::LockTaken) && request.wait {
             self.machine.state.await_lock(session, &request, self.machine.now);
             self.model.await_lock(session, &request);
+            self.end_deadlocks(session, request.token);
+        }
+    }
+
+    /// Whoever waits in vain gives up, as in the engine.
+    fn end_deadlocks(&mut self, session: u64, token: u64) {
+        loop {
+            let found = self.machine.state.deadlock(session, token);
+            let youngest = found.map(|found| found.youngest);
+            if let Err(wrong) = self.model.check_deadlock(youngest) {
+                panic!("{wrong}");
+            }
+            let Some((session, token)) = youngest else { return };
+            assert!(self.machine.state.leave_line(session, token), "it waits");
+            self.model.leave_line(session, token);
+            self.deadlocks += 1;
         }
     }
 
@@ -97,6 +133,13 @@ impl World {
         assert_eq!((reports, more), (self.model.locks(), false));
         for (session, token) in self.model.lock_waiters() {
             assert!(self.machine.state.waits_for_lock(session, token), "one is not in line");
+        }
+        for back in 0..8 {
+            for session in [0, 1].map(|number| self.session(number)) {
+                let acquired = self.machine.state.acquired(session, self.token(back));
+                let known = self.model.lock_of(session, self.token(back));
+                assert_eq!(acquired.fence.map(|fence| (fence, acquired.place)), known);
+            }
         }
     }
 }

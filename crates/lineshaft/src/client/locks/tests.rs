@@ -46,6 +46,7 @@ impl Bench {
             kind: LockKind::Mutex,
             key: "k".into(),
             permits: 1,
+            party: 0,
             ttl: TTL,
             wait: true,
             program: "test".into(),
@@ -76,7 +77,7 @@ impl Bench {
         let (mut reply, holding) = self.want(token);
         let (id, message) = self.only();
         assert!(matches!(message, Message::Acquire(_)), "{message:?}");
-        self.answer(id, Acquired { fence: Some(token * 10) });
+        self.answer(id, Acquired { fence: Some(token * 10), place: None });
         assert!(reply.is_ready());
         assert!(reply.wait_timeout(Duration::ZERO).unwrap().is_ok());
         holding
@@ -114,7 +115,7 @@ fn a_lock_that_was_waited_for_is_held_when_a_renewal_says_so() {
     let (reply, _) = bench.want(1);
     let (id, _) = bench.only();
     bench.now += 3 * TTL;
-    bench.answer(id, Acquired { fence: Some(10) });
+    bench.answer(id, Acquired { fence: Some(10), place: None });
     assert!(!reply.is_ready());
     let (id, message) = bench.only();
     assert!(is_renewal(&message));
@@ -123,7 +124,7 @@ fn a_lock_that_was_waited_for_is_held_when_a_renewal_says_so() {
     let (id, message) = bench.only();
     let Message::Acquire(again) = message else { panic!("{message:?}") };
     assert_eq!((again.token, again.waited_ms), (1, 90_000), "its place in line is the old one");
-    bench.answer(id, Acquired { fence: Some(11) });
+    bench.answer(id, Acquired { fence: Some(11), place: None });
     assert!(reply.is_ready());
 }
 
