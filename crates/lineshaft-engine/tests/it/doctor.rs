@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lineshaft_engine::inspect::{Diagnosis, Exported, Loss, diagnose, verify};
 use lineshaft_engine::{Clock, open};
-use lineshaft_wire::message::{Filter, List, Message, Status};
+use lineshaft_wire::message::{Filter, Message, Status};
 
 use crate::golden::{HOMES, described, options, packed, unpack};
 use crate::live::{Client, stop};
@@ -71,13 +71,12 @@ fn accept(home: &Path, diagnosis: Diagnosis) -> String {
     assert!(kept.iter().all(|path| home.join("lost/then").join(path).exists()), "{kept:?}");
     let engine = open(home, options(&Clock::default())).expect("it starts").0;
     let mut client = Client::connect(&engine);
-    let list = List { filter: Filter::default(), cursor: None, limit: 100 };
-    let Message::Page(page) = client.ask(list) else { panic!("no page") };
+    let jobs = client.records(Filter::default(), 100);
     stop(&engine);
-    assert_eq!(page.jobs.len(), left);
+    assert_eq!(jobs.len(), left);
     let report = diagnose(home, &mut |_, _| ()).unwrap();
     assert!(report.is_well(), "{report:?}");
-    let lines: Vec<String> = page.jobs.iter().map(|job| format!("{} {}\n", job.id, job.state)).collect();
+    let lines: Vec<String> = jobs.iter().map(|job| format!("{} {}\n", job.id, job.state)).collect();
     lines.concat()
 }
 

@@ -119,14 +119,19 @@ impl Client {
 
     fn list(&mut self, states: &[JobState]) -> Vec<JobId> {
         let filter = Filter { states: states.to_vec(), ..Filter::default() };
-        let mut list = List { filter, cursor: None, limit: 2 };
-        let mut ids = Vec::new();
+        self.records(filter, 2).iter().map(|job| job.id).collect()
+    }
+
+    /// All jobs that pass, in pages of at most so many: one may be short, where looking took its time.
+    pub(crate) fn records(&mut self, filter: Filter, limit: u32) -> Vec<JobRecord> {
+        let mut list = List { filter, cursor: None, limit };
+        let mut records = Vec::new();
         loop {
             let Message::Page(page) = self.ask(list.clone()) else { panic!("no page") };
-            ids.extend(page.jobs.iter().map(|job| job.id));
+            records.extend(page.jobs);
             list.cursor = page.cursor;
             if list.cursor.is_none() {
-                return ids;
+                return records;
             }
         }
     }

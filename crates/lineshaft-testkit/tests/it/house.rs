@@ -154,14 +154,28 @@ impl House {
         Ok(said.concat())
     }
 
+    /// All jobs, or none where it refuses to say.
+    fn list(&mut self) -> Result<Vec<JobRecord>, Error> {
+        let (mut jobs, mut cursor) = (Vec::new(), None);
+        loop {
+            let list = List { filter: Filter::default(), cursor, limit: 1_000 };
+            match self.ask(list, Bytes::new())?.message {
+                Message::Page(page) => {
+                    jobs.extend(page.jobs);
+                    cursor = page.cursor;
+                }
+                Message::Refused(_) => return Ok(Vec::new()),
+                other => panic!("{other:?}"),
+            }
+            if cursor.is_none() {
+                return Ok(jobs);
+            }
+        }
+    }
+
     /// Everything that it says of these jobs.
     pub(crate) fn tell(&mut self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Told>, Error> {
-        let list = List { filter: Filter::default(), cursor: None, limit: 1_000 };
-        let listed = match self.ask(list, Bytes::new())?.message {
-            Message::Page(page) => page.jobs,
-            Message::Refused(_) => Vec::new(),
-            other => panic!("{other:?}"),
-        };
+        let listed = self.list()?;
         let mut told = BTreeMap::new();
         for &job in jobs {
             let record = match self.ask(Show { job }, Bytes::new())?.message {
