@@ -309,6 +309,37 @@ def test_nothing_is_submitted_when_the_program_has_ended(programs, kind):
     assert ended.stdout == "cannot schedule new futures after interpreter shutdown\n"
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("opening", ["Executor(2, context).submit(pow, 2, 3)", "Pool(2, context=context)"])
+def test_who_gets_no_thread_starts_no_workers_and_ends(programs, opening, method):
+    """Workers were left behind, and a program with an executor waited for it for ever when it ended."""
+    programs.write(
+        "no_threads.py",
+        f"""
+        import multiprocessing, threading
+        from lineshaft import Executor, Pool
+
+        def refuse(thread):
+            raise RuntimeError("can't start new thread")
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({method!r})
+            start, threading.Thread.start = threading.Thread.start, refuse
+            try:
+                {opening}
+            except RuntimeError as error:
+                print(error)
+            threading.Thread.start = start
+            print(multiprocessing.active_children())
+            with Executor(2, context) as executor:
+                print(executor.submit(pow, 2, 3).result())
+        """,
+    )
+    ended = programs.run("no_threads.py")
+    assert ended.returncode == 0
+    assert ended.stdout.splitlines() == ["can't start new thread", "[]", "8"]
+
+
 @pytest.mark.parametrize("opening", ["with Executor(2) as executor:", "if executor := Executor(2):"])
 def test_a_program_that_is_interrupted_ends_with_its_workers(programs, opening):
     programs.write(

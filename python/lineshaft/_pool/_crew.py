@@ -70,10 +70,11 @@ class Crew:
         try:
             with self._lock:
                 self._state.staff.fill()
+            # After the workers, since those that are forked have none of it.
+            self._thread.start()
         except BaseException:
             self.terminate(self.released)
             raise
-        self._thread.start()
 
     @property
     def kind(self) -> Hashable | None:
