@@ -19,8 +19,6 @@ This module is the table of contents; everything public is listed in `__all__`.
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from ._app import App
-from ._current import current
 from ._errors import (
     AuthError,
     Cancel,
@@ -61,22 +59,14 @@ from ._errors import (
     WorkerFailed,
     WrongState,
 )
-from ._group import Tasks
-from ._hooks import Hooks
-from ._job import AsyncJob, Job
-from ._locks import Barrier, Leader, Limiter, Lock, ReadWriteLock, Semaphore
-from ._names import canonical_name
 from ._native import Call, JobRecord, Timing, __version__
-from ._record import Attempt, AttemptError
-from ._resource import Resource
-from ._task import AsyncTask, Task, Using
-from ._unique import Unique
-from ._values import Pickled, Record, value
 
 if _TYPE_CHECKING:
+    from ._app import App
     from ._cached._cache import CacheInfo, TagInfo
     from ._cached._decorator import cached
     from ._cached._dependencies import CacheKey
+    from ._current import current
     from ._decorators._decorator import Decorator, decorator
     from ._decorators._deprecated import deprecated
     from ._decorators._invocation import Invocation
@@ -86,14 +76,50 @@ if _TYPE_CHECKING:
     from ._decorators._patience import Retrying
     from ._decorators._retry import retry
     from ._decorators._timed import timed
+    from ._group import Tasks
+    from ._hooks import Hooks
+    from ._job import AsyncJob, Job
     from ._joblib import register_joblib
+    from ._locks import Barrier, Leader, Limiter, Lock, ReadWriteLock, Semaphore
+    from ._names import canonical_name
     from ._pool._broken import WorkerDied
     from ._pool._executor import Executor
     from ._pool._pool import Pool
+    from ._record import Attempt, AttemptError
+    from ._resource import Resource
     from ._resources._apool import AsyncResourcePool
     from ._resources._pool import ResourcePool
     from ._resources._report import Holder, ResourcePoolInfo
+    from ._task import AsyncTask, Task, Using
+    from ._unique import Unique
+    from ._values import Pickled, Record, value
 else:
+    _OF_JOBS = {
+        "App": "_app",
+        "AsyncJob": "_job",
+        "AsyncTask": "_task",
+        "Attempt": "_record",
+        "AttemptError": "_record",
+        "Barrier": "_locks",
+        "Hooks": "_hooks",
+        "Job": "_job",
+        "Leader": "_locks",
+        "Limiter": "_locks",
+        "Lock": "_locks",
+        "Pickled": "_values",
+        "ReadWriteLock": "_locks",
+        "Record": "_values",
+        "Resource": "_resource",
+        "Semaphore": "_locks",
+        "Task": "_task",
+        "Tasks": "_group",
+        "Unique": "_unique",
+        "Using": "_task",
+        "canonical_name": "_names",
+        "current": "_current",
+        "value": "_values",
+    }
+    """What programs with jobs need, and a worker of a pool does not, which is to start fast. Imported together."""
     _LATER = {
         "AsyncResourcePool": "_resources._apool",
         "CacheInfo": "_cached._cache",
@@ -121,12 +147,23 @@ else:
     """What brings all of `multiprocessing` or `asyncio`, which many programs do without."""
 
     def __getattr__(name: str) -> object:
-        if name not in _LATER:
+        wanted = _OF_JOBS if name in _OF_JOBS else {name: _LATER[name]} if name in _LATER else {}
+        if not wanted:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        globals()[name] = found = getattr(import_module(f".{_LATER[name]}", __name__), name)
-        return found
+        _have({each: getattr(import_module(f".{module}", __name__), each) for each, module in wanted.items()})
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+    def _have(members: dict[str, object]) -> None:
+        """Where something is defined is nobody's business: tracebacks and reprs show where it is imported from."""
+        for member in members.values():
+            if isinstance(member, type) and member.__module__.startswith("lineshaft._"):
+                member.__module__ = "lineshaft"
+        globals().update(members)
 
 
 __all__ = [
@@ -219,8 +256,5 @@ __all__ = [
     "value",
 ]
 
-for _name in globals().keys() & set(__all__):
-    # Where something is defined is nobody's business: tracebacks and reprs show where it is imported from.
-    if isinstance(globals()[_name], type) and globals()[_name].__module__.startswith("lineshaft._"):
-        globals()[_name].__module__ = "lineshaft"
-del _name
+if not _TYPE_CHECKING:
+    _have({name: member for name, member in globals().items() if name in __all__})

@@ -435,6 +435,29 @@ def test_a_map_that_is_interrupted_ends_with_its_workers(programs):
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
+@pytest.mark.parametrize("kind", ["Pool", "Executor"])
+def test_a_worker_imports_nothing_of_jobs_and_nothing_that_drives_a_pool(programs, kind):
+    """A third of what its start takes went for it."""
+    programs.write(
+        "slim.py",
+        f"""
+        import multiprocessing, sys
+        from lineshaft import {kind}
+
+        def imported(_):
+            return [name for name in sys.modules if name.startswith("lineshaft.")]
+
+        if __name__ == "__main__":
+            multiprocessing.set_start_method("spawn")
+            with {kind}(1) as workers:
+                print(*list(workers.map(imported, [0]))[0])
+        """,
+    )
+    imported = set(programs.run("slim.py").stdout.split())
+    assert "lineshaft._pool._worker" in imported
+    assert not imported & {"lineshaft._app", "lineshaft._task", "lineshaft._values", "lineshaft._pool._crew"}
+
+
 def test_a_pool_made_without_the_guard_says_so(programs):
     programs.write(
         "unguarded.py",

@@ -397,7 +397,7 @@ def test_importing_is_light_and_starts_no_thread_and_opens_no_socket(programs):
     source = """
         import os, sys
         before = set(sys.modules)  # what measures the tests is there already
-        import lineshaft
+        from lineshaft import App
         loaded = set(sys.modules) - before
         heavy = {"asyncio", "socket", "subprocess", "inspect", "logging", "multiprocessing"} & loaded
         threads = os.listdir("/proc/self/task")  # those of the extension too

@@ -17,6 +17,7 @@ import joblib
 from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 from .._pool._call import Call
+from .._pool._ending import check_not_over
 from .._pool._hiring import hire
 from .._pool._labour import APPLY
 from .._pool._options import retries_of
@@ -167,6 +168,7 @@ class _Workers:
         kind = None  # In a worker they are not kept: its end waits for them.
         if multiprocessing.parent_process() is None:
             kind = kind_of(like, "joblib", tuple(sorted(environment.items())), beginning, memory)
+        check_not_over()
         self._crew = hire(
             like,
             self._template.make_process,

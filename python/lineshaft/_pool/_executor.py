@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._broken import WorkerDied
 from ._call import Call, row_of
-from ._hiring import hire, hire_threads
+from ._ending import check_not_over
 from ._labour import APPLY, MAP, STAR
 from ._options import chunk_of, context_of, is_threaded, retries_of, size_of, whole
 from ._outcomes import Results
@@ -251,6 +251,9 @@ class Executor(futures.Executor):
             return self._crew
 
     def _hire(self) -> Crew:
+        check_not_over()
+        from ._hiring import hire, hire_threads  # not before, since workers that import this are to start fast
+
         name = "lineshaft-executor"
         if self._is_threaded:
             return hire_threads(

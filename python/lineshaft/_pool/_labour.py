@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -29,8 +28,6 @@ _FLUSH_NS = 5_000_000
 _BYTES_MAX = 4_000_000
 """Of results that are sent at a time, unless one has more."""
 
-_logger = logging.getLogger("concurrent.futures")
-
 
 def initialize(initializer: Callable[..., object] | None, initargs: Sequence[Any]) -> str | None:
     """What a worker begins with; what it raised, in a line."""
@@ -38,7 +35,9 @@ def initialize(initializer: Callable[..., object] | None, initargs: Sequence[Any
         try:
             initializer(*initargs)
         except BaseException as error:
-            _logger.critical("Exception in initializer:", exc_info=True)
+            import logging  # not before, since workers are to start fast
+
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
             return "".join(traceback.format_exception_only(type(error), error)).strip()
     return None
 

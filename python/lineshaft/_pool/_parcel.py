@@ -11,7 +11,6 @@ import mmap
 import os
 import pickle
 import struct
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from .._pickles import PREFIX, fill, lay_out, memory_of, read
@@ -124,6 +123,8 @@ def _file_of(size_bytes: int) -> io.FileIO:
     try:
         return _with_room(io.FileIO(os.memfd_create("lineshaft-share"), "r+"), size_bytes)
     except OSError:
+        import tempfile  # not before, since workers are to start fast
+
         return _with_room(tempfile.TemporaryFile(buffering=0), size_bytes)
 
 

@@ -13,7 +13,6 @@ from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._call import Call, row_of
-from ._hiring import hire, hire_threads
 from ._labour import APPLY, MAP, STAR
 from ._options import chunk_of, context_of, is_threaded, retries_of, whole
 from ._outcomes import AsyncResult, Results
@@ -78,6 +77,8 @@ class Pool:
         self._processes = processes
         self._retries = retries_of(retries)
         self._tasks_max = maxtasksperchild
+        from ._hiring import hire, hire_threads  # not before, since workers that import `Pool` are to start fast
+
         name, initargs = "lineshaft-pool", tuple(initargs)
         if is_threaded(kind, context=context, memory=memory):
             self._crew = hire_threads(

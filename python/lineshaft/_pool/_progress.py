@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +28,8 @@ def _follow(result: AsyncResult[Any], label: str) -> None:
     stream = sys.stderr
     if stream is None or not stream.isatty():
         return
+    import shutil  # not before, since workers that import `Pool` are to start fast
+
     began = time.monotonic()
     try:
         while not result.ready():

@@ -5,7 +5,18 @@ from __future__ import annotations
 import traceback
 from typing import Any, NamedTuple
 
-__all__ = ["FAILED_TO_START", "POKE", "READY", "RESULTS", "Report", "detached", "forget_frames", "remote", "set_cause"]
+__all__ = [
+    "FAILED_TO_START",
+    "POKE",
+    "READY",
+    "RESULTS",
+    "Report",
+    "detached",
+    "forget_frames",
+    "remote",
+    "set_cause",
+    "text_of",
+]
 
 POKE, RESULTS, READY, FAILED_TO_START = 0, 1, 2, 3
 """The crew itself, which wants to be woken; and what workers say."""
@@ -28,10 +39,15 @@ class Report(NamedTuple):
 
 def detached(error: BaseException, *, is_pool: bool = False) -> BaseException:
     """An exception without the frames that it came through, since the pool is in them: they are told by its cause."""
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    text = text_of(error)
     forget_frames(error)
     set_cause(error, remote(text, is_pool=is_pool))
     return error
+
+
+def text_of(error: BaseException) -> str:
+    """Its traceback, as Python prints it."""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def forget_frames(error: BaseException) -> None:

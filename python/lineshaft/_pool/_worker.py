@@ -8,8 +8,6 @@ import select
 import signal
 import struct
 import threading
-import traceback
-from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ from .._native import Claims, Line
 from .._pickles import dumps
 from ._labour import APPLY, Labour, initialize
 from ._parcel import Letter, Wire
-from ._report import FAILED_TO_START, READY, RESULTS, forget_frames
+from ._report import FAILED_TO_START, READY, RESULTS, forget_frames, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -201,7 +199,7 @@ class _Worker(Labour):
 
     def _told(self, error: BaseException) -> bytes:
         """An exception with its traceback, by itself: where it does not read, the others do."""
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        text = text_of(error)
         forget_frames(error)
         try:
             return dumps_plain((error, text))
@@ -211,14 +209,16 @@ class _Worker(Labour):
     def _refuse(self, slot: int, number: int, count: int, error: BaseException) -> None:
         """What cannot be read cannot be done."""
         start, end = self._claims.claim(slot, number, count)
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        told = dumps_plain((None, text))
+        told = dumps_plain((None, text_of(error)))
         data, _ = dumps(([None] * (end - start), dict.fromkeys(range(end - start), told)))
         self._results.post(RESULTS, REPORT.pack(self._id, slot, end - start, 0, 1), data, [])
 
 
-def _unsent(refusal: BaseException, value: object) -> MaybeEncodingError:
+def _unsent(refusal: BaseException, value: object) -> Any:
     """Says that `value` cannot be sent, without all of it."""
+    # Not before, since workers are to start fast.
+    from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
+
     error = MaybeEncodingError(None, None)
     error.exc, error.value = error.args = _shown(refusal), _shown(value)
     return error
