@@ -26,11 +26,12 @@ def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
 def _adapted(function: Callable[..., Any], size: int | None, typed: bool) -> Any:
     made: Any = cached(policy="lru", max=size, typed=typed, shared=True)(function)
 
-    def cache_info() -> Any:
-        info = made.cache.info()
+    def info_of(info: Any) -> Any:
         return _info(info.hits, info.misses, info.max, info.size)
 
-    made.cache_info, made.cache_clear = cache_info, made.cache.clear
+    # Without annotations, as those of the standard library are.
+    made.cache_info = lambda: info_of(made.cache.info())
+    made.cache_clear = lambda: made.cache.clear()
     made.cache_parameters = lambda: {"maxsize": size, "typed": typed}
     return made
 
