@@ -63,7 +63,6 @@ def run(quick: bool) -> Report:
     """With every interpreter whose tests are found; quickly with one of them, and a part of the cases."""
     found, missing = find()
     report = Report(NAME, missing=missing)
-    report.suite = " and ".join(f"CPython's tests of {suite.version}" for suite in found)
     parts = [(suite, part) for suite in (found[:1] if quick else found) for part in _parts(quick)]
     with ThreadPoolExecutor(os.cpu_count()) as together:
         ended = together.map(lambda each: _run_part(*each), parts)
@@ -71,7 +70,14 @@ def run(quick: bool) -> Report:
             for record in records:
                 case = f"{suite.version.partition('-')[0]}::{part.name}::{record['case']}"
                 report.add(case, record["outcome"], record["detail"], EXCLUSIONS)
+    report.suite = "CPython's tests of " + " and ".join(_counted(suite, report) for suite in found)
     return report
+
+
+def _counted(suite: Suite, report: Report) -> str:
+    """Its version, and how many of its cases passed."""
+    version = suite.version.partition("-")[0]
+    return f"{suite.version} ({sum(case.startswith(f'{version}::') for case in report.passed)} passed)"
 
 
 def _parts(quick: bool) -> Iterator[_Part]:
