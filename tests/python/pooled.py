@@ -31,6 +31,20 @@ def fail(number: int) -> int:
     return number
 
 
+def look_at(array: Any, seconds: float) -> tuple[int, float, set[str], int]:
+    """Who sees it, its sum, which files of pools are mapped, and how many bytes of those are copied."""
+    time.sleep(seconds)
+    total, files, copied, is_ours = float(array.sum()), set(), 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            is_ours = "lineshaft-share" in line
+            files |= {words[4]} if is_ours else set()
+        elif is_ours and words[0] == "Anonymous:":
+            copied += int(words[1]) << 10
+    return os.getpid(), total, files, copied
+
+
 def leave(code: int) -> None:
     sys.exit(code)
 

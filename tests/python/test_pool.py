@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.pool import MaybeEncodingError, RemoteTraceback
 from pathlib import Path
 
@@ -264,6 +265,21 @@ def test_what_is_larger_than_the_memory_between_processes(pool):
     assert pool.apply(pooled.size_of, (bytes(size),)) == size
     with pytest.raises(MaybeEncodingError, match="does not fit"):
         pool.apply(pooled.zeros, (size,))
+
+
+def test_a_large_array_of_a_function_exists_once_for_all_workers():
+    array = np.ones(1_250_000)
+    with Pool(8, context=multiprocessing.get_context("fork")) as pool:
+        looks = pool.map(partial(pooled.look_at, array), [0.05] * 24, chunksize=1)
+        assert len({pid for pid, *_ in looks}) > 3
+        assert len(set.union(*(files for _, _, files, _ in looks))) == 1
+        assert {(total, copied) for _, total, _, copied in looks} == {(1_250_000.0, 0)}
+        assert pool.map(partial(pooled.look_at, array[:1]), [0.0])[0][2] == set(), "nobody keeps it"
+    assert not any("lineshaft-share" in os.readlink(f"/proc/self/fd/{name}") for name in _open_files())
+
+
+def _open_files() -> list[str]:
+    return [name for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")]
 
 
 def test_an_initializer_that_raises_breaks_the_pool():

@@ -11,6 +11,8 @@ from ._labour import APPLY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ._parcel import Written
+
 __all__ = ["Call", "Sink", "row_of"]
 
 
@@ -59,6 +61,8 @@ class Call:
         """Whether to pickle the items calls no code of the program."""
         self.function = None if function is None else encode(function)
         """As workers are given it."""
+        self.written: Written | None = None
+        """The same in a file that all of them read, if it is large."""
 
     def part(self, start: int, end: int) -> list[Any] | range:
         """The items from `start` to before `end`. Those of a range are one, which takes a few bytes on its way."""

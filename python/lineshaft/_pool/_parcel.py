@@ -18,7 +18,7 @@ from .._pickles import PREFIX, fill, lay_out, memory_of, read
 if TYPE_CHECKING:
     from .. import _native
 
-__all__ = ["Letter", "NoRoom", "Wire"]
+__all__ = ["Letter", "NoRoom", "Wire", "Written"]
 
 _FILE = struct.Struct("=iiQ")
 """Process, descriptor and bytes of a message that lies in a file."""
@@ -59,6 +59,28 @@ class Letter:
         return self.loads()
 
 
+class Written:
+    """A message in a file without a name, for which a line has no room, or which several have.
+
+    It is there as long as this object.
+    """
+
+    def __init__(self, head: bytes, data: bytes, buffers: list[memoryview]) -> None:
+        pieces, self.size_bytes = lay_out(head, data, buffers)
+        self._file = _file_of(self.size_bytes)
+        with mmap.mmap(self.descriptor, self.size_bytes) as mapped, memoryview(mapped) as memory:
+            fill(memory, pieces)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the file."""
+        return self._file.fileno()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
 class Wire:
     """One end of a line."""
 
@@ -79,16 +101,10 @@ class Wire:
         if not self.line.put_block(tag, block, timeout):
             raise NoRoom
 
-    def post_file(self, tag: int, head: bytes, data: bytes, buffers: list[memoryview]) -> io.FileIO:
-        """Sends a message for which memory has no room. It is there until the file is closed that this gives."""
-        pieces, total = lay_out(head, data, buffers)
-        file = _file_of(total)
-        with mmap.mmap(file.fileno(), total) as mapped, memoryview(mapped) as memory:
-            fill(memory, pieces)
-        if not self.line.put(tag | _IS_FILE, _FILE.pack(os.getpid(), file.fileno(), total), 0.0):
-            file.close()
+    def post_written(self, tag: int, message: Written) -> None:
+        """Sends a message that lies in a file, which stays until it has been read; `NoRoom` if there is none now."""
+        if not self.line.put(tag | _IS_FILE, _FILE.pack(os.getpid(), message.descriptor, message.size_bytes), 0.0):
             raise NoRoom
-        return file
 
     def open(self, tag: int, payload: bytes | _native.SharedBlock) -> tuple[int, Letter]:
         """The tag and what came with it."""

@@ -13,16 +13,16 @@ from .._native import Claims, Line
 from .._pickles import dumps
 from . import _worker as worker
 from ._hand import Hand, Workers
-from ._parcel import NoRoom, Wire
+from ._parcel import NoRoom, Wire, Written
 from ._reading import read
 from ._report import POKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from io import FileIO
     from multiprocessing.process import BaseProcess
 
     from ._agenda import Share
+    from ._call import Call
     from ._report import Report
 
 __all__ = ["Processes"]
@@ -31,6 +31,8 @@ _MESSAGES = 256
 _ROOM_BYTES = 512 << 10
 _ARENA_BYTES = 256 << 20
 """Address space for blocks; memory is taken as they are used. Less of it where the system gives a process no more."""
+_ONCE_BYTES = 1 << 20
+"""A function with larger arrays lies in memory once, and not once for each worker."""
 _PAGE_BYTES = mmap.PAGESIZE
 _GRACE_S = 0.5
 """From SIGTERM to SIGKILL."""
@@ -103,8 +105,8 @@ class _ProcessHand(Hand):
         self._memory_max = memory_max
         self._call = -1
         """The call whose function it has."""
-        self._files: dict[int, FileIO] = {}
-        """What was too large for its line, by slot."""
+        self._written: dict[int, list[Written]] = {}
+        """What lies in files, by the slot of the share whose end says that it has been read."""
         self._why_killed: str | None = None
         """In words, if it was its parent that did it."""
 
@@ -134,26 +136,37 @@ class _ProcessHand(Hand):
     def give(self, share: Share, packed: tuple[bytes, list[memoryview]]) -> int:
         (data, buffers), call, slot = packed, share.call, share.slot
         if call.function is not None and self._call != call.number:
-            file = self._post(worker.FUNCTION, b"", *call.function)
-            if file is not None:
-                self._files[-1 - call.number] = file  # as long as the worker lives
+            self._teach(call, slot)
             self._call = call.number
         head = worker.SHARE.pack(slot, share.number, share.end - share.begin, call.at_a_time, call.style)
-        file = self._post(worker.ITEMS, head, data, buffers)
-        if file is not None:
-            self._files[slot] = file
-        return len(data) + sum(buffer.nbytes for buffer in buffers)
+        if not self._post(worker.ITEMS, head, data, buffers):
+            self._post_written(worker.ITEMS, Written(head, data, buffers), slot)
+        return len(data) + _bytes_of(buffers)
 
-    def _post(self, tag: int, head: bytes, data: bytes, buffers: list[memoryview]) -> FileIO | None:
+    def _teach(self, call: Call, slot: int) -> None:
+        """Gives it the function of a call."""
+        assert call.function is not None
+        data, buffers = call.function
+        if _bytes_of(buffers) <= _ONCE_BYTES and self._post(worker.FUNCTION, b"", data, buffers):
+            return
+        if call.written is None:
+            call.written = Written(b"", data, buffers)
+        self._post_written(worker.FUNCTION, call.written, slot)
+
+    def _post(self, tag: int, head: bytes, data: bytes, buffers: list[memoryview]) -> bool:
+        """Whether there is room for it."""
         try:
             self._wire.post(tag, head, data, buffers, 0.0)
         except (NoRoom, ValueError, OSError):  # or the system has none
-            return self._wire.post_file(tag, head, data, buffers)
-        return None
+            return False
+        return True
+
+    def _post_written(self, tag: int, message: Written, slot: int) -> None:
+        self._wire.post_written(tag, message)
+        self._written.setdefault(slot, []).append(message)
 
     def let_go(self, slot: int) -> None:
-        if slot in self._files:
-            self._files.pop(slot).close()
+        self._written.pop(slot, None)
 
     def has_ended(self) -> bool:
         if self._memory_max is not None:
@@ -173,9 +186,7 @@ class _ProcessHand(Hand):
 
     def bury(self) -> tuple[int | None, str]:
         self._process.join()
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        self._written.clear()
         code = self._process.exitcode
         return code, self._why_killed or _in_words(code)
 
@@ -189,6 +200,10 @@ class _ProcessHand(Hand):
             self._wire.post(worker.ENDING, b"", b"", [], 0.0)
         except NoRoom:
             self._process.terminate()
+
+
+def _bytes_of(buffers: Sequence[memoryview]) -> int:
+    return sum(buffer.nbytes for buffer in buffers)
 
 
 def _in_words(code: int | None) -> str:
