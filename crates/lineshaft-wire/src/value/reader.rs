@@ -1,7 +1,7 @@
 //! Takes values apart, element by element.
 
 use super::memory::Memory;
-use super::writer::is_numbered;
+use super::writer::{FIX_DICT, FIX_LIST, is_numbered};
 use super::{DEPTH_MAX, ValueError, ext};
 
 /// Reads one value out of bytes that nobody vouches for.
@@ -141,8 +141,31 @@ impl<'a> Reader<'a> {
     /// Passes over a value without making anything of it.
     #[inline]
     pub fn skip(&mut self) -> Result<(), ValueError> {
+        if self.skip_number() {
+            return Ok(());
+        }
         let token = self.next_token()?;
         self.skip_rest(token, Self::skip)
+    }
+
+    /// Passes over a number, of which nothing is counted; whether a whole one came next. No token is made of it, since most of
+    /// what is passed over are numbers.
+    #[inline]
+    fn skip_number(&mut self) -> bool {
+        let rest = &self.bytes[self.position..self.end];
+        let length = match rest.first() {
+            Some(0x00..=0x7f | 0xe0..=0xff) => 1,
+            Some(0xcc | 0xd0) => 2,
+            Some(0xcd | 0xd1) => 3,
+            Some(0xca | 0xce | 0xd2) => 5,
+            Some(0xcb | 0xcf | 0xd3) => 9,
+            _ => return false,
+        };
+        if length > rest.len() {
+            return false;
+        }
+        self.position += length;
+        true
     }
 
     /// As [`Self::skip`] for a part of an extension type's body that is no value: names, and fields with names.
@@ -254,6 +277,9 @@ impl<'a> Reader<'a> {
     /// As [`Self::plain_list`] for the parts of something that is not made as a list: a date, a record.
     #[inline]
     pub fn parts(&mut self) -> Result<usize, ValueError> {
+        if let Some(length) = self.short_length(FIX_LIST) {
+            return self.descend(length).map(|()| length);
+        }
         let offset = self.position;
         match self.token()? {
             Token::List(length) => Ok(length),
@@ -264,11 +290,26 @@ impl<'a> Reader<'a> {
     /// The bare map inside an extension type, which is not numbered; [`Self::end`] is due as always.
     #[inline]
     pub fn plain_dict(&mut self) -> Result<usize, ValueError> {
+        if let Some(length) = self.short_length(FIX_DICT) {
+            self.descend(2 * length)?;
+            self.memory.fields(length);
+            return self.memory.check().map(|()| length);
+        }
         let offset = self.position;
         match self.plain_token()? {
             Token::Dict(length) => Ok(length),
             token => Err(unexpected(offset, "a dict", token)),
         }
+    }
+
+    /// The length of a list or dict of 15 at most, if one comes next: without a token, as most come.
+    #[inline]
+    fn short_length(&mut self, tag: u8) -> Option<usize> {
+        let next = *self.bytes[..self.end].get(self.position)?;
+        (next & 0xf0 == tag).then(|| {
+            self.position += 1;
+            usize::from(next & 0x0f)
+        })
     }
 
     /// A name, inside an extension type.
@@ -365,6 +406,10 @@ impl<'a> Reader<'a> {
             0xc0 => Token::None,
             0xc2 | 0xc3 => Token::Bool(tag == 0xc3),
             0xcb => Token::Float(f64::from_be_bytes(self.take()?)),
+            0xcc => Token::Int(self.byte()?.into()),
+            0xcd => Token::Int(u16::from_be_bytes(self.take()?).into()),
+            0xce => Token::Int(u32::from_be_bytes(self.take()?).into()),
+            0xcf => unsigned(u64::from_be_bytes(self.take()?)),
             _ => self.long_token(tag)?,
         })
     }
@@ -378,10 +423,6 @@ impl<'a> Reader<'a> {
             0xc8 => self.ext(2)?,
             0xc9 => self.ext(4)?,
             0xca => Token::Float(f32::from_be_bytes(self.take()?).into()),
-            0xcc => Token::Int(self.byte()?.into()),
-            0xcd => Token::Int(u16::from_be_bytes(self.take()?).into()),
-            0xce => Token::Int(u32::from_be_bytes(self.take()?).into()),
-            0xcf => unsigned(u64::from_be_bytes(self.take()?)),
             0xd0 => Token::Int(i8::from_be_bytes(self.take()?).into()),
             0xd1 => Token::Int(i16::from_be_bytes(self.take()?).into()),
             0xd2 => Token::Int(i32::from_be_bytes(self.take()?).into()),

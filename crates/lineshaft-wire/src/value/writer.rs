@@ -44,6 +44,7 @@ impl Writer {
     }
 
     /// As [`Self::new`], in the room of a buffer, whose content is lost: who writes many values need not allocate each.
+    #[inline]
     pub fn in_buffer(size_max: u64, buffer: Vec<u8>) -> Self {
         let mut writer = Self {
             bytes: buffer,
@@ -424,8 +425,8 @@ impl Writer {
 
 const EXT_HEAD_BYTES: usize = 3;
 /// A list and a dict of up to 15 elements; the length is in the low bits.
-const FIX_LIST: u8 = 0x90;
-const FIX_DICT: u8 = 0x80;
+pub(super) const FIX_LIST: u8 = 0x90;
+pub(super) const FIX_DICT: u8 = 0x80;
 /// Lengths on the wire have 32 bits; half of that leaves room for what is written between two checks.
 const SIZE_BYTES_MAX: u64 = 2 << 30;
 

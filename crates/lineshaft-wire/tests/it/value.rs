@@ -417,3 +417,22 @@ proptest! {
         }
     }
 }
+
+/// What is passed over without a token is passed over as its token says, truncated or not.
+#[test]
+fn numbers_and_short_containers_are_read_alike_with_and_without_a_token() {
+    for (tag, length) in (0..=0xff_u8).flat_map(|tag| (0..=40).map(move |length| (tag, length))) {
+        let bytes = [vec![tag], vec![1; length]].concat();
+        let (mut by_token, mut without) = (Reader::new(&bytes), Reader::new(&bytes));
+        let token = by_token.next_token();
+        let (expected, found) = match token {
+            Ok(Token::List(length)) => (Ok(length), without.plain_list()),
+            Ok(Token::Dict(length)) => (Ok(length), without.plain_dict()),
+            Ok(Token::Ext(..)) => continue,
+            Ok(_) => (Ok(0), without.skip().map(|()| 0)),
+            Err(error) => (Err(error), without.skip().map(|()| 0)),
+        };
+        assert_eq!(found, expected, "{tag:#x} and {length} bytes");
+        assert!(expected.is_err() || by_token.offset() == without.offset(), "{tag:#x} and {length} bytes");
+    }
+}
