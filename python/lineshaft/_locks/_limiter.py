@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from typing import TYPE_CHECKING
@@ -59,6 +58,8 @@ class Limiter:
 
     async def aacquire(self) -> None:
         """`acquire` for coroutines."""
+        import asyncio
+
         from .._loop import ready
 
         reply = self._ask(await self._app._connection.aclient())
