@@ -10,6 +10,7 @@
 //! - [`BloomFilter`]: a set of hashes in ten bits each, which is sure of who is not in it.
 //! - [`Trie`]: values by key, with all keys under a prefix at hand.
 //! - [`Dag`]: a graph that refuses cycles and is in order at any time.
+//! - [`Histogram`]: how long things took, with quantiles; [`Rate`]: how often something may happen.
 //!
 //! The crate deliberately does not know what a job, a slot or a lease is. Everything here is deterministic: the same
 //! calls in the same order give the same answers, so a replay may rely on it.
@@ -20,8 +21,10 @@ mod bloom_filter;
 mod cold_vec;
 mod cyclic_set;
 mod dag;
+mod histogram;
 mod page;
 mod paged_vec;
+mod rate;
 mod sparse_vec;
 mod timer_slab;
 mod timer_wheel;
@@ -33,8 +36,10 @@ pub use bloom_filter::{BloomFilter, DifferentSizes, TooLarge, Unreadable};
 pub use cold_vec::ColdVec;
 pub use cyclic_set::CyclicSet;
 pub use dag::{Cycle, Dag};
+pub use histogram::Histogram;
 pub use page::Rows;
 pub use paged_vec::{PAGE_LEN, PagedVec, split};
+pub use rate::Rate;
 pub use sparse_vec::SparseVec;
 pub use timer_wheel::{TimerId, TimerWheel};
 pub use tracked_fifo::TrackedFifo;

@@ -2,6 +2,7 @@
 
 mod bloom_filter;
 mod dag;
+mod measures;
 mod paged_vec;
 mod sparse_vec;
 mod timer_wheel;
