@@ -54,6 +54,32 @@ pub(crate) fn number(meta: &ParseNestedMeta<'_>, option: &str, least: u32, most:
     }
 }
 
+/// A number, or none.
+pub(crate) fn optional_number(
+    meta: &ParseNestedMeta<'_>,
+    option: &str,
+    least: u32,
+    most: u32,
+) -> Result<TokenStream> {
+    let expected = format!("a number from {least} to {most}, or `None`");
+    let written: Expr = value(meta, option, &expected)?;
+    if is_none(&written) {
+        return Ok(quote!(::core::option::Option::None));
+    }
+    let number = match &written {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| (least..=most).contains(number));
+    number
+        .map(|number| quote!(::core::option::Option::Some(#number)))
+        .ok_or_else(|| wrong(&written, option, &expected))
+}
+
+fn is_none(written: &Expr) -> bool {
+    matches!(written, Expr::Path(ExprPath { path, .. }) if path.is_ident("None"))
+}
+
 pub(crate) fn priority(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
     let expected = "a number from 1 (first) to 9, or `\"high\"`, `\"normal\"`, `\"low\"`";
     let literal: Lit = value(meta, "priority", expected)?;
@@ -84,7 +110,7 @@ pub(crate) fn duration(meta: &ParseNestedMeta<'_>, option: &str) -> Result<Token
 pub(crate) fn optional_duration(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
     let expected = "`\"30s\"`, `\"1h30m\"`, a number of seconds, or `None`";
     let written: Expr = value(meta, option, expected)?;
-    if matches!(&written, Expr::Path(ExprPath { path, .. }) if path.is_ident("None")) {
+    if is_none(&written) {
         return Ok(quote!(::core::option::Option::None));
     }
     let duration = duration_of(&written).ok_or_else(|| wrong(&written, option, expected))?;
@@ -104,16 +130,36 @@ fn duration_of(written: &Expr) -> Option<TokenStream> {
     Some(quote_spanned!(span=> ::lineshaft::task::private::duration(#text)))
 }
 
-pub(crate) fn delivery(meta: &ParseNestedMeta<'_>) -> Result<bool> {
-    one_of(meta, "delivery", ["at_least_once", "at_most_once"])
+/// A rate: how many in which time, or none.
+pub(crate) fn optional_rate(meta: &ParseNestedMeta<'_>, option: &str) -> Result<Option<(u32, TokenStream)>> {
+    let expected = "a number and a time, as `\"100/m\"`, `\"5/s\"` or `\"10/2h\"`, or `None`";
+    let written: Expr = value(meta, option, expected)?;
+    if is_none(&written) {
+        return Ok(None);
+    }
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &written else {
+        return Err(wrong(&written, option, expected));
+    };
+    let (rate, span) = (text.value(), text.span());
+    let parts = rate.split_once('/').map(|(count, time)| (count.trim().parse::<u32>(), time.trim()));
+    let Some((Ok(count @ 1..), time)) = parts else { return Err(wrong(&written, option, expected)) };
+    let time =
+        if time.starts_with(|first: char| first.is_ascii_digit()) { time.into() } else { format!("1{time}") };
+    Ok(Some((count, quote_spanned!(span=> ::lineshaft::task::private::duration(#time)))))
 }
 
-/// Whether the value is the second of two words.
-pub(crate) fn one_of(meta: &ParseNestedMeta<'_>, option: &str, words: [&str; 2]) -> Result<bool> {
-    let expected = format!("`\"{}\"` or `\"{}\"`", words[0], words[1]);
+pub(crate) fn delivery(meta: &ParseNestedMeta<'_>) -> Result<bool> {
+    one_of(meta, "delivery", &["at_least_once", "at_most_once"]).map(|place| place == 1)
+}
+
+/// The place of the value among some words.
+pub(crate) fn one_of(meta: &ParseNestedMeta<'_>, option: &str, words: &[&str]) -> Result<usize> {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+    let (last, others) = quoted.split_last().expect("there are words");
+    let expected = format!("{} or {last}", others.join(", "));
     let word: LitStr = value(meta, option, &expected)?;
     let place = words.iter().position(|known| *known == word.value());
-    place.map(|place| place == 1).ok_or_else(|| wrong(&word, option, &expected))
+    place.ok_or_else(|| wrong(&word, option, &expected))
 }
 
 pub(crate) fn tags(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
@@ -184,4 +230,27 @@ pub(crate) fn handler(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
 /// A function by its path.
 pub(crate) fn function(meta: &ParseNestedMeta<'_>, option: &str) -> Result<ExprPath> {
     value(meta, option, "a function: `fn(attempt: u32, error: &Error) -> Duration`")
+}
+
+/// A duration, or a function or a closure that gives it; as one of these.
+pub(crate) fn pause(meta: &ParseNestedMeta<'_>, option: &str, shape: &str) -> Result<TokenStream> {
+    let expected = format!("`\"30s\"`, a number of seconds, or a function or a closure: `{shape}`");
+    let written: Expr = value(meta, option, &expected)?;
+    match (duration_of(&written), &written) {
+        (Some(pause), _) => Ok(quote!(|_, _| {
+            const PAUSE: ::core::time::Duration = #pause;
+            PAUSE
+        })),
+        (None, Expr::Path(_) | Expr::Closure(_)) => Ok(written.into_token_stream()),
+        _ => Err(wrong(&written, option, &expected)),
+    }
+}
+
+/// A function by its path, or a closure.
+pub(crate) fn callable(meta: &ParseNestedMeta<'_>, option: &str, shape: &str) -> Result<Expr> {
+    let expected = format!("a function or a closure: `{shape}`");
+    match value(meta, option, &expected)? {
+        callable @ (Expr::Path(_) | Expr::Closure(_)) => Ok(callable),
+        other => Err(wrong(&other, option, &expected)),
+    }
 }

@@ -1,8 +1,10 @@
-//! The attribute macros of Lineshaft: [`macro@task`] and [`macro@value`].
+//! The attribute macros of Lineshaft: [`macro@task`] and [`macro@value`], and what is put around functions:
+//! [`macro@logged`], [`macro@retry`], [`macro@timed`].
 //!
 //! They only write code that names `::lineshaft`; what tasks, calls and values are is known there. Use them through the
-//! crate `lineshaft`, which re-exports both.
+//! crate `lineshaft`, which re-exports them.
 
+mod around;
 mod forms;
 mod nearest;
 mod options;
@@ -70,4 +72,92 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn value(name: TokenStream, item: TokenStream) -> TokenStream {
     value::expand(name.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Has a function say when it is called, with which arguments, and what it gives, in records of `tracing`.
+///
+/// ```ignore
+/// #[lineshaft::logged(redact = ["password"])]
+/// fn log_in(user: &str, password: &str) -> Result<u64, Refused> { … }
+/// ```
+///
+/// `Calling log_in with arguments ("ada", ***)` comes before a call, `log_in returned 7` after it. Of a `Result` that is
+/// what is in the `Ok`; an `Err` is `log_in failed: no such user`, always at level error. Where nobody listens a call
+/// costs a few nanoseconds more. Arguments and results are shown as `Debug` does, errors as `Display` if they have it,
+/// and `self` is left out. It stands above functions and methods, `async` or not; what happens before the first poll, or
+/// after a future is dropped, is not said.
+///
+/// | option | what it says | default |
+/// |---|---|---|
+/// | `level` | `"trace"`, `"debug"`, `"info"`, `"warn"`, `"error"` | `"info"` |
+/// | `target` | the target of the records | the module |
+/// | `redact` | `["password"]`: arguments that are shown as `***` and need no `Debug` | none |
+/// | `result` | whether the result is shown | `true` |
+/// | `errors` | whether an `Err` is logged | `true` |
+/// | `duration` | whether the end says how long it took | `false` |
+/// | `max_length` | to how many characters each value is cut | whole |
+#[proc_macro_attribute]
+pub fn logged(options: TokenStream, item: TokenStream) -> TokenStream {
+    around::expand("logged", &options.into(), item.into()).into()
+}
+
+/// Has a function called again that returned an `Err`, after a pause that grows.
+///
+/// ```ignore
+/// #[lineshaft::retry(on = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut, max = 5, deadline = "30s")]
+/// async fn fetch(url: String) -> io::Result<Page> { … }
+/// ```
+///
+/// In the end the last error is returned as it is, and a warning of `tracing` says how often it was tried. What an
+/// `async fn` waits for between attempts is tokio's timer; a plain `fn` sleeps. A panic is no error.
+///
+/// Each attempt gets a clone of the arguments, which has to be `Clone`, and the same references; what an attempt changed
+/// behind a `&mut` the next one finds changed. A method takes `&self` or `&mut self`.
+///
+/// | option | what it says | default |
+/// |---|---|---|
+/// | `max` | retries after the first attempt; `None` for as often as the others allow | 3 |
+/// | `on` | a `fn(&Error) -> bool`, by its path or as a closure: which errors are tried again | all |
+/// | `first`, `cap` | longest pause before the first retry, which doubles with each, and the longest of all | `"100ms"`, `"10s"` |
+/// | `after` | the pause itself, or a `fn(attempt: u32, &Error) -> Duration` that gives it | |
+/// | `deadline` | no retry begins later than so long after the first attempt began | `None` |
+/// | `budget` | retries in this process, as a rate of this function, `"10/s"`; `None` for no bound | shared: 100 a second, 1,000 at once |
+/// | `before_pause` | a `fn(&Retrying<Error>)` that is called before each pause | |
+///
+/// Each pause is drawn between zero and its longest, so that those who failed together do not come back together. When
+/// the budget is used up, what fails is not tried again, so that an outage is not multiplied.
+#[proc_macro_attribute]
+pub fn retry(options: TokenStream, item: TokenStream) -> TokenStream {
+    around::expand("retry", &options.into(), item.into()).into()
+}
+
+/// Has a function count its calls and how long they take.
+///
+/// ```ignore
+/// #[lineshaft::timed(slow = "1s")]
+/// fn work(n: u64) -> u64 { … }
+///
+/// println!("{}", work_timing().quantile(0.99));
+/// ```
+///
+/// Beside the function there is another one, `work_timing()`, which gives its `Timing`: ten kilobytes for each function,
+/// however many calls there are. All threads, all instances and all types of a generic function have one. Calls that
+/// fail or panic count too. Of an `async fn` it is the time from when it is first polled until it ends or is dropped,
+/// with what it waits for. It stands above functions and methods, but not above those of a trait, which can have no
+/// other beside them.
+///
+/// | option | what it says | default |
+/// |---|---|---|
+/// | `slow` | calls that take so long, `"1s"`, are reported | none |
+/// | `report` | a `fn(name: &str, took: Duration)` that is told of slow calls | a warning of `tracing` |
+#[proc_macro_attribute]
+pub fn timed(options: TokenStream, item: TokenStream) -> TokenStream {
+    around::expand("timed", &options.into(), item.into()).into()
+}
+
+/// What the attributes above put off, until those that stand below them are done.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn around(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    around::expand_later(attribute.into(), item.into()).into()
 }

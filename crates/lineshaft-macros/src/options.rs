@@ -129,7 +129,7 @@ impl Options {
                         names = quote!(::core::option::Option::Some(&[#(#by),*]));
                         self.unique_by.extend(by);
                     }
-                    "while" => while_queued = forms::one_of(&inner, "while", ["unfinished", "queued"])?,
+                    "while" => while_queued = forms::one_of(&inner, "while", &["unfinished", "queued"])? == 1,
                     _ => period = forms::optional_duration(&inner, "period")?,
                 }
                 Ok(())
@@ -189,7 +189,7 @@ fn retry(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
 }
 
 /// The name that is given, which has to be one of those that `owner` has.
-fn option_of(meta: &ParseNestedMeta<'_>, owner: &str, known: &[&str]) -> Result<String> {
+pub(crate) fn option_of(meta: &ParseNestedMeta<'_>, owner: &str, known: &[&str]) -> Result<String> {
     let given = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
     if known.contains(&given.as_str()) {
         return Ok(given);

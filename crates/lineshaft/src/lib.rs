@@ -29,14 +29,16 @@
 //!
 //! Below that face, [`client`] talks to the server of a [`home`]: it connects, resends what a broken connection left
 //! unanswered, and never makes a job twice. [`launch`] starts a server for a home that has none. [`worker`] holds the
-//! supervisor and its children. [`pool`] has [`Pool`], for functions in processes whose results are waited for. [`config`] is the table of settings and reads what sets them, [`duration`] the durations
-//! and sizes that people write.
+//! supervisor and its children. [`pool`] has [`Pool`], for functions in processes whose results are waited for.
+//! [`around`] is what attributes put around functions. [`config`] is the table of settings and reads what sets them,
+//! [`duration`] the durations and sizes that people write.
 //!
 //! This crate deliberately does not know the rules of jobs, the journal, terminals or Python.
 
 // What the macros write names this crate as its users do.
 extern crate self as lineshaft;
 
+pub mod around;
 pub mod client;
 pub mod config;
 pub mod duration;
@@ -58,7 +60,7 @@ pub use error::Error;
 pub use face::Embedded;
 pub use face::{Client, Completed, Job, Worker, Working};
 pub use launch::ServerCommand;
-pub use lineshaft_macros::{task, value};
+pub use lineshaft_macros::{logged, retry, task, timed, value};
 pub use lineshaft_wire::message::EndedJob;
 pub use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
 pub use pool::Pool;

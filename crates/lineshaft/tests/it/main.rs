@@ -1,5 +1,6 @@
 //! The client and the worker from outside, against real servers and processes.
 
+mod around;
 mod bench;
 mod client;
 mod driving;
