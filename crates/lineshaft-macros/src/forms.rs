@@ -4,7 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprArray, ExprLit, ExprPath, Lit, LitBool, LitInt, LitStr, Result};
+use syn::{
+    Error, Expr, ExprArray, ExprClosure, ExprLit, ExprPath, Lit, LitBool, LitInt, LitStr, Result, ReturnType,
+};
 
 /// Bytes of a name.
 const NAME_BYTES_MAX: usize = 255;
@@ -168,6 +170,26 @@ pub(crate) fn tags(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
         return Err(wrong(tag, "tags", &format!("at most {TAGS_MAX} of them")));
     }
     Ok(quote!(&[#(#tags),*]))
+}
+
+/// Texts, or a closure that gives them.
+pub(crate) fn tags_or_closure(meta: &ParseNestedMeta<'_>, option: &str) -> Result<Expr> {
+    let expected = "a list of texts, `[\"a\", \"b\"]`, or a closure that gives them: `|user| [format!(\"user:{user}\")]`";
+    let is_text = |written: &Expr| matches!(written, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
+    match value(meta, option, expected)? {
+        Expr::Array(texts) if texts.elems.iter().all(is_text) => Ok(Expr::Array(texts)),
+        closure @ Expr::Closure(_) => Ok(closure),
+        other => Err(wrong(&other, option, expected)),
+    }
+}
+
+/// A closure that says what it gives.
+pub(crate) fn typed_closure(meta: &ParseNestedMeta<'_>, option: &str) -> Result<ExprClosure> {
+    let expected = "a closure with the type of what it gives: `|user, page| -> u64 { user.id }`";
+    match value(meta, option, expected)? {
+        Expr::Closure(closure) if matches!(closure.output, ReturnType::Type(..)) => Ok(closure),
+        other => Err(wrong(&other, option, expected)),
+    }
 }
 
 pub(crate) fn names(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {

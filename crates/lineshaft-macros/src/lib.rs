@@ -1,5 +1,5 @@
 //! The attribute macros of Lineshaft: [`macro@task`] and [`macro@value`], and what is put around functions:
-//! [`macro@logged`], [`macro@retry`], [`macro@timed`].
+//! [`macro@logged`], [`macro@retry`], [`macro@timed`] and [`macro@cached`].
 //!
 //! They only write code that names `::lineshaft`; what tasks, calls and values are is known there. Use them through the
 //! crate `lineshaft`, which re-exports them.
@@ -153,6 +153,42 @@ pub fn retry(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn timed(options: TokenStream, item: TokenStream) -> TokenStream {
     around::expand("timed", &options.into(), item.into()).into()
+}
+
+/// Has a function keep its results, in this process: calls with equal arguments are computed once.
+///
+/// ```ignore
+/// #[lineshaft::cached(ttl = "5m", tags = |user, _| [format!("user:{user}")])]
+/// fn profile(user: u64, field: &str) -> Result<String, Arc<Error>> { … }
+///
+/// profile_cache().invalidate(&(7, "name".to_owned()));
+/// profile_cache().invalidate_tag("user:7");
+/// ```
+///
+/// Threads, or futures of an `async fn`, that ask for what is being computed wait for it. If that panics or is dropped,
+/// the next of them computes. Everybody gets a clone of the result, which is `Clone`, `Send`, `Sync` and owns its data.
+/// Arguments are `Clone`, `Eq`, `Hash` and `Send`; of those behind references a key has what `ToOwned` makes of them. Of
+/// a method `self` is one of them. A function with types of its own cannot be cached.
+///
+/// Beside the function there is another one, `profile_cache()`, which gives its `Cached`, to look at and to change. So it
+/// stands above functions and methods, but not above those of a trait, which can have no other beside them.
+///
+/// | option | what it says | default |
+/// |---|---|---|
+/// | `ttl` | time from when it was computed: `"5m"` | for ever |
+/// | `idle` | time from when it was last used | for ever |
+/// | `max` | number of entries; `None` for as many as come, 0 for none | 10000 |
+/// | `policy` | who goes when room is needed: `"s3fifo"`, `"lru"`, `"sieve"`, `"lfu"` | `"s3fifo"` |
+/// | `tags` | `["rates"]`, or a closure that gives them: names to invalidate entries by | none |
+/// | `negative` | how long an `Err` is kept | not kept |
+/// | `key` | what makes calls equal, a closure with its type: `\|user, _\| -> u64 { user.id }` | all arguments |
+///
+/// Closures take what the function takes, by reference. An `Err` is given to all who waited for it, and kept only with
+/// `negative`. The clock has steps of a few milliseconds. In an `impl` with types a function that names neither `self`
+/// nor one of them in what it takes and gives has one cache for all of them.
+#[proc_macro_attribute]
+pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
+    around::expand("cached", &options.into(), item.into()).into()
 }
 
 /// What the attributes above put off, until those that stand below them are done.

@@ -60,7 +60,7 @@ pub use error::Error;
 pub use face::Embedded;
 pub use face::{Client, Completed, Job, Worker, Working};
 pub use launch::ServerCommand;
-pub use lineshaft_macros::{logged, retry, task, timed, value};
+pub use lineshaft_macros::{cached, logged, retry, task, timed, value};
 pub use lineshaft_wire::message::EndedJob;
 pub use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
 pub use pool::Pool;

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, Ident, ItemFn, Pat, Receiver, ReturnType, Stmt, Type};
+use syn::{FnArg, GenericParam, Ident, ItemFn, Pat, Receiver, ReturnType, Stmt, Type};
 
 /// A function whose arguments have names in its signature, and whose body is apart from it.
 pub(crate) struct Function {
@@ -57,6 +57,12 @@ impl Function {
     pub(crate) fn is_fallible(&self) -> bool {
         let Some(Type::Path(path)) = self.output() else { return false };
         path.path.segments.last().is_some_and(|last| last.ident == "Result")
+    }
+
+    /// A parameter that is a type or a constant.
+    pub(crate) fn generic(&self) -> Option<&GenericParam> {
+        let mut parameters = self.item.sig.generics.params.iter();
+        parameters.find(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
     }
 
     /// An expression that does once what the function did, and is what it returned.

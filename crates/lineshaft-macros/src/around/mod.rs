@@ -1,6 +1,8 @@
 //! Attributes that put something around a function. It keeps its signature; what it did becomes a part of its new body.
 
+mod cached;
 mod function;
+mod key;
 mod logged;
 mod options;
 mod place;
@@ -14,8 +16,12 @@ use syn::{Attribute, Error, Ident, ItemFn, Result, parse_quote};
 
 /// The attributes, each with what it does.
 type Expand = fn(TokenStream, ItemFn) -> Result<TokenStream>;
-const KINDS: [(&str, Expand); 3] =
-    [("logged", logged::expand), ("retry", retry::expand), ("timed", timed::expand)];
+const KINDS: [(&str, Expand); 4] = [
+    ("cached", cached::expand),
+    ("logged", logged::expand),
+    ("retry", retry::expand),
+    ("timed", timed::expand),
+];
 
 /// Expands the attribute `kind`. Those of this kind that stand below it come first, and it afterwards around them:
 /// the compiler by itself begins with the one on top, which would then be the innermost.

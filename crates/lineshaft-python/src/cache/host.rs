@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lineshaft::around::clock::now_ms;
 use lineshaft_ipc::table::{Computing, Stamp, Stored, Table, TableFile, Tag, Terms};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
-use super::clock::now_ms;
 use crate::values::{self, Registry};
 
 /// Before a payload: what it is.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use lineshaft::around::clock::now_ms;
 use lineshaft_cache::{Capacity, Freshness, Life, Options, PolicyKind, Reason, Residents, Stamp, Terms};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -11,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use super::binder::fold;
-use super::clock::now_ms;
 use super::flight::{Flight, Flights};
 use super::names::{self, Names};
 

@@ -12,7 +12,6 @@
 mod binder;
 mod bound;
 mod call;
-mod clock;
 mod flight;
 mod graph;
 mod host;

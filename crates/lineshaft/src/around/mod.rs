@@ -1,4 +1,5 @@
-//! What is put around functions: `#[lineshaft::logged]`, `#[lineshaft::retry]` and `#[lineshaft::timed]`.
+//! What is put around functions: `#[lineshaft::logged]`, `#[lineshaft::retry]`, `#[lineshaft::timed]` and
+//! `#[lineshaft::cached]`.
 //!
 //! ```
 //! #[lineshaft::timed]
@@ -17,26 +18,37 @@
 //! They work on functions and methods, `async` or not, and none of them needs a client, a worker or an engine. A function
 //! keeps its signature. Of several the one on top comes first in a call and last out of it.
 
+mod cached;
+#[doc(hidden)]
+pub mod clock;
 mod logged;
 mod place;
 mod retry;
 mod rough;
 mod timed;
 
+pub use cached::{CacheInfo, Cached, TagInfo};
 pub use retry::Retrying;
 pub use timed::Timing;
 
 /// What the macros use. Not for anybody else: it changes without notice.
 #[doc(hidden)]
 pub mod private {
+    pub use lineshaft_cache::PolicyKind;
     pub use lineshaft_macros::around;
     pub use tokio::time::sleep;
     pub use tracing;
 
+    pub use super::cached::{Kept, Key, Settings, Ticket, assert_kept, assert_key, life};
     pub use super::logged::{Arguments, ByDebug, ByDisplay, Cut, Failure, Redacted, Took, began, shown};
     pub use super::place::Place;
     pub use super::retry::{Budget, Patience, again};
     pub use super::rough::Rough;
+
+    /// Texts of whatever kind.
+    pub fn texts(texts: impl IntoIterator<Item: Into<String>>) -> Vec<String> {
+        texts.into_iter().map(Into::into).collect()
+    }
 
     /// Calls a closure, which may give away what it has taken in: the compiler sees that it is called once.
     #[inline]

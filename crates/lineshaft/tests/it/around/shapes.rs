@@ -153,6 +153,7 @@ fn the_attribute_on_top_is_outermost() {
 /// Their arguments have the names that the attributes could use.
 #[test]
 fn arguments_may_have_any_name() {
+    #[lineshaft::cached]
     #[lineshaft::retry(on = |_| error)]
     #[logged(duration = true)]
     #[timed]
@@ -160,6 +161,7 @@ fn arguments_may_have_any_name() {
         if error { Err(key) } else { Ok(key + ticket + value + returned + other) }
     }
 
+    #[lineshaft::cached]
     #[lineshaft::retry(on = |_| error)]
     #[logged(duration = true)]
     #[timed]

@@ -3,7 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 
 /// Milliseconds that never go back. On Linux as of the last tick, a few milliseconds ago: three times as fast to read.
-pub(crate) fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     #[cfg(target_os = "linux")]
     const CLOCK: ClockId = ClockId::MonotonicCoarse;
     #[cfg(not(target_os = "linux"))]
