@@ -155,7 +155,8 @@ class App(Provides, CachesResults):
         Options: `name` and `aliases` (default: module.qualname); `version` (1) and `from_version` (1), the earliest
         whose jobs it runs: others are left to workers that do; `queue` ("default"); `priority` 1 (first) to 9,
         "high", "normal" (default) or "low"; `retries`, a number (0) or `Retry(...)`; `timeout` of an attempt (1 h,
-        None for none); `unique`, "args" or `Unique(...)`; `delivery`, "at_least_once" (default) or "at_most_once";
+        None for none); `unique`, "args" or `Unique(...)`; `cache`, how long an equal call is answered with the job that
+        was completed (at most 24 h; None for not at all); `delivery`, "at_least_once" (default) or "at_most_once";
         `result`, whether it is kept (True); `tags`; `on_failure`, the task, or its name, that gets a job when one of
         this task gives up, with the failed `Job` as its argument; `validate`, whether arguments are held against
         annotations, as they are anyway against those of pydantic and msgspec.

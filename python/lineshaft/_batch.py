@@ -20,7 +20,6 @@ from ._together import open_batch
 
 if TYPE_CHECKING:
     from ._app import App
-    from ._record import Snapshot
     from ._task import BaseTask, Enqueues
     from ._together import BatchBlock
 
@@ -111,7 +110,7 @@ def _sent(
     bound: Enqueues[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> _native.Reply[tuple[bytes, list[int]]]:
+) -> _native.Reply[tuple[bytes, list[int], list[int]]]:
     try:
         return client.enqueue_one(app._types.registry, template, bound, args, kwargs)
     except SerializationError as error:
@@ -119,24 +118,24 @@ def _sent(
 
 
 def _made(
-    job: J, bound: Enqueues[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], made: tuple[bytes, list[int]]
+    job: J,
+    bound: Enqueues[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    made: tuple[bytes, list[int], list[int]],
 ) -> J:
     """The job that was sent, now that it is made."""
-    job._key, existing = made
+    job._key, existing, completed = made
     job._as_of = time.time()
     app = job._app
     if existing:
-        job._snapshot = _of_existing(bound)
+        job._snapshot = bound._first_snapshot.found(bool(completed))
     app._attendance.enqueued(job._key)
     if app._connection.engine is not None:
         app._connection.engine.note([job], [_native.Call(bound, args, kwargs)])
     if app._hooks.after_enqueue:
         app._hooks.tell_enqueued([job])
     return job
-
-
-def _of_existing(bound: Enqueues[..., Any]) -> Snapshot:
-    return bound._first_snapshot._replace(state=None, existing=True)
 
 
 def enqueue_calls(
@@ -215,7 +214,7 @@ class _Sent:
     __slots__ = ("calls", "first", "reply")
 
     def __init__(
-        self, first: int, calls: list[_native.Call[Any]], reply: _native.Reply[tuple[bytes, list[int]]]
+        self, first: int, calls: list[_native.Call[Any]], reply: _native.Reply[tuple[bytes, list[int], list[int]]]
     ) -> None:
         self.first = first
         """Position of the first of its calls among all."""
@@ -299,9 +298,12 @@ def _refuse_others(task: BaseTask[..., Any], batch: list[_native.Call[Any]], bef
             )
 
 
-def jobs_of(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int]]) -> list[J]:
+def jobs_of(
+    kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple[bytes, list[int], list[int]]
+) -> list[J]:
     """The jobs of calls that were sent, now that they are made."""
-    ids, existing = made
+    ids, existing, completed = made
+    done = frozenset(completed)
     now = time.time()
     jobs = []
     bound: Enqueues[..., Any] | None = None
@@ -311,7 +313,7 @@ def jobs_of(kind: type[J], app: App, calls: list[_native.Call[Any]], made: tuple
             snapshot = bound._first_snapshot
         jobs.append(kind(app, ids[position * 16 : position * 16 + 16], snapshot, now))
     for position in existing:
-        jobs[position]._snapshot = _of_existing(calls[position].bound)
+        jobs[position]._snapshot = calls[position].bound._first_snapshot.found(position in done)
     app._attendance.enqueued(ids)
     if app._connection.engine is not None:
         app._connection.engine.note(jobs, calls)

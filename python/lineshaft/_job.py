@@ -225,7 +225,7 @@ class Job(Generic[R]):
             self._note(state, None)
         return cancelling or state == "cancelled"
 
-    def _retried(self, made: tuple[bytes, list[int]]) -> Self:
+    def _retried(self, made: tuple[bytes, list[int], list[int]]) -> Self:
         key = made[0]
         return self if key == self._key else type(self)(self._app, key, Snapshot("available", self.task), time.time())
 

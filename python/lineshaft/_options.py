@@ -10,7 +10,7 @@ idempotency_key    1 to 255 bytes, printable
 priority           1 (first) to 9; high = 2, normal = 5, low = 8
 retries            0 to 9,999
 version            1 to 2,147,483,647; `from_version` 1 to `version`
-durations          0 to 3,650 days; `timeout` from 1 ms
+durations          0 to 3,650 days; `timeout` and `cache` from 1 ms, `cache` to 24 h, for which results are kept
 sizes              1 byte to 2^62 bytes; `memory` from 16 MiB
 =================  =====================================================================
 """
@@ -67,6 +67,7 @@ class _SharedOptions(TypedDict, total=False):
     expires: Duration | datetime | None
     deadline: Duration | datetime | None
     unique: Literal["args"] | Unique | None
+    cache: Duration | None
     delivery: Literal["at_least_once", "at_most_once"]
     result: bool
     tags: Iterable[str]
@@ -107,6 +108,8 @@ RETRIES_MAX = 9_999
 VERSION_MAX = 2**31 - 1
 """Room for dates, such as 20261126."""
 DURATION_MAX_S = 3650 * 86_400.0
+RESULT_KEPT_S = 86_400.0
+"""How long a result is kept after the end of its job."""
 PRIORITIES = {"high": 2, "normal": 5, "low": 8}
 MEMORY_MIN = 16 << 20
 SIZE_MAX = 1 << 62
@@ -309,6 +312,15 @@ def _unique(option: str, value: object) -> Any:
     raise wrong(option, value, '"args", Unique(by=..., while_=..., period=...) or None')
 
 
+def _cache(option: str, value: object) -> float | None:
+    if value is None:
+        return None
+    seconds = duration(option, value)
+    if not 0.001 <= seconds <= RESULT_KEPT_S:
+        raise wrong(option, value, f"1 ms to 24 h, for which results are kept, as {DURATION_FORMS}; None for no cache")
+    return seconds
+
+
 def _instant(option: str, value: object) -> float | datetime | None:
     if value is None:
         return None
@@ -337,6 +349,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
     "expires": _instant,
     "deadline": _instant,
     "unique": _unique,
+    "cache": _cache,
     "delivery": _delivery,
     "result": flag,
     "tags": _tags,

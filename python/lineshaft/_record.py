@@ -19,6 +19,10 @@ class Snapshot(NamedTuple):
     """`enqueue` answered with a job that was there already."""
     queue: str | None = None
 
+    def found(self, is_completed: bool) -> Snapshot:
+        """The same of a job that was there already: no more is known, unless its result was cached."""
+        return self._replace(state="completed" if is_completed else None, existing=True)
+
 
 class AttemptError(NamedTuple):
     """What went wrong in an attempt."""

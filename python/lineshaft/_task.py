@@ -26,6 +26,7 @@ from ._record import Snapshot
 from ._resource import uses_of
 from ._retrying import narrowed
 from ._signature import Binder
+from ._task_cache import TaskCache, cached_key, check_cache, with_cache
 from ._template import described, template_of
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ class Enqueues(Generic[P, R]):
             of_files = self.app._overrides.of(self.task)
             if "retries" in of_files:
                 of_files["retries"] = narrowed(self.task.options.get("retries"), of_files["retries"], self.task.name)
-            options = self._effective_made = {**self.task.options, **of_files, **self._given}
+            options = with_cache({**self.task.options, **of_files}, self._given)
+            check_cache(self.task.name, options)
+            self._effective_made = options
         return options
 
     @property
@@ -156,8 +159,8 @@ class Enqueues(Generic[P, R]):
 
     def _unique_key(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> str:
         """Called by the extension for the calls of a template with `unique`."""
-        unique: Unique = self._effective["unique"]
-        return unique.key(self.task, args, kwargs or {})
+        unique: Unique | None = self._effective.get("unique")
+        return (unique.key if unique is not None else cached_key)(self.task, args, kwargs or {})
 
 
 class Using(Enqueues[P, R]):
@@ -172,6 +175,7 @@ class Using(Enqueues[P, R]):
         self._template_made = None
         if given.get("unique") is not None:
             given["unique"].check(task)
+        check_cache(task.name, with_cache(task.options, given))
 
     def __repr__(self) -> str:
         return f"<{self.task.name} using {self.options}>"
@@ -214,6 +218,7 @@ class BaseTask(Enqueues[P, R]):
         self._template_made = None
         if given.get("unique") is not None:
             given["unique"].check(self)
+        check_cache(self.name, given)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -240,6 +245,11 @@ class BaseTask(Enqueues[P, R]):
         if self._group is None:
             raise TaskNotFound(f"{self.name} belongs to no app", task=self.name)
         return self._group._app_of(self)
+
+    @property
+    def cache(self) -> TaskCache[P]:
+        """The results of its jobs that `cache=` keeps, to let go of them."""
+        return TaskCache(self)
 
     @property
     def queue(self) -> str:

@@ -24,7 +24,7 @@ MAX_CRASHES = 3
 def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _native.Template:
     """The template of jobs of this version of `task` with `options`, which were checked before."""
     on_failure = _handlers(app, task, options)
-    unique = options.get("unique")
+    while_, period = _unique(options)
     return _native.Template(
         task=task,
         version=version,
@@ -34,8 +34,9 @@ def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _
         run_after=_time(options.get("run_after")),
         expires=_time(options.get("expires")),
         deadline=_time(options.get("deadline")),
-        unique_while=None if unique is None else unique.while_,
-        unique_period_ms=None if unique is None or unique.period is None else _milliseconds(unique.period),
+        unique_while=while_,
+        unique_period_ms=_delay_ms(period),
+        anew=options.get("anew", False),
         idempotency_key=options.get("idempotency_key"),
         tags=options.get("tags", ()),
         metadata=options.get("metadata"),
@@ -48,6 +49,14 @@ def described(app: App, name: str, version: int, options: dict[str, Any]) -> tup
     # An instant was meant for the program that declares it; who enqueues by name comes at another time.
     lasting = {option: value for option, value in options.items() if not isinstance(value, datetime)}
     return _handler(name, version, lasting, on_failure), options.get("unique") is not None
+
+
+def _unique(options: dict[str, Any]) -> tuple[str | None, float | None]:
+    """How long the key of a call keeps equal ones out: while what, and for how many seconds besides."""
+    cache, unique = options.get("cache"), options.get("unique")
+    if cache is not None:
+        return "cached", cache
+    return (None, None) if unique is None else (unique.while_, unique.period)
 
 
 def _handlers(app: App, task: str, options: dict[str, Any]) -> _native.OnFailure | None:

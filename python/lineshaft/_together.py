@@ -163,16 +163,18 @@ class BatchBlock:
             _say(waiting, _fate(failure, is_sent=False))
             raise
 
-    def _made(self, waiting: list[_Waiting], sent: list[_Waiting], made: tuple[bytes, list[int]]) -> list[Job[Any]]:
+    def _made(
+        self, waiting: list[_Waiting], sent: list[_Waiting], made: tuple[bytes, list[int], list[int]]
+    ) -> list[Job[Any]]:
         """The server has made them."""
-        ids, existing = made
-        app, now, old = self.app, time.time(), frozenset(existing)
+        ids, existing, completed = made
+        app, now, old, done = self.app, time.time(), frozenset(existing), frozenset(completed)
         app._attendance.enqueued(ids)
         for position, one in enumerate(sent):
-            one.become(ids[position * 16 : position * 16 + 16], position in old, now)
+            one.become(ids[position * 16 : position * 16 + 16], position in old, position in done, now)
         for one in waiting:
             if one.twin is not None:
-                one.become(one.twin.job._key, True, now)
+                one.become(one.twin.job._key, True, one.twin.job.state == "completed", now)
         jobs = [one.job for one in waiting]
         if app._connection.engine is not None:
             app._connection.engine.note(jobs, [one.call for one in waiting])
@@ -191,12 +193,12 @@ class _Waiting:
         self.call = call
         self.packed = packed
         self.twin: _Waiting | None = None
-        """The call before it that has its key, and whose job is its own."""
+        """The call that leaves with its key, and whose job is its own."""
 
-    def become(self, key: bytes, existing: bool, now: float) -> None:
+    def become(self, key: bytes, existing: bool, is_completed: bool, now: float) -> None:
         """Its job was made, or was there."""
         snapshot = self.call.bound._first_snapshot
-        self.job._snapshot = snapshot._replace(state=None, existing=True) if existing else snapshot
+        self.job._snapshot = snapshot.found(is_completed) if existing else snapshot
         self.job._as_of = now
         self.job._key = key
 
@@ -220,14 +222,13 @@ def _open_around(block: BatchBlock | None, app: App) -> BatchBlock | None:
 def _without_twins(waiting: list[_Waiting]) -> list[_Waiting]:
     """Those that leave: of two with one key the server would have to know the first to answer the second with it."""
     firsts: dict[tuple[int, str], _Waiting] = {}
-    sent = []
-    for one in waiting:
+    # What is computed anew comes first: it takes the place of what the others would be answered with.
+    for one in sorted(waiting, key=lambda one: not one.packed.anew):
         keys = [(place, key) for place, key in enumerate(one.packed.keys) if key is not None]
         one.twin = next((firsts[key] for key in keys if key in firsts), None)
         if one.twin is None:
             firsts.update(dict.fromkeys(keys, one))
-            sent.append(one)
-    return sent
+    return [one for one in waiting if one.twin is None]
 
 
 def _fate(error: BaseException, is_sent: bool) -> str:

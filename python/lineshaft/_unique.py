@@ -62,12 +62,8 @@ class Unique:
 
     def key(self, task: BaseTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The key of one call: the task's name and a hash of what `by` selects."""
-        import hashlib
-
-        value = canonical(self._selected(task, args, kwargs))
-        name = task.name.encode()
-        digest = hashlib.blake2b(name + b"\0" + task.app._types.encode(value), digest_size=16).hexdigest()
-        return f"{name[:200].decode(errors='ignore')}:{digest}"
+        digest = digest_of(task, self._selected(task, args, kwargs))
+        return f"{task.name.encode()[:200].decode(errors='ignore')}:{digest}"
 
     def _selected(self, task: BaseTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         bound = task.binder.bind(args, kwargs)
@@ -116,6 +112,14 @@ def _period(value: Duration) -> float:
     if seconds < 0.001:
         raise wrong("period", value, f"at least 1 ms, as {DURATION_FORMS}; None for no period")
     return seconds
+
+
+def digest_of(task: BaseTask[..., Any], value: Any) -> str:
+    """A hash of the task's name and of `value`, the same in every process."""
+    import hashlib
+
+    encoded = task.app._types.encode(canonical(value))
+    return hashlib.blake2b(task.name.encode() + b"\0" + encoded, digest_size=16).hexdigest()
 
 
 def canonical(value: Any) -> Any:

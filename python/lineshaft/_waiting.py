@@ -46,7 +46,8 @@ def wait_for_end(job: Job[Any], results: bool, timeout: Duration | None) -> _nat
     __tracebackhide__ = True
     key = job._key  # of one that waits in a batch there is none, and no worker has to start for it
     with _begin(job._app, timeout) as patience:
-        job._app._attendance.ensure(job)
+        if job.state not in FINISHED:  # one whose result was cached needs no worker
+            job._app._attendance.ensure(job)
         waiting = job._app._connection.client().wait(key, results)
         try:
             while True:
@@ -69,7 +70,8 @@ async def await_end(job: Job[Any], results: bool, timeout: Duration | None) -> _
     __tracebackhide__ = True
     key = job._key
     with _begin(job._app, timeout) as patience:
-        await job._app._attendance.aensure(job)
+        if job.state not in FINISHED:
+            await job._app._attendance.aensure(job)
         waiting = (await job._app._connection.aclient()).wait(key, results)
         try:
             while True:

@@ -336,6 +336,28 @@ OPTIONS = {
             '  hint: accepted: "args", Unique(by=..., while_=..., period=...) or None'
         ),
     ),
+    "a cache": (
+        OptionError,
+        {"cache": "2d"},
+        (
+            "option `cache`: '2d' is not accepted\n"
+            '  hint: accepted: 1 ms to 24 h, for which results are kept, as "30s", "1h30m", a timedelta or a number '
+            "of seconds; None for no cache"
+        ),
+    ),
+    "a cache of no result": (
+        OptionError,
+        {"name": "one", "cache": "1h", "result": False},
+        "one: `cache` needs a result, and `result=False` keeps none\n  hint: leave one of the two away",
+    ),
+    "a cache and a unique key": (
+        OptionError,
+        {"name": "one", "cache": "1h", "unique": "args"},
+        (
+            "one: `cache` and `unique` do not go together\n"
+            "  hint: with `cache` an equal call joins the unfinished job anyway; it compares all arguments"
+        ),
+    ),
     "a unique key": (
         DeclarationError,
         {"name": "one", "unique": Unique(by="user")},

@@ -67,6 +67,7 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
         match errand {
             Errand::Archive(batch) => {
                 let result = self.store(batch);
+                self.tell_oldest();
                 self.engine.send(Input::Archived { result });
                 if self.archive.counts().bytes > self.retention.bytes {
                     self.retain_bytes();
@@ -147,10 +148,18 @@ impl<J: JournalHandle, A: Archive> Archiver<J, A> {
             }
             Err(error) => tracing::error!(%error, "the oldest history could not be dropped"),
         }
+        self.tell_oldest();
     }
 
     fn retain_bytes(&self) {
         report(self.archive.drop_oldest_until(self.retention.bytes));
+        self.tell_oldest();
+    }
+
+    /// Results that are cached may have been in what was dropped, which may have been everything.
+    fn tell_oldest(&self) {
+        let ended_ms = self.archive.oldest_ms().unwrap_or_else(|| self.clock.wall_ms());
+        self.engine.send(Input::HistoryFrom { ended_ms });
     }
 
     /// Drops what is older, and what is more, than shall be kept.

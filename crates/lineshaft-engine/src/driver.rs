@@ -242,6 +242,7 @@ impl<J: Journal> Driver<J> {
             Input::ArchiveDropped { finalized_before_ms } => {
                 self.core.archive_dropped(finalized_before_ms, now);
             }
+            Input::HistoryFrom { ended_ms } => self.core.state.set_history_from(ended_ms),
             Input::Cooled { pages, result } => self.spill.cooled(&mut self.core.state, pages, result),
             Input::Copied { result } => self.compaction.copied(result),
             Input::BlobsListed { result } => self.sweep_blobs(result),

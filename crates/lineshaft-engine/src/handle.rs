@@ -129,6 +129,10 @@ pub(crate) enum Input {
     ArchiveDropped {
         finalized_before_ms: u64,
     },
+    /// The archive has no job that ended before.
+    HistoryFrom {
+        ended_ms: u64,
+    },
     /// Payloads of old segments were copied.
     Copied {
         result: Result<Copy, lineshaft_store::Error>,

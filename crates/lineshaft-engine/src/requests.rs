@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lineshaft_jobs::{Answer, ArchivedCall, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
-    self, Changed, Described, DiskReport, Done, Fetch, Hello, List, Message, PROTOCOL, PayloadKind,
+    self, Changed, Described, DiskReport, Done, Enqueued, Fetch, Hello, List, Message, PROTOCOL, PayloadKind,
     RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::{JobId, JobState, task};
@@ -96,6 +96,10 @@ impl Core {
                 let (session, job, sequence) = (self.session(caller)?, request.job, request.sequence);
                 let command = Command::Delete { session, request, archived: None };
                 self.change(caller, command, now, |_| Query::Delete { job, sequence })
+            }
+            Message::Invalidate(request) => {
+                let session = self.session(caller)?;
+                self.change(caller, Command::Invalidate { session, request }, now, |_| Query::Nothing)
             }
             Message::ChangeQueue(request) => {
                 let session = self.session(caller)?;
@@ -204,6 +208,16 @@ impl Core {
     ) -> Result<(), Refusal> {
         match self.run(command, now)? {
             Reply::Answer { session, number } => self.answer(caller, session, number),
+            Reply::AnswerCompleted { session, number, completed } => {
+                if let Some(Answer::Enqueued(enqueued)) = self.state.answer(session, number) {
+                    let enqueued = Enqueued { completed, ..enqueued.clone() };
+                    self.reply(caller.connection, caller.request_id, enqueued);
+                }
+            }
+            Reply::Found(enqueued) => {
+                self.touch(caller, now);
+                self.reply(caller.connection, caller.request_id, enqueued);
+            }
             Reply::NotInMemory { .. } => {
                 let query = elsewhere(self);
                 self.query(caller.connection, caller.request_id, query);
@@ -463,6 +477,7 @@ pub(crate) const fn sequence_of(message: &Message) -> Option<Sequence> {
         Message::Retry(request) => Some(request.sequence),
         Message::Delete(request) => Some(request.sequence),
         Message::ChangeQueue(request) => Some(request.sequence),
+        Message::Invalidate(request) => Some(request.sequence),
         _ => None,
     }
 }

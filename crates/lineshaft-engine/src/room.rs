@@ -50,6 +50,7 @@ impl Room {
             | Message::Release(_)
             | Message::Cancel(_)
             | Message::Delete(_)
+            | Message::Invalidate(_)
             | Message::ChangeQueue(_)
             | Message::ReleaseLocks(_)
             | Message::BreakLocks(_) => Self::Ends,

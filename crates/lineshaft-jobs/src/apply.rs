@@ -106,6 +106,7 @@ impl State {
                 self.close_idle_queue(*queue);
             }
             Change::KeysExpired { keys } => self.expire_keys(keys),
+            Change::KeysFreed { keys } => self.free_keys(keys),
             Change::PeriodsEnded { keys } => self.end_periods(keys),
             Change::Parked { slot, missing } => self.park(*slot, missing),
             Change::PutOff { slot, until_ms, reason } => self.put_off(*slot, *until_ms, reason),

@@ -467,6 +467,11 @@ pub enum Change {
         /// When the next turn would be if all came evenly, logical nanoseconds.
         next_ns: u64,
     },
+    /// Keys of cached results are free, whether their jobs are unfinished or completed: nobody is answered with those.
+    KeysFreed {
+        /// The keys.
+        keys: Vec<Arc<str>>,
+    },
 }
 
 impl Change {

@@ -92,6 +92,13 @@ pub enum Command {
         /// What to do.
         verb: QueueVerb,
     },
+    /// Lets go of cached results.
+    Invalidate {
+        /// The client's session.
+        session: u64,
+        /// Which.
+        request: message::Invalidate,
+    },
     /// A child introduces itself.
     AttachChild(message::AttachChild),
     /// Attempts ended.
@@ -248,6 +255,17 @@ pub enum Reply {
         /// The request.
         number: u64,
     },
+    /// The same, of jobs of which some are completed.
+    AnswerCompleted {
+        /// The session.
+        session: u64,
+        /// The request.
+        number: u64,
+        /// Their positions.
+        completed: Vec<u32>,
+    },
+    /// Cached jobs were found, and nothing was changed for that: asked once more the session looks again.
+    Found(message::Enqueued),
     /// The child's number, and the leases that are not its own.
     Attached {
         /// Its number in the engine.

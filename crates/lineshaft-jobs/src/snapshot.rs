@@ -19,11 +19,11 @@ use std::ops::Range;
 pub use rows::{ChangedPage, LoadedPage};
 
 use crate::state::{Limits, State};
-use tables::{Rest, Tables};
+use tables::{Rest, RestWithoutCached, Tables};
 
 /// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
-/// third one no absent children, the fourth one no locks.
-const VERSION: u16 = 5;
+/// third one no absent children, the fourth one no locks, the fifth one no cached results.
+const VERSION: u16 = 6;
 
 /// A snapshot that does not read.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +121,7 @@ impl State {
                         let (hand, absent) = postcard::from_bytes(rest)?;
                         Rest { hand, absent, ..Rest::default() }
                     }
+                    5 => postcard::from_bytes::<RestWithoutCached>(rest)?.into(),
                     _ => postcard::from_bytes(rest)?,
                 };
                 let (slots, keys) = rows::sort_out(pages)?;

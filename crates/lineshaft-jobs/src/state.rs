@@ -8,6 +8,7 @@ use lineshaft_wire::message::{Changed, Enqueued, ProcessKey, Rules};
 use lineshaft_wire::{Fence, JobId, JobState};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::change::{Change, Lease};
 use crate::command::Event;
@@ -36,7 +37,7 @@ pub struct Limits {
     pub children: usize,
     /// Idempotency keys younger than 24 hours.
     pub idempotency_keys: usize,
-    /// Unique keys whose period has not ended.
+    /// Unique keys whose period has not ended, and cached results.
     pub unique_periods: usize,
     /// Finished jobs deleted but still in a block.
     pub deleted: usize,
@@ -111,6 +112,9 @@ pub struct State {
     /// Unique keys held for a period: the job, and Unix milliseconds of the end.
     pub(crate) periods: FxHashMap<Arc<str>, (JobId, u64)>,
     pub(crate) periods_by_end: BTreeSet<(u64, Arc<str>)>,
+    /// Keys of cached results: when their jobs ended, Unix milliseconds, for as long as their periods last; nothing while
+    /// they are unfinished.
+    pub(crate) cached: BTreeMap<Arc<str>, Option<u64>>,
     pub(crate) deleted: FxHashMap<JobId, u64>,
     /// Locks; lines for them are of this process alone.
     pub(crate) locks: Locks,
@@ -138,6 +142,8 @@ pub struct State {
     pub(crate) kept: Kept,
 
     // Of this process alone.
+    /// The archive has no job that ended before, Unix milliseconds.
+    pub(crate) history_from_ms: u64,
     pub(crate) connected: FxHashMap<u32, Connected>,
     pub(crate) events: Vec<Event>,
 }
@@ -186,9 +192,19 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// Jobs were made or found.
-    Enqueued(Enqueued),
+    Enqueued(#[serde(with = "EnqueuedFields")] Enqueued),
     /// Something else was changed.
     Changed(Changed),
+}
+
+/// What is remembered of jobs that were made or found: not in which states those were.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Enqueued")]
+struct EnqueuedFields {
+    ids: ByteBuf,
+    existing: Vec<u32>,
+    #[serde(skip)]
+    completed: Vec<u32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -236,6 +252,7 @@ impl State {
             keys_by_age: TrackedFifo::new(),
             periods: FxHashMap::default(),
             periods_by_end: BTreeSet::new(),
+            cached: BTreeMap::new(),
             deleted: FxHashMap::default(),
             locks: Locks::default(),
             limiters: Limiters::default(),
@@ -252,6 +269,7 @@ impl State {
             limit_timers: TimerWheel::new(0),
             limits_asked_ms: 0,
             kept: Kept::default(),
+            history_from_ms: 0,
             connected: FxHashMap::default(),
             events: Vec::new(),
         }

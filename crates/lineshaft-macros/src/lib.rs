@@ -45,6 +45,7 @@ use proc_macro::TokenStream;
 /// | `expires` | the job is discarded if it has not begun within this time | `None` |
 /// | `deadline` | the job is discarded, its attempt stopped, if it has not ended within this time | `None` |
 /// | `unique` | `"args"`, or `unique(by = ["tenant"], while = "queued", period = "1h")` | none |
+/// | `cache` | how long an equal call is answered with the completed job: `"10m"`, at most `"24h"`; not with `unique` | `None` |
 /// | `delivery` | `"at_least_once"`, `"at_most_once"` | `"at_least_once"` |
 /// | `result` | `true`, `false`: whether the result is kept | `true` |
 /// | `tags` | `["a", "b"]` | none |

@@ -11,7 +11,7 @@ use crate::nearest::unknown;
 use crate::parameter::Parameter;
 
 /// What can be given.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "name",
     "version",
     "from_version",
@@ -24,6 +24,7 @@ const NAMES: [&str; 16] = [
     "expires",
     "deadline",
     "unique",
+    "cache",
     "delivery",
     "result",
     "tags",
@@ -101,6 +102,7 @@ impl Options {
             "expires" => (quote!(expires), forms::optional_duration(meta, "expires")?),
             "deadline" => (quote!(deadline), forms::optional_duration(meta, "deadline")?),
             "unique" => (quote!(unique), self.unique(meta)?),
+            "cache" => (quote!(cache), forms::optional_duration(meta, "cache")?),
             "delivery" => {
                 let at_most_once = forms::delivery(meta)?;
                 (quote!(at_most_once), quote!(#at_most_once))

@@ -10,6 +10,7 @@ mod reply;
 mod template;
 mod waiting;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    Cancel, Delete, Enqueue, JobGroup, LockKind, Message, Pass, Retry, Show, Status,
+    Cancel, Delete, Enqueue, Invalidate, JobGroup, LockKind, Message, Pass, Retry, Show, Status,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -63,7 +64,8 @@ pub(crate) fn connect(
 impl Client {
     /// Makes jobs of `calls`, or of as many from the first on as fit one request; gives the reply and their number.
     ///
-    /// The reply is the new ids, 16 bytes each, and the positions of those that were there already.
+    /// The reply is the new ids, 16 bytes each, the positions of those that were there already, and the positions of those
+    /// among them that are completed.
     fn enqueue(&self, registry: &Bound<'_, Registry>, calls: &Bound<'_, PyList>) -> PyResult<(Reply, usize)> {
         let mut batch = Batch::default();
         for call in calls {
@@ -121,6 +123,14 @@ impl Client {
     fn delete(&self, py: Python<'_>, key: &[u8]) -> PyResult<Reply> {
         let job = job_id(py, key)?;
         Ok(Reply::new(self.0.mutate(|sequence| Delete { sequence, job }.into(), Vec::new(), None)))
+    }
+
+    /// Lets go of cached results: those of these keys, and some of those whose keys begin with `prefix`; the reply is as for
+    /// `cancel`, and its count that of the keys.
+    fn invalidate(&self, keys: Vec<String>, prefix: Option<&str>) -> Reply {
+        let keys: Vec<Arc<str>> = keys.into_iter().map(Into::into).collect();
+        let prefix = prefix.map(Arc::from);
+        Reply::new(self.0.mutate(|sequence| Invalidate { sequence, keys, prefix }.into(), Vec::new(), None))
     }
 
     /// Asks for the state of the engine. With `aside` it is a question on the side with so many seconds for its answer,

@@ -58,6 +58,9 @@ pub trait Archive: Clone + Send + Sync + 'static {
     /// How much there is.
     fn counts(&self) -> ArchiveCounts;
 
+    /// When the first job of the oldest block ended, Unix milliseconds; `None` if there is nothing.
+    fn oldest_ms(&self) -> Option<u64>;
+
     /// Drops the days before the UTC day of `finished_ms` (Unix milliseconds). [`Error::Held`] during a backup.
     fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error>;
 

@@ -10,6 +10,7 @@
 //! about, since that is promised: a place, first in first out, with its generation.
 
 mod attempts;
+mod cached;
 mod check;
 mod checkpoints;
 mod children;
@@ -118,6 +119,8 @@ pub struct Model {
     keys: Vec<enqueue::Key>,
     /// Unique keys that are held for a period, on the wall clock.
     periods: Vec<enqueue::Key>,
+    /// Results that are cached.
+    cached: Vec<cached::Cached>,
     deleted: BTreeMap<JobId, u64>,
     /// Who holds a lock.
     lock_holders: Vec<locks::Holder>,
@@ -157,6 +160,7 @@ impl Model {
             purges: BTreeMap::new(),
             keys: Vec::new(),
             periods: Vec::new(),
+            cached: Vec::new(),
             deleted: BTreeMap::new(),
             lock_holders: Vec::new(),
             lock_line: Vec::new(),
@@ -195,6 +199,7 @@ impl Model {
             Command::ChangeQueue { session, sequence, queue, verb } => {
                 self.change_queue(*session, *sequence, queue, *verb)
             }
+            Command::Invalidate { session, request } => self.invalidate(*session, request),
             Command::AttachChild(attach) => self.know_child(attach),
             Command::Finish { child, finish, payloads } => self.finish(*child, finish, payloads),
             Command::Checkpoint { child, checkpoint, value } => self.checkpoint(*child, checkpoint, value),

@@ -25,7 +25,7 @@ mod worker;
 use serde::{Deserialize, Serialize};
 
 pub use control::{Cancel, ChangeQueue, Changed, Delete, QueueVerb, Retry};
-pub use enqueue::{Enqueue, Enqueued, JobGroup, RunAfter, Unique, UniqueWhile};
+pub use enqueue::{Enqueue, Enqueued, Invalidate, JobGroup, RunAfter, Unique, UniqueWhile};
 pub use finish::{ChildEnded, End, Finish, Finished, OtherEnd, Succeeded};
 pub use home::{FilesHeld, HoldFiles, KeepFiles, Shutdown};
 pub use lease::{Checkpoint, Credit, Lease, Leases, Progress, Release, Renew, Stop, StopReason};
@@ -77,6 +77,8 @@ pub const VERSION_MAX: u32 = i32::MAX as u32;
 pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
 /// Tasks of which a [`StatusReport`] tells how many jobs they have.
 pub const TASK_REPORTS_MAX: usize = 1_000;
+/// Keys in one [`Invalidate`].
+pub const KEYS_MAX: usize = 1_024;
 /// Tokens or fences in one message about locks.
 pub const LOCK_TOKENS_MAX: usize = 1_024;
 /// Shortest time that a lock is held without renewal, milliseconds: a renewal may be more than a second late.
@@ -211,8 +213,10 @@ messages! {
     22 Retry,
     /// Forgets a finished job.
     23 Delete,
-    /// Answer to [`Cancel`], [`Delete`] and the queue verbs.
+    /// Answer to [`Cancel`], [`Delete`], [`Invalidate`] and the queue verbs.
     24 Changed,
+    /// Cached results are not answered with any more.
+    25 Invalidate,
 
     /// Pauses, resumes or purges a queue.
     30 ChangeQueue,

@@ -105,7 +105,7 @@ class Maker:
             self.on_their_way += 1
             self._bell.expect(reply, partial(self._made, part, reply))
 
-    def _made(self, batch: Batch, reply: _native.Reply[tuple[bytes, list[int]]]) -> None:
+    def _made(self, batch: Batch, reply: _native.Reply[tuple[bytes, list[int], list[int]]]) -> None:
         self.on_their_way -= 1
         try:
             made = reply.wait()
@@ -114,7 +114,7 @@ class Maker:
             self._refused(batch, error)
             return
         jobs = jobs_of(Job, self._app, batch.calls, made)
-        batch.become(*made)
+        batch.become(*made[:2])
         position = 0
         for source, first, count in batch.runs:
             source.made(first, jobs[position : position + count])

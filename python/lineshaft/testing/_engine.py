@@ -229,9 +229,10 @@ def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 def advance(by: Duration) -> None:
     """Moves the time of the private engine forward: what is due by then is due now.
 
-    That is `run_after`, the delay before a retry, a snooze, `expires`, `deadline`, the period of a unique key and how
-    long results are kept. Attempts that run, their timeouts and the clocks of this process notice nothing. `by` is a
-    duration such as `"1h"`, a `timedelta` or a number of seconds. Only in a home in memory, which is the default.
+    That is `run_after`, the delay before a retry, a snooze, `expires`, `deadline`, the period of a unique key, how long
+    results are cached and how long they are kept. Attempts that run, their timeouts and the clocks of this process
+    notice nothing. `by` is a duration such as `"1h"`, a `timedelta` or a number of seconds. Only in a home in memory,
+    which is the default.
     """
     _here().advance(duration("by", by))
 

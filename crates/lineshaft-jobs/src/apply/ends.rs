@@ -17,7 +17,7 @@ impl State {
         }
         self.clear_timer(index);
         self.clear_limit(index);
-        self.drop_unique(index);
+        self.end_unique(index, state);
         self.set_state(index, state);
         self.finish_number += 1;
         let (number, now) = (self.finish_number, self.wall_ms);

@@ -39,7 +39,10 @@ impl State {
         }
         place_existing(&mut ids);
         let existing = existing.iter().map(|(at, _)| *at).collect();
-        self.remember(request, Answer::Enqueued(Enqueued { ids: ids.into(), existing }));
+        self.remember(
+            request,
+            Answer::Enqueued(Enqueued { ids: ids.into(), existing, ..Enqueued::default() }),
+        );
     }
 
     /// Jobs that handle the failures of others, one each.
@@ -109,10 +112,7 @@ impl State {
             line.insert(&mut self.slots, index);
         }
         if let Some(unique) = &group.unique {
-            self.unique.insert(Arc::clone(&unique.key), index);
-            if let Some(period_ms) = unique.period_ms {
-                self.hold_period(&unique.key, self.job_id(index), self.wall_ms + period_ms);
-            }
+            self.hold_unique(unique, index);
         }
         if let Some(key) = &group.idempotency_key {
             let expires_ms = self.logical_ms + self.limits.idempotency_ms;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lineshaft_wire::JobId;
 use lineshaft_wire::message::{Unique, UniqueWhile};
+use lineshaft_wire::{JobId, JobState};
 
 use crate::change::Name;
 use crate::state::{Key, Queue, State};
@@ -47,6 +47,16 @@ impl State {
         }
     }
 
+    /// The key of a new job keeps others out.
+    pub(super) fn hold_unique(&mut self, unique: &Unique, index: u32) {
+        self.unique.insert(Arc::clone(&unique.key), index);
+        if unique.while_ == UniqueWhile::Cached {
+            self.cached.insert(Arc::clone(&unique.key), None);
+        } else if let Some(period_ms) = unique.period_ms {
+            self.hold_period(&unique.key, self.job_id(index), self.wall_ms + period_ms);
+        }
+    }
+
     /// The key keeps others out until `until_ms`, whatever becomes of the job.
     pub(crate) fn hold_period(&mut self, key: &Arc<str>, job: JobId, until_ms: u64) {
         self.periods.insert(Arc::clone(key), (job, until_ms));
@@ -55,8 +65,24 @@ impl State {
 
     pub(super) fn end_periods(&mut self, keys: &[Arc<str>]) {
         for key in keys {
-            if let Some((_, until_ms)) = self.periods.remove(key) {
-                self.periods_by_end.remove(&(until_ms, Arc::clone(key)));
+            self.end_period(key);
+        }
+    }
+
+    fn end_period(&mut self, key: &Arc<str>) {
+        if let Some((_, until_ms)) = self.periods.remove(key) {
+            self.periods_by_end.remove(&(until_ms, Arc::clone(key)));
+            self.cached.remove(key);
+        }
+    }
+
+    /// Nobody is answered with the jobs of these keys, and none of them gets its key back.
+    pub(super) fn free_keys(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            self.end_period(key);
+            self.cached.remove(key);
+            if let Some(index) = self.unique.remove(key) {
+                self.slots.extra_mut(index).unique = None;
             }
         }
     }
@@ -70,6 +96,19 @@ impl State {
         let Some(Unique { key, .. }) = &extra.unique else { return };
         if self.unique.get(key) == Some(&index) {
             self.unique.remove(key);
+        }
+    }
+
+    /// The job has ended in this state: from now on its result is cached, or its key is free.
+    pub(super) fn end_unique(&mut self, index: u32, state: JobState) {
+        self.drop_unique(index);
+        let unique = self.slots.extra(index).and_then(|extra| extra.unique.clone());
+        let Some(Unique { key, while_: UniqueWhile::Cached, period_ms }) = unique else { return };
+        if state == JobState::Completed {
+            self.hold_period(&key, self.job_id(index), self.wall_ms + period_ms.unwrap_or(0));
+            self.cached.insert(key, Some(self.wall_ms));
+        } else {
+            self.cached.remove(&key);
         }
     }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM, ON_FAILURE_DEPTH_MAX,
-    OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, VERSION_MAX, is_name,
+    BATCH_JOBS_MAX, Enqueue, Enqueued, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM,
+    ON_FAILURE_DEPTH_MAX, OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, VERSION_MAX,
+    is_name,
 };
 use lineshaft_wire::{JobId, task};
 use rustc_hash::FxHashSet;
 
+use super::cached::{check_cached, is_cached};
 use super::{Turn, check_room};
-use crate::change::{Change, NewJobs, RulesRef, RunAt, Stored};
+use crate::change::{Change, NewJobs, Request, RulesRef, RunAt, Stored};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
 use crate::state::State;
 
@@ -33,8 +35,7 @@ impl State {
             Turn::Fresh(place) => place,
         };
         self.check_batch(&request, &arguments)?;
-        let mut batch =
-            Batch { cutter: Cutter::new(&arguments), groups: Vec::new(), existing: Vec::new(), position: 0 };
+        let mut batch = Batch::new(&arguments);
         let mut keys = Keys::default();
         for group in request.groups {
             if keys.hold_one_of(&group) {
@@ -42,18 +43,16 @@ impl State {
                     bad("two jobs of one request have the same unique or idempotency key".to_owned()),
                 );
             }
-            match self.existing(&group) {
-                Some(job) => batch.skip(job, &group),
+            match self.existing(&group, now) {
+                Some(job) => batch.skip(job, &group, self.is_cached(&group, job)),
                 None => {
                     keys.add(&group);
+                    batch.freed.extend(self.held_key(&group).cloned());
                     batch.push(self.new_jobs(&group, now), &group);
                 }
             }
         }
-        let Batch { cutter, groups, existing, .. } = batch;
-        let reply = Reply::Answer { session, number: place.number };
-        let change = Change::Enqueued { request: place, groups, existing };
-        Ok(Decision::of(vec![Entry { change, payload: cutter.parts }], reply))
+        Ok(batch.decision(place))
     }
 
     fn check_batch(&self, request: &Enqueue, arguments: &Payloads) -> Result<(), Refusal> {
@@ -84,7 +83,12 @@ impl State {
         check_room("idempotency keys", self.keys.len(), keys, self.limits.idempotency_keys)?;
         let has_period = |group: &&JobGroup| group.unique.as_ref().is_some_and(|it| it.period_ms.is_some());
         let periods = request.groups.iter().filter(has_period).count();
-        check_room("unique keys with a period", self.periods.len(), periods, self.limits.unique_periods)
+        check_room(
+            "unique keys with a period, and cached results",
+            self.periods.len(),
+            periods,
+            self.limits.unique_periods,
+        )
     }
 
     /// How many names the table lacks.
@@ -102,10 +106,11 @@ impl State {
     }
 
     /// The job that a key answers with.
-    fn existing(&self, group: &JobGroup) -> Option<JobId> {
+    fn existing(&self, group: &JobGroup, now: Now) -> Option<JobId> {
+        let unique = group.unique.as_ref().filter(|_| !group.anew);
         let by_key = || self.job_of_key(group.idempotency_key.as_ref()?);
-        let by_unique = || self.unique.get(&group.unique.as_ref()?.key).map(|slot| self.job_id(*slot));
-        let by_period = || self.periods.get(&group.unique.as_ref()?.key).map(|(job, _)| *job);
+        let by_unique = || self.unique.get(&unique?.key).map(|slot| self.job_id(*slot));
+        let by_period = || self.held_for_period(unique?, now);
         by_key().or_else(by_unique).or_else(by_period)
     }
 
@@ -154,10 +159,42 @@ struct Batch<'a> {
     cutter: Cutter<'a>,
     groups: Vec<NewJobs>,
     existing: Vec<(u32, JobId)>,
+    /// Positions of existing jobs that are completed.
+    completed: Vec<u32>,
+    /// Keys whose jobs are replaced.
+    freed: Vec<Arc<str>>,
+    /// All jobs so far are cached ones.
+    is_cached: bool,
     position: u32,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    fn new(arguments: &'a Payloads) -> Self {
+        let (groups, existing, completed, freed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let cutter = Cutter::new(arguments);
+        Self { cutter, groups, existing, completed, freed, is_cached: true, position: 0 }
+    }
+
+    /// Where all jobs were cached nothing is written: whoever asks again may be answered otherwise, and no job was made.
+    fn decision(self, request: Request) -> Decision {
+        let Self { cutter, groups, existing, completed, freed, is_cached, .. } = self;
+        if groups.is_empty() && is_cached {
+            let ids: Vec<u8> = existing.iter().flat_map(|(_, job)| job.to_bytes()).collect();
+            let existing = existing.into_iter().map(|(position, _)| position).collect();
+            return Decision::of(Vec::new(), Reply::Found(Enqueued { ids: ids.into(), existing, completed }));
+        }
+        let Request { session, number, .. } = request;
+        let reply = if completed.is_empty() {
+            Reply::Answer { session, number }
+        } else {
+            Reply::AnswerCompleted { session, number, completed }
+        };
+        let freed = (!freed.is_empty()).then(|| Change::KeysFreed { keys: freed }.into());
+        let change = Change::Enqueued { request, groups, existing };
+        let enqueued = Entry { change, payload: cutter.parts };
+        Decision::of(freed.into_iter().chain([enqueued]).collect(), reply)
+    }
+
     fn push(&mut self, mut jobs: NewJobs, group: &JobGroup) {
         for length in &group.lengths {
             jobs.arguments.push(self.cutter.take(u64::from(*length)));
@@ -166,8 +203,10 @@ impl Batch<'_> {
         self.groups.push(jobs);
     }
 
-    fn skip(&mut self, job: JobId, group: &JobGroup) {
+    fn skip(&mut self, job: JobId, group: &JobGroup, is_completed: bool) {
         self.cutter.skip(u64::from(group.lengths[0]));
+        self.is_cached &= is_cached(group) && group.idempotency_key.is_none();
+        self.completed.extend(is_completed.then_some(self.position));
         self.existing.push((self.position, job));
         self.position += 1;
     }
@@ -251,6 +290,7 @@ fn check_group(group: &JobGroup) -> Result<(), Refusal> {
         return Err(bad("unique and idempotency keys go with one job".to_owned()));
     }
     check_texts(group)?;
+    check_cached(group)?;
     if let Some(period) = group.unique.as_ref().and_then(|unique| unique.period_ms)
         && !(1..=DELAY_MS_MAX).contains(&period)
     {

@@ -1,5 +1,6 @@
 //! When each change happens: one file per kind of command.
 
+mod cached;
 mod checkpoints;
 mod children;
 mod enqueue;
@@ -55,6 +56,7 @@ impl State {
             Command::ChangeQueue { session, sequence, queue, verb } => {
                 self.decide_queue(session, sequence, &queue, verb)
             }
+            Command::Invalidate { session, request } => self.decide_invalidate(session, &request),
             Command::AttachChild(attach) => self.decide_attach(attach),
             Command::Finish { child, finish, payloads } => self.decide_finish(child, &finish, &payloads, now),
             Command::Checkpoint { child, checkpoint, value } => {

@@ -99,7 +99,11 @@ impl State {
         let leased_before = slot.attempts() > 0 || state == JobState::Running;
         let is_free = state.is_finished() || (queued_only && leased_before);
         if !is_free {
-            self.unique.entry(Arc::clone(&unique.key)).or_insert(index);
+            let key = Arc::clone(&unique.key);
+            if unique.while_ == UniqueWhile::Cached {
+                self.cached.insert(Arc::clone(&key), None);
+            }
+            self.unique.entry(key).or_insert(index);
         }
     }
 

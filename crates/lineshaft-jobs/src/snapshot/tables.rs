@@ -67,6 +67,24 @@ pub(super) struct Rest {
     pub(super) lock_holders: Vec<(u64, u64, NewHolder)>,
     /// Limiters: when the next turn at each would be if all came evenly, logical nanoseconds.
     pub(super) limiters: Vec<(u64, Arc<str>)>,
+    /// When the jobs of cached results ended, Unix milliseconds, beside the periods of their keys; nothing for other keys,
+    /// and none behind the last.
+    pub(super) cached: Vec<Option<u64>>,
+}
+
+/// The same as the layout before wrote it.
+#[derive(Deserialize)]
+pub(super) struct RestWithoutCached {
+    hand: Option<u32>,
+    absent: Vec<(u32, u64)>,
+    lock_fence: u64,
+    lock_holders: Vec<(u64, u64, NewHolder)>,
+}
+
+impl From<RestWithoutCached> for Rest {
+    fn from(RestWithoutCached { hand, absent, lock_fence, lock_holders }: RestWithoutCached) -> Self {
+        Self { hand, absent, lock_fence, lock_holders, ..Self::default() }
+    }
 }
 
 /// Handlers of failures, by the number of the rules that have them.
@@ -135,8 +153,17 @@ impl State {
             lock_fence: self.locks.fence,
             lock_holders: holders.map(|(fence, it)| (*fence, it.since_ms, it.new.clone())).collect(),
             limiters: self.limiters.rows().collect(),
+            cached: self.cached_by_end(),
         };
         postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
+    }
+
+    /// For each key that is held for a period, in their order, when its job ended if that is cached.
+    fn cached_by_end(&self) -> Vec<Option<u64>> {
+        let keys = self.periods_by_end.iter().map(|(_, key)| key);
+        let mut ended: Vec<_> = keys.map(|key| self.cached.get(key).copied().flatten()).collect();
+        ended.truncate(ended.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+        ended
     }
 
     /// Rules with handlers, by number.
@@ -159,6 +186,7 @@ impl State {
         state.take_slots(slots, tables.slots)?;
         state.take_keys(keys, tables.first_key..tables.next_key)?;
         state.take_tables(tables)?;
+        state.take_cached(&rest.cached)?;
         state.take_locks(rest.lock_fence, rest.lock_holders)?;
         state.limiters = Limiters::of_rows(rest.limiters)
             .ok_or(SnapshotError::Inconsistent("a limiter that is there twice"))?;
@@ -216,6 +244,16 @@ impl State {
             self.hold_period(&key, job, until_ms);
         }
         self.deleted = tables.deleted.into_iter().collect();
+        Ok(())
+    }
+
+    fn take_cached(&mut self, ended: &[Option<u64>]) -> Result<(), SnapshotError> {
+        if ended.len() > self.periods_by_end.len() {
+            return Err(SnapshotError::Inconsistent("cached results of no keys"));
+        }
+        let keys = self.periods_by_end.iter().map(|(_, key)| Arc::clone(key));
+        let cached = keys.zip(ended).filter(|(_, ended_ms)| ended_ms.is_some());
+        self.cached = cached.map(|(key, ended_ms)| (key, *ended_ms)).collect();
         Ok(())
     }
 

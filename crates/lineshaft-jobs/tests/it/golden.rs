@@ -101,6 +101,16 @@ fn new_jobs_in_full_and_in_short() {
 }
 
 #[test]
+fn a_job_whose_result_is_cached() {
+    let unique = Unique { key: "u".into(), while_: UniqueWhile::Cached, period_ms: Some(300) };
+    let groups = vec![NewJobs { unique: Some(unique), ..plain_jobs() }];
+    check(
+        &Change::Enqueued { request: request(), groups, existing: Vec::new() },
+        "0401ac02ab02010000000100000501010900000101750201ac020000000001000000",
+    );
+}
+
+#[test]
 fn handlers_of_failures() {
     let handler = OnFailure {
         task: "shop.tell".into(),
@@ -217,4 +227,5 @@ fn queues_and_keys() {
     check(&Change::PurgeEnded { queue: 3 }, "1403");
     check(&Change::PeriodsEnded { keys: vec!["a".into(), "bc".into()] }, "18020161026263");
     check(&Change::KeysExpired { keys: vec!["a".into(), "bc".into()] }, "15020161026263");
+    check(&Change::KeysFreed { keys: vec!["a".into(), "bc".into()] }, "27020161026263");
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use lineshaft_jobs::{
-    Attach, Change, Command, Copied, Decision, Entry, Event, Limits, Movable, Now, Place, Refusal, Reply,
-    State, Wanted,
+    Answer, Attach, Change, Command, Copied, Decision, Entry, Event, Limits, Movable, Now, Place, Refusal,
+    Reply, State, Wanted,
 };
 use lineshaft_testkit::model::{Happened, Told};
-use lineshaft_wire::message::RefusalCode;
+use lineshaft_wire::message::{Enqueued, RefusalCode};
 use lineshaft_wire::{Fence, JobId, JobRecord};
 
 /// Commits are numbered this far apart, so that those of one history fall into many buckets.
@@ -100,6 +100,13 @@ impl Machine {
             Reply::Answer { session, number } => {
                 Told::Answer(self.state.answer(session, number).expect("an answer is remembered").clone())
             }
+            Reply::AnswerCompleted { session, number, completed } => {
+                let Some(Answer::Enqueued(enqueued)) = self.state.answer(session, number) else {
+                    panic!("jobs were made")
+                };
+                Told::Answer(Answer::Enqueued(Enqueued { completed, ..enqueued.clone() }))
+            }
+            Reply::Found(enqueued) => Told::Answer(Answer::Enqueued(enqueued)),
             Reply::Attached { child, stale } => Told::Attached { child, stale },
             Reply::Finished { refused } => Told::Finished { refused },
             Reply::Locked { session, token } => Told::Locked(

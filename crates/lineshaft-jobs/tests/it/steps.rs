@@ -39,11 +39,18 @@ pub(crate) struct Group {
     pub(crate) run_after: Option<After>,
     pub(crate) expires: Option<After>,
     pub(crate) deadline: Option<After>,
-    pub(crate) unique: Option<(u8, bool, Option<u16>)>,
+    pub(crate) unique: Option<(u8, While, Option<u16>)>,
     pub(crate) idempotency_key: Option<u8>,
     pub(crate) tags: Vec<u8>,
     pub(crate) metadata: bool,
     pub(crate) lengths: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum While {
+    Unfinished,
+    Queued,
+    Cached { anew: bool },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +74,10 @@ pub(crate) enum Defect {
     EmptyTag,
     NoAttempts,
     KeyForTwo,
+    CachedForNoTime,
+    CachedTooLong,
+    CachedAndNotKept,
+    AnewOfNothing,
     TooLate,
     TooLong,
     TooManyClasses,
@@ -121,6 +132,8 @@ pub(crate) enum Step {
     Retry(Turn, u16),
     Delete(Turn, u16),
     Queue(Turn, u8, QueueVerb),
+    /// Cached results of this key, and of all keys that begin like it if so said.
+    Invalidate(Turn, u8, bool),
     Attach {
         worker: u8,
         number: u8,
@@ -230,6 +243,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         3 => (turn(), any::<u16>()).prop_map(|(turn, job)| Step::Retry(turn, job)),
         2 => (turn(), any::<u16>()).prop_map(|(turn, job)| Step::Delete(turn, job)),
         3 => (turn(), 0..4u8, verb()).prop_map(|(turn, queue, verb)| Step::Queue(turn, queue, verb)),
+        2 => (turn(), 0..4u8, prop::bool::weighted(0.2)).prop_map(|(turn, key, all)| Step::Invalidate(turn, key, all)),
         5 => attach(),
         1 => any::<u8>().prop_map(Step::Detach),
         6 => (any::<u8>(), prop_oneof![20 => 0..8u32, 1 => Just(u32::MAX)], any::<bool>())
@@ -305,6 +319,10 @@ fn enqueue() -> impl Strategy<Value = Step> {
         Just(Defect::EmptyTag),
         Just(Defect::NoAttempts),
         Just(Defect::KeyForTwo),
+        Just(Defect::CachedForNoTime),
+        Just(Defect::CachedTooLong),
+        Just(Defect::CachedAndNotKept),
+        Just(Defect::AnewOfNothing),
         Just(Defect::TooLate),
         Just(Defect::TooLong),
         Just(Defect::TooManyClasses),
@@ -327,7 +345,7 @@ fn group() -> impl Strategy<Value = Group> {
         (option::weighted(0.25, after()), option::weighted(0.15, after()), option::weighted(0.15, after()));
     let place = (0..3u8, 0..3u8, prop_oneof![3 => Just(5u8), 2 => 1..=9u8], 0..7u8);
     let keys = (
-        option::weighted(0.25, (0..3u8, any::<bool>(), option::weighted(0.4, 1..40_000u16))),
+        option::weighted(0.35, (0..3u8, while_(), option::weighted(0.4, 1..40_000u16))),
         option::weighted(0.15, 0..4u8),
     );
     let rest = (vec(0..3u8, 0..3), prop::bool::weighted(0.2), vec(0..4u8, 1..4));
@@ -354,6 +372,14 @@ fn group() -> impl Strategy<Value = Group> {
             lengths,
         }
     })
+}
+
+fn while_() -> impl Strategy<Value = While> {
+    prop_oneof![
+        1 => Just(While::Unfinished),
+        1 => Just(While::Queued),
+        3 => prop::bool::weighted(0.1).prop_map(|anew| While::Cached { anew }),
+    ]
 }
 
 fn acquire() -> impl Strategy<Value = Step> {

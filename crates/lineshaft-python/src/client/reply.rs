@@ -55,7 +55,8 @@ impl Reply {
 fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<Bound<'py, PyAny>> {
     match message {
         Message::Enqueued(made) => {
-            (PyBytes::new(py, &made.ids), made.existing).into_pyobject(py).map(Bound::into_any)
+            let made = (PyBytes::new(py, &made.ids), made.existing, made.completed);
+            made.into_pyobject(py).map(Bound::into_any)
         }
         Message::Shown(shown) => Ok(Shown::new(py, shown)?.into_pyobject(py)?.into_any()),
         Message::Changed(changed) => {

@@ -103,7 +103,7 @@ pub(crate) struct Template {
 impl Template {
     #[new]
     #[pyo3(signature = (*, task, version, queue, priority, rules, run_after, expires, deadline, unique_while, unique_period_ms,
-        idempotency_key, tags, metadata))]
+        anew, idempotency_key, tags, metadata))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn new(
         task: &str,
@@ -116,6 +116,7 @@ impl Template {
         deadline: Option<(String, u64)>,
         unique_while: Option<&str>,
         unique_period_ms: Option<u64>,
+        anew: bool,
         idempotency_key: Option<&str>,
         tags: Vec<String>,
         metadata: Option<&str>,
@@ -129,6 +130,7 @@ impl Template {
             expires: expires.map(read_time).transpose()?,
             deadline: deadline.map(read_time).transpose()?,
             unique: None,
+            anew,
             idempotency_key: idempotency_key.map(Into::into),
             tags: tags.into_iter().map(Into::into).collect(),
             metadata: metadata.map(Into::into),
@@ -177,7 +179,8 @@ fn read_unique_while(word: &str) -> PyResult<UniqueWhile> {
     match word {
         "unfinished" => Ok(UniqueWhile::Unfinished),
         "queued" => Ok(UniqueWhile::Queued),
-        _ => Err(PyValueError::new_err("unique_while is \"unfinished\" or \"queued\"")),
+        "cached" => Ok(UniqueWhile::Cached),
+        _ => Err(PyValueError::new_err("unique_while is \"unfinished\", \"queued\" or \"cached\"")),
     }
 }
 
@@ -209,6 +212,12 @@ impl Packed {
     #[getter]
     fn bytes(&self) -> usize {
         self.arguments.len()
+    }
+
+    /// Whether its job is made though there is one with its unique key.
+    #[getter]
+    fn anew(&self) -> bool {
+        self.group.anew
     }
 
     /// Its idempotency key and its unique key.

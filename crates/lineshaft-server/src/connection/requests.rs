@@ -190,6 +190,7 @@ fn sort(message: &Message) -> Sort {
         | Message::Cancel(_)
         | Message::Retry(_)
         | Message::Delete(_)
+        | Message::Invalidate(_)
         | Message::ChangeQueue(_)
         | Message::Status(_)
         | Message::Describe(_)

@@ -168,6 +168,11 @@ impl Catalogue {
         self.ends.range(..DayFile::first_of(day)).map(|(file, _)| *file).collect()
     }
 
+    /// When the first job of the oldest block ended.
+    pub(crate) fn oldest_ms(&self) -> Option<u64> {
+        self.entries.first().map(|entry| entry.header.finished_ms.0)
+    }
+
     /// The oldest files without which the rest takes at most `bytes`; never that of the newest block.
     pub(crate) fn oldest_files_above(&self, bytes: u64) -> Vec<DayFile> {
         let newest = self.entries.last().map(|entry| entry.file);

@@ -365,6 +365,10 @@ impl<D: Disk> Archive for BlockArchive<D> {
         self.with_catalogue(Catalogue::counts)
     }
 
+    fn oldest_ms(&self) -> Option<u64> {
+        self.with_catalogue(Catalogue::oldest_ms)
+    }
+
     fn drop_before(&self, finished_ms: u64) -> Result<Dropped, Error> {
         let first_kept = Day::of(finished_ms);
         self.retain(|catalogue| catalogue.files_before(first_kept))

@@ -254,6 +254,9 @@ impl Model {
 
     pub(super) fn end(&mut self, at: usize, state: JobState, reason: Option<Arc<str>>) {
         self.finished += 1;
+        if state == JobState::Completed {
+            self.cache(at);
+        }
         let job = &mut self.jobs[at];
         job.state = state;
         job.reason = reason;

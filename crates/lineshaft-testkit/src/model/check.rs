@@ -258,8 +258,11 @@ impl Model {
 
     fn check_periods(&mut self, keys: &[Arc<str>]) -> Result<(), String> {
         for key in keys {
-            let at = self.periods.iter().position(|known| known.key == *key);
-            let ends_ms = self.periods.remove(at.ok_or("the period of an unknown key ends")?).expires_ms;
+            let held = self.periods.iter().find(|known| known.key == *key).map(|known| known.expires_ms);
+            let cached = self.cached.iter().find(|known| known.key == *key).map(|known| known.expires_ms);
+            let ends_ms = held.or(cached).ok_or("the period of an unknown key ends")?;
+            self.periods.retain(|known| known.key != *key);
+            self.cached.retain(|known| known.key != *key);
             require(ends_ms <= self.wall_ms, || format!("key {key} is held until {ends_ms}"))?;
         }
         self.check_step(keys.len(), 1)

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use lineshaft_jobs::{Answer, ArchivedCall, Payloads};
-use lineshaft_wire::message::{Enqueue, Enqueued, JobGroup, RefusalCode, Rules, RunAfter, Sequence};
+use lineshaft_wire::message::{
+    Enqueue, Enqueued, JobGroup, RefusalCode, Rules, RunAfter, Sequence, UniqueWhile,
+};
 use lineshaft_wire::{JobId, JobState};
 
 use super::job::{Job, Payload, When, cut};
@@ -44,14 +46,33 @@ impl Model {
             let payloads = payloads.by_ref().take(group.lengths.len()).collect();
             self.enqueue_group(group, payloads, &mut enqueued);
         }
-        Ok(self.answer(session, request.sequence, Answer::Enqueued(enqueued)))
+        Ok(self.answer_enqueue(session, request, enqueued))
+    }
+
+    /// What was looked up in the cache alone is not remembered, nor that something else was in it.
+    fn answer_enqueue(&mut self, session: u64, request: &Enqueue, enqueued: Enqueued) -> Told {
+        let is_cached = |group: &JobGroup| {
+            let unique = group.unique.as_ref();
+            unique.is_some_and(|it| it.while_ == UniqueWhile::Cached) && group.idempotency_key.is_none()
+        };
+        let found_all = enqueued.existing.len() * 16 == enqueued.ids.len();
+        if !(found_all && request.groups.iter().all(is_cached)) {
+            let remembered = Enqueued { completed: Vec::new(), ..enqueued.clone() };
+            self.answer(session, request.sequence, Answer::Enqueued(remembered));
+        }
+        Told::Answer(Answer::Enqueued(enqueued))
     }
 
     fn enqueue_group(&mut self, group: &JobGroup, payloads: Vec<Payload>, enqueued: &mut Enqueued) {
         if let Some(job) = self.known_by_key(group) {
-            enqueued.existing.push((enqueued.ids.len() / 16) as u32);
+            let position = (enqueued.ids.len() / 16) as u32;
+            enqueued.existing.push(position);
+            enqueued.completed.extend(self.is_cached(group, job).then_some(position));
             enqueued.ids.extend_from_slice(&job.to_bytes());
             return;
+        }
+        if let Some(unique) = &group.unique {
+            self.free(&unique.key);
         }
         for arguments in payloads {
             let id = self.make(group, arguments);
@@ -60,7 +81,8 @@ impl Model {
                 let expires_ms = self.logical_ms + self.limits.idempotency_ms;
                 self.keys.push(Key { key: Arc::clone(key), job: id, expires_ms });
             }
-            let held = group.unique.as_ref().and_then(|unique| Some((&unique.key, unique.period_ms?)));
+            let held = group.unique.as_ref().filter(|unique| unique.while_ != UniqueWhile::Cached);
+            let held = held.and_then(|unique| Some((&unique.key, unique.period_ms?)));
             if let Some((key, period_ms)) = held {
                 let expires_ms = self.wall_ms + period_ms;
                 self.periods.push(Key { key: Arc::clone(key), job: id, expires_ms });
@@ -78,6 +100,7 @@ impl Model {
         let key = group.unique.as_ref().map(|unique| &unique.key);
         let by_period = self.periods.iter().find(|known| Some(&known.key) == key);
         let unique = by_unique.map(|job| job.id).or(by_period.map(|known| known.job));
+        let unique = unique.or(self.known_by_cache(group)).filter(|_| !group.anew);
         by_key.map(|known| known.job).or(unique)
     }
 
@@ -175,7 +198,7 @@ impl Model {
         if !archived.checkpoint.is_empty() {
             self.leave_checkpoint(at, &archived.checkpoint);
         }
-        let enqueued = Enqueued { ids: id.to_bytes().to_vec().into(), existing: Vec::new() };
+        let enqueued = Enqueued { ids: id.to_bytes().to_vec().into(), ..Enqueued::default() };
         Ok(self.answer(session, sequence, Answer::Enqueued(enqueued)))
     }
 
@@ -200,7 +223,7 @@ impl Model {
             && has_room(names_used, names.len() - names_used, limits.names)
             && has_room(rules_used, rules.len() - rules_used, limits.rules)
             && has_room(self.keys.len(), keys, limits.idempotency_keys)
-            && has_room(self.periods.len(), periods, limits.unique_periods);
+            && has_room(self.periods.len() + self.cached.len(), periods, limits.unique_periods);
         if fits { Ok(()) } else { Err(RefusalCode::QueueFull) }
     }
 

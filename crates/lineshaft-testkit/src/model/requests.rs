@@ -96,7 +96,8 @@ impl Model {
         match self.remembered(request.job) {
             Some(at) if self.jobs[at].waits() || self.jobs[at].is_parked() => {
                 self.become_available(at);
-                let enqueued = Enqueued { ids: request.job.to_bytes().to_vec().into(), existing: vec![0] };
+                let ids = request.job.to_bytes().to_vec().into();
+                let enqueued = Enqueued { ids, existing: vec![0], ..Enqueued::default() };
                 Ok(self.answer(session, request.sequence, Answer::Enqueued(enqueued)))
             }
             Some(at) if !self.jobs[at].state.is_finished() => Err(RefusalCode::WrongState),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode,
-    Rules, RunAfter, TAGS_MAX,
+    Rules, RunAfter, TAGS_MAX, UniqueWhile,
 };
 use lineshaft_wire::task;
 
@@ -39,7 +39,8 @@ pub(super) fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
         || !texts.all(is_text)
         || too_late
         || group.unique.as_ref().is_some_and(|unique| unique.period_ms == Some(0))
-        || !are_rules(&group.rules);
+        || !are_rules(&group.rules)
+        || !is_cached_as_it_can_be(group);
     let too_large = group.tags.len() > TAGS_MAX
         || group.metadata.as_ref().is_some_and(|text| text.len() > METADATA_BYTES_MAX)
         || group.lengths.iter().any(|length| u64::from(*length) > PAYLOAD_BYTES_MAX)
@@ -58,8 +59,18 @@ pub(super) fn is_name(name: &Arc<str>) -> bool {
         .all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | ':' | '/' | '@' | '+' | '#' | '-'))
 }
 
-fn is_text(text: &Arc<str>) -> bool {
+pub(super) fn is_text(text: &Arc<str>) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+/// A result is cached for some time, and no longer than it is kept.
+fn is_cached_as_it_can_be(group: &JobGroup) -> bool {
+    let unique = group.unique.as_ref().filter(|unique| unique.while_ == UniqueWhile::Cached);
+    let rules = &group.rules;
+    match unique {
+        Some(unique) => unique.period_ms.is_some_and(|it| rules.keep_result && it <= rules.result_ttl_ms),
+        None => !group.anew,
+    }
 }
 
 fn are_rules(rules: &Rules) -> bool {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    Cancel, ChangeQueue, Delete, Enqueue, Fetch, Filter, JobGroup, List, Message, OnFailure, PayloadKind,
-    QueueVerb, Retry, Rules, RunAfter, Sequence, Show, Unique, UniqueWhile, Wait,
+    Cancel, ChangeQueue, Delete, Enqueue, Fetch, Filter, Invalidate, JobGroup, List, Message, OnFailure,
+    PayloadKind, QueueVerb, Retry, Rules, RunAfter, Sequence, Show, Unique, UniqueWhile, Wait,
 };
 
 use super::ledger::{Ledger, Tag, Wanted};
@@ -17,6 +17,10 @@ pub(super) const TASKS: [&str; 2] = ["shop.send", "shop.bill"];
 pub(super) const QUEUES: [&str; 2] = ["default", "mail"];
 /// Keys of jobs that keep their equals out.
 const KEYS: [&str; 2] = ["one", "other"];
+/// Keys of jobs whose results are cached.
+const CACHED: [&str; 2] = ["cached one", "cached other"];
+/// For how long they are.
+const CACHED_MS: u64 = 5_000;
 /// Jobs of one request.
 const JOBS_MAX: u16 = 4;
 /// Arguments above this many bytes are blobs.
@@ -56,6 +60,10 @@ pub(super) fn any(producer: u16, call: u32, known: &[JobId], step: &mut Step<'_>
             let payload = if step.rng.bool() { PayloadKind::Arguments } else { PayloadKind::Result };
             Fetch { job, payload }.into()
         }
+        (8, _) if step.rng.bool() => {
+            let keys = vec![CACHED[step.rng.usize(..CACHED.len())].into()];
+            Invalidate { sequence, keys, prefix: step.rng.bool().then(|| "cached".into()) }.into()
+        }
         (8, _) => List { filter: Filter::default(), cursor: None, limit: 100 }.into(),
         (9, _) => {
             let verb = if step.rng.u32(..3) == 0 { QueueVerb::Purge } else { QueueVerb::Pause };
@@ -78,6 +86,7 @@ pub(super) fn place(message: &mut Message, sequence: Sequence) -> bool {
         Message::Cancel(request) => &mut request.sequence,
         Message::Retry(request) => &mut request.sequence,
         Message::Delete(request) => &mut request.sequence,
+        Message::Invalidate(request) => &mut request.sequence,
         Message::ChangeQueue(request) => &mut request.sequence,
         _ => return false,
     };
@@ -95,6 +104,7 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
         queue,
         at_most_once: rules.at_most_once,
         is_unique: unique.is_some(),
+        is_cached: matches!(unique, Some((_, UniqueWhile::Cached))),
         sole_of: unique
             .as_ref()
             .and_then(|(key, while_)| (*while_ == UniqueWhile::Unfinished).then_some(*key)),
@@ -109,7 +119,12 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
         run_after,
         expires: None,
         deadline: None,
-        unique: unique.map(|(key, while_)| Unique { key: key.into(), while_, period_ms: None }),
+        anew: matches!(unique, Some((_, UniqueWhile::Cached))) && rng.u32(..8) == 0,
+        unique: unique.map(|(key, while_)| Unique {
+            key: key.into(),
+            while_,
+            period_ms: (while_ == UniqueWhile::Cached).then_some(CACHED_MS),
+        }),
         idempotency_key: None,
         tags: Vec::new(),
         metadata: None,
@@ -133,6 +148,7 @@ pub(super) fn jobs(
         queue,
         at_most_once: false,
         is_unique: false,
+        is_cached: false,
         sole_of: None,
         has_handler: false,
         not_before_ms: None,
@@ -185,8 +201,9 @@ fn handler(rng: &mut fastrand::Rng) -> OnFailure {
 }
 
 fn unique(rng: &mut fastrand::Rng) -> (&'static str, UniqueWhile) {
-    let while_ = if rng.bool() { UniqueWhile::Unfinished } else { UniqueWhile::Queued };
-    (KEYS[rng.usize(..KEYS.len())], while_)
+    let while_ = [UniqueWhile::Unfinished, UniqueWhile::Queued, UniqueWhile::Cached][rng.usize(..3)];
+    let keys = if while_ == UniqueWhile::Cached { CACHED } else { KEYS };
+    (keys[rng.usize(..keys.len())], while_)
 }
 
 /// Now and then a job waits, half of these for a time that the clock shows.

@@ -97,6 +97,8 @@ pub(super) struct Wanted {
     pub(super) queue: &'static str,
     pub(super) at_most_once: bool,
     pub(super) is_unique: bool,
+    /// A job that was there already may have been found in the cache: asked once more it may be another one, or be made.
+    pub(super) is_cached: bool,
     /// There is no other one with this key until it has ended.
     pub(super) sole_of: Option<&'static str>,
     pub(super) has_handler: bool,

@@ -253,6 +253,7 @@ impl House {
             run_after,
             expires: None,
             deadline: None,
+            anew: false,
             unique: None,
             idempotency_key: None,
             tags: vec!["mail".into()],

@@ -26,6 +26,8 @@ pub enum UniqueWhile {
     Unfinished,
     /// Until the job first runs.
     Queued,
+    /// Until the job is finished, and if it is completed for [`Unique::period_ms`] after that: its result is cached.
+    Cached,
 }
 
 /// At most one job with this key.
@@ -35,7 +37,9 @@ pub struct Unique {
     pub key: Arc<str>,
     /// How long.
     pub while_: UniqueWhile,
-    /// Milliseconds from the enqueue for which the key keeps others out in any case, even if the job has ended.
+    /// Milliseconds from the enqueue for which the key keeps others out in any case, even if the job has ended. With
+    /// [`UniqueWhile::Cached`] those from the end of a completed job, at most [`Rules::result_ttl_ms`]; whoever asks is
+    /// answered with a job that ended no longer ago than he says himself.
     pub period_ms: Option<u64>,
 }
 
@@ -58,6 +62,9 @@ pub struct JobGroup {
     pub deadline: Option<RunAfter>,
     /// Keeps equal jobs out; only with one job.
     pub unique: Option<Unique>,
+    /// With [`UniqueWhile::Cached`]: a job is made although there is one with this key, and takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
     /// The same key answers with the same job, for 24 hours; only with one job.
     pub idempotency_key: Option<Arc<str>>,
     /// Free labels.
@@ -81,6 +88,7 @@ impl JobGroup {
             expires: None,
             deadline: None,
             unique: None,
+            anew: false,
             idempotency_key: None,
             tags: Vec::new(),
             metadata: None,
@@ -105,4 +113,21 @@ pub struct Enqueued {
     pub ids: ByteBuf,
     /// Positions of those that were there already (unique or idempotency key).
     pub existing: Vec<u32>,
+    /// Positions of those among them that are completed, with a result that is cached. An answer that is asked for once
+    /// more leaves them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed: Vec<u32>,
+}
+
+/// Results that are cached are not answered with any more: those of these keys, or of all keys that begin so. What is being
+/// computed is not kept. Answered by [`Changed`](super::Changed) with the number of keys; of a prefix some thousands at a
+/// time, until there are none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invalidate {
+    /// Place in the session.
+    pub sequence: Sequence,
+    /// At most [`KEYS_MAX`](super::KEYS_MAX).
+    pub keys: Vec<Arc<str>>,
+    /// How keys begin.
+    pub prefix: Option<Arc<str>>,
 }

@@ -13,12 +13,12 @@ use lineshaft_wire::message::{
     Acquire, Acquired, AttachChild, AttachWorker, BreakLocks, Cancel, ChangeQueue, Changed, Checkpoint,
     ChildAttached, ChildEnded, Credit, Declared, Delete, Describe, Described, DiskReport, DiskState, Done,
     End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello,
-    HoldFiles, JobGroup, KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind, LockReport, Locks,
-    LocksBroken, LocksLost, Message, MessageError, OnFailure, OtherEnd, Page, Pass, Passed, PayloadKind,
-    Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release,
-    ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status,
-    StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait, Welcome,
-    WorkerAttached, WorkerReport, WorkerSchema,
+    HoldFiles, Invalidate, JobGroup, KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind,
+    LockReport, Locks, LocksBroken, LocksLost, Message, MessageError, OnFailure, OtherEnd, Page, Pass,
+    Passed, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode,
+    Refused, Release, ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown,
+    Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait,
+    Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -327,7 +327,14 @@ fn job_vectors() -> Vec<Vector> {
             b"abc",
         ),
         vector("enqueue for a later version", 3, enqueue_of_version(), b"ab"),
-        vector("enqueued", 3, Enqueued { ids: ids(&[1, 2]), existing: vec![1] }, b""),
+        vector("enqueue a job whose result is cached", 3, enqueue_of_cached(), b"ab"),
+        vector("enqueued", 3, Enqueued { ids: ids(&[1, 2]), existing: vec![1], ..Enqueued::default() }, b""),
+        vector(
+            "enqueued, of which one was cached",
+            3,
+            Enqueued { ids: ids(&[1, 2]), existing: vec![1], completed: vec![1] },
+            b"",
+        ),
         vector("wait", 6, Wait { ids: ids(&[1, 2, 3, 4]), results: true }, b""),
         vector("ended", 6, ended, b"ok"),
         vector("unwait", 0, Unwait { request: 6 }, b""),
@@ -341,8 +348,25 @@ fn job_vectors() -> Vec<Vector> {
         vector("cancel", 10, Cancel { sequence: sequence(), job: job(1) }, b""),
         vector("retry", 11, Retry { sequence: sequence(), job: job(1) }, b""),
         vector("delete", 12, Delete { sequence: sequence(), job: job(1) }, b""),
+        vector(
+            "invalidate cached results",
+            13,
+            Invalidate {
+                sequence: sequence(),
+                keys: vec!["cache shop.price v1 7".into()],
+                prefix: Some("cache shop.price v1 ".into()),
+            },
+            b"",
+        ),
         vector("changed", 10, Changed { state: Some(JobState::Running), cancelling: true, jobs: 0 }, b""),
     ]
+}
+
+fn enqueue_of_cached() -> Enqueue {
+    let unique =
+        Unique { key: "cache shop.price v1 7".into(), while_: UniqueWhile::Cached, period_ms: Some(600_000) };
+    let group = JobGroup { unique: Some(unique), anew: true, lengths: vec![2], ..group() };
+    Enqueue { sequence: sequence(), groups: vec![group] }
 }
 
 fn enqueue_of_version() -> Enqueue {

@@ -424,6 +424,7 @@ fn sequence_of(message: &mut Message) -> Option<&mut Sequence> {
         Message::Cancel(message) => Some(&mut message.sequence),
         Message::Retry(message) => Some(&mut message.sequence),
         Message::Delete(message) => Some(&mut message.sequence),
+        Message::Invalidate(message) => Some(&mut message.sequence),
         Message::ChangeQueue(message) => Some(&mut message.sequence),
         _ => None,
     }

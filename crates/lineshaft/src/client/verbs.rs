@@ -1,14 +1,15 @@
 //! The requests of the client, one method each.
 
-use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
-    Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, JobGroup, KeepFiles, List, ListLocks, Locks, Message,
-    PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown,
-    Status, StatusReport, WorkerSchema,
+    Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, Invalidate, JobGroup, KeepFiles, List, ListLocks, Locks,
+    Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown,
+    Shutdown, Status, StatusReport, WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -22,6 +23,8 @@ pub struct NewJobs {
     pub ids: Vec<JobId>,
     /// Positions of those that were there already, by their unique or idempotency key.
     pub existing: Vec<u32>,
+    /// Positions of those among them that are completed: their results were cached.
+    pub completed: Vec<u32>,
 }
 
 /// Deadlines of all of these are as in [`Client::call`].
@@ -98,6 +101,18 @@ impl Client {
     /// Forgets a finished job.
     pub fn delete(&self, job: JobId, deadline: Option<Duration>) -> Reply<Changed> {
         self.mutate(|sequence| Delete { sequence, job }.into(), Vec::new(), deadline).into_changed()
+    }
+
+    /// Lets go of cached results: those of these keys, at most 1,024, and some of those whose keys begin with `prefix`.
+    /// [`Changed::jobs`] says how many; a prefix is done with when it is 0.
+    pub fn invalidate(
+        &self,
+        keys: Vec<Arc<str>>,
+        prefix: Option<Arc<str>>,
+        deadline: Option<Duration>,
+    ) -> Reply<Changed> {
+        self.mutate(|sequence| Invalidate { sequence, keys, prefix }.into(), Vec::new(), deadline)
+            .into_changed()
     }
 
     /// Pauses, resumes or purges a queue.
@@ -196,7 +211,10 @@ fn new_jobs(enqueued: &Enqueued) -> Result<NewJobs, Error> {
     let (ids, rest) = enqueued.ids.as_chunks::<16>();
     let ids: Option<Vec<JobId>> = ids.iter().map(|bytes| JobId::from_bytes(*bytes)).collect();
     match ids.filter(|_| rest.is_empty()) {
-        Some(ids) => Ok(NewJobs { ids, existing: enqueued.existing.clone() }),
+        Some(ids) => {
+            let Enqueued { existing, completed, .. } = enqueued.clone();
+            Ok(NewJobs { ids, existing, completed })
+        }
         None => Err(Error::Protocol("Enqueued holds what is not a job id".into())),
     }
 }

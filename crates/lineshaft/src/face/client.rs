@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Completed, Job};
 use crate::client::{self, NewJobs};
-use crate::task::{Call, Prepared};
+use crate::task::{Call, Prepared, Task, cached_prefix};
 use crate::{ClientOptions, Error, OutcomeUnknown, Target};
 
 /// Calls of one request.
@@ -56,7 +56,7 @@ impl Client {
         let made = self.raw.enqueue(vec![group], vec![arguments], None).await?;
         let existing = !made.existing.is_empty();
         let id = made.ids.first().ok_or_else(|| Error::Protocol("Enqueued holds no id".into()))?;
-        Ok(Job::made(self.clone(), *id, task, existing))
+        Ok(Job::made(self.clone(), *id, task, existing, !made.completed.is_empty()))
     }
 
     /// Makes a job of every call, in order, in requests of up to 1,000, each of them one commit: whole or not at all.
@@ -87,6 +87,26 @@ impl Client {
     pub async fn resend<R>(&self, unknown: &OutcomeUnknown) -> Result<Vec<Job<R>>, Error> {
         let made = unknown.resend(None).into_new_jobs().await?;
         Ok(made.ids.into_iter().map(|id| self.job(id)).collect())
+    }
+
+    /// Lets go of the cached result of calls that are equal to this one: the next one computes anew, and what is computed
+    /// meanwhile is not kept. True if there was one.
+    pub async fn invalidate<R>(&self, call: Call<R>) -> Result<bool, Error> {
+        let keys = vec![call.cached_key()?];
+        Ok(self.raw.invalidate(keys, None, None).await?.jobs > 0)
+    }
+
+    /// Lets go of all cached results of this version of a task; gives how many there were.
+    pub async fn clear_cache(&self, task: &Task) -> Result<u64, Error> {
+        let prefix: Arc<str> = cached_prefix(task.name(), task.version()).into();
+        let mut cleared = 0;
+        loop {
+            let changed = self.raw.invalidate(Vec::new(), Some(Arc::clone(&prefix)), None).await?;
+            cleared += changed.jobs;
+            if changed.jobs == 0 {
+                return Ok(cleared);
+            }
+        }
     }
 
     /// A handle to a job by its id, without asking anybody. `R` has to be what its task gives.
@@ -177,13 +197,16 @@ impl Batch {
 
     async fn send<R>(self, client: &Client) -> Result<Vec<Job<R>>, Error> {
         let Self { groups, tasks, payloads, .. } = self;
-        let NewJobs { ids, existing } = client.raw.enqueue(groups, payloads, None).await?;
+        let NewJobs { ids, existing, completed } = client.raw.enqueue(groups, payloads, None).await?;
         if ids.len() != tasks.len() {
             return Err(Error::Protocol("Enqueued holds another number of ids".into()));
         }
-        let existing: HashSet<usize> = existing.into_iter().map(|position| position as usize).collect();
-        let made = ids.into_iter().zip(tasks).enumerate();
-        let job = |(position, (id, task))| Job::made(client.clone(), id, task, existing.contains(&position));
+        let set = |positions: Vec<u32>| positions.into_iter().collect::<HashSet<u32>>();
+        let (existing, completed) = (set(existing), set(completed));
+        let made = (0..).zip(ids.into_iter().zip(tasks));
+        let job = |(position, (id, task))| {
+            Job::made(client.clone(), id, task, existing.contains(&position), completed.contains(&position))
+        };
         Ok(made.map(job).collect())
     }
 }

@@ -56,8 +56,9 @@ impl<R> Job<R> {
         Self { client, id, snapshot: None, existing: false, result: PhantomData }
     }
 
-    pub(super) fn made(client: Client, id: JobId, task: Arc<str>, existing: bool) -> Self {
-        let snapshot = Some(Snapshot { task, state: None, as_of: SystemTime::now() });
+    pub(super) fn made(client: Client, id: JobId, task: Arc<str>, existing: bool, completed: bool) -> Self {
+        let state = completed.then_some(JobState::Completed);
+        let snapshot = Some(Snapshot { task, state, as_of: SystemTime::now() });
         Self { snapshot, existing, ..Self::new(client, id) }
     }
 
@@ -71,7 +72,7 @@ impl<R> Job<R> {
         Some(task::name_of(&self.snapshot.as_ref()?.task))
     }
 
-    /// The state that the last [`Job::refresh`] gave.
+    /// The state that the last [`Job::refresh`] gave, or `enqueue` if it found the result in the cache.
     pub fn state(&self) -> Option<JobState> {
         self.snapshot.as_ref()?.state
     }
@@ -81,7 +82,7 @@ impl<R> Job<R> {
         Some(self.snapshot.as_ref()?.as_of)
     }
 
-    /// Whether `enqueue` made no job but answered with this one, by its unique or idempotency key.
+    /// Whether `enqueue` made no job but answered with this one, by its unique or idempotency key or from the cache.
     pub fn existing(&self) -> bool {
         self.existing
     }

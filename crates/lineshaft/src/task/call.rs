@@ -13,10 +13,12 @@ use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
 
 use super::rules::{Defaults, milliseconds};
-use super::{Handler, Task, Unique, spare};
+use super::{Handler, Task, Unique, spare, unique};
 use crate::Error;
 use crate::duration::{DURATION_FORMS, DURATION_MAX};
 
+/// How long results are kept, and so the longest that they may be cached.
+pub(super) const CACHE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Most retries of a job.
 const RETRIES_MAX: u32 = 9_999;
 
@@ -45,6 +47,7 @@ struct Options {
     group: JobGroup,
     rules: Rules,
     unique: Option<Unique>,
+    cache: Option<Duration>,
 }
 
 /// A call ready to be sent.
@@ -120,7 +123,8 @@ impl Callee {
             tags: defaults.tags.iter().map(|tag| Arc::from(*tag)).collect(),
             ..JobGroup::new(task, Vec::new())
         };
-        Options { group, rules: defaults.rules(), unique: defaults.unique.map(Unique::from) }
+        let unique = defaults.unique.map(Unique::from);
+        Options { group, rules: defaults.rules(), unique, cache: defaults.cache }
     }
 }
 
@@ -291,6 +295,17 @@ impl<R> Call<R> {
         self
     }
 
+    /// For how long after the end of the completed job an equal call is answered with it, at most 24 hours; until then it
+    /// joins the job. `None` makes a job whatever is there, which takes the place of that if the task caches its results.
+    pub fn cache(mut self, cache: impl Into<Option<Duration>>) -> Self {
+        let (cache, options) = (cache.into(), self.options());
+        options.group.anew = cache.is_none() && options.cache.is_some();
+        options.cache = cache.or(options.cache);
+        let longest = cache.unwrap_or_default();
+        let accepted = ("a time for which results are kept", "at most 24 h");
+        self.check(longest <= CACHE_MAX, "cache", format_args!("{} s", longest.as_secs_f64()), accepted)
+    }
+
     /// For 24 hours the same key gives the same job, so that whoever repeats a request makes no second one.
     pub fn idempotency_key(mut self, key: &str) -> Self {
         self.options().group.idempotency_key = Some(key.into());
@@ -323,19 +338,44 @@ impl<R> Call<R> {
         Ok(Local { arguments: self.arguments?, task, version })
     }
 
+    /// The key under which results of equal calls are cached.
+    pub(crate) fn cached_key(self) -> Result<Arc<str>, Error> {
+        let Self { callee, arguments, .. } = self;
+        let (name, version) = (callee.name(), callee.defaults().version);
+        let arguments = arguments.map_err(|error| *error)?.finish();
+        let arguments = arguments.map_err(|error| Error::unencodable(&name, error))?;
+        let unique = unique::cached((&name, version), callee.parameters(), &arguments, Duration::ZERO);
+        Ok(unique.map_err(|why| Error::bad_request(format!("call of {}: {why}", &*name)))?.key)
+    }
+
     /// The call as it is sent.
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
         let Self { callee, options, arguments, .. } = self;
         let options = options.map_or_else(|| callee.options(), |options| *options);
-        let (Options { mut group, rules, unique }, version) = (options, callee.defaults().version);
+        let (Options { mut group, rules, unique, cache }, version) = (options, callee.defaults().version);
         let arguments = arguments
             .map_err(|error| *error)?
             .finish()
             .map_err(|error| Error::unencodable(&group.task, error))?;
-        let key =
-            unique.map(|unique| unique.of_call(&group.task, callee.parameters(), &arguments)).transpose();
-        group.unique =
-            key.map_err(|why| Error::bad_request(format!("call of {}: `unique`: {why}", group.task)))?;
+        let wrong = |option: &str, why: &str| {
+            Error::bad_request(format!("call of {}: `{option}`: {why}", &*callee.name()))
+        };
+        let parameters = callee.parameters();
+        group.unique = match (unique, cache) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                return Err(wrong("cache", "it keeps equal jobs out too: give no `unique`"));
+            }
+            (Some(unique), None) => {
+                let key = unique.of_call(&group.task, parameters, &arguments);
+                Some(key.map_err(|why| wrong("unique", &why))?)
+            }
+            (None, Some(_)) if !rules.keep_result => return Err(wrong("cache", "no result is kept")),
+            (None, Some(period)) => {
+                let key = unique::cached((&group.task, version), parameters, &arguments, period);
+                Some(key.map_err(|why| wrong("cache", &why))?)
+            }
+        };
         group.task = task::versioned(&group.task, version);
         group.rules = Arc::new(rules);
         group.lengths.push(arguments.len() as u32);

@@ -15,6 +15,7 @@ use lineshaft_wire::value::typed;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+use super::call::CACHE_MAX;
 use super::rules::{Defaults, milliseconds};
 use super::schema::Signature;
 use super::{Context, Error, Result, panics, spare};
@@ -83,6 +84,14 @@ impl Task {
         defaults: &'static Defaults,
     ) -> Self {
         assert!(defaults.from_version <= defaults.version, "option `from_version` is later than `version`");
+        if let Some(cache) = defaults.cache {
+            assert!(
+                cache.as_millis() <= CACHE_MAX.as_millis(),
+                "option `cache` is longer than results are kept, which is 24 hours"
+            );
+            assert!(defaults.keep_result, "option `cache` needs a result, and `result = false` keeps none");
+            assert!(defaults.unique.is_none(), "option `cache` keeps equal jobs out too: give no `unique`");
+        }
         Self { name, run, parameters, signature, defaults }
     }
 

@@ -36,6 +36,7 @@ pub(crate) use definition::{Body, Outcome};
 pub(crate) use panics::notice_panics;
 pub(crate) use schema::schema_of;
 pub(crate) use stop::Stop;
+pub(crate) use unique::cached_prefix;
 
 /// What the macros use. Not for anybody else: it changes without notice.
 #[doc(hidden)]

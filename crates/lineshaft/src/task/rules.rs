@@ -32,6 +32,8 @@ pub struct Defaults {
     pub deadline: Option<Duration>,
     /// What makes them equal.
     pub unique: Option<UniqueBy>,
+    /// How long equal calls are answered with a completed job.
+    pub cache: Option<Duration>,
     /// Never run twice, rather lost.
     pub at_most_once: bool,
     /// Whether the result is kept.
@@ -92,6 +94,7 @@ impl Defaults {
         expires: None,
         deadline: None,
         unique: None,
+        cache: None,
         at_most_once: false,
         keep_result: true,
         tags: &[],

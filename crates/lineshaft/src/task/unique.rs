@@ -5,6 +5,7 @@ use std::time::Duration;
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use lineshaft_wire::message::{self, UniqueWhile};
+use lineshaft_wire::task;
 use lineshaft_wire::value::{Call, Value, decode_call, encode};
 
 use super::error::cut;
@@ -77,7 +78,7 @@ impl Unique {
     ) -> Result<message::Unique, String> {
         let key = match &self.by {
             By::Text(text) => format!("{task}:{text}"),
-            By::Arguments => digest(task, &Value::List(arguments(parameters, payload)?.map(pair).collect()))?,
+            By::Arguments => keyed(task, &digest(task, &all_arguments(parameters, payload)?)?),
             By::Names(names) => {
                 let known: Vec<_> = arguments(parameters, payload)?.collect();
                 let values = names.iter().map(|name| {
@@ -87,12 +88,29 @@ impl Unique {
                         format!("the call has no argument `{name}`; it has `{}`", known.join("`, `"))
                     })
                 });
-                digest(task, &Value::List(values.collect::<Result<_, _>>()?))?
+                keyed(task, &digest(task, &Value::List(values.collect::<Result<_, _>>()?))?)
             }
         };
         let period_ms = self.period.map(|period| milliseconds(period).max(1));
         Ok(message::Unique { key: key.into(), while_: self.while_, period_ms })
     }
+}
+
+/// What equal calls of this version of a task have in common while a result of it is cached for `period`.
+pub(super) fn cached(
+    (task, version): (&str, u32),
+    parameters: &[&str],
+    payload: &[u8],
+    period: Duration,
+) -> Result<message::Unique, String> {
+    let digest = digest(task, &all_arguments(parameters, payload)?)?;
+    let key = format!("{}{digest}", cached_prefix(task, version)).into();
+    Ok(message::Unique { key, while_: UniqueWhile::Cached, period_ms: Some(milliseconds(period).max(1)) })
+}
+
+/// How the keys of all cached results of this version of a task begin. A name has no blanks, and no unique key begins so.
+pub(crate) fn cached_prefix(task: &str, version: u32) -> String {
+    format!("cache {} v{version} ", cut(task::name_of(task), NAME_BYTES))
 }
 
 impl From<UniqueBy> for Unique {
@@ -117,6 +135,10 @@ fn arguments(parameters: &[&str], payload: &[u8]) -> Result<impl Iterator<Item =
     Ok(named.collect::<Vec<_>>().into_iter().chain(keywords))
 }
 
+fn all_arguments(parameters: &[&str], payload: &[u8]) -> Result<Value, String> {
+    Ok(Value::List(arguments(parameters, payload)?.map(pair).collect()))
+}
+
 fn pair((name, value): (Box<str>, Value)) -> Value {
     Value::List(vec![Value::Str(name), value])
 }
@@ -127,8 +149,11 @@ fn digest(task: &str, value: &Value) -> Result<String, String> {
     hash.update(task);
     hash.update([0]);
     hash.update(encoded);
-    let digest = u128::from_be_bytes(hash.finalize().into());
-    Ok(format!("{}:{digest:032x}", cut(task, NAME_BYTES)))
+    Ok(format!("{:032x}", u128::from_be_bytes(hash.finalize().into())))
+}
+
+fn keyed(task: &str, digest: &str) -> String {
+    format!("{}:{digest}", cut(task, NAME_BYTES))
 }
 
 /// `value` in a form that is equal in every process: sets and dicts have no order of their own.
@@ -146,5 +171,28 @@ fn canonical(value: &Value) -> Value {
             tagged("dict", entries.iter().map(|(key, value)| entry((key, value))).collect())
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lineshaft_wire::value::encode_call;
+
+    use super::*;
+
+    /// `tests/python/test_task_cache.py` has the same one.
+    #[test]
+    fn the_key_of_a_call_is_that_of_python() {
+        let numbers = Value::List(vec![Value::from(1), Value::Tuple(vec![Value::from(2), Value::None])]);
+        let entries = vec![(Value::from("b"), numbers), (Value::from("a"), Value::Set(vec![Value::from(3)]))];
+        let keywords = vec![("tags".into(), Value::Dict(entries)), ("count".into(), Value::from(2))];
+        let call = Call { positional: vec![Value::from("tea")], keywords };
+        let payload = encode_call(&call).expect("it is a value");
+        let period = Duration::from_millis(500);
+        let unique = cached(("shop.price", 3), &["item", "count", "tags"], &payload, period);
+        let unique = unique.expect("its parameters are known");
+        assert_eq!(&*unique.key, "cache shop.price v3 bd092f828f24f7b15595e29371c30b9c");
+        assert_eq!((unique.while_, unique.period_ms), (UniqueWhile::Cached, Some(500)));
+        assert!(unique.key.starts_with(&cached_prefix("shop.price", 3)));
     }
 }

@@ -30,4 +30,10 @@ async fn hourly(job: JobId) {}
 #[lineshaft::task(on_failure = hourly)]
 async fn handled_hourly() {}
 
+#[lineshaft::task(cache = "25h")]
+async fn cached_too_long() {}
+
+#[lineshaft::task(cache = "1h", unique = "args")]
+async fn cached_and_unique() {}
+
 fn main() {}

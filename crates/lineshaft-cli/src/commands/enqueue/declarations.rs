@@ -52,6 +52,7 @@ impl Declarations {
             expires: options.expires.map(When::ahead).or(job.expires_ms.map(RunAfter::In)),
             deadline: options.deadline.map(When::ahead).or(job.deadline_ms.map(RunAfter::In)),
             unique: unique(options, task),
+            anew: false,
             idempotency_key: options.idempotency_key.as_deref().map(Arc::from),
             tags: match &*options.tags {
                 [] => job.tags.clone(),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use lineshaft_jobs::{Answer, Attach, Command, Limits, Payloads};
 use lineshaft_testkit::model::{Happened, Told};
 use lineshaft_wire::message::{
-    AttachChild, Cancel, Changed, Delete, End, Enqueue, Enqueued, Finish, JobGroup, OtherEnd, ProcessKey,
-    QueueVerb, RefusalCode, Retry, Rules, Sequence, Succeeded,
+    AttachChild, Cancel, Changed, Delete, End, Enqueue, Enqueued, Finish, Invalidate, JobGroup, OtherEnd,
+    ProcessKey, QueueVerb, RefusalCode, Retry, Rules, Sequence, Succeeded,
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
 
@@ -169,6 +169,16 @@ impl Shop {
     pub(super) fn delete(&mut self, job: JobId) -> Result<Told, RefusalCode> {
         let request = Delete { sequence: self.next(), job };
         self.run(Command::Delete { session: 1, request, archived: None })
+    }
+
+    /// Lets go of cached results; gives the number of keys.
+    pub(super) fn invalidate(&mut self, keys: &[&str], prefix: Option<&str>) -> u64 {
+        let keys = keys.iter().map(|key| Arc::from(*key)).collect();
+        let request = Invalidate { sequence: self.next(), keys, prefix: prefix.map(Arc::from) };
+        match self.run(Command::Invalidate { session: 1, request }) {
+            Ok(Told::Answer(Answer::Changed(Changed { jobs, .. }))) => jobs,
+            other => panic!("it is answered with {other:?}"),
+        }
     }
 
     pub(super) fn queue(&mut self, queue: &str, verb: QueueVerb) -> u64 {

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use lineshaft_jobs::{ArchivedCall, Attach, Change, Command, Payloads, Wanted};
 use lineshaft_testkit::model::Told;
 use lineshaft_wire::message::{
-    AttachChild, Cancel, Checkpoint, Delete, Finish, Pass, ProcessKey, QueueVerb, Retry, Sequence,
+    AttachChild, Cancel, Checkpoint, Delete, Finish, Invalidate, Pass, ProcessKey, QueueVerb, Retry, Sequence,
 };
 use lineshaft_wire::{Fence, JobId, JobState};
 
-use super::requests::{bytes, enqueue, other_end, spoil, succeeded};
+use super::requests::{bytes, enqueue, other_end, spoil, succeeded, unique_key};
 use super::{Client, Return, World};
 use crate::steps::{Defect, Ending, Group, Held, How, LOCKS, Place, QUEUES, Step, TASKS, Turn};
 
@@ -41,6 +41,7 @@ impl World {
             Step::Retry(turn, job) => self.retry(*turn, *job),
             Step::Delete(turn, job) => self.delete(*turn, *job),
             Step::Queue(turn, queue, verb) => self.change_queue(*turn, *queue, *verb),
+            Step::Invalidate(turn, key, all) => self.invalidate(*turn, *key, *all),
             Step::Attach { .. } => self.attach(step),
             Step::Detach(child) => {
                 if let Some(child) = self.child(*child) {
@@ -252,6 +253,13 @@ impl World {
         if told == Ok(Told::NotInMemory(request.job)) && archived.is_some() {
             drop(self.command(Command::Delete { session, request, archived }));
         }
+    }
+
+    fn invalidate(&mut self, turn: Turn, key: u8, all: bool) {
+        let (session, sequence) = self.turn(turn);
+        let prefix = all.then(|| Arc::from("unique-"));
+        let request = Invalidate { sequence, keys: vec![unique_key(key)], prefix };
+        drop(self.command(Command::Invalidate { session, request }));
     }
 
     fn change_queue(&mut self, turn: Turn, queue: u8, verb: QueueVerb) {

@@ -8,7 +8,7 @@ use lineshaft_wire::message::{
 };
 use lineshaft_wire::{ErrorRecord, Fence, JobId};
 
-use crate::steps::{After, Defect, Ending, Group, How, QUEUES, TAGS, TASKS};
+use crate::steps::{After, Defect, Ending, Group, How, QUEUES, TAGS, TASKS, While};
 
 pub(super) fn enqueue(sequence: Sequence, groups: &[Group], wall_ms: u64) -> Enqueue {
     let groups = groups.iter().map(|group| job_group(group, wall_ms)).collect();
@@ -21,11 +21,8 @@ fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
         After::At(from_now) => RunAfter::At(wall_ms.saturating_add_signed(i64::from(from_now))),
         After::Never => RunAfter::At(253_402_300_799_999),
     };
-    let unique = group.unique.map(|(key, queued, period)| Unique {
-        key: format!("unique-{key}").into(),
-        while_: if queued { UniqueWhile::Queued } else { UniqueWhile::Unfinished },
-        period_ms: period.map(u64::from),
-    });
+    let unique = group.unique.map(|(key, while_, period)| unique(key, while_, period));
+    let anew = matches!(group.unique, Some((_, While::Cached { anew: true }, _)));
     let mut tags: Vec<u8> = group.tags.clone();
     tags.sort_unstable();
     tags.dedup();
@@ -38,11 +35,29 @@ fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
         expires: group.expires.map(time),
         deadline: group.deadline.map(time),
         unique,
+        anew,
         idempotency_key: group.idempotency_key.map(|key| format!("key-{key}").into()),
         tags: tags.into_iter().map(|tag| TAGS[usize::from(tag)].into()).collect(),
         metadata: group.metadata.then(|| "{\"a\": 1}".into()),
         lengths: group.lengths.iter().map(|length| u32::from(*length)).collect(),
     }
+}
+
+fn unique(key: u8, while_: While, period: Option<u16>) -> Unique {
+    let (while_, period) = match while_ {
+        While::Unfinished => (UniqueWhile::Unfinished, period),
+        While::Queued => (UniqueWhile::Queued, period),
+        While::Cached { .. } => (UniqueWhile::Cached, period.or(Some(20_000))),
+    };
+    Unique { key: unique_key(key), while_, period_ms: period.map(u64::from) }
+}
+
+pub(super) fn unique_key(key: u8) -> Arc<str> {
+    format!("unique-{key}").into()
+}
+
+fn cached_for(period_ms: Option<u64>) -> Unique {
+    Unique { key: unique_key(0), while_: UniqueWhile::Cached, period_ms }
 }
 
 fn rules(number: u8) -> Rules {
@@ -111,6 +126,15 @@ pub(super) fn spoil(request: &mut Enqueue, arguments: &mut Payloads, defect: Def
             group.idempotency_key = Some("two".into());
             group.lengths.push(0);
         }
+        Defect::CachedForNoTime => group.unique = Some(cached_for(None)),
+        Defect::CachedTooLong => {
+            (group.unique, group.rules) = (Some(cached_for(Some(86_400_001))), Arc::default());
+        }
+        Defect::CachedAndNotKept => {
+            group.unique = Some(cached_for(Some(1)));
+            group.rules = Arc::new(Rules { keep_result: false, ..Rules::default() });
+        }
+        Defect::AnewOfNothing => (group.unique, group.anew) = (None, true),
         Defect::TooLate => group.run_after = Some(RunAfter::At(u64::MAX)),
         Defect::TooLong => group.run_after = Some(RunAfter::In(u64::MAX)),
         Defect::TooManyClasses => {

@@ -93,7 +93,8 @@ impl Ledger {
         if let Some(own) = asked.ids.first() {
             return Err(format!("{tag:?} is there as {own}, and was answered with {id} as one of before"));
         }
-        match asked.instead.replace(id).filter(|other| *other != id) {
+        let is_fixed = !asked.wanted.is_cached;
+        match asked.instead.replace(id).filter(|other| *other != id && is_fixed) {
             Some(other) => Err(format!("{tag:?} was answered with {other}, and then with {id}")),
             None => Ok(()),
         }
@@ -119,7 +120,7 @@ impl Ledger {
         let Some(asked) = self.asked.get_mut(&tag) else {
             return Err(format!("{id} has arguments that nobody sent: {tag:?}"));
         };
-        if let Some(instead) = asked.instead {
+        if let Some(instead) = asked.instead.filter(|_| !asked.wanted.is_cached) {
             return Err(format!("{tag:?} was answered with {instead}, and is there as {id} all the same"));
         }
         if asked.ids.insert(id) && asked.ids.len() > 1 + asked.repeats {

@@ -47,7 +47,9 @@ impl Part {
         // An answer that is too short is told from a right one by whoever reads it.
         let ids = enqueued.ids.get(start * ID_BYTES..end * ID_BYTES).unwrap_or_default();
         let existing = enqueued.existing.iter().filter(|index| (self.start..end as u32).contains(index));
-        Enqueued { ids: ByteBuf::from(ids), existing: existing.map(|index| index - self.start).collect() }
+        let existing = existing.map(|index| index - self.start).collect();
+        // Only requests without keys are joined, and none of their jobs was there before.
+        Enqueued { ids: ByteBuf::from(ids), existing, completed: Vec::new() }
     }
 }
 

@@ -93,6 +93,20 @@ fn equal_arguments_make_a_call_unique_whoever_gives_them() {
 }
 
 #[test]
+fn what_does_not_go_together_with_a_cache_is_refused() {
+    with_client(|client| async move {
+        let refused = async |call: Call<()>| client.enqueue(call).await.unwrap_err().to_string();
+        let call = || Call::<()>::new("other").cache(Duration::from_secs(60));
+        let unique = refused(call().unique(Unique::args())).await;
+        assert_eq!(unique, "call of other: `cache`: it keeps equal jobs out too: give no `unique`");
+        assert_eq!(refused(call().keep_result(false)).await, "call of other: `cache`: no result is kept");
+        let long = refused(call().cache(Duration::from_secs(86_401))).await;
+        assert_eq!(long, "option `cache`: \"86401 s\" is not a time for which results are kept");
+        assert!(client.enqueue(Call::<()>::new("other").cache(None)).await.is_ok(), "it has none anyway");
+    });
+}
+
+#[test]
 fn a_key_lasts_as_long_as_it_is_told_to() {
     with_client(|client| async move {
         let call = || resize::call("a".into(), (1, 2));

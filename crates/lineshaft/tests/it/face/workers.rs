@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lineshaft::task::{Error as TaskError, Result};
 use lineshaft::value::{Record, Value};
-use lineshaft::{Client, Context, Error, JobState, Outcome, Worker};
+use lineshaft::{Call, Client, Context, Error, JobState, Outcome, Worker};
 use lineshaft_wire::schema::Schema;
 
 use super::declared::{Thumb, resize};
@@ -18,6 +18,7 @@ use super::with_client;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 static TRIES: AtomicU32 = AtomicU32::new(0);
+static COMPUTED: AtomicU32 = AtomicU32::new(0);
 static ASKED: AtomicU32 = AtomicU32::new(0);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 static SHIELDED: AtomicU32 = AtomicU32::new(0);
@@ -25,6 +26,12 @@ static SHIELDED: AtomicU32 = AtomicU32::new(0);
 #[lineshaft::task(name = "add")]
 fn add(a: i64, b: i64) -> i64 {
     a + b
+}
+
+#[lineshaft::task(name = "priced", cache = "10m")]
+fn priced(item: String, #[default = 1] count: u32) -> u32 {
+    COMPUTED.fetch_add(1, Ordering::SeqCst);
+    item.len() as u32 * count
 }
 
 #[lineshaft::task(name = "second_time", retries = 2)]
@@ -203,6 +210,7 @@ fn with_worker<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
     with_client(|client| async move {
         let worker = Worker::new(&client)
             .task(add::TASK)
+            .task(priced::TASK)
             .task(resize::TASK)
             .task(second_time::TASK)
             .task(fails::TASK)
@@ -246,6 +254,32 @@ fn a_job_gives_what_its_task_returns() {
             assert_eq!(sum.result().await.unwrap(), number as i64 + 1);
         }
         assert_eq!(client.enqueue(once::call(1)).await.unwrap().result().await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn an_equal_call_is_answered_with_the_completed_job_until_that_is_let_go_of() {
+    with_worker(|client| async move {
+        let tea = || priced::call("tea".into(), 2);
+        let first = client.enqueue(tea()).await.unwrap();
+        assert_eq!(first.result().await.unwrap(), 6);
+        let named = Call::<u32>::new("priced").keyword("item", "tea").keyword("count", &2);
+        for call in [tea(), named.cache(Duration::from_secs(60))] {
+            let again = client.enqueue(call).await.unwrap();
+            assert_eq!((&again, again.existing(), again.state()), (&first, true, Some(JobState::Completed)));
+        }
+        let many = client.enqueue_many([priced::call("milk".into(), 1), tea()]).await.unwrap();
+        assert_eq!((many[0].state(), many[1].state()), (None, Some(JobState::Completed)));
+        assert_eq!((many[1].result().await.unwrap(), COMPUTED.load(Ordering::SeqCst) <= 2), (6, true));
+
+        let anew = client.enqueue(tea().cache(None)).await.unwrap();
+        assert_eq!((anew == first, anew.existing()), (false, false));
+        assert_eq!(client.enqueue(tea()).await.unwrap(), anew);
+        assert!(client.invalidate(tea()).await.unwrap());
+        assert!(!client.invalidate(tea()).await.unwrap());
+        assert_ne!(client.enqueue(tea()).await.unwrap(), anew);
+        assert_eq!(client.clear_cache(&priced::TASK).await.unwrap(), 2);
+        assert_eq!(client.clear_cache(&priced::TASK).await.unwrap(), 0);
     });
 }
 

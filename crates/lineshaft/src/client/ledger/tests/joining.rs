@@ -35,7 +35,8 @@ impl Bench {
 
     fn made(&mut self, id: u64, jobs: u8, existing: &[u32]) {
         let ids: Vec<u8> = (0..jobs).flat_map(|job| [job; 16]).collect();
-        let enqueued = Enqueued { ids: ByteBuf::from(ids), existing: existing.to_vec() };
+        let enqueued =
+            Enqueued { ids: ByteBuf::from(ids), existing: existing.to_vec(), completed: Vec::new() };
         assert_eq!(self.ledger.answer(id, enqueued.into(), Bytes::new()), Effect::None);
     }
 }
