@@ -6,6 +6,7 @@
     python benches/remember wrap [--rounds 5]
     python benches/remember hold [--rounds 5]
     python benches/remember lock [--rounds 5]
+    python benches/remember task [--rounds 5]
 
 `hits` has the hit ratios of our policies beside those of libcachesim, on traces in the form of the ARC paper
 (`NAME.lis`, or `NAME.lis.zst` where the program `zstd` is there) at 1 % and 10 % of their unique keys, with the most
@@ -17,7 +18,8 @@ read at once cost each other. `wrap` has what a decorator adds to a call that th
 tenacity, stamina, wrapt and wrappers with `functools` alone. `hold` has what it takes to get a thing of a pool of
 resources and to give it back, beside SQLAlchemy's `QueuePool` and a queue, alone and by twice as many threads as there
 are things. `lock` has what a lock of the engine takes, alone beside two writes of the disk and by 64 clients at once;
-its home is made in the working directory.
+its home is made in the working directory, and so is that of `task`, which has what an `enqueue` takes that is answered
+with a cached result, beside one that makes a job.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -65,11 +67,13 @@ def main() -> int:
     hold.add_argument("--rounds", type=int, default=5)
     lock = subjects.add_parser("lock")
     lock.add_argument("--rounds", type=int, default=5)
+    task = subjects.add_parser("task")
+    task.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
-    if options.subject == "lock":
-        return subprocess.run([sys.executable, HERE / "lock.py", str(options.rounds)]).returncode
+    if options.subject in ("lock", "task"):
+        return subprocess.run([sys.executable, HERE / f"{options.subject}.py", str(options.rounds)]).returncode
     if options.subject in ("host", "wrap", "hold"):
         program = HERE / f"{options.subject}.py"
         return subprocess.run([sys.executable, program, str(options.rounds), str(site_of_peers())]).returncode
