@@ -10,6 +10,7 @@ mod commits;
 mod files;
 mod jobs;
 mod leases;
+mod locks;
 mod models;
 mod requests;
 
@@ -51,7 +52,7 @@ type Numbered<'a> = (u32, &'a Mutant);
 
 /// Every mutant, each with its number.
 pub fn all() -> impl Iterator<Item = (u32, &'static Mutant)> {
-    let tables = [commits::TABLE, requests::TABLE, leases::TABLE, jobs::TABLE, files::TABLE];
+    let tables = [commits::TABLE, requests::TABLE, leases::TABLE, locks::TABLE, jobs::TABLE, files::TABLE];
     (1..).zip(tables.into_iter().flatten())
 }
 
