@@ -279,14 +279,15 @@ class App(Provides, CachesResults):
         """A `lock` for the one program that does something for all of them: `with app.leader(key) as leader:`.
 
         Waits until it leads, and leads until the end of the block as long as `leader.leads`. When it is not heard of
-        for `ttl` the next one leads. `lineshaft locks` says who does.
+        for `ttl` the next one leads. `timeout` bounds the wait, as for `lock`. `lineshaft locks` says who leads.
         """
         return Leader(self, key, ttl, timeout)
 
     def barrier(self, key: str, parties: int, *, timeout: Duration | None = None) -> Barrier:
         """Where programs wait until `parties` of them (1 to 1,024) have come: `app.barrier(key, 3).wait()`.
 
-        All go on at once, also where the server is killed meanwhile. Who dies while it waits has not come.
+        All go on at once, also where the server is killed meanwhile. Who dies while it waits has not come, and so has
+        who waited for `timeout`: `LockTimeout`.
         """
         return Barrier(self, key, parties, timeout)
 
