@@ -243,6 +243,13 @@ def test_of_coroutines_too_and_all_others_go_on(home):
     assert len([end for end in ends if isinstance(end, str)]) == 2
 
 
+def test_who_lets_go_of_a_lock_and_asks_again_does_not_wait_for_itself(app):
+    for _ in range(20):
+        app.rwlock("stock").read.acquire()  # nobody has it any more, so it is given back
+        with app.rwlock("stock").write:
+            pass
+
+
 # ---- Faults.
 
 

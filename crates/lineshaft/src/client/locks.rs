@@ -187,23 +187,22 @@ impl Locks {
         if ledger.session().is_none() {
             return;
         }
-        let mut leaving = Vec::new();
-        for token in mem::take(&mut self.due) {
-            let Some(entry) = self.entries.get_mut(&token) else { continue };
-            match &entry.phase {
-                Phase::Wanted { .. } => {
-                    entry.is_told = true;
-                    entry.acquire.waited_ms = now.duration_since(entry.asked_at).as_millis() as u64;
-                    let message = entry.acquire.clone().into();
-                    self.send(ledger, sink, &message, Request::Acquire { token, sent: now });
-                }
-                Phase::Leaving { .. } => leaving.push(token),
-                Phase::Given { .. } | Phase::Held => {}
-            }
-        }
+        let due = mem::take(&mut self.due).into_iter();
+        let (leaving, wanted): (Vec<u64>, Vec<u64>) =
+            due.partition(|token| self.entries.get(token).is_some_and(Entry::is_leaving));
+        // First what is given back: whoever did so and asks again does not wait for itself.
         for tokens in leaving.chunks(LOCK_TOKENS_MAX) {
             let message = ReleaseLocks { tokens: tokens.to_vec() }.into();
             self.send(ledger, sink, &message, Request::Release { tokens: tokens.to_vec() });
+        }
+        for token in wanted {
+            let Some(entry) = self.entries.get_mut(&token) else { continue };
+            if matches!(entry.phase, Phase::Wanted { .. }) {
+                entry.is_told = true;
+                entry.acquire.waited_ms = now.duration_since(entry.asked_at).as_millis() as u64;
+                let message = entry.acquire.clone().into();
+                self.send(ledger, sink, &message, Request::Acquire { token, sent: now });
+            }
         }
         self.renew(ledger, sink, now);
     }
@@ -402,6 +401,10 @@ impl Locks {
 }
 
 impl Entry {
+    fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
+    }
+
     fn is_asked_for(&self) -> bool {
         matches!(self.phase, Phase::Wanted { .. } | Phase::Given { .. })
     }

@@ -108,6 +108,17 @@ fn a_lock_is_renewed_every_fifth_and_given_back_once() {
     assert!(bench.locks.is_empty() && bench.locks.next_wake().is_none());
 }
 
+/// The server would take who has a lock and asks for another one first for somebody who waits for itself.
+#[test]
+fn what_is_given_back_is_given_back_before_something_else_is_asked_for() {
+    let mut bench = Bench::new();
+    bench.held(1);
+    bench.locks.release(1, None, bench.now);
+    bench.want(2);
+    let said: Vec<Message> = bench.said().into_iter().map(|(_, message)| message).collect();
+    assert!(matches!(said[..], [Message::ReleaseLocks(_), Message::Acquire(_)]), "{said:?}");
+}
+
 /// The grant may have lain in the socket of a process that was stopped, for longer than the lock was held.
 #[test]
 fn a_lock_that_was_waited_for_is_held_when_a_renewal_says_so() {
@@ -141,7 +152,7 @@ fn everything_is_said_again_over_the_next_connection() {
     bench.now += Duration::from_secs(1);
     bench.connect(7);
     let said: Vec<Message> = bench.said().into_iter().map(|(_, message)| message).collect();
-    let [Message::Acquire(acquire), release, renew] = &said[..] else { panic!("{said:?}") };
+    let [release, Message::Acquire(acquire), renew] = &said[..] else { panic!("{said:?}") };
     assert_eq!((acquire.token, acquire.waited_ms), (2, 1_000));
     assert_eq!(*release, ReleaseLocks { tokens: vec![3] }.into());
     assert_eq!(*renew, RenewLocks { tokens: vec![1] }.into());
