@@ -23,13 +23,16 @@ const FLUSH: Duration = Duration::from_millis(5);
 /// Of results that are sent at a time, unless one has more.
 const BYTES_MAX: usize = 4_000_000;
 const MESSAGES: usize = 16;
+/// Of a context that claimed items were entered with: the worker, who entered it, and the scope.
+const SCOPED_OWNERS: usize = 3;
 /// So many bytes of a result are copied rather than kept in the buffer in which they were encoded.
 const COPIED_MAX: usize = 16 << 10;
 
 /// Works until the pool says that it is over.
 pub(super) fn work(worker: u32, tasks: &Channel, results: Channel, claims: Claims) -> ! {
     notice_panics();
-    let mut labour = Labour { worker, results, claims, runtime: None, context: None, pace: Pace::default() };
+    let mut labour =
+        Labour { worker, results, claims, runtime: None, context: None, owners: 1, pace: Pace::default() };
     labour.say_ready();
     let (mut received, held) = (Received::default(), Held::default());
     loop {
@@ -55,6 +58,8 @@ struct Labour {
     runtime: Option<Runtime>,
     /// Of the last item, with the number of its task: the next one's too, if that leaves no trace in it.
     context: Option<(u32, Context)>,
+    /// How many have it when no item is under way.
+    owners: usize,
     pace: Pace,
 }
 
@@ -147,7 +152,7 @@ impl Labour {
             }
             let end = claimed.end;
             let is_one = claimed.len() == 1;
-            self.do_items(&mut share, claimed, &mut results);
+            self.do_claimed(&mut share, claimed, &mut results);
             if end >= share.count {
                 break;
             }
@@ -156,6 +161,16 @@ impl Labour {
             }
         }
         self.report(share.slot, &mut results, true);
+    }
+
+    /// In the context of the item before them, which they mostly have too.
+    fn do_claimed(&mut self, share: &mut Share, claimed: Range<u32>, results: &mut Results) {
+        let Some((_, context)) = self.context.clone() else { return self.do_items(share, claimed, results) };
+        context.around(|| {
+            self.owners = SCOPED_OWNERS;
+            self.do_items(share, claimed, results);
+        });
+        self.owners = 1;
     }
 
     fn do_items(&mut self, share: &mut Share, claimed: Range<u32>, results: &mut Results) {
@@ -185,9 +200,10 @@ impl Labour {
 
     fn call(&mut self, number: u32, payloads: &Bytes, place: Range<usize>) -> Outcome {
         let task = Registry::get().task(number).expect("parent and worker have the same tasks");
-        let is_good = |(its, context): &mut (u32, Context)| *its == number && context.is_as_made();
-        if !self.context.as_mut().is_some_and(is_good) {
-            self.context = None;
+        let owners = self.owners;
+        let is_good = |(its, context): &(u32, Context)| *its == number && context.is_as_made(owners);
+        if !self.context.as_ref().is_some_and(is_good) {
+            (self.context, self.owners) = (None, 1);
         }
         let (_, context) = self.context.get_or_insert_with(|| (number, Context::of_pool(task.name())));
         let runtime = &mut self.runtime;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
@@ -204,13 +205,18 @@ impl Context {
         self.attempt.place.is_some()
     }
 
-    /// Whether it is as it was made, and nobody else has it.
-    pub(crate) fn is_as_made(&mut self) -> bool {
-        Arc::get_mut(&mut self.attempt).is_some_and(|attempt| attempt.newest.is_as_made())
+    /// Whether it is as it was made, and nobody but those `owners` has it.
+    pub(crate) fn is_as_made(&self, owners: usize) -> bool {
+        let is_ours = Arc::strong_count(&self.attempt) == owners;
+        fence(Ordering::Acquire); // whatever others did who had it
+        is_ours && self.attempt.newest.is_as_made()
     }
 
-    /// A step of this attempt's body.
-    pub(super) fn around<T>(&self, step: impl FnOnce() -> T) -> T {
+    /// A step of this attempt's body, or several that have the same context, who then need not enter it one by one.
+    pub(crate) fn around<T>(&self, step: impl FnOnce() -> T) -> T {
+        if CURRENT.try_with(|current| Arc::ptr_eq(&current.attempt, &self.attempt)) == Ok(true) {
+            return step();
+        }
         CURRENT.sync_scope(self.clone(), step)
     }
 

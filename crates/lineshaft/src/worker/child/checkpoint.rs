@@ -5,6 +5,7 @@
 //! one is forgotten, and counts as durable when the newer one does.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -109,11 +110,12 @@ impl State {
 #[derive(Debug, Default)]
 pub struct Newest {
     inner: Mutex<Kept>,
+    /// How many were left. Counted with the lock.
+    left: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    left: u64,
     number: u64,
     value: Bytes,
 }
@@ -121,12 +123,12 @@ struct Kept {
 impl Newest {
     /// The one that the attempt began with; empty is none.
     pub fn new(value: Bytes) -> Self {
-        Self { inner: Mutex::new(Kept { value, ..Kept::default() }) }
+        Self { inner: Mutex::new(Kept { value, ..Kept::default() }), left: AtomicU64::new(0) }
     }
 
     /// Whether nothing was left since.
-    pub(crate) fn is_as_made(&mut self) -> bool {
-        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).left == 0
+    pub(crate) fn is_as_made(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
     }
 
     /// An encoded value; empty is none.
@@ -136,9 +138,8 @@ impl Newest {
 
     /// Leaves a checkpoint by calling `leave`, and numbers it. One after the other, so that numbers are the order.
     pub fn leave<T>(&self, leave: impl FnOnce() -> T) -> (u64, T) {
-        let mut kept = self.lock();
-        kept.left += 1;
-        (kept.left, leave())
+        let _kept = self.lock();
+        (self.left.fetch_add(1, Ordering::Relaxed) + 1, leave())
     }
 
     /// The one of this number is durable.
