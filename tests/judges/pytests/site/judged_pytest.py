@@ -8,6 +8,8 @@ from pathlib import Path
 
 RESULTS = Path(os.environ["JUDGED_RESULTS"])
 CASE_S = float(os.environ["JUDGED_CASE_S"])
+LOG = os.fdopen(os.dup(2), "w")
+"""Where the process prints before its cases are captured."""
 WANTED = re.compile(os.environ["JUDGED_CASES"])
 
 
@@ -28,7 +30,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_runtest_logstart(nodeid):
     note(case=nodeid)
-    faulthandler.dump_traceback_later(CASE_S, exit=True)
+    faulthandler.dump_traceback_later(CASE_S, exit=True, file=LOG)
 
 
 def pytest_runtest_logreport(report):
