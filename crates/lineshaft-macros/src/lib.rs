@@ -185,8 +185,8 @@ pub fn timed(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `key` | what makes calls equal, a closure with its type: `\|user, _\| -> u64 { user.id }` | all arguments |
 ///
 /// Closures take what the function takes, by reference. An `Err` is given to all who waited for it, and kept only with
-/// `negative`. The clock has steps of a few milliseconds. In an `impl` with types a function that names neither `self`
-/// nor one of them in what it takes and gives has one cache for all of them.
+/// `negative`. The clock has steps of a few milliseconds. In an `impl` with types a function that takes no
+/// `self`, and names neither `Self` nor one of them in what it takes and gives, has one cache for all of them.
 #[proc_macro_attribute]
 pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
     around::expand("cached", &options.into(), item.into()).into()

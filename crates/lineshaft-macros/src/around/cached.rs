@@ -36,15 +36,20 @@ pub(crate) fn expand(tokens: TokenStream, function: ItemFn) -> Result<TokenStrea
     let kept = function.output().map_or_else(|| quote!(()), |ty| quote!(#ty));
     let cached = quote!(::lineshaft::around::Cached<#key, #kept>);
     let (name, place) = (function.name(), place::of(&function.name()));
-    let make = options.make(&cached);
+    let (make, of) = (options.make(&cached), function.owner());
     let body = options.body(&function, &parts, &key);
     let wrapped = function.with_body(&quote! {
         #place
-        let __cached = __LINESHAFT_PLACE.get::<#cached>(#make);
+        let __cached = __LINESHAFT_PLACE.get::<#of, #cached>(#make);
         #body
     });
     let docs = format!("What is kept of the results of `{name}`.");
-    let companion = function.companion("cache", &docs, &cached, &quote!(#place __LINESHAFT_PLACE.get(#make)));
+    let companion = function.companion(
+        "cache",
+        &docs,
+        &cached,
+        &quote!(#place __LINESHAFT_PLACE.get::<#of, #cached>(#make)),
+    );
     Ok(quote!(#wrapped #companion))
 }
 

@@ -59,6 +59,12 @@ impl Function {
         path.path.segments.last().is_some_and(|last| last.ident == "Result")
     }
 
+    /// The type that it is a function of; `()` if it does not say so.
+    pub(crate) fn owner(&self) -> TokenStream {
+        let signature = &self.item.sig;
+        if self.receiver().is_some() || mentions(signature, "Self") { quote!(Self) } else { quote!(()) }
+    }
+
     /// A parameter that is a type or a constant.
     pub(crate) fn generic(&self) -> Option<&GenericParam> {
         let mut parameters = self.item.sig.generics.params.iter();
@@ -164,11 +170,15 @@ impl Argument {
             Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => Some(pat.clone()),
             _ => None,
         };
-        let name =
+        let mut name =
             plain.as_ref().map_or_else(|| format_ident!("__argument_{place}"), |pat| pat.ident.clone());
         let is_name = plain.is_some_and(|pat| pat.mutability.is_none());
         let pattern = (!is_name).then(|| (*input.pat).clone());
         *input.pat = syn::parse_quote!(#name);
+        if name.to_string().starts_with('_') {
+            // What uses it is not the user's: no lint is to ask why.
+            name.set_span(proc_macro2::Span::call_site());
+        }
         Self { name, ty, pattern }
     }
 

@@ -32,14 +32,14 @@ pub(crate) fn expand(tokens: TokenStream, function: ItemFn) -> Result<TokenStrea
     let body = function.body();
     let timed = function.with_body(&quote! {
         #place
-        let __running = __LINESHAFT_PLACE.get::<#timing>(::core::default::Default::default).#start;
+        let __running = __LINESHAFT_PLACE.get::<(), #timing>(::core::default::Default::default).#start;
         #body
     });
     let companion = function.companion(
         "timing",
         &format!("How long the calls of `{name}` took."),
         &timing,
-        &quote!(#place __LINESHAFT_PLACE.get(::core::default::Default::default)),
+        &quote!(#place __LINESHAFT_PLACE.get::<(), #timing>(::core::default::Default::default)),
     );
     Ok(quote!(#timed #companion))
 }

@@ -51,7 +51,7 @@ fn equal_calls_are_computed_once() {
     }
 
     assert_eq!(joined("a", &[1], 2), "a[1]a[1]");
-    assert_eq!(joined(&String::from("a"), &vec![1], 2), "a[1]a[1]");
+    assert_eq!(joined(&String::from("a"), &[1_u8][..], 2), "a[1]a[1]");
     assert_eq!(joined("a", &[1], 1), "a[1]");
     let info = joined_cache().info();
     assert_eq!((COMPUTED.get(), info.hits, info.misses, info.size, info.max), (2, 1, 2, 2, Some(10_000)));
@@ -314,6 +314,7 @@ fn a_method_has_one_entry_for_each_of_its_objects() {
     assert_eq!(Shop::<i32>::price_cache().peek(&(dear, "tea".to_owned())), None);
     assert_eq!(block_on(cheap.sum((1, 2))), "112");
     assert_eq!(block_on(cheap.sum((2, 1))), "112");
+    assert_eq!(block_on(Shop("b").sum((2, 1))), "b21");
 }
 
 #[test]
