@@ -79,7 +79,9 @@ pub fn value(name: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// ```ignore
 /// #[lineshaft::logged(redact = ["password"])]
-/// fn log_in(user: &str, password: &str) -> Result<u64, Refused> { … }
+/// fn log_in(user: &str, password: &str) -> Result<u64, Refused> {
+///     accounts().check(user, password)
+/// }
 /// ```
 ///
 /// `Calling log_in with arguments ("ada", ***)` comes before a call, `log_in returned 7` after it. Of a `Result` that is
@@ -106,7 +108,9 @@ pub fn logged(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// ```ignore
 /// #[lineshaft::retry(on = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut, max = 5, deadline = "30s")]
-/// async fn fetch(url: String) -> io::Result<Page> { … }
+/// async fn fetch(url: String) -> io::Result<Page> {
+///     Page::of(&url).await
+/// }
 /// ```
 ///
 /// In the end the last error is returned as it is, and a warning of `tracing` says how often it was tried. What an
@@ -136,7 +140,9 @@ pub fn retry(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// ```ignore
 /// #[lineshaft::timed(slow = "1s")]
-/// fn work(n: u64) -> u64 { … }
+/// fn work(n: u64) -> u64 {
+///     (0..n).sum()
+/// }
 ///
 /// println!("{}", work_timing().quantile(0.99));
 /// ```
@@ -160,7 +166,9 @@ pub fn timed(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// ```ignore
 /// #[lineshaft::cached(ttl = "5m", tags = |user, _| [format!("user:{user}")])]
-/// fn profile(user: u64, field: &str) -> Result<String, Arc<Error>> { … }
+/// fn profile(user: u64, field: &str) -> Result<String, Arc<Error>> {
+///     load(user, field).map_err(Arc::new)
+/// }
 ///
 /// profile_cache().invalidate(&(7, "name".to_owned()));
 /// profile_cache().invalidate_tag("user:7");

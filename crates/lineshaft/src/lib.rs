@@ -72,5 +72,6 @@ pub use serde;
 /// The programs of the guide and of the reference compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
+#[doc = include_str!("../../../docs/guides/attributes.md")]
 #[doc = include_str!("../../../docs/reference/options.md")]
 struct Guide;
