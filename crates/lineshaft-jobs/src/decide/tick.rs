@@ -16,7 +16,7 @@ impl State {
         let mut slots = self.wall_due(now);
         let overdue = self.overdue(now);
         let mut entries = self.logical_due(now, &mut slots);
-        let has_ends = !entries.is_empty();
+        let has_ends = !entries.is_empty() || !overdue.is_empty();
         slots.retain(|slot| !self.is_being_purged(*slot) && !overdue.contains(slot));
         slots.sort_unstable_by_key(|slot| (self.run_at(*slot), self.slots.at(*slot).order));
         if !slots.is_empty() {
@@ -25,7 +25,8 @@ impl State {
         entries.extend(self.give_up(overdue));
         entries.extend(self.expired_keys(now));
         entries.extend(self.ended_periods(now));
-        // A job whose lease is lost above may be one that the purge has to come to: it looks again next time.
+        // A job whose lease is lost above, or that is overdue, may be one that the purge has to come to: it looks again next
+        // time. An overdue one must not be left to it, since it may be leased before the purge comes to it.
         if !has_ends {
             entries.extend(self.purge_step());
         }
@@ -71,7 +72,7 @@ impl State {
         due
     }
 
-    /// Jobs that did not begin or end in time; those that a purge will come to are left to it.
+    /// Jobs that did not begin or end in time.
     fn overdue(&mut self, now: Now) -> FxHashSet<u32> {
         let mut slots = Vec::new();
         self.limits_asked_ms = now.wall_ms + self.wall_set_back_ms;
@@ -80,7 +81,7 @@ impl State {
         let (due, early): (Vec<u32>, Vec<u32>) =
             slots.into_iter().partition(|slot| limit(slot) <= now.wall_ms);
         early.into_iter().for_each(|slot| self.set_limit(slot));
-        due.into_iter().filter(|slot| !self.is_being_purged(*slot)).collect()
+        due.into_iter().collect()
     }
 
     /// Discards jobs that are overdue, those that were due first before the others.

@@ -198,7 +198,7 @@ impl Model {
         let mut last = None;
         for job in jobs {
             let at = self.find(*job)?;
-            let overdue = self.jobs[at].overdue(self.wall_ms) == Some(reason) && !self.is_being_purged(at);
+            let overdue = self.jobs[at].overdue(self.wall_ms) == Some(reason);
             require(overdue, || format!("job {job} is discarded: {reason}, {:?}", self.jobs[at]))?;
             let time = (self.jobs[at].limit_ms(), self.jobs[at].in_line);
             require(last < Some(time), || format!("job {job} is discarded after a later one"))?;

@@ -39,8 +39,7 @@ impl Model {
     /// Something that is due and was not done, in words.
     pub fn overdue(&self) -> Option<String> {
         let job = (0..self.jobs.len()).find(|at| self.is_due(*at) && !self.is_being_purged(*at));
-        let late = (0..self.jobs.len())
-            .find(|at| self.jobs[*at].overdue(self.wall_ms).is_some() && !self.is_being_purged(*at));
+        let late = (0..self.jobs.len()).find(|at| self.jobs[*at].overdue(self.wall_ms).is_some());
         let session =
             self.sessions.iter().find(|(_, it)| it.used_ms + self.limits.session_ms <= self.logical_ms);
         let child = self.children.iter().find(|child| child.lease_ends_ms <= self.logical_ms);

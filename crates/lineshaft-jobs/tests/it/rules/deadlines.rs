@@ -1,5 +1,6 @@
 //! Jobs that must begin or end by a time.
 
+use lineshaft_jobs::Limits;
 use lineshaft_wire::message::{End, JobGroup, QueueVerb, Rules, RunAfter};
 use lineshaft_wire::{ErrorRecord, JobState, Outcome};
 
@@ -232,4 +233,22 @@ fn limits_outlive_a_restart() {
     shop.pass(1_000);
     shop.leases();
     assert_eq!(shop.ended(dead), ended(JobState::Discarded, "deadline"));
+}
+
+/// It was left to the purge, and leased before that came to it.
+#[test]
+fn a_job_that_is_too_late_is_not_leased_before_a_purge_comes_to_it() {
+    let mut shop = Shop::with(Limits { step: 2, ..Limits::default() });
+    (0..4).for_each(|_| _ = shop.enqueue(group()));
+    let late = shop.enqueue(with_deadline(10, Rules::default()));
+    shop.child(1, 10);
+    shop.queue("default", QueueVerb::Purge);
+    shop.pass(10);
+    for entry in shop.machine.state.tick(shop.machine.now) {
+        shop.machine.record(entry);
+    }
+    while let Some(change) = shop.machine.state.next_lease(10) {
+        shop.machine.record(change.into());
+    }
+    assert_eq!(shop.ended(late), ended(JobState::Discarded, "deadline"));
 }
