@@ -56,7 +56,9 @@ impl World {
                 }
             }
             Step::Renew(child) => {
-                if let Some(child) = self.child(*child) {
+                // One that has not come back since a start has no connection to say so over.
+                let is_absent = |child: &u32| self.model.absent().iter().any(|(absent, _)| absent == child);
+                if let Some(child) = self.child(*child).filter(|child| !is_absent(child)) {
                     self.machine.state.renew(child, self.machine.now.logical_ms);
                     self.model.renew(child);
                 }
