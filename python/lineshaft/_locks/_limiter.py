@@ -6,8 +6,6 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from .._decorators._rates import rate_of
-from .._decorators._wording import time_of
 from .._errors import RateLimited
 from .._guard import refuse_import_side_effect
 from .._options import duration, wrong
@@ -31,6 +29,8 @@ class Limiter:
     def __init__(
         self, app: App, key: str, rate: str, burst: int | None = None, wait: bool | str | float | timedelta = True
     ) -> None:
+        from .._decorators._rates import rate_of
+
         count, period_s = rate_of("rate", rate)
         if burst is not None and (not isinstance(burst, int) or isinstance(burst, bool) or not 1 <= burst < 2**31):
             raise wrong("burst", burst, "a number of turns from 1 up")
@@ -92,6 +92,8 @@ class Limiter:
         seconds, is_taken = answer
         if is_taken:
             return seconds
+        from .._decorators._wording import time_of
+
         raise RateLimited(
             f"limiter {self.key!r} is passed more often than {self.rate}: free in {time_of(seconds)}",
             retry_after=seconds,
