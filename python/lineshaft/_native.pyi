@@ -153,6 +153,7 @@ class Memory:
 @final
 class Computing:
     def is_wanted(self) -> bool: ...
+    def is_open(self) -> bool: ...
 
 @final
 class HostTable:

@@ -216,6 +216,36 @@ def test_a_stale_value_is_served_while_it_is_computed_anew() -> None:
     assert f.cache.info().stale_hits >= 2
 
 
+@pytest.mark.parametrize("how", ["arguments", "tag", "prefix", "clear"])
+def test_who_asks_after_an_invalidation_waits_for_no_computing_from_before(how: str) -> None:
+    """It joined one that had read what was changed since, and was given its value."""
+    source, begun, goes_on = ["old"], threading.Event(), threading.Event()
+
+    @cached(tags=["all"])
+    def read(name: str) -> str:
+        value = source[0]
+        if value == "old":
+            begun.set()
+            assert goes_on.wait(DEADLINE_S)
+        return value
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(read, "a")
+        assert begun.wait(DEADLINE_S)
+        source[0] = "new"
+        if how == "arguments":
+            read.cache.invalidate("a")
+        elif how == "clear":
+            read.cache.clear()
+        else:
+            read.cache.invalidate(**{how: {"tag": "all", "prefix": "a"}[how]})
+        second = threads.submit(read, "a")
+        assert second.result(DEADLINE_S) == "new"
+        goes_on.set()
+        assert first.result(DEADLINE_S) == "old"
+    assert read("a") == "new", "the older value did not take the place of the newer one"
+
+
 def test_what_is_invalidated_is_computed_again() -> None:
     calls = []
 

@@ -171,3 +171,35 @@ def test_it_is_a_coroutine_function() -> None:
 
     assert asyncio.iscoroutinefunction(f)
     assert f.__doc__ == "Nothing."
+
+
+@pytest.mark.parametrize("how", ["arguments", "tag", "clear"])
+def test_a_coroutine_that_asks_after_an_invalidation_waits_for_none_from_before(how: str) -> None:
+    source = ["old"]
+
+    @cached(tags=["all"])
+    async def read(name: str) -> str:
+        value = source[0]
+        if value == "old":
+            await goes_on.wait()
+        return value
+
+    goes_on = asyncio.Event()
+
+    async def main() -> None:
+        first = asyncio.create_task(read("a"))
+        while source[0] == "old":
+            await asyncio.sleep(0.01)
+            source[0] = "new"
+        if how == "arguments":
+            read.cache.invalidate("a")
+        elif how == "clear":
+            read.cache.clear()
+        else:
+            read.cache.invalidate(tag="all")
+        assert await read("a") == "new"
+        goes_on.set()
+        assert await first == "old"
+        assert await read("a") == "new"
+
+    run(main())

@@ -497,3 +497,35 @@ def test_code_that_has_changed_is_another_function(tmp_path, app):
     assert load("def rate(x):\n    return x in {'c', 'b'}")("a") is False
     same = load("# moved\n\ndef rate(x):\n    return x in {'a', 'b'}")
     assert same.cache.peek("a") is True
+
+
+@pytest.mark.parametrize("how", ["arguments", "tag", "clear"])
+def test_a_coroutine_that_asks_after_an_invalidation_waits_for_none_from_before(app, how):
+    source = ["old"]
+
+    @app.cached(tags=["all"])
+    async def read(name: str) -> str:
+        value = source[0]
+        if value == "old":
+            await goes_on.wait()
+        return value
+
+    goes_on = asyncio.Event()
+
+    async def main() -> None:
+        first = asyncio.create_task(read("a"))
+        while source[0] == "old":
+            await asyncio.sleep(0.01)
+            source[0] = "new"
+        if how == "arguments":
+            read.cache.invalidate("a")
+        elif how == "clear":
+            read.cache.clear()
+        else:
+            read.cache.invalidate(tag="all")
+        assert await read("a") == "new"
+        goes_on.set()
+        assert await first == "old"
+        assert await read("a") == "new"
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))

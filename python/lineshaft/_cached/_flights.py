@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
 
-_waits: dict[asyncio.Task[Any], _Flight] = {}
+_waits: dict[asyncio.Task[Any], Flight] = {}
 """Which flight each task waits for."""
 
 
-class _Flight:
+class Flight:
     """One computing of one key, by one task."""
 
     def __init__(self) -> None:
@@ -20,6 +20,8 @@ class _Flight:
         self.task = asyncio.current_task()
         self.end: Future[Any] = Future()
         """Its value or its error; cancelled if the task was, so that somebody else computes."""
+        self.is_open: Callable[[], bool] = lambda: True
+        """Whether it is for those, too, who ask now: nothing was invalidated since it began."""
 
     def comes_back(self) -> bool:
         """Whether it waits for something of the task that asks, by whatever way, so that waiting would not end."""
@@ -39,31 +41,36 @@ class Flights:
     """What is being computed, by key."""
 
     def __init__(self) -> None:
-        self._of: dict[Any, _Flight] = {}
+        self._of: dict[Any, Flight] = {}
 
     def __contains__(self, key: Any) -> bool:
         return key in self._of
 
-    async def once(self, key: Any, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """What `compute` gives, or what somebody else's gives who was first."""
+    def close(self, key: Any = None) -> None:
+        """Who asks from now on waits for no computing of `key`, or of all without one."""
+        for flight in list(self._of.values()) if key is None else filter(None, [self._of.get(key)]):
+            flight.is_open = lambda: False
+
+    async def once(self, key: Any, compute: Callable[[Flight], Awaitable[Any]]) -> Any:
+        """What `compute` gives, or what somebody else's gives who was first and whose flight is open."""
         while True:
-            mine = _Flight()
+            mine = Flight()
             flight = self._of.setdefault(key, mine)
-            if flight is not mine and (flight.pid != mine.pid or flight.end.cancelled()):
-                # Of a task that is in the process that this one was forked from, or on its way out.
+            if flight is not mine and (flight.pid != mine.pid or flight.end.cancelled() or not flight.is_open()):
+                # Of a task that is in the process that this one was forked from, or on its way out; or too old.
                 if self._of.get(key) is flight:
                     del self._of[key]
                 continue
             if flight is mine:
                 return await self._fly(key, mine, compute)
             if flight.comes_back():
-                return await compute()
+                return await compute(mine)
             if await _over(flight):
                 return flight.end.result()
 
-    async def _fly(self, key: Any, flight: _Flight, compute: Callable[[], Awaitable[Any]]) -> Any:
+    async def _fly(self, key: Any, flight: Flight, compute: Callable[[Flight], Awaitable[Any]]) -> Any:
         try:
-            value = await compute()
+            value = await compute(flight)
         except Exception as error:
             self._drop(key, flight)
             flight.end.set_exception(error)
@@ -76,12 +83,12 @@ class Flights:
         flight.end.set_result(value)
         return value
 
-    def _drop(self, key: Any, flight: _Flight) -> None:
+    def _drop(self, key: Any, flight: Flight) -> None:
         if self._of.get(key) is flight:
             del self._of[key]
 
 
-async def _over(flight: _Flight) -> bool:
+async def _over(flight: Flight) -> bool:
     """Waits until it is over; false if its task was cancelled."""
     task = asyncio.current_task()
     if task is not None:

@@ -16,7 +16,7 @@ from .. import _native
 from .._errors import DeclarationError
 from ._cache import AsyncCache, Cache
 from ._dependencies import dependencies
-from ._flights import Flights
+from ._flights import Flight, Flights
 from ._keys import binders
 from ._options import Options
 from ._refresh import Refreshes, in_background
@@ -217,8 +217,11 @@ class AsyncCachedFunction:
         compute = functools.partial(self._run, memory, key, args, kwargs)
         return await self._flights.once((id(memory), key), compute)
 
-    async def _run(self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _run(
+        self, memory: _native.Memory, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], flight: Flight
+    ) -> Any:
         computing, watcher = memory.begin(key), memory.watcher
+        flight.is_open = computing.is_open
         is_error = is_stored = False
         if watcher is not None:
             watcher.begins(key, args, kwargs)

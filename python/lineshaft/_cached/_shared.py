@@ -20,7 +20,7 @@ from weakref import WeakSet, WeakValueDictionary
 from .. import _native
 from .._errors import SerializationError
 from ._cache import CacheInfo
-from ._flights import Flights
+from ._flights import Flight, Flights
 from ._functions import AsyncCachedFunction, CachedFunction, mark_coroutine_function
 from ._host import host_table, leave_tables, namespace
 from ._keys import canonical, host_binder
@@ -261,7 +261,7 @@ class AsyncHostFunction(Generic[P, R]):
     async def _fill(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> Any:
         return await self._flights.once(key, functools.partial(self._run, memory, key, args, kwargs))
 
-    async def _run(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> Any:
+    async def _run(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any, _: Flight) -> Any:
         while (computing := memory.begin(key)) is None:
             await asyncio.to_thread(memory.wait, key, _LOOK_EVERY_S)
             if (found := memory.look(key, counts=False)) is not None and not found[2]:
@@ -328,8 +328,12 @@ class _Shared:
             return self._of._own.cache.invalidate(*args, **kwargs)  # type: ignore[no-any-return]
         if not args and kwargs.keys() == {"tag"}:
             memory.invalidate_all(kwargs["tag"])
+            self._close(None)
             return True
-        return bool(memory.invalidate(self._key(args, kwargs)))
+        key = self._key(args, kwargs)
+        was_there = bool(memory.invalidate(key))
+        self._close(key)
+        return was_there
 
     def clear(self) -> None:
         """Makes every entry of the function untrue, in all processes of the host."""
@@ -338,6 +342,10 @@ class _Shared:
             self._of._own.cache.clear()
         else:
             memory.invalidate_all()
+            self._close(None)
+
+    def _close(self, key: Any) -> None:
+        """Who asks from now on waits for no computing of this process that began before. Threads look again anyway."""
 
     def _key(self, args: Any, kwargs: Any) -> Any:
         key = self._of._binder.key(args, kwargs)
@@ -364,6 +372,9 @@ class AsyncHostCache(_Shared):
     """The cache of a coroutine function that all processes of the host share: see `App.cached`."""
 
     __slots__ = ()
+
+    def _close(self, key: Any) -> None:
+        self._of._flights.close(key)
 
     async def warm(self, *args: Any, **kwargs: Any) -> None:
         """As `HostCache.warm`, to be awaited."""

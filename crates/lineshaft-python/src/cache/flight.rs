@@ -45,6 +45,8 @@ pub(crate) struct Flight {
     forks: u64,
     /// Its key was invalidated after it began: what it gives is for who waits, and not stored.
     is_doomed: AtomicBool,
+    /// Something was invalidated after it began that it may be made of: it is for who waits already.
+    is_closed: AtomicBool,
     end: Mutex<Option<End>>,
     ended: Condvar,
 }
@@ -89,8 +91,12 @@ impl Flights {
                 }
             };
             if same(key, flight.key.bind(key.py()))? {
-                let is_own = flight.thread == std::thread::current().id() || comes_back(&flight);
-                return Ok(if is_own { Turn::Alone } else { Turn::Wait(flight) });
+                if flight.thread == std::thread::current().id() || comes_back(&flight) {
+                    return Ok(Turn::Alone);
+                }
+                if flight.is_open() {
+                    return Ok(Turn::Wait(flight));
+                }
             }
             looked_at += 1;
         }
@@ -133,7 +139,7 @@ impl Flights {
         of_hash.extend(watched.iter().filter_map(Weak::upgrade));
         for flight in of_hash {
             if same(key, flight.key.bind(key.py()))? {
-                flight.is_doomed.store(true, Ordering::Relaxed);
+                flight.doom();
             }
         }
         Ok(())
@@ -141,13 +147,21 @@ impl Flights {
 
     /// What is being computed for keys that `is_it` is not to be stored. It runs nothing of Python.
     pub(crate) fn doom_all(&self, py: Python<'_>, is_it: impl Fn(&Bound<'_, PyAny>) -> bool) {
+        for flight in self.all().iter().filter(|flight| is_it(flight.key.bind(py))) {
+            flight.doom();
+        }
+    }
+
+    /// Who asks from now on waits for nothing that is being computed, whether it is stored or not.
+    pub(crate) fn close_all(&self) {
+        self.all().iter().for_each(|flight| flight.is_closed.store(true, Ordering::Relaxed));
+    }
+
+    fn all(&self) -> Vec<Arc<Flight>> {
         let mut flights: Vec<Arc<Flight>> = self.lock().values().flatten().cloned().collect();
         let watched = self.1.lock().expect("nobody panics with it");
         flights.extend(watched.values().flatten().filter_map(Weak::upgrade));
-        drop(watched);
-        for flight in flights.iter().filter(|flight| is_it(flight.key.bind(py))) {
-            flight.is_doomed.store(true, Ordering::Relaxed);
-        }
+        flights
     }
 
     /// Whether somebody computes something of this hash.
@@ -168,6 +182,7 @@ impl Flight {
             thread: std::thread::current().id(),
             forks: FORKS.load(Ordering::Relaxed),
             is_doomed: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             end: Mutex::new(None),
             ended: Condvar::new(),
         }
@@ -177,8 +192,18 @@ impl Flight {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 
+    fn doom(&self) {
+        self.is_doomed.store(true, Ordering::Relaxed);
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_doomed(&self) -> bool {
         self.is_doomed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is for those, too, who ask now.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_closed.load(Ordering::Relaxed)
     }
 
     /// Waits until it is over; raises what a signal's handler raises.

@@ -378,6 +378,7 @@ impl Memory {
 
     /// Makes all entries with a tag untrue; whether there were any.
     fn invalidate_tag(&self, tag: &str) -> bool {
+        self.flights.close_all();
         self.change(|residents| residents.invalidate_tag(tag))
     }
 
@@ -397,6 +398,7 @@ impl Memory {
 
     /// Lets go of everything, and of the statistics.
     fn clear(&self) {
+        self.flights.close_all();
         self.change(|residents| {
             if let Some(names) = self.names().as_mut() {
                 names.clear();
@@ -467,5 +469,10 @@ impl Computing {
     /// Whether its key was not invalidated since.
     fn is_wanted(&self) -> bool {
         !self.flight.is_doomed()
+    }
+
+    /// Whether it is for those, too, who ask now: nothing was invalidated since that it may be made of.
+    fn is_open(&self) -> bool {
+        self.flight.is_open()
     }
 }
