@@ -57,7 +57,8 @@ pub enum PolicyKind {
 }
 
 impl PolicyKind {
-    pub(crate) fn build(self, capacity: Capacity) -> Box<dyn Policy> {
+    /// The policy, for a cache with so much room.
+    pub fn build(self, capacity: Capacity) -> Box<dyn Policy> {
         let max = capacity.weight_max();
         match self {
             Self::S3Fifo => Box::new(s3_fifo::S3Fifo::new(max)),

@@ -6,7 +6,6 @@ use lineshaft_wire::message::Message;
 
 use crate::handle::{Input, large_payloads};
 use crate::inbox::Inbox;
-use crate::requests::sequence_of;
 
 /// Stores large payloads as blobs, then hands their requests to the engine.
 pub(crate) fn store_blobs(journal: &impl JournalHandle, inputs: &Receiver<Input>, engine: &Inbox) {
@@ -30,7 +29,7 @@ pub(crate) fn store_blob(journal: &impl JournalHandle, mut input: Input, engine:
             // What stays behind is swept later.
             drop(journal.drop_blob(*id));
         }
-        let (connection, request_id, sequence) = (*connection, *request_id, sequence_of(message));
+        let (connection, request_id, sequence) = (*connection, *request_id, message.sequence());
         input = Input::Unstorable { connection, request_id, sequence, error };
     }
     engine.send(input);

@@ -16,6 +16,7 @@ use lineshaft_wire::message::{
 use lineshaft_wire::{Fence, JobId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::cache::CacheUse;
 use crate::declarations::Declarations;
 use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
 use crate::holds::Holding;
@@ -141,6 +142,7 @@ pub struct Core {
     pub(crate) declarations: Declarations,
     pub(crate) waits: Waits,
     pub(crate) lock_waits: LockWaits,
+    pub(crate) cache: CacheUse,
     pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
     /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
     last_words: Vec<(u64, LastWord)>,
@@ -176,6 +178,7 @@ impl Core {
     pub fn new(state: State, lsn: u64, options: Options, now: Now) -> Self {
         let deleted = Arc::new(RwLock::new(state.deleted().collect()));
         let lag = Lag::new(options.unarchived_max);
+        let cache = CacheUse::of(&state, now.logical_ms);
         Self {
             state,
             options,
@@ -188,6 +191,7 @@ impl Core {
             declarations: Declarations::default(),
             waits: Waits::default(),
             lock_waits: LockWaits::default(),
+            cache,
             progress: FxHashMap::default(),
             last_words: Vec::new(),
             deaths: Vec::new(),
@@ -353,6 +357,7 @@ impl Core {
         }
         self.lease(now);
         self.give_locks(now);
+        self.make_room_in_cache(now);
         self.ask_archive(now);
         if self.clock_due_ms().is_some_and(|at| at <= now.logical_ms) && !self.is_out_of_room() {
             self.note_time(now);
@@ -510,7 +515,7 @@ impl Core {
         self.state.apply(&change, self.lsn + 1, offset);
         self.note(&change);
         for event in self.state.take_events() {
-            self.on_event(event);
+            self.on_event(event, now);
         }
     }
 
@@ -555,7 +560,7 @@ impl Core {
         self.outputs.extend(unnamed.map(Output::DropBlob));
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event, now: Now) {
         match event {
             Event::Finished { slot } => {
                 self.progress.remove(&slot);
@@ -568,6 +573,8 @@ impl Core {
                 self.answer_wait((session, token), acquired);
             }
             Event::LockLost { session, token } => self.tell_lost((session, token)),
+            Event::EntryStored { index } => self.cache.came(&self.state, index, now.logical_ms),
+            Event::EntryGone { index } => self.cache.went(index),
             Event::BlobFreed { id } => self.outputs.push(Output::DropBlob(id)),
         }
     }

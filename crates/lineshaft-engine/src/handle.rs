@@ -314,6 +314,9 @@ fn is_small(message: &Message, payload: &Bytes) -> bool {
         Message::Finish(finish) => finish.succeeded.len() + finish.others.len(),
         Message::Credit(credit) => credit.leases as usize,
         Message::Release(release) => release.leases.len(),
+        Message::CacheGet(get) => get.keys.len(),
+        Message::CacheSet(set) => set.entries.len(),
+        Message::CacheInvalidate(invalidate) => invalidate.keys.len() + invalidate.tags.len(),
         _ => 1,
     };
     jobs <= SMALL_JOBS && payload.len() <= SMALL_BYTES
@@ -333,10 +336,15 @@ pub(crate) fn large_payloads(message: &Message) -> impl Iterator<Item = (u32, us
         Message::Finish(finish) => &finish.succeeded[..],
         _ => &[],
     };
+    let entries = match message {
+        Message::CacheSet(set) => &set.entries[..],
+        _ => &[],
+    };
+    let values = entries.iter().map(|entry| u64::from(entry.length));
     let arguments = groups.iter().flat_map(|group| &group.lengths).map(|length| u64::from(*length));
     let results = ends.iter().flat_map(|end| [end.result_length, u64::from(end.output_length)]);
     let mut offset = 0usize;
-    arguments.chain(results).enumerate().filter_map(move |(index, length)| {
+    arguments.chain(results).chain(values).enumerate().filter_map(move |(index, length)| {
         let start = offset;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         offset = offset.saturating_add(length);

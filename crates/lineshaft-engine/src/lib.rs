@@ -15,6 +15,7 @@
 mod archiver;
 pub mod backup;
 mod blobs;
+mod cache;
 mod clock;
 mod compaction;
 mod core;

@@ -63,11 +63,11 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
             connection.is_used = true;
         }
-        if sequence_of(&message).is_some() {
+        if message.sequence().is_some() {
             self.take_session(caller)?;
         }
         if !self.room.admits(&message) {
-            if let Some((session, number)) = self.answered(caller, sequence_of(&message)) {
+            if let Some((session, number)) = self.answered(caller, message.sequence()) {
                 // Whoever was refused now would take it for not carried out.
                 self.answer(caller, session, number);
                 return Ok(());
@@ -107,6 +107,16 @@ impl Core {
                 self.change(caller, Command::ChangeQueue { session, sequence, queue, verb }, now, |_| {
                     Query::Nothing
                 })
+            }
+            Message::CacheGet(get) => self.cache_get(caller, get, now),
+            Message::CacheSet(request) => {
+                let session = self.session(caller)?;
+                let command = Command::CacheSet { session, request, values: payloads };
+                self.change(caller, command, now, |_| Query::Nothing)
+            }
+            Message::CacheInvalidate(request) => {
+                let session = self.session(caller)?;
+                self.change(caller, Command::CacheInvalidate { session, request }, now, |_| Query::Nothing)
             }
             Message::Wait(wait) => self.wait(caller, &wait),
             Message::Unwait(unwait) => {
@@ -328,6 +338,7 @@ impl Core {
             backups: self.holders.len() as u32,
             hot_bytes: pages.hot,
             cold_bytes: pages.cold,
+            cache: self.cache_report(),
         }
     }
 
@@ -466,19 +477,6 @@ impl Core {
         if caller.request_id != 0 {
             self.reply(caller.connection, caller.request_id, Done {});
         }
-    }
-}
-
-/// The place that a mutating request has in its session.
-pub(crate) const fn sequence_of(message: &Message) -> Option<Sequence> {
-    match message {
-        Message::Enqueue(request) => Some(request.sequence),
-        Message::Cancel(request) => Some(request.sequence),
-        Message::Retry(request) => Some(request.sequence),
-        Message::Delete(request) => Some(request.sequence),
-        Message::ChangeQueue(request) => Some(request.sequence),
-        Message::Invalidate(request) => Some(request.sequence),
-        _ => None,
     }
 }
 

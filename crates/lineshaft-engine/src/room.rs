@@ -44,13 +44,16 @@ impl Room {
     /// Whether there is room for a request.
     pub(crate) fn admits(self, message: &Message) -> bool {
         let needs = match message {
-            Message::Enqueue(_) | Message::Retry(_) | Message::Checkpoint(_) => Self::Plenty,
+            Message::Enqueue(_) | Message::Retry(_) | Message::Checkpoint(_) | Message::CacheSet(_) => {
+                Self::Plenty
+            }
             Message::Finish(finish) if !is_small(finish) => Self::Plenty,
             Message::Finish(_)
             | Message::Release(_)
             | Message::Cancel(_)
             | Message::Delete(_)
             | Message::Invalidate(_)
+            | Message::CacheInvalidate(_)
             | Message::ChangeQueue(_)
             | Message::ReleaseLocks(_)
             | Message::BreakLocks(_) => Self::Ends,
@@ -74,6 +77,7 @@ pub(crate) fn refuse(message: &Message, home: &str, shortage: Option<Shortage>) 
         Message::Checkpoint(_) => "no checkpoints",
         Message::Finish(_) => "the result waits",
         Message::Acquire(_) => "no locks",
+        Message::CacheSet(_) => "nothing is cached",
         _ => "its reserve is used up, and nothing changes",
     };
     let until = shortage.map_or_else(|| "there is room".to_owned(), words);
@@ -101,6 +105,14 @@ pub(crate) fn overhead_bytes(message: &Message) -> u64 {
             let others = finish.others.iter().map(|end| END_BYTES + end.end.error().map_or(0, error_bytes));
             finish.succeeded.len() as u64 * JOB_BYTES + others.sum::<u64>()
         }
+        Message::CacheSet(set) => {
+            let texts = set.entries.iter().flat_map(|entry| entry.tags.iter().chain([&entry.key]));
+            set.entries.len() as u64 * JOB_BYTES + texts.map(|text| text.len() as u64).sum::<u64>()
+        }
+        Message::CacheInvalidate(invalidate) => {
+            let names = invalidate.keys.iter().chain(&invalidate.tags);
+            GROUP_BYTES + names.map(|name| name.len() as u64).sum::<u64>()
+        }
         _ => GROUP_BYTES,
     }
 }
@@ -114,13 +126,17 @@ fn error_bytes(error: &ErrorRecord) -> u64 {
 
 /// Whether a request may bring more than a small record.
 pub(crate) fn brings_much(message: &Message) -> bool {
-    matches!(message, Message::Enqueue(_) | Message::Checkpoint(_) | Message::Finish(_))
+    matches!(
+        message,
+        Message::Enqueue(_) | Message::Checkpoint(_) | Message::Finish(_) | Message::CacheSet(_)
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use lineshaft_wire::message::{
-        Cancel, Checkpoint, End, Enqueue, OtherEnd, Release, ReleaseLocks, Retry, Sequence, Show, Succeeded,
+        CacheGet, CacheInvalidate, CacheSet, Cancel, Checkpoint, End, Enqueue, OtherEnd, Release,
+        ReleaseLocks, Retry, Sequence, Show, Succeeded,
     };
     use lineshaft_wire::{Fence, JobId};
 
@@ -155,11 +171,14 @@ mod tests {
         check(Enqueue { sequence, groups: Vec::new() }.into(), Room::Plenty);
         check(Retry { sequence, job }.into(), Room::Plenty);
         check(Checkpoint { job, fence, length: 1 }.into(), Room::Plenty);
+        check(CacheSet { sequence, entries: Vec::new() }.into(), Room::Plenty);
         check(finish(SMALL_END_BYTES + 1), Room::Plenty);
         check(finish(SMALL_END_BYTES), Room::Ends);
         check(Release::default().into(), Room::Ends);
         check(Cancel { sequence, job }.into(), Room::Ends);
         check(ReleaseLocks::default().into(), Room::Ends);
+        check(CacheInvalidate { sequence, keys: Vec::new(), tags: Vec::new(), all: true }.into(), Room::Ends);
+        check(CacheGet::default().into(), Room::Nothing);
         check(Show { job }.into(), Room::Nothing);
     }
 

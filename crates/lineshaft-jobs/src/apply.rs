@@ -1,6 +1,7 @@
 //! What each change does: one file per kind of change. Nothing here decides: `apply` runs again on every replay, so it
 //! follows from the change and the state alone.
 
+mod cache;
 mod checkpoints;
 mod children;
 mod ends;
@@ -127,6 +128,12 @@ impl State {
             Change::Passed { limiter, next_ns } => {
                 self.limiters.pass(limiter, *next_ns, self.logical_ms.saturating_mul(1_000_000));
             }
+            Change::EntriesStored { entries } => {
+                entries.iter().for_each(|(entry, value)| self.store_entry(entry, cursor.take(*value)));
+            }
+            Change::EntriesGone { keys } => keys.iter().for_each(|key| self.drop_entry(key)),
+            Change::EntriesInvalidated { keys, tags, all } => self.invalidate_entries(keys, tags, *all),
+            Change::EntriesMoved { file, moves } => moves.iter().for_each(|it| self.move_value(*file, it)),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }
@@ -142,6 +149,7 @@ impl State {
             session.used_ms = self.logical_ms;
         }
         self.restart_locks();
+        self.cache.restart();
     }
 
     fn open_session(&mut self) {

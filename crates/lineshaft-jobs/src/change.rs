@@ -203,6 +203,34 @@ pub struct NewHolder {
     pub place: u32,
 }
 
+/// An entry of the cache, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedValue {
+    /// Its name.
+    pub key: Arc<str>,
+    /// Names under which it is invalidated together with others.
+    pub tags: Vec<Arc<str>>,
+    /// When its time is over, Unix milliseconds.
+    pub due_ms: Option<u64>,
+    /// How long it is served beyond that, milliseconds.
+    pub stale_ms: u64,
+    /// How long it stays without a use, milliseconds.
+    pub idle_ms: Option<u64>,
+    /// What was invalidated last when its computing began.
+    pub since: u64,
+}
+
+/// A value of the cache that lies somewhere else from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedValue {
+    /// Of which entry.
+    pub key: Arc<str>,
+    /// Where it lay.
+    pub from: Place,
+    /// Its offset in the cold file.
+    pub offset: u32,
+}
+
 /// What becomes of a job whose attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Next {
@@ -472,6 +500,32 @@ pub enum Change {
         /// The keys.
         keys: Vec<Arc<str>>,
     },
+    /// Entries are in the cache, in place of those that their keys had. Their values follow.
+    EntriesStored {
+        /// The entries, and their values.
+        entries: Vec<(CachedValue, Stored)>,
+    },
+    /// Entries of the cache are gone: their time was over, or room was needed.
+    EntriesGone {
+        /// Their keys.
+        keys: Vec<Arc<str>>,
+    },
+    /// Entries of the cache are untrue, and what is being computed for them: it is the next version.
+    EntriesInvalidated {
+        /// By their keys.
+        keys: Vec<Arc<str>>,
+        /// By tags that they have.
+        tags: Vec<Arc<str>>,
+        /// All of them.
+        all: bool,
+    },
+    /// Values of the cache were copied into a cold file, which is durable already, and are read there from now on.
+    EntriesMoved {
+        /// Number of the file.
+        file: u64,
+        /// The values.
+        moves: Vec<MovedValue>,
+    },
 }
 
 impl Change {
@@ -490,9 +544,11 @@ impl Change {
         let ends = if let Self::Succeeded { ends } = self { &ends[..] } else { &[] };
         let ended = if let Self::Ended { error, output, .. } = self { Some([*error, *output]) } else { None };
         let checkpoint = if let Self::Checkpointed { value, .. } = self { Some(*value) } else { None };
+        let entries = if let Self::EntriesStored { entries } = self { &entries[..] } else { &[] };
         let arguments = groups.iter().flat_map(|group| group.arguments.iter().copied());
         let results = ends.iter().flat_map(|end| [end.result, end.output]);
-        arguments.chain(results).chain(ended.into_iter().flatten()).chain(checkpoint)
+        let values = entries.iter().map(|(_, value)| *value);
+        arguments.chain(results).chain(ended.into_iter().flatten()).chain(checkpoint).chain(values)
     }
 
     /// Appends the change to a commit's body.

@@ -189,6 +189,27 @@ pub enum Command {
     },
     /// Takes a turn at a limiter.
     Pass(message::Pass),
+    /// Stores entries in the cache.
+    CacheSet {
+        /// The client's session.
+        session: u64,
+        /// The entries.
+        request: message::CacheSet,
+        /// Their values.
+        values: Payloads,
+    },
+    /// Makes entries of the cache untrue.
+    CacheInvalidate {
+        /// The client's session.
+        session: u64,
+        /// Which.
+        request: message::CacheInvalidate,
+    },
+    /// Entries of the cache have to go, whoever they are.
+    CacheEvict {
+        /// Their keys; whoever asks bounds their number.
+        keys: Vec<Arc<str>>,
+    },
     /// Blocks of the archive were dropped.
     ArchiveDropped {
         /// Everything that ended before this is gone.
@@ -370,6 +391,16 @@ pub enum Event {
         session: u64,
         /// What the client calls the holder.
         token: u64,
+    },
+    /// An entry is in the cache.
+    EntryStored {
+        /// Its place among the entries.
+        index: u32,
+    },
+    /// An entry is not in the cache any more.
+    EntryGone {
+        /// Its place, which may be another one's by now.
+        index: u32,
     },
     /// A blob is needed no more.
     BlobFreed {

@@ -13,6 +13,7 @@
 //! The crate deliberately does not know files, sockets, threads, processes or what the payloads mean.
 
 mod apply;
+mod cache;
 mod census;
 pub mod change;
 mod cold;
@@ -37,10 +38,10 @@ mod snapshot;
 mod state;
 mod view;
 
-pub use change::{Change, NewHolder, Next, Place, Stored};
+pub use change::{CachedValue, Change, NewHolder, Next, Place, Stored};
 pub use cold::{ColdPage, PageBytes, RestingPage};
 pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, Refusal, Reply};
-pub use decide::{Copied, Movable, Wanted};
+pub use decide::{CacheView, Copied, Movable, PayloadOwner, Wanted};
 pub use dispatch::Attach;
 pub use kept::Live;
 pub use locks::Deadlock;

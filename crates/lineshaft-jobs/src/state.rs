@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::cache::Cache;
 use crate::change::{Change, Lease};
 use crate::command::Event;
 use crate::dispatch::Connected;
@@ -47,6 +48,10 @@ pub struct Limits {
     pub lock_waiters: usize,
     /// Limiters that are not as new.
     pub limiters: usize,
+    /// Entries of the cache; beyond that some go.
+    pub cache_entries: usize,
+    /// Bytes of the cache, as counted by [`State::cache_bytes`]; beyond that some entries go.
+    pub cache_bytes: u64,
     /// Jobs touched by one bulk step, so that no commit grows without bound.
     pub step: usize,
     /// How long a lease lives without renewal, milliseconds.
@@ -71,6 +76,8 @@ impl Default for Limits {
             locks: 1_000_000,
             lock_waiters: 1_000_000,
             limiters: 1_000_000,
+            cache_entries: 1_000_000,
+            cache_bytes: 256 << 20,
             step: 4_096,
             lease_ms: 15_000,
             idempotency_ms: 86_400_000,
@@ -119,6 +126,7 @@ pub struct State {
     /// Locks; lines for them are of this process alone.
     pub(crate) locks: Locks,
     pub(crate) limiters: Limiters,
+    pub(crate) cache: Cache,
 
     // Derived: rebuilt on load.
     pub(crate) lanes: Lanes,
@@ -256,6 +264,7 @@ impl State {
             deleted: FxHashMap::default(),
             locks: Locks::default(),
             limiters: Limiters::default(),
+            cache: Cache::default(),
             lanes: Lanes::default(),
             finished: List::default(),
             free: FreePlaces::new(None),

@@ -63,6 +63,7 @@ fn engine_options(options: &ServeOptions, facts: &ServerFacts) -> lineshaft_engi
     engine.retention = options.retention;
     engine.limits.lease_ms = options.lease.as_millis() as u64;
     engine.clock = options.clock.clone();
+    engine.limits.cache_bytes = options.cache_bytes.unwrap_or(engine.limits.cache_bytes);
     engine.memory.page_bytes = options.memory_bytes.unwrap_or(engine.memory.page_bytes);
     engine
 }

@@ -32,6 +32,8 @@ pub struct ServeOptions {
     /// What waiting jobs may take of memory before those at rest go to a file. Default: a quarter of the machine's, or of
     /// the control group's.
     pub memory_bytes: Option<u64>,
+    /// What the cache may take of the disk. Default: 256 MiB.
+    pub cache_bytes: Option<u64>,
     /// How long an on-demand server outlives its last connection. Default: 30 s.
     pub idle_exit: Duration,
     /// Product version, told to clients. Default: the version of this crate.
@@ -61,6 +63,7 @@ impl ServeOptions {
             retention: Retention::default(),
             lease: Duration::from_secs(15),
             memory_bytes: None,
+            cache_bytes: None,
             idle_exit: Duration::from_secs(30),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,

@@ -10,6 +10,7 @@
 //! about, since that is promised: a place, first in first out, with its generation.
 
 mod attempts;
+mod cache;
 mod cached;
 mod check;
 mod checkpoints;
@@ -129,6 +130,11 @@ pub struct Model {
     lock_fence: u64,
     /// When the next turn at each limiter would be if all came evenly, logical nanoseconds.
     limiters: BTreeMap<Arc<str>, u64>,
+    cache: Vec<cache::CacheEntry>,
+    /// Everything that was invalidated in the cache.
+    invalidations: Vec<cache::Invalidation>,
+    /// What was being computed before so much was invalidated is not known.
+    tickets_from: usize,
     lock_arrivals: u64,
     /// Jobs that gave up and whose handlers are not made yet, in the order of their ends.
     unhandled: Vec<JobId>,
@@ -166,6 +172,9 @@ impl Model {
             lock_line: Vec::new(),
             lock_fence: 0,
             limiters: BTreeMap::new(),
+            cache: Vec::new(),
+            invalidations: Vec::new(),
+            tickets_from: 0,
             lock_arrivals: 0,
             unhandled: Vec::new(),
             happened: Vec::new(),
@@ -222,6 +231,12 @@ impl Model {
             Command::ReleaseLocks { session, tokens } => self.release_locks(*session, tokens),
             Command::BreakLocks { fences } => self.break_locks(fences),
             Command::Pass(pass) => self.pass(pass),
+            Command::CacheSet { session, request, values } => self.cache_set(*session, request, values),
+            Command::CacheInvalidate { session, request } => self.cache_invalidate(*session, request),
+            Command::CacheEvict { keys } => {
+                keys.iter().for_each(|key| self.drop_entry(key));
+                Ok(Told::Done)
+            }
             Command::ArchiveDropped { finalized_before_ms } => {
                 self.deleted.retain(|_, finalized_ms| *finalized_ms >= *finalized_before_ms);
                 Ok(Told::Done)

@@ -8,6 +8,7 @@
 //! The request id of the frame header pairs a reply with its request; a push from the server carries the id of the
 //! request that asked for it, or 0.
 
+mod cache;
 mod control;
 mod enqueue;
 mod finish;
@@ -24,6 +25,7 @@ mod worker;
 
 use serde::{Deserialize, Serialize};
 
+pub use cache::{CacheFound, CacheGet, CacheInvalidate, CacheReport, CacheSet, FoundEntry, NewEntry};
 pub use control::{Cancel, ChangeQueue, Changed, Delete, QueueVerb, Retry};
 pub use enqueue::{Enqueue, Enqueued, Invalidate, JobGroup, RunAfter, Unique, UniqueWhile};
 pub use finish::{ChildEnded, End, Finish, Finished, OtherEnd, Succeeded};
@@ -93,6 +95,12 @@ pub const LOCK_PERMITS_MAX: u32 = 1 << 20;
 pub const BARRIER_PARTIES_MAX: u32 = 1_024;
 /// How long it takes at most until a limiter is as new after all of its turns were taken at once, nanoseconds: a year.
 pub const PASS_NS_MAX: u64 = 366 * 86_400 * 1_000_000_000;
+/// Keys or entries in one message about the cache.
+pub const CACHE_KEYS_MAX: usize = 1_024;
+/// Tags of one entry of the cache.
+pub const CACHE_TAGS_MAX: usize = 64;
+/// Bytes of the engine's cache that are counted for each entry beside its key, its tags and its value.
+pub const CACHE_ENTRY_BYTES: u64 = 200;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
@@ -162,6 +170,38 @@ macro_rules! messages {
     };
 }
 
+impl Message {
+    /// Its place in the session, of a request that has one: that changes something, once.
+    pub fn sequence(&self) -> Option<Sequence> {
+        match self {
+            Self::Enqueue(request) => Some(request.sequence),
+            Self::Cancel(request) => Some(request.sequence),
+            Self::Retry(request) => Some(request.sequence),
+            Self::Delete(request) => Some(request.sequence),
+            Self::Invalidate(request) => Some(request.sequence),
+            Self::ChangeQueue(request) => Some(request.sequence),
+            Self::CacheSet(request) => Some(request.sequence),
+            Self::CacheInvalidate(request) => Some(request.sequence),
+            _ => None,
+        }
+    }
+
+    /// The same, to be set.
+    pub fn sequence_mut(&mut self) -> Option<&mut Sequence> {
+        match self {
+            Self::Enqueue(request) => Some(&mut request.sequence),
+            Self::Cancel(request) => Some(&mut request.sequence),
+            Self::Retry(request) => Some(&mut request.sequence),
+            Self::Delete(request) => Some(&mut request.sequence),
+            Self::Invalidate(request) => Some(&mut request.sequence),
+            Self::ChangeQueue(request) => Some(&mut request.sequence),
+            Self::CacheSet(request) => Some(&mut request.sequence),
+            Self::CacheInvalidate(request) => Some(&mut request.sequence),
+            _ => None,
+        }
+    }
+}
+
 fn encode_map<T: Serialize>(message: &T, buffer: &mut Vec<u8>) {
     let mut serializer = rmp_serde::Serializer::new(buffer).with_struct_map();
     message.serialize(&mut serializer).expect("messages have no value that MessagePack lacks");
@@ -213,7 +253,7 @@ messages! {
     22 Retry,
     /// Forgets a finished job.
     23 Delete,
-    /// Answer to [`Cancel`], [`Delete`], [`Invalidate`] and the queue verbs.
+    /// Answer to [`Cancel`], [`Delete`], [`Invalidate`], [`CacheSet`], [`CacheInvalidate`] and the queue verbs.
     24 Changed,
     /// Cached results are not answered with any more.
     25 Invalidate,
@@ -288,4 +328,13 @@ messages! {
     69 Pass,
     /// Answer to [`Pass`].
     70 Passed,
+
+    /// Looks keys of the cache up.
+    80 CacheGet,
+    /// Answer to [`CacheGet`]: the values follow.
+    81 CacheFound,
+    /// Stores values in the cache.
+    82 CacheSet,
+    /// Makes entries of the cache untrue.
+    83 CacheInvalidate,
 }

@@ -84,7 +84,7 @@ impl<J: JournalHandle> Compactor<J> {
             if !pace.wait(&self.stop) {
                 return Some(Err(Error::Poisoned));
             }
-            let part = self.read(payload).transpose()?;
+            let part = self.read(&payload).transpose()?;
             if let Ok(bytes) = &part {
                 pace.spend(bytes.len());
                 read.push(payload);
@@ -104,13 +104,13 @@ impl<J: JournalHandle> Compactor<J> {
     }
 
     /// The payload's bytes; `None` if they cannot be had and it must stay where it is.
-    fn read(&self, payload: Movable) -> Result<Option<Bytes>, Error> {
+    fn read(&self, payload: &Movable) -> Result<Option<Bytes>, Error> {
         match self.journal.read(reference(payload.from)) {
             Ok(bytes) => Ok(Some(bytes)),
             // Its job ended meanwhile, and the journal was cut.
             Err(Error::NoCommit { .. } | Error::NoCold { .. }) => Ok(None),
             Err(error @ (Error::Damaged { .. } | Error::OutOfBody { .. })) => {
-                tracing::error!(%error, slot = payload.slot, "a payload does not read: it is not moved");
+                tracing::error!(%error, owner = ?payload.owner, "a payload does not read: it is not moved");
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -64,9 +64,13 @@ fn now_at(logical_ms: u64) -> Now {
 
 impl World {
     pub(crate) fn open(disk: SimulatedDisk) -> Result<Self, Error> {
+        Self::open_with(disk, Limits::default())
+    }
+
+    pub(crate) fn open_with(disk: SimulatedDisk, limits: Limits) -> Result<Self, Error> {
         let home = Home::open(disk)?;
         let (mut journal, recovery) = SegmentJournal::open(&home, journal_options())?;
-        let recovered = recover(&mut journal, &recovery, Limits::default());
+        let recovered = recover(&mut journal, &recovery, limits);
         let state = recovered.expect("what is durable reads").state;
         let now = now_at(state.clock().1);
         let epoch = recovery.epoch + 1;
@@ -76,6 +80,11 @@ impl World {
         let mut world = Self { core, journal, head, now, request: 0, left: Left::default() };
         world.commit()?;
         Ok(world)
+    }
+
+    /// Time passes on both clocks.
+    pub(crate) fn pass(&mut self, milliseconds: u64) {
+        self.now = now_at(self.now.logical_ms + milliseconds);
     }
 
     pub(crate) fn ask(

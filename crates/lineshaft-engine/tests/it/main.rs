@@ -2,6 +2,7 @@
 
 mod absent;
 mod backup;
+mod cache;
 mod cold;
 mod crashes;
 mod doctor;

@@ -1,5 +1,6 @@
 //! When each change happens: one file per kind of command.
 
+mod cache;
 mod cached;
 mod checkpoints;
 mod children;
@@ -13,7 +14,8 @@ mod queues;
 mod tick;
 mod verbs;
 
-pub use moves::{Copied, Movable, Wanted};
+pub use cache::CacheView;
+pub use moves::{Copied, Movable, PayloadOwner, Wanted};
 pub(crate) use verbs::not_found;
 
 use std::sync::Arc;
@@ -78,6 +80,15 @@ impl State {
             Command::ReleaseLocks { session, tokens } => self.decide_release_locks(session, &tokens),
             Command::BreakLocks { fences } => self.decide_break_locks(&fences),
             Command::Pass(pass) => self.decide_pass(&pass, now),
+            Command::CacheSet { session, request, values } => {
+                self.decide_cache_set(session, &request, &values, now)
+            }
+            Command::CacheInvalidate { session, request } => self.decide_cache_invalidate(session, request),
+            Command::CacheEvict { keys } => {
+                let entries =
+                    if keys.is_empty() { vec![] } else { vec![Change::EntriesGone { keys }.into()] };
+                Ok(Decision::of(entries, Reply::Done))
+            }
             Command::ArchiveDropped { finalized_before_ms } => {
                 let change = Change::DeletedDropped { finalized_before_ms };
                 Ok(Decision::of(vec![change.into()], Reply::Done))

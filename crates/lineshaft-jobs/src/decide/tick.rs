@@ -25,6 +25,7 @@ impl State {
         entries.extend(self.give_up(overdue));
         entries.extend(self.expired_keys(now));
         entries.extend(self.ended_periods(now));
+        entries.extend(self.ended_entries(now));
         // A job whose lease is lost above, or that is overdue, may be one that the purge has to come to: it looks again next
         // time. An overdue one must not be left to it, since it may be leased before the purge comes to it.
         if !has_ends {
@@ -49,7 +50,7 @@ impl State {
         let wall = self.wall_timers.next_at().into_iter().chain(self.limit_timers.next_at()).min();
         let wall = wall.map(|at| at.saturating_sub(self.wall_set_back_ms));
         let period = self.periods_by_end.first().map(|(until_ms, _)| *until_ms);
-        (wall.into_iter().chain(period).min(), logical)
+        (wall.into_iter().chain(period).chain(self.cache.next_end_ms()).min(), logical)
     }
 
     /// Whether there may be jobs in line that must not begin any more, because there were too many for one step: until

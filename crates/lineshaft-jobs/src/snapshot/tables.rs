@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::KeyPage;
 use super::{SnapshotError, VERSION};
-use crate::change::{Lease, NewHolder};
+use crate::cache::{Cache, CacheRows};
+use crate::change::{Lease, NewHolder, Place};
 use crate::interned::{Interned, Parts};
 use crate::limiters::Limiters;
 use crate::list::List;
@@ -70,6 +71,8 @@ pub(super) struct Rest {
     /// When the jobs of cached results ended, Unix milliseconds, beside the periods of their keys; nothing for other keys,
     /// and none behind the last.
     pub(super) cached: Vec<Option<u64>>,
+    /// The cache.
+    pub(super) cache: CacheRows,
 }
 
 /// The same as the layout before wrote it.
@@ -154,6 +157,7 @@ impl State {
             lock_holders: holders.map(|(fence, it)| (*fence, it.since_ms, it.new.clone())).collect(),
             limiters: self.limiters.rows().collect(),
             cached: self.cached_by_end(),
+            cache: self.cache.rows(),
         };
         postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
     }
@@ -190,6 +194,7 @@ impl State {
         state.take_locks(rest.lock_fence, rest.lock_holders)?;
         state.limiters = Limiters::of_rows(rest.limiters)
             .ok_or(SnapshotError::Inconsistent("a limiter that is there twice"))?;
+        state.take_cache(rest.cache)?;
         state.check()?;
         state.index()?;
         Ok(state)
@@ -254,6 +259,14 @@ impl State {
         let keys = self.periods_by_end.iter().map(|(_, key)| Arc::clone(key));
         let cached = keys.zip(ended).filter(|(_, ended_ms)| ended_ms.is_some());
         self.cached = cached.map(|(key, ended_ms)| (key, *ended_ms)).collect();
+        Ok(())
+    }
+
+    fn take_cache(&mut self, rows: CacheRows) -> Result<(), SnapshotError> {
+        self.cache = Cache::of_rows(rows)
+            .ok_or(SnapshotError::Inconsistent("an entry of the cache twice, or from later on"))?;
+        let places: Vec<Place> = self.cache.iter().map(|(_, entry)| entry.place).collect();
+        places.into_iter().for_each(|place| self.keep(place));
         Ok(())
     }
 

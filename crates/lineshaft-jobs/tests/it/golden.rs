@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use lineshaft_jobs::change::{Move, Name, NewJobs, Request, RulesRef, RunAt, Success};
-use lineshaft_jobs::{Change, NewHolder, Next, Place, Stored};
+use lineshaft_jobs::change::{Move, MovedValue, Name, NewJobs, Request, RulesRef, RunAt, Success};
+use lineshaft_jobs::{CachedValue, Change, NewHolder, Next, Place, Stored};
 use lineshaft_wire::message::{LockKind, OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
 use lineshaft_wire::{JobId, Outcome};
 
@@ -172,6 +172,25 @@ fn locks() {
     check(&Change::Locked { holder }, "23ac0202010474696c6c03b0ea0104612e707992210701");
     check(&Change::Unlocked { fences: vec![300], taken: true }, "2401ac0201");
     check(&Change::Passed { limiter: "api".into(), next_ns: 300 }, "2603617069ac02");
+}
+
+#[test]
+fn entries_of_the_cache() {
+    let entry = CachedValue {
+        key: "a".into(),
+        tags: vec!["t".into()],
+        due_ms: Some(300),
+        stale_ms: 0,
+        idle_ms: None,
+        since: 7,
+    };
+    let entries = vec![(entry, Stored::Inline(4))];
+    check(&Change::EntriesStored { entries }, "2801016101017401ac020000070004");
+    check(&Change::EntriesGone { keys: vec!["a".into(), "bc".into()] }, "29020161026263");
+    let (keys, tags) = (vec!["a".into()], vec!["t".into()]);
+    check(&Change::EntriesInvalidated { keys, tags, all: true }, "2a01016101017401");
+    let moved = MovedValue { key: "a".into(), from: Place { lsn: 5, offset: 300, length: 4 }, offset: 32 };
+    check(&Change::EntriesMoved { file: 300, moves: vec![moved] }, "2bac0201016105ac020420");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use lineshaft_jobs::{
-    Answer, Attach, Change, Command, Copied, Decision, Entry, Event, Limits, Movable, Now, Place, Refusal,
-    Reply, State, Wanted,
+    Answer, Attach, Change, Command, Copied, Decision, Entry, Event, Limits, Movable, Now, PayloadOwner,
+    Place, Refusal, Reply, State, Wanted,
 };
 use lineshaft_testkit::model::{Happened, Told};
 use lineshaft_wire::message::{Enqueued, RefusalCode};
@@ -68,11 +68,13 @@ impl Machine {
 
     fn happened(&mut self) -> Vec<Happened> {
         let events = self.state.take_events();
-        events.into_iter().map(|event| self.translate(event)).collect()
+        events.into_iter().filter_map(|event| self.translate(event)).collect()
     }
 
-    fn translate(&self, event: Event) -> Happened {
-        match event {
+    /// Entries of the cache are told to the engine alone, which knows how they are used.
+    fn translate(&self, event: Event) -> Option<Happened> {
+        Some(match event {
+            Event::EntryStored { .. } | Event::EntryGone { .. } => return None,
             Event::Finished { slot } => Happened::Finished(self.state.job_id(slot)),
             Event::Leased { child, slots, counter } => {
                 let fence = |counter| Fence { epoch: self.state.epoch(), counter };
@@ -84,7 +86,7 @@ impl Machine {
             Event::Locked { session, token, fence } => Happened::Locked(session, token, fence),
             Event::LockLost { session, token } => Happened::LockLost(session, token),
             Event::BlobFreed { id } => Happened::BlobFreed(id),
-        }
+        })
     }
 
     /// Carries a command out, and gives its answer and what those outside hear.
@@ -177,6 +179,9 @@ impl Machine {
         while let Some(first) = next {
             next = self.state.movable(wanted, first, 3, self.now, &mut found);
         }
+        // Entries of the cache have other places after a load; a compactor sorts in the same way.
+        let jobs = found.iter().take_while(|it| matches!(it.owner, PayloadOwner::Job { .. })).count();
+        found[jobs..].sort_unstable_by_key(|it| (it.from.lsn, it.from.offset));
         let file = self.cold.keys().next_back().copied().unwrap_or(0) + 1;
         let mut content = vec![0; 32];
         let mut copy = |payload: Movable| {

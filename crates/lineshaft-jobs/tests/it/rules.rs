@@ -1,6 +1,7 @@
 //! Every rule by itself: short cases, each named after the behaviour it shows.
 
 mod absent;
+mod cache;
 mod cached;
 mod checkpoints;
 mod cold;

@@ -46,6 +46,16 @@ pub(crate) struct Group {
     pub(crate) lengths: Vec<u8>,
 }
 
+/// An entry of the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) key: u8,
+    pub(crate) tags: Vec<u8>,
+    pub(crate) ttl_ms: Option<u16>,
+    pub(crate) stale_ms: u16,
+    pub(crate) length: u8,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum While {
     Unfinished,
@@ -222,6 +232,21 @@ pub(crate) enum Step {
     Break(Vec<u8>),
     /// Those who wait lose their connections.
     LeaveLines(u8),
+    Store {
+        turn: Turn,
+        entries: Vec<Kept>,
+        /// Of the moment so many steps ago, if it has one.
+        ticket: Option<u8>,
+        blob: Option<u8>,
+        lie: bool,
+    },
+    InvalidateEntries {
+        turn: Turn,
+        keys: Vec<u8>,
+        tags: Vec<u8>,
+        all: bool,
+    },
+    Evict(Vec<u8>),
     TakeTurn {
         key: u8,
         /// Milliseconds between two turns; 0 makes no sense.
@@ -268,6 +293,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(|replayed| Step::Restart { replayed }),
         1 => any::<u8>().prop_map(|gap| Step::Restore { gap }),
         23 => lock_step(),
+        12 => cache_step(),
     ]
 }
 
@@ -293,6 +319,27 @@ fn lock_step() -> impl Strategy<Value = Step> {
         3 => (0..3u8, 0..2_000u16, 0..6u8, any::<u16>()).prop_map(
             |(key, interval_ms, burst, patience_ms)| Step::TakeTurn { key, interval_ms, burst, patience_ms }
         ),
+    ]
+}
+
+fn cache_step() -> impl Strategy<Value = Step> {
+    let name = || prop_oneof![60 => 0..3u8, 1 => Just(3u8)];
+    let kept = (
+        name(),
+        vec(name(), 0..3),
+        option::of(any::<u16>()),
+        prop_oneof![Just(0), any::<u16>()],
+        any::<u8>(),
+    );
+    let kept =
+        kept.prop_map(|(key, tags, ttl_ms, stale_ms, length)| Kept { key, tags, ttl_ms, stale_ms, length });
+    prop_oneof![
+        8 => (turn(), vec(kept, 0..4), option::of(0..12u8), option::of(any::<u8>()), prop::bool::weighted(0.02)).prop_map(
+            |(turn, entries, ticket, blob, lie)| Step::Store { turn, entries, ticket, blob, lie }
+        ),
+        4 => (turn(), vec(name(), 0..3), vec(name(), 0..3), prop::bool::weighted(0.1))
+            .prop_map(|(turn, keys, tags, all)| Step::InvalidateEntries { turn, keys, tags, all }),
+        1 => vec(0..3u8, 0..3).prop_map(Step::Evict),
     ]
 }
 

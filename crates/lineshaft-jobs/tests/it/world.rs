@@ -1,5 +1,6 @@
 //! A history as it unfolds: every step runs on the machine and on the model, and they are compared after it.
 
+mod cache;
 mod commands;
 mod compare;
 mod locks;
@@ -56,6 +57,8 @@ pub(crate) struct World {
     fences: Vec<u64>,
     /// How often somebody gave up who waited in vain.
     pub(crate) deadlocks: usize,
+    /// The ticket of the cache after each step.
+    tickets: Vec<u64>,
     /// Pages that were written elsewhere and are in memory still.
     written: Vec<ColdPage>,
 }
@@ -83,6 +86,7 @@ pub(crate) fn limits(tight: bool) -> Limits {
         deleted: 2,
         locks: 3,
         lock_waiters: 2,
+        cache_bytes: 260,
         ..roomy
     }
 }
@@ -109,6 +113,7 @@ impl World {
             tokens: 0,
             fences: Vec::new(),
             deadlocks: 0,
+            tickets: Vec::new(),
             written: Vec::new(),
         }
     }
@@ -139,6 +144,7 @@ impl World {
             tokens: self.tokens,
             fences: self.fences.clone(),
             deadlocks: self.deadlocks,
+            tickets: self.tickets.clone(),
             written: Vec::new(),
         }
     }
@@ -155,6 +161,7 @@ impl World {
         self.dispatch();
         self.give_locks();
         self.compare();
+        self.compare_cache();
     }
 
     fn begin(&mut self) {
@@ -289,6 +296,7 @@ impl World {
             Change::SessionClosed { session } => Choice::SessionClosed { session: *session },
             Change::KeysExpired { keys } => Choice::KeysExpired { keys: keys.clone() },
             Change::PeriodsEnded { keys } => Choice::PeriodsEnded { keys: keys.clone() },
+            Change::EntriesGone { keys } => Choice::EntriesEnded { keys: keys.clone() },
             Change::Unlocked { fences, taken: true } if fences.len() == 1 => {
                 Choice::LockLost { fence: fences[0] }
             }
@@ -396,6 +404,7 @@ impl World {
         self.cancel_everything();
         let count = self.machine.state.unarchived();
         self.command(Command::Archived { count }).expect("archiving is never refused");
+        self.evict(&[0, 1, 2]);
         self.compare();
         assert_eq!(self.machine.state.jobs(), 0, "a job is left");
         assert_eq!(self.machine.state.oldest_kept_lsn(), None, "a payload is left");

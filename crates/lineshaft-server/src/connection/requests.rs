@@ -180,7 +180,8 @@ fn sort(message: &Message) -> Sort {
         | Message::LocksLost(_)
         | Message::Locks(_)
         | Message::LocksBroken(_)
-        | Message::Passed(_) => Sort::Answer,
+        | Message::Passed(_)
+        | Message::CacheFound(_) => Sort::Answer,
         Message::Ping(_)
         | Message::Enqueue(_)
         | Message::Wait(_)
@@ -208,6 +209,9 @@ fn sort(message: &Message) -> Sort {
         | Message::ReleaseLocks(_)
         | Message::ListLocks(_)
         | Message::BreakLocks(_)
-        | Message::Pass(_) => Sort::Request,
+        | Message::Pass(_)
+        | Message::CacheGet(_)
+        | Message::CacheSet(_)
+        | Message::CacheInvalidate(_) => Sort::Request,
     }
 }

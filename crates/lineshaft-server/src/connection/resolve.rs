@@ -4,7 +4,9 @@ use bytes::Bytes;
 use lineshaft_engine::{Error, Payload, Payloads, Unread};
 use lineshaft_store::PayloadRef;
 use lineshaft_wire::Fence;
-use lineshaft_wire::message::{Ended, Lease, Leases, Message, RESULT_EXPIRED, RefusalCode, Refused};
+use lineshaft_wire::message::{
+    CacheFound, Ended, Lease, Leases, Message, RESULT_EXPIRED, RefusalCode, Refused,
+};
 
 use super::goodbye::Goodbye;
 use super::split::{LeaseRow, join_leases, lease_rows};
@@ -79,6 +81,10 @@ fn without_lost(message: Message, read: Vec<Read>) -> Result<Resolved, Goodbye> 
     let told = match message {
         Message::Leases(leases) => return Ok(without_unread(leases, read)),
         Message::Ended(ended) => mark_expired(ended, &read),
+        Message::CacheFound(found) => {
+            let found = without_lost_values(found, &read);
+            return Ok(Resolved::whole(found, read.into_iter().flatten().collect()));
+        }
         Message::Fetched(_) => return Ok(Resolved::whole(expired(), Vec::new())),
         _ => None,
     };
@@ -117,6 +123,15 @@ fn mark_expired(mut ended: Ended, read: &[Read]) -> Option<Ended> {
         }
     }
     (marked == read.len()).then_some(ended)
+}
+
+/// Who looked for them computes them.
+fn without_lost_values(mut found: CacheFound, read: &[Read]) -> CacheFound {
+    let there = found.entries.iter_mut().filter(|entry| entry.is_some());
+    for (entry, _) in there.zip(read).filter(|(_, bytes)| bytes.is_err()) {
+        *entry = None;
+    }
+    found
 }
 
 fn expired() -> Refused {

@@ -89,6 +89,11 @@ pub enum Choice {
         /// Its fence.
         fence: u64,
     },
+    /// Entries of the cache ended.
+    EntriesEnded {
+        /// Their keys.
+        keys: Vec<Arc<str>>,
+    },
     /// Idempotency keys were forgotten.
     KeysExpired {
         /// The keys.
@@ -131,6 +136,7 @@ impl Model {
                 let early = || format!("session {session} is closed, used at {used_ms}");
                 require(used_ms + self.limits.session_ms <= self.logical_ms, early)
             }
+            Choice::EntriesEnded { keys } => self.check_ended_entries(keys),
             Choice::KeysExpired { keys } => self.check_expired(keys),
             Choice::PeriodsEnded { keys } => self.check_periods(keys),
             Choice::Locked { session, token } => self.check_locked(*session, *token),
@@ -268,7 +274,7 @@ impl Model {
         self.check_step(keys.len(), 1)
     }
 
-    fn check_step(&self, jobs: usize, times: usize) -> Result<(), String> {
+    pub(super) fn check_step(&self, jobs: usize, times: usize) -> Result<(), String> {
         require(jobs <= times * self.limits.step, || format!("{jobs} at once, more than a bulk step"))
     }
 

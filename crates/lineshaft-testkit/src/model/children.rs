@@ -174,5 +174,6 @@ impl Model {
         }
         self.sessions.values_mut().for_each(|session| session.used_ms = self.logical_ms);
         self.restart_locks();
+        self.restart_cache();
     }
 }

@@ -46,6 +46,7 @@ impl Model {
         let key = self.keys.iter().find(|key| key.expires_ms <= self.logical_ms);
         let period = self.periods.iter().find(|key| key.expires_ms <= self.wall_ms);
         let cached = self.cached.iter().find(|cached| cached.expires_ms <= self.wall_ms);
+        let entry = self.cache_ends().find(|at| *at <= self.wall_ms);
         let lock = self.lock_holders.iter().find(|holder| holder.ends_ms <= self.logical_ms);
         job.map(|at| format!("job {} is due: {:?}", self.jobs[at].id, self.jobs[at].run_at))
             .or(late.map(|at| format!("job {} is overdue", self.jobs[at].id)))
@@ -55,6 +56,7 @@ impl Model {
             .or(period.map(|key| format!("the period of {} has ended", key.key)))
             .or(cached.map(|cached| format!("the result of {} was cached long enough", cached.key)))
             .or(lock.map(|holder| format!("the time of lock {} is over", holder.fence)))
+            .or(entry.map(|at| format!("an entry of the cache has ended at {at}")))
             .or(self.purges.keys().next().map(|queue| format!("queue {queue} is not purged yet")))
     }
 
@@ -64,7 +66,7 @@ impl Model {
         let wall = waits.clone().filter_map(|at| if let When::Wall(at) = at { Some(at) } else { None });
         let wall = wall.chain(self.jobs.iter().filter_map(super::Job::limit_ms));
         let wall = wall.chain(self.periods.iter().map(|key| key.expires_ms));
-        let wall = wall.chain(self.cached.iter().map(|cached| cached.expires_ms));
+        let wall = wall.chain(self.cached.iter().map(|cached| cached.expires_ms)).chain(self.cache_ends());
         let logical = waits.filter_map(|at| if let When::Logical(at) = at { Some(at) } else { None });
         let sessions = self.sessions.values().map(|session| session.used_ms + self.limits.session_ms);
         let children = self.children.iter().map(|child| child.lease_ends_ms);

@@ -59,12 +59,14 @@ impl Model {
 
     /// Numbers of the blobs that are needed.
     pub fn blobs(&self) -> BTreeSet<u64> {
-        self.jobs.iter().flat_map(Job::payloads).filter_map(|payload| payload.blob).collect()
+        let payloads = self.jobs.iter().flat_map(Job::payloads).chain(self.cached_values());
+        payloads.filter_map(|payload| payload.blob).collect()
     }
 
     /// The oldest commit that is needed.
     pub fn oldest_lsn(&self) -> Option<u64> {
-        self.jobs.iter().flat_map(Job::needed_lsns).min()
+        let cached = self.cached_values().filter_map(|value| value.lsn);
+        self.jobs.iter().flat_map(Job::needed_lsns).chain(cached).min()
     }
 
     /// Finished jobs that are not archived, oldest first.

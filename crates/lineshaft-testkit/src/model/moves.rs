@@ -1,6 +1,6 @@
 //! Payloads that are copied into cold files. Nobody sees anything of it but that the commits are not needed any more.
 
-use lineshaft_jobs::{Copied, Movable};
+use lineshaft_jobs::{Copied, Movable, PayloadOwner};
 
 use super::job::Job;
 use super::{Model, Told};
@@ -11,7 +11,15 @@ const LEASE_REST_MS: u64 = 300_000;
 impl Model {
     /// Whoever asks copies all payloads of a job that came in one commit together.
     pub(super) fn move_payloads(&mut self, copied: &[Copied]) -> Told {
-        for Copied { payload: Movable { slot, generation, from }, .. } in copied {
+        for Copied { payload: Movable { owner, from }, .. } in copied {
+            let (slot, generation) = match owner {
+                PayloadOwner::Job { slot, generation } => (slot, generation),
+                PayloadOwner::Entry { key } => {
+                    let value = self.cached_value_mut(key).filter(|value| value.lsn == Some(from.lsn));
+                    value.filter(|_| from.is_in_commit()).into_iter().for_each(|value| value.lsn = None);
+                    continue;
+                }
+            };
             let wall_ms = self.wall_ms;
             let same = |job: &&mut Job| {
                 job.id.slot() == Some((*slot, *generation))

@@ -84,8 +84,8 @@ pub(super) const TABLE: &[Mutant] = &[
         rule: "a request that was carried out is never refused when it is sent again",
         file: "crates/lineshaft-engine/src/requests.rs",
         within: "",
-        original: "self.answered(caller, sequence_of(&message))",
-        mutated: "self.answered(caller, sequence_of(&message)).filter(|_| false)",
+        original: "self.answered(caller, message.sequence())",
+        mutated: "self.answered(caller, message.sequence()).filter(|_| false)",
         seed: Some(129),
     },
     Mutant {

@@ -81,15 +81,7 @@ pub(super) fn change(queue: Arc<str>, verb: QueueVerb) -> Message {
 
 /// The request with its place in the session.
 pub(super) fn place(message: &mut Message, sequence: Sequence) -> bool {
-    let place = match message {
-        Message::Enqueue(request) => &mut request.sequence,
-        Message::Cancel(request) => &mut request.sequence,
-        Message::Retry(request) => &mut request.sequence,
-        Message::Delete(request) => &mut request.sequence,
-        Message::Invalidate(request) => &mut request.sequence,
-        Message::ChangeQueue(request) => &mut request.sequence,
-        _ => return false,
-    };
+    let Some(place) = message.sequence_mut() else { return false };
     *place = sequence;
     true
 }

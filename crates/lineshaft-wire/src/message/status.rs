@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::CacheReport;
+
 /// Asks for the state of the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {}
@@ -58,6 +60,9 @@ pub struct StatusReport {
     /// What those take that rest in a file, because memory is to be kept for others; bytes.
     #[serde(default, skip_serializing_if = "is_no_byte")]
     pub cold_bytes: u64,
+    /// The cache.
+    #[serde(default, skip_serializing_if = "CacheReport::is_unused")]
+    pub cache: CacheReport,
     /// Tasks with unfinished jobs, those with the most first; at most [`TASK_REPORTS_MAX`](super::TASK_REPORTS_MAX).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskReport>,

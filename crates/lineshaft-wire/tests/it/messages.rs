@@ -10,15 +10,16 @@ use std::sync::Arc;
 
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    Acquire, Acquired, AttachChild, AttachWorker, BreakLocks, Cancel, ChangeQueue, Changed, Checkpoint,
-    ChildAttached, ChildEnded, Credit, Declared, Delete, Describe, Described, DiskReport, DiskState, Done,
-    End, Ended, EndedJob, Enqueue, Enqueued, Fetch, Fetched, FilesHeld, Filter, Finish, Finished, Hello,
-    HoldFiles, Invalidate, JobGroup, KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind,
-    LockReport, Locks, LocksBroken, LocksLost, Message, MessageError, OnFailure, OtherEnd, Page, Pass,
-    Passed, PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode,
-    Refused, Release, ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown,
-    Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait,
-    Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
+    Acquire, Acquired, AttachChild, AttachWorker, BreakLocks, CacheFound, CacheGet, CacheInvalidate,
+    CacheSet, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit, Declared, Delete,
+    Describe, Described, DiskReport, DiskState, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch,
+    Fetched, FilesHeld, Filter, Finish, Finished, FoundEntry, Hello, HoldFiles, Invalidate, JobGroup,
+    KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind, LockReport, Locks, LocksBroken,
+    LocksLost, Message, MessageError, NewEntry, OnFailure, OtherEnd, Page, Pass, Passed, PayloadKind, Ping,
+    ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release,
+    ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status,
+    StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait, Welcome,
+    WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId};
@@ -687,6 +688,38 @@ fn lock_vectors() -> Vec<Vector> {
     ]
 }
 
+fn cache_vectors() -> Vec<Vector> {
+    let sequence = Sequence { number: 7, lowest: 5 };
+    let get = CacheGet { keys: vec!["rates".into(), "@shop.price/0a1b".into()], peek: false };
+    let hit = FoundEntry { length: 3, is_stale: false };
+    let computed = NewEntry {
+        key: "@shop.price/0a1b".into(),
+        length: 3,
+        ttl_ms: Some(600_000),
+        idle_ms: Some(60_000),
+        stale_ms: 5_000,
+        tags: vec!["@shop.price".into(), "eur".into()],
+        ticket: Some(41),
+    };
+    let plain = NewEntry { key: "rates".into(), length: 2, ..NewEntry::default() };
+    let invalidate =
+        CacheInvalidate { sequence, keys: vec!["rates".into()], tags: vec!["eur".into()], all: false };
+    let clear = CacheInvalidate { sequence, keys: Vec::new(), tags: Vec::new(), all: true };
+    vec![
+        vector("cache get", 15, get, b""),
+        vector(
+            "cache get, which counts as no use",
+            15,
+            CacheGet { keys: vec!["rates".into()], peek: true },
+            b"",
+        ),
+        vector("cache found", 15, CacheFound { entries: vec![None, Some(hit)], ticket: 41 }, b"abc"),
+        vector("cache set", 16, CacheSet { sequence, entries: vec![computed, plain] }, b"abcok"),
+        vector("cache invalidate", 17, invalidate, b""),
+        vector("cache invalidate, all of it", 17, clear, b""),
+    ]
+}
+
 fn vectors() -> Vec<Vector> {
     [
         connection_vectors(),
@@ -695,6 +728,7 @@ fn vectors() -> Vec<Vector> {
         worker_vectors(),
         finish_vectors(),
         lock_vectors(),
+        cache_vectors(),
     ]
     .into_iter()
     .flatten()

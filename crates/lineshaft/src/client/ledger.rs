@@ -163,8 +163,8 @@ impl Ledger {
         self.sweep();
     }
 
-    fn enqueue(&mut self, id: u64, mut waiting: Waiting) {
-        let is_mutation = sequence_of(&mut waiting.request.message).is_some();
+    fn enqueue(&mut self, id: u64, waiting: Waiting) {
+        let is_mutation = waiting.request.message.sequence().is_some();
         let queue = if is_mutation { &mut self.mutations_waiting } else { &mut self.reads_waiting };
         queue.insert(id, waiting);
     }
@@ -241,7 +241,7 @@ impl Ledger {
         self.join(id, &mut waiting);
         let Waiting { mut request, renewals } = waiting;
         let place = Sequence { number: self.number_next, lowest: self.lowest() };
-        let number = sequence_of(&mut request.message).map(|sequence| {
+        let number = request.message.sequence_mut().map(|sequence| {
             *sequence = place;
             place.number
         });
@@ -415,19 +415,6 @@ impl Open {
 
 fn payload_bytes(request: &Request) -> usize {
     request.payload.iter().map(Bytes::len).sum()
-}
-
-/// The place in the session, of messages that have one: the mutating ones.
-fn sequence_of(message: &mut Message) -> Option<&mut Sequence> {
-    match message {
-        Message::Enqueue(message) => Some(&mut message.sequence),
-        Message::Cancel(message) => Some(&mut message.sequence),
-        Message::Retry(message) => Some(&mut message.sequence),
-        Message::Delete(message) => Some(&mut message.sequence),
-        Message::Invalidate(message) => Some(&mut message.sequence),
-        Message::ChangeQueue(message) => Some(&mut message.sequence),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! the workers use without a client.
 
 mod actor;
+mod cache;
 mod commands;
 pub mod connection;
 mod hold;
@@ -20,6 +21,7 @@ mod verbs;
 mod waiting;
 mod waits;
 
+pub use cache::{LookedUp, looked_up};
 pub use hold::{Acquiring, Hold, LockLost, LockRequest};
 pub use outcome::OutcomeUnknown;
 pub use reply::Reply;

@@ -101,7 +101,7 @@ fn a_job_that_ended_meanwhile_stays_and_so_does_its_successor_in_the_slot() {
     let place = shop.view(successor).arguments;
     // Even if the successor's payload lay at the very same place.
     let forged = copied.iter().map(|it| {
-        let payload = lineshaft_jobs::Movable { from: place, ..it.payload };
+        let payload = lineshaft_jobs::Movable { from: place, ..it.payload.clone() };
         Copied { payload, ..*it }
     });
     let forged: Vec<Copied> = forged.collect();

@@ -101,6 +101,13 @@ impl World {
             Step::RenewLocks { session, tokens } => self.renew_locks(*session, tokens),
             Step::Break(backs) => self.break_locks(backs),
             Step::LeaveLines(number) => self.leave_lines(*number),
+            Step::Store { turn, entries, ticket, blob, lie } => {
+                self.store(*turn, entries, *ticket, *blob, *lie);
+            }
+            Step::InvalidateEntries { turn, keys, tags, all } => {
+                self.invalidate_entries(*turn, keys, tags, *all);
+            }
+            Step::Evict(keys) => self.evict(keys),
             Step::TakeTurn { key, interval_ms, burst, patience_ms } => {
                 let (key, burst) = (LOCKS[usize::from(*key)].into(), u32::from(*burst));
                 let (interval_ns, patience_ms) =
@@ -133,7 +140,7 @@ impl World {
     }
 
     /// The session and the place in it that a turn means.
-    fn turn(&mut self, turn: Turn) -> (u64, Sequence) {
+    pub(super) fn turn(&mut self, turn: Turn) -> (u64, Sequence) {
         let at = usize::from(turn.session) % self.clients.len();
         let client = &mut self.clients[at];
         let number = match turn.place {
@@ -165,7 +172,7 @@ impl World {
     }
 
     /// Payloads of these lengths; the one at `blob` is a blob unless it is empty.
-    fn payloads(&mut self, lengths: &[usize], blob: Option<usize>) -> Payloads {
+    pub(super) fn payloads(&mut self, lengths: &[usize], blob: Option<usize>) -> Payloads {
         let seed = self.machine.lsn();
         let parts: Vec<Vec<u8>> =
             (0u64..).zip(lengths).map(|(at, length)| bytes(*length, seed + at)).collect();
@@ -437,9 +444,9 @@ impl World {
 
     fn move_copies(&mut self, count: u8) {
         let (file, pending) = &mut self.copied;
-        let slot = pending.get(usize::from(count)).map(|copied| copied.payload.slot);
+        let owner = pending.get(usize::from(count)).map(|copied| &copied.payload.owner);
         let rest =
-            pending.iter().skip(usize::from(count)).take_while(|copied| Some(copied.payload.slot) == slot);
+            pending.iter().skip(usize::from(count)).take_while(|copied| Some(&copied.payload.owner) == owner);
         let count = (usize::from(count) + rest.count()).min(pending.len());
         let copied = pending.drain(..count).collect();
         let command = Command::Move { file: *file, copied };

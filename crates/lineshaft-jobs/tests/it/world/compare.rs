@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    fn compare_payload(&self, place: Place, payload: &Payload) {
+    pub(super) fn compare_payload(&self, place: Place, payload: &Payload) {
         assert_eq!(self.machine.read(place), payload.bytes);
         assert_eq!(place.is_blob().then_some(place.lsn), payload.blob);
     }
@@ -119,7 +119,7 @@ impl World {
         assert_eq!(state.blobs().collect::<BTreeSet<_>>(), self.model.blobs());
         assert_eq!(state.oldest_kept_lsn(), self.model.oldest_lsn().map(|lsn| lsn / 16 * 16));
         let views = self.model.jobs().iter().filter_map(|job| Some(state.view(state.slot_of(job.id)?)));
-        let places: Vec<Place> = views.flat_map(places_of).collect();
+        let places: Vec<Place> = views.flat_map(places_of).chain(self.cached_places()).collect();
         let live = |is_here: &dyn Fn(&Place) -> bool| {
             let here = places.iter().filter(|place| is_here(place));
             here.fold(Live::default(), |sum, place| {
