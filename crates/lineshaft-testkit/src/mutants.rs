@@ -6,6 +6,7 @@
 //!
 //! The tables stand in the files beneath, by what the rules are about; [`switched`] makes the text with all changes.
 
+mod cache;
 mod commits;
 mod files;
 mod jobs;
@@ -52,7 +53,15 @@ type Numbered<'a> = (u32, &'a Mutant);
 
 /// Every mutant, each with its number.
 pub fn all() -> impl Iterator<Item = (u32, &'static Mutant)> {
-    let tables = [commits::TABLE, requests::TABLE, leases::TABLE, locks::TABLE, jobs::TABLE, files::TABLE];
+    let tables = [
+        commits::TABLE,
+        requests::TABLE,
+        leases::TABLE,
+        locks::TABLE,
+        jobs::TABLE,
+        files::TABLE,
+        cache::TABLE,
+    ];
     (1..).zip(tables.into_iter().flatten())
 }
 

@@ -8,11 +8,12 @@
 //! the run that shows it smaller.
 //!
 //! Read `plan.rs` for what a seed decides, `world.rs` for how time passes, `ledger.rs` for the promises, `producer.rs` (with `asks.rs`),
-//! `worker.rs`, `child.rs` and `locker.rs` for the rules that both sides rely on, `server.rs` for the engine's life, `put_back.rs` for a home
+//! `worker.rs`, `child.rs`, `locker.rs` and `cacher.rs` for the rules that both sides rely on, `server.rs` for the engine's life, `put_back.rs` for a home
 //! of before beside its later history.
 
 mod asks;
 mod attempt;
+mod cacher;
 mod child;
 mod departs;
 mod flood;
@@ -66,6 +67,8 @@ pub struct Report {
     pub acknowledged: u64,
     /// Locks that were held.
     pub locks: u64,
+    /// Values of the cache that were found.
+    pub cached: u64,
     /// Attempts whose body began.
     pub begun: u64,
     /// Times that the engine was opened.

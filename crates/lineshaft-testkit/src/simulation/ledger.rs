@@ -1,7 +1,8 @@
 //! What left the engine and what attempts did, noted outside of it, and whether that keeps what is promised. `left.rs`
 //! judges what leaves the engine, `kept.rs` what it holds, `queues.rs` knows which queues are paused, `purges.rs` what was
-//! purged, `leases.rs` how long leases stand, `locks.rs` who holds which lock.
+//! purged, `leases.rs` how long leases stand, `locks.rs` who holds which lock, `cache.rs` what is true of the cache.
 
+mod cache;
 mod kept;
 mod leases;
 mod left;
@@ -156,6 +157,7 @@ struct Known {
 #[derive(Clone, Default)]
 pub(super) struct Ledger {
     pub(super) locks: locks::Locks,
+    pub(super) cache: cache::Cache,
     asked: BTreeMap<Tag, Asked>,
     jobs: BTreeMap<JobId, Known>,
     /// The arguments of the job that handles a failure, and whose.

@@ -21,6 +21,8 @@ pub(super) enum Peer {
     Producer(usize),
     /// A program that takes locks, by its place.
     Locker(usize),
+    /// A program that uses the cache, by its place.
+    Cacher(usize),
     /// The supervisor of a worker, by the worker's nonce.
     Supervisor(u64),
     /// A child: nonce of its worker, and its number.
@@ -100,6 +102,8 @@ pub(super) struct Link {
     lost_at: Option<Time>,
     lost_at_server: Option<Time>,
     broken: bool,
+    /// The server that it was to is dead; the next one has other connections with such numbers.
+    is_of_the_dead: bool,
     died: Option<ProcessKey>,
 }
 
@@ -127,6 +131,7 @@ impl Network {
             lost_at: None,
             lost_at_server: None,
             broken: false,
+            is_of_the_dead: false,
             died: None,
         };
         self.links.insert(self.opened, link);
@@ -241,8 +246,11 @@ impl Network {
             (link.broken, link.died) = (true, Some(process));
             link.down.clear();
             link.lost_at = None;
-            link.lost_at_server.get_or_insert(after + MILLISECOND);
+            if !link.is_of_the_dead {
+                link.lost_at_server.get_or_insert(after + MILLISECOND);
+            }
         }
+        self.links.retain(|_, link| !link.broken || link.lost_at.is_some() || link.lost_at_server.is_some());
     }
 
     /// The server is gone: what left it arrives up to some message.
@@ -250,6 +258,7 @@ impl Network {
         for link in self.links.values_mut() {
             link.up.clear();
             link.lost_at_server = None;
+            link.is_of_the_dead = true;
             if !link.broken {
                 link.broken = true;
                 link.down.truncate(rng.usize(..=link.down.len()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lineshaft_engine::{Aside, Handle, Outgoing, Payload, SimulatedClock, Stepped};
 use lineshaft_store::ArchivedJob;
 
+use super::cacher::Cacher;
 use super::child::Fate;
 use super::departs::{Departure, depart};
 use super::flood::Flood;
@@ -40,6 +41,7 @@ pub(super) struct World {
     ledger: Ledger,
     producers: Vec<Producer>,
     lockers: Vec<Locker>,
+    cachers: Vec<Cacher>,
     workers: Vec<Worker>,
     next_nonce: u64,
     faults: VecDeque<(Time, Fault)>,
@@ -79,6 +81,7 @@ enum Who {
     Network,
     Producer(usize),
     Locker(usize),
+    Cacher(usize),
     Supervisor(usize),
     Child(usize, usize),
     Fault,
@@ -120,6 +123,7 @@ impl World {
                 .map(|place| Producer::new(place, plan.requests, Flood::of(plan.seed).filter(|_| place == 0)))
                 .collect(),
             lockers: Locker::all(plan.seed),
+            cachers: Cacher::all(plan.seed),
             next_nonce: u64::from(plan.workers) + 1,
             workers,
             faults: plan.schedule().into(),
@@ -151,6 +155,7 @@ impl World {
         Report {
             acknowledged: self.ledger.acknowledged_count(),
             locks: self.ledger.locks.given,
+            cached: self.ledger.cache.found,
             begun: self.ledger.begun,
             starts: self.server.starts,
             operations: self.server.operations + self.server.disk.operations(),
@@ -226,6 +231,10 @@ impl World {
             let due = locker.due(is_up).map(|at| at.max(self.deserted_until));
             consider(due, Who::Locker(place));
         }
+        for (place, cacher) in self.cachers.iter().enumerate() {
+            let due = cacher.due(is_up).map(|at| at.max(self.deserted_until));
+            consider(due, Who::Cacher(place));
+        }
         for (place, worker) in self.workers.iter().enumerate() {
             consider(worker.due(is_up), Who::Supervisor(place));
             for (child, entry) in worker.children.iter().enumerate() {
@@ -245,6 +254,10 @@ impl World {
             }
             Who::Locker(place) => {
                 self.lockers[place].act(&mut step!(self));
+                Ok(())
+            }
+            Who::Cacher(place) => {
+                self.cachers[place].act(&mut step!(self));
                 Ok(())
             }
             Who::Supervisor(place) => {
@@ -441,6 +454,7 @@ impl World {
                 Some(until) => self.network.put_back(link, frame, until + 1),
                 None => return self.lockers[place].receive(link, &frame, &mut step!(self)),
             },
+            Peer::Cacher(place) => return self.cachers[place].receive(link, &frame, &mut step!(self)),
             Peer::Supervisor(nonce) => {
                 let worker = self.workers.iter_mut().find(|worker| worker.nonce == nonce);
                 if let Some(worker) = worker {
@@ -463,6 +477,7 @@ impl World {
         match peer {
             Peer::Producer(place) => self.producers[place].lost(link, &mut step!(self)),
             Peer::Locker(place) => self.lockers[place].lost(link, &mut step!(self)),
+            Peer::Cacher(place) => self.cachers[place].lost(link, &mut step!(self)),
             Peer::Supervisor(nonce) => {
                 let worker = self.workers.iter_mut().find(|worker| worker.nonce == nonce);
                 if let Some(worker) = worker {
@@ -641,7 +656,8 @@ impl World {
 
     fn is_over(&self) -> bool {
         let is_done = self.server.engine().is_some_and(|engine| engine.state().jobs() == 0);
-        self.calm_since.is_some() && is_done && self.lockers.iter().all(Locker::is_done)
+        let are_done = self.lockers.iter().all(Locker::is_done) && self.cachers.iter().all(Cacher::is_done);
+        self.calm_since.is_some() && is_done && are_done
     }
 
     fn end(&mut self) -> Result<(), String> {
@@ -663,6 +679,9 @@ impl World {
         let state = engine.state();
         if self.lockers.iter().any(|locker| !locker.is_done()) {
             return "somebody waits for a lock an hour after the last fault".to_owned();
+        }
+        if self.cachers.iter().any(|cacher| !cacher.is_done()) {
+            return "somebody waits for the cache an hour after the last fault".to_owned();
         }
         if state.unfinished() == 0 {
             return format!("{} finished jobs are not archived", state.unarchived());

@@ -1,0 +1,44 @@
+//! The cache: what is invalidated, and what is not stored.
+
+use super::Mutant;
+
+const CACHE: &str = "crates/lineshaft-jobs/src/cache.rs";
+
+pub(super) const TABLE: &[Mutant] = &[
+    Mutant {
+        name: "cache-keeps-what-has-a-tag",
+        rule: "entries are untrue when one of their tags was invalidated",
+        file: CACHE,
+        within: "entry.since >= self.floor && self.last_of(&entry.tags) <= entry.since",
+        original: "self.last_of(&entry.tags) <= entry.since",
+        mutated: "entry.since <= self.version",
+        seed: None,
+    },
+    Mutant {
+        name: "cache-stores-what-has-changed",
+        rule: "what was computed from what has changed since is not stored",
+        file: CACHE,
+        within: "",
+        original: "is_known && of_key.max(self.last_of(tags)) <= ticket",
+        mutated: "is_known && of_key.max(self.last_of(tags)) <= self.version",
+        seed: None,
+    },
+    Mutant {
+        name: "cache-trusts-old-tickets",
+        rule: "what was begun before a start is not stored",
+        file: CACHE,
+        within: "self.tickets_from = self.version;",
+        original: "self.version",
+        mutated: "0",
+        seed: None,
+    },
+    Mutant {
+        name: "cache-takes-back-what-was-put",
+        rule: "what was computed does not take the place of what was put there meanwhile",
+        file: "crates/lineshaft-jobs/src/decide/cache.rs",
+        within: "there.since >= ticket && !is_due",
+        original: "there.since >= ticket",
+        mutated: "there.since > ticket",
+        seed: None,
+    },
+];
