@@ -66,6 +66,7 @@ if _TYPE_CHECKING:
     from ._cached._cache import CacheInfo, TagInfo
     from ._cached._decorator import cached
     from ._cached._dependencies import CacheKey
+    from ._cached._engine_cache import EngineCache, EngineCacheInfo
     from ._current import current
     from ._decorators._decorator import Decorator, decorator
     from ._decorators._deprecated import deprecated
@@ -125,6 +126,8 @@ else:
         "CacheInfo": "_cached._cache",
         "CacheKey": "_cached._dependencies",
         "Decorator": "_decorators._decorator",
+        "EngineCache": "_cached._engine_cache",
+        "EngineCacheInfo": "_cached._engine_cache",
         "Executor": "_pool._executor",
         "Holder": "_resources._report",
         "Invocation": "_decorators._invocation",
@@ -184,6 +187,8 @@ __all__ = [
     "DeclarationError",
     "Decorator",
     "DependencyCycle",
+    "EngineCache",
+    "EngineCacheInfo",
     "Executor",
     "Holder",
     "Hooks",

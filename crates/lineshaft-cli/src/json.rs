@@ -179,6 +179,7 @@ pub(crate) fn of_status(report: &StatusReport) -> Json {
         "backups": report.backups,
         "hot_bytes": report.hot_bytes,
         "cold_bytes": report.cold_bytes,
+        "cache": report.cache,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lineshaft_wire::message::{DiskReport, DiskState, LockReport, QueueReport, StatusReport};
+use lineshaft_wire::message::{CacheReport, DiskReport, DiskState, LockReport, QueueReport, StatusReport};
 use lineshaft_wire::schema::{Field, Parameter, ParameterKind, Schema, Shape};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
@@ -219,6 +219,7 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         ("archived", archived(report)),
         ("disk", disk(report)),
     ];
+    rows.extend(cache(report).map(|cache| ("cache", cache)));
     if report.backups > 0 {
         rows.push(("backup", "under way: nothing is removed until it is done".to_owned()));
     }
@@ -235,6 +236,14 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         lines.push(format!("no worker knows {task}{count}"));
     }
     lines
+}
+
+fn cache(report: &StatusReport) -> Option<String> {
+    let CacheReport { entries, bytes: taken, bytes_max, hits, misses, .. } = report.cache;
+    let rate =
+        (hits * 100).checked_div(hits + misses).map_or_else(String::new, |rate| format!(", {rate} % hits"));
+    let said = format!("{} in {} of {}{rate}", count_of(entries, "value"), bytes(taken), bytes(bytes_max));
+    (!report.cache.is_unused()).then_some(said)
 }
 
 fn memory(report: &StatusReport) -> String {

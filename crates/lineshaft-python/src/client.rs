@@ -18,7 +18,8 @@ use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    Cancel, Delete, Enqueue, Invalidate, JobGroup, LockKind, Message, Pass, Retry, Show, Status,
+    CacheGet, CacheInvalidate, CacheSet, Cancel, Delete, Enqueue, Invalidate, JobGroup, LockKind, Message,
+    NewEntry, Pass, Retry, Show, Status,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -170,6 +171,44 @@ impl Client {
         self.ask(Pass { key: key.into(), interval_ns, burst, patience_ms }, None)
     }
 
+    /// Looks keys of the cache up. The answer is for each of them the value and whether its time is over, or None; and a
+    /// ticket for what is computed now.
+    fn cache_get(&self, keys: Vec<String>, peek: bool, deadline: f64) -> Reply {
+        let keys = keys.into_iter().map(Into::into).collect();
+        Reply::new(self.0.call(CacheGet { keys, peek }, Vec::new(), Some(seconds(deadline))))
+    }
+
+    /// Stores a value in the cache; the reply is as for `cancel`, and its count 0 if it is untrue already.
+    #[pyo3(signature = (key, value, *, ttl_ms, idle_ms, stale_ms, tags, ticket, deadline))]
+    #[expect(clippy::too_many_arguments, reason = "each has its name where it is called")]
+    fn cache_set(
+        &self,
+        key: &str,
+        value: &[u8],
+        ttl_ms: Option<u64>,
+        idle_ms: Option<u64>,
+        stale_ms: u64,
+        tags: Vec<String>,
+        ticket: Option<u64>,
+        deadline: f64,
+    ) -> Reply {
+        let tags = tags.into_iter().map(Into::into).collect();
+        // A longer one than can be announced is refused as too large.
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        let entries = vec![NewEntry { key: key.into(), length, ttl_ms, idle_ms, stale_ms, tags, ticket }];
+        let values = vec![Bytes::copy_from_slice(value)];
+        let deadline = Some(seconds(deadline));
+        Reply::new(self.0.mutate(|sequence| CacheSet { sequence, entries }.into(), values, deadline))
+    }
+
+    /// Makes entries of the cache untrue; the reply is as for `cancel`, and its count that of the keys.
+    fn cache_invalidate(&self, keys: Vec<String>, tags: Vec<String>, everything: bool) -> Reply {
+        let texts = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect();
+        let (keys, tags) = (texts(keys), texts(tags));
+        let invalidate = |sequence| CacheInvalidate { sequence, keys, tags, all: everything }.into();
+        Reply::new(self.0.mutate(invalidate, Vec::new(), None))
+    }
+
     /// Follows the jobs of `keys`, 16 bytes each, until they end; with `results`, results come along.
     fn wait(&self, py: Python<'_>, keys: &[u8], results: bool) -> PyResult<Waiting> {
         let ids: PyResult<Vec<JobId>> = keys.chunks(16).map(|key| job_id(py, key)).collect();
@@ -188,4 +227,8 @@ impl Client {
             Some(seconds) => self.0.call_aside(question, Duration::from_secs_f64(seconds.clamp(0.0, 300.0))),
         })
     }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

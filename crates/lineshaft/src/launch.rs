@@ -42,7 +42,7 @@ const TAIL_BYTES_MAX: u64 = 4096;
 const TAIL_LINES_MAX: usize = 20;
 /// What the server keeps of the environment: where programs and libraries are, time zone and language, directories
 /// for temporary files and configuration, and the settings of a server.
-const VARIABLES_KEPT: [&str; 20] = [
+const VARIABLES_KEPT: [&str; 21] = [
     "PATH",
     "HOME",
     "USER",
@@ -63,6 +63,7 @@ const VARIABLES_KEPT: [&str; 20] = [
     "LINESHAFT_HISTORY_DAYS",
     "LINESHAFT_HISTORY_BYTES",
     "LINESHAFT_MEMORY_BYTES",
+    "LINESHAFT_CACHE_BYTES",
 ];
 
 /// The program that serves, and what goes before `serve --home H --on-demand`.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .._options import Duration, Size
     from ._decorator import Decorator
     from ._dependencies import CacheKey
+    from ._engine import AsyncEngineFunction, EngineFunction
+    from ._engine_cache import EngineCache
     from ._shared import AsyncHostFunction, HostFunction
 
     P = ParamSpec("P")
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
         def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncHostFunction[P, R]: ...  # type: ignore[overload-overlap]
         @overload
         def __call__(self, function: Callable[P, R], /) -> HostFunction[P, R]: ...
+
+    class EngineDecorator(Protocol):
+        """`app.cached(scope="engine", ...)`."""
+
+        @overload
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncEngineFunction[P, R]: ...  # type: ignore[overload-overlap]
+        @overload
+        def __call__(self, function: Callable[P, R], /) -> EngineFunction[P, R]: ...
 
 
 ROOM_BYTES = 64 << 20
@@ -43,6 +53,17 @@ def room_of(host_cache: Size) -> int:
 class CachesResults:
     """What an app can do about results of functions."""
 
+    _cache: EngineCache | None = None
+
+    @property
+    def cache(self) -> EngineCache:
+        """The cache of the engine: values by name, for every program of the home."""
+        if self._cache is None:
+            from ._engine_cache import EngineCache
+
+            self._cache = EngineCache(cast("App", self))
+        return self._cache
+
     @overload
     def cached(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncHostFunction[P, R]: ...  # type: ignore[overload-overlap]
     @overload
@@ -59,6 +80,18 @@ class CachesResults:
         negative: Duration | None = None,
         stale: Duration | None = None,
     ) -> HostDecorator: ...
+    @overload
+    def cached(
+        self,
+        *,
+        scope: Literal["engine"],
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        key: Callable[..., object] | None = None,
+        tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+        negative: Duration | None = None,
+        stale: Duration | None = None,
+    ) -> EngineDecorator: ...
     @overload
     def cached(
         self,
@@ -94,17 +127,26 @@ class CachesResults:
         is no value, or has more than 4 MiB with the room as it is by default, is given to the caller and not kept,
         which is said likewise.
 
+        With `scope="engine"` every program of the home shares them, also after restarts: they
+        are in the engine, on its disk, and what is made untrue is so everywhere before the call returns. A call that is
+        answered from there asks the server, some 50 us, so it is for what takes longer than that by far. Tags are those
+        of `app.cache`, too: `app.cache.invalidate(tag=...)` reaches all functions. The verbs of `cache` have twins for
+        coroutines, as `ainvalidate`. Where the engine does not answer each call computes, which is said in the log.
+
         With `scope="process"` it is `lineshaft.cached`, of each process by itself.
 
         Raises `DeclarationError` for what cannot be cached, `OptionError` for what an option does not take.
         """
         from ._decorator import cached, refuse
         from ._options import checked, without
-        from ._shared import shared
 
         if scope == "process":
             return cached(*function, **options)
         checked_options = checked(**without(scope, options))
+        if scope == "engine":
+            from ._engine import of_engine as shared
+        else:
+            from ._shared import shared
 
         def decorated(function: Any) -> Any:
             refuse(function)

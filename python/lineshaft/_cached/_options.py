@@ -99,11 +99,15 @@ def checked(
 
 def without(scope: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options of results that processes share, those of one process left at their defaults."""
-    if scope != "host":
-        raise wrong("scope", scope, '"host" or "process"')
+    if scope not in ("host", "engine"):
+        raise wrong("scope", scope, '"host", "engine" or "process"')
     for option, value in options.items():
         if option not in _OF_HOSTS:
-            raise wrong(option, value, f'it is for scope="process"; of a host there are {", ".join(sorted(_OF_HOSTS))}')
+            raise wrong(
+                option,
+                value,
+                f'it is for scope="process"; with scope="{scope}" there are {", ".join(sorted(_OF_HOSTS))}',
+            )
     defaults = dict.fromkeys(_OF_HOSTS)
     return {
         **defaults,

@@ -13,7 +13,7 @@ use crate::context::{Context, working_directory};
 use crate::exit::{DECLINED, FAILED, Failure, USAGE};
 use crate::flags::Given;
 use lineshaft::config::{
-    DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, MEMORY_BYTES, Setting, Settings, Value,
+    CACHE_BYTES, DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, MEMORY_BYTES, Setting, Settings, Value,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -50,6 +50,7 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         durability: durability(text(&DURABILITY)?.as_deref()),
         retention: retention(&settings, &serve.flags.0)?,
         memory_bytes: value(&MEMORY_BYTES)?.and_then(Value::into_size),
+        cache_bytes: value(&CACHE_BYTES)?.and_then(Value::into_size),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lease: serve.lease.unwrap_or(defaults.lease),
         ready: Box::new(announce),

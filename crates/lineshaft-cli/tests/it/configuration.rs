@@ -50,6 +50,7 @@ durability                 sync default
 history_days               7 default
 history_bytes              10GiB default
 memory_bytes               a quarter of the memory default
+cache_bytes                256MiB default
 log                        debug LINESHAFT_LOG
 tasks.\"mail.send\".timeout 2m PROJECT:5
 ";
@@ -87,7 +88,7 @@ fn unknown_keys_are_errors_with_file_and_line_and_slips_of_variables_are_warned_
     let shown = show(&shell, &[], &[]);
     let expected = format!(
         "error[LS0024]: {}:4: unknown key `procesess` in [tool.lineshaft]: did you mean `processes`?\n\
-         hint: known keys: url, processes, slots, kind, queues, grace, recycle_jobs, recycle_age, recycle_growth, watchdog, gc, python, listen, durability, history_days, history_bytes, memory_bytes, log, tasks\n",
+         hint: known keys: url, processes, slots, kind, queues, grace, recycle_jobs, recycle_age, recycle_growth, watchdog, gc, python, listen, durability, history_days, history_bytes, memory_bytes, cache_bytes, log, tasks\n",
         path.display()
     );
     assert_eq!((shown.code, shown.err), (2, expected));

@@ -152,6 +152,7 @@ fn files_with_values_of_another_type_are_named_with_their_line() {
         "durability",
         "history_bytes",
         "memory_bytes",
+        "cache_bytes",
         "log",
     ] {
         for value in

@@ -328,6 +328,13 @@ impl Status {
         with_children.map(|worker| (worker.pid, texts(&worker.tasks), texts(&worker.queues))).collect()
     }
 
+    /// Of the cache: entries, their bytes, most bytes, hits, misses, and entries that went for room.
+    #[getter]
+    fn cache(&self) -> [u64; 6] {
+        let of = self.0.cache;
+        [of.entries, of.bytes, of.bytes_max, of.hits, of.misses, of.evicted]
+    }
+
     /// Tasks with available jobs that no connected worker knows.
     #[getter]
     fn unknown_tasks(&self) -> Vec<&str> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use lineshaft::client::looked_up;
 use lineshaft_wire::JobState;
 use lineshaft_wire::message::{Message, Passed};
 use pyo3::exceptions::PyRuntimeError;
@@ -71,6 +72,14 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
         }
         Message::Passed(Passed { wait_ns, taken }) => {
             (wait_ns as f64 / 1e9, taken).into_pyobject(py).map(Bound::into_any)
+        }
+        Message::CacheFound(found) => {
+            let found = looked_up(&found, payload.clone()).map_err(|error| to_python(py, &error))?;
+            let values = found.values.into_iter().map(|value| {
+                value.map(|(bytes, is_stale)| (PyBytes::new(py, &bytes), is_stale)).into_pyobject(py)
+            });
+            let values = values.collect::<PyResult<Vec<_>>>()?;
+            (values, found.ticket).into_pyobject(py).map(Bound::into_any)
         }
         Message::Done(_) => Ok(py.None().into_bound(py)),
         other => Err(PyRuntimeError::new_err(format!("the server answered with {}", other.name()))),

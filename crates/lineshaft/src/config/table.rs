@@ -301,6 +301,18 @@ pub const MEMORY_BYTES: Setting = Setting {
     example: r#""1GiB""#,
     help: "What waiting jobs may take of memory, some 60 bytes each; beyond it those at rest wait in a file",
 };
+/// How much the cache holds.
+pub const CACHE_BYTES: Setting = Setting {
+    key: "cache_bytes",
+    flag: "cache-bytes",
+    variable: "LINESHAFT_CACHE_BYTES",
+    kind: Kind::Size,
+    scope: Scope::Serve,
+    value_name: "SIZE",
+    default: Default::Text("256MiB"),
+    example: r#""4GiB""#,
+    help: "What the engine's cache may take of the disk; what is used least goes first",
+};
 /// What the server logs.
 pub const LOG: Setting = Setting {
     key: "log",
@@ -315,7 +327,7 @@ pub const LOG: Setting = Setting {
 };
 
 /// All settings, in the order in which people are shown them.
-pub static SETTINGS: [Setting; 18] = [
+pub static SETTINGS: [Setting; 19] = [
     URL,
     PROCESSES,
     SLOTS,
@@ -333,6 +345,7 @@ pub static SETTINGS: [Setting; 18] = [
     HISTORY_DAYS,
     HISTORY_BYTES,
     MEMORY_BYTES,
+    CACHE_BYTES,
     LOG,
 ];
 

@@ -1,0 +1,217 @@
+"""`app.cache`: values by name, for every program of a home."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from .._guard import refuse_import_side_effect
+from .._options import duration, wrong
+from ._entries import DOWN, Entries, Found, Terms
+from ._flows import Asked, Flow, arun, run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from .._app import App
+    from .._options import Duration
+
+T = TypeVar("T")
+
+KEY_BYTES_MAX = 200
+TAGS_MAX = 16
+
+
+class EngineCacheInfo(NamedTuple):
+    """What the engine's cache has, and what happened since its server started."""
+
+    entries: int
+    """Entries of all functions and programs, those included that are not true any more and have not gone yet."""
+    bytes: int
+    """What they take: values, keys and tags, and 200 bytes each."""
+    bytes_max: int
+    """Most bytes; beyond that goes what is used least."""
+    hits: int
+    """Look-ups that found something."""
+    misses: int
+    """Look-ups that did not."""
+    evictions: int
+    """Entries that went for room."""
+
+
+class EngineCache:
+    """The cache of the engine: `app.cache`. Every verb has a twin for coroutines, as `aget`.
+
+    Values are those of `docs/values.md`, and whoever gets one gets a copy. Entries are on the disk when a call returns,
+    and are there after a restart. Keys are texts of 1 to 200 bytes. Raises a `ServerError` where the engine does not
+    answer.
+    """
+
+    __slots__ = ("_app", "_entries")
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._entries = Entries(app)
+
+    def __repr__(self) -> str:
+        return f"<cache of the engine of {self._app.url}>"
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
+        return run(self._got(key, default), self._app)
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """`get` for coroutines."""
+        return await arun(self._got(key, default), self._app)
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        """Keeps a value in place of the one that the key had: for `ttl`, as long as it is looked up once in `idle`, and
+        until room is needed.
+
+        `tags`, up to 16, are names under which it is invalidated together with others. Raises `SerializationError` for
+        what is no value, `OptionError` for a key or tag that cannot be, and `LineshaftError` for a value that is larger
+        than 64 MiB or than the cache.
+        """
+        run(self._stored(key, value, ttl, idle, tags), self._app)
+
+    async def aset(
+        self,
+        key: str,
+        value: Any,
+        *,
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        """`set` for coroutines."""
+        await arun(self._stored(key, value, ttl, idle, tags), self._app)
+
+    def get_or_set(
+        self,
+        key: str,
+        compute: Callable[[], T],
+        *,
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        tags: Sequence[str] = (),
+    ) -> T:
+        """The value of a key, computed if there is none: by one of those who ask for it at the same time, in whatever
+        program, while the others wait.
+
+        What is invalidated while it is computed is given to those who wait, and not kept. Where the engine does not
+        answer each computes for itself, which is said in the log. Options are as of `set`; raises what `compute`
+        raises.
+        """
+        return run(self._got_or_set(key, compute, ttl, idle, tags), self._app)  # type: ignore[no-any-return]
+
+    async def aget_or_set(
+        self,
+        key: str,
+        compute: Callable[[], Awaitable[T]],
+        *,
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
+        tags: Sequence[str] = (),
+    ) -> T:
+        """`get_or_set` for coroutines; `compute` is a coroutine function."""
+        return await arun(self._got_or_set(key, compute, ttl, idle, tags), self._app)
+
+    def invalidate(self, *keys: str, tag: str | Sequence[str] = ()) -> int:
+        """Makes entries untrue, by their keys and by tags, those of cached functions included, and what is being
+        computed for them: for every program of the home, on the disk before it returns. Gives how many of the keys
+        there were.
+        """
+        return run(self._invalidated(keys, tag), self._app)
+
+    async def ainvalidate(self, *keys: str, tag: str | Sequence[str] = ()) -> int:
+        """`invalidate` for coroutines."""
+        return await arun(self._invalidated(keys, tag), self._app)
+
+    def clear(self) -> None:
+        """Makes every entry of the home untrue, those of cached functions included."""
+        run(self._cleared(), self._app)
+
+    async def aclear(self) -> None:
+        """`clear` for coroutines."""
+        await arun(self._cleared(), self._app)
+
+    def info(self) -> EngineCacheInfo:
+        """What it has, and what happened since the server started."""
+        return run(self._told(), self._app)
+
+    async def ainfo(self) -> EngineCacheInfo:
+        """`info` for coroutines."""
+        return await arun(self._told(), self._app)
+
+    # What both twins do.
+
+    def _got(self, key: str, default: Any) -> Flow[Any]:
+        found, _ = yield from self._entries.look(_key(key))
+        return default if found is None or found.is_error or found.is_stale else found.value
+
+    def _stored(self, key: str, value: Any, ttl: Any, idle: Any, tags: Any) -> Flow[None]:
+        yield from self._entries.store(_key(key), value, _terms(ttl, idle, tags), None)
+
+    def _got_or_set(self, key: str, compute: Callable[[], Any], ttl: Any, idle: Any, tags: Any) -> Flow[Any]:
+        terms = _terms(ttl, idle, tags)
+        found: Found | None = None
+        if not self._entries.is_down:
+            try:
+                found, _ = yield from self._entries.look(_key(key))
+            except DOWN as error:
+                self._entries.down(error)
+        if found is not None and not found.is_error:
+            return found.value
+        return (yield from self._entries.filled(_key(key), compute, lambda: terms))
+
+    def _invalidated(self, keys: tuple[str, ...], tag: str | Sequence[str]) -> Flow[int]:
+        names, tags = [_key(key) for key in keys], _tags([tag] if isinstance(tag, str) else tag)
+        _, _, count = yield Asked(lambda client: client.cache_invalidate(names, tags, False))
+        return int(count)
+
+    def _cleared(self) -> Flow[None]:
+        yield Asked(lambda client: client.cache_invalidate([], [], True))
+
+    def _told(self) -> Flow[EngineCacheInfo]:
+        status = yield Asked(lambda client: client.status())
+        return EngineCacheInfo(*status.cache)
+
+
+def _key(key: Any) -> str:
+    refuse_import_side_effect("app.cache")
+    if _is_text(key, KEY_BYTES_MAX):
+        return key  # type: ignore[no-any-return]
+    raise wrong("key", key, f"1 to {KEY_BYTES_MAX} bytes of text without control characters")
+
+
+def _terms(ttl: Any, idle: Any, tags: Any) -> Terms:
+    return Terms(ttl_ms=_life("ttl", ttl), idle_ms=_life("idle", idle), tags=_tags(tags))
+
+
+def _life(option: str, value: Any) -> int | None:
+    return None if value is None else max(1, round(duration(option, value) * 1000))
+
+
+def _tags(tags: Any) -> list[str]:
+    listed = list(tags) if not isinstance(tags, str) else [tags]
+    if len(listed) <= TAGS_MAX and all(_is_text(tag, 255) for tag in listed):
+        return listed
+    raise wrong("tags", tags, f"up to {TAGS_MAX} texts of 1 to 255 bytes each without control characters")
+
+
+def _is_text(text: Any, bytes_max: int) -> bool:
+    return (
+        isinstance(text, str)
+        and 1 <= len(text.encode(errors="surrogatepass")) <= bytes_max
+        and not any(ord(char) < 32 or 127 <= ord(char) < 160 or 0xD800 <= ord(char) < 0xE000 for char in text)
+    )
+
+
+EngineCacheInfo.__module__ = "lineshaft"
