@@ -7,6 +7,7 @@
     python benches/remember hold [--rounds 5]
     python benches/remember lock [--rounds 5]
     python benches/remember task [--rounds 5]
+    python benches/remember engine [--rounds 5]
 
 `hits` has the hit ratios of our policies beside those of libcachesim, on traces in the form of the ARC paper
 (`NAME.lis`, or `NAME.lis.zst` where the program `zstd` is there) at 1 % and 10 % of their unique keys, with the most
@@ -19,7 +20,8 @@ tenacity, stamina, wrapt and wrappers with `functools` alone. `hold` has what it
 resources and to give it back, beside SQLAlchemy's `QueuePool` and a queue, alone and by twice as many threads as there
 are things. `lock` has what a lock of the engine takes, alone beside two writes of the disk and by 64 clients at once;
 its home is made in the working directory, and so is that of `task`, which has what an `enqueue` takes that is answered
-with a cached result, beside one that makes a job.
+with a cached result, beside one that makes a job. `engine` has what the engine's cache takes, beside Redis, also in the
+working directory.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -46,6 +48,8 @@ PACKAGES = [
     "stamina==26.1.0",
     "wrapt==2.5.2",
     "sqlalchemy==2.1.9",
+    "redis==8.1.0",
+    "hiredis==3.5.0",
 ]
 GOAL_POINTS = 0.3
 """So far below libcachesim's S3-FIFO our default may be at most."""
@@ -69,12 +73,14 @@ def main() -> int:
     lock.add_argument("--rounds", type=int, default=5)
     task = subjects.add_parser("task")
     task.add_argument("--rounds", type=int, default=5)
+    engine = subjects.add_parser("engine")
+    engine.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
     if options.subject in ("lock", "task"):
         return subprocess.run([sys.executable, HERE / f"{options.subject}.py", str(options.rounds)]).returncode
-    if options.subject in ("host", "wrap", "hold"):
+    if options.subject in ("host", "wrap", "hold", "engine"):
         program = HERE / f"{options.subject}.py"
         return subprocess.run([sys.executable, program, str(options.rounds), str(site_of_peers())]).returncode
     subprocess.run([sys.executable, HERE / "calls.py", str(options.rounds), str(site_of_peers())], check=True)
