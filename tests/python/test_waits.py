@@ -156,8 +156,11 @@ def test_snoozed_retried_and_running_jobs_tell_what_they_wait_for(programs):
 
         if __name__ == "__main__":
             with app.workers(1, wait=False):
-                wait(later.enqueue())
-                wait(again.enqueue())
+                for job in later.enqueue(), again.enqueue():
+                    until = time.monotonic() + 8
+                    while job.refresh().state in ("available", "running") and time.monotonic() < until:
+                        time.sleep(0.01)
+                    wait(job)
                 job = goes_on.enqueue()
                 while not (here / "begun").exists():
                     time.sleep(0.01)
