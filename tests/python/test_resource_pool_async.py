@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import re
 import threading
+import warnings
 
 import pytest
 
@@ -312,6 +314,49 @@ def test_a_loop_may_end_while_its_thing_is_closed_for_another_one(is_cancelled):
     other.close()
     assert opened[0] is other
     assert opened[1] is not other
+
+
+@pytest.mark.parametrize("goes_on", ["no more", "cancelled", "later"])
+def test_a_loop_may_end_before_it_comes_to_close_its_thing_for_another_one(things, goes_on, caplog):
+    """It warned of a coroutine that was never awaited, and a loop that cancels what is left did not close the thing."""
+    pool = AsyncResourcePool(things.open, things.close, max=1)
+    other, asked = asyncio.new_event_loop(), threading.Event()
+
+    async def rest() -> None:
+        await use(pool)
+        tell = other.call_soon_threadsafe
+
+        def told(*args, **options):
+            handle = tell(*args, **options)
+            asked.set()
+            return handle
+
+        other.call_soon_threadsafe = told
+        assert asked.wait(PATIENCE_S), "the loop does nothing else before it ends"
+
+    def run() -> None:
+        other.run_until_complete(rest())
+        left = asyncio.all_tasks(other)
+        assert len(left) == 1
+        if goes_on == "cancelled":
+            for task in left:
+                task.cancel()
+            other.run_until_complete(asyncio.wait(left))
+        elif goes_on == "later":
+            other.run_until_complete(asyncio.wait(left))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: pool.info().resting == 1, "it rests")
+    assert asyncio.run(use(pool)) == 1
+    thread.join(PATIENCE_S)
+    other.close()
+    del thread
+    with warnings.catch_warnings(record=True) as warned:
+        gc.collect()
+    assert (warned, caplog.records) == ([], [])
+    assert (things.closed, things.torn) == ([] if goes_on == "no more" else [0], [])
+    assert (pool.info().lent, pool.info().resting) == (0, 1)
 
 
 def test_a_loop_that_is_gone_is_passed_over(things):

@@ -7,8 +7,10 @@ its own loop asks, or gives way when there would be too many.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import sys
 import time
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._errors import WrongState
@@ -18,7 +20,7 @@ from ._pool import LOOK_EVERY_S, MAX, BasePool
 from ._report import too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Generator
     from types import FrameType, TracebackType
 
     from typing_extensions import Self
@@ -127,8 +129,8 @@ class AsyncResourcePool(BasePool[T]):
                 self._say("did not close", error)
         place.items[:] = [item for item in place.items if item.things]
 
-    async def _closed(self, item: Item[T]) -> None:
-        _ = await made if hasattr(made := self._close(item.things.pop()), "__await__") else None
+    def _closed(self, things: list[T]) -> Generator[Any, Any, None]:
+        _ = (yield from made.__await__()) if hasattr(made := self._close(things.pop()), "__await__") else None
 
     async def _leave(self, place: Place[T]) -> None:
         """Gives a place back, and closes what it holds if nobody is to use it again."""
@@ -229,18 +231,18 @@ def _name_of_task() -> str:
     return "a callback of the event loop" if task is None else task.get_name()
 
 
-async def _to_its_end(close: Callable[[Item[Any]], Coroutine[Any, Any, None]], item: Item[Any]) -> None:
+async def _to_its_end(close: Callable[[list[Any]], Generator[Any, Any, None]], item: Item[Any]) -> None:
     """Closes `item` in its loop; who is cancelled meanwhile waits for it, and is cancelled then.
 
-    A loop that ends takes with it what lived there, also in the middle of closing.
+    A loop that ends takes with it what lived there, also in the middle of closing; one that goes on later closes it.
     """
     here, loop = asyncio.get_running_loop(), item.loop
     closes: asyncio.Future[Any] | None = None
     try:
         if loop is None or loop is here:
-            closes = here.create_task(close(item))
+            closes = here.create_task(Closing(close(item.things)))
         elif loop.is_running():
-            closes = _begun(close(item), loop)
+            closes = _begun(Closing(close(item.things)), loop)
         if closes is not None:
             await _over(closes, loop)
     except BaseException:
@@ -248,18 +250,60 @@ async def _to_its_end(close: Callable[[Item[Any]], Coroutine[Any, Any, None]], i
             await _over(closes, loop)
         raise
     if closes is None or not closes.done():
-        item.things.clear()
+        item.things = []
     elif not closes.cancelled():
         closes.result()
 
 
-def _begun(close: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any] | None:
+class Closing(Coroutine[Any, Any, None]):
+    """Closes a thing as soon as its loop comes to that: also where the loop ends and cancels it before.
+
+    Its steps are a generator. A coroutine that a loop never came to is warned of, as one that somebody forgot to await.
+    """
+
+    __slots__ = ("_has_begun", "_steps")
+
+    def __init__(self, steps: Generator[Any, Any, None]) -> None:
+        self._steps = steps
+        self._has_begun = False
+
+    def send(self, value: Any, /) -> Any:
+        self._has_begun = True
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._steps.throw(*error) if self._has_begun else self.send(None)
+
+    def close(self) -> None:
+        self._steps.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._steps
+
+
+def _begun(closing: Closing, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any] | None:
     """None if the loop was closed meanwhile."""
+    told: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def tell(task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            told.cancel()
+        elif error := task.exception():
+            told.set_exception(error)
+        else:
+            told.set_result(None)
+
+    def begin() -> None:
+        task = loop.create_task(closing)
+        if hasattr(task, "_log_destroy_pending"):
+            task._log_destroy_pending = False  # nobody of that loop has forgotten it
+        task.add_done_callback(tell)
+
     try:
-        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close, loop))
+        loop.call_soon_threadsafe(begin)
     except RuntimeError:
-        close.close()
         return None
+    return asyncio.wrap_future(told)
 
 
 async def _over(closes: asyncio.Future[Any], loop: asyncio.AbstractEventLoop | None) -> None:
