@@ -1,9 +1,12 @@
-"""Pools and queues where a process may open few files or use few addresses: a plain word, or less of what is needed."""
+"""Few open files, few addresses or a small `/dev/shm`: a plain word, or less of what is needed."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -62,11 +65,53 @@ except OSError as error:
 """
 )
 
+_SMALL_SHARED_MEMORY = """
+import logging, os, warnings
+from lineshaft import App, Pool
+from lineshaft.multiprocessing import Queue
+from lineshaft.testing import private_engine
 
-def _said(program: str) -> list[str]:
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+logging.basicConfig(format="%(message)s", level=logging.WARNING)
+warnings.simplefilter("error")
+queue = Queue()
+queue.put(bytes(3 << 20))
+with Pool(1) as pool:
+    print(len(queue.get()), queue._channel.is_in_memory(), pool.map(len, [bytes(4 << 20)]))
+
+app = App("home")
+
+@app.cached
+def zeros(count):
+    return bytes(count)
+
+assert zeros(3) == zeros(3)
+print(zeros.cache.info().hits)
+
+with private_engine():
+    print(App()._connection.client() and os.environ["LINESHAFT_URL"])
+print(os.listdir("/dev/shm"))
+"""
+
+
+def _said(program: str, *before: str, cwd: Path | None = None) -> list[str]:
+    ran = subprocess.run(
+        [*before, sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, timeout=LONG_S, check=False
+    )
     assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
+    return [*ran.stdout.splitlines(), *ran.stderr.splitlines()]
+
+
+@pytest.fixture
+def small_shared_memory():
+    """What a command begins with to have a `/dev/shm` of 1 MiB that nobody else sees."""
+    mount = 'mount -t tmpfs -o size=1m lineshaft-test /dev/shm && exec "$@"'
+    before = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare command")
+    mounted = subprocess.run([*before, "true"], capture_output=True, text=True, timeout=LONG_S, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small /dev/shm cannot be mounted: {mounted.stderr.strip()}")
+    return before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
@@ -85,3 +130,11 @@ class TestScarce:
         limit, said = _said(_NO_ADDRESSES)
         assert f"may use {limit} bytes of addresses" in said
         assert "`ulimit -v`" in said
+
+    def test_a_small_dev_shm_is_nothing_to_queues_and_pools_and_others_do_without(self, small_shared_memory, tmp_path):
+        carried, hits, home, left, *words = _said(_SMALL_SHARED_MEMORY, *small_shared_memory, cwd=tmp_path)
+        assert (carried, hits, left) == ("3145728 True [4194304]", "1", "[]")
+        assert home.startswith(tempfile.gettempdir()), "the engine of a test"
+        [said] = words
+        assert said.startswith("the processes of this host cannot share results, so each keeps its own: ")
+        assert "No space left" in said
