@@ -248,6 +248,28 @@ def test_the_neighbours_of_an_attempt_that_must_be_killed_are_released_and_run_a
     aneighbour.cancel()
 
 
+@pytest.mark.parametrize("dies", ["child", "worker"])
+def test_a_child_that_is_killed_takes_with_it_what_its_attempts_started_elsewhere(own, tmp_path, dies):
+    """In a session of its own it went on for ever, and its attempt began again beside it."""
+    with own("async", "200ms") as worker:
+        job = works.astarts.enqueue(str(tmp_path / "coroutine"))
+        started = [int(word) for word in text_of(tmp_path / "coroutine").split()]
+        if dies == "worker":
+            worker.kill()
+            until(lambda: not any(map(is_alive, started)), "they end with the worker")
+            return
+        (tmp_path / "coroutine").unlink()
+        with pytest.raises(TaskTimeout):
+            works.deaf.enqueue().result(timeout=PATIENCE_S)
+        assert not any(map(is_alive, started))
+        started = [int(word) for word in text_of(tmp_path / "coroutine").split()]
+        job.cancel()
+        with pytest.raises(TaskCancelled):
+            job.result(timeout=PATIENCE_S)
+        assert not any(map(is_alive, started))
+        assert job.attempts()[0].outcome == "released"
+
+
 def test_sigterm_drains(mixed_own, tmp_path):
     path = tmp_path / "ledger"
     jobs = [works.notes.enqueue(str(path), 0.3), works.sleeps.enqueue(0.3)]

@@ -36,6 +36,13 @@ pub fn end_trees(roots: &[ProcessId], grace: Duration) -> Result<Ended> {
     Ok(if is_over { Ended::Killed } else { Ended::Survived(survivors()) })
 }
 
+/// What `root` started and all that those started, in any process group, by one look at every process of the host.
+pub fn descendants(root: ProcessId) -> Result<Vec<ProcessId>> {
+    let mut forest = Forest::new(&[root]);
+    forest.look()?;
+    Ok(forest.living.into_keys().filter(|process| *process != root).collect())
+}
+
 /// What is known of some trees, each with the signal that it was sent last.
 struct Forest {
     living: BTreeMap<ProcessId, Option<Signal>>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lineshaft_ipc::group::{Ended, members};
 use lineshaft_ipc::process::ProcessId;
-use lineshaft_ipc::tree::end_trees;
+use lineshaft_ipc::tree::{descendants, end_trees};
 
 use crate::support::{Guard, eventually, sleeper};
 
@@ -43,6 +43,22 @@ fn what_the_started_started_ends_too_and_their_siblings_live_on() {
     assert!(processes.iter().all(|process| !process.is_alive()));
     assert!(ProcessId::of(other.pid()).is_ok());
     assert_eq!(end_trees(&[id], LONG).unwrap(), Ended::AlreadyEmpty);
+}
+
+#[test]
+fn descendants_are_found_in_sessions_of_their_own() {
+    let other = sleeper();
+    let script = format!("{SLEEP} & setsid sh -c '{SLEEP} & wait' & wait");
+    let (root, processes) = tree(&script, 2);
+    let id = ProcessId::of(root.pid()).unwrap();
+    let found = descendants(id).unwrap();
+    let (started, itself) = processes.split_at(processes.len() - 1);
+    assert_eq!(itself, [id]);
+    assert!(started.iter().all(|process| found.contains(process)), "{started:?} {found:?}");
+    assert!(!found.contains(&id) && !found.contains(&ProcessId::of(other.pid()).unwrap()));
+    assert_eq!(end_trees(&[id], LONG).unwrap(), Ended::Terminated);
+    assert!(found.iter().all(|process| !process.is_alive()));
+    assert_eq!(descendants(id).unwrap(), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use lineshaft_wire::Fence;
 
 use super::alert::Alert;
 use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
-use super::guard::die;
+use super::guard::die_with_strays;
 use super::job::{Ended, Ending, Job, Next, Ticket};
 use super::output::{Label, Output};
 use super::peak::Peak;
@@ -249,7 +249,7 @@ impl Attempts {
     pub fn end_processes(&self, attempt: Ticket) {
         if !self.started.end(attempt.fence) && self.supervisor.is_some() {
             // The supervisor reports this process's death once the whole group is empty.
-            die();
+            die_with_strays(self.shared.kind);
         }
     }
 

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::group::kill_group;
+use lineshaft_ipc::process::ProcessId;
+use lineshaft_ipc::tree::{descendants, end_trees};
 use rustix::process::{Signal, getpgrp};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::queue::Shared;
-use crate::worker::StopReason;
 use crate::worker::death::Watched;
+use crate::worker::{Kind, StopReason};
 
 /// How often the lease of a running attempt is looked at.
 const LEASE_LOOK: Duration = Duration::from_millis(100);
@@ -39,7 +41,7 @@ impl Guard {
         let Self { shared, lifeline, supervisor, terminate, asked, started } = self;
         tokio::join!(
             follow_supervisor(lifeline, &shared, &started),
-            await_death(&supervisor),
+            await_death(&supervisor, shared.kind),
             follow_signal(terminate, &shared, &started),
             follow_lease(&shared),
             follow_asks(asked, &shared),
@@ -55,6 +57,17 @@ pub(super) fn die() -> ! {
     std::process::abort();
 }
 
+/// [`die`] for slots of this kind. Where they share the process, what their attempts started goes too if it is in a group of
+/// its own.
+pub(super) fn die_with_strays(kind: Kind) -> ! {
+    if kind != Kind::Process {
+        let strays = ProcessId::current().and_then(descendants);
+        let ended = strays.and_then(|strays| end_trees(&strays, Duration::ZERO));
+        tracing::debug!(?ended, "what the attempts had started");
+    }
+    die()
+}
+
 async fn follow_supervisor(mut lifeline: UnixStream, shared: &Shared, started: &AtomicBool) {
     let mut buffer = [0; 16];
     loop {
@@ -62,15 +75,15 @@ async fn follow_supervisor(mut lifeline: UnixStream, shared: &Shared, started: &
             Ok(count) if buffer[..count].contains(&DRAIN) => drain(shared, started),
             Ok(1..) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => die(),
+            Ok(0) | Err(_) => die_with_strays(shared.kind),
         }
     }
 }
 
 /// A fork of the supervisor may hold the lifeline open, but it is not the supervisor.
-async fn await_death(supervisor: &Watched) {
+async fn await_death(supervisor: &Watched, kind: Kind) {
     supervisor.ended().await;
-    die();
+    die_with_strays(kind);
 }
 
 /// SIGTERM of the supervisor, which says so in the page, ends the process; another one (from a service manager) drains.
@@ -118,7 +131,7 @@ async fn follow_lease(shared: &Shared) {
         }
         drop(state);
         shared.request_all_stops(StopReason::LeaseLost);
-        die();
+        die_with_strays(shared.kind);
     }
 }
 

@@ -1,17 +1,19 @@
 //! One child process: started, signalled, emptied.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::fd::{inherit, pipe, set_nonblocking};
 use lineshaft_ipc::group::{kill_group, members};
-use lineshaft_ipc::process::{Exit, Pidfd, reap};
+use lineshaft_ipc::process::{Exit, Pidfd, ProcessId, reap};
 use lineshaft_ipc::shared::AttemptPage;
+use lineshaft_ipc::tree::{descendants, end_trees};
 use rustix::io::read;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
@@ -21,7 +23,7 @@ use crate::talk::Talk;
 use crate::worker::assignment::{Assignment, VARIABLE};
 use crate::worker::child::Lines;
 use crate::worker::death::Watched;
-use crate::worker::{Error, Options};
+use crate::worker::{Error, Kind, Options};
 
 /// Pauses between looks whether a killed group is empty.
 const EMPTY_PAUSE_MIN: Duration = Duration::from_millis(1);
@@ -40,6 +42,8 @@ pub(super) struct Process {
     /// The read end of its output, shared with the child: what it left unread is here.
     output: OwnedFd,
     talk: Option<Talk>,
+    /// What its attempts started and may have a group of its own; `None` where a slot is a process, whose group it is.
+    strays: Option<Mutex<BTreeSet<ProcessId>>>,
 }
 
 impl Process {
@@ -74,7 +78,9 @@ impl Process {
         let pidfd = Watched::new(Pidfd::open(pid)?)?;
         lifeline.set_nonblocking(true).map_err(Error::io("open a lifeline"))?;
         let lifeline = UnixStream::from_std(lifeline).map_err(Error::io("open a lifeline"))?;
-        Ok(Self { number, pid, page: Arc::new(page), lifeline, pidfd, output, talk: worker.talk.clone() })
+        let (page, talk) = (Arc::new(page), worker.talk.clone());
+        let strays = (options.kind != Kind::Process).then(Mutex::default);
+        Ok(Self { number, pid, page, lifeline, pidfd, output, talk, strays })
     }
 
     /// Waits for the death of the child, which leaves it unreaped. Cancel-safe.
@@ -96,8 +102,36 @@ impl Process {
         }
     }
 
-    /// Kills what is left of the process group and waits until nothing is.
-    pub(super) async fn empty_group(&self) {
+    /// Remembers what it started, as long as it lives to be known as the parent: before the first signal to its group.
+    pub(super) fn note_strays(&self) {
+        let Some(strays) = &self.strays else { return };
+        match ProcessId::of(self.pid).and_then(descendants) {
+            Ok(found) => strays.lock().unwrap_or_else(PoisonError::into_inner).extend(found),
+            Err(error) => tracing::debug!(%error, "what a child has started is not known"),
+        }
+    }
+
+    /// Kills what is left of the process group and what was noted outside of it, and waits until nothing is.
+    pub(super) async fn empty(&self) {
+        self.empty_group().await;
+        let strays = self.living_strays();
+        if strays.is_empty() {
+            return;
+        }
+        // They had as long as the group.
+        let ended = tokio::task::spawn_blocking(move || end_trees(&strays, Duration::ZERO)).await;
+        if !matches!(&ended, Ok(Ok(ended)) if ended.is_empty()) {
+            tracing::error!(child = self.number, ?ended, "what a killed child has started does not end");
+        }
+    }
+
+    fn living_strays(&self) -> Vec<ProcessId> {
+        let Some(strays) = &self.strays else { return Vec::new() };
+        let strays = strays.lock().unwrap_or_else(PoisonError::into_inner);
+        strays.iter().copied().filter(|process| process.is_alive()).collect()
+    }
+
+    async fn empty_group(&self) {
         let start = Instant::now();
         let mut pause = EMPTY_PAUSE_MIN;
         let mut said = false;
@@ -116,7 +150,7 @@ impl Process {
         }
     }
 
-    /// How the dead child ended. Only after [`Self::empty_group`]: from here on its number may be somebody else's.
+    /// How the dead child ended. Only after [`Self::empty`]: from here on its number may be somebody else's.
     pub(super) fn reap(&self) -> Option<Exit> {
         match reap(self.pid) {
             Ok(exit) => exit,

@@ -123,7 +123,7 @@ impl Watch {
             self.tell(event).await;
         }
         self.tell(Event::Died).await;
-        self.process.empty_group().await;
+        self.process.empty().await;
         self.process.take_output();
         let exit = self.process.reap();
         let (report, output) = self.last_word(exit).report();

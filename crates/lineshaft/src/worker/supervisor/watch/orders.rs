@@ -71,6 +71,7 @@ impl Watch {
 
     /// Signals the group so that the child ends, and says in its page that this is why.
     pub(super) fn end_group(&self, signal: Signal) {
+        self.process.note_strays();
         self.process.page.set_ending();
         self.process.signal_group(signal);
     }
