@@ -373,6 +373,10 @@ class Stops:
         self._thread.join()
 
     def _run(self) -> None:
+        if sys.version_info[:2] == (3, 11):
+            # While a body is in a call that does not return, its interruption waits there, and until it is raised no
+            # function that is traced gets to its first line. This thread is the one that ends what the body waits for.
+            sys.settrace(None)
         while not self._over and not (self._slots.is_drained and not self._slots.busy):
             stop = self._slots.next_stop(LOOK_EVERY_S)
             if self._loop is not None:

@@ -20,6 +20,8 @@ from lineshaft import App, Retry, current
 
 if "SLOTWORKS_WITHOUT_UVLOOP" in os.environ:
     sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
+if "SLOTWORKS_TRACED" in os.environ:
+    threading.settrace(getattr)  # as `traces` does, in all threads that come
 app = App("unused")
 setting: contextvars.ContextVar[str] = contextvars.ContextVar("setting", default="untouched")
 

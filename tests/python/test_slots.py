@@ -25,6 +25,7 @@ class Shared(Workers):
         name = kind.split()[0]
         options = ("--kind", name, "--slots", slots or SLOTS[name], "--grace", grace)
         variables = {"SLOTWORKS_WITHOUT_UVLOOP": "1"} if "without" in kind else {}
+        variables |= {"SLOTWORKS_TRACED": "1"} if "traced" in kind else {}
         with super().one(*options, **variables) as worker:
             worker.kind = name
             yield worker
@@ -483,6 +484,19 @@ def test_bodies_under_a_tracer_are_interrupted_like_others(own, tmp_path):
         outcomes = [attempt.outcome for job in late for attempt in job.attempts()]
         assert set(outcomes) == {"succeeded", "timed_out"}
         assert works.is_traced.enqueue().result(timeout=PATIENCE_S) == (pid, True)
+
+
+def test_a_body_that_does_not_hear_holds_up_nobody_under_a_tracer(own, tmp_path):
+    """In CPython 3.11 the thread that ends what it waits for got into no function, until the child was killed."""
+    with own("thread traced", "60s"):
+        pid = works.where.enqueue().result(timeout=PATIENCE_S)[0]
+        job = works.starts.enqueue(str(tmp_path / "waits"), "waits")
+        started = [int(word) for word in text_of(tmp_path / "waits").split()]
+        job.cancel()
+        with pytest.raises(TaskCancelled):
+            job.result(timeout=PATIENCE_S / 2)
+        assert not any(map(is_alive, started))
+        assert works.where.enqueue().result(timeout=PATIENCE_S)[0] == pid
 
 
 # ---- A loop.
