@@ -33,7 +33,22 @@ impl Rate {
         let interval_ns = period.as_nanos() / count as u128;
         let interval_ns = if interval_ns > u64::MAX as u128 { u64::MAX } else { interval_ns as u64 };
         let interval_ns = if interval_ns == 0 { 1 } else { interval_ns };
-        Some(Self { interval_ns, tolerance_ns: interval_ns.saturating_mul(burst as u64 - 1), next_ns: 0 })
+        Self::resumed(interval_ns, burst, 0)
+    }
+
+    /// One turn in every `interval_ns`, of which the next would come at `next_ns` if all came evenly: what
+    /// [`Self::next_ns`] gave, or 0. `None` if the interval or `burst` is 0.
+    pub const fn resumed(interval_ns: u64, burst: u32, next_ns: u64) -> Option<Self> {
+        if interval_ns == 0 || burst == 0 {
+            return None;
+        }
+        let tolerance_ns = interval_ns.saturating_mul(burst as u64 - 1);
+        Some(Self { interval_ns, tolerance_ns, next_ns })
+    }
+
+    /// When the next turn would come if all came evenly.
+    pub const fn next_ns(&self) -> u64 {
+        self.next_ns
     }
 
     /// Takes a turn now; if that is too soon, takes none and gives the time until one would be free.

@@ -1,7 +1,9 @@
 //! Turns at limiters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use lineshaft_structures::Rate;
 use lineshaft_wire::message::{PASS_NS_MAX, Pass, Passed};
 
 use super::check_room;
@@ -17,22 +19,28 @@ impl State {
         let Pass { key, interval_ns, burst, patience_ms } = pass;
         check_text("key of a limiter", key)?;
         let ahead_ns = interval_ns.saturating_mul(u64::from(*burst));
-        if *interval_ns == 0 || *burst == 0 || ahead_ns > PASS_NS_MAX {
+        let next = self.limiters.next(key);
+        let rate = Rate::resumed(*interval_ns, *burst, next.unwrap_or(0));
+        let Some(mut rate) = rate.filter(|_| ahead_ns <= PASS_NS_MAX) else {
             return Err(bad(format!(
                 "{burst} turns at once, {interval_ns} ns apart: both are at least 1, and {PASS_NS_MAX} ns together at most"
             )));
-        }
+        };
         let now_ns = now.logical_ms.saturating_mul(NS_OF_MS);
-        let next = self.limiters.next(key);
-        let even = next.unwrap_or(0).max(now_ns);
-        let wait_ns = even.saturating_sub(ahead_ns - interval_ns).saturating_sub(now_ns);
-        let taken = wait_ns <= patience_ms.saturating_mul(NS_OF_MS);
-        let passed = Reply::Passed(Passed { wait_ns, taken });
-        if !taken {
-            return Ok(Decision::of(Vec::new(), passed));
+        let patience = Duration::from_millis(*patience_ms);
+        let passed = |wait: Duration, taken| Reply::Passed(Passed { wait_ns: wait.as_nanos() as u64, taken });
+        match rate.reserve(patience, now_ns) {
+            Err(wait) => Ok(Decision::of(Vec::new(), passed(wait, false))),
+            Ok(wait) => {
+                check_room(
+                    "limiters",
+                    self.limiters.len(),
+                    usize::from(next.is_none()),
+                    self.limits.limiters,
+                )?;
+                let change = Change::Passed { limiter: Arc::clone(key), next_ns: rate.next_ns() };
+                Ok(Decision::of(vec![change.into()], passed(wait, true)))
+            }
         }
-        check_room("limiters", self.limiters.len(), usize::from(next.is_none()), self.limits.limiters)?;
-        let change = Change::Passed { limiter: Arc::clone(key), next_ns: even.saturating_add(*interval_ns) };
-        Ok(Decision::of(vec![change.into()], passed))
     }
 }
