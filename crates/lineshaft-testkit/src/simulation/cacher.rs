@@ -7,10 +7,10 @@
 
 use bytes::Bytes;
 use lineshaft_wire::message::{
-    CacheFound, CacheGet, CacheInvalidate, CacheSet, Hello, Message, NewEntry, RefusalCode, Sequence,
+    CacheFound, CacheGet, CacheInvalidate, CacheSet, Message, NewEntry, RefusalCode, Sequence,
 };
 
-use super::network::{Frame, Peer};
+use super::network::{Frame, Peer, hello};
 use super::plan::generator_of;
 use super::world::Step;
 use super::{SECOND, Time};
@@ -198,17 +198,7 @@ impl Cacher {
         }
         self.link = Some(step.network.connect(Peer::Cacher(self.place), engine, step.disk));
         (self.is_welcome, self.asked_at) = (false, Some(step.now));
-        let hello = Hello {
-            protocol: (1, 1),
-            version: "simulated".to_owned(),
-            executable: String::new(),
-            pid: 0,
-            session: self.session,
-            open_session: true,
-            token: None,
-            hand_over: false,
-        };
-        self.send(hello.into(), Bytes::new(), step);
+        self.send(hello(self.session), Bytes::new(), step);
     }
 
     /// Something arrived over the present connection, or one that is gone.

@@ -1,11 +1,9 @@
 //! A program that takes locks, one after the other: it renews what it holds, stands still now and then for longer than that
 //! lasts, and asks again over the next connection.
 
-use lineshaft_wire::message::{
-    Acquire, Hello, LockKind, Message, Ping, RefusalCode, ReleaseLocks, RenewLocks,
-};
+use lineshaft_wire::message::{Acquire, LockKind, Message, Ping, RefusalCode, ReleaseLocks, RenewLocks};
 
-use super::network::{Frame, Peer};
+use super::network::{Frame, Peer, hello};
 use super::plan::generator_of;
 use super::world::Step;
 use super::{SECOND, Time};
@@ -165,17 +163,7 @@ impl Locker {
         }
         self.link = Some(step.network.connect(Peer::Locker(self.place), engine, step.disk));
         (self.is_welcome, self.asked_at) = (false, Some(step.now));
-        let hello = Hello {
-            protocol: (1, 1),
-            version: "simulated".to_owned(),
-            executable: String::new(),
-            pid: 0,
-            session: self.session,
-            open_session: true,
-            token: None,
-            hand_over: false,
-        };
-        self.send(hello.into(), step);
+        self.send(hello(self.session), step);
     }
 
     fn send(&mut self, message: Message, step: &mut Step<'_>) -> u64 {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use lineshaft_engine::{ConnectionId, Handle, Outbox, Outgoing};
-use lineshaft_wire::message::{Message, ProcessKey};
+use lineshaft_wire::message::{Hello, Message, ProcessKey};
 
 use super::{MILLISECOND, SECOND, Time};
 use crate::disk::SimulatedDisk;
@@ -27,6 +27,21 @@ pub(super) enum Peer {
     Supervisor(u64),
     /// A child: nonce of its worker, and its number.
     Child(u64, u32),
+}
+
+/// What a program says first: it goes on with its session, if it has one.
+pub(super) fn hello(session: Option<u64>) -> Message {
+    let hello = Hello {
+        protocol: (1, 1),
+        version: "simulated".to_owned(),
+        executable: String::new(),
+        pid: 0,
+        session,
+        open_session: true,
+        token: None,
+        hand_over: false,
+    };
+    hello.into()
 }
 
 /// A message with what follows it.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{ChangeQueue, Hello, Message, QueueVerb, RefusalCode, Sequence};
+use lineshaft_wire::message::{ChangeQueue, Message, QueueVerb, RefusalCode, Sequence};
 
 use super::asks::{self, Ask};
 use super::flood::Flood;
-use super::network::{Frame, Peer};
+use super::network::{Frame, Peer, hello};
 use super::world::Step;
 use super::{MILLISECOND, SECOND, Time};
 
@@ -123,17 +123,7 @@ impl Producer {
         let Some(engine) = step.engine else { return };
         let link = step.network.connect(Peer::Producer(self.place), engine, step.disk);
         (self.link, self.is_welcome, self.asked_at) = (Some(link), false, Some(step.now));
-        let hello = Hello {
-            protocol: (1, 1),
-            version: "simulated".to_owned(),
-            executable: String::new(),
-            pid: 0,
-            session: self.session,
-            open_session: true,
-            token: None,
-            hand_over: false,
-        };
-        self.send(hello.into(), Bytes::new(), step);
+        self.send(hello(self.session), Bytes::new(), step);
     }
 
     fn send(&mut self, message: Message, payload: Bytes, step: &mut Step<'_>) -> u64 {

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use lineshaft_engine::{Outbox, Outgoing, Stepped};
 use lineshaft_store::ArchivedJob;
 use lineshaft_wire::JobId;
-use lineshaft_wire::message::{Enqueue, Hello, JobGroup, Message, Sequence};
+use lineshaft_wire::message::{Enqueue, JobGroup, Message, Sequence};
 
 use super::asks::TASKS;
 use super::ledger::Ledger;
+use super::network::hello;
 use super::server::Server;
 use super::{SECOND, Time};
 use crate::disk::{Loss, SimulatedDisk};
@@ -86,19 +87,9 @@ impl Outbox for Answers {
 fn make_jobs(engine: &mut Stepped<SimulatedDisk>) -> Result<(), String> {
     let answers = Arc::new(Answers::default());
     let connection = engine.handle().connect(answers.clone());
-    let hello = Hello {
-        protocol: (1, 1),
-        version: "simulated".to_owned(),
-        executable: String::new(),
-        pid: 0,
-        session: None,
-        open_session: true,
-        token: None,
-        hand_over: false,
-    };
     let sequence = Sequence { number: 1, lowest: 1 };
     let groups = vec![JobGroup::new(TASKS[0], vec![1; NEW_JOBS])];
-    engine.handle().request(connection, 1, hello.into(), Bytes::new());
+    engine.handle().request(connection, 1, hello(None), Bytes::new());
     let jobs = Enqueue { sequence, groups }.into();
     engine.handle().request(connection, 2, jobs, vec![0; NEW_JOBS].into());
     engine.turn().map_err(|error| format!("beside its later history: {error}"))?;
