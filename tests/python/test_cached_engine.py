@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import json
 import logging
 import subprocess
 import sys
@@ -441,6 +442,24 @@ def test_programs_that_wait_for_each_other_come_to_an_end(programs):
     together = [programs.start(f"print({name}(3))") for name in ("ping", "pong", "ping", "pong")]
     found = {programs.output(one) for one in together}
     assert len(found) <= 2
+
+
+def test_an_operator_sees_the_cache_and_makes_what_is_in_it_untrue(programs):
+    programs.output(programs.start("app.cache.set('a', 1, tags=['t']); app.cache.set('b', 2); app.cache.get('b')"))
+
+    def cli(*words: str) -> str:
+        command = [sys.executable, "-m", "lineshaft", "cache", *words, "--home", str(programs.home)]
+        done = subprocess.run(command, env=programs.env, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+        return done.stdout + done.stderr
+
+    assert "2 values in" in cli()
+    assert "1 of 1 look-ups" in cli()
+    assert "made untrue: 1 of 2 values, all with 1 tag" in cli("invalidate", "b", "nothing", "--tag", "t")
+    assert programs.output(programs.start("print(app.cache.get('a'), app.cache.get('b'))")) == "None None"
+    programs.output(programs.start("app.cache.set('c', 3)"))
+    assert "made untrue: 1 value" in cli("clear", "--yes")
+    assert programs.output(programs.start("print(app.cache.get('c'))")) == "None"
+    assert json.loads(cli("--json"))["misses"] == 3
 
 
 def test_where_the_engine_does_not_answer_calls_compute_and_say_so(app, caplog, monkeypatch):

@@ -149,6 +149,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
         Command::Locks(locks) => commands::locks::run(locks, context),
+        Command::Cache(cache) => commands::cache::run(cache, context),
         Command::Schema(schema) => commands::schema::run(&schema, context),
         Command::Store(store) => commands::store::run(store, context),
         Command::Doctor => commands::doctor::run(context),

@@ -219,7 +219,9 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
         ("archived", archived(report)),
         ("disk", disk(report)),
     ];
-    rows.extend(cache(report).map(|cache| ("cache", cache)));
+    if !report.cache.is_unused() {
+        rows.push(("cache", cache_size(&report.cache)));
+    }
     if report.backups > 0 {
         rows.push(("backup", "under way: nothing is removed until it is done".to_owned()));
     }
@@ -238,12 +240,19 @@ pub(crate) fn status(report: &StatusReport, now_ms: u64, columns: Option<usize>)
     lines
 }
 
-fn cache(report: &StatusReport) -> Option<String> {
-    let CacheReport { entries, bytes: taken, bytes_max, hits, misses, .. } = report.cache;
-    let rate =
-        (hits * 100).checked_div(hits + misses).map_or_else(String::new, |rate| format!(", {rate} % hits"));
-    let said = format!("{} in {} of {}{rate}", count_of(entries, "value"), bytes(taken), bytes(bytes_max));
-    (!report.cache.is_unused()).then_some(said)
+/// The cache of the engine.
+pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
+    let CacheReport { hits, misses, evicted, .. } = *report;
+    let found = format!("{} of {} look-ups since the server started", grouped(hits), grouped(hits + misses));
+    pairs(&[
+        ("holds", cache_size(report)),
+        ("found", found),
+        ("evicted", format!("{} since then, for want of room", grouped(evicted))),
+    ])
+}
+
+fn cache_size(report: &CacheReport) -> String {
+    format!("{} in {} of {}", count_of(report.entries, "value"), bytes(report.bytes), bytes(report.bytes_max))
 }
 
 fn memory(report: &StatusReport) -> String {

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod bench;
+mod cache;
 mod enqueue;
 mod job;
 mod locks;
@@ -21,6 +22,7 @@ use read::duration;
 
 pub use crate::colour::Colour;
 pub use bench::{Bench, JsonTo};
+pub use cache::{Cache, CacheVerb};
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use locks::{Locks, LocksVerb};
@@ -107,6 +109,8 @@ pub enum Command {
     Queue(Queue),
     /// List the locks that are held or waited for, and break them
     Locks(Locks),
+    /// Say how full the cache is, and make what is in it untrue
+    Cache(Cache),
     /// Look at what tasks take and give, and what a change of that breaks
     #[command(subcommand)]
     Schema(Schema),

@@ -43,8 +43,8 @@ impl Shop {
         self.cached(key).is_some()
     }
 
-    fn ticket(&self) -> Option<u64> {
-        Some(self.machine.state.cache_ticket())
+    fn ticket(&self) -> u64 {
+        self.machine.state.cache_ticket()
     }
 }
 
@@ -68,7 +68,7 @@ fn what_was_computed_from_what_has_changed_since_is_not_stored() {
     let mut shop = Shop::new();
     let ticket = shop.ticket();
     shop.untrue(&["a"], &["red"]);
-    let with = |key: &str, tags: &[&str], ticket| NewEntry { ticket, ..entry(key, tags) };
+    let with = |key: &str, tags: &[&str], ticket| NewEntry { ticket: Some(ticket), ..entry(key, tags) };
     let told = shop.keep(vec![with("a", &[], ticket), with("b", &["red"], ticket), with("c", &[], ticket)]);
     assert_eq!(count(&told), 1);
     assert_eq!((shop.has("a"), shop.has("b"), shop.has("c")), (false, false, true));
@@ -82,7 +82,7 @@ fn what_was_computed_from_what_has_changed_since_is_not_stored() {
         "nobody knows what was changed before a start"
     );
     assert_eq!(count(&shop.keep(vec![with("d", &[], shop.ticket())])), 1);
-    assert_eq!(count(&shop.keep(vec![with("e", &[], Some(u64::MAX))])), 0, "a ticket that nobody gave");
+    assert_eq!(count(&shop.keep(vec![with("e", &[], u64::MAX)])), 0, "a ticket that nobody gave");
 }
 
 /// Somebody computes, and meanwhile another one, who knows the new value, puts it there.
@@ -92,7 +92,7 @@ fn what_was_computed_does_not_take_the_place_of_what_was_put_there_meanwhile() {
     let ticket = shop.ticket();
     let put = NewEntry { ttl_ms: Some(1_000), ..entry("a", &[]) };
     assert_eq!(count(&shop.keep(vec![put])), 1);
-    let computed = NewEntry { ticket, ..entry("a", &[]) };
+    let computed = NewEntry { ticket: Some(ticket), ..entry("a", &[]) };
     assert_eq!(count(&shop.keep(vec![computed.clone()])), 0);
     shop.pass(1_000);
     assert_eq!(count(&shop.keep(vec![computed])), 1, "its time was over");
@@ -144,7 +144,7 @@ fn entries_survive_a_snapshot_and_what_made_others_untrue_does_too() {
 #[test]
 fn blobs_go_with_their_entries() {
     let mut shop = Shop::new();
-    let mut keep = |shop: &mut Shop, id: u64| {
+    let keep = |shop: &mut Shop, id: u64| {
         let (session, sequence) = (1, shop.next());
         let request = CacheSet { sequence, entries: vec![entry("a", &[])] };
         let values = Payloads { bytes: bytes::Bytes::from("abc"), blobs: vec![(0, id)] };
