@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import functools
 import json
 import logging
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import lineshaft
 from conftest import environment, stop_server
 from lineshaft import App, LineshaftError, OptionError, SerializationError, ServerError
 from support.processes import PATIENCE_S, until
@@ -234,7 +236,8 @@ def test_what_is_no_value_is_given_and_not_kept(app, caplog):
 
     with caplog.at_level(logging.WARNING, "lineshaft"):
         assert opened("a") is not opened("a")
-    assert "is not cached" in caplog.text
+        opened("b")
+    assert caplog.text.count("is not cached") == 1, "once for each function and reason"
     with pytest.raises(SerializationError, match="not a value"):
         opened(threading.Lock())
 
@@ -244,6 +247,65 @@ def test_options_are_refused_with_what_there_is(app):
         app.cached(scope="world")(len)
     with pytest.raises(OptionError, match='with scope="engine" there are'):
         app.cached(scope="engine", max=3)
+
+
+def test_functions_of_other_code_and_of_other_closures_share_nothing(app):
+    def doubling(function):
+        @functools.wraps(function)
+        def wrapper(number: int) -> int:
+            return 2 * function(number)
+
+        return wrapper
+
+    def made(step: int, decorate):
+        def add(number: int) -> int:
+            return number + step
+
+        return app.cached(scope="engine")(decorate(add))
+
+    assert [made(step, doubling)(1) for step in (1, 2, 1)] == [4, 6, 4]
+    assert [made(step, lambda function: function)(1) for step in (1, 2)] == [2, 3]
+    assert lineshaft.layers(made(1, doubling))[0] == "cached"
+
+
+def test_a_stop_iteration_arrives_as_what_it_is(app):
+    @app.cached(scope="engine", negative="1h")
+    def first(things: list[int]) -> int:
+        return next(iter(things))
+
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            first([])
+    with pytest.raises(StopIteration):
+        app.cache.get_or_set("first", lambda: next(iter([])))
+
+
+def test_tags_are_checked_and_may_be_long(app):
+    calls = []
+
+    @app.cached(scope="engine", tags=lambda number: [f"{number}" * 250])
+    def long(number: int) -> int:
+        calls.append(number)
+        return number
+
+    assert [long(1), long(1), long(2)] == [1, 1, 2]
+    assert long.cache.invalidate(tag=["1" * 250, "3"])
+    assert [long(1), long(2)] == [1, 2]
+    assert calls == [1, 2, 1]
+    for wrong in (5, None, "", ["a\n"], [7]):
+        with pytest.raises(OptionError, match="tag"):
+            long.cache.invalidate(tag=wrong)
+        with pytest.raises(OptionError, match="tag"):
+            app.cache.invalidate(tag=wrong)
+        with pytest.raises(OptionError, match="tags"):
+            app.cache.set("a", 1, tags=wrong)
+
+    @app.cached(scope="engine", tags=lambda number: [number.name])
+    def fails(number: int) -> int:
+        raise KeyError("real")
+
+    with pytest.raises(KeyError, match="real"):
+        fails(1)
 
 
 # ---- Coroutines.
@@ -287,6 +349,47 @@ def test_coroutines_share_with_functions_and_with_each_other(app):
 
 
 # ---- Values by name.
+
+
+def test_coroutines_that_need_themselves_through_tasks_and_threads_come_to_an_end(app):
+    @app.cached(scope="engine")
+    async def deep(number: int) -> int:
+        if number == 0:
+            return 0
+        [below, same] = await asyncio.gather(deep(number - 1), deep(number) if len(calls) < 2 else deep(0))
+        calls.append(number)
+        return below + same + 1
+
+    @app.cached(scope="engine")
+    async def threaded(number: int) -> int:
+        return number + (await asyncio.to_thread(other, number))
+
+    @app.cached(scope="engine")
+    def other(number: int) -> int:
+        return asyncio.run(threaded(number)) if len(calls) < 5 and calls.append(9) is None else 1
+
+    calls: list[int] = []
+    assert asyncio.run(asyncio.wait_for(deep(1), PATIENCE_S)) >= 1
+    calls.clear()
+    assert asyncio.run(asyncio.wait_for(threaded(1), PATIENCE_S)) > 1
+
+
+def test_what_is_computed_does_not_take_the_place_of_what_was_put_there_meanwhile(app):
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def compute() -> str:
+        begun.set()
+        assert goes_on.wait(PATIENCE_S)
+        return "old"
+
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(app.cache.get_or_set, "key", compute)
+        assert begun.wait(PATIENCE_S)
+        app.cache.set("key", "new", ttl="50ms")
+        time.sleep(0.1)
+        goes_on.set()
+        assert asked.result(PATIENCE_S) == "old"
+    assert app.cache.get("key") is None
 
 
 def test_values_are_kept_by_name(app):
@@ -364,8 +467,9 @@ def test_a_key_that_cannot_be_is_refused(app, key):
 def test_what_cannot_be_kept_is_refused(app):
     with pytest.raises(OptionError, match="tags"):
         app.cache.set("a", 1, tags=[str(number) for number in range(17)])
-    with pytest.raises(OptionError, match="ttl"):
-        app.cache.set("a", 1, ttl="soon")
+    for wrong in ("soon", 0, -1):
+        with pytest.raises(OptionError, match="ttl"):
+            app.cache.set("a", 1, ttl=wrong)
     with pytest.raises(SerializationError, match="not a value"):
         app.cache.set("a", threading.Lock())
     with pytest.raises(LineshaftError, match="bytes"):
@@ -434,7 +538,9 @@ def test_a_killed_program_keeps_nobody_waiting(programs):
     assert second.poll() is None
     assert programs.marked("slow-5") == 1, "it waits"
     first.kill()
+    killed = time.monotonic()
     assert programs.output(second) == "6"
+    assert time.monotonic() - killed < 20, "not for as long as locks are held by default"
     assert programs.marked("slow-5") == 2
 
 

@@ -16,10 +16,15 @@ use crate::requests::{Caller, bad};
 pub(crate) struct CacheUse {
     policy: Box<dyn Policy>,
     residents: Residents,
+    /// Entries may be untrue from this place on: they go, some at a time, whether they are asked for or not.
+    sweep_from: Option<u32>,
     hits: u64,
     misses: u64,
     evicted: u64,
 }
+
+/// Entries that are looked at, or that go, in one turn.
+const STEP: u32 = 4_096;
 
 /// What is known of the entry at each index; a weight of 0 is nobody.
 #[derive(Default)]
@@ -54,11 +59,22 @@ impl CacheUse {
     /// Of all entries that there are, none of them used yet.
     pub(crate) fn of(state: &State, now_ms: u64) -> Self {
         let policy = PolicyKind::S3Fifo.build(Capacity::Weight(state.cache_bytes_max()));
-        let mut cache = Self { policy, residents: Residents::default(), hits: 0, misses: 0, evicted: 0 };
+        let residents = Residents::default();
+        let mut cache = Self { policy, residents, sweep_from: Some(0), hits: 0, misses: 0, evicted: 0 };
         for index in state.cache_indexes() {
             cache.came(state, index, now_ms);
         }
         cache
+    }
+
+    /// Something was invalidated that any entry may have.
+    pub(crate) fn sweep(&mut self) {
+        self.sweep_from = Some(0);
+    }
+
+    /// Whether there are entries to be looked at.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweep_from.is_some()
     }
 
     /// An entry is there.
@@ -150,13 +166,25 @@ impl Core {
         }
     }
 
-    /// Lets entries go until the others fit.
+    /// Lets entries go that are not true any more, and then others until the rest fit: all of them where the disk is nearly
+    /// full, since jobs need it.
     pub(crate) fn make_room_in_cache(&mut self, now: Now) {
-        while self.state.cache_overflows() && self.open_bytes() < COMMIT_BYTES && !self.is_out_of_room() {
+        if self.is_out_of_room() {
+            return;
+        }
+        if let Some(first) = self.cache.sweep_from {
+            let (keys, next) = self.state.untrue_entries(first, STEP);
+            self.cache.sweep_from = next;
+            self.run(Command::CacheEvict { keys }, now).expect("an eviction is never refused");
+        }
+        let mut most = STEP;
+        while (self.state.cache_overflows() || self.is_tight) && self.open_bytes() < COMMIT_BYTES && most > 0
+        {
             let Some(index) = self.cache.evict() else { break };
             let key = self.state.cache_entry_at(index).map(|(key, _)| key.clone());
             let evict = Command::CacheEvict { keys: key.into_iter().collect() };
             self.run(evict, now).expect("an eviction is never refused");
+            most -= 1;
         }
     }
 

@@ -249,6 +249,11 @@ impl Core {
         self.room = room;
     }
 
+    /// Whether the disk is nearly full: what is not needed goes.
+    pub fn set_tight(&mut self, is_tight: bool) {
+        self.is_tight = is_tight;
+    }
+
     /// Whether even what is due has to wait.
     pub(crate) fn is_out_of_room(&self) -> bool {
         self.room == Room::Nothing
@@ -480,7 +485,8 @@ impl Core {
         let ready_ms = if full || self.is_tight { 0 } else { self.block_due_ms() };
         let block = asks.then_some(ready_ms.max(self.archive_not_before_ms));
         let clock = self.clock_due_ms();
-        (wall, logical.into_iter().chain(deaths).chain(words).chain(block).chain(clock).min())
+        let sweep = (self.cache.is_sweeping() && !self.is_out_of_room()).then_some(0);
+        (wall, logical.into_iter().chain(sweep).chain(deaths).chain(words).chain(block).chain(clock).min())
     }
 
     /// Takes the open commit: the caller writes it, makes it durable, and then lets the outputs leave.
@@ -545,6 +551,7 @@ impl Core {
             Change::Deleted { job, .. } => drop(deleted().insert(*job)),
             Change::DeletedDropped { .. } => *deleted() = self.state.deleted().collect(),
             Change::ChildGone { child } => drop(self.attaches.remove(child)),
+            Change::EntriesInvalidated { tags, all, .. } if *all || !tags.is_empty() => self.cache.sweep(),
             Change::SessionClosed { session } => {
                 self.session_holders.remove(session);
                 self.end_waits(*session);

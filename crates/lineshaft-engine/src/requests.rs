@@ -109,6 +109,8 @@ impl Core {
                 })
             }
             Message::CacheGet(get) => self.cache_get(caller, get, now),
+            // It would go at once.
+            Message::CacheSet(_) if self.is_tight => Err(self.refuse_for_room(&message)),
             Message::CacheSet(request) => {
                 let session = self.session(caller)?;
                 let command = Command::CacheSet { session, request, values: payloads };

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{CachedValue, Place};
 
-/// Tags of which it is known when they were invalidated; beyond that all entries are untrue at once.
+/// Tags of which it is known when they were invalidated; beyond that all entries are untrue at once. A replay follows from
+/// this number and from the next one, so journals that are there bind them.
 const TAGS_MAX: usize = 1 << 20;
 /// Fewer tags than these are never looked through.
 const TAGS_MIN: u64 = 1_024;

@@ -510,7 +510,8 @@ pub enum Change {
         /// Their keys.
         keys: Vec<Arc<str>>,
     },
-    /// Entries of the cache are untrue, and what is being computed for them: it is the next version.
+    /// Entries of the cache are untrue, and what is being computed for them: it is the next version. Before entries that
+    /// are put without a ticket it takes the place of those that their keys had.
     EntriesInvalidated {
         /// By their keys.
         keys: Vec<Arc<str>>,

@@ -50,7 +50,7 @@ pub struct Limits {
     pub limiters: usize,
     /// Entries of the cache; beyond that some go.
     pub cache_entries: usize,
-    /// Bytes of the cache, as counted by [`State::cache_bytes`]; beyond that some entries go.
+    /// Bytes of the cache, as counted by [`State::cache_size`]; beyond that some entries go.
     pub cache_bytes: u64,
     /// Jobs touched by one bulk step, so that no commit grows without bound.
     pub step: usize,

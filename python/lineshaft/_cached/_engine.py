@@ -12,9 +12,10 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from .. import _native
+from .._errors import SerializationError
 from .._guard import refuse_import_side_effect
 from ._cache import CacheInfo
-from ._entries import DOWN, Entries, Found, Terms
+from ._entries import Entries, Found, Terms, checked_tags
 from ._flows import Asked, Flow, arun, run
 from ._functions import mark_coroutine_function
 from ._host import namespace
@@ -41,10 +42,12 @@ class _Results:
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(function))}"
         shown = "".join(char for char in name if char.isprintable())
         shown = shown.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore")
+        self.shown = shown
         self.name = f"@{shown}/{namespace(function).hex()[:16]}"
         """What its keys begin with, and the tag of all its entries."""
         self.hits = self.misses = self.stale_hits = 0
         self._is_learned = False
+        self._refreshing: set[str] = set()
 
     def key(self, args: Any, kwargs: Any) -> str | None:
         """None if the function does not take these arguments."""
@@ -55,40 +58,52 @@ class _Results:
         key = self._binder.key(args, kwargs)
         if key is None:
             return None
-        encoded = _native.encode(canonical(key), self.app._types.registry)
+        try:
+            encoded = _native.encode(canonical(key), self.app._types.registry)
+        except SerializationError as error:
+            error.hint = "an argument must be a value of docs/values.md; key= computes a key from the arguments"
+            raise
         return f"{self.name}/{hashlib.sha256(encoded).hexdigest()[:32]}"
 
     def tag(self, tag: str) -> str:
         """A tag of the function's own."""
-        return f"{self.name}#{tag}"
+        own = f"{self.name}#{tag}"
+        if len(own.encode()) <= 255:
+            return own
+        return f"{self.name}##{hashlib.sha256(tag.encode()).hexdigest()[:32]}"
 
-    def terms(self, args: Any, kwargs: Any) -> Terms:
-        tags = [] if self.options.tags is None else list(self.options.tags(*args, **kwargs))
-        return Terms(
-            ttl_ms=self.options.ttl_ms,
-            idle_ms=self.options.idle_ms,
-            stale_ms=self.options.stale_ms,
-            negative_ms=self.options.negative_ms,
-            tags=[self.name, *tags, *map(self.tag, tags)],
-        )
+    def terms(self, args: Any, kwargs: Any, is_error: bool) -> Terms | None:
+        """How what a call gave is kept, if at all."""
+        options = self.options
+        if is_error and options.negative_ms is None:
+            return None
+        tags = [] if options.tags is None else checked_tags(options.tags(*args, **kwargs))
+        tags = [self.name, *tags, *map(self.tag, tags)]
+        if is_error:
+            return Terms(ttl_ms=options.negative_ms, tags=tags)
+        return Terms(ttl_ms=options.ttl_ms, idle_ms=options.idle_ms, stale_ms=options.stale_ms, tags=tags)
 
     def look(self, key: str) -> Flow[Found | None]:
         """What there is for a call; nothing where the engine does not answer."""
-        if self.entries.is_down:
-            return None
-        try:
-            found, _ = yield from self.entries.look(key)
-        except DOWN as error:
-            self.entries.down(error)
-            return None
+        found, _ = yield from self.entries.looked(key)
         self.hits += found is not None
         self.misses += found is None
         self.stale_hits += found is not None and found.is_stale
         return found
 
-    def filled(self, key: str, args: Any, kwargs: Any, waits: bool = True) -> Flow[Any]:
+    def filled(self, key: str, args: Any, kwargs: Any, waits: bool = True) -> Flow[Found | None]:
         compute = functools.partial(self.function, *args, **kwargs)
-        return self.entries.filled(key, compute, functools.partial(self.terms, args, kwargs), waits)
+        return self.entries.filled(key, compute, functools.partial(self.terms, args, kwargs), self.shown, waits)
+
+    def is_first_to_refresh(self, key: str) -> bool:
+        """Whether nobody in this process computes a stale value anew; `refreshed` is said when that is over."""
+        if key in self._refreshing:
+            return False
+        self._refreshing.add(key)
+        return True
+
+    def refreshed(self, key: str) -> None:
+        self._refreshing.discard(key)
 
 
 class EngineFunction(Generic[P, R]):
@@ -111,12 +126,17 @@ class EngineFunction(Generic[P, R]):
         key = results.key(args, kwargs)
         if key is None:
             return results.function(*args, **kwargs)  # type: ignore[no-any-return]  # it says what is wrong
-        found = run(results.look(key), results.app)
-        if found is None:
-            return run(results.filled(key, args, kwargs), results.app)  # type: ignore[no-any-return]
-        if found.is_stale:
-            in_background(lambda: run(results.filled(key, args, kwargs, waits=False), results.app))
+        found = run(results.look(key), results.app) or run(results.filled(key, args, kwargs), results.app)
+        assert found is not None
+        if found.is_stale and results.is_first_to_refresh(key):
+            in_background(lambda: self._refresh(key, args, kwargs), otherwise=lambda: results.refreshed(key))
         return found.given()  # type: ignore[no-any-return]
+
+    def _refresh(self, key: str, args: Any, kwargs: Any) -> None:
+        try:
+            run(self._results.filled(key, args, kwargs, waits=False), self._results.app)
+        finally:
+            self._results.refreshed(key)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -150,11 +170,17 @@ class AsyncEngineFunction(Generic[P, R]):
             return await results.function(*args, **kwargs)  # type: ignore[no-any-return]
         found = await arun(results.look(key), results.app)
         if found is None:
-            return await arun(results.filled(key, args, kwargs), results.app)
-        if found.is_stale:
-            refresh = functools.partial(results.filled, key, args, kwargs, waits=False)
-            self._refreshes.begin(lambda: arun(refresh(), results.app))
+            found = await arun(results.filled(key, args, kwargs), results.app)
+        assert found is not None
+        if found.is_stale and results.is_first_to_refresh(key):
+            self._refreshes.begin(lambda: self._refresh(key, args, kwargs))
         return found.given()  # type: ignore[no-any-return]
+
+    async def _refresh(self, key: str, args: Any, kwargs: Any) -> None:
+        try:
+            await arun(self._results.filled(key, args, kwargs, waits=False), self._results.app)
+        finally:
+            self._results.refreshed(key)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -199,11 +225,12 @@ class _OfFunction:
         return _peeked(await arun(self._of.entries.look(self._key(args, kwargs), peek=True), self._of.app))
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
-        """Makes what is kept for these arguments untrue, or with `tag=` alone all entries of the function that have
-        this tag: for every program of the home, on the disk before it returns.
+        """Makes what is kept for these arguments untrue, or with `tag=` alone, a text or some, all entries of the
+        function that have it: for every program of the home, on the disk before it returns.
 
-        What is being computed for them meanwhile is given to those who wait, and not kept. Gives whether there was
-        anything; of a tag that is not known, so it gives True.
+        A parameter of the function's own with the name `tag` is given by position. What is being computed for them
+        meanwhile is given to those who wait, and not kept. Gives whether there was anything; of a tag that is not
+        known, so it gives True.
         """
         return run(self._invalidated(args, kwargs), self._of.app)
 
@@ -213,8 +240,8 @@ class _OfFunction:
 
     def _invalidated(self, args: Any, kwargs: Any) -> Flow[bool]:
         if not args and kwargs.keys() == {"tag"}:
-            tag = self._of.tag(kwargs["tag"])
-            yield Asked(lambda client: client.cache_invalidate([], [tag], False))
+            tags = [self._of.tag(tag) for tag in checked_tags(kwargs["tag"], "tag")]
+            yield Asked(lambda client: client.cache_invalidate([], tags, False))
             return True
         key = self._key(args, kwargs)
         _, _, count = yield Asked(lambda client: client.cache_invalidate([key], [], False))
@@ -237,11 +264,10 @@ class _OfFunction:
             raise TypeError("the function does not take these arguments")
         return key
 
-    def _warmed(self, args: Any, kwargs: Any) -> Flow[None]:
+    def _warmed(self, args: Any, kwargs: Any) -> Flow[Found | None]:
         key = self._key(args, kwargs)
         found, _ = yield from self._of.entries.look(key, peek=True)
-        if found is None:
-            yield from self._of.filled(key, args, kwargs)
+        return None if found is not None else (yield from self._of.filled(key, args, kwargs))
 
 
 class FunctionCache(_OfFunction):
@@ -251,7 +277,7 @@ class FunctionCache(_OfFunction):
 
     def warm(self, *args: Any, **kwargs: Any) -> None:
         """Has these arguments computed if nothing is kept for them. Raises what the function raises."""
-        run(self._warmed(args, kwargs), self._of.app)
+        _raise(run(self._warmed(args, kwargs), self._of.app))
 
 
 class AsyncFunctionCache(_OfFunction):
@@ -261,7 +287,7 @@ class AsyncFunctionCache(_OfFunction):
 
     async def warm(self, *args: Any, **kwargs: Any) -> None:
         """As `FunctionCache.warm`, to be awaited."""
-        await arun(self._warmed(args, kwargs), self._of.app)
+        _raise(await arun(self._warmed(args, kwargs), self._of.app))
 
 
 def of_engine(function: Any, options: Options, app: App) -> Any:
@@ -269,6 +295,11 @@ def of_engine(function: Any, options: Options, app: App) -> Any:
     if inspect.iscoroutinefunction(function):
         return AsyncEngineFunction(function, options, app)
     return EngineFunction(function, options, app)
+
+
+def _raise(found: Found | None) -> None:
+    if found is not None:
+        found.given()
 
 
 def _peeked(looked: tuple[Found | None, int]) -> Any:

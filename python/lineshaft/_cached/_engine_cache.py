@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._guard import refuse_import_side_effect
-from .._options import duration, wrong
-from ._entries import DOWN, Entries, Found, Terms
+from .._options import wrong
+from ._entries import Entries, Found, Terms, checked_tags, is_text
 from ._flows import Asked, Flow, arun, run
+from ._options import life_ms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KEY_BYTES_MAX = 200
-TAGS_MAX = 16
+KEYS_MAX = 1_024
+"""Of one invalidation; tags likewise."""
 
 
 class EngineCacheInfo(NamedTuple):
@@ -109,7 +111,7 @@ class EngineCache:
         answer each computes for itself, which is said in the log. Options are as of `set`; raises what `compute`
         raises.
         """
-        return run(self._got_or_set(key, compute, ttl, idle, tags), self._app)  # type: ignore[no-any-return]
+        return run(self._got_or_set(key, compute, ttl, idle, tags), self._app).given()  # type: ignore[no-any-return]
 
     async def aget_or_set(
         self,
@@ -121,7 +123,8 @@ class EngineCache:
         tags: Sequence[str] = (),
     ) -> T:
         """`get_or_set` for coroutines; `compute` is a coroutine function."""
-        return await arun(self._got_or_set(key, compute, ttl, idle, tags), self._app)
+        found = await arun(self._got_or_set(key, compute, ttl, idle, tags), self._app)
+        return found.given()  # type: ignore[no-any-return]
 
     def invalidate(self, *keys: str, tag: str | Sequence[str] = ()) -> int:
         """Makes entries untrue, by their keys and by tags, those of cached functions included, and what is being
@@ -159,20 +162,19 @@ class EngineCache:
     def _stored(self, key: str, value: Any, ttl: Any, idle: Any, tags: Any) -> Flow[None]:
         yield from self._entries.store(_key(key), value, _terms(ttl, idle, tags), None)
 
-    def _got_or_set(self, key: str, compute: Callable[[], Any], ttl: Any, idle: Any, tags: Any) -> Flow[Any]:
+    def _got_or_set(self, key: str, compute: Callable[[], Any], ttl: Any, idle: Any, tags: Any) -> Flow[Found]:
         terms = _terms(ttl, idle, tags)
-        found: Found | None = None
-        if not self._entries.is_down:
-            try:
-                found, _ = yield from self._entries.look(_key(key))
-            except DOWN as error:
-                self._entries.down(error)
+        found, _ = yield from self._entries.looked(_key(key))
         if found is not None and not found.is_error:
-            return found.value
-        return (yield from self._entries.filled(_key(key), compute, lambda: terms))
+            return found
+        filled = yield from self._entries.filled(_key(key), compute, lambda is_error: None if is_error else terms, key)
+        assert filled is not None
+        return filled
 
     def _invalidated(self, keys: tuple[str, ...], tag: str | Sequence[str]) -> Flow[int]:
-        names, tags = [_key(key) for key in keys], _tags([tag] if isinstance(tag, str) else tag)
+        if len(keys) > KEYS_MAX:
+            raise wrong("keys", f"{len(keys)} of them", f"up to {KEYS_MAX}")
+        names, tags = [_key(key) for key in keys], checked_tags(tag, "tag", KEYS_MAX)
         _, _, count = yield Asked(lambda client: client.cache_invalidate(names, tags, False))
         return int(count)
 
@@ -186,32 +188,13 @@ class EngineCache:
 
 def _key(key: Any) -> str:
     refuse_import_side_effect("app.cache")
-    if _is_text(key, KEY_BYTES_MAX):
+    if is_text(key, KEY_BYTES_MAX):
         return key  # type: ignore[no-any-return]
     raise wrong("key", key, f"1 to {KEY_BYTES_MAX} bytes of text without control characters")
 
 
 def _terms(ttl: Any, idle: Any, tags: Any) -> Terms:
-    return Terms(ttl_ms=_life("ttl", ttl), idle_ms=_life("idle", idle), tags=_tags(tags))
-
-
-def _life(option: str, value: Any) -> int | None:
-    return None if value is None else max(1, round(duration(option, value) * 1000))
-
-
-def _tags(tags: Any) -> list[str]:
-    listed = list(tags) if not isinstance(tags, str) else [tags]
-    if len(listed) <= TAGS_MAX and all(_is_text(tag, 255) for tag in listed):
-        return listed
-    raise wrong("tags", tags, f"up to {TAGS_MAX} texts of 1 to 255 bytes each without control characters")
-
-
-def _is_text(text: Any, bytes_max: int) -> bool:
-    return (
-        isinstance(text, str)
-        and 1 <= len(text.encode(errors="surrogatepass")) <= bytes_max
-        and not any(ord(char) < 32 or 127 <= ord(char) < 160 or 0xD800 <= ord(char) < 0xE000 for char in text)
-    )
+    return Terms(ttl_ms=life_ms("ttl", ttl), idle_ms=life_ms("idle", idle), tags=checked_tags(tags))
 
 
 EngineCacheInfo.__module__ = "lineshaft"

@@ -6,6 +6,7 @@ Whoever runs it carries each step out in its own way, and sends back what came o
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._loop import ready
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from .._app import App
 
 T = TypeVar("T")
+
+computing: ContextVar[frozenset[str]] = ContextVar("lineshaft_cache_computing", default=frozenset())
+"""The keys whose values are being computed by this thread or coroutine, and by those that it was started by."""
 
 Flow = Generator["Connected | Asked | Locked | Called", Any, T]
 
@@ -65,16 +69,32 @@ class Locked:
 
 
 class Called:
-    """What a function gives that is called, and awaited if it is a coroutine function."""
+    """What a function gives that is called, and awaited if it is a coroutine function: its value and None, or None and
+    its exception, which would end a generator if it were thrown into it and was a `StopIteration`.
 
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
+    It computes the value of `key`, as those see whom it calls in other threads and tasks.
+    """
+
+    def __init__(self, call: Callable[[], Any], key: str) -> None:
+        self._call, self._key = call, key
 
     def now(self, _: App) -> Any:
-        return self._call()
+        before = computing.set(computing.get() | {self._key})
+        try:
+            return self._call(), None
+        except Exception as error:
+            return None, error
+        finally:
+            computing.reset(before)
 
     async def later(self, _: App) -> Any:
-        return await self._call()
+        before = computing.set(computing.get() | {self._key})
+        try:
+            return await self._call(), None
+        except Exception as error:
+            return None, error
+        finally:
+            computing.reset(before)
 
 
 def run(flow: Flow[T], app: App) -> T:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
 import threading
 import weakref
-from types import CodeType
+from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from .. import _native
@@ -49,14 +50,43 @@ def _opened(path: str, room_bytes: int) -> _native.HostTable | None:
 
 
 def namespace(function: Callable[..., Any]) -> bytes:
-    """What keys of a function begin with: its name and its code, so that what other code has computed is not its."""
+    """What keys of a function begin with: its name and its code, with that of the functions that it wraps and closes
+    over and the plain values among those, so that what other code has computed is not its.
+    """
     digest = hashlib.sha256()
     module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))
     digest.update(f"{module}\0{name}\0".encode(errors="surrogateescape"))
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        _add(digest, code)
+    _add_function(digest, function, set())
     return digest.digest()[:16]
+
+
+def _add_function(digest: Any, function: Any, seen: set[int]) -> None:
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType):
+        _add(digest, code)
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            held = cell.cell_contents
+        except ValueError:  # empty as yet: the function itself, for example
+            continue
+        if isinstance(held, _PLAIN):
+            digest.update(f"{type(held).__qualname__}\0{held!r}\0".encode(errors="surrogateescape"))
+        elif callable(held):
+            _add_function(digest, held, seen)
+    inner = getattr(function, "__wrapped__", None)
+    if isinstance(function, functools.partial):
+        inner = function.func
+    elif isinstance(function, MethodType):
+        inner = function.__func__
+    if callable(inner):
+        _add_function(digest, inner, seen)
+
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+"""What is the same text in every process."""
 
 
 def _add(digest: Any, code: CodeType) -> None:

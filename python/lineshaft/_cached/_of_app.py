@@ -144,6 +144,8 @@ class CachesResults:
             return cached(*function, **options)
         checked_options = checked(**without(scope, options))
         if scope == "engine":
+            if checked_options.stale_ms and checked_options.ttl_ms is None:
+                raise wrong("stale", options["stale"], "a duration beside `ttl`, after which a value is stale")
             from ._engine import of_engine as shared
         else:
             from ._shared import shared

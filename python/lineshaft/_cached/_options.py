@@ -82,10 +82,10 @@ def checked(
     if stale is not None and ttl is None and idle is None:
         raise wrong("stale", stale, "a duration beside `ttl`, after which a value is stale")
     return Options(
-        ttl_ms=_life("ttl", ttl),
-        idle_ms=_life("idle", idle),
-        stale_ms=_life("stale", stale) or 0,
-        negative_ms=_life("negative", negative),
+        ttl_ms=life_ms("ttl", ttl),
+        idle_ms=life_ms("idle", idle),
+        stale_ms=life_ms("stale", stale) or 0,
+        negative_ms=life_ms("negative", negative),
         max=max,
         size=size,
         policy=policy,
@@ -121,7 +121,8 @@ def without(scope: str, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _life(option: str, value: Any) -> int | None:
+def life_ms(option: str, value: Any) -> int | None:
+    """Milliseconds of a duration; None for none."""
     if value is None:
         return None
     seconds = duration(option, value)

@@ -15,13 +15,15 @@ _TOGETHER = 4
 _room = threading.BoundedSemaphore(_TOGETHER)
 
 
-def in_background(compute: Callable[[], object]) -> None:
-    """Has `compute` called by a thread of its own, if there is room for one; the next call of the function asks again.
+def in_background(compute: Callable[[], object], otherwise: Callable[[], object] = lambda: None) -> None:
+    """Has `compute` called by a thread of its own, if there is room for one, or calls `otherwise`; the next call of the
+    function asks again.
 
     What it raises is nobody's: the stale value is served until its time is over, and then a call computes.
     """
     room = _room
     if not room.acquire(blocking=False):
+        otherwise()
         return
 
     def run() -> None:

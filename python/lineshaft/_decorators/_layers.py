@@ -47,6 +47,12 @@ def _foreign(thing: Any) -> str:
     code = getattr(thing, "__code__", None)
     if code is not None:
         return str(getattr(code, "co_qualname", code.co_name))
-    return {"CachedFunction": "cached", "AsyncCachedFunction": "cached", "Task": "task", "AsyncTask": "task"}.get(
-        type(thing).__name__, type(thing).__name__
-    )
+    return _OURS.get(type(thing).__name__, type(thing).__name__)
+
+
+_OURS = {
+    **dict.fromkeys(("CachedFunction", "HostFunction", "EngineFunction"), "cached"),
+    **dict.fromkeys(("AsyncCachedFunction", "AsyncHostFunction", "AsyncEngineFunction"), "cached"),
+    "Task": "task",
+    "AsyncTask": "task",
+}

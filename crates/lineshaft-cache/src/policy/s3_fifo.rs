@@ -2,7 +2,8 @@
 //!
 //! Who comes waits in a small queue of a tenth of the room. At its end, who was used more than once moves to the main
 //! queue, and the others go, leaving their hash in a ghost queue; who comes back while it is there goes to the main
-//! queue at once. There, who was used goes round once more for each use, of which three are counted.
+//! queue at once. There, who was used goes round once more for each use, of which three are counted. Who is heavier than
+//! the small queue by itself comes into the main one: in the small one it would be the next to go.
 
 use super::ghost::Ghost;
 use super::list::{Links, List};
@@ -78,7 +79,8 @@ impl Policy for S3Fifo {
     fn insert(&mut self, slot: u32, facts: &dyn Facts) {
         let is_back = self.ghost.take(facts.hash(slot));
         let overflows = !self.has_evicted && self.small.weight >= self.small_max;
-        self.put(slot, is_back || overflows, facts);
+        let is_heavy = u64::from(facts.weight(slot)) > self.small_max;
+        self.put(slot, is_back || overflows || is_heavy, facts);
     }
 
     fn touch(&mut self, slot: u32, _: &dyn Facts) {

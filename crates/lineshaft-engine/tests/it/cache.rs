@@ -6,7 +6,7 @@ use lineshaft_jobs::Limits;
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::message::{
     CacheFound, CacheGet, CacheInvalidate, CacheReport, CacheSet, Changed, FoundEntry, Message, NewEntry,
-    Sequence,
+    RefusalCode, Refused, Sequence,
 };
 
 use crate::crashes::World;
@@ -75,6 +75,53 @@ fn entries_and_what_made_others_untrue_outlive_a_power_cut() {
     let mut client = Client::open(disk.power_loss(Loss::Everything), Limits::default());
     assert_eq!((client.has("a"), client.has("b")), (false, true));
     assert_eq!(client.report().entries, 1, "what is untrue went when it was asked for");
+}
+
+/// They stayed until somebody asked for each of them, and had others go that were true.
+#[test]
+fn what_is_untrue_goes_though_nobody_asks_for_it() {
+    let mut client = Client::open(SimulatedDisk::new(), Limits::default());
+    (0..10)
+        .for_each(|number| client.set(NewEntry { tags: vec!["red".into()], ..entry(&number.to_string()) }));
+    client.set(entry("other"));
+    client.invalidate("red");
+    let report = client.report();
+    assert_eq!((report.entries, report.evicted), (1, 0));
+    assert!(client.has("other"));
+}
+
+/// Jobs come first: what is cached can be computed again.
+#[test]
+fn on_a_disk_that_is_nearly_full_nothing_is_cached() {
+    let mut client = Client::open(SimulatedDisk::new(), Limits::default());
+    client.set(entry("a"));
+    client.world.core.set_tight(true);
+    client.world.commit().unwrap();
+    assert_eq!(client.report().entries, 0);
+    let request = CacheSet { sequence: client.sequence(), entries: vec![entry("b")] };
+    let told = client.world.ask(ONE, request.into(), Bytes::from(VALUE)).unwrap();
+    let Message::Refused(Refused { code, message, .. }) = told else { panic!("{told:?}") };
+    assert_eq!(code, RefusalCode::StoreFull);
+    assert!(message.contains("nothing is cached"), "{message}");
+}
+
+/// A large one was gone before its answer left, while there were smaller ones that could have gone.
+#[test]
+fn what_was_just_stored_is_there_however_large_it_is() {
+    let room = 100 * (200 + 3 + VALUE.len() as u64);
+    let mut client = Client::open(SimulatedDisk::new(), Limits { cache_bytes: room, ..Limits::default() });
+    (100..200).for_each(|number| client.set(entry(&number.to_string())));
+    let large = "x".repeat(room as usize / 2);
+    for key in ["large", "larger"] {
+        let new = NewEntry { length: large.len() as u32, ..entry(key) };
+        let request = CacheSet { sequence: client.sequence(), entries: vec![new] };
+        client.world.ask(ONE, request.into(), Bytes::from(large.clone())).unwrap();
+        let request = CacheGet { keys: vec![key.into()], peek: true };
+        let told = client.world.ask(ONE, request.into(), Bytes::new()).unwrap();
+        let Message::CacheFound(CacheFound { entries, .. }) = told else { panic!("{told:?}") };
+        assert!(entries[0].is_some(), "{key}");
+    }
+    assert!(client.report().bytes <= room);
 }
 
 #[test]

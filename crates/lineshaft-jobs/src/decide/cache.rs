@@ -62,6 +62,15 @@ impl State {
         Some((&entry.key, entry_bytes(&entry.key, &entry.tags, place.length)))
     }
 
+    /// Of up to `count` entries from the place `first` on: the keys of those that are not true any more, and the place to go
+    /// on with, `None` at the end.
+    pub fn untrue_entries(&self, first: u32, count: u32) -> (Vec<Arc<str>>, Option<u32>) {
+        let end = first.saturating_add(count).min(self.cache.end());
+        let entries = (first..end).filter_map(|index| self.cache.at(index)).map(|it| &it.entry);
+        let untrue = entries.filter(|entry| !self.cache.is_true(entry));
+        (untrue.map(|entry| Arc::clone(&entry.key)).collect(), (end < self.cache.end()).then_some(end))
+    }
+
     /// Where the value of an entry lies, by the entry's place.
     pub fn cache_place(&self, index: u32) -> Option<Place> {
         self.cache.at(index).map(|entry| entry.place)
@@ -106,28 +115,24 @@ impl State {
         self.check_set(set, values)?;
         let mut cutter = Cutter::new(values);
         let mut entries = Vec::new();
+        // What is put without a ticket is newer than whatever is being computed for its key.
+        let put = set.entries.iter().filter(|new| new.ticket.is_none()).map(|new| Arc::clone(&new.key));
+        let put: Vec<Arc<str>> = put.collect();
+        let version = self.cache.version + u64::from(!put.is_empty());
         for new in &set.entries {
-            if new.ticket.is_none_or(|ticket| self.is_wanted(new, ticket, now)) {
-                entries.push((self.cached_value(new, now), cutter.take(u64::from(new.length))));
+            let is_true = |ticket| self.cache.holds(ticket, &new.key, &new.tags) && !put.contains(&new.key);
+            if new.ticket.is_none_or(is_true) {
+                entries.push((cached_value(new, version, now), cutter.take(u64::from(new.length))));
             } else {
                 cutter.skip(u64::from(new.length));
             }
         }
         let answered = Answered { jobs: entries.len() as u64, ..Answered::default() };
+        let untrue = Change::EntriesInvalidated { keys: put, tags: Vec::new(), all: false };
+        let untrue = (version > self.cache.version).then(|| untrue.into());
         let change = (!entries.is_empty()).then_some(Change::EntriesStored { entries });
-        let entries = change.map(|change| Entry { change, payload: cutter.parts });
-        Ok(Decision::answered(entries.into_iter().collect(), request, answered))
-    }
-
-    /// Whether what was computed since its ticket is still true, and there is nothing better: what was stored meanwhile by
-    /// somebody who waited for nobody is at least as new.
-    fn is_wanted(&self, new: &NewEntry, ticket: u64, now: Now) -> bool {
-        let there = self.cache.index(&new.key).and_then(|index| self.cache.at(index)).map(|it| &it.entry);
-        let is_better = there.is_some_and(|there| {
-            let is_due = there.due_ms.is_some_and(|at| at <= now.wall_ms);
-            there.since >= ticket && !is_due && self.cache.is_true(there)
-        });
-        !is_better && self.cache.holds(ticket, &new.key, &new.tags)
+        let stored = change.map(|change| Entry { change, payload: cutter.parts });
+        Ok(Decision::answered(untrue.into_iter().chain(stored).collect(), request, answered))
     }
 
     fn check_set(&self, set: &CacheSet, values: &Payloads) -> Result<(), Refusal> {
@@ -145,17 +150,6 @@ impl State {
                 Err(Refusal::new(RefusalCode::TooLarge, text))
             }
             None => Ok(()),
-        }
-    }
-
-    fn cached_value(&self, new: &NewEntry, now: Now) -> CachedValue {
-        CachedValue {
-            key: Arc::clone(&new.key),
-            tags: new.tags.clone(),
-            due_ms: new.ttl_ms.map(|ttl_ms| now.wall_ms.saturating_add(ttl_ms)),
-            stale_ms: new.stale_ms,
-            idle_ms: new.idle_ms,
-            since: new.ticket.unwrap_or(self.cache.version),
         }
     }
 
@@ -192,6 +186,17 @@ impl State {
     pub(super) fn ended_entries(&self, now: Now) -> Option<Entry> {
         let keys: Vec<Arc<str>> = self.cache.ended(now.wall_ms).take(self.limits.step).cloned().collect();
         (!keys.is_empty()).then(|| Change::EntriesGone { keys }.into())
+    }
+}
+
+fn cached_value(new: &NewEntry, version: u64, now: Now) -> CachedValue {
+    CachedValue {
+        key: Arc::clone(&new.key),
+        tags: new.tags.clone(),
+        due_ms: new.ttl_ms.map(|ttl_ms| now.wall_ms.saturating_add(ttl_ms)),
+        stale_ms: new.stale_ms,
+        idle_ms: new.idle_ms,
+        since: new.ticket.unwrap_or(version),
     }
 }
 

@@ -67,15 +67,17 @@ impl Model {
         let now = self.invalidations.len();
         let is_true = |new: &NewEntry| {
             let Some(since) = new.ticket.map(|ticket| ticket as usize) else { return true };
-            let is_better = self.cache.iter().any(|entry| {
-                let is_due = entry.due_ms.is_some_and(|at| at <= self.wall_ms);
-                let is_true = self.is_true_since(entry.since, &entry.key, &entry.tags);
-                entry.key == new.key && entry.since >= since && is_true && !is_due
-            });
             let is_known = (self.tickets_from..=now).contains(&since);
-            is_known && !is_better && self.is_true_since(since, &new.key, &new.tags)
+            let is_put = set.entries.iter().any(|put| put.ticket.is_none() && put.key == new.key);
+            is_known && !is_put && self.is_true_since(since, &new.key, &new.tags)
         };
         let good: Vec<bool> = set.entries.iter().map(is_true).collect();
+        let put = set.entries.iter().filter(|new| new.ticket.is_none()).map(|new| Arc::clone(&new.key));
+        let put: Vec<Arc<str>> = put.collect();
+        if !put.is_empty() {
+            put.iter().for_each(|key| self.drop_entry(key));
+            self.invalidations.push(Invalidation { keys: put, ..Invalidation::default() });
+        }
         let values = cut(values, &lengths, self.lsn);
         for ((new, value), _) in set.entries.iter().zip(values).zip(&good).filter(|(_, good)| **good) {
             self.store(new, value);

@@ -36,9 +36,9 @@ pub(super) const TABLE: &[Mutant] = &[
         name: "cache-takes-back-what-was-put",
         rule: "what was computed does not take the place of what was put there meanwhile",
         file: "crates/lineshaft-jobs/src/decide/cache.rs",
-        within: "there.since >= ticket && !is_due",
-        original: "there.since >= ticket",
-        mutated: "there.since > ticket",
+        within: "let version = self.cache.version + u64::from(!put.is_empty());",
+        original: "u64::from(!put.is_empty())",
+        mutated: "0",
         seed: None,
     },
 ];

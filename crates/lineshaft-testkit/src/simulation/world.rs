@@ -571,6 +571,7 @@ impl World {
                 if let Some(&(link, _)) = pick(&whole, victim) {
                     self.network.hang(link, now + time);
                 }
+                self.ledger.cache.disk_is_full();
                 self.full_until = Some(now + time - early);
             }
             Fault::ChildDies { victim } => {

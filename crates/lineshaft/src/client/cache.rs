@@ -21,7 +21,7 @@ pub struct LookedUp {
 
 /// Deadlines of all of these are as in [`Client::call`].
 impl Client {
-    /// Looks up to 1,024 keys up. With `peek` that counts as no use.
+    /// Looks keys up, at most 1,024. With `peek` that counts as no use.
     pub fn cache_get(&self, keys: Vec<Arc<str>>, peek: bool, deadline: Option<Duration>) -> Reply<LookedUp> {
         self.call(CacheGet { keys, peek }, Vec::new(), deadline).into_looked_up()
     }

@@ -15,6 +15,8 @@ pub(in crate::simulation) struct Cache {
     under_way: [u32; KEYS.len()],
     /// How often somebody began to change or to invalidate the key.
     changes: [u64; KEYS.len()],
+    /// The disk was full: then what is cached goes.
+    was_full: bool,
     /// Values that were found.
     pub(in crate::simulation) found: u64,
 }
@@ -51,6 +53,11 @@ impl Cache {
         self.told[key] = self.told[key].max(value);
     }
 
+    /// The disk is full: nothing has to be kept any more.
+    pub(in crate::simulation) fn disk_is_full(&mut self) {
+        self.was_full = true;
+    }
+
     /// How often somebody began to change or to invalidate a key.
     pub(in crate::simulation) fn changes(&self, key: usize) -> u64 {
         self.changes[key]
@@ -71,7 +78,7 @@ impl Cache {
 
     /// What a look-up that leaves now may be answered with: no older number than this, and whether with one at all.
     pub(in crate::simulation) fn expected(&self, key: usize) -> (u64, bool) {
-        (self.told[key], self.is_kept[key])
+        (self.told[key], self.is_kept[key] && !self.was_full)
     }
 
     /// A look-up was answered.
@@ -96,7 +103,9 @@ impl Cache {
                 self.found += 1;
                 Ok(())
             }
-            None if must && self.is_kept[key] => Err(format!("the value of {name} is lost")),
+            None if must && self.is_kept[key] && !self.was_full => {
+                Err(format!("the value of {name} is lost"))
+            }
             None => Ok(()),
         }
     }
