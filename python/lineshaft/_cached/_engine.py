@@ -42,7 +42,7 @@ class _Results:
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(function))}"
         shown = "".join(char for char in name if char.isprintable())
         shown = shown.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore")
-        self.shown = shown
+        self.shown, self._call = shown, f"{getattr(function, '__qualname__', 'a cached function')}()"
         self.name = f"@{shown}/{namespace(function).hex()[:16]}"
         """What its keys begin with, and the tag of all its entries."""
         self.hits = self.misses = self.stale_hits = 0
@@ -51,7 +51,7 @@ class _Results:
 
     def key(self, args: Any, kwargs: Any) -> str | None:
         """None if the function does not take these arguments."""
-        refuse_import_side_effect(f"{getattr(self.function, '__qualname__', 'a cached function')}()")
+        refuse_import_side_effect(self._call)
         if not self._is_learned:
             self.app._types.learn_function(self.function)
             self._is_learned = True

@@ -30,9 +30,6 @@ _LOCK_TTL_S = 5.0
 _PAUSE_S, _PAUSE_S_MAX = 5.0, 60.0
 """How long nothing is asked after the engine did not answer, the first time and at most."""
 
-DOWN = (ServerError,)
-"""What is raised where the engine cannot be asked."""
-
 
 class Found(NamedTuple):
     """An entry that was looked up."""
@@ -83,7 +80,7 @@ class Entries:
             return None, None
         try:
             return (yield from self.look(key, peek, _PATIENCE_S))
-        except DOWN as error:
+        except ServerError as error:
             self.down(error)
             return None, None
 
@@ -186,6 +183,7 @@ class Entries:
         except ServerError as error:
             self.down(error)
         except LineshaftError as error:
+            # How much room a full disk lacks is another number each time.
             self._say(name, str(error).partition(" until ")[0])
 
     def down(self, error: Exception) -> None:
