@@ -205,9 +205,12 @@ class Kept:
         return NotOpened(delay, why)
 
     def close(self) -> None:
-        """Closes everything; what goes wrong is said and does not keep the rest open."""
+        """Closes everything; what goes wrong is said and does not keep the rest open.
+
+        A loop that a body of another thread holds up is left to it, with what is open there.
+        """
         loop = self._loop
-        if loop is not None:
+        if loop is not None and not loop.is_running():
             room = self._rooms.get(loop)
             if room is not None:
                 loop.run_until_complete(room.exits.aclose())

@@ -97,6 +97,8 @@ class Loop:
         self._left: dict[_native.RunningAttempt, set[asyncio.Task[Any]] | None] = {}
         self._threads = Threads(slots.count)
         self._bell = slots.bell()
+        self._turns = True
+        """Until the loop was told to stop: once, since one stop too many would end what closes in it later."""
         self._ready: Any = getattr(self.loop, "_ready", None)
         """What runs in this turn, where a loop shows it. That of uvloop does not, so that its steps are watched."""
         self._copy: _native.Work | None = None
@@ -116,6 +118,7 @@ class Loop:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 continue  # of a job, which has ended by it; its callback comes next
+        self._turns = False
         loop.remove_reader(self._bell)
         os.close(self._bell)
         stops.end()
@@ -160,7 +163,8 @@ class Loop:
                 self._run(work)
             except BaseException as error:  # of the worker rather than of the task
                 work.failed(error)
-        if self._is_over():
+        if self._turns and self._is_over():
+            self._turns = False
             self.loop.stop()
 
     def _run(self, work: _native.Work) -> None:

@@ -308,6 +308,37 @@ def test_a_job_that_does_not_end_does_not_hold_up_the_end(project):
     assert passed(ended, 1)
 
 
+def test_a_coroutine_that_holds_up_its_loop_does_not_hold_up_the_end(project):
+    ended = project.test(
+        """
+        import threading
+        import time
+        from lineshaft import App
+
+        app = App()
+        begun = threading.Event()
+
+        @app.task
+        async def hold() -> None:
+            begun.set()
+            while True:
+                time.sleep(0.01)
+
+        def test_it():
+            hold.enqueue()
+            app.task(name="other")(other).enqueue().result(timeout=60)
+            assert begun.wait(60)
+
+        def other() -> str:
+            return "done"
+
+        def test_next():
+            assert app.task(name="other")(other).enqueue().result(timeout=60) == "done"
+        """.replace("\n        ", "\n")
+    )
+    assert passed(ended, 2)
+
+
 def test_the_project_s_home_is_left_alone_and_nothing_is_left_behind(project):
     before = leftovers()
     ended = project.test_with_all_plugins(
