@@ -7,7 +7,6 @@ child that is spawned is told there, too.
 from __future__ import annotations
 
 from multiprocessing import context as standard
-from multiprocessing.managers import SyncManager
 from typing import TYPE_CHECKING, Any
 
 from ._barrier import Barrier
@@ -17,6 +16,7 @@ from ._queues import JoinableQueue, Queue, SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from multiprocessing.managers import SyncManager
 
     from .pool import Pool
 

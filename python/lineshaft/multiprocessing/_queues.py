@@ -6,7 +6,6 @@ feeds a pipe, so nothing is lost when a process ends, however it does.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import tempfile
@@ -18,7 +17,6 @@ from queue import Empty, Full
 from typing import Any, Generic, Protocol, TypeVar
 
 from lineshaft import _native
-from lineshaft._loop import ready
 
 from ._heap import own
 from ._shutdown import ShutDown
@@ -304,6 +302,10 @@ async def _attempt(
     queue: Queue[Any], side: str, timeout: float | None, attempt: Callable[[], R], not_yet: type[Exception]
 ) -> R:
     """Calls `attempt` whenever it is worth it, until it does not raise `not_yet` any more, or the time is up."""
+    import asyncio
+
+    from lineshaft._loop import ready
+
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
     pause = _PAUSE_S
