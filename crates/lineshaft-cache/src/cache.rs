@@ -92,7 +92,7 @@ impl<K: Clone + Eq + Hash, V, S: BuildHasher> Cache<K, V, S> {
             return None;
         };
         let is_stale = freshness == Freshness::Stale;
-        let is_due = is_stale || self.residents.is_early(slot, now_ms, chance);
+        let is_due = is_stale || self.residents.is_early(slot, now_ms, || chance);
         self.residents.touch(slot, now_ms);
         if is_stale {
             self.residents.count_stale();

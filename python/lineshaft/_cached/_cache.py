@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from .._options import wrong
 from ._dependencies import CacheKey, all_changed, changed, prefix_changed, shown_call, tag_changed
+from ._writes import Call, Writes
 
 if TYPE_CHECKING:
     from .. import _native
+    from ._options import Options
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,19 +55,20 @@ class TagInfo(NamedTuple):
 class BaseCache(Generic[P, R]):
     """What caches of functions and of coroutine functions have in common."""
 
-    __slots__ = ("_binder", "_fill", "_instance", "_max", "_memory", "_name")
+    __slots__ = ("_binder", "_fill", "_instance", "_memory", "_name", "_options", "_writes")
 
     def __init__(
         self,
         name: str,
         memory: _native.Memory,
         binder: _native.Binder,
-        max: int | None,  # noqa: A002
+        options: Options,
         instance: object,
         fill: Callable[[_native.Memory, Any, tuple[Any, ...], dict[str, Any]], Any],
+        writes: Writes | None = None,
     ) -> None:
-        self._memory, self._binder, self._max, self._instance = memory, binder, max, instance
-        self._name, self._fill = name, fill
+        self._memory, self._binder, self._options, self._instance = memory, binder, options, instance
+        self._name, self._fill, self._writes = name, fill, writes
 
     def __repr__(self) -> str:
         info = self.info()
@@ -73,7 +77,7 @@ class BaseCache(Generic[P, R]):
     def info(self) -> CacheInfo:
         """Counts, without entries whose time is over. O(entries)."""
         hits, misses, size, stale, evictions, expirations, invalidations, taken = self._memory.info()
-        return CacheInfo(hits, misses, self._max, size, stale, evictions, expirations, invalidations, taken)
+        return CacheInfo(hits, misses, self._options.max, size, stale, evictions, expirations, invalidations, taken)
 
     def tag_info(self, tag: str) -> TagInfo:
         """Counts of the entries with `tag`."""
@@ -132,6 +136,23 @@ class BaseCache(Generic[P, R]):
             raise TypeError("the function does not take these arguments")
         return key
 
+    def _keep(self, computing: _native.Computing, key: Any, value: Any, call: Call) -> None:
+        """Keeps a value that was put since `computing` began. Where something changed meanwhile nothing is kept."""
+        if not computing.is_wanted():
+            self._memory.invalidate(key)
+            changed(self._memory, key)
+            return
+        self._memory.doom(key)
+        changed(self._memory, key)
+        _, args, kwargs = call
+        tags = [] if self._options.tags is None else list(self._options.tags(*args, **kwargs))
+        watcher = self._memory.watcher
+        if watcher is not None:
+            watcher.begins(key, args, kwargs)
+        self._memory.put(self._memory.begin(key), value, False, tags)
+        if watcher is not None:
+            watcher.came(key, args, kwargs)
+
     def _whole(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self._instance is None else (self._instance, *args)
 
@@ -140,6 +161,25 @@ class Cache(BaseCache[P, R]):
     """The cache of a function: see `lineshaft.cached`."""
 
     __slots__ = ()
+
+    def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Keeps `value` for these arguments, as if it had been computed, and makes what depends on it untrue.
+
+        It is written before, where the function has a `write`; what that raises is raised, and nothing is kept. With
+        `behind` it is written later. Of two that are put at once none may be kept: then the next call computes.
+        """
+        key = self._key(args, kwargs)
+        call = Call(value, self._whole(args), kwargs)
+        computing = self._memory.begin(key)
+        if self._writes is not None:
+            self._writes.add((self._memory, key), call)
+        elif self._options.write is not None:
+            self._options.write(value, *call.args, **kwargs)
+        self._keep(computing, key, value, call)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Has what was put with `behind` written now; false if that takes more than `timeout` seconds."""
+        return self._writes is None or self._writes.flush(timeout)
 
     def warm(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Has these arguments computed if nothing is kept for them. Raises what the function raises."""
@@ -152,6 +192,20 @@ class AsyncCache(BaseCache[P, R]):
     """The cache of a coroutine function: see `lineshaft.cached`."""
 
     __slots__ = ()
+
+    def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
+        """As `Cache.put`, to be awaited."""
+        return self._put(value, args, kwargs)
+
+    async def _put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        key = self._key(args, kwargs)
+        call = Call(value, self._whole(args), kwargs)
+        computing = self._memory.begin(key)
+        if self._options.write is not None:
+            written = self._options.write(value, *call.args, **kwargs)
+            if inspect.isawaitable(written):
+                await written
+        self._keep(computing, key, value, call)
 
     def warm(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, None]:
         """As `Cache.warm`, to be awaited."""

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 
 Duration = str | float | timedelta
+Removal = Literal["evicted", "expired", "invalidated", "replaced", "cleared"]
 
 
 @overload
@@ -79,6 +80,10 @@ def cached(
     stale: Duration | None = None,
     typed: bool = False,
     shared: bool = False,
+    early: float = 0.0,
+    write: Callable[..., object] | None = None,
+    behind: Duration | None = None,
+    on_removal: Callable[[Any, Removal], object] | None = None,
 ) -> Decorator: ...
 def cached(
     function: Any = None,
@@ -96,6 +101,10 @@ def cached(
     stale: Any = None,
     typed: bool = False,
     shared: bool = False,
+    early: float = 0.0,
+    write: Any = None,
+    behind: Any = None,
+    on_removal: Any = None,
 ) -> Any:
     """Has a function keep its results, in this process: calls with equal arguments are computed once.
 
@@ -122,9 +131,18 @@ def cached(
     - `typed`: whether `1`, `1.0` and `True` are different.
     - `shared`: whether the results of a method are kept together, with `self` as part of their key. By default each
       instance has its own, as many as `max`, in its `__dict__`, and is not kept alive by them.
+    - `early`: how eagerly an entry is computed anew in the background before its `ttl` is over, by one of those who
+      ask: the nearer the end and the longer its computing took, the likelier. Never by default; 1 is what the authors
+      of XFetch (Vattani and others, VLDB 2015) advise.
+    - `write`: writes a value that `cache.put(value, ...)` brings to where the function reads it, before it is kept:
+      `write(value, ...)`, a coroutine function for a coroutine function.
+    - `behind`: has `put` return at once and a thread write within that time, of each entry the last value. What is not
+      written is served, tried again when `write` raises, and lost with a process that is killed.
+    - `on_removal`: called with a value that is not kept any more, and why: `"evicted"`, `"expired"`, `"invalidated"`,
+      `"replaced"` or `"cleared"`; in the thread that found it so.
 
-    What it gives has `cache`: `info()`, `peek(...)`, `invalidate(...)`, `invalidate(tag=...)`,
-    `invalidate(prefix=...)`, `clear()` and `warm(...)`. Raises `DeclarationError` for what cannot be cached,
+    What it gives has `cache`: `info()`, `peek(...)`, `put(value, ...)`, `invalidate(...)`, `invalidate(tag=...)`,
+    `invalidate(prefix=...)`, `clear()`, `warm(...)` and `flush()`. Raises `DeclarationError` for what cannot be cached,
     `OptionError` for what an option does not take.
     """
     options = checked(
@@ -140,6 +158,10 @@ def cached(
         stale=stale,
         typed=typed,
         shared=shared,
+        early=early,
+        write=write,
+        behind=behind,
+        on_removal=on_removal,
     )
     if function is None:
         return lambda function: _decorated(function, options)
@@ -149,6 +171,11 @@ def cached(
 def _decorated(function: Any, options: Options) -> Any:
     refuse(function)
     if inspect.iscoroutinefunction(function):
+        if options.behind_ms is not None:
+            raise DeclarationError(
+                f"{function.__qualname__}: `behind` is not for coroutine functions, whose loop may end before",
+                hint="leave it out, so that `put` awaits `write`; one that enqueues a job returns soon",
+            )
         return AsyncCachedFunction(function, options)
     return CachedFunction(function, options)
 

@@ -20,6 +20,7 @@ from ._flights import Flight, Flights
 from ._keys import binders
 from ._options import Options
 from ._refresh import Refreshes, in_background
+from ._writes import Writes
 
 _numbers = count()
 _making = threading.RLock()
@@ -66,6 +67,8 @@ class CachedFunction(_native.CachedCall):
     """A function that keeps its results; `cache` is what it keeps."""
 
     _options: Options
+    _writes: Writes | None
+    _is_method: bool
     _binders: tuple[_native.Binder, _native.Binder]
     _shared: _native.Memory
     __wrapped__: Callable[..., Any]
@@ -76,20 +79,24 @@ class CachedFunction(_native.CachedCall):
         name = getattr(function, "__qualname__", repr(function))
         memory = options.memory(name)
         front: list[weakref.ref[CachedFunction]] = []
+        writes = None
+        if options.write is not None and options.behind_ms is not None:
+            writes = Writes(options.write, options.behind_ms / 1000, name)
         made = super().__new__(
             cls,
-            function,
+            function if writes is None else _unless_put(function, writes, front),
             binder,
             method_binder,
             memory,
             options.tags,
-            _refreshing(front) if options.stale_ms else None,
+            _refreshing(front) if options.refreshes else None,
             None if options.shared else attribute,
             instance_memory(attribute, options, name),
         )
         functools.update_wrapper(made, function)
         made.__qualname__ = name
         made._options, made._binders, made._shared = options, (binder, method_binder), memory
+        made._writes, made._is_method = writes, False
         front.append(weakref.ref(made))
         return made
 
@@ -110,15 +117,38 @@ class CachedFunction(_native.CachedCall):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._becomes_method()
+        self._is_method = True
 
     @property
     def cache(self) -> Cache[Any, Any]:
-        return Cache(self.__qualname__, self._shared, self._binders[0], self._options.max, None, self._compute)
+        return self._cache(self._shared, self._binders[0], None)
 
     def _cache_of(self, instance: Any, memory: _native.Memory | None) -> Cache[Any, Any]:
+        return self.cache if memory is None else self._cache(memory, self._binders[1], instance)
+
+    def _cache(self, memory: _native.Memory, binder: _native.Binder, instance: Any) -> Cache[Any, Any]:
+        return Cache(self.__qualname__, memory, binder, self._options, instance, self._compute, self._writes)
+
+    def _put_before(self, writes: Writes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any] | None:
+        """What was put for these arguments and is not written yet."""
+        memory = self._memory_of(args[0]) if self._is_method and args else None
         if memory is None:
-            return self.cache
-        return Cache(self.__qualname__, memory, self._binders[1], self._options.max, instance, self._compute)
+            return writes.value((self._shared, self._binders[0].key(args, kwargs, None)))
+        return writes.value((memory, self._binders[1].key(args[1:], kwargs, args[0])))
+
+
+def _unless_put(
+    function: Callable[..., Any], writes: Writes, front: list[weakref.ref[CachedFunction]]
+) -> Callable[..., Any]:
+    """The function, for which what was put counts that it would not read yet."""
+
+    def read(*args: Any, **kwargs: Any) -> Any:
+        made = front[0]()
+        if len(writes) and made is not None and (value := made._put_before(writes, args, kwargs)) is not None:
+            return value[0]
+        return function(*args, **kwargs)
+
+    return read
 
 
 def _refreshing(front: list[weakref.ref[CachedFunction]]) -> Callable[..., None]:
@@ -177,13 +207,13 @@ class AsyncCachedFunction:
 
     @property
     def cache(self) -> AsyncCache[Any, Any]:
-        return AsyncCache(self.__qualname__, self._shared, self._binders[0], self._options.max, None, self._fill)
+        return AsyncCache(self.__qualname__, self._shared, self._binders[0], self._options, None, self._fill)
 
     def _cache_of(self, instance: Any) -> AsyncCache[Any, Any]:
         memory = self._memory_of(instance)
         if memory is None:
             return self.cache
-        return AsyncCache(self.__qualname__, memory, self._binders[1], self._options.max, instance, self._fill)
+        return AsyncCache(self.__qualname__, memory, self._binders[1], self._options, instance, self._fill)
 
     def _memory_of(self, instance: Any) -> _native.Memory | None:
         # A class method's instance is the class.

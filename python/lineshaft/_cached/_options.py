@@ -15,6 +15,7 @@ from ._sizes import estimated_bytes
 MAX_DEFAULT = 10_000
 _POLICIES = ("s3fifo", "lru", "sieve", "lfu")
 _MAX = 2**32 - 2
+_EARLY_MAX = 100
 _OF_HOSTS = frozenset(("ttl", "idle", "key", "tags", "negative", "stale"))
 
 
@@ -25,6 +26,7 @@ class Options:
     ttl_ms: int | None
     idle_ms: int | None
     stale_ms: int
+    early: float
     negative_ms: int | None
     max: int | None
     """Entries, or bytes if there is a `size`."""
@@ -35,6 +37,14 @@ class Options:
     depends_on: Callable[..., Any] | None
     typed: bool
     shared: bool
+    write: Callable[..., Any] | None
+    behind_ms: int | None
+    on_removal: Callable[[Any, str], Any] | None
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether values are computed anew while they are served."""
+        return self.stale_ms > 0 or self.early > 0
 
     def memory(self, name: str, owner: object = None) -> _native.Memory:
         """A memory without entries of the function `name`; `owner` is the instance whose methods' results are in it."""
@@ -45,7 +55,9 @@ class Options:
             ttl_ms=self.ttl_ms,
             idle_ms=self.idle_ms,
             stale_ms=self.stale_ms,
+            early=self.early,
             negative_ms=self.negative_ms,
+            on_removal=self.on_removal,
             owner=owner,
         )
         if self.depends_on is not None:
@@ -67,6 +79,10 @@ def checked(
     stale: Any,
     typed: Any,
     shared: Any,
+    early: Any = 0.0,
+    write: Any = None,
+    behind: Any = None,
+    on_removal: Any = None,
 ) -> Options:
     """Refuses what an option does not take, with the forms that it does."""
     if size is not None and not (callable(size) and isinstance(max, str)):
@@ -81,6 +97,16 @@ def checked(
         raise wrong("key", key, "a callable that takes what the function takes")
     if stale is not None and ttl is None and idle is None:
         raise wrong("stale", stale, "a duration beside `ttl`, after which a value is stale")
+    if isinstance(early, bool) or not isinstance(early, int | float) or not 0 <= early <= _EARLY_MAX:
+        raise wrong("early", early, f"a number from 0, which is never, to {_EARLY_MAX}; 1 is a good one")
+    if early and ttl is None:
+        raise wrong("early", early, "a number beside `ttl`, before whose end values are computed anew")
+    if write is not None and not callable(write):
+        raise wrong("write", write, "a callable that takes a value and what the function takes")
+    if behind is not None and write is None:
+        raise wrong("behind", behind, "a duration beside `write`, within which a value is written")
+    if on_removal is not None and not callable(on_removal):
+        raise wrong("on_removal", on_removal, "a callable that takes a value and why it went")
     return Options(
         ttl_ms=life_ms("ttl", ttl),
         idle_ms=life_ms("idle", idle),
@@ -94,6 +120,10 @@ def checked(
         depends_on=_sources(depends_on),
         typed=bool(typed),
         shared=bool(shared),
+        early=float(early),
+        write=write,
+        behind_ms=life_ms("behind", behind),
+        on_removal=on_removal,
     )
 
 

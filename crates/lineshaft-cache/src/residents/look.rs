@@ -71,13 +71,14 @@ impl<T> Residents<T> {
     /// everybody does when its time is over.
     ///
     /// `XFetch` (Vattani, Chierichetti and Lowenstein, "Optimal probabilistic cache stampede prevention", VLDB 2015): the
-    /// nearer the end and the longer the computing took, the more likely. `chance` is random, over 0 and up to 1.
-    pub fn is_early(&self, slot: u32, now_ms: u64, chance: f64) -> bool {
+    /// nearer the end and the longer the computing took, the more likely. `chance` gives a random number, over 0 and up
+    /// to 1.
+    pub fn is_early(&self, slot: u32, now_ms: u64, chance: impl FnOnce() -> f64) -> bool {
         let expires_ms = self.table.rows[slot as usize].expires_ms;
         if self.early <= 0.0 || expires_ms == NEVER {
             return false;
         }
-        let ahead_ms = f64::from(self.costs.get(slot)) * self.early * -chance.ln();
+        let ahead_ms = f64::from(self.costs.get(slot)) * self.early * -chance().ln();
         now_ms as f64 + ahead_ms >= expires_ms as f64
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Memory {
     owner: Option<Py<PyWeakrefReference>>,
     /// Told of entries that come and go, once something depends on some of them or some depend on something.
     watcher: OnceLock<Py<PyAny>>,
+    /// Called with each value that goes, and why.
+    on_removal: Option<Py<PyAny>>,
 }
 
 pub(super) struct Item {
@@ -202,6 +204,9 @@ impl Memory {
         if let Some(watcher) = self.watcher.get() {
             tell_gone(watcher, &removed);
         }
+        if let Some(on_removal) = &self.on_removal {
+            tell_removed(on_removal, &removed);
+        }
         drop(removed);
         made
     }
@@ -228,7 +233,7 @@ impl Memory {
         if is_stale {
             residents.count_stale();
         }
-        is_stale
+        is_stale || residents.is_early(candidate.slot, candidate.now_ms, || 1.0 - fastrand::f64())
     }
 
     fn remove_slot(&self, candidate: &Candidate, reason: Reason) {
@@ -251,6 +256,24 @@ fn tell_gone(watcher: &Py<PyAny>, removed: &[(Item, Reason)]) {
     });
 }
 
+/// Tells of values that are not here any more; an exception that was kept is none.
+fn tell_removed(on_removal: &Py<PyAny>, removed: &[(Item, Reason)]) {
+    Python::attach(|py| {
+        for (item, reason) in removed.iter().filter(|(item, _)| !item.is_error) {
+            let why = match reason {
+                Reason::Capacity | Reason::TooHeavy => "evicted",
+                Reason::Expired => "expired",
+                Reason::Invalidated => "invalidated",
+                Reason::Replaced => "replaced",
+                Reason::Cleared => "cleared",
+            };
+            if let Err(error) = on_removal.call1(py, (&item.value, why)) {
+                error.write_unraisable(py, Some(on_removal.bind(py)));
+            }
+        }
+    });
+}
+
 /// Whether two keys are equal; may run Python code of theirs.
 pub(crate) fn same(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(one.is(other) || one.eq(other)?)
@@ -259,7 +282,7 @@ pub(crate) fn same(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult
 #[pymethods]
 impl Memory {
     #[new]
-    #[pyo3(signature = (*, max, size, policy, ttl_ms, idle_ms, stale_ms, negative_ms, owner=None))]
+    #[pyo3(signature = (*, max, size, policy, ttl_ms, idle_ms, stale_ms, early, negative_ms, on_removal, owner=None))]
     #[expect(clippy::too_many_arguments, reason = "they are given by name")]
     fn new(
         max: Option<u64>,
@@ -268,7 +291,9 @@ impl Memory {
         ttl_ms: Option<u64>,
         idle_ms: Option<u64>,
         stale_ms: u64,
+        early: f64,
         negative_ms: Option<u64>,
+        on_removal: Option<Py<PyAny>>,
         owner: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
@@ -285,7 +310,7 @@ impl Memory {
             },
             life: Life { ttl_ms, idle_ms },
             stale_ms,
-            early: 0.0,
+            early,
         };
         let owner = owner.map(PyWeakrefReference::new).transpose()?.map(Bound::unbind);
         Ok(Self {
@@ -296,6 +321,7 @@ impl Memory {
             size,
             owner,
             watcher: OnceLock::new(),
+            on_removal,
         })
     }
 
@@ -346,6 +372,11 @@ impl Memory {
         let hash = fold(key.hash()?);
         self.flights.doom(key, hash)?;
         self.take(key, hash, Reason::Invalidated)
+    }
+
+    /// Has what is being computed for a key not be stored.
+    fn doom(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.flights.doom(key, fold(key.hash()?))
     }
 
     /// Takes the entry of a key out; what is being computed for it may be stored.
@@ -435,6 +466,7 @@ impl Memory {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.watcher.get())?;
         visit.call(&self.size)?;
+        visit.call(&self.on_removal)?;
         if let Ok(residents) = self.residents.try_lock() {
             for (_, item) in residents.iter() {
                 visit.call(&item.key)?;

@@ -12,7 +12,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "entry.since >= self.floor && self.last_of(&entry.tags) <= entry.since",
         original: "self.last_of(&entry.tags) <= entry.since",
         mutated: "entry.since <= self.version",
-        seed: None,
+        seed: Some(12),
     },
     Mutant {
         name: "cache-stores-what-has-changed",
@@ -21,7 +21,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "",
         original: "is_known && of_key.max(self.last_of(tags)) <= ticket",
         mutated: "is_known && of_key.max(self.last_of(tags)) <= self.version",
-        seed: None,
+        seed: Some(12),
     },
     Mutant {
         name: "cache-trusts-old-tickets",
@@ -30,7 +30,7 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "self.tickets_from = self.version;",
         original: "self.version",
         mutated: "0",
-        seed: None,
+        seed: Some(188),
     },
     Mutant {
         name: "cache-takes-back-what-was-put",
@@ -39,6 +39,6 @@ pub(super) const TABLE: &[Mutant] = &[
         within: "let version = self.cache.version + u64::from(!put.is_empty());",
         original: "u64::from(!put.is_empty())",
         mutated: "0",
-        seed: None,
+        seed: Some(12),
     },
 ];
