@@ -439,7 +439,7 @@ def test_a_listener_may_use_the_cache_and_what_it_raises_is_nobodys(monkeypatch)
         ({"early": 1}, "beside `ttl`"),
         ({"write": "save"}, "`write`: 'save' is not"),
         ({"behind": "1s"}, "beside `write`"),
-        ({"behind": "soon", "write": print}, "`behind`: \"soon\" is not a duration"),
+        ({"behind": "soon", "write": print}, '`behind`: "soon" is not a duration'),
         ({"on_removal": 1}, "`on_removal`: 1 is not accepted"),
     ],
 )
