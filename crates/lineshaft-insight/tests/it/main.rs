@@ -1,0 +1,3 @@
+//! Choices among implementations whose run times are drawn.
+
+mod choices;
