@@ -1,13 +1,15 @@
 //! The extension module `lineshaft._native`: conversions between Python and the Rust crates, and nothing else.
 //!
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
-//! children, [`cache`] functions that keep their results, [`decorators`] functions with
-//! something around them, [`ipc`] what any processes share, [`pool`] what a pool and its processes share, [`structures`] sets, tries and graphs, [`server`] a server for tests,
-//! [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
+//! children, [`cache`] functions that keep their results, [`choice`] functions with several implementations,
+//! [`decorators`] functions with something around them, [`ipc`] what any processes share, [`pool`] what a pool and its
+//! processes share, [`structures`] sets, tries and graphs, [`server`] a server for tests, [`errors`] maps Rust's errors to
+//! Python's tree. `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
 
 mod cache;
+mod choice;
 mod client;
 mod decorators;
 mod errors;
@@ -46,6 +48,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(options::parse_id, module)?)?;
     module.add_function(wrap_pyfunction!(options::format_id, module)?)?;
     module.add_function(wrap_pyfunction!(options::resolve_home, module)?)?;
+    module.add_class::<choice::Choice>()?;
+    module.add_class::<choice::Pick>()?;
     module.add_class::<server::EmbeddedServer>()?;
     module.add_function(wrap_pyfunction!(options::task_options, module)?)?;
     module.add_function(wrap_pyfunction!(options::worker_settings, module)?)?;
