@@ -104,7 +104,8 @@ def signature(thing: Any) -> str:
     except (TypeError, ValueError):
         return ""
     kept = [each.replace(annotation=each.empty) for each in found.parameters.values() if each.name != "self"]
-    return re.sub(r"<.*? object at 0x[0-9a-f]+>", "...", str(inspect.Signature(kept)))
+    shown = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", str(inspect.Signature(kept)))
+    return re.sub(r"<.*? object at 0x[0-9a-f]+>", "...", shown)
 
 
 def doc(thing: Any) -> str:

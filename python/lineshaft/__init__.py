@@ -62,6 +62,9 @@ from ._errors import (
 from ._native import Call, JobRecord, Timing, __version__
 
 if _TYPE_CHECKING:
+    from ._alternatives._classes import Implementation
+    from ._alternatives._decorator import alternatives
+    from ._alternatives._sizes import size_class
     from ._app import App
     from ._cached._cache import CacheInfo, TagInfo
     from ._cached._decorator import cached
@@ -130,6 +133,7 @@ else:
         "EngineCacheInfo": "_cached._engine_cache",
         "Executor": "_pool._executor",
         "Holder": "_resources._report",
+        "Implementation": "_alternatives._classes",
         "Invocation": "_decorators._invocation",
         "Pool": "_pool._pool",
         "ResourcePool": "_resources._pool",
@@ -137,6 +141,7 @@ else:
         "Retrying": "_decorators._patience",
         "TagInfo": "_cached._cache",
         "WorkerDied": "_pool._broken",
+        "alternatives": "_alternatives._decorator",
         "cached": "_cached._decorator",
         "decorator": "_decorators._decorator",
         "deprecated": "_decorators._deprecated",
@@ -145,6 +150,7 @@ else:
         "logged": "_decorators._logged",
         "register_joblib": "_joblib",
         "retry": "_decorators._retry",
+        "size_class": "_alternatives._sizes",
         "timed": "_decorators._timed",
     }
     """What brings all of `multiprocessing` or `asyncio`, which many programs do without."""
@@ -192,6 +198,7 @@ __all__ = [
     "Executor",
     "Holder",
     "Hooks",
+    "Implementation",
     "ImportSideEffect",
     "Invocation",
     "Job",
@@ -247,6 +254,7 @@ __all__ = [
     "WorkerFailed",
     "WrongState",
     "__version__",
+    "alternatives",
     "cached",
     "canonical_name",
     "current",
@@ -257,6 +265,7 @@ __all__ = [
     "logged",
     "register_joblib",
     "retry",
+    "size_class",
     "timed",
     "value",
 ]

@@ -13,6 +13,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, final, overload
 
 from . import _native
+from ._alternatives._of_app import ChoosesAlternatives
 from ._attendance import Attendance
 from ._batch import aenqueue_calls, enqueue_calls
 from ._cached._of_app import ROOM_BYTES, CachesResults, room_of
@@ -76,7 +77,7 @@ class _Declares(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
 
-class App(Provides, CachesResults):
+class App(Provides, CachesResults, ChoosesAlternatives):
     """Tasks and the home in which their jobs live.
 
     `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]

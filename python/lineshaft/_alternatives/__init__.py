@@ -1,0 +1,1 @@
+"""Several implementations of one function, of which the fastest does the work."""

@@ -1,0 +1,88 @@
+"""What processes of an app tell each other about implementations, over the engine's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import _native
+from .._cached._keys import encoded
+from .._cached._refresh import in_background
+from .._cached._writes import Call, Writes
+from .._errors import LineshaftError
+
+if TYPE_CHECKING:
+    from .._app import App
+
+LOOK_EVERY_S = 60.0
+"""How often it is looked whether somebody else knows more about a class."""
+WRITE_AFTER_S = 1.0
+TTL = "90d"
+"""How long it is kept after somebody learned something."""
+TAG = "alternatives"
+
+_logger = logging.getLogger("lineshaft")
+
+
+class Sharing:
+    """The choices of one function in the cache of an app, as durable as all that is there.
+
+    Nothing here holds a call up: a thread reads and another one writes, and where the engine does not answer each
+    process goes on with what it knows.
+    """
+
+    adopt: Callable[[Hashable, _native.Choice], None]
+    """Told what others know."""
+
+    def __init__(self, app: App, name: str, names: Sequence[str]) -> None:
+        self._app, self._name, self._count = app, name, len(names)
+        self._of_names = _digest(list(names))
+        self._looked: dict[Hashable, float] = {}
+        self._lock = threading.Lock()
+        self._writes = Writes(self._write, WRITE_AFTER_S, name)
+
+    def look(self, kind: Hashable, choice: _native.Choice) -> None:
+        """Looks whether others know more, once in a while."""
+        now = time.monotonic()
+        if now < self._looked.get(kind, 0.0):
+            return
+        with self._lock:
+            if now < self._looked.get(kind, 0.0):
+                return
+            self._looked[kind] = now + LOOK_EVERY_S
+        # If there is no thread for it now, the next call asks again.
+        in_background(lambda: self._read(kind), lambda: self._looked.pop(kind, None))
+
+    def changed(self, kind: Hashable, choice: _native.Choice) -> None:
+        """Tells others soon."""
+        self._writes.add(kind, Call(choice, (kind,), {}))
+
+    def key(self, kind: Hashable) -> str:
+        """The name of a class in the cache."""
+        return f"alternatives:{self._name[:120]}:{self._of_names}:{_digest(kind)}"
+
+    def _read(self, kind: Hashable) -> None:
+        try:
+            found = self._app.cache.get(self.key(kind))
+        except LineshaftError as error:
+            _logger.debug("%s: what others know of its implementations could not be read: %s", self._name, error)
+            return
+        if isinstance(found, bytes):
+            try:
+                self.adopt(kind, _native.Choice.from_bytes(found, self._count))
+            except ValueError:
+                return  # of another version
+
+    def _write(self, choice: _native.Choice, kind: Hashable) -> None:
+        try:
+            self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=TTL, tags=[TAG])
+        except LineshaftError as error:
+            _logger.debug("%s: what is known of its implementations could not be written: %s", self._name, error)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(encoded(value)[1], digest_size=8).hexdigest()

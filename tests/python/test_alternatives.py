@@ -1,0 +1,453 @@
+"""Several implementations of a function, of which the fastest does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+import pickle
+import sys
+import threading
+import time
+
+import pytest
+
+from lineshaft import App, DeclarationError, OptionError, alternatives, size_class
+from lineshaft._alternatives import _sharing
+from support.processes import PATIENCE_S, until
+
+
+class Work:
+    """Implementations that take what they are told to, by a clock that only they move."""
+
+    def __init__(self, monkeypatch, **seconds: float) -> None:
+        self.seconds, self.calls, self.now = dict(seconds), [], 0.0
+        self.error: dict[str, Exception] = {}
+        self.gives: dict[str, object] = {}
+        monkeypatch.setattr("lineshaft._alternatives._functions.time.perf_counter", lambda: self.now)
+
+    def __getattr__(self, name: str):
+        def work(*args: object) -> object:
+            self.calls.append(name)
+            self.now += self.seconds[name]
+            if name in self.error:
+                raise self.error[name]
+            return self.gives.get(name, args)
+
+        work.__name__ = work.__qualname__ = name
+        return work
+
+
+@pytest.fixture
+def work(monkeypatch):
+    return Work(monkeypatch, first=2.0, second=1.0, third=4.0)
+
+
+def best(function) -> str:
+    (rows,) = function.implementations().values()
+    return next(row.name for row in rows if row.standing == "best")
+
+
+def test_the_fastest_does_the_work(work):
+    function = alternatives(work.second, work.third, key=None)(work.first)
+    for _ in range(12):
+        assert function("x") == ("x",)
+    assert best(function) == "second"
+    assert work.calls.count("third") == 2, "it takes more than three times as long"
+    assert work.calls.count("first") == 3
+    work.calls.clear()
+    for _ in range(1_000):
+        function("x")
+    assert work.calls.count("second") >= 950
+
+
+def test_each_class_of_arguments_has_its_own(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("lineshaft._alternatives._functions.time.perf_counter", lambda: now[0])
+
+    def linear(items: list[int]) -> str:
+        now[0] += len(items) * 1e-6
+        return "linear"
+
+    @alternatives(linear)
+    def constant(items: list[int]) -> str:
+        now[0] += 1e-4
+        return "constant"
+
+    few, many = [1] * 10, [1] * 1000
+    for _ in range(10):
+        constant(few), constant(many)
+    assert (constant(few), constant(many)) == ("linear", "constant")
+    assert constant.implementations().keys() == {(4,), (10,)}
+
+
+def test_a_class_is_what_key_gives(work):
+    function = alternatives(work.second, key=lambda number: number % 2)(work.first)
+    for number in range(10):
+        function(number)
+    assert function.implementations().keys() == {0, 1}
+
+
+def test_classes_beyond_some_are_one(work, monkeypatch):
+    monkeypatch.setattr("lineshaft._alternatives._classes.CLASSES_MAX", 3)
+    function = alternatives(work.second, key=lambda number: number)(work.first)
+    for number in range(10):
+        function(number)
+    assert function.implementations().keys() == {0, 1, 2, "others"}
+
+
+def test_one_that_becomes_slower_is_found_out(work, caplog):
+    function = alternatives(work.second, key=None)(work.first)
+    for _ in range(200):
+        function()
+    work.seconds["second"] = 3.0
+    with caplog.at_level(logging.INFO, "lineshaft"):
+        for _ in range(200):
+            function()
+    assert best(function) == "first"
+    assert "second has become slower" in caplog.text
+
+
+# ---- Wrong ones.
+
+
+def test_one_that_raises_is_left_out_and_the_first_answers(work, caplog):
+    function = alternatives(work.second, key=None)(work.first)
+    work.error["second"] = KeyError("mine")
+    with caplog.at_level(logging.WARNING, "lineshaft"):
+        for _ in range(20):
+            assert function(5) == (5,)
+    assert work.calls.count("second") == 1
+    assert "first: second raised KeyError where first did not; it is left out for an hour" in caplog.text
+    (rows,) = function.implementations().values()
+    assert [row.standing for row in rows] == ["best", "banned"]
+
+
+def test_after_an_hour_it_is_tried_again(work, monkeypatch):
+    function = alternatives(work.second, key=None)(work.first)
+    work.error["second"] = KeyError("mine")
+    for _ in range(5):
+        function()
+    del work.error["second"]
+    ahead = time.time() + 3_601
+    monkeypatch.setattr("lineshaft._alternatives._functions._now_ms", lambda: int(ahead * 1000))
+    monkeypatch.setattr("lineshaft._alternatives._classes.time.time", lambda: ahead)
+    work.calls.clear()
+    for _ in range(2_000):
+        function()
+    assert best(function) == "second"
+
+
+def test_an_exception_of_the_function_s_own_bans_nobody(work):
+    function = alternatives(work.second, key=None)(work.first)
+    work.error = {"first": ValueError("of all"), "second": ValueError("of all")}
+    for _ in range(10):
+        with pytest.raises(ValueError, match="of all"):
+            function()
+    (rows,) = function.implementations().values()
+    assert all(row.standing != "banned" for row in rows)
+
+
+def test_an_interruption_is_raised_and_not_counted(work):
+    function = alternatives(work.second, key=None)(work.first)
+    work.error = {"second": KeyboardInterrupt()}
+    raised = 0
+    for _ in range(10):
+        try:
+            function()
+        except KeyboardInterrupt:
+            raised += 1
+    assert raised > 0
+    (rows,) = function.implementations().values()
+    assert [row.calls for row in rows] == [10 - raised, 0]
+
+
+def test_another_result_pins_the_first(work, caplog):
+    function = alternatives(work.second, key=None, verify=1.0)(work.first)
+    work.gives["second"] = "wrong"
+    with caplog.at_level(logging.ERROR, "lineshaft"):
+        for _ in range(20):
+            assert function(5) == (5,)
+    assert work.calls.count("second") == 1
+    assert "second gave another result than first for arguments of class None" in caplog.text
+    assert "pinned: another one gave other results" in function.explain()
+
+
+def test_results_are_compared_by_equal(work):
+    function = alternatives(work.second, key=None, verify=1.0, equal=lambda one, other: abs(one - other) < 0.1)(
+        work.first
+    )
+    work.gives = {"first": 1.0, "second": 1.01}
+    for _ in range(20):
+        function()
+    assert best(function) == "second"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, 1, True),
+        (1, 1.0, True),
+        ([1.0, math.nan], [1.0, math.nan], True),
+        ((1, [2]), (1, [3]), False),
+        ({"a": math.nan}, {"a": math.nan}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ([1], (1,), False),
+    ],
+)
+def test_what_is_the_same(one, other, same):
+    from lineshaft._alternatives._sizes import is_same
+
+    assert is_same(one, other) is same
+
+
+def test_arrays_are_the_same_as_a_whole():
+    numpy = pytest.importorskip("numpy")
+    from lineshaft._alternatives._sizes import is_same
+
+    assert is_same(numpy.array([1.0, math.nan]), numpy.array([1.0, math.nan]))
+    assert is_same([numpy.arange(3)], [numpy.arange(3)])
+    assert not is_same(numpy.arange(3), numpy.arange(4))
+    assert not is_same(numpy.arange(3), numpy.arange(3.0))
+    assert not is_same(numpy.arange(3), [0, 1, 2])
+    assert is_same(numpy.array(["a"]), numpy.array(["a"]))
+
+
+def test_sizes_are_told_apart_by_powers_of_two():
+    numpy = pytest.importorskip("numpy")
+    assert size_class([], [1], range(1000), 5, text="abc") == (0, 1, 10, None, 2)
+    assert size_class(numpy.zeros((10, 10))) == (7,)
+
+
+# ---- As a function.
+
+
+def test_it_is_seen_as_the_first(work):
+    def add(one, other=2):
+        """Adds."""
+        return one + other
+
+    function = alternatives(lambda one, other=2: one + other)(add)
+    assert (function.__name__, function.__doc__, function.__wrapped__) == ("add", "Adds.", add)
+    assert str(inspect.signature(function)) == "(one, other=2)"
+    assert repr(function).endswith("add, one of 2 implementations>")
+
+
+def module_level_other(number: int) -> int:
+    return number
+
+
+@alternatives(module_level_other, key=None)
+def module_level(number: int) -> int:
+    return number
+
+
+def test_it_is_pickled_by_name():
+    assert pickle.loads(pickle.dumps(module_level)) is module_level
+
+
+def test_methods():
+    class Sum:
+        def __init__(self, start: int) -> None:
+            self.start = start
+
+        def by_sum(self, items: list[int]) -> int:
+            return self.start + sum(items)
+
+        @alternatives(by_sum)
+        def of(self, items: list[int]) -> int:
+            total = self.start
+            for item in items:
+                total += item
+            return total
+
+    for _ in range(20):
+        assert Sum(1).of([1, 2]) == 4
+        assert Sum.of(Sum(2), [1, 2]) == 5
+
+
+def test_threads_choose_together():
+    calls = []
+
+    @alternatives(lambda: calls.append("other") or time.sleep(0.0001), key=None)
+    def function() -> None:
+        calls.append("first")
+        time.sleep(0.005)
+
+    def run() -> None:
+        for _ in range(50):
+            function()
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert best(function) == "<lambda>"
+    (rows,) = function.implementations().values()
+    assert sum(row.calls for row in rows) == len(calls) == 400
+
+
+def test_what_is_known_is_told(work):
+    function = alternatives(work.second, key=None)(work.first)
+    assert function.explain() == "first: not called yet"
+    function()
+    assert (
+        function.explain()
+        == "first: 1 call\n  first   is compared          2 s (2 s to 2 s), 1 call\n  second  is compared"
+    )
+
+
+# ---- Coroutines.
+
+
+def test_coroutine_functions():
+    async def quick(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    @alternatives(quick, key=None)
+    async def function(number: int) -> int:
+        await asyncio.sleep(0.005)
+        return number
+
+    async def main() -> None:
+        for number in range(50):
+            assert await function(number) == number
+
+    assert inspect.iscoroutinefunction(function) or sys.version_info < (3, 12)
+    asyncio.run(main())
+    assert best(function) == "quick"
+
+
+def test_a_coroutine_that_takes_too_long_is_given_up():
+    slow, given_up = [False], []
+
+    async def other() -> str:
+        try:
+            await asyncio.sleep(60 if slow[0] else 0)
+        except asyncio.CancelledError:
+            given_up.append(1)
+            raise
+        await asyncio.sleep(0.02)
+        return "other"
+
+    @alternatives(other, key=None)
+    async def function() -> str:
+        await asyncio.sleep(0.001)
+        return "first"
+
+    async def main() -> None:
+        for _ in range(20):
+            await function()
+        slow[0] = True
+        deadline = time.monotonic() + PATIENCE_S
+        while not given_up:
+            assert await function() == "first"
+            assert time.monotonic() < deadline
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_coroutine_is_cancelled():
+    async def other() -> None:
+        await asyncio.sleep(60)
+
+    @alternatives(other, key=None)
+    async def function() -> None:
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        for _ in range(4):
+            task = asyncio.create_task(function())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    (rows,) = function.implementations().values()
+    assert [row.calls for row in rows] == [0, 0]
+
+
+# ---- Together.
+
+
+def shared(app: App, work: Work):
+    return app.alternatives(work.second, key=None)(work.first)
+
+
+def test_processes_of_an_app_learn_from_each_other(work, monkeypatch):
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
+    app = App()
+    function = shared(app, work)
+    for _ in range(20):
+        function()
+    sharing = function._classes.sharing
+    until(lambda: app.cache.get(sharing.key(None)) is not None, "it is told")
+
+    other = shared(App(), work)
+    until(lambda: other() == () and other.implementations()[None][1].calls >= 10, "it is learned")
+    assert best(other) == "second"
+    assert work.calls.count("first") < 10
+
+
+def test_all_of_an_app_stay_with_the_first_after_another_result(work, monkeypatch):
+    monkeypatch.setattr(_sharing, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
+    app = App()
+    function, other = shared(app, work), app.alternatives(work.second, key=None, verify=1.0)(work.first)
+    for _ in range(20):
+        function()
+    work.gives["second"] = "wrong"
+    other()
+    until(lambda: other() == () and "pinned" in other.explain(), "it is found out")
+    until(lambda: function() == (), "it is learned")
+    until(lambda: "pinned" in function.explain(), "it is known")
+
+
+def test_what_is_there_of_another_version_is_passed_over(work):
+    app = App()
+    function = shared(app, work)
+    app.cache.set(function._classes.sharing.key(None), b"what is this")
+    for _ in range(20):
+        assert function() == ()
+    assert best(function) == "second"
+
+
+# ---- What is refused.
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"key": "size"}, "`key`: 'size' is not"),
+        ({"verify": 2}, "`verify`: 2 is not"),
+        ({"verify": True}, "`verify`: True is not"),
+        ({"equal": 1}, "`equal`: 1 is not"),
+    ],
+)
+def test_wrong_options_are_refused(options, said):
+    with pytest.raises(OptionError) as caught:
+        alternatives(print, **options)
+    assert said in str(caught.value)
+
+
+def test_what_cannot_be_chosen_among_is_refused():
+    def function() -> None: ...
+
+    async def coroutine() -> None: ...
+
+    def generator():
+        yield 1
+
+    for others, said in (
+        ((), "there is no alternative"),
+        ((coroutine,), "one is a coroutine function and one is not"),
+        ((generator,), "a generator cannot be an alternative"),
+        ((staticmethod(function),), "only functions can be alternatives"),
+        ((5,), "only functions can be alternatives"),
+    ):
+        with pytest.raises(DeclarationError, match=said):
+            alternatives(*others)(function)
