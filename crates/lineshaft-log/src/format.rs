@@ -1,0 +1,83 @@
+//! How a record is written: for people, as JSON, or by a template.
+//!
+//! Whatever the form, a record is one line, or one and the lines of its exception, and nothing that a terminal would obey
+//! is left in it: see [`neutral`].
+
+mod clock;
+pub(crate) mod json;
+pub(crate) mod neutral;
+mod template;
+mod text;
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::level::LevelNames;
+use crate::record::Record;
+use clock::Clock;
+pub use clock::Zone;
+use template::Template;
+
+/// A form of records.
+#[derive(Clone, Debug)]
+pub enum Format {
+    /// For people: time, level, logger, message and fields, in colours if `has_colours`.
+    Text {
+        /// Whether levels and names of fields are coloured.
+        has_colours: bool,
+    },
+    /// One object in each line. Our keys are `time`, `level`, `logger`, `message`, `fields`, `process`, `thread`, `file`,
+    /// `line`, `function` and `exception`; fields stand in an object of their own, so that none of them can stand for ours.
+    Json,
+    /// A template such as `{time} {level:<8} {logger} {message}`; see [`Format::template`].
+    Template(Arc<Template>),
+}
+
+/// Writes records in one form.
+#[derive(Clone, Debug)]
+pub struct Formatter {
+    format: Format,
+    clock: Clock,
+    levels: Arc<LevelNames>,
+}
+
+impl Format {
+    /// A template of texts and names in braces: `time`, `level`, `logger`, `message`, `fields`, `process`, `thread`,
+    /// `file`, `line`, `function`, `exception`, and `fields.NAME` for one field; `{{` and `}}` are braces. After a colon
+    /// stands the least width, `<` before it for the left side, which is where a text is anyway, and `>` for the right one.
+    /// An exception that is not named comes in lines of its own.
+    pub fn template(text: &str) -> Result<Self, Error> {
+        Template::parse(text).map(Arc::new).map(Self::Template)
+    }
+
+    /// The zone in which times are shown, if nobody says otherwise: that of the machine for people, else UTC.
+    pub fn usual_zone(&self) -> Zone {
+        if matches!(self, Self::Json) { Zone::Utc } else { Zone::Local }
+    }
+}
+
+impl Formatter {
+    /// One that shows times in `zone`.
+    pub fn new(format: Format, zone: Zone, levels: Arc<LevelNames>) -> Self {
+        Self { format, clock: Clock::new(zone), levels }
+    }
+
+    /// Adds a record to `out`, with the end of its line.
+    pub fn push(&mut self, out: &mut Vec<u8>, record: &Record) {
+        let time = self.clock.text(record.time_ns);
+        match &self.format {
+            Format::Text { has_colours } => text::push(out, record, time, &self.levels, *has_colours),
+            Format::Json => json::push(out, record, time, &self.levels),
+            Format::Template(template) => template.push(out, record, time, &self.levels),
+        }
+        out.push(b'\n');
+    }
+
+    /// A record as a text, without the end of its line.
+    pub fn text(&mut self, record: &Record) -> String {
+        let mut out = Vec::new();
+        self.push(&mut out, record);
+        out.pop();
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}

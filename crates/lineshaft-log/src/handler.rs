@@ -1,0 +1,73 @@
+//! Where records go: one file each.
+
+mod callable;
+mod console;
+mod file;
+mod memory;
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::level::{Level, LevelNames};
+use crate::record::Record;
+
+pub use callable::Callable;
+pub(crate) use console::write_stderr;
+pub use console::{Colours, Console};
+pub use file::{Compression, File, FileOptions, Rotation};
+pub use memory::{Kept, Memory};
+
+/// Takes records to where they belong. Each has a thread of its own, so that it may take its time.
+pub trait Handler: Send {
+    /// Takes records, in order.
+    fn handle(&mut self, records: &[&Record]) -> Result<(), Failure>;
+}
+
+/// What a handler could not do.
+#[derive(Debug)]
+pub struct Failure {
+    /// How many of the records it was given are done; it is not given those again.
+    pub done: usize,
+    /// Whether the one that comes next can never be done. It is given up then, and else tried again after a pause.
+    pub is_final: bool,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Where to and which of them.
+#[derive(Clone)]
+pub struct Spec {
+    /// What it is called where something is said about it.
+    pub name: String,
+    /// Records below it are not for it.
+    pub level: Level,
+    /// Which of the others are.
+    pub filter: Option<Arc<Filter>>,
+    /// How to open it.
+    pub kind: Kind,
+}
+
+/// Opens a handler, whenever one is needed: at the start, and again in a process that was forked.
+pub type Open = Arc<dyn Fn(&Arc<LevelNames>) -> Result<Box<dyn Handler>, Error> + Send + Sync>;
+
+/// What takes the records.
+#[derive(Clone)]
+pub enum Kind {
+    /// A handler, on a thread that the pipeline has for it.
+    Handler(Open),
+    /// Whoever takes them from a [`crate::Tap`], on a thread of their own.
+    Tapped,
+}
+
+impl Spec {
+    /// A handler of every record.
+    pub fn new(name: &str, open: Open) -> Self {
+        Self { name: name.to_owned(), level: Level(i32::MIN), filter: None, kind: Kind::Handler(open) }
+    }
+
+    /// Whether a record is for it.
+    pub fn wants(&self, record: &Record) -> bool {
+        record.level >= self.level && self.filter.as_ref().is_none_or(|filter| filter.takes(record))
+    }
+}

@@ -1,0 +1,78 @@
+//! Records to standard error.
+
+use std::io::{ErrorKind, IsTerminal};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::{Failure, Handler};
+use crate::format::{Format, Formatter, Zone};
+use crate::level::LevelNames;
+use crate::record::Record;
+
+/// Whether there are colours.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Colours {
+    /// On a terminal, unless `NO_COLOR` says otherwise.
+    #[default]
+    Terminal,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colours {
+    /// Whether standard error has them.
+    pub fn are_shown(self) -> bool {
+        let wants_none = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Terminal => std::io::stderr().is_terminal() && !wants_none(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Writes to standard error.
+#[derive(Debug)]
+pub struct Console {
+    formatter: Formatter,
+    out: Vec<u8>,
+}
+
+impl Console {
+    /// One that writes in this form.
+    pub fn new(format: Format, zone: Zone, levels: &Arc<LevelNames>) -> Self {
+        Self { formatter: Formatter::new(format, zone, levels.clone()), out: Vec::new() }
+    }
+}
+
+impl Handler for Console {
+    fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
+        for (done, record) in records.iter().enumerate() {
+            self.out.clear();
+            self.formatter.push(&mut self.out, record);
+            write_stderr(&self.out).map_err(|error| {
+                // Nobody reads it any more, and nobody will.
+                let is_final = error.kind() == ErrorKind::BrokenPipe || error == Errno::BADF;
+                Failure { done, is_final, reason: error.to_string() }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of it. Not over the standard library, whose lock a process that is forked might inherit.
+pub(crate) fn write_stderr(bytes: &[u8]) -> Result<(), Errno> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(rustix::stdio::stderr(), rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => std::thread::sleep(std::time::Duration::from_millis(5)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

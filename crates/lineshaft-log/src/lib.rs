@@ -1,0 +1,34 @@
+//! Logging: records, which of them are wanted, what is hidden in them, how they are written and where to.
+//!
+//! - [`Record`] has a [`Level`], the name of a logger, a message and fields, each with a [`Value`].
+//! - [`Filter`] says which ones are wanted; [`Gate`] asks it for those who log, and holds back floods.
+//! - [`Pipeline`] takes records from those who log to handlers, over a bounded ring and threads of its own.
+//! - [`handler`] has the handlers: console, file, memory, and any function.
+//! - [`Format`] is how a record is written, [`Redaction`] what is hidden before.
+//!
+//! Those who log never wait for a handler: they wait for room in the ring at most, and only if they shall. The crate
+//! deliberately does not know Python, jobs or the engine, has no global logger, and reads no clock for records.
+
+mod error;
+mod filter;
+mod format;
+mod gate;
+pub mod handler;
+mod level;
+mod pipeline;
+mod record;
+mod redact;
+mod ring;
+mod value;
+
+pub use error::Error;
+pub use filter::{Filter, Verdict};
+pub use format::{Format, Formatter, Zone};
+pub use gate::{Gate, Limit, Passage};
+pub use handler::{Failure, Handler, Kind, Open, Spec};
+pub use level::{Level, LevelNames};
+pub use pipeline::{Counts, LaneCounts, Options, Pipeline, Taken, Tap};
+pub use record::{Fields, Origin, Place, Record, Thread};
+pub use redact::{DEFAULT_KEYS, HIDDEN, Redaction};
+pub use ring::{Bounds, Pushed, WhenFull};
+pub use value::Value;

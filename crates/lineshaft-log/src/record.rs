@@ -1,0 +1,94 @@
+//! What is logged.
+
+use std::sync::Arc;
+
+use crate::level::Level;
+use crate::value::Value;
+
+/// Fields in the order in which they were given.
+pub type Fields = Vec<(Arc<str>, Value)>;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Nanoseconds since 1970.
+    pub time_ns: i64,
+    /// How much it matters.
+    pub level: Level,
+    /// The name of its logger, in parts with dots between them.
+    pub logger: Arc<str>,
+    /// What happened.
+    pub message: Box<str>,
+    /// With what.
+    pub fields: Fields,
+    /// The thread that logged it.
+    pub thread: Thread,
+    /// The process that did.
+    pub process: u32,
+    /// Where in the source.
+    pub place: Option<Place>,
+    /// An exception, with its traceback.
+    pub exception: Option<Box<str>>,
+    /// Who made it.
+    pub origin: Origin,
+}
+
+/// A thread as records name it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thread {
+    /// The number that the operating system knows it by.
+    pub id: u64,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// A place in the source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The function.
+    pub function: Arc<str>,
+}
+
+/// Where a record comes from, so that a bridge does not bring it back.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Origin {
+    /// A logger of Lineshaft.
+    #[default]
+    Own,
+    /// Another logging system, over a bridge.
+    Bridge,
+}
+
+impl Record {
+    /// The value of a field.
+    pub fn field(&self, key: &str) -> Option<&Value> {
+        self.fields.iter().rev().find(|(name, _)| **name == *key).map(|(_, value)| value)
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn size_bytes(&self) -> usize {
+        let fields: usize =
+            self.fields.iter().map(|(_, value)| size_of::<(Arc<str>, Value)>() + value.size_bytes()).sum();
+        size_of::<Self>() + self.message.len() + fields + self.exception.as_ref().map_or(0, |text| text.len())
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn sample(level: Level, logger: &str, message: &str, fields: &[(&str, Value)]) -> Record {
+    Record {
+        time_ns: 1_795_842_000_123_456_789,
+        level,
+        logger: logger.into(),
+        message: message.into(),
+        fields: fields.iter().map(|(key, value)| ((*key).into(), value.clone())).collect(),
+        thread: Thread { id: 7, name: "MainThread".into() },
+        process: 42,
+        place: Some(Place { file: "shop/mail.py".into(), line: 12, function: "send".into() }),
+        exception: None,
+        origin: Origin::Own,
+    }
+}

@@ -1,0 +1,69 @@
+//! Files that others write, move, delete and fill.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lineshaft_log::handler::File;
+use lineshaft_log::{Handler, Level, Record};
+
+use crate::{file_options, file_spec, lines_of, options, record, started};
+
+fn write(file: &mut File, messages: &[&str]) -> Result<(), lineshaft_log::Failure> {
+    let records: Vec<Record> = messages.iter().map(|message| record(Level::INFO, message)).collect();
+    file.handle(&records.iter().collect::<Vec<_>>())
+}
+
+#[test]
+fn a_file_that_is_deleted_or_moved_is_made_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("deep/app.log");
+    let mut file = File::open(file_options(&path, None), &Arc::default()).expect("a file");
+    write(&mut file, &["one"]).expect("written");
+    std::fs::rename(&path, directory.path().join("moved")).expect("moved");
+    write(&mut file, &["two"]).expect("written");
+    std::fs::remove_dir_all(path.parent().expect("a parent")).expect("removed");
+    write(&mut file, &["three"]).expect("written");
+    assert_eq!(lines_of(&directory.path().join("moved")), ["one"]);
+    assert_eq!(lines_of(&path), ["three"]);
+}
+
+#[test]
+fn a_full_disk_is_tried_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    std::os::unix::fs::symlink("/dev/full", &path).expect("a link");
+    let pipeline = started(options(vec![file_spec(&path)]));
+    pipeline.push(record(Level::INFO, "kept"));
+    assert!(!pipeline.flush(Some(Duration::from_millis(200))));
+    assert!(!pipeline.counts().handlers[0].is_healthy);
+    std::fs::remove_file(&path).expect("removed");
+    assert!(pipeline.flush(Some(Duration::from_secs(10))));
+    assert_eq!(lines_of(&path), ["kept"]);
+    assert!(pipeline.counts().handlers[0].retries > 0);
+}
+
+#[test]
+fn several_who_write_one_file_do_not_mix_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    let writers: Vec<_> = (0..4)
+        .map(|number| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let pipeline = started(options(vec![file_spec(&path)]));
+                let line = number.to_string().repeat(300);
+                for _ in 0..2_000 {
+                    pipeline.push_waiting(record(Level::INFO, &line));
+                }
+                assert!(pipeline.close(Duration::from_secs(30)));
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+    let lines = lines_of(&path);
+    assert_eq!(lines.len(), 8_000);
+    for number in 0..4 {
+        let whole = number.to_string().repeat(300);
+        assert_eq!(lines.iter().filter(|line| **line == whole).count(), 2_000);
+    }
+}

@@ -1,0 +1,163 @@
+//! Handlers that hang, fail and panic, and what the others notice of it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lineshaft_log::{Bounds, Filter, Gate, Kind, Level, Limit, Pipeline, Pushed, Spec, WhenFull};
+
+use crate::{calling, options, record, started};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn counting(count: &Arc<AtomicUsize>) -> Spec {
+    let count = count.clone();
+    calling("counting", move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    })
+}
+
+#[test]
+fn records_arrive_in_order_and_a_level_is_kept() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    let mut spec = calling("hears", move |record| {
+        hears.lock().expect("no panic").push(record.message.to_string());
+        Ok(())
+    });
+    spec.level = Level::INFO;
+    let pipeline = started(options(vec![spec]));
+    for number in 0..5_000 {
+        let level = if number % 2 == 0 { Level::INFO } else { Level::DEBUG };
+        pipeline.push_waiting(record(level, &number.to_string()));
+    }
+    assert!(pipeline.flush(Some(LONG)));
+    let expected: Vec<String> = (0..2_500).map(|number| (number * 2).to_string()).collect();
+    assert_eq!(*heard.lock().expect("no panic"), expected);
+    assert_eq!(pipeline.counts().handlers[0].handled, 2_500);
+}
+
+#[test]
+fn a_handler_that_hangs_holds_up_nobody() {
+    let (count, is_let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let waits_for = is_let_go.clone();
+    let hanging = calling("hanging", move |_| {
+        while !waits_for.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    let mut options = options(vec![hanging, counting(&count)]);
+    options.patience = Duration::from_millis(50);
+    options.bounds = Bounds { records_max: 10, bytes_max: 1 << 20 };
+    let pipeline = started(options);
+    let large = "x".repeat(1 << 20);
+    for _ in 0..40 {
+        assert!(matches!(pipeline.push_waiting(record(Level::INFO, &large)), Pushed::Taken));
+    }
+    assert!(pipeline.flush_healthy(LONG));
+    assert_eq!(count.load(Ordering::Relaxed), 40);
+    assert!(!pipeline.flush(Some(Duration::from_millis(10))));
+    let lost = pipeline.counts().handlers[0].lost;
+    assert!(lost > 0, "{:?}", pipeline.counts());
+    is_let_go.store(true, Ordering::Relaxed);
+    assert!(pipeline.flush(Some(LONG)));
+    assert_eq!(pipeline.counts().handlers[0].handled, 40 - lost);
+    assert!(pipeline.close(LONG));
+}
+
+#[test]
+fn a_handler_that_hangs_does_not_hang_the_end() {
+    let pipeline = started(options(vec![calling("hanging", |_| {
+        std::thread::sleep(Duration::from_secs(3_600));
+        Ok(())
+    })]));
+    pipeline.push(record(Level::INFO, "x"));
+    let began = Instant::now();
+    assert!(!pipeline.close(Duration::from_millis(100)));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(matches!(pipeline.push(record(Level::INFO, "x")), Pushed::Closed(_)));
+}
+
+#[test]
+fn a_handler_that_fails_or_panics_gives_up_that_record_alone() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let odd = calling("odd", |record| match record.message.parse::<u32>() {
+        Ok(number) if number % 4 == 0 => Err("a multiple of four".to_owned()),
+        Ok(number) if number % 4 == 2 => panic!("an even number"),
+        _ => Ok(()),
+    });
+    let pipeline = started(options(vec![odd, counting(&count)]));
+    for number in 0..8 {
+        pipeline.push(record(Level::INFO, &number.to_string()));
+    }
+    assert!(pipeline.flush(Some(LONG)));
+    let counts = pipeline.counts().handlers;
+    assert_eq!((counts[0].handled, counts[0].failed, counts[0].is_healthy), (4, 4, true));
+    assert_eq!(count.load(Ordering::Relaxed), 8);
+}
+
+#[test]
+fn what_was_dropped_is_said_when_there_is_room() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    let mut options = options(vec![calling("hears", move |record| {
+        hears.lock().expect("no panic").push((record.logger.to_string(), record.field("count").cloned()));
+        Ok(())
+    })]);
+    options.when_full = WhenFull::DropNew;
+    options.bounds = Bounds { records_max: 4, bytes_max: 1 << 20 };
+    let (pipeline, _) = Pipeline::open(options).expect("it opens");
+    for _ in 0..10 {
+        pipeline.push(record(Level::INFO, "x"));
+    }
+    pipeline.start().expect("threads");
+    assert!(pipeline.flush(Some(LONG)));
+    let heard = heard.lock().expect("no panic");
+    assert_eq!((heard.len(), &heard[4]), (5, &("lineshaft.log".to_owned(), Some(6_i64.into()))));
+    assert_eq!(pipeline.counts().dropped, 6);
+}
+
+#[test]
+fn what_a_place_was_held_back_is_said_when_it_is_silent() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    let mut options = options(vec![calling("hears", move |record| {
+        hears.lock().expect("no panic").push(record.field("count").cloned());
+        Ok(())
+    })]);
+    let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
+    options.gate = Arc::new(Gate::new(Filter::at(Level::INFO), Some(limit)));
+    let gate = options.gate.clone();
+    let pipeline = started(options);
+    for _ in 0..5 {
+        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), 1, 0);
+    }
+    pipeline.flush(Some(LONG));
+    assert!(pipeline.close(LONG));
+    assert_eq!(*heard.lock().expect("no panic"), [Some(4_i64.into())]);
+}
+
+#[test]
+fn a_tap_is_drained_by_whoever_has_it() {
+    let mut spec = calling("tapped", |_| Ok(()));
+    spec.kind = Kind::Tapped;
+    spec.level = Level::WARNING;
+    let (pipeline, mut taps) = Pipeline::open(options(vec![spec])).expect("it opens");
+    let tap = taps.pop().expect("a tap");
+    pipeline.start().expect("threads");
+    let reader = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        while let Some(taken) = tap.take(None) {
+            heard.extend(taken.wanted().iter().map(|number| taken.records()[*number].message.to_string()));
+            tap.finish(taken.wanted().len() as u64, 0);
+        }
+        (heard, tap.is_over())
+    });
+    for (level, message) in [(Level::INFO, "a"), (Level::ERROR, "b"), (Level::WARNING, "c")] {
+        pipeline.push(record(level, message));
+    }
+    assert!(pipeline.close(LONG));
+    assert_eq!(reader.join().expect("no panic"), (vec!["b".to_owned(), "c".to_owned()], true));
+}

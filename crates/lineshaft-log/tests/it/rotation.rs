@@ -1,0 +1,99 @@
+//! Files that are full.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::read::GzDecoder;
+use lineshaft_log::handler::{Compression, File, Rotation};
+use lineshaft_log::{Handler, Level};
+use proptest::prelude::*;
+
+use crate::{file_options, lines_of, record};
+
+fn rotation(size_bytes: u64, keep: u32, compression: Compression) -> Rotation {
+    Rotation { size_bytes: Some(size_bytes), every: None, keep, compression }
+}
+
+/// All lines, the oldest first.
+fn all_lines(path: &Path, keep: u32) -> Vec<String> {
+    let mut lines = Vec::new();
+    for number in (1..=keep).rev() {
+        let plain = format!("{}.{number}", path.display());
+        lines.extend(lines_of(Path::new(&plain)));
+        if let Ok(file) = std::fs::File::open(format!("{plain}.gz")) {
+            let mut text = String::new();
+            GzDecoder::new(file).read_to_string(&mut text).expect("a whole file");
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
+    lines.extend(lines_of(path));
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn what_is_kept_is_the_last_of_what_was_written(
+        lengths in prop::collection::vec(1_usize..40, 1..40),
+        size_bytes in 1_u64..120,
+        keep in 0_u32..4,
+        is_compressed: bool,
+    ) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.log");
+        let compression = if is_compressed { Compression::Gzip } else { Compression::None };
+        let rotation = rotation(size_bytes, keep, compression);
+        let mut file = File::open(file_options(&path, Some(rotation)), &Arc::default()).expect("a file");
+        let lines: Vec<String> =
+            lengths.iter().enumerate().map(|(number, length)| format!("{number:0length$}")).collect();
+        for line in &lines {
+            file.handle(&[&record(Level::INFO, line)]).expect("written");
+        }
+        // As many files as are kept hold as many of the last lines as fit, one at the least.
+        let (mut files, mut bytes, mut kept) = (0, 0, 0);
+        let mut sizes = vec![];
+        for line in &lines {
+            let more = line.len() as u64 + 1;
+            if bytes > 0 && bytes + more > size_bytes {
+                sizes.push(std::mem::take(&mut kept));
+                bytes = 0;
+            }
+            bytes += more;
+            kept += 1;
+        }
+        for size in sizes.iter().rev() {
+            if files < keep {
+                kept += size;
+                files += 1;
+            }
+        }
+        prop_assert_eq!(all_lines(&path, keep + 1), &lines[lines.len() - kept..]);
+    }
+}
+
+#[test]
+fn several_who_rotate_one_file_lose_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let options = file_options(&path, Some(rotation(4_000, 200, Compression::Gzip)));
+                let mut file = File::open(options, &Arc::default()).expect("a file");
+                for number in 0..500 {
+                    let message = format!("{writer} {number:0100}");
+                    file.handle(&[&record(Level::INFO, &message)]).expect("written");
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+    let lines = all_lines(&path, 200);
+    assert!(path.with_file_name("app.log.40.gz").exists());
+    for writer in 0..4 {
+        let found = lines.iter().filter_map(|line| line.strip_prefix(&format!("{writer} "))?.parse().ok());
+        assert_eq!(found.collect::<Vec<u32>>(), (0..500).collect::<Vec<u32>>());
+    }
+}
