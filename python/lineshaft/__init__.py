@@ -97,6 +97,7 @@ if _TYPE_CHECKING:
     from ._task import AsyncTask, Task, Using
     from ._unique import Unique
     from ._values import Pickled, Record, value
+    from .logging._logger import get_logger
 else:
     _OF_JOBS = {
         "App": "_app",
@@ -145,6 +146,7 @@ else:
         "cached": "_cached._decorator",
         "decorator": "_decorators._decorator",
         "deprecated": "_decorators._deprecated",
+        "get_logger": "logging._logger",
         "layers": "_decorators._layers",
         "limited": "_decorators._limited",
         "logged": "_decorators._logged",
@@ -156,6 +158,10 @@ else:
     """What brings all of `multiprocessing` or `asyncio`, which many programs do without."""
 
     def __getattr__(name: str) -> object:
+        if name == "logging":  # what `get_logger` belongs to is there without an import of its own
+            from importlib import import_module
+
+            return import_module(".logging", __name__)
         wanted = _OF_JOBS if name in _OF_JOBS else {name: _LATER[name]} if name in _LATER else {}
         if not wanted:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -260,6 +266,7 @@ __all__ = [
     "current",
     "decorator",
     "deprecated",
+    "get_logger",
     "layers",
     "limited",
     "logged",

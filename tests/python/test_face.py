@@ -30,7 +30,7 @@ def test_no_public_submodule_leaks_by_accident():
     assert {name for name in modules if not name.startswith(("_", "@"))} <= PUBLIC_MODULES
 
 
-PUBLIC_MODULES = {"testing", "aio", "multiprocessing", "structures", "contrib", "compat"}
+PUBLIC_MODULES = {"testing", "aio", "logging", "multiprocessing", "structures", "contrib", "compat"}
 
 
 def public_things() -> Iterator[tuple[str, object]]:

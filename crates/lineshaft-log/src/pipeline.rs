@@ -145,13 +145,13 @@ impl Pipeline {
     /// Waits until all that was taken so far is done by every handler; whether it is. `None` waits for ever.
     pub fn flush(&self, timeout: Option<Duration>) -> bool {
         let upto = self.ring.call();
-        self.wait(timeout, |lane| lane.done() >= upto)
+        self.wait(timeout, |lane| lane.done() >= upto || lane.is_over())
     }
 
     /// As [`Self::flush`], but does not wait for handlers that fail or hang.
     pub fn flush_healthy(&self, timeout: Duration) -> bool {
         let upto = self.ring.call();
-        self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.is_healthy())
+        self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.is_healthy() || lane.is_over())
     }
 
     fn wait(&self, timeout: Option<Duration>, is_done: impl Fn(&Lane) -> bool) -> bool {

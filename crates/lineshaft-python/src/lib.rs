@@ -2,9 +2,9 @@
 //!
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
 //! children, [`cache`] functions that keep their results, [`choice`] functions with several implementations,
-//! [`decorators`] functions with something around them, [`ipc`] what any processes share, [`pool`] what a pool and its
-//! processes share, [`structures`] sets, tries and graphs, [`server`] a server for tests, [`errors`] maps Rust's errors to
-//! Python's tree. `python/lineshaft` is the face that people use.
+//! [`decorators`] functions with something around them, [`ipc`] what any processes share, [`logging`] loggers and
+//! handlers, [`pool`] what a pool and its processes share, [`structures`] sets, tries and graphs, [`server`] a server for
+//! tests, [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
 
@@ -14,6 +14,7 @@ mod client;
 mod decorators;
 mod errors;
 mod ipc;
+mod logging;
 mod options;
 mod pool;
 mod server;
@@ -74,6 +75,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cache::add_to(module)?;
     decorators::add_to(module)?;
     ipc::add_to(module)?;
+    logging::add_to(module)?;
     pool::add_to(module)?;
     structures::add_to(module)?;
     values::add_to(module)?;

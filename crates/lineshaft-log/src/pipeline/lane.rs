@@ -100,6 +100,9 @@ impl Lane {
     /// for longer than `patience`.
     pub(super) fn give(&self, batch: Batch, patience: Duration) {
         let mut line = self.line();
+        if line.is_closed {
+            return self.lose(line, &batch);
+        }
         let mut until = Instant::now() + patience;
         let mut length = line.batches.len();
         while line.bytes > 0
@@ -113,11 +116,8 @@ impl Lane {
             if wait.is_zero() {
                 self.is_stuck.store(true, Ordering::Relaxed);
             }
-            if !self.is_healthy() || line.is_closed {
-                let lost = batch.records.iter().filter(|record| self.spec.wants(record)).count() as u64;
-                self.lost.fetch_add(lost, Ordering::Relaxed);
-                line.upto = line.upto.max(batch.upto);
-                return;
+            if !self.is_healthy() {
+                return self.lose(line, &batch);
             }
             line = self.room.wait_timeout(line, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -125,6 +125,12 @@ impl Lane {
         line.bytes += batch.size_bytes;
         line.batches.push_back(batch);
         self.arrived.notify_one();
+    }
+
+    fn lose(&self, mut line: MutexGuard<'_, Line>, batch: &Batch) {
+        let lost = batch.records.iter().filter(|record| self.spec.wants(record)).count() as u64;
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        line.upto = line.upto.max(batch.upto);
     }
 
     /// No more batches come.
@@ -138,7 +144,10 @@ impl Lane {
     pub(super) fn close(&self) {
         let mut line = self.line();
         (line.has_ended, line.is_closed) = (true, true);
+        drop(line);
         self.arrived.notify_all();
+        self.room.notify_all();
+        self.progress.ring();
     }
 
     /// The next batch, after waiting for it; `None` when there will be none, or when `timeout` is over.

@@ -39,6 +39,11 @@ impl Tap {
         self.lane.finish(handled, failed);
     }
 
+    /// Takes no more records: those that come are lost, and nobody waits for those that are there.
+    pub fn close(&self) {
+        self.lane.close();
+    }
+
     /// Whether no more records will come.
     pub fn is_over(&self) -> bool {
         self.lane.is_over()

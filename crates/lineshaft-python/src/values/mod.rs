@@ -15,7 +15,7 @@ mod describe;
 mod encode;
 mod exception;
 mod failure;
-mod native;
+pub(crate) mod native;
 mod numpy;
 mod registry;
 

@@ -1,0 +1,326 @@
+//! From a call to a record.
+
+use std::cell::{Cell, RefCell};
+use std::hash::Hasher;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
+use rustc_hash::FxHasher;
+
+use super::logger::Logger;
+use super::place;
+use super::record::LogRecord;
+use super::state::{self, State};
+use super::values::{self, Budget, LogFields};
+use crate::values::native::exactly;
+
+/// What a method was called with.
+pub(super) struct Call<'a, 'py> {
+    pub(super) level: Level,
+    /// Whether the exception that is being handled belongs to it.
+    pub(super) is_exception: bool,
+    pub(super) message: &'a Bound<'py, PyAny>,
+    pub(super) args: &'a [Borrowed<'a, 'py, PyAny>],
+    pub(super) names: Option<&'a Bound<'py, PyTuple>>,
+    pub(super) keywords: &'a [Borrowed<'a, 'py, PyAny>],
+}
+
+/// A call of a logger within another one, of a `__repr__` say, is heard; one within that is not.
+const DEPTH_MAX: u32 = 2;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static IS_MUTED: Cell<bool> = const { Cell::new(false) };
+    static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
+}
+
+/// The number of this process, as of its last fork.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// What this thread logs from now on goes nowhere: it is one that handles records, and would never be done.
+#[pyfunction]
+pub(super) fn log_mute() {
+    IS_MUTED.set(true);
+}
+
+/// In a process that was forked.
+pub(super) fn forked() {
+    PROCESS.store(0, Ordering::Relaxed);
+    THREAD.take();
+}
+
+/// Leaves the depth as it was, whatever happens.
+struct Within;
+
+impl Within {
+    fn new() -> Option<Self> {
+        if IS_MUTED.get() || DEPTH.get() >= DEPTH_MAX {
+            return None;
+        }
+        DEPTH.set(DEPTH.get() + 1);
+        Some(Self)
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// Logs what is heard.
+pub(super) fn log(py: Python<'_>, logger: &Logger, call: &Call<'_, '_>) -> PyResult<()> {
+    let Some(_within) = Within::new() else { return Ok(()) };
+    let state = state::current();
+    let mut budget = Budget::of(&state.plan);
+    let message = message_of(call, &mut budget)?;
+    let mut fields = context(py)?;
+    for (key, value) in &logger.fields {
+        let is_unique = fields.is_empty();
+        values::add(&mut fields, key.clone(), value.clone(), is_unique);
+    }
+    let rest = keywords(call, &mut fields, &mut budget)?;
+    let exception = match rest.exception {
+        Some(exception) => exception_text(py, &exception, &mut budget)?,
+        None if call.is_exception => exception_text(py, PyBool::new(py, true).as_any(), &mut budget)?,
+        None => None,
+    };
+    let draft =
+        Draft { level: call.level, message, fields, place: place::caller(py, rest.above)?, exception };
+    finish(py, &state, &logger.name, logger.verdict(), draft)
+}
+
+struct Draft {
+    level: Level,
+    message: Box<str>,
+    fields: Fields,
+    place: Option<Place>,
+    exception: Option<Box<str>>,
+}
+
+fn finish(
+    py: Python<'_>,
+    state: &State,
+    logger: &Arc<str>,
+    verdict: lineshaft_log::Verdict,
+    draft: Draft,
+) -> PyResult<()> {
+    let Draft { level, message, mut fields, place, exception } = draft;
+    if state.plan.gate.is_closer(level, &verdict) {
+        let site = site_of(logger, place.as_ref());
+        match state.plan.gate.pass(level, logger, &verdict, &fields, site, monotonic_ns()) {
+            Passage::Passes { held_back: 0 } => {}
+            Passage::Passes { held_back } => fields.push(("held_back".into(), Value::from(held_back))),
+            Passage::Stays => return Ok(()),
+        }
+    }
+    let record = Record {
+        time_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64),
+        level,
+        logger: logger.clone(),
+        message,
+        fields,
+        thread: thread(py)?,
+        process: process(),
+        place,
+        exception,
+        origin: Origin::Own,
+    };
+    asked(py, state, record)
+}
+
+/// Asks the filters that are functions of Python, and pushes what they let through.
+fn asked(py: Python<'_>, state: &State, record: Record) -> PyResult<()> {
+    if state.plan.filters.is_empty() {
+        return state::push(py, record);
+    }
+    let record = Arc::new(record);
+    let shown = Bound::new(py, LogRecord::alone(record.clone(), state.plan.levels.clone()))?;
+    let serving = py.import(intern!(py, "lineshaft.logging._serving"))?;
+    for filter in &state.plan.filters {
+        if !serving.call_method1(intern!(py, "passes"), (filter, &shown))?.is_truthy()? {
+            return Ok(());
+        }
+    }
+    state::push(py, Arc::unwrap_or_clone(record))
+}
+
+/// A record of another logging system.
+#[pyfunction]
+#[pyo3(signature = (name, level, message, fields, exception, place, thread, time_ns))]
+#[expect(clippy::too_many_arguments, reason = "they are those of a record")]
+pub(super) fn log_bridged(
+    py: Python<'_>,
+    name: &str,
+    level: i32,
+    message: &Bound<'_, PyString>,
+    fields: &Bound<'_, PyDict>,
+    exception: Option<&Bound<'_, PyString>>,
+    place: (String, u32, String),
+    thread: (u64, String),
+    time_ns: i64,
+) -> PyResult<()> {
+    let Some(_within) = Within::new() else { return Ok(()) };
+    let state = state::current();
+    let verdict = state.verdict(name);
+    if Level(level) < verdict.least {
+        return Ok(());
+    }
+    let mut budget = Budget::of(&state.plan);
+    let message = budget.text(message)?;
+    let mut all = context(py)?;
+    values::add_items(&mut all, fields, &mut budget)?;
+    let place = Place { file: place.0.into(), line: place.1, function: place.2.into() };
+    let site = site_of(name, Some(&place));
+    if state.plan.gate.is_closer(Level(level), &verdict) {
+        match state.plan.gate.pass(Level(level), name, &verdict, &all, site, monotonic_ns()) {
+            Passage::Passes { held_back: 0 } => {}
+            Passage::Passes { held_back } => all.push(("held_back".into(), Value::from(held_back))),
+            Passage::Stays => return Ok(()),
+        }
+    }
+    let record = Record {
+        time_ns,
+        level: Level(level),
+        logger: name.into(),
+        message,
+        fields: all,
+        thread: Thread { id: thread.0, name: thread.1.into() },
+        process: process(),
+        place: Some(place),
+        exception: exception.map(|text| budget.text(text)).transpose()?,
+        origin: Origin::Bridge,
+    };
+    asked(py, &state, record)
+}
+
+/// The message, with its arguments as `%` puts them in. What does not fit is shown beside it.
+fn message_of(call: &Call<'_, '_>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
+    let message = call.message;
+    if call.args.is_empty() {
+        return match exactly::<PyString>(message) {
+            Some(text) => budget.text(text),
+            None => said(message, budget),
+        };
+    }
+    let py = message.py();
+    let args = PyTuple::new(py, call.args.iter().map(|arg| (**arg).clone()))?;
+    // As the standard library does: one mapping alone is what names in the text are of.
+    let alone = if args.len() == 1 { args.get_item(0)?.cast_into::<PyDict>().ok() } else { None };
+    let filled = match (&alone, message.str()) {
+        (Some(dict), Ok(text)) if !dict.is_empty() => text.rem(dict),
+        (_, Ok(text)) => text.rem(&args),
+        (_, Err(error)) => Err(error),
+    };
+    match filled {
+        Ok(text) => budget.text(text.cast::<PyString>()?),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+            let message = said(message, budget)?;
+            let args = values::shown(args.as_any(), budget)?;
+            Ok(format!("{message} [arguments that do not fit: {args}]").into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What `str` says, or else what `repr` does.
+fn said(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
+    match object.str() {
+        Ok(text) => budget.text(&text),
+        Err(_) => values::shown(object, budget),
+    }
+}
+
+struct Rest<'py> {
+    exception: Option<Bound<'py, PyAny>>,
+    /// How many callers above the one that called it is who logs.
+    above: u32,
+}
+
+/// Adds the fields; gives what is no field.
+fn keywords<'py>(call: &Call<'_, 'py>, fields: &mut Fields, budget: &mut Budget<'_>) -> PyResult<Rest<'py>> {
+    let mut rest = Rest { exception: None, above: 0 };
+    let Some(names) = call.names else { return Ok(rest) };
+    let is_first = fields.is_empty();
+    for (name, object) in names.iter_borrowed().zip(call.keywords) {
+        let name = name.cast::<PyString>()?;
+        let key = values::key_of(&name);
+        match &*key {
+            "exc_info" => rest.exception = Some((**object).clone()),
+            "stacklevel" => rest.above = object.extract::<u32>().unwrap_or(1).saturating_sub(1),
+            "extra" if object.is_instance_of::<PyDict>() => {
+                let extra = object.cast::<PyDict>()?;
+                values::add_items(fields, &extra, budget)?;
+            }
+            _ => {
+                let value = values::value(object, budget, 0)?;
+                values::add(fields, key, value, is_first);
+            }
+        }
+    }
+    Ok(rest)
+}
+
+fn exception_text(
+    py: Python<'_>,
+    exception: &Bound<'_, PyAny>,
+    budget: &mut Budget<'_>,
+) -> PyResult<Option<Box<str>>> {
+    let module = py.import(intern!(py, "lineshaft.logging._exceptions"))?;
+    let text = module.call_method1(intern!(py, "text_of"), (exception,))?;
+    if text.is_none() { Ok(None) } else { budget.text(text.cast::<PyString>()?).map(Some) }
+}
+
+/// The fields of the context in which it is logged.
+fn context(py: Python<'_>) -> PyResult<Fields> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let get = GET.get_or_try_init(py, || {
+        let variable = py.import("lineshaft.logging._context")?.getattr("fields")?;
+        variable.getattr("get").map(Bound::unbind)
+    })?;
+    let found = get.bind(py).call0()?;
+    Ok(found.cast::<LogFields>().map(|fields| fields.get().0.clone()).unwrap_or_default())
+}
+
+fn thread(py: Python<'_>) -> PyResult<Thread> {
+    if let Some(known) = THREAD.with_borrow(Clone::clone) {
+        return Ok(known);
+    }
+    let found = py.import("lineshaft.logging._life")?.call_method0("thread")?;
+    let (id, name): (u64, String) = found.extract()?;
+    let found = Thread { id, name: name.into() };
+    THREAD.set(Some(found.clone()));
+    Ok(found)
+}
+
+fn process() -> u32 {
+    match PROCESS.load(Ordering::Relaxed) {
+        0 => {
+            let found = std::process::id();
+            PROCESS.store(found, Ordering::Relaxed);
+            found
+        }
+        known => known,
+    }
+}
+
+fn site_of(logger: &str, place: Option<&Place>) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(logger.as_bytes());
+    if let Some(place) = place {
+        hasher.write(place.file.as_bytes());
+        hasher.write_u32(place.line);
+    }
+    hasher.finish()
+}
+
+fn monotonic_ns() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}

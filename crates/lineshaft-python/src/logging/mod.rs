@@ -1,0 +1,38 @@
+//! What `lineshaft.logging` is made of: see `lineshaft_log`.
+//!
+//! [`logger::Logger`] has the methods that log, called past the arguments of Python where a level is not heard
+//! ([`methods`]). [`making`] makes a record, [`values`] its fields, [`place`] finds where it was logged, [`plan`] reads the
+//! configuration, [`state`] holds what is in force, and [`tap`] gives records to functions of Python.
+//!
+//! All locks here are taken only by who holds the interpreter, and never kept while Python code can run, so none of them
+//! is ever taken over a fork. The threads of a pipeline never hold the interpreter.
+
+mod logger;
+mod making;
+mod methods;
+mod place;
+mod plan;
+mod record;
+mod state;
+mod tap;
+mod values;
+
+use pyo3::prelude::*;
+
+/// The classes and functions, into the module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<logger::Logger>()?;
+    methods::add_to(&module.py().get_type::<logger::Logger>())?;
+    module.add_class::<record::LogRecord>()?;
+    module.add_class::<tap::LogTap>()?;
+    module.add_class::<values::LogFields>()?;
+    module.add_function(wrap_pyfunction!(state::log_configure, module)?)?;
+    module.add_function(wrap_pyfunction!(state::log_counts, module)?)?;
+    module.add_function(wrap_pyfunction!(state::log_flush, module)?)?;
+    module.add_function(wrap_pyfunction!(state::log_forked, module)?)?;
+    module.add_function(wrap_pyfunction!(state::log_kept, module)?)?;
+    module.add_function(wrap_pyfunction!(state::log_late, module)?)?;
+    module.add_function(wrap_pyfunction!(state::log_least, module)?)?;
+    module.add_function(wrap_pyfunction!(making::log_bridged, module)?)?;
+    module.add_function(wrap_pyfunction!(making::log_mute, module)?)
+}

@@ -1,0 +1,225 @@
+//! What is in force: one pipeline of the process, and what those who log ask before.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use lineshaft_log::{Level, Pipeline, Pushed, Record, Verdict};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::plan::{self, Plan};
+use super::record::LogRecord;
+
+/// Grows whenever something else is in force, so that loggers ask anew.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+static STATE: Mutex<Option<Arc<State>>> = Mutex::new(None);
+/// Whether the interpreter ends: whoever logs waits until it is written then, since nobody will later.
+static IS_LATE: AtomicBool = AtomicBool::new(false);
+
+/// How long it is waited for handlers before a fork and, of each record, while the interpreter ends.
+const SHORT: Duration = Duration::from_secs(1);
+
+pub(super) struct State {
+    pub(super) plan: Plan,
+    /// Made when the first record comes, in a process that was forked too.
+    pipeline: OnceLock<Arc<Running>>,
+}
+
+struct Running {
+    pipeline: Pipeline,
+    taps: Vec<lineshaft_log::Tap>,
+    is_started: AtomicBool,
+}
+
+/// The number of what is in force.
+pub(super) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// What is in force; what is there without a configuration, if there was none.
+pub(super) fn current() -> Arc<State> {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    state.get_or_insert_with(|| Arc::new(State::new(Plan::default()))).clone()
+}
+
+impl State {
+    fn new(plan: Plan) -> Self {
+        Self { plan, pipeline: OnceLock::new() }
+    }
+
+    /// What is asked of a logger: its verdict, in which the levels of the handlers are.
+    pub(super) fn verdict(&self, logger: &str) -> Verdict {
+        let verdict = self.plan.gate.verdict(logger);
+        let least = verdict.least.max(self.plan.floor);
+        Verdict { least, ..verdict }
+    }
+
+    fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        if let Some(running) = self.pipeline.get() {
+            return Ok(running.clone());
+        }
+        py.import("lineshaft.logging._life")?.call_method0("begin")?;
+        let (pipeline, taps) = self.plan.open(py)?;
+        let running = Arc::new(Running { pipeline, taps, is_started: AtomicBool::new(false) });
+        Ok(self.pipeline.get_or_init(|| running).clone())
+    }
+}
+
+impl Running {
+    fn start(&self, py: Python<'_>, plan: &Plan) -> PyResult<()> {
+        if self.is_started.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.pipeline.start()?;
+        let module = py.import("lineshaft.logging._serving")?;
+        for (tap, call) in self.taps.iter().zip(plan.calls()) {
+            module.call_method1(
+                "serve",
+                (super::tap::LogTap::new(tap.clone(), plan.levels.clone()), call.bind(py)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts a record on its way. Waits for room without the interpreter, if it has to wait.
+pub(super) fn push(py: Python<'_>, record: Record) -> PyResult<()> {
+    let mut record = record;
+    // What was in force may be closed just now, for something else.
+    for _ in 0..3 {
+        let state = current();
+        let running = state.running(py)?;
+        running.start(py, &state.plan)?;
+        let mut pushed = running.pipeline.push(record);
+        if let Pushed::Full(back) = pushed {
+            pushed = py.detach(|| running.pipeline.push_waiting(*back));
+        }
+        match pushed {
+            Pushed::Closed(back) | Pushed::Full(back) => record = *back,
+            Pushed::Taken | Pushed::Dropped => {
+                if IS_LATE.load(Ordering::Relaxed) {
+                    py.detach(|| running.pipeline.flush_healthy(SHORT));
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts another configuration in force. What was logged before is written first, for as long as a handler takes no longer
+/// than `patience` seconds.
+#[pyfunction]
+pub(super) fn log_configure(py: Python<'_>, options: &Bound<'_, PyDict>, patience: f64) -> PyResult<()> {
+    let state = Arc::new(State::new(plan::read(options)?));
+    let running = state.running(py)?;
+    let before = {
+        let mut current = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        current.replace(state.clone())
+    };
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    if let Some(before) = before.as_ref().and_then(|before| before.pipeline.get()) {
+        py.detach(|| before.pipeline.close(Duration::try_from_secs_f64(patience).unwrap_or_default()));
+    }
+    running.start(py, &state.plan)
+}
+
+/// Waits until what was logged so far is written; whether it is. `timeout` in seconds, for ever without.
+#[pyfunction]
+#[pyo3(signature = (timeout = None, healthy = false))]
+pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> PyResult<bool> {
+    let timeout = timeout.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let state = current();
+    let Some(running) = state.pipeline.get() else { return Ok(true) };
+    running.start(py, &state.plan)?;
+    let slice = Duration::from_millis(50);
+    let mut rest = timeout;
+    loop {
+        let wait = rest.map_or(slice, |rest| rest.min(slice));
+        let is_done = py.detach(|| {
+            if healthy { running.pipeline.flush_healthy(wait) } else { running.pipeline.flush(Some(wait)) }
+        });
+        rest = rest.map(|rest| rest.saturating_sub(wait));
+        if is_done || rest.is_some_and(|rest| rest.is_zero()) {
+            return Ok(is_done);
+        }
+        py.check_signals()?;
+    }
+}
+
+/// In a process that was forked: the parent writes what it logged, and the threads are there alone.
+#[pyfunction]
+pub(super) fn log_forked() {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(before) = state.take() {
+        *state = Some(Arc::new(State::new(before.plan.forked())));
+        // Its locks may be taken for ever, and its threads are nobody's.
+        std::mem::forget(before);
+    }
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    super::making::forked();
+}
+
+/// The interpreter ends: functions of Python are not called any more, and each record is waited for.
+#[pyfunction]
+pub(super) fn log_late() {
+    IS_LATE.store(true, Ordering::Relaxed);
+    let state = current();
+    if let Some(running) = state.pipeline.get() {
+        running.taps.iter().for_each(lineshaft_log::Tap::close);
+    }
+}
+
+/// The least level that a logger of any name might be heard with.
+#[pyfunction]
+pub(super) fn log_least() -> i32 {
+    let state = current();
+    state.plan.least.max(state.plan.floor).0
+}
+
+/// What the handlers of kind `memory` keep, the oldest first.
+#[pyfunction]
+pub(super) fn log_kept() -> Vec<LogRecord> {
+    let state = current();
+    let records = state.plan.kept().flat_map(|kept| kept.records());
+    records.map(|record| LogRecord::alone(record, state.plan.levels.clone())).collect()
+}
+
+/// What became of all records, as a dict.
+#[pyfunction]
+pub(super) fn log_counts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let (counts, state) = (PyDict::new(py), current());
+    let Some(running) = state.pipeline.get() else { return Ok(counts) };
+    let found = running.pipeline.counts();
+    counts.set_item("taken", found.taken)?;
+    counts.set_item("dropped", found.dropped)?;
+    counts.set_item("limited", found.limited)?;
+    counts.set_item("sampled", found.sampled)?;
+    let mut handlers = Vec::new();
+    for each in found.handlers {
+        let handler = PyDict::new(py);
+        handler.set_item("name", PyString::new(py, &each.name))?;
+        handler.set_item("handled", each.handled)?;
+        handler.set_item("lost", each.lost)?;
+        handler.set_item("failed", each.failed)?;
+        handler.set_item("retries", each.retries)?;
+        handler.set_item("is_healthy", each.is_healthy)?;
+        handlers.push(handler);
+    }
+    counts.set_item("handlers", handlers)?;
+    Ok(counts)
+}
+
+/// The level that a text or a number says.
+pub(super) fn level_of(level: &Bound<'_, PyAny>) -> PyResult<Level> {
+    if let Ok(number) = level.extract::<i32>() {
+        return Ok(Level(number));
+    }
+    let text = level.str()?.to_string_lossy().into_owned();
+    let unknown = || {
+        let hint = "a number, or trace, debug, info, warning, error, critical or a name of your own";
+        crate::errors::option_error(level.py(), &format!("{text:?} is no level"), hint)
+    };
+    current().plan.levels.parse(&text).ok_or_else(unknown)
+}

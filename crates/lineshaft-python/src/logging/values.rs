@@ -1,0 +1,234 @@
+//! Fields from Python, and back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lineshaft_log::{Fields, HIDDEN, Value};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
+use rustc_hash::FxHashMap;
+
+use super::plan::Plan;
+use crate::values::native::{exactly, small_integer};
+
+/// Fields that were made before: those of a context.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct LogFields(pub(super) Fields);
+
+#[pymethods]
+impl LogFields {
+    #[new]
+    fn new(before: Option<&Bound<'_, Self>>, fields: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut all = before.map(|before| before.get().0.clone()).unwrap_or_default();
+        let state = super::state::current();
+        add_items(&mut all, fields, &mut Budget::of(&state.plan))?;
+        Ok(Self(all))
+    }
+
+    /// As a dict.
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        fields_to_python(py, &self.0)
+    }
+}
+
+/// How much of a record there is still room for.
+pub(super) struct Budget<'a> {
+    bytes: usize,
+    /// Classes whose instances are hidden.
+    redacted: Option<&'a Py<PyTuple>>,
+}
+
+/// Deeper values are shown by their class alone.
+const DEPTH_MAX: u32 = 8;
+/// What an item of a list takes of the budget, beyond its own bytes.
+const ITEM_BYTES: usize = 16;
+
+impl<'a> Budget<'a> {
+    pub(super) fn of(plan: &'a Plan) -> Self {
+        Self { bytes: plan.record_bytes_max, redacted: plan.redacted.as_ref() }
+    }
+
+    fn spend(&mut self, bytes: usize) -> bool {
+        let is_enough = bytes <= self.bytes;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        is_enough
+    }
+
+    /// A text as far as there is room for it; what is cut is said.
+    pub(super) fn text(&mut self, text: &Bound<'_, PyString>) -> PyResult<Box<str>> {
+        let length = text.len()?;
+        if length <= self.bytes {
+            let text: Box<str> = text.to_string_lossy().into();
+            self.bytes = self.bytes.saturating_sub(text.len());
+            return Ok(text);
+        }
+        // Cut before it is turned into bytes, which might take as much memory again.
+        let kept = self.bytes;
+        let part = text.get_item(PySlice::new(text.py(), 0, kept as isize, 1))?;
+        self.bytes = 0;
+        let part = part.cast::<PyString>()?.to_string_lossy();
+        Ok(format!("{part}… [cut: {} of {length} characters]", length - kept).into())
+    }
+}
+
+/// Adds a field, in the place of an earlier one of that name.
+pub(super) fn add(fields: &mut Fields, key: Arc<str>, value: Value, is_unique: bool) {
+    if !is_unique && let Some((_, before)) = fields.iter_mut().find(|(name, _)| *name == key) {
+        *before = value;
+        return;
+    }
+    fields.push((key, value));
+}
+
+/// Adds all items of a dict.
+pub(super) fn add_items(
+    fields: &mut Fields,
+    items: &Bound<'_, PyDict>,
+    budget: &mut Budget<'_>,
+) -> PyResult<()> {
+    for (key, item) in items.copy()? {
+        let key = match key.cast_exact::<PyString>() {
+            Ok(key) => key_of(key),
+            Err(_) => Arc::from(&*shown(&key, budget)?),
+        };
+        let item = value(&item, budget, 0)?;
+        add(fields, key, item, false);
+    }
+    Ok(())
+}
+
+/// The name of a field. Those of keywords are the same objects again and again, and found by where they are.
+pub(super) fn key_of(name: &Bound<'_, PyString>) -> Arc<str> {
+    /// Names are kept, so that nothing else can be where they were.
+    type Names = FxHashMap<usize, (Py<PyString>, Arc<str>)>;
+    static NAMES: Mutex<Option<Names>> = Mutex::new(None);
+    const NAMES_MAX: usize = 4_096;
+
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = names.get_or_insert_default();
+    let place = name.as_ptr() as usize;
+    if let Some((_, key)) = names.get(&place) {
+        return key.clone();
+    }
+    let key: Arc<str> = name.to_string_lossy().into();
+    if names.len() < NAMES_MAX && key.len() <= 100 {
+        names.insert(place, (name.clone().unbind(), key.clone()));
+    }
+    key
+}
+
+/// A value as records have it. What is not plain is what its `repr` says.
+pub(super) fn value(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u32) -> PyResult<Value> {
+    if let Some(text) = exactly::<PyString>(object) {
+        return budget.text(text).map(Value::Str);
+    }
+    if let Some(number) = exactly::<PyInt>(object) {
+        return match small_integer(number) {
+            Some(number) => Ok(Value::Int(number)),
+            None => shown(object, budget).map(Value::Str),
+        };
+    }
+    if let Some(number) = exactly::<PyFloat>(object) {
+        return Ok(Value::Float(number.value()));
+    }
+    if object.is_none() {
+        return Ok(Value::Null);
+    }
+    if let Some(truth) = exactly::<PyBool>(object) {
+        return Ok(Value::Bool(truth.is_true()));
+    }
+    if depth < DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
+        return several(object, budget, depth);
+    }
+    if let Some(classes) = budget.redacted
+        && object.is_instance(classes.bind(object.py()))?
+    {
+        return Ok(Value::from(HIDDEN));
+    }
+    if depth >= DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
+        return Ok(Value::from("…"));
+    }
+    shown(object, budget).map(Value::Str)
+}
+
+fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<PyList>() || object.is_exact_instance_of::<PyTuple>()
+}
+
+fn several(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u32) -> PyResult<Value> {
+    if let Some(dict) = exactly::<PyDict>(object) {
+        let mut items = Vec::new();
+        // A `repr` may change the dict meanwhile: this is how it was.
+        for (key, item) in dict.copy()? {
+            if !budget.spend(ITEM_BYTES) {
+                items.push((
+                    "…".into(),
+                    Value::from(format!("[cut: {} of {} items]", dict.len() - items.len(), dict.len())),
+                ));
+                break;
+            }
+            let key = match key.cast_exact::<PyString>() {
+                Ok(key) => budget.text(key)?,
+                Err(_) => shown(&key, budget)?,
+            };
+            items.push((key, value(&item, budget, depth + 1)?));
+        }
+        return Ok(Value::Map(items));
+    }
+    let (mut items, length) = (Vec::new(), object.len()?);
+    for position in 0..length {
+        if !budget.spend(ITEM_BYTES) {
+            items.push(Value::from(format!("… [cut: {} of {length} items]", length - position)));
+            break;
+        }
+        // It may have become shorter.
+        let Ok(item) = object.get_item(position) else { break };
+        items.push(value(&item, budget, depth + 1)?);
+    }
+    Ok(Value::List(items))
+}
+
+/// What `repr` says, or that it says nothing.
+pub(super) fn shown(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
+    match object.repr() {
+        Ok(text) => budget.text(&text),
+        Err(error) if error.is_instance_of::<PyException>(object.py()) => {
+            let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+            let error =
+                error.get_type(object.py()).name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+            Ok(format!("<{class} whose repr raises {error}>").into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Fields as a dict.
+pub(super) fn fields_to_python<'py>(py: Python<'py>, fields: &Fields) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in fields {
+        dict.set_item(&**key, to_python(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
+        Value::Int(value) => value.into_pyobject(py)?.into_any(),
+        Value::Float(value) => PyFloat::new(py, *value).into_any(),
+        Value::Str(text) => PyString::new(py, text).into_any(),
+        Value::List(items) => {
+            let list = PyList::empty(py);
+            items.iter().try_for_each(|item| list.append(to_python(py, item)?))?;
+            list.into_any()
+        }
+        Value::Map(items) => {
+            let dict = PyDict::new(py);
+            for (key, item) in items {
+                dict.set_item(&**key, to_python(py, item)?)?;
+            }
+            dict.into_any()
+        }
+    })
+}

@@ -1,0 +1,33 @@
+"""Fields of all records that are logged in a block."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any
+
+from .. import _native
+
+fields: ContextVar[_native.LogFields | None] = ContextVar("lineshaft.logging.fields", default=None)
+
+
+class context:  # noqa: N801
+    """`with context(user="ada"):` adds the field to each record that is logged in the block, by whichever logger.
+
+    It goes with the context of Python: coroutines and tasks that begin in the block have it, threads do if they are
+    begun with `contextvars.copy_context()`, as `asyncio.to_thread` does.
+    """
+
+    __slots__ = ("_fields", "_tokens")
+
+    def __init__(self, **fields: Any) -> None:
+        self._fields = fields
+        self._tokens: list[Token[_native.LogFields | None]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(fields.set(_native.LogFields(fields.get(), self._fields)))
+
+    def __exit__(
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        fields.reset(self._tokens.pop())

@@ -1,0 +1,145 @@
+"""The kinds of handlers, and what each of them takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._options import checked, duration, flag, size, wrong
+
+_COUNT_MAX = 2**31 - 1
+
+Check = Callable[[str, Any], Any]
+
+
+def _level(option: str, value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise wrong(option, value, "the name of a level or a number")
+    return value
+
+
+def _text(option: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise wrong(option, value, "a text")
+    return value
+
+
+def _path(option: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise wrong(option, value, "the path of a file")
+    # A process that changes its directory, or a fork of it, writes the same file.
+    return os.path.abspath(os.fspath(value))
+
+
+def _count(option: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _COUNT_MAX:
+        raise wrong(option, value, f"a number, 1 to {_COUNT_MAX:,}")
+    return value
+
+
+def _keep(option: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000:
+        raise wrong(option, value, "a number of files, 0 to 10,000")
+    return value
+
+
+def _mode(option: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:
+        raise wrong(option, value, "permissions such as 0o640")
+    return value
+
+
+def _format(option: str, value: Any) -> str:
+    if not isinstance(value, str) or (value not in ("text", "json") and "{" not in value):
+        raise wrong(option, value, '"text", "json" or a template such as "{time} {level} {logger} {message}"')
+    return value
+
+
+def _perhaps(check: Check) -> Check:
+    return lambda option, value: None if value is None else check(option, value)
+
+
+def _compress(option: str, value: Any) -> bool:
+    if value not in (None, "gzip"):
+        raise wrong(option, value, '"gzip" or None')
+    return value is not None
+
+
+def _period(option: str, value: Any) -> float:
+    seconds = duration(option, value)
+    if seconds < 1:
+        raise wrong(option, value, "a duration of a second or longer")
+    return seconds
+
+
+def _callable(option: str, value: Any) -> Callable[..., Any]:
+    if not callable(value):
+        raise wrong(option, value, "a callable that takes a LogRecord")
+    return value  # type: ignore[no-any-return]
+
+
+_COMMON: dict[str, Check] = {"kind": _text, "name": _text, "level": _level, "filter": _perhaps(_text)}
+_WRITTEN: dict[str, Check] = {"format": _format, "utc": _perhaps(flag)}
+_KINDS: dict[str, dict[str, Check]] = {
+    "console": {**_COMMON, **_WRITTEN, "colours": _perhaps(flag)},
+    "file": {
+        **_COMMON,
+        **_WRITTEN,
+        "path": _path,
+        "mode": _mode,
+        "rotate_size": _perhaps(size),
+        "rotate_every": _perhaps(_period),
+        "keep": _keep,
+        "compress": _compress,
+    },
+    "memory": {**_COMMON, "records": _count, "bytes": size},
+    "callable": {**_COMMON, "call": _callable},
+    "stdlib": _COMMON,
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "console": {"format": "text", "utc": None, "colours": None},
+    "file": {
+        "format": "text",
+        "utc": None,
+        "mode": 0o640,
+        "rotate_size": None,
+        "rotate_every": None,
+        "keep": 7,
+        "compress": False,
+    },
+    "memory": {"records": 1_000, "bytes": 4 << 20},
+    "callable": {},
+    "stdlib": {},
+}
+_NEEDED = {"file": "path", "callable": "call"}
+_NATIVE = {
+    "rotate_size": "rotate_bytes",
+    "rotate_every": "rotate_seconds",
+    "compress": "is_compressed",
+    "records": "records_max",
+    "bytes": "bytes_max",
+}
+"""What some options are called in Rust, where their units are in the name."""
+
+
+def handler(given: Any) -> dict[str, Any]:
+    """A handler as Rust reads it."""
+    if callable(given):
+        given = {"kind": "callable", "call": given}
+    if not isinstance(given, Mapping):
+        raise wrong("handlers", given, 'mappings such as {"kind": "file", "path": "app.log"}, or callables')
+    kind = given.get("kind")
+    if kind not in _KINDS:
+        raise wrong("kind", kind, ", ".join(f'"{each}"' for each in _KINDS))
+    options = checked(given, _KINDS[kind], f'a handler of kind "{kind}"')
+    needed = _NEEDED.get(kind)
+    if needed is not None and needed not in options:
+        raise wrong(needed, None, f'what a handler of kind "{kind}" needs')
+    options = {"level": -(2**31), "filter": None, **_DEFAULTS[kind], **options}
+    options.setdefault("name", options.get("path") or getattr(options.get("call"), "__qualname__", kind))
+    if kind == "stdlib":
+        from ._bridge import to_standard_library
+
+        options.update(kind="callable", call=to_standard_library)
+    return {_NATIVE.get(option, option): value for option, value in options.items()}

@@ -1,0 +1,55 @@
+"""The life of the process: what is written before it ends or forks, and that a fork begins anew."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+
+from .. import _native
+
+EXIT_SECONDS = 3.0
+"""So long an end of the interpreter waits for what was logged. What comes later is waited for one by one."""
+FORK_SECONDS = 1.0
+
+_has_begun = False
+
+
+def begin() -> None:
+    """Once, when the first handler is opened."""
+    global _has_begun
+    if _has_begun:
+        return
+    _has_begun = True
+    atexit.register(_end)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def thread() -> tuple[int, str]:
+    """Number and name of this thread. None is made up for those that `threading` does not know."""
+    number = threading.get_ident()
+    known = threading._active.get(number)  # type: ignore[attr-defined]
+    return number, getattr(known, "name", None) or f"thread-{number}"
+
+
+def _end() -> None:
+    _native.log_flush(EXIT_SECONDS, healthy=True)
+    _native.log_late()
+
+
+def _before_fork() -> None:
+    _native.log_flush(FORK_SECONDS, healthy=True)
+
+
+def _after_fork() -> None:
+    _native.log_forked()
+    if "multiprocessing.util" in sys.modules:
+        # Its processes end without `atexit`, and forget at their beginning what was to be done at the end.
+        from multiprocessing import util
+
+        util.register_after_fork(_finalized, lambda _: util.Finalize(None, _end, exitpriority=-100))
+
+
+def _finalized() -> None:
+    """What multiprocessing knows our hook by."""

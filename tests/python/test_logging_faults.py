@@ -1,0 +1,432 @@
+"""What goes wrong around logging, and that who logs does not notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lineshaft.logging import configure, flush, get_logger, records, status
+
+MEMORY = {"kind": "memory", "records": 100_000, "bytes": "64MiB"}
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again():
+    yield
+    configure(level="warning", handlers=[])
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "app.log"
+
+
+def to_file(path: Path, **options) -> dict:
+    return {"kind": "file", "path": path, "format": "{message}", **options}
+
+
+def test_a_file_that_is_deleted_or_moved_by_others_is_made_again(path):
+    configure(handlers=[to_file(path)])
+    log = get_logger("app")
+    log.info("one")
+    flush()
+    path.rename(path.with_name("moved"))
+    log.info("two")
+    flush()
+    path.unlink()
+    log.info("three")
+    flush()
+    assert path.with_name("moved").read_text() == "one\n"
+    assert path.read_text() == "three\n"
+
+
+def test_a_handler_that_hangs_holds_up_nobody(path):
+    let_go = threading.Event()
+    configure(handlers=[to_file(path), {"kind": "callable", "call": lambda record: let_go.wait(60), "name": "hangs"}])
+    began = time.monotonic()
+    for number in range(2_000):
+        get_logger("app").info(str(number))
+    assert not flush(timeout=0.5)
+    assert time.monotonic() - began < 10
+    assert path.read_text().splitlines() == [str(number) for number in range(2_000)]
+    let_go.set()
+    assert flush(timeout=30)
+    assert status().handlers[1].handled == 2_000
+
+
+def test_a_handler_that_raises_is_told_once_and_counted(path, capsys, monkeypatch):
+    import io
+    import sys
+
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", told)
+
+    def odd(record):
+        if record.message in "02468":
+            raise ValueError("even")
+
+    configure(handlers=[to_file(path), odd])
+    for number in range(10):
+        get_logger("app").info(str(number))
+    assert flush(timeout=10)
+    assert len(path.read_text().splitlines()) == 10
+    of_odd = status().handlers[1]
+    assert (of_odd.handled, of_odd.failed, of_odd.is_healthy) == (5, 5, True)
+    assert told.getvalue().count("ValueError: even") == 1
+    assert told.getvalue().startswith("lineshaft: the log handler ")
+
+
+def test_a_handler_that_logs_does_not_feed_itself():
+    seen = []
+
+    def handler(record):
+        seen.append(record.message)
+        get_logger("app").warning("from the handler")
+
+    configure(handlers=[handler])
+    get_logger("app").info("x")
+    assert flush(timeout=10)
+    get_logger("app").info("y")
+    assert flush(timeout=10)
+    assert seen == ["x", "y"]
+
+
+def test_a_filter_that_raises_lets_through(monkeypatch):
+    import io
+    import sys
+
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", told)
+
+    def broken(record):
+        raise KeyError("user")
+
+    configure(handlers=[MEMORY], filters=[broken])
+    get_logger("app").info("a")
+    get_logger("app").info("b")
+    assert [record.message for record in records()] == ["a", "b"]
+    assert told.getvalue().count("the log filter") == 1
+
+
+class Unprintable:
+    def __repr__(self):
+        raise ValueError("no")
+
+
+class Chatty:
+    """Logs what it is when it says what it is."""
+
+    def __repr__(self):
+        get_logger("app").info("from repr", me=self)
+        return "chatty"
+
+
+class Changing(dict):
+    pass
+
+
+def test_a_repr_that_raises_or_logs_does_no_harm():
+    configure(handlers=[MEMORY])
+    get_logger("app").info("a", it=Unprintable(), many=[Unprintable()], key={Unprintable: 1})
+    get_logger("app").info("b", it=Chatty())
+    get_logger("app").info(Unprintable())
+    said = [(record.message, record.fields.get("it") or record.fields.get("me")) for record in records()]
+    unprintable = "<Unprintable whose repr raises ValueError>"
+    assert said == [
+        ("a", unprintable),
+        ("from repr", "chatty"),
+        ("b", "chatty"),
+        (unprintable, None),
+    ]
+
+
+def test_what_ends_a_program_passes_through_a_repr():
+    class Ends:
+        def __repr__(self):
+            raise KeyboardInterrupt
+
+    configure(handlers=[MEMORY])
+    with pytest.raises(KeyboardInterrupt):
+        get_logger("app").info("x", it=Ends())
+
+
+def test_a_value_that_contains_itself_comes_to_an_end():
+    configure(handlers=[MEMORY])
+    loop: list = [1]
+    loop.append(loop)
+    deep: dict = {}
+    deep["deep"] = deep
+    get_logger("app").info("x", loop=loop, deep=deep)
+    text = json.dumps(records()[0].fields)
+    assert text.count("deep") == 9
+    assert len(text) < 200
+
+
+def test_a_record_of_a_hundred_megabytes_is_cut_and_says_so(path):
+    configure(handlers=[to_file(path, format="json")])
+    large = "x" * 100_000_000
+    began = time.monotonic()
+    get_logger("app").info(large, more=large, list=[large] * 10, many=list(range(1_000_000)))
+    assert flush(timeout=30)
+    assert time.monotonic() - began < 10
+    assert path.stat().st_size < 2 * 256 * 1024
+    [record] = map(json.loads, path.read_text().splitlines())
+    cut = f"… [cut: {100_000_000 - 256 * 1024} of 100000000 characters]"
+    assert record["message"] == "x" * 256 * 1024 + cut
+    assert record["fields"]["more"] == "… [cut: 100000000 of 100000000 characters]"
+    assert record["fields"]["many"] == ["… [cut: 1000000 of 1000000 items]"]
+
+
+def test_two_hundred_threads_at_once_lose_nothing(path):
+    configure(handlers=[to_file(path)], buffer_records=500)
+    begin = threading.Barrier(200)
+
+    def work(number):
+        begin.wait()
+        for each in range(50):
+            get_logger(f"app.{number}").info(f"{number} {each}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert flush(timeout=30)
+    lines = path.read_text().splitlines()
+    assert sorted(lines) == sorted(f"{number} {each}" for number in range(200) for each in range(50))
+    for number in range(0, 200, 20):
+        assert [line for line in lines if line.startswith(f"{number} ")] == [f"{number} {each}" for each in range(50)]
+
+
+def test_what_does_not_fit_is_dropped_counted_and_said():
+    let_go = threading.Event()
+    configure(
+        handlers=[{"kind": "callable", "call": lambda record: let_go.wait(60), "name": "slow"}, MEMORY],
+        when_full="drop_new",
+        buffer_records=10,
+    )
+    for number in range(50_000):
+        get_logger("app").info(str(number))
+    let_go.set()
+    assert flush(timeout=30)
+    get_logger("app").info("last")
+    found = records()
+    dropped = status().dropped
+    assert dropped > 0
+    assert dropped == sum(record.fields["count"] for record in found if "were dropped" in record.message)
+    assert len([record for record in found if record.logger == "app"]) == 50_001 - dropped
+
+
+def test_a_fork_in_the_middle_writes_each_record_once(path):
+    configure(handlers=[to_file(path), MEMORY])
+    stop = threading.Event()
+
+    def chatter():
+        number = 0
+        while not stop.is_set():
+            get_logger("chatter").info(f"chatter {number}")
+            number += 1
+
+    chatting = threading.Thread(target=chatter)
+    chatting.start()
+    children = []
+    for number in range(5):
+        get_logger("app").info(f"before {number}")
+        pid = os.fork()
+        if pid == 0:
+            status_code = 1
+            try:
+                get_logger("app").info(f"child {number}")
+                status_code = 0 if flush(timeout=20) else 2
+            finally:
+                os._exit(status_code)
+        children.append(pid)
+        get_logger("app").info(f"after {number}")
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    stop.set()
+    chatting.join()
+    assert flush(timeout=20)
+    assert codes == [0] * 5
+    lines = path.read_text().splitlines()
+    for number in range(5):
+        for when in ("before", "child", "after"):
+            assert lines.count(f"{when} {number}") == 1
+    chatter_lines = [line for line in lines if line.startswith("chatter")]
+    assert chatter_lines == [f"chatter {number}" for number in range(len(chatter_lines))]
+
+
+def test_processes_of_multiprocessing_write_what_they_logged(programs):
+    programs.write(
+        "many.py",
+        """
+        import multiprocessing
+        from lineshaft.logging import configure, get_logger
+
+        def work(number):
+            get_logger("app").info(f"child {number}")
+
+        if __name__ == "__main__":
+            configure(handlers=[{"kind": "file", "path": "app.log", "format": "{message}"}])
+            get_logger("app").info("parent")
+            processes = [multiprocessing.get_context("fork").Process(target=work, args=(n,)) for n in range(4)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+            print(sorted(open("app.log").read().splitlines()))
+        """,
+    )
+    ended = programs.run("many.py")
+    assert ended.stdout == "['child 0', 'child 1', 'child 2', 'child 3', 'parent']\n", ended.stderr
+
+
+def test_nothing_is_left_that_a_terminal_obeys(path):
+    configure(handlers=[to_file(path, format="text")])
+    get_logger("app").info("\x1b[2Jgone\r\nfake info line", user="\x9b31m\u202e")
+    flush()
+    [line] = path.read_text().splitlines()
+    assert line.endswith(r"\x1b[2Jgone\r\nfake info line  user=\x9b31m\u202e")
+
+
+def test_last_records_are_written_when_the_interpreter_ends(programs):
+    programs.write(
+        "end.py",
+        """
+        import atexit, threading, time
+        from lineshaft.logging import configure, get_logger
+
+        log = get_logger("app")
+        atexit.register(lambda: log.info("registered before"))
+        configure(handlers=[{"kind": "file", "path": "app.log", "format": "{message}"}])
+
+        class Last:
+            def __del__(self, log=log):
+                log.info("deleted")
+
+        last = Last()
+        def late():
+            time.sleep(0.2)
+            log.info("from a thread")
+        threading.Thread(target=late).start()
+        for number in range(1000):
+            log.info(str(number))
+        """,
+    )
+    ended = programs.run("end.py")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = (programs.directory / "app.log").read_text().splitlines()
+    assert lines == [*map(str, range(1_000)), "from a thread", "registered before", "deleted"]
+
+
+def test_a_handler_that_hangs_does_not_hang_the_end(programs):
+    programs.write(
+        "hang.py",
+        """
+        import time
+        from lineshaft.logging import configure, get_logger
+
+        configure(handlers=[lambda record: time.sleep(3600), {"kind": "file", "path": "app.log"}])
+        get_logger("app").info("x")
+        """,
+    )
+    began = time.monotonic()
+    ended = programs.run("hang.py")
+    assert ended.returncode == 0, ended.stderr
+    assert time.monotonic() - began < 20
+    assert "x" in (programs.directory / "app.log").read_text()
+
+
+def test_without_a_configuration_warnings_go_to_standard_error(programs):
+    programs.write(
+        "plain.py",
+        """
+        import lineshaft
+
+        log = lineshaft.get_logger("app")
+        log.info("not heard")
+        log.warning("heard", user="ada")
+        """,
+    )
+    ended = programs.run("plain.py")
+    assert ended.stderr.endswith(" warning  app  heard  user=ada\n")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_tried_again_and_said(path, capfd):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        configure(handlers=[to_file(path)])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_005, hard))
+        for number in range(100):
+            get_logger("app").info("%099d", number)
+        assert not flush(timeout=0.3)
+        assert not status().handlers[0].is_healthy
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert flush(timeout=20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    whole = [line for line in path.read_text().splitlines() if len(line) == 99]
+    assert whole == [f"{number:099d}" for number in range(100)]
+    said = capfd.readouterr().err
+    assert said.count("File too large") == 1
+    assert "works again" in said
+
+
+def test_another_configuration_while_threads_log_loses_nothing(tmp_path):
+    stop = threading.Event()
+    counts = [0] * 4
+
+    def work(number):
+        while not stop.is_set():
+            get_logger("app").info(f"{number} {counts[number]}")
+            counts[number] += 1
+
+    paths = [tmp_path / f"{number}.log" for number in range(10)]
+    configure(handlers=[to_file(paths[0])])
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for path in paths[1:]:
+        time.sleep(0.02)
+        configure(handlers=[to_file(path)])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert flush(timeout=30)
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    for number in range(4):
+        mine = [line for line in lines if line.startswith(f"{number} ")]
+        assert mine == [f"{number} {each}" for each in range(counts[number])]
+
+
+def test_several_processes_write_one_file_in_whole_lines(programs):
+    programs.write(
+        "one.py",
+        """
+        import sys
+        from lineshaft.logging import configure, get_logger
+
+        configure(handlers=[{"kind": "file", "path": "app.log", "format": "{message}"}])
+        for number in range(5000):
+            get_logger("app").info(f"{sys.argv[1]} {number} " + sys.argv[1] * 200)
+        """,
+    )
+    started = [programs.start("one.py", each) for each in "abcd"]
+    for process in started:
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
+    lines = (programs.directory / "app.log").read_text().splitlines()
+    for each in "abcd":
+        mine = [line for line in lines if line.startswith(f"{each} ")]
+        assert mine == [f"{each} {number} " + each * 200 for number in range(5_000)]
+    assert len(lines) == 20_000
