@@ -81,11 +81,12 @@ impl Filter {
     }
 
     fn add(&mut self, directive: Directive) {
-        let key = key_of(&directive.name);
-        if self.names.get(&key).is_none() {
-            self.names.insert(&key, Node::default());
+        let (mut short, mut long) = (SHORT, Vec::new());
+        let key = key_in(&directive.name, &mut short, &mut long);
+        if self.names.get(key).is_none() {
+            self.names.insert(key, Node::default());
         }
-        let node = self.names.get_mut(&key).expect("it is there by now");
+        let node = self.names.get_mut(key).expect("it is there by now");
         if directive.fields.is_empty() {
             node.plain = Some(directive.wanted);
         } else {
@@ -98,7 +99,8 @@ impl Filter {
     pub fn verdict(&self, logger: &str) -> Verdict {
         let mut wanted = Wanted { level: Level::WARNING, share: 1.0 };
         let mut with_fields: Option<Level> = None;
-        for (_, node) in self.names.prefixes(&key_of(logger)) {
+        let (mut short, mut long) = (SHORT, Vec::new());
+        for (_, node) in self.names.prefixes(key_in(logger, &mut short, &mut long)) {
             wanted = node.plain.unwrap_or(wanted);
             for number in &node.with_fields {
                 let level = self.directives[*number as usize].wanted.level;
@@ -113,7 +115,8 @@ impl Filter {
     pub fn wanted(&self, logger: &str, fields: &Fields) -> (Level, f32) {
         let mut wanted = Wanted { level: Level::WARNING, share: 1.0 };
         let mut by_fields = None;
-        for (_, node) in self.names.prefixes(&key_of(logger)) {
+        let (mut short, mut long) = (SHORT, Vec::new());
+        for (_, node) in self.names.prefixes(key_in(logger, &mut short, &mut long)) {
             wanted = node.plain.unwrap_or(wanted);
             let found = node.with_fields.iter().map(|number| &self.directives[*number as usize]);
             by_fields =
@@ -138,13 +141,23 @@ impl Filter {
     }
 }
 
-fn key_of(name: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(name.len() + 1);
-    if !name.is_empty() {
-        key.extend_from_slice(name.as_bytes());
-        key.push(b'.');
+/// Room for a name that is not longer than most.
+const SHORT: [u8; 128] = [0; 128];
+
+/// A name with a dot after it, in `short` if there is room, so that nothing has to be allocated.
+fn key_in<'k>(name: &str, short: &'k mut [u8; 128], long: &'k mut Vec<u8>) -> &'k [u8] {
+    let length = name.len();
+    if length == 0 {
+        return &[];
     }
-    key
+    if length < short.len() {
+        short[..length].copy_from_slice(name.as_bytes());
+        short[length] = b'.';
+        return &short[..=length];
+    }
+    long.extend_from_slice(name.as_bytes());
+    long.push(b'.');
+    long
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The methods that log, as C calls them.
 //!
-//! Unsafe because they are no methods of PyO3, which would make a tuple and a dict of the arguments before anything can be
+//! Unsafe because they are no methods of `PyO3`, which would make a tuple and a dict of the arguments before anything can be
 //! asked: a call whose level is not heard looks at none of them, and one that is heard takes each from where it stands.
 #![allow(unsafe_code)]
 

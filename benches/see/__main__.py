@@ -1,0 +1,60 @@
+"""What logging costs, ours beside others in one run.
+
+    python benches/see calls [--rounds 5]
+    python benches/see processes [--records 100000]
+    python benches/see filter
+
+`calls` has what a record with two fields takes whoever logs it to a file, and a call that nobody hears, beside the
+standard library, picologging, structlog and loguru; ours also with what its threads take. `processes` has four
+processes that write so many records each to one file, from start to end, and looks that every line is there and whole.
+`filter` has what it takes to ask 1,000 directives about a logger.
+
+Others are installed into an environment of their own below this directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PEERS = HERE / ".venv"
+PACKAGES = ["picologging==0.9.3", "structlog==26.1.0", "loguru==0.7.3"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python benches/see", description=(__doc__ or "").splitlines()[0])
+    subjects = parser.add_subparsers(dest="subject", required=True)
+    calls = subjects.add_parser("calls")
+    calls.add_argument("--rounds", type=int, default=5)
+    processes = subjects.add_parser("processes")
+    processes.add_argument("--records", type=int, default=100_000)
+    subjects.add_parser("filter")
+    options = parser.parse_args()
+    if options.subject == "calls":
+        words = [str(HERE / "calls.py"), str(options.rounds), str(site_of_peers())]
+    elif options.subject == "processes":
+        words = [str(HERE / "processes.py"), str(options.records)]
+    else:
+        command = ["cargo", "run", "--quiet", "--release", "-p", "lineshaft-log", "--example", "verdicts"]
+        return subprocess.run([*command, "--manifest-path", str(ROOT / "Cargo.toml")]).returncode
+    return subprocess.run([sys.executable, *words]).returncode
+
+
+def site_of_peers() -> Path:
+    python, installed = PEERS / "bin" / "python", PEERS / "installed"
+    if not python.exists():
+        venv.create(PEERS, with_pip=True)
+    if not installed.exists() or installed.read_text().split() != PACKAGES:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        installed.write_text("\n".join(PACKAGES))
+    [site] = PEERS.glob("lib/python3*/site-packages")
+    return site
+
+
+if __name__ == "__main__":
+    sys.exit(main())
