@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value};
+use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -104,21 +104,10 @@ struct Draft {
     exception: Option<Box<str>>,
 }
 
-fn finish(
-    py: Python<'_>,
-    state: &State,
-    logger: &Arc<str>,
-    verdict: lineshaft_log::Verdict,
-    draft: Draft,
-) -> PyResult<()> {
+fn finish(py: Python<'_>, state: &State, logger: &Arc<str>, verdict: Verdict, draft: Draft) -> PyResult<()> {
     let Draft { level, message, mut fields, place, exception } = draft;
-    if state.plan.gate.is_closer(level, &verdict) {
-        let site = site_of(logger, place.as_ref());
-        match state.plan.gate.pass(level, logger, &verdict, &fields, site, monotonic_ns()) {
-            Passage::Passes { held_back: 0 } => {}
-            Passage::Passes { held_back } => fields.push(("held_back".into(), Value::from(held_back))),
-            Passage::Stays => return Ok(()),
-        }
+    if !passes(state, level, logger, &verdict, &mut fields, place.as_ref()) {
+        return Ok(());
     }
     let record = Record {
         time_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64),
@@ -133,6 +122,30 @@ fn finish(
         origin: Origin::Own,
     };
     asked(py, state, record)
+}
+
+/// Whether the gate lets a record pass. What it held back of that place before is a field of it then.
+fn passes(
+    state: &State,
+    level: Level,
+    logger: &str,
+    verdict: &Verdict,
+    fields: &mut Fields,
+    place: Option<&Place>,
+) -> bool {
+    let gate = &state.plan.gate;
+    if !gate.is_closer(level, verdict) {
+        return true;
+    }
+    match gate.pass(level, logger, verdict, fields, site_of(logger, place), monotonic_ns()) {
+        Passage::Passes { held_back } => {
+            if held_back > 0 {
+                fields.push(("held_back".into(), Value::from(held_back)));
+            }
+            true
+        }
+        Passage::Stays => false,
+    }
 }
 
 /// Asks the filters that are functions of Python, and pushes what they let through.
@@ -177,13 +190,8 @@ pub(super) fn log_bridged(
     let mut all = context(py)?;
     values::add_items(&mut all, fields, &mut budget)?;
     let place = Place { file: place.0.into(), line: place.1, function: place.2.into() };
-    let site = site_of(name, Some(&place));
-    if state.plan.gate.is_closer(Level(level), &verdict) {
-        match state.plan.gate.pass(Level(level), name, &verdict, &all, site, monotonic_ns()) {
-            Passage::Passes { held_back: 0 } => {}
-            Passage::Passes { held_back } => all.push(("held_back".into(), Value::from(held_back))),
-            Passage::Stays => return Ok(()),
-        }
+    if !passes(&state, Level(level), name, &verdict, &mut all, Some(&place)) {
+        return Ok(());
     }
     let record = Record {
         time_ns,
