@@ -1,17 +1,18 @@
 """Wakes coroutines when the I/O thread has something for them, without that thread ever taking the GIL.
 
-The I/O thread writes to a socket; each event loop watches its own one.
+The I/O thread writes to a socket; each event loop watches its own one. `asyncio` is imported where it is used: who
+awaits has it already, and who does not starts sooner without.
 """
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from typing import TYPE_CHECKING
 
 from . import _native
 
 if TYPE_CHECKING:
+    import asyncio
     from typing import Protocol
 
     class _Notifies(Protocol):
@@ -25,6 +26,8 @@ _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = weakre
 
 async def ready(source: _Notifies, timeout: float | None = None) -> bool:
     """Waits until `source` has something; False if it has nothing within `timeout` seconds."""
+    import asyncio
+
     bridge = _bridge(asyncio.get_running_loop())
     token, future = bridge.expect()
     try:
@@ -55,7 +58,8 @@ class _Bridge:
         self._next = 0
 
     def expect(self) -> tuple[int, asyncio.Future[None]]:
-        loop = asyncio.get_running_loop()
+        loop = self._loop()
+        assert loop is not None, "who waits runs in it"
         if not self._futures:
             loop.add_reader(self.completions.fileno(), self._wake)
         self._next += 1

@@ -17,6 +17,7 @@ from queue import Empty, Full
 from typing import Any, Generic, Protocol, TypeVar
 
 from lineshaft import _native
+from lineshaft._loop import ready
 
 from ._heap import own
 from ._shutdown import ShutDown
@@ -303,8 +304,6 @@ async def _attempt(
 ) -> R:
     """Calls `attempt` whenever it is worth it, until it does not raise `not_yet` any more, or the time is up."""
     import asyncio
-
-    from lineshaft._loop import ready
 
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
