@@ -3,7 +3,9 @@
 mod callable;
 mod console;
 mod file;
+mod journald;
 mod memory;
+mod syslog;
 
 use std::sync::Arc;
 
@@ -16,7 +18,9 @@ pub use callable::Callable;
 pub(crate) use console::write_stderr;
 pub use console::{Colours, Console};
 pub use file::{Compression, File, FileOptions, Rotation};
+pub use journald::{Journald, JournaldOptions};
 pub use memory::{Kept, Memory};
+pub use syslog::{Syslog, SyslogAddress, SyslogOptions};
 
 /// Takes records to where they belong. Each has a thread of its own, so that it may take its time.
 pub trait Handler: Send {

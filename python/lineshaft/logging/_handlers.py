@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._options import checked, duration, flag, size, wrong
 
 _COUNT_MAX = 2**31 - 1
+FACILITIES = {
+    **{name: number for number, name in enumerate(("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news"))},
+    **{name: number for number, name in enumerate(("uucp", "cron", "authpriv", "ftp"), 8)},
+    **{f"local{number}": 16 + number for number in range(8)},
+}
+"""What parts of a system log, as its daemon knows them."""
 
 Check = Callable[[str, Any], Any]
 
@@ -73,6 +80,34 @@ def _period(option: str, value: Any) -> float:
     return seconds
 
 
+def _address(option: str, value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 2:
+        value = f"{value[0]}:{value[1]}"
+    if not isinstance(value, str) or not (value.startswith("/") or value.rpartition(":")[2].isdigit()):
+        raise wrong(
+            option, value, 'the path of a socket, as "/dev/log", or a host and a port, as "logs.example.org:514"'
+        )
+    return value
+
+
+def _facility(option: str, value: Any) -> int:
+    number = FACILITIES.get(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 23:
+        raise wrong(option, value, f"one of {', '.join(FACILITIES)}, or a number up to 23")
+    return number
+
+
+def _program(option: str, value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= 48 or not all("!" <= sign <= "~" for sign in value):
+        raise wrong(option, value, "1 to 48 signs of ASCII without spaces")
+    return value
+
+
+def _this_program() -> str:
+    shown = "".join(sign for sign in os.path.basename(sys.argv[0] if sys.argv else "") if "!" <= sign <= "~")
+    return shown[:48] or "python"
+
+
 def _callable(option: str, value: Any) -> Callable[..., Any]:
     if not callable(value):
         raise wrong(option, value, "a callable that takes a LogRecord")
@@ -94,6 +129,8 @@ _KINDS: dict[str, dict[str, Check]] = {
         "compress": _compress,
     },
     "memory": {**_COMMON, "records": _count, "bytes": size},
+    "syslog": {**_COMMON, "address": _address, "facility": _facility, "program": _program, "format": _format},
+    "journald": {**_COMMON, "address": _path, "program": _program},
     "callable": {**_COMMON, "call": _callable},
     "stdlib": _COMMON,
 }
@@ -109,6 +146,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "compress": False,
     },
     "memory": {"records": 1_000, "bytes": 4 << 20},
+    "syslog": {"address": "/dev/log", "facility": 1, "format": "{logger}: {message} {fields}"},
+    "journald": {"address": "/run/systemd/journal/socket"},
     "callable": {},
     "stdlib": {},
 }
@@ -137,6 +176,8 @@ def handler(given: Any) -> dict[str, Any]:
     if needed is not None and needed not in options:
         raise wrong(needed, None, f'what a handler of kind "{kind}" needs')
     options = {"level": -(2**31), "filter": None, **_DEFAULTS[kind], **options}
+    if "program" in _KINDS[kind]:
+        options.setdefault("program", _this_program())
     options.setdefault("name", options.get("path") or getattr(options.get("call"), "__qualname__", kind))
     if kind == "stdlib":
         from ._bridge import to_standard_library

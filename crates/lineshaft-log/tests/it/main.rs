@@ -4,6 +4,7 @@ mod files;
 mod filters;
 mod pipelines;
 mod rotation;
+mod system;
 
 use std::path::Path;
 use std::sync::Arc;

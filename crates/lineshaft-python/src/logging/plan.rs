@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lineshaft_log::handler::{Colours, Compression, Console, File, FileOptions, Kept, Memory, Rotation};
+use lineshaft_log::handler::{
+    Colours, Compression, Console, File, FileOptions, Journald, JournaldOptions, Kept, Memory, Rotation,
+    Syslog, SyslogAddress, SyslogOptions,
+};
 use lineshaft_log::{
     Bounds, DEFAULT_KEYS, Error, Filter, Format, Gate, Handler, Kind, Level, LevelNames, Limit, Open,
     Options, Pipeline, Redaction, Spec, Tap, WhenFull, Zone,
@@ -226,6 +229,8 @@ fn target(handler: &Bound<'_, PyDict>, levels: &LevelNames) -> PyResult<Target> 
     let what = match get::<String>(handler, "kind")?.as_str() {
         "console" => console(handler)?,
         "file" => file(handler)?,
+        "syslog" => syslog(handler)?,
+        "journald" => journald(handler)?,
         "memory" => What::Kept(Kept::new(get(handler, "records_max")?, get(handler, "bytes_max")?)),
         _ => What::Called(get(handler, "call")?),
     };
@@ -267,6 +272,27 @@ fn file(handler: &Bound<'_, PyDict>) -> PyResult<What> {
     })))
 }
 
+fn syslog(handler: &Bound<'_, PyDict>) -> PyResult<What> {
+    let address = get::<String>(handler, "address")?;
+    let is_path = address.starts_with('/');
+    let options = SyslogOptions {
+        address: if is_path { SyslogAddress::Unix(address.into()) } else { SyslogAddress::Udp(address) },
+        facility: get(handler, "facility")?,
+        name: get(handler, "program")?,
+        format: format_of(handler, false)?.0,
+    };
+    Ok(What::Opened(Arc::new(move |levels| {
+        Ok(Box::new(Syslog::open(options.clone(), levels)?) as Box<dyn Handler>)
+    })))
+}
+
+fn journald(handler: &Bound<'_, PyDict>) -> PyResult<What> {
+    let options = JournaldOptions { path: get(handler, "address")?, name: get(handler, "program")? };
+    Ok(What::Opened(Arc::new(move |levels| {
+        Ok(Box::new(Journald::open(options.clone(), levels)?) as Box<dyn Handler>)
+    })))
+}
+
 /// The form that a handler has, and its zone.
 fn format_of(handler: &Bound<'_, PyDict>, has_colours: bool) -> PyResult<(Format, Zone)> {
     let format = match get::<String>(handler, "format")?.as_str() {
@@ -274,7 +300,8 @@ fn format_of(handler: &Bound<'_, PyDict>, has_colours: bool) -> PyResult<(Format
         "json" => Format::Json,
         template => Format::template(template).map_err(|error| refused(handler.py(), &error))?,
     };
-    let zone = match get::<Option<bool>>(handler, "utc")? {
+    let utc = handler.get_item("utc")?.map(|utc| utc.extract::<Option<bool>>()).transpose()?.flatten();
+    let zone = match utc {
         None => format.usual_zone(),
         Some(true) => Zone::Utc,
         Some(false) => Zone::Local,
@@ -299,7 +326,9 @@ fn refused(py: Python<'_>, error: &Error) -> PyErr {
     let hint = match error {
         Error::File { path, source } => {
             let number = source.raw_os_error();
-            return PyOSError::new_err((number, source.to_string(), path.clone()));
+            let said = source.to_string();
+            let words = said.split_once(" (os error").map_or(&*said, |(words, _)| words).to_owned();
+            return PyOSError::new_err((number, words, path.display().to_string()));
         }
         Error::Directive { .. } => {
             "directives are `level`, `name=level` or `name[field=value]=level`, with commas between"
