@@ -430,3 +430,49 @@ def test_several_processes_write_one_file_in_whole_lines(programs):
         mine = [line for line in lines if line.startswith(f"{each} ")]
         assert mine == [f"{each} {number} " + each * 200 for number in range(5_000)]
     assert len(lines) == 20_000
+
+
+def test_processes_that_are_forked_amid_rotations_hold_up_nobody(programs):
+    """A child has its parent's open files, and with them their locks, as long as nobody unlocks those."""
+    programs.write(
+        "rotating.py",
+        """
+        import os, threading, time
+        from lineshaft.logging import configure, flush, get_logger
+
+        log = get_logger("app")
+        handler = {"kind": "file", "path": "app.log", "format": "{message}", "rotate_size": "50KiB", "keep": 300}
+        configure(handlers=[handler])
+        is_over = False
+
+        def chatter():
+            while not is_over:
+                for _ in range(50):
+                    log.info("chatter")
+                time.sleep(0.001)
+
+        threads = [threading.Thread(target=chatter) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        children = []
+        for number in range(20):
+            pid = os.fork()
+            if pid == 0:
+                for line in range(500):
+                    log.info(f"child {number} {line}")
+                os._exit(0 if flush(timeout=60) else 1)
+            children.append(pid)
+            time.sleep(0.02)
+        codes = {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children}
+        is_over = True
+        for thread in threads:
+            thread.join()
+        assert flush(timeout=60)
+        print(codes)
+        """,
+    )
+    ended = programs.run("-W", "ignore::DeprecationWarning", "rotating.py", timeout=180)
+    assert (ended.returncode, ended.stdout) == (0, "{0}\n"), ended.stderr
+    lines = [line for path in programs.directory.glob("app.log*") for line in path.read_text().splitlines()]
+    expected = {f"child {number} {line}" for number in range(20) for line in range(500)}
+    assert sorted(line for line in lines if line.startswith("child")) == sorted(expected)

@@ -5,6 +5,7 @@
 //! deleted meanwhile, the lines are written again. With a rotation, everybody who writes has a shared lock of the file
 //! (`flock`), and who rotates it an exclusive one, so that nobody writes to a file that is being compressed.
 
+mod lock;
 mod rotation;
 
 use std::fs::OpenOptions;
@@ -12,7 +13,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -60,6 +61,8 @@ pub struct File {
 const WRITE_BYTES: usize = 1 << 20;
 /// How often a file is opened again, for others that rotate or delete it as often, until that is a failure.
 const TRIES: u32 = 256;
+/// How long a rotation of somebody else is waited for: as long as compressing a gigabyte takes.
+const WAIT: Duration = Duration::from_secs(60);
 
 impl File {
     /// Opens a file, or makes it.
@@ -85,24 +88,32 @@ impl File {
             if let Some(rotation) = &self.options.rotation {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 rotation.rotate_if_due(&self.options.path, &self.file, self.out.len() as u64, now)?;
-                flock(&self.file, FlockOperation::LockShared)?;
-            }
-            if self.is_at_path() {
-                let appended = self.append();
-                // Asked before others may rotate it, after which it is gone and its lines are not.
-                let was_deleted = self.file.metadata()?.nlink() == 0;
-                if self.options.rotation.is_some() {
-                    flock(&self.file, FlockOperation::Unlock)?;
-                }
-                appended?;
-                if !was_deleted {
-                    return Ok(());
+                if !lock::wait(&self.file, FlockOperation::NonBlockingLockShared, WAIT)? {
+                    let reason = "somebody has kept it locked for as long as a rotation may take";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
                 }
             }
-            // Letting go of the file lets go of the lock.
+            let written = self.append_at_path();
+            if self.options.rotation.is_some() {
+                // Not by letting go of the file: a process that was forked meanwhile has it open, too.
+                flock(&self.file, FlockOperation::Unlock)?;
+            }
+            if written? {
+                return Ok(());
+            }
             self.reopen()?;
         }
         Err(io::Error::other("others rotate or delete it again and again"))
+    }
+
+    /// Appends, if this is the file at the path, and was when that was done.
+    fn append_at_path(&mut self) -> io::Result<bool> {
+        if !self.is_at_path() {
+            return Ok(false);
+        }
+        self.append()?;
+        // Asked before others may rotate it, after which it is gone and its lines are not.
+        Ok(self.file.metadata()?.nlink() > 0)
     }
 
     fn append(&mut self) -> io::Result<()> {

@@ -97,3 +97,19 @@ fn several_who_rotate_one_file_lose_nothing() {
         assert_eq!(found.collect::<Vec<u32>>(), (0..500).collect::<Vec<u32>>());
     }
 }
+
+#[test]
+fn a_lock_that_stays_with_a_dead_process_delays_the_rotation_and_holds_up_nobody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    std::fs::write(&path, "x".repeat(100)).expect("a file");
+    let left = std::fs::File::open(&path).expect("a file");
+    rustix::fs::flock(&left, rustix::fs::FlockOperation::LockShared).expect("a lock");
+    let rotation = Rotation { size_bytes: Some(50), every: None, keep: 1, compression: Compression::None };
+    let mut file = File::open(file_options(&path, Some(rotation)), &Arc::default()).expect("it opens");
+    file.handle(&[&record(Level::INFO, "beyond")]).expect("written");
+    assert!(std::fs::read_to_string(&path).expect("a file").ends_with("beyond\n"));
+    drop(left);
+    file.handle(&[&record(Level::INFO, "new")]).expect("written");
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "new\n");
+}

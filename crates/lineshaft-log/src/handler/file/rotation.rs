@@ -10,6 +10,8 @@ use std::time::Duration;
 use flate2::write::GzEncoder;
 use rustix::fs::{FlockOperation, flock};
 
+use super::lock;
+
 /// When a file is full, and what becomes of it: `app.log` is renamed to `app.log.1`, that to `app.log.2`, and so on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rotation {
@@ -33,6 +35,9 @@ pub enum Compression {
     Gzip,
 }
 
+/// How long it is waited for a moment in which nobody writes.
+const WAIT: Duration = Duration::from_secs(1);
+
 impl Rotation {
     /// Begins another file if the one that is open at `path` is full, or would be with so many bytes more. `now` is the
     /// time since 1970. Whoever else writes it waits until that is done.
@@ -46,7 +51,10 @@ impl Rotation {
         if !self.is_due(file, more_bytes, now)? {
             return Ok(());
         }
-        flock(file, FlockOperation::LockExclusive)?;
+        if !lock::wait(file, FlockOperation::NonBlockingLockExclusive, WAIT)? {
+            // Others are writing, or have died with a lock: a file that is too long for now is better than none.
+            return Ok(());
+        }
         let rotated = self.rotate(path, file, more_bytes, now);
         flock(file, FlockOperation::Unlock)?;
         rotated
