@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import threading
@@ -284,6 +285,107 @@ def test_processes_of_multiprocessing_write_what_they_logged(programs):
     )
     ended = programs.run("many.py")
     assert ended.stdout == "['child 0', 'child 1', 'child 2', 'child 3', 'parent']\n", ended.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_processes_of_multiprocessing_that_log_first_write_all_of_it(programs, method):
+    programs.write(
+        "first.py",
+        f"""
+        import multiprocessing
+        from lineshaft.logging import configure, get_logger
+
+        def work():
+            configure(handlers=[{{"kind": "file", "path": "app.log", "format": "{{message}}"}}])
+            for number in range(100):
+                get_logger("app").info(f"{{number}}")
+
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("{method}").Process(target=work)
+            process.start()
+            process.join()
+            print(len(open("app.log").read().splitlines()))
+        """,
+    )
+    ended = programs.run("first.py")
+    assert ended.stdout == "100\n", ended.stderr
+
+
+def test_a_handler_that_flushes_does_not_wait_for_itself(path):
+    flushed = []
+    configure(handlers=[lambda record: flushed.append(flush()), MEMORY])
+    get_logger("app").info("x")
+    assert flush(timeout=20)
+    assert flushed == [False]
+
+
+def test_names_that_are_no_text_are_written_all_the_same(path):
+    def work():
+        get_logger("app").info("x")
+        logging.getLogger("a\udc80").warning("y")
+
+    configure(handlers=[to_file(path)], capture_stdlib=True)
+    try:
+        thread = threading.Thread(target=work, name="t\udc80")
+        thread.start()
+        thread.join()
+        assert flush(timeout=20)
+    finally:
+        configure(handlers=[], capture_stdlib=False)
+    assert path.read_text() == "x\ny\n"
+
+
+def test_a_message_of_an_odd_class_is_written(path):
+    class Odd(str):
+        def __mod__(self, _args: object) -> object:
+            return 5
+
+    class Says:
+        def __str__(self) -> str:
+            return Odd("odd")
+
+    configure(handlers=[to_file(path)])
+    get_logger("app").info(Says(), 1)
+    assert flush(timeout=20)
+    assert path.read_text() == "5\n"
+
+
+def test_a_class_that_cannot_be_told_is_hidden(path):
+    class Proxy:
+        @property
+        def __class__(self):
+            raise RuntimeError("outside of a request")
+
+    configure(handlers=[to_file(path, format="{fields}")], redact_types=[Path])
+    get_logger("app").info("x", proxy=Proxy())
+    assert flush(timeout=20)
+    assert path.read_text() == "proxy=***\n"
+
+
+def test_no_field_comes_twice(path):
+    configure(handlers=[to_file(path, format="json")])
+    get_logger("app").info("x", extra={"a": 1}, a=2)
+    assert flush(timeout=20)
+    assert '"fields":{"a":2}' in path.read_text()
+
+
+def test_a_handler_that_cannot_be_opened_again_does_not_raise_at_who_logs(tmp_path, capfd):
+    (tmp_path / "logs").mkdir()
+    configure(handlers=[to_file(tmp_path / "logs" / "app.log")])
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            (tmp_path / "logs" / "app.log").unlink()
+            (tmp_path / "logs").rmdir()
+            (tmp_path / "logs").write_text("in the way")
+            get_logger("app").info("x")
+            get_logger("app").info("y")
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert capfd.readouterr().err.count("log records are lost") == 1
 
 
 def test_nothing_is_left_that_a_terminal_obeys(path):

@@ -118,8 +118,13 @@ impl Pipeline {
         Ok((Self { ring, lanes, progress, gate: options.gate, waiting, threads: Mutex::default() }, taps))
     }
 
-    /// Starts its threads, once. Records may come before.
+    /// Starts its threads, once. Records may come before. If that fails no record is taken from then on, so that nobody
+    /// waits for room.
     pub fn start(&self) -> std::io::Result<()> {
+        self.start_threads().inspect_err(|_| self.ring.close())
+    }
+
+    fn start_threads(&self) -> std::io::Result<()> {
         let Some(mut writer) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };

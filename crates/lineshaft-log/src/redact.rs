@@ -17,7 +17,9 @@ pub const HIDDEN: &str = "***";
 pub const DEFAULT_KEYS: &[&str] = &[
     "passw",
     "passphrase",
-    "^pwd$",
+    "(^|[-_])(pass|pwd)$",
+    "^auth$",
+    "jwt",
     "secret",
     "token$",
     "authorization",
@@ -57,7 +59,11 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     Patterns {
         url: compiled(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s/]*@"),
         named: compiled(
-            r#"(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)["']?\s?[=:]\s?["']?)[^\s"',;&}\])]+"#,
+            r#"(?ix)(
+                (?: password | passwd | passphrase | pwd | secret | token | api[_-]?key | access[_-]?key | credential )
+                \\? ["']? \s{0,3} [=:] \s{0,3}
+            )
+            (?: ( [bu]? \\? " ) [^"\\]* ( \\? " ) | ( [bu]? \\? ' ) [^'\\]* ( \\? ' ) | ( \\? ["'] )? [^\s"',;&}\])]+ )"#,
         ),
         bearer: compiled(r"(?i)(\bbearer\s+|\bauthorization:\s*\w+\s+)[a-z0-9._~+/=-]{8,}"),
         card: compiled(r"\b[3-6](?:[ -]?[0-9]){12,18}\b"),
@@ -175,7 +181,12 @@ fn without_secrets(text: Cow<'_, str>) -> Cow<'_, str> {
     }
     text = replaced(&patterns.bearer, text, |found| format!("{}{HIDDEN}", &found[1]));
     if signs.colon || signs.equals {
-        text = replaced(&patterns.named, text, |found| format!("{}{HIDDEN}", &found[1]));
+        text = replaced(&patterns.named, text, |found| {
+            let quote = |numbers: &[usize]| {
+                numbers.iter().find_map(|number| found.get(*number)).map_or("", |quote| quote.as_str())
+            };
+            format!("{}{}{HIDDEN}{}", &found[1], quote(&[2, 4, 6]), quote(&[3, 5]))
+        });
     }
     if signs.digits >= 13 {
         text = replaced(&patterns.card, text, |found| {
@@ -233,6 +244,11 @@ mod tests {
         check("GET https://x.org/?a=1&api_key=s3cr3t&b=2", "GET https://x.org/?a=1&api_key=***&b=2");
         check("Authorization: Bearer abc.def-123456", "Authorization: Bearer ***");
         check("login with {'password': 'hunter2'} failed", "login with {'password': '***'} failed");
+        check("password = 'correct horse' and more", "password = '***' and more");
+        check("{'token': b's3cr3t value'}", "{'token': b'***'}");
+        check(r#"{\"password\": \"hunter2\", \"a\": 1}"#, r#"{\"password\": \"***\", \"a\": 1}"#);
+        check("passphrase  =  hunter2", "passphrase  =  ***");
+        check("password=\"hunter2", "password=\"***");
         check("paid by 4111 1111 1111 1111.", "paid by ***1111.");
     }
 

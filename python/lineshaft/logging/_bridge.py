@@ -32,13 +32,13 @@ class Handler(logging.Handler):
             if record.stack_info:
                 exception = f"{exception}\n{record.stack_info}" if exception else record.stack_info
             _native.log_bridged(
-                "" if record.name == "root" else record.name,
+                "" if record.name == "root" else _plain(record.name),
                 record.levelno,
                 _message_of(record),
                 fields,
                 exception,
-                (record.pathname, record.lineno, record.funcName or ""),
-                (record.thread or 0, record.threadName or ""),
+                (_plain(record.pathname), record.lineno or 0, _plain(record.funcName or "")),
+                (record.thread or 0, _plain(record.threadName or "")),
                 int(record.created * 1e9),
             )
         except Exception:
@@ -47,6 +47,11 @@ class Handler(logging.Handler):
     def flush(self) -> None:
         """Waits until what was logged is written, for a second at most."""
         _native.log_flush(1.0, healthy=True)
+
+
+def _plain(text: str) -> str:
+    """What can be written: paths and names may have bytes that are no text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _message_of(record: logging.LogRecord) -> str:

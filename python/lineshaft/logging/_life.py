@@ -24,13 +24,17 @@ def begin() -> None:
     _has_begun = True
     atexit.register(_end)
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _end_with_multiprocessing()
 
 
 def thread() -> tuple[int, str]:
     """Number and name of this thread. None is made up for those that `threading` does not know."""
     number = threading.get_ident()
     known = threading._active.get(number)  # type: ignore[attr-defined]
-    return number, getattr(known, "name", None) or f"thread-{number}"
+    name = getattr(known, "name", None) or f"thread-{number}"
+    return number, name.encode("utf-8", "replace").decode()
 
 
 def _end() -> None:
@@ -45,10 +49,17 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     _native.log_forked()
     if "multiprocessing.util" in sys.modules:
-        # Its processes end without `atexit`, and forget at their beginning what was to be done at the end.
+        # Its processes forget at their beginning what was to be done at the end.
         from multiprocessing import util
 
-        util.register_after_fork(_finalized, lambda _: util.Finalize(None, _end, exitpriority=-100))
+        util.register_after_fork(_finalized, lambda _: _end_with_multiprocessing())
+
+
+def _end_with_multiprocessing() -> None:
+    """Processes of multiprocessing end without `atexit`."""
+    from multiprocessing import util
+
+    util.Finalize(None, _end, exitpriority=-100)
 
 
 def _finalized() -> None:

@@ -32,7 +32,7 @@ def _serve(tap: _native.LogTap, call: Callable[[_native.LogRecord], Any]) -> Non
                 failed += 1
                 if not has_told:
                     has_told = True
-                    _tell(f"the log handler {tap.name} failed: {text_of(error)}")
+                    tell(f"the log handler {tap.name} failed: {text_of(error)}")
         tap.finish(len(records) - failed, failed)
 
 
@@ -43,11 +43,13 @@ def passes(keep: Callable[[_native.LogRecord], Any], record: _native.LogRecord) 
     except Exception as error:
         if id(keep) not in _told:
             _told.add(id(keep))
-            _tell(f"the log filter {keep!r} failed: {text_of(error)}")
+            tell(f"the log filter {keep!r} failed: {text_of(error)}")
         return True
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Says something to standard error, without what a terminal would obey."""
+    text = "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
     stream = sys.__stderr__
     if stream is not None:
         try:

@@ -5,8 +5,9 @@
 
 /// Whether a sign is shown by its number.
 pub(crate) fn is_hidden(sign: char) -> bool {
-    matches!(sign, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(sign, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Whether a text is of plain signs alone, which most are.
@@ -61,6 +62,7 @@ mod tests {
             ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
             ("\u{9b}2J", "\\x9b2J"),
             ("user\u{202e}gpj.exe", "user\\u202egpj.exe"),
+            ("a\u{61c}b\u{2060}c\u{ad}d", "a\\u061cb\\u2060c\\xadd"),
             ("grün ☂", "grün ☂"),
         ] {
             let mut out = Vec::new();

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -42,6 +43,11 @@ thread_local! {
 
 /// The number of this process, as of its last fork.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether this thread serves a handler.
+pub(super) fn is_muted() -> bool {
+    IS_MUTED.get()
+}
 
 /// What this thread logs from now on goes nowhere: it is one that handles records, and would never be done.
 #[pyfunction]
@@ -227,8 +233,11 @@ fn message_of(call: &Call<'_, '_>, budget: &mut Budget<'_>) -> PyResult<Box<str>
         (_, Err(error)) => Err(error),
     };
     match filled {
-        Ok(text) => budget.text(text.cast::<PyString>()?),
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+        Ok(text) => match text.cast::<PyString>() {
+            Ok(text) => budget.text(text),
+            Err(_) => said(&text, budget),
+        },
+        Err(error) if error.is_instance_of::<PyException>(py) => {
             let message = said(message, budget)?;
             let args = values::shown(args.as_any(), budget)?;
             Ok(format!("{message} [arguments that do not fit: {args}]").into())
@@ -241,7 +250,8 @@ fn message_of(call: &Call<'_, '_>, budget: &mut Budget<'_>) -> PyResult<Box<str>
 fn said(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
     match object.str() {
         Ok(text) => budget.text(&text),
-        Err(_) => values::shown(object, budget),
+        Err(error) if error.is_instance_of::<PyException>(object.py()) => values::shown(object, budget),
+        Err(error) => Err(error),
     }
 }
 
@@ -255,7 +265,7 @@ struct Rest<'py> {
 fn keywords<'py>(call: &Call<'_, 'py>, fields: &mut Fields, budget: &mut Budget<'_>) -> PyResult<Rest<'py>> {
     let mut rest = Rest { exception: None, above: 0 };
     let Some(names) = call.names else { return Ok(rest) };
-    let is_first = fields.is_empty();
+    let mut is_first = fields.is_empty();
     for (name, object) in names.iter_borrowed().zip(call.keywords) {
         let name = name.cast::<PyString>()?;
         let key = values::key_of(&name);
@@ -265,6 +275,7 @@ fn keywords<'py>(call: &Call<'_, 'py>, fields: &mut Fields, budget: &mut Budget<
             "extra" if object.is_instance_of::<PyDict>() => {
                 let extra = object.cast::<PyDict>()?;
                 values::add_items(fields, &extra, budget)?;
+                is_first = false;
             }
             _ => {
                 let value = values::value(object, budget, 0)?;

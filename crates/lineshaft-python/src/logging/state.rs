@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lineshaft_log::{Level, Pipeline, Pushed, Record, Verdict};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) plan: Plan,
     /// Made when the first record comes, in a process that was forked too.
     pipeline: OnceLock<Arc<Running>>,
+    /// Whether it was said that records are lost, since no handler could be opened or no thread started.
+    has_told: AtomicBool,
 }
 
 struct Running {
@@ -45,7 +48,20 @@ pub(super) fn current() -> Arc<State> {
 
 impl State {
     fn new(plan: Plan) -> Self {
-        Self { plan, pipeline: OnceLock::new() }
+        Self { plan, pipeline: OnceLock::new(), has_told: AtomicBool::new(false) }
+    }
+
+    /// Who logs is not told what is wrong with handlers: standard error is.
+    fn tell_once(&self, py: Python<'_>, error: &PyErr) {
+        if !self.has_told.swap(true, Ordering::Relaxed) {
+            let said = format!("log records are lost: {}", error.value(py));
+            let told = py
+                .import("lineshaft.logging._serving")
+                .and_then(|serving| serving.call_method1("tell", (said,)));
+            if let Err(error) = told {
+                error.write_unraisable(py, None);
+            }
+        }
     }
 
     /// What is asked of a logger: its verdict, in which the levels of the handlers are.
@@ -89,8 +105,15 @@ pub(super) fn push(py: Python<'_>, record: Record) -> PyResult<()> {
     // What was in force may be closed just now, for something else.
     for _ in 0..3 {
         let state = current();
-        let running = state.running(py)?;
-        running.start(py, &state.plan)?;
+        let running =
+            match state.running(py).and_then(|running| running.start(py, &state.plan).map(|()| running)) {
+                Ok(running) => running,
+                Err(error) if error.is_instance_of::<PyException>(py) => {
+                    state.tell_once(py, &error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
         let mut pushed = running.pipeline.push(record);
         if let Pushed::Full(back) = pushed {
             pushed = py.detach(|| running.pipeline.push_waiting(*back));
@@ -129,6 +152,9 @@ pub(super) fn log_configure(py: Python<'_>, options: &Bound<'_, PyDict>, patienc
 #[pyfunction]
 #[pyo3(signature = (timeout = None, healthy = false))]
 pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> PyResult<bool> {
+    if super::making::is_muted() {
+        return Ok(false); // what it waits for is what it is about to do itself
+    }
     let timeout = timeout.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let state = current();
     let Some(running) = state.pipeline.get() else { return Ok(true) };

@@ -104,13 +104,15 @@ pub(super) fn key_of(name: &Bound<'_, PyString>) -> Arc<str> {
     static NAMES: Mutex<Option<Names>> = Mutex::new(None);
     const NAMES_MAX: usize = 4_096;
 
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    let names = names.get_or_insert_default();
+    let lock = || NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     let place = name.as_ptr() as usize;
-    if let Some((_, key)) = names.get(&place) {
+    if let Some((_, key)) = lock().get_or_insert_default().get(&place) {
         return key.clone();
     }
+    // Without the lock: what this allocates may have garbage collected, and so have somebody log.
     let key: Arc<str> = name.to_string_lossy().into();
+    let mut names = lock();
+    let names = names.get_or_insert_default();
     if names.len() < NAMES_MAX && key.len() <= 100 {
         names.insert(place, (name.clone().unbind(), key.clone()));
     }
@@ -140,10 +142,14 @@ pub(super) fn value(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u
     if depth < DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
         return several(object, budget, depth);
     }
-    if let Some(classes) = budget.redacted
-        && object.is_instance(classes.bind(object.py()))?
-    {
-        return Ok(Value::from(HIDDEN));
+    if let Some(classes) = budget.redacted {
+        match object.is_instance(classes.bind(object.py())) {
+            Ok(false) => {}
+            Ok(true) => return Ok(Value::from(HIDDEN)),
+            // Nobody knows what it is.
+            Err(error) if error.is_instance_of::<PyException>(object.py()) => return Ok(Value::from(HIDDEN)),
+            Err(error) => return Err(error),
+        }
     }
     if depth >= DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
         return Ok(Value::from("…"));

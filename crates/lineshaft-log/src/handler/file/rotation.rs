@@ -1,9 +1,9 @@
 //! When another file is begun, and what becomes of those before.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,10 +102,14 @@ impl Rotation {
 /// The full file, compressed under its new name before it goes: a crash in between leaves both, and loses nothing.
 fn compress(path: &Path) -> io::Result<()> {
     let part = numbered(path, 1, ".gz.part");
-    let mut encoder = GzEncoder::new(File::create(&part)?, flate2::Compression::default());
+    let permissions = fs::metadata(path)?.permissions();
+    // Never readable for more than the log is, nor when this ends in the middle.
+    let made =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(permissions.mode()).open(&part)?;
+    let mut encoder = GzEncoder::new(made, flate2::Compression::default());
     io::copy(&mut File::open(path)?, &mut encoder)?;
     let made = encoder.finish()?;
-    made.set_permissions(fs::metadata(path)?.permissions())?;
+    made.set_permissions(permissions)?;
     fs::rename(part, numbered(path, 1, ".gz"))?;
     fs::remove_file(path)
 }
