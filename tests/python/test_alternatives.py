@@ -393,20 +393,6 @@ def test_processes_of_an_app_learn_from_each_other(work, monkeypatch):
     assert work.calls.count("first") < 10
 
 
-def test_all_of_an_app_stay_with_the_first_after_another_result(work, monkeypatch):
-    monkeypatch.setattr(_sharing, "LOOK_EVERY_S", 0.0)
-    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
-    app = App()
-    function, other = shared(app, work), app.alternatives(work.second, key=None, verify=1.0)(work.first)
-    for _ in range(20):
-        function()
-    work.gives["second"] = "wrong"
-    other()
-    until(lambda: other() == () and "pinned" in other.explain(), "it is found out")
-    until(lambda: function() == (), "it is learned")
-    until(lambda: "pinned" in function.explain(), "it is known")
-
-
 def test_what_is_there_of_another_version_is_passed_over(work):
     app = App()
     function = shared(app, work)

@@ -58,7 +58,7 @@ class Classes:
         if choice is None:
             kind, choice = self._new(kind)
         if self.sharing is not None:
-            self.sharing.look(kind, choice)
+            self.sharing.look(kind)
         return kind, choice
 
     def _new(self, kind: Hashable) -> tuple[Hashable, _native.Choice]:

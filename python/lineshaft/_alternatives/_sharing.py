@@ -45,7 +45,7 @@ class Sharing:
         self._lock = threading.Lock()
         self._writes = Writes(self._write, WRITE_AFTER_S, name)
 
-    def look(self, kind: Hashable, choice: _native.Choice) -> None:
+    def look(self, kind: Hashable) -> None:
         """Looks whether others know more, once in a while."""
         now = time.monotonic()
         if now < self._looked.get(kind, 0.0):
@@ -67,18 +67,27 @@ class Sharing:
 
     def _read(self, kind: Hashable) -> None:
         try:
-            found = self._app.cache.get(self.key(kind))
+            found = self._found(kind)
         except LineshaftError as error:
             _logger.debug("%s: what others know of its implementations could not be read: %s", self._name, error)
             return
-        if isinstance(found, bytes):
-            try:
-                self.adopt(kind, _native.Choice.from_bytes(found, self._count))
-            except ValueError:
-                return  # of another version
+        if found is not None:
+            self.adopt(kind, found)
+
+    def _found(self, kind: Hashable) -> _native.Choice | None:
+        found = self._app.cache.get(self.key(kind))
+        try:
+            return _native.Choice.from_bytes(found, self._count) if isinstance(found, bytes) else None
+        except ValueError:
+            return None  # of another version
 
     def _write(self, choice: _native.Choice, kind: Hashable) -> None:
         try:
+            found = self._found(kind)
+            if found is not None and found.is_pinned:
+                # That another result was given is not forgotten for what somebody learns who has not heard of it.
+                self.adopt(kind, found)
+                return
             self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=TTL, tags=[TAG])
         except LineshaftError as error:
             _logger.debug("%s: what is known of its implementations could not be written: %s", self._name, error)
