@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lineshaft import App, DeclarationError, OptionError, alternatives, size_class
+from lineshaft import App, DeclarationError, OptionError, _native, alternatives, size_class
 from lineshaft._alternatives import _sharing
 from support.processes import PATIENCE_S, until
 
@@ -391,6 +391,38 @@ def test_processes_of_an_app_learn_from_each_other(work, monkeypatch):
     until(lambda: other() == () and other.implementations()[None][1].calls >= 10, "it is learned")
     assert best(other) == "second"
     assert work.calls.count("first") < 10
+
+
+def test_all_of_an_app_stay_with_the_first_after_another_result(work, monkeypatch):
+    """Whoever learned something at the same time wrote it over the pin."""
+    monkeypatch.setattr(_sharing, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
+    app = App()
+    function, other = shared(app, work), app.alternatives(work.second, key=None, verify=1.0)(work.first)
+    for _ in range(20):
+        function()
+    work.gives["second"] = "wrong"
+    until(lambda: other() == () and "pinned" in other.explain(), "it is found out")
+    until(lambda: function() is not None and "pinned" in function.explain(), "others hear of it")
+    assert function() == ()
+
+
+def test_a_pin_stays_whatever_others_write(work):
+    app = App()
+    sharing = shared(app, work)._classes.sharing
+    pinned, learned = _native.Choice(2), _native.Choice(2)
+    pinned.pin()
+    for choice in (pinned, learned):
+        sharing._write(choice, None)
+    assert sharing._found(None).is_pinned
+
+
+def test_what_is_found_out_counts_though_another_choice_was_taken_over_meanwhile(work):
+    classes = shared(App(), work)._classes
+    kind, choice = classes.of((), {})
+    classes._choices[kind] = _native.Choice(2)
+    classes.differed(kind, choice, 1)
+    assert classes.of((), {})[1].is_pinned
 
 
 def test_what_is_there_of_another_version_is_passed_over(work):

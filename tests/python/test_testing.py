@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import lineshaft
-from lineshaft import App, ResultExpired, Retry, current
-from lineshaft.testing import advance, assert_enqueued, enqueued, private_engine, run_jobs
+from lineshaft import App, LineshaftError, ResultExpired, Retry, _native, current
+from lineshaft.testing import _engine, advance, assert_enqueued, enqueued, private_engine, run_jobs
+from support.processes import PATIENCE_S
 
 app = App()
 
@@ -265,6 +266,31 @@ def test_a_block_has_an_engine_of_its_own():
     assert threading.active_count() == threads
     assert [made.job for made in enqueued()] == [outer]
     assert "LINESHAFT_URL" in os.environ, "the test's own home is still the one of programs that it starts"
+
+
+def test_a_thread_that_asks_first_while_a_block_ends_leaves_nothing_behind(monkeypatch):
+    """The end took an engine that was being started for a server process, and waited half a minute for it to stop."""
+    begins, may_go_on, start = threading.Event(), threading.Event(), _native.EmbeddedServer
+
+    def slow(home: str):
+        begins.set()
+        assert may_go_on.wait(PATIENCE_S)
+        return start(home)
+
+    monkeypatch.setattr(_engine._native, "EmbeddedServer", slow)
+    engine = _engine.Engine("memory", None)
+    starts = threading.Thread(target=engine._start)
+    starts.start()
+    assert begins.wait(PATIENCE_S)
+    ends = threading.Thread(target=engine.close)
+    ends.start()
+    may_go_on.set()
+    for thread in (starts, ends):
+        thread.join(PATIENCE_S)
+    assert engine._server is not None
+    assert not os.path.exists(engine.home)
+    with pytest.raises(LineshaftError, match="is over"):
+        engine._start()
 
 
 def test_a_block_refuses_other_homes():

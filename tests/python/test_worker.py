@@ -121,6 +121,15 @@ def test_every_crash_shows_what_its_own_attempt_printed(programs):
         stop_server(programs.directory / "home")
 
 
+def test_the_last_words_are_kept_whenever_the_kill_comes(worker):
+    """What the child had read from its own pipe and not put into its page yet went with it, of one kill in forty."""
+    jobs = [works.says_and_dies.enqueue(count) for count in range(40)]
+    for count, job in enumerate(jobs):
+        job.wait(timeout=PATIENCE_S)
+        (attempt,) = job.attempts()
+        assert (attempt.outcome, attempt.output) == ("crashed", "word " * count + "last words\n")
+
+
 def test_an_attempt_that_may_run_once_is_not_repeated_after_a_kill(worker, tmp_path):
     path = tmp_path / "ledger"
     job = works.only_once.enqueue(str(path), 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -173,6 +174,14 @@ def forgets() -> Any:
 @app.task(delivery="at_most_once")
 def only_once(path: str, seconds: float) -> None:
     note.function(path, seconds)
+
+
+@app.task(delivery="at_most_once")
+def says_and_dies(count: int) -> None:
+    for _ in range(count):
+        os.write(1, b"word ")
+    os.write(1, b"last words\n")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task

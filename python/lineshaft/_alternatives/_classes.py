@@ -86,7 +86,8 @@ class Classes:
 
     def failed(self, kind: Hashable, choice: _native.Choice, number: int, error: BaseException) -> None:
         """An implementation raised where the first one did not."""
-        choice.ban(number, round((time.time() + BAN_S) * 1000))
+        until_ms = round((time.time() + BAN_S) * 1000)
+        choice = self._change(kind, choice, lambda one: one.ban(number, until_ms))
         _logger.warning(
             "%s: %s raised %s where %s did not; it is left out for an hour for arguments of class %s",
             self.name, self.names[number], type(error).__name__, self.names[0], kind,
@@ -96,12 +97,21 @@ class Classes:
 
     def differed(self, kind: Hashable, choice: _native.Choice, number: int) -> None:
         """An implementation gave something else than the first one."""
-        choice.pin()
+        choice = self._change(kind, choice, _native.Choice.pin)
         _logger.error(
             "%s: %s gave another result than %s for arguments of class %s; from now on %s does the work there",
             self.name, self.names[number], self.names[0], kind, self.names[0],
         )  # fmt: skip
         self._tell(kind, choice)
+
+    def _change(
+        self, kind: Hashable, choice: _native.Choice, change: Callable[[_native.Choice], None]
+    ) -> _native.Choice:
+        """Changes the choice of a class, also where it has become another one since `choice` was it."""
+        with self._lock:
+            choice = self._choices.get(kind, choice)
+            change(choice)
+            return choice
 
     def _tell(self, kind: Hashable, choice: _native.Choice) -> None:
         if self.sharing is not None:
@@ -114,11 +124,14 @@ class Classes:
 
     def _adopt(self, kind: Hashable, theirs: _native.Choice) -> None:
         """Somebody else knows more than we do."""
-        ours = self._choices.get(kind)
-        if ours is None or ours.is_pinned:
-            return
-        if theirs.is_pinned or (ours.best is None and theirs.best is not None):
-            self._choices[kind] = theirs
+        with self._lock:
+            ours = self._choices.get(kind)
+            if ours is None or ours.is_pinned:
+                return
+            if theirs.is_pinned:
+                ours.pin()
+            elif ours.best is None and theirs.best is not None:
+                self._choices[kind] = theirs
 
     def rows(self) -> dict[Hashable, list[Implementation]]:
         """What is known, by class."""

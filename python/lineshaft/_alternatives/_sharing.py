@@ -75,19 +75,27 @@ class Sharing:
             self.adopt(kind, found)
 
     def _found(self, kind: Hashable) -> _native.Choice | None:
+        if self._app.cache.get(self._key_of_pin(kind)) is not None:
+            pinned = _native.Choice(self._count)
+            pinned.pin()
+            return pinned
         found = self._app.cache.get(self.key(kind))
         try:
             return _native.Choice.from_bytes(found, self._count) if isinstance(found, bytes) else None
         except ValueError:
             return None  # of another version
 
+    def _key_of_pin(self, kind: Hashable) -> str:
+        # A name of its own: that another result was given is not forgotten for what somebody writes at the same time
+        # who has not heard of it.
+        return f"{self.key(kind)}:pinned"
+
     def _write(self, choice: _native.Choice, kind: Hashable) -> None:
+        if choice.is_pinned:
+            # Tried again until it can be.
+            self._app.cache.set(self._key_of_pin(kind), True, ttl=TTL, tags=[TAG])
+            return
         try:
-            found = self._found(kind)
-            if found is not None and found.is_pinned:
-                # That another result was given is not forgotten for what somebody learns who has not heard of it.
-                self.adopt(kind, found)
-                return
             self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=TTL, tags=[TAG])
         except LineshaftError as error:
             _logger.debug("%s: what is known of its implementations could not be written: %s", self._name, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Engine:
         self._outer = outer
         self._directory: str | None = None
         self._server: _native.EmbeddedServer | None = None
+        self._starting = threading.Lock()
+        self._is_over = False
         self._variable = os.environ.get(_VARIABLE)
         self._connections: list[Connection] = []
         self._attendances: list[Attendance] = []
@@ -116,6 +119,8 @@ class Engine:
             unroute()
         for connection in self._connections:
             connection.forget()
+        with self._starting:
+            self._is_over = True
         if self._directory is not None:
             _restore(self._variable)
             if self._server is None:
@@ -125,6 +130,13 @@ class Engine:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _start(self) -> None:
+        # A thread that the test has left behind may ask first, and while the test ends.
+        with self._starting:
+            if self._is_over:
+                raise LineshaftError("the test that this thread began in is over, and its engine with it")
+            self._start_once()
+
+    def _start_once(self) -> None:
         if self._directory is None:
             # A short path: a socket's has room for 107 bytes.
             self._directory = tempfile.mkdtemp(prefix="lineshaft-", dir=_memory() if self._kind == "memory" else None)

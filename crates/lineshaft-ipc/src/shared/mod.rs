@@ -14,9 +14,10 @@
 //! Each field has one writing process, but for requests to stop, which only grow. Nothing in the page is trusted:
 //! whatever a child scribbles over it, reading gives wrong answers at worst, never a panic, an endless loop or memory
 //! outside the page.
-#![allow(unsafe_code)] // The mapping: one cast of its address to a type made of atomics.
+#![allow(unsafe_code)] // The mapping: one cast of its address to a type made of atomics, one that the kernel fills.
 
 mod atomics;
+mod landing;
 #[cfg(all(test, model))]
 mod model;
 mod output;
@@ -26,6 +27,7 @@ mod race;
 mod words;
 
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,7 +35,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 
-use self::atomics::AtomicU64;
+use self::atomics::{AtomicU8, AtomicU64};
 use self::output::Output;
 use self::place::Place;
 use self::words::{CELLS, Cell};
@@ -47,7 +49,7 @@ pub use self::words::{Cursor, Words, Writer};
 pub const SLOTS_MAX: u32 = 16_384;
 
 /// Says that this is a page, and of which layout: the last byte changes with it.
-const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x05");
+const MAGIC: u64 = u64::from_be_bytes(*b"lnshaft\x06");
 
 /// An attempt's token; the same two numbers as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,7 +131,7 @@ struct Header {
 /// One child's page, mapped in this process.
 ///
 /// The supervisor [creates](Self::create) it and passes the descriptor on; the child opens it
-/// [from the descriptor](Self::from_fd). 128 bytes per slot, and 64 KiB for the output of the
+/// [from the descriptor](Self::from_fd). 128 bytes per slot, and 80 KiB for the output of the
 /// only slot or 4 MiB for the [`Words`] of many, of which memory is taken as it is touched.
 #[derive(Debug)]
 pub struct AttemptPage {
@@ -297,6 +299,31 @@ impl AttemptPage {
         self.output().into_iter().for_each(|output| output.append(bytes));
     }
 
+    /// Reads what the present attempt in the only slot has written to `pipe` and adds it to its output, as
+    /// [`Self::append_output`]; what was read is in `buffer`, in place of what was there, and 0 says that nobody can
+    /// write any more. A kill at any instant loses nothing: see [`Self::recover_output`].
+    ///
+    /// # Panics
+    ///
+    /// Where there are many slots.
+    pub fn read_output_from(&self, pipe: impl AsFd, buffer: &mut Vec<u8>) -> rustix::io::Result<usize> {
+        let _turn = self.turn();
+        let output = self.output().expect("a page with one slot");
+        let arrive = |places: &[AtomicU8]| {
+            let first = places.as_ptr().cast_mut().cast::<MaybeUninit<u8>>();
+            // SAFETY: as many bytes of readable and writable memory as there are places, which may be changed through a
+            // shared reference, being atomics. Only who has the turn touches them in this process, and the supervisor
+            // when this process is dead.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(first, places.len()) };
+            rustix::io::read(pipe, bytes).map(|(read, _)| read.len())
+        };
+        output.landing.take(output.total(), arrive, |bytes| {
+            output.append(bytes);
+            buffer.clear();
+            buffer.extend_from_slice(bytes);
+        })
+    }
+
     /// Forgets the output of the only slot, for the next attempt. Call it before [`Self::begin`], or a kill in between
     /// gives the next attempt the words of the last.
     pub fn reset_output(&self) {
@@ -315,6 +342,12 @@ impl AttemptPage {
     }
 
     // ---- The supervisor's side.
+
+    /// Adds what the dead child had read from its pipe and not yet added to the output of its only slot; gives it.
+    pub fn recover_output(&self) -> Vec<u8> {
+        let _turn = self.turn();
+        self.output().map(Output::recover).unwrap_or_default()
+    }
 
     /// Asks the attempt in slot `place` to stop, begun or not, if it is still there; whether it is. Any thread, and
     /// the child as well.

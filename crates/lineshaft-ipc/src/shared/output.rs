@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::atomics::{AtomicU8, AtomicU64, fence};
+use super::landing::Landing;
 
 /// First bytes of an attempt's output that are kept.
 pub const HEAD_BYTES: usize = if cfg!(model) { 2 } else { 16 * 1024 };
@@ -29,6 +30,8 @@ pub(super) struct Output {
     total: AtomicU64,
     head: [AtomicU8; HEAD_BYTES],
     tail: [AtomicU8; TAIL_BYTES],
+    /// What is about to be appended.
+    pub(super) landing: Landing,
 }
 
 impl Output {
@@ -55,6 +58,13 @@ impl Output {
             self.write(start, step);
             self.total.store(end, Release);
         }
+    }
+
+    /// Appends what a dead writer had taken and not appended; gives it.
+    pub(super) fn recover(&self) -> Vec<u8> {
+        let rest = self.landing.rest(self.total());
+        self.append(&rest);
+        rest
     }
 
     /// Stores at most one step at position `start`.
@@ -139,6 +149,7 @@ mod tests {
             total: AtomicU64::new(0),
             head: [const { AtomicU8::new(0) }; HEAD_BYTES],
             tail: [const { AtomicU8::new(0) }; TAIL_BYTES],
+            landing: Landing::default(),
         })
     }
 

@@ -14,6 +14,7 @@ fn output() -> Arc<Output> {
         total: zero(),
         head: std::array::from_fn(|_| AtomicU8::new(0)),
         tail: std::array::from_fn(|_| AtomicU8::new(0)),
+        landing: Landing::default(),
     })
 }
 

@@ -33,7 +33,7 @@ struct Tap {
     lines: Lines,
     /// The attempt that prints.
     label: Option<Label>,
-    /// Kept because zeroing it would cost more than the read that mostly finds nothing.
+    /// What was read last.
     buffer: Vec<u8>,
 }
 
@@ -56,13 +56,8 @@ impl Output {
     pub(super) fn start(pipe: OwnedFd, tee: Option<OwnedFd>, page: Arc<AttemptPage>) -> Result<Self, Error> {
         set_nonblocking(&pipe, true)?;
         let pipe = Arc::new(pipe);
-        let tap = Tap {
-            pipe: Arc::clone(&pipe),
-            tee,
-            lines: Lines::default(),
-            label: None,
-            buffer: vec![0; READ_BYTES],
-        };
+        let tap =
+            Tap { pipe: Arc::clone(&pipe), tee, lines: Lines::default(), label: None, buffer: Vec::new() };
         let output = Self { tap: Arc::new(Mutex::new(tap)), page };
         let reader = output.clone();
         thread::Builder::new()
@@ -117,26 +112,30 @@ impl Output {
 impl Tap {
     /// Reads what the pipe holds; false when nobody can write to it any more.
     fn empty(&mut self, page: &AttemptPage) -> bool {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let open = loop {
-            match read(&*self.pipe, &mut *buffer) {
-                Ok(0) => break false,
-                Ok(count) => self.take(&buffer[..count], page),
+        loop {
+            match self.read(page) {
+                Ok(0) => return false,
+                Ok(count) => self.repeat_read(count),
                 Err(Errno::INTR) => {}
-                Err(error) => break error == Errno::AGAIN,
+                Err(error) => return error == Errno::AGAIN,
             }
-        };
-        self.buffer = buffer;
-        open
+        }
     }
 
-    fn take(&mut self, bytes: &[u8], page: &AttemptPage) {
+    /// What an attempt printed is read into the page, so that no kill comes between.
+    fn read(&mut self, page: &AttemptPage) -> rustix::io::Result<usize> {
         if self.label.is_some() {
-            page.append_output(bytes);
+            return page.read_output_from(&*self.pipe, &mut self.buffer);
         }
+        self.buffer.resize(READ_BYTES, 0);
+        read(&*self.pipe, &mut *self.buffer)
+    }
+
+    fn repeat_read(&mut self, count: usize) {
         if self.tee.is_some() {
-            let mut out = Vec::with_capacity(bytes.len() + 64);
-            self.lines.push(&self.prefix(), bytes, &mut out);
+            let mut out = Vec::with_capacity(count + 64);
+            let prefix = self.prefix();
+            self.lines.push(&prefix, &self.buffer[..count], &mut out);
             self.repeat(&out);
         }
     }

@@ -164,13 +164,15 @@ impl Process {
     /// Takes what the dead child had printed and not read, into its page and, where output is repeated, to
     /// standard error.
     pub(super) fn take_output(&self) {
-        let mut left = Vec::new();
+        let is_of_attempt = self.page.slots() == 1 && self.page.begun().next().is_some();
+        let mut left = if is_of_attempt { self.page.recover_output() } else { Vec::new() };
+        let recovered = left.len();
         let mut buffer = [0; 4_096];
         while let Ok(count @ 1..) = read(&self.output, &mut buffer) {
             left.extend_from_slice(&buffer[..count]);
         }
-        if self.page.slots() == 1 && self.page.begun().next().is_some() {
-            self.page.append_output(&left);
+        if is_of_attempt {
+            self.page.append_output(&left[recovered..]);
         }
         if let Some(talk) = &self.talk {
             self.repeat(&left, talk);
