@@ -9,6 +9,7 @@
 pub mod code;
 pub mod frame;
 pub mod id;
+pub mod log_record;
 pub mod message;
 pub mod payload;
 pub mod record;
@@ -17,4 +18,5 @@ pub mod task;
 pub mod value;
 
 pub use id::{Fence, JobId, ParseIdError};
+pub use log_record::{LogFilter, LogPlace, LogRecord};
 pub use record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
