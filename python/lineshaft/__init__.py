@@ -85,6 +85,7 @@ if _TYPE_CHECKING:
     from ._job import AsyncJob, Job
     from ._joblib import register_joblib
     from ._locks import Barrier, Leader, Limiter, Lock, ReadWriteLock, Semaphore
+    from ._logs import LogEntry
     from ._names import canonical_name
     from ._pool._broken import WorkerDied
     from ._pool._executor import Executor
@@ -136,6 +137,7 @@ else:
         "Holder": "_resources._report",
         "Implementation": "_alternatives._classes",
         "Invocation": "_decorators._invocation",
+        "LogEntry": "_logs",
         "Pool": "_pool._pool",
         "ResourcePool": "_resources._pool",
         "ResourcePoolInfo": "_resources._report",
@@ -217,6 +219,7 @@ __all__ = [
     "LockError",
     "LockLost",
     "LockTimeout",
+    "LogEntry",
     "NoCurrentJob",
     "NoServer",
     "OptionError",

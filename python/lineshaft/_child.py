@@ -75,6 +75,7 @@ def _settle_in() -> None:
     """What a child does differently from the program that it imports."""
     os.environ.pop(_native.CHILD_VARIABLE, None)
     _current.in_worker = True
+    _native.log_attempts(_running)
     belong_to_attempts()
     # The terminal's Ctrl-C is the supervisor's business, and would be an error of a random attempt here. A handler
     # rather than SIG_IGN, which the programs that bodies start would inherit.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from . import _native
 from ._errors import WrongState
+from ._logs import LogEntry, aentries_of, entries_of
 from ._outcome import check_found, result_of
 from ._record import Attempt, Snapshot, attempts_of, output_of
 from ._waiting import await_end, wait_for_end
@@ -171,6 +172,18 @@ class Job(Generic[R]):
     async def aoutput(self) -> str:
         """`output` for coroutines."""
         return output_of((await self._ashow()).record)
+
+    def logs(self, attempt: int | None = None) -> list[LogEntry]:
+        """What its attempts have logged so far, or the one with this number: records of `lineshaft.get_logger` from level
+        info on, or from what `lineshaft.logging.configure` says, and those of the standard library if they are captured.
+
+        The first 1 MiB of an attempt is kept, for as long as finished jobs are, and the newest 1 GiB of all.
+        """
+        return entries_of(self._app, self._key, attempt)
+
+    async def alogs(self, attempt: int | None = None) -> list[LogEntry]:
+        """`logs` for coroutines."""
+        return await aentries_of(self._app, self._key, attempt)
 
     def progress(self) -> Any:
         """What its running attempt last gave to `current.progress`; None if it gave nothing or does not run."""

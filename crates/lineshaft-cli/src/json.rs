@@ -6,10 +6,11 @@ use lineshaft_wire::message::{
     DiskReport, LockHolder, LockReport, QueueReport, Replaced, StatusReport, TaskReport, WorkerReport,
 };
 use lineshaft_wire::value::Value;
-use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, task};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, LogRecord, task};
 use serde_json::{Map, Number, Value as Json, json};
 
-use crate::times::rfc3339;
+use crate::show;
+use crate::times::{rfc3339, rfc3339_us};
 
 /// A lock that is held or waited for.
 pub(crate) fn of_lock(lock: &LockReport) -> Json {
@@ -30,6 +31,29 @@ pub(crate) fn of_lock(lock: &LockReport) -> Json {
         "held": lock.held,
         "holders": holders,
         "waiters": lock.waiters,
+    })
+}
+
+/// A record that an attempt logged.
+pub(crate) fn of_log_record(record: &LogRecord) -> Json {
+    let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()));
+    let fields: Map<String, Json> =
+        record.fields.iter().map(|(name, text)| (name.to_string(), value(text))).collect();
+    json!({
+        "time": rfc3339_us(record.time_us),
+        "level": record.level,
+        "level_name": show::level_name(record.level),
+        "logger": &*record.logger,
+        "message": &*record.message,
+        "fields": fields,
+        "job": record.job.to_string(),
+        "attempt": record.attempt,
+        "task": &*record.task,
+        "worker": &*record.worker,
+        "file": record.place.as_ref().map(|place| &*place.file),
+        "line": record.place.as_ref().map(|place| place.line),
+        "function": record.place.as_ref().map(|place| &*place.function),
+        "exception": record.exception.as_deref(),
     })
 }
 

@@ -148,6 +148,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Enqueue(enqueue) => commands::enqueue::run(*enqueue, context),
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
+        Command::Logs(logs) => commands::logs::run(&logs, context),
         Command::Locks(locks) => commands::locks::run(locks, context),
         Command::Cache(cache) => commands::cache::run(cache, context),
         Command::Schema(schema) => commands::schema::run(&schema, context),

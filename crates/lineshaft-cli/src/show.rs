@@ -5,11 +5,11 @@ use std::fmt::Write;
 use lineshaft_wire::message::{CacheReport, DiskReport, DiskState, LockReport, QueueReport, StatusReport};
 use lineshaft_wire::schema::{Field, Parameter, ParameterKind, Schema, Shape};
 use lineshaft_wire::value::Value;
-use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
+use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState, LogRecord, Outcome};
 
 use crate::plain;
 use crate::table::{GiveWay, pairs, table};
-use crate::times::{length, relative, rfc3339};
+use crate::times::{length, relative, rfc3339, rfc3339_us};
 
 /// Characters of a value on a line.
 const VALUE_CHARS: usize = 200;
@@ -426,6 +426,42 @@ pub(crate) fn locks(locks: &[LockReport], now_ms: u64, columns: Option<usize>) -
     }
     let heading = ["KEY", "KIND", "HELD BY", "PID", "FENCE", "SINCE", "WAITERS"];
     table(heading, &rows, GiveWay { cut: &["KEY", "HELD BY"], leave_out: &[] }, columns)
+}
+
+/// A record that an attempt logged: a line, and those of its exception.
+pub(crate) fn log_record(record: &LogRecord) -> Vec<String> {
+    let task = record.task.rsplit('.').next().unwrap_or(&record.task);
+    let id = record.job.to_string();
+    let digits = &id[id.len() - 4..];
+    let (time, level) = (rfc3339_us(record.time_us), level_name(record.level));
+    let message = plain::line(&record.message);
+    let mut line = format!("{time} {level:<8} {task}·{digits} {}: {message}", plain::line(&record.logger));
+    for (name, value) in &record.fields {
+        let text = serde_json::from_str::<String>(value).ok().filter(|text| is_word(text));
+        line.push_str(&format!(" {}={}", plain::line(name), plain::line(text.as_deref().unwrap_or(value))));
+    }
+    let exception = record.exception.as_deref().unwrap_or_default();
+    let lines = exception.lines().map(|line| format!("  {}", plain::line(line)));
+    std::iter::once(line).chain(lines).collect()
+}
+
+/// Whether a text can stand without quotes.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|char| !char.is_whitespace() && !"\"=".contains(char))
+}
+
+/// The name of a level; those between the named ones are numbers.
+pub(crate) fn level_name(level: i32) -> String {
+    let name = match level {
+        5 => "trace",
+        10 => "debug",
+        20 => "info",
+        30 => "warning",
+        40 => "error",
+        50 => "critical",
+        other => return other.to_string(),
+    };
+    name.to_owned()
 }
 
 /// Which children were replaced, and why, each worker's newest last.

@@ -39,6 +39,12 @@ pub(crate) fn rfc3339(at_ms: u64) -> String {
     timestamp.map_or_else(|| at_ms.to_string(), |at| format!("{at:.3}"))
 }
 
+/// `2026-01-31T08:00:00.123456Z`.
+pub(crate) fn rfc3339_us(at_us: u64) -> String {
+    let timestamp = i64::try_from(at_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    timestamp.map_or_else(|| at_us.to_string(), |at| format!("{at:.6}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

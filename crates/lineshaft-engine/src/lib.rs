@@ -30,6 +30,7 @@ mod kept_snapshots;
 mod lag;
 mod list;
 mod locks;
+mod logs;
 mod open;
 mod options;
 mod pulse;

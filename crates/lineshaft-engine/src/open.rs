@@ -23,6 +23,7 @@ use crate::driver::{Driver, Run};
 use crate::handle::{Handle, Input, Payloads, Threads};
 use crate::inbox::Inbox;
 use crate::kept_snapshots::{KeptSnapshots, Taken};
+use crate::logs::{LogKeeper, LogsAsked};
 use crate::options::Options;
 use crate::pulse::Pulse;
 use crate::query::{Asked, Query, Reader};
@@ -89,6 +90,8 @@ pub(crate) struct Parts<D: Disk> {
     pub(crate) large_inputs: Receiver<Input>,
     pub(crate) cooler: Cooler,
     pub(crate) leaving: Receiver<Leaving>,
+    pub(crate) keeper: LogKeeper<D>,
+    pub(crate) logs_asked: Receiver<(Asked, LogsAsked)>,
 }
 
 /// Recovers what the home holds and puts an engine together.
@@ -132,12 +135,13 @@ pub(crate) fn assemble<D: Disk>(
     let loaded = loaded.map(|lsn| Taken { lsn, needs_lsn: snapshot_needs_lsn });
     let snapshots = KeptSnapshots::loaded(loaded);
     let run = Run { clocks, epoch, nonce, since_snapshot: replayed_bytes, snapshots };
-    let found = Found { core, journal, archive, run, files };
+    let found = Found { home, core, journal, archive, run, files };
     Ok((put_together(found, &options, snapshot_writer), opened))
 }
 
 /// What a home holds.
 struct Found<D: Disk> {
+    home: Home<D>,
     core: Core,
     journal: SegmentJournal<D>,
     archive: BlockArchive<D>,
@@ -182,13 +186,14 @@ fn drop_orphan_blobs(journal: &impl JournalHandle, state: &lineshaft_jobs::State
 }
 
 fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: SnapshotWriter) -> Parts<D> {
-    let Found { core, journal, archive, run, files } = found;
+    let Found { home, core, journal, archive, run, files } = found;
     let (inbox, inputs) = Inbox::new();
     let (large, large_inputs) = unbounded();
     let (asks, queries) = unbounded();
     let (batches, errands) = unbounded();
     let (to_compact, chores) = unbounded();
     let (leaves, leaving) = unbounded();
+    let (to_keeper, logs_asked) = unbounded();
     let handle = journal.handle();
     let clock = options.clock.clone();
     let stop = Arc::new(AtomicBool::new(false));
@@ -200,7 +205,9 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
         deleted: Arc::clone(&core.deleted),
         clock: clock.clone(),
         engine: inbox.clone(),
+        logs: to_keeper,
     };
+    let keeper = LogKeeper::new(home, options.retention, clock.clone());
     let archiver = Archiver {
         journal: handle.clone(),
         archive,
@@ -266,6 +273,8 @@ fn put_together<D: Disk>(found: Found<D>, options: &Options, snapshot_writer: Sn
         large_inputs,
         cooler,
         leaving,
+        keeper,
+        logs_asked,
     }
 }
 
@@ -276,11 +285,13 @@ fn start<D: Disk>(parts: Parts<D>) -> Result<Handle, Error> {
     let (archiver, errands) = (parts.archiver, parts.errands);
     let (compactor, chores) = (parts.compactor, parts.chores);
     let (cooler, leaving) = (parts.cooler, parts.leaving);
+    let (keeper, logs_asked) = (parts.keeper, parts.logs_asked);
     let (blobs, large_inputs, engine) = (journal.clone(), parts.large_inputs, inbox.clone());
     let others = vec![
         spawn("lineshaft-reader", move || reader.run(&queries))?,
         spawn("lineshaft-archiver", move || archiver.run(&errands))?,
         spawn("lineshaft-compactor", move || compactor.run(&chores))?,
+        spawn("lineshaft-logs", move || keeper.run(&logs_asked))?,
         spawn("lineshaft-cooler", move || cooler.run(&leaving))?,
         spawn("lineshaft-blobs", move || store_blobs(&blobs, &large_inputs, &engine))?,
     ];

@@ -6,7 +6,7 @@
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use lineshaft_jobs::{ArchivedCall, AttemptView, JobView, Place, Refusal, decode_error, decode_rules};
 use lineshaft_store::{Archive, ArchivedJob, JournalHandle, PageRequest, Space};
 use lineshaft_wire::message::{
@@ -22,6 +22,7 @@ use crate::core::{reference, stored};
 use crate::handle::{ConnectionId, Input, Outbox, Outgoing, Payload};
 use crate::inbox::Inbox;
 use crate::list::{Cursor, ListQuery};
+use crate::logs::LogsAsked;
 use crate::requests::not_found;
 
 /// Jobs looked up in the archive at once, and so held in memory.
@@ -94,9 +95,12 @@ pub enum Query {
     Status(Box<StatusReport>),
     /// That files stay as they are.
     Hold,
+    /// Of records that attempts logged.
+    Logs(Box<LogsAsked>),
 }
 
 /// Who asked, and the way back.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) connection: ConnectionId,
     pub(crate) request_id: u64,
@@ -110,6 +114,7 @@ pub(crate) struct Reader<J, A> {
     pub(crate) deleted: Arc<RwLock<FxHashSet<JobId>>>,
     pub(crate) clock: Clock,
     pub(crate) engine: Inbox,
+    pub(crate) logs: Sender<(Asked, LogsAsked)>,
 }
 
 type Answer = Result<Option<Outgoing>, Refusal>;
@@ -123,6 +128,14 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
 
     /// Answers one query.
     pub(crate) fn work(&self, asked: &Asked, query: Query) {
+        let query = match query {
+            Query::Logs(what) => {
+                // Its thread is there as long as the engine.
+                let _ = self.logs.send((asked.clone(), *what));
+                return;
+            }
+            other => other,
+        };
         let outgoing = match self.answer(asked, query) {
             Ok(Some(outgoing)) => outgoing,
             Ok(None) => return,
@@ -137,7 +150,7 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
         let Asked { connection, request_id, .. } = *asked;
         let reply = |message: Message| Ok(Some(Outgoing::new(request_id, message)));
         match query {
-            Query::Nothing => Ok(None),
+            Query::Nothing | Query::Logs(_) => Ok(None),
             Query::Show { job, view, progress } => {
                 let record = match view {
                     // The archive may have taken the job, and the journal forgotten it, since it was looked at.

@@ -12,6 +12,7 @@ use lineshaft_wire::{JobId, JobState, task};
 use crate::core::{Core, Worker, is_one_way};
 use crate::handle::{ConnectionId, large_payloads};
 use crate::list::ListQuery;
+use crate::logs::LogsAsked;
 use crate::query::Query;
 use crate::room;
 
@@ -140,6 +141,16 @@ impl Core {
                 let declared = self.declarations.get(&describe.task).cloned();
                 let schemas = if describe.schemas { self.schemas() } else { Vec::new() };
                 self.reply(caller.connection, caller.request_id, Described { declared, schemas });
+                Ok(())
+            }
+            Message::AddLogs(add) => {
+                let asked = Query::Logs(Box::new(LogsAsked::Add(add)));
+                self.query(caller.connection, caller.request_id, asked);
+                Ok(())
+            }
+            Message::ListLogs(list) => {
+                let asked = Query::Logs(Box::new(LogsAsked::List(list)));
+                self.query(caller.connection, caller.request_id, asked);
                 Ok(())
             }
             Message::HoldFiles(_) => {

@@ -35,6 +35,13 @@ impl Value {
         }
     }
 
+    /// As JSON; what is no number there is a text.
+    pub fn to_json(&self) -> String {
+        let mut text = Vec::new();
+        crate::format::json::push_value(&mut text, self);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Whether a directive means this value by `text`.
     pub fn is_said_by(&self, text: &str) -> bool {
         match self {
@@ -99,11 +106,7 @@ impl fmt::Display for Value {
             Self::Int(value) => value.fmt(formatter),
             Self::Float(value) => write!(formatter, "{value:?}"),
             Self::Str(text) => formatter.write_str(text),
-            Self::List(_) | Self::Map(_) => {
-                let mut text = Vec::new();
-                crate::format::json::push_value(&mut text, self);
-                formatter.write_str(&String::from_utf8_lossy(&text))
-            }
+            Self::List(_) | Self::Map(_) => formatter.write_str(&self.to_json()),
         }
     }
 }

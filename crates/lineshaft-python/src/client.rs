@@ -16,11 +16,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
-use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
-    CacheGet, CacheInvalidate, CacheSet, Cancel, Delete, Enqueue, Invalidate, JobGroup, LockKind, Message,
-    NewEntry, Pass, Retry, Show, Status,
+    CacheGet, CacheInvalidate, CacheSet, Cancel, Delete, Enqueue, Invalidate, JobGroup, LOG_PAGE_MAX,
+    ListLogs, LockKind, Message, NewEntry, Pass, Retry, Show, Status,
 };
+use lineshaft_wire::{JobId, LogFilter};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -199,6 +199,15 @@ impl Client {
         let values = vec![Bytes::copy_from_slice(value)];
         let deadline = Some(seconds(deadline));
         Reply::new(self.0.mutate(|sequence| CacheSet { sequence, entries }.into(), values, deadline))
+    }
+
+    /// A page of what the attempts of a job logged, the oldest first; `attempt` for one of them. The reply is (rows, where
+    /// the next page goes on, whether all was looked at).
+    #[pyo3(signature = (key, attempt, after))]
+    fn logs(&self, py: Python<'_>, key: &[u8], attempt: Option<u32>, after: Option<u64>) -> PyResult<Reply> {
+        let filter = LogFilter { job: Some(job_id(py, key)?), attempt, ..LogFilter::default() };
+        let list = ListLogs { filter, after, count: LOG_PAGE_MAX, newest_first: false };
+        Ok(self.ask(list, None))
     }
 
     /// Makes entries of the cache untrue; the reply is as for `cancel`, and its count that of the keys.

@@ -4,7 +4,7 @@
 mod bodies;
 mod body;
 mod checkpoint;
-mod child;
+pub(crate) mod child;
 mod control;
 mod garbage;
 mod shield;

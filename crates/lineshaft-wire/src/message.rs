@@ -16,6 +16,7 @@ mod home;
 mod lease;
 mod limiter;
 mod lock;
+mod logs;
 mod look;
 mod rules;
 mod session;
@@ -36,6 +37,7 @@ pub use lock::{
     Acquire, Acquired, BreakLocks, ListLocks, LockHolder, LockKind, LockReport, Locks, LocksBroken,
     LocksLost, ReleaseLocks, RenewLocks,
 };
+pub use logs::{AddLogs, ListLogs, Logs};
 pub use look::{Fetch, Fetched, Filter, List, Page, PayloadKind, Show, Shown};
 pub use rules::{OnFailure, Rules};
 pub use session::{Done, Hello, Ping, RefusalCode, Refused, Sequence, Welcome};
@@ -101,6 +103,10 @@ pub const CACHE_KEYS_MAX: usize = 1_024;
 pub const CACHE_TAGS_MAX: usize = 64;
 /// Bytes of the engine's cache that are counted for each entry beside its key, its tags and its value.
 pub const CACHE_ENTRY_BYTES: u64 = 200;
+/// Records in one [`AddLogs`].
+pub const LOG_BATCH_MAX: usize = 4_096;
+/// Records in one [`Logs`].
+pub const LOG_PAGE_MAX: u32 = 1_000;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
@@ -337,4 +343,11 @@ messages! {
     82 CacheSet,
     /// Makes entries of the cache untrue.
     83 CacheInvalidate,
+
+    /// Records that attempts logged.
+    90 AddLogs,
+    /// Asks for records that attempts logged.
+    91 ListLogs,
+    /// Answer to [`ListLogs`].
+    92 Logs,
 }

@@ -42,7 +42,6 @@ pub enum Job {
         timeout: Option<Duration>,
     },
     /// Print what the attempts of a job printed
-    #[command(alias = "logs")]
     Output {
         /// The job
         #[arg(add = ArgValueCandidates::new(complete::jobs))]
@@ -51,6 +50,18 @@ pub enum Job {
         #[arg(long, value_name = "NUMBER")]
         attempt: Option<u32>,
         /// Go on until the job has ended, attempt by attempt
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Print what the attempts of a job logged
+    Logs {
+        /// The job
+        #[arg(add = ArgValueCandidates::new(complete::jobs))]
+        id: JobId,
+        /// Only this attempt
+        #[arg(long, value_name = "NUMBER")]
+        attempt: Option<u32>,
+        /// Go on with what is logged from now on
         #[arg(long, short)]
         follow: bool,
     },

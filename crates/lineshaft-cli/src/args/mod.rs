@@ -5,6 +5,7 @@ mod cache;
 mod enqueue;
 mod job;
 mod locks;
+mod logs;
 pub(crate) mod read;
 mod schema;
 mod store;
@@ -26,6 +27,7 @@ pub use cache::{Cache, CacheVerb};
 pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use locks::{Locks, LocksVerb};
+pub use logs::Logs;
 pub use read::{Handler, Timeout, When};
 pub use schema::Schema;
 pub use store::{Backup, Doctor, Export, Restore, Store};
@@ -107,6 +109,8 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// Show what attempts logged, and look for it
+    Logs(Logs),
     /// List the locks that are held or waited for, and break them
     Locks(Locks),
     /// Say how full the cache is, and make what is in it untrue

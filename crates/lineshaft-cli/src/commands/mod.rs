@@ -10,6 +10,7 @@ pub(crate) mod enqueue;
 pub(crate) mod explain;
 pub(crate) mod job;
 pub(crate) mod locks;
+pub(crate) mod logs;
 pub(crate) mod queue;
 pub(crate) mod schema;
 pub(crate) mod serve;

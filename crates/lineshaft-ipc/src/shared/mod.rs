@@ -17,6 +17,7 @@
 #![allow(unsafe_code)] // The mapping: one cast of its address to a type made of atomics, one that the kernel fills.
 
 mod atomics;
+mod backlog;
 mod landing;
 #[cfg(all(test, model))]
 mod model;
@@ -42,6 +43,7 @@ use self::words::{CELLS, Cell};
 use crate::fd::set_cloexec;
 use crate::{Error, Result};
 
+pub use self::backlog::{BACKLOG_BYTES, Backlog, Waiting};
 pub use self::output::{HEAD_BYTES, OUTPUT_BYTES_MAX, TAIL_BYTES};
 pub use self::words::{Cursor, Words, Writer};
 

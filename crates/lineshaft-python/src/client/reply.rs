@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft::client::looked_up;
-use lineshaft_wire::JobState;
 use lineshaft_wire::message::{Message, Passed};
+use lineshaft_wire::{JobState, LogRecord};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -81,9 +81,34 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
             let values = values.collect::<PyResult<Vec<_>>>()?;
             (values, found.ticket).into_pyobject(py).map(Bound::into_any)
         }
+        Message::Logs(logs) => {
+            let records =
+                logs.records.iter().map(|record| log_row(py, record)).collect::<PyResult<Vec<_>>>()?;
+            (records, logs.next, logs.is_end).into_pyobject(py).map(Bound::into_any)
+        }
         Message::Done(_) => Ok(py.None().into_bound(py)),
         other => Err(PyRuntimeError::new_err(format!("the server answered with {}", other.name()))),
     }
+}
+
+/// A record that an attempt logged: (time in microseconds, level, logger, message, fields as JSON, attempt, task, worker,
+/// (file, line, function) or None, exception or None).
+fn log_row<'py>(py: Python<'py>, record: &LogRecord) -> PyResult<Bound<'py, PyAny>> {
+    let fields: Vec<(&str, &str)> = record.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let place = record.place.as_ref().map(|place| (&*place.file, place.line, &*place.function));
+    let row = (
+        record.time_us,
+        record.level,
+        &*record.logger,
+        &*record.message,
+        fields,
+        record.attempt,
+        &*record.task,
+        &*record.worker,
+        place,
+        record.exception.as_deref(),
+    );
+    row.into_pyobject(py).map(Bound::into_any)
 }
 
 /// Runs `work` on a thread of its own while this one looks for signals; an interrupted `work` ends unheard.

@@ -19,6 +19,7 @@ use super::place;
 use super::record::LogRecord;
 use super::state::{self, State};
 use super::values::{self, Budget, LogFields};
+use super::work;
 use crate::values::native::exactly;
 
 /// What a method was called with.
@@ -304,7 +305,9 @@ fn context(py: Python<'_>) -> PyResult<Fields> {
         variable.getattr("get").map(Bound::unbind)
     })?;
     let found = get.bind(py).call0()?;
-    Ok(found.cast::<LogFields>().map(|fields| fields.get().0.clone()).unwrap_or_default())
+    let mut fields = found.cast::<LogFields>().map(|fields| fields.get().0.clone()).unwrap_or_default();
+    work::add_fields(py, &mut fields)?;
+    Ok(fields)
 }
 
 fn thread(py: Python<'_>) -> PyResult<Thread> {

@@ -2,7 +2,8 @@
 //!
 //! [`logger::Logger`] has the methods that log, called past the arguments of Python where a level is not heard
 //! ([`methods`]). [`making`] makes a record, [`values`] its fields, [`place`] finds where it was logged, [`plan`] reads the
-//! configuration, [`state`] holds what is in force, and [`tap`] gives records to functions of Python.
+//! configuration, [`state`] holds what is in force, [`tap`] gives records to functions of Python, and [`work`] keeps those
+//! of attempts.
 //!
 //! All locks here are taken only by who holds the interpreter, and never kept while Python code can run, so none of them
 //! is ever taken over a fork. The threads of a pipeline never hold the interpreter.
@@ -16,8 +17,11 @@ mod record;
 mod state;
 mod tap;
 mod values;
+mod work;
 
 use pyo3::prelude::*;
+
+pub(crate) use work::log_attempts;
 
 /// The classes and functions, into the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -33,6 +37,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(state::log_kept, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_late, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_least, module)?)?;
+    module.add_function(wrap_pyfunction!(work::log_attempts, module)?)?;
     module.add_function(wrap_pyfunction!(making::log_bridged, module)?)?;
     module.add_function(wrap_pyfunction!(making::log_mute, module)?)
 }

@@ -1,7 +1,7 @@
 //! The configuration, as `lineshaft.logging` hands it over: all checked there, but for what Rust reads itself.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lineshaft_log::handler::{
@@ -10,13 +10,14 @@ use lineshaft_log::handler::{
 };
 use lineshaft_log::{
     Bounds, DEFAULT_KEYS, Error, Filter, Format, Gate, Handler, Kind, Level, LevelNames, Limit, Open,
-    Options, Pipeline, Redaction, Spec, Tap, WhenFull, Zone,
+    Options, Pipeline, Record, Redaction, Spec, Tap, WhenFull, Zone,
 };
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::{PyKeyError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::work;
 use crate::errors::option_error;
 
 /// A configuration that can be put in force, again in a process that was forked.
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     filter: Filter,
     limit: Option<Limit>,
     redaction: Option<Redaction>,
+    /// Another one of the same, for records that are kept with attempts: whoever logs hides what is secret there.
+    of_attempts: Mutex<Option<Redaction>>,
     bounds: Bounds,
     when_full: WhenFull,
     handlers: Vec<Target>,
@@ -53,11 +56,14 @@ enum What {
 }
 
 impl Default for Plan {
-    /// Warnings, and what matters more, to standard error.
+    /// Warnings, and what matters more, to standard error. In a worker, what attempts log from info on is kept besides.
     fn default() -> Self {
+        let levels = Arc::<LevelNames>::default();
+        let of_attempts = work::is_on().then(|| Filter::parse("info", &levels).ok()).flatten();
+        let filter = of_attempts.unwrap_or_default();
         let console = Target {
             name: "console".to_owned(),
-            level: Level(i32::MIN),
+            level: Level::WARNING,
             filter: None,
             what: What::Opened(Arc::new(|levels| {
                 let format = Format::Text { has_colours: Colours::Terminal.are_shown() };
@@ -66,16 +72,17 @@ impl Default for Plan {
             })),
         };
         Self {
-            gate: Arc::new(Gate::new(Filter::default(), None)),
-            levels: Arc::default(),
-            least: Level::WARNING,
+            gate: Arc::new(Gate::new(filter.clone(), None)),
+            levels,
+            least: filter.least(),
             floor: Level(i32::MIN),
             record_bytes_max: 256 << 10,
             filters: Vec::new(),
             redacted: None,
-            filter: Filter::default(),
+            filter,
             limit: None,
             redaction: Some(Redaction::default()),
+            of_attempts: Mutex::new(Some(Redaction::default())),
             bounds: Bounds::default(),
             when_full: WhenFull::default(),
             handlers: vec![console],
@@ -106,6 +113,13 @@ impl Plan {
         })
     }
 
+    /// Hides what is secret in a record, in the thread that logs it.
+    pub(super) fn redact(&self, record: &mut Record) {
+        if let Some(redaction) = &mut *self.of_attempts.lock().unwrap_or_else(PoisonError::into_inner) {
+            redaction.apply(record);
+        }
+    }
+
     /// What handlers keep in memory.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Arc<Kept>> {
         self.handlers.iter().filter_map(|target| match &target.what {
@@ -127,6 +141,7 @@ impl Plan {
             filter: self.filter.clone(),
             limit: self.limit,
             redaction: self.redaction.clone(),
+            of_attempts: Mutex::new(self.redaction.clone()),
             bounds: self.bounds,
             when_full: self.when_full,
             handlers: self.handlers.iter().map(|target| target.forked(py)).collect(),
@@ -190,6 +205,7 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
         redacted: get(options, "redacted")?,
         filter,
         limit,
+        of_attempts: Mutex::new(redaction.clone()),
         redaction,
         bounds: Bounds { records_max: get(options, "records_max")?, bytes_max: get(options, "bytes_max")? },
         when_full: match get::<String>(options, "when_full")?.as_str() {

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::plan::{self, Plan};
 use super::record::LogRecord;
+use super::work;
 
 /// Grows whenever something else is in force, so that loggers ask anew.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -40,6 +41,11 @@ pub(super) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Loggers ask anew.
+pub(super) fn changed() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
 /// What is in force; what is there without a configuration, if there was none.
 pub(super) fn current() -> Arc<State> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +73,8 @@ impl State {
     /// What is asked of a logger: its verdict, in which the levels of the handlers are.
     pub(super) fn verdict(&self, logger: &str) -> Verdict {
         let verdict = self.plan.gate.verdict(logger);
-        let least = verdict.least.max(self.plan.floor);
+        let floor = if work::is_on() { Level(i32::MIN) } else { self.plan.floor };
+        let least = verdict.least.max(floor);
         Verdict { least, ..verdict }
     }
 
@@ -101,6 +108,7 @@ impl Running {
 
 /// Puts a record on its way. Waits for room without the interpreter, if it has to wait.
 pub(super) fn push(py: Python<'_>, record: Record) -> PyResult<()> {
+    work::keep(py, &current(), &record)?;
     let mut record = record;
     // What was in force may be closed just now, for something else.
     for _ in 0..3 {
@@ -201,7 +209,7 @@ pub(super) fn log_late() {
 #[pyfunction]
 pub(super) fn log_least() -> i32 {
     let state = current();
-    state.plan.least.max(state.plan.floor).0
+    if work::is_on() { state.plan.least.0 } else { state.plan.least.max(state.plan.floor).0 }
 }
 
 /// What the handlers of kind `memory` keep, the oldest first.

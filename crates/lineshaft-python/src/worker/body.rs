@@ -156,6 +156,7 @@ pub(super) struct Call<'py> {
 impl Runner {
     pub(super) fn new(app: &Bound<'_, PyAny>, running: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = app.py();
+        crate::logging::log_attempts(running)?;
         let types = app.getattr("_types")?;
         let sys = py.import("sys")?;
         let flush = |stream: &str| sys.getattr(stream)?.getattr("flush").map(Bound::unbind);

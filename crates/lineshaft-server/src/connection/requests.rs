@@ -181,7 +181,8 @@ fn sort(message: &Message) -> Sort {
         | Message::Locks(_)
         | Message::LocksBroken(_)
         | Message::Passed(_)
-        | Message::CacheFound(_) => Sort::Answer,
+        | Message::CacheFound(_)
+        | Message::Logs(_) => Sort::Answer,
         Message::Ping(_)
         | Message::Enqueue(_)
         | Message::Wait(_)
@@ -212,6 +213,8 @@ fn sort(message: &Message) -> Sort {
         | Message::Pass(_)
         | Message::CacheGet(_)
         | Message::CacheSet(_)
-        | Message::CacheInvalidate(_) => Sort::Request,
+        | Message::CacheInvalidate(_)
+        | Message::AddLogs(_)
+        | Message::ListLogs(_) => Sort::Request,
     }
 }

@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use lineshaft_wire::frame::{FrameDecoder, FrameError, Header, encode_frame_with};
 use lineshaft_wire::message::{
-    Acquire, Acquired, AttachChild, AttachWorker, BreakLocks, CacheFound, CacheGet, CacheInvalidate,
+    Acquire, Acquired, AddLogs, AttachChild, AttachWorker, BreakLocks, CacheFound, CacheGet, CacheInvalidate,
     CacheSet, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit, Declared, Delete,
     Describe, Described, DiskReport, DiskState, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch,
     Fetched, FilesHeld, Filter, Finish, Finished, FoundEntry, Hello, HoldFiles, Invalidate, JobGroup,
-    KeepFiles, Lease, Leases, List, ListLocks, LockHolder, LockKind, LockReport, Locks, LocksBroken,
-    LocksLost, Message, MessageError, NewEntry, OnFailure, OtherEnd, Page, Pass, Passed, PayloadKind, Ping,
-    ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused, Release,
-    ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown, Status,
-    StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait, Welcome,
-    WorkerAttached, WorkerReport, WorkerSchema,
+    KeepFiles, Lease, Leases, List, ListLocks, ListLogs, LockHolder, LockKind, LockReport, Locks,
+    LocksBroken, LocksLost, Logs, Message, MessageError, NewEntry, OnFailure, OtherEnd, Page, Pass, Passed,
+    PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused,
+    Release, ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown,
+    Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait,
+    Welcome, WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
-use lineshaft_wire::{Fence, JobId};
+use lineshaft_wire::{Fence, JobId, LogFilter, LogPlace, LogRecord};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -720,6 +720,36 @@ fn cache_vectors() -> Vec<Vector> {
     ]
 }
 
+fn log_vectors() -> Vec<Vector> {
+    let record = LogRecord {
+        time_us: 1_795_842_000_123_456,
+        level: 30,
+        job: job(1),
+        attempt: 2,
+        task: "shop.send".into(),
+        worker: "host:42".into(),
+        logger: "shop.mail".into(),
+        message: "no stamp".into(),
+        fields: vec![("to".into(), "\"ada\"".into()), ("ms".into(), "3".into())],
+        place: Some(LogPlace { file: "shop.py".into(), line: 7, function: "send".into() }),
+        exception: None,
+    };
+    let filter = LogFilter {
+        task: Some("shop.send".into()),
+        level: Some(30),
+        fields: vec![("to".into(), "ada".into())],
+        texts: vec!["stamp".into()],
+        ..LogFilter::default()
+    };
+    let add = AddLogs { worker: 7, child: 1, first: 3, records: vec![record.clone()] };
+    let list = ListLogs { filter, after: Some(41), count: 100, newest_first: true };
+    vec![
+        vector("add logs", 18, add, b""),
+        vector("list logs", 19, list, b""),
+        vector("logs", 19, Logs { records: vec![record], next: Some(40), is_end: false }, b""),
+    ]
+}
+
 fn vectors() -> Vec<Vector> {
     [
         connection_vectors(),
@@ -729,6 +759,7 @@ fn vectors() -> Vec<Vector> {
         finish_vectors(),
         lock_vectors(),
         cache_vectors(),
+        log_vectors(),
     ]
     .into_iter()
     .flatten()

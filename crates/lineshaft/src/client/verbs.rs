@@ -7,9 +7,9 @@ use bytes::Bytes;
 use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
-    Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, Invalidate, JobGroup, KeepFiles, List, ListLocks, Locks,
-    Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, QueueVerb, RefusalCode, Retry, Show, Shown,
-    Shutdown, Status, StatusReport, WorkerSchema,
+    Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, Invalidate, JobGroup, KeepFiles, List, ListLocks,
+    ListLogs, Locks, Logs, Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, QueueVerb,
+    RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -127,6 +127,14 @@ impl Client {
         self.call(Status {}, Vec::new(), deadline).map(|message, _| match message {
             Message::StatusReport(report) => Ok(report),
             other => Err(unexpected(&other, "StatusReport")),
+        })
+    }
+
+    /// A page of what attempts logged.
+    pub fn logs(&self, list: ListLogs, deadline: Option<Duration>) -> Reply<Logs> {
+        self.call(list, Vec::new(), deadline).map(|message, _| match message {
+            Message::Logs(logs) => Ok(logs),
+            other => Err(unexpected(&other, "Logs")),
         })
     }
 

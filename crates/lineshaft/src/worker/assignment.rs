@@ -38,6 +38,8 @@ pub(super) struct Assignment {
     pub(super) page: RawFd,
     /// Read end of the pipe that is standard output and error.
     pub(super) output: RawFd,
+    /// Where what its attempts log is kept until the server has it.
+    pub(super) logs: RawFd,
     /// Where output is repeated.
     pub(super) tee: Option<RawFd>,
 }
@@ -102,6 +104,7 @@ mod tests {
             lifeline: 3,
             page: 4,
             output: 5,
+            logs: 6,
             tee: None,
         };
         assert_eq!(serde_json::from_str::<Assignment>(&assignment.to_json()).unwrap(), assignment);

@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lineshaft_ipc::process::ProcessId;
-use lineshaft_ipc::shared::{AttemptPage, SLOTS_MAX};
+use lineshaft_ipc::shared::{AttemptPage, Backlog, SLOTS_MAX};
 use lineshaft_wire::message::{
     AttachChild, AttachWorker, ChildEnded, Message, NAME_FORM, ProcessKey, is_name,
 };
@@ -132,7 +132,8 @@ impl Local {
             attach: 0,
         };
         let page = Arc::new(AttemptPage::create(options.slots)?);
-        let parts = LocalParts::new(page, options.kind, tee_of(&options));
+        let backlog = Arc::new(Backlog::create()?);
+        let parts = LocalParts::new(page, backlog, (options.kind, Arc::clone(&name)), tee_of(&options));
         let attempts = parts.attempts(tasks);
         let schema = options.schema.clone();
         let worker = AttachWorker { name, process, nonce, processes: 1, attach: 0, schema };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lineshaft_ipc::shared::StopReason;
-use lineshaft_wire::Fence;
+use lineshaft_wire::{Fence, LogRecord};
 
 use super::alert::Alert;
 use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
@@ -258,6 +258,20 @@ impl Attempts {
     pub fn report_progress(&self, attempt: Ticket, value: Vec<u8>) {
         if value.len() <= PROGRESS_BYTES_MAX {
             self.shared.report_progress(attempt, value);
+        }
+    }
+
+    /// The name of a job's task, and that of the worker.
+    pub fn names_of(&self, job: &Job) -> (Arc<str>, Arc<str>) {
+        let task = self.task_of(job).map_or_else(|| "?".into(), |task| Arc::clone(&task.name));
+        (task, Arc::clone(&self.shared.worker))
+    }
+
+    /// Keeps what the attempt of a job logged until the server has it, also if this process dies. Nothing in a copy of
+    /// this process that a body made by a fork; a bounded number waits, and what has no room is counted.
+    pub fn log(&self, record: LogRecord) {
+        if self.shared.logs.push(record) {
+            self.shared.wake.notify_one();
         }
     }
 

@@ -16,6 +16,7 @@ mod guard;
 mod helm;
 mod job;
 mod ledger;
+mod logs;
 mod output;
 mod pace;
 mod peak;
@@ -39,7 +40,7 @@ use std::time::{Duration, Instant};
 use lineshaft_ipc::allocator::share_one_heap;
 use lineshaft_ipc::fd::adopt;
 use lineshaft_ipc::process::{Pidfd, ProcessId};
-use lineshaft_ipc::shared::{AttemptPage, StopReason};
+use lineshaft_ipc::shared::{AttemptPage, Backlog, StopReason};
 use lineshaft_wire::message::{AttachChild, Declared, ProcessKey};
 use rustix::process::getppid;
 use tokio::sync::mpsc;
@@ -64,6 +65,7 @@ pub use self::job::{Ending, Job, Next, Ticket};
 
 pub(super) use self::ending::{Noted, end_after};
 pub(super) use self::guard::DRAIN;
+pub(super) use self::logs::left as logs_left;
 pub(super) use self::session::LEASE_USED_MAX;
 pub(super) use self::tee::Lines;
 
@@ -147,7 +149,9 @@ impl Child {
         let another = || another().map_err(Error::io("duplicate standard error"));
         let (its_tee, words) = (another()?, Words::new(another()?));
         let output = Output::start(adopt(assignment.output)?, tee, Arc::clone(&page))?;
-        let shared = Arc::new(Shared::new(page, assignment.kind));
+        let backlog = Arc::new(Backlog::from_fd(adopt(assignment.logs)?)?);
+        let shared =
+            Arc::new(Shared::new(page, assignment.kind, backlog, Arc::clone(&assignment.worker_name)));
         let outputs = match assignment.kind {
             Kind::Process => Outputs::Pipe(output.clone()),
             _ => Outputs::Each(Printed::new(Arc::clone(&shared.page), its_tee)),
@@ -322,8 +326,13 @@ pub(super) struct LocalParts {
 }
 
 impl LocalParts {
-    pub(super) fn new(page: Arc<AttemptPage>, kind: Kind, tee: Option<OwnedFd>) -> Self {
-        let shared = Arc::new(Shared::new(page, kind));
+    pub(super) fn new(
+        page: Arc<AttemptPage>,
+        backlog: Arc<Backlog>,
+        (kind, worker): (Kind, Arc<str>),
+        tee: Option<OwnedFd>,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(page, kind, backlog, worker));
         let outputs = Outputs::Each(Printed::new(Arc::clone(&shared.page), tee));
         let attempts = Arc::new(Attempts::new(Arc::clone(&shared), outputs, None));
         Self { shared, attempts }

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use lineshaft_ipc::shared::{AttemptPage, StopReason};
+use lineshaft_ipc::shared::{AttemptPage, Backlog, StopReason};
 use lineshaft_wire::Fence;
 use lineshaft_wire::message::Progress;
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use super::checkpoint::Pending;
 use super::helm::Helm;
 use super::job::{Ended, Job, Ticket};
+use super::logs::Logs;
 use super::pace::Pace;
 use super::slots::Slots;
 use crate::worker::{Error, Kind};
@@ -102,11 +103,14 @@ pub(super) struct Shared {
     helm: OnceLock<Helm>,
     pub(super) page: Arc<AttemptPage>,
     pub(super) kind: Kind,
+    pub(super) logs: Logs,
+    /// The worker's name.
+    pub(super) worker: Arc<str>,
 }
 
 impl Shared {
     /// For a child with as many slots of `kind` as `page` has places.
-    pub(super) fn new(page: Arc<AttemptPage>, kind: Kind) -> Self {
+    pub(super) fn new(page: Arc<AttemptPage>, kind: Kind, backlog: Arc<Backlog>, worker: Arc<str>) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             slots: Slots::new(page.slots()),
@@ -145,6 +149,8 @@ impl Shared {
             helm: OnceLock::new(),
             page,
             kind,
+            logs: Logs::new(backlog),
+            worker,
         }
     }
 

@@ -10,6 +10,7 @@ mod refusals;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,11 @@ pub(super) struct Session {
     /// No credit was given over this connection yet.
     fresh: bool,
     progress_at: Instant,
+    logs_at: Instant,
+    /// Up to where what was logged is sent, since this connection began.
+    logs_sent: Option<u64>,
+    /// What was sent and is not confirmed: request, and where it ends.
+    logs: VecDeque<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +80,9 @@ impl Session {
             drained: false,
             fresh: true,
             progress_at: now,
+            logs_at: now,
+            logs_sent: None,
+            logs: VecDeque::new(),
         }
     }
 
@@ -116,6 +125,7 @@ impl Session {
     fn away(&mut self) {
         self.phase = Phase::Away;
         self.renewing = None;
+        (self.logs_sent, self.logs) = Default::default();
         self.outstanding = 0;
         self.drained = false;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::Fence;
-use lineshaft_wire::message::ChildEnded;
+use lineshaft_wire::message::{AddLogs, ChildEnded};
 
 use super::wear::{Why, Worn};
 
@@ -31,6 +31,8 @@ pub(super) enum Event {
 pub(super) struct Ended {
     /// For the server; `None` if the child never got as far as a lease.
     pub(super) report: Option<ChildEnded>,
+    /// What its attempts logged and the server did not confirm.
+    pub(super) logs: Vec<AddLogs>,
     /// The outputs of the attempts it left.
     pub(super) output: Bytes,
     /// How it ended, in words.

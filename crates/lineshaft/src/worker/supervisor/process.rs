@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use lineshaft_ipc::fd::{inherit, pipe, set_nonblocking};
 use lineshaft_ipc::group::{kill_group, members};
 use lineshaft_ipc::process::{Exit, Pidfd, ProcessId, reap};
-use lineshaft_ipc::shared::AttemptPage;
+use lineshaft_ipc::shared::{AttemptPage, Backlog};
 use lineshaft_ipc::tree::{descendants, end_trees};
+use lineshaft_wire::message::AddLogs;
 use rustix::io::read;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
@@ -21,7 +22,7 @@ use tokio::net::UnixStream;
 use super::Worker;
 use crate::talk::Talk;
 use crate::worker::assignment::{Assignment, VARIABLE};
-use crate::worker::child::Lines;
+use crate::worker::child::{Lines, logs_left};
 use crate::worker::death::Watched;
 use crate::worker::{Error, Kind, Options};
 
@@ -34,9 +35,13 @@ const EMPTY_LATE: Duration = Duration::from_secs(5);
 /// A living child, or one that waits to be reaped.
 #[derive(Debug)]
 pub(super) struct Process {
+    /// The worker's nonce.
+    worker: u64,
     pub(super) number: u32,
     pub(super) pid: u32,
     pub(super) page: Arc<AttemptPage>,
+    /// What its attempts logged and the server has not confirmed.
+    backlog: Backlog,
     pub(super) lifeline: UnixStream,
     pidfd: Watched,
     /// The read end of its output, shared with the child: what it left unread is here.
@@ -52,6 +57,7 @@ impl Process {
         let options = &worker.options;
         let page = AttemptPage::create(options.slots)?;
         let (lifeline, its_lifeline) = StdUnixStream::pair().map_err(Error::io("open a lifeline"))?;
+        let backlog = Backlog::create()?;
         let (output, its_output) = pipe()?;
         set_nonblocking(&output, true)?;
         let mut command = Command::new(&options.command[0]);
@@ -70,6 +76,7 @@ impl Process {
             lifeline: inherit(&mut command, its_lifeline.as_fd())?,
             page: inherit(&mut command, page.as_fd())?,
             output: inherit(&mut command, output.as_fd())?,
+            logs: inherit(&mut command, backlog.as_fd())?,
             tee: inherit_tee(&mut command, options)?,
         };
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));
@@ -80,7 +87,8 @@ impl Process {
         let lifeline = UnixStream::from_std(lifeline).map_err(Error::io("open a lifeline"))?;
         let (page, talk) = (Arc::new(page), worker.talk.clone());
         let strays = (options.kind != Kind::Process).then(Mutex::default);
-        Ok(Self { number, pid, page, lifeline, pidfd, output, talk, strays })
+        let worker = worker.nonce;
+        Ok(Self { worker, number, pid, page, backlog, lifeline, pidfd, output, talk, strays })
     }
 
     /// Waits for the death of the child, which leaves it unreaped. Cancel-safe.
@@ -177,6 +185,11 @@ impl Process {
         if let Some(talk) = &self.talk {
             self.repeat(&left, talk);
         }
+    }
+
+    /// What the attempts of the dead child logged and the server did not confirm.
+    pub(super) fn logs_left(&self) -> Vec<AddLogs> {
+        logs_left(self.worker, self.number, &self.backlog)
     }
 
     /// Words for the people who run the worker.

@@ -1,9 +1,9 @@
-//! Reports of dead children, repeated until the server has them.
+//! Reports of dead children, and what their attempts logged, repeated until the server has them.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use lineshaft_wire::message::ChildEnded;
+use lineshaft_wire::message::{AddLogs, ChildEnded, Message};
 
 use crate::client::connection::Connection;
 
@@ -11,8 +11,8 @@ use crate::client::connection::Connection;
 /// children at most.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    waiting: VecDeque<(ChildEnded, Bytes)>,
-    sent: Vec<(u64, ChildEnded, Bytes)>,
+    waiting: VecDeque<(Message, Bytes)>,
+    sent: Vec<(u64, Message, Bytes)>,
 }
 
 impl Reports {
@@ -21,16 +21,20 @@ impl Reports {
     }
 
     pub(super) fn push(&mut self, report: ChildEnded, output: Bytes) {
-        self.waiting.push_back((report, output));
+        self.waiting.push_back((report.into(), output));
+    }
+
+    /// Before the report of that child, so that whoever hears of its end finds what was logged.
+    pub(super) fn push_logs(&mut self, logs: AddLogs) {
+        self.waiting.push_back((logs.into(), Bytes::new()));
     }
 
     /// Queues what waits on `connection`.
     pub(super) fn send(&mut self, connection: &mut Connection, last_request: &mut u64) {
         for (report, output) in self.waiting.drain(..) {
             *last_request += 1;
-            if let Err(error) =
-                connection.queue(*last_request, &report.clone().into(), std::slice::from_ref(&output))
-            {
+            let payload: &[Bytes] = if output.is_empty() { &[] } else { std::slice::from_ref(&output) };
+            if let Err(error) = connection.queue(*last_request, &report, payload) {
                 tracing::error!(%error, "the end of a child cannot be reported");
                 continue;
             }

@@ -128,7 +128,8 @@ impl Watch {
         let exit = self.process.reap();
         let (report, output) = self.last_word(exit).report();
         let report = (self.process.page.beats() > 0).then_some(report);
-        self.tell(Event::Ended(Box::new(Ended { report, output, how: describe(exit) }))).await;
+        let logs = self.process.logs_left();
+        self.tell(Event::Ended(Box::new(Ended { report, logs, output, how: describe(exit) }))).await;
     }
 
     fn last_word(&self, exit: Option<Exit>) -> LastWord<'_> {

@@ -24,6 +24,9 @@ impl Session {
             Message::Finished(finished) => {
                 self.confirmed(request_id, finished);
             }
+            Message::Done(_) if self.logs.front().is_some_and(|(request, _)| *request == request_id) => {
+                self.logs_confirmed();
+            }
             Message::Done(_) => self.renewed(request_id),
             Message::Stop(stop) => self.stop(stop),
             Message::Refused(refused) => self.refuse(request_id, &refused),
@@ -42,6 +45,7 @@ impl Session {
         for entry in self.ledger.take_all() {
             self.submit(entry);
         }
+        self.send_new_logs(Instant::now());
         self.fresh = true;
         self.shared.state().paused = false;
     }
@@ -103,6 +107,12 @@ impl Session {
             self.forget(&[pending.fence]);
         }
         pending.answer(Ok(finished));
+    }
+
+    fn logs_confirmed(&mut self) {
+        if let Some((_, end)) = self.logs.pop_front() {
+            self.shared.logs.confirmed(end);
+        }
     }
 
     fn renewed(&mut self, request: u64) {

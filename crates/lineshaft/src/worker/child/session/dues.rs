@@ -1,12 +1,14 @@
 //! What a child says when it is time: that it lives, how its attempts ended and how far they are, what it hands back and
 //! how much more it takes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lineshaft_wire::message::{Credit, Renew};
 
 use super::{Phase, RENEWALS, Session};
 use crate::worker::child::ledger::{Entry, entries};
+use crate::worker::child::logs;
 
 /// Time within which the server has to accept the child.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -14,6 +16,8 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(1);
 /// Least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+/// How long records wait for company, unless an attempt ends.
+const LOGS_EVERY: Duration = Duration::from_millis(20);
 /// When nothing else is due.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -30,9 +34,10 @@ impl Session {
         let late = state.leased_until.filter(|_| self.phase == Phase::Attached);
         let gathered = state.ends_since.map(|since| since + GATHER);
         let progress = (!state.progress.is_empty()).then_some(self.progress_at);
+        let logs = self.shared.logs.are_new().then_some(self.logs_at);
         let long = if state.paused { None } else { state.long_at() };
         let again = self.refused.iter().map(|(at, _)| *at).min();
-        [late, gathered, progress, long, again].into_iter().flatten().fold(soon, Instant::min)
+        [late, gathered, progress, logs, long, again].into_iter().flatten().fold(soon, Instant::min)
     }
 
     pub(super) fn work(&mut self, now: Instant) {
@@ -48,6 +53,7 @@ impl Session {
             }
             Phase::Attached => {
                 self.renew(now);
+                self.send_logs(now);
                 self.flush(now);
                 self.report_progress(now);
                 self.hand_back(now);
@@ -86,6 +92,8 @@ impl Session {
         }
         let ends = state.take_ends();
         drop(state);
+        // Whoever hears of the end finds what was logged before it.
+        self.send_new_logs(now);
         for entry in entries(ends) {
             self.submit(entry);
         }
@@ -97,6 +105,24 @@ impl Session {
         for mut pending in pending {
             self.replace_postponed(&mut pending);
             self.submit(Entry::Checkpoint(pending));
+        }
+    }
+
+    fn send_logs(&mut self, now: Instant) {
+        if now >= self.logs_at && self.shared.logs.are_new() {
+            self.send_new_logs(now);
+        }
+    }
+
+    pub(super) fn send_new_logs(&mut self, now: Instant) {
+        self.logs_at = now + LOGS_EVERY;
+        let shared = Arc::clone(&self.shared);
+        while let Some(waiting) = shared.logs.take(self.logs_sent) {
+            let request = self.next_request();
+            let (worker, child) = (self.introduction.worker, self.introduction.number);
+            self.send(request, &logs::message(worker, child, &waiting).into());
+            self.logs_sent = Some(waiting.end);
+            self.logs.push_back((request, waiting.end));
         }
     }
 

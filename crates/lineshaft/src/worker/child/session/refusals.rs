@@ -21,6 +21,13 @@ impl Session {
             self.words.say(&format!("the server refuses child {}: {message}", self.introduction.number));
             return self.reset(refused.clone().into());
         }
+        if self.logs.iter().any(|(logs, _)| *logs == request) {
+            tracing::warn!(?code, message, "the server does not take what attempts logged");
+            // All that is not confirmed is sent again, with what comes next.
+            (self.logs_sent, self.logs) = Default::default();
+            self.logs_at = Instant::now() + PAUSE;
+            return;
+        }
         if let Some((_, entry)) = self.ledger.take(request) {
             self.refuse_entry(entry, refused);
         }

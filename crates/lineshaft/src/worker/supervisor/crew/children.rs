@@ -160,6 +160,7 @@ impl Crew {
 
     fn ended(&mut self, number: u32, ended: Ended) {
         let Some(member) = self.members.remove(&number) else { return };
+        ended.logs.into_iter().for_each(|logs| self.reports.push_logs(logs));
         if let Some(report) = ended.report {
             self.reports.push(report, ended.output);
         }

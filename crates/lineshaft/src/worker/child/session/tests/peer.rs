@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lineshaft_ipc::shared::AttemptPage;
+use lineshaft_ipc::shared::{AttemptPage, Backlog};
 use lineshaft_wire::frame::{FrameDecoder, Header, encode_frame};
 use lineshaft_wire::message::{
     AttachChild, ChildAttached, Done, FRAME_BYTES_MAX, Finish, Lease, Leases, Message, PAYLOAD_BYTES_MAX,
@@ -40,7 +40,12 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let shared = Arc::new(Shared::new(Arc::new(AttemptPage::create(1).unwrap()), Kind::Process));
+        let shared = Arc::new(Shared::new(
+            Arc::new(AttemptPage::create(1).unwrap()),
+            Kind::Process,
+            Arc::new(Backlog::create().unwrap()),
+            "worker".into(),
+        ));
         let introduction = AttachChild {
             worker: 1,
             worker_name: "test".into(),

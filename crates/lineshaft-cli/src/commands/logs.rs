@@ -1,0 +1,110 @@
+//! `lineshaft logs` and `lineshaft job logs`: what attempts logged, and what they go on to log.
+
+use std::thread;
+use std::time::Duration;
+
+use lineshaft::client::Client;
+use lineshaft_wire::message::{LOG_PAGE_MAX, ListLogs};
+use lineshaft_wire::{JobId, LogFilter, LogRecord};
+
+use crate::args::Logs;
+use crate::context::{Context, answer};
+use crate::exit::{Failure, USAGE};
+use crate::output::Form;
+use crate::{json, show};
+
+/// Pause between two looks for what is new.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) fn run(logs: &Logs, context: &mut Context) -> Result<(), Failure> {
+    let filter = logs.filter().map_err(|message| Failure::new(USAGE, message))?;
+    let client = context.client_of_existing()?;
+    show_all(&client, context, &filter, logs.limit, logs.follow)
+}
+
+/// The records of one job.
+pub(crate) fn of_job(
+    client: &Client,
+    context: &mut Context,
+    job: JobId,
+    attempt: Option<u32>,
+    follow: bool,
+) -> Result<(), Failure> {
+    let filter = LogFilter { job: Some(job), attempt, ..LogFilter::default() };
+    show_all(client, context, &filter, u32::MAX, follow)
+}
+
+fn show_all(
+    client: &Client,
+    context: &mut Context,
+    filter: &LogFilter,
+    limit: u32,
+    follow: bool,
+) -> Result<(), Failure> {
+    // First where the end is, so that nothing is missed between what is there and what comes.
+    let end = if follow { end_of(client)? } else { None };
+    let found = newest(client, filter, limit, end)?;
+    if context.output.form == Form::Json && !follow {
+        let records: Vec<_> = found.iter().map(json::of_log_record).collect();
+        return Ok(context.output.json(&serde_json::json!({ "records": records }))?);
+    }
+    if found.is_empty() && !follow {
+        context.output.say("nothing that was logged is like that");
+    }
+    print(context, &found)?;
+    let mut after = end;
+    while follow {
+        context.output.flush()?;
+        let page = answer(client.logs(list(filter, after, LOG_PAGE_MAX, false), None))?;
+        after = page.next.or(after);
+        print(context, &page.records)?;
+        if page.is_end {
+            context.output.flush()?;
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+    Ok(())
+}
+
+/// Where what is logged from now on begins.
+fn end_of(client: &Client) -> Result<Option<u64>, Failure> {
+    Ok(answer(client.logs(list(&LogFilter::default(), Some(u64::MAX), 1, false), None))?.next)
+}
+
+/// The newest ones before a position, the oldest of them first.
+fn newest(
+    client: &Client,
+    filter: &LogFilter,
+    limit: u32,
+    mut before: Option<u64>,
+) -> Result<Vec<LogRecord>, Failure> {
+    let mut found = Vec::new();
+    loop {
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let page = answer(client.logs(list(filter, before, left.min(LOG_PAGE_MAX), true), None))?;
+        found.extend(page.records);
+        before = page.next;
+        if before.is_none() || found.len() as u64 >= u64::from(limit) {
+            found.reverse();
+            return Ok(found);
+        }
+    }
+}
+
+fn list(filter: &LogFilter, after: Option<u64>, count: u32, newest_first: bool) -> ListLogs {
+    ListLogs { filter: filter.clone(), after, count, newest_first }
+}
+
+fn print(context: &mut Context, records: &[LogRecord]) -> Result<(), Failure> {
+    for record in records {
+        match context.output.form {
+            Form::Text => {
+                for line in show::log_record(record) {
+                    context.output.line(line)?;
+                }
+            }
+            _ => context.output.json(&json::of_log_record(record))?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! What attempts logged: kept and looked through by a thread of its own, so that neither holds up a commit.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use lineshaft_jobs::Refusal;
+use lineshaft_store::logs::{self, LogCursor, LogPageRequest, LogStore};
+use lineshaft_store::{Disk, Error, Home};
+use lineshaft_wire::message::{
+    AddLogs, Done, LOG_BATCH_MAX, LOG_PAGE_MAX, ListLogs, Logs, Message, RefusalCode, Refused,
+};
+use rustc_hash::FxHashMap;
+
+use crate::clock::Clock;
+use crate::handle::Outgoing;
+use crate::options::Retention;
+use crate::query::Asked;
+
+/// Bytes of all records; the oldest go first.
+const LOGS_BYTES_MAX: u64 = 1 << 30;
+/// How long a page may be looked for.
+const PAGE_TIME: Duration = Duration::from_millis(20);
+/// How often records are made durable, and those looked for whose time is over.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+const RETENTION_EVERY: Duration = Duration::from_secs(600);
+/// Children of which it is known which records they have sent.
+const CHILDREN_MAX: usize = 16_384;
+
+/// What is asked of the one who keeps records.
+pub enum LogsAsked {
+    /// To keep some.
+    Add(AddLogs),
+    /// To find some.
+    List(ListLogs),
+}
+
+/// Keeps records, and finds them.
+pub(crate) struct LogKeeper<D: Disk> {
+    home: Home<D>,
+    /// Opened when there is something to keep or to find: most homes have no records.
+    store: Option<LogStore<D>>,
+    retention: Retention,
+    clock: Clock,
+    children: Children,
+    is_synced: bool,
+}
+
+/// The numbers of the records that children have sent, so that those which come again are not kept twice.
+#[derive(Debug, Default)]
+struct Children {
+    next: FxHashMap<(u64, u32), u64>,
+    /// The oldest first.
+    order: VecDeque<(u64, u32)>,
+}
+
+impl<D: Disk> LogKeeper<D> {
+    pub(crate) fn new(home: Home<D>, retention: Retention, clock: Clock) -> Self {
+        Self { home, store: None, retention, clock, children: Children::default(), is_synced: true }
+    }
+
+    fn store(&mut self) -> Result<LogStore<D>, Error> {
+        if self.store.is_none() {
+            self.store = Some(LogStore::open(&self.home)?);
+        }
+        Ok(self.store.clone().expect("it was opened"))
+    }
+
+    /// Answers until the engine is gone.
+    pub(crate) fn run(mut self, asked: &Receiver<(Asked, LogsAsked)>) {
+        let mut look_at = Instant::now();
+        loop {
+            match asked.recv_timeout(SYNC_EVERY) {
+                Ok((asked, what)) => self.work(&asked, what),
+                Err(RecvTimeoutError::Timeout) => self.sync(),
+                Err(RecvTimeoutError::Disconnected) => return self.sync(),
+            }
+            if Instant::now() >= look_at {
+                look_at = Instant::now() + RETENTION_EVERY;
+                self.retain();
+            }
+        }
+    }
+
+    fn work(&mut self, asked: &Asked, what: LogsAsked) {
+        let answer = match what {
+            LogsAsked::Add(add) => self.add(add).map(|()| Message::from(Done {})),
+            LogsAsked::List(list) => self.list(list).map(Message::from),
+        };
+        let message =
+            answer.unwrap_or_else(|Refusal { code, message, hint }| Refused { code, message, hint }.into());
+        asked.outbox.deliver(vec![Outgoing::new(asked.request_id, message)]);
+    }
+
+    fn add(&mut self, add: AddLogs) -> Result<(), Refusal> {
+        let AddLogs { worker, child, first, mut records } = add;
+        if records.len() > LOG_BATCH_MAX {
+            let message = format!("{} records are too many, at most {LOG_BATCH_MAX}", records.len());
+            return Err(Refusal { code: RefusalCode::BadRequest, message, hint: None });
+        }
+        let next = first.saturating_add(records.len() as u64);
+        let known = self.children.next_of(worker, child);
+        let again = usize::try_from(known.saturating_sub(first)).unwrap_or(usize::MAX).min(records.len());
+        records.drain(..again);
+        self.is_synced &= records.is_empty();
+        let store = self.store().map_err(|error| refused(&error))?;
+        store.append(&records).map_err(|error| refused(&error))?;
+        self.children.set(worker, child, next);
+        if store.counts().bytes > LOGS_BYTES_MAX {
+            log_failure(store.drop_oldest_until(LOGS_BYTES_MAX));
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, list: ListLogs) -> Result<Logs, Refusal> {
+        let ListLogs { filter, after, count, newest_first } = list;
+        let request = LogPageRequest {
+            filter,
+            after: after.map(LogCursor::from),
+            count: count.clamp(1, LOG_PAGE_MAX) as usize,
+            newest_first,
+            budget: PAGE_TIME,
+        };
+        let page = self.store().and_then(|store| store.page(&request)).map_err(|error| refused(&error))?;
+        Ok(Logs { records: page.records, next: page.next.map(u64::from), is_end: page.is_end })
+    }
+
+    fn sync(&mut self) {
+        if let Some(store) = self.store.as_ref().filter(|_| !self.is_synced) {
+            log_failure(store.sync());
+            self.is_synced = true;
+        }
+    }
+
+    fn retain(&mut self) {
+        let has_some = self.home.disk().list(logs::DIRECTORY).is_ok_and(|files| !files.is_empty());
+        if self.store.is_none() && !has_some {
+            return;
+        }
+        let store = match self.store() {
+            Ok(store) => store,
+            Err(error) => return log_failure(Err::<(), _>(error)),
+        };
+        let age_us = u64::try_from(self.retention.age.as_micros()).unwrap_or(u64::MAX);
+        log_failure(store.drop_before((self.clock.wall_ms() * 1_000).saturating_sub(age_us)));
+    }
+}
+
+impl Children {
+    /// The number of the next record of a child.
+    fn next_of(&self, worker: u64, child: u32) -> u64 {
+        self.next.get(&(worker, child)).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, worker: u64, child: u32, next: u64) {
+        let known = self.next.entry((worker, child)).or_insert_with(|| {
+            self.order.push_back((worker, child));
+            0
+        });
+        *known = next.max(*known);
+        if self.order.len() > CHILDREN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.next.remove(&oldest);
+        }
+    }
+}
+
+/// Logs are not jobs: what cannot be done with them holds up nothing else.
+fn log_failure<T>(result: Result<T, Error>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "what attempts logged cannot be looked after");
+    }
+}
+
+fn refused(error: &Error) -> Refusal {
+    let code = match error {
+        Error::Full { .. } => RefusalCode::StoreFull,
+        _ => RefusalCode::Internal,
+    };
+    Refusal { code, message: format!("what attempts logged: {error}"), hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_known() {
+        let mut children = Children::default();
+        assert_eq!(children.next_of(7, 1), 0);
+        children.set(7, 1, 11);
+        children.set(7, 1, 5);
+        assert_eq!((children.next_of(7, 1), children.next_of(7, 2)), (11, 0));
+        (0..CHILDREN_MAX as u64).for_each(|worker| children.set(100 + worker, 1, 2));
+        assert_eq!((children.next_of(7, 1), children.next.len()), (0, CHILDREN_MAX));
+    }
+}
