@@ -89,6 +89,8 @@ if _TYPE_CHECKING:
     from ._pool._broken import WorkerDied
     from ._pool._executor import Executor
     from ._pool._pool import Pool
+    from ._profile._profile import Profile
+    from ._profile._profiler import profile
     from ._record import Attempt, AttemptError
     from ._resource import Resource
     from ._resources._apool import AsyncResourcePool
@@ -137,6 +139,7 @@ else:
         "Implementation": "_alternatives._classes",
         "Invocation": "_decorators._invocation",
         "Pool": "_pool._pool",
+        "Profile": "_profile._profile",
         "ResourcePool": "_resources._pool",
         "ResourcePoolInfo": "_resources._report",
         "Retrying": "_decorators._patience",
@@ -150,6 +153,7 @@ else:
         "layers": "_decorators._layers",
         "limited": "_decorators._limited",
         "logged": "_decorators._logged",
+        "profile": "_profile._profiler",
         "register_joblib": "_joblib",
         "retry": "_decorators._retry",
         "size_class": "_alternatives._sizes",
@@ -223,6 +227,7 @@ __all__ = [
     "OutcomeUnknown",
     "Pickled",
     "Pool",
+    "Profile",
     "QueueFull",
     "RateLimited",
     "ReadWriteLock",
@@ -270,6 +275,7 @@ __all__ = [
     "layers",
     "limited",
     "logged",
+    "profile",
     "register_joblib",
     "retry",
     "size_class",

@@ -1,0 +1,4 @@
+"""The profiler: what is measured (`_profiler.py`, `_memory.py`), and what was found (`_profile.py`, `_table.py`).
+
+Frames of files in this directory are left out of every profile.
+"""

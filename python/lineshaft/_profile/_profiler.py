@@ -1,0 +1,227 @@
+"""Measuring: around a block, or around the calls of a function."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+
+from .. import _native
+from .._decorators._decorator import shown_call
+from .._decorators._driving import Body
+from .._decorators._invocation import Invocation
+from .._decorators._wrapping import Layer, around
+from .._errors import DeclarationError
+from .._options import flag, wrong
+from ._memory import allocations_of
+from ._memory import forget as forget_memory
+from ._profile import Profile
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R", covariant=True)
+S = TypeVar("S")
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Profiled(Protocol[P, R]):
+        """A function whose calls are profiled."""
+
+        __wrapped__: Callable[..., Any]
+
+        @property
+        def profile(self) -> Profile: ...
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        @overload
+        def __get__(self, instance: None, owner: type) -> Profiled[P, R]: ...
+        @overload
+        def __get__(self: Profiled[Concatenate[S, Q], R], instance: S, owner: type) -> Profiled[Q, R]: ...
+
+
+HZ_MAX = 1_000
+_OWN = os.path.dirname(__file__) + os.sep
+"""Frames of files here are left out."""
+_running: set[_Run] = set()
+"""They end before the interpreter does, which their threads need."""
+_samplers: set[int] = set()
+"""Threads that look at others."""
+
+
+@overload
+def profile(function: Callable[P, R], /) -> Profiled[P, R]: ...
+@overload
+def profile(*, hz: float = 100, threads: Literal["current", "all"] = "current", memory: bool = False) -> Profiler: ...
+def profile(function: Any = None, /, *, hz: Any = 100, threads: Any = "current", memory: Any = False) -> Any:
+    """Finds out where time goes, in a block or in the calls of a function::
+
+        with lineshaft.profile() as found:
+            work()
+        print(found)              # the hottest functions and lines, and advice
+        found.save("work.svg")    # a flame graph
+
+    A thread looks `hz` times a second at what is being called, and each stack it sees stands for the time since the last
+    look. `found` is a `Profile`, which has nothing before the end of the block. Above a function, `@lineshaft.profile` and
+    `@lineshaft.profile(hz=200)` add up all its calls in the `Profile` that is `f.profile`; coroutine functions until they
+    end, with what they await. Generators are refused, since their time is that of whoever asks for items.
+
+    - `hz`: looks a second, up to 1,000. While Python is busy, it lets others in every 5 ms (`sys.setswitchinterval`), so
+      more than 200 are not reached.
+    - `threads`: `"current"` is the thread that begins, from the function that does so inwards; `"all"` are all threads.
+      Where an asyncio loop runs in them, what its suspended tasks await is found too, apart from what threads do.
+    - `memory`: whether to find the lines that allocate memory and keep it. This makes allocating several times slower.
+
+    A forked child is not profiled. Profiles may be in each other. Raises `OptionError` for a wrong option.
+    """
+    options = _Options(_hz(hz), _threads(threads), flag("memory", memory))
+    profiler = Profiler(options)
+    return profiler if function is None else profiler(function)
+
+
+class _Options:
+    def __init__(self, hz: float, threads: str, memory: bool) -> None:
+        self.hz, self.threads, self.memory = hz, threads, memory
+
+    def shown(self) -> str:
+        defaults = {"hz": 100.0, "threads": "current", "memory": False}
+        return shown_call("profile", {name: value for name, value in vars(self).items() if value != defaults[name]})
+
+
+class Profiler(AbstractContextManager["Profile"]):
+    """What `lineshaft.profile(...)` gives: for one `with` at a time, or above any number of functions."""
+
+    def __init__(self, options: _Options) -> None:
+        self._options = options
+        self._run: _Run | None = None
+
+    def __enter__(self) -> Profile:
+        if self._run is not None:
+            raise RuntimeError("this profiler is in use: each block that is inside of another one takes its own")
+        self._run = _Run(self._options, Profile(), sys._getframe(1))
+        return self._run.profile
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.stop()
+
+    def __call__(self, function: Callable[P, R], /) -> Profiled[P, R]:
+        result: Profiled[P, R] = around(function, self._layer, "profile")
+        return result
+
+    def _layer(self, function: Callable[..., Any]) -> Layer:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = getattr(function, "__qualname__", repr(function))
+            raise DeclarationError(
+                f"{name}: @profile does not take generators, whose time is that of whoever asks for items",
+                hint="put `with lineshaft.profile():` around the loop over it",
+            )
+        options, found = self._options, Profile()
+
+        def handle(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+            run = _Run(options, found, sys._getframe())
+            try:
+                return function(*args, **(kwargs or {}))
+            finally:
+                run.stop()
+
+        def around_coroutine(function: Callable[..., Any]) -> Any:
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                run = _Run(options, found, sys._getframe())
+                try:
+                    return await function(*args, **kwargs)
+                finally:
+                    run.stop()
+
+            return wrapper
+
+        attributes = (("profile", found),)
+        return Layer(options.shown(), _no_body, None, handle, around_coroutine, attributes)
+
+
+class _Run:
+    """One block or call, until it is stopped; what it has found is then added to `profile`."""
+
+    def __init__(self, options: _Options, profile: Profile, entry: FrameType) -> None:
+        self.profile = profile
+        data = profile._data
+        self._memory: AbstractContextManager[None] = allocations_of(data) if options.memory else nullcontext()
+        self._garbage = _native.GarbageWatch()
+        everyone = options.threads == "all"
+        self._memory.__enter__()
+        try:
+            self._sampler = _native.Sampler(
+                options.hz, threading.get_ident(), entry, everyone, _running_loop(), _OWN, _samplers
+            )
+        except BaseException:
+            self._memory.__exit__(None, None, None)
+            raise
+        gc.callbacks.append(self._garbage)
+        _running.add(self)
+
+    def stop(self) -> None:
+        """Ends it, if it has not ended before."""
+        if self not in _running:
+            return
+        _running.discard(self)
+        found = self._sampler.stop()
+        self.forget()
+        found.collected(*self._garbage.counted())
+        self.profile._data.merge(found)
+        self._memory.__exit__(None, None, None)
+
+    def forget(self) -> None:
+        """No collection of garbage is looked at any more."""
+        if self._garbage in gc.callbacks:
+            gc.callbacks.remove(self._garbage)
+
+
+def _running_loop() -> Any:
+    """The loop that runs in this thread; asyncio need not be there."""
+    asyncio = sys.modules.get("asyncio")
+    find = getattr(asyncio, "_get_running_loop", None)
+    return find() if find is not None else None
+
+
+def _no_body(call: Invocation[Any]) -> Body:
+    raise NotImplementedError("calls of functions and coroutine functions are handled without it")
+
+
+def _hz(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 1 <= value <= HZ_MAX):
+        raise wrong("hz", value, f"1 to {HZ_MAX:,} looks a second")
+    return float(value)
+
+
+def _threads(value: Any) -> str:
+    if value not in ("current", "all"):
+        raise wrong("threads", value, '"current" (default) or "all"')
+    return str(value)
+
+
+def _end() -> None:
+    for run in list(_running):
+        run.stop()
+
+
+def _forked() -> None:
+    """The threads that look are not in a forked child, where what is being measured ends without a result."""
+    for run in _running:
+        run.forget()
+    _running.clear()
+    _samplers.clear()
+    forget_memory()
+
+
+atexit.register(_end)
+os.register_at_fork(after_in_child=_forked)
