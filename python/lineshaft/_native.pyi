@@ -980,7 +980,7 @@ _Numbers: TypeAlias = tuple[int, int, int]
 class ProfileData:
     def __new__(cls) -> ProfileData: ...
     @staticmethod
-    def from_bytes(bytes: bytes) -> ProfileData: ...
+    def from_bytes(data: bytes) -> ProfileData: ...
     def to_bytes(self) -> bytes: ...
     def merge(self, other: ProfileData) -> None: ...
     def collected(self, wall_ns: int, times: int) -> None: ...
@@ -1013,9 +1013,8 @@ class Sampler:
     def __new__(
         cls,
         hz: float,
-        ident: int,
         entry: FrameType,
-        all: bool,
+        everyone: bool,
         event_loop: object,
         own: str,
         samplers: set[int],

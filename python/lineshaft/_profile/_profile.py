@@ -82,9 +82,9 @@ class Track(NamedTuple):
 class Profile:
     """Where time went: what `with lineshaft.profile() as found:` has found at the end of its block.
 
-    Profiles can be merged, also those of several processes and machines, compared, sent and kept as bytes, pickled, shown
-    with `print` and saved for a browser, speedscope or pprof. They are bounded: 65,536 places of a program, 512 calls
-    from the innermost, 1,024 threads and tasks; what is beyond is counted in `(more)` and `(deeper)`.
+    Profiles can be merged, also those of several processes and machines, compared, kept as bytes, pickled, shown with
+    `print` and saved for a browser, speedscope or pprof. They are bounded: 65,536 places of a program, 512 calls from
+    the innermost, 1,024 threads and tasks; what is beyond is counted in `(more)` and `(deeper)`.
     """
 
     __slots__ = ("_data",)
@@ -147,7 +147,9 @@ class Profile:
 
     def tracks(self) -> list[Track]:
         """Threads and tasks, in the order in which they were first seen."""
-        return [Track(name, awaiting, wall / 1e9, cpu / 1e9, n) for name, awaiting, (wall, cpu, n) in self._data.tracks()]
+        return [
+            Track(name, awaiting, wall / 1e9, cpu / 1e9, n) for name, awaiting, (wall, cpu, n) in self._data.tracks()
+        ]
 
     def hot_lines(self, n: int = 10) -> list[HotLine]:
         """The `n` lines where most time went, the hottest first."""
@@ -188,7 +190,7 @@ class Profile:
         self._data.merge(other._data)
 
     def diff(self, after: Profile, /) -> list[Change]:
-        """How the parts of functions in the time have changed from this profile to a later one, the greatest change first.
+        """How the parts of functions in the time differ between this profile and a later one, the greatest first.
 
         A function is the same one if name and file are, at whatever line it stands.
         """
@@ -199,15 +201,15 @@ class Profile:
     def advice(self) -> list[str]:
         """Sentences with figures on what would be faster; none where nothing stands out, or below 20 samples.
 
-        They are on garbage collection, json, pickle and copies, locks, imports and regular expressions that are compiled,
-        a line with more than half of the time, and threads that wait more than they work.
+        They are on garbage collection, json, pickle and copies, locks, imports and regular expressions that are
+        compiled, a line with more than half of the time, and threads that wait more than they work.
         """
         return self._data.advice()
 
     def save(self, path: str | os.PathLike[str], /) -> None:
         """Writes a file, whose suffix says what.
 
-        - `.svg`: a flame graph, for any browser. A click zooms; what is searched for is marked, with its part of the time.
+        - `.svg`: a flame graph, for any browser. A click zooms; what is searched for is marked, and its part said.
         - `.html`: the same as a page, with advice and the hottest functions and lines.
         - `.speedscope.json`: for https://www.speedscope.app.
         - `.pb.gz`: for pprof.

@@ -7,7 +7,6 @@ import gc
 import inspect
 import os
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
@@ -60,25 +59,29 @@ def profile(function: Callable[P, R], /) -> Profiled[P, R]: ...
 @overload
 def profile(*, hz: float = 100, threads: Literal["current", "all"] = "current", memory: bool = False) -> Profiler: ...
 def profile(function: Any = None, /, *, hz: Any = 100, threads: Any = "current", memory: Any = False) -> Any:
-    """Finds out where time goes, in a block or in the calls of a function::
+    """Finds out where time goes, in a block or in the calls of a function.
+
+    ::
 
         with lineshaft.profile() as found:
             work()
         print(found)              # the hottest functions and lines, and advice
         found.save("work.svg")    # a flame graph
 
-    A thread looks `hz` times a second at what is being called, and each stack it sees stands for the time since the last
-    look. `found` is a `Profile`, which has nothing before the end of the block. Above a function, `@lineshaft.profile` and
-    `@lineshaft.profile(hz=200)` add up all its calls in the `Profile` that is `f.profile`; coroutine functions until they
-    end, with what they await. Generators are refused, since their time is that of whoever asks for items.
+    A thread looks `hz` times a second at what is being called, and each stack it sees stands for the time since the
+    last look. `found` is a `Profile`, which has nothing before the end of the block. Above a function,
+    `@lineshaft.profile` or `@lineshaft.profile(hz=200)` adds up its calls in the `Profile` that is `f.profile`; those
+    of coroutine functions until they end, with what they await. Generators are refused: their time is that of who asks
+    for items.
 
-    - `hz`: looks a second, up to 1,000. While Python is busy, it lets others in every 5 ms (`sys.setswitchinterval`), so
-      more than 200 are not reached.
+    - `hz`: looks a second, from 1 to 1,000. While Python is busy, it lets others in every 5 ms by default
+      (`sys.setswitchinterval`), so that there are at most 200.
     - `threads`: `"current"` is the thread that begins, from the function that does so inwards; `"all"` are all threads.
       Where an asyncio loop runs in them, what its suspended tasks await is found too, apart from what threads do.
-    - `memory`: whether to find the lines that allocate memory and keep it. This makes allocating several times slower.
+    - `memory`: whether to find the lines that allocate memory and keep it. Allocating is several times slower then.
 
-    A forked child is not profiled. Profiles may be in each other. Raises `OptionError` for a wrong option.
+    A forked child is not profiled. Profiles may be in each other. Raises `OptionError` for a wrong option, and
+    `DeclarationError` for a generator.
     """
     options = _Options(_hz(hz), _threads(threads), flag("memory", memory))
     profiler = Profiler(options)
@@ -159,9 +162,7 @@ class _Run:
         everyone = options.threads == "all"
         self._memory.__enter__()
         try:
-            self._sampler = _native.Sampler(
-                options.hz, threading.get_ident(), entry, everyone, _running_loop(), _OWN, _samplers
-            )
+            self._sampler = _native.Sampler(options.hz, entry, everyone, _running_loop(), _OWN, _samplers)
         except BaseException:
             self._memory.__exit__(None, None, None)
             raise

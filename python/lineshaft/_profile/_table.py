@@ -53,7 +53,10 @@ def _tasks(profile: Profile) -> str:
 
 
 def _memory(profile: Profile) -> str:
-    rows = [f"{one.bytes / 1024:+10.1f} KiB {one.blocks:+8}  {place(one.file, one.line)}" for one in profile.allocations(ROWS)]
+    rows = [
+        f"{one.bytes / 1024:+10.1f} KiB {one.blocks:+8}  {place(one.file, one.line)}"
+        for one in profile.allocations(ROWS)
+    ]
     return "\n".join(["        memory   blocks  line", *rows]) if rows else ""
 
 

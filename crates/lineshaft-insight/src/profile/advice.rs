@@ -28,7 +28,7 @@ impl Profile {
         said.extend(self.on_locks(all));
         said.extend(self.on_starting(all));
         said.extend(self.on_one_line(all));
-        said.extend(self.on_waiting(all));
+        said.extend(on_waiting(all));
         said.sort_by(|one, other| other.0.total_cmp(&one.0));
         said.into_iter().map(|(_, sentence)| sentence).collect()
     }
@@ -94,22 +94,24 @@ impl Profile {
         })
     }
 
-    fn on_waiting(&self, all: Weight) -> Option<(f64, String)> {
-        let waited = all.wall_ns.saturating_sub(all.cpu_ns);
-        worth(waited, all, 1.0 - BUSY, |share, took| {
-            format!(
-                "{share} of the time, {took}, threads had no processor: what waits for others can be done by threads or \
-                 coroutines at the same time."
-            )
-        })
-    }
-
     /// Time of the stacks of threads that are meant.
     fn spent(&self, is_meant: impl Fn(&Stack<'_>, Weight) -> bool) -> u64 {
         let stacks = self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread);
         let meant = stacks.filter(|(stack, weight)| is_meant(stack, *weight));
         meant.fold(0, |sum, (_, weight)| sum.saturating_add(weight.wall_ns))
     }
+}
+
+fn on_waiting(all: Weight) -> Option<(f64, String)> {
+    if all.cpu_ns == 0 {
+        return None; // There is no clock that would tell.
+    }
+    worth(all.wall_ns.saturating_sub(all.cpu_ns), all, 1.0 - BUSY, |share, took| {
+        format!(
+            "{share} of the time, {took}, threads had no processor: what waits for others can be done by threads or \
+             coroutines at the same time."
+        )
+    })
 }
 
 fn worth(

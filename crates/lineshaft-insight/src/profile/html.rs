@@ -27,7 +27,10 @@ fn advice(profile: &Profile) -> String {
     if sentences.is_empty() {
         return String::new();
     }
-    let items: String = sentences.iter().map(|one| format!("<li>{}</li>\n", escaped(one))).collect();
+    let mut items = String::new();
+    for sentence in &sentences {
+        let _ = writeln!(items, "<li>{}</li>", escaped(sentence));
+    }
     format!("<ul>\n{items}</ul>\n")
 }
 
@@ -67,6 +70,6 @@ fn lines(profile: &Profile, source: Source<'_>) -> String {
 }
 
 fn table(heads: &[&str], rows: &str) -> String {
-    let heads: String = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
-    format!("<table>\n<tr>{heads}</tr>\n{rows}</table>\n")
+    let heads = heads.join("</th><th>");
+    format!("<table>\n<tr><th>{heads}</th></tr>\n{rows}</table>\n")
 }

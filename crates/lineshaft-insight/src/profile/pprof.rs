@@ -53,7 +53,7 @@ impl Profile {
             sample.message(3, &label);
             out.message(SAMPLE, &sample);
         }
-        self.locations(&mut out, &places);
+        write_locations(&mut out, &places);
         self.functions_of(&mut out, &mut texts, &places);
         let wall = texts.number("wall");
         texts.all.iter().for_each(|text| out.bytes(STRING_TABLE, text.as_bytes()));
@@ -61,17 +61,6 @@ impl Profile {
         out.number(DEFAULT_SAMPLE_TYPE, wall);
         let mut zipped = GzEncoder::new(Vec::new(), Compression::default());
         zipped.write_all(&out.0).and_then(|()| zipped.finish()).expect("memory can be written to")
-    }
-
-    fn locations(&self, out: &mut Message, places: &[Call]) {
-        for (at, call) in places.iter().enumerate() {
-            let (mut line, mut location) = (Message::default(), Message::default());
-            line.number(1, function_id(call.frame));
-            line.number(2, u64::from(call.line));
-            location.number(1, at as u64 + 1);
-            location.message(4, &line);
-            out.message(LOCATION, &location);
-        }
     }
 
     fn functions_of(&self, out: &mut Message, texts: &mut Texts, places: &[Call]) {
@@ -88,6 +77,17 @@ impl Profile {
             function.number(5, u64::from(frame.line));
             out.message(FUNCTION, &function);
         }
+    }
+}
+
+fn write_locations(out: &mut Message, places: &[Call]) {
+    for (at, call) in places.iter().enumerate() {
+        let (mut line, mut location) = (Message::default(), Message::default());
+        line.number(1, function_id(call.frame));
+        line.number(2, u64::from(call.line));
+        location.number(1, at as u64 + 1);
+        location.message(4, &line);
+        out.message(LOCATION, &location);
     }
 }
 

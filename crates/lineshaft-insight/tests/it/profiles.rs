@@ -53,8 +53,11 @@ fn counted(profile: &Profile) -> Counted {
     counted
 }
 
+/// Sums by stack, duration, garbage and allocations.
+type Said = (Counted, u64, (u64, u64), Vec<(String, u32, Allocation)>);
+
 /// All that a profile says, without the order in which it came to know it.
-fn said(profile: &Profile) -> (Counted, u64, (u64, u64), Vec<(String, u32, Allocation)>) {
+fn said(profile: &Profile) -> Said {
     let allocations = profile.allocations().into_iter().map(|(file, line, one)| (file.to_owned(), line, one));
     (counted(profile), profile.duration_ns(), profile.garbage(), allocations.collect())
 }

@@ -29,8 +29,8 @@ impl ProfileData {
 
     /// What `to_bytes` gave. Raises `ValueError` if it did not.
     #[staticmethod]
-    fn from_bytes(bytes: &[u8]) -> PyResult<Self> {
-        let found = Profile::from_bytes(bytes);
+    fn from_bytes(data: &[u8]) -> PyResult<Self> {
+        let found = Profile::from_bytes(data);
         Ok(Self::of(found.map_err(|error| PyValueError::new_err(error.to_string()))?))
     }
 

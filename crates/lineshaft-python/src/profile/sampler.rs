@@ -32,8 +32,7 @@ pub(crate) struct Sampler {
 /// What is to be looked at.
 struct Plan {
     period: Duration,
-    /// The thread that asks for it, and the frame in which it does so: what called that is not looked at.
-    ident: u64,
+    /// The frame in which it is asked for: what called that is not looked at.
     entry: Py<PyAny>,
     is_all: bool,
     /// The loop that runs in it.
@@ -45,24 +44,23 @@ struct Plan {
 
 #[pymethods]
 impl Sampler {
-    /// Begins to look `hz` times a second at the thread `ident`, or at all. Frames of files below `own` are left out, and
-    /// so are the threads of `samplers`, to which its own is added. `entry` is the frame below which `ident` is looked at,
-    /// `event_loop` a loop that is known to run there.
+    /// Begins to look `hz` times a second at the calling thread, or at all. Frames of files below `own` are left out, and
+    /// so are the threads of `samplers`, to which its own is added. `entry` is the frame from which the calling thread is
+    /// looked at inwards, `event_loop` a loop that is known to run there.
     #[new]
-    #[pyo3(signature = (hz, ident, entry, all, event_loop, own, samplers))]
+    #[pyo3(signature = (hz, entry, everyone, event_loop, own, samplers))]
     #[allow(clippy::too_many_arguments)] // Python gives them one by one
     fn new(
         py: Python<'_>,
         hz: f64,
-        ident: u64,
         entry: Py<PyAny>,
-        all: bool,
+        everyone: bool,
         event_loop: Option<Py<PyAny>>,
         own: String,
         samplers: Py<PySet>,
     ) -> PyResult<Self> {
         let period = Duration::from_secs_f64(1.0 / hz);
-        let plan = Plan { period, ident, entry, is_all: all, event_loop, own, samplers };
+        let plan = Plan { period, entry, is_all: everyone, event_loop, own, samplers };
         // Here and not in the thread, which may have to wait long for the GIL: clocks begin to count now.
         let looking = Looking::new(py, &plan)?;
         let is_over = Arc::new(AtomicBool::new(false));
@@ -147,6 +145,8 @@ fn sleep_until(due: Instant, is_over: &AtomicBool) {
 }
 
 struct Looking {
+    /// The thread that asked for it.
+    asker: u64,
     profile: Profile,
     codes: Codes,
     threads: Threads,
@@ -162,6 +162,7 @@ impl Looking {
     fn new(py: Python<'_>, plan: &Plan) -> PyResult<Self> {
         let (sys, began) = (py.import("sys")?, Instant::now());
         let mut looking = Self {
+            asker: 0,
             profile: Profile::new(),
             codes: Codes::new(plan.own.clone()),
             threads: Threads::new(py)?,
@@ -171,9 +172,9 @@ impl Looking {
             round: 0,
             looked: began,
         };
-        looking.threads.expect(py, &mut looking.profile, plan.ident);
+        looking.asker = looking.threads.expect_this(py, &mut looking.profile)?;
         if let Some(event_loop) = &plan.event_loop {
-            looking.loops.push(Loop::new(plan.ident, event_loop.clone_ref(py), began));
+            looking.loops.push(Loop::new(looking.asker, event_loop.clone_ref(py), began));
         }
         Ok(looking)
     }
@@ -208,8 +209,8 @@ impl Looking {
                 }
             }
             self.threads.forget_all_before(self.round);
-        } else if let Some(frame) = frames.get_item(plan.ident)? {
-            self.look_at(plan, (plan.ident, frame), now, &mut run_loops)?;
+        } else if let Some(frame) = frames.get_item(self.asker)? {
+            self.look_at(plan, (self.asker, frame), now, &mut run_loops)?;
         }
         Ok(run_loops)
     }
@@ -222,7 +223,7 @@ impl Looking {
         run_loops: &mut Vec<(u64, Bound<'py, PyAny>)>,
     ) -> PyResult<()> {
         let py = frame.py();
-        let entry = (ident == plan.ident).then_some(&plan.entry);
+        let entry = (ident == self.asker).then_some(&plan.entry);
         let Walked { calls, runs_loop } = self.codes.walk(&mut self.profile, frame, entry)?;
         let (track, weight) = self.threads.passed(py, &mut self.profile, ident, (now, self.round));
         self.profile.add(track, &calls, weight);

@@ -40,10 +40,15 @@ impl Threads {
         Ok(Self { read_clock, active, known: FxHashMap::default(), began: Instant::now() })
     }
 
-    /// A thread that is there from the beginning, so that the time until it is first looked at counts too.
-    pub(super) fn expect(&mut self, py: Python<'_>, profile: &mut Profile, ident: u64) {
-        let thread = self.met(py, profile, ident, self.began);
+    /// The calling thread, so that the time until it is first looked at counts too.
+    pub(super) fn expect_this(&mut self, py: Python<'_>, profile: &mut Profile) -> PyResult<u64> {
+        let threading = py.import("threading")?;
+        let ident = threading.call_method0("get_ident")?.extract()?;
+        // Its object may have that of the process that this one was forked from.
+        let number = threading.call_method0("get_native_id")?.extract().ok();
+        let thread = self.met(py, profile, (ident, number), self.began);
         self.known.insert(ident, thread);
+        Ok(ident)
     }
 
     /// Its track, and what has passed since it was last asked about.
@@ -61,7 +66,7 @@ impl Threads {
         });
         if !is_known {
             let since = self.known.values().map(|thread| thread.wall).max().unwrap_or(self.began);
-            let thread = self.met(py, profile, ident, since);
+            let thread = self.met(py, profile, (ident, None), since);
             self.known.insert(ident, thread);
         }
         let thread = self.known.get_mut(&ident).expect("it was put there");
@@ -82,11 +87,17 @@ impl Threads {
         self.active.as_ref()?.bind(py).get_item(ident).ok().flatten().map(Bound::unbind)
     }
 
-    fn met(&self, py: Python<'_>, profile: &mut Profile, ident: u64, wall: Instant) -> Thread {
+    fn met(
+        &self,
+        py: Python<'_>,
+        profile: &mut Profile,
+        (ident, number): (u64, Option<i64>),
+        wall: Instant,
+    ) -> Thread {
         let owner = self.owner(py, ident);
         let attribute = |name| owner.as_ref().and_then(|owner| owner.bind(py).getattr(name).ok());
         let name = attribute("name").map_or_else(|| format!("thread {ident}"), |name| name.to_string());
-        let number = attribute("native_id").and_then(|number| number.extract::<i64>().ok());
+        let number = number.or_else(|| attribute("native_id")?.extract().ok());
         let clock =
             number.filter(|_| cfg!(target_os = "linux")).map(|number| (!number << 3) | CLOCK_OF_THREAD);
         let cpu_ns = clock.and_then(|clock| read(py, &self.read_clock, clock)).unwrap_or(0);
