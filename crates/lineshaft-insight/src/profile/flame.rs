@@ -14,6 +14,12 @@ const LETTER: f64 = 7.0;
 /// Cells that are narrower are not drawn.
 const NARROWEST: f64 = 0.1;
 
+/// Of functions; black text can be read on each.
+const COLOURS: [&str; 16] = [
+    "#f4a582", "#fdc086", "#ffd92f", "#d9ef8b", "#a6d96a", "#b2df8a", "#8dd3c7", "#80cdc1", "#9ecae1",
+    "#a6bddb", "#bebada", "#cab2d6", "#e7b3d3", "#fb9a99", "#e5c494", "#d8d3a0",
+];
+
 const STYLE: &str = include_str!("flame.css");
 const SCRIPT: &str = include_str!("flame.js");
 
@@ -81,10 +87,10 @@ fn draw(out: &mut String, cell: &Cell<'_>, all: Weight, (graph, top): (&str, usi
 }
 
 /// How a cell is called, where that is, and its colour.
-fn shown(is: What<'_>, graph: &str) -> (String, String, String) {
+fn shown(is: What<'_>, graph: &str) -> (String, String, &'static str) {
     match is {
-        What::All => (format!("all {graph}"), String::new(), "#d0d0d0".to_owned()),
-        What::Track(name) => (name.to_owned(), String::new(), "#c3ccd6".to_owned()),
+        What::All => (format!("all {graph}"), String::new(), "#d0d0d0"),
+        What::Track(name) => (name.to_owned(), String::new(), "#c3ccd6"),
         What::Function(frame) if frame.file.is_empty() => (frame.name.to_owned(), String::new(), colour("")),
         What::Function(frame) => {
             (frame.name.to_owned(), format!(" ({}:{})", frame.file, frame.line), colour(frame.file))
@@ -103,10 +109,10 @@ fn figures(weight: Weight, all: Weight) -> String {
 }
 
 /// Functions of one file have one colour, whenever and wherever it is drawn.
-fn colour(file: &str) -> String {
+fn colour(file: &str) -> &'static str {
     let mixed = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let hash = file.bytes().fold(0x811c_9dc5, mixed);
-    format!("hsl({},{}%,{}%)", hash % 360, 55 + hash / 360 % 20, 66 + hash / 7_200 % 10)
+    COLOURS[(hash >> 7) as usize % COLOURS.len()]
 }
 
 fn cut(label: &str, width: f64) -> String {
