@@ -11,8 +11,8 @@ const SERIALISING: f64 = 0.10;
 const LOCKS: f64 = 0.10;
 const STARTING: f64 = 0.05;
 const ONE_LINE: f64 = 0.50;
-/// With a processor for less than this part of the time, threads wait.
-const BUSY: f64 = 0.33;
+/// With a processor for less than this part of the time, threads wait, and are not only kept from it by others.
+const BUSY: f64 = 0.20;
 
 impl Profile {
     /// Plain sentences with figures, the one with the greatest part of the time first; none where there is nothing to say,

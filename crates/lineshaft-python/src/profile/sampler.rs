@@ -209,7 +209,9 @@ impl Looking {
                 }
             }
             self.threads.forget_all_before(self.round);
-        } else if let Some(frame) = frames.get_item(self.asker)? {
+        } else if self.threads.is_known(py, self.asker)
+            && let Some(frame) = frames.get_item(self.asker)?
+        {
             self.look_at(plan, (self.asker, frame), now, &mut run_loops)?;
         }
         Ok(run_loops)

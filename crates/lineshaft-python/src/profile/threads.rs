@@ -43,6 +43,8 @@ impl Threads {
     /// The calling thread, so that the time until it is first looked at counts too.
     pub(super) fn expect_this(&mut self, py: Python<'_>, profile: &mut Profile) -> PyResult<u64> {
         let threading = py.import("threading")?;
+        // A thread that Python has not made is given an object now and not later, when it would look like another one.
+        threading.call_method0("current_thread")?;
         let ident = threading.call_method0("get_ident")?.extract()?;
         // Its object may have that of the process that this one was forked from.
         let number = threading.call_method0("get_native_id")?.extract().ok();
@@ -59,12 +61,7 @@ impl Threads {
         ident: u64,
         (now, round): (Instant, u64),
     ) -> (TrackId, Weight) {
-        let owner = self.owner(py, ident);
-        let is_known = self.known.get(&ident).is_some_and(|thread| match (&thread.owner, &owner) {
-            (Some(one), Some(other)) => one.is(other),
-            (one, other) => one.is_none() && other.is_none(),
-        });
-        if !is_known {
+        if !self.is_known(py, ident) {
             let since = self.known.values().map(|thread| thread.wall).max().unwrap_or(self.began);
             let thread = self.met(py, profile, (ident, None), since);
             self.known.insert(ident, thread);
@@ -76,6 +73,15 @@ impl Threads {
         let weight = Weight { wall_ns, cpu_ns: cpu_ns.saturating_sub(thread.cpu_ns), samples: 1 };
         (thread.wall, thread.cpu_ns, thread.round) = (now, cpu_ns, round);
         (thread.track, weight)
+    }
+
+    /// Whether it is the thread that was met under this identifier, and not another one after its end.
+    pub(super) fn is_known(&self, py: Python<'_>, ident: u64) -> bool {
+        let Some(thread) = self.known.get(&ident) else { return false };
+        match (&thread.owner, self.owner(py, ident)) {
+            (Some(one), Some(other)) => one.is(&other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
     }
 
     /// Forgets those that were not seen in this round.
