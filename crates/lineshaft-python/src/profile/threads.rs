@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustc_hash::FxHashMap;
 
-/// Bits of a clock that counts the time of one thread, beside its number: CPUCLOCK_PERTHREAD and CPUCLOCK_SCHED of Linux.
+/// Bits of a clock that counts the time of one thread, beside its number: `CPUCLOCK_PERTHREAD` and
+/// `CPUCLOCK_SCHED` of Linux.
 const CLOCK_OF_THREAD: i64 = 0b110;
 
 /// Threads by their identifiers in Python.
