@@ -316,8 +316,9 @@ def test_a_click_in_a_flame_graph_zooms_and_a_search_says_its_part_of_the_time(t
     assert zoomed["widths"]["hot"] == zoomed["widths"]["all threads"] == 1_180
     assert back["widths"]["hot"] + back["widths"]["spin"] == pytest.approx(1_180, abs=60)
     assert searched["marked"] == ["burn"]
-    share = 100 * of(found, "burn").total_share
-    assert searched["found"] == f"{share:.1f} % of threads"
+    part, unit = searched["found"].split(" ", 1)
+    assert float(part) == pytest.approx(100 * of(found, "burn").total_share, abs=0.2)
+    assert unit == "% of threads"
     assert (cleared["marked"], cleared["found"]) == ([], "")
 
 
@@ -384,6 +385,67 @@ def test_a_coroutine_function_is_profiled_with_what_it_awaits():
     assert of(found, "burn").cpu > 0.1
     assert of(found, "sleep").awaited > 0.2
     assert of(found, "work").awaited > 0.2
+
+
+def threads_now() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def test_a_function_that_calls_itself_is_measured_once():
+    before, most = threads_now(), 0
+
+    @profile
+    def deep(left: int) -> None:
+        nonlocal most
+        if left:
+            deep(left - 1)
+        else:
+            most = threads_now()
+            burn(0.3)
+
+    deep(50)
+    assert most <= before + 1
+    found = deep.profile
+    assert found.wall <= 1.01 * found.duration
+    assert found.samples <= 200 * found.duration + 10
+
+
+def test_coroutines_at_the_same_time_are_measured_once_until_the_last_ends():
+    before, most = threads_now(), 0
+
+    @profile
+    async def fetch(seconds: float) -> None:
+        nonlocal most
+        most = max(most, threads_now())
+        await asyncio.sleep(seconds)
+
+    async def main() -> None:
+        await asyncio.gather(*(fetch(0.1) for _ in range(200)), fetch(0.5))
+
+    asyncio.run(main())
+    assert most <= before + 1
+    assert fetch.profile.duration >= 0.5
+    assert fetch.profile.wall <= 1.01 * fetch.profile.duration
+
+
+def test_calls_in_many_threads_add_up():
+    @profile(threads="all")
+    def everywhere() -> None:
+        burn(0.1)
+
+    @profile
+    def here() -> None:
+        burn(0.1)
+
+    for work in (everywhere, here):
+        threads = [threading.Thread(target=work, name=f"thread {number}") for number in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        names = {track.name for track in work.profile.tracks()}
+        assert {thread.name for thread in threads} <= names
+    assert everywhere.profile.duration < here.profile.duration
 
 
 def test_an_exception_comes_through_and_what_was_seen_stays():

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import inspect
-import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from types import FrameType, TracebackType
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-from .. import _native
 from .._decorators._decorator import shown_call
 from .._decorators._driving import Body
 from .._decorators._invocation import Invocation
 from .._decorators._wrapping import Layer, around
 from .._errors import DeclarationError
 from .._options import flag, wrong
-from ._memory import allocations_of
-from ._memory import forget as forget_memory
+from ._calls import Calls
 from ._profile import Profile
+from ._run import Options, Run
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -46,12 +42,6 @@ if TYPE_CHECKING:
 
 
 HZ_MAX = 1_000
-_OWN = os.path.dirname(__file__) + os.sep
-"""Frames of files here are left out."""
-_running: set[_Run] = set()
-"""They end before the interpreter does, which their threads need."""
-_samplers: set[int] = set()
-"""Threads that look at others."""
 
 
 @overload
@@ -83,31 +73,22 @@ def profile(function: Any = None, /, *, hz: Any = 100, threads: Any = "current",
     A forked child is not profiled. Profiles may be in each other. Raises `OptionError` for a wrong option, and
     `DeclarationError` for a generator.
     """
-    options = _Options(_hz(hz), _threads(threads), flag("memory", memory))
+    options = Options(_hz(hz), _threads(threads), flag("memory", memory))
     profiler = Profiler(options)
     return profiler if function is None else profiler(function)
-
-
-class _Options:
-    def __init__(self, hz: float, threads: str, memory: bool) -> None:
-        self.hz, self.threads, self.memory = hz, threads, memory
-
-    def shown(self) -> str:
-        defaults = {"hz": 100.0, "threads": "current", "memory": False}
-        return shown_call("profile", {name: value for name, value in vars(self).items() if value != defaults[name]})
 
 
 class Profiler(AbstractContextManager["Profile"]):
     """What `lineshaft.profile(...)` gives: for one `with` at a time, or above any number of functions."""
 
-    def __init__(self, options: _Options) -> None:
+    def __init__(self, options: Options) -> None:
         self._options = options
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     def __enter__(self) -> Profile:
         if self._run is not None:
             raise RuntimeError("this profiler is in use: each block that is inside of another one takes its own")
-        self._run = _Run(self._options, Profile(), sys._getframe(1))
+        self._run = Run(self._options, Profile(), sys._getframe(1))
         return self._run.profile
 
     def __exit__(
@@ -128,69 +109,27 @@ class Profiler(AbstractContextManager["Profile"]):
                 f"{name}: @profile does not take generators, whose time is that of whoever asks for items",
                 hint="put `with lineshaft.profile():` around the loop over it",
             )
-        options, found = self._options, Profile()
+        calls = Calls(self._options)
 
         def handle(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
-            run = _Run(options, found, sys._getframe())
+            begun = calls.begin(sys._getframe())
             try:
                 return function(*args, **(kwargs or {}))
             finally:
-                run.stop()
+                calls.end(begun)
 
         def around_coroutine(function: Callable[..., Any]) -> Any:
             async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                run = _Run(options, found, sys._getframe())
+                begun = calls.begin(sys._getframe())
                 try:
                     return await function(*args, **kwargs)
                 finally:
-                    run.stop()
+                    calls.end(begun)
 
             return wrapper
 
-        attributes = (("profile", found),)
-        return Layer(options.shown(), _no_body, None, handle, around_coroutine, attributes)
-
-
-class _Run:
-    """One block or call, until it is stopped; what it has found is then added to `profile`."""
-
-    def __init__(self, options: _Options, profile: Profile, entry: FrameType) -> None:
-        self.profile = profile
-        data = profile._data
-        self._memory: AbstractContextManager[None] = allocations_of(data) if options.memory else nullcontext()
-        self._garbage = _native.GarbageWatch()
-        everyone = options.threads == "all"
-        self._memory.__enter__()
-        try:
-            self._sampler = _native.Sampler(options.hz, entry, everyone, _running_loop(), _OWN, _samplers)
-        except BaseException:
-            self._memory.__exit__(None, None, None)
-            raise
-        gc.callbacks.append(self._garbage)
-        _running.add(self)
-
-    def stop(self) -> None:
-        """Ends it, if it has not ended before."""
-        if self not in _running:
-            return
-        _running.discard(self)
-        found = self._sampler.stop()
-        self.forget()
-        found.collected(*self._garbage.counted())
-        self.profile._data.merge(found)
-        self._memory.__exit__(None, None, None)
-
-    def forget(self) -> None:
-        """No collection of garbage is looked at any more."""
-        if self._garbage in gc.callbacks:
-            gc.callbacks.remove(self._garbage)
-
-
-def _running_loop() -> Any:
-    """The loop that runs in this thread; asyncio need not be there."""
-    asyncio = sys.modules.get("asyncio")
-    find = getattr(asyncio, "_get_running_loop", None)
-    return find() if find is not None else None
+        shown = shown_call("profile", self._options.given())
+        return Layer(shown, _no_body, None, handle, around_coroutine, (("profile", calls.profile),))
 
 
 def _no_body(call: Invocation[Any]) -> Body:
@@ -208,21 +147,3 @@ def _threads(value: Any) -> str:
     if value not in ("current", "all"):
         raise wrong("threads", value, '"current" (default) or "all"')
     return str(value)
-
-
-def _end() -> None:
-    for run in list(_running):
-        run.stop()
-
-
-def _forked() -> None:
-    """The threads that look are not in a forked child, where what is being measured ends without a result."""
-    for run in _running:
-        run.forget()
-    _running.clear()
-    _samplers.clear()
-    forget_memory()
-
-
-atexit.register(_end)
-os.register_at_fork(after_in_child=_forked)
