@@ -113,9 +113,8 @@ impl Drop for Sampler {
 }
 
 fn run(py: Python<'_>, plan: Plan, mut looking: Looking, is_over: &AtomicBool) -> PyResult<Profile> {
-    let ident = py.import("threading")?.call_method0("get_ident")?;
+    let ident = looking.get_ident.bind(py).call0()?;
     plan.samplers.bind(py).add(&ident)?;
-    let collector = Collector::new(py)?;
     let mut due = looking.looked + pause(plan.period);
     loop {
         py.detach(|| sleep_until(due, is_over));
@@ -123,7 +122,7 @@ fn run(py: Python<'_>, plan: Plan, mut looking: Looking, is_over: &AtomicBool) -
             break;
         }
         // Something that cannot be read now is read the next time, and then stands for this time too.
-        let _ = looking.look(py, &plan, &collector);
+        let _ = looking.look(py, &plan);
         due = (due + pause(plan.period)).max(Instant::now());
     }
     plan.samplers.bind(py).discard(&ident)?;
@@ -150,7 +149,9 @@ struct Looking {
     profile: Profile,
     codes: Codes,
     threads: Threads,
+    collector: Arc<Collector>,
     loops: Vec<Loop>,
+    get_ident: Py<PyAny>,
     /// `sys._current_frames` and `sys.modules`.
     current_frames: Py<PyAny>,
     modules: Py<PyDict>,
@@ -159,6 +160,7 @@ struct Looking {
 }
 
 impl Looking {
+    /// Imports what it needs, which its thread must not: a process may be forked while it does.
     fn new(py: Python<'_>, plan: &Plan) -> PyResult<Self> {
         let (sys, began) = (py.import("sys")?, Instant::now());
         let mut looking = Self {
@@ -166,6 +168,8 @@ impl Looking {
             profile: Profile::new(),
             codes: Codes::new(plan.own.clone()),
             threads: Threads::new(py)?,
+            collector: Arc::new(Collector::new(py)?),
+            get_ident: py.import("threading")?.getattr("get_ident")?.unbind(),
             loops: Vec::new(),
             current_frames: sys.getattr("_current_frames")?.unbind(),
             modules: sys.getattr("modules")?.cast_into::<PyDict>()?.unbind(),
@@ -179,9 +183,10 @@ impl Looking {
         Ok(looking)
     }
 
-    fn look(&mut self, py: Python<'_>, plan: &Plan, collector: &Collector) -> PyResult<()> {
+    fn look(&mut self, py: Python<'_>, plan: &Plan) -> PyResult<()> {
         self.round += 1;
         let before = mem::replace(&mut self.looked, Instant::now());
+        let collector = Arc::clone(&self.collector);
         for (ident, frame) in collector.held_back(py, || self.look_at_threads(py, plan))? {
             self.learn_loop(ident, &frame, before);
         }
