@@ -222,7 +222,8 @@ class Profile:
                 title = os.path.basename(name).removesuffix(suffix) or "profile"
                 Path(name).write_bytes(content(self, title))
                 return
-        raise wrong("path", name, f"a name that ends with {', '.join(_FORMATS)}")
+        # Without directories, which may be long: the suffix is to be seen.
+        raise wrong("path", os.path.basename(name), f"a name that ends with {', '.join(_FORMATS)}")
 
     def __str__(self) -> str:
         from ._table import table
