@@ -64,6 +64,7 @@ bench: build $(TOOLS) ## The figures of lineshaft bench, in its quick form, and 
 	$(BIN)/python benches/remember calls
 	$(BIN)/python benches/remember wrap
 	$(BIN)/python benches/see calls
+	$(BIN)/python benches/see profiles
 	$(BIN)/python benches/values.py
 	$(BIN)/python benches/async_slots.py
 	$(BIN)/python benches/checkpoints.py

@@ -1,13 +1,15 @@
-"""What logging costs, ours beside others in one run.
+"""What logging and profiling cost, ours beside others in one run.
 
     python benches/see calls [--rounds 5]
     python benches/see processes [--records 100000]
     python benches/see filter
+    python benches/see profiles [--pairs 9]
 
 `calls` has what a record with two fields takes whoever logs it to a file, and a call that nobody hears, beside the
 standard library, picologging, structlog and loguru; ours also with what its threads take. `processes` has four
 processes that write so many records each to one file, from start to end, and looks that every line is there and whole.
-`filter` has what it takes to ask 1,000 directives about a logger.
+`filter` has what it takes to ask 1,000 directives about a logger. `profiles` has by how much a profiler makes Python
+slower, beside pyinstrument and cProfile.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -23,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PEERS = HERE / ".venv"
-PACKAGES = ["picologging==0.9.3", "structlog==26.1.0", "loguru==0.7.3"]
+PACKAGES = ["picologging==0.9.3", "structlog==26.1.0", "loguru==0.7.3", "pyinstrument==5.1.3"]
 
 
 def main() -> int:
@@ -34,9 +36,13 @@ def main() -> int:
     processes = subjects.add_parser("processes")
     processes.add_argument("--records", type=int, default=100_000)
     subjects.add_parser("filter")
+    profiles = subjects.add_parser("profiles")
+    profiles.add_argument("--pairs", type=int, default=9)
     options = parser.parse_args()
     if options.subject == "calls":
         words = [str(HERE / "calls.py"), str(options.rounds), str(site_of_peers())]
+    elif options.subject == "profiles":
+        words = [str(HERE / "profiles.py"), str(options.pairs), str(site_of_peers())]
     elif options.subject == "processes":
         words = [str(HERE / "processes.py"), str(options.records)]
     else:

@@ -90,6 +90,8 @@ if _TYPE_CHECKING:
     from ._pool._broken import WorkerDied
     from ._pool._executor import Executor
     from ._pool._pool import Pool
+    from ._profile._profile import Profile
+    from ._profile._profiler import profile
     from ._record import Attempt, AttemptError
     from ._resource import Resource
     from ._resources._apool import AsyncResourcePool
@@ -139,6 +141,7 @@ else:
         "Invocation": "_decorators._invocation",
         "LogEntry": "_logs",
         "Pool": "_pool._pool",
+        "Profile": "_profile._profile",
         "ResourcePool": "_resources._pool",
         "ResourcePoolInfo": "_resources._report",
         "Retrying": "_decorators._patience",
@@ -152,6 +155,7 @@ else:
         "layers": "_decorators._layers",
         "limited": "_decorators._limited",
         "logged": "_decorators._logged",
+        "profile": "_profile._profiler",
         "register_joblib": "_joblib",
         "retry": "_decorators._retry",
         "size_class": "_alternatives._sizes",
@@ -226,6 +230,7 @@ __all__ = [
     "OutcomeUnknown",
     "Pickled",
     "Pool",
+    "Profile",
     "QueueFull",
     "RateLimited",
     "ReadWriteLock",
@@ -273,6 +278,7 @@ __all__ = [
     "layers",
     "limited",
     "logged",
+    "profile",
     "register_joblib",
     "retry",
     "size_class",

@@ -1,6 +1,7 @@
-//! What run times teach: pure arithmetic over durations, which come in as seconds.
+//! What run times teach: pure arithmetic over durations, which come in as values.
 //!
 //! - [`Choice`]: several implementations of one function, of which the fastest is found while they work.
+//! - [`profile`]: where time went, by stacks that were seen now and then.
 //!
 //! The crate deliberately does not know what is run, and has no clock, no chance and no threads of its own: the caller
 //! passes the time and random numbers in, so that the same calls give the same answers.
@@ -8,5 +9,6 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+pub mod profile;
 
 pub use choice::{Choice, Event, Outline, Pick, Purpose, Standing, Unreadable};

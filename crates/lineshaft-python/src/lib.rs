@@ -3,8 +3,9 @@
 //! [`values`] turns objects into bytes and back, [`client`] binds the client, [`worker`] the supervisor and its
 //! children, [`cache`] functions that keep their results, [`choice`] functions with several implementations,
 //! [`decorators`] functions with something around them, [`ipc`] what any processes share, [`logging`] loggers and
-//! handlers, [`pool`] what a pool and its processes share, [`structures`] sets, tries and graphs, [`server`] a server for
-//! tests, [`errors`] maps Rust's errors to Python's tree. `python/lineshaft` is the face that people use.
+//! handlers, [`pool`] what a pool and its processes share, [`profile`] a sampler and what it has seen, [`structures`]
+//! sets, tries and graphs, [`server`] a server for tests, [`errors`] maps Rust's errors to Python's tree.
+//! `python/lineshaft` is the face that people use.
 //!
 //! This crate deliberately does not know the rules of jobs.
 
@@ -17,6 +18,7 @@ mod ipc;
 mod logging;
 mod options;
 mod pool;
+mod profile;
 mod server;
 mod structures;
 mod values;
@@ -77,6 +79,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ipc::add_to(module)?;
     logging::add_to(module)?;
     pool::add_to(module)?;
+    profile::add_to(module)?;
     structures::add_to(module)?;
     values::add_to(module)?;
     worker::add_to(module)

@@ -1,3 +1,5 @@
-//! Choices among implementations whose run times are drawn.
+//! Choices among implementations whose run times are drawn, and profiles of stacks that are.
 
 mod choices;
+mod profile_views;
+mod profiles;

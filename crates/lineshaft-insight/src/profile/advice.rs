@@ -1,0 +1,146 @@
+//! What a profile says about what would be faster, where it says so clearly.
+
+use super::flame::{percent, time};
+use super::{Frame, HotLine, Kind, Profile, Stack, Weight};
+
+/// Samples below which nothing is said.
+const SAMPLES_MIN: u64 = 20;
+/// Parts of the time from which something is said.
+const GARBAGE: f64 = 0.05;
+const SERIALISING: f64 = 0.10;
+const LOCKS: f64 = 0.10;
+const STARTING: f64 = 0.05;
+const ONE_LINE: f64 = 0.50;
+/// With a processor for less than this part of the time, threads wait, and are not only kept from it by others.
+const BUSY: f64 = 0.20;
+
+impl Profile {
+    /// Plain sentences with figures, the one with the greatest part of the time first; none where there is nothing to say,
+    /// or where less than 20 samples say it.
+    pub fn advice(&self) -> Vec<String> {
+        let all = self.total(Kind::Thread);
+        if all.samples < SAMPLES_MIN || all.wall_ns == 0 {
+            return Vec::new();
+        }
+        let mut said: Vec<(f64, String)> = Vec::new();
+        said.extend(self.on_garbage());
+        said.extend(self.on_serialising(all));
+        said.extend(self.on_locks(all));
+        said.extend(self.on_starting(all));
+        said.extend(self.on_one_line(all));
+        said.extend(on_waiting(all));
+        said.sort_by(|one, other| other.0.total_cmp(&one.0));
+        said.into_iter().map(|(_, sentence)| sentence).collect()
+    }
+
+    fn on_garbage(&self) -> Option<(f64, String)> {
+        let (ns, times) = self.garbage();
+        let part = part(ns, self.duration_ns)?;
+        (part >= GARBAGE).then(|| {
+            let share = percent(ns, self.duration_ns);
+            let sentence = format!(
+                "{share} of the time, {}, went into {times} garbage collections: fewer objects that refer to each other, \
+                 or gc.freeze() after loading, would spare some of it.",
+                time(ns)
+            );
+            (part, sentence)
+        })
+    }
+
+    fn on_serialising(&self, all: Weight) -> Option<(f64, String)> {
+        let spent = self.spent(|stack, _| stack.calls.iter().any(|(frame, _)| serialises(*frame)));
+        worth(spent, all, SERIALISING, |share, took| {
+            format!(
+                "{share} of the time, {took}, went into json, pickle or copy.deepcopy: smaller values, or fewer copies of \
+                 them, would spare some of it."
+            )
+        })
+    }
+
+    fn on_locks(&self, all: Weight) -> Option<(f64, String)> {
+        let waits = |stack: &Stack<'_>, weight: Weight| {
+            let inner = stack.calls.last().is_some_and(|(frame, _)| ends(frame.file, "threading.py"));
+            if inner { weight.wall_ns.saturating_sub(weight.cpu_ns) } else { 0 }
+        };
+        let spent = self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread);
+        let spent = spent.fold(0_u64, |sum, (stack, weight)| sum.saturating_add(waits(&stack, weight)));
+        worth(spent, all, LOCKS, |share, took| {
+            format!(
+                "{share} of the time, {took}, threads waited for locks and each other in threading.py: shorter critical \
+                 sections, or more locks, would spare some of it."
+            )
+        })
+    }
+
+    fn on_starting(&self, all: Weight) -> Option<(f64, String)> {
+        let spent = self.spent(|stack, _| stack.calls.iter().any(|(frame, _)| starts(*frame)));
+        worth(spent, all, STARTING, |share, took| {
+            format!(
+                "{share} of the time, {took}, went into imports and compiling regular expressions: at the top of a module \
+                 they are done once."
+            )
+        })
+    }
+
+    fn on_one_line(&self, all: Weight) -> Option<(f64, String)> {
+        let HotLine { name, file, line, own } = *self.hot_lines(1).first()?;
+        // Nobody makes a line faster that waits.
+        let is_real = line > 0 && own.cpu_ns >= own.wall_ns / 2;
+        if !is_real {
+            return None;
+        }
+        worth(own.wall_ns, all, ONE_LINE, |share, took| {
+            format!("{share} of the time, {took}, went into one line: {file}:{line} in {name}.")
+        })
+    }
+
+    /// Time of the stacks of threads that are meant.
+    fn spent(&self, is_meant: impl Fn(&Stack<'_>, Weight) -> bool) -> u64 {
+        let stacks = self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread);
+        let meant = stacks.filter(|(stack, weight)| is_meant(stack, *weight));
+        meant.fold(0, |sum, (_, weight)| sum.saturating_add(weight.wall_ns))
+    }
+}
+
+fn on_waiting(all: Weight) -> Option<(f64, String)> {
+    if all.cpu_ns == 0 {
+        return None; // There is no clock that would tell.
+    }
+    worth(all.wall_ns.saturating_sub(all.cpu_ns), all, 1.0 - BUSY, |share, took| {
+        format!(
+            "{share} of the time, {took}, threads had no processor: what waits for others can be done by threads or \
+             coroutines at the same time."
+        )
+    })
+}
+
+fn worth(
+    spent: u64,
+    all: Weight,
+    from: f64,
+    sentence: impl FnOnce(String, String) -> String,
+) -> Option<(f64, String)> {
+    let part = part(spent, all.wall_ns)?;
+    (part >= from).then(|| (part, sentence(percent(spent, all.wall_ns), time(spent))))
+}
+
+fn part(spent: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| spent as f64 / all as f64)
+}
+
+fn serialises(frame: Frame<'_>) -> bool {
+    let of_json = ["json/__init__.py", "json/encoder.py", "json/decoder.py", "json/scanner.py"];
+    of_json.iter().any(|file| ends(frame.file, file))
+        || ends(frame.file, "pickle.py")
+        || ends(frame.file, "copy.py") && frame.name.contains("deepcopy")
+}
+
+fn starts(frame: Frame<'_>) -> bool {
+    let of_re = ["re/_compiler.py", "re/_parser.py", "sre_compile.py", "sre_parse.py"];
+    frame.file.starts_with("<frozen importlib.") || of_re.iter().any(|file| ends(frame.file, file))
+}
+
+/// Whether a path ends with this one.
+fn ends(path: &str, with: &str) -> bool {
+    path.strip_suffix(with).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+}

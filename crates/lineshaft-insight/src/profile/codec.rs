@@ -1,0 +1,168 @@
+//! Profiles as bytes: four letters, a version, and the rest deflated.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::names::{FrameId, Names};
+use super::{
+    ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile,
+    TRACKS_MAX, Track, TrackId, Weight,
+};
+
+const MAGIC: &[u8; 4] = b"LSPR";
+const VERSION: u8 = 1;
+/// What a profile takes at most before it is deflated: 8 MiB of names, and 65,536 nodes of at most 55 bytes.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// Why bytes are no profile.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// They do not begin as those of a profile do.
+    #[error("these bytes are no profile")]
+    NotAProfile,
+    /// A newer version of Lineshaft wrote them.
+    #[error("this profile has version {0} of the format, and versions up to 1 are read")]
+    Version(u8),
+    /// They are cut off or changed.
+    #[error("this profile is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// Everything, as it is written.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stored {
+    texts: Vec<String>,
+    frames: Vec<(u32, u32, u32)>,
+    tracks: Vec<(u32, bool)>,
+    nodes: Vec<StoredNode>,
+    duration_ns: u64,
+    collected_ns: u64,
+    collections: u64,
+    allocations: Vec<(u32, u32, Allocation)>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct StoredNode {
+    track: u32,
+    /// By how much the caller stands before it; 0 if there is none.
+    back: u32,
+    frame: u32,
+    line: u32,
+    own: Weight,
+}
+
+impl Profile {
+    /// All of it, in few bytes, for [`Self::from_bytes`] of this version and newer ones.
+    pub fn encode(&self) -> Vec<u8> {
+        let plain = postcard::to_stdvec(&self.stored()).expect("numbers and texts can be written");
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(VERSION);
+        let mut deflated = DeflateEncoder::new(bytes, Compression::default());
+        deflated.write_all(&plain).and_then(|()| deflated.finish()).expect("memory can be written to")
+    }
+
+    /// What [`Self::encode`] gave. Whatever the bytes are, this takes no more than 16 MiB for what is in them.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::NotAProfile)?;
+        let (&version, deflated) = rest.split_first().ok_or(Unreadable::NotAProfile)?;
+        if version != VERSION {
+            return Err(Unreadable::Version(version));
+        }
+        let mut plain = Vec::new();
+        let read = DeflateDecoder::new(deflated).take(BYTES_MAX + 1).read_to_end(&mut plain);
+        read.map_err(|_| Unreadable::Damaged("it does not unpack"))?;
+        if plain.len() as u64 > BYTES_MAX {
+            return Err(Unreadable::Damaged("it is larger than any profile"));
+        }
+        let stored: Stored = match postcard::take_from_bytes(&plain) {
+            Ok((stored, [])) => stored,
+            _ => return Err(Unreadable::Damaged("it has no such fields")),
+        };
+        restored(stored)
+    }
+
+    pub(super) fn stored(&self) -> Stored {
+        let back = |at: usize, place: &Place| match place.parent {
+            NO_PARENT => 0,
+            parent => at as u32 - parent,
+        };
+        let node = |(at, node): (usize, &Node)| StoredNode {
+            track: node.place.track,
+            back: back(at, &node.place),
+            frame: node.place.call.frame.0,
+            line: node.place.call.line,
+            own: node.own,
+        };
+        Stored {
+            texts: self.names.texts().map(str::to_owned).collect(),
+            frames: self.names.frames().to_vec(),
+            tracks: self.tracks.iter().map(|track| (track.name, track.kind == Kind::Awaiting)).collect(),
+            nodes: self.nodes.iter().enumerate().map(node).collect(),
+            duration_ns: self.duration_ns,
+            collected_ns: self.collected_ns,
+            collections: self.collections,
+            allocations: self.allocations.iter().map(|(&(file, line), &one)| (file, line, one)).collect(),
+        }
+    }
+}
+
+fn restored(stored: Stored) -> Result<Profile, Unreadable> {
+    let texts = stored.texts.len() as u32;
+    let mut profile = Profile::new();
+    profile.names = Names::restored(&stored.texts, &stored.frames).ok_or(Unreadable::Damaged("names"))?;
+    // Beyond the bound there is one track of each kind for the others.
+    if stored.tracks.len() > TRACKS_MAX + 2 || stored.nodes.len() > NODES_MAX + TRACKS_MAX + 2 {
+        return Err(Unreadable::Damaged("too many tracks or nodes"));
+    }
+    for (at, &(name, is_awaiting)) in stored.tracks.iter().enumerate() {
+        let kind = if is_awaiting { Kind::Awaiting } else { Kind::Thread };
+        if name >= texts || profile.track_of(Track { name, kind }) != TrackId(at as u32) {
+            return Err(Unreadable::Damaged("tracks"));
+        }
+    }
+    restore_nodes(&mut profile, &stored).ok_or(Unreadable::Damaged("stacks"))?;
+    profile.ran(stored.duration_ns);
+    profile.collected(stored.collected_ns, stored.collections);
+    for &(file, line, one) in &stored.allocations {
+        if file >= texts || profile.allocations.insert((file, line), one).is_some() {
+            return Err(Unreadable::Damaged("allocations"));
+        }
+    }
+    if profile.allocations.len() > ALLOCATIONS_MAX {
+        return Err(Unreadable::Damaged("too many allocations"));
+    }
+    Ok(profile)
+}
+
+fn restore_nodes(profile: &mut Profile, stored: &Stored) -> Option<()> {
+    let frames = profile.names.frames().len() as u32;
+    let mut depths: Vec<usize> = Vec::with_capacity(stored.nodes.len());
+    for (at, node) in stored.nodes.iter().enumerate() {
+        let (parent, depth) = match node.back {
+            0 => (NO_PARENT, 1),
+            back => {
+                let parent = at.checked_sub(back as usize)?;
+                (parent as u32, depths[parent] + 1)
+            }
+        };
+        let is_with_parent = parent == NO_PARENT || profile.nodes[parent as usize].place.track == node.track;
+        let is_known = (node.track as usize) < profile.tracks.len() && node.frame < frames;
+        if depth > DEPTH_MAX + 1 || !is_with_parent || !is_known {
+            return None;
+        }
+        let call = Call { frame: FrameId(node.frame), line: node.line };
+        let place = Place { track: node.track, parent, call };
+        if profile.node(place)? as usize != at {
+            return None;
+        }
+        profile.nodes[at].own = node.own;
+        depths.push(depth);
+    }
+    Some(())
+}

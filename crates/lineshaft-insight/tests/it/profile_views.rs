@@ -1,0 +1,121 @@
+//! What a profile is shown as.
+
+use lineshaft_insight::profile::{Call, Kind, Profile, Weight, flame_graph_svg, html};
+
+const MS: u64 = 1_000_000;
+
+/// (function, file, line), the outermost first.
+type Calls<'a> = &'a [(&'a str, &'a str, u32)];
+/// With milliseconds of time and of a processor.
+type Seen<'a> = (Calls<'a>, u64, u64);
+
+fn profile_of(stacks: &[Seen<'_>]) -> Profile {
+    let mut profile = Profile::new();
+    let track = profile.track("MainThread", Kind::Thread);
+    for (calls, wall_ms, cpu_ms) in stacks {
+        let call =
+            |&(name, file, line): &(&str, &str, u32)| Call { frame: profile.frame(name, file, 1), line };
+        let mut stack: Vec<Call> = calls.iter().map(call).collect();
+        stack.reverse();
+        let samples = wall_ms / 10;
+        profile.add(track, &stack, Weight { wall_ns: wall_ms * MS, cpu_ns: cpu_ms * MS, samples });
+        profile.ran(wall_ms * MS);
+    }
+    profile
+}
+
+#[test]
+fn widths_of_a_flame_graph_are_the_parts_of_the_time() {
+    let main = ("main", "shop.py", 3);
+    let profile = profile_of(&[
+        (&[main, ("sum_up", "shop.py", 9)], 750, 750),
+        (&[main, ("sum_up", "shop.py", 10)], 0, 0),
+        (&[main, ("read", "io.py", 2)], 250, 0),
+    ]);
+    let svg = flame_graph_svg(&profile, "shop");
+    let width = |name: &str| {
+        let cell = svg.split("data-name=\"").find(|part| part.starts_with(&format!("{name}\""))).unwrap();
+        let width = cell.split(" width=\"").nth(1).unwrap().split('"').next().unwrap();
+        width.to_owned()
+    };
+    assert_eq!([width("main"), width("sum_up"), width("read")], ["1180.00", "885.00", "295.00"]);
+    assert_eq!(svg, flame_graph_svg(&profile, "shop"));
+    assert!(svg.contains("75.0 % of the time: 750 ms, 750 ms with a processor, 75 samples"));
+}
+
+#[test]
+fn nothing_that_a_name_has_is_markup() {
+    let name = "<script>alert('x')</script>\u{1}&\"]]>";
+    let profile = profile_of(&[(&[(name, name, 1)], 100, 100)]);
+    for text in [flame_graph_svg(&profile, name), html(&profile, name, &|_, _| Some(name.to_owned()))] {
+        assert!(!text.contains("<script>alert"));
+        assert!(!text.contains('\u{1}'));
+        assert!(text.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;\u{fffd}&amp;&quot;]]&gt;"));
+    }
+}
+
+#[test]
+fn a_profile_of_nothing_is_drawn_and_says_so() {
+    let mut profile = Profile::new();
+    profile.ran(2_500_000);
+    let page = html(&profile, "quick", &|_, _| None);
+    assert!(page.contains("no samples in 2.50 ms"));
+    assert!(!page.contains("NaN"));
+    assert_eq!(profile.advice(), Vec::<String>::new());
+}
+
+#[test]
+fn a_page_shows_the_source_of_its_lines() {
+    let profile = profile_of(&[(&[("sum_up", "shop.py", 9)], 400, 400)]);
+    let source =
+        |file: &str, line| (file == "shop.py" && line == 9).then(|| "  total += price < 3".to_owned());
+    assert!(html(&profile, "shop", &source).contains("<code>total += price &lt; 3</code>"));
+}
+
+fn advice_of(stacks: &[Seen<'_>]) -> Vec<String> {
+    profile_of(stacks).advice()
+}
+
+#[test]
+fn advice_is_given_for_what_takes_much_and_not_for_what_takes_little() {
+    let spread: Vec<[(&str, &str, u32); 1]> = (1..=10).map(|line| [("work", "work.py", line)]).collect();
+    let work: Vec<Seen<'_>> = spread.iter().map(|stack| (stack.as_slice(), 100, 100)).collect();
+    assert_eq!(advice_of(&work), Vec::<String>::new());
+    let check = |stack: Calls<'_>, cpu_ms: u64, word: &str| {
+        let with = |ms: u64, cpu: u64| advice_of(&[work.as_slice(), &[(stack, ms, cpu)]].concat());
+        let much = with(900, cpu_ms);
+        assert!(much.iter().any(|one| one.contains(word) && one.contains("47.4 %")), "{word}: {much:?}");
+        let little = with(20, cpu_ms / 45);
+        assert!(!little.iter().any(|one| one.contains(word)), "{word}: {little:?}");
+    };
+    check(&[("f", "a.py", 1), ("dumps", "/usr/lib/python3.11/json/__init__.py", 9)], 900, "json, pickle");
+    check(
+        &[("f", "a.py", 1), ("deepcopy", "/usr/lib/python3.11/copy.py", 9), ("g", "b.py", 1)],
+        900,
+        "deepcopy",
+    );
+    check(&[("f", "a.py", 1), ("wait", "/usr/lib/python3.11/threading.py", 9)], 0, "waited for locks");
+    check(&[("f", "a.py", 1), ("_find_and_load", "<frozen importlib._bootstrap>", 9)], 900, "imports");
+    check(
+        &[("f", "a.py", 1), ("compile", "/usr/lib/python3.11/re/_compiler.py", 9)],
+        900,
+        "regular expressions",
+    );
+}
+
+#[test]
+fn advice_names_the_line_that_takes_most_and_tells_waiting_from_work() {
+    let said = advice_of(&[(&[("f", "a.py", 7)], 600, 590), (&[("g", "b.py", 8)], 400, 390)]);
+    assert_eq!(said, ["60.0 % of the time, 600 ms, went into one line: a.py:7 in f."]);
+    let said = advice_of(&[(&[("f", "a.py", 7)], 600, 10), (&[("g", "b.py", 8)], 400, 90)]);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].starts_with("90.0 % of the time, 900 ms, threads had no processor"), "{said:?}");
+    assert_eq!(advice_of(&[(&[("f", "a.py", 7)], 190, 190)]), Vec::<String>::new(), "19 samples say little");
+}
+
+#[test]
+fn advice_on_garbage_has_its_part_of_the_time() {
+    let mut profile = profile_of(&[(&[("f", "a.py", 7)], 400, 400), (&[("g", "a.py", 9)], 600, 600)]);
+    profile.collected(300 * MS, 12);
+    assert!(profile.advice()[1].starts_with("30.0 % of the time, 300 ms, went into 12 garbage collections"));
+}

@@ -1,0 +1,241 @@
+//! Profiles are merged, bounded and written without a sum that changes.
+
+use std::collections::BTreeMap;
+
+use lineshaft_insight::profile::{
+    Allocation, Call, DEPTH_MAX, Kind, NODES_MAX, Profile, TRACKS_MAX, Unreadable, Weight, diff,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// (is it awaiting, track, (function, line) from the innermost, milliseconds).
+type Seen = (bool, u8, Vec<(u8, u8)>, u16);
+/// Calls as (name, file, first line, line), by track.
+type Counted = BTreeMap<(String, Kind, Vec<(String, String, u32, u32)>), Weight>;
+
+fn seen() -> impl Strategy<Value = Vec<Seen>> {
+    vec((any::<bool>(), 0..3_u8, vec((0..5_u8, 0..3_u8), 1..8), any::<u16>()), 0..40)
+}
+
+fn weight(ms: u64) -> Weight {
+    Weight { wall_ns: ms * 1_000_000, cpu_ns: ms * 900_000, samples: 1 }
+}
+
+fn profile_of(seen: &[Seen], nodes_max: usize) -> Profile {
+    let mut profile = Profile::bounded(nodes_max);
+    for (is_awaiting, track, calls, ms) in seen {
+        let kind = if *is_awaiting { Kind::Awaiting } else { Kind::Thread };
+        let track = profile.track(&format!("track {track}"), kind);
+        let stack: Vec<Call> = (calls.iter())
+            .map(|(function, line)| {
+                let file = format!("file{}.py", function % 2);
+                let frame = profile.frame(&format!("function{function}"), &file, 10 * u32::from(*function));
+                Call { frame, line: u32::from(*line) }
+            })
+            .collect();
+        profile.add(track, &stack, weight(u64::from(*ms)));
+        profile.allocated("file0.py", u32::from(*ms % 7), Allocation { bytes: i64::from(*ms), blocks: 1 });
+    }
+    profile.ran(1_000 * seen.len() as u64);
+    profile.collected(10 * seen.len() as u64, seen.len() as u64);
+    profile
+}
+
+fn counted(profile: &Profile) -> Counted {
+    let mut counted = Counted::new();
+    for (stack, weight) in profile.stacks() {
+        let call = |(frame, line): &(lineshaft_insight::profile::Frame<'_>, u32)| {
+            (frame.name.to_owned(), frame.file.to_owned(), frame.line, *line)
+        };
+        let key = (stack.track.0.to_owned(), stack.track.1, stack.calls.iter().map(call).collect());
+        assert!(counted.insert(key, weight).is_none(), "a stack is there once");
+    }
+    counted
+}
+
+/// Sums by stack, duration, garbage and allocations.
+type Said = (Counted, u64, (u64, u64), Vec<(String, u32, Allocation)>);
+
+/// All that a profile says, without the order in which it came to know it.
+fn said(profile: &Profile) -> Said {
+    let allocations = profile.allocations().into_iter().map(|(file, line, one)| (file.to_owned(), line, one));
+    (counted(profile), profile.duration_ns(), profile.garbage(), allocations.collect())
+}
+
+fn merged(parts: &[&Profile]) -> Profile {
+    let mut all = Profile::new();
+    parts.iter().for_each(|part| all.merge(part));
+    all
+}
+
+proptest! {
+    #[test]
+    fn merging_counts_the_same_in_any_order((one, two, three) in (seen(), seen(), seen())) {
+        let [a, b, c] = [&one, &two, &three].map(|seen| profile_of(seen, NODES_MAX));
+        let all = merged(&[&a, &b, &c]);
+        prop_assert_eq!(said(&all), said(&merged(&[&c, &a, &b])));
+        prop_assert_eq!(said(&all), said(&merged(&[&a, &merged(&[&b, &c])])));
+        let together: Vec<Seen> = one.into_iter().chain(two).chain(three).collect();
+        prop_assert_eq!(said(&all), said(&profile_of(&together, NODES_MAX)));
+    }
+
+    #[test]
+    fn a_profile_that_is_written_and_read_is_the_same(seen in seen()) {
+        let profile = profile_of(&seen, NODES_MAX);
+        let again = Profile::from_bytes(&profile.encode()).unwrap();
+        prop_assert_eq!(said(&again), said(&profile));
+        prop_assert_eq!(again, profile);
+    }
+
+    #[test]
+    fn sums_stay_true_where_there_is_no_room(
+        (one, two) in (seen(), seen()), room in 0..20_usize, order in any::<bool>()
+    ) {
+        let (a, b) = (profile_of(&one, room), profile_of(&two, room));
+        let mut all = Profile::bounded(room);
+        for part in if order { [&a, &b] } else { [&b, &a] } {
+            all.merge(part);
+        }
+        for kind in [Kind::Thread, Kind::Awaiting] {
+            let whole = merged(&[&profile_of(&one, NODES_MAX), &profile_of(&two, NODES_MAX)]);
+            prop_assert_eq!(all.total(kind), whole.total(kind));
+        }
+        let again = Profile::from_bytes(&all.encode()).unwrap();
+        prop_assert_eq!(said(&again), said(&all));
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = Profile::from_bytes(&bytes);
+        let _ = Profile::from_bytes(&[b"LSPR\x01", bytes.as_slice()].concat());
+        let _ = Profile::from_bytes(&deflated(&bytes));
+    }
+
+    #[test]
+    fn a_damaged_profile_is_refused_or_whole_in_itself(seen in seen(), at in any::<prop::sample::Index>(), with in 1..255_u8) {
+        let bytes = profile_of(&seen, NODES_MAX).encode();
+        let mut plain = inflated(&bytes);
+        let at = at.index(plain.len());
+        plain[at] ^= with;
+        if let Ok(profile) = Profile::from_bytes(&deflated(&plain)) {
+            prop_assert_eq!(Profile::from_bytes(&profile.encode()), Ok(profile.clone()));
+            let _ = (profile.hot_functions(10), profile.hot_lines(10), profile.advice(), profile.pprof());
+            let _ = lineshaft_insight::profile::flame_graph_svg(&profile, "damaged");
+        }
+    }
+}
+
+fn deflated(plain: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut to = flate2::write::DeflateEncoder::new(b"LSPR\x01".to_vec(), flate2::Compression::fast());
+    to.write_all(plain).unwrap();
+    to.finish().unwrap()
+}
+
+fn inflated(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Read;
+    let mut plain = Vec::new();
+    flate2::read::DeflateDecoder::new(&bytes[5..]).read_to_end(&mut plain).unwrap();
+    plain
+}
+
+#[test]
+fn bytes_of_something_else_a_newer_version_and_a_part_are_told_apart() {
+    let bytes = profile_of(&[(false, 0, vec![(1, 1)], 5)], NODES_MAX).encode();
+    assert_eq!(Profile::from_bytes(b"PK\x03\x04"), Err(Unreadable::NotAProfile));
+    assert_eq!(Profile::from_bytes(b""), Err(Unreadable::NotAProfile));
+    let newer = [b"LSPR\x09", &bytes[5..]].concat();
+    assert_eq!(Profile::from_bytes(&newer), Err(Unreadable::Version(9)));
+    for end in 5..bytes.len() {
+        assert!(matches!(Profile::from_bytes(&bytes[..end]), Err(Unreadable::Damaged(_))), "{end}");
+    }
+}
+
+#[test]
+fn a_bomb_is_not_unpacked() {
+    let bytes = deflated(&vec![0x41; 64 << 20]);
+    assert!(bytes.len() < 1 << 20);
+    assert_eq!(Profile::from_bytes(&bytes), Err(Unreadable::Damaged("it is larger than any profile")));
+}
+
+#[test]
+fn beyond_the_greatest_number_of_nodes_samples_are_counted() {
+    let mut profile = Profile::new();
+    let track = profile.track("main", Kind::Thread);
+    let frame = profile.frame("f", "f.py", 1);
+    for line in 0..NODES_MAX as u32 + 10 {
+        profile.add(track, &[Call { frame, line }], weight(1));
+    }
+    assert_eq!(profile.more(), Weight { samples: 10, wall_ns: 10_000_000, cpu_ns: 9_000_000 });
+    assert_eq!(profile.total(Kind::Thread).samples, NODES_MAX as u64 + 10);
+    let bytes = profile.encode();
+    assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+    assert_eq!(Profile::from_bytes(&bytes), Ok(profile));
+}
+
+#[test]
+fn beyond_the_greatest_number_of_tracks_one_is_for_the_others() {
+    let mut profile = Profile::new();
+    let frame = profile.frame("f", "f.py", 1);
+    for number in 0..TRACKS_MAX + 10 {
+        let track = profile.track(&format!("task {number}"), Kind::Awaiting);
+        profile.add(track, &[Call { frame, line: 1 }], weight(1));
+    }
+    let tracks = profile.tracks();
+    assert_eq!(tracks.len(), TRACKS_MAX + 1);
+    assert_eq!(tracks[TRACKS_MAX].0, "(more)");
+    assert_eq!(tracks[TRACKS_MAX].2.samples, 10);
+    assert_eq!(Profile::from_bytes(&profile.encode()), Ok(profile));
+}
+
+#[test]
+fn of_a_deep_recursion_the_innermost_calls_are_kept() {
+    let mut profile = Profile::new();
+    let track = profile.track("main", Kind::Thread);
+    let frame = profile.frame("f", "f.py", 1);
+    let inner = profile.frame("inner", "f.py", 9);
+    let mut stack = vec![Call { frame, line: 2 }; 10_000];
+    stack[0] = Call { frame: inner, line: 10 };
+    profile.add(track, &stack, weight(1));
+    let (stack, _) = profile.stacks().next().unwrap();
+    assert_eq!(stack.calls.len(), DEPTH_MAX + 1);
+    assert_eq!(stack.calls[0].0.name, "(deeper)");
+    assert_eq!(stack.calls[DEPTH_MAX].0.name, "inner");
+    assert_eq!(Profile::from_bytes(&profile.encode()), Ok(profile.clone()));
+}
+
+#[test]
+fn a_function_that_calls_itself_counts_once() {
+    // Innermost first: f calls g, which calls f again.
+    let seen = [(false, 0, vec![(1, 1), (2, 1), (1, 1)], 60), (false, 0, vec![(1, 2)], 40)];
+    let profile = profile_of(&seen, NODES_MAX);
+    let functions = profile.hot_functions(10);
+    let f = functions.iter().find(|one| one.name == "function1").unwrap();
+    assert_eq!((f.own.wall_ns, f.total.wall_ns), (100_000_000, 100_000_000));
+    let g = functions.iter().find(|one| one.name == "function2").unwrap();
+    assert_eq!((g.own.wall_ns, g.total.wall_ns), (0, 60_000_000));
+    assert_eq!(functions[0].name, "function1");
+    assert_eq!(profile.hot_functions(1).len(), 1);
+}
+
+#[test]
+fn what_tasks_await_is_apart_from_what_threads_do() {
+    let seen = [(true, 0, vec![(1, 1)], 500), (false, 1, vec![(1, 1)], 100)];
+    let profile = profile_of(&seen, NODES_MAX);
+    assert_eq!(profile.total(Kind::Thread).wall_ns, 100_000_000);
+    assert_eq!(profile.total(Kind::Awaiting).wall_ns, 500_000_000);
+    let function = profile.hot_functions(1)[0];
+    assert_eq!((function.total.wall_ns, function.awaited.wall_ns), (100_000_000, 500_000_000));
+    assert_eq!(profile.hot_lines(9).len(), 1);
+}
+
+#[test]
+fn a_difference_has_the_greatest_change_first() {
+    let before = profile_of(&[(false, 0, vec![(1, 1)], 50), (false, 0, vec![(2, 1)], 50)], NODES_MAX);
+    let after = profile_of(&[(false, 0, vec![(1, 1)], 10), (false, 0, vec![(3, 1)], 90)], NODES_MAX);
+    let changes = diff(&before, &after);
+    let rows: Vec<_> = changes.iter().map(|one| (one.name.as_str(), one.before, one.after)).collect();
+    assert_eq!(rows, [("function3", 0.0, 0.9), ("function2", 0.5, 0.0), ("function1", 0.5, 0.1)]);
+    assert!(diff(&before, &before).iter().all(|one| one.by() == 0.0));
+    assert!(diff(&Profile::new(), &Profile::new()).is_empty());
+}

@@ -1,0 +1,16 @@
+//! Profiles: a thread that looks now and then what Python does, and what it has seen.
+
+mod data;
+mod frames;
+mod garbage;
+mod sampler;
+mod tasks;
+mod threads;
+
+use pyo3::prelude::*;
+
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<data::ProfileData>()?;
+    module.add_class::<garbage::GarbageWatch>()?;
+    module.add_class::<sampler::Sampler>()
+}

@@ -1,0 +1,250 @@
+//! The thread that looks what Python does.
+//!
+//! It wakes, takes the GIL, walks the frames of others and sleeps again. A stack that is seen stands for the time since the
+//! last look, so a look that comes late, since somebody holds the GIL, loses nothing. Pauses are of random length, between
+//! half and one and a half periods: what happens as regularly as it looks would else be seen always or never.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use lineshaft_insight::profile::Profile;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PySet};
+
+use super::data::ProfileData;
+use super::frames::{Codes, Walked};
+use super::tasks::{Loop, loop_in};
+use super::threads::{Collector, Threads, current_frames};
+
+/// A sampler that runs from when it is made until it is stopped, or the process is a forked copy.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct Sampler {
+    is_over: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<Option<Profile>>>>,
+    began: Instant,
+    pid: u32,
+}
+
+/// What is to be looked at.
+struct Plan {
+    period: Duration,
+    /// The frame in which it is asked for: what called that is not looked at.
+    entry: Py<PyAny>,
+    is_all: bool,
+    /// The loop that runs in it.
+    event_loop: Option<Py<PyAny>>,
+    own: String,
+    /// Threads of all samplers.
+    samplers: Py<PySet>,
+}
+
+#[pymethods]
+impl Sampler {
+    /// Begins to look `hz` times a second at the calling thread, or at all. Frames of files below `own` are left out, and
+    /// so are the threads of `samplers`, to which its own is added. `entry` is the frame from which the calling thread is
+    /// looked at inwards, `event_loop` a loop that is known to run there.
+    #[new]
+    #[pyo3(signature = (hz, entry, everyone, event_loop, own, samplers))]
+    #[allow(clippy::too_many_arguments)] // Python gives them one by one
+    fn new(
+        py: Python<'_>,
+        hz: f64,
+        entry: Py<PyAny>,
+        everyone: bool,
+        event_loop: Option<Py<PyAny>>,
+        own: String,
+        samplers: Py<PySet>,
+    ) -> PyResult<Self> {
+        let period = Duration::from_secs_f64(1.0 / hz);
+        let plan = Plan { period, entry, is_all: everyone, event_loop, own, samplers };
+        // Here and not in the thread, which may have to wait long for the GIL: clocks begin to count now.
+        let looking = Looking::new(py, &plan)?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        let began = Instant::now();
+        let thread = thread::Builder::new().name("profile".to_owned()).spawn(move || {
+            // None if Python has ended already.
+            Python::try_attach(|py| run(py, plan, looking, &seen).ok()).flatten()
+        });
+        let thread = thread
+            .map_err(|error| PyRuntimeError::new_err(format!("no thread could be started: {error}")))?;
+        Ok(Self { is_over, thread: Mutex::new(Some(thread)), began, pid: std::process::id() })
+    }
+
+    /// Ends it and gives what was seen: nothing if it has ended before, or belongs to the process this one was forked from.
+    fn stop(&self, py: Python<'_>) -> ProfileData {
+        let duration = self.began.elapsed();
+        let profile = self.take().and_then(|thread| {
+            thread.thread().unpark();
+            py.detach(|| thread.join().ok().flatten())
+        });
+        let mut profile = profile.unwrap_or_default();
+        if std::process::id() == self.pid {
+            profile.ran(duration.as_nanos() as u64);
+        }
+        ProfileData::of(profile)
+    }
+}
+
+impl Sampler {
+    /// Its thread, which is told to end.
+    fn take(&self) -> Option<JoinHandle<Option<Profile>>> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if std::process::id() != self.pid {
+            // There is no such thread here, not even one to let go of.
+            mem::forget(thread);
+            return None;
+        }
+        Some(thread)
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        if let Some(thread) = self.take() {
+            thread.thread().unpark();
+        }
+    }
+}
+
+fn run(py: Python<'_>, plan: Plan, mut looking: Looking, is_over: &AtomicBool) -> PyResult<Profile> {
+    let ident = looking.get_ident.bind(py).call0()?;
+    plan.samplers.bind(py).add(&ident)?;
+    let mut due = looking.looked + pause(plan.period);
+    loop {
+        py.detach(|| sleep_until(due, is_over));
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        // Something that cannot be read now is read the next time, and then stands for this time too.
+        let _ = looking.look(py, &plan);
+        due = (due + pause(plan.period)).max(Instant::now());
+    }
+    plan.samplers.bind(py).discard(&ident)?;
+    Ok(looking.profile)
+}
+
+fn pause(period: Duration) -> Duration {
+    period.mul_f64(0.5 + fastrand::f64())
+}
+
+fn sleep_until(due: Instant, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::park_timeout(left);
+    }
+}
+
+struct Looking {
+    /// The thread that asked for it.
+    asker: u64,
+    profile: Profile,
+    codes: Codes,
+    threads: Threads,
+    collector: Arc<Collector>,
+    loops: Vec<Loop>,
+    get_ident: Py<PyAny>,
+    /// `sys._current_frames` and `sys.modules`.
+    current_frames: Py<PyAny>,
+    modules: Py<PyDict>,
+    round: u64,
+    looked: Instant,
+}
+
+impl Looking {
+    /// Imports what it needs, which its thread must not: a process may be forked while it does.
+    fn new(py: Python<'_>, plan: &Plan) -> PyResult<Self> {
+        let (sys, began) = (py.import("sys")?, Instant::now());
+        let mut looking = Self {
+            asker: 0,
+            profile: Profile::new(),
+            codes: Codes::new(plan.own.clone()),
+            threads: Threads::new(py)?,
+            collector: Arc::new(Collector::new(py)?),
+            get_ident: py.import("threading")?.getattr("get_ident")?.unbind(),
+            loops: Vec::new(),
+            current_frames: sys.getattr("_current_frames")?.unbind(),
+            modules: sys.getattr("modules")?.cast_into::<PyDict>()?.unbind(),
+            round: 0,
+            looked: began,
+        };
+        looking.asker = looking.threads.expect_this(py, &mut looking.profile)?;
+        if let Some(event_loop) = &plan.event_loop {
+            looking.loops.push(Loop::new(looking.asker, event_loop.clone_ref(py), began));
+        }
+        Ok(looking)
+    }
+
+    fn look(&mut self, py: Python<'_>, plan: &Plan) -> PyResult<()> {
+        self.round += 1;
+        let before = mem::replace(&mut self.looked, Instant::now());
+        let collector = Arc::clone(&self.collector);
+        for (ident, frame) in collector.held_back(py, || self.look_at_threads(py, plan))? {
+            self.learn_loop(ident, &frame, before);
+        }
+        let modules = self.modules.bind(py);
+        for each in &mut self.loops {
+            let _ = each.look(py, &mut self.profile, &mut self.codes, modules);
+        }
+        Ok(())
+    }
+
+    /// Adds the stacks of threads, and gives the frames of those that run an event loop.
+    fn look_at_threads<'py>(
+        &mut self,
+        py: Python<'py>,
+        plan: &Plan,
+    ) -> PyResult<Vec<(u64, Bound<'py, PyAny>)>> {
+        let frames = current_frames(self.current_frames.bind(py))?;
+        let mut run_loops = Vec::new();
+        let now = self.looked;
+        if plan.is_all {
+            let samplers = plan.samplers.bind(py);
+            for (ident, frame) in frames.iter() {
+                if !samplers.contains(&ident)? {
+                    self.look_at(plan, (ident.extract()?, frame), now, &mut run_loops)?;
+                }
+            }
+            self.threads.forget_all_before(self.round);
+        } else if self.threads.is_known(py, self.asker)
+            && let Some(frame) = frames.get_item(self.asker)?
+        {
+            self.look_at(plan, (self.asker, frame), now, &mut run_loops)?;
+        }
+        Ok(run_loops)
+    }
+
+    fn look_at<'py>(
+        &mut self,
+        plan: &Plan,
+        (ident, frame): (u64, Bound<'py, PyAny>),
+        now: Instant,
+        run_loops: &mut Vec<(u64, Bound<'py, PyAny>)>,
+    ) -> PyResult<()> {
+        let py = frame.py();
+        let entry = (ident == self.asker).then_some(&plan.entry);
+        let Walked { calls, runs_loop } = self.codes.walk(&mut self.profile, frame, entry)?;
+        let (track, weight) = self.threads.passed(py, &mut self.profile, ident, (now, self.round));
+        self.profile.add(track, &calls, weight);
+        run_loops.extend(runs_loop.map(|frame| (ident, frame)));
+        Ok(())
+    }
+
+    /// A thread runs one loop at a time, and maybe another one later.
+    fn learn_loop(&mut self, ident: u64, frame: &Bound<'_, PyAny>, since: Instant) {
+        let Some(event_loop) = loop_in(frame) else { return };
+        if self.loops.iter().any(|known| known.is(&event_loop)) {
+            return;
+        }
+        self.loops.retain(|known| known.ident != ident);
+        self.loops.push(Loop::new(ident, event_loop.unbind(), since));
+    }
+}
