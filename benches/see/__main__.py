@@ -4,12 +4,14 @@
     python benches/see processes [--records 100000]
     python benches/see filter
     python benches/see profiles [--pairs 9]
+    python benches/see search [--records 1000000]
 
 `calls` has what a record with two fields takes whoever logs it to a file, and a call that nobody hears, beside the
 standard library, picologging, structlog and loguru; ours also with what its threads take. `processes` has four
 processes that write so many records each to one file, from start to end, and looks that every line is there and whole.
 `filter` has what it takes to ask 1,000 directives about a logger. `profiles` has by how much a profiler makes Python
-slower, beside pyinstrument and cProfile.
+slower, beside pyinstrument and cProfile. `search` has what it takes to store that many records of attempts and to find
+some of them, beside a search through the same records as lines of JSON.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -38,6 +40,8 @@ def main() -> int:
     subjects.add_parser("filter")
     profiles = subjects.add_parser("profiles")
     profiles.add_argument("--pairs", type=int, default=9)
+    search = subjects.add_parser("search")
+    search.add_argument("--records", type=int, default=1_000_000)
     options = parser.parse_args()
     if options.subject == "calls":
         words = [str(HERE / "calls.py"), str(options.rounds), str(site_of_peers())]
@@ -45,10 +49,16 @@ def main() -> int:
         words = [str(HERE / "profiles.py"), str(options.pairs), str(site_of_peers())]
     elif options.subject == "processes":
         words = [str(HERE / "processes.py"), str(options.records)]
+    elif options.subject == "search":
+        return run_example("lineshaft-store", "log_search", str(options.records))
     else:
-        command = ["cargo", "run", "--quiet", "--release", "-p", "lineshaft-log", "--example", "verdicts"]
-        return subprocess.run([*command, "--manifest-path", str(ROOT / "Cargo.toml")]).returncode
+        return run_example("lineshaft-log", "verdicts")
     return subprocess.run([sys.executable, *words]).returncode
+
+
+def run_example(package: str, name: str, *words: str) -> int:
+    command = ["cargo", "run", "--quiet", "--release", "-p", package, "--example", name]
+    return subprocess.run([*command, "--manifest-path", str(ROOT / "Cargo.toml"), "--", *words]).returncode
 
 
 def site_of_peers() -> Path:

@@ -6,17 +6,20 @@
 mod block;
 mod build;
 mod catalogue;
-mod codec;
-mod day;
+pub(crate) mod codec;
+pub(crate) mod day;
 mod filters;
 mod header;
 mod index;
 mod names;
+pub(crate) mod open_file;
 mod row;
 mod rows;
 mod scan;
 mod store;
 
+pub(crate) use block::unpack;
+pub(crate) use build::pack;
 pub(crate) use scan::first_header_from;
 pub(crate) use store::DIRECTORY;
 pub use store::{BlockArchive, DamagedBlock};

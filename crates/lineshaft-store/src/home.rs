@@ -17,7 +17,7 @@ use crate::{Error, Usage};
 pub const FORMAT_VERSION: u32 = 1;
 
 /// The directories with what takes space.
-const DIRECTORIES: [&str; 6] = ["seg", "cold", "snap", "blob", "archive", "output"];
+const DIRECTORIES: [&str; 7] = ["seg", "cold", "snap", "blob", "archive", "logs", "output"];
 
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";

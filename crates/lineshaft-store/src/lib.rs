@@ -3,7 +3,7 @@
 //!
 //! [`Journal`] and [`Archive`] are the two traits that change between one machine and many; [`SegmentJournal`] and
 //! [`BlockArchive`] implement them in a [`Home`] directory. Both reach files only through [`Disk`], so that tests can
-//! own the disk and break it. `docs/format.md` describes every byte.
+//! own the disk and break it. [`logs`] has the records that attempts logged. `docs/format.md` describes every byte.
 //!
 //! This crate deliberately does not know what a commit's body or a job's payload means, and has no clock: it is told
 //! the times it stores.
@@ -17,6 +17,7 @@ mod holds;
 pub mod home;
 pub mod inspect;
 pub mod journal;
+pub mod logs;
 mod payload;
 mod sealed;
 

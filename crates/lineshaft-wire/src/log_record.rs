@@ -110,7 +110,7 @@ impl LogFilter {
 }
 
 /// Whether `logger` is `name` or below it.
-fn is_below(name: &str, logger: &str) -> bool {
+pub fn is_below(name: &str, logger: &str) -> bool {
     logger.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

@@ -220,7 +220,8 @@ fn part_of(frame: &Bytes, range: Range<usize>) -> Bytes {
     if range.len() >= frame.len() / 2 { frame.slice(range) } else { Bytes::copy_from_slice(&frame[range]) }
 }
 
-fn unpack(stored: Vec<u8>, unpacked_bytes: usize) -> Decoded<Vec<u8>> {
+/// What was packed as `stored`.
+pub(crate) fn unpack(stored: Vec<u8>, unpacked_bytes: usize) -> Decoded<Vec<u8>> {
     if stored.len() == unpacked_bytes {
         return Ok(stored);
     }

@@ -119,7 +119,7 @@ fn assemble(header: &mut BlockHeader, index: &[u8], rows: &[u8], payloads: &[u8]
 }
 
 /// Appends `content` packed, or as it is if packing does not make it smaller.
-fn pack(content: &[u8], packed: &mut Vec<u8>) {
+pub(crate) fn pack(content: &[u8], packed: &mut Vec<u8>) {
     let start = packed.len();
     packed.resize(start + get_maximum_output_size(content.len()), 0);
     match compress_into(content, &mut packed[start..]) {

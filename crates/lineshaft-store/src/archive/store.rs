@@ -16,6 +16,7 @@ use super::catalogue::{Catalogue, Entry};
 use super::day::{Day, DayFile};
 use super::filters::FILTERS_PER_SEARCH;
 use super::header::BlockHeader;
+use super::open_file::OpenFile;
 use super::{
     Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, DayCounts, Dropped, Filter, ListedJob, Page,
     PageRequest, scan,
@@ -134,7 +135,7 @@ impl<D: Disk> BlockArchive<D> {
         filter: &Filter,
         mut visit: impl FnMut(Result<ArchivedJob, Error>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut files = OpenFile { open: None };
+        let mut files = OpenFile::new(DIRECTORY);
         let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
         for entry in entries.iter().filter(|entry| entry.header.may_match(filter)) {
             match self.read(entry, &mut files, |block| block.matching(filter)) {
@@ -152,7 +153,7 @@ impl<D: Disk> BlockArchive<D> {
         mut visit: impl FnMut(Result<Vec<ArchivedJob>, DamagedBlock>),
     ) -> (u64, u64) {
         let entries = self.with_catalogue(|catalogue| catalogue.entries().to_vec());
-        let mut files = OpenFile { open: None };
+        let mut files = OpenFile::new(DIRECTORY);
         let mut bytes = 0;
         for entry in &entries {
             bytes += entry.header.stored_bytes();
@@ -304,7 +305,7 @@ impl<D: Disk> Archive for BlockArchive<D> {
 
     fn page(&self, request: &PageRequest) -> Result<Page, Error> {
         let began = Instant::now();
-        let mut files = OpenFile { open: None };
+        let mut files = OpenFile::new(DIRECTORY);
         let mut page = Page { jobs: Vec::new(), cursor: request.before.or(Some(u64::MAX)) };
         let limit = request.limit.max(1);
         while let Some(before) = page.cursor {
@@ -339,7 +340,7 @@ impl<D: Disk> Archive for BlockArchive<D> {
 
     fn get_many(&self, ids: &[JobId]) -> Result<Vec<ArchivedJob>, Error> {
         let mut wanted: BTreeSet<JobId> = ids.iter().copied().collect();
-        let mut files = OpenFile { open: None };
+        let mut files = OpenFile::new(DIRECTORY);
         let mut found = Vec::new();
         let mut before = u64::MAX;
         let mut filters_left = FILTERS_PER_SEARCH;
@@ -423,23 +424,4 @@ fn append_block<F: DiskFile>(file: &F, path: &str, offset: u64, bytes: &[u8]) ->
 fn sync_failed(path: &str) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { action: "sync", path, source }
-}
-
-/// The file that was read last: pages mostly stay in one.
-struct OpenFile<D: Disk> {
-    open: Option<(DayFile, D::File, String)>,
-}
-
-impl<D: Disk> OpenFile<D> {
-    fn get(&mut self, disk: &D, wanted: DayFile) -> Result<Option<(&D::File, &str)>, Error> {
-        if self.open.as_ref().is_none_or(|(open, ..)| *open != wanted) {
-            let path = join(DIRECTORY, &wanted.to_string());
-            match disk.open(&path, OpenMode::Read) {
-                Ok(file) => self.open = Some((wanted, file, path)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(Error::io("open", &path, 0)(error)),
-            }
-        }
-        Ok(self.open.as_ref().map(|(_, file, path)| (file, path.as_str())))
-    }
 }

@@ -6,9 +6,10 @@ use crate::disk::{Disk, OpenMode, join, list_if_there};
 use crate::journal::commit::{HEADER_BYTES, Header};
 use crate::journal::reserve;
 use crate::journal::segment::{self, COMMITS_START, DIRECTORY as SEGMENTS};
+use crate::logs::DIRECTORY as LOGS;
 
 /// What a home may contain. Only files directly in a directory count; nothing of a home lies deeper.
-const DIRECTORIES: [&str; 8] = ["", SEGMENTS, "cold", "snap", "blob", ARCHIVE, "output", "run"];
+const DIRECTORIES: [&str; 9] = ["", SEGMENTS, "cold", "snap", "blob", ARCHIVE, LOGS, "output", "run"];
 
 /// A directory of a home.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod damage;
 mod durability;
 mod faults;
 mod home;
+mod logs;
 mod overlay;
 mod rework;
 mod space;

@@ -1,0 +1,346 @@
+//! Searching a block: columns and filters first, pieces only where rows are left. Everything read is checked first.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crc32c::crc32c;
+use lineshaft_structures::BloomFilter;
+use lineshaft_wire::log_record::is_below;
+use lineshaft_wire::{JobId, LogPlace, LogRecord};
+
+use super::bits::Rows;
+use super::columns::{Column, decode_times};
+use super::header::{BlockHeader, Part, Section};
+use super::wanted::Wanted;
+use crate::Error;
+use crate::archive::codec::{Decoded, Decoder, Malformed};
+use crate::archive::unpack;
+use crate::disk::DiskFile;
+
+/// What a section or a piece may take; those of records that were taken are far smaller.
+const UNPACKED_BYTES_MAX: u32 = 4 << 20;
+
+/// A block in a file.
+pub(crate) struct BlockReader<'a, F> {
+    pub(crate) file: &'a F,
+    pub(crate) path: &'a str,
+    pub(crate) offset: u64,
+    pub(crate) header: &'a BlockHeader,
+}
+
+/// Which records of a block: those that are wanted, with sequence numbers from `first` up to `end`.
+pub(crate) struct Search<'a> {
+    pub(crate) wanted: &'a Wanted<'a>,
+    pub(crate) numbers: Range<u64>,
+    pub(crate) newest_first: bool,
+    pub(crate) limit: usize,
+}
+
+/// Rows packed together.
+struct Piece {
+    rows: Range<usize>,
+    offset: u64,
+    section: Section,
+}
+
+impl<F: DiskFile> BlockReader<'_, F> {
+    /// The records and their sequence numbers, in the order that is asked for.
+    pub(crate) fn search(&self, search: &Search<'_>) -> Result<Vec<(u64, LogRecord)>, Error> {
+        let rows = self.candidates(search)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pieces = self.pieces()?;
+        if search.newest_first {
+            pieces.reverse();
+        }
+        let mut found = Found { search, header: self.header, records: Vec::new() };
+        let mut columns = None;
+        for piece in pieces.iter().filter(|piece| piece.rows.clone().any(|row| rows.contains(row))) {
+            let bytes = self.read(self.header.pieces_start() + piece.offset, piece.section, "pieces")?;
+            let lowered = search.wanted.lowered(&bytes);
+            if !search.wanted.may_be_among(&bytes, &lowered) {
+                continue;
+            }
+            let columns = match &mut columns {
+                Some(columns) => columns,
+                none => none.insert(self.columns()?),
+            };
+            found
+                .look_through(piece, (&bytes, &lowered), &rows, columns)
+                .map_err(|Malformed| self.damaged("pieces"))?;
+            if found.records.len() >= search.limit {
+                break;
+            }
+        }
+        Ok(found.records)
+    }
+
+    /// Reads every part of the block and checks it.
+    pub(crate) fn verify(&self) -> Result<(), Error> {
+        self.columns()?;
+        self.filter(Part::Fields)?;
+        self.filter(Part::Texts)?;
+        let read =
+            |piece: Piece| self.read(self.header.pieces_start() + piece.offset, piece.section, "pieces");
+        self.pieces()?.into_iter().try_for_each(|piece| read(piece).map(drop))
+    }
+
+    /// The rows that columns and filters leave.
+    fn candidates(&self, search: &Search<'_>) -> Result<Rows, Error> {
+        let (wanted, filter) = (search.wanted, search.wanted.filter);
+        let row =
+            |number: u64| number.saturating_sub(self.header.first).min(self.header.records.into()) as usize;
+        let mut rows = Rows::between(row(search.numbers.start), row(search.numbers.end));
+        let none = Rows::between(0, 0);
+        if wanted.has_fields() && !wanted.fields_may_be_in(&self.filter(Part::Fields)?) {
+            return Ok(none);
+        }
+        if wanted.has_trigrams() && !wanted.texts_may_be_in(&self.filter(Part::Texts)?) {
+            return Ok(none);
+        }
+        if let Some(job) = filter.job {
+            self.narrow(&mut rows, Part::Jobs, |decoder| Ok(job_id(decoder)? == job))?;
+        }
+        if let Some(task) = &filter.task {
+            self.narrow(&mut rows, Part::Tasks, |decoder| Ok(*decoder.text()? == **task))?;
+        }
+        if let Some(least) = filter.level
+            && self.header.levels.0 < least
+        {
+            self.narrow(&mut rows, Part::Levels, |decoder| Ok(level(decoder)? >= least))?;
+        }
+        if let Some(logger) = &filter.logger {
+            self.narrow(&mut rows, Part::Loggers, |decoder| Ok(is_below(logger, decoder.text()?)))?;
+        }
+        if let Some(worker) = &filter.worker {
+            self.narrow(&mut rows, Part::Workers, |decoder| Ok(*decoder.text()? == **worker))?;
+        }
+        if let Some(attempt) = filter.attempt {
+            self.narrow(&mut rows, Part::Attempts, |decoder| Ok(decoder.u32()? == attempt))?;
+        }
+        self.narrow_times(&mut rows, filter.since_us.unwrap_or(0), filter.until_us)?;
+        Ok(rows)
+    }
+
+    /// Keeps the rows whose value in a column is wanted.
+    fn narrow(
+        &self,
+        rows: &mut Rows,
+        part: Part,
+        is_wanted: impl Fn(&mut Decoder<'_>) -> Decoded<bool>,
+    ) -> Result<(), Error> {
+        if !rows.is_empty() {
+            let column = self.column(part, is_wanted)?;
+            rows.retain(|row| *column.get(row));
+        }
+        Ok(())
+    }
+
+    fn narrow_times(&self, rows: &mut Rows, since: u64, until: Option<u64>) -> Result<(), Error> {
+        let is_in = |time: u64| time >= since && until.is_none_or(|until| time < until);
+        if rows.is_empty() || (is_in(self.header.times.0) && is_in(self.header.times.1)) {
+            return Ok(());
+        }
+        let times = self.times()?;
+        rows.retain(|row| is_in(times[row]));
+        Ok(())
+    }
+
+    fn columns(&self) -> Result<Columns, Error> {
+        Ok(Columns {
+            tasks: self.column(Part::Tasks, name)?,
+            workers: self.column(Part::Workers, name)?,
+            loggers: self.column(Part::Loggers, name)?,
+            places: self.column(Part::Places, |decoder| decoder.option(place))?,
+            levels: self.column(Part::Levels, level)?,
+            jobs: self.column(Part::Jobs, job_id)?,
+            attempts: self.column(Part::Attempts, |decoder| decoder.u32())?,
+            times: self.times()?,
+        })
+    }
+
+    fn column<V>(
+        &self,
+        part: Part,
+        value: impl Fn(&mut Decoder<'_>) -> Decoded<V>,
+    ) -> Result<Column<V>, Error> {
+        let bytes = self.section(part)?;
+        Column::decode(&bytes, self.header.records as usize, value)
+            .map_err(|Malformed| self.damaged(name_of(part)))
+    }
+
+    fn times(&self) -> Result<Vec<u64>, Error> {
+        let bytes = self.section(Part::Times)?;
+        let times = decode_times(&bytes, self.header.records as usize, self.header.times.0);
+        times.map_err(|Malformed| self.damaged(name_of(Part::Times)))
+    }
+
+    fn filter(&self, part: Part) -> Result<BloomFilter, Error> {
+        let filter = BloomFilter::from_bytes(&self.section(part)?);
+        filter.map(|(filter, _)| filter).map_err(|_| self.damaged(name_of(part)))
+    }
+
+    fn pieces(&self) -> Result<Vec<Piece>, Error> {
+        let bytes = self.section(Part::Pieces)?;
+        decode_pieces(&bytes, self.header).map_err(|Malformed| self.damaged(name_of(Part::Pieces)))
+    }
+
+    fn section(&self, part: Part) -> Result<Vec<u8>, Error> {
+        self.read(self.header.start_of(part), self.header.section(part), name_of(part))
+    }
+
+    fn read(&self, start: u64, section: Section, part: &str) -> Result<Vec<u8>, Error> {
+        let length = section.stored_bytes.max(section.unpacked_bytes);
+        if start + u64::from(section.stored_bytes) > self.header.stored_bytes() || length > UNPACKED_BYTES_MAX
+        {
+            return Err(self.damaged(part));
+        }
+        let mut bytes = vec![0; section.stored_bytes as usize];
+        let count = self.file.read_at(self.offset + start, &mut bytes);
+        let count = count.map_err(Error::io("read", self.path, 0))?;
+        if count != bytes.len() || crc32c(&bytes) != section.crc {
+            return Err(self.damaged(part));
+        }
+        unpack(bytes, section.unpacked_bytes as usize).map_err(|Malformed| self.damaged(part))
+    }
+
+    fn damaged(&self, part: &str) -> Error {
+        Error::damaged(self.path, self.offset, format!("the {part} of the block of logs fail their check"))
+    }
+}
+
+/// What rows have in columns.
+struct Columns {
+    tasks: Column<Arc<str>>,
+    workers: Column<Arc<str>>,
+    loggers: Column<Arc<str>>,
+    places: Column<Option<LogPlace>>,
+    levels: Column<i32>,
+    jobs: Column<JobId>,
+    attempts: Column<u32>,
+    times: Vec<u64>,
+}
+
+impl Columns {
+    fn record(&self, row: usize, bytes: &[u8]) -> Decoded<LogRecord> {
+        let mut decoder = Decoder::new(bytes);
+        let message = decoder.text()?.into();
+        let count = decoder.count()?;
+        let mut field = || Ok((decoder.text()?.into(), decoder.text()?.into()));
+        let fields = (0..count).map(|_| field()).collect::<Decoded<Vec<_>>>()?;
+        let exception = decoder.option(|decoder| decoder.text().map(Box::from))?;
+        Ok(LogRecord {
+            time_us: self.times[row],
+            level: *self.levels.get(row),
+            job: *self.jobs.get(row),
+            attempt: *self.attempts.get(row),
+            task: Arc::clone(self.tasks.get(row)),
+            worker: Arc::clone(self.workers.get(row)),
+            logger: Arc::clone(self.loggers.get(row)),
+            message,
+            fields,
+            place: self.places.get(row).clone(),
+            exception,
+        })
+    }
+}
+
+/// What a search has found so far.
+struct Found<'a> {
+    search: &'a Search<'a>,
+    header: &'a BlockHeader,
+    records: Vec<(u64, LogRecord)>,
+}
+
+impl Found<'_> {
+    fn look_through(
+        &mut self,
+        piece: &Piece,
+        (bytes, lowered): (&[u8], &[u8]),
+        rows: &Rows,
+        columns: &Columns,
+    ) -> Decoded<()> {
+        let spans = split(bytes, piece.rows.len())?;
+        let mut each: Vec<_> = piece.rows.clone().zip(spans).filter(|(row, _)| rows.contains(*row)).collect();
+        if self.search.newest_first {
+            each.reverse();
+        }
+        for (row, span) in each {
+            let lowered = lowered.get(span.clone()).unwrap_or_default();
+            if !self.search.wanted.may_be_among(&bytes[span.clone()], lowered) {
+                continue;
+            }
+            let record = columns.record(row, &bytes[span])?;
+            if self.search.wanted.filter.takes(&record) {
+                self.records.push((self.header.first + row as u64, record));
+            }
+            if self.records.len() >= self.search.limit {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where each row of a piece is.
+fn split(bytes: &[u8], rows: usize) -> Decoded<Vec<Range<usize>>> {
+    let mut decoder = Decoder::new(bytes);
+    let span = |_| {
+        let row = decoder.bytes()?;
+        let start = row.as_ptr() as usize - bytes.as_ptr() as usize;
+        Ok(start..start + row.len())
+    };
+    (0..rows).map(span).collect()
+}
+
+fn decode_pieces(bytes: &[u8], header: &BlockHeader) -> Decoded<Vec<Piece>> {
+    let mut decoder = Decoder::new(bytes);
+    let (mut pieces, mut row, mut offset) = (Vec::new(), 0, 0_u64);
+    while !decoder.is_empty() {
+        let rows = decoder.length()?;
+        let section = Section {
+            stored_bytes: decoder.u32()?,
+            unpacked_bytes: decoder.u32()?,
+            crc: u32::from_le_bytes(decoder.array()?),
+        };
+        if rows == 0 || rows > header.records as usize - row {
+            return Err(Malformed);
+        }
+        pieces.push(Piece { rows: row..row + rows, offset, section });
+        (row, offset) = (row + rows, offset + u64::from(section.stored_bytes));
+    }
+    if row == header.records as usize && offset == header.pieces_bytes { Ok(pieces) } else { Err(Malformed) }
+}
+
+fn name(decoder: &mut Decoder<'_>) -> Decoded<Arc<str>> {
+    decoder.text().map(Arc::from)
+}
+
+fn place(decoder: &mut Decoder<'_>) -> Decoded<LogPlace> {
+    Ok(LogPlace { file: name(decoder)?, line: decoder.u32()?, function: name(decoder)? })
+}
+
+fn level(decoder: &mut Decoder<'_>) -> Decoded<i32> {
+    i32::try_from(decoder.i64()?).map_err(|_| Malformed)
+}
+
+fn job_id(decoder: &mut Decoder<'_>) -> Decoded<JobId> {
+    JobId::from_bytes(decoder.array()?).ok_or(Malformed)
+}
+
+fn name_of(part: Part) -> &'static str {
+    match part {
+        Part::Tasks => "tasks",
+        Part::Workers => "workers",
+        Part::Loggers => "loggers",
+        Part::Places => "places",
+        Part::Levels => "levels",
+        Part::Jobs => "jobs",
+        Part::Attempts => "attempts",
+        Part::Times => "times",
+        Part::Fields => "bits of fields",
+        Part::Texts => "bits of texts",
+        Part::Pieces => "places of the pieces",
+    }
+}

@@ -1,0 +1,327 @@
+//! The store of logs: who appends, closes blocks and drops old ones.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use lineshaft_wire::LogRecord;
+
+use super::build::{Built, build};
+use super::catalogue::{Catalogue, Entry};
+use super::tail::{Chunk, ChunkWriter, NAME, TAIL_BYTES_MAX};
+use super::{BLOCK_RECORDS_MAX, LogCounts, fit, scan};
+use crate::archive::day::{Day, DayFile};
+use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::{Error, Home};
+
+/// The directory of the tail and the files of days.
+pub const DIRECTORY: &str = "logs";
+
+/// Records of attempts in the files of a home. Clones share it: one thread appends, any thread searches.
+pub struct LogStore<D: Disk> {
+    inner: Arc<Inner<D>>,
+}
+
+struct Inner<D: Disk> {
+    home: Home<D>,
+    catalogue: RwLock<Catalogue>,
+    /// Held while files change.
+    writer: Mutex<Writer<D::File>>,
+}
+
+/// When the tail becomes a block, and where that goes. The tail is looked at when something is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The tail becomes a block once it has so many records. Default, and maximum of a block: 4,096.
+    pub tail_records: u64,
+    /// Or its records take about so many bytes. Default: 1 MiB.
+    pub tail_bytes: usize,
+    /// Or it was begun so long ago. Default: 60 s.
+    pub tail_age: Duration,
+    /// A day gets another file once one has so many bytes. Default: 64 MiB; less where there is little room.
+    pub file_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tail_records: BLOCK_RECORDS_MAX as u64,
+            tail_bytes: 1 << 20,
+            tail_age: Duration::from_secs(60),
+            file_bytes: 64 << 20,
+        }
+    }
+}
+
+struct Writer<F> {
+    limits: Limits,
+    /// The tail's file, where its chunks end, and the CRC of the last of them.
+    file: F,
+    end: u64,
+    crc: u32,
+    /// The next record's sequence number.
+    next: u64,
+    /// When the tail was begun, unless it is empty.
+    began: Option<Instant>,
+    /// Whether the tail has something that is not durable yet.
+    is_dirty: bool,
+    /// A write or sync failed; only a restart finds out what is on disk.
+    has_failed: bool,
+}
+
+impl<D: Disk> Clone for LogStore<D> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<D: Disk> fmt::Debug for LogStore<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogStore").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+impl<D: Disk> LogStore<D> {
+    /// Opens the logs of a home, creating them if there are none.
+    ///
+    /// Reads the tail and the header of every block. What was not written to its end is cut, with a warning; a block that
+    /// does not read is passed over, and counted. [`Error::Io`] if the disk does not answer.
+    pub fn open(home: &Home<D>) -> Result<Self, Error> {
+        home.create_dir(DIRECTORY)?;
+        let scan::Scanned { catalogue, file, end, crc, next } = scan::scan(home.disk())?;
+        let began = (catalogue.tail_records() > 0).then(Instant::now);
+        let (is_dirty, has_failed) = (began.is_some(), false);
+        let limits = Limits::default();
+        let writer = Writer { limits, file, end, crc, next, began, is_dirty, has_failed };
+        let (catalogue, writer) = (RwLock::new(catalogue), Mutex::new(writer));
+        Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue, writer }) })
+    }
+
+    /// Sets when the tail becomes a block.
+    pub fn set_limits(&self, limits: Limits) {
+        self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).limits = limits;
+    }
+
+    /// Adds records after all others. They are in the file when this returns, so the death of the process does not take
+    /// them; a power cut does, until the next [`LogStore::sync`] or until their block was closed.
+    ///
+    /// Texts are cut to [`LOG_TEXT_BYTES_MAX`](lineshaft_wire::log_record::LOG_TEXT_BYTES_MAX). Nothing is stored, and the
+    /// store goes on, after [`Error::TooLarge`] (a record above [`RECORD_BYTES_MAX`](super::RECORD_BYTES_MAX), or all above
+    /// [`APPEND_BYTES_MAX`](super::APPEND_BYTES_MAX)) and [`Error::Full`]. [`Error::Io`] ends writing:
+    /// [`Error::Poisoned`] from then on.
+    pub fn append(&self, records: &[LogRecord]) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let records: Vec<_> = records.iter().map(fit::fitted).collect();
+        self.write(|writer| {
+            if self.is_due(writer) {
+                self.close_if_room(writer)?;
+            }
+            let mut chunks = ChunkWriter::after(writer.crc, writer.next);
+            records.iter().try_for_each(|record| chunks.push(record))?;
+            chunks.close();
+            self.write_chunks(writer, &chunks)?;
+            let records: Arc<[LogRecord]> = records.into_iter().map(std::borrow::Cow::into_owned).collect();
+            let chunk = Chunk { first: writer.next, records };
+            writer.next = chunk.last() + 1;
+            self.change_catalogue(|catalogue| {
+                catalogue.push_chunk(chunk);
+                catalogue.tail_bytes = writer.end;
+            });
+            Ok(())
+        })
+    }
+
+    /// Makes everything durable that was appended. Costs nothing if it is.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.write(|writer| {
+            if writer.is_dirty {
+                writer.file.sync_data().map_err(sync_failed(&join(DIRECTORY, NAME)))?;
+                writer.is_dirty = false;
+            }
+            Ok(())
+        })
+    }
+
+    /// How much there is. O(blocks and records of the tail).
+    pub fn counts(&self) -> LogCounts {
+        self.with_catalogue(Catalogue::counts)
+    }
+
+    /// Drops the files of the UTC days before that of `time_us` (Unix microseconds), except the newest. Gives the bytes
+    /// that are free now.
+    pub fn drop_before(&self, time_us: u64) -> Result<u64, Error> {
+        let first_kept = Day::of(time_us / 1_000);
+        self.drop_files(|catalogue| catalogue.files_before(first_kept))
+    }
+
+    /// Drops the files with the oldest records until at most `bytes` are left on disk, except the newest. Gives the bytes
+    /// that are free now.
+    pub fn drop_oldest_until(&self, bytes: u64) -> Result<u64, Error> {
+        self.drop_files(|catalogue| catalogue.oldest_files_above(bytes))
+    }
+
+    fn drop_files(&self, files: impl FnOnce(&Catalogue) -> Vec<DayFile>) -> Result<u64, Error> {
+        self.write(|_| {
+            let files = self.with_catalogue(files);
+            let mut bytes = 0;
+            for file in &files {
+                let path = join(DIRECTORY, &file.to_string());
+                bytes += self.change_catalogue(|catalogue| catalogue.remove_file(*file));
+                self.disk().remove_file(&path).map_err(Error::io("remove", &path, 0))?;
+            }
+            if !files.is_empty() {
+                self.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
+            }
+            Ok(bytes)
+        })
+    }
+
+    pub(crate) fn disk(&self) -> &D {
+        self.inner.home.disk()
+    }
+
+    pub(crate) fn with_catalogue<T>(&self, read: impl FnOnce(&Catalogue) -> T) -> T {
+        read(&self.inner.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change_catalogue<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
+        change(&mut self.inner.catalogue.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says once for each block that it is damaged.
+    pub(crate) fn note_damaged(&self, entry: &Entry, error: &Error) {
+        if self.change_catalogue(|catalogue| catalogue.note_damaged(entry)) {
+            tracing::warn!(%error, records = entry.header.records, "passed over a block of logs");
+        }
+    }
+
+    /// Changes files, one caller at a time; after a failure nobody does.
+    fn write<T>(&self, change: impl FnOnce(&mut Writer<D::File>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.has_failed {
+            return Err(Error::Poisoned);
+        }
+        let result = change(&mut writer);
+        writer.has_failed = matches!(result, Err(Error::Io { .. }));
+        result
+    }
+
+    fn write_chunks(&self, writer: &mut Writer<D::File>, chunks: &ChunkWriter) -> Result<(), Error> {
+        let needed_bytes = chunks.bytes.len() as u64;
+        if writer.end + needed_bytes > TAIL_BYTES_MAX {
+            return Err(Error::Full { needed_bytes: writer.end + needed_bytes, free_bytes: None });
+        }
+        self.inner.home.check_room(needed_bytes)?;
+        let path = join(DIRECTORY, NAME);
+        if let Err(source) = writer.file.write_all_at(writer.end, &chunks.bytes) {
+            // What was written of it must not be found by the next opening.
+            writer.file.set_len(writer.end).map_err(sync_failed(&path))?;
+            return Err(Error::io("write", &path, needed_bytes)(source));
+        }
+        (writer.end, writer.crc) = (writer.end + needed_bytes, chunks.crc);
+        writer.is_dirty = true;
+        writer.began.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn is_due(&self, writer: &Writer<D::File>) -> bool {
+        let limits = writer.limits;
+        writer.began.is_some_and(|began| began.elapsed() >= limits.tail_age)
+            || self.with_catalogue(|catalogue| {
+                catalogue.tail_records() >= limits.tail_records
+                    || catalogue.tail_weight() >= limits.tail_bytes
+            })
+    }
+
+    /// Makes blocks of the tail. On a full disk it waits, and takes more records while it can.
+    fn close_if_room(&self, writer: &mut Writer<D::File>) -> Result<(), Error> {
+        match self.close(writer) {
+            Err(Error::Full { needed_bytes, .. }) => {
+                tracing::warn!(needed_bytes, "no space left to close a block of logs");
+                Ok(())
+            }
+            closed => closed,
+        }
+    }
+
+    fn close(&self, writer: &mut Writer<D::File>) -> Result<(), Error> {
+        // Before the work is done, with more than it is likely to come to.
+        self.inner.home.check_room(self.with_catalogue(Catalogue::tail_weight) as u64)?;
+        let tail = self.with_catalogue(|catalogue| catalogue.tail().to_vec());
+        let blocks = build_blocks(&tail, writer.limits.tail_bytes);
+        let entries = self.write_blocks(writer.limits.file_bytes, day_of(&tail), blocks)?;
+        self.change_catalogue(|catalogue| {
+            catalogue.close_tail(entries);
+            catalogue.tail_bytes = 0;
+        });
+        (writer.end, writer.crc, writer.began, writer.is_dirty) = (0, 0, None, false);
+        let path = join(DIRECTORY, NAME);
+        writer.file.set_len(0).map_err(sync_failed(&path))
+    }
+
+    /// Appends blocks to the file of a day, durable on return. After [`Error::Full`] nothing of them is there.
+    fn write_blocks(&self, file_bytes: u64, day: Day, blocks: Vec<Built>) -> Result<Vec<Entry>, Error> {
+        // Unknown only if the disk fails, which writing then finds out.
+        let free_bytes = self.disk().free_bytes().unwrap_or(0);
+        let (place, end) = self.with_catalogue(|catalogue| catalogue.place_in(day, file_bytes, free_bytes));
+        let (path, start) = (join(DIRECTORY, &place.to_string()), end.unwrap_or(0));
+        let mode = if end.is_some() { OpenMode::Write } else { OpenMode::Create };
+        let bytes: u64 = blocks.iter().map(|block| block.bytes.len() as u64).sum();
+        let file = self.disk().open(&path, mode).map_err(Error::io("open", &path, bytes))?;
+        let (mut entries, mut offset) = (Vec::new(), start);
+        for block in blocks {
+            if let Err(source) = file.write_all_at(offset, &block.bytes) {
+                file.set_len(start).map_err(sync_failed(&path))?;
+                return Err(Error::io("write", &path, bytes)(source));
+            }
+            entries.push(Entry { file: place, offset, header: block.header });
+            offset += block.bytes.len() as u64;
+        }
+        file.sync_data().map_err(sync_failed(&path))?;
+        if end.is_none() {
+            self.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
+        }
+        Ok(entries)
+    }
+}
+
+/// Blocks of what is in the tail: of records that follow one another, and not too many.
+fn build_blocks(tail: &[Chunk], bytes: usize) -> Vec<Built> {
+    let mut blocks = Vec::new();
+    let (mut first, mut records, mut weight) = (0, Vec::new(), 0);
+    let each = tail.iter().flat_map(|chunk| (chunk.first..).zip(chunk.records.iter()));
+    for (number, record) in each {
+        let follows = number == first + records.len() as u64;
+        if !records.is_empty() && (!follows || records.len() == BLOCK_RECORDS_MAX || weight >= bytes) {
+            blocks.push(build(first, &records));
+            records.clear();
+            weight = 0;
+        }
+        if records.is_empty() {
+            first = number;
+        }
+        weight += fit::weight(record);
+        records.push(record);
+    }
+    if !records.is_empty() {
+        blocks.push(build(first, &records));
+    }
+    blocks
+}
+
+/// The day in the middle of the records' times: one wrong clock among many does not choose it.
+fn day_of(tail: &[Chunk]) -> Day {
+    let mut times: Vec<u64> =
+        tail.iter().flat_map(|chunk| chunk.records.iter()).map(|record| record.time_us).collect();
+    let middle = times.len() / 2;
+    if times.is_empty() { Day::of(0) } else { Day::of(*times.select_nth_unstable(middle).1 / 1_000) }
+}
+
+/// A failed sync ends writing even if the disk is only full: what was written before may be gone.
+fn sync_failed(path: &str) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action: "sync", path, source }
+}
