@@ -174,10 +174,11 @@ class Job(Generic[R]):
         return output_of((await self._ashow()).record)
 
     def logs(self, attempt: int | None = None) -> list[LogEntry]:
-        """What its attempts have logged so far, or the one with this number: records of `lineshaft.get_logger` from level
-        info on, or from what `lineshaft.logging.configure` says, and those of the standard library if they are captured.
+        """What its attempts have logged so far, or the one with this number.
 
-        The first 1 MiB of an attempt is kept, for as long as finished jobs are, and the newest 1 GiB of all.
+        These are records of `lineshaft.get_logger` from level info on, or from what `lineshaft.logging.configure` says,
+        and those of the standard library if they are captured. The first 1 MiB of an attempt is kept, for as long as
+        finished jobs are, and the newest 1 GiB of all.
         """
         return entries_of(self._app, self._key, attempt)
 

@@ -1,0 +1,79 @@
+"""An app for the tests of what attempts log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+
+import lineshaft
+from lineshaft import App, Retry, current
+
+app = App("unused")
+log = lineshaft.get_logger("shop.mail")
+
+
+@app.task
+def sends(to: str) -> None:
+    log.debug("nobody wants to know")
+    log.info("sending", to=to, ms=3, password="sesame")
+    with lineshaft.logging.context(tenant="acme"):
+        log.warning("a slow one\x1b[31m")
+    try:
+        raise ValueError("no stamp")
+    except ValueError:
+        log.exception("could not be sent")
+
+
+@app.task(retries=Retry(max=1, after=lambda *_: 0.01))
+def fails_once() -> None:
+    log.info("attempt", number=current.attempt)
+    if current.attempt == 1:
+        raise ValueError
+
+
+@app.task(delivery="at_most_once")
+def logs_and_dies(count: int, number: int = signal.SIGKILL) -> None:
+    for index in range(count):
+        log.info("line", index=index)
+    os.kill(os.getpid(), number)
+
+
+@app.task
+def logs_much(length: int) -> None:
+    for index in range(length):
+        log.info("x" * 10_000, index=index)
+
+
+@app.task
+def logs_with_others(name: str, together: int) -> None:
+    _wait_for(together)
+    for index in range(20):
+        log.info("from a thread", name=name, index=index)
+
+
+@app.task
+async def logs_in_turns(name: str) -> None:
+    for index in range(20):
+        log.info("from a coroutine", name=name, index=index)
+        await asyncio.sleep(0)
+
+
+@app.task
+def logs_from_the_standard_library() -> None:
+    with lineshaft.logging.capture():
+        logging.getLogger("shop.stdlib").warning("by %s", "another way")
+
+
+_arrived = 0
+_all_here = threading.Condition()
+
+
+def _wait_for(count: int) -> None:
+    global _arrived
+    with _all_here:
+        _arrived += 1
+        _all_here.notify_all()
+        assert _all_here.wait_for(lambda: _arrived >= count, 60)
