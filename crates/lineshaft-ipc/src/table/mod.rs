@@ -66,7 +66,7 @@ pub struct Key<'a> {
 pub struct Stamp(u64);
 
 /// A tag, hashed for one table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag(u16);
 
 /// A key that others were computed from, hashed for one table.
@@ -287,6 +287,13 @@ impl Table {
     /// The present moment.
     pub fn stamp(&self) -> Stamp {
         Stamp(self.parts.header().generation.load(Acquire))
+    }
+
+    /// Whether nothing of a source with these tags was invalidated since a moment.
+    pub fn stands(&self, source: Source, tags: &[Tag], since: Stamp) -> bool {
+        let words = self.parts.tags();
+        sources::stands(&self.parts, source.place, since.0).is_some()
+            && tags.iter().all(|tag| words[usize::from(tag.0)].load(Acquire) <= since.0)
     }
 
     /// Stores the value of `key`.

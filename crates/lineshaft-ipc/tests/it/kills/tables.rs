@@ -9,7 +9,8 @@ use super::{FEW_SECONDS, Forked, killed_after, over_all_instructions, rounds};
 const ROOM: usize = 64 << 10;
 
 fn put(table: &Table, key: &[u8], value: &[u8]) -> Stored {
-    let terms = Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], sources: &[], since: table.stamp() };
+    let terms =
+        Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], sources: &[], since: table.stamp() };
     table.put(table.key(key), value, &terms, 0).unwrap()
 }
 
