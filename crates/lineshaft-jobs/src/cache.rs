@@ -6,8 +6,8 @@
 //! looking for its entries, and a value that was computed from what has changed since is not stored.
 //!
 //! Entries may be computed from others, their *sources*. They have those among their tags, written so that nobody else's
-//! is like that, and such a tag is invalidated with its key if entries have it: so nothing grows with keys that nobody
-//! depends on. A value that comes where none was served does so too, though not for what is being computed: that computes
+//! is like that, and whoever decides has such a tag invalidated with its key if entries have it: so nothing grows with keys
+//! that nobody depends on. A value that comes where none was served does so too, though not for what is being computed: that computes
 //! its sources on the way.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -205,9 +205,6 @@ impl Cache {
     pub(crate) fn invalidate(&mut self, keys: &[Arc<str>], tags: &[Arc<str>], all: bool) {
         self.version += 1;
         for key in keys {
-            if let Some(tag) = self.depended_on(key) {
-                self.tags.insert(tag, self.version);
-            }
             self.keys.push_back((self.version, Arc::clone(key)));
             self.key_versions.insert(Arc::clone(key), self.version);
         }
@@ -365,7 +362,7 @@ mod tests {
         assert!(cache.tags.is_empty() && is_true(&cache, "one"));
         let again = Cache::of_rows(cache.rows()).expect("they fit");
         assert_eq!((again.by_source.len(), again.depended_on("price")), (1, Some(price)));
-        cache.invalidate(&["price".into()], &[], false);
+        cache.invalidate(&["price".into()], &Vec::from_iter(cache.depended_on("price")), false);
         assert!(!is_true(&cache, "one") && !is_true(&cache, "two"));
         cache.remove("one");
         assert!(cache.depended_on("price").is_some());

@@ -123,8 +123,11 @@ impl State {
         };
         let good: Vec<bool> = set.entries.iter().map(is_good).collect();
         let computed = set.entries.iter().zip(&good).filter(|(new, good)| **good && new.ticket.is_some());
-        let (mut keys, tags) = self.changed_by(computed.map(|(new, _)| &new.key), now);
-        keys.extend_from_slice(&put);
+        let computed = || computed.clone().map(|(new, _)| &new.key);
+        let tags = self.tags_of_keys(computed().chain(&put));
+        // In place of what was served until now: others may be computed from that at the moment.
+        let served = computed().filter(|key| self.cache_entry(key, now).is_some()).cloned();
+        let keys: Vec<Arc<str>> = served.chain(put.iter().cloned()).collect();
         let version = self.cache.version + u64::from(!keys.is_empty() || !tags.is_empty());
         let mut cutter = Cutter::new(values);
         let mut entries = Vec::new();
@@ -143,16 +146,9 @@ impl State {
         Ok(Decision::answered(untrue.into_iter().chain(stored).collect(), request, answered))
     }
 
-    /// What is not true any more as values come that were computed for these keys: keys whose value was served until now,
-    /// which others may be computed from at the moment, and tags of entries that were computed from the others before.
-    fn changed_by<'a>(
-        &self,
-        keys: impl Iterator<Item = &'a Arc<str>>,
-        now: Now,
-    ) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
-        let (served, others): (Vec<_>, Vec<_>) = keys.partition(|key| self.cache_entry(key, now).is_some());
-        let tags = others.into_iter().filter_map(|key| self.cache.depended_on(key));
-        (served.into_iter().cloned().collect(), tags.collect())
+    /// Those that stand for keys that entries were computed from, which are not true any more.
+    fn tags_of_keys<'a>(&self, keys: impl Iterator<Item = &'a Arc<str>>) -> Vec<Arc<str>> {
+        keys.filter_map(|key| self.cache.depended_on(key)).collect()
     }
 
     fn check_set(&self, set: &CacheSet, values: &Payloads) -> Result<(), Refusal> {
@@ -198,6 +194,7 @@ impl State {
         };
         let answered = Answered { jobs: keys.iter().filter(is_there).count() as u64, ..Answered::default() };
         let is_nothing = keys.is_empty() && tags.is_empty() && !all;
+        tags.extend(self.tags_of_keys(keys.iter()));
         let change = (!is_nothing).then(|| Change::EntriesInvalidated { keys, tags, all }.into());
         Ok(Decision::answered(change.into_iter().collect(), request, answered))
     }
