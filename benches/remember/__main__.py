@@ -2,6 +2,7 @@
 
     python benches/remember hits DIRECTORY [NAME ...]
     python benches/remember calls [--rounds 5]
+    python benches/remember peers
     python benches/remember host [--rounds 5]
     python benches/remember wrap [--rounds 5]
     python benches/remember hold [--rounds 5]
@@ -12,7 +13,8 @@
 `hits` has the hit ratios of our policies beside those of libcachesim, on traces in the form of the ARC paper
 (`NAME.lis`, or `NAME.lis.zst` where the program `zstd` is there) at 1 % and 10 % of their unique keys, with the most
 residents that were there at any time. Such traces are in https://github.com/moka-rs/cache-trace, which says what its
-authors ask of those who use them. `calls` has what a decorated call takes that is answered from the cache, beside
+authors ask of those who use them. Below them are those of moka and quick_cache, crates with a policy of their own; what
+a hit takes beside these is in `peers`. `calls` has what a decorated call takes that is answered from the cache, beside
 `functools.lru_cache`, which has no time to live, and cachetools; a thousand threads that miss one key; and a tag of a
 million entries invalidated. `host` has the same of results that processes share, beside diskcache, and what eight who
 read at once cost each other. `wrap` has what a decorator adds to a call that there is nothing to do about, beside
@@ -63,6 +65,7 @@ def main() -> int:
     hits.add_argument("names", nargs="*", default=["OLTP", "P3"])
     calls = subjects.add_parser("calls")
     calls.add_argument("--rounds", type=int, default=5)
+    subjects.add_parser("peers")
     host = subjects.add_parser("host")
     host.add_argument("--rounds", type=int, default=5)
     wrap = subjects.add_parser("wrap")
@@ -78,6 +81,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
+    if options.subject == "peers":
+        return subprocess.run(replayer("peers")).returncode
     if options.subject in ("lock", "task"):
         return subprocess.run([sys.executable, HERE / f"{options.subject}.py", str(options.rounds)]).returncode
     if options.subject in ("host", "wrap", "hold", "engine"):
@@ -101,8 +106,9 @@ def compared(directory: Path, name: str) -> bool:
         theirs = subprocess.run(
             [python_of_peers(), HERE / "simulated.py", *words], check=True, capture_output=True, text=True
         ).stdout
+        crates = subprocess.run([*replayer("peers"), *words], check=True, capture_output=True, text=True).stdout
     ratios: dict[tuple[str, int], float] = {}
-    for whose, said in (("ours", ours), ("libcachesim", theirs)):
+    for whose, said in (("ours", ours), ("libcachesim", theirs), ("crate", crates)):
         for line in said.splitlines():
             policy, size, requests, hits, most = line.split()
             ratios[f"{whose} {policy}", int(size)] = 100 * int(hits) / int(requests)

@@ -246,7 +246,7 @@ def test_options_are_refused_with_what_there_is(app):
     with pytest.raises(OptionError, match="engine"):
         app.cached(scope="world")(len)
     with pytest.raises(OptionError, match='with scope="engine" there are'):
-        app.cached(scope="engine", max=3)
+        app.cached(scope="engine", typed=True)
 
 
 def test_functions_of_other_code_and_of_other_closures_share_nothing(app):

@@ -322,7 +322,7 @@ def test_scope_process_is_lineshaft_cached(app):
     [
         ({"scope": "planet"}, "scope"),
         ({"max": 3}, "scope=.process."),
-        ({"depends_on": []}, "scope=.process."),
+        ({"typed": True}, "scope=.process."),
         ({"ttl": "soon"}, "ttl"),
         ({"stale": "1m"}, "ttl"),
     ],

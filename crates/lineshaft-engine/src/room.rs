@@ -106,7 +106,7 @@ pub(crate) fn overhead_bytes(message: &Message) -> u64 {
             finish.succeeded.len() as u64 * JOB_BYTES + others.sum::<u64>()
         }
         Message::CacheSet(set) => {
-            let texts = set.entries.iter().flat_map(|entry| entry.tags.iter().chain([&entry.key]));
+            let texts = set.entries.iter().flat_map(|it| it.tags.iter().chain(&it.sources).chain([&it.key]));
             set.entries.len() as u64 * JOB_BYTES + texts.map(|text| text.len() as u64).sum::<u64>()
         }
         Message::CacheInvalidate(invalidate) => {

@@ -4,6 +4,11 @@
 //! Whatever is invalidated takes the next *version*. An entry has that of the moment at which its computing began, and is
 //! true as long as nothing that it has, a tag or its key, was invalidated in a later one. So a tag is invalidated without
 //! looking for its entries, and a value that was computed from what has changed since is not stored.
+//!
+//! Entries may be computed from others, their *sources*. They have those among their tags, written so that nobody else's
+//! is like that, and whoever decides has such a tag invalidated with its key if entries have it: so nothing grows with keys
+//! that nobody depends on. A value that comes where none was served does so too, though not for what is being computed: that computes
+//! its sources on the way.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,12 +27,17 @@ const TAGS_MIN: u64 = 1_024;
 /// Keys of which that is known, for values that are being computed; what was begun before is not stored.
 const KEYS_MAX: usize = 1 << 16;
 
+/// Before the key of a source, in the tag that stands for it. In a tag of others no control characters are allowed.
+const SOURCE: char = '\u{1}';
+
 /// All entries. Their indexes are of this process alone.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     slots: Vec<Option<CacheEntry>>,
     free: Vec<u32>,
     by_key: FxHashMap<Arc<str>, u32>,
+    /// How many entries have each tag that stands for a source.
+    by_source: FxHashMap<Arc<str>, u32>,
     /// Unix milliseconds at which each goes that has a time.
     by_end: BTreeSet<(u64, u32)>,
     bytes: u64,
@@ -74,6 +84,15 @@ pub(crate) struct CacheRows {
     entries: Vec<(Place, CachedValue)>,
 }
 
+/// The tag that stands for a source.
+pub(crate) fn source_tag(key: &str) -> Arc<str> {
+    format!("{SOURCE}{key}").into()
+}
+
+fn sources(tags: &[Arc<str>]) -> impl Iterator<Item = &Arc<str>> {
+    tags.iter().filter(|tag| tag.starts_with(SOURCE))
+}
+
 /// What an entry counts for.
 pub(crate) fn entry_bytes(key: &str, tags: &[Arc<str>], value_bytes: u32) -> u64 {
     let texts = key.len() + tags.iter().map(|tag| tag.len()).sum::<usize>();
@@ -111,6 +130,9 @@ impl Cache {
     pub(crate) fn insert(&mut self, entry: CachedValue, place: Place) -> u32 {
         let entry = CacheEntry { entry, place };
         self.bytes += bytes_of(&entry);
+        for tag in sources(&entry.entry.tags) {
+            *self.by_source.entry(Arc::clone(tag)).or_default() += 1;
+        }
         let index = self.free.pop().unwrap_or(self.slots.len() as u32);
         self.by_key.insert(Arc::clone(&entry.entry.key), index);
         self.by_end.extend(entry.ends_ms().map(|at| (at, index)));
@@ -129,8 +151,27 @@ impl Cache {
             self.by_end.remove(&(at, index));
         }
         self.bytes -= bytes_of(&entry);
+        for tag in sources(&entry.entry.tags) {
+            self.forget_source(tag);
+        }
         self.free.push(index);
         Some((index, entry))
+    }
+
+    fn forget_source(&mut self, tag: &Arc<str>) {
+        let Some(count) = self.by_source.get_mut(tag) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.by_source.remove(tag);
+        }
+    }
+
+    /// The tag that stands for a key, if an entry, true or not, was computed from it.
+    pub(crate) fn depended_on(&self, key: &str) -> Option<Arc<str>> {
+        if self.by_source.is_empty() {
+            return None;
+        }
+        self.by_source.get_key_value(&source_tag(key)).map(|(tag, _)| Arc::clone(tag))
     }
 
     /// The value of a key lies elsewhere.
@@ -146,11 +187,13 @@ impl Cache {
         entry.since >= self.floor && self.last_of(&entry.tags) <= entry.since
     }
 
-    /// Whether what was computed since `ticket` for a key and these tags is still true, as far as that is known.
-    pub(crate) fn holds(&self, ticket: u64, key: &str, tags: &[Arc<str>]) -> bool {
-        let of_key = self.key_versions.get(key).copied().unwrap_or(0);
+    /// Whether what was computed since `ticket` for a key, from these sources and with these tags, is still true, as far as
+    /// that is known.
+    pub(crate) fn holds(&self, ticket: u64, key: &Arc<str>, sources: &[Arc<str>], tags: &[Arc<str>]) -> bool {
+        let of_keys = sources.iter().chain([key]).filter_map(|key| self.key_versions.get(key)).copied();
+        let of_keys = of_keys.max().unwrap_or(0);
         let is_known = (self.floor.max(self.tickets_from)..=self.version).contains(&ticket);
-        is_known && of_key.max(self.last_of(tags)) <= ticket
+        is_known && of_keys.max(self.last_of(tags)) <= ticket
     }
 
     /// In which version one of the tags was invalidated last.
@@ -296,13 +339,35 @@ mod tests {
         let mut cache = Cache::default();
         let ticket = cache.version;
         cache.invalidate(&["a".into()], &[], false);
-        assert!(!cache.holds(ticket, "a", &[]) && cache.holds(ticket, "b", &[]));
+        let holds = |cache: &Cache, ticket, key: &str| cache.holds(ticket, &key.into(), &[], &[]);
+        assert!(!holds(&cache, ticket, "a") && holds(&cache, ticket, "b"));
+        assert!(!cache.holds(ticket, &"b".into(), &["a".into()], &[]), "it is computed from that");
         for round in 0..KEYS_MAX {
             cache.invalidate(&[format!("other {round}").into()], &[], false);
         }
-        assert!(!cache.holds(ticket, "a", &[]) && !cache.holds(ticket, "b", &[]));
-        assert!(cache.holds(cache.version, "a", &[]));
+        assert!(!holds(&cache, ticket, "a") && !holds(&cache, ticket, "b"));
+        assert!(holds(&cache, cache.version, "a"));
         assert!(cache.keys.len() <= KEYS_MAX && cache.key_versions.len() <= KEYS_MAX);
+    }
+
+    /// Keys that nobody depends on leave nothing behind, and neither do those that somebody did.
+    #[test]
+    fn sources_are_forgotten_with_what_depends_on_them() {
+        let mut cache = Cache::default();
+        let price = source_tag("price");
+        for page in ["one", "two"] {
+            cache.insert(value(page, &["red", &price], cache.version), Place::EMPTY);
+        }
+        cache.invalidate(&["rate".into()], &[], false);
+        assert!(cache.tags.is_empty() && is_true(&cache, "one"));
+        let again = Cache::of_rows(cache.rows()).expect("they fit");
+        assert_eq!((again.by_source.len(), again.depended_on("price")), (1, Some(price)));
+        cache.invalidate(&["price".into()], &Vec::from_iter(cache.depended_on("price")), false);
+        assert!(!is_true(&cache, "one") && !is_true(&cache, "two"));
+        cache.remove("one");
+        assert!(cache.depended_on("price").is_some());
+        cache.remove("two");
+        assert!(cache.depended_on("price").is_none() && cache.by_source.is_empty());
     }
 
     #[test]

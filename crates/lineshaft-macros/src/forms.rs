@@ -254,16 +254,19 @@ pub(crate) fn function(meta: &ParseNestedMeta<'_>, option: &str) -> Result<ExprP
     value(meta, option, "a function: `fn(attempt: u32, error: &Error) -> Duration`")
 }
 
-/// A duration, or a function or a closure that gives it; as one of these.
-pub(crate) fn pause(meta: &ParseNestedMeta<'_>, option: &str, shape: &str) -> Result<TokenStream> {
+/// A duration, or a function or a closure that gives it; as one of these, and whether it was one.
+pub(crate) fn pause(meta: &ParseNestedMeta<'_>, option: &str, shape: &str) -> Result<(TokenStream, bool)> {
     let expected = format!("`\"30s\"`, a number of seconds, or a function or a closure: `{shape}`");
     let written: Expr = value(meta, option, &expected)?;
     match (duration_of(&written), &written) {
-        (Some(pause), _) => Ok(quote!(|_, _| {
-            const PAUSE: ::core::time::Duration = #pause;
-            PAUSE
-        })),
-        (None, Expr::Path(_) | Expr::Closure(_)) => Ok(written.into_token_stream()),
+        (Some(pause), _) => {
+            let constant = quote!(|_, _| {
+                const PAUSE: ::core::time::Duration = #pause;
+                PAUSE
+            });
+            Ok((constant, false))
+        }
+        (None, Expr::Path(_) | Expr::Closure(_)) => Ok((written.into_token_stream(), true)),
         _ => Err(wrong(&written, option, &expected)),
     }
 }

@@ -104,7 +104,7 @@ pub fn logged(options: TokenStream, item: TokenStream) -> TokenStream {
     around::expand("logged", &options.into(), item.into()).into()
 }
 
-/// Has a function called again that returned an `Err`, after a pause that grows.
+/// Has a function called again that returned an `Err`, or what is no result yet, after a pause that grows.
 ///
 /// ```ignore
 /// #[lineshaft::retry(on = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut, max = 5, deadline = "30s")]
@@ -123,6 +123,8 @@ pub fn logged(options: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `max` | retries after the first attempt; `None` for as often as the others allow | 3 |
 /// | `on` | a `fn(&Error) -> bool`, by its path or as a closure: which errors are tried again | all |
+/// | `never` | likewise: which are not all the same | none |
+/// | `if_result` | a `fn(&T) -> bool` of what is in an `Ok`, or of what a function without `Result` returns: which are tried again; the last one is returned in the end | none |
 /// | `first`, `cap` | longest pause before the first retry, which doubles with each, and the longest of all | `"100ms"`, `"10s"` |
 /// | `after` | the pause itself, or a `fn(attempt: u32, &Error) -> Duration` that gives it | |
 /// | `deadline` | no retry begins later than so long after the first attempt began | `None` |
@@ -130,7 +132,8 @@ pub fn logged(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `before_pause` | a `fn(&Retrying<Error>)` that is called before each pause | |
 ///
 /// Each pause is drawn between zero and its longest, so that those who failed together do not come back together. When
-/// the budget is used up, what fails is not tried again, so that an outage is not multiplied.
+/// the budget is used up, what fails is not tried again, so that an outage is not multiplied. `before_pause`, and an
+/// `after` that is called, are given errors, so that they are refused beside `if_result`.
 #[proc_macro_attribute]
 pub fn retry(options: TokenStream, item: TokenStream) -> TokenStream {
     around::expand("retry", &options.into(), item.into()).into()

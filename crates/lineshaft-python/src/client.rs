@@ -179,7 +179,7 @@ impl Client {
     }
 
     /// Stores a value in the cache; the reply is as for `cancel`, and its count 0 if it is untrue already.
-    #[pyo3(signature = (key, value, *, ttl_ms, idle_ms, stale_ms, tags, ticket, deadline))]
+    #[pyo3(signature = (key, value, *, ttl_ms, idle_ms, stale_ms, tags, sources, ticket, deadline))]
     #[expect(clippy::too_many_arguments, reason = "each has its name where it is called")]
     fn cache_set(
         &self,
@@ -189,13 +189,16 @@ impl Client {
         idle_ms: Option<u64>,
         stale_ms: u64,
         tags: Vec<String>,
+        sources: Vec<String>,
         ticket: Option<u64>,
         deadline: f64,
     ) -> Reply {
-        let tags = tags.into_iter().map(Into::into).collect();
+        let texts = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect();
+        let (tags, sources) = (texts(tags), texts(sources));
         // A longer one than can be announced is refused as too large.
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-        let entries = vec![NewEntry { key: key.into(), length, ttl_ms, idle_ms, stale_ms, tags, ticket }];
+        let key = key.into();
+        let entries = vec![NewEntry { key, length, ttl_ms, idle_ms, stale_ms, tags, ticket, sources }];
         let values = vec![Bytes::copy_from_slice(value)];
         let deadline = Some(seconds(deadline));
         Reply::new(self.0.mutate(|sequence| CacheSet { sequence, entries }.into(), values, deadline))

@@ -99,8 +99,10 @@ pub const BARRIER_PARTIES_MAX: u32 = 1_024;
 pub const PASS_NS_MAX: u64 = 366 * 86_400 * 1_000_000_000;
 /// Keys or entries in one message about the cache.
 pub const CACHE_KEYS_MAX: usize = 1_024;
-/// Tags of one entry of the cache.
-pub const CACHE_TAGS_MAX: usize = 64;
+/// Tags of one entry of the cache: its own, and those of what it was computed from.
+pub const CACHE_TAGS_MAX: usize = 1_024;
+/// Keys that one entry of the cache was computed from.
+pub const CACHE_SOURCES_MAX: usize = 256;
 /// Bytes of the engine's cache that are counted for each entry beside its key, its tags and its value.
 pub const CACHE_ENTRY_BYTES: u64 = 200;
 /// Records in one [`AddLogs`].

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from .._options import wrong
-from ._dependencies import CacheKey, all_changed, changed, prefix_changed, shown_call, tag_changed
+from ._dependencies import CacheKey, OwnKey, all_changed, changed, prefix_changed, shown_call, tag_changed
 from ._writes import Call, Writes
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class BaseCache(Generic[P, R]):
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
         """What names the entry of these arguments, whether it is there or not: for `depends_on` of other functions."""
-        return CacheKey(self._memory, self._key(args, kwargs), shown_call(self._name, args, kwargs))
+        return OwnKey(self._memory, self._key(args, kwargs), shown_call(self._name, args, kwargs))
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = self._binder.key(args, kwargs, self._instance)

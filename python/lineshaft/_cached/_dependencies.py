@@ -21,6 +21,12 @@ KEYS = "keys of caches, as `function.cache.key(...)` gives them, or a callable t
 class CacheKey:
     """An entry of a cache, whether it is there or not: what `depends_on` of others may name."""
 
+    __slots__ = ()
+
+
+class OwnKey(CacheKey):
+    """An entry of a cache of this process."""
+
     __slots__ = ("_key", "_memory", "_shown")
 
     def __init__(self, memory: _native.Memory, key: Any, shown: str) -> None:
@@ -30,7 +36,7 @@ class CacheKey:
         return f"<key {self._shown}>"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CacheKey):
+        if not isinstance(other, OwnKey):
             return NotImplemented
         return self._memory is other._memory and bool(self._key == other._key)
 
@@ -67,7 +73,7 @@ class _Dependencies:
     def forked(self) -> None:
         self._lock = threading.RLock()
 
-    def set(self, memory: _native.Memory, key: Any, shown: str, sources: list[CacheKey]) -> None:
+    def set(self, memory: _native.Memory, key: Any, shown: str, sources: list[OwnKey]) -> None:
         """Has an entry depend on `sources`, on their tags and on nothing else. Raises for a cycle."""
         for source in sources:
             if source._memory.watcher is None:
@@ -81,15 +87,11 @@ class _Dependencies:
                 for tag in source._memory.tags(source._key):
                     numbers.append(self._number(source._memory, _Tagged(tag), source._shown))
             before = self._graph.sources(name)
-            cycle = self._graph.set(name, numbers)
-            path = [self._places[number].shown for number in cycle or ()]
+            way = self._graph.set(name, numbers)
+            path = [self._places[number].shown for number in way or ()]
             self._forget_lone({name, *before, *numbers})
-        if not path:
-            return
-        raise DependencyCycle(
-            "an entry of a cache would depend on itself: " + ", which depends on ".join(path),
-            hint="`depends_on` names what a function's value is computed from, and that is not computed from it",
-        )
+        if path:
+            raise cycle(path)
 
     def forget(self, memory: _native.Memory, key: Any) -> None:
         """Has an entry depend on nothing any more."""
@@ -176,8 +178,11 @@ class Watcher:
         if self._depends_on is None:
             return
         sources = list(self._depends_on(*args, **kwargs))
-        if not all(isinstance(source, CacheKey) for source in sources):
-            raise wrong("depends_on", sources, KEYS)
+        for source in sources:
+            if not isinstance(source, CacheKey):
+                raise wrong("depends_on", sources, KEYS)
+            if not isinstance(source, OwnKey):
+                raise wrong("depends_on", source, f"keys of this process, as {self._name} is; this one is shared")
         shown = shown_call(self._name, args, kwargs)
         try:
             dependencies.set(self._memory, key, shown, sources)
@@ -213,6 +218,14 @@ def prefix_changed(memory: _native.Memory, prefix: str, place: int) -> None:
 def all_changed(memory: _native.Memory) -> None:
     """The same for what depends on any entry of a memory."""
     changed(memory, _All)
+
+
+def cycle(path: list[str]) -> DependencyCycle:
+    """The error for a way that comes back to where it began."""
+    return DependencyCycle(
+        "an entry of a cache would depend on itself: " + ", which depends on ".join(path),
+        hint="`depends_on` names what a function's value is computed from, and that is not computed from it",
+    )
 
 
 def shown_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

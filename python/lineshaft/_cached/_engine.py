@@ -20,10 +20,15 @@ from ._flows import Asked, Flow, arun, run
 from ._functions import mark_coroutine_function
 from ._host import namespace
 from ._keys import canonical, host_binder
+from ._methods import BoundShared
 from ._refresh import Refreshes, in_background
+from ._sources import SharedKey, sources
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .._app import App
+    from ._dependencies import CacheKey
     from ._options import Options
 
 P = ParamSpec("P")
@@ -34,6 +39,9 @@ _NAME_BYTES = 150
 
 class _Results:
     """What one function has in the engine's cache."""
+
+    scope = "engine"
+    own: Callable[..., Any] | None = None
 
     def __init__(self, function: Callable[..., Any], options: Options, app: App) -> None:
         self.function, self.options, self.app = function, options, app
@@ -65,6 +73,17 @@ class _Results:
             raise
         return f"{self.name}/{hashlib.sha256(encoded).hexdigest()[:32]}"
 
+    def namespace(self) -> bytes:
+        return self.name.encode()
+
+    def shared_key(self, key: str, args: Any, kwargs: Any) -> SharedKey:
+        return SharedKey(self, getattr(self.function, "__qualname__", repr(self.function)), key, args, kwargs)
+
+    def tag_names(self, args: Any, kwargs: Any) -> list[str]:
+        """All that its entry has: the one of the function, those of the call, and those as the function's own."""
+        tags = [] if self.options.tags is None else checked_tags(self.options.tags(*args, **kwargs))
+        return [self.name, *tags, *map(self.tag, tags)]
+
     def tag(self, tag: str) -> str:
         """A tag of the function's own."""
         own = f"{self.name}#{tag}"
@@ -72,16 +91,16 @@ class _Results:
             return own
         return f"{self.name}##{hashlib.sha256(tag.encode()).hexdigest()[:32]}"
 
-    def terms(self, args: Any, kwargs: Any, is_error: bool) -> Terms | None:
-        """How what a call gave is kept, if at all."""
+    def terms(self, args: Any, kwargs: Any, of: list[SharedKey], is_error: bool) -> Terms | None:
+        """How what a call gave, which is made of others, is kept, if at all."""
         options = self.options
         if is_error and options.negative_ms is None:
             return None
-        tags = [] if options.tags is None else checked_tags(options.tags(*args, **kwargs))
-        tags = [self.name, *tags, *map(self.tag, tags)]
+        tags = dict.fromkeys(self.tag_names(args, kwargs)) | dict.fromkeys(tag for key in of for tag in key.tags)
+        names = list(tags), [key.value for key in of]
         if is_error:
-            return Terms(ttl_ms=options.negative_ms, tags=tags)
-        return Terms(ttl_ms=options.ttl_ms, idle_ms=options.idle_ms, stale_ms=options.stale_ms, tags=tags)
+            return Terms(options.negative_ms, None, 0, *names)
+        return Terms(options.ttl_ms, options.idle_ms, options.stale_ms, *names)
 
     def look(self, key: str) -> Flow[Found | None]:
         """What there is for a call; nothing where the engine does not answer."""
@@ -92,8 +111,9 @@ class _Results:
         return found
 
     def filled(self, key: str, args: Any, kwargs: Any, waits: bool = True) -> Flow[Found | None]:
+        of = sources(self.shared_key(key, args, kwargs))
         compute = functools.partial(self.function, *args, **kwargs)
-        return self.entries.filled(key, compute, functools.partial(self.terms, args, kwargs), self.shown, waits)
+        return self.entries.filled(key, compute, functools.partial(self.terms, args, kwargs, of), self.shown, waits)
 
     def is_first_to_refresh(self, key: str) -> bool:
         """Whether nobody in this process computes a stale value anew; `refreshed` is said when that is over."""
@@ -139,7 +159,7 @@ class EngineFunction(Generic[P, R]):
             self._results.refreshed(key)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else BoundShared(self, instance)
 
     @property
     def cache(self) -> FunctionCache:
@@ -183,7 +203,7 @@ class AsyncEngineFunction(Generic[P, R]):
             self._results.refreshed(key)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else BoundShared(self, instance)
 
     @property
     def cache(self) -> AsyncFunctionCache:
@@ -193,10 +213,15 @@ class AsyncEngineFunction(Generic[P, R]):
 class _OfFunction:
     """What caches of functions and of coroutine functions have in common. All but `warm` has a twin to be awaited."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_first", "_of")
 
-    def __init__(self, of: _Results) -> None:
-        self._of = of
+    def __init__(self, of: _Results, first: tuple[Any, ...] = ()) -> None:
+        self._of, self._first = of, first
+        """The first arguments of every call: the instance whose method it is."""
+
+    def of_instance(self, instance: object) -> Self:
+        """The same of a method, as seen from its instance."""
+        return type(self)(self._of, (instance,))
 
     def __repr__(self) -> str:
         return f"<cache of the engine, {self._of.hits} hits and {self._of.misses} misses here>"
@@ -226,7 +251,8 @@ class _OfFunction:
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """Makes what is kept for these arguments untrue, or with `tag=` alone, a text or some, all entries of the
-        function that have it: for every program of the home, on the disk before it returns.
+        function that have it; and what depends on them, by whatever way: for every program of the home, on the disk
+        before it returns.
 
         A parameter of the function's own with the name `tag` is given by position. What is being computed for them
         meanwhile is given to those who wait, and not kept. Gives whether there was anything; of a tag that is not
@@ -248,7 +274,9 @@ class _OfFunction:
         return bool(count)
 
     def clear(self) -> None:
-        """Makes every entry of the function untrue, for every program of the home."""
+        """Makes every entry of the function untrue, of a method those of all instances, and what depends on one: for
+        every program of the home.
+        """
         run(self._cleared(), self._of.app)
 
     async def aclear(self) -> None:
@@ -258,8 +286,14 @@ class _OfFunction:
     def _cleared(self) -> Flow[None]:
         yield Asked(lambda client: client.cache_invalidate([], [self._of.name], False))
 
+    def key(self, *args: Any, **kwargs: Any) -> CacheKey:
+        """What names the entry of these arguments, whether it is there or not: for `depends_on` of other functions that
+        the programs of the home share.
+        """
+        return self._of.shared_key(self._key(args, kwargs), (*self._first, *args), kwargs)
+
     def _key(self, args: Any, kwargs: Any) -> str:
-        key = self._of.key(args, kwargs)
+        key = self._of.key((*self._first, *args), kwargs)
         if key is None:
             raise TypeError("the function does not take these arguments")
         return key
@@ -267,7 +301,7 @@ class _OfFunction:
     def _warmed(self, args: Any, kwargs: Any) -> Flow[Found | None]:
         key = self._key(args, kwargs)
         found, _ = yield from self._of.entries.look(key, peek=True)
-        return None if found is not None else (yield from self._of.filled(key, args, kwargs))
+        return None if found is not None else (yield from self._of.filled(key, (*self._first, *args), kwargs))
 
 
 class FunctionCache(_OfFunction):

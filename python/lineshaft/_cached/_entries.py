@@ -53,6 +53,8 @@ class Terms(NamedTuple):
     idle_ms: int | None = None
     stale_ms: int = 0
     tags: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    """The keys that it is made of."""
 
 
 class Entries:
@@ -101,7 +103,7 @@ class Entries:
     def store(self, key: str, value: Any, terms: Terms, ticket: int | None, is_error: bool = False) -> Flow[bool]:
         """Stores a value; whether it is there: not if it was invalidated since its ticket was given."""
         payload = (_ERROR if is_error else _VALUE) + _native.encode(value, self.app._types.registry)
-        ttl_ms, idle_ms, stale_ms, tags = terms
+        ttl_ms, idle_ms, stale_ms, tags, sources = terms
         patience_s = _DEADLINE_S if ticket is None else _PATIENCE_S
         answer = yield Asked(
             lambda client: client.cache_set(
@@ -111,6 +113,7 @@ class Entries:
                 idle_ms=idle_ms,
                 stale_ms=stale_ms,
                 tags=list(tags),
+                sources=list(sources),
                 ticket=ticket,
                 deadline=patience_s,
             )

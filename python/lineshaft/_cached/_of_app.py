@@ -77,6 +77,7 @@ class CachesResults:
         idle: Duration | None = None,
         key: Callable[..., object] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+        depends_on: Sequence[CacheKey] | Callable[..., Sequence[CacheKey]] | None = None,
         negative: Duration | None = None,
         stale: Duration | None = None,
     ) -> HostDecorator: ...
@@ -89,6 +90,7 @@ class CachesResults:
         idle: Duration | None = None,
         key: Callable[..., object] | None = None,
         tags: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+        depends_on: Sequence[CacheKey] | Callable[..., Sequence[CacheKey]] | None = None,
         negative: Duration | None = None,
         stale: Duration | None = None,
     ) -> EngineDecorator: ...
@@ -117,11 +119,12 @@ class CachesResults:
         goes what is used least. So arguments and results have to be values, and each caller gets a copy. Arguments are
         equal if they are of the same type and value. A method has `self` among its arguments.
 
-        `ttl`, `idle`, `key`, `tags`, `negative` and `stale` are as of `lineshaft.cached`. What it gives has `cache`:
-        `info()`, `peek(...)`, `invalidate(...)`, `invalidate(tag=...)`, `clear()` and `warm(...)`; what one process
-        makes untrue is so in all of them before the call returns. A process that is killed keeps nobody waiting.
-        Results last as long as some process uses the home's cache, and no longer than the code of the function stays as
-        it is.
+        `ttl`, `idle`, `key`, `tags`, `depends_on`, `negative` and `stale` are as of `lineshaft.cached`. What it gives
+        has `cache`: `info()`, `peek(...)`, `invalidate(...)`, `invalidate(tag=...)`, `clear()`, `warm(...)` and
+        `key(...)`; what one process makes untrue is so in all of them before the call returns, with all that depends
+        on it. `depends_on` names keys of functions of the same scope and home, up to 256 with all that those depend on.
+        A process that is killed keeps nobody waiting. Results last as long as some process uses the home's cache, and
+        no longer than the code of the function stays as it is.
 
         Where there is no shared memory each process keeps its own results, which is said once in the log. A result that
         is no value, or has more than 4 MiB with the room as it is by default, is given to the caller and not kept,

@@ -16,7 +16,12 @@ MAX_DEFAULT = 10_000
 _POLICIES = ("s3fifo", "lru", "sieve", "lfu")
 _MAX = 2**32 - 2
 _EARLY_MAX = 100
-_OF_HOSTS = frozenset(("ttl", "idle", "key", "tags", "negative", "stale"))
+_ROOMS = {
+    "host": 'what processes share has one room with one policy, as large as `App(host_cache="1GiB")` says',
+    "engine": "what programs share has one room with one policy, as large as `lineshaft serve --cache-bytes 1GiB` says",
+}
+"""See docs/adr/0015-shared-results-have-one-room-and-one-policy.md."""
+_OF_HOSTS = frozenset(("ttl", "idle", "key", "tags", "depends_on", "negative", "stale"))
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ def without(scope: str, options: dict[str, Any]) -> dict[str, Any]:
     if scope not in ("host", "engine"):
         raise wrong("scope", scope, '"host", "engine" or "process"')
     for option, value in options.items():
+        if option in ("max", "size", "policy"):
+            raise wrong(option, value, f'it is for scope="process"; {_ROOMS[scope]}')
         if option not in _OF_HOSTS:
             raise wrong(
                 option,
@@ -145,7 +152,6 @@ def without(scope: str, options: dict[str, Any]) -> dict[str, Any]:
         "max": None,
         "size": None,
         "policy": "s3fifo",
-        "depends_on": None,
         "typed": False,
         "shared": True,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import dataclasses
 import functools
 import inspect
 import logging
@@ -24,10 +25,15 @@ from ._flights import Flight, Flights
 from ._functions import AsyncCachedFunction, CachedFunction, mark_coroutine_function
 from ._host import host_table, leave_tables, namespace
 from ._keys import canonical, host_binder
+from ._methods import BoundShared
 from ._refresh import Refreshes, in_background
+from ._sources import SharedKey, own_sources, sources
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .._app import App
+    from ._dependencies import CacheKey
     from ._options import Options
 
 P = ParamSpec("P")
@@ -40,8 +46,13 @@ _LOOK_EVERY_S = 0.25
 class _Level:
     """Where a function's results are: in the table of the app's home, which is found at the first call."""
 
-    def __init__(self, app: App, function: Callable[..., Any], options: Options) -> None:
-        self._app, self._function, self._options = app, function, options
+    scope = "host"
+    own: Callable[..., Any] | None
+
+    def __init__(self, app: App, function: Callable[..., Any], options: Options, own: Callable[..., Any]) -> None:
+        self.app, self._function, self.options, self.own = app, function, options, own
+        self.name = getattr(function, "__qualname__", repr(function))
+        self._namespace: bytes | None = None
         self._is_found = False
         self._memory: _native.HostMemory | None = None
         self._said: set[str] = set()
@@ -78,13 +89,13 @@ class _Level:
     def _find(self) -> None:
         if self._is_found:
             return
-        options, app = self._options, self._app
+        options, app = self.options, self.app
         self.table = host_table(app.url, app._host_cache_bytes)
         if self.table is not None:
             app._types.learn_function(self._function)
             self._memory = _native.HostMemory(
                 self.table,
-                namespace(self._function),
+                self.namespace(),
                 app._types.registry,
                 canonical,
                 ttl_ms=options.ttl_ms,
@@ -94,20 +105,47 @@ class _Level:
             )
         self._is_found = True
 
+    def namespace(self) -> bytes:
+        if self._namespace is None:
+            self._namespace = namespace(self._function)
+        return self._namespace
+
+    def tag_names(self, args: Any, kwargs: Any) -> list[str]:
+        return [] if self.options.tags is None else list(self.options.tags(*args, **kwargs))
+
+    def shared_key(self, key: Any, args: Any, kwargs: Any) -> SharedKey:
+        return SharedKey(self, self.name, key, args, kwargs)
+
+    def sources(self, key: Any, args: Any, kwargs: Any) -> list[_native.HostSource]:
+        """All that a call's entry is made of. Raises for what it cannot be made of."""
+        if self.options.depends_on is None:
+            return []
+        return [source.of.source_of(source) for source in sources(self.shared_key(key, args, kwargs))]  # type: ignore[attr-defined]
+
+    def source_of(self, key: SharedKey) -> _native.HostSource:
+        memory = self.memory()
+        if memory is None:
+            raise ValueError("the cache of this host is closed: the interpreter ends")
+        return memory.source(key.value, key.tags)
+
     def put(
-        self, memory: _native.HostMemory, computing: _native.HostComputing, value: Any, is_error: bool, call: Any
+        self,
+        memory: _native.HostMemory,
+        computing: _native.HostComputing,
+        value: Any,
+        is_error: bool,
+        call: Any,
+        of: list[_native.HostSource],
     ) -> None:
-        """Keeps a value if it can be; says once for each reason that it cannot."""
+        """Keeps a value, which is made of others, if it can be; says once for each reason that it cannot."""
         args, kwargs = call
-        tags = [] if self._options.tags is None else list(self._options.tags(*args, **kwargs))
         try:
-            why = memory.put(computing, value, is_error, tags)
+            why = memory.put(computing, value, is_error, self.tag_names(args, kwargs), of)
         except SerializationError as error:
             why = str(error)
         if why is not None and why not in self._said:
             self._said.add(why)
-            name = getattr(self._function, "__qualname__", repr(self._function))
-            logging.getLogger("lineshaft").warning("a result of %s is not kept for other processes: %s", name, why)
+            logging.getLogger("lineshaft").warning("a result of %s is not kept for other processes: %s", self.name, why)
 
 
 _levels: WeakSet[_Level] = WeakSet()
@@ -135,10 +173,10 @@ class HostFunction(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], options: Options, app: App) -> None:
         self._function, self._options = function, options
-        self._level = _Level(app, function, options)
-        self._binder = host_binder(function, options.key)
-        self._own = CachedFunction(function, options)
+        self._own = CachedFunction(function, _of_its_own(options))
         """For where nothing can be shared."""
+        self._level = _Level(app, function, options, self._own)
+        self._binder = host_binder(function, options.key)
         functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
@@ -165,7 +203,7 @@ class HostFunction(Generic[P, R]):
         return value  # type: ignore[no-any-return]
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else BoundShared(self, instance)
 
     @property
     def cache(self) -> HostCache:
@@ -198,18 +236,25 @@ class HostFunction(Generic[P, R]):
             # Somebody may have been done since this one looked.
             if (found := memory.look(key, counts=False)) is not None and not found[2]:
                 return _given(found)
-            return self._run(memory, computing, args, kwargs)
+            return self._run(memory, computing, self._level.sources(key, args, kwargs), args, kwargs)
         finally:
             computing.end()
 
-    def _run(self, memory: _native.HostMemory, computing: _native.HostComputing, args: Any, kwargs: Any) -> Any:
+    def _run(
+        self,
+        memory: _native.HostMemory,
+        computing: _native.HostComputing,
+        of: list[_native.HostSource],
+        args: Any,
+        kwargs: Any,
+    ) -> Any:
         try:
             value = self._function(*args, **kwargs)
         except Exception as error:
             if self._options.negative_ms is not None:
-                self._level.put(memory, computing, error, True, (args, kwargs))
+                self._level.put(memory, computing, error, True, (args, kwargs), of)
             raise
-        self._level.put(memory, computing, value, False, (args, kwargs))
+        self._level.put(memory, computing, value, False, (args, kwargs), of)
         return value
 
 
@@ -220,11 +265,11 @@ class AsyncHostFunction(Generic[P, R]):
 
     def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], options: Options, app: App) -> None:
         self._function, self._options = function, options
-        self._level = _Level(app, function, options)
+        self._own = AsyncCachedFunction(function, _of_its_own(options))
+        self._level = _Level(app, function, options, self._own)
         self._binder = host_binder(function, options.key)
         self._flights = Flights()
         self._refreshes = Refreshes()
-        self._own = AsyncCachedFunction(function, options)
         functools.update_wrapper(self, function)
         mark_coroutine_function(self)
 
@@ -252,7 +297,7 @@ class AsyncHostFunction(Generic[P, R]):
         return value  # type: ignore[no-any-return]
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else BoundShared(self, instance)
 
     @property
     def cache(self) -> AsyncHostCache:
@@ -261,7 +306,7 @@ class AsyncHostFunction(Generic[P, R]):
     async def _fill(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any) -> Any:
         return await self._flights.once(key, functools.partial(self._run, memory, key, args, kwargs))
 
-    async def _run(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any, _: Flight) -> Any:
+    async def _run(self, memory: _native.HostMemory, key: Any, args: Any, kwargs: Any, flight: Flight) -> Any:
         while (computing := memory.begin(key)) is None:
             await asyncio.to_thread(memory.wait, key, _LOOK_EVERY_S)
             if (found := memory.look(key, counts=False)) is not None and not found[2]:
@@ -269,13 +314,16 @@ class AsyncHostFunction(Generic[P, R]):
         try:
             if (found := memory.look(key, counts=False)) is not None and not found[2]:
                 return _given(found)
+            of = self._level.sources(key, args, kwargs)
+            if of:
+                flight.is_open = functools.partial(memory.stands, computing, of)
             try:
                 value = await self._function(*args, **kwargs)
             except Exception as error:
                 if self._options.negative_ms is not None:
-                    self._level.put(memory, computing, error, True, (args, kwargs))
+                    self._level.put(memory, computing, error, True, (args, kwargs), of)
                 raise
-            self._level.put(memory, computing, value, False, (args, kwargs))
+            self._level.put(memory, computing, value, False, (args, kwargs), of)
             return value
         finally:
             computing.end()
@@ -288,10 +336,15 @@ class AsyncHostFunction(Generic[P, R]):
 class _Shared:
     """What caches of functions and of coroutine functions have in common."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_first", "_of")
 
-    def __init__(self, of: Any) -> None:
-        self._of = of
+    def __init__(self, of: Any, first: tuple[Any, ...] = ()) -> None:
+        self._of, self._first = of, first
+        """The first arguments of every call: the instance whose method it is."""
+
+    def of_instance(self, instance: object) -> Self:
+        """The same of a method, as seen from its instance."""
+        return type(self)(self._of, (instance,))
 
     def __repr__(self) -> str:
         info = self.info()
@@ -312,21 +365,23 @@ class _Shared:
         """What is kept for these arguments, or None. Computes, counts and raises nothing that is kept."""
         memory = self._of._level.memory()
         if memory is None:
-            return self._of._own.cache.peek(*args, **kwargs)
+            return self._of._own.cache.peek(*self._first, *args, **kwargs)
         found = memory.look(self._key(args, kwargs), counts=False)
         return None if found is None or found[1] else found[0]
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """Makes what is kept for these arguments untrue, or with `tag=` alone all entries of the function that have
-        this tag: in all processes of the host, before it returns.
+        this tag; and what depends on them, by whatever way: in all processes of the host, before it returns.
 
         What is being computed for them meanwhile is given to those who wait, and not kept. Gives whether there was
         anything; of a tag that is not known, so it gives True.
         """
         memory = self._of._level.memory()
+        is_tag = not args and kwargs.keys() == {"tag"}
         if memory is None:
-            return self._of._own.cache.invalidate(*args, **kwargs)  # type: ignore[no-any-return]
-        if not args and kwargs.keys() == {"tag"}:
+            whole = () if is_tag else (*self._first, *args)
+            return self._of._own.cache.invalidate(*whole, **kwargs)  # type: ignore[no-any-return]
+        if is_tag:
             memory.invalidate_all(kwargs["tag"])
             self._close(None)
             return True
@@ -336,7 +391,9 @@ class _Shared:
         return was_there
 
     def clear(self) -> None:
-        """Makes every entry of the function untrue, in all processes of the host."""
+        """Makes every entry of the function untrue, of a method those of all instances, and what depends on one: in all
+        processes of the host.
+        """
         memory = self._of._level.memory()
         if memory is None:
             self._of._own.cache.clear()
@@ -344,11 +401,17 @@ class _Shared:
             memory.invalidate_all()
             self._close(None)
 
+    def key(self, *args: Any, **kwargs: Any) -> CacheKey:
+        """What names the entry of these arguments, whether it is there or not: for `depends_on` of other functions that
+        the processes of the host share.
+        """
+        return self._of._level.shared_key(self._key(args, kwargs), (*self._first, *args), kwargs)  # type: ignore[no-any-return]
+
     def _close(self, key: Any) -> None:
         """Who asks from now on waits for no computing of this process that began before. Threads look again anyway."""
 
     def _key(self, args: Any, kwargs: Any) -> Any:
-        key = self._of._binder.key(args, kwargs)
+        key = self._of._binder.key((*self._first, *args), kwargs)
         if key is None:
             raise TypeError("the function does not take these arguments")
         return key
@@ -363,9 +426,9 @@ class HostCache(_Shared):
         """Has these arguments computed if nothing is kept for them. Raises what the function raises."""
         memory = self._of._level.memory()
         if memory is None:
-            self._of._own.cache.warm(*args, **kwargs)
+            self._of._own.cache.warm(*self._first, *args, **kwargs)
         elif memory.look(key := self._key(args, kwargs), counts=False) is None:
-            self._of._fill(memory, key, args, kwargs)
+            self._of._fill(memory, key, (*self._first, *args), kwargs)
 
 
 class AsyncHostCache(_Shared):
@@ -380,9 +443,14 @@ class AsyncHostCache(_Shared):
         """As `HostCache.warm`, to be awaited."""
         memory = self._of._level.memory()
         if memory is None:
-            await self._of._own.cache.warm(*args, **kwargs)
+            await self._of._own.cache.warm(*self._first, *args, **kwargs)
         elif memory.look(key := self._key(args, kwargs), counts=False) is None:
-            await self._of._fill(memory, key, args, kwargs)
+            await self._of._fill(memory, key, (*self._first, *args), kwargs)
+
+
+def _of_its_own(options: Options) -> Options:
+    """Where each process keeps its own results."""
+    return dataclasses.replace(options, depends_on=own_sources(options.depends_on))
 
 
 def shared(function: Any, options: Options, app: App) -> Any:

@@ -1,9 +1,10 @@
-//! What an entry contains, in cells: its tags, its key and its value, each from a word of its own on.
+//! What an entry contains, in cells: its tags, its sources, its key and its value, each from a word of its own on.
 //!
 //! A reader may be here without the lock, while the cells become those of somebody else: it stays within them whatever
 //! it finds, and comes to an end.
 
 use super::words::{CELL_WORDS, Cell, Slot, Word};
+use super::{Source, Tag};
 
 /// Bytes of a word.
 const WORD: usize = 8;
@@ -82,11 +83,45 @@ pub(super) fn tags<'a>(cells: &'a [Cell], slot: &Slot) -> impl Iterator<Item = O
     })
 }
 
-/// Fills the cells of an entry, which are chained already.
-pub(super) fn write(cells: &[Cell], first: u32, tags: &[u16], key: &[u8], value: &[u8]) {
-    let packed = tags.chunks(4).map(|tags| {
-        tags.iter().enumerate().fold(0, |word, (index, tag)| word | u64::from(*tag) << (16 * index))
+/// When an entry was stored that was computed from others, and the places of those.
+pub(super) fn sources<'a>(
+    cells: &'a [Cell],
+    slot: &Slot,
+) -> Option<(u64, impl Iterator<Item = Option<u32>> + use<'a>)> {
+    let (mut reader, count) = (Reader::new(cells, slot.cell.get()), slot.sources.get());
+    reader.skip(slot.tags().div_ceil(4))?;
+    let stored = reader.word()?;
+    let mut word = None;
+    let places = (0..count).map(move |index| {
+        if index % 2 == 0 {
+            word = reader.word();
+        }
+        word.map(|word| (word >> (32 * (index % 2))) as u32)
     });
+    Some((stored, places))
+}
+
+/// What an entry is filled with.
+pub(super) struct Content<'a> {
+    pub(super) tags: &'a [Tag],
+    /// When it is stored, if it has sources.
+    pub(super) stored: u64,
+    pub(super) sources: &'a [Source],
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+/// Fills the cells of an entry, which are chained already.
+pub(super) fn write(cells: &[Cell], first: u32, content: &Content<'_>) {
+    let Content { tags, stored, sources, key, value } = *content;
+    let tags = tags.chunks(4).map(|tags| {
+        tags.iter().enumerate().fold(0, |word, (index, tag)| word | u64::from(tag.0) << (16 * index))
+    });
+    let stored = (!sources.is_empty()).then_some(stored);
+    let sources = sources.chunks(2).map(|sources| {
+        sources.iter().enumerate().fold(0, |word, (index, it)| word | u64::from(it.place) << (32 * index))
+    });
+    let packed = tags.chain(stored).chain(sources);
     let mut at = cell(cells, first.into()).map(|cell| (cell, 0));
     for word in packed.chain(words(key)).chain(words(value)) {
         if let Some((full, CELL_WORDS)) = at {

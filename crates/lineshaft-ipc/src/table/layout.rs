@@ -1,6 +1,7 @@
 //! Where everything of a table lies in its segment.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::AcqRel;
 
 use super::words::{Bucket, CELL_BYTES, Cell, GHOST_WAYS, Header, ShardWords, Slot, TAGS};
 use crate::Result;
@@ -10,6 +11,8 @@ use crate::sync::AtomicU64;
 /// Bytes of a shard's room; a table has as many shards as that makes, up to [`SHARDS_MAX`].
 const SHARD_BYTES: usize = 8 << 20;
 const SHARDS_MAX: usize = 64;
+/// Where in the place of a source its shard begins: a shard has fewer buckets.
+pub(super) const SHARD_SHIFT: u32 = 24;
 /// The least room there can be.
 pub const ROOM_BYTES_MIN: usize = 64 << 10;
 /// The most, for which numbers of cells have 32 bits by far.
@@ -68,6 +71,11 @@ impl Layout {
         Err(bad_segment(format!("a table of this room has {} bytes, it has {size}", self.bytes)))
     }
 
+    /// The bucket, in its shard, of a key with this hash.
+    pub(super) fn bucket_of(&self, hash: u64) -> usize {
+        (hash >> 16) as usize & (self.buckets - 1)
+    }
+
     pub(super) fn slot_offset(&self, shard: usize, slot: usize) -> usize {
         self.slots_at + (shard * self.slots + slot) * size_of::<Slot>()
     }
@@ -97,6 +105,15 @@ impl Parts {
         self.segment.at(self.index_at(shard))
     }
 
+    /// The shard and the bucket that keys of a source are in; `None` for one of another table.
+    pub(super) fn source(&self, place: u32) -> Option<(&ShardWords, &Bucket)> {
+        let (shard, bucket) = (place >> SHARD_SHIFT, place & ((1 << SHARD_SHIFT) - 1));
+        if shard as usize >= self.layout.shards {
+            return None;
+        }
+        Some((self.words(shard as usize), self.buckets(shard as usize).get(bucket as usize)?))
+    }
+
     pub(super) fn buckets(&self, shard: usize) -> &[Bucket] {
         self.segment.slice(self.index_at(shard) + size_of::<ShardWords>(), self.layout.buckets)
     }
@@ -117,6 +134,11 @@ impl Parts {
     fn index_at(&self, shard: usize) -> usize {
         let Layout { shards_at, buckets, ghosts, .. } = self.layout;
         shards_at + shard * Layout::index_bytes(buckets, ghosts)
+    }
+
+    /// The next invalidation, which nothing that has begun is after.
+    pub(super) fn advance(&self) -> u64 {
+        self.header().generation.fetch_add(1, AcqRel) + 1
     }
 
     /// Takes memory for so many bytes from `start` on.

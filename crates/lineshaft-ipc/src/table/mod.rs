@@ -9,6 +9,9 @@
 //! call returns nobody on the host is served what it made untrue. Tags are told apart by 16 bits: sometimes an entry goes
 //! with a tag that is not its own.
 //!
+//! An entry may have *sources*, keys that it was computed from: it is untrue when one of them is invalidated or gets another
+//! value (`sources.rs`).
+//!
 //! Times are milliseconds of a clock that all processes share and that nobody sets, such as the system's monotonic one.
 
 mod content;
@@ -17,6 +20,7 @@ mod flights;
 mod layout;
 mod order;
 mod shard;
+mod sources;
 mod version;
 mod words;
 
@@ -29,7 +33,7 @@ use siphasher::sip::SipHasher13;
 
 pub use self::file::TableFile;
 use self::flights::{Claim, Place};
-use self::layout::{Layout, Parts};
+use self::layout::{Layout, Parts, SHARD_SHIFT};
 pub use self::layout::{ROOM_BYTES_MAX, ROOM_BYTES_MIN};
 use self::shard::{Seen, Shard};
 use self::words::{Header, MAGIC, STRIPES, TAGS, Word};
@@ -62,8 +66,17 @@ pub struct Key<'a> {
 pub struct Stamp(u64);
 
 /// A tag, hashed for one table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag(u16);
+
+/// A key that others were computed from, hashed for one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its shard and its bucket.
+    place: u32,
+    /// Tells it from others of the bucket.
+    print: u32,
+}
 
 /// What comes with a value. Times are milliseconds, `None` for ever.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +89,16 @@ pub struct Terms<'a> {
     pub stale_ms: u32,
     /// Under which it can be invalidated together with others. The first [`TAGS_MAX`] count.
     pub tags: &'a [Tag],
+    /// What it was computed from: all of it, what its sources were computed from included. The first [`SOURCES_MAX`] count.
+    pub sources: &'a [Source],
     /// When its computing began: what was invalidated since makes it untrue.
     pub since: Stamp,
 }
 
 /// Tags of an entry at most.
-pub const TAGS_MAX: usize = 255;
+pub const TAGS_MAX: usize = 1_024;
+/// Sources of an entry at most.
+pub const SOURCES_MAX: usize = 256;
 
 /// What became of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +201,13 @@ impl Table {
         Tag(self.hash(bytes) as u16)
     }
 
+    /// `key` as what others are computed from.
+    pub fn source(&self, key: Key<'_>) -> Source {
+        let bucket = self.parts.layout.bucket_of(key.hash);
+        let place = (self.shard_of(key) as u32) << SHARD_SHIFT | bucket as u32;
+        Source { place, print: sources::print(key) }
+    }
+
     /// `SipHash` 1-3 (Aumasson and Bernstein, 2012) with a secret of the table.
     fn hash(&self, bytes: &[u8]) -> u64 {
         let [first, second] = &self.parts.header().seeds;
@@ -265,9 +289,18 @@ impl Table {
         Stamp(self.parts.header().generation.load(Acquire))
     }
 
+    /// Whether nothing of a source with these tags was invalidated since a moment.
+    pub fn stands(&self, source: Source, tags: &[Tag], since: Stamp) -> bool {
+        let words = self.parts.tags();
+        sources::stands(&self.parts, source.place, since.0).is_some()
+            && tags.iter().all(|tag| words[usize::from(tag.0)].load(Acquire) <= since.0)
+    }
+
     /// Stores the value of `key`.
     pub fn put(&self, key: Key<'_>, value: &[u8], terms: &Terms<'_>, now_ms: u64) -> Result<Stored> {
-        let terms = Terms { tags: &terms.tags[..terms.tags.len().min(TAGS_MAX)], ..*terms };
+        let tags = &terms.tags[..terms.tags.len().min(TAGS_MAX)];
+        let sources = &terms.sources[..terms.sources.len().min(SOURCES_MAX)];
+        let terms = Terms { tags, sources, ..*terms };
         let stored = self
             .shard(key)
             .locked(Owner::current()?, CHANGE_PATIENCE, |shard| shard.put(key, value, &terms, now_ms));
@@ -302,7 +335,7 @@ impl Table {
     }
 
     fn advance(&self) -> u64 {
-        self.parts.header().generation.fetch_add(1, AcqRel) + 1
+        self.parts.advance()
     }
 
     /// What has happened.

@@ -3,13 +3,15 @@
 //! A lock that was of the dead leaves a shard as it was if they changed nothing, and otherwise empty: what was kept can be
 //! computed again, and nothing has to be mended.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
 
-use super::content::{self, Reader};
+use super::content::{self, Content, Reader};
 use super::layout::Parts;
-use super::words::{Bucket, CELL_BYTES, Cell, IS_RESIDENT, PoolWords, ShardWords, Slot, USES, Word};
-use super::{Key, Stored, Terms};
+use super::words::{
+    Bucket, CELL_BYTES, Cell, IS_RESIDENT, PoolWords, ShardWords, Slot, USES, WATCHED_BY_NONE, Word,
+};
+use super::{Key, Stored, Terms, sources};
 use crate::sync::{AtomicU64, Owner};
 
 /// Slots that are looked at for an entry that comes, whether their time is over: all, before as many have come as there
@@ -65,7 +67,7 @@ impl<'a> Shard<'a> {
     }
 
     fn bucket(&self, key: Key<'_>) -> &'a Bucket {
-        &self.buckets[(key.hash >> 16) as usize & (self.buckets.len() - 1)]
+        &self.buckets[self.parts.layout.bucket_of(key.hash)]
     }
 
     // ---- Looking, with the lock or within `Version::read`.
@@ -95,7 +97,7 @@ impl<'a> Shard<'a> {
             let slot = self.slots.get((number as usize).checked_sub(1)?)?;
             if slot.hash.get() == key.hash && slot.key_bytes.get() as usize == key.bytes.len() {
                 let mut reader = Reader::new(self.cells, slot.cell.get());
-                reader.skip(slot.tags().div_ceil(4))?;
+                reader.skip(slot.words_before_key())?;
                 if reader.is(key.bytes) {
                     return Some((number, reader));
                 }
@@ -112,6 +114,14 @@ impl<'a> Shard<'a> {
         stamp >= self.words.true_since.load(Acquire)
             && content::tags(self.cells, slot)
                 .all(|tag| tag.is_some_and(|tag| tags[usize::from(tag)].load(Acquire) <= stamp))
+            && (slot.sources.get() == 0 || self.stand_sources(slot, stamp).is_some())
+    }
+
+    /// Whether nothing of what it was computed from was invalidated since, or came after it was stored.
+    fn stand_sources(&self, slot: &Slot, stamp: u64) -> Option<()> {
+        let (stored, mut places) = content::sources(self.cells, slot)?;
+        let stands = |place| sources::stands(self.parts, place, stamp).is_some_and(|came| came <= stored);
+        places.all(|place| place.is_some_and(stands)).then_some(())
     }
 
     /// The entry was served. Needs no lock: at worst somebody else's use is counted.
@@ -167,6 +177,8 @@ impl<'a> Shard<'a> {
         // A sweep finds nobody where somebody was.
         let reserved = self.words.slots.reserved.get() as usize;
         self.slots[..reserved.min(self.slots.len())].iter().for_each(|slot| slot.marks.set(0));
+        // Whoever died may have had more to say to those who were computed from what was here.
+        self.words.emptied.fetch_max(self.parts.advance(), AcqRel);
         self.words.entries.set(0);
         self.words.sweep_at.set(0);
         self.words.has_evicted.set(0);
@@ -180,24 +192,43 @@ impl<'a> Shard<'a> {
         let stamp = terms.since.0;
         let is_true = stamp >= self.words.true_since.load(Acquire)
             && stamp >= self.bucket(key).invalidated.get()
-            && terms.tags.iter().all(|tag| tags[usize::from(tag.0)].load(Acquire) <= stamp);
+            && terms.tags.iter().all(|tag| tags[usize::from(tag.0)].load(Acquire) <= stamp)
+            && terms.sources.iter().all(|it| sources::stands(self.parts, it.place, stamp).is_some());
         if !is_true {
             return Stored::Untrue;
         }
-        let cells = Slot::cells_of(terms.tags.len(), key.bytes.len(), value.len());
+        let cells = Slot::cells_of(terms.tags.len(), terms.sources.len(), key.bytes.len(), value.len());
         if cells > self.cells.len() / 2 {
             return Stored::TooLarge;
         }
         self.changed(|shard| {
+            // Nobody sees the old value any more, and from now on nobody begins who could have.
+            shard.tell(key, shard.look(key, now_ms, None).is_some());
             if let Some((slot, _)) = shard.find(key) {
                 shard.take_out(slot, key.hash);
             }
             shard.sweep(now_ms);
             let Some(slot) = shard.make_room(cells) else { return Stored::NoMemory };
-            shard.fill(slot, cells, key, value, terms, now_ms);
+            // In this order: see `sources.rs`.
+            let stored = shard.parts.header().generation.load(Acquire);
+            terms.sources.iter().for_each(|source| sources::watch(shard.parts, *source));
+            shard.fill(slot, cells, key, value, terms, stored, now_ms);
             shard.words.inserts.change(|inserts| inserts + 1);
             Stored::Stored
         })
+    }
+
+    /// A value of `key` comes: what was computed from the one before is not true any more. If that could have been served
+    /// until now, what is being computed is not either.
+    fn tell(&self, key: Key<'_>, is_in_place_of_one: bool) {
+        let bucket = self.bucket(key);
+        if is_in_place_of_one {
+            let generation = self.parts.advance();
+            bucket.invalidated.change(|before| before.max(generation));
+        } else if bucket.watched.load(Acquire) != WATCHED_BY_NONE && sources::is_watched(bucket, key) {
+            let generation = self.parts.advance();
+            bucket.came.change(|before| before.max(generation));
+        }
     }
 
     /// Takes the entry of `key` out, and what is being computed for it is not kept either. Whether there was one that was
@@ -225,10 +256,20 @@ impl<'a> Shard<'a> {
         }
     }
 
-    fn fill(&self, number: u32, cells: usize, key: Key<'_>, value: &[u8], terms: &Terms<'_>, now_ms: u64) {
+    #[expect(clippy::too_many_arguments, reason = "what an entry consists of, from one caller")]
+    fn fill(
+        &self,
+        number: u32,
+        cells: usize,
+        key: Key<'_>,
+        value: &[u8],
+        terms: &Terms<'_>,
+        stored: u64,
+        now_ms: u64,
+    ) {
         let first = self.take_cells(cells);
-        let tags: Vec<u16> = terms.tags.iter().map(|tag| tag.0).collect();
-        content::write(self.cells, first, &tags, key.bytes, value);
+        let Terms { tags, sources, .. } = *terms;
+        content::write(self.cells, first, &Content { tags, stored, sources, key: key.bytes, value });
         let slot = self.slot(number);
         slot.hash.set(key.hash);
         slot.stamp.set(terms.since.0);
@@ -241,6 +282,7 @@ impl<'a> Shard<'a> {
         slot.key_bytes.set(key.bytes.len() as u32);
         slot.value_bytes.set(value.len() as u32);
         slot.marks.set((tags.len() as u32) << 16 | IS_RESIDENT);
+        slot.sources.set(sources.len() as u32);
         slot.cell.set(first);
         let bucket = self.bucket(key);
         slot.next.set(bucket.first.get());
@@ -252,7 +294,7 @@ impl<'a> Shard<'a> {
     fn take_out(&self, number: u32, hash: u64) {
         self.leave_line(number);
         let slot = self.slot(number);
-        let bucket = &self.buckets[(hash >> 16) as usize & (self.buckets.len() - 1)];
+        let bucket = &self.buckets[self.parts.layout.bucket_of(hash)];
         let next = slot.next.get();
         if bucket.first.get() == number {
             bucket.first.set(next);

@@ -20,12 +20,16 @@ pub(super) const FLIGHTS: usize = 32;
 /// Counters of hits and misses: processes have some to themselves, so that they do not wait for each other's.
 pub(super) const STRIPES: usize = 16;
 /// Says that this is a table, and of which layout: the last byte changes with it.
-pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"lntable\x01");
+pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"lntable\x02");
 
 /// Uses of an entry that are counted, in [`Slot::marks`].
 pub(super) const USES: u32 = 0b011;
 pub(super) const IS_MAIN: u32 = 0b100;
 pub(super) const IS_RESIDENT: u32 = 0b1000;
+
+/// In [`Bucket::watched`].
+pub(super) const WATCHED_BY_NONE: u32 = 0;
+pub(super) const WATCHED_BY_SEVERAL: u32 = 1;
 
 #[derive(Debug)]
 #[repr(C)]
@@ -57,6 +61,8 @@ pub(super) struct ShardWords {
     pub(super) version: Version,
     /// Entries computed before this invalidation are not true, of any key.
     pub(super) true_since: AtomicU64,
+    /// When it was emptied after a death: what was computed from keys of it and stored before is not true.
+    pub(super) emptied: AtomicU64,
     /// Rings when something was computed.
     pub(super) landings: EventCount,
     pub(super) entries: AtomicU32,
@@ -113,12 +119,17 @@ pub(super) struct Flight {
 pub(super) struct Bucket {
     /// Entries computed before this invalidation are not true, of the keys of this bucket.
     pub(super) invalidated: AtomicU64,
+    /// What was computed from a key of this bucket and stored before this moment is not true: a value of such a key came
+    /// since.
+    pub(super) came: AtomicU64,
     /// The first slot in it; one more than its place.
     pub(super) first: AtomicU32,
-    pub(super) unused: AtomicU32,
+    /// Of which key of this bucket entries were computed, by a print of it: [`WATCHED_BY_NONE`], [`WATCHED_BY_SEVERAL`] if
+    /// it is of more than one. Is not guarded by the lock.
+    pub(super) watched: AtomicU32,
 }
 
-/// An entry. Its cells have its tags, its key and its value, each from a word of its own on.
+/// An entry. Its cells have its tags, its sources, its key and its value, each from a word of its own on.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Slot {
@@ -139,6 +150,8 @@ pub(super) struct Slot {
     pub(super) cell: AtomicU32,
     /// Of the same bucket, or the next free one.
     pub(super) next: AtomicU32,
+    /// How many keys it was computed from.
+    pub(super) sources: AtomicU32,
     pub(super) neighbours: Neighbours,
 }
 
@@ -175,15 +188,26 @@ impl Slot {
         (self.marks.get() >> 16) as usize
     }
 
+    /// Words before the key.
+    pub(super) fn words_before_key(&self) -> usize {
+        words_of(self.tags(), self.sources.get() as usize)
+    }
+
     /// Cells of so much content.
-    pub(super) fn cells_of(tags: usize, key_bytes: usize, value_bytes: usize) -> usize {
-        let words = tags.div_ceil(4) + key_bytes.div_ceil(8) + value_bytes.div_ceil(8);
+    pub(super) fn cells_of(tags: usize, sources: usize, key_bytes: usize, value_bytes: usize) -> usize {
+        let words = words_of(tags, sources) + key_bytes.div_ceil(8) + value_bytes.div_ceil(8);
         words.div_ceil(CELL_WORDS).max(1)
     }
 
     pub(super) fn cells(&self) -> usize {
-        Self::cells_of(self.tags(), self.key_bytes.get() as usize, self.value_bytes.get() as usize)
+        let (tags, sources) = (self.tags(), self.sources.get() as usize);
+        Self::cells_of(tags, sources, self.key_bytes.get() as usize, self.value_bytes.get() as usize)
     }
+}
+
+/// Words of so many tags, four in each, and sources, two in each behind one that says when the entry was stored.
+fn words_of(tags: usize, sources: usize) -> usize {
+    tags.div_ceil(4) + sources.div_ceil(2) + usize::from(sources > 0)
 }
 
 /// Words that are only written by whoever has the lock, and whose readers make sure of that by themselves.

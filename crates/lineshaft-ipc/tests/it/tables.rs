@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lineshaft_ipc::table::{Stamp, Stored, TAGS_MAX, Table, TableFile, Tag, Terms};
+use lineshaft_ipc::table::{SOURCES_MAX, Source, Stamp, Stored, TAGS_MAX, Table, TableFile, Tag, Terms};
 
 const ROOM: usize = 1 << 20;
 
 fn terms(table: &Table) -> Terms<'static> {
-    Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], since: table.stamp() }
+    Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], sources: &[], since: table.stamp() }
 }
 
 fn put(table: &Table, key: &str, value: &[u8]) -> Stored {
@@ -146,6 +146,118 @@ fn only_the_first_of_too_many_tags_count() {
     assert_eq!(get(&table, "key"), Some(b"value".to_vec()));
     table.invalidate_tag(tags[TAGS_MAX - 1]);
     assert_eq!(get(&table, "key"), None);
+}
+
+fn source(table: &Table, key: &str) -> Source {
+    table.source(table.key(key.as_bytes()))
+}
+
+/// Puts the value of a key that was computed from others since then.
+fn put_of(table: &Table, key: &str, of: &[&str], since: Stamp) -> Stored {
+    let sources: Vec<Source> = of.iter().map(|key| source(table, key)).collect();
+    let terms = Terms { sources: &sources, since, ..terms(table) };
+    table.put(table.key(key.as_bytes()), key.as_bytes(), &terms, 0).unwrap()
+}
+
+#[test]
+fn what_becomes_of_a_source_reaches_what_was_and_what_is_computed_from_it() {
+    let table = Table::create(ROOM).unwrap();
+    let before = table.stamp();
+    put(&table, "price", b"1");
+    assert_eq!(put_of(&table, "offer", &["price", "rate"], before), Stored::Stored);
+    assert_eq!(put_of(&table, "page", &["offer", "price", "rate"], before), Stored::Stored);
+    put(&table, "other", b"1");
+    table.invalidate(table.key(b"another"), 0).unwrap();
+    assert!(get(&table, "offer").is_some() && get(&table, "page").is_some());
+    assert!(!table.invalidate(table.key(b"rate"), 0).unwrap(), "whether it is there or not");
+    assert!(get(&table, "offer").is_none() && get(&table, "page").is_none());
+    assert_eq!(get(&table, "price"), Some(b"1".to_vec()));
+    assert_eq!(put_of(&table, "offer", &["rate"], before), Stored::Untrue);
+    assert_eq!(put_of(&table, "offer", &["rate"], table.stamp()), Stored::Stored);
+    table.invalidate_all();
+    assert_eq!(get(&table, "offer"), None);
+}
+
+/// Who computes an entry computes its sources too, and is kept all the same.
+#[test]
+fn a_value_that_comes_reaches_what_was_stored_and_not_what_is_computed() {
+    let table = Table::create(ROOM).unwrap();
+    let before = table.stamp();
+    put(&table, "price", b"1");
+    assert_eq!(put_of(&table, "offer", &["price"], before), Stored::Stored);
+    assert!(get(&table, "offer").is_some());
+    table.invalidate(table.key(b"price"), 0).unwrap();
+    for round in 0..3 {
+        let before = table.stamp();
+        put_of(&table, "offer", &["price"], before);
+        let before = table.stamp();
+        let short = Terms { ttl_ms: Some(1), ..terms(&table) };
+        table.put(table.key(b"price"), b"1", &short, 10 * round).unwrap();
+        assert_eq!(get_at(&table, "offer", 10 * round), None, "what was stored before");
+        assert_eq!(put_of(&table, "offer", &["price"], before), Stored::Stored, "what was begun before");
+        assert!(get_at(&table, "offer", 10 * round).is_some());
+    }
+}
+
+#[test]
+fn a_value_in_place_of_one_that_is_served_reaches_what_is_computed_too() {
+    let table = Table::create(ROOM).unwrap();
+    let stale = Terms { ttl_ms: Some(10), stale_ms: 10, ..terms(&table) };
+    table.put(table.key(b"price"), b"1", &stale, 0).unwrap();
+    let before = table.stamp();
+    put_of(&table, "page", &["price"], before);
+    table.put(table.key(b"price"), b"2", &stale, 15).unwrap();
+    assert_eq!(put_of(&table, "offer", &["price"], before), Stored::Untrue);
+    assert_eq!(get(&table, "page"), None);
+}
+
+#[test]
+fn only_the_first_of_too_many_sources_count() {
+    let table = Table::create(ROOM).unwrap();
+    let names: Vec<String> = (0..SOURCES_MAX + 5).map(|number| number.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(put_of(&table, "page", &names, table.stamp()), Stored::Stored);
+    assert_eq!(get(&table, "page"), Some(b"page".to_vec()));
+    table.invalidate(table.key(names[SOURCES_MAX - 1].as_bytes()), 0).unwrap();
+    assert_eq!(get(&table, "page"), None);
+}
+
+/// Whatever is done in whatever order, nothing is served that was computed from what was there before.
+#[test]
+fn an_entry_is_of_its_sources_as_they_are() {
+    let mut rng = fastrand::Rng::with_seed(2);
+    for _ in 0..40 {
+        let table = Table::create(64 << 10).unwrap();
+        let mut prices = [0_u64; 8];
+        for step in 0..2_000_u64 {
+            let (item, page) = (rng.usize(..8), format!("page {}", rng.u8(..50)));
+            let of: Vec<usize> = (0..8).filter(|at| page.len() * (at + 1) % 3 != 0).collect();
+            let name = |item: usize| format!("price {item}");
+            match rng.u32(..10) {
+                0 => {
+                    prices[item] = step;
+                    table.invalidate(table.key(name(item).as_bytes()), 0).unwrap();
+                }
+                // Its time is over, or it went for room, and it is computed anew.
+                1 => {
+                    prices[item] = step;
+                    put(&table, &name(item), &step.to_le_bytes());
+                }
+                2..5 => {
+                    let since = table.stamp();
+                    let value: Vec<u8> = of.iter().flat_map(|item| prices[*item].to_le_bytes()).collect();
+                    let sources: Vec<Source> = of.iter().map(|item| source(&table, &name(*item))).collect();
+                    let terms = Terms { sources: &sources, since, ..terms(&table) };
+                    table.put(table.key(page.as_bytes()), &value, &terms, 0).unwrap();
+                }
+                _ => {
+                    let expected: Vec<u8> = of.iter().flat_map(|item| prices[*item].to_le_bytes()).collect();
+                    assert!(get(&table, &page).is_none_or(|value| value == expected), "step {step}");
+                }
+            }
+        }
+        assert!(table.statistics().hits > 20, "{:?}", table.statistics());
+    }
 }
 
 #[test]

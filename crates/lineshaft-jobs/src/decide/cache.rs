@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use lineshaft_wire::message::{
-    CACHE_KEYS_MAX, CACHE_TAGS_MAX, CacheInvalidate, CacheSet, FoundEntry, NewEntry, PAYLOAD_BYTES_MAX,
-    RefusalCode,
+    CACHE_KEYS_MAX, CACHE_SOURCES_MAX, CACHE_TAGS_MAX, CacheInvalidate, CacheSet, FoundEntry, NewEntry,
+    PAYLOAD_BYTES_MAX, RefusalCode,
 };
 
 use super::enqueue::{Cutter, bad, check_text};
 use super::{Answered, Turn};
-use crate::cache::{CacheEntry, entry_bytes};
+use crate::cache::{CacheEntry, entry_bytes, source_tag};
 use crate::change::{CachedValue, Change, Place};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal};
 use crate::state::State;
@@ -113,26 +113,42 @@ impl State {
             Turn::Fresh(request) => request,
         };
         self.check_set(set, values)?;
-        let mut cutter = Cutter::new(values);
-        let mut entries = Vec::new();
         // What is put without a ticket is newer than whatever is being computed for its key.
         let put = set.entries.iter().filter(|new| new.ticket.is_none()).map(|new| Arc::clone(&new.key));
         let put: Vec<Arc<str>> = put.collect();
-        let version = self.cache.version + u64::from(!put.is_empty());
-        for new in &set.entries {
-            let is_true = |ticket| self.cache.holds(ticket, &new.key, &new.tags) && !put.contains(&new.key);
-            if new.ticket.is_none_or(is_true) {
+        let is_good = |new: &NewEntry| {
+            let NewEntry { key, sources, tags, .. } = new;
+            let is_true = |ticket| self.cache.holds(ticket, key, sources, tags) && !put.contains(key);
+            new.ticket.is_none_or(is_true)
+        };
+        let good: Vec<bool> = set.entries.iter().map(is_good).collect();
+        let computed = set.entries.iter().zip(&good).filter(|(new, good)| **good && new.ticket.is_some());
+        let computed = || computed.clone().map(|(new, _)| &new.key);
+        let tags = self.tags_of_keys(computed().chain(&put));
+        // In place of what was served until now: others may be computed from that at the moment.
+        let served = computed().filter(|key| self.cache_entry(key, now).is_some()).cloned();
+        let keys: Vec<Arc<str>> = served.chain(put.iter().cloned()).collect();
+        let version = self.cache.version + u64::from(!keys.is_empty() || !tags.is_empty());
+        let mut cutter = Cutter::new(values);
+        let mut entries = Vec::new();
+        for (new, good) in set.entries.iter().zip(good) {
+            if good {
                 entries.push((cached_value(new, version, now), cutter.take(u64::from(new.length))));
             } else {
                 cutter.skip(u64::from(new.length));
             }
         }
         let answered = Answered { jobs: entries.len() as u64, ..Answered::default() };
-        let untrue = Change::EntriesInvalidated { keys: put, tags: Vec::new(), all: false };
+        let untrue = Change::EntriesInvalidated { keys, tags, all: false };
         let untrue = (version > self.cache.version).then(|| untrue.into());
         let change = (!entries.is_empty()).then_some(Change::EntriesStored { entries });
         let stored = change.map(|change| Entry { change, payload: cutter.parts });
         Ok(Decision::answered(untrue.into_iter().chain(stored).collect(), request, answered))
+    }
+
+    /// Those that stand for keys that entries were computed from, which are not true any more.
+    fn tags_of_keys<'a>(&self, keys: impl Iterator<Item = &'a Arc<str>>) -> Vec<Arc<str>> {
+        keys.filter_map(|key| self.cache.depended_on(key)).collect()
     }
 
     fn check_set(&self, set: &CacheSet, values: &Payloads) -> Result<(), Refusal> {
@@ -144,7 +160,7 @@ impl State {
             return Err(bad(format!("values of {announced} bytes were announced, {came} came")));
         }
         let most = self.limits.cache_bytes;
-        match set.entries.iter().find(|new| entry_bytes(&new.key, &new.tags, new.length) > most) {
+        match set.entries.iter().find(|new| entry_bytes(&new.key, &tags_of(new), new.length) > most) {
             Some(new) => {
                 let text = format!("the value of {:?} has {} bytes, the cache {most}", new.key, new.length);
                 Err(Refusal::new(RefusalCode::TooLarge, text))
@@ -178,6 +194,7 @@ impl State {
         };
         let answered = Answered { jobs: keys.iter().filter(is_there).count() as u64, ..Answered::default() };
         let is_nothing = keys.is_empty() && tags.is_empty() && !all;
+        tags.extend(self.tags_of_keys(keys.iter()));
         let change = (!is_nothing).then(|| Change::EntriesInvalidated { keys, tags, all }.into());
         Ok(Decision::answered(change.into_iter().collect(), request, answered))
     }
@@ -192,20 +209,28 @@ impl State {
 fn cached_value(new: &NewEntry, version: u64, now: Now) -> CachedValue {
     CachedValue {
         key: Arc::clone(&new.key),
-        tags: new.tags.clone(),
+        tags: tags_of(new),
         due_ms: new.ttl_ms.map(|ttl_ms| now.wall_ms.saturating_add(ttl_ms)),
         stale_ms: new.stale_ms,
         idle_ms: new.idle_ms,
-        since: new.ticket.unwrap_or(version),
+        // Nothing of it was invalidated since its ticket was given: that was asked just now.
+        since: version,
     }
+}
+
+/// Its tags, with those that stand for its sources.
+fn tags_of(new: &NewEntry) -> Vec<Arc<str>> {
+    new.tags.iter().cloned().chain(new.sources.iter().map(|key| source_tag(key))).collect()
 }
 
 fn check_entry(entry: &NewEntry) -> Result<(), Refusal> {
     check_text(KEY, &entry.key)?;
     entry.tags.iter().try_for_each(|tag| check_text(TAG, tag))?;
-    let count = entry.tags.len();
-    if count > CACHE_TAGS_MAX {
-        return Err(bad(format!("{count} tags of one entry: {CACHE_TAGS_MAX} are allowed")));
+    entry.sources.iter().try_for_each(|key| check_text(KEY, key))?;
+    let counts =
+        [("tags", entry.tags.len(), CACHE_TAGS_MAX), ("sources", entry.sources.len(), CACHE_SOURCES_MAX)];
+    if let Some((what, count, most)) = counts.into_iter().find(|(_, count, most)| count > most) {
+        return Err(bad(format!("{count} {what} of one entry: {most} are allowed")));
     }
     if u64::from(entry.length) > PAYLOAD_BYTES_MAX {
         let text = format!("a value of {} bytes: {PAYLOAD_BYTES_MAX} are allowed", entry.length);

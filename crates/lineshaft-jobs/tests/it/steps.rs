@@ -51,6 +51,8 @@ pub(crate) struct Group {
 pub(crate) struct Kept {
     pub(crate) key: u8,
     pub(crate) tags: Vec<u8>,
+    /// Keys that it was computed from.
+    pub(crate) sources: Vec<u8>,
     pub(crate) ttl_ms: Option<u16>,
     pub(crate) stale_ms: u16,
     pub(crate) length: u8,
@@ -327,12 +329,19 @@ fn cache_step() -> impl Strategy<Value = Step> {
     let kept = (
         name(),
         vec(name(), 0..3),
+        vec(name(), 0..2),
         option::of(any::<u16>()),
         prop_oneof![Just(0), any::<u16>()],
         any::<u8>(),
     );
-    let kept =
-        kept.prop_map(|(key, tags, ttl_ms, stale_ms, length)| Kept { key, tags, ttl_ms, stale_ms, length });
+    let kept = kept.prop_map(|(key, tags, sources, ttl_ms, stale_ms, length)| Kept {
+        key,
+        tags,
+        sources,
+        ttl_ms,
+        stale_ms,
+        length,
+    });
     prop_oneof![
         8 => (turn(), vec(kept, 0..4), option::of(0..12u8), option::of(any::<u8>()), prop::bool::weighted(0.02)).prop_map(
             |(turn, entries, ticket, blob, lie)| Step::Store { turn, entries, ticket, blob, lie }

@@ -10,31 +10,48 @@ use super::function::{Argument, Function};
 use super::options;
 use crate::forms;
 
-const OPTIONS: [&str; 8] = ["max", "on", "first", "cap", "after", "deadline", "budget", "before_pause"];
+const OPTIONS: [&str; 10] =
+    ["max", "on", "never", "if_result", "first", "cap", "after", "deadline", "budget", "before_pause"];
 
 #[derive(Default)]
 struct Options {
     /// Fields of `Patience` with their values.
     patience: Vec<TokenStream>,
     on: Option<Expr>,
+    never: Option<Expr>,
+    if_result: Option<Expr>,
     after: Option<TokenStream>,
     before_pause: Option<Expr>,
+    /// Options that are about an error, with where they are given.
+    of_errors: Vec<(&'static str, Span)>,
+    /// Those of them that have an error to say what comes next.
+    told_errors: Vec<(&'static str, Span)>,
 }
 
 pub(crate) fn expand(tokens: TokenStream, function: ItemFn) -> Result<TokenStream> {
     let mut options = Options::default();
     options::read(tokens, "`retry`", &OPTIONS, |option, meta| options.take(option, meta))?;
     let function = Function::new(function);
-    check(&function)?;
+    check(&function, &options)?;
     Ok(function.with_body(&options.body(&function)))
 }
 
-fn check(function: &Function) -> Result<()> {
-    if !function.is_fallible() {
+fn check(function: &Function, options: &Options) -> Result<()> {
+    if let Some((option, span)) = options.told_errors.first().filter(|_| options.if_result.is_some()) {
+        let message =
+            format!("option `{option}`: it is given an error, which a result of `if_result` has not");
+        return Err(Error::new(*span, message));
+    }
+    if let Some((option, span)) = options.of_errors.first().filter(|_| !function.is_fallible()) {
+        let message =
+            format!("option `{option}`: the function returns no `Result`, so that there are no errors");
+        return Err(Error::new(*span, message));
+    }
+    if !function.is_fallible() && options.if_result.is_none() {
         let span = function.output().map_or_else(Span::call_site, Spanned::span);
         return Err(Error::new(
             span,
-            "a function that is tried again returns a `Result`: an `Err` is what is tried again",
+            "a function that is tried again returns a `Result`, of which an `Err` is tried again, or has `if_result`",
         ));
     }
     match function.receiver().map(|receiver| (receiver, &receiver.kind)) {
@@ -54,21 +71,36 @@ impl Options {
             "first" | "cap" => forms::duration(meta, option)?,
             "deadline" => forms::optional_duration(meta, option)?,
             "budget" => budget(meta)?,
-            "on" => {
-                self.on = Some(forms::callable(meta, option, "fn(error: &Error) -> bool")?);
-                return Ok(());
-            }
-            "after" => {
-                self.after = Some(forms::pause(meta, option, "fn(attempt: u32, error: &Error) -> Duration")?);
-                return Ok(());
-            }
-            _ => {
-                self.before_pause = Some(forms::callable(meta, option, "fn(retrying: &Retrying<Error>)")?);
-                return Ok(());
-            }
+            _ => return self.take_callable(option, meta),
         };
         let field = format_ident!("{option}");
         self.patience.push(quote!(#field: #value));
+        Ok(())
+    }
+
+    fn take_callable(&mut self, option: &str, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        let span = meta.path.span();
+        match option {
+            "on" => {
+                self.on = Some(forms::callable(meta, option, "fn(error: &Error) -> bool")?);
+                self.of_errors.push(("on", span));
+            }
+            "never" => {
+                self.never = Some(forms::callable(meta, option, "fn(error: &Error) -> bool")?);
+                self.of_errors.push(("never", span));
+            }
+            "if_result" => self.if_result = Some(forms::callable(meta, option, "fn(result: &T) -> bool")?),
+            "after" => {
+                let shape = "fn(attempt: u32, error: &Error) -> Duration";
+                let (pause, is_callable) = forms::pause(meta, option, shape)?;
+                self.after = Some(pause);
+                self.told_errors.extend(is_callable.then_some(("after", span)));
+            }
+            _ => {
+                self.before_pause = Some(forms::callable(meta, option, "fn(retrying: &Retrying<Error>)")?);
+                self.told_errors.push(("before_pause", span));
+            }
+        }
         Ok(())
     }
 
@@ -78,12 +110,7 @@ impl Options {
             function.arguments.iter().map(|argument| format_ident!("__again_{}", argument.name)).collect();
         let clones = function.arguments.iter().zip(&names).map(|(argument, name)| again(argument, name));
         let (call, patience) = (function.call_again(&names), &self.patience);
-        let on = self.on.as_ref().map_or_else(|| quote!(|_| true), |on| quote!(#on));
-        let before_pause = self.before_pause.as_ref().map_or_else(|| quote!(|_| ()), |told| quote!(#told));
-        let pause = self.after.as_ref().map_or_else(
-            || quote!(pause(&__error, #on, #before_pause)),
-            |after| quote!(pause_after(&__error, #on, #before_pause, #after)),
-        );
+        let attempt = self.attempt(function, &call);
         let sleep = if function.is_async() {
             quote!(::lineshaft::around::private::sleep(__pause).await)
         } else {
@@ -101,17 +128,42 @@ impl Options {
             });
             loop {
                 #(#clones)*
-                let __pause = match #call {
-                    ::core::result::Result::Ok(value) => break ::core::result::Result::Ok(value),
-                    ::core::result::Result::Err(__error) => {
-                        match __trying.#pause {
-                            ::core::option::Option::Some(pause) => pause,
-                            ::core::option::Option::None => break ::core::result::Result::Err(__error),
-                        }
-                    }
-                };
+                let __pause = #attempt;
                 #sleep;
             }
+        }
+    }
+
+    /// One attempt: gives how long to wait before the next one, or ends the loop.
+    fn attempt(&self, function: &Function, call: &TokenStream) -> TokenStream {
+        let or = |given: Option<&Expr>, otherwise| given.map_or(otherwise, |given| quote!(#given));
+        let never = or(self.never.as_ref(), quote!(|_| false));
+        let on = or(self.on.as_ref(), quote!(|_| true));
+        let of_error = self.pause(&quote!(__error), &on, &never);
+        let of_value = self.if_result.as_ref().map(|if_result| {
+            let pause = self.pause(&quote!(__value), &quote!(#if_result), &quote!(|_| false));
+            quote!(if let ::core::option::Option::Some(pause) = #pause { pause } else)
+        });
+        if !function.is_fallible() {
+            return quote!({ let __value = #call; #of_value { break __value } });
+        }
+        quote! {
+            match #call {
+                ::core::result::Result::Ok(__value) => #of_value { break ::core::result::Result::Ok(__value) },
+                ::core::result::Result::Err(__error) => match #of_error {
+                    ::core::option::Option::Some(pause) => pause,
+                    ::core::option::Option::None => break ::core::result::Result::Err(__error),
+                },
+            }
+        }
+    }
+
+    /// The pause after `what` came of an attempt, if that is tried again.
+    fn pause(&self, what: &TokenStream, on: &TokenStream, never: &TokenStream) -> TokenStream {
+        let before_pause = self.before_pause.as_ref().map_or_else(|| quote!(|_| ()), |told| quote!(#told));
+        match &self.after {
+            None => quote!(__trying.pause(&#what, #on, #never, #before_pause)),
+            Some(after) => quote!(__trying.pause_after(&#what, #on, #never, #before_pause, #after)),
         }
     }
 }

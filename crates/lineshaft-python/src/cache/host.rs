@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lineshaft::around::clock::now_ms;
-use lineshaft_ipc::table::{Computing, Stamp, Stored, Table, TableFile, Tag, Terms};
+use lineshaft_ipc::table::{Computing, Source, Stamp, Stored, TAGS_MAX, Table, TableFile, Tag, Terms};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -129,6 +129,12 @@ impl HostMemory {
         table.tag(&[&self.function[..], tag.as_bytes()].concat())
     }
 
+    /// The one of all entries of the function, and these.
+    fn tags(&self, table: &Table, tags: &[String]) -> Vec<Tag> {
+        let all = table.tag(&self.function);
+        std::iter::once(all).chain(tags.iter().map(|tag| self.tag(table, tag))).collect()
+    }
+
     fn file(&self) -> PyResult<Arc<TableFile>> {
         self.table.get().file()
     }
@@ -227,6 +233,20 @@ impl HostMemory {
         Ok(())
     }
 
+    /// A key as what others are computed from, with its tags.
+    fn source(&self, key: &Bound<'_, PyTuple>, tags: Vec<String>) -> PyResult<HostSource> {
+        let (file, bytes) = (self.file()?, self.key(key)?);
+        let table = file.table();
+        Ok(HostSource { source: table.source(table.key(&bytes)), tags: self.tags(table, &tags) })
+    }
+
+    /// Whether nothing of these sources was invalidated since a computing began.
+    fn stands(&self, computing: &HostComputing, sources: Vec<PyRef<'_, HostSource>>) -> PyResult<bool> {
+        let file = self.file()?;
+        let stands = |it: &PyRef<'_, HostSource>| file.table().stands(it.source, &it.tags, computing.since);
+        Ok(sources.iter().all(stands))
+    }
+
     /// Stores what the computing gave. Whether it is there: if not, None if it is not true any more, and otherwise why.
     fn put(
         &self,
@@ -234,20 +254,28 @@ impl HostMemory {
         value: &Bound<'_, PyAny>,
         is_error: bool,
         tags: Vec<String>,
+        sources: Vec<PyRef<'_, HostSource>>,
     ) -> PyResult<Option<&'static str>> {
         let file = self.file()?;
         let table = file.table();
         let mut payload = vec![if is_error { ERROR } else { VALUE }];
         payload.extend(values::encode(self.registry.bind(value.py()), value, "result")?);
-        let all = table.tag(&self.function);
-        let tags: Vec<Tag> =
-            std::iter::once(all).chain(tags.iter().map(|tag| self.tag(table, tag))).collect();
+        let mut tags = self.tags(table, &tags);
+        let mut others: Vec<Tag> = sources.iter().flat_map(|it| it.tags.iter().copied()).collect();
+        others.sort_unstable();
+        others.dedup();
+        if !others.is_empty() && tags.len() + others.len() > TAGS_MAX {
+            return Ok(Some("it has too many tags together with what it is computed from"));
+        }
+        tags.extend(others);
+        let sources: Vec<Source> = sources.iter().map(|it| it.source).collect();
         let ttl_ms = if is_error { self.negative_ms } else { self.ttl_ms };
         let terms = Terms {
             ttl_ms: ttl_ms.map(short),
             idle_ms: self.idle_ms.filter(|_| !is_error).map(short),
             stale_ms: short(self.stale_ms),
             tags: &tags,
+            sources: &sources,
             since: computing.since,
         };
         let stored = table.put(table.key(&computing.key), &payload, &terms, now_ms()).map_err(refused)?;
@@ -279,6 +307,13 @@ impl HostMemory {
     fn counts(&self) -> (u64, u64, u64) {
         (self.hits.load(Relaxed), self.misses.load(Relaxed), self.stale_hits.load(Relaxed))
     }
+}
+
+/// What an entry is computed from: a key of a table, with its tags.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct HostSource {
+    source: Source,
+    tags: Vec<Tag>,
 }
 
 /// The computing of one key's value by this process.

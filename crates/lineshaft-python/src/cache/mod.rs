@@ -29,6 +29,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<host::HostTable>()?;
     module.add_class::<host::HostMemory>()?;
     module.add_class::<host::HostComputing>()?;
+    module.add_class::<host::HostSource>()?;
     module.add_class::<call::CachedCall>()?;
     module.add_class::<bound::BoundCall>()?;
     module.add_function(wrap_pyfunction!(flight::cache_forked, module)?)

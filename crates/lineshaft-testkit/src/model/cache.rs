@@ -16,10 +16,11 @@ const HUNDRED_YEARS_MS: u64 = 100 * 366 * 24 * 3_600_000;
 pub(super) struct CacheEntry {
     key: Arc<str>,
     tags: Vec<Arc<str>>,
+    sources: Vec<Arc<str>>,
     pub(super) value: Payload,
     due_ms: Option<u64>,
     stale_ms: u64,
-    /// How much had been invalidated when its computing began.
+    /// How much had been invalidated when it was stored.
     since: usize,
 }
 
@@ -34,12 +35,15 @@ impl CacheEntry {
 pub(super) struct Invalidation {
     keys: Vec<Arc<str>>,
     tags: Vec<Arc<str>>,
+    /// Keys that got a value where none was served, and that entries were computed from.
+    came: Vec<Arc<str>>,
     all: bool,
 }
 
 impl Invalidation {
-    fn hits(&self, key: &Arc<str>, tags: &[Arc<str>]) -> bool {
-        self.all || self.keys.contains(key) || tags.iter().any(|tag| self.tags.contains(tag))
+    fn hits(&self, key: &Arc<str>, sources: &[Arc<str>], tags: &[Arc<str>]) -> bool {
+        let has_key = sources.iter().chain([key]).any(|key| self.keys.contains(key));
+        self.all || has_key || tags.iter().any(|tag| self.tags.contains(tag))
     }
 }
 
@@ -69,14 +73,21 @@ impl Model {
             let Some(since) = new.ticket.map(|ticket| ticket as usize) else { return true };
             let is_known = (self.tickets_from..=now).contains(&since);
             let is_put = set.entries.iter().any(|put| put.ticket.is_none() && put.key == new.key);
-            is_known && !is_put && self.is_true_since(since, &new.key, &new.tags)
+            let hits = |it: &Invalidation| it.hits(&new.key, &new.sources, &new.tags);
+            is_known && !is_put && !self.invalidations[since..].iter().any(hits)
         };
         let good: Vec<bool> = set.entries.iter().map(is_true).collect();
         let put = set.entries.iter().filter(|new| new.ticket.is_none()).map(|new| Arc::clone(&new.key));
         let put: Vec<Arc<str>> = put.collect();
-        if !put.is_empty() {
-            put.iter().for_each(|key| self.drop_entry(key));
-            self.invalidations.push(Invalidation { keys: put, ..Invalidation::default() });
+        let computed = set.entries.iter().zip(&good).filter(|(new, good)| **good && new.ticket.is_some());
+        let computed = computed.map(|(new, _)| Arc::clone(&new.key));
+        let (mut keys, came): (Vec<_>, Vec<_>) = computed.partition(|key| self.cached_value(key).is_some());
+        keys.extend(put);
+        let came = came.into_iter().filter(|key| self.cache.iter().any(|entry| entry.sources.contains(key)));
+        let came: Vec<Arc<str>> = came.collect();
+        if !keys.is_empty() || !came.is_empty() {
+            keys.iter().for_each(|key| self.drop_entry(key));
+            self.invalidations.push(Invalidation { keys, came, ..Invalidation::default() });
         }
         let values = cut(values, &lengths, self.lsn);
         for ((new, value), _) in set.entries.iter().zip(values).zip(&good).filter(|(_, good)| **good) {
@@ -91,15 +102,18 @@ impl Model {
         self.cache.push(CacheEntry {
             key: Arc::clone(&new.key),
             tags: new.tags.clone(),
+            sources: new.sources.clone(),
             value,
             due_ms: new.ttl_ms.map(|ttl_ms| self.wall_ms + ttl_ms),
             stale_ms: new.stale_ms,
-            since: new.ticket.map_or(self.invalidations.len(), |ticket| ticket as usize),
+            since: self.invalidations.len(),
         });
     }
 
-    fn is_true_since(&self, since: usize, key: &Arc<str>, tags: &[Arc<str>]) -> bool {
-        !self.invalidations[since..].iter().any(|it| it.hits(key, tags))
+    fn is_true(&self, entry: &CacheEntry) -> bool {
+        let CacheEntry { key, sources, tags, since, .. } = entry;
+        let has_come = |it: &Invalidation| sources.iter().any(|source| it.came.contains(source));
+        !self.invalidations[*since..].iter().any(|it| it.hits(key, sources, tags) || has_come(it))
     }
 
     pub(super) fn drop_entry(&mut self, key: &Arc<str>) {
@@ -120,13 +134,13 @@ impl Model {
         if keys.len() > 1_024 || tags.len() > 1_024 || !keys.iter().chain(tags).all(is_text) {
             return Err(RefusalCode::BadRequest);
         }
-        let is_true = |entry: &&CacheEntry| self.is_true_since(entry.since, &entry.key, &entry.tags);
+        let is_true = |entry: &&CacheEntry| self.is_true(entry);
         let there =
             self.cache.iter().filter(|entry| keys.contains(&entry.key)).filter(is_true).count() as u64;
         if !keys.is_empty() || !tags.is_empty() || *all {
             keys.iter().for_each(|key| self.drop_entry(key));
             let (keys, tags, all) = (keys.clone(), tags.clone(), *all);
-            self.invalidations.push(Invalidation { keys, tags, all });
+            self.invalidations.push(Invalidation { keys, tags, all, ..Invalidation::default() });
         }
         let changed = Changed { jobs: there, ..Changed::default() };
         Ok(self.answer(session, *sequence, Answer::Changed(changed)))
@@ -147,7 +161,7 @@ impl Model {
     pub fn cached_value(&self, key: &Arc<str>) -> Option<(Payload, bool)> {
         let entry = self.cache.iter().find(|entry| entry.key == *key)?;
         let is_over = entry.ends_ms().is_some_and(|at| at <= self.wall_ms);
-        let is_true = self.is_true_since(entry.since, &entry.key, &entry.tags) && !is_over;
+        let is_true = self.is_true(entry) && !is_over;
         is_true.then(|| (entry.value.clone(), entry.due_ms.is_some_and(|at| at <= self.wall_ms)))
     }
 
@@ -179,14 +193,18 @@ impl Model {
 }
 
 fn bytes_of(new: &NewEntry) -> u64 {
-    let texts = new.key.len() + new.tags.iter().map(|tag| tag.len()).sum::<usize>();
+    let sources = new.sources.iter().map(|key| key.len() + 1).sum::<usize>();
+    let texts = new.key.len() + new.tags.iter().map(|tag| tag.len()).sum::<usize>() + sources;
     200 + texts as u64 + u64::from(new.length)
 }
 
 fn check(new: &NewEntry) -> Result<(), RefusalCode> {
     let lives = [new.ttl_ms, new.idle_ms, Some(new.stale_ms)];
     let is_long = lives.into_iter().flatten().any(|life_ms| life_ms > HUNDRED_YEARS_MS);
-    if !is_text(&new.key) || !new.tags.iter().all(is_text) || new.tags.len() > 64 {
+    if !new.tags.iter().chain(&new.sources).chain([&new.key]).all(is_text)
+        || new.tags.len() > 1_024
+        || new.sources.len() > 256
+    {
         return Err(RefusalCode::BadRequest);
     }
     if new.length > 64 << 20 {

@@ -35,8 +35,8 @@ pub struct FoundEntry {
 }
 
 /// Stores values, which follow, in place of those that the keys had. Answered by [`Changed`](super::Changed), whose count
-/// says how many: an entry with a ticket is left out if it was invalidated since, if that cannot be known any more, or if
-/// another one was stored meanwhile.
+/// says how many: an entry with a ticket is left out if it or one of its sources was invalidated since, if that cannot be
+/// known any more, or if another one was stored meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheSet {
     /// Its place in the session.
@@ -68,6 +68,11 @@ pub struct NewEntry {
     /// Of the [`CacheFound`] that said that there is none. Without one it is true as of now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<u64>,
+    /// Keys that it was computed from, whether they have entries or not: all of them, what those were computed from
+    /// included. Up to [`CACHE_SOURCES_MAX`](super::CACHE_SOURCES_MAX). It is untrue once one of them is invalidated or
+    /// gets a value; that one gets its first value since the ticket was given changes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Arc<str>>,
 }
 
 /// Makes entries untrue, and what is being computed for them. Answered by [`Changed`](super::Changed) when nobody is given

@@ -700,6 +700,16 @@ fn cache_vectors() -> Vec<Vector> {
         stale_ms: 5_000,
         tags: vec!["@shop.price".into(), "eur".into()],
         ticket: Some(41),
+        sources: Vec::new(),
+    };
+    let sources = vec!["@shop.price/0a1b".into(), "@shop.rate/77".into()];
+    let made_of_others = NewEntry {
+        key: "@shop.offer/3c".into(),
+        length: 4,
+        tags: vec!["@shop.offer".into(), "@shop.price".into(), "@shop.rate".into()],
+        ticket: Some(41),
+        sources,
+        ..NewEntry::default()
     };
     let plain = NewEntry { key: "rates".into(), length: 2, ..NewEntry::default() };
     let invalidate =
@@ -715,6 +725,12 @@ fn cache_vectors() -> Vec<Vector> {
         ),
         vector("cache found", 15, CacheFound { entries: vec![None, Some(hit)], ticket: 41 }, b"abc"),
         vector("cache set", 16, CacheSet { sequence, entries: vec![computed, plain] }, b"abcok"),
+        vector(
+            "cache set of what is made of others",
+            16,
+            CacheSet { sequence, entries: vec![made_of_others] },
+            b"good",
+        ),
         vector("cache invalidate", 17, invalidate, b""),
         vector("cache invalidate, all of it", 17, clear, b""),
     ]

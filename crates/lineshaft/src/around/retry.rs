@@ -121,15 +121,16 @@ impl Patience {
 }
 
 impl Trying {
-    /// An attempt failed: how long to wait before the next one; `None` if there is none.
+    /// An attempt failed, or gave what is tried again: how long to wait before the next one; `None` if there is none.
     pub fn pause<E>(
         &mut self,
         error: &E,
         on: impl FnOnce(&E) -> bool,
+        never: impl FnOnce(&E) -> bool,
         before_pause: impl FnOnce(&Retrying<'_, E>),
     ) -> Option<Duration> {
         let patience = self.patience;
-        self.pause_after(error, on, before_pause, |attempt, _| patience.pause(attempt))
+        self.pause_after(error, on, never, before_pause, |attempt, _| patience.pause(attempt))
     }
 
     /// As [`Self::pause`], with a pause that `after` gives.
@@ -138,10 +139,11 @@ impl Trying {
         &mut self,
         error: &E,
         on: impl FnOnce(&E) -> bool,
+        never: impl FnOnce(&E) -> bool,
         before_pause: impl FnOnce(&Retrying<'_, E>),
         after: impl FnOnce(u32, &E) -> Duration,
     ) -> Option<Duration> {
-        if !on(error) {
+        if !on(error) || never(error) {
             return None;
         }
         let (attempt, elapsed) = (self.attempt, self.began.elapsed());

@@ -66,6 +66,31 @@ fn no_rate() -> Result<(), String> {
     Ok(())
 }
 
+#[lineshaft::retry(never = "timeout")]
+fn a_text_for_what_is_never_retried() -> Result<(), String> {
+    Ok(())
+}
+
+#[lineshaft::retry(never = |_| true, if_result = |_| true)]
+fn no_errors_to_name() -> u8 {
+    1
+}
+
+#[lineshaft::retry(if_result = |_| true, before_pause = |_| ())]
+fn no_error_to_tell_of() -> Result<u8, String> {
+    Ok(1)
+}
+
+#[lineshaft::retry(if_result = |_| true, after = |_, _| std::time::Duration::ZERO)]
+fn no_error_to_wait_for() -> Result<u8, String> {
+    Ok(1)
+}
+
+#[lineshaft::retry(if_result = true)]
+fn a_truth_for_a_predicate() -> u8 {
+    1
+}
+
 #[lineshaft::retry(on = "timeout")]
 fn a_text_for_a_predicate() -> Result<(), String> {
     Ok(())

@@ -9,7 +9,8 @@ use super::{FEW_SECONDS, Forked, killed_after, over_all_instructions, rounds};
 const ROOM: usize = 64 << 10;
 
 fn put(table: &Table, key: &[u8], value: &[u8]) -> Stored {
-    let terms = Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], since: table.stamp() };
+    let terms =
+        Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], sources: &[], since: table.stamp() };
     table.put(table.key(key), value, &terms, 0).unwrap()
 }
 
@@ -58,7 +59,7 @@ fn who_invalidates_has_done_so_or_not() {
             found.as_deref().is_none_or(|found| found == [2; 100] && !is_over),
             "after {steps}: {found:?}"
         );
-        let terms = Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], since };
+        let terms = Terms { ttl_ms: None, idle_ms: None, stale_ms: 0, tags: &[], sources: &[], since };
         let stored = table.put(table.key(b"key"), b"late", &terms, 0).unwrap();
         assert!(!is_over || stored == Stored::Untrue, "after {steps}");
         Some(is_over)

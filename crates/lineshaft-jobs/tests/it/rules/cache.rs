@@ -11,6 +11,10 @@ fn entry(key: &str, tags: &[&str]) -> NewEntry {
     NewEntry { key: key.into(), length: 3, tags, ..NewEntry::default() }
 }
 
+fn of(key: &str, sources: &[&str]) -> NewEntry {
+    NewEntry { sources: sources.iter().map(|key| (*key).into()).collect(), ..entry(key, &[]) }
+}
+
 fn count(told: &Result<Told, RefusalCode>) -> u64 {
     match told {
         Ok(Told::Answer(Answer::Changed(Changed { jobs, .. }))) => *jobs,
@@ -99,6 +103,63 @@ fn what_was_computed_does_not_take_the_place_of_what_was_put_there_meanwhile() {
     assert_eq!(count(&shop.keep(vec![computed])), 0, "nor when that one's time is over");
 }
 
+#[test]
+fn what_becomes_of_a_source_reaches_what_was_computed_from_it() {
+    let mut shop = Shop::new();
+    let keep = |shop: &mut Shop| {
+        let pages = vec![of("offer", &["price", "rate"]), of("page", &["offer", "price", "rate"])];
+        assert_eq!(count(&shop.keep(pages)), 2);
+        assert_eq!((shop.has("offer"), shop.has("page")), (true, true));
+    };
+    keep(&mut shop);
+    assert_eq!(shop.untrue(&["other"], &[]), 0);
+    assert_eq!((shop.has("offer"), shop.has("page")), (true, true));
+    assert_eq!(shop.untrue(&["rate"], &[]), 0, "there is no such entry, and others were computed from it");
+    assert_eq!((shop.has("offer"), shop.has("page")), (false, false));
+    keep(&mut shop);
+    shop.keep(vec![entry("price", &[])]).unwrap();
+    assert_eq!((shop.has("offer"), shop.has("page"), shop.has("price")), (false, false, true), "it was put");
+    keep(&mut shop);
+    let state = shop.machine.state.snapshot();
+    let read = State::from_snapshot(&state, shop.machine.limits).expect("a snapshot reads");
+    shop.machine.restart_on(read);
+    assert!(shop.has("offer") && shop.has("page"));
+    assert_eq!(shop.untrue(&["price"], &[]), 1);
+    assert_eq!((shop.has("offer"), shop.has("page")), (false, false), "after a start, too");
+}
+
+/// Who computes an entry computes its sources on the way: that they come then must not keep it from being stored, however
+/// often. A value in place of another one must.
+#[test]
+fn a_source_that_comes_reaches_what_was_stored_and_not_what_is_computed() {
+    let mut shop = Shop::new();
+    let with = |new: NewEntry, ticket| NewEntry { ticket: Some(ticket), ..new };
+    let stale = NewEntry { ttl_ms: Some(1_000), stale_ms: 1_000, ..entry("price", &[]) };
+    for _ in 0..3 {
+        let ticket = shop.ticket();
+        assert_eq!(count(&shop.keep(vec![with(stale.clone(), ticket)])), 1);
+        assert!(!shop.has("page"), "it was computed from what was there before");
+        assert_eq!(count(&shop.keep(vec![with(of("page", &["price"]), ticket)])), 1);
+        assert!(shop.has("page"));
+        shop.pass(2_000);
+        shop.machine.settle();
+        assert_eq!(
+            (shop.has("price"), shop.has("page")),
+            (false, true),
+            "that its time is over is no change"
+        );
+    }
+    shop.keep(vec![stale.clone()]).unwrap();
+    shop.pass(1_500);
+    let ticket = shop.ticket();
+    assert_eq!(count(&shop.keep(vec![with(stale, ticket)])), 1);
+    assert_eq!(
+        count(&shop.keep(vec![with(of("page", &["price"]), ticket)])),
+        0,
+        "it may be of the stale one"
+    );
+}
+
 /// It was stored once more by a request that was sent again because its connection broke, though it was invalidated since.
 #[test]
 fn a_request_that_is_sent_again_stores_nothing() {
@@ -166,7 +227,7 @@ fn blobs_go_with_their_entries() {
 fn what_cannot_be_kept_is_refused_and_nothing_of_its_request_is_stored() {
     let mut shop = Shop::with(Limits { cache_bytes: 250, ..Limits::default() });
     let long = "x".repeat(256);
-    let tags: Vec<String> = (0..65).map(|tag| tag.to_string()).collect();
+    let tags: Vec<String> = (0..1_025).map(|tag| tag.to_string()).collect();
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     for (wrong, code) in [
         (entry("", &[]), RefusalCode::BadRequest),
@@ -174,6 +235,9 @@ fn what_cannot_be_kept_is_refused_and_nothing_of_its_request_is_stored() {
         (entry("line\n", &[]), RefusalCode::BadRequest),
         (entry("b", &[""]), RefusalCode::BadRequest),
         (entry("b", &tags), RefusalCode::BadRequest),
+        (of("b", &tags[..257]), RefusalCode::BadRequest),
+        (of("b", &["line\n"]), RefusalCode::BadRequest),
+        (of("b", &[&"y".repeat(60)]), RefusalCode::TooLarge),
         (NewEntry { ttl_ms: Some(u64::MAX), ..entry("b", &[]) }, RefusalCode::BadRequest),
         (NewEntry { length: 4, ..entry("b", &[]) }, RefusalCode::BadRequest),
         (entry(&"y".repeat(60), &[]), RefusalCode::TooLarge),

@@ -73,6 +73,7 @@ fn new_entry(kept: &Kept, ticket: Option<u64>) -> NewEntry {
         stale_ms: u64::from(kept.stale_ms),
         tags: kept.tags.iter().map(|tag| name(&TAGS, *tag)).collect(),
         ticket,
+        sources: kept.sources.iter().map(|key| name(&LOCKS, *key)).collect(),
     }
 }
 

@@ -75,6 +75,56 @@ fn on_says_which_errors_are_tried_again() {
 }
 
 #[test]
+fn never_wins_over_on() {
+    #[retry(on = is_worth_it, never = |error| error.get_ref().is_some(), first = "1ms")]
+    fn fetch(calls: &mut u32, error: fn() -> io::Error) -> io::Result<()> {
+        *calls += 1;
+        Err(error())
+    }
+
+    #[retry(never = is_worth_it, first = "1ms", max = 2)]
+    fn send(calls: &mut u32, kind: io::ErrorKind) -> io::Result<()> {
+        *calls += 1;
+        Err(kind.into())
+    }
+
+    let calls = |body: &dyn Fn(&mut u32) -> bool| {
+        let mut calls = 0;
+        assert!(body(&mut calls));
+        calls
+    };
+    assert_eq!(calls(&|calls| fetch(calls, || io::ErrorKind::TimedOut.into()).is_err()), 4);
+    assert_eq!(calls(&|calls| fetch(calls, || io::Error::new(io::ErrorKind::TimedOut, "late")).is_err()), 1);
+    assert_eq!(calls(&|calls| send(calls, io::ErrorKind::TimedOut).is_err()), 1);
+    assert_eq!(calls(&|calls| send(calls, io::ErrorKind::NotFound).is_err()), 3);
+}
+
+#[test]
+fn a_result_may_be_tried_again_and_the_last_one_is_given() {
+    #[retry(if_result = Option::is_none, after = "1ms")]
+    fn found(at: u32, calls: &mut u32) -> Option<u32> {
+        *calls += 1;
+        (*calls >= at).then_some(*calls)
+    }
+
+    #[retry(if_result = |page: &String| page.is_empty(), never = is_worth_it, first = "1ms", max = 2)]
+    async fn page(answers: &mut Vec<io::Result<&'static str>>) -> io::Result<String> {
+        answers.remove(0).map(str::to_owned)
+    }
+
+    let mut calls = 0;
+    assert_eq!(found(3, &mut calls), Some(3));
+    let (lines, given) = heard(Level::WARN, || found(9, &mut 0));
+    assert_eq!(given, None);
+    assert!(lines[0].2.starts_with("found: tried 4 times in "), "{lines:?}");
+    let failed = || Err(io::ErrorKind::NotFound.into());
+    assert_eq!(block_on(page(&mut vec![Ok(""), failed(), Ok("page")])).unwrap(), "page");
+    assert_eq!(block_on(page(&mut vec![Ok(""), failed(), Ok("")])).unwrap(), "");
+    let refused = block_on(page(&mut vec![Ok(""), Err(io::ErrorKind::TimedOut.into()), Ok("page")]));
+    assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
 fn a_coroutine_lets_others_run_while_it_waits() {
     #[retry(after = |attempt, _| Duration::from_millis(20 * u64::from(attempt)))]
     async fn patient(flaky: &Flaky) -> io::Result<u32> {
