@@ -13,8 +13,9 @@ use lineshaft_jobs::Limits;
 use lineshaft_store::{FileDisk, Home, Journal, SegmentJournal};
 use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::{
-    Cancel, ChangeQueue, Checkpoint, End, Enqueue, Filter, JobGroup, Message, OnFailure, QueueVerb, Rules,
-    RunAfter, Status, Unique, UniqueWhile,
+    Acquire, CacheGet, CacheInvalidate, CacheSet, Cancel, ChangeQueue, Changed, Checkpoint, End, Enqueue,
+    Filter, JobGroup, ListLocks, LockKind, Message, NewEntry, OnFailure, QueueVerb, Rules, RunAfter, Status,
+    Unique, UniqueWhile,
 };
 
 use crate::live::{Client, stop, worker};
@@ -24,10 +25,11 @@ use crate::world::{group, long_leases};
 const NEXT_CENTURY: u64 = 4_102_444_800_000;
 
 /// Name, packed files, jobs as text.
-pub(crate) const HOMES: [(&str, &[u8], &str); 3] = [
+pub(crate) const HOMES: [(&str, &[u8], &str); 4] = [
     ("1-first", include_bytes!("../golden/1-first.home"), include_str!("../golden/1-first.jobs")),
     ("2-pages", include_bytes!("../golden/2-pages.home"), include_str!("../golden/2-pages.jobs")),
     ("3-absent", include_bytes!("../golden/3-absent.home"), include_str!("../golden/3-absent.jobs")),
+    ("4-shared", include_bytes!("../golden/4-shared.home"), include_str!("../golden/4-shared.jobs")),
 ];
 
 #[test]
@@ -50,6 +52,31 @@ fn looking_at_a_golden_home_changes_nothing() {
     let before = packed(home.path());
     described(home.path());
     assert!(before == packed(home.path()));
+}
+
+/// Who held a lock, and what was cached, before the snapshot and behind it.
+#[test]
+fn a_golden_home_holds_its_locks_and_its_cache() {
+    let (_, packed, _) = HOMES.into_iter().find(|(name, ..)| *name == "4-shared").unwrap();
+    let home = tempfile::tempdir().unwrap();
+    unpack(packed, home.path());
+    // What it writes itself is read again.
+    for _ in 0..2 {
+        let engine = open(home.path(), options(&Clock::default())).unwrap().0;
+        let mut client = Client::connect(&engine);
+        let list = ListLocks { key: None, after: None, limit: 100 };
+        let Message::Locks(locks) = client.ask(list) else { panic!("no locks") };
+        let held: Vec<_> = locks.locks.iter().map(|lock| (&*lock.key, lock.held)).collect();
+        assert_eq!(held, [("first", 1), ("second", 1)]);
+        let keys = ["first page", "first price", "second page", "second price"].map(Into::into).to_vec();
+        let Message::CacheFound(found) = client.ask(CacheGet { keys, peek: true }) else {
+            panic!("no cache")
+        };
+        let is_there: Vec<bool> = found.entries.iter().map(Option::is_some).collect();
+        assert_eq!(is_there, [false, true, true, true]);
+        drop(client);
+        stop(&engine);
+    }
 }
 
 /// Makes a home of the present version; `LINESHAFT_GOLDEN` names it.
@@ -100,6 +127,7 @@ fn first_life(home: &Path) {
         std::thread::sleep(Duration::from_millis(5));
     }
     make_jobs(&mut client, b"before the snapshot");
+    share(&mut client, "first", 1);
     checkpointed(&mut client, &mut workers);
     stop(&engine);
 }
@@ -135,6 +163,11 @@ fn second_life(home: &Path) {
     let (job, fence, _) = workers.leased();
     workers.succeed(job, fence, b"three");
     make_jobs(&mut client, b"behind the snapshot");
+    share(&mut client, "second", 2);
+    let sequence = client.next_sequence();
+    let keys = vec!["first price".into()];
+    client.ask(CacheInvalidate { sequence, keys, tags: Vec::new(), all: false });
+    cache(&mut client, price("first"));
     enqueue(&mut client, JobGroup { priority: 1, ..group("shop.send", &[7]) }, b"running");
     workers.credit();
     workers.leased();
@@ -167,6 +200,38 @@ fn make_jobs(client: &mut Client, arguments: &'static [u8]) {
     };
     enqueue(client, special, arguments);
     enqueue(client, JobGroup { lengths: vec![LARGE as u32], ..plain() }, &vec![b'L'; LARGE]);
+}
+
+/// A lock that is held, and two cached values, of which one was computed from the other.
+fn share(client: &mut Client, name: &str, token: u64) {
+    let acquire = Acquire {
+        kind: LockKind::Mutex,
+        key: name.into(),
+        permits: 1,
+        token,
+        ttl_ms: 86_400_000,
+        wait: false,
+        waited_ms: 0,
+        program: "shop.py".into(),
+        pid: 4_242,
+        party: 0,
+    };
+    let Message::Acquired(acquired) = client.ask(acquire) else { panic!("no lock") };
+    assert!(acquired.fence.is_some());
+    cache(client, price(name));
+    let sources = vec![format!("{name} price").into()];
+    cache(client, NewEntry { key: format!("{name} page").into(), sources, length: 5, ..NewEntry::default() });
+}
+
+fn price(name: &str) -> NewEntry {
+    let tags = vec!["prices".into()];
+    NewEntry { key: format!("{name} price").into(), tags, length: 5, ..NewEntry::default() }
+}
+
+fn cache(client: &mut Client, entry: NewEntry) {
+    let request = CacheSet { sequence: client.next_sequence(), entries: vec![entry] };
+    let request = client.send(request, Bytes::from_static(b"value"));
+    assert!(matches!(client.mailbox.answer(request), Message::Changed(Changed { jobs: 1, .. })));
 }
 
 /// A job that failed and left a checkpoint, and is tried again in an hour.
