@@ -41,10 +41,11 @@ class Sharing(Protocol):
 class SharedKey(CacheKey):
     """An entry of a function whose results are shared, whether it is there or not."""
 
-    __slots__ = ("_args", "_kwargs", "_name", "of", "value")
+    __slots__ = ("_args", "_known", "_kwargs", "_name", "of", "value")
 
     def __init__(self, of: Sharing, name: str, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.of, self.value, self._name, self._args, self._kwargs = of, value, name, args, kwargs
+        self._known: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         return f"<key {self.shown}>"
@@ -91,10 +92,12 @@ class SharedKey(CacheKey):
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        value = self.value
-        if not isinstance(value, str):
-            value = _native.encode(canonical(value), self.of.app._types.registry)
-        return self.of.scope, self.of.namespace(), value
+        if self._known is None:
+            value = self.value
+            if not isinstance(value, str):
+                value = _native.encode(canonical(value), self.of.app._types.registry)
+            self._known = self.of.scope, self.of.namespace(), value
+        return self._known
 
 
 def sources(key: SharedKey) -> list[SharedKey]:
