@@ -47,15 +47,15 @@ fn main() -> Result<(), Failure> {
 
 /// A record like those of a shop: some 150 bytes as a line of JSON without what names its job.
 fn record(number: u64, count: u64) -> LogRecord {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-    let time_us = FIRST_US + (u128::from(number) * u128::from(SPAN_US) / u128::from(count)) as u64;
+    let mixed = mixed(number);
+    let time_of =
+        |number: u64| FIRST_US + (u128::from(number) * u128::from(SPAN_US) / u128::from(count)) as u64;
+    let time_us = time_of(number);
     let (job, task) = (number / 8, mixed % 200);
-    let level = if mixed % 1_000 == 7 {
-        40
-    } else if mixed % 100 == 7 {
-        30
-    } else {
-        20
+    let level = match mixed / 200 % 1_000 {
+        0..=4 => 40,
+        5..=14 => 30,
+        _ => 20,
     };
     let message = match number % 1_000_003 {
         500_001 => format!("{RARE} of customer {}", mixed % 100_000),
@@ -64,7 +64,7 @@ fn record(number: u64, count: u64) -> LogRecord {
     LogRecord {
         time_us,
         level,
-        job: JobId::direct(time_us / 1_000, 0, job as u32 % (1 << 30), 1),
+        job: JobId::direct(time_of(8 * job) / 1_000, 0, job as u32, 1),
         attempt: 1,
         task: format!("shop.task_{task}").into(),
         worker: format!("worker-{}", mixed % 8).into(),
@@ -77,6 +77,14 @@ fn record(number: u64, count: u64) -> LogRecord {
         place: None,
         exception: None,
     }
+}
+
+/// The last step of `SplitMix64`: numbers after one another have nothing to do with each other.
+fn mixed(number: u64) -> u64 {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 fn append(store: &LogStore<FileDisk>, count: u64) -> Result<(), Failure> {
@@ -176,7 +184,7 @@ fn search(store: &LogStore<FileDisk>, name: &str, filter: &LogFilter) -> Result<
 
 /// The same through the lines: those with all texts, as `grep` finds them.
 fn scan(lines: &Path, filter: &LogFilter, needles: &[String]) -> Result<(), Failure> {
-    let finders: Vec<_> = needles.iter().map(|needle| memchr::memmem::Finder::new(needle)).collect();
+    let finders: Vec<_> = needles.iter().map(memchr::memmem::Finder::new).collect();
     let began = Instant::now();
     let mut file = BufReader::with_capacity(1 << 20, File::open(lines)?);
     let (mut line, mut found) = (Vec::new(), 0);

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from . import _native
     from ._app import App
+
+    _Row: TypeAlias = tuple[
+        int, int, str, str, list[tuple[str, str]], int, str, str, tuple[str, int, str] | None, str | None
+    ]
 
 __all__ = ["LogEntry", "aentries_of", "entries_of"]
 
@@ -48,22 +55,20 @@ class LogEntry(NamedTuple):
 
 def entries_of(app: App, key: bytes, attempt: int | None) -> list[LogEntry]:
     """All that the attempts of a job logged, in the order in which the engine got it."""
+    page = _Page([], None, False)
     entries: list[LogEntry] = []
-    after, is_end = None, False
-    while not is_end:
-        page = app._connection.ask(lambda client, after=after: client.logs(key, attempt, after), _page)
-        after, is_end = page.after, page.is_end
+    while not page.is_end:
+        page = app._connection.ask(partial(_ask, key, attempt, page.after), _page)
         entries += page.entries
     return entries
 
 
 async def aentries_of(app: App, key: bytes, attempt: int | None) -> list[LogEntry]:
     """`entries_of` for coroutines."""
+    page = _Page([], None, False)
     entries: list[LogEntry] = []
-    after, is_end = None, False
-    while not is_end:
-        page = await app._connection.aask(lambda client, after=after: client.logs(key, attempt, after), _page)
-        after, is_end = page.after, page.is_end
+    while not page.is_end:
+        page = await app._connection.aask(partial(_ask, key, attempt, page.after), _page)
         entries += page.entries
     return entries
 
@@ -74,7 +79,13 @@ class _Page(NamedTuple):
     is_end: bool
 
 
-def _page(answer: _native.LogPage) -> _Page:
+def _ask(
+    key: bytes, attempt: int | None, after: int | None, client: _native.Client
+) -> _native.Reply[tuple[list[_Row], int | None, bool]]:
+    return client.logs(key, attempt, after)
+
+
+def _page(answer: tuple[list[_Row], int | None, bool]) -> _Page:
     rows, after, is_end = answer
     return _Page([_entry(*row) for row in rows], after, is_end)
 
@@ -91,6 +102,7 @@ def _entry(
     place: tuple[str, int, str] | None,
     exception: str | None,
 ) -> LogEntry:
+    file, line, function = place or (None, None, None)
     return LogEntry(
         _EPOCH + timedelta(microseconds=time_us),
         level,
@@ -100,7 +112,9 @@ def _entry(
         attempt,
         task,
         worker,
-        *(place or (None, None, None)),
+        file,
+        line,
+        function,
         exception,
     )
 

@@ -489,7 +489,28 @@ class Client:
         ticket: int | None,
         deadline: float,
     ) -> Reply[tuple[str | None, bool, int]]: ...
-    def logs(self, key: bytes, attempt: int | None, after: int | None) -> Reply[LogPage]: ...
+    def logs(
+        self, key: bytes, attempt: int | None, after: int | None
+    ) -> Reply[
+        tuple[
+            list[
+                tuple[
+                    int,
+                    int,
+                    str,
+                    str,
+                    list[tuple[str, str]],
+                    int,
+                    str,
+                    str,
+                    tuple[str, int, str] | None,
+                    str | None,
+                ]
+            ],
+            int | None,
+            bool,
+        ]
+    ]: ...
     def cache_invalidate(
         self, keys: list[str], tags: list[str], everything: bool
     ) -> Reply[tuple[str | None, bool, int]]: ...
@@ -968,13 +989,6 @@ class LogTap:
     def name(self) -> str: ...
     def take(self) -> list[LogRecord] | None: ...
     def finish(self, handled: int, failed: int) -> None: ...
-
-LogRow = tuple[
-    int, int, str, str, list[tuple[str, str]], int, str, str, tuple[str, int, str] | None, str | None
-]
-"""(time in microseconds, level, logger, message, fields as JSON, attempt, task, worker, place, exception)."""
-LogPage = tuple[list[LogRow], int | None, bool]
-"""(records, where the next page goes on, whether all was looked at)."""
 
 def log_attempts(running: ContextVar[RunningAttempt | None]) -> None: ...
 def log_configure(options: dict[str, Any], patience: float) -> None: ...

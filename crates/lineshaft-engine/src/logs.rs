@@ -1,6 +1,6 @@
 //! What attempts logged: kept and looked through by a thread of its own, so that neither holds up a commit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -10,6 +10,7 @@ use lineshaft_store::{Disk, Error, Home};
 use lineshaft_wire::message::{
     AddLogs, Done, LOG_BATCH_MAX, LOG_PAGE_MAX, ListLogs, Logs, Message, RefusalCode, Refused,
 };
+use lineshaft_wire::{JobId, LogFilter, LogRecord};
 use rustc_hash::FxHashMap;
 
 use crate::clock::Clock;
@@ -43,6 +44,8 @@ pub(crate) struct LogKeeper<D: Disk> {
     retention: Retention,
     clock: Clock,
     children: Children,
+    /// Unix microseconds at which this engine began: what is older may have come to the one before it.
+    began_us: u64,
     is_synced: bool,
 }
 
@@ -56,7 +59,8 @@ struct Children {
 
 impl<D: Disk> LogKeeper<D> {
     pub(crate) fn new(home: Home<D>, retention: Retention, clock: Clock) -> Self {
-        Self { home, store: None, retention, clock, children: Children::default(), is_synced: true }
+        let (children, began_us) = (Children::default(), clock.wall_ms() * 1_000);
+        Self { home, store: None, retention, clock, children, began_us, is_synced: true }
     }
 
     fn store(&mut self) -> Result<LogStore<D>, Error> {
@@ -102,6 +106,9 @@ impl<D: Disk> LogKeeper<D> {
         let known = self.children.next_of(worker, child);
         let again = usize::try_from(known.saturating_sub(first)).unwrap_or(usize::MAX).min(records.len());
         records.drain(..again);
+        if known == 0 {
+            self.leave_out_known(&mut records).map_err(|error| refused(&error))?;
+        }
         self.is_synced &= records.is_empty();
         let store = self.store().map_err(|error| refused(&error))?;
         store.append(&records).map_err(|error| refused(&error))?;
@@ -109,6 +116,30 @@ impl<D: Disk> LogKeeper<D> {
         if store.counts().bytes > LOGS_BYTES_MAX {
             log_failure(store.drop_oldest_until(LOGS_BYTES_MAX));
         }
+        Ok(())
+    }
+
+    /// Leaves out what the engine before this one has stored, and could not confirm.
+    fn leave_out_known(&mut self, records: &mut Vec<LogRecord>) -> Result<(), Error> {
+        let old = records.iter().filter(|record| record.time_us < self.began_us);
+        let jobs: BTreeSet<JobId> = old.clone().map(|record| record.job).collect();
+        let Some(since_us) = old.map(|record| record.time_us).min() else { return Ok(()) };
+        let mut known: FxHashMap<u64, Vec<LogRecord>> = FxHashMap::default();
+        for job in jobs {
+            let filter = LogFilter { job: Some(job), since_us: Some(since_us), ..LogFilter::default() };
+            let mut request = LogPageRequest { filter, count: LOG_PAGE_MAX as usize, ..Default::default() };
+            loop {
+                let page = self.store()?.page(&request)?;
+                page.records
+                    .into_iter()
+                    .for_each(|found| known.entry(found.time_us).or_default().push(found));
+                request.after = page.next;
+                if page.is_end {
+                    break;
+                }
+            }
+        }
+        records.retain(|record| !known.get(&record.time_us).is_some_and(|found| found.contains(record)));
         Ok(())
     }
 
@@ -176,6 +207,7 @@ fn log_failure<T>(result: Result<T, Error>) {
 fn refused(error: &Error) -> Refusal {
     let code = match error {
         Error::Full { .. } => RefusalCode::StoreFull,
+        Error::TooLarge { .. } => RefusalCode::TooLarge,
         _ => RefusalCode::Internal,
     };
     Refusal { code, message: format!("what attempts logged: {error}"), hint: None }

@@ -4,7 +4,7 @@
 //! file that is written to and, when it has enough, becomes compressed and indexed *blocks* in the files of UTC days. A
 //! search goes through the headers of all blocks, which are in memory, then through columns and filters of those that
 //! may have something, and unpacks the pieces in which it found rows: read `block` for that, `header` for the bytes, `tail`
-//! for the file that is open, `store` for who does what when.
+//! for the file that is open, `store` and `close` for who does what when.
 //!
 //! Logs are not jobs: what is damaged is passed over and counted, and a full disk refuses them before anything else. A
 //! backup does not have them.
@@ -13,11 +13,13 @@ mod bits;
 mod block;
 mod build;
 mod catalogue;
+mod close;
 mod columns;
 mod filters;
 mod fit;
 mod header;
 mod page;
+mod rows;
 mod scan;
 mod store;
 mod tail;

@@ -11,6 +11,7 @@ use lineshaft_wire::{JobId, LogPlace, LogRecord};
 use super::bits::Rows;
 use super::columns::{Column, decode_times};
 use super::header::{BlockHeader, Part, Section};
+use super::rows::{Columns, Found};
 use super::wanted::Wanted;
 use crate::Error;
 use crate::archive::codec::{Decoded, Decoder, Malformed};
@@ -37,8 +38,8 @@ pub(crate) struct Search<'a> {
 }
 
 /// Rows packed together.
-struct Piece {
-    rows: Range<usize>,
+pub(crate) struct Piece {
+    pub(crate) rows: Range<usize>,
     offset: u64,
     section: Section,
 }
@@ -117,7 +118,7 @@ impl<F: DiskFile> BlockReader<'_, F> {
             self.narrow(&mut rows, Part::Workers, |decoder| Ok(*decoder.text()? == **worker))?;
         }
         if let Some(attempt) = filter.attempt {
-            self.narrow(&mut rows, Part::Attempts, |decoder| Ok(decoder.u32()? == attempt))?;
+            self.narrow(&mut rows, Part::Attempts, |decoder| Ok(self::attempt(decoder)? == attempt))?;
         }
         self.narrow_times(&mut rows, filter.since_us.unwrap_or(0), filter.until_us)?;
         Ok(rows)
@@ -155,7 +156,7 @@ impl<F: DiskFile> BlockReader<'_, F> {
             places: self.column(Part::Places, |decoder| decoder.option(place))?,
             levels: self.column(Part::Levels, level)?,
             jobs: self.column(Part::Jobs, job_id)?,
-            attempts: self.column(Part::Attempts, |decoder| decoder.u32())?,
+            attempts: self.column(Part::Attempts, attempt)?,
             times: self.times()?,
         })
     }
@@ -210,90 +211,6 @@ impl<F: DiskFile> BlockReader<'_, F> {
     }
 }
 
-/// What rows have in columns.
-struct Columns {
-    tasks: Column<Arc<str>>,
-    workers: Column<Arc<str>>,
-    loggers: Column<Arc<str>>,
-    places: Column<Option<LogPlace>>,
-    levels: Column<i32>,
-    jobs: Column<JobId>,
-    attempts: Column<u32>,
-    times: Vec<u64>,
-}
-
-impl Columns {
-    fn record(&self, row: usize, bytes: &[u8]) -> Decoded<LogRecord> {
-        let mut decoder = Decoder::new(bytes);
-        let message = decoder.text()?.into();
-        let count = decoder.count()?;
-        let mut field = || Ok((decoder.text()?.into(), decoder.text()?.into()));
-        let fields = (0..count).map(|_| field()).collect::<Decoded<Vec<_>>>()?;
-        let exception = decoder.option(|decoder| decoder.text().map(Box::from))?;
-        Ok(LogRecord {
-            time_us: self.times[row],
-            level: *self.levels.get(row),
-            job: *self.jobs.get(row),
-            attempt: *self.attempts.get(row),
-            task: Arc::clone(self.tasks.get(row)),
-            worker: Arc::clone(self.workers.get(row)),
-            logger: Arc::clone(self.loggers.get(row)),
-            message,
-            fields,
-            place: self.places.get(row).clone(),
-            exception,
-        })
-    }
-}
-
-/// What a search has found so far.
-struct Found<'a> {
-    search: &'a Search<'a>,
-    header: &'a BlockHeader,
-    records: Vec<(u64, LogRecord)>,
-}
-
-impl Found<'_> {
-    fn look_through(
-        &mut self,
-        piece: &Piece,
-        (bytes, lowered): (&[u8], &[u8]),
-        rows: &Rows,
-        columns: &Columns,
-    ) -> Decoded<()> {
-        let spans = split(bytes, piece.rows.len())?;
-        let mut each: Vec<_> = piece.rows.clone().zip(spans).filter(|(row, _)| rows.contains(*row)).collect();
-        if self.search.newest_first {
-            each.reverse();
-        }
-        for (row, span) in each {
-            let lowered = lowered.get(span.clone()).unwrap_or_default();
-            if !self.search.wanted.may_be_among(&bytes[span.clone()], lowered) {
-                continue;
-            }
-            let record = columns.record(row, &bytes[span])?;
-            if self.search.wanted.filter.takes(&record) {
-                self.records.push((self.header.first + row as u64, record));
-            }
-            if self.records.len() >= self.search.limit {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where each row of a piece is.
-fn split(bytes: &[u8], rows: usize) -> Decoded<Vec<Range<usize>>> {
-    let mut decoder = Decoder::new(bytes);
-    let span = |_| {
-        let row = decoder.bytes()?;
-        let start = row.as_ptr() as usize - bytes.as_ptr() as usize;
-        Ok(start..start + row.len())
-    };
-    (0..rows).map(span).collect()
-}
-
 fn decode_pieces(bytes: &[u8], header: &BlockHeader) -> Decoded<Vec<Piece>> {
     let mut decoder = Decoder::new(bytes);
     let (mut pieces, mut row, mut offset) = (Vec::new(), 0, 0_u64);
@@ -323,6 +240,10 @@ fn place(decoder: &mut Decoder<'_>) -> Decoded<LogPlace> {
 
 fn level(decoder: &mut Decoder<'_>) -> Decoded<i32> {
     i32::try_from(decoder.i64()?).map_err(|_| Malformed)
+}
+
+fn attempt(decoder: &mut Decoder<'_>) -> Decoded<u32> {
+    decoder.u32()
 }
 
 fn job_id(decoder: &mut Decoder<'_>) -> Decoded<JobId> {

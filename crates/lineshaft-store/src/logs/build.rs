@@ -27,9 +27,9 @@ pub(crate) fn build(first: u64, records: &[&LogRecord]) -> Built {
     for (index, content) in sections(&header, records, &pieces).iter().enumerate() {
         let start = bytes.len();
         if is_packed(index) {
-            pack(content, &mut bytes)
+            pack(content, &mut bytes);
         } else {
-            bytes.extend_from_slice(content)
+            bytes.extend_from_slice(content);
         }
         header.sections[index] = Section {
             stored_bytes: (bytes.len() - start) as u32,

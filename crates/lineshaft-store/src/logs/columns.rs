@@ -107,6 +107,10 @@ pub(crate) fn decode_times(bytes: &[u8], rows: usize, first: u64) -> Decoded<Vec
 mod tests {
     use super::*;
 
+    fn number(decoder: &mut Decoder<'_>) -> Decoded<u32> {
+        decoder.u32()
+    }
+
     #[test]
     fn columns_of_few_and_of_many_values_come_back() {
         for values in [1, 2, 256, 257, 4_096] {
@@ -114,16 +118,16 @@ mod tests {
             let mut writer = ColumnWriter::default();
             (0..4_096).for_each(|row| writer.push(of(row)));
             let bytes = writer.encode(|encoder, value| encoder.u64(u64::from(value)));
-            let column = Column::decode(&bytes, 4_096, |decoder| decoder.u32()).unwrap();
+            let column = Column::decode(&bytes, 4_096, number).unwrap();
             assert!((0..4_096).all(|row| *column.get(row) == of(row as u32)));
-            assert!(Column::decode(&bytes[..bytes.len() - 1], 4_096, |decoder| decoder.u32()).is_err());
+            assert!(Column::decode(&bytes[..bytes.len() - 1], 4_096, number).is_err());
         }
     }
 
     #[test]
     fn a_number_without_a_value_is_malformed() {
-        assert!(Column::decode(&[1, 7, 0], 1, |decoder| decoder.u8()).is_ok());
-        assert_eq!(Column::decode(&[1, 7, 1], 1, |decoder| decoder.u8()).unwrap_err(), Malformed);
+        assert!(Column::decode(&[1, 7, 0], 1, number).is_ok());
+        assert_eq!(Column::decode(&[1, 7, 1], 1, number).unwrap_err(), Malformed);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl BlockHeader {
         (1..=BLOCK_RECORDS_MAX).contains(&(self.records as usize))
             && self.first >= 1
             && self.first < u64::MAX - BLOCK_RECORDS_MAX as u64
-            && self.pieces_bytes <= u64::from(u32::MAX)
+            && u32::try_from(self.pieces_bytes).is_ok()
     }
 
     /// Sequence number of the last record.

@@ -1,4 +1,4 @@
-//! The store of logs: who appends, closes blocks and drops old ones.
+//! The store of logs: who appends, and drops what is old. `close` makes blocks of the tail, `page` searches.
 
 use std::fmt;
 use std::io;
@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use lineshaft_wire::LogRecord;
 
-use super::build::{Built, build};
 use super::catalogue::{Catalogue, Entry};
 use super::tail::{Chunk, ChunkWriter, NAME, TAIL_BYTES_MAX};
 use super::{BLOCK_RECORDS_MAX, LogCounts, fit, scan};
 use crate::archive::day::{Day, DayFile};
-use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::disk::{Disk, DiskFile, join};
 use crate::{Error, Home};
 
 /// The directory of the tail and the files of days.
@@ -35,7 +34,7 @@ struct Inner<D: Disk> {
 pub struct Limits {
     /// The tail becomes a block once it has so many records. Default, and maximum of a block: 4,096.
     pub tail_records: u64,
-    /// Or its records take about so many bytes. Default: 1 MiB.
+    /// Or its records take about so many bytes. Default, and maximum of a block: 1 MiB.
     pub tail_bytes: usize,
     /// Or it was begun so long ago. Default: 60 s.
     pub tail_age: Duration,
@@ -54,20 +53,34 @@ impl Default for Limits {
     }
 }
 
-struct Writer<F> {
-    limits: Limits,
+/// What who appends knows.
+pub(crate) struct Writer<F> {
+    pub(crate) limits: Limits,
     /// The tail's file, where its chunks end, and the CRC of the last of them.
-    file: F,
-    end: u64,
-    crc: u32,
+    pub(crate) file: F,
+    pub(crate) end: u64,
+    pub(crate) crc: u32,
     /// The next record's sequence number.
-    next: u64,
+    pub(crate) next: u64,
     /// When the tail was begun, unless it is empty.
-    began: Option<Instant>,
+    pub(crate) began: Option<Instant>,
     /// Whether the tail has something that is not durable yet.
-    is_dirty: bool,
+    pub(crate) is_dirty: bool,
+    /// Whether there was no room for blocks the last time.
+    pub(crate) is_full: bool,
     /// A write or sync failed; only a restart finds out what is on disk.
-    has_failed: bool,
+    pub(crate) has_failed: bool,
+}
+
+impl<F: DiskFile> Writer<F> {
+    /// Makes the tail durable.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        if self.is_dirty {
+            self.file.sync_data().map_err(sync_failed(&join(DIRECTORY, NAME)))?;
+            self.is_dirty = false;
+        }
+        Ok(())
+    }
 }
 
 impl<D: Disk> Clone for LogStore<D> {
@@ -91,9 +104,9 @@ impl<D: Disk> LogStore<D> {
         home.create_dir(DIRECTORY)?;
         let scan::Scanned { catalogue, file, end, crc, next } = scan::scan(home.disk())?;
         let began = (catalogue.tail_records() > 0).then(Instant::now);
-        let (is_dirty, has_failed) = (began.is_some(), false);
+        let (is_dirty, is_full, has_failed) = (began.is_some(), false, false);
         let limits = Limits::default();
-        let writer = Writer { limits, file, end, crc, next, began, is_dirty, has_failed };
+        let writer = Writer { limits, file, end, crc, next, began, is_dirty, is_full, has_failed };
         let (catalogue, writer) = (RwLock::new(catalogue), Mutex::new(writer));
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue, writer }) })
     }
@@ -136,13 +149,7 @@ impl<D: Disk> LogStore<D> {
 
     /// Makes everything durable that was appended. Costs nothing if it is.
     pub fn sync(&self) -> Result<(), Error> {
-        self.write(|writer| {
-            if writer.is_dirty {
-                writer.file.sync_data().map_err(sync_failed(&join(DIRECTORY, NAME)))?;
-                writer.is_dirty = false;
-            }
-            Ok(())
-        })
+        self.write(Writer::sync)
     }
 
     /// How much there is. O(blocks and records of the tail).
@@ -179,6 +186,10 @@ impl<D: Disk> LogStore<D> {
         })
     }
 
+    pub(crate) fn home(&self) -> &Home<D> {
+        &self.inner.home
+    }
+
     pub(crate) fn disk(&self) -> &D {
         self.inner.home.disk()
     }
@@ -187,7 +198,7 @@ impl<D: Disk> LogStore<D> {
         read(&self.inner.catalogue.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change_catalogue<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
+    pub(crate) fn change_catalogue<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
         change(&mut self.inner.catalogue.write().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -226,102 +237,10 @@ impl<D: Disk> LogStore<D> {
         writer.began.get_or_insert_with(Instant::now);
         Ok(())
     }
-
-    fn is_due(&self, writer: &Writer<D::File>) -> bool {
-        let limits = writer.limits;
-        writer.began.is_some_and(|began| began.elapsed() >= limits.tail_age)
-            || self.with_catalogue(|catalogue| {
-                catalogue.tail_records() >= limits.tail_records
-                    || catalogue.tail_weight() >= limits.tail_bytes
-            })
-    }
-
-    /// Makes blocks of the tail. On a full disk it waits, and takes more records while it can.
-    fn close_if_room(&self, writer: &mut Writer<D::File>) -> Result<(), Error> {
-        match self.close(writer) {
-            Err(Error::Full { needed_bytes, .. }) => {
-                tracing::warn!(needed_bytes, "no space left to close a block of logs");
-                Ok(())
-            }
-            closed => closed,
-        }
-    }
-
-    fn close(&self, writer: &mut Writer<D::File>) -> Result<(), Error> {
-        // Before the work is done, with more than it is likely to come to.
-        self.inner.home.check_room(self.with_catalogue(Catalogue::tail_weight) as u64)?;
-        let tail = self.with_catalogue(|catalogue| catalogue.tail().to_vec());
-        let blocks = build_blocks(&tail, writer.limits.tail_bytes);
-        let entries = self.write_blocks(writer.limits.file_bytes, day_of(&tail), blocks)?;
-        self.change_catalogue(|catalogue| {
-            catalogue.close_tail(entries);
-            catalogue.tail_bytes = 0;
-        });
-        (writer.end, writer.crc, writer.began, writer.is_dirty) = (0, 0, None, false);
-        let path = join(DIRECTORY, NAME);
-        writer.file.set_len(0).map_err(sync_failed(&path))
-    }
-
-    /// Appends blocks to the file of a day, durable on return. After [`Error::Full`] nothing of them is there.
-    fn write_blocks(&self, file_bytes: u64, day: Day, blocks: Vec<Built>) -> Result<Vec<Entry>, Error> {
-        // Unknown only if the disk fails, which writing then finds out.
-        let free_bytes = self.disk().free_bytes().unwrap_or(0);
-        let (place, end) = self.with_catalogue(|catalogue| catalogue.place_in(day, file_bytes, free_bytes));
-        let (path, start) = (join(DIRECTORY, &place.to_string()), end.unwrap_or(0));
-        let mode = if end.is_some() { OpenMode::Write } else { OpenMode::Create };
-        let bytes: u64 = blocks.iter().map(|block| block.bytes.len() as u64).sum();
-        let file = self.disk().open(&path, mode).map_err(Error::io("open", &path, bytes))?;
-        let (mut entries, mut offset) = (Vec::new(), start);
-        for block in blocks {
-            if let Err(source) = file.write_all_at(offset, &block.bytes) {
-                file.set_len(start).map_err(sync_failed(&path))?;
-                return Err(Error::io("write", &path, bytes)(source));
-            }
-            entries.push(Entry { file: place, offset, header: block.header });
-            offset += block.bytes.len() as u64;
-        }
-        file.sync_data().map_err(sync_failed(&path))?;
-        if end.is_none() {
-            self.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
-        }
-        Ok(entries)
-    }
-}
-
-/// Blocks of what is in the tail: of records that follow one another, and not too many.
-fn build_blocks(tail: &[Chunk], bytes: usize) -> Vec<Built> {
-    let mut blocks = Vec::new();
-    let (mut first, mut records, mut weight) = (0, Vec::new(), 0);
-    let each = tail.iter().flat_map(|chunk| (chunk.first..).zip(chunk.records.iter()));
-    for (number, record) in each {
-        let follows = number == first + records.len() as u64;
-        if !records.is_empty() && (!follows || records.len() == BLOCK_RECORDS_MAX || weight >= bytes) {
-            blocks.push(build(first, &records));
-            records.clear();
-            weight = 0;
-        }
-        if records.is_empty() {
-            first = number;
-        }
-        weight += fit::weight(record);
-        records.push(record);
-    }
-    if !records.is_empty() {
-        blocks.push(build(first, &records));
-    }
-    blocks
-}
-
-/// The day in the middle of the records' times: one wrong clock among many does not choose it.
-fn day_of(tail: &[Chunk]) -> Day {
-    let mut times: Vec<u64> =
-        tail.iter().flat_map(|chunk| chunk.records.iter()).map(|record| record.time_us).collect();
-    let middle = times.len() / 2;
-    if times.is_empty() { Day::of(0) } else { Day::of(*times.select_nth_unstable(middle).1 / 1_000) }
 }
 
 /// A failed sync ends writing even if the disk is only full: what was written before may be gone.
-fn sync_failed(path: &str) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn sync_failed(path: &str) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { action: "sync", path, source }
 }

@@ -26,7 +26,7 @@ pub(crate) fn record(number: u64) -> LogRecord {
             ("order".into(), number.to_string().into()),
             ("to".into(), format!("\"ada\\n{}\"", number % 9).into()),
         ],
-        place: (number % 5 > 0).then(|| LogPlace {
+        place: (!number.is_multiple_of(5)).then(|| LogPlace {
             file: "shop.py".into(),
             line: 1 + number as u32 % 4,
             function: "send".into(),

@@ -73,6 +73,11 @@ impl Logs {
         self.is_new.load(Ordering::Acquire)
     }
 
+    /// What is not confirmed is to be sent once more.
+    pub(super) fn again(&self) {
+        self.is_new.store(true, Ordering::Release);
+    }
+
     /// The next ones behind position `sent`; `None` if there are no more.
     pub(super) fn take(&self, sent: Option<u64>) -> Option<Waiting> {
         self.is_new.store(false, Ordering::Release);
@@ -122,7 +127,8 @@ fn shorten(record: &mut LogRecord) {
 fn shorten_text(text: &mut Box<str>) {
     const CUT: &str = " [cut]";
     if text.len() > LOG_TEXT_BYTES_MAX {
-        let end = text.floor_char_boundary(LOG_TEXT_BYTES_MAX - CUT.len());
+        let most = LOG_TEXT_BYTES_MAX - CUT.len();
+        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         *text = format!("{}{CUT}", &text[..end]).into();
     }
 }

@@ -21,9 +21,12 @@ impl Session {
             self.words.say(&format!("the server refuses child {}: {message}", self.introduction.number));
             return self.reset(refused.clone().into());
         }
-        if self.logs.iter().any(|(logs, _)| *logs == request) {
+        if let Some((_, end)) = self.logs.iter().find(|(logs, _)| *logs == request) {
             tracing::warn!(?code, message, "the server does not take what attempts logged");
-            // All that is not confirmed is sent again, with what comes next.
+            if is_for_its_own_sake(*code) {
+                self.shared.logs.confirmed(*end);
+            }
+            self.shared.logs.again();
             (self.logs_sent, self.logs) = Default::default();
             self.logs_at = Instant::now() + PAUSE;
             return;

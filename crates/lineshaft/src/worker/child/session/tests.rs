@@ -1,6 +1,7 @@
 //! What a child does when its server answers late, not at all, or with a refusal: the other side of its socket.
 
 mod checkpoints;
+mod logs;
 mod peer;
 
 use std::thread;
