@@ -438,7 +438,8 @@ pub(crate) fn log_record(record: &LogRecord) -> Vec<String> {
     let mut line = format!("{time} {level:<8} {task}·{digits} {}: {message}", plain::line(&record.logger));
     for (name, value) in &record.fields {
         let text = serde_json::from_str::<String>(value).ok().filter(|text| is_word(text));
-        line.push_str(&format!(" {}={}", plain::line(name), plain::line(text.as_deref().unwrap_or(value))));
+        let shown = plain::line(text.as_deref().unwrap_or(value));
+        let _ = write!(line, " {}={shown}", plain::line(name));
     }
     let exception = record.exception.as_deref().unwrap_or_default();
     let lines = exception.lines().map(|line| format!("  {}", plain::line(line)));

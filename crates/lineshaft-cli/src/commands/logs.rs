@@ -52,8 +52,17 @@ fn show_all(
         context.output.say("nothing that was logged is like that");
     }
     print(context, &found)?;
-    let mut after = end;
-    while follow {
+    if follow { go_on(client, context, filter, end) } else { Ok(()) }
+}
+
+/// Shows what comes, until a signal ends the process.
+fn go_on(
+    client: &Client,
+    context: &mut Context,
+    filter: &LogFilter,
+    mut after: Option<u64>,
+) -> Result<(), Failure> {
+    loop {
         context.output.flush()?;
         let page = answer(client.logs(list(filter, after, LOG_PAGE_MAX, false), None))?;
         after = page.next.or(after);
@@ -63,7 +72,6 @@ fn show_all(
             thread::sleep(LOOK_EVERY);
         }
     }
-    Ok(())
 }
 
 /// Where what is logged from now on begins.

@@ -397,13 +397,11 @@ impl RunningAttempt {
             line: place.line,
             function: Arc::clone(&place.function),
         });
-        let message = match is_last {
-            true => format!(
-                "{} [the attempt has logged more than 1 MiB; what follows is left out]",
-                record.message
-            )
-            .into(),
-            false => record.message.clone(),
+        let message = if is_last {
+            let message = &record.message;
+            format!("{message} [the attempt has logged more than 1 MiB; what follows is left out]").into()
+        } else {
+            record.message.clone()
         };
         LogRecord {
             time_us: u64::try_from(record.time_ns / 1_000).unwrap_or(0),

@@ -36,19 +36,18 @@ impl Logs {
             return false;
         }
         shorten(&mut record);
-        if self.dropped.load(Ordering::Relaxed) > 0 {
-            self.say_dropped(&record);
-        }
         let mut bytes = Vec::with_capacity(256);
         record.encode(&mut bytes);
         if !self.backlog.push(&bytes) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        } else if self.dropped.load(Ordering::Relaxed) > 0 {
+            self.say_dropped(record);
         }
         !self.is_new.swap(true, Ordering::AcqRel)
     }
 
-    /// How many were lost, in the name of the attempt that logs next.
-    fn say_dropped(&self, next: &LogRecord) {
+    /// How many were lost, in the name of the attempt whose record has found room again.
+    fn say_dropped(&self, next: LogRecord) {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = LogRecord {
@@ -59,7 +58,7 @@ impl Logs {
             fields: vec![("count".into(), dropped.to_string().into())],
             place: None,
             exception: None,
-            ..next.clone()
+            ..next
         };
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
@@ -184,7 +183,7 @@ mod tests {
         logs.confirmed(logs.take(None).unwrap().end);
         logs.push(record("after"));
         let said = left(7, 1, &logs.backlog).swap_remove(0).records;
-        assert_eq!(&*said[0].fields[0].1, (20 - kept.len()).to_string());
-        assert_eq!(&*said[1].message, "after");
+        assert_eq!(&*said[0].message, "after");
+        assert_eq!(&*said[1].fields[0].1, (20 - kept.len()).to_string());
     }
 }
