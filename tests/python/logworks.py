@@ -48,6 +48,24 @@ def logs_much(length: int) -> None:
 
 
 @app.task
+def logs_lines(count: int) -> None:
+    for index in range(count):
+        log.info("line", index=index)
+
+
+@app.task
+def logs_large() -> None:
+    log.info("before")
+    lineshaft.get_logger("x" * 300_000).info("large", a="y" * 60_000, b="z" * 60_000)
+    log.info("after")
+
+
+@app.task
+def says(text: str) -> None:
+    log.info(text)
+
+
+@app.task
 def logs_with_others(name: str, together: int) -> None:
     _wait_for(together)
     for index in range(20):

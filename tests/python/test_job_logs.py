@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 
 import pytest
@@ -160,6 +161,55 @@ def test_what_is_not_confirmed_is_sent_again_and_kept_once(workers):
         assert [len(one.logs()) for one in (first, job, again)] == [3, 0, 3]
 
 
+KIT = """
+    import lineshaft
+    from lineshaft import App
+    from lineshaft.testing import private_engine
+
+    log = lineshaft.get_logger("shop")
+    app = App()
+
+
+    @app.task
+    def speaks() -> None:
+        log.info("in a test")
+
+
+    log.warning("before any attempt")
+    for _ in range(2):
+        with private_engine():
+            job = speaks.enqueue()
+            job.result()
+            print([entry.message for entry in job.logs()], log.enabled("info"))
+    print(log.enabled("info"))
+"""
+
+
+def test_attempts_in_threads_have_their_logs_whatever_was_logged_before(programs):
+    """What was in force when something was logged first stayed so."""
+    programs.write("kit.py", KIT)
+    ended = programs.run("kit.py")
+    assert ended.stdout.splitlines() == ["['in a test'] True"] * 2 + ["False"], ended.stderr
+
+
+def test_what_is_logged_faster_than_it_is_sent_is_waited_with(workers):
+    """Records of an attempt that shares its process with others were dropped while the server was there."""
+    with of_slots(workers, "thread"):
+        jobs = [works.logs_lines.enqueue(4_000) for _ in range(4)]
+        for job in jobs:
+            job.result(PATIENCE_S)
+            assert [entry.fields["index"] for entry in job.logs()] == list(range(4_000))
+
+
+def test_a_record_that_is_too_large_takes_no_other_one_with_it(worker):
+    job = works.logs_large.enqueue()
+    job.result(PATIENCE_S)
+    first, large, last = job.logs()
+    assert (first.message, last.message) == ("before", "after")
+    assert large.logger.endswith("[cut]")
+    assert large.fields == {"a": "y" * 60_000, "left_out": "b"}
+
+
 # ---- The command line.
 
 
@@ -187,13 +237,26 @@ def test_people_see_a_line_each_without_what_a_terminal_would_obey(worker):
     job.result(PATIENCE_S)
     command = [sys.executable, "-m", "lineshaft", "job", "logs", job.id, "--home", str(worker.home)]
     lines = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S).stdout.splitlines()
+    digits = f"{(int.from_bytes(uuid.UUID(job.id).bytes[9:13], 'big') >> 4) & 0xFFFF:04x}"
     time_is = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
-    assert re.fullmatch(
-        rf"{time_is} info +sends·[0-9a-f]{{4}} shop\.mail: sending to=dora ms=3 password=\*\*\*", lines[0]
-    )
+    assert re.fullmatch(rf"{time_is} info +sends·{digits} shop\.mail: sending to=dora ms=3 password=\*\*\*", lines[0])
     assert "\x1b" not in lines[1]
     assert lines[1].endswith("tenant=acme")
     assert lines[-1] == "  ValueError: no stamp"
+
+
+def test_numbers_and_names_of_levels_can_be_looked_for_as_texts(worker):
+    job = works.says.enqueue("error 404 at status=500")
+    job.result(PATIENCE_S)
+    for word in ("404", "text=error", "text=status=500"):
+        assert [found["job"] for found in logged(worker, f"job={job.id}", word)] == [job.id]
+    assert logged(worker, f"job={job.id}", "405") == []
+
+
+def test_logs_of_a_job_that_is_not_known(worker):
+    unknown = works.says.enqueue("x").id[:-12] + "0f0f0f0f0f0f"
+    command = [sys.executable, "-m", "lineshaft", "job", "logs", unknown, "--home", str(worker.home)]
+    assert subprocess.run(command, capture_output=True, timeout=PATIENCE_S).returncode == 6
 
 
 def test_a_filter_that_does_not_read_is_named(worker):
@@ -204,13 +267,16 @@ def test_a_filter_that_does_not_read_is_named(worker):
 
 
 def test_what_comes_is_followed(worker, tmp_path):
-    command = [sys.executable, "-m", "lineshaft", "logs", "-f", "to=erin", "--home", str(worker.home)]
-    follower = Program(tmp_path / "followed", command)
+    """The newest record that was there when it began was not shown."""
+    works.sends.enqueue("erin").result(PATIENCE_S)
+    words = ["logs", "-f", "task=logworks.sends", "--limit", "3", "--home", str(worker.home)]
+    follower = Program(tmp_path / "followed", [sys.executable, "-m", "lineshaft", *words])
     try:
-        works.sends.enqueue("erin").result(PATIENCE_S)
-        until(lambda: follower.text().count("to=erin") >= 1, "the first is shown")
-        works.sends.enqueue("erin").result(PATIENCE_S)
-        until(lambda: follower.text().count("to=erin") == 2, "the second is shown, and none twice")
+        for count in (1, 2, 3):
+            until(lambda count=count: follower.text().count("could not be sent") == count, f"{count} are shown")
+            works.sends.enqueue("erin").result(PATIENCE_S)
+        until(lambda: follower.text().count("could not be sent") == 4, "the last is shown")
+        assert follower.text().count("to=erin") == 4
     finally:
         follower.kill()
 

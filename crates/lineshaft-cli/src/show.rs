@@ -431,11 +431,11 @@ pub(crate) fn locks(locks: &[LockReport], now_ms: u64, columns: Option<usize>) -
 /// A record that an attempt logged: a line, and those of its exception.
 pub(crate) fn log_record(record: &LogRecord) -> Vec<String> {
     let task = record.task.rsplit('.').next().unwrap_or(&record.task);
-    let id = record.job.to_string();
-    let digits = &id[id.len() - 4..];
+    let digits = record.job.digits();
     let (time, level) = (rfc3339_us(record.time_us), level_name(record.level));
     let message = plain::line(&record.message);
-    let mut line = format!("{time} {level:<8} {task}·{digits} {}: {message}", plain::line(&record.logger));
+    let mut line =
+        format!("{time} {level:<8} {task}·{digits:04x} {}: {message}", plain::line(&record.logger));
     for (name, value) in &record.fields {
         let text = serde_json::from_str::<String>(value).ok().filter(|text| is_word(text));
         let shown = plain::line(text.as_deref().unwrap_or(value));

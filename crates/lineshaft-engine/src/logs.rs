@@ -104,19 +104,30 @@ impl<D: Disk> LogKeeper<D> {
         }
         let next = first.saturating_add(records.len() as u64);
         let known = self.children.next_of(worker, child);
+        if known > 0 && first > known {
+            // Kept now, they would stand for those between.
+            let message = format!("records from {known} on are missing before {first}");
+            return Err(Refusal { code: RefusalCode::WrongState, message, hint: None });
+        }
         let again = usize::try_from(known.saturating_sub(first)).unwrap_or(usize::MAX).min(records.len());
         records.drain(..again);
-        if known == 0 {
-            self.leave_out_known(&mut records).map_err(|error| refused(&error))?;
-        }
         self.is_synced &= records.is_empty();
-        let store = self.store().map_err(|error| refused(&error))?;
-        store.append(&records).map_err(|error| refused(&error))?;
+        let store = self.keep(records).map_err(|error| {
+            self.children.set(worker, child, first.max(known));
+            refused(&error)
+        })?;
         self.children.set(worker, child, next);
         if store.counts().bytes > LOGS_BYTES_MAX {
             log_failure(store.drop_oldest_until(LOGS_BYTES_MAX));
         }
         Ok(())
+    }
+
+    fn keep(&mut self, mut records: Vec<LogRecord>) -> Result<LogStore<D>, Error> {
+        self.leave_out_known(&mut records)?;
+        let store = self.store()?;
+        store.append(&records)?;
+        Ok(store)
     }
 
     /// Leaves out what the engine before this one has stored, and could not confirm.

@@ -7,6 +7,7 @@ mod checkpoint;
 pub(crate) mod child;
 mod control;
 mod garbage;
+mod logged;
 mod shield;
 mod slots;
 mod started;

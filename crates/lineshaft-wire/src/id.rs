@@ -40,6 +40,13 @@ impl JobId {
         self.0.to_be_bytes()
     }
 
+    /// Four hexadecimal digits by which people tell jobs apart: those of the slot, which differ between jobs that are
+    /// unfinished at the same time, as the last digits of an id do not.
+    pub fn digits(self) -> u16 {
+        let [.., a, b, c, d, _, _, _] = self.to_bytes();
+        (u32::from_be_bytes([a, b, c, d]) >> 4) as u16
+    }
+
     /// The id with these bytes, or `None` if they are not a `UUIDv7`.
     pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
         let bits = u128::from_be_bytes(bytes);

@@ -9,8 +9,8 @@ use crate::times::now_ms;
 /// Shows what attempts logged, the oldest first.
 #[derive(Args, Debug)]
 pub struct Logs {
-    /// Which: a level or `level=`, and all records above it; `job=`, `task=`, `worker=`, `logger=`, `attempt=`; any other
-    /// `field=value`; or a text that the message or the exception contains
+    /// Which: `warning` or `level=30`, and all records above it; `job=`, `task=`, `worker=`, `logger=`, `attempt=`; any other
+    /// `field=value`; or a text that the message or the exception contains, `text=` where it looks like one of these
     #[arg(value_name = "FILTER")]
     pub words: Vec<String>,
     /// Go on with what is logged from now on
@@ -40,7 +40,7 @@ impl Logs {
 }
 
 fn add(filter: &mut LogFilter, word: &str) -> Result<(), String> {
-    if let Some(level) = level(word) {
+    if let Some(level) = named_level(word) {
         filter.level = Some(level);
         return Ok(());
     }
@@ -49,20 +49,30 @@ fn add(filter: &mut LogFilter, word: &str) -> Result<(), String> {
         return Ok(());
     };
     match name {
-        "level" => filter.level = Some(level(value).ok_or_else(|| wrong(word, LEVELS))?),
+        "level" => {
+            let level = named_level(value).or_else(|| value.parse().ok());
+            filter.level = Some(level.ok_or_else(|| wrong(word, LEVELS))?);
+        }
+        "text" => filter.texts.push(value.into()),
         "job" => filter.job = Some(value.parse::<JobId>().map_err(|_| wrong(word, "the id of a job"))?),
         "attempt" => filter.attempt = Some(value.parse().map_err(|_| wrong(word, "a number from 1"))?),
         "task" => filter.task = Some(value.into()),
         "worker" => filter.worker = Some(value.into()),
         "logger" => filter.logger = Some(value.into()),
-        _ => filter.fields.push((name.into(), value.into())),
+        _ => filter.fields.push((name.into(), plain(value).into())),
     }
     Ok(())
 }
 
 const LEVELS: &str = "trace, debug, info, warning, error, critical or a number";
 
-fn level(word: &str) -> Option<i32> {
+/// JSON as it is kept, without spaces; any other text as it is.
+fn plain(value: &str) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(value).ok();
+    json.filter(|json| !json.is_string()).map_or_else(|| value.to_owned(), |json| json.to_string())
+}
+
+fn named_level(word: &str) -> Option<i32> {
     Some(match &*word.to_ascii_lowercase() {
         "trace" => 5,
         "debug" => 10,
@@ -70,7 +80,7 @@ fn level(word: &str) -> Option<i32> {
         "warning" | "warn" => 30,
         "error" => 40,
         "critical" => 50,
-        number => number.parse().ok()?,
+        _ => return None,
     })
 }
 
@@ -97,6 +107,9 @@ mod tests {
         assert_eq!((found.level, found.task.as_deref()), (Some(30), Some("shop.send")));
         assert_eq!(found.fields, [("tenant".into(), "acme".into())]);
         assert_eq!(found.texts, ["a = b".into(), "could not".into()]);
+        let found = filter(&["level=25", "404", "text=status=500", "text=error", "d={\"a\": 1}"]).unwrap();
+        assert_eq!((found.level, &*found.fields[0].1), (Some(25), "{\"a\":1}"));
+        assert_eq!(found.texts, ["404".into(), "status=500".into(), "error".into()]);
     }
 
     #[test]

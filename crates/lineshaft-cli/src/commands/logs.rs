@@ -30,6 +30,8 @@ pub(crate) fn of_job(
     attempt: Option<u32>,
     follow: bool,
 ) -> Result<(), Failure> {
+    // One that is not known has no logs, but that is not what is wrong.
+    answer(client.show(job, None))?;
     let filter = LogFilter { job: Some(job), attempt, ..LogFilter::default() };
     show_all(client, context, &filter, u32::MAX, follow)
 }
@@ -43,7 +45,7 @@ fn show_all(
 ) -> Result<(), Failure> {
     // First where the end is, so that nothing is missed between what is there and what comes.
     let end = if follow { end_of(client)? } else { None };
-    let found = newest(client, filter, limit, end)?;
+    let found = newest(client, filter, limit, end.map(|end| end.saturating_add(1)))?;
     if context.output.form == Form::Json && !follow {
         let records: Vec<_> = found.iter().map(json::of_log_record).collect();
         return Ok(context.output.json(&serde_json::json!({ "records": records }))?);
@@ -74,7 +76,7 @@ fn go_on(
     }
 }
 
-/// Where what is logged from now on begins.
+/// The place behind the newest record: what is logged from now on comes after it.
 fn end_of(client: &Client) -> Result<Option<u64>, Failure> {
     Ok(answer(client.logs(list(&LogFilter::default(), Some(u64::MAX), 1, false), None))?.next)
 }

@@ -13,6 +13,7 @@ mod golden;
 mod kills;
 mod live;
 mod locks;
+mod logs;
 mod moves;
 mod progress;
 mod retention;

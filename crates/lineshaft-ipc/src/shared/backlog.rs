@@ -103,21 +103,21 @@ impl Backlog {
         unsafe { &*self.mapping.as_mut_ptr().cast::<Ring>() }
     }
 
-    /// Adds a record; false if there is no room. Any thread of the process that writes.
-    pub fn push(&self, record: &[u8]) -> bool {
+    /// Adds a record, and gives how many bytes wait now; `None` if there is no room. Any thread of the process that writes.
+    pub fn push(&self, record: &[u8]) -> Option<usize> {
         let (mut last, ring) = (self.turn(), self.ring());
         let (start, end) = (ring.start.load(Ordering::Relaxed), ring.end.load(Ordering::Relaxed));
         let free = (BACKLOG_BYTES as u64).saturating_sub(end.wrapping_sub(start));
         let length = (FRAME_BYTES + record.len()) as u64;
         if length > free {
-            return false;
+            return None;
         }
         *last += 1;
         ring.write(end, &u32::try_from(record.len()).unwrap_or(u32::MAX).to_le_bytes());
         ring.write(end.wrapping_add(4), &last.to_le_bytes());
         ring.write(end.wrapping_add(FRAME_BYTES as u64), record);
         ring.end.store(end.wrapping_add(length), Ordering::Release);
-        true
+        Some(BACKLOG_BYTES - (free - length) as usize)
     }
 
     /// What waits behind position `from`, [`Waiting::end`] of what was taken before, or from the beginning: at most
@@ -214,7 +214,7 @@ mod tests {
     fn what_was_not_confirmed_is_there_for_the_other_process() {
         let backlog = Backlog::create().unwrap();
         for record in [&b"one"[..], b"", b"three"] {
-            assert!(backlog.push(record));
+            assert!(backlog.push(record).is_some());
         }
         let first = backlog.waiting(None, 2);
         assert_eq!((first.first, &first.records[..]), (1, &[b"one".to_vec(), Vec::new()][..]));
@@ -232,7 +232,7 @@ mod tests {
         let record = |number: u64| vec![number as u8; (number * 7_919 % 40_000) as usize];
         let (mut pushed, mut taken) = (0, 0);
         while taken < 500 {
-            while backlog.push(&record(pushed + 1)) {
+            while backlog.push(&record(pushed + 1)).is_some() {
                 pushed += 1;
             }
             let waiting = backlog.waiting(None, 7);
@@ -243,13 +243,13 @@ mod tests {
             }
             backlog.take_away(waiting.end);
         }
-        assert!(!backlog.push(&vec![0; BACKLOG_BYTES]));
+        assert!(backlog.push(&vec![0; BACKLOG_BYTES]).is_none());
     }
 
     #[test]
     fn scribbled_numbers_are_read_without_panic() {
         let backlog = Backlog::create().unwrap();
-        assert!(backlog.push(b"record"));
+        assert_eq!(backlog.push(b"record"), Some(FRAME_BYTES + 6));
         let ring = backlog.ring();
         ring.bytes.iter().for_each(|byte| byte.store(0xff, Ordering::Relaxed));
         for (start, end) in [(0, u64::MAX), (u64::MAX, 5), (0, 18), (5, 3), (0, BACKLOG_BYTES as u64)] {

@@ -190,6 +190,11 @@ pub(crate) mod mortal {
                 }
 
                 #[allow(dead_code)]
+                pub(crate) fn swap(&self, value: $number, order: Ordering) -> $number {
+                    if step() { self.0.swap(value, order) } else { 0 }
+                }
+
+                #[allow(dead_code)]
                 pub(crate) fn fetch_or(&self, bits: $number, order: Ordering) -> $number {
                     if step() { self.0.fetch_or(bits, order) } else { 0 }
                 }

@@ -140,7 +140,7 @@ fn passes(
     fields: &mut Fields,
     place: Option<&Place>,
 ) -> bool {
-    let gate = &state.plan.gate;
+    let gate = state.plan.gate();
     if !gate.is_closer(level, verdict) {
         return true;
     }

@@ -21,7 +21,7 @@ mod work;
 
 use pyo3::prelude::*;
 
-pub(crate) use work::log_attempts;
+pub(crate) use work::LogsOfAttempts;
 
 /// The classes and functions, into the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -22,11 +22,13 @@ use crate::errors::option_error;
 
 /// A configuration that can be put in force, again in a process that was forked.
 pub(super) struct Plan {
-    pub(super) gate: Arc<Gate>,
+    gate: Arc<Gate>,
+    /// What is heard in its place where attempts run, and the least level of that: if nobody said what is heard.
+    of_attempts: Option<(Arc<Gate>, Level)>,
     pub(super) levels: Arc<LevelNames>,
     /// The least level of the filter, and the least of the handlers.
-    pub(super) least: Level,
-    pub(super) floor: Level,
+    least: Level,
+    floor: Level,
     pub(super) record_bytes_max: usize,
     /// Functions that are asked of each record.
     pub(super) filters: Vec<Py<PyAny>>,
@@ -36,7 +38,7 @@ pub(super) struct Plan {
     limit: Option<Limit>,
     redaction: Option<Redaction>,
     /// Another one of the same, for records that are kept with attempts: whoever logs hides what is secret there.
-    of_attempts: Mutex<Option<Redaction>>,
+    hides: Mutex<Option<Redaction>>,
     bounds: Bounds,
     when_full: WhenFull,
     handlers: Vec<Target>,
@@ -56,11 +58,11 @@ enum What {
 }
 
 impl Default for Plan {
-    /// Warnings, and what matters more, to standard error. In a worker, what attempts log from info on is kept besides.
+    /// Warnings, and what matters more, to standard error. Where attempts run, what they log from info on is kept besides.
     fn default() -> Self {
         let levels = Arc::<LevelNames>::default();
-        let of_attempts = work::is_on().then(|| Filter::parse("info", &levels).ok()).flatten();
-        let filter = of_attempts.unwrap_or_default();
+        let filter = Filter::default();
+        let wider = Filter::parse("info", &levels).ok();
         let console = Target {
             name: "console".to_owned(),
             level: Level::WARNING,
@@ -73,6 +75,7 @@ impl Default for Plan {
         };
         Self {
             gate: Arc::new(Gate::new(filter.clone(), None)),
+            of_attempts: wider.map(|filter| (Arc::new(Gate::new(filter, None)), Level::INFO)),
             levels,
             least: filter.least(),
             floor: Level(i32::MIN),
@@ -82,7 +85,7 @@ impl Default for Plan {
             filter,
             limit: None,
             redaction: Some(Redaction::default()),
-            of_attempts: Mutex::new(Some(Redaction::default())),
+            hides: Mutex::new(Some(Redaction::default())),
             bounds: Bounds::default(),
             when_full: WhenFull::default(),
             handlers: vec![console],
@@ -95,7 +98,7 @@ impl Plan {
     pub(super) fn open(&self, py: Python<'_>) -> PyResult<(Pipeline, Vec<Tap>)> {
         let handlers = self.handlers.iter().map(Target::spec).collect();
         let options = Options {
-            gate: self.gate.clone(),
+            gate: self.gate().clone(),
             redaction: self.redaction.clone(),
             bounds: self.bounds,
             when_full: self.when_full,
@@ -113,9 +116,30 @@ impl Plan {
         })
     }
 
+    /// What is asked before a record is made.
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        match &self.of_attempts {
+            Some((gate, _)) if work::is_on() => gate,
+            _ => &self.gate,
+        }
+    }
+
+    /// The level below which no record is made: no handler takes it, and no attempt either.
+    pub(super) fn floor(&self) -> Level {
+        if work::is_on() { Level(i32::MIN) } else { self.floor }
+    }
+
+    /// The least level that might be heard.
+    pub(super) fn least(&self) -> Level {
+        match &self.of_attempts {
+            Some((_, least)) if work::is_on() => *least,
+            _ => self.least.max(self.floor()),
+        }
+    }
+
     /// Hides what is secret in a record, in the thread that logs it.
     pub(super) fn redact(&self, record: &mut Record) {
-        if let Some(redaction) = &mut *self.of_attempts.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(redaction) = &mut *self.hides.lock().unwrap_or_else(PoisonError::into_inner) {
             redaction.apply(record);
         }
     }
@@ -132,6 +156,7 @@ impl Plan {
     pub(super) fn forked(&self) -> Self {
         Python::attach(|py| Self {
             gate: Arc::new(Gate::new(self.filter.clone(), self.limit)),
+            of_attempts: self.of_attempts.clone(),
             levels: self.levels.clone(),
             least: self.least,
             floor: self.floor,
@@ -141,7 +166,7 @@ impl Plan {
             filter: self.filter.clone(),
             limit: self.limit,
             redaction: self.redaction.clone(),
-            of_attempts: Mutex::new(self.redaction.clone()),
+            hides: Mutex::new(self.redaction.clone()),
             bounds: self.bounds,
             when_full: self.when_full,
             handlers: self.handlers.iter().map(|target| target.forked(py)).collect(),
@@ -197,6 +222,7 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
     )?;
     Ok(Plan {
         gate: Arc::new(Gate::new(filter.clone(), limit)),
+        of_attempts: None,
         levels: Arc::new(levels),
         least: filter.least(),
         floor: handlers.iter().map(|target| target.level).min().unwrap_or(Level::OFF),
@@ -205,7 +231,7 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
         redacted: get(options, "redacted")?,
         filter,
         limit,
-        of_attempts: Mutex::new(redaction.clone()),
+        hides: Mutex::new(redaction.clone()),
         redaction,
         bounds: Bounds { records_max: get(options, "records_max")?, bytes_max: get(options, "bytes_max")? },
         when_full: match get::<String>(options, "when_full")?.as_str() {

@@ -72,9 +72,8 @@ impl State {
 
     /// What is asked of a logger: its verdict, in which the levels of the handlers are.
     pub(super) fn verdict(&self, logger: &str) -> Verdict {
-        let verdict = self.plan.gate.verdict(logger);
-        let floor = if work::is_on() { Level(i32::MIN) } else { self.plan.floor };
-        let least = verdict.least.max(floor);
+        let verdict = self.plan.gate().verdict(logger);
+        let least = verdict.least.max(self.plan.floor());
         Verdict { least, ..verdict }
     }
 
@@ -209,7 +208,7 @@ pub(super) fn log_late() {
 #[pyfunction]
 pub(super) fn log_least() -> i32 {
     let state = current();
-    if work::is_on() { state.plan.least.0 } else { state.plan.least.max(state.plan.floor).0 }
+    state.plan.least().0
 }
 
 /// What the handlers of kind `memory` keep, the oldest first.

@@ -1,6 +1,6 @@
 //! What attempts log: it carries whose it is, and is kept with the job.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lineshaft_log::{Fields, Record};
 use pyo3::prelude::*;
@@ -9,25 +9,42 @@ use pyo3::sync::PyOnceLock;
 use super::state::{self, State};
 use crate::worker::child::RunningAttempt;
 
-/// Whether this process runs attempts.
-static IS_ON: AtomicBool = AtomicBool::new(false);
+/// Who runs attempts in this process.
+static RUNNERS: AtomicU32 = AtomicU32::new(0);
 /// What gives the attempt of this context.
 static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// From here on what is logged in attempts is kept with them. `running` is the context variable that holds the attempt.
-#[pyfunction]
-pub(crate) fn log_attempts(running: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = running.py();
-    RUNNING.get_or_try_init(py, || running.getattr("get").map(Bound::unbind))?;
-    if !IS_ON.swap(true, Ordering::Relaxed) {
-        state::changed();
+/// Somebody runs attempts as long as this lives: what is logged in them is kept.
+pub(crate) struct LogsOfAttempts;
+
+impl LogsOfAttempts {
+    /// `running` is the context variable that holds the attempt.
+    pub(crate) fn new(running: &Bound<'_, PyAny>) -> PyResult<Self> {
+        RUNNING.get_or_try_init(running.py(), || running.getattr("get").map(Bound::unbind))?;
+        if RUNNERS.fetch_add(1, Ordering::Relaxed) == 0 {
+            state::changed();
+        }
+        Ok(Self)
     }
-    Ok(())
+}
+
+impl Drop for LogsOfAttempts {
+    fn drop(&mut self) {
+        if RUNNERS.fetch_sub(1, Ordering::Relaxed) == 1 {
+            state::changed();
+        }
+    }
+}
+
+/// This process is there to run attempts. `running` is the context variable that holds the attempt.
+#[pyfunction]
+pub(super) fn log_attempts(running: &Bound<'_, PyAny>) -> PyResult<()> {
+    LogsOfAttempts::new(running).map(std::mem::forget)
 }
 
 /// Whether attempts run here, so that records are wanted that no handler takes.
 pub(super) fn is_on() -> bool {
-    IS_ON.load(Ordering::Relaxed)
+    RUNNERS.load(Ordering::Relaxed) > 0
 }
 
 /// The attempt in whose context this is.
@@ -39,7 +56,7 @@ fn attempt(py: Python<'_>) -> PyResult<Option<Bound<'_, RunningAttempt>>> {
 /// Adds what the records of an attempt carry.
 pub(super) fn add_fields(py: Python<'_>, fields: &mut Fields) -> PyResult<()> {
     if let Some(attempt) = attempt(py)? {
-        fields.extend(attempt.get().log_fields().iter().cloned());
+        fields.extend(attempt.get().logged().fields().iter().cloned());
     }
     Ok(())
 }
@@ -49,7 +66,7 @@ pub(super) fn keep(py: Python<'_>, state: &State, record: &Record) -> PyResult<(
     if let Some(attempt) = attempt(py)? {
         let mut record = record.clone();
         state.plan.redact(&mut record);
-        attempt.get().keep(&record);
+        attempt.get().logged().keep(py, &record);
     }
     Ok(())
 }

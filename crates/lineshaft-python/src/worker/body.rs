@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
 use crate::client::OnFailure;
+use crate::logging::LogsOfAttempts;
 use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
 const UNDECODABLE: &str = "arguments_undecodable";
@@ -144,6 +145,8 @@ pub(super) struct Runner {
     copy_context: Py<PyAny>,
     flushes: [Py<PyAny>; 2],
     control: Control,
+    /// As long as it is there.
+    _logs: LogsOfAttempts,
 }
 
 /// A call that is ready to be made.
@@ -156,7 +159,6 @@ pub(super) struct Call<'py> {
 impl Runner {
     pub(super) fn new(app: &Bound<'_, PyAny>, running: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = app.py();
-        crate::logging::log_attempts(running)?;
         let types = app.getattr("_types")?;
         let sys = py.import("sys")?;
         let flush = |stream: &str| sys.getattr(stream)?.getattr("flush").map(Bound::unbind);
@@ -168,6 +170,7 @@ impl Runner {
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             flushes: [flush("stdout")?, flush("stderr")?],
             control: Control::load(py)?,
+            _logs: LogsOfAttempts::new(running)?,
         })
     }
 

@@ -3,15 +3,14 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use lineshaft::Target;
 use lineshaft::worker::{self, Attempts, Job, Kind, Newest, Next, StopReason, Ticket};
-use lineshaft_log::{Fields, Record, Value};
-use lineshaft_wire::{JobId, LogPlace, LogRecord};
+use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -19,13 +18,11 @@ use pyo3::types::{PyBytes, PyTuple};
 use super::body::{Runner, Task};
 use super::checkpoint::Checkpoint;
 use super::garbage::{Garbage, freeze};
+use super::logged::Logged;
 use super::shield::Shields;
 use super::slots::{Shop, Slots};
 use crate::errors::raise;
 use crate::values::{Registry, decode, encode};
-
-/// Bytes of records that are kept of one attempt.
-const LOGGED_BYTES_MAX: u64 = 1 << 20;
 
 /// How often an idle child lets Python look at signals.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(500);
@@ -289,12 +286,7 @@ pub(crate) struct RunningAttempt {
     pub(super) ticket: Ticket,
     #[pyo3(get)]
     number: u32,
-    task: Arc<str>,
-    worker: Arc<str>,
-    /// What each of its records carries: made when there is one.
-    log_fields: OnceLock<Fields>,
-    /// Bytes that it has logged.
-    logged: AtomicU64,
+    logged: Logged,
     pub(super) shields: Shields,
     place: Place,
     /// Cancels the coroutine, which a shield holds back.
@@ -334,17 +326,14 @@ impl RunningAttempt {
             Place::Slots(shop) => shop.process(),
         };
         let (ticket, number) = (job.ticket(), job.attempt);
-        let (task, worker) = attempts.names_of(job);
-        let (body, log_fields, logged) = Default::default();
+        let logged = Logged::new(Arc::clone(&attempts), job);
+        let body = Mutex::default();
         Self {
             attempts,
             app,
             job: job.id,
             ticket,
             number,
-            task,
-            worker,
-            log_fields,
             logged,
             shields,
             place,
@@ -368,54 +357,9 @@ impl RunningAttempt {
         Ok(registry.cast_into::<Registry>()?)
     }
 
-    /// What each of its records carries.
-    pub(crate) fn log_fields(&self) -> &Fields {
-        self.log_fields.get_or_init(|| {
-            vec![
-                ("job".into(), self.job.to_string().into()),
-                ("attempt".into(), i64::from(self.number).into()),
-                ("task".into(), Value::from(&*self.task)),
-                ("worker".into(), Value::from(&*self.worker)),
-            ]
-        })
-    }
-
-    /// Keeps a record with the job. What comes beyond [`LOGGED_BYTES_MAX`] is left out, and said once.
-    pub(crate) fn keep(&self, record: &Record) {
-        let bytes = record.size_bytes() as u64;
-        let before = self.logged.fetch_add(bytes, Ordering::Relaxed);
-        if before <= LOGGED_BYTES_MAX {
-            let is_last = before + bytes > LOGGED_BYTES_MAX;
-            self.attempts.log(self.kept(record, is_last));
-        }
-    }
-
-    fn kept(&self, record: &Record, is_last: bool) -> LogRecord {
-        let fields = record.fields.iter().filter(|field| !self.log_fields().contains(field));
-        let place = record.place.as_ref().map(|place| LogPlace {
-            file: Arc::clone(&place.file),
-            line: place.line,
-            function: Arc::clone(&place.function),
-        });
-        let message = if is_last {
-            let message = &record.message;
-            format!("{message} [the attempt has logged more than 1 MiB; what follows is left out]").into()
-        } else {
-            record.message.clone()
-        };
-        LogRecord {
-            time_us: u64::try_from(record.time_ns / 1_000).unwrap_or(0),
-            level: record.level.0,
-            job: self.job,
-            attempt: self.number,
-            task: Arc::clone(&self.task),
-            worker: Arc::clone(&self.worker),
-            logger: Arc::clone(&record.logger),
-            message,
-            fields: fields.map(|(key, value)| ((**key).into(), value.to_json().into())).collect(),
-            place,
-            exception: record.exception.clone(),
-        }
+    /// What it has logged.
+    pub(crate) fn logged(&self) -> &Logged {
+        &self.logged
     }
 
     /// Keeps `cancel` until the outermost shield closes; false if none is open.

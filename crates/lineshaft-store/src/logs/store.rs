@@ -11,7 +11,7 @@ use super::catalogue::{Catalogue, Entry};
 use super::tail::{Chunk, ChunkWriter, NAME, TAIL_BYTES_MAX};
 use super::{BLOCK_RECORDS_MAX, LogCounts, fit, scan};
 use crate::archive::day::{Day, DayFile};
-use crate::disk::{Disk, DiskFile, join};
+use crate::disk::{Disk, DiskFile, join, remove};
 use crate::{Error, Home};
 
 /// The directory of the tail and the files of days.
@@ -177,7 +177,7 @@ impl<D: Disk> LogStore<D> {
             for file in &files {
                 let path = join(DIRECTORY, &file.to_string());
                 bytes += self.change_catalogue(|catalogue| catalogue.remove_file(*file));
-                self.disk().remove_file(&path).map_err(Error::io("remove", &path, 0))?;
+                remove(self.disk(), &path).map_err(Error::io("remove", &path, 0))?;
             }
             if !files.is_empty() {
                 self.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;

@@ -11,6 +11,7 @@ use super::alert::Alert;
 use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
 use super::guard::die_with_strays;
 use super::job::{Ended, Ending, Job, Next, Ticket};
+use super::logs::{self, Pushed};
 use super::output::{Label, Output};
 use super::peak::Peak;
 use super::printed::Printed;
@@ -267,11 +268,34 @@ impl Attempts {
         (task, Arc::clone(&self.shared.worker))
     }
 
-    /// Keeps what the attempt of a job logged until the server has it, also if this process dies. Nothing in a copy of
-    /// this process that a body made by a fork; a bounded number waits, and what has no room is counted.
-    pub fn log(&self, record: LogRecord) {
-        if self.shared.logs.push(record) {
+    /// Keeps what the attempt of a job logged until the server has it, also if this process dies; cut to what is kept of
+    /// a record. Whether it is kept, which it is not while a MiB waits for a server that is away, and in a copy of this process
+    /// that a body made by a fork; `None` if there is no room, and soon some: see [`Self::log_waiting`].
+    pub fn log(&self, record: &mut LogRecord) -> Option<bool> {
+        logs::shorten(record);
+        let pushed = self.shared.logs.push(record);
+        if pushed == Pushed::KeptAndNew {
             self.shared.wake.notify_one();
+        }
+        match pushed {
+            Pushed::Kept | Pushed::KeptAndNew => Some(true),
+            Pushed::Full => None,
+            Pushed::Dropped => Some(false),
+        }
+    }
+
+    /// The same, waiting for room up to `timeout`, a millisecond at a time; whether it is kept.
+    pub fn log_waiting(&self, record: &mut LogRecord, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        loop {
+            if let Some(is_kept) = self.log(record) {
+                return is_kept;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            self.shared.wake.notify_one();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -49,8 +49,7 @@ impl Job {
     /// The four hexadecimal digits of the id by which output is told apart: those of the slot, which differ between
     /// jobs that are unfinished at the same time, as the last digits of an id do not.
     pub fn digits(&self) -> u16 {
-        let [.., a, b, c, d, _, _, _] = self.id.to_bytes();
-        (u32::from_be_bytes([a, b, c, d]) >> 4) as u16
+        self.id.digits()
     }
 }
 

@@ -1,69 +1,62 @@
 //! What attempts log: kept where it survives the process until the server has it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lineshaft_ipc::shared::{BACKLOG_BYTES, Backlog, Waiting};
 use lineshaft_wire::log_record::{LOG_TEXT_BYTES_MAX, LogRecord};
 use lineshaft_wire::message::{AddLogs, LOG_BATCH_MAX};
 
 /// Records of one message.
-const BATCH: usize = if LOG_BATCH_MAX < 1_024 { LOG_BATCH_MAX } else { 1_024 };
-/// Bytes of the fields of a record; those that come behind are left out.
+const BATCH_RECORDS: usize = if LOG_BATCH_MAX < 1_024 { LOG_BATCH_MAX } else { 1_024 };
+/// Bytes of the fields of a record; of those that come behind only the names of some are kept.
 const FIELDS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the name of a logger, a file or a function.
+const NAME_BYTES_MAX: usize = 1_024;
 
-/// The records of a child that the server has not confirmed. What comes while there is no room is counted.
+/// The records of a child that the server has not confirmed.
 #[derive(Debug)]
 pub(super) struct Logs {
     backlog: Arc<Backlog>,
     /// Some came since they were sent last.
     is_new: AtomicBool,
-    dropped: AtomicU64,
+    /// The server has taken what was sent last: it is worth waiting for room.
+    flows: AtomicBool,
     /// A copy of it, made by a body's fork, has a process of its own whose records nobody numbers.
     process: u32,
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Kept,
+    /// It is the first one since they were sent last, or there is little room left: the session is to be woken.
+    KeptAndNew,
+    /// There is no room, and perhaps soon some.
+    Full,
+    /// There is none, and the server does not take any; or this process is a copy.
+    Dropped,
+}
+
 impl Logs {
     pub(super) fn new(backlog: Arc<Backlog>) -> Self {
-        let (is_new, dropped) = Default::default();
-        Self { backlog, is_new, dropped, process: std::process::id() }
+        let (is_new, flows) = Default::default();
+        Self { backlog, is_new, flows, process: std::process::id() }
     }
 
-    /// Keeps a record; whether it is the first one since they were sent last, or there is little room left.
-    pub(super) fn push(&self, mut record: LogRecord) -> bool {
+    /// Keeps a record, cut to what is kept of one.
+    pub(super) fn push(&self, record: &LogRecord) -> Pushed {
         if std::process::id() != self.process {
-            return false;
+            return Pushed::Dropped;
         }
-        shorten(&mut record);
         let mut bytes = Vec::with_capacity(256);
         record.encode(&mut bytes);
-        if !self.backlog.push(&bytes) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        } else if self.dropped.load(Ordering::Relaxed) > 0 {
-            self.say_dropped(record);
-        }
-        !self.is_new.swap(true, Ordering::AcqRel)
-    }
-
-    /// How many were lost, in the name of the attempt whose record has found room again.
-    fn say_dropped(&self, next: LogRecord) {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let record = LogRecord {
-            time_us: now.as_micros() as u64,
-            level: 30,
-            logger: "lineshaft.log".into(),
-            message: "records of this process were dropped: the server did not take them in time".into(),
-            fields: vec![("count".into(), dropped.to_string().into())],
-            place: None,
-            exception: None,
-            ..next
-        };
-        let mut bytes = Vec::new();
-        record.encode(&mut bytes);
-        if !self.backlog.push(&bytes) {
-            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        let was_new = self.is_new.swap(true, Ordering::AcqRel);
+        match self.backlog.push(&bytes) {
+            Some(used) if !was_new || used > BACKLOG_BYTES / 2 => Pushed::KeptAndNew,
+            Some(_) => Pushed::Kept,
+            None if self.flows.load(Ordering::Acquire) => Pushed::Full,
+            None => Pushed::Dropped,
         }
     }
 
@@ -72,21 +65,23 @@ impl Logs {
         self.is_new.load(Ordering::Acquire)
     }
 
-    /// What is not confirmed is to be sent once more.
+    /// What is not confirmed is to be sent once more: the server did not take it, or is gone.
     pub(super) fn again(&self) {
+        self.flows.store(false, Ordering::Release);
         self.is_new.store(true, Ordering::Release);
     }
 
     /// The next ones behind position `sent`; `None` if there are no more.
     pub(super) fn take(&self, sent: Option<u64>) -> Option<Waiting> {
         self.is_new.store(false, Ordering::Release);
-        let waiting = self.backlog.waiting(sent, BATCH);
+        let waiting = self.backlog.waiting(sent, BATCH_RECORDS);
         (!waiting.records.is_empty()).then_some(waiting)
     }
 
     /// The server has what was taken up to this position.
     pub(super) fn confirmed(&self, end: u64) {
         self.backlog.take_away(end);
+        self.flows.store(true, Ordering::Release);
     }
 }
 
@@ -99,34 +94,66 @@ pub(in crate::worker) fn message(worker: u64, child: u32, waiting: &Waiting) -> 
 /// What a dead child left.
 pub(in crate::worker) fn left(worker: u64, child: u32, backlog: &Backlog) -> Vec<AddLogs> {
     let mut from = None;
-    std::iter::from_fn(|| {
-        let waiting = backlog.waiting(from, BATCH);
+    let mut left = Vec::new();
+    // Each batch is behind the one before, so they end with the ring.
+    loop {
+        let waiting = backlog.waiting(from, BATCH_RECORDS);
+        if waiting.records.is_empty() {
+            return left;
+        }
         from = Some(waiting.end);
-        (!waiting.records.is_empty()).then(|| message(worker, child, &waiting))
-    })
-    .take(BACKLOG_BYTES / BATCH)
-    .collect()
+        left.push(message(worker, child, &waiting));
+    }
 }
 
 /// Cuts what is longer than what is kept.
-fn shorten(record: &mut LogRecord) {
-    shorten_text(&mut record.message);
+pub(super) fn shorten(record: &mut LogRecord) {
+    shorten_text(&mut record.message, LOG_TEXT_BYTES_MAX);
     if let Some(text) = &mut record.exception {
-        shorten_text(text);
+        shorten_text(text, LOG_TEXT_BYTES_MAX);
     }
-    let mut room = FIELDS_BYTES_MAX;
-    record.fields.retain(|(name, value)| {
-        let length = name.len() + value.len();
-        let fits = length <= room;
-        room -= if fits { length } else { 0 };
-        fits
-    });
+    shorten_name(&mut record.logger);
+    if let Some(place) = &mut record.place {
+        shorten_name(&mut place.file);
+        shorten_name(&mut place.function);
+    }
+    shorten_fields(&mut record.fields);
 }
 
-fn shorten_text(text: &mut Box<str>) {
+/// Leaves out fields beyond what is kept; a last one names them.
+fn shorten_fields(fields: &mut Vec<(Box<str>, Box<str>)>) {
+    let mut room = FIELDS_BYTES_MAX;
+    let mut left_out = String::new();
+    fields.retain(|(name, value)| {
+        let length = name.len() + value.len();
+        let fits = length <= room;
+        if fits {
+            room -= length;
+        } else if left_out.len() + name.len() < NAME_BYTES_MAX {
+            left_out.push_str(if left_out.is_empty() { "" } else { ", " });
+            left_out.push_str(name);
+        } else if !left_out.ends_with("...") {
+            left_out.push_str("...");
+        }
+        fits
+    });
+    if !left_out.is_empty() {
+        fields.push(("left_out".into(), serde_json::Value::from(left_out).to_string().into()));
+    }
+}
+
+fn shorten_name(name: &mut Arc<str>) {
+    if name.len() > NAME_BYTES_MAX {
+        let mut text: Box<str> = (&**name).into();
+        shorten_text(&mut text, NAME_BYTES_MAX);
+        *name = text.into();
+    }
+}
+
+fn shorten_text(text: &mut Box<str>, bytes_max: usize) {
     const CUT: &str = " [cut]";
-    if text.len() > LOG_TEXT_BYTES_MAX {
-        let most = LOG_TEXT_BYTES_MAX - CUT.len();
+    if text.len() > bytes_max {
+        let most = bytes_max - CUT.len();
         let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         *text = format!("{}{CUT}", &text[..end]).into();
     }
@@ -162,28 +189,44 @@ mod tests {
     #[test]
     fn what_was_not_confirmed_is_left_with_its_numbers() {
         let logs = Logs::new(Arc::new(Backlog::create().unwrap()));
-        assert_eq!(["one", "two", "three"].map(|text| logs.push(record(text))), [true, false, false]);
+        let pushed = ["one", "two", "three"].map(|text| logs.push(&record(text)));
+        assert_eq!(pushed, [Pushed::KeptAndNew, Pushed::Kept, Pushed::Kept]);
         let taken = logs.take(None).unwrap();
         assert_eq!((taken.first, taken.records.len(), logs.are_new()), (1, 3, false));
         assert!(logs.take(Some(taken.end)).is_none());
         logs.confirmed(taken.end);
-        assert!(logs.push(record("four")));
+        assert_eq!(logs.push(&record("four")), Pushed::KeptAndNew);
         let batches = left(7, 1, &logs.backlog);
         assert_eq!((batches.len(), batches[0].first), (1, 4));
         assert_eq!(messages(&logs), ["four"]);
     }
 
     #[test]
-    fn what_has_no_room_is_counted_and_said() {
+    fn what_has_no_room_is_waited_for_only_while_the_server_takes_it() {
         let logs = Logs::new(Arc::new(Backlog::create().unwrap()));
-        let long = record(&"x".repeat(LOG_TEXT_BYTES_MAX + 10));
-        (0..20).for_each(|_| _ = logs.push(long.clone()));
+        let mut long = record(&"x".repeat(LOG_TEXT_BYTES_MAX + 10));
+        shorten(&mut long);
+        let pushed: Vec<Pushed> = (0..20).map(|_| logs.push(&long)).collect();
+        assert_eq!((pushed[14], pushed[19]), (Pushed::KeptAndNew, Pushed::Dropped));
         let kept = messages(&logs);
         assert!(kept.iter().all(|text| text.len() == LOG_TEXT_BYTES_MAX && text.ends_with(" [cut]")));
-        logs.confirmed(logs.take(None).unwrap().end);
-        logs.push(record("after"));
-        let said = left(7, 1, &logs.backlog).swap_remove(0).records;
-        assert_eq!(&*said[0].message, "after");
-        assert_eq!(&*said[1].fields[0].1, (20 - kept.len()).to_string());
+        logs.confirmed(0);
+        assert_eq!(logs.push(&long), Pushed::Full);
+        logs.again();
+        assert_eq!(logs.push(&long), Pushed::Dropped);
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_record_is_named() {
+        let mut long = record("short");
+        long.logger = "x".repeat(300_000).into();
+        let field = |name: &str, length| (name.into(), "y".repeat(length).into());
+        long.fields = vec![field("a", 60_000), field("b", 60_000), field("c", 100_000), field("d", 10)];
+        shorten(&mut long);
+        let names: Vec<&str> = long.fields.iter().map(|(name, _)| &**name).collect();
+        assert_eq!((names, &*long.fields[2].1), (vec!["a", "d", "left_out"], "\"b, c\""));
+        let mut bytes = Vec::new();
+        long.encode(&mut bytes);
+        assert!(bytes.len() < 100_000, "{}", bytes.len());
     }
 }

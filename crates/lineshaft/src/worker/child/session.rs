@@ -126,6 +126,7 @@ impl Session {
         self.phase = Phase::Away;
         self.renewing = None;
         (self.logs_sent, self.logs) = Default::default();
+        self.shared.logs.again();
         self.outstanding = 0;
         self.drained = false;
     }

@@ -150,7 +150,7 @@ impl Crew {
         let hire = hires.then_some(self.hire_at);
         let answer = self.awaits_first_answer().then(|| self.started + FIRST_ANSWER);
         let words = self.farewell.as_ref().map(Farewell::due);
-        [hire, answer, words].into_iter().flatten().min().unwrap_or(now + IDLE)
+        [hire, answer, words, self.reports.due()].into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
     fn is_over(&mut self, now: Instant) -> bool {

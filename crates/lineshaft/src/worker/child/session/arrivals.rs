@@ -42,10 +42,11 @@ impl Session {
         self.next_renewal = since + self.lease / RENEWALS;
         self.leased_from(since);
         self.forget(&attached.stale);
+        // As ever, what was logged goes before the ends.
+        self.send_new_logs(Instant::now());
         for entry in self.ledger.take_all() {
             self.submit(entry);
         }
-        self.send_new_logs(Instant::now());
         self.fresh = true;
         self.shared.state().paused = false;
     }

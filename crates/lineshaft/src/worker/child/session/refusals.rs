@@ -24,6 +24,7 @@ impl Session {
         if let Some((_, end)) = self.logs.iter().find(|(logs, _)| *logs == request) {
             tracing::warn!(?code, message, "the server does not take what attempts logged");
             if is_for_its_own_sake(*code) {
+                // Nothing that is cut as these are is refused by a server of this version.
                 self.shared.logs.confirmed(*end);
             }
             self.shared.logs.again();

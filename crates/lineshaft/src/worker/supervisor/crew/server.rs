@@ -83,7 +83,7 @@ impl Crew {
             }
             Message::Refused(refused) => {
                 tracing::warn!(message = refused.message, "the server refuses the report of a dead child");
-                self.reports.answered(request_id);
+                self.reports.refused(request_id, refused.code);
             }
             other => tracing::warn!(name = other.name(), "a message that a supervisor does not expect"),
         }

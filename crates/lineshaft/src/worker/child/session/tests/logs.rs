@@ -6,6 +6,7 @@ use lineshaft_wire::message::{AddLogs, Done, Message, RefusalCode};
 use lineshaft_wire::{JobId, LogRecord};
 
 use super::peer::{Peer, World, returned};
+use crate::worker::child::logs::Pushed;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -23,7 +24,7 @@ fn log(world: &World, message: &str) {
         place: None,
         exception: None,
     };
-    if world.shared.logs.push(record) {
+    if world.shared.logs.push(&record) == Pushed::KeptAndNew {
         world.shared.wake.notify_one();
     }
 }
@@ -69,6 +70,26 @@ fn what_was_logged_comes_before_the_end() {
     });
     assert_eq!(kind, "logs");
     peer.finish();
+}
+
+#[test]
+fn what_was_logged_comes_before_the_end_over_a_new_connection_too() {
+    let world = World::new();
+    let (mut peer, _) = world.attach(LEASE);
+    peer.lease(1..=1);
+    world.run_one(|job| {
+        log(&world, "in the body");
+        returned(job)
+    });
+    peer.finish();
+    drop(peer);
+    let (mut peer, _) = world.attach(LEASE);
+    let (_, kind) = peer.until(|message| match message {
+        Message::AddLogs(_) => Some("logs"),
+        Message::Finish(_) => Some("end"),
+        _ => None,
+    });
+    assert_eq!(kind, "logs");
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! What attempts logged, as those who send it and ask for it find it.
+
+use std::path::Path;
+
+use lineshaft_engine::{Handle, open};
+use lineshaft_wire::message::{AddLogs, ListLogs, Logs, Message, RefusalCode};
+use lineshaft_wire::{JobId, LogRecord};
+
+use crate::live::{Client, stop};
+use crate::world::long_leases;
+
+fn engine(home: &Path) -> (Handle, Client) {
+    let engine = open(home, long_leases()).unwrap().0;
+    let client = Client::connect(&engine);
+    (engine, client)
+}
+
+/// Records of a child with these numbers.
+fn batch(first: u64, last: u64) -> AddLogs {
+    let record = |number: u64| LogRecord {
+        time_us: 1_000 + number,
+        level: 20,
+        job: JobId::direct(1_000, 0, 1, 1),
+        attempt: 1,
+        task: "shop.send".into(),
+        worker: "worker".into(),
+        logger: "shop".into(),
+        message: number.to_string().into(),
+        fields: Vec::new(),
+        place: None,
+        exception: None,
+    };
+    AddLogs { worker: 7, child: 1, first, records: (first..=last).map(record).collect() }
+}
+
+fn kept(client: &mut Client) -> Vec<u64> {
+    let list = ListLogs { count: 1_000, ..ListLogs::default() };
+    let Message::Logs(Logs { records, .. }) = client.ask(list) else { panic!("no logs") };
+    records.iter().map(|record| record.message.parse().unwrap()).collect()
+}
+
+#[test]
+fn what_is_sent_again_is_kept_once() {
+    let home = tempfile::tempdir().unwrap();
+    let (engine, mut client) = engine(home.path());
+    for (first, last) in [(1, 3), (1, 3), (2, 5), (6, 6)] {
+        assert!(matches!(client.ask(batch(first, last)), Message::Done(_)));
+    }
+    assert_eq!(kept(&mut client), (1..=6).collect::<Vec<_>>());
+    stop(&engine);
+}
+
+/// What was refused for want of room was taken for known when a later batch had found room.
+#[test]
+fn nothing_is_kept_behind_what_is_missing() {
+    let home = tempfile::tempdir().unwrap();
+    let (engine, mut client) = engine(home.path());
+    client.ask(batch(1, 2));
+    let Message::Refused(refused) = client.ask(batch(4, 5)) else { panic!("it was taken") };
+    assert_eq!(
+        (refused.code, &*refused.message),
+        (RefusalCode::WrongState, "records from 3 on are missing before 4")
+    );
+    client.ask(batch(3, 5));
+    assert_eq!(kept(&mut client), (1..=5).collect::<Vec<_>>());
+    stop(&engine);
+}
+
+/// An engine that begins does not know what the one before it has had of a child; only of the first batch was it looked at.
+#[test]
+fn what_an_engine_could_not_confirm_is_known_to_the_next_one() {
+    let home = tempfile::tempdir().unwrap();
+    let (before, mut client) = engine(home.path());
+    client.ask(batch(1, 4));
+    client.ask(batch(5, 6));
+    drop(client);
+    stop(&before);
+    let (engine, mut client) = engine(home.path());
+    for (first, last) in [(3, 4), (5, 8)] {
+        assert!(matches!(client.ask(batch(first, last)), Message::Done(_)));
+    }
+    assert_eq!(kept(&mut client), (1..=8).collect::<Vec<_>>());
+    stop(&engine);
+}
