@@ -14,7 +14,6 @@ use pyo3::types::{PyDict, PyTuple};
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
 use crate::client::OnFailure;
-use crate::logging::LogsOfAttempts;
 use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
 const UNDECODABLE: &str = "arguments_undecodable";
@@ -145,8 +144,6 @@ pub(super) struct Runner {
     copy_context: Py<PyAny>,
     flushes: [Py<PyAny>; 2],
     control: Control,
-    /// As long as it is there.
-    _logs: LogsOfAttempts,
 }
 
 /// A call that is ready to be made.
@@ -170,7 +167,6 @@ impl Runner {
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             flushes: [flush("stdout")?, flush("stderr")?],
             control: Control::load(py)?,
-            _logs: LogsOfAttempts::new(running)?,
         })
     }
 

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use super::bodies::Bodies;
 use super::body::{Call, Runner, Task};
 use super::child::{Place, RunningAttempt, end_copy, failed, guarded};
+use crate::logging::LogsOfAttempts;
 
 /// How often an idle thread looks whether the process ends.
 const IDLE: Duration = Duration::from_millis(500);
@@ -38,6 +39,8 @@ pub(crate) struct Slots {
     shop: Arc<Shop>,
     /// The worker, where it is this very process.
     local: Mutex<Option<Local>>,
+    /// Of this very process: until they are closed.
+    logs: Mutex<Option<LogsOfAttempts>>,
 }
 
 impl Slots {
@@ -52,7 +55,7 @@ impl Slots {
         let runner = Runner::new(app, running)?;
         let (tasks, bodies, process) = (Mutex::new(tasks), Bodies::new(interruptions), std::process::id());
         let shop = Arc::new(Shop { attempts, runner, tasks, renews: false, bodies, process });
-        Ok(Self { shop, local: Mutex::new(None) })
+        Ok(Self { shop, local: Mutex::new(None), logs: Mutex::new(None) })
     }
 
     pub(super) fn entries(&self) -> Vec<TaskEntry> {
@@ -87,13 +90,13 @@ impl Slots {
         let options =
             local::Options { slots: count, grace, tee, ..local::Options::new(Target::home(url), kind) };
         let tasks = tasks_of(tasks, kind)?;
-        let runner = Runner::new(app, running)?;
+        let (runner, logs) = (Runner::new(app, running)?, LogsOfAttempts::new(running)?);
         let local = Local::start(options, tasks.iter().map(|task| task.entry()).collect())
             .map_err(|error| failed(&error))?;
         let (attempts, process) = (Arc::clone(local.attempts()), std::process::id());
         let (tasks, bodies) = (Mutex::new(tasks), Bodies::new(interruptions));
         let shop = Arc::new(Shop { attempts, runner, tasks, renews: true, bodies, process });
-        Ok(Self { shop, local: Mutex::new(Some(local)) })
+        Ok(Self { shop, local: Mutex::new(Some(local)), logs: Mutex::new(Some(logs)) })
     }
 
     /// How many there are.
@@ -169,7 +172,10 @@ impl Slots {
     fn close(&self, py: Python<'_>, patience: f64) -> bool {
         let Some(local) = lock(&self.local).take() else { return true };
         let patience = Duration::from_secs_f64(patience.clamp(0.0, 3_600.0));
+        let logs = lock(&self.logs).take();
         py.detach(|| {
+            // As long as attempts may log.
+            let _logs = logs;
             local.drain();
             if !wait_for_idle(&local, patience) {
                 local.stop_attempts();

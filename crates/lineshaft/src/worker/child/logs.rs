@@ -20,7 +20,7 @@ pub(super) struct Logs {
     backlog: Arc<Backlog>,
     /// Some came since they were sent last.
     is_new: AtomicBool,
-    /// The server has taken what was sent last: it is worth waiting for room.
+    /// The server takes what is sent, as far as is known: it is worth waiting for room.
     flows: AtomicBool,
     /// A copy of it, made by a body's fork, has a process of its own whose records nobody numbers.
     process: u32,
@@ -63,6 +63,11 @@ impl Logs {
     /// Whether some came since [`Self::take`] was asked last.
     pub(super) fn are_new(&self) -> bool {
         self.is_new.load(Ordering::Acquire)
+    }
+
+    /// The server is there.
+    pub(super) fn attached(&self) {
+        self.flows.store(true, Ordering::Release);
     }
 
     /// What is not confirmed is to be sent once more: the server did not take it, or is gone.

@@ -43,6 +43,7 @@ impl Session {
         self.leased_from(since);
         self.forget(&attached.stale);
         // As ever, what was logged goes before the ends.
+        self.shared.logs.attached();
         self.send_new_logs(Instant::now());
         for entry in self.ledger.take_all() {
             self.submit(entry);
