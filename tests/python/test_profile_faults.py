@@ -86,7 +86,7 @@ def test_a_forked_child_is_not_profiled(tmp_path):
     ended = run(
         tmp_path,
         """
-import gc, os, tracemalloc, warnings, lineshaft
+import gc, os, time, tracemalloc, warnings, lineshaft
 warnings.simplefilter("ignore")
 with lineshaft.profile(hz=1000, memory=True) as found:
     sum(range(3_000_000))
@@ -95,14 +95,38 @@ with lineshaft.profile(hz=1000, memory=True) as found:
 if child == 0:
     # Whatever the profiler left behind would be used here.
     gc.collect()
-    print("child", found.samples, tracemalloc.is_tracing(), flush=True)
+    with lineshaft.profile() as again:
+        until = time.thread_time() + 0.5
+        while time.thread_time() < until:
+            sum(range(10_000))
+    print("child", found.samples, again.samples > 0, again.cpu > 0, tracemalloc.is_tracing(), flush=True)
     os._exit(0)
 os.waitpid(child, 0)
 print("parent", found.samples > 0)
 """,
     )
-    assert ended.stdout == "child 0 False\nparent True\n", ended.stderr
+    assert ended.stdout == "child 0 True True False\nparent True\n", ended.stderr
     assert ended.returncode == 0
+
+
+def test_many_forks_amid_profiles_end(tmp_path):
+    ended = run(
+        tmp_path,
+        """
+import os, warnings, lineshaft
+warnings.simplefilter("ignore")
+with lineshaft.profile(hz=1000, threads="all") as found:
+    for _ in range(100):
+        child = os.fork()
+        if child == 0:
+            with lineshaft.profile(hz=1000):
+                sum(range(10_000))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+print("done")
+""",
+    )
+    assert ended.stdout == "done\n", ended.stderr
 
 
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyError", "threading.Thread(target=late).start()"])

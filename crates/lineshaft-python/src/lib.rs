@@ -16,6 +16,7 @@ mod decorators;
 mod errors;
 mod ipc;
 mod logging;
+mod once;
 mod options;
 mod pool;
 mod profile;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::once::intern;
 use lineshaft::around::clock::now_ms;
 use lineshaft_ipc::table::{Computing, Source, Stamp, Stored, TAGS_MAX, Table, TableFile, Tag, Terms};
 use pyo3::exceptions::{PyOSError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use crate::once::intern;
 use lineshaft::around::clock::now_ms;
 use lineshaft_cache::{Capacity, Freshness, Life, Options, PolicyKind, Reason, Residents, Stamp, Terms};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 

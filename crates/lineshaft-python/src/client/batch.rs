@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::once::intern;
 use bytes::Bytes;
 use lineshaft_wire::message::JobGroup;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustc_hash::FxHashSet;

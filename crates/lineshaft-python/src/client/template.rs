@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::once::intern;
 use bytes::Bytes;
 use lineshaft_wire::message::{self, JobGroup, RunAfter, Unique, UniqueWhile};
 use lineshaft_wire::task;
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -1,8 +1,8 @@
 //! The gates that keep nothing.
 
+use crate::once::intern;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use crate::once::OnceMade;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::gates::{Listening, OnError};
@@ -98,7 +98,7 @@ impl Wrapper {
         instance: &Bound<'py, PyAny>,
         _owner: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        static METHOD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        static METHOD: OnceMade<Py<PyType>> = OnceMade::new();
         if instance.is_none() {
             return Ok(slf.clone().into_any());
         }

@@ -3,12 +3,12 @@
 //! The tag says what the bytes are. Values of the wire format are written by [`crate::values`]; everything else is pickled,
 //! by `lineshaft.multiprocessing._codec`, which is for a program tree alone: the descriptor of a queue is only ever inherited.
 
+use crate::once::OnceMade;
 use lineshaft_ipc::arena;
 use lineshaft_ipc::channel::Part;
 use lineshaft_ipc::ring::Message;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyInt, PyList, PyMemoryView, PyString};
 
 use super::block::Block;
@@ -43,7 +43,7 @@ struct Codec {
 
 impl Codec {
     fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static CODEC: PyOnceLock<Codec> = PyOnceLock::new();
+        static CODEC: OnceMade<Codec> = OnceMade::new();
         CODEC.get_or_try_init(py, || {
             let module = py.import("lineshaft.multiprocessing._codec")?;
             let find = |name: &str| module.getattr(name).map(Bound::unbind);

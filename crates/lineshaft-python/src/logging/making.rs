@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::once::OnceMade;
+use crate::once::intern;
 use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
 use pyo3::exceptions::PyException;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use rustc_hash::FxHasher;
 
@@ -299,7 +299,7 @@ fn exception_text(
 
 /// The fields of the context in which it is logged.
 fn context(py: Python<'_>) -> PyResult<Fields> {
-    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static GET: OnceMade<Py<PyAny>> = OnceMade::new();
     let get = GET.get_or_try_init(py, || {
         let variable = py.import("lineshaft.logging._context")?.getattr("fields")?;
         variable.getattr("get").map(Bound::unbind)

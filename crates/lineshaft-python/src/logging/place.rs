@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::once::intern;
 use lineshaft_log::Place;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 

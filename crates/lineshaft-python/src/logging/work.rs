@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::once::OnceMade;
 use lineshaft_log::{Fields, Record};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::state::{self, State};
 use crate::worker::child::RunningAttempt;
@@ -12,7 +12,7 @@ use crate::worker::child::RunningAttempt;
 /// Who runs attempts in this process.
 static RUNNERS: AtomicU32 = AtomicU32::new(0);
 /// What gives the attempt of this context.
-static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static RUNNING: OnceMade<Py<PyAny>> = OnceMade::new();
 
 /// Somebody runs attempts as long as this lives: what is logged in them is kept.
 pub(crate) struct LogsOfAttempts;

@@ -1,8 +1,8 @@
 //! From Python's frames to calls of a profile. The limited interface has no way from a frame to its caller, so attributes
 //! are read, which takes some 50 ns each; what a code object is called is asked once.
 
+use crate::once::intern;
 use lineshaft_insight::profile::{Call, DEPTH_MAX, FrameId, Profile};
-use pyo3::intern;
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 

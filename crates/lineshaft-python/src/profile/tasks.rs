@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::once::intern;
 use lineshaft_insight::profile::{Call, DEPTH_MAX, Kind, Profile, Weight};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use crate::once::intern;
 use lineshaft_insight::profile::{Kind, Profile, TrackId, Weight};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustc_hash::FxHashMap;

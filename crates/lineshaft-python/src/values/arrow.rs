@@ -4,11 +4,11 @@
 //! them once into it, reading copies that buffer once into memory of Arrow's own.
 #![allow(unsafe_code)]
 
+use crate::once::OnceMade;
+use crate::once::intern;
 use lineshaft_wire::value::check_arrow_stream;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyType};
 
 use super::failure::{Converted, Failure};
@@ -66,7 +66,7 @@ pub(super) struct Stream<'py> {
     kind: Kind,
 }
 
-static ARROW: PyOnceLock<Arrow> = PyOnceLock::new();
+static ARROW: OnceMade<Arrow> = OnceMade::new();
 
 impl Arrow {
     /// pyarrow, if the program uses it.

@@ -1,7 +1,7 @@
 //! Classes that are values everywhere, looked up once.
 
+use crate::once::OnceMade;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use rustc_hash::FxHashMap;
 
@@ -44,7 +44,7 @@ pub(super) enum Leaf {
 impl Classes {
     /// The classes, imported on first use.
     pub(super) fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
+        static CLASSES: OnceMade<Classes> = OnceMade::new();
         CLASSES.get_or_try_init(py, || Self::import(py))
     }
 

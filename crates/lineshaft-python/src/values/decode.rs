@@ -9,12 +9,12 @@ mod models;
 mod objects;
 mod raw;
 
+use crate::once::intern;
 use lineshaft_wire::JobId;
 use lineshaft_wire::payload::{PAYLOAD_BYTES_MAX, Payload};
 use lineshaft_wire::value::typed::missing_version;
 use lineshaft_wire::value::{Reader, Token, ValueError, ext};
 use pyo3::IntoPyObjectExt;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 

@@ -2,8 +2,8 @@
 
 mod models;
 
+use crate::once::intern;
 use pyo3::exceptions::{PyBaseException, PyOSError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 

@@ -11,9 +11,9 @@ mod models;
 mod objects;
 mod refusal;
 
+use crate::once::intern;
 use lineshaft_wire::payload::{Envelope, compressed};
 use lineshaft_wire::value::{Writer, ext};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     IntoPyDict, PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,

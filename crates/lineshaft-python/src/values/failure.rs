@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::once::OnceMade;
+use crate::once::intern;
 use lineshaft_wire::value::ValueError;
 use pyo3::exceptions::{PyException, PyMemoryError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyType};
 
 /// Steps shown at each end of a long path.
@@ -239,7 +239,7 @@ impl From<PyErr> for Failure {
 
 /// A `lineshaft.SerializationError`, or a `ValueError` where the package around this extension is missing.
 fn error(py: Python<'_>, message: &str, hint: Option<&str>) -> PyErr {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: OnceMade<Py<PyType>> = OnceMade::new();
     let made = CLASS.import(py, "lineshaft._errors", "SerializationError").and_then(|class| {
         let keywords = [(intern!(py, "hint"), hint)].into_py_dict(py)?;
         class.call((message,), Some(&keywords))

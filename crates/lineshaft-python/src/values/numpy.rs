@@ -1,8 +1,8 @@
 //! What is needed of numpy, which is used when it is there and never required.
 
-use pyo3::intern;
+use crate::once::OnceMade;
+use crate::once::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
 use super::failure::{Converted, Failure};
@@ -24,7 +24,7 @@ pub(super) struct Numpy {
     from_dtype: Py<PyAny>,
 }
 
-static NUMPY: PyOnceLock<Numpy> = PyOnceLock::new();
+static NUMPY: OnceMade<Numpy> = OnceMade::new();
 
 impl Numpy {
     /// numpy, if the program uses it: an object cannot be an array where it was never imported.

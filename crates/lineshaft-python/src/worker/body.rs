@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::once::intern;
 use bytes::Bytes;
 use lineshaft::worker::{Attempts, End, Ending, Job, Kind, TaskEntry};
 use lineshaft_wire::message::Declared;
 use pyo3::exceptions::{PyBaseException, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

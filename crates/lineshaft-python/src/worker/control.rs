@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::once::intern;
 use lineshaft::worker::{End, Ending};
 use lineshaft_wire::ErrorRecord;
 use pyo3::exceptions::PyBaseException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 

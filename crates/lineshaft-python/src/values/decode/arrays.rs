@@ -1,7 +1,7 @@
 //! numpy arrays and scalars. The elements are copied once, into memory of their own, so that arrays can be written to.
 
+use crate::once::intern;
 use lineshaft_wire::value::{Array, ValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyTuple};
 

@@ -1,8 +1,8 @@
 //! Values of the standard library without parts of their own.
 
+use crate::once::intern;
 use lineshaft_wire::value::{Token, ValueError, ext};
 use pyo3::IntoPyObjectExt;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyComplex, PyEllipsis, PyInt, PyRange, PyTuple};
 

@@ -1,6 +1,6 @@
 //! Models of pydantic, rebuilt as they were: no validator runs.
 
-use pyo3::intern;
+use crate::once::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString};
 

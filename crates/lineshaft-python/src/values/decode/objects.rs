@@ -1,7 +1,7 @@
 //! Instances of registered classes, and builtin exceptions.
 
+use crate::once::intern;
 use pyo3::exceptions::{PyBaseException, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 

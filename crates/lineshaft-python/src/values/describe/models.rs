@@ -1,7 +1,7 @@
 //! Classes of attrs, msgspec and pydantic. The libraries are never imported here: where a class of one is at hand, the
 //! program has imported it.
 
-use pyo3::intern;
+use crate::once::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 

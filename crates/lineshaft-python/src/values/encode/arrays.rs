@@ -1,8 +1,8 @@
 //! numpy arrays and scalars. The elements go out of band: they are copied once, from the array into the payload.
 #![allow(unsafe_code)]
 
+use crate::once::intern;
 use lineshaft_wire::value::ext;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 

@@ -1,7 +1,7 @@
 //! Values of the standard library without parts of their own.
 
+use crate::once::intern;
 use lineshaft_wire::value::ext;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyComplex, PyComplexMethods, PyEllipsis, PyInt, PyRange, PyString, PyTuple};
 

@@ -1,7 +1,7 @@
 //! Models of pydantic: fields as a record's, and beside them what validation left behind.
 
+use crate::once::intern;
 use lineshaft_wire::value::ext;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString};
 

@@ -1,8 +1,8 @@
 //! Instances of registered classes, and builtin exceptions.
 
+use crate::once::intern;
 use lineshaft_wire::value::ext;
 use pyo3::exceptions::PyBaseException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
