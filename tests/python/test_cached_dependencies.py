@@ -188,13 +188,34 @@ def test_what_is_no_key_is_refused_where_it_is_written(value):
         cached(depends_on=value)
 
 
-def test_what_gives_no_keys_is_refused_where_it_is_called():
-    @cached(depends_on=lambda item: [item])
+@pytest.mark.parametrize("gives", [lambda item: [item], lambda item: item, lambda item: None, lambda item: len])
+def test_what_gives_no_keys_is_refused_where_it_is_called(gives):
+    @cached(depends_on=gives)
     def offer(item: str) -> str:
         return item
 
     with pytest.raises(OptionError, match="option `depends_on`"):
         offer("tea")
+
+
+def test_a_key_may_be_named_by_itself():
+    prices = iter(range(10))
+
+    @cached
+    def price() -> int:
+        return next(prices)
+
+    @cached(depends_on=price.cache.key())
+    def written() -> int:
+        return price()
+
+    @cached(depends_on=lambda: price.cache.key())
+    def given() -> int:
+        return price()
+
+    assert (written(), given()) == (0, 0)
+    price.cache.invalidate()
+    assert (written(), given()) == (1, 1)
 
 
 def test_an_exception_leaves_no_dependency():

@@ -10,7 +10,7 @@ use lineshaft_wire::code::{self, Code};
 use lineshaft_wire::message::{EndedJob, RefusalCode, Refused};
 use lineshaft_wire::value::typed;
 
-use crate::client::OutcomeUnknown;
+use crate::client::{LockLost, OutcomeUnknown};
 use crate::face::Told;
 
 /// Any error of this crate. Cheap to clone, since one broken connection answers many requests.
@@ -136,6 +136,24 @@ pub enum Error {
         /// Where it differs, and how.
         source: typed::Error,
     },
+    /// A lock is not held any more.
+    #[error("{lock} with fence {fence} is lost: {why}")]
+    LockLost {
+        /// Its kind and name.
+        lock: String,
+        /// The fence with which it was held.
+        fence: u64,
+        /// Why.
+        why: LockLost,
+    },
+    /// A value of the engine's cache cannot be written, or does not read as the type it was asked for.
+    #[error("entry {key:?} of the cache: {source}")]
+    CacheValue {
+        /// The entry's key.
+        key: String,
+        /// Where it differs, and how.
+        source: typed::Error,
+    },
     /// The engine of this process did not start, or failed while it ran.
     #[cfg(feature = "embedded")]
     #[error("{0}")]
@@ -193,6 +211,11 @@ impl Error {
             Self::JobNotFound { .. } => {
                 Some("it was deleted, outlived its retention, or belongs to another home".into())
             }
+            Self::LockLost { .. } => Some(
+                "others may hold it by now: what it protected must not be touched any more, and its writes be refused by \
+                 their fence"
+                    .into(),
+            ),
             Self::BadOption { accepted, .. } => Some(format!("accepted: {accepted}")),
             #[cfg(feature = "embedded")]
             Self::Engine(error) => match &**error {

@@ -58,7 +58,9 @@ pub use client::{ClientOptions, JobEnd, NewJobs, OutcomeUnknown, Reply, Target, 
 pub use error::Error;
 #[cfg(feature = "embedded")]
 pub use face::Embedded;
-pub use face::{Client, Completed, Job, Worker, Working};
+pub use face::{
+    Barrier, Cache, CacheEntry, Client, Completed, Job, Limiter, Lock, LockGuard, LockOwner, Worker, Working,
+};
 pub use launch::ServerCommand;
 pub use lineshaft_macros::{cached, logged, retry, task, timed, value};
 pub use lineshaft_wire::message::EndedJob;

@@ -146,7 +146,7 @@ class _Dependencies:
 class Watcher:
     """Told of the entries of a memory that depends on others, or that others depend on."""
 
-    def __init__(self, memory: _native.Memory, depends_on: Callable[..., Any] | None, name: str) -> None:
+    def __init__(self, memory: _native.Memory, depends_on: Callable[..., list[Any]] | None, name: str) -> None:
         self._reference, self._depends_on, self._name = weakref.ref(memory), depends_on, name
 
     def begins(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
@@ -177,10 +177,8 @@ class Watcher:
     def _note(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._depends_on is None:
             return
-        sources = list(self._depends_on(*args, **kwargs))
+        sources = self._depends_on(*args, **kwargs)
         for source in sources:
-            if not isinstance(source, CacheKey):
-                raise wrong("depends_on", sources, KEYS)
             if not isinstance(source, OwnKey):
                 raise wrong("depends_on", source, f"keys of this process, as {self._name} is; this one is shared")
         shown = shown_call(self._name, args, kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -180,10 +180,18 @@ def _tags(value: Any) -> Callable[..., Any] | None:
     return lambda *_args, **_kwargs: tags
 
 
-def _sources(value: Any) -> Callable[..., Any] | None:
-    if value is None or callable(value):
-        return cast("Callable[..., Any] | None", value)
-    if not isinstance(value, Sequence) or not all(isinstance(key, CacheKey) for key in value):
-        raise wrong("depends_on", value, KEYS)
-    sources = list(value)
+def _sources(value: Any) -> Callable[..., list[CacheKey]] | None:
+    if value is None:
+        return None
+    if callable(value):
+        return lambda *args, **kwargs: _keys(value(*args, **kwargs))
+    sources = _keys(value)
     return lambda *_args, **_kwargs: sources
+
+
+def _keys(value: Any) -> list[CacheKey]:
+    """Keys, of which one may be there by itself."""
+    listed = [value] if isinstance(value, CacheKey) else list(value) if isinstance(value, Iterable) else [value]
+    if all(isinstance(key, CacheKey) for key in listed):
+        return listed
+    raise wrong("depends_on", value, KEYS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _native
 from .._options import wrong
-from ._dependencies import KEYS, CacheKey, cycle, shown_call
+from ._dependencies import CacheKey, cycle, shown_call
 from ._keys import canonical
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ class SharedKey(CacheKey):
     def named(self) -> list[SharedKey]:
         """The keys that `depends_on` names for it. Raises `OptionError` for what cannot be one."""
         depends_on = self.of.options.depends_on
-        named = [] if depends_on is None else list(depends_on(*self._args, **self._kwargs))
+        named = [] if depends_on is None else depends_on(*self._args, **self._kwargs)
         for key in named:
-            if not isinstance(key, CacheKey):
-                raise wrong("depends_on", key, KEYS)
             if not isinstance(key, SharedKey):
                 raise wrong("depends_on", key, f"{self._wanted()}; this is one of this process alone")
             if key.of.scope != self.of.scope:

@@ -1,10 +1,14 @@
 //! A lock that is asked for or held: the caller's side.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use lineshaft_wire::message::{Acquired, LockKind, LocksLost, Message};
 
 use super::actor::Command;
@@ -107,7 +111,7 @@ impl Holding {
     }
 }
 
-/// A lock on its way. Dropping it gives it up.
+/// A lock on its way: a future, and for threads without a runtime a thing to wait on. Dropping it gives it up.
 pub struct Acquiring {
     reply: Reply,
     hold: Option<Hold>,
@@ -132,7 +136,10 @@ impl Acquiring {
     /// Blocks until the lock is held, at most `timeout`. `None` is the timeout, after which it is still asked for;
     /// `Ok(None)` says that others hold it, and that nobody waits; once.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Option<Hold>, Error>> {
-        let answer = self.reply.wait_timeout(timeout)?;
+        self.reply.wait_timeout(timeout).map(|answer| self.read(answer))
+    }
+
+    fn read(&mut self, answer: Result<(Message, Bytes), Error>) -> Result<Option<Hold>, Error> {
         let mut hold = self.hold.take();
         let held = match answer {
             Ok((Message::Acquired(acquired), _)) => Ok(acquired.fence.is_some()),
@@ -145,7 +152,7 @@ impl Acquiring {
             // The I/O thread knows it no more.
             hold.is_over = true;
         }
-        Some(held.map(|is_held| hold.filter(|_| is_held)))
+        held.map(|is_held| hold.filter(|_| is_held))
     }
 
     /// [`Acquiring::wait_timeout`] without one: blocks for as long as it takes.
@@ -161,6 +168,14 @@ impl Acquiring {
     /// Calls `callback` when [`Acquiring::wait_timeout`] has something to give, as [`Reply::on_ready`] does.
     pub fn on_ready(&self, callback: impl FnOnce() + Send + 'static) {
         self.reply.on_ready(callback);
+    }
+}
+
+impl Future for Acquiring {
+    type Output = Result<Option<Hold>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.reply).poll(context).map(|answer| self.read(answer))
     }
 }
 

@@ -10,6 +10,7 @@ use lineshaft_wire::message::JobGroup;
 use lineshaft_wire::value::typed;
 use serde::de::DeserializeOwned;
 
+use super::cache::Pause;
 use super::{Completed, Job};
 use crate::client::{self, NewJobs};
 use crate::task::{Call, Prepared, Task, cached_prefix};
@@ -27,6 +28,7 @@ const BATCH_BYTES: usize = 8 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     raw: client::Client,
+    pub(super) cache_pause: Arc<Pause>,
 }
 
 impl Client {
@@ -36,7 +38,7 @@ impl Client {
     /// [`Error::NoServer`] if nobody answers.
     pub async fn connect(target: impl Into<Target>) -> Result<Self, Error> {
         let raw = client::Client::connect_async(target.into(), ClientOptions::default()).await?;
-        Ok(Self { raw })
+        Ok(raw.into())
     }
 
     /// The verbs below this face, in bytes instead of types.
@@ -151,7 +153,7 @@ impl Drop for Reading {
 
 impl From<client::Client> for Client {
     fn from(raw: client::Client) -> Self {
-        Self { raw }
+        Self { raw, cache_pause: Arc::default() }
     }
 }
 

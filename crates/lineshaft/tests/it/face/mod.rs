@@ -1,11 +1,13 @@
 //! The face of a Rust program: declared tasks, calls, jobs.
 
+mod cache;
 mod calls;
 mod compile;
 mod declared;
 mod embedded;
 mod failures;
 mod jobs;
+mod locks;
 mod short;
 mod tracebacks;
 mod workers;
