@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import math
 import pickle
+import re
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -415,6 +420,52 @@ def test_a_pin_stays_whatever_others_write(work):
     for choice in (pinned, learned):
         sharing._write(choice, None)
     assert sharing._found(None).is_pinned
+
+
+def explained(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lineshaft", *words, "--home", str(home)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+def test_the_command_line_shows_what_all_have_learned(home, work, monkeypatch):
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
+    app = App(home)
+    app.cache.set("something", "else")
+    unknown = explained(home, "explain", "choice")
+    assert unknown.returncode == 6
+    assert "no function with alternatives is known in this home" in unknown.stderr
+
+    def second(size: int) -> object:
+        return work.second()
+
+    @app.alternatives(second, key=lambda size: size, verify=1.0)
+    def by_size(size: int) -> object:
+        return work.first()
+
+    for _ in range(20):
+        by_size(9)
+    by_size(10)
+    work.gives["second"] = "wrong"
+    until(lambda: by_size(9) == () and "pinned" in by_size.explain(), "it is found out")
+
+    def classes() -> dict[str, Any]:
+        ended = explained(home, "--json", "explain", "choice", "by_size")
+        if ended.returncode:
+            return {}
+        (function,) = json.loads(ended.stdout)["functions"]
+        assert function["name"].startswith("test_alternatives.test_the_command_line")
+        return {one["class"]: one for one in function["classes"]}
+
+    until(lambda: list(classes()) == ["9"] and classes()["9"]["pinned"], "it is told")
+    first, second = classes()["9"]["implementations"]
+    assert (first["standing"], second["name"]) == ("best", "second")
+    assert first["calls"] >= 3
+    assert 0 < first["low_s"] <= first["median_s"] <= first["high_s"]
+    shown = explained(home, "explain", "choice").stdout
+    assert re.search(r"for arguments of class 9: \d+ calls, pinned: another one gave other results\n", shown)
+    assert re.search(r"^  second +slower +\S+ [mun]?s \(", shown, re.MULTILINE)
+    other = explained(home, "explain", "choice", "other")
+    assert (other.returncode, "no function other" in other.stderr) == (6, True)
 
 
 def test_what_is_found_out_counts_though_another_choice_was_taken_over_meanwhile(work):

@@ -179,3 +179,33 @@ def test_a_failed_import_is_reported_from_the_app_on(programs, monkeypatch):
 
 def test_apps_know_their_tasks():
     assert repr(App()) == f"<App of {__name__} with 0 tasks>"
+
+
+def test_a_script_shares_results_with_those_who_import_it(programs):
+    programs.write(
+        "rates.py",
+        """
+        import subprocess
+        import sys
+
+        from lineshaft import App
+
+        app = App()
+
+        @app.cached
+        def near(number: int) -> int:
+            print("near", flush=True)
+            return number
+
+        @app.cached(scope="engine")
+        def far(number: int) -> int:
+            print("far", flush=True)
+            return number
+
+        if __name__ == "__main__":
+            near(1), far(1)
+            subprocess.run([sys.executable, "-c", "import rates; rates.near(1); rates.far(1)"], check=True)
+        """,
+    )
+    ended = programs.run("rates.py")
+    assert (ended.returncode, ended.stdout) == (0, "near\nfar\n"), ended.stderr

@@ -39,7 +39,7 @@ use clap_complete::CompleteEnv;
 use lineshaft::ServerCommand;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use args::{Arguments, Colour, Command};
+use args::{Arguments, Colour, Command, Explained};
 use context::Context;
 use exit::Failure;
 use output::{Form, Output};
@@ -157,7 +157,10 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Config(config) => commands::config::run(config, context),
         Command::Bench(bench) => commands::bench::run(bench, context),
         Command::Torture(torture) => commands::torture::run(torture, context),
-        Command::Explain { code } => commands::explain::run(code, context),
+        Command::Explain { what: Some(Explained::Choice { function }), .. } => {
+            commands::choice::run(function.as_deref(), context)
+        }
+        Command::Explain { code, what: None } => commands::explain::run(code, context),
         Command::Completions { shell } => commands::completions::run(shell, context),
     }
 }

@@ -140,6 +140,18 @@ pub enum Standing {
     Banned,
 }
 
+impl Standing {
+    /// As a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Tried => "tried",
+            Self::Slower => "slower",
+            Self::Banned => "banned",
+        }
+    }
+}
+
 /// What was given to [`Choice::from_bytes`] is no choice among as many.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unreadable;

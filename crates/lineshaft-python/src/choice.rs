@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lineshaft_insight::{Choice as Inner, Event, Pick as InnerPick, Standing};
+use lineshaft_insight::{Choice as Inner, Event, Outline, Pick as InnerPick};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -86,15 +86,7 @@ impl Choice {
 
     /// What is known of each.
     fn rows(&self) -> Vec<Row> {
-        let row = |outline: lineshaft_insight::Outline| {
-            let standing = match outline.standing {
-                Standing::Best => "best",
-                Standing::Tried => "tried",
-                Standing::Slower => "slower",
-                Standing::Banned => "banned",
-            };
-            (standing, outline.runs, outline.median_s)
-        };
+        let row = |outline: Outline| (outline.standing.as_str(), outline.runs, outline.median_s);
         self.inner().outlines().into_iter().map(row).collect()
     }
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from .._names import canonical_name
 from ._sizes import size_class
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class ChoosesAlternatives:
 
         def share(function: Callable[P, R]) -> Any:
             chosen: Any = decorate(function)
-            name = f"{function.__module__}.{function.__qualname__}"
-            chosen._classes.share(Sharing(cast("App", self), name, chosen._classes.names))
+            chosen._classes.share(Sharing(cast("App", self), canonical_name(function), chosen._classes.names))
             return chosen
 
         return share

@@ -24,6 +24,13 @@ WRITE_AFTER_S = 1.0
 TTL = "90d"
 """How long it is kept after somebody learned something."""
 TAG = "alternatives"
+INDEX = "alternatives"
+"""The key of what functions there are: for the beginning of each one's keys its name and those of its implementations.
+That beginning is the key of its classes: for the end of each one's key how the class reads. `lineshaft explain choice`
+shows what is found by them.
+"""
+FUNCTIONS_MAX, CLASSES_MAX = 1_000, 1_000
+"""That are listed."""
 
 _logger = logging.getLogger("lineshaft")
 
@@ -39,8 +46,9 @@ class Sharing:
     """Told what others know."""
 
     def __init__(self, app: App, name: str, names: Sequence[str]) -> None:
-        self._app, self._name, self._count = app, name, len(names)
-        self._of_names = _digest(list(names))
+        self._app, self._name, self._names, self._count = app, name, list(names), len(names)
+        self._prefix = f"alternatives:{name[:120]}:{_digest(self._names)}"
+        self._listed: set[Hashable] = set()
         self._looked: dict[Hashable, float] = {}
         self._lock = threading.Lock()
         self._writes = Writes(self._write, WRITE_AFTER_S, name)
@@ -63,7 +71,7 @@ class Sharing:
 
     def key(self, kind: Hashable) -> str:
         """The name of a class in the cache."""
-        return f"alternatives:{self._name[:120]}:{self._of_names}:{_digest(kind)}"
+        return f"{self._prefix}:{_digest(kind)}"
 
     def _read(self, kind: Hashable) -> None:
         try:
@@ -94,11 +102,25 @@ class Sharing:
         if choice.is_pinned:
             # Tried again until it can be.
             self._app.cache.set(self._key_of_pin(kind), True, ttl=TTL, tags=[TAG])
-            return
         try:
             self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=TTL, tags=[TAG])
+            self._list(kind)
         except LineshaftError as error:
             _logger.debug("%s: what is known of its implementations could not be written: %s", self._name, error)
+
+    def _list(self, kind: Hashable) -> None:
+        """Has it found by those who ask what there is."""
+        if kind in self._listed:
+            return
+        with self._app.lock(f"cache:{INDEX}", timeout="10s"):
+            self._add(INDEX, self._prefix, [self._name[:120], self._names], FUNCTIONS_MAX)
+            self._add(self._prefix, _digest(kind), str(kind)[:200], CLASSES_MAX)
+        self._listed.add(kind)
+
+    def _add(self, key: str, name: str, value: Any, count_max: int) -> None:
+        listed = self._app.cache.get(key, {})
+        if name in listed or len(listed) < count_max:
+            self._app.cache.set(key, {**listed, name: value}, ttl=TTL, tags=[TAG])
 
 
 def _digest(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from .. import _native
 from .._errors import SerializationError
 from .._guard import refuse_import_side_effect
+from .._names import canonical_module
 from ._cache import CacheInfo
 from ._entries import Entries, Found, Terms, checked_tags
 from ._flows import Asked, Flow, arun, run
@@ -47,7 +48,8 @@ class _Results:
         self.function, self.options, self.app = function, options, app
         self.entries: Entries = app.cache._entries
         self._binder = host_binder(function, options.key)
-        name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(function))}"
+        module = canonical_module(getattr(function, "__module__", ""))
+        name = f"{module}.{getattr(function, '__qualname__', repr(function))}"
         shown = "".join(char for char in name if char.isprintable())
         shown = shown.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore")
         self.shown, self._call = shown, f"{getattr(function, '__qualname__', 'a cached function')}()"

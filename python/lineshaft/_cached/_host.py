@@ -12,6 +12,7 @@ from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from .. import _native
+from .._names import canonical_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,8 @@ def namespace(function: Callable[..., Any]) -> bytes:
     over and the plain values among those, so that what other code has computed is not its.
     """
     digest = hashlib.sha256()
-    module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))
+    module = canonical_module(getattr(function, "__module__", ""))
+    name = getattr(function, "__qualname__", repr(function))
     digest.update(f"{module}\0{name}\0".encode(errors="surrogateescape"))
     _add_function(digest, function, set())
     return digest.digest()[:16]

@@ -130,17 +130,31 @@ pub enum Command {
     Bench(Bench),
     /// Kill servers and workers at random for minutes, and check that no job was lost or run again
     Torture(Torture),
-    /// Explain an error by its code
+    /// Explain an error by its code, or what was chosen
+    #[command(args_conflicts_with_subcommands = true)]
     Explain {
         /// The code, such as LS0007; without one, all of them are listed
         #[arg(value_parser = read::code, add = ArgValueCandidates::new(complete::codes))]
         code: Option<(Code, &'static str)>,
+        /// Something else than an error
+        #[command(subcommand)]
+        what: Option<Explained>,
     },
     /// Print the script that teaches a shell to complete
     Completions {
         /// The shell
         #[arg(value_enum)]
         shell: Shell,
+    },
+}
+
+/// What is explained besides errors.
+#[derive(Debug, Subcommand)]
+pub enum Explained {
+    /// Which implementations of functions do the work, and why: what all processes of a home have learned
+    Choice {
+        /// Only of the function of this name, such as shop.orders.largest or its last parts
+        function: Option<String>,
     },
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cache;
+pub(crate) mod choice;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dev;

@@ -3,7 +3,8 @@
 //!
 //! What a key's value is computed from is a number that only grows. Nobody may be given an older one than the newest
 //! that was said to be in place, by an invalidation or by storing it, before the look-up left. Each key has one program that
-//! changes it, one change after the other; all look all of them up and compute them.
+//! changes it, one change after the other; all look all of them up and compute them. One is computed from the number of
+//! another one, too, and goes with it.
 
 use bytes::Bytes;
 use lineshaft_wire::message::{
@@ -18,6 +19,10 @@ use super::{SECOND, Time};
 /// How long an answer is waited for.
 const PATIENCE: Time = 20 * SECOND;
 pub(super) const KEYS: [&str; 3] = ["rates", "prices", "stock"];
+/// What the value of a key is computed from besides its own number: prices from rates.
+pub(super) const SOURCES: [Option<usize>; KEYS.len()] = [None, Some(0), None];
+/// As the number of a source: the value was not computed from it.
+pub(super) const NONE: u64 = u64::MAX;
 /// The tag of all keys.
 const TAG: &str = "shop";
 /// What each does.
@@ -39,25 +44,32 @@ pub(super) struct Cacher {
     last_number: u64,
     /// What is asked, under a request over the present connection.
     asked: Option<(u64, Question)>,
-    /// What it computes, to be stored when it acts next: key, number, ticket.
-    computed: Option<(usize, u64, u64)>,
+    /// What it computes, to be stored when it acts next: key, numbers, ticket.
+    computed: Option<(usize, Numbers, u64)>,
+}
+
+/// What a value is of: the number of its key, and that of its source or [`NONE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) own: u64,
+    pub(super) source: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Question {
-    /// The number that was said to be in place when it was asked, and whether there must be a value.
-    Look { key: usize, least: u64, must: bool },
+    /// The numbers that were said to be in place when it was asked, and whether there must be a value.
+    Look { key: usize, least: Numbers, must: bool },
     /// Stores a number, with a ticket or as the only one who stores this key like that; how often the key had changed.
-    Store { number: u64, key: usize, value: u64, ticket: Option<u64>, changes: u64 },
+    Store { number: u64, key: usize, value: Numbers, ticket: Option<u64>, changes: u64 },
     /// Says that the number of its key has grown to this, and that those of all have changed or not.
     Change { number: u64, value: u64, all: bool },
 }
 
-/// A value: the number, and more where it is to be large.
-fn value_of(number: u64) -> Bytes {
-    let mut bytes = number.to_le_bytes().to_vec();
-    if number % 7 == 6 {
-        bytes.resize(BLOB_BYTES, number as u8);
+/// A value: its numbers, and more where it is to be large.
+fn value_of(numbers: Numbers) -> Bytes {
+    let mut bytes = [numbers.own.to_le_bytes(), numbers.source.to_le_bytes()].concat();
+    if numbers.own % 7 == 6 {
+        bytes.resize(BLOB_BYTES, numbers.own as u8);
     }
     bytes.into()
 }
@@ -115,9 +127,7 @@ impl Cacher {
             return;
         }
         if let Some((key, value, ticket)) = self.computed.take() {
-            self.last_number += 1;
-            let (number, changes) = (self.last_number, step.ledger.cache.changes(key));
-            return self.ask(Question::Store { number, key, value, ticket: Some(ticket), changes }, step);
+            return self.store(key, value, Some(ticket), step);
         }
         self.rounds -= 1;
         match self.rng.u32(..10) {
@@ -144,10 +154,14 @@ impl Cacher {
 
     /// Grows the number of its key, and stores it at once.
     fn put(&mut self, step: &mut Step<'_>) {
+        let value = Numbers { own: step.ledger.cache.grow(self.place), source: NONE };
+        self.store(self.place, value, None, step);
+    }
+
+    fn store(&mut self, key: usize, value: Numbers, ticket: Option<u64>, step: &mut Step<'_>) {
         self.last_number += 1;
-        let (number, key, value) = (self.last_number, self.place, step.ledger.cache.grow(self.place));
-        let changes = step.ledger.cache.changes(key);
-        self.ask(Question::Store { number, key, value, ticket: None, changes }, step);
+        let (number, changes) = (self.last_number, step.ledger.cache.begin_store(key));
+        self.ask(Question::Store { number, key, value, ticket, changes }, step);
     }
 
     fn ask(&mut self, question: Question, step: &mut Step<'_>) {
@@ -169,6 +183,7 @@ impl Cacher {
                     key: KEYS[key].into(),
                     length: payload.len() as u32,
                     tags: vec![TAG.into()],
+                    sources: SOURCES[key].map(|source| KEYS[source].into()).into_iter().collect(),
                     ticket,
                     ..NewEntry::default()
                 };
@@ -262,7 +277,7 @@ impl Cacher {
         let cache = &mut step.ledger.cache;
         match (question, message) {
             (Question::Look { key, least, must }, Message::CacheFound(CacheFound { entries, ticket })) => {
-                let found = entries.first().is_some_and(Option::is_some).then(|| number_of(payload));
+                let found = entries.first().is_some_and(Option::is_some).then(|| numbers_of(payload));
                 cache.found(key, found.transpose()?, least, must)?;
                 if found_nothing(entries) && self.rng.bool() {
                     self.computed = Some((key, cache.computed(key), *ticket));
@@ -273,8 +288,9 @@ impl Cacher {
                 if ticket.is_none() && changed.jobs != 1 {
                     return Err(format!("a value of {} is not stored", KEYS[key]));
                 }
+                cache.end_store(key);
                 if changed.jobs == 1 {
-                    cache.stored(key, value, ticket.is_none(), changes);
+                    cache.stored(key, value.own, ticket.is_none(), changes);
                 }
             }
             (Question::Change { value, all, .. }, Message::Changed(_)) => {
@@ -297,9 +313,10 @@ fn found_nothing(entries: &[Option<lineshaft_wire::message::FoundEntry>]) -> boo
     entries.first().is_none_or(Option::is_none)
 }
 
-/// The number that a value is of. Errors if it is no such value.
-fn number_of(payload: &Bytes) -> Result<u64, String> {
-    let number = payload.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    let number = number.filter(|number| value_of(*number) == *payload);
-    number.ok_or_else(|| format!("a value of {} bytes that nobody stored", payload.len()))
+/// The numbers that a value is of. Errors if it is no such value.
+fn numbers_of(payload: &Bytes) -> Result<Numbers, String> {
+    let number = |at: usize| payload.get(at..at + 8)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    let numbers = number(0).zip(number(8)).map(|(own, source)| Numbers { own, source });
+    let numbers = numbers.filter(|numbers| value_of(*numbers) == *payload);
+    numbers.ok_or_else(|| format!("a value of {} bytes that nobody stored", payload.len()))
 }
