@@ -41,4 +41,13 @@ pub(super) const TABLE: &[Mutant] = &[
         mutated: "0",
         seed: Some(12),
     },
+    Mutant {
+        name: "cache-keeps-what-depends",
+        rule: "what was computed from an entry is untrue with it",
+        file: "crates/lineshaft-jobs/src/decide/cache.rs",
+        within: "",
+        original: "keys.filter_map(|key| self.cache.depended_on(key)).collect()",
+        mutated: "Vec::new()",
+        seed: Some(12),
+    },
 ];

@@ -600,7 +600,10 @@ impl World {
                 let flipped = self.server.damage(place);
                 self.note(|| format!("in {flipped:?}"));
             }
-            Fault::DiskFull { bytes, looks } => self.server.disk.fill(bytes, looks),
+            Fault::DiskFull { bytes, looks } => {
+                self.ledger.cache.disk_is_full();
+                self.server.disk.fill(bytes, looks);
+            }
         }
     }
 
