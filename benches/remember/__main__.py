@@ -9,6 +9,7 @@
     python benches/remember lock [--rounds 5]
     python benches/remember task [--rounds 5]
     python benches/remember engine [--rounds 5]
+    python benches/remember instructions
 
 `hits` has the hit ratios of our policies beside those of libcachesim, on traces in the form of the ARC paper
 (`NAME.lis`, or `NAME.lis.zst` where the program `zstd` is there) at 1 % and 10 % of their unique keys, with the most
@@ -23,7 +24,8 @@ resources and to give it back, beside SQLAlchemy's `QueuePool` and a queue, alon
 are things. `lock` has what a lock of the engine takes, alone beside two writes of the disk and by 64 clients at once;
 its home is made in the working directory, and so is that of `task`, which has what an `enqueue` takes that is answered
 with a cached result, beside one that makes a job. `engine` has what the engine's cache takes, beside Redis, also in the
-working directory.
+working directory. `instructions` has how many a look-up of the cache in Rust takes, counted by valgrind: the same
+whatever else the machine does.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -32,6 +34,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +57,7 @@ PACKAGES = [
     "redis==8.1.0",
     "hiredis==3.5.0",
 ]
+LOOK_UPS = 1_000_000
 GOAL_POINTS = 0.3
 """So far below libcachesim's S3-FIFO our default may be at most."""
 
@@ -78,7 +83,10 @@ def main() -> int:
     task.add_argument("--rounds", type=int, default=5)
     engine = subjects.add_parser("engine")
     engine.add_argument("--rounds", type=int, default=5)
+    subjects.add_parser("instructions")
     options = parser.parse_args()
+    if options.subject == "instructions":
+        return instructions()
     if options.subject == "hits":
         return 0 if all(list(map(functools.partial(compared, options.directory), options.names))) else 1
     if options.subject == "peers":
@@ -139,6 +147,32 @@ def trace(directory: Path, name: str) -> array[int]:
 def replayer(example: str) -> list[str]:
     words = ["--quiet", "--release", "-p", "lineshaft-cache", "--example", example, "--manifest-path"]
     return ["cargo", "run", *words, str(ROOT / "Cargo.toml"), "--"]
+
+
+def instructions() -> int:
+    """Prints how many a look-up takes that finds its entry, by policy."""
+    if shutil.which("valgrind") is None:
+        print("valgrind counts them: apt-get install valgrind", file=sys.stderr)
+        return 2
+    arguments = ["--release", "-p", "lineshaft-cache", "--example", "lookups", "--manifest-path", ROOT / "Cargo.toml"]
+    built = subprocess.run(
+        ["cargo", "build", "--quiet", "--message-format=json", *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    [program] = [path for line in built.stdout.splitlines() if (path := json.loads(line).get("executable"))]
+    for policy in ("s3fifo", "lru", "sieve", "lfu"):
+        none, all_of_them = (counted(program, policy, count) for count in (0, LOOK_UPS))
+        print(f"{policy:<7} {(all_of_them - none) / LOOK_UPS:6.1f} instructions for a look-up")
+    return 0
+
+
+def counted(program: str, policy: str, count: int) -> int:
+    """Instructions of a whole run."""
+    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, policy, str(count)]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stderr
+    return int(said.rpartition("Collected :")[2].split()[0])
 
 
 def python_of_peers() -> str:

@@ -75,5 +75,6 @@ pub use serde;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
 #[doc = include_str!("../../../docs/guides/attributes.md")]
+#[doc = include_str!("../../../docs/concepts/one-hot-function.md")]
 #[doc = include_str!("../../../docs/reference/options.md")]
 struct Guide;

@@ -4,14 +4,10 @@ use super::{Freshness, Idle, NEVER, Reason, Residents, spread};
 use crate::policy::Facts;
 
 impl<T> Residents<T> {
-    /// The slots of the entries of `hash`: nearly always one at most.
-    pub fn candidates(&self, hash: u32) -> impl Iterator<Item = u32> {
-        self.index.iter_hash(spread(hash)).copied().filter(move |&slot| self.table.hash(slot) == hash)
-    }
-
     /// The slot of the entry of `hash` that `is_it`.
     pub fn find(&self, hash: u32, mut is_it: impl FnMut(&T) -> bool) -> Option<u32> {
-        self.candidates(hash).find(|&slot| self.get(slot).is_some_and(&mut is_it))
+        let is_found = |&slot: &u32| self.table.hash(slot) == hash && self.get(slot).is_some_and(&mut is_it);
+        self.index.find(spread(hash), is_found).copied()
     }
 
     /// Who is in `slot`.

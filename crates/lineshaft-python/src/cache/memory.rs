@@ -1,5 +1,6 @@
 //! The entries of one cache.
 
+use std::mem;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -214,7 +215,8 @@ impl Memory {
     /// The `nth` entry of this hash; the first is nearly always the only one.
     fn candidate(&self, py: Python<'_>, hash: u32, nth: usize) -> Option<Candidate> {
         let mut residents = self.lock();
-        let slot = residents.candidates(hash).nth(nth)?;
+        let mut before = nth;
+        let slot = residents.find(hash, |_| mem::replace(&mut before, before.saturating_sub(1)) == 0)?;
         let now_ms = if residents.is_mortal(slot) { now_ms() } else { 0 };
         let freshness = residents.freshness(slot, now_ms);
         let item = residents.get(slot)?;
