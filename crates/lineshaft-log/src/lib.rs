@@ -25,7 +25,7 @@ pub use error::Error;
 pub use filter::{Filter, Verdict};
 pub use format::{Format, Formatter, Zone};
 pub use gate::{Gate, Limit, Passage};
-pub use handler::{Failure, Handler, Kind, Open, Spec};
+pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};
 pub use pipeline::{Counts, LaneCounts, Options, Pipeline, Taken, Tap};
 pub use record::{Fields, Origin, Place, Record, Thread};

@@ -5,6 +5,7 @@
 //! that hangs or fails holds up nobody: the writer waits for a lane that is full as long as it makes progress, and lets
 //! batches go past one that does not. What is lost in this way is counted, and the handler is told when it works again.
 
+mod driving;
 mod lane;
 mod tap;
 mod writer;
@@ -150,12 +151,14 @@ impl Pipeline {
     /// Waits until all that was taken so far is done by every handler; whether it is. `None` waits for ever.
     pub fn flush(&self, timeout: Option<Duration>) -> bool {
         let upto = self.ring.call();
+        self.lanes.iter().for_each(|lane| lane.hurry(upto));
         self.wait(timeout, |lane| lane.done() >= upto || lane.is_over())
     }
 
     /// As [`Self::flush`], but does not wait for handlers that fail or hang.
     pub fn flush_healthy(&self, timeout: Duration) -> bool {
         let upto = self.ring.call();
+        self.lanes.iter().for_each(|lane| lane.hurry(upto));
         self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.is_healthy() || lane.is_over())
     }
 

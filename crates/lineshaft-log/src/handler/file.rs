@@ -156,7 +156,7 @@ impl Handler for File {
             if self.out.len() >= WRITE_BYTES || number + 1 == records.len() {
                 if let Err(error) = self.write_out() {
                     done += self.ends.iter().take_while(|end| **end <= self.written).count();
-                    return Err(Failure { done, is_final: false, reason: error.to_string() });
+                    return Err(Failure { done, refused: 0, reason: error.to_string() });
                 }
                 self.clear();
                 done = number + 1;

@@ -2,6 +2,8 @@
 
 mod files;
 mod filters;
+#[cfg(feature = "http")]
+mod http;
 mod pipelines;
 mod rotation;
 mod system;

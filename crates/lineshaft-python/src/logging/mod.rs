@@ -1,9 +1,8 @@
 //! What `lineshaft.logging` is made of: see `lineshaft_log`.
 //!
 //! [`logger::Logger`] has the methods that log, called past the arguments of Python where a level is not heard
-//! ([`methods`]). [`making`] makes a record, [`values`] its fields, [`place`] finds where it was logged, [`plan`] reads the
-//! configuration, [`state`] holds what is in force, [`tap`] gives records to functions of Python, and [`work`] keeps those
-//! of attempts.
+//! ([`methods`]). [`making`] makes a record, [`values`] its fields, [`place`] finds where it was logged. [`reading`] reads the configuration, [`opening`] its handlers, [`plan`] is what they make,
+//! [`state`] holds what is in force, [`tap`] gives records to functions of Python, and [`work`] keeps those of attempts.
 //!
 //! All locks here are taken only by who holds the interpreter, and never kept while Python code can run, so none of them
 //! is ever taken over a fork. The threads of a pipeline never hold the interpreter.
@@ -11,8 +10,10 @@
 mod logger;
 mod making;
 mod methods;
+mod opening;
 mod place;
 mod plan;
+mod reading;
 mod record;
 mod state;
 mod tap;

@@ -9,7 +9,8 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::plan::{self, Plan};
+use super::plan::Plan;
+use super::reading;
 use super::record::LogRecord;
 use super::work;
 
@@ -142,7 +143,7 @@ pub(super) fn push(py: Python<'_>, record: Record) -> PyResult<()> {
 /// than `patience` seconds.
 #[pyfunction]
 pub(super) fn log_configure(py: Python<'_>, options: &Bound<'_, PyDict>, patience: f64) -> PyResult<()> {
-    let state = Arc::new(State::new(plan::read(options)?));
+    let state = Arc::new(State::new(reading::read(options)?));
     let running = state.running(py)?;
     let before = {
         let mut current = STATE.lock().unwrap_or_else(PoisonError::into_inner);
