@@ -8,6 +8,8 @@ mod http;
 mod journald;
 mod memory;
 mod syslog;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub use http::{Http, HttpBody, HttpOptions};
 pub use journald::{Journald, JournaldOptions};
 pub use memory::{Kept, Memory};
 pub use syslog::{Syslog, SyslogAddress, SyslogOptions};
+#[cfg(feature = "tracing")]
+pub use tracing::Tracing;
 
 /// Takes records to where they belong. Each has a thread of its own, so that it may take its time.
 pub trait Handler: Send {

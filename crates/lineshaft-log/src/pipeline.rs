@@ -10,6 +10,7 @@ mod lane;
 mod tap;
 mod writer;
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -68,6 +69,15 @@ pub struct Pipeline {
     /// What is started when the first record comes, or when somebody waits.
     waiting: Mutex<Option<writer::Writer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+thread_local! {
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a thread of a pipeline: what it says itself must not go into one, which would never be done.
+pub(crate) fn is_own_thread() -> bool {
+    IS_OWN.get()
 }
 
 /// Rings whenever a lane has done something.
@@ -132,10 +142,22 @@ impl Pipeline {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (lane, handler) in writer.driven.drain(..) {
             let named = thread::Builder::new().name("lineshaft-log-to".to_owned());
-            threads.push(named.spawn(move || lane.drive(handler))?);
+            threads.push(named.spawn(move || {
+                IS_OWN.set(true);
+                lane.drive(handler);
+            })?);
         }
-        threads.push(thread::Builder::new().name("lineshaft-log".to_owned()).spawn(move || writer.run())?);
+        let named = thread::Builder::new().name("lineshaft-log".to_owned());
+        threads.push(named.spawn(move || {
+            IS_OWN.set(true);
+            writer.run();
+        })?);
         Ok(())
+    }
+
+    /// What passes, for those who log to ask.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Takes a record, unless its caller would have to wait for room.

@@ -7,6 +7,8 @@ mod http;
 mod pipelines;
 mod rotation;
 mod system;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::path::Path;
 use std::sync::Arc;
