@@ -7,7 +7,7 @@ import logging
 from types import TracebackType
 
 from .. import _native
-from ._exceptions import text_of
+from ._exceptions import logged_text_of
 
 _MARK = "_lineshaft"
 """An attribute of what we have brought to the standard library, so that it does not come back."""
@@ -32,7 +32,7 @@ class Handler(logging.Handler):
             fields = {key: value for key, value in vars(record).items() if key not in _OWN}
             if (task := getattr(record, _TASK, None)) is not None:
                 fields[_TASK] = task
-            exception = record.exc_text or text_of(record.exc_info)
+            exception = record.exc_text or logged_text_of(record.exc_info)
             if record.stack_info:
                 exception = f"{exception}\n{record.stack_info}" if exception else record.stack_info
             _native.log_bridged(
@@ -60,10 +60,14 @@ def _plain(text: str) -> str:
 
 
 def _message_of(record: logging.LogRecord) -> str:
+    message, arguments = record.msg, record.args
     try:
-        return str(record.getMessage())
+        message, arguments = _native.log_hidden((message, arguments))
+        if message is record.msg and arguments is record.args:
+            return str(record.getMessage())
+        return str(message) % arguments if arguments else str(message)
     except Exception:
-        return f"{record.msg!r} [arguments that do not fit: {record.args!r}]"
+        return f"{message!r} [arguments that do not fit: {arguments!r}]"
 
 
 class Capture:

@@ -37,9 +37,7 @@ where
     O: Clone + Send + Sync + 'static,
     H: Handler + 'static,
 {
-    What::Opened(Arc::new(move |levels| {
-        Ok(Box::new(open(options.clone(), levels)?) as Box<dyn Handler>)
-    }))
+    What::Opened(Arc::new(move |levels| Ok(Box::new(open(options.clone(), levels)?) as Box<dyn Handler>)))
 }
 
 fn console(handler: &Bound<'_, PyDict>) -> PyResult<What> {
@@ -123,7 +121,7 @@ fn format_of(handler: &Bound<'_, PyDict>, has_colours: bool) -> PyResult<(Format
     let format = match get::<String>(handler, "format")?.as_str() {
         "text" => Format::Text { has_colours },
         "json" => Format::Json,
-        template => Format::template(template).map_err(|error| refused(handler.py(), &error))?,
+        template => Format::template(template).map_err(|error| refused(handler.py(), "format", &error))?,
     };
     let zone = zone_of(handler, format.usual_zone())?;
     Ok((format, zone))

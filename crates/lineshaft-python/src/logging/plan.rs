@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lineshaft_log::handler::{Colours, Console, Kept, Memory};
 use lineshaft_log::{
-    Bounds, Filter, Format, Gate, Handler, Kind, Level, LevelNames, Limit, Open, Options, Pipeline, Record,
-    Redaction, Spec, Tap, WhenFull,
+    Bounds, Fields, Filter, Format, Gate, Handler, Kind, Level, LevelNames, Limit, Open, Options, Pipeline,
+    Record, Redaction, Spec, Tap, WhenFull,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -23,6 +23,10 @@ pub(super) struct Plan {
     pub(super) least: Level,
     pub(super) floor: Level,
     pub(super) record_bytes_max: usize,
+    /// Whether exceptions have the variables of their frames.
+    pub(super) has_locals: bool,
+    /// Signals that wait until what was logged is written.
+    pub(super) signals: Vec<i32>,
     /// Functions that are asked of each record.
     pub(super) filters: Vec<Py<PyAny>>,
     /// Classes whose instances are hidden.
@@ -73,6 +77,8 @@ impl Default for Plan {
             least: filter.least(),
             floor: Level(i32::MIN),
             record_bytes_max: 256 << 10,
+            has_locals: false,
+            signals: Vec::new(),
             filters: Vec::new(),
             redacted: None,
             filter,
@@ -98,7 +104,7 @@ impl Plan {
             levels: self.levels.clone(),
             ..Options::new(Gate::new(Filter::default(), None), handlers)
         };
-        Pipeline::open(options).map_err(|error| refused(py, &error))
+        Pipeline::open(options).map_err(|error| refused(py, "handlers", &error))
     }
 
     /// The functions of the handlers that are tapped, in order.
@@ -137,6 +143,13 @@ impl Plan {
         }
     }
 
+    /// Fields without what is secret in them.
+    pub(super) fn without_secrets(&self, fields: Fields) -> Fields {
+        let mut record = Record { fields, ..Record::here(Level::INFO, "", "") };
+        self.redact(&mut record);
+        record.fields
+    }
+
     /// What handlers keep in memory.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Arc<Kept>> {
         self.handlers.iter().filter_map(|target| match &target.what {
@@ -154,6 +167,8 @@ impl Plan {
             least: self.least,
             floor: self.floor,
             record_bytes_max: self.record_bytes_max,
+            has_locals: self.has_locals,
+            signals: self.signals.clone(),
             filters: self.filters.iter().map(|filter| filter.clone_ref(py)).collect(),
             redacted: self.redacted.as_ref().map(|classes| classes.clone_ref(py)),
             filter: self.filter.clone(),

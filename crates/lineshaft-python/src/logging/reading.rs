@@ -20,9 +20,9 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
     let py = options.py();
     let mut levels = LevelNames::default();
     for (name, number) in get::<Vec<(String, i32)>>(options, "levels")? {
-        levels.add(Level(number), &name).map_err(|error| refused(py, &error))?;
+        levels.add(Level(number), &name).map_err(|error| refused(py, "levels", &error))?;
     }
-    let filter = filter_of(py, &get::<String>(options, "filter")?, &levels)?;
+    let filter = filter_of(py, "level", &get::<String>(options, "filter")?, &levels)?;
     let limit = get::<Option<(u32, f64, u32)>>(options, "limit")?.map(|(count, period, burst)| Limit {
         count,
         period: Duration::try_from_secs_f64(period).unwrap_or_default(),
@@ -45,6 +45,8 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
         least: filter.least(),
         floor: handlers.iter().map(|target| target.level).min().unwrap_or(Level::OFF),
         record_bytes_max: get(options, "record_bytes_max")?,
+        has_locals: get(options, "locals")?,
+        signals: get(options, "signals")?,
         filters: get(options, "filters")?,
         redacted: get(options, "redacted")?,
         filter,
@@ -74,7 +76,11 @@ fn redaction(
     let usual = if is_wanted { DEFAULT_KEYS } else { &[] };
     let keys: Vec<&str> = usual.iter().copied().chain(keys.iter().map(String::as_str)).collect();
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-    Redaction::new(&keys, &patterns, is_wanted).map(Some).map_err(|error| refused(py, &error))
+    // Asked one by one, to say which of them it is.
+    Redaction::new(&keys, &[], is_wanted).map_err(|error| refused(py, "redact_keys", &error))?;
+    Redaction::new(&keys, &patterns, is_wanted)
+        .map(Some)
+        .map_err(|error| refused(py, "redact_patterns", &error))
 }
 
 fn target(handler: &Bound<'_, PyDict>, levels: &LevelNames) -> PyResult<Target> {
@@ -85,24 +91,24 @@ fn target(handler: &Bound<'_, PyDict>, levels: &LevelNames) -> PyResult<Target> 
         Err(_) => named_level(py, &level.extract::<String>()?, levels)?,
     };
     let filter = get::<Option<String>>(handler, "filter")?;
-    let filter = filter.map(|text| filter_of(py, &text, levels)).transpose()?.map(Arc::new);
+    let filter = filter.map(|text| filter_of(py, "filter", &text, levels)).transpose()?.map(Arc::new);
     Ok(Target { name: get(handler, "name")?, level, filter, what: opening::what(handler)? })
 }
 
 fn named_level(py: Python<'_>, text: &str, levels: &LevelNames) -> PyResult<Level> {
     let unknown = || {
         let hint = "a number, or trace, debug, info, warning, error, critical, off or a name from `levels`";
-        option_error(py, &format!("level {text:?} is no level"), hint)
+        option_error(py, &format!("option `level`: {text:?} is no level"), hint)
     };
     levels.parse(text).ok_or_else(unknown)
 }
 
-fn filter_of(py: Python<'_>, text: &str, levels: &LevelNames) -> PyResult<Filter> {
-    Filter::parse(text, levels).map_err(|error| refused(py, &error))
+fn filter_of(py: Python<'_>, option: &str, text: &str, levels: &LevelNames) -> PyResult<Filter> {
+    Filter::parse(text, levels).map_err(|error| refused(py, option, &error))
 }
 
 /// The exception for what cannot be set up: of the operating system, or an option that does not read.
-pub(super) fn refused(py: Python<'_>, error: &Error) -> PyErr {
+pub(super) fn refused(py: Python<'_>, option: &str, error: &Error) -> PyErr {
     let hint = match error {
         Error::File { path, source } => {
             let number = source.raw_os_error();
@@ -117,7 +123,7 @@ pub(super) fn refused(py: Python<'_>, error: &Error) -> PyErr {
         Error::LevelName { .. } => "letters, digits, `_` and `-`, beginning with a letter",
         _ => "the documentation of lineshaft.logging says what there is",
     };
-    option_error(py, &error.to_string(), hint)
+    option_error(py, &format!("option `{option}`: {error}"), hint)
 }
 
 /// What the face has put under this key.

@@ -84,6 +84,7 @@ impl State {
         }
         py.import("lineshaft.logging._life")?.call_method0("begin")?;
         let (pipeline, taps) = self.plan.open(py)?;
+        super::signals::watch(&self.plan.signals)?;
         let running = Arc::new(Running { pipeline, taps, is_started: AtomicBool::new(false) });
         Ok(self.pipeline.get_or_init(|| running).clone())
     }
@@ -179,6 +180,23 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> 
             return Ok(is_done);
         }
         py.check_signals()?;
+    }
+}
+
+/// Waits until what was logged is written, on a thread of ours that does not have the interpreter. Another one may have the
+/// lock, but for moments.
+pub(super) fn flush_for_the_end() {
+    let found = (0..100).find_map(|_| {
+        let found = STATE.try_lock().ok().map(|state| state.clone());
+        if found.is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        found
+    });
+    if let Some(state) = found.flatten()
+        && let Some(running) = state.pipeline.get()
+    {
+        running.pipeline.flush_healthy(SHORT);
     }
 }
 
