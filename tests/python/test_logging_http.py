@@ -123,6 +123,38 @@ def test_records_are_arrays_and_compressed():
     assert all(len(array) <= 10 for array in arrays)
 
 
+def test_collectors_of_opentelemetry_can_read_what_they_get():
+    logs = pytest.importorskip("opentelemetry.proto.collector.logs.v1.logs_service_pb2")
+    from google.protobuf import json_format
+
+    with serving() as server:
+        configure(level="trace", handlers=[handler(server.url, format="otlp", service="shop", batch_age="1h")])
+        values = {"n": 2**40, "share": 0.5, "worst": float("-inf"), "ok": True, "none": None, "deep": {"a": [1, "b"]}}
+        log.warning("late", **values)
+        lineshaft.get_logger("other").trace("below")
+        assert flush(timeout=30)
+        [(headers, body, _)] = server.requests
+    assert headers["content-type"] == "application/json"
+    request = json_format.Parse(body, logs.ExportLogsServiceRequest())
+    [resource] = request.resource_logs
+    assert (resource.resource.attributes[0].key, resource.resource.attributes[0].value.string_value) == (
+        "service.name",
+        "shop",
+    )
+    first, second = resource.scope_logs
+    assert (first.scope.name, second.scope.name) == ("shop", "other")
+    record = first.log_records[0]
+    assert (record.body.string_value, record.severity_number, record.severity_text) == ("late", 13, "warning")
+    assert abs(record.time_unix_nano / 1e9 - time.time()) < 600
+    attributes = {each.key: each.value for each in record.attributes}
+    assert attributes["n"].int_value == 2**40
+    assert (attributes["share"].double_value, attributes["worst"].double_value) == (0.5, float("-inf"))
+    assert attributes["none"].WhichOneof("value") is None
+    [pair] = attributes["deep"].kvlist_value.values
+    assert [each.WhichOneof("value") for each in pair.value.array_value.values] == ["int_value", "string_value"]
+    assert attributes["code.function.name"].string_value == "test_collectors_of_opentelemetry_can_read_what_they_get"
+
+
 def test_a_server_that_fails_and_then_works_gets_each_record_once():
     with serving(answers=[500, 503, 500]) as server:
         configure(level="info", handlers=[handler(server.url)])

@@ -106,7 +106,7 @@ def _program(option: str, value: Any) -> str:
 
 
 def _http_format(option: str, value: Any) -> str:
-    return value if value == "json_array" else _format(option, value)
+    return str(value) if value in ("json_array", "otlp") else _format(option, value)
 
 
 def _url(option: str, value: Any) -> str:
@@ -190,6 +190,7 @@ _KINDS: dict[str, dict[str, Check]] = {
         "compress": _compress,
         "timeout": _pause,
         "ca": _perhaps(_path),
+        "service": _text,
     },
     "callable": {**_COMMON, "call": _callable},
     "stdlib": _COMMON,
@@ -255,6 +256,8 @@ def handler(given: Any) -> dict[str, Any]:
         options.setdefault("program", _this_program())
     # A query may have a secret in it.
     place = options.get("path") or options.get("url", "").partition("?")[0]
+    if kind == "http":
+        options.setdefault("service", os.environ.get("OTEL_SERVICE_NAME") or _this_program())
     options.setdefault("name", place or getattr(options.get("call"), "__qualname__", kind))
     if kind == "stdlib":
         from ._bridge import to_standard_library

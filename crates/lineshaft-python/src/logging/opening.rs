@@ -91,6 +91,7 @@ fn journald(handler: &Bound<'_, PyDict>) -> PyResult<What> {
 fn http(handler: &Bound<'_, PyDict>) -> PyResult<What> {
     let body = match get::<String>(handler, "format")?.as_str() {
         "json_array" => HttpBody::Array(zone_of(handler, Zone::Utc)?),
+        "otlp" => HttpBody::Otlp(get(handler, "service")?),
         _ => {
             let (format, zone) = format_of(handler, false)?;
             HttpBody::Lines(format, zone)

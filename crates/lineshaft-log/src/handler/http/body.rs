@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 
-use crate::format::{Format, Formatter, Zone};
+use crate::format::{Format, Formatter, Zone, otlp};
 use crate::level::LevelNames;
 use crate::record::Record;
 
@@ -16,11 +16,14 @@ pub enum HttpBody {
     Lines(Format, Zone),
     /// An array of JSON with an object for each.
     Array(Zone),
+    /// What OpenTelemetry's collectors take at `/v1/logs`, as JSON, of the service that is called so.
+    Otlp(String),
 }
 
 pub(super) struct Writer {
     body: HttpBody,
     formatter: Formatter,
+    levels: Arc<LevelNames>,
     is_compressed: bool,
     bytes_max: usize,
 }
@@ -35,9 +38,10 @@ impl Writer {
         let (format, zone) = match &body {
             HttpBody::Lines(format, zone) => (format.clone(), *zone),
             HttpBody::Array(zone) => (Format::Json, *zone),
+            HttpBody::Otlp(_) => (Format::Json, Zone::Utc),
         };
         let formatter = Formatter::new(format, zone, levels.clone());
-        Self { body, formatter, is_compressed, bytes_max }
+        Self { body, formatter, levels: levels.clone(), is_compressed, bytes_max }
     }
 
     pub(super) fn is_compressed(&self) -> bool {
@@ -48,19 +52,39 @@ impl Writer {
         match self.body {
             HttpBody::Lines(Format::Json, _) => "application/x-ndjson",
             HttpBody::Lines(..) => "text/plain; charset=utf-8",
-            HttpBody::Array(_) => "application/json",
+            HttpBody::Array(_) | HttpBody::Otlp(_) => "application/json",
         }
     }
 
     /// As many of these records as there is room for, and one at least; how many they are, and the body.
     pub(super) fn body(&mut self, records: &[&Record]) -> (usize, Vec<u8>) {
-        let (mut count, mut out) = (0, Vec::new());
-        let is_array = matches!(self.body, HttpBody::Array(_));
+        let mut out = Vec::new();
+        let count = match &self.body {
+            HttpBody::Otlp(service) => {
+                let mut bytes = 0;
+                let fit = records.iter().take_while(|record| {
+                    let is_room = bytes < self.bytes_max;
+                    bytes += record.size_bytes();
+                    is_room
+                });
+                let count = fit.count().max(1);
+                otlp::push(&mut out, &records[..count], service, &self.levels);
+                count
+            }
+            HttpBody::Lines(..) => self.push(&mut out, records, false),
+            HttpBody::Array(_) => self.push(&mut out, records, true),
+        };
+        (count, if self.is_compressed { compressed(&out) } else { out })
+    }
+
+    /// One by one, as long as there is room; how many they are.
+    fn push(&mut self, out: &mut Vec<u8>, records: &[&Record], is_array: bool) -> usize {
+        let mut count = 0;
         while count < records.len() && (count == 0 || out.len() < self.bytes_max) {
             if is_array {
                 out.push(if count == 0 { b'[' } else { b',' });
             }
-            self.formatter.push(&mut out, records[count]);
+            self.formatter.push(out, records[count]);
             if is_array {
                 out.pop(); // the end of the line
             }
@@ -69,7 +93,7 @@ impl Writer {
         if is_array {
             out.push(b']');
         }
-        (count, if self.is_compressed { compressed(&out) } else { out })
+        count
     }
 }
 
