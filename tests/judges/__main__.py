@@ -7,10 +7,10 @@ import signal
 import sys
 from types import ModuleType
 
-from . import cpython, joblib, page, scikit_learn
+from . import bridge, cpython, joblib, page, scikit_learn
 from .report import Report
 
-JUDGES: dict[str, ModuleType] = {module.NAME: module for module in (cpython, joblib, scikit_learn)}
+JUDGES: dict[str, ModuleType] = {module.NAME: module for module in (cpython, bridge, joblib, scikit_learn)}
 
 
 def main(words: list[str]) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import logging
+import os
 import pickle
 import re
 import threading
@@ -341,10 +344,19 @@ def test_a_template_is_ones_own_form(path):
         ({"handlers": [{"kind": "console", "level": "loud"}]}, '"loud" is no level'),
         ({"handlers": [MEMORY, MEMORY]}, "two log handlers are called 'memory'"),
         ({"limit": "many"}, "option `limit`"),
-        ({"redact_patterns": ["("]}, 'pattern "(": '),
+        ({"redact_patterns": ["("]}, 'option `redact_patterns`: pattern "(": '),
         ({"when_full": "panic"}, "option `when_full`"),
         ({"filters": [3]}, "option `filters`"),
-        ({"levels": {"1st": 3}}, '"1st" is no name of a level'),
+        ({"levels": {"1st": 3}}, 'option `levels`: "1st" is no name of a level'),
+        ({"levels": {"notice": "high"}}, "option `levels`"),
+        ({"levels": 3}, "option `levels`"),
+        ({"handlers": 3}, "option `handlers`"),
+        ({"handlers": {"kind": "memory"}}, "option `handlers`"),
+        ({"filters": 3}, "option `filters`"),
+        ({"redact_types": 3}, "option `redact_types`"),
+        ({"redact_keys": ["("]}, 'option `redact_keys`: pattern "(": '),
+        ({"show_locals": "yes"}, "option `show_locals`"),
+        ({"handlers": [{"kind": "memory", "filter": "x=loud"}]}, "option `filter`"),
         ({"buffer_size": "much"}, "much"),
     ],
 )
@@ -417,3 +429,57 @@ def test_loggers_are_found_by_their_names():
     assert isinstance(get_logger(), Logger)
     assert lineshaft.logging.get_logger is get_logger
     assert repr(get_logger()) == "<Logger root>"
+
+
+def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe") as error:
+        configure(handlers=[to_file(tmp_path / "pipe")])
+    assert error.value.errno == errno.ENXIO
+
+
+def test_a_thread_that_is_renamed_has_its_new_name():
+    configure(level="info", handlers=[MEMORY])
+
+    def work():
+        get_logger("app").info("before")
+        threading.current_thread().name = "renamed"
+        get_logger("app").info("after")
+
+    thread = threading.Thread(target=work, name="first")
+    thread.start()
+    thread.join()
+    assert [record.thread for record in records()] == ["first", "renamed"]
+
+
+def test_instances_are_hidden_in_messages_and_their_arguments():
+    class Token:
+        def __str__(self):
+            return "swordfish"
+
+        __repr__ = __str__
+
+    configure(level="info", handlers=[MEMORY], redact_types=[Token], capture_stdlib=True)
+    try:
+        for logger in (get_logger("app"), logging.getLogger("app")):
+            logger.info("%s and %r of %s", Token(), {"a": [Token()]}, "ada")
+            logger.info("%(token)s", {"token": Token()})
+            logger.info(Token())
+        cyclic = []
+        cyclic += [cyclic] * 10
+        get_logger("app").info("%s", cyclic)
+        *messages, last = heard()
+    finally:
+        configure(capture_stdlib=False, handlers=[])
+    assert messages == ["*** and {'a': ['***']} of ada", "***", "***"] * 2
+    assert "…" in last
+
+
+def test_many_fields_take_no_time_that_grows_with_their_square():
+    configure(level="info", handlers=[MEMORY], record_size="64MiB")
+    extra = {f"name{number}": number for number in range(50_000)}
+    with context(**{f"name{number}": -1 for number in range(0, 100_000, 2)}):
+        get_logger("app").info("many", extra=extra, name7="last")
+    [record] = records()
+    assert len(record.fields) == 75_000
+    assert (record.fields["name7"], record.fields["name8"], record.fields["name99998"]) == ("last", 8, -1)

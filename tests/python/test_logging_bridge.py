@@ -55,6 +55,16 @@ def test_records_of_the_standard_library_come_as_they_are():
     assert third.message == "'%d' [arguments that do not fit: ('no number',)]"
 
 
+def test_a_record_that_somebody_made_comes_as_far_as_it_goes():
+    configure(level=-1, handlers=[MEMORY])
+    Handler().handle(logging.makeLogRecord({"msg": "made"}))
+    made = logging.makeLogRecord({"msg": "in a task", "name": "shop", "levelno": 20, "taskName": "Task-7"})
+    Handler().handle(made)
+    first, second = records()
+    assert (first.logger, first.level, first.message, first.fields) == ("", 0, "made", {})
+    assert (second.logger, second.level, second.fields) == ("shop", 20, {"taskName": "Task-7"})
+
+
 def test_all_loggers_are_captured_until_they_are_let_go():
     collecting = Collecting()
     logging.getLogger().addHandler(collecting)

@@ -50,6 +50,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A header that no request can have.
+    #[error("header {name:?}: {reason}")]
+    Header {
+        /// Its name. Its value may be a secret.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file that cannot be written.
     #[error("{}: {source}", path.display())]
     File {

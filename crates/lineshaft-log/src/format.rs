@@ -6,6 +6,8 @@
 mod clock;
 pub(crate) mod json;
 pub(crate) mod neutral;
+#[cfg(feature = "http")]
+pub(crate) mod otlp;
 mod template;
 mod text;
 

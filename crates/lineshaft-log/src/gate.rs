@@ -71,6 +71,11 @@ impl Gate {
         self.filter.verdict(logger)
     }
 
+    /// The least level that a logger of any name might be heard with.
+    pub fn least(&self) -> Level {
+        self.filter.least()
+    }
+
     /// Whether it takes [`Self::pass`] to say whether a record of this level passes, and so the place it comes from.
     pub fn is_closer(&self, level: Level, verdict: &Verdict) -> bool {
         self.limit.is_some() || verdict.needs_fields || (verdict.share < 1.0 && level < Level::WARNING)

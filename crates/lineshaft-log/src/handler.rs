@@ -3,11 +3,16 @@
 mod callable;
 mod console;
 mod file;
+#[cfg(feature = "http")]
+mod http;
 mod journald;
 mod memory;
 mod syslog;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::filter::Filter;
@@ -18,14 +23,34 @@ pub use callable::Callable;
 pub(crate) use console::write_stderr;
 pub use console::{Colours, Console};
 pub use file::{Compression, File, FileOptions, Rotation};
+#[cfg(feature = "http")]
+pub use http::{Http, HttpBody, HttpOptions};
 pub use journald::{Journald, JournaldOptions};
 pub use memory::{Kept, Memory};
 pub use syslog::{Syslog, SyslogAddress, SyslogOptions};
+#[cfg(feature = "tracing")]
+pub use tracing::Tracing;
 
 /// Takes records to where they belong. Each has a thread of its own, so that it may take its time.
 pub trait Handler: Send {
     /// Takes records, in order.
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure>;
+
+    /// How many it wants at once, if it is better to wait for more. By default it gets them as they come.
+    fn gathering(&self) -> Option<Gathering> {
+        None
+    }
+}
+
+/// What is waited for before records are handed over. Who flushes, and who ends the pipeline, ends that waiting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gathering {
+    /// So many records.
+    pub records: usize,
+    /// So many bytes of memory.
+    pub bytes: usize,
+    /// No longer than this since the first of them.
+    pub age: Duration,
 }
 
 /// What a handler could not do.
@@ -33,8 +58,8 @@ pub trait Handler: Send {
 pub struct Failure {
     /// How many of the records it was given are done; it is not given those again.
     pub done: usize,
-    /// Whether the one that comes next can never be done. It is given up then, and else tried again after a pause.
-    pub is_final: bool,
+    /// How many of those that come next can never be done: they are given up. 0 if all are to be tried again after a pause.
+    pub refused: usize,
     /// What is wrong.
     pub reason: String,
 }

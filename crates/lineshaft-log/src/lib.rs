@@ -4,6 +4,8 @@
 //! - [`Filter`] says which ones are wanted; [`Gate`] asks it for those who log, and holds back floods.
 //! - [`Pipeline`] takes records from those who log to handlers, over a bounded ring and threads of its own.
 //! - [`handler`] has the handlers: console, file, memory, and any function.
+//! - `tracing_layer` takes events of the crate `tracing`, with the fields of their spans, and `handler::Tracing` makes such
+//!   events of records (feature `tracing`). [`log_panics`] logs panics.
 //! - [`Format`] is how a record is written, [`Redaction`] what is hidden before.
 //!
 //! Those who log never wait for a handler: they wait for room in the ring at most, and only if they shall. The crate
@@ -15,20 +17,26 @@ mod format;
 mod gate;
 pub mod handler;
 mod level;
+mod panics;
 mod pipeline;
 mod record;
 mod redact;
 mod ring;
+#[cfg(feature = "tracing")]
+mod spans;
 mod value;
 
 pub use error::Error;
 pub use filter::{Filter, Verdict};
 pub use format::{Format, Formatter, Zone};
 pub use gate::{Gate, Limit, Passage};
-pub use handler::{Failure, Handler, Kind, Open, Spec};
+pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};
+pub use panics::log_panics;
 pub use pipeline::{Counts, LaneCounts, Options, Pipeline, Taken, Tap};
 pub use record::{Fields, Origin, Place, Record, Thread};
 pub use redact::{DEFAULT_KEYS, HIDDEN, Redaction};
 pub use ring::{Bounds, Pushed, WhenFull};
+#[cfg(feature = "tracing")]
+pub use spans::{Events, tracing_layer};
 pub use value::Value;

@@ -5,10 +5,12 @@
 //! that hangs or fails holds up nobody: the writer waits for a lane that is full as long as it makes progress, and lets
 //! batches go past one that does not. What is lost in this way is counted, and the handler is told when it works again.
 
+mod driving;
 mod lane;
 mod tap;
 mod writer;
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -67,6 +69,15 @@ pub struct Pipeline {
     /// What is started when the first record comes, or when somebody waits.
     waiting: Mutex<Option<writer::Writer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+thread_local! {
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a thread of a pipeline: what it says itself must not go into one, which would never be done.
+pub(crate) fn is_own_thread() -> bool {
+    IS_OWN.get()
 }
 
 /// Rings whenever a lane has done something.
@@ -131,10 +142,22 @@ impl Pipeline {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (lane, handler) in writer.driven.drain(..) {
             let named = thread::Builder::new().name("lineshaft-log-to".to_owned());
-            threads.push(named.spawn(move || lane.drive(handler))?);
+            threads.push(named.spawn(move || {
+                IS_OWN.set(true);
+                lane.drive(handler);
+            })?);
         }
-        threads.push(thread::Builder::new().name("lineshaft-log".to_owned()).spawn(move || writer.run())?);
+        let named = thread::Builder::new().name("lineshaft-log".to_owned());
+        threads.push(named.spawn(move || {
+            IS_OWN.set(true);
+            writer.run();
+        })?);
         Ok(())
+    }
+
+    /// What passes, for those who log to ask.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Takes a record, unless its caller would have to wait for room.
@@ -150,12 +173,14 @@ impl Pipeline {
     /// Waits until all that was taken so far is done by every handler; whether it is. `None` waits for ever.
     pub fn flush(&self, timeout: Option<Duration>) -> bool {
         let upto = self.ring.call();
+        self.lanes.iter().for_each(|lane| lane.hurry(upto));
         self.wait(timeout, |lane| lane.done() >= upto || lane.is_over())
     }
 
     /// As [`Self::flush`], but does not wait for handlers that fail or hang.
     pub fn flush_healthy(&self, timeout: Duration) -> bool {
         let upto = self.ring.call();
+        self.lanes.iter().for_each(|lane| lane.hurry(upto));
         self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.is_healthy() || lane.is_over())
     }
 

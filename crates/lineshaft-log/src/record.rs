@@ -1,6 +1,7 @@
 //! What is logged.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::level::Level;
 use crate::value::Value;
@@ -64,6 +65,26 @@ pub enum Origin {
 }
 
 impl Record {
+    /// A record of this moment and this thread.
+    pub fn here(level: Level, logger: &str, message: &str) -> Self {
+        let thread = std::thread::current();
+        Self {
+            time_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64),
+            level,
+            logger: logger.into(),
+            message: message.into(),
+            fields: Fields::new(),
+            thread: Thread {
+                id: rustix::thread::gettid().as_raw_nonzero().get() as u64,
+                name: thread.name().unwrap_or_default().into(),
+            },
+            process: rustix::process::getpid().as_raw_nonzero().get() as u32,
+            place: None,
+            exception: None,
+            origin: Origin::Own,
+        }
+    }
+
     /// The value of a field.
     pub fn field(&self, key: &str) -> Option<&Value> {
         self.fields.iter().rev().find(|(name, _)| **name == *key).map(|(_, value)| value)

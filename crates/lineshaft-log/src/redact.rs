@@ -1,7 +1,9 @@
 //! What must not be read by who reads logs.
 
+mod secrets;
+
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use regex::{Captures, Regex, RegexSet, RegexSetBuilder};
 use rustc_hash::FxHashMap;
@@ -9,6 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::record::Record;
 use crate::value::Value;
+use secrets::{replaced, shown_card, without_secrets};
 
 /// What stands in the place of what is hidden.
 pub const HIDDEN: &str = "***";
@@ -30,7 +33,7 @@ pub const DEFAULT_KEYS: &[&str] = &[
     "cookie",
     "session[-_]?id$",
     "card[-_]?number",
-    "^cvv$",
+    "(^|[-_])(cvv|cvc)2?$",
 ];
 
 /// How many names of fields are remembered; beyond that each is compared anew.
@@ -46,29 +49,6 @@ pub struct Redaction {
     /// What was found out about names, since programs use the same ones again and again.
     names: FxHashMap<Arc<str>, bool>,
 }
-
-struct Patterns {
-    url: Regex,
-    named: Regex,
-    bearer: Regex,
-    card: Regex,
-}
-
-static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
-    let compiled = |pattern| Regex::new(pattern).expect("it is a pattern");
-    Patterns {
-        url: compiled(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s/]*@"),
-        named: compiled(
-            r#"(?ix)(
-                (?: password | passwd | passphrase | pwd | secret | token | api[_-]?key | access[_-]?key | credential )
-                \\? ["']? \s{0,3} [=:] \s{0,3}
-            )
-            (?: ( [bu]? \\? " ) [^"\\]* ( \\? " ) | ( [bu]? \\? ' ) [^'\\]* ( \\? ' ) | ( \\? ["'] )? [^\s"',;&}\])]+ )"#,
-        ),
-        bearer: compiled(r"(?i)(\bbearer\s+|\bauthorization:\s*\w+\s+)[a-z0-9._~+/=-]{8,}"),
-        card: compiled(r"\b[3-6](?:[ -]?[0-9]){12,18}\b"),
-    }
-});
 
 impl Redaction {
     /// Hides the values of fields whose names one of `keys` matches, what `patterns` match anywhere, and, with
@@ -107,10 +87,19 @@ impl Redaction {
     fn hide_inside(&mut self, value: &mut Value) {
         match value {
             Value::Str(text) => self.hide_in(text),
-            Value::List(items) => items.iter_mut().for_each(|item| self.hide_inside(item)),
+            Value::List(items) => match &mut items[..] {
+                // A pair of a name and a value, as headers are often given.
+                [Value::Str(name), paired] if self.keys.is_match(name) => hide(paired),
+                items => items.iter_mut().for_each(|item| self.hide_inside(item)),
+            },
             Value::Map(items) => {
                 for (key, item) in items {
                     if self.keys.is_match(key) { hide(item) } else { self.hide_inside(item) }
+                }
+            }
+            Value::Int(number) if self.hides_values => {
+                if let Some(shown) = shown_card(&number.to_string()) {
+                    *value = shown.into();
                 }
             }
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
@@ -154,78 +143,6 @@ fn hide(value: &mut Value) {
     }
 }
 
-/// What a look at the bytes says may be in a text: most texts have none of it, and need no pattern.
-#[derive(Default)]
-struct Signs {
-    at: bool,
-    colon: bool,
-    equals: bool,
-    digits: usize,
-}
-
-fn without_secrets(text: Cow<'_, str>) -> Cow<'_, str> {
-    let mut signs = Signs::default();
-    for byte in text.bytes() {
-        match byte {
-            b'@' => signs.at = true,
-            b':' => signs.colon = true,
-            b'=' => signs.equals = true,
-            b'0'..=b'9' => signs.digits += 1,
-            _ => {}
-        }
-    }
-    let patterns = &*PATTERNS;
-    let mut text = text;
-    if signs.at && signs.colon {
-        text = replaced(&patterns.url, text, |found| format!("{}:{HIDDEN}@", &found[1]));
-    }
-    text = replaced(&patterns.bearer, text, |found| format!("{}{HIDDEN}", &found[1]));
-    if signs.colon || signs.equals {
-        text = replaced(&patterns.named, text, |found| {
-            let quote = |numbers: &[usize]| {
-                numbers.iter().find_map(|number| found.get(*number)).map_or("", |quote| quote.as_str())
-            };
-            format!("{}{}{HIDDEN}{}", &found[1], quote(&[2, 4, 6]), quote(&[3, 5]))
-        });
-    }
-    if signs.digits >= 13 {
-        text = replaced(&patterns.card, text, |found| {
-            let digits: Vec<u8> = found[0].bytes().filter(u8::is_ascii_digit).collect();
-            if is_card(&digits) {
-                format!("{HIDDEN}{}", String::from_utf8_lossy(&digits[digits.len() - 4..]))
-            } else {
-                found[0].to_owned()
-            }
-        });
-    }
-    text
-}
-
-fn replaced<'t>(
-    pattern: &Regex,
-    text: Cow<'t, str>,
-    replacement: impl Fn(&Captures<'_>) -> String,
-) -> Cow<'t, str> {
-    match pattern.replace_all(&text, replacement) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(text) => Cow::Owned(text),
-    }
-}
-
-/// By the check digit of ISO/IEC 7812.
-fn is_card(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| {
-            let digit = u32::from(digit - b'0') << (place % 2);
-            digit / 10 + digit % 10
-        })
-        .sum();
-    sum.is_multiple_of(10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,6 +167,14 @@ mod tests {
         check("passphrase  =  hunter2", "passphrase  =  ***");
         check("password=\"hunter2", "password=\"***");
         check("paid by 4111 1111 1111 1111.", "paid by ***1111.");
+        check("by 4111 1111 1111 1111 123 today", "by ***1111 *** today");
+        check("by 4111111111111111, 1234", "by ***1111, ***");
+        check("by 4111-1111-1111-1111 12/28 123.", "by ***1111 12/28 ***.");
+        check("cvv: 123, cvc2=4567", "cvv: ***, cvc2=***");
+        check(
+            "[('Authorization', 'Basic YWRh'), (\"x-token\", b\"a\")]",
+            "[('Authorization', '***'), (\"x-token\", b\"***\")]",
+        );
     }
 
     #[test]
@@ -285,6 +210,22 @@ mod tests {
             record.field("deep").map(ToString::to_string).as_deref(),
             Some(r#"[{"Api-Key":"***","ok":2}]"#)
         );
+    }
+
+    #[test]
+    fn pairs_are_hidden_by_name_and_numbers_of_cards_as_numbers() {
+        let pair = |name: &str, value: Value| Value::List(vec![name.into(), value]);
+        let fields = [
+            ("headers", Value::List(vec![pair("Authorization", "x".into()), pair("Accept", "y".into())])),
+            ("paid_by", Value::Int(4_111_111_111_111_111)),
+            ("order", Value::Int(4_111_111_111_111_112)),
+            ("card_cvc", Value::Int(123)),
+        ];
+        let mut record = sample(Level::INFO, "app", "x", &fields);
+        Redaction::default().apply(&mut record);
+        let shown: Vec<String> = record.fields.iter().map(|(_, value)| value.to_string()).collect();
+        let headers = r#"[["Authorization","***"],["Accept","y"]]"#;
+        assert_eq!(shown, [headers, "***1111", "4111111111111112", "***"]);
     }
 
     #[test]

@@ -33,6 +33,9 @@
 //! [`around`] is what attributes put around functions. [`config`] is the table of settings and reads what sets them,
 //! [`duration`] the durations and sizes that people write.
 //!
+//! With the feature `log`, `lineshaft::log` is the crate `lineshaft-log`: records to files, servers and functions, and a
+//! layer for `tracing`.
+//!
 //! This crate deliberately does not know the rules of jobs, the journal, terminals or Python.
 
 // What the macros write names this crate as its users do.
@@ -53,6 +56,9 @@ pub mod talk;
 pub mod task;
 pub mod value;
 pub mod worker;
+
+#[cfg(feature = "log")]
+pub use lineshaft_log as log;
 
 pub use client::{ClientOptions, JobEnd, NewJobs, OutcomeUnknown, Reply, Target, Waiting};
 pub use error::Error;

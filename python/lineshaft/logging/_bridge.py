@@ -7,12 +7,14 @@ import logging
 from types import TracebackType
 
 from .. import _native
-from ._exceptions import text_of
+from ._exceptions import logged_text_of
 
 _MARK = "_lineshaft"
 """An attribute of what we have brought to the standard library, so that it does not come back."""
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _MARK}
 """The attributes that every record of the standard library has; others are fields."""
+_TASK = "taskName"
+"""One that is a field, where there is a task."""
 
 
 class Handler(logging.Handler):
@@ -28,12 +30,15 @@ class Handler(logging.Handler):
             return
         try:
             fields = {key: value for key, value in vars(record).items() if key not in _OWN}
-            exception = record.exc_text or text_of(record.exc_info)
+            if (task := getattr(record, _TASK, None)) is not None:
+                fields[_TASK] = task
+            exception = record.exc_text or logged_text_of(record.exc_info)
             if record.stack_info:
                 exception = f"{exception}\n{record.stack_info}" if exception else record.stack_info
             _native.log_bridged(
-                "" if record.name == "root" else _plain(record.name),
-                record.levelno,
+                # A record that somebody made may have neither.
+                "" if record.name in ("root", None) else _plain(record.name),
+                record.levelno or logging.NOTSET,
                 _message_of(record),
                 fields,
                 exception,
@@ -55,10 +60,14 @@ def _plain(text: str) -> str:
 
 
 def _message_of(record: logging.LogRecord) -> str:
+    message, arguments = record.msg, record.args
     try:
-        return str(record.getMessage())
+        message, arguments = _native.log_hidden((message, arguments))
+        if message is record.msg and arguments is record.args:
+            return str(record.getMessage())
+        return str(message) % arguments if arguments else str(message)
     except Exception:
-        return f"{record.msg!r} [arguments that do not fit: {record.args!r}]"
+        return f"{message!r} [arguments that do not fit: {arguments!r}]"
 
 
 class Capture:
@@ -117,8 +126,15 @@ def to_standard_library(record: _native.LogRecord) -> None:
     logger = logging.getLogger(record.logger or None)
     if not logger.isEnabledFor(record.level):
         return
+    made = standard_record(record)
+    setattr(made, _MARK, True)
+    logger.handle(made)
+
+
+def standard_record(record: _native.LogRecord) -> logging.LogRecord:
+    """A record of ours as the standard library has it: the exception as a text, fields as attributes."""
     made = logging.LogRecord(
-        logger.name,
+        record.logger or "root",
         record.level,
         record.file or "(unknown file)",
         record.line or 0,
@@ -130,10 +146,11 @@ def to_standard_library(record: _native.LogRecord) -> None:
     if logging.getLevelName(record.level).startswith("Level "):
         made.levelname = record.level_name.upper()
     made.created, made.msecs = record.time, record.time_ns // 1_000_000 % 1_000
-    made.thread, made.threadName, made.process = record.thread_id, record.thread, record.process
+    made.thread, made.threadName, made.process = record.thread_id or None, record.thread or None, record.process
     made.exc_text = record.exception
     for key, value in record.fields.items():
+        if key == _TASK:
+            made.__dict__[key] = value
         with contextlib.suppress(Exception):
             made.__dict__.setdefault(key, value)
-    setattr(made, _MARK, True)
-    logger.handle(made)
+    return made

@@ -34,6 +34,8 @@ def configure(
     redact_patterns: Iterable[str] = (),
     redact_types: Iterable[type] = (),
     capture_stdlib: bool | None = None,
+    show_locals: bool = False,
+    flush_on_signal: bool = False,
     when_full: Literal["block", "drop_new", "drop_debug_first"] = "block",
     buffer_records: int = 65_536,
     buffer_size: Size = "32MiB",
@@ -50,13 +52,16 @@ def configure(
       expressions for further names of fields, `redact_patterns` for what is hidden wherever it stands, `redact_types`
       classes whose instances are hidden.
     - `capture_stdlib`: whether loggers of the standard library log here too; None leaves it as it is.
+    - `show_locals`: whether exceptions are logged with the variables of their frames, 512 bytes of each.
+    - `flush_on_signal`: whether SIGTERM and SIGHUP, where they end the process at once, wait up to a second until what
+      was logged is written.
     - `when_full`: what becomes of a record when the ring is full: who logs waits (`"block"`), it is dropped, or what is
       debug or less is dropped first. The ring has room for `buffer_records` and `buffer_size`.
     - `record_size`: how much of a record is kept; of longer ones it is said what was cut.
 
     What does not read, or a file that cannot be opened, raises, and what was in force stays.
     """
-    given = [{"kind": "console"}] if handlers is None else list(handlers)
+    given = [{"kind": "console"}] if handlers is None else _items("handlers", handlers, "mappings and callables")
     made = [_handler(each) for each in given]
     names = [each["name"] for each in made]
     for each in made:
@@ -65,7 +70,7 @@ def configure(
                 f"two log handlers are called {each['name']!r}",
                 hint="give them names: {'name': ...}, for what is said of them",
             )
-    classes = tuple(redact_types)
+    classes = tuple(_items("redact_types", redact_types, "classes"))
     if not all(isinstance(each, type) for each in classes):
         raise wrong("redact_types", redact_types, "classes")
     if when_full not in _WHEN_FULL:
@@ -78,13 +83,15 @@ def configure(
         {
             "filter": str(level),
             "handlers": made,
-            "filters": [_kept(each) for each in filters],
+            "filters": [_kept(each) for each in _items("filters", filters, "callables that take a LogRecord")],
             "limit": None if limit is None else _limit(limit),
-            "levels": [(name, number) for name, number in (levels or {}).items()],
+            "levels": _levels(levels or {}),
             "redact": flag("redact", redact),
             "redact_keys": _texts("redact_keys", redact_keys),
             "redact_patterns": _texts("redact_patterns", redact_patterns),
             "redacted": classes or None,
+            "locals": flag("show_locals", show_locals),
+            "signals": _signals() if flag("flush_on_signal", flush_on_signal) else [],
             "when_full": when_full,
             "records_max": buffer_records,
             "bytes_max": size("buffer_size", buffer_size),
@@ -166,8 +173,31 @@ def _kept(keep: Any) -> Any:
     return keep
 
 
+def _items(option: str, values: Any, accepted: str) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise wrong(option, values, accepted)
+    return list(values)
+
+
+def _levels(levels: Any) -> list[tuple[str, int]]:
+    if not isinstance(levels, Mapping):
+        raise wrong("levels", levels, 'numbers by name, {"notice": 25}')
+    for name, number in levels.items():
+        is_number = isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**31
+        if not isinstance(name, str) or not is_number:
+            raise wrong("levels", levels, 'numbers by name, {"notice": 25}')
+    return list(levels.items())
+
+
+def _signals() -> list[int]:
+    """Those that end the process at once. One that the program does something about is for that."""
+    import signal
+
+    return [int(each) for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+
+
 def _texts(option: str, values: Iterable[str]) -> list[str]:
-    texts = [values] if isinstance(values, str) else list(values)
+    texts = [values] if isinstance(values, str) else _items(option, values, "regular expressions")
     if not all(isinstance(each, str) for each in texts):
         raise wrong(option, values, "regular expressions")
     return texts

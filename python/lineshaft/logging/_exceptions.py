@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import sys
 import traceback
+from types import FunctionType, ModuleType
 from typing import Any
 
+from .. import _native
 
-def text_of(given: Any) -> str | None:
+_LOCAL_BYTES = 512
+"""So much is shown of a variable, and all of them together take so much."""
+_LOCALS_BYTES = 32 << 10
+_LOCALS_MAX = 32
+"""Variables of a frame that are shown."""
+
+
+def logged_text_of(given: Any) -> str | None:
+    """As `text_of`, with the variables of the frames if `configure(show_locals=True)` asks for them."""
+    return text_of(given, has_locals=bool(given) and _native.log_has_locals())
+
+
+def text_of(given: Any, *, has_locals: bool = False) -> str | None:
     """What is shown of an exception: given itself, as `sys.exc_info()` has it, or by anything true the one at hand."""
     if not given:
         return None
@@ -18,6 +32,39 @@ def text_of(given: Any) -> str | None:
     if not isinstance(error, BaseException):
         return None
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip("\n")
+        shown = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+        if has_locals:
+            _add_locals(shown, error)
+        return "".join(shown.format()).rstrip("\n")
     except Exception as failure:
         return f"{type(error).__name__}, whose traceback raises {type(failure).__name__}"
+
+
+def _add_locals(shown: traceback.TracebackException, error: BaseException) -> None:
+    """Adds the variables of each frame, those of the innermost frames first as long as there is room."""
+    room, left, seen = _LOCALS_BYTES, [(shown, error)], set()
+    while left:
+        shown, error = left.pop()
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        for summary, frame in reversed(list(zip(shown.stack, frames, strict=False))):
+            if room <= 0:
+                return
+            summary.locals = _locals_of(frame.f_locals)
+            room -= sum(len(text) for text in summary.locals.values())
+        others = [(shown.__cause__, error.__cause__), (shown.__context__, error.__context__)]
+        others += zip(getattr(shown, "exceptions", None) or (), getattr(error, "exceptions", ()), strict=False)
+        left += [(each, of) for each, of in others if each is not None and of is not None]
+
+
+def _locals_of(variables: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in dict(variables).items():
+        if len(found) == _LOCALS_MAX:
+            break
+        if not name.startswith("__") and not isinstance(value, ModuleType | FunctionType | type):
+            text = _native.log_local(name, value, _LOCAL_BYTES)
+            found[name] = repr(text) if isinstance(value, str) else text.replace("\n", "\\n")
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .._errors import OptionError
 from .._options import checked, duration, flag, size, wrong
 
 _COUNT_MAX = 2**31 - 1
@@ -103,6 +105,51 @@ def _program(option: str, value: Any) -> str:
     return value
 
 
+def _http_format(option: str, value: Any) -> str:
+    return str(value) if value in ("json_array", "otlp") else _format(option, value)
+
+
+def _url(option: str, value: Any) -> str:
+    # What is wrong with it otherwise is found where it is read.
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        raise wrong(option, value, 'a URL such as "https://logs.example.org/in"')
+    return value
+
+
+def _headers(option: str, value: Any) -> list[tuple[str, str]]:
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
+        raise OptionError(f"option `{option}` is not accepted", hint='accepted: names and texts, {"X-Tenant": "acme"}')
+    return [(name, _of_environment(option, name, text)) for name, text in value.items()]
+
+
+def _of_environment(option: str, name: str, text: str) -> str:
+    """A text with `${NAME}` filled in, so that secrets need not stand where others read them."""
+
+    def found(match: re.Match[str]) -> str:
+        if (value := os.environ.get(match[1])) is None:
+            raise OptionError(
+                f"option `{option}`: {name} needs the environment variable {match[1]}, which is not set",
+                hint=f"set {match[1]}",
+            )
+        return value
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", found, text)
+
+
+def _pause(option: str, value: Any) -> float:
+    seconds = duration(option, value)
+    if not 0 < seconds <= 3600:
+        raise wrong(option, value, "a duration, up to an hour")
+    return seconds
+
+
+def _age(option: str, value: Any) -> float:
+    seconds = duration(option, value)
+    if seconds > 3600:
+        raise wrong(option, value, "a duration, up to an hour")
+    return seconds
+
+
 def _this_program() -> str:
     shown = "".join(sign for sign in os.path.basename(sys.argv[0] if sys.argv else "") if "!" <= sign <= "~")
     return shown[:48] or "python"
@@ -131,6 +178,20 @@ _KINDS: dict[str, dict[str, Check]] = {
     "memory": {**_COMMON, "records": _count, "bytes": size},
     "syslog": {**_COMMON, "address": _address, "facility": _facility, "program": _program, "format": _format},
     "journald": {**_COMMON, "address": _path, "program": _program},
+    "http": {
+        **_COMMON,
+        **_WRITTEN,
+        "format": _http_format,
+        "url": _url,
+        "headers": _headers,
+        "batch_records": _count,
+        "batch_size": size,
+        "batch_age": _age,
+        "compress": _compress,
+        "timeout": _pause,
+        "ca": _perhaps(_path),
+        "service": _text,
+    },
     "callable": {**_COMMON, "call": _callable},
     "stdlib": _COMMON,
 }
@@ -148,16 +209,31 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "memory": {"records": 1_000, "bytes": 4 << 20},
     "syslog": {"address": "/dev/log", "facility": 1, "format": "{logger}: {message} {fields}"},
     "journald": {"address": "/run/systemd/journal/socket"},
+    "http": {
+        "format": "json",
+        "utc": None,
+        "headers": (),
+        "batch_records": 1_000,
+        "batch_size": 1 << 20,
+        "batch_age": 1.0,
+        "compress": False,
+        "timeout": 10.0,
+        "ca": None,
+    },
     "callable": {},
     "stdlib": {},
 }
-_NEEDED = {"file": "path", "callable": "call"}
+_NEEDED = {"file": "path", "http": "url", "callable": "call"}
 _NATIVE = {
     "rotate_size": "rotate_bytes",
     "rotate_every": "rotate_seconds",
     "compress": "is_compressed",
     "records": "records_max",
     "bytes": "bytes_max",
+    "batch_size": "batch_bytes",
+    "batch_age": "batch_age_seconds",
+    "timeout": "timeout_seconds",
+    "ca": "authorities",
 }
 """What some options are called in Rust, where their units are in the name."""
 
@@ -178,7 +254,11 @@ def handler(given: Any) -> dict[str, Any]:
     options = {"level": -(2**31), "filter": None, **_DEFAULTS[kind], **options}
     if "program" in _KINDS[kind]:
         options.setdefault("program", _this_program())
-    options.setdefault("name", options.get("path") or getattr(options.get("call"), "__qualname__", kind))
+    # A query may have a secret in it.
+    place = options.get("path") or options.get("url", "").partition("?")[0]
+    if kind == "http":
+        options.setdefault("service", os.environ.get("OTEL_SERVICE_NAME") or _this_program())
+    options.setdefault("name", place or getattr(options.get("call"), "__qualname__", kind))
     if kind == "stdlib":
         from ._bridge import to_standard_library
 

@@ -29,12 +29,12 @@ def begin() -> None:
         _end_with_multiprocessing()
 
 
-def thread() -> tuple[int, str]:
-    """Number and name of this thread. None is made up for those that `threading` does not know."""
+def thread() -> tuple[int, str, threading.Thread | None, object]:
+    """Number and name of this thread, and the thread and its name as `threading` has them, if it knows it."""
     number = threading.get_ident()
     known = threading._active.get(number)  # type: ignore[attr-defined]
     name = getattr(known, "name", None) or f"thread-{number}"
-    return number, name.encode("utf-8", "replace").decode()
+    return number, name.encode("utf-8", "replace").decode(), known, getattr(known, "_name", None)
 
 
 def _end() -> None:

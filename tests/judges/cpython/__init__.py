@@ -1,5 +1,5 @@
 """CPython's own tests of `multiprocessing`, of `concurrent.futures` and of `functools.lru_cache`, on
-`lineshaft.multiprocessing`, `lineshaft.Executor` and `lineshaft.cached`.
+`lineshaft.multiprocessing`, `lineshaft.Executor` and `lineshaft.cached`; `bridge.py` has those of `logging`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _QUICK = {
 
 
 @dataclass
-class _Part:
+class Part:
     """A module of the suite, and which of its cases are run."""
 
     name: str
@@ -61,12 +61,17 @@ class _Part:
 
 def run(quick: bool) -> Report:
     """With every interpreter whose tests are found; quickly with one of them, and a part of the cases."""
+    return run_parts(NAME, list(_parts(quick)), quick)
+
+
+def run_parts(name: str, parts: Sequence[Part], quick: bool) -> Report:
+    """What becomes of these parts of the suite."""
     found, missing = find()
-    report = Report(NAME, missing=missing)
-    parts = [(suite, part) for suite in (found[:1] if quick else found) for part in _parts(quick)]
+    report = Report(name, missing=missing)
+    runs = [(suite, part) for suite in (found[:1] if quick else found) for part in parts]
     with ThreadPoolExecutor(os.cpu_count()) as together:
-        ended = together.map(lambda each: _run_part(*each), parts)
-        for (suite, part), records in zip(parts, ended, strict=True):
+        ended = together.map(lambda each: _run_part(name, *each), runs)
+        for (suite, part), records in zip(runs, ended, strict=True):
             for record in records:
                 case = f"{suite.version.partition('-')[0]}::{part.name}::{record['case']}"
                 report.add(case, record["outcome"], record["detail"], EXCLUSIONS)
@@ -80,15 +85,15 @@ def _counted(suite: Suite, report: Report) -> str:
     return f"{suite.version} ({sum(case.startswith(f'{version}::') for case in report.passed)} passed)"
 
 
-def _parts(quick: bool) -> Iterator[_Part]:
+def _parts(quick: bool) -> Iterator[Part]:
     for method in _METHODS:
         if not quick or method in _QUICK:
-            yield _Part(method, f"test.test_multiprocessing_{method}", _QUICK[method] if quick else [])
-    yield _Part("lru_cache", "judged_lru")
-    yield _Part("futures", "test.test_concurrent_futures", _QUICK["futures"] if quick else _FUTURES)
+            yield Part(method, f"test.test_multiprocessing_{method}", _QUICK[method] if quick else [])
+    yield Part("lru_cache", "judged_lru")
+    yield Part("futures", "test.test_concurrent_futures", _QUICK["futures"] if quick else _FUTURES)
 
 
-def _run_part(suite: Suite, part: _Part) -> list[dict[str, Any]]:
+def _run_part(name: str, suite: Suite, part: Part) -> list[dict[str, Any]]:
     """What became of its cases. One that ends the process, or is ended with it, has failed, and the others are run."""
     directory = CACHE / "runs" / suite.version / part.name
     shutil.rmtree(directory, ignore_errors=True)
@@ -96,7 +101,7 @@ def _run_part(suite: Suite, part: _Part) -> list[dict[str, Any]]:
     results, log = directory / "results.jsonl", directory / "log"
     path = [str(_HERE / "site"), *([str(suite.path)] if suite.path else []), str(_PACKAGES)]
     command = [suite.python, str(_HERE / "runner.py"), part.module, str(results), str(_CASE_S), *part.patterns]
-    shown = _Shown(f"{NAME}: {suite.version} {part.name}")
+    shown = _Shown(f"{name}: {suite.version} {part.name}")
     code: int | None = 1
     while not _is_over(results):
         before = len(_records(results))

@@ -13,7 +13,7 @@ impl<F: FnMut(&Record) -> Result<(), String> + Send> Handler for Callable<F> {
         for (done, record) in records.iter().enumerate() {
             let call = AssertUnwindSafe(|| (self.0)(record));
             let called = catch_unwind(call).unwrap_or_else(|_| Err("it panicked".to_owned()));
-            called.map_err(|reason| Failure { done, is_final: true, reason })?;
+            called.map_err(|reason| Failure { done, refused: 1, reason })?;
         }
         Ok(())
     }

@@ -55,8 +55,8 @@ impl Handler for Console {
             self.formatter.push(&mut self.out, record);
             write_stderr(&self.out).map_err(|error| {
                 // Nobody reads it any more, and nobody will.
-                let is_final = error.kind() == ErrorKind::BrokenPipe || error == Errno::BADF;
-                Failure { done, is_final, reason: error.to_string() }
+                let is_gone = error.kind() == ErrorKind::BrokenPipe || error == Errno::BADF;
+                Failure { done, refused: usize::from(is_gone), reason: error.to_string() }
             })?;
         }
         Ok(())

@@ -2,20 +2,21 @@
 //!
 //! Whole lines go into one `write(2)` with `O_APPEND`, so that those of several processes do not mix. Before each, the
 //! path is looked at: if it is another file by now, or none, that one is opened. After each, the file is: if it was
-//! deleted meanwhile, the lines are written again. With a rotation, everybody who writes has a shared lock of the file
+//! deleted meanwhile, the lines are written again. So is the first of them if it stands behind a part of a line, which
+//! somebody left who died amid it: before the write nobody can tell that from a line that is being written. With a rotation, everybody who writes has a shared lock of the file
 //! (`flock`), and who rotates it an exclusive one, so that nobody writes to a file that is being compressed.
 
 mod lock;
 mod rotation;
 
 use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Seek};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, fcntl_setfl, flock};
 use rustix::io::Errno;
 
 use super::{Failure, Handler};
@@ -57,7 +58,7 @@ pub struct File {
     written: usize,
 }
 
-/// So much is written at once; a longer record all the same.
+/// So much is written at once at most.
 const WRITE_BYTES: usize = 1 << 20;
 /// How often a file is opened again, for others that rotate or delete it as often, until that is a failure.
 const TRIES: u32 = 256;
@@ -124,8 +125,41 @@ impl File {
         }
         self.written = 0;
         let appended = write_all(&self.file, &self.out, &mut self.written);
+        if appended.is_ok() && self.is_behind_a_part() {
+            // The lines are there in any case: what is behind the part is only hard to read.
+            let _ = write_all(&self.file, &self.out[..self.ends[0]], &mut 0);
+        }
         self.is_torn = self.written > 0 && self.out[self.written - 1] != b'\n';
         appended
+    }
+
+    /// Whether what was written last does not begin a line. This one has the file open by itself, so its position is where
+    /// the kernel put the end of that.
+    fn is_behind_a_part(&self) -> bool {
+        let end = (&self.file).stream_position().unwrap_or(0);
+        let mut before = [b'\n'];
+        let start = end.saturating_sub(self.out.len() as u64);
+        start > 0 && self.file.read_at(&mut before, start - 1).is_ok() && before != *b"\n"
+    }
+
+    /// So much is written at once: no more than a file is long, so that none is longer; a longer record all the same.
+    fn bytes_max(&self) -> usize {
+        let rotation = self.options.rotation.as_ref();
+        rotation
+            .and_then(|rotation| rotation.size_bytes)
+            .map_or(WRITE_BYTES, |most| WRITE_BYTES.min(most as usize))
+    }
+
+    /// Writes the records that are in `out`, and counts those that are written in `done`.
+    fn write_records(&mut self, done: &mut usize) -> Result<(), Failure> {
+        let written = self.write_out();
+        *done += if written.is_ok() {
+            self.ends.len()
+        } else {
+            self.ends.iter().take_while(|end| **end <= self.written).count()
+        };
+        self.clear();
+        written.map_err(|error| Failure { done: *done, refused: 0, reason: error.to_string() })
     }
 
     /// Begins anew with what has to be written.
@@ -149,18 +183,18 @@ impl File {
 impl Handler for File {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
         self.clear();
-        let mut done = 0;
-        for (number, record) in records.iter().enumerate() {
-            self.formatter.push(&mut self.out, record);
-            self.ends.push(self.out.len());
-            if self.out.len() >= WRITE_BYTES || number + 1 == records.len() {
-                if let Err(error) = self.write_out() {
-                    done += self.ends.iter().take_while(|end| **end <= self.written).count();
-                    return Err(Failure { done, is_final: false, reason: error.to_string() });
-                }
-                self.clear();
-                done = number + 1;
+        let (mut done, bytes_max, mut line) = (0, self.bytes_max(), Vec::new());
+        for record in records {
+            line.clear();
+            self.formatter.push(&mut line, record);
+            if !self.out.is_empty() && self.out.len() + line.len() > bytes_max {
+                self.write_records(&mut done)?;
             }
+            self.out.extend_from_slice(&line);
+            self.ends.push(self.out.len());
+        }
+        if !self.out.is_empty() {
+            self.write_records(&mut done)?;
         }
         Ok(())
     }
@@ -180,14 +214,30 @@ fn write_all(file: &std::fs::File, bytes: &[u8], written: &mut usize) -> io::Res
 }
 
 fn open(path: &Path, mode: u32) -> io::Result<(std::fs::File, (u64, u64))> {
-    let open = || OpenOptions::new().append(true).create(true).mode(mode).open(path);
-    let file = match open() {
+    let file = match open_at(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            open()?
+            open_at(path, mode)?
         }
         opened => opened?,
     };
+    // To open a pipe that nobody reads would have waited for somebody; to write may wait.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     let found = file.metadata()?;
     Ok((file, (found.dev(), found.ino())))
+}
+
+/// To read as well, if that is allowed, for what is at the end.
+fn open_at(path: &Path, mode: u32) -> io::Result<std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(mode).custom_flags(OFlags::NONBLOCK.bits() as i32);
+    let is_pipe = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    if is_pipe {
+        // With somebody who reads it, which would be this one.
+        return options.open(path);
+    }
+    match options.clone().read(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path),
+        opened => opened,
+    }
 }

@@ -136,11 +136,7 @@ impl Journald {
 impl Handler for Journald {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
         for (done, record) in records.iter().enumerate() {
-            self.send(record).map_err(|error| Failure {
-                done,
-                is_final: false,
-                reason: error.to_string(),
-            })?;
+            self.send(record).map_err(|error| Failure { done, refused: 0, reason: error.to_string() })?;
         }
         Ok(())
     }

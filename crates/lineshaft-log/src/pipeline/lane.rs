@@ -6,15 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Progress;
-use super::writer::report;
-use crate::handler::{Failure, Handler, Spec};
+use crate::handler::Spec;
 use crate::record::Record;
 
 /// Records that go to every handler.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) records: Arc<[Record]>,
-    size_bytes: usize,
+    pub(super) size_bytes: usize,
     /// How many records were taken into the ring up to the end of it; 0 if more of the same come.
     upto: u64,
 }
@@ -46,37 +45,38 @@ pub struct LaneCounts {
 /// A bounded line of batches, and who they are for.
 pub(crate) struct Lane {
     pub(super) spec: Spec,
-    line: Mutex<Line>,
-    arrived: Condvar,
-    room: Condvar,
+    pub(super) line: Mutex<Line>,
+    pub(super) arrived: Condvar,
+    pub(super) room: Condvar,
     done: AtomicU64,
+    /// Up to where somebody waits for it.
+    awaited: AtomicU64,
     handled: AtomicU64,
-    lost: AtomicU64,
+    pub(super) lost: AtomicU64,
     failed: AtomicU64,
-    retries: AtomicU64,
-    is_failing: AtomicBool,
+    pub(super) retries: AtomicU64,
+    pub(super) is_failing: AtomicBool,
     is_stuck: AtomicBool,
     progress: Arc<Progress>,
 }
 
 #[derive(Default)]
-struct Line {
+pub(super) struct Line {
     batches: VecDeque<Batch>,
     bytes: usize,
     /// Up to where all is in the line, done or lost.
     upto: u64,
+    /// Whether somebody waits for room.
+    is_crowded: bool,
     /// No more batches come.
     has_ended: bool,
     /// Nobody waits for it any more.
-    is_closed: bool,
+    pub(super) is_closed: bool,
 }
 
 /// What waits in a lane at most.
-const BYTES_MAX: usize = 16 << 20;
-const BATCHES_MAX: usize = 256;
-/// Pauses before a handler tries again what failed: the first, and the longest, to which they double.
-const PAUSE_FIRST: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+pub(super) const BYTES_MAX: usize = 16 << 20;
+const BATCHES_MAX: usize = 16_384;
 
 impl Lane {
     pub(super) fn new(spec: Spec, progress: Arc<Progress>) -> Self {
@@ -86,6 +86,7 @@ impl Lane {
             arrived: Condvar::new(),
             room: Condvar::new(),
             done: AtomicU64::new(0),
+            awaited: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -119,6 +120,8 @@ impl Lane {
             if !self.is_healthy() {
                 return self.lose(line, &batch);
             }
+            line.is_crowded = true;
+            self.arrived.notify_all();
             line = self.room.wait_timeout(line, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
         line.upto = line.upto.max(batch.upto);
@@ -128,7 +131,7 @@ impl Lane {
     }
 
     fn lose(&self, mut line: MutexGuard<'_, Line>, batch: &Batch) {
-        let lost = batch.records.iter().filter(|record| self.spec.wants(record)).count() as u64;
+        let lost = self.wanted(batch).count() as u64;
         self.lost.fetch_add(lost, Ordering::Relaxed);
         line.upto = line.upto.max(batch.upto);
     }
@@ -152,16 +155,22 @@ impl Lane {
 
     /// The next batch, after waiting for it; `None` when there will be none, or when `timeout` is over.
     pub(super) fn next(&self, timeout: Option<Duration>) -> Option<Batch> {
-        let until = timeout.map(|timeout| Instant::now() + timeout);
+        self.at(0, timeout.map(|timeout| Instant::now() + timeout))
+    }
+
+    /// The batch at a place of the line, after waiting for it until then. One behind others is not waited for while
+    /// somebody waits for those, or for their room.
+    pub(super) fn at(&self, place: usize, until: Option<Instant>) -> Option<Batch> {
         let mut line = self.line();
         loop {
             if line.is_closed {
                 return None;
             }
-            if let Some(batch) = line.batches.front() {
+            if let Some(batch) = line.batches.get(place) {
                 return Some(batch.clone());
             }
-            if line.has_ended {
+            let is_awaited = line.is_crowded || self.awaited.load(Ordering::Relaxed) > self.done();
+            if line.has_ended || (place > 0 && is_awaited) {
                 return None;
             }
             let wait = until
@@ -173,20 +182,43 @@ impl Lane {
         }
     }
 
+    /// The records of a batch that are for this handler.
+    pub(super) fn wanted<'a>(&self, batch: &'a Batch) -> impl Iterator<Item = &'a Record> {
+        batch.records.iter().filter(|record| self.spec.wants(record))
+    }
+
+    /// Somebody waits for what was taken up to there.
+    pub(super) fn hurry(&self, upto: u64) {
+        if self.awaited.fetch_max(upto, Ordering::Relaxed) < upto {
+            // With the lock, so that nobody begins to wait meanwhile.
+            drop(self.line());
+            self.arrived.notify_all();
+        }
+    }
+
     /// Whether there will never be another batch.
     pub(super) fn is_over(&self) -> bool {
         let line = self.line();
         line.is_closed || (line.has_ended && line.batches.is_empty())
     }
 
-    /// Lets go of the batch in front, of which so many records were handled and so many given up.
-    pub(super) fn finish(&self, handled: u64, failed: u64) {
+    /// Lets go of so many batches in front, of which so many records were handled and so many given up.
+    pub(super) fn finish(&self, batches: usize, handled: u64, failed: u64) {
         self.handled.fetch_add(handled, Ordering::Relaxed);
         self.failed.fetch_add(failed, Ordering::Relaxed);
         let mut line = self.line();
-        let Some(batch) = line.batches.pop_front() else { return };
-        line.bytes -= batch.size_bytes;
-        let done = if line.batches.is_empty() { line.upto } else { batch.upto };
+        let batches = batches.min(line.batches.len());
+        if batches == 0 {
+            return;
+        }
+        let (mut upto, mut bytes) = (0, 0);
+        for batch in line.batches.drain(..batches) {
+            upto = upto.max(batch.upto);
+            bytes += batch.size_bytes;
+        }
+        line.bytes -= bytes;
+        line.is_crowded = false;
+        let done = if line.batches.is_empty() { line.upto } else { upto };
         self.done.fetch_max(done, Ordering::Release);
         drop(line);
         self.is_stuck.store(false, Ordering::Relaxed);
@@ -214,80 +246,7 @@ impl Lane {
         }
     }
 
-    /// Takes batches to a handler until no more come.
-    pub(super) fn drive(&self, mut handler: Box<dyn Handler>) {
-        let (mut told, mut reported) = (false, 0);
-        while let Some(batch) = self.next(None) {
-            let wanted: Vec<&Record> =
-                batch.records.iter().filter(|record| self.spec.wants(record)).collect();
-            let (handled, failed) = self.hand_over(&mut *handler, &wanted, &mut told);
-            self.finish(handled, failed);
-            let lost = self.lost.load(Ordering::Relaxed);
-            let lost_now = report("records were lost: this handler hung or failed", lost - reported);
-            if let Some(record) = lost_now.filter(|_| self.is_healthy()) {
-                reported = lost;
-                self.hand_over(&mut *handler, &[&record], &mut told);
-            }
-        }
-    }
-
-    /// Has records handled, again and again if need be; how many were, and how many were given up.
-    fn hand_over(&self, handler: &mut dyn Handler, records: &[&Record], told: &mut bool) -> (u64, u64) {
-        let (mut rest, mut failed, mut pause) = (records, 0, PAUSE_FIRST);
-        while let Err(failure) = once(handler, rest) {
-            rest = &rest[failure.done.min(rest.len())..];
-            if !std::mem::replace(told, true) {
-                say(&format!("the log handler {} failed: {}", self.spec.name, failure.reason));
-            }
-            if failure.is_final {
-                failed += u64::from(!rest.is_empty());
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            self.is_failing.store(true, Ordering::Relaxed);
-            self.retries.fetch_add(1, Ordering::Relaxed);
-            self.room.notify_all();
-            if self.is_closed_after(pause) {
-                return ((records.len() - rest.len()) as u64 - failed, failed + rest.len() as u64);
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        if self.is_failing.swap(false, Ordering::Relaxed) {
-            say(&format!("the log handler {} works again", self.spec.name));
-            *told = false;
-        }
-        (records.len() as u64 - failed, failed)
-    }
-
-    fn is_closed_after(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
-        let mut line = self.line();
-        while !line.is_closed {
-            let wait = until.saturating_duration_since(Instant::now());
-            if wait.is_zero() {
-                return false;
-            }
-            line = self.arrived.wait_timeout(line, wait).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    fn line(&self) -> MutexGuard<'_, Line> {
+    pub(super) fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A handler that panics has given up the record it was given.
-fn once(handler: &mut dyn Handler, records: &[&Record]) -> Result<(), Failure> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let call = std::panic::AssertUnwindSafe(|| handler.handle(records));
-    std::panic::catch_unwind(call)
-        .unwrap_or_else(|_| Err(Failure { done: 0, is_final: true, reason: "it panicked".to_owned() }))
-}
-
-/// To standard error, where handlers that fail are reported.
-fn say(text: &str) {
-    let _ = crate::handler::write_stderr(format!("lineshaft: {text}\n").as_bytes());
 }

@@ -36,7 +36,7 @@ impl Tap {
 
     /// Says what became of the records that were taken: so many are where they belong, so many were given up.
     pub fn finish(&self, handled: u64, failed: u64) {
-        self.lane.finish(handled, failed);
+        self.lane.finish(1, handled, failed);
     }
 
     /// Takes no more records: those that come are lost, and nobody waits for those that are there.

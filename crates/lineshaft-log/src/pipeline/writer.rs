@@ -1,13 +1,13 @@
 //! The thread between the ring and the lanes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::lane::{Batch, Lane};
 use crate::gate::Gate;
 use crate::handler::Handler;
 use crate::level::Level;
-use crate::record::{Fields, Origin, Record, Thread};
+use crate::record::{Fields, Record, Thread};
 use crate::redact::Redaction;
 use crate::ring::Ring;
 use crate::value::Value;
@@ -81,15 +81,8 @@ impl Writer {
 /// What the pipeline has to say itself.
 pub(super) fn report(message: &str, count: u64) -> Option<Record> {
     (count > 0).then(|| Record {
-        time_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64),
-        level: Level::WARNING,
-        logger: "lineshaft.log".into(),
-        message: message.into(),
         fields: Fields::from([("count".into(), Value::from(count))]),
         thread: Thread { id: 0, name: "lineshaft-log".into() },
-        process: rustix::process::getpid().as_raw_nonzero().get() as u32,
-        place: None,
-        exception: None,
-        origin: Origin::Own,
+        ..Record::here(Level::WARNING, "lineshaft.log", message)
     })
 }

@@ -67,3 +67,42 @@ fn several_who_write_one_file_do_not_mix_lines() {
         assert_eq!(lines.iter().filter(|line| **line == whole).count(), 2_000);
     }
 }
+
+#[test]
+fn a_line_that_somebody_died_amid_swallows_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    std::fs::write(&path, "half of a li").expect("written");
+    let mut file = File::open(file_options(&path, None), &Arc::default()).expect("a file");
+    write(&mut file, &["one"]).expect("written");
+    write(&mut file, &["two"]).expect("written");
+    // And one that dies while this one has it open.
+    let mut other = std::fs::OpenOptions::new().append(true).open(&path).expect("a file");
+    std::io::Write::write_all(&mut other, b"anoth").expect("written");
+    write(&mut file, &["three"]).expect("written");
+    assert_eq!(lines_of(&path), ["half of a lione", "one", "two", "anoththree", "three"]);
+}
+
+#[test]
+fn a_pipe_is_refused_while_nobody_reads_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+    assert!(made.success());
+    let error = File::open(file_options(&path, None), &Arc::default()).expect_err("nobody reads it");
+    assert!(error.to_string().contains("pipe"), "{error}");
+    let reader = std::thread::spawn({
+        let path = path.clone();
+        move || std::fs::read_to_string(path).expect("a text")
+    });
+    let mut file = loop {
+        // Until it reads.
+        match File::open(file_options(&path, None), &Arc::default()) {
+            Ok(file) => break file,
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    write(&mut file, &["through it"]).expect("written");
+    drop(file);
+    assert_eq!(reader.join().expect("no panic"), "through it\n");
+}

@@ -2,9 +2,13 @@
 
 mod files;
 mod filters;
+#[cfg(feature = "http")]
+mod http;
 mod pipelines;
 mod rotation;
 mod system;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -113,3 +113,18 @@ fn a_lock_that_stays_with_a_dead_process_delays_the_rotation_and_holds_up_nobody
     file.handle(&[&record(Level::INFO, "new")]).expect("written");
     assert_eq!(std::fs::read_to_string(&path).expect("a file"), "new\n");
 }
+
+/// A batch was written to one file, however long it was.
+#[test]
+fn a_batch_is_divided_among_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    let rotation = rotation(100, 9, Compression::None);
+    let mut file = File::open(file_options(&path, Some(rotation)), &Arc::default()).expect("a file");
+    let records: Vec<_> = (0..50).map(|number| record(Level::INFO, &format!("{number:09}"))).collect();
+    file.handle(&records.iter().collect::<Vec<_>>()).expect("written");
+    assert_eq!(all_lines(&path, 9).len(), 50);
+    for found in std::fs::read_dir(&directory).expect("a directory") {
+        assert!(found.expect("a file").metadata().expect("its size").len() <= 100);
+    }
+}

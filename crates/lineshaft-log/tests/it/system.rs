@@ -51,7 +51,7 @@ fn a_daemon_that_begins_anew_is_found_again() {
     drop(daemon);
     std::fs::remove_file(&path).expect("it was there");
     let failure = syslog.handle(&[&record(Level::INFO, "lost for now")]).expect_err("nobody is there");
-    assert_eq!((failure.done, failure.is_final), (0, false));
+    assert_eq!((failure.done, failure.refused), (0, 0));
     let daemon = UnixDatagram::bind(&path).expect("a socket");
     syslog.handle(&[&record(Level::INFO, "again")]).expect("sent");
     assert!(received(&daemon).contains("again"));

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::state;
-use super::values::{self, Budget};
+use super::values::{self, Adding, Budget};
 
 /// What `lineshaft.logging.Logger` adds to. The methods that log are in [`super::methods`].
 #[pyclass(frozen, subclass, module = "lineshaft._native")]
@@ -27,16 +27,16 @@ impl Logger {
     #[new]
     #[pyo3(signature = (name, fields = None))]
     fn new(name: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let mut bound = Fields::new();
+        let mut bound = Adding::to(Fields::new());
         if let Some(fields) = fields {
             let state = state::current();
             let mut budget = Budget::of(&state.plan);
-            values::add_items(&mut bound, fields, &mut budget)?;
+            bound.add_items(fields, &mut budget)?;
         }
         let verdict = Verdict { least: Level::OFF, level: Level::OFF, share: 1.0, needs_fields: false };
         Ok(Self {
             name: name.into(),
-            fields: bound,
+            fields: bound.done(),
             least: AtomicI32::new(0),
             generation: AtomicU64::new(0),
             verdict: Mutex::new(verdict),

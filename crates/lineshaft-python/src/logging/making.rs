@@ -9,29 +9,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::once::OnceMade;
 use crate::once::intern;
 use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
-use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHasher;
 
+use super::call::{Call, exception_text, keywords, message_of};
 use super::logger::Logger;
 use super::place;
 use super::record::LogRecord;
 use super::state::{self, State};
-use super::values::{self, Budget, LogFields};
+use super::values::{Adding, Budget, LogFields};
 use super::work;
-use crate::values::native::exactly;
-
-/// What a method was called with.
-pub(super) struct Call<'a, 'py> {
-    pub(super) level: Level,
-    /// Whether the exception that is being handled belongs to it.
-    pub(super) is_exception: bool,
-    pub(super) message: &'a Bound<'py, PyAny>,
-    pub(super) args: &'a [Borrowed<'a, 'py, PyAny>],
-    pub(super) names: Option<&'a Bound<'py, PyTuple>>,
-    pub(super) keywords: &'a [Borrowed<'a, 'py, PyAny>],
-}
 
 /// A call of a logger within another one, of a `__repr__` say, is heard; one within that is not.
 const DEPTH_MAX: u32 = 2;
@@ -39,7 +27,16 @@ const DEPTH_MAX: u32 = 2;
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static IS_MUTED: Cell<bool> = const { Cell::new(false) };
-    static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
+    static THREAD: RefCell<Option<KnownThread>> = const { RefCell::new(None) };
+}
+
+/// What is known of a thread since it logged first.
+struct KnownThread {
+    thread: Thread,
+    /// The thread as Python has it, if it knows it: not kept alive by this.
+    object: Option<Py<PyWeakrefReference>>,
+    /// Its name, as the object that it was then.
+    name: Py<PyAny>,
 }
 
 /// The number of this process, as of its last fork.
@@ -87,19 +84,21 @@ pub(super) fn log(py: Python<'_>, logger: &Logger, call: &Call<'_, '_>) -> PyRes
     let state = state::current();
     let mut budget = Budget::of(&state.plan);
     let message = message_of(call, &mut budget)?;
-    let mut fields = context(py)?;
-    for (key, value) in &logger.fields {
-        let is_unique = fields.is_empty();
-        values::add(&mut fields, key.clone(), value.clone(), is_unique);
-    }
+    let mut fields = Adding::to(context(py)?);
+    logger.fields.iter().for_each(|(key, value)| fields.add(key.clone(), value.clone()));
     let rest = keywords(call, &mut fields, &mut budget)?;
     let exception = match rest.exception {
         Some(exception) => exception_text(py, &exception, &mut budget)?,
         None if call.is_exception => exception_text(py, PyBool::new(py, true).as_any(), &mut budget)?,
         None => None,
     };
-    let draft =
-        Draft { level: call.level, message, fields, place: place::caller(py, rest.above)?, exception };
+    let draft = Draft {
+        level: call.level,
+        message,
+        fields: fields.done(),
+        place: place::caller(py, rest.above)?,
+        exception,
+    };
     finish(py, &state, &logger.name, logger.verdict(), draft)
 }
 
@@ -194,8 +193,9 @@ pub(super) fn log_bridged(
     }
     let mut budget = Budget::of(&state.plan);
     let message = budget.text(message)?;
-    let mut all = context(py)?;
-    values::add_items(&mut all, fields, &mut budget)?;
+    let mut all = Adding::to(context(py)?);
+    all.add_items(fields, &mut budget)?;
+    let mut all = all.done();
     let place = Place { file: place.0.into(), line: place.1, function: place.2.into() };
     if !passes(&state, Level(level), name, &verdict, &mut all, Some(&place)) {
         return Ok(());
@@ -215,88 +215,6 @@ pub(super) fn log_bridged(
     asked(py, &state, record)
 }
 
-/// The message, with its arguments as `%` puts them in. What does not fit is shown beside it.
-fn message_of(call: &Call<'_, '_>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
-    let message = call.message;
-    if call.args.is_empty() {
-        return match exactly::<PyString>(message) {
-            Some(text) => budget.text(text),
-            None => said(message, budget),
-        };
-    }
-    let py = message.py();
-    let args = PyTuple::new(py, call.args.iter().map(|arg| (**arg).clone()))?;
-    // As the standard library does: one mapping alone is what names in the text are of.
-    let alone = if args.len() == 1 { args.get_item(0)?.cast_into::<PyDict>().ok() } else { None };
-    let filled = match (&alone, message.str()) {
-        (Some(dict), Ok(text)) if !dict.is_empty() => text.rem(dict),
-        (_, Ok(text)) => text.rem(&args),
-        (_, Err(error)) => Err(error),
-    };
-    match filled {
-        Ok(text) => match text.cast::<PyString>() {
-            Ok(text) => budget.text(text),
-            Err(_) => said(&text, budget),
-        },
-        Err(error) if error.is_instance_of::<PyException>(py) => {
-            let message = said(message, budget)?;
-            let args = values::shown(args.as_any(), budget)?;
-            Ok(format!("{message} [arguments that do not fit: {args}]").into())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What `str` says, or else what `repr` does.
-fn said(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
-    match object.str() {
-        Ok(text) => budget.text(&text),
-        Err(error) if error.is_instance_of::<PyException>(object.py()) => values::shown(object, budget),
-        Err(error) => Err(error),
-    }
-}
-
-struct Rest<'py> {
-    exception: Option<Bound<'py, PyAny>>,
-    /// How many callers above the one that called it is who logs.
-    above: u32,
-}
-
-/// Adds the fields; gives what is no field.
-fn keywords<'py>(call: &Call<'_, 'py>, fields: &mut Fields, budget: &mut Budget<'_>) -> PyResult<Rest<'py>> {
-    let mut rest = Rest { exception: None, above: 0 };
-    let Some(names) = call.names else { return Ok(rest) };
-    let mut is_first = fields.is_empty();
-    for (name, object) in names.iter_borrowed().zip(call.keywords) {
-        let name = name.cast::<PyString>()?;
-        let key = values::key_of(&name);
-        match &*key {
-            "exc_info" => rest.exception = Some((**object).clone()),
-            "stacklevel" => rest.above = object.extract::<u32>().unwrap_or(1).saturating_sub(1),
-            "extra" if object.is_instance_of::<PyDict>() => {
-                let extra = object.cast::<PyDict>()?;
-                values::add_items(fields, &extra, budget)?;
-                is_first = false;
-            }
-            _ => {
-                let value = values::value(object, budget, 0)?;
-                values::add(fields, key, value, is_first);
-            }
-        }
-    }
-    Ok(rest)
-}
-
-fn exception_text(
-    py: Python<'_>,
-    exception: &Bound<'_, PyAny>,
-    budget: &mut Budget<'_>,
-) -> PyResult<Option<Box<str>>> {
-    let module = py.import(intern!(py, "lineshaft.logging._exceptions"))?;
-    let text = module.call_method1(intern!(py, "text_of"), (exception,))?;
-    if text.is_none() { Ok(None) } else { budget.text(text.cast::<PyString>()?).map(Some) }
-}
-
 /// The fields of the context in which it is logged.
 fn context(py: Python<'_>) -> PyResult<Fields> {
     static GET: OnceMade<Py<PyAny>> = OnceMade::new();
@@ -310,15 +228,25 @@ fn context(py: Python<'_>) -> PyResult<Fields> {
     Ok(fields)
 }
 
+/// This thread. Its name is asked for each time, since it may be changed.
 fn thread(py: Python<'_>) -> PyResult<Thread> {
-    if let Some(known) = THREAD.with_borrow(Clone::clone) {
+    let known = THREAD.with_borrow(|known| {
+        let known = known.as_ref()?;
+        let Some(object) = known.object.as_ref().and_then(|object| object.bind(py).upgrade()) else {
+            return Some(known.thread.clone());
+        };
+        let is_named_so = object.getattr(intern!(py, "_name")).is_ok_and(|name| name.is(&known.name));
+        is_named_so.then(|| known.thread.clone())
+    });
+    if let Some(known) = known {
         return Ok(known);
     }
     let found = py.import("lineshaft.logging._life")?.call_method0("thread")?;
-    let (id, name): (u64, String) = found.extract()?;
-    let found = Thread { id, name: name.into() };
-    THREAD.set(Some(found.clone()));
-    Ok(found)
+    let (id, shown, object, name): (u64, String, Bound<'_, PyAny>, Py<PyAny>) = found.extract()?;
+    let thread = Thread { id, name: shown.into() };
+    let object = if object.is_none() { None } else { Some(PyWeakrefReference::new(&object)?.unbind()) };
+    THREAD.set(Some(KnownThread { thread: thread.clone(), object, name }));
+    Ok(thread)
 }
 
 fn process() -> u32 {

@@ -13,8 +13,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
+use super::call::Call;
 use super::logger::Logger;
-use super::making::{self, Call};
+use super::making;
 use super::state;
 
 /// Adds the methods to the class.

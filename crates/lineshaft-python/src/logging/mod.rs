@@ -1,19 +1,26 @@
 //! What `lineshaft.logging` is made of: see `lineshaft_log`.
 //!
 //! [`logger::Logger`] has the methods that log, called past the arguments of Python where a level is not heard
-//! ([`methods`]). [`making`] makes a record, [`values`] its fields, [`place`] finds where it was logged, [`plan`] reads the
-//! configuration, [`state`] holds what is in force, [`tap`] gives records to functions of Python, and [`work`] keeps those
-//! of attempts.
+//! ([`methods`]). [`call`] has the parts of such a call, [`making`] makes a record of them, [`values`] its fields, [`hiding`]
+//! what is put into texts, [`place`]
+//! finds where it was logged. [`reading`] reads the configuration, [`opening`] its handlers, [`plan`] is what they make,
+//! [`state`] holds what is in force, [`signals`] has it written before
+//! one of them ends the process, [`tap`] gives records to functions of Python, and [`work`] keeps those of attempts.
 //!
 //! All locks here are taken only by who holds the interpreter, and never kept while Python code can run, so none of them
 //! is ever taken over a fork. The threads of a pipeline never hold the interpreter.
 
+mod call;
+mod hiding;
 mod logger;
 mod making;
 mod methods;
+mod opening;
 mod place;
 mod plan;
+mod reading;
 mod record;
+mod signals;
 mod state;
 mod tap;
 mod values;
@@ -30,6 +37,13 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<record::LogRecord>()?;
     module.add_class::<tap::LogTap>()?;
     module.add_class::<values::LogFields>()?;
+    for function in [
+        wrap_pyfunction!(hiding::log_hidden, module)?,
+        wrap_pyfunction!(hiding::log_has_locals, module)?,
+        wrap_pyfunction!(hiding::log_local, module)?,
+    ] {
+        module.add_function(function)?;
+    }
     module.add_function(wrap_pyfunction!(state::log_configure, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_counts, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_flush, module)?)?;

@@ -9,7 +9,8 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::plan::{self, Plan};
+use super::plan::Plan;
+use super::reading;
 use super::record::LogRecord;
 use super::work;
 
@@ -83,6 +84,7 @@ impl State {
         }
         py.import("lineshaft.logging._life")?.call_method0("begin")?;
         let (pipeline, taps) = self.plan.open(py)?;
+        super::signals::watch(&self.plan.signals)?;
         let running = Arc::new(Running { pipeline, taps, is_started: AtomicBool::new(false) });
         Ok(self.pipeline.get_or_init(|| running).clone())
     }
@@ -142,7 +144,7 @@ pub(super) fn push(py: Python<'_>, record: Record) -> PyResult<()> {
 /// than `patience` seconds.
 #[pyfunction]
 pub(super) fn log_configure(py: Python<'_>, options: &Bound<'_, PyDict>, patience: f64) -> PyResult<()> {
-    let state = Arc::new(State::new(plan::read(options)?));
+    let state = Arc::new(State::new(reading::read(options)?));
     let running = state.running(py)?;
     let before = {
         let mut current = STATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +180,23 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> 
             return Ok(is_done);
         }
         py.check_signals()?;
+    }
+}
+
+/// Waits until what was logged is written, on a thread of ours that does not have the interpreter. Another one may have the
+/// lock, but for moments.
+pub(super) fn flush_for_the_end() {
+    let found = (0..100).find_map(|_| {
+        let found = STATE.try_lock().ok().map(|state| state.clone());
+        if found.is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        found
+    });
+    if let Some(state) = found.flatten()
+        && let Some(running) = state.pipeline.get()
+    {
+        running.pipeline.flush_healthy(SHORT);
     }
 }
 

@@ -19,10 +19,10 @@ pub(crate) struct LogFields(pub(super) Fields);
 impl LogFields {
     #[new]
     fn new(before: Option<&Bound<'_, Self>>, fields: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let mut all = before.map(|before| before.get().0.clone()).unwrap_or_default();
+        let mut all = Adding::to(before.map(|before| before.get().0.clone()).unwrap_or_default());
         let state = super::state::current();
-        add_items(&mut all, fields, &mut Budget::of(&state.plan))?;
-        Ok(Self(all))
+        all.add_items(fields, &mut Budget::of(&state.plan))?;
+        Ok(Self(all.done()))
     }
 
     /// As a dict.
@@ -39,13 +39,33 @@ pub(super) struct Budget<'a> {
 }
 
 /// Deeper values are shown by their class alone.
-const DEPTH_MAX: u32 = 8;
+pub(super) const DEPTH_MAX: u32 = 8;
 /// What an item of a list takes of the budget, beyond its own bytes.
 const ITEM_BYTES: usize = 16;
 
 impl<'a> Budget<'a> {
     pub(super) fn of(plan: &'a Plan) -> Self {
         Self { bytes: plan.record_bytes_max, redacted: plan.redacted.as_ref() }
+    }
+
+    /// One for so many bytes at most.
+    pub(super) fn of_bytes(plan: &'a Plan, bytes: usize) -> Self {
+        Self { bytes: bytes.min(plan.record_bytes_max), ..Self::of(plan) }
+    }
+
+    /// Whether there are classes whose instances are hidden.
+    pub(super) fn hides_some(&self) -> bool {
+        self.redacted.is_some()
+    }
+
+    /// Whether an object is of a class whose instances are hidden.
+    pub(super) fn hides(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(classes) = self.redacted else { return Ok(false) };
+        match object.is_instance(classes.bind(object.py())) {
+            // Nobody knows what it is.
+            Err(error) if error.is_instance_of::<PyException>(object.py()) => Ok(true),
+            said => said,
+        }
     }
 
     fn spend(&mut self, bytes: usize) -> bool {
@@ -71,30 +91,59 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// Adds a field, in the place of an earlier one of that name.
-pub(super) fn add(fields: &mut Fields, key: Arc<str>, value: Value, is_unique: bool) {
-    if !is_unique && let Some((_, before)) = fields.iter_mut().find(|(name, _)| *name == key) {
-        *before = value;
-        return;
-    }
-    fields.push((key, value));
+/// Fields that become more, each name once: the last one counts, in the place of the first.
+pub(super) struct Adding {
+    fields: Fields,
+    /// Where each name is, once there are many.
+    places: Option<FxHashMap<Arc<str>, usize>>,
 }
 
-/// Adds all items of a dict.
-pub(super) fn add_items(
-    fields: &mut Fields,
-    items: &Bound<'_, PyDict>,
-    budget: &mut Budget<'_>,
-) -> PyResult<()> {
-    for (key, item) in items.copy()? {
-        let key = match key.cast_exact::<PyString>() {
-            Ok(key) => key_of(key),
-            Err(_) => Arc::from(&*shown(&key, budget)?),
-        };
-        let item = value(&item, budget, 0)?;
-        add(fields, key, item, false);
+/// Up to so many fields are looked through one by one.
+const FEW: usize = 32;
+
+impl Adding {
+    pub(super) fn to(fields: Fields) -> Self {
+        Self { fields, places: None }
     }
-    Ok(())
+
+    pub(super) fn done(self) -> Fields {
+        self.fields
+    }
+
+    /// Adds a field, in the place of an earlier one of that name.
+    pub(super) fn add(&mut self, key: Arc<str>, value: Value) {
+        if let Some(place) = self.place(&key) {
+            self.fields[place].1 = value;
+            return;
+        }
+        if let Some(places) = &mut self.places {
+            places.insert(key.clone(), self.fields.len());
+        }
+        self.fields.push((key, value));
+    }
+
+    fn place(&mut self, key: &Arc<str>) -> Option<usize> {
+        if self.fields.len() <= FEW {
+            return self.fields.iter().position(|(name, _)| name == key);
+        }
+        let places = self.places.get_or_insert_with(|| {
+            self.fields.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect()
+        });
+        places.get(key).copied()
+    }
+
+    /// Adds all items of a dict.
+    pub(super) fn add_items(&mut self, items: &Bound<'_, PyDict>, budget: &mut Budget<'_>) -> PyResult<()> {
+        for (key, item) in items.copy()? {
+            let key = match key.cast_exact::<PyString>() {
+                Ok(key) => key_of(key),
+                Err(_) => Arc::from(&*shown(&key, budget)?),
+            };
+            let item = value(&item, budget, 0)?;
+            self.add(key, item);
+        }
+        Ok(())
+    }
 }
 
 /// The name of a field. Those of keywords are the same objects again and again, and found by where they are.
@@ -142,14 +191,8 @@ pub(super) fn value(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u
     if depth < DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
         return several(object, budget, depth);
     }
-    if let Some(classes) = budget.redacted {
-        match object.is_instance(classes.bind(object.py())) {
-            Ok(false) => {}
-            Ok(true) => return Ok(Value::from(HIDDEN)),
-            // Nobody knows what it is.
-            Err(error) if error.is_instance_of::<PyException>(object.py()) => return Ok(Value::from(HIDDEN)),
-            Err(error) => return Err(error),
-        }
+    if budget.hides(object)? {
+        return Ok(Value::from(HIDDEN));
     }
     if depth >= DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
         return Ok(Value::from("…"));
@@ -157,7 +200,7 @@ pub(super) fn value(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u
     shown(object, budget).map(Value::Str)
 }
 
-fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
     object.is_exact_instance_of::<PyList>() || object.is_exact_instance_of::<PyTuple>()
 }
 

@@ -1,0 +1,108 @@
+//! The thread of a handler, from its lane to where records belong.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::lane::{BYTES_MAX, Batch, Lane};
+use super::writer::report;
+use crate::handler::{Failure, Gathering, Handler};
+use crate::record::Record;
+
+/// Pauses before a handler tries again what failed: the first, and the longest, to which they double.
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+impl Lane {
+    /// Takes batches to a handler until no more come.
+    pub(super) fn drive(&self, mut handler: Box<dyn Handler>) {
+        let (mut told, mut reported) = (false, 0);
+        while let Some(batches) = self.gather(handler.gathering()) {
+            let wanted: Vec<&Record> = batches.iter().flat_map(|batch| self.wanted(batch)).collect();
+            let (handled, failed) = self.hand_over(&mut *handler, &wanted, &mut told);
+            self.finish(batches.len(), handled, failed);
+            let lost = self.lost.load(Ordering::Relaxed);
+            let lost_now = report("records were lost: this handler hung or failed", lost - reported);
+            if let Some(record) = lost_now.filter(|_| self.is_healthy()) {
+                reported = lost;
+                self.hand_over(&mut *handler, &[&record], &mut told);
+            }
+        }
+    }
+
+    /// Has records handled, again and again if need be; how many were, and how many were given up.
+    fn hand_over(&self, handler: &mut dyn Handler, records: &[&Record], told: &mut bool) -> (u64, u64) {
+        let (mut rest, mut failed, mut pause) = (records, 0, PAUSE_FIRST);
+        while let Err(failure) = once(handler, rest) {
+            rest = &rest[failure.done.min(rest.len())..];
+            if !std::mem::replace(told, true) {
+                say(&format!("the log handler {} failed: {}", self.spec.name, failure.reason));
+            }
+            if failure.refused > 0 {
+                let refused = failure.refused.min(rest.len());
+                failed += refused as u64;
+                rest = &rest[refused..];
+                continue;
+            }
+            self.is_failing.store(true, Ordering::Relaxed);
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            self.room.notify_all();
+            if self.is_closed_after(pause) {
+                return ((records.len() - rest.len()) as u64 - failed, failed + rest.len() as u64);
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        if self.is_failing.swap(false, Ordering::Relaxed) {
+            say(&format!("the log handler {} works again", self.spec.name));
+            *told = false;
+        }
+        (records.len() as u64 - failed, failed)
+    }
+
+    fn is_closed_after(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut line = self.line();
+        while !line.is_closed {
+            let wait = until.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return false;
+            }
+            line = self.arrived.wait_timeout(line, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// The next batches for a handler that wants more than one: as many as it takes at once, or as came in that time.
+    fn gather(&self, gathering: Option<Gathering>) -> Option<Vec<Batch>> {
+        let mut batches = vec![self.next(None)?];
+        let Some(wanted) = gathering else { return Some(batches) };
+        let until = Instant::now() + wanted.age;
+        let mut records = self.wanted(&batches[0]).count();
+        let mut bytes = batches[0].size_bytes;
+        while records > 0
+            && records < wanted.records
+            && bytes < wanted.bytes.min(BYTES_MAX / 2)
+            && let Some(batch) = self.at(batches.len(), Some(until))
+        {
+            records += self.wanted(&batch).count();
+            bytes += batch.size_bytes;
+            batches.push(batch);
+        }
+        Some(batches)
+    }
+}
+
+/// A handler that panics has given up the record it was given.
+fn once(handler: &mut dyn Handler, records: &[&Record]) -> Result<(), Failure> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let call = std::panic::AssertUnwindSafe(|| handler.handle(records));
+    std::panic::catch_unwind(call)
+        .unwrap_or_else(|_| Err(Failure { done: 0, refused: 1, reason: "it panicked".to_owned() }))
+}
+
+/// To standard error, where handlers that fail are reported.
+fn say(text: &str) {
+    let _ = crate::handler::write_stderr(format!("lineshaft: {text}\n").as_bytes());
+}
