@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use lineshaft_insight::profile::{Change, Kind, Profile, Weight};
 use serde_json::{Value as Json, json};
@@ -142,15 +143,16 @@ pub(crate) fn changes_as_json(
 /// The text of a line, as the file has it here and now.
 pub(crate) fn source_line(file: &str, line: u32) -> Option<String> {
     let index = line.checked_sub(1)? as usize;
-    let lines = BufReader::new(File::open(file).ok().filter(|_| file.ends_with(".py"))?).lines();
+    // Not whatever else a profile may name, such as a device.
+    let path = Path::new(file).extension().filter(|suffix| *suffix == "py").map(|_| file)?;
+    let lines = BufReader::new(File::open(path).ok()?).lines();
     lines.map_while(Result::ok).nth(index)
 }
 
 /// From the current directory if it is there.
 fn place(file: &str, line: u32) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    let shown =
-        std::path::Path::new(file).strip_prefix(here).ok().and_then(|path| path.to_str()).unwrap_or(file);
+    let shown = Path::new(file).strip_prefix(here).ok().and_then(|path| path.to_str()).unwrap_or(file);
     if line == 0 { shown.to_owned() } else { format!("{shown}:{line}") }
 }
 

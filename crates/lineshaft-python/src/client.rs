@@ -219,6 +219,7 @@ impl Client {
     /// A page of profiles of attempts, the newest first: of a job or of a task. The reply is (rows, where the next page goes
     /// on if there is one, whether all was looked at); a row is (job, attempt, profile).
     #[pyo3(signature = (key, attempt, task, version, since_us, before))]
+    #[expect(clippy::too_many_arguments, reason = "arguments of Python")]
     fn profiles(
         &self,
         py: Python<'_>,

@@ -55,7 +55,7 @@ pub struct Files {
     /// Write a flame graph: a picture or a page, by its name
     #[arg(long, value_name = "FILE.svg|FILE.html", value_hint = ValueHint::FilePath, value_parser = flame)]
     pub flame: Option<PathBuf>,
-    /// Write a file for https://www.speedscope.app
+    /// Write a file for speedscope, which shows it in a browser
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub speedscope: Option<PathBuf>,
     /// Write a file for pprof

@@ -9,11 +9,14 @@ const EVERY: Duration = Duration::from_secs(1);
 /// It is told more seldom where that takes long: a pause has so many times as long.
 const PAUSE: u32 = 20;
 
+/// Is given what was seen, and in which time.
+type Tell = dyn FnMut(&Profile, Duration) + Send;
+
 /// Somebody who is told.
 pub(crate) struct SoFar {
     began: Instant,
     not_before: Instant,
-    tell: Box<dyn FnMut(&Profile, Duration) + Send>,
+    tell: Box<Tell>,
 }
 
 impl SoFar {

@@ -3,6 +3,7 @@
 //! About once a second what was seen so far is written where it survives this process, so that an attempt that is killed
 //! leaves it too.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -169,13 +170,13 @@ fn message(profile: &Profile, took: Duration, is_over: bool) -> String {
     let share = |wall_ns: u64, whole_ns: u64| 100.0 * wall_ns as f64 / whole_ns.max(1) as f64;
     if let Some(line) = profile.hot_lines(1).first() {
         let share = share(line.own.wall_ns, total.wall_ns);
-        text += &format!(": {}:{} {} {share:.0} %", file_name(line.file), line.line, line.name);
+        let _ = write!(text, ": {}:{} {} {share:.0} %", file_name(line.file), line.line, line.name);
     }
     let awaited = profile.total(Kind::Awaiting).wall_ns;
     let most = profile.hot_functions(usize::MAX).into_iter().max_by_key(|one| one.awaited.wall_ns);
     if let Some(one) = most.filter(|one| one.awaited.wall_ns > 0) {
         let share = share(one.awaited.wall_ns, awaited);
-        text += &format!(", awaited: {} {share:.0} %", one.name);
+        let _ = write!(text, ", awaited: {} {share:.0} %", one.name);
     }
     text
 }

@@ -102,7 +102,7 @@ fn without_unread(leases: Leases, read: Vec<Read>) -> Resolved {
         let checkpoint = checkpoint.map(|(length, value)| value.map(|value| (length, value))).transpose();
         match arguments.and_then(|arguments| Ok((arguments, checkpoint?))) {
             Ok((arguments, checkpoint)) => {
-                rows.push(LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled })
+                rows.push(LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled });
             }
             Err((payload, error)) => unread.push(of_lease(epoch, lease, payload, error)),
         }

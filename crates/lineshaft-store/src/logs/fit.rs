@@ -62,7 +62,7 @@ pub(crate) fn weight(record: &LogRecord) -> usize {
         + fields
         + record.message.len()
         + record.exception.as_ref().map_or(0, |text| text.len())
-        + record.attachment.as_ref().map_or(0, |bytes| bytes.len())
+        + record.attachment.as_ref().map_or(0, Bytes::len)
 }
 
 #[cfg(test)]

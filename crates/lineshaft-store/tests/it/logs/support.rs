@@ -38,7 +38,7 @@ pub(crate) fn record(number: u64) -> LogRecord {
 
 /// The same with an attachment, but for every third.
 pub(crate) fn attached(number: u64) -> LogRecord {
-    let bytes = (0..number * 7 % 900 + 1).map(|at| (number * at) as u8);
+    let bytes = (0..=number * 7 % 900).map(|at| (number * at) as u8);
     let attachment = (number % 3 != 1).then(|| bytes.collect::<Vec<u8>>().into());
     LogRecord { attachment, ..record(number) }
 }
