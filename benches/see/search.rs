@@ -76,6 +76,7 @@ fn record(number: u64, count: u64) -> LogRecord {
         ],
         place: None,
         exception: None,
+        attachment: None,
     }
 }
 

@@ -28,6 +28,7 @@ from ._locks import Barrier, Holders, Leader, Limiter, Lock, ReadWriteLock, Sema
 from ._names import Place
 from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
+from ._profiles import KeepsProfiles
 from ._resource import Provides, Resources
 from ._task import AsyncTask, BaseTask, Task
 from ._together import BatchBlock
@@ -77,7 +78,7 @@ class _Declares(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
 
-class App(Provides, CachesResults, ChoosesAlternatives):
+class App(Provides, CachesResults, ChoosesAlternatives, KeepsProfiles):
     """Tasks and the home in which their jobs live.
 
     `url` is the path of a home. Without it the home is, first match: the variable `LINESHAFT_URL`; `[tool.lineshaft]
@@ -159,7 +160,8 @@ class App(Provides, CachesResults, ChoosesAlternatives):
         None for none); `unique`, "args" or `Unique(...)`; `cache`, how long an equal call is answered with the job that
         was completed (at most 24 h; None for not at all); `delivery`, "at_least_once" (default) or "at_most_once";
         `result`, whether it is kept (True); `tags`; `on_failure`, the task, or its name, that gets a job when one of
-        this task gives up, with the failed `Job` as its argument; `validate`, whether arguments are held against
+        this task gives up, with the failed `Job` as its argument; `profile`, the share of its attempts that are
+        profiled, from 0 to 1; `validate`, whether arguments are held against
         annotations, as they are anyway against those of pydantic and msgspec.
         """
         # Checked here rather than with the function, so that the error points at the options.

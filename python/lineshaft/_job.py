@@ -11,6 +11,7 @@ from . import _native
 from ._errors import WrongState
 from ._logs import LogEntry, aentries_of, entries_of
 from ._outcome import check_found, result_of
+from ._profiles import aprofile_of, profile_of
 from ._record import Attempt, Snapshot, attempts_of, output_of
 from ._waiting import await_end, wait_for_end
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ._app import App
     from ._options import Duration
+    from ._profile._profile import Profile
 
 __all__ = ["AsyncJob", "Job"]
 
@@ -185,6 +187,19 @@ class Job(Generic[R]):
     async def alogs(self, attempt: int | None = None) -> list[LogEntry]:
         """`logs` for coroutines."""
         return await aentries_of(self._app, self._key, attempt)
+
+    def profile(self, attempt: int | None = None) -> Profile | None:
+        """Where the time of its newest attempt that was profiled went, or of the one with this number, if it was.
+
+        Attempts are profiled by `task.using(profile=True)`, `@app.task(profile=0.01)`, `lineshaft profile --next` and,
+        where they run for long, by themselves; None if none was. Of one that was killed this is what was seen until the
+        last second before. Profiles are kept as long as logs.
+        """
+        return profile_of(self._app, self._key, attempt)
+
+    async def aprofile(self, attempt: int | None = None) -> Profile | None:
+        """`profile` for coroutines."""
+        return await aprofile_of(self._app, self._key, attempt)
 
     def progress(self) -> Any:
         """What its running attempt last gave to `current.progress`; None if it gave nothing or does not run."""

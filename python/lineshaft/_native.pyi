@@ -1,5 +1,6 @@
 """The extension module; `crates/lineshaft-python` implements it."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from types import FrameType, GenericAlias
@@ -511,6 +512,15 @@ class Client:
             bool,
         ]
     ]: ...
+    def profiles(
+        self,
+        key: bytes | None,
+        attempt: int | None,
+        task: str | None,
+        version: int | None,
+        since_us: int | None,
+        before: int | None,
+    ) -> Reply[tuple[list[tuple[bytes, int, bytes]], int | None, bool]]: ...
     def cache_invalidate(
         self, keys: list[str], tags: list[str], everything: bool
     ) -> Reply[tuple[str | None, bool, int]]: ...
@@ -690,6 +700,7 @@ class Status:
     def unknown_tasks(self) -> list[str]: ...
 
 CHILD_VARIABLE: str
+PROFILE_TAG: str
 
 @final
 class Supervisor:
@@ -787,6 +798,9 @@ class Work:
     def id(self) -> str: ...
     def run(self) -> None: ...
     def begin(self) -> Coroutine[Any, Any, Any] | None: ...
+    @property
+    def is_followed(self) -> bool: ...
+    def follow(self, tasks: set[asyncio.Task[Any]]) -> None: ...
     def hold(self, cancel: Callable[[], None]) -> bool: ...
     @property
     def has_leftovers(self) -> bool: ...

@@ -12,6 +12,7 @@ retries            0 to 9,999
 version            1 to 2,147,483,647; `from_version` 1 to `version`
 durations          0 to 3,650 days; `timeout` and `cache` from 1 ms, `cache` to 24 h, for which results are kept
 sizes              1 byte to 2^62 bytes; `memory` from 16 MiB
+profile            of tasks a share from 0 to 1, or True; of calls True or False
 =================  =====================================================================
 """
 
@@ -79,6 +80,7 @@ class GroupOptions(_SharedOptions, total=False):
 
     validate: bool
     memory: Size | None
+    profile: bool | float
     expected: type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -97,6 +99,7 @@ class CallOptions(_SharedOptions, total=False):
     run_after: Duration | datetime | None
     metadata: str | None
     idempotency_key: str | None
+    profile: bool
 
 
 NAME_BYTES_MAX = 255
@@ -302,6 +305,12 @@ def flag(option: str, value: object) -> bool:
     return value
 
 
+def _share(option: str, value: object) -> float:
+    if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
+        raise wrong(option, value, "the share of attempts, from 0 (default) to 1, or True for each")
+    return float(value)
+
+
 def _unique(option: str, value: object) -> Any:
     from ._unique import Unique
 
@@ -359,6 +368,7 @@ _SHARED: dict[str, Callable[[str, Any], Any]] = {
 GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     **_SHARED,
     "memory": _memory,
+    "profile": _share,
     "validate": flag,
     "expected": exception_classes,
 }
@@ -373,13 +383,14 @@ TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
 }
 """What `@app.task(...)` takes."""
 
-FILE_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "memory": _memory}
+FILE_OPTIONS: dict[str, Callable[[str, Any], Any]] = {**_SHARED, "memory": _memory, "profile": _share}
 """What a configuration file may say about a task: nothing about its names, and nothing about one call."""
 
 CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "run_after": _instant,
     "metadata": _metadata,
     "idempotency_key": _optional_key,
+    "profile": flag,
     **_SHARED,
     "retries": _retries_of_call,
 }

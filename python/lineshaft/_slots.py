@@ -95,6 +95,7 @@ class Loop:
             kept._loop = self.loop
         self.jobs: dict[tuple[int, int], tuple[asyncio.Task[Any], _native.Work]] = {}
         self._left: dict[_native.RunningAttempt, set[asyncio.Task[Any]] | None] = {}
+        self._followed: dict[_native.RunningAttempt, set[asyncio.Task[Any]]] = {}
         self._threads = Threads(slots.count)
         self._bell = slots.bell()
         self._turns = True
@@ -183,6 +184,9 @@ class Loop:
                 attempt = _running.get()
                 if attempt is not None:
                     self._left[attempt] = None
+                    if work.is_followed:
+                        self._followed[attempt] = {task}
+                        work.follow(self._followed[attempt])
                 # In the context of the attempt, as the task.
                 task.add_done_callback(lambda done: self._ended(key, done))
         finally:
@@ -200,11 +204,17 @@ class Loop:
                 mine = self._left[attempt] = set()
             mine.add(task)
             task.add_done_callback(mine.discard)
+        followed = self._followed.get(attempt) if attempt is not None else None
+        if followed is not None:
+            followed.add(task)
+            task.add_done_callback(followed.discard)
         return task
 
     def _ended(self, key: tuple[int, int], task: asyncio.Task[Any]) -> None:
         attempt = _running.get()
         left = None if attempt is None else self._left.pop(attempt)
+        if attempt is not None:
+            self._followed.pop(attempt, None)
         if left:
             self._sweep(key, task, left)
         else:

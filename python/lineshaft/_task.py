@@ -263,6 +263,12 @@ class BaseTask(Enqueues[P, R]):
         return limit
 
     @property
+    def _profiled(self) -> float | None:
+        """The part of its attempts that are profiled, from 0 to 1; None if that is not said."""
+        share: float | None = self._options_here.get("profile")
+        return share
+
+    @property
     def _options_here(self) -> dict[str, Any]:
         # Files say something about the tasks of an app; without one there is only the declaration.
         return self._effective if "app" in vars(self) else self.options

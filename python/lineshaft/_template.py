@@ -9,6 +9,7 @@ from . import _native
 from ._errors import Retry
 from ._failure import handlers_of
 from ._names import canonical_name
+from ._options import TAGS_MAX, wrong
 
 if TYPE_CHECKING:
     from ._app import App
@@ -38,9 +39,19 @@ def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _
         unique_period_ms=_delay_ms(period),
         anew=options.get("anew", False),
         idempotency_key=options.get("idempotency_key"),
-        tags=options.get("tags", ()),
+        tags=_tags(options),
         metadata=options.get("metadata"),
     )
+
+
+def _tags(options: dict[str, Any]) -> tuple[str, ...]:
+    """Those that were given, and one for `profile=True` of a call; of a task it is a share, which is a number."""
+    tags: tuple[str, ...] = options.get("tags", ())
+    if options.get("profile") is not True or _native.PROFILE_TAG in tags:
+        return tags
+    if len(tags) == TAGS_MAX:
+        raise wrong("profile", True, f"a job with at most {TAGS_MAX - 1} tags of its own: it is one more")
+    return (*tags, _native.PROFILE_TAG)
 
 
 def described(app: App, name: str, version: int, options: dict[str, Any]) -> tuple[_native.OnFailure, bool]:

@@ -65,7 +65,12 @@ def test_rust_has_the_options_of_the_page():
     program = re.search(r"^```rust\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
     declared = "".join(re.findall(r"^#\[lineshaft::task\((.*?)^\)\]$", program, re.MULTILINE | re.DOTALL))
     assert set(re.findall(r"^    (\w+)(?: =|\()", declared, re.MULTILINE)) == names
-    assert {option for option, places, _, _ in ROWS if "task" in places} - names == {"validate", "expected", "memory"}
+    assert {option for option, places, _, _ in ROWS if "task" in places} - names == {
+        "validate",
+        "expected",
+        "memory",
+        "profile",
+    }
 
     builder = (ROOT / "crates/lineshaft/src/task/call.rs").read_text()
     methods = set(re.findall(r"pub fn (\w+)[^(]*\(mut self", builder))

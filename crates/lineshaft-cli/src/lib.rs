@@ -20,6 +20,7 @@ mod mistake;
 mod names;
 mod output;
 mod plain;
+mod profiled;
 mod python;
 pub mod reference;
 mod show;
@@ -149,6 +150,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
         Command::Logs(logs) => commands::logs::run(&logs, context),
+        Command::Profile(profile) => commands::profile::run(&profile, context),
         Command::Locks(locks) => commands::locks::run(locks, context),
         Command::Cache(cache) => commands::cache::run(cache, context),
         Command::Schema(schema) => commands::schema::run(&schema, context),

@@ -22,6 +22,7 @@ use crate::handle::{ConnectionId, Outbox, Outgoing, Payload};
 use crate::holds::Holding;
 use crate::lag::Lag;
 use crate::locks::LockWaits;
+use crate::next_profiles::NextProfiles;
 use crate::options::Options;
 use crate::query::Query;
 use crate::room::Room;
@@ -140,6 +141,8 @@ pub struct Core {
     pub(crate) attaches: FxHashMap<u32, u64>,
     pub(crate) workers: FxHashMap<u64, Worker>,
     pub(crate) declarations: Declarations,
+    /// Whose next attempts are profiled.
+    pub(crate) next_profiles: NextProfiles,
     pub(crate) waits: Waits,
     pub(crate) lock_waits: LockWaits,
     pub(crate) cache: CacheUse,
@@ -189,6 +192,7 @@ impl Core {
             attaches: FxHashMap::default(),
             workers: FxHashMap::default(),
             declarations: Declarations::default(),
+            next_profiles: NextProfiles::default(),
             waits: Waits::default(),
             lock_waits: LockWaits::default(),
             cache,
@@ -573,7 +577,7 @@ impl Core {
                 self.progress.remove(&slot);
                 self.waits.finished(&self.state, slot);
             }
-            Event::Leased { child, slots, counter } => self.push_leases(child, &slots, counter),
+            Event::Leased { child, slots, counter } => self.push_leases(child, &slots, counter, now),
             Event::Stop { child, fence } => self.push_stop(child, fence),
             Event::Locked { session, token, .. } => {
                 let acquired = self.state.acquired(session, token);
@@ -586,7 +590,7 @@ impl Core {
         }
     }
 
-    fn push_leases(&mut self, child: u32, slots: &[u32], counter: u64) {
+    fn push_leases(&mut self, child: u32, slots: &[u32], counter: u64, now: Now) {
         let Some(&connection) = self.children.get(&child) else { return };
         let jobs = Vec::with_capacity(slots.len());
         let mut leases = Leases { epoch: self.state.epoch(), jobs, ..Leases::default() };
@@ -598,8 +602,12 @@ impl Core {
                 leases.checkpoints.push((leases.jobs.len() as u32, view.checkpoint.length));
                 checkpoints.push(stored(view.checkpoint));
             }
+            let at = leases.jobs.len() as u32;
             if view.has_retry {
-                retried.push(leases.jobs.len() as u32);
+                retried.push(at);
+            }
+            if view.is_profiled || self.next_profiles.take(view.task, now.logical_ms) {
+                leases.profiled.push(at);
             }
             leases.jobs.push(Lease {
                 job: view.job,

@@ -31,6 +31,7 @@ mod lag;
 mod list;
 mod locks;
 mod logs;
+mod next_profiles;
 mod open;
 mod options;
 mod pulse;

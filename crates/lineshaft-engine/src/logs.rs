@@ -150,7 +150,10 @@ impl<D: Disk> LogKeeper<D> {
                 }
             }
         }
-        records.retain(|record| !known.get(&record.time_us).is_some_and(|found| found.contains(record)));
+        records.retain(|record| {
+            let stored = known.get(&record.time_us);
+            !stored.is_some_and(|found| found.contains(&record.without_attachment()))
+        });
         Ok(())
     }
 

@@ -153,6 +153,11 @@ impl Core {
                 self.query(caller.connection, caller.request_id, asked);
                 Ok(())
             }
+            Message::ProfileNext(request) => {
+                self.next_profiles.want(request, now.logical_ms)?;
+                self.answer_done(caller);
+                Ok(())
+            }
             Message::HoldFiles(_) => {
                 self.query(caller.connection, caller.request_id, Query::Hold);
                 Ok(())

@@ -1,6 +1,7 @@
 //! What run times teach: pure arithmetic over durations, which come in as values.
 //!
 //! - [`Choice`]: several implementations of one function, of which the fastest is found while they work.
+//! - [`RunTimes`]: which runs take longer than nearly all.
 //! - [`profile`]: where time went, by stacks that were seen now and then.
 //!
 //! The crate deliberately does not know what is run, and has no clock, no chance and no threads of its own: the caller
@@ -10,5 +11,7 @@
 
 mod choice;
 pub mod profile;
+mod run_times;
 
 pub use choice::{Choice, Event, Outline, Pick, Purpose, Standing, Unreadable};
+pub use run_times::{LONG_MIN, RUNS_MIN, RunTimes};

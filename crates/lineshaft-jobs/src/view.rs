@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lineshaft_wire::message::{Filter, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport};
+use lineshaft_wire::message::{
+    Filter, PROFILE_TAG, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport,
+};
 use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome, task};
 use rustc_hash::FxHashMap;
 
@@ -49,6 +51,8 @@ pub struct AttemptView {
 pub struct LeaseView<'a> {
     /// The job.
     pub job: JobId,
+    /// Its task, with its version.
+    pub task: &'a Arc<str>,
     /// Number of this attempt, from 1.
     pub attempt: u32,
     /// How it is run.
@@ -57,6 +61,8 @@ pub struct LeaseView<'a> {
     pub timeout_ms: Option<u64>,
     /// Whether another attempt follows if this one errors or times out.
     pub has_retry: bool,
+    /// Whether its attempts are to be profiled: it has the tag [`PROFILE_TAG`].
+    pub is_profiled: bool,
     /// Where the arguments lie.
     pub arguments: Place,
     /// Where the checkpoint lies.
@@ -125,10 +131,12 @@ impl State {
         let until_deadline = entry.times.deadline_ms().map(|at| at.saturating_sub(self.wall_ms).max(1));
         LeaseView {
             job: self.job_id(slot),
+            task: self.names.at(entry.task),
             attempt: entry.attempts() + 1,
             rules,
             timeout_ms: rules.timeout_ms.into_iter().chain(until_deadline).min(),
             has_retry: entry.has_retry(rules),
+            is_profiled: entry.tags().iter().any(|tag| **self.names.at(*tag) == *PROFILE_TAG),
             arguments: entry.arguments,
             checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
         }

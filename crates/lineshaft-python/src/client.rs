@@ -18,7 +18,7 @@ use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::message::{
     CacheGet, CacheInvalidate, CacheSet, Cancel, Delete, Enqueue, Invalidate, JobGroup, LOG_PAGE_MAX,
-    ListLogs, LockKind, Message, NewEntry, Pass, Retry, Show, Status,
+    ListLogs, LockKind, Message, NewEntry, PROFILE_LOGGER, Pass, Retry, Show, Status,
 };
 use lineshaft_wire::{JobId, LogFilter};
 use pyo3::prelude::*;
@@ -33,6 +33,9 @@ pub(crate) use self::waiting::{End, Waiting};
 use crate::errors::{option_error, to_python};
 use crate::options::job_id;
 use crate::values::Registry;
+
+/// Profiles of one answer, each of which may have 128 KiB.
+const PROFILES_OF_PAGE: u32 = 100;
 
 /// The connection of an app to the server of its home.
 #[pyclass(frozen, module = "lineshaft._native")]
@@ -210,6 +213,35 @@ impl Client {
     fn logs(&self, py: Python<'_>, key: &[u8], attempt: Option<u32>, after: Option<u64>) -> PyResult<Reply> {
         let filter = LogFilter { job: Some(job_id(py, key)?), attempt, ..LogFilter::default() };
         let list = ListLogs { filter, after, count: LOG_PAGE_MAX, newest_first: false };
+        Ok(self.ask(list, None))
+    }
+
+    /// A page of profiles of attempts, the newest first: of a job or of a task. The reply is (rows, where the next page goes
+    /// on if there is one, whether all was looked at); a row is (job, attempt, profile).
+    #[pyo3(signature = (key, attempt, task, version, since_us, before))]
+    #[expect(clippy::too_many_arguments, reason = "arguments of Python")]
+    fn profiles(
+        &self,
+        py: Python<'_>,
+        key: Option<&[u8]>,
+        attempt: Option<u32>,
+        task: Option<&str>,
+        version: Option<u32>,
+        since_us: Option<u64>,
+        before: Option<u64>,
+    ) -> PyResult<Reply> {
+        let version = version.map(|version| ("version".into(), version.to_string().into()));
+        let filter = LogFilter {
+            job: key.map(|key| job_id(py, key)).transpose()?,
+            attempt,
+            task: task.map(Into::into),
+            logger: Some(PROFILE_LOGGER.into()),
+            since_us,
+            fields: version.into_iter().collect(),
+            attached: true,
+            ..LogFilter::default()
+        };
+        let list = ListLogs { filter, after: before, count: PROFILES_OF_PAGE, newest_first: true };
         Ok(self.ask(list, None))
     }
 

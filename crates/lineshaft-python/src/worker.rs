@@ -8,8 +8,10 @@ pub(crate) mod child;
 mod control;
 mod garbage;
 mod logged;
+mod profiled;
 mod shield;
 mod slots;
+mod slow;
 mod started;
 mod supervisor;
 
@@ -17,6 +19,7 @@ use pyo3::prelude::*;
 
 /// Adds the classes of workers to the extension module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("PROFILE_TAG", lineshaft_wire::message::PROFILE_TAG)?;
     module.add("CHILD_VARIABLE", lineshaft::worker::Child::variable())?;
     module.add_class::<supervisor::Supervisor>()?;
     module.add_class::<child::Child>()?;

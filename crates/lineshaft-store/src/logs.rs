@@ -9,6 +9,7 @@
 //! Logs are not jobs: what is damaged is passed over and counted, and a full disk refuses them before anything else. A
 //! backup does not have them.
 
+mod attachments;
 mod bits;
 mod block;
 mod build;

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::JobId;
 
 /// Longest message, exception or value of a field that is kept, bytes; the rest is cut.
 pub const LOG_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Largest attachment of a record that is kept, bytes.
+pub const LOG_ATTACHMENT_BYTES_MAX: usize = 128 << 10;
 
 /// A record of an attempt. Its levels are numbers that grow with how much it matters: 5 trace, 10 debug, 20 info,
 /// 30 warning, 40 error, 50 critical, and others between.
@@ -35,6 +39,9 @@ pub struct LogRecord {
     pub place: Option<LogPlace>,
     /// An exception with its traceback.
     pub exception: Option<Box<str>>,
+    /// What else is kept with it, as bytes: a profile of the attempt. Only where [`LogFilter::attached`] asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Bytes>,
 }
 
 /// A place in the source.
@@ -72,6 +79,9 @@ pub struct LogFilter {
     pub fields: Vec<(Arc<str>, Arc<str>)>,
     /// With these texts in the message or the exception, upper and lower case of ASCII being the same.
     pub texts: Vec<Arc<str>>,
+    /// Only those with an attachment, which comes with them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
 impl LogRecord {
@@ -87,6 +97,12 @@ impl LogRecord {
         let record = Self::deserialize(&mut reader)?;
         let length = usize::try_from(reader.position()).unwrap_or(bytes.len());
         Ok((record, length))
+    }
+
+    /// The same record as it is found where attachments are not asked for.
+    #[must_use]
+    pub fn without_attachment(&self) -> Self {
+        Self { attachment: None, ..self.clone() }
     }
 }
 
@@ -106,6 +122,7 @@ impl LogFilter {
             && self.logger.as_deref().is_none_or(|name| is_below(name, &record.logger))
             && self.fields.iter().all(|(name, value)| has_field(record, name, value))
             && self.texts.iter().all(|text| has_text(record, text))
+            && (!self.attached || record.attachment.is_some())
     }
 }
 
@@ -145,6 +162,7 @@ mod tests {
             fields: vec![("to".into(), "\"ada\"".into()), ("ms".into(), "3".into())],
             place: Some(LogPlace { file: "shop.py".into(), line: 7, function: "send".into() }),
             exception: Some("ValueError: no stamp".into()),
+            attachment: None,
         }
     }
 
@@ -158,6 +176,21 @@ mod tests {
         for cut in 0..length {
             assert!(LogRecord::decode(&bytes[..cut]).is_err(), "{cut}");
         }
+    }
+
+    /// A record without one is written as it was before there were attachments.
+    #[test]
+    fn an_attachment_stands_behind_the_rest_and_may_be_missing() {
+        let attached = LogRecord { attachment: Some(Bytes::from_static(b"\x00\xff")), ..record() };
+        let written = |record: &LogRecord| {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            bytes
+        };
+        let (bytes, plain) = (written(&attached), written(&record()));
+        assert_eq!(LogRecord::decode(&bytes).expect("a record"), (attached.clone(), bytes.len()));
+        assert_eq!((bytes[0], plain[0], &bytes[1..plain.len()]), (0x9c, 0x9b, &plain[1..]));
+        assert_eq!(attached.without_attachment(), record());
     }
 
     #[test]
@@ -183,5 +216,6 @@ mod tests {
         check(|filter| filter.fields = vec![("to".into(), "bob".into())], false);
         check(|filter| filter.texts = vec!["sent A".into(), "STAMP".into()], true);
         check(|filter| filter.texts = vec!["received".into()], false);
+        check(|filter| filter.attached = true, false);
     }
 }

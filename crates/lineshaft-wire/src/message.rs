@@ -37,7 +37,7 @@ pub use lock::{
     Acquire, Acquired, BreakLocks, ListLocks, LockHolder, LockKind, LockReport, Locks, LocksBroken,
     LocksLost, ReleaseLocks, RenewLocks,
 };
-pub use logs::{AddLogs, ListLogs, Logs};
+pub use logs::{AddLogs, ListLogs, Logs, ProfileNext};
 pub use look::{Fetch, Fetched, Filter, List, Page, PayloadKind, Show, Shown};
 pub use rules::{OnFailure, Rules};
 pub use session::{Done, Hello, Ping, RefusalCode, Refused, Sequence, Welcome};
@@ -109,6 +109,14 @@ pub const CACHE_ENTRY_BYTES: u64 = 200;
 pub const LOG_BATCH_MAX: usize = 4_096;
 /// Records in one [`Logs`].
 pub const LOG_PAGE_MAX: u32 = 1_000;
+/// Tag of jobs whose attempts are profiled.
+pub const PROFILE_TAG: &str = "lineshaft:profile";
+/// Logger of the records that have the profile of an attempt as their attachment.
+pub const PROFILE_LOGGER: &str = "lineshaft.profile";
+/// Attempts in one [`ProfileNext`].
+pub const PROFILE_NEXT_MAX: u32 = 10_000;
+/// How long a [`ProfileNext`] holds, milliseconds: an hour.
+pub const PROFILE_NEXT_MS: u64 = 3_600_000;
 /// How many handlers of failures may follow from one job: its own, that one's, and so on.
 pub const ON_FAILURE_DEPTH_MAX: usize = 4;
 
@@ -352,4 +360,6 @@ messages! {
     91 ListLogs,
     /// Answer to [`ListLogs`].
     92 Logs,
+    /// The next attempts of a task are to be profiled.
+    93 ProfileNext,
 }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use lineshaft_wire::{JobId, JobState};
 
+use super::profile::JobProfile;
 use super::read::{When, duration, name, state, when};
 use crate::complete;
 
@@ -65,6 +66,8 @@ pub enum Job {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Show where the time of an attempt went that was profiled
+    Profile(JobProfile),
     /// Cancel jobs; running ones are stopped
     Cancel(Jobs),
     /// Run waiting jobs now, or finished ones again as new jobs

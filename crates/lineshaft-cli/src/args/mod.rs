@@ -6,6 +6,7 @@ mod enqueue;
 mod job;
 mod locks;
 mod logs;
+mod profile;
 pub(crate) mod read;
 mod schema;
 mod store;
@@ -28,6 +29,7 @@ pub use enqueue::{Delivery, Enqueue, JobOptions, While};
 pub use job::{Job, JobFilter, JobList, Jobs, Queue};
 pub use locks::{Locks, LocksVerb};
 pub use logs::Logs;
+pub use profile::{Files, JobProfile, Kept, Profile, ProfileVerb};
 pub use read::{Handler, Timeout, When};
 pub use schema::Schema;
 pub use store::{Backup, Doctor, Export, Restore, Store};
@@ -111,6 +113,8 @@ pub enum Command {
     Queue(Queue),
     /// Show what attempts logged, and look for it
     Logs(Logs),
+    /// Show where the time of attempts went that were profiled, and what would help
+    Profile(Profile),
     /// List the locks that are held or waited for, and break them
     Locks(Locks),
     /// Say how full the cache is, and make what is in it untrue

@@ -12,6 +12,7 @@ pub(crate) mod explain;
 pub(crate) mod job;
 pub(crate) mod locks;
 pub(crate) mod logs;
+pub(crate) mod profile;
 pub(crate) mod queue;
 pub(crate) mod schema;
 pub(crate) mod serve;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lineshaft_engine::{Handle, open};
 use lineshaft_wire::message::{AddLogs, ListLogs, Logs, Message, RefusalCode};
-use lineshaft_wire::{JobId, LogRecord};
+use lineshaft_wire::{JobId, LogFilter, LogRecord};
 
 use crate::live::{Client, stop};
 use crate::world::long_leases;
@@ -29,6 +29,7 @@ fn batch(first: u64, last: u64) -> AddLogs {
         fields: Vec::new(),
         place: None,
         exception: None,
+        attachment: None,
     };
     AddLogs { worker: 7, child: 1, first, records: (first..=last).map(record).collect() }
 }
@@ -81,4 +82,25 @@ fn what_an_engine_could_not_confirm_is_known_to_the_next_one() {
     }
     assert_eq!(kept(&mut client), (1..=8).collect::<Vec<_>>());
     stop(&engine);
+}
+
+/// What a killed server had stored with an attachment and not confirmed was not known again, since it is found without.
+#[test]
+fn an_attachment_is_kept_once_over_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let attached = || {
+        let mut batch = batch(1, 2);
+        batch.records.iter_mut().for_each(|record| record.attachment = Some(b"profile".as_slice().into()));
+        batch
+    };
+    for _ in 0..2 {
+        let (engine, mut client) = engine(home.path());
+        assert!(matches!(client.ask(attached()), Message::Done(_)));
+        assert_eq!(kept(&mut client), [1, 2]);
+        let filter = LogFilter { attached: true, ..LogFilter::default() };
+        let list = ListLogs { filter, count: 10, ..ListLogs::default() };
+        let Message::Logs(Logs { records, .. }) = client.ask(list) else { panic!("no logs") };
+        assert_eq!(records, attached().records);
+        stop(&engine);
+    }
 }

@@ -15,6 +15,7 @@ mod live;
 mod locks;
 mod logs;
 mod moves;
+mod profiles;
 mod progress;
 mod retention;
 mod sessions;

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::names::{FrameId, Names};
 use super::{
-    ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile,
+    ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile, Stack,
     TRACKS_MAX, Track, TrackId, Weight,
 };
 
@@ -65,6 +65,46 @@ impl Profile {
         bytes.push(VERSION);
         let mut deflated = DeflateEncoder::new(bytes, Compression::default());
         deflated.write_all(&plain).and_then(|()| deflated.finish()).expect("memory can be written to")
+    }
+
+    /// The same in at most so many bytes, if those are enough for the names of its tracks: what was seen least is `(more)`
+    /// where it takes more than that.
+    pub fn encode_within(&self, bytes_max: usize) -> Vec<u8> {
+        let (mut bytes, mut nodes) = (self.encode(), self.nodes.len());
+        while bytes.len() > bytes_max && nodes > 0 {
+            nodes /= 2;
+            bytes = self.smaller(nodes).encode();
+        }
+        bytes
+    }
+
+    /// With at most so many nodes beside those of `(more)`.
+    fn smaller(&self, nodes: usize) -> Self {
+        let mut smaller = Self::bounded(nodes);
+        let mut stacks: Vec<_> = self.stacks().collect();
+        stacks.sort_by(|(a, weight), (b, other)| (other.wall_ns, a).cmp(&(weight.wall_ns, b)));
+        for (Stack { track: (name, kind), calls }, weight) in stacks {
+            let track = smaller.track(name, kind);
+            // Names of what does not fit would only take room.
+            let fits = smaller.nodes.len() + calls.len() <= nodes;
+            let calls: Vec<Call> = (calls.iter().rev().filter(|_| fits))
+                .map(|(frame, line)| Call {
+                    frame: smaller.frame(frame.name, frame.file, frame.line),
+                    line: *line,
+                })
+                .collect();
+            if fits {
+                smaller.add(track, &calls, weight);
+            } else {
+                smaller.add_more(track.0, weight);
+            }
+        }
+        smaller.ran(self.duration_ns);
+        smaller.collected(self.collected_ns, self.collections);
+        for (file, line, allocation) in self.allocations() {
+            smaller.allocated(file, line, allocation);
+        }
+        smaller
     }
 
     /// What [`Self::encode`] gave. Whatever the bytes are, this takes no more than 16 MiB for what is in them.

@@ -105,6 +105,20 @@ proptest! {
     }
 
     #[test]
+    fn sums_stay_true_where_there_is_room_for_few_bytes(seen in seen(), bytes in 0..2_000_usize) {
+        let profile = profile_of(&seen, NODES_MAX);
+        let fitted = profile.encode_within(bytes);
+        let again = Profile::from_bytes(&fitted).unwrap();
+        for kind in [Kind::Thread, Kind::Awaiting] {
+            prop_assert_eq!(again.total(kind), profile.total(kind));
+        }
+        prop_assert_eq!(again.duration_ns(), profile.duration_ns());
+        if profile.encode().len() <= bytes {
+            prop_assert_eq!(again, profile);
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
         let _ = Profile::from_bytes(&bytes);
         let _ = Profile::from_bytes(&[b"LSPR\x01", bytes.as_slice()].concat());
@@ -171,6 +185,25 @@ fn beyond_the_greatest_number_of_nodes_samples_are_counted() {
     let bytes = profile.encode();
     assert!(bytes.len() < 1 << 20, "{}", bytes.len());
     assert_eq!(Profile::from_bytes(&bytes), Ok(profile));
+}
+
+#[test]
+fn of_a_profile_that_is_too_large_what_was_seen_most_is_written() {
+    let mut profile = Profile::new();
+    let track = profile.track("main", Kind::Thread);
+    for number in 0..20_000_u64 {
+        // Names that do not deflate.
+        let name = format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let frame = profile.frame(&name, "app.py", number as u32);
+        profile.add(track, &[Call { frame, line: 1 }], weight(1 + number));
+    }
+    assert!(profile.encode().len() > 131_072);
+    let bytes = profile.encode_within(131_072);
+    assert!((30_000..=131_072).contains(&bytes.len()), "{}", bytes.len());
+    let again = Profile::from_bytes(&bytes).unwrap();
+    assert_eq!(again.hot_lines(500)[1..], profile.hot_lines(499)[..]);
+    assert_eq!(again.total(Kind::Thread), profile.total(Kind::Thread));
+    assert!(again.more().wall_ns > 0);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! A ring of bytes: each record has its length and its number before it. One process writes, and takes away what was
 //! confirmed; the other one reads what is left when that process is dead. So nothing here is ever waited for, and a death
 //! at any instruction leaves a record whole or not at all: the end moves on when its bytes are there.
+//!
+//! Beside it are *drafts*: records that are not finished and are written anew now and then. Only those of the dead are
+//! ever read. Each has room for two, so that the one before is there until the next one is whole.
 #![allow(unsafe_code)] // The mapping: one cast of its address to a type made of atomics.
 
 use std::fs::File;
@@ -19,8 +22,12 @@ use crate::{Error, Result};
 /// Bytes of records that wait at most, each with 12 more.
 pub const BACKLOG_BYTES: usize = 1 << 20;
 const FRAME_BYTES: usize = 12;
+/// Drafts at the same time.
+pub const DRAFTS: usize = 8;
+/// Bytes of a draft.
+pub const DRAFT_BYTES: usize = 136 << 10;
 /// Says that this is a backlog, and of which layout.
-const MAGIC: u64 = u64::from_be_bytes(*b"lnslogs\x01");
+const MAGIC: u64 = u64::from_be_bytes(*b"lnslogs\x02");
 
 /// What lies in the shared memory. Only atomics, all zero at first.
 #[repr(C, align(64))]
@@ -30,16 +37,29 @@ struct Ring {
     end: AtomicU64,
     /// Bytes ever taken away.
     start: AtomicU64,
+    /// The number of the last record, or that of the one before it if the process died there.
+    last: AtomicU64,
     bytes: [AtomicU8; BACKLOG_BYTES],
+    drafts: [Draft; DRAFTS],
 }
 
-/// A backlog, mapped in this process. 1 MiB, of which memory is taken as it is touched.
+/// A record that is not finished.
+#[repr(C, align(64))]
+struct Draft {
+    /// Its length times two, and which half has it; 0 if there is none.
+    shown: AtomicU64,
+    halves: [[AtomicU8; DRAFT_BYTES]; 2],
+}
+
+/// A backlog, mapped in this process. 1 MiB and 272 KiB for each draft, of which memory is taken as it is touched.
 #[derive(Debug)]
 pub struct Backlog {
     fd: OwnedFd,
     mapping: MmapRaw,
     /// The last number, in the process that writes.
     last: Mutex<u64>,
+    /// A bit for each draft that is in use, in the process that writes.
+    drafts: AtomicU8,
 }
 
 /// Records one after another.
@@ -92,6 +112,7 @@ impl Backlog {
             mapping: mapping.map_err(Error::os("map a backlog"))?,
             fd: file.into(),
             last: Mutex::new(0),
+            drafts: AtomicU8::new(0),
         })
     }
 
@@ -117,6 +138,7 @@ impl Backlog {
         ring.write(end.wrapping_add(4), &last.to_le_bytes());
         ring.write(end.wrapping_add(FRAME_BYTES as u64), record);
         ring.end.store(end.wrapping_add(length), Ordering::Release);
+        ring.last.store(*last, Ordering::Release);
         Some(BACKLOG_BYTES - (free - length) as usize)
     }
 
@@ -156,8 +178,51 @@ impl Backlog {
         ring.end.load(Ordering::Acquire) != from
     }
 
+    /// A draft for the caller alone; `None` if all are in use. To be given back with [`Self::end_draft`].
+    pub fn begin_draft(&self) -> Option<usize> {
+        let next = |used: u8| (used != u8::MAX).then(|| used | 1 << used.trailing_ones());
+        let used = self.drafts.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
+        Some(used.trailing_ones() as usize)
+    }
+
+    /// Replaces what a draft has; false if it is too long, or nothing.
+    pub fn write_draft(&self, draft: usize, record: &[u8]) -> bool {
+        let draft = &self.ring().drafts[draft];
+        let half = (draft.shown.load(Ordering::Relaxed) + 1) % 2;
+        let fits = (1..=DRAFT_BYTES).contains(&record.len());
+        if fits {
+            let places = draft.halves[half as usize].iter();
+            places.zip(record).for_each(|(place, byte)| place.store(*byte, Ordering::Relaxed));
+            draft.shown.store((record.len() as u64) << 1 | half, Ordering::Release);
+        }
+        fits
+    }
+
+    /// Its record is finished, and was pushed: there is no draft of it any more.
+    pub fn end_draft(&self, draft: usize) {
+        self.ring().drafts[draft].shown.store(0, Ordering::Release);
+        self.drafts.fetch_and(!(1 << draft), Ordering::AcqRel);
+    }
+
+    /// The drafts of the dead, and the number that the first of them would get as a record.
+    pub fn drafts(&self) -> (u64, Vec<Vec<u8>>) {
+        let waiting = self.waiting(None, usize::MAX);
+        let newest = (waiting.first + waiting.records.len() as u64).saturating_sub(1);
+        let last = self.ring().last.load(Ordering::Acquire).max(newest);
+        (last.wrapping_add(1), self.ring().drafts.iter().filter_map(Draft::read).collect())
+    }
+
     fn turn(&self) -> MutexGuard<'_, u64> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Draft {
+    fn read(&self) -> Option<Vec<u8>> {
+        let shown = self.shown.load(Ordering::Acquire);
+        let length = usize::try_from(shown >> 1).ok().filter(|length| (1..=DRAFT_BYTES).contains(length))?;
+        let half = &self.halves[(shown % 2) as usize];
+        Some(half[..length].iter().map(|byte| byte.load(Ordering::Relaxed)).collect())
     }
 }
 
@@ -256,7 +321,42 @@ mod tests {
             ring.start.store(start, Ordering::Relaxed);
             ring.end.store(end, Ordering::Relaxed);
             assert_eq!(backlog.waiting(None, 10).records.len(), 0);
+            ring.drafts.iter().for_each(|draft| draft.shown.store(end, Ordering::Relaxed));
+            assert!(backlog.drafts().1.iter().all(|draft| draft.len() <= DRAFT_BYTES));
         }
+    }
+
+    #[test]
+    fn the_newest_whole_draft_is_there_for_the_other_process_until_it_ends() {
+        let backlog = Backlog::create().unwrap();
+        assert_eq!(backlog.push(b"record"), Some(FRAME_BYTES + 6));
+        let drafts: Vec<usize> = (0..DRAFTS).map_while(|_| backlog.begin_draft()).collect();
+        assert_eq!((drafts.len(), backlog.begin_draft()), (DRAFTS, None));
+        assert_eq!(other(&backlog).drafts(), (2, Vec::new()));
+        for text in [&b"first"[..], b"second, which is longer", b"3"] {
+            assert!(backlog.write_draft(drafts[5], text));
+            assert_eq!(other(&backlog).drafts(), (2, vec![text.to_vec()]));
+        }
+        assert!(!backlog.write_draft(drafts[5], &vec![0; DRAFT_BYTES + 1]));
+        assert!(backlog.write_draft(drafts[1], &vec![7; DRAFT_BYTES]));
+        assert_eq!(other(&backlog).drafts().1, [vec![7; DRAFT_BYTES], b"3".to_vec()]);
+        backlog.end_draft(drafts[1]);
+        assert_eq!((backlog.begin_draft(), backlog.begin_draft()), (Some(drafts[1]), None));
+        assert_eq!(other(&backlog).drafts().1, [b"3".to_vec()]);
+    }
+
+    /// The numbers go on after records that were confirmed, which are not there any more.
+    #[test]
+    fn drafts_are_numbered_after_all_records() {
+        let backlog = Backlog::create().unwrap();
+        assert_eq!(other(&backlog).drafts().0, 1);
+        (0..3).for_each(|_| assert!(backlog.push(b"record").is_some()));
+        backlog.take_away(backlog.waiting(None, 10).end);
+        assert_eq!(other(&backlog).drafts().0, 4);
+        // It died between the end of the fourth and its number.
+        assert!(backlog.push(b"record").is_some());
+        backlog.ring().last.store(3, Ordering::Relaxed);
+        assert_eq!(other(&backlog).drafts().0, 5);
     }
 
     #[test]

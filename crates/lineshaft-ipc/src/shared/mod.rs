@@ -43,7 +43,7 @@ use self::words::{CELLS, Cell};
 use crate::fd::set_cloexec;
 use crate::{Error, Result};
 
-pub use self::backlog::{BACKLOG_BYTES, Backlog, Waiting};
+pub use self::backlog::{BACKLOG_BYTES, Backlog, DRAFT_BYTES, DRAFTS, Waiting};
 pub use self::output::{HEAD_BYTES, OUTPUT_BYTES_MAX, TAIL_BYTES};
 pub use self::words::{Cursor, Words, Writer};
 

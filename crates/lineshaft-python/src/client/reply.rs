@@ -81,6 +81,10 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
             let values = values.collect::<PyResult<Vec<_>>>()?;
             (values, found.ticket).into_pyobject(py).map(Bound::into_any)
         }
+        Message::Logs(logs) if logs.records.iter().any(|record| record.attachment.is_some()) => {
+            let rows: Vec<_> = logs.records.iter().filter_map(|record| attachment_row(py, record)).collect();
+            (rows, logs.next, logs.is_end).into_pyobject(py).map(Bound::into_any)
+        }
         Message::Logs(logs) => {
             let records =
                 logs.records.iter().map(|record| log_row(py, record)).collect::<PyResult<Vec<_>>>()?;
@@ -109,6 +113,15 @@ fn log_row<'py>(py: Python<'py>, record: &LogRecord) -> PyResult<Bound<'py, PyAn
         record.exception.as_deref(),
     );
     row.into_pyobject(py).map(Bound::into_any)
+}
+
+/// What is kept with a record: (job, attempt, bytes).
+fn attachment_row<'py>(
+    py: Python<'py>,
+    record: &LogRecord,
+) -> Option<(Bound<'py, PyBytes>, u32, Bound<'py, PyBytes>)> {
+    let attachment = record.attachment.as_ref()?;
+    Some((PyBytes::new(py, &record.job.to_bytes()), record.attempt, PyBytes::new(py, attachment)))
 }
 
 /// Runs `work` on a thread of its own while this one looks for signals; an interrupted `work` ends unheard.

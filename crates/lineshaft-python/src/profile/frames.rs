@@ -12,14 +12,28 @@ const CODES_MAX: usize = 65_536;
 /// The functions that have been seen, by their code objects.
 pub(super) struct Codes {
     known: FxHashMap<usize, (Py<PyAny>, Known)>,
-    /// Files below this directory are the profiler itself.
+    /// Files below this directory are left out.
     own: String,
+    ends: Ends,
+}
+
+/// Where stacks end beside their outermost call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// At the entry alone.
+    Nowhere,
+    /// At what runs the bodies of attempts in a thread.
+    AtSlot,
+    /// At the step of a loop, too, of whose tasks only some are looked at.
+    AtStep,
 }
 
 #[derive(Clone, Copy)]
 enum Known {
-    /// The profiler itself, which is left out.
+    /// What is left out.
     Own,
+    /// What is left out with all that called it.
+    End,
     Function(FrameId),
     /// What runs an event loop; its frame says which.
     Loop(FrameId),
@@ -34,8 +48,8 @@ pub(super) struct Walked<'py> {
 }
 
 impl Codes {
-    pub(super) fn new(own: String) -> Self {
-        Self { known: FxHashMap::default(), own }
+    pub(super) fn new(own: String, ends: Ends) -> Self {
+        Self { known: FxHashMap::default(), own, ends }
     }
 
     /// The calls from a frame outwards, until `entry`, which is the last one, or more than a profile keeps.
@@ -53,6 +67,9 @@ impl Codes {
                 break;
             }
             let known = self.known(profile, &frame)?;
+            if matches!(known, Known::End) {
+                break;
+            }
             if let Some(frame_id) = known.id() {
                 walked.calls.push(Call { frame: frame_id, line: line_of(&frame)? });
             }
@@ -68,7 +85,7 @@ impl Codes {
         Ok(walked)
     }
 
-    /// The call of one frame; `None` if it is the profiler's.
+    /// The call of one frame; `None` if it is left out.
     pub(super) fn call(&mut self, profile: &mut Profile, frame: &Bound<'_, PyAny>) -> PyResult<Option<Call>> {
         match self.known(profile, frame)?.id() {
             Some(id) => Ok(Some(Call { frame: id, line: line_of(frame)? })),
@@ -95,10 +112,14 @@ impl Codes {
         let file = code.getattr(intern!(py, "co_filename"))?;
         let (file, line) =
             (file.to_string(), code.getattr(intern!(py, "co_firstlineno"))?.extract().unwrap_or(0));
-        if file.starts_with(&self.own) {
+        let plain = code.getattr(intern!(py, "co_name"))?.to_string();
+        let is_own = file.starts_with(&self.own);
+        if self.ends.are_at(&file, &plain, is_own) {
+            return Ok(Known::End);
+        }
+        if is_own {
             return Ok(Known::Own);
         }
-        let plain = code.getattr(intern!(py, "co_name"))?.to_string();
         // With the name of the class, from Python 3.11 on.
         let name =
             code.getattr_opt(intern!(py, "co_qualname"))?.map_or(plain.clone(), |name| name.to_string());
@@ -109,10 +130,23 @@ impl Codes {
     }
 }
 
+impl Ends {
+    fn are_at(self, file: &str, function: &str, is_own: bool) -> bool {
+        let is_slot = match function {
+            "_work" => is_own && file.ends_with("_child.py"),
+            "_serve" => is_own && file.ends_with("_slots.py"),
+            "run" => file.ends_with("threading.py") || is_own && file.ends_with("_slots.py"),
+            _ => false,
+        };
+        let is_step = || function == "_run" && file.ends_with("asyncio/events.py");
+        self != Self::Nowhere && (is_slot || self == Self::AtStep && is_step())
+    }
+}
+
 impl Known {
     fn id(self) -> Option<FrameId> {
         match self {
-            Self::Own => None,
+            Self::Own | Self::End => None,
             Self::Function(id) | Self::Loop(id) => Some(id),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::once::intern;
 use pyo3::prelude::*;
 
 /// One of `gc.callbacks`. Everything happens under the GIL.
@@ -40,4 +41,26 @@ impl GarbageWatch {
     fn counted(&self) -> (u64, u64) {
         (self.collected_ns.load(Ordering::Relaxed), self.times.load(Ordering::Relaxed))
     }
+}
+
+impl GarbageWatch {
+    /// One that counts from now on.
+    pub(crate) fn begin(py: Python<'_>) -> PyResult<Py<Self>> {
+        let watch = Py::new(py, Self::new())?;
+        callbacks(py)?.call_method1(intern!(py, "append"), (&watch,))?;
+        Ok(watch)
+    }
+
+    /// It counts no more; what it has counted.
+    pub(crate) fn end(watch: &Py<Self>, py: Python<'_>) -> PyResult<(u64, u64)> {
+        let callbacks = callbacks(py)?;
+        if callbacks.contains(watch)? {
+            callbacks.call_method1(intern!(py, "remove"), (watch,))?;
+        }
+        Ok(watch.get().counted())
+    }
+}
+
+fn callbacks(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "gc"))?.getattr(intern!(py, "callbacks"))
 }

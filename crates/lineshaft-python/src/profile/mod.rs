@@ -4,10 +4,16 @@ mod data;
 mod frames;
 mod garbage;
 mod sampler;
+mod so_far;
 mod tasks;
 mod threads;
 
 use pyo3::prelude::*;
+
+pub(crate) use frames::Ends;
+pub(crate) use garbage::GarbageWatch;
+pub(crate) use sampler::{Plan, Sampler};
+pub(crate) use so_far::SoFar;
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<data::ProfileData>()?;

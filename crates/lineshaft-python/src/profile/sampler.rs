@@ -16,8 +16,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet};
 
 use super::data::ProfileData;
-use super::frames::{Codes, Walked};
-use super::tasks::{Loop, loop_in};
+use super::frames::{Codes, Ends, Walked};
+use super::so_far::SoFar;
+use super::tasks::{Chosen, Loop, loop_in};
 use super::threads::{Collector, Threads, current_frames};
 
 /// A sampler that runs from when it is made until it is stopped, or the process is a forked copy.
@@ -30,16 +31,25 @@ pub(crate) struct Sampler {
 }
 
 /// What is to be looked at.
-struct Plan {
-    period: Duration,
+pub(crate) struct Plan {
+    pub(crate) period: Duration,
+    /// The thread; the calling one by default.
+    pub(crate) thread: Option<u64>,
     /// The frame in which it is asked for: what called that is not looked at.
-    entry: Py<PyAny>,
-    is_all: bool,
+    pub(crate) entry: Option<Py<PyAny>>,
+    pub(crate) is_all: bool,
+    /// Of the thread, only what it does in these tasks of its loop, and what they await.
+    pub(crate) tasks: Option<Py<PySet>>,
     /// The loop that runs in it.
-    event_loop: Option<Py<PyAny>>,
-    own: String,
+    pub(crate) event_loop: Option<Py<PyAny>>,
+    /// Frames of files below it are left out.
+    pub(crate) own: String,
+    /// What other frames outwards are no part of it.
+    pub(crate) ends: Ends,
     /// Threads of all samplers.
-    samplers: Py<PySet>,
+    pub(crate) samplers: Py<PySet>,
+    /// Who is given what was seen so far, now and then.
+    pub(crate) so_far: Option<SoFar>,
 }
 
 #[pymethods]
@@ -60,7 +70,22 @@ impl Sampler {
         samplers: Py<PySet>,
     ) -> PyResult<Self> {
         let period = Duration::from_secs_f64(1.0 / hz);
-        let plan = Plan { period, entry, is_all: everyone, event_loop, own, samplers };
+        let (thread, tasks, so_far, entry) = (None, None, None, Some(entry));
+        let (is_all, ends) = (everyone, Ends::Nowhere);
+        Self::begin(
+            py,
+            Plan { period, thread, entry, is_all, tasks, event_loop, own, ends, samplers, so_far },
+        )
+    }
+
+    /// Ends it and gives what was seen: nothing if it has ended before, or belongs to the process this one was forked from.
+    fn stop(&self, py: Python<'_>) -> ProfileData {
+        ProfileData::of(self.end(py))
+    }
+}
+
+impl Sampler {
+    pub(crate) fn begin(py: Python<'_>, plan: Plan) -> PyResult<Self> {
         // Here and not in the thread, which may have to wait long for the GIL: clocks begin to count now.
         let looking = Looking::new(py, &plan)?;
         let is_over = Arc::new(AtomicBool::new(false));
@@ -75,8 +100,8 @@ impl Sampler {
         Ok(Self { is_over, thread: Mutex::new(Some(thread)), began, pid: std::process::id() })
     }
 
-    /// Ends it and gives what was seen: nothing if it has ended before, or belongs to the process this one was forked from.
-    fn stop(&self, py: Python<'_>) -> ProfileData {
+    /// What [`Self::stop`] gives.
+    pub(crate) fn end(&self, py: Python<'_>) -> Profile {
         let duration = self.began.elapsed();
         let profile = self.take().and_then(|thread| {
             thread.thread().unpark();
@@ -86,11 +111,9 @@ impl Sampler {
         if std::process::id() == self.pid {
             profile.ran(duration.as_nanos() as u64);
         }
-        ProfileData::of(profile)
+        profile
     }
-}
 
-impl Sampler {
     /// Its thread, which is told to end.
     fn take(&self) -> Option<JoinHandle<Option<Profile>>> {
         self.is_over.store(true, Ordering::Relaxed);
@@ -112,7 +135,7 @@ impl Drop for Sampler {
     }
 }
 
-fn run(py: Python<'_>, plan: Plan, mut looking: Looking, is_over: &AtomicBool) -> PyResult<Profile> {
+fn run(py: Python<'_>, mut plan: Plan, mut looking: Looking, is_over: &AtomicBool) -> PyResult<Profile> {
     let ident = looking.get_ident.bind(py).call0()?;
     plan.samplers.bind(py).add(&ident)?;
     let mut due = looking.looked + pause(plan.period);
@@ -123,6 +146,9 @@ fn run(py: Python<'_>, plan: Plan, mut looking: Looking, is_over: &AtomicBool) -
         }
         // Something that cannot be read now is read the next time, and then stands for this time too.
         let _ = looking.look(py, &plan);
+        if let Some(so_far) = &mut plan.so_far {
+            py.detach(|| so_far.tell(&looking.profile));
+        }
         due = (due + pause(plan.period)).max(Instant::now());
     }
     plan.samplers.bind(py).discard(&ident)?;
@@ -151,6 +177,7 @@ struct Looking {
     threads: Threads,
     collector: Arc<Collector>,
     loops: Vec<Loop>,
+    chosen: Option<Chosen>,
     get_ident: Py<PyAny>,
     /// `sys._current_frames` and `sys.modules`.
     current_frames: Py<PyAny>,
@@ -166,17 +193,21 @@ impl Looking {
         let mut looking = Self {
             asker: 0,
             profile: Profile::new(),
-            codes: Codes::new(plan.own.clone()),
+            codes: Codes::new(plan.own.clone(), plan.ends),
             threads: Threads::new(py)?,
             collector: Arc::new(Collector::new(py)?),
             get_ident: py.import("threading")?.getattr("get_ident")?.unbind(),
             loops: Vec::new(),
+            chosen: plan.tasks.as_ref().map(|tasks| Chosen::new(tasks.clone_ref(py), began)),
             current_frames: sys.getattr("_current_frames")?.unbind(),
             modules: sys.getattr("modules")?.cast_into::<PyDict>()?.unbind(),
             round: 0,
             looked: began,
         };
-        looking.asker = looking.threads.expect_this(py, &mut looking.profile)?;
+        looking.asker = match plan.thread {
+            Some(thread) => looking.threads.expect(py, &mut looking.profile, thread),
+            None => looking.threads.expect_this(py, &mut looking.profile)?,
+        };
         if let Some(event_loop) = &plan.event_loop {
             looking.loops.push(Loop::new(looking.asker, event_loop.clone_ref(py), began));
         }
@@ -188,7 +219,9 @@ impl Looking {
         let before = mem::replace(&mut self.looked, Instant::now());
         let collector = Arc::clone(&self.collector);
         for (ident, frame) in collector.held_back(py, || self.look_at_threads(py, plan))? {
-            self.learn_loop(ident, &frame, before);
+            if self.chosen.is_none() {
+                self.learn_loop(ident, &frame, before);
+            }
         }
         let modules = self.modules.bind(py);
         for each in &mut self.loops {
@@ -217,6 +250,13 @@ impl Looking {
         } else if self.threads.is_known(py, self.asker)
             && let Some(frame) = frames.get_item(self.asker)?
         {
+            if let Some(chosen) = &mut self.chosen
+                && !chosen.look(py, &mut self.profile, &mut self.codes)?
+            {
+                // This time is that of something else.
+                self.threads.passed(py, &mut self.profile, self.asker, (now, self.round));
+                return Ok(run_loops);
+            }
             self.look_at(plan, (self.asker, frame), now, &mut run_loops)?;
         }
         Ok(run_loops)
@@ -230,7 +270,7 @@ impl Looking {
         run_loops: &mut Vec<(u64, Bound<'py, PyAny>)>,
     ) -> PyResult<()> {
         let py = frame.py();
-        let entry = (ident == self.asker).then_some(&plan.entry);
+        let entry = plan.entry.as_ref().filter(|_| ident == self.asker);
         let Walked { calls, runs_loop } = self.codes.walk(&mut self.profile, frame, entry)?;
         let (track, weight) = self.threads.passed(py, &mut self.profile, ident, (now, self.round));
         self.profile.add(track, &calls, weight);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::once::intern;
 use lineshaft_insight::profile::{Call, DEPTH_MAX, Kind, Profile, Weight};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PySet, PyString};
 
 use super::frames::Codes;
 
@@ -51,6 +51,45 @@ impl Loop {
         let took = now.elapsed();
         (self.looked, self.not_before) = (now, now + took + took.min(Duration::from_secs(1)) * PAUSE);
         Ok(())
+    }
+}
+
+/// Some tasks of one loop, and when what they await was last looked at.
+pub(super) struct Chosen {
+    tasks: Py<PySet>,
+    looked: Instant,
+    not_before: Instant,
+}
+
+impl Chosen {
+    /// The set may change.
+    pub(super) fn new(tasks: Py<PySet>, began: Instant) -> Self {
+        Self { tasks, looked: began, not_before: began }
+    }
+
+    /// Adds what those wait for that are suspended; whether another one is being run. Runs no Python: what it says is so
+    /// until the GIL is given up.
+    pub(super) fn look(
+        &mut self,
+        py: Python<'_>,
+        profile: &mut Profile,
+        codes: &mut Codes,
+    ) -> PyResult<bool> {
+        let now = Instant::now();
+        let wall_ns = now.saturating_duration_since(self.looked).as_nanos() as u64;
+        let (mut runs, is_due) = (false, now >= self.not_before);
+        for task in self.tasks.bind(py).iter() {
+            let coroutine = task.call_method0(intern!(py, "get_coro"))?;
+            runs |= link(&coroutine)?.is_some_and(|link| link.is_running);
+            if is_due {
+                let _ = add(profile, codes, &task, wall_ns);
+            }
+        }
+        if is_due {
+            let took = now.elapsed();
+            (self.looked, self.not_before) = (now, now + took + took.min(Duration::from_secs(1)) * PAUSE);
+        }
+        Ok(runs)
     }
 }
 

@@ -54,6 +54,13 @@ impl Threads {
         Ok(ident)
     }
 
+    /// A thread that runs already: its time counts from now on.
+    pub(super) fn expect(&mut self, py: Python<'_>, profile: &mut Profile, ident: u64) -> u64 {
+        let thread = self.met(py, profile, (ident, None), self.began);
+        self.known.insert(ident, thread);
+        ident
+    }
+
     /// Its track, and what has passed since it was last asked about.
     pub(super) fn passed(
         &mut self,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::once::intern;
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
+use super::profiled::{Whom, Why};
+use super::slow::{Followed, Runs, SlowWatch};
 use crate::client::OnFailure;
 use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
@@ -40,6 +43,10 @@ pub(super) struct Task {
     retry: Option<Py<PyAny>>,
     /// Classes of errors that are ordinary outcomes.
     expected: Option<Py<PyAny>>,
+    /// The part of its attempts that are profiled, from 0 to 1; `None` if it does not say.
+    profiled: Option<f64>,
+    /// How long its attempts ran.
+    pub(super) runs: Arc<Runs>,
     /// Its body is a coroutine, to be run in a loop that others share.
     pub(super) is_async: bool,
     /// Its types are registered.
@@ -74,6 +81,8 @@ impl Task {
             expected: Some(options.call_method1("get", ("expected",))?.unbind())
                 .filter(|one| !one.is_none(py)),
             retry: if at_most_once { None } else { retry_with_after(&options)? },
+            profiled: task.getattr("_profiled")?.extract()?,
+            runs: Arc::default(),
             is_async: has_loop,
             learnt: AtomicBool::new(false),
             is_quick: AtomicBool::new(false),
@@ -82,6 +91,25 @@ impl Task {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The version whose code this is.
+    pub(super) fn version(&self) -> u32 {
+        self.versions.1
+    }
+
+    /// Why an attempt of it is to be profiled, if it is.
+    pub(super) fn profiled_for(&self, job: &Job) -> Option<Why> {
+        if job.profiled {
+            return Some(Why::Asked);
+        }
+        let share = self.profiled.filter(|share| *share > 0.0)?;
+        (fastrand::f64() < share).then_some(Why::Share)
+    }
+
+    /// After which time an attempt of it is profiled by itself, if that is known; never if it says that none is profiled.
+    pub(super) fn long_after(&self) -> Option<Duration> {
+        if self.profiled == Some(0.0) { None } else { self.runs.long_after() }
     }
 
     pub(super) fn entry(&self) -> TaskEntry {
@@ -139,6 +167,11 @@ pub(super) struct Runner {
     registry: Py<Registry>,
     types: Py<PyAny>,
     app: Py<PyAny>,
+    /// Where the files of this package are, with a separator at the end.
+    package: Arc<str>,
+    slow: SlowWatch,
+    /// The thread that runs bodies, where there is one.
+    thread: u64,
     /// Sets the context variable that says which attempt runs.
     set_running: Py<PyAny>,
     copy_context: Py<PyAny>,
@@ -163,11 +196,46 @@ impl Runner {
             registry: types.getattr("registry")?.cast_into()?.unbind(),
             types: types.unbind(),
             app: app.clone().unbind(),
+            package: package_of(py)?.into(),
+            slow: SlowWatch::default(),
+            thread: py.import("threading")?.call_method0("get_ident")?.extract()?,
             set_running: running.getattr("set")?.unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             flushes: [flush("stdout")?, flush("stderr")?],
             control: Control::load(py)?,
         })
+    }
+
+    /// The thread that has made it, which runs bodies where there is one slot, and the loop where they are coroutines.
+    pub(super) fn thread(&self) -> u64 {
+        self.thread
+    }
+
+    /// An attempt begins: it is profiled from now on, if there is a reason, or once it has run for long.
+    pub(super) fn follow(
+        &self,
+        task: &Task,
+        attempt: &Bound<'_, RunningAttempt>,
+        why: Option<Why>,
+        whom: Whom,
+    ) {
+        let version = task.version();
+        if let Some(why) = why {
+            attempt.get().begin_profile(attempt.py(), (version, why), whom, &self.package);
+        } else if let Some(long) = task.long_after() {
+            let (runs, package) = (Arc::clone(&task.runs), Arc::clone(&self.package));
+            let (ticket, long_at) = (attempt.get().ticket, Instant::now() + long);
+            let attempt = attempt.clone().unbind();
+            self.slow.follow(Followed { ticket, attempt, runs, long_at, version, whom, package });
+        }
+    }
+
+    /// Its body is over.
+    pub(super) fn end_profile(&self, task: &Task, attempt: &Bound<'_, RunningAttempt>, patience: Duration) {
+        if task.long_after().is_some() {
+            self.slow.forget(attempt.get().ticket);
+        }
+        attempt.get().end_profile(attempt.py(), patience);
     }
 
     /// The task that was declared in place of `task` since, if there is one.
@@ -318,6 +386,12 @@ impl<'py> Call<'py> {
     pub(super) fn make(&self) -> PyResult<Bound<'py, PyAny>> {
         self.body.call(&self.positional, (!self.keywords.is_empty()).then_some(&self.keywords))
     }
+}
+
+fn package_of(py: Python<'_>) -> PyResult<String> {
+    let file: String = py.import("lineshaft")?.getattr("__file__")?.extract()?;
+    let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
+    Ok(format!("{directory}/"))
 }
 
 /// Nobody looks for the place in the code where an ordinary outcome came about.

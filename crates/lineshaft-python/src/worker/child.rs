@@ -19,6 +19,7 @@ use super::body::{Runner, Task};
 use super::checkpoint::Checkpoint;
 use super::garbage::{Garbage, freeze};
 use super::logged::Logged;
+use super::profiled::{Profiling, Whom, Why};
 use super::shield::Shields;
 use super::slots::{Shop, Slots};
 use crate::errors::raise;
@@ -26,6 +27,9 @@ use crate::values::{Registry, decode, encode};
 
 /// How often an idle child lets Python look at signals.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the end of an attempt waits for room for its profile.
+pub(super) const PROFILE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// This process as a worker's child.
 #[pyclass(frozen, module = "lineshaft._native")]
@@ -192,6 +196,8 @@ impl Child {
         let attempt = runner.attempt(py, this.inner.attempts(), job, place)?;
         *lock(&this.current) = Some((job.ticket(), attempt.get().shields.clone()));
         this.inner.begin(job);
+        let whom = Whom { thread: runner.thread(), tasks: None };
+        runner.follow(task, &attempt, task.profiled_for(job), whom);
         this.in_body.store(true, Ordering::Relaxed);
         // Asked before it began, when there was no body to interrupt.
         let returned = match this.interrupt(py, &PyTuple::empty(py)) {
@@ -202,14 +208,17 @@ impl Child {
         if std::process::id() != this.process {
             return end_copy(py, task.name()).map(|()| Duration::ZERO);
         }
+        runner.end_profile(task, &attempt, PROFILE_PATIENCE);
         let stopping = this.inner.stop_requested(job.ticket()).is_some();
         let ending = runner.ending(py, Some(task), job, stopping, returned);
         runner.flush(py);
-        if task.at_most_once || this.inner.stop_requested(job.ticket()).is_some() {
-            Ok(py.detach(|| this.inner.finish(job, ending)))
+        let took = if task.at_most_once || this.inner.stop_requested(job.ticket()).is_some() {
+            py.detach(|| this.inner.finish(job, ending))
         } else {
-            Ok(this.inner.finish(job, ending))
-        }
+            this.inner.finish(job, ending)
+        };
+        task.runs.record(took);
+        Ok(took)
     }
 
     /// The outermost shield of an attempt closed: what came meanwhile is raised now, in the main thread.
@@ -287,6 +296,7 @@ pub(crate) struct RunningAttempt {
     #[pyo3(get)]
     number: u32,
     logged: Logged,
+    profile: Mutex<ProfileState>,
     pub(super) shields: Shields,
     place: Place,
     /// Cancels the coroutine, which a shield holds back.
@@ -310,6 +320,16 @@ struct Body {
     cleanups: Option<Py<PyAny>>,
 }
 
+/// The profile of an attempt.
+#[derive(Default)]
+enum ProfileState {
+    #[default]
+    None,
+    Begun(Profiling),
+    /// The body is over: none begins.
+    Over,
+}
+
 /// Where an attempt runs: who passes on what a shield held back.
 pub(super) enum Place {
     Process(Py<Child>),
@@ -318,7 +338,7 @@ pub(super) enum Place {
 
 impl RunningAttempt {
     pub(super) fn new(attempts: Arc<Attempts>, app: Py<PyAny>, job: &Job, place: Place) -> Self {
-        let (shields, held) = Default::default();
+        let (shields, held, profile) = Default::default();
         let newest = Newest::new(job.checkpoint.clone());
         // The process that it was taken over by, or whose slots they are: a copy takes no jobs.
         let process = match &place {
@@ -335,6 +355,7 @@ impl RunningAttempt {
             ticket,
             number,
             logged,
+            profile,
             shields,
             place,
             held,
@@ -355,6 +376,39 @@ impl RunningAttempt {
     fn registry<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Registry>> {
         let registry = self.app.bind(py).getattr("_types")?.getattr("registry")?;
         Ok(registry.cast_into::<Registry>()?)
+    }
+
+    /// From now on its body is profiled, as that of this version of its task, if there is room for that and it is not over.
+    pub(super) fn begin_profile(
+        &self,
+        py: Python<'_>,
+        (version, why): (u32, Why),
+        whom: Whom,
+        package: &str,
+    ) {
+        if !self.attempts.is_running(self.ticket) {
+            return;
+        }
+        // An attempt that cannot be profiled runs as others do.
+        let begun = Profiling::begin(py, self.logged.whose(version, why), whom, package).ok().flatten();
+        let Some(begun) = begun else { return };
+        let mut state = lock(&self.profile);
+        if matches!(*state, ProfileState::None) {
+            *state = ProfileState::Begun(begun);
+        } else {
+            drop(state);
+            begun.abandon(py);
+        }
+    }
+
+    /// Its body is over: what was seen is kept, waiting for room up to `patience`.
+    pub(super) fn end_profile(&self, py: Python<'_>, patience: Duration) {
+        let state = std::mem::replace(&mut *lock(&self.profile), ProfileState::Over);
+        if let ProfileState::Begun(profiling) = state
+            && let Err(error) = profiling.end(py, patience)
+        {
+            error.write_unraisable(py, None);
+        }
     }
 
     /// What it has logged.

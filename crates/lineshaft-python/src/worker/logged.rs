@@ -9,6 +9,8 @@ use lineshaft_log::{Fields, Record, Value};
 use lineshaft_wire::{JobId, LogPlace, LogRecord};
 use pyo3::prelude::*;
 
+use super::profiled::{Whose, Why};
+
 /// Bytes of texts that are kept of one attempt.
 const BYTES_MAX: u64 = 1 << 20;
 /// What a record counts for beside its texts.
@@ -35,6 +37,13 @@ impl Logged {
         let (task, worker) = attempts.names_of(job);
         let (fields, bytes, dropped) = Default::default();
         Self { attempts, job: job.id, number: job.attempt, task, worker, fields, bytes, dropped }
+    }
+
+    /// The attempt, for its profile.
+    pub(super) fn whose(&self, version: u32, why: Why) -> Whose {
+        let (attempts, task, worker) =
+            (Arc::clone(&self.attempts), Arc::clone(&self.task), Arc::clone(&self.worker));
+        Whose { attempts, job: self.job, attempt: self.number, task, worker, version, why }
     }
 
     /// What each of its records carries.
@@ -96,6 +105,7 @@ impl Logged {
             fields: fields.map(|(key, value)| ((**key).into(), value.to_json().into())).collect(),
             place,
             exception: record.exception.clone(),
+            attachment: None,
         }
     }
 }

@@ -12,10 +12,12 @@ use lineshaft::worker::local::{self, Local};
 use lineshaft::worker::{Attempts, Ending, Job, Kind, Next, StopReason, TaskEntry, Ticket};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PySet;
 
 use super::bodies::Bodies;
 use super::body::{Call, Runner, Task};
-use super::child::{Place, RunningAttempt, end_copy, failed, guarded};
+use super::child::{PROFILE_PATIENCE, Place, RunningAttempt, end_copy, failed, guarded};
+use super::profiled::{Whom, Why};
 use crate::logging::LogsOfAttempts;
 
 /// How often an idle thread looks whether the process ends.
@@ -131,7 +133,8 @@ impl Slots {
     /// The next job, if one is here and a slot is free.
     fn take(&self) -> Option<Work> {
         let job = self.shop.attempts.try_next()?;
-        Some(Work { shop: Arc::clone(&self.shop), job, attempt: OnceLock::new() })
+        let (attempt, profiled, begun) = Default::default();
+        Some(Work { shop: Arc::clone(&self.shop), job, attempt, profiled, begun })
     }
 
     /// A descriptor that is readable when `take` may have something; reading eight bytes empties it. Once.
@@ -206,6 +209,10 @@ pub(crate) struct Work {
     job: Job,
     /// Of a coroutine that has begun.
     attempt: OnceLock<Py<RunningAttempt>>,
+    /// Why that is to be profiled, if it is.
+    profiled: OnceLock<Why>,
+    /// The task of that.
+    begun: OnceLock<Arc<Task>>,
 }
 
 #[pymethods]
@@ -242,7 +249,11 @@ impl Work {
     /// Begins the attempt and gives its coroutine; from here on it runs in the current context. None if it could not
     /// begin, and has ended.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some((_, call)) = self.shop.prepare(py, &self.job)? else { return Ok(None) };
+        let Some((task, call)) = self.shop.prepare(py, &self.job)? else { return Ok(None) };
+        if let Some(why) = task.profiled_for(&self.job) {
+            self.profiled.get_or_init(|| why);
+        }
+        self.begun.get_or_init(|| Arc::clone(&task));
         let attempt = self.shop.attempt(py, &self.job)?;
         self.shop.runner.enter(&attempt)?;
         self.attempt.get_or_init(|| attempt.unbind());
@@ -254,6 +265,22 @@ impl Work {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether the coroutine that has begun is profiled, or may come to be.
+    #[getter]
+    fn is_followed(&self) -> bool {
+        let may_be_long = || self.begun.get().is_some_and(|task| task.long_after().is_some());
+        self.profiled.get().is_some() || may_be_long()
+    }
+
+    /// What this thread does in the tasks of a set, and what these await, is its profile, if there is one.
+    fn follow(&self, py: Python<'_>, tasks: Py<PySet>) -> PyResult<()> {
+        let (Some(task), Some(attempt)) = (self.begun.get(), self.attempt.get()) else { return Ok(()) };
+        let thread = py.import("threading")?.call_method0("get_ident")?.extract()?;
+        let whom = Whom { thread, tasks: Some(tasks) };
+        self.shop.runner.follow(task, attempt.bind(py), self.profiled.get().copied(), whom);
+        Ok(())
     }
 
     /// Whether a shield of the coroutine is open; `cancel` is then called when it closes.
@@ -279,17 +306,35 @@ impl Work {
 
     /// The coroutine returned.
     fn returned(&self, py: Python<'_>, result: Bound<'_, PyAny>) {
-        self.shop.finish(py, &self.job, Ok(result));
+        self.finish(py, Ok(result));
     }
 
     /// The worker could not carry the attempt out; nothing if it has ended.
     fn failed(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
+        self.end_profile(py);
         self.shop.fail(py, &self.job, &PyErr::from_value(error));
     }
 
     /// The coroutine raised.
     fn raised(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
-        self.shop.finish(py, &self.job, Err(PyErr::from_value(error)));
+        self.finish(py, Err(PyErr::from_value(error)));
+    }
+}
+
+impl Work {
+    fn finish(&self, py: Python<'_>, returned: PyResult<Bound<'_, PyAny>>) {
+        self.end_profile(py);
+        let took = self.shop.finish(py, &self.job, returned);
+        if let Some(task) = self.begun.get() {
+            task.runs.record(took);
+        }
+    }
+
+    /// In the thread of the loop, which cannot wait for room.
+    fn end_profile(&self, py: Python<'_>) {
+        if let (Some(task), Some(attempt)) = (self.begun.get(), self.attempt.get()) {
+            self.shop.runner.end_profile(task, attempt.bind(py), Duration::ZERO);
+        }
     }
 }
 
@@ -317,6 +362,8 @@ impl Shop {
             // Asked before it began, when there was no body to interrupt.
             Some(reason) => Err(self.bodies.interruption(py, reason)?),
             None => {
+                let whom = Whom { thread: thread as u64, tasks: None };
+                self.runner.follow(&task, &attempt, task.profiled_for(job), whom);
                 let place = (thread, attempt.get().shields.clone());
                 self.bodies.run(py, job.ticket(), place, || self.runner.call(&call, &attempt))
             }
@@ -324,8 +371,9 @@ impl Shop {
         if std::process::id() != self.process {
             return end_copy(py, task.name());
         }
+        self.runner.end_profile(&task, &attempt, PROFILE_PATIENCE);
         let ending = self.ending(py, Some(&task), job, returned);
-        py.detach(|| self.attempts.finish(job, ending));
+        task.runs.record(py.detach(|| self.attempts.finish(job, ending)));
         Ok(())
     }
 
@@ -404,10 +452,10 @@ impl Shop {
     }
 
     /// An attempt ended in an event loop, which cannot wait for the server's word.
-    fn finish(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) {
+    fn finish(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) -> Duration {
         let task = if returned.is_err() { self.task(py, job).ok().flatten() } else { None };
         let ending = self.ending(py, task.as_deref(), job, returned);
-        self.attempts.finish_without_waiting(job, ending);
+        self.attempts.finish_without_waiting(job, ending)
     }
 }
 

@@ -215,6 +215,7 @@ fn sort(message: &Message) -> Sort {
         | Message::CacheSet(_)
         | Message::CacheInvalidate(_)
         | Message::AddLogs(_)
-        | Message::ListLogs(_) => Sort::Request,
+        | Message::ListLogs(_)
+        | Message::ProfileNext(_) => Sort::Request,
     }
 }

@@ -47,7 +47,8 @@ type Part = (Message, Vec<Payload>);
 
 /// The leases of a message, each with what follows of it.
 pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<Item = LeaseRow<P>> {
-    let Leases { jobs, checkpoints, retried, .. } = leases;
+    let Leases { jobs, checkpoints, retried, profiled, .. } = leases;
+    let mut profiled = profiled.into_iter().peekable();
     let says_retries = retried.is_some();
     let mut retried = retried.unwrap_or_default().into_iter().peekable();
     let mut arguments = payloads;
@@ -56,7 +57,8 @@ pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<I
         let checkpoint = checkpoints.next_if(|((position, _), _)| *position == at);
         let checkpoint = checkpoint.map(|((_, length), payload)| (length, payload));
         let is_retried = says_retries.then(|| retried.next_if_eq(&at).is_some());
-        LeaseRow { lease, arguments, checkpoint, is_retried }
+        let is_profiled = profiled.next_if_eq(&at).is_some();
+        LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled }
     })
 }
 
@@ -67,6 +69,7 @@ pub(crate) struct LeaseRow<P> {
     /// Its length, too.
     pub(crate) checkpoint: Option<(u32, P)>,
     pub(crate) is_retried: Option<bool>,
+    pub(crate) is_profiled: bool,
 }
 
 impl LeaseRow<Payload> {
@@ -90,6 +93,7 @@ pub(crate) fn join_leases<P>(epoch: u64, rows: Vec<LeaseRow<P>>) -> (Leases, Vec
         if let Some(is_retried) = row.is_retried {
             leases.retried.get_or_insert_default().extend(is_retried.then_some(at));
         }
+        leases.profiled.extend(row.is_profiled.then_some(at));
     }
     arguments.append(&mut values);
     (leases, arguments)
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_keep_their_order_epoch_checkpoints_and_retries() {
+    fn leases_keep_their_order_epoch_checkpoints_retries_and_profiles() {
         let lease = |slot| Lease {
             job: job(slot),
             counter: u64::from(slot),
@@ -224,7 +228,7 @@ mod tests {
         };
         let jobs = (1..=3).map(lease).collect();
         let checkpoints = vec![(0, 7), (2, 9)];
-        let leases = Leases { epoch: 3, jobs, checkpoints, retried: Some(vec![1]) };
+        let leases = Leases { epoch: 3, jobs, checkpoints, retried: Some(vec![1]), profiled: vec![0, 2] };
         let payloads = [700 << 10, 700 << 10, 700 << 10, 7, 9].map(payload).to_vec();
         let parts = split(Outgoing { request_id: 0, message: leases.into(), payloads });
         let counters: Vec<_> = parts
@@ -232,17 +236,17 @@ mod tests {
             .map(|part| match &part.message {
                 Message::Leases(leases) => {
                     let payloads: Vec<_> = part.payloads.iter().map(payload_bytes).collect();
-                    let retried = leases.retried.clone().unwrap();
-                    (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), retried, payloads)
+                    let said = (leases.retried.clone().unwrap(), leases.profiled.clone());
+                    (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), said, payloads)
                 }
                 other => panic!("{other:?}"),
             })
             .collect();
         let bytes = 700 << 10;
         let expected = [
-            (3, 1, vec![(0, 7)], vec![], vec![bytes, 7]),
-            (3, 2, Vec::new(), vec![0], vec![bytes]),
-            (3, 3, vec![(0, 9)], vec![], vec![bytes, 9]),
+            (3, 1, vec![(0, 7)], (vec![], vec![0]), vec![bytes, 7]),
+            (3, 2, Vec::new(), (vec![0], vec![]), vec![bytes]),
+            (3, 3, vec![(0, 9)], (vec![], vec![0]), vec![bytes, 9]),
         ];
         assert_eq!(counters, expected);
     }

@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crc32c::crc32c;
 use lineshaft_structures::BloomFilter;
 use lineshaft_wire::log_record::is_below;
 use lineshaft_wire::{JobId, LogPlace, LogRecord};
 
+use super::attachments::{self, Attachment};
 use super::bits::Rows;
 use super::columns::{Column, decode_times};
 use super::header::{BlockHeader, Part, Section};
@@ -47,7 +49,11 @@ pub(crate) struct Piece {
 impl<F: DiskFile> BlockReader<'_, F> {
     /// The records and their sequence numbers, in the order that is asked for.
     pub(crate) fn search(&self, search: &Search<'_>) -> Result<Vec<(u64, LogRecord)>, Error> {
-        let rows = self.candidates(search)?;
+        let mut rows = self.candidates(search)?;
+        let attachments = if search.wanted.filter.attached { self.attachments()? } else { Vec::new() };
+        if search.wanted.filter.attached {
+            rows.retain(|row| attachments::of_row(&attachments, row).is_some());
+        }
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -55,7 +61,8 @@ impl<F: DiskFile> BlockReader<'_, F> {
         if search.newest_first {
             pieces.reverse();
         }
-        let mut found = Found { search, header: self.header, records: Vec::new() };
+        let (header, records) = (self.header, Vec::new());
+        let mut found = Found { search, header, attachments: &attachments, records };
         let mut columns = None;
         for piece in pieces.iter().filter(|piece| piece.rows.clone().any(|row| rows.contains(row))) {
             let bytes = self.read(self.header.pieces_start() + piece.offset, piece.section, "pieces")?;
@@ -74,7 +81,13 @@ impl<F: DiskFile> BlockReader<'_, F> {
                 break;
             }
         }
-        Ok(found.records)
+        let mut records = found.records;
+        for (number, record) in &mut records {
+            let row = (*number - self.header.first) as usize;
+            let attachment = attachments::of_row(&attachments, row);
+            record.attachment = attachment.map(|one| self.attachment(one)).transpose()?;
+        }
+        Ok(records)
     }
 
     /// Reads every part of the block and checks it.
@@ -82,6 +95,7 @@ impl<F: DiskFile> BlockReader<'_, F> {
         self.columns()?;
         self.filter(Part::Fields)?;
         self.filter(Part::Texts)?;
+        self.attachments()?.iter().try_for_each(|one| self.attachment(one).map(drop))?;
         let read =
             |piece: Piece| self.read(self.header.pieces_start() + piece.offset, piece.section, "pieces");
         self.pieces()?.into_iter().try_for_each(|piece| read(piece).map(drop))
@@ -187,6 +201,16 @@ impl<F: DiskFile> BlockReader<'_, F> {
         decode_pieces(&bytes, self.header).map_err(|Malformed| self.damaged(name_of(Part::Pieces)))
     }
 
+    fn attachments(&self) -> Result<Vec<Attachment>, Error> {
+        let bytes = self.section(Part::Attachments)?;
+        attachments::decode(&bytes, self.header).map_err(|Malformed| self.damaged(name_of(Part::Attachments)))
+    }
+
+    fn attachment(&self, one: &Attachment) -> Result<Bytes, Error> {
+        let start = self.header.attachments_start() + one.offset;
+        self.read(start, one.section, name_of(Part::Attachments)).map(Bytes::from)
+    }
+
     fn section(&self, part: Part) -> Result<Vec<u8>, Error> {
         self.read(self.header.start_of(part), self.header.section(part), name_of(part))
     }
@@ -263,5 +287,6 @@ fn name_of(part: Part) -> &'static str {
         Part::Fields => "bits of fields",
         Part::Texts => "bits of texts",
         Part::Pieces => "places of the pieces",
+        Part::Attachments => "attachments",
     }
 }

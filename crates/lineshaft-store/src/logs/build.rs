@@ -1,8 +1,9 @@
-//! A block of records as bytes: header, columns, filters, pieces.
+//! A block of records as bytes: header, columns, filters, pieces, attachments.
 
 use crc32c::crc32c;
 use lineshaft_wire::LogRecord;
 
+use super::attachments::Attached;
 use super::columns::{ColumnWriter, encode_times};
 use super::filters;
 use super::header::{ALIGNMENT, BlockHeader, HEADER_BYTES, PARTS, Part, Section};
@@ -22,9 +23,9 @@ pub(crate) struct Built {
 /// [`BLOCK_RECORDS_MAX`](super::BLOCK_RECORDS_MAX). About 2 us for each.
 pub(crate) fn build(first: u64, records: &[&LogRecord]) -> Built {
     let mut header = summarise(first, records);
-    let pieces = Pieces::of(records);
+    let (pieces, attached) = (Pieces::of(records), Attached::of(records));
     let mut bytes = vec![0; HEADER_BYTES];
-    for (index, content) in sections(&header, records, &pieces).iter().enumerate() {
+    for (index, content) in sections(&header, records, (&pieces, &attached)).iter().enumerate() {
         let start = bytes.len();
         if is_packed(index) {
             pack(content, &mut bytes);
@@ -39,6 +40,8 @@ pub(crate) fn build(first: u64, records: &[&LogRecord]) -> Built {
     }
     header.pieces_bytes = pieces.packed.len() as u64;
     bytes.extend_from_slice(&pieces.packed);
+    header.attachments_bytes = attached.packed.len() as u64;
+    bytes.extend_from_slice(&attached.packed);
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT as usize), 0);
     bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
     Built { header, bytes }
@@ -63,12 +66,17 @@ fn summarise(first: u64, records: &[&LogRecord]) -> BlockHeader {
         levels: (levels().min().unwrap_or(0), levels().max().unwrap_or(0)),
         jobs: (jobs().min().unwrap_or(some_job), jobs().max().unwrap_or(some_job)),
         pieces_bytes: 0,
+        attachments_bytes: 0,
         sections: [Section::default(); PARTS],
     }
 }
 
 /// The sections in the order of [`Part`].
-fn sections(header: &BlockHeader, records: &[&LogRecord], pieces: &Pieces) -> [Vec<u8>; PARTS] {
+fn sections(
+    header: &BlockHeader,
+    records: &[&LogRecord],
+    (pieces, attached): (&Pieces, &Attached),
+) -> [Vec<u8>; PARTS] {
     [
         names(records, |record| &record.task),
         names(records, |record| &record.worker),
@@ -81,6 +89,7 @@ fn sections(header: &BlockHeader, records: &[&LogRecord], pieces: &Pieces) -> [V
         filters::of_fields(records).to_bytes([0; 2]),
         filters::of_texts(records).to_bytes([0; 2]),
         pieces.table.bytes.clone(),
+        attached.table.bytes.clone(),
     ]
 }
 

@@ -2,19 +2,23 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use lineshaft_wire::LogRecord;
-use lineshaft_wire::log_record::LOG_TEXT_BYTES_MAX;
+use lineshaft_wire::log_record::{LOG_ATTACHMENT_BYTES_MAX, LOG_TEXT_BYTES_MAX};
 
-/// The record with its texts cut to what is kept of them.
+/// The record with its texts cut to what is kept of them, and without an attachment that is too large, or empty.
 pub(crate) fn fitted(record: &LogRecord) -> Cow<'_, LogRecord> {
     let is_long = |text: &str| text.len() > LOG_TEXT_BYTES_MAX;
-    let has_long = is_long(&record.message)
+    let is_kept = |bytes: &Bytes| (1..=LOG_ATTACHMENT_BYTES_MAX).contains(&bytes.len());
+    let has_long = record.attachment.as_ref().is_some_and(|bytes| !is_kept(bytes))
+        || is_long(&record.message)
         || record.exception.as_deref().is_some_and(is_long)
         || record.fields.iter().any(|(_, json)| is_long(json));
     if !has_long {
         return Cow::Borrowed(record);
     }
     let mut record = record.clone();
+    record.attachment.take_if(|bytes| !is_kept(bytes));
     cut(&mut record.message);
     record.exception.as_mut().map(cut);
     record.fields.iter_mut().for_each(|(_, json)| cut_json(json));
@@ -58,6 +62,7 @@ pub(crate) fn weight(record: &LogRecord) -> usize {
         + fields
         + record.message.len()
         + record.exception.as_ref().map_or(0, |text| text.len())
+        + record.attachment.as_ref().map_or(0, Bytes::len)
 }
 
 #[cfg(test)]
@@ -80,6 +85,7 @@ pub(crate) mod tests {
             fields: Vec::new(),
             place: None,
             exception: None,
+            attachment: None,
         }
     }
 

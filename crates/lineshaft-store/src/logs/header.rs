@@ -13,11 +13,15 @@ pub(crate) const HEADER_BYTES: usize = 256;
 /// Blocks begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 512;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"LSl1");
+const MAGIC: u32 = u32::from_le_bytes(*b"LSl2");
+/// Of before there were attachments: where they stand now were zeros, which say that there are none.
+const MAGIC_1: u32 = u32::from_le_bytes(*b"LSl1");
+const ATTACHMENTS_OFFSET: usize = SECTIONS_OFFSET + 12 * PARTS;
 const SECTIONS_OFFSET: usize = 80;
 const CRC_OFFSET: usize = HEADER_BYTES - 4;
 
-/// The sections of a block, in the order in which they follow its header. The pieces follow them.
+/// The sections of a block, in the order in which they follow its header. The pieces follow them, and
+/// the attachments follow those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Tasks,
@@ -34,10 +38,12 @@ pub(crate) enum Part {
     Texts,
     /// Where the pieces are.
     Pieces,
+    /// Which rows have attachments, and where those are.
+    Attachments,
 }
 
 /// How many sections there are.
-pub(crate) const PARTS: usize = Part::Pieces as usize + 1;
+pub(crate) const PARTS: usize = Part::Attachments as usize + 1;
 
 /// A section as stored, and unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +67,8 @@ pub(crate) struct BlockHeader {
     pub(crate) jobs: (JobId, JobId),
     /// The pieces as stored.
     pub(crate) pieces_bytes: u64,
+    /// The attachments as stored.
+    pub(crate) attachments_bytes: u64,
     pub(crate) sections: [Section; PARTS],
 }
 
@@ -85,6 +93,7 @@ impl BlockHeader {
                 put(SECTIONS_OFFSET + 12 * index + 4 * at, &number.to_le_bytes());
             }
         }
+        put(ATTACHMENTS_OFFSET, &self.attachments_bytes.to_le_bytes());
         let crc = crc32c(&bytes[..CRC_OFFSET]);
         bytes[CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -93,7 +102,7 @@ impl BlockHeader {
     /// The header that these bytes are; `None` if they are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < HEADER_BYTES
-            || u32_at(bytes, 0) != MAGIC
+            || ![MAGIC, MAGIC_1].contains(&u32_at(bytes, 0))
             || u32_at(bytes, CRC_OFFSET) != crc32c(&bytes[..CRC_OFFSET])
         {
             return None;
@@ -110,6 +119,7 @@ impl BlockHeader {
             levels: (u32_at(bytes, 32) as i32, u32_at(bytes, 36) as i32),
             jobs: (job(40)?, job(56)?),
             pieces_bytes: u64_at(bytes, 72),
+            attachments_bytes: u64_at(bytes, ATTACHMENTS_OFFSET),
             sections: std::array::from_fn(section),
         };
         header.is_sound().then_some(header)
@@ -121,6 +131,12 @@ impl BlockHeader {
             && self.first >= 1
             && self.first < u64::MAX - BLOCK_RECORDS_MAX as u64
             && u32::try_from(self.pieces_bytes).is_ok()
+            && u32::try_from(self.attachments_bytes).is_ok()
+    }
+
+    /// Whether a record of it has an attachment.
+    pub(crate) fn has_attachments(&self) -> bool {
+        self.attachments_bytes > 0
     }
 
     /// Sequence number of the last record.
@@ -142,6 +158,11 @@ impl BlockHeader {
         self.start(PARTS)
     }
 
+    /// Where the attachments begin, counted from the header.
+    pub(crate) fn attachments_start(&self) -> u64 {
+        self.pieces_start() + self.pieces_bytes
+    }
+
     fn start(&self, sections: usize) -> u64 {
         let before = self.sections[..sections].iter().map(|section| u64::from(section.stored_bytes));
         HEADER_BYTES as u64 + before.sum::<u64>()
@@ -149,7 +170,7 @@ impl BlockHeader {
 
     /// Size on disk, with the zeros before the next block.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        (self.pieces_start() + self.pieces_bytes).next_multiple_of(ALIGNMENT)
+        (self.attachments_start() + self.attachments_bytes).next_multiple_of(ALIGNMENT)
     }
 }
 
@@ -166,6 +187,7 @@ mod tests {
             levels: (-5, 6),
             jobs: (JobId::direct(1, 2, 3, 4), JobId::direct(5, 6, 7, 8)),
             pieces_bytes: 7,
+            attachments_bytes: 9,
             sections: std::array::from_fn(|index| Section {
                 stored_bytes: index as u32,
                 unpacked_bytes: 100 + index as u32,
@@ -183,11 +205,37 @@ mod tests {
     }
 
     #[test]
+    fn a_header_of_before_there_were_attachments_has_none() {
+        let job = JobId::direct(1, 2, 3, 4);
+        let mut sections = [Section { stored_bytes: 5, unpacked_bytes: 6, crc: 7 }; PARTS];
+        sections[Part::Attachments as usize] = Section::default();
+        let (times, levels, attachments_bytes) = Default::default();
+        let jobs = (job, job);
+        let header = BlockHeader {
+            records: 1,
+            first: 1,
+            times,
+            levels,
+            jobs,
+            pieces_bytes: 8,
+            attachments_bytes,
+            sections,
+        };
+        let mut bytes = header.encode();
+        bytes[..4].copy_from_slice(b"LSl1");
+        let crc = crc32c(&bytes[..CRC_OFFSET]);
+        bytes[CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
+        assert!(bytes[212..CRC_OFFSET].iter().all(|byte| *byte == 0));
+        assert_eq!(BlockHeader::decode(&bytes), Some(header));
+    }
+
+    #[test]
     fn numbers_that_nothing_can_have_are_no_header() {
         let header = |records: u32, first: u64| {
             let job = JobId::direct(1, 2, 3, 4);
             let (times, levels, sections) = Default::default();
-            BlockHeader { records, first, times, levels, jobs: (job, job), pieces_bytes: 0, sections }
+            let (pieces_bytes, attachments_bytes, jobs) = (0, 0, (job, job));
+            BlockHeader { records, first, times, levels, jobs, pieces_bytes, attachments_bytes, sections }
         };
         let is_header = |records, first| BlockHeader::decode(&header(records, first).encode()).is_some();
         assert!(is_header(1, 1));

@@ -115,7 +115,10 @@ fn search_chunk(chunk: &Chunk, search: &Search<'_>) -> Vec<(u64, LogRecord)> {
     let wanted = |(number, record): &(u64, &LogRecord)| {
         search.numbers.contains(number) && search.wanted.filter.takes(record)
     };
-    let whole = |(number, record): (u64, &LogRecord)| (number, record.clone());
+    let is_attached = search.wanted.filter.attached;
+    let whole = |(number, record): (u64, &LogRecord)| {
+        (number, if is_attached { record.clone() } else { record.without_attachment() })
+    };
     if search.newest_first {
         let each: Vec<_> = each.collect();
         return each.into_iter().rev().filter(wanted).take(search.limit).map(whole).collect();

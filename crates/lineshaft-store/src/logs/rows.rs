@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lineshaft_wire::{JobId, LogPlace, LogRecord};
 
+use super::attachments::{self, Attachment};
 use super::bits::Rows;
 use super::block::{Piece, Search};
 use super::columns::Column;
@@ -24,6 +26,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
+    /// A row without its attachment.
     fn record(&self, row: usize, bytes: &[u8]) -> Decoded<LogRecord> {
         let mut decoder = Decoder::new(bytes);
         let message = decoder.text()?.into();
@@ -43,6 +46,7 @@ impl Columns {
             fields,
             place: self.places.get(row).clone(),
             exception,
+            attachment: None,
         })
     }
 }
@@ -51,6 +55,8 @@ impl Columns {
 pub(crate) struct Found<'a> {
     pub(crate) search: &'a Search<'a>,
     pub(crate) header: &'a BlockHeader,
+    /// Those of the block, where they are asked for.
+    pub(crate) attachments: &'a [Attachment],
     pub(crate) records: Vec<(u64, LogRecord)>,
 }
 
@@ -73,7 +79,9 @@ impl Found<'_> {
             if !self.search.wanted.may_be_among(&bytes[span.clone()], lowered) {
                 continue;
             }
-            let record = columns.record(row, &bytes[span])?;
+            let mut record = columns.record(row, &bytes[span])?;
+            // Read once it is sure that it is wanted.
+            record.attachment = attachments::of_row(self.attachments, row).map(|_| Bytes::new());
             if self.search.wanted.filter.takes(&record) {
                 self.records.push((self.header.first + row as u64, record));
             }

@@ -38,6 +38,7 @@ impl<'a> Wanted<'a> {
             && filter.since_us.is_none_or(|since| header.times.1 >= since)
             && filter.until_us.is_none_or(|until| header.times.0 < until)
             && filter.job.is_none_or(|job| (header.jobs.0..=header.jobs.1).contains(&job))
+            && (!filter.attached || header.has_attachments())
     }
 
     pub(crate) fn has_fields(&self) -> bool {

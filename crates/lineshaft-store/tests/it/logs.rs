@@ -1,5 +1,6 @@
 //! The store of logs: what was appended is found, once and in order, whatever happens in between.
 
+mod attachments;
 mod crash;
 mod damage;
 mod model;

@@ -28,6 +28,9 @@ pub struct Leases {
     /// Ascending; `None` if the server does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<Vec<u32>>,
+    /// Position in `jobs` of each whose attempt is to be profiled, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiled: Vec<u32>,
 }
 
 /// One leased job: an array, since there is one per job.

@@ -1,5 +1,7 @@
 //! What attempts logged: kept by the engine beside its archive, for whoever looks for it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::log_record::{LogFilter, LogRecord};
@@ -48,4 +50,15 @@ pub struct Logs {
     /// Everything that is there has been looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_end: bool,
+}
+
+/// The next attempts of a task are to be profiled, as if the jobs had the tag [`PROFILE_TAG`](super::PROFILE_TAG). Answered by
+/// [`Done`](super::Done). The engine forgets it after [`PROFILE_NEXT_MS`](super::PROFILE_NEXT_MS), and at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileNext {
+    /// The task, in every version.
+    pub task: Arc<str>,
+    /// How many attempts, up to [`PROFILE_NEXT_MAX`](super::PROFILE_NEXT_MAX), in the place of what was said before; 0 for
+    /// none.
+    pub count: u32,
 }

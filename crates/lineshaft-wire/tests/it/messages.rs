@@ -16,10 +16,10 @@ use lineshaft_wire::message::{
     Fetched, FilesHeld, Filter, Finish, Finished, FoundEntry, Hello, HoldFiles, Invalidate, JobGroup,
     KeepFiles, Lease, Leases, List, ListLocks, ListLogs, LockHolder, LockKind, LockReport, Locks,
     LocksBroken, LocksLost, Logs, Message, MessageError, NewEntry, OnFailure, OtherEnd, Page, Pass, Passed,
-    PayloadKind, Ping, ProcessKey, Progress, QueueReport, QueueVerb, RESULT_EXPIRED, RefusalCode, Refused,
-    Release, ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show, Shown, Shutdown,
-    Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile, Unwait, Wait,
-    Welcome, WorkerAttached, WorkerReport, WorkerSchema,
+    PayloadKind, Ping, ProcessKey, ProfileNext, Progress, QueueReport, QueueVerb, RESULT_EXPIRED,
+    RefusalCode, Refused, Release, ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show,
+    Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile,
+    Unwait, Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
 use lineshaft_wire::{Fence, JobId, LogFilter, LogPlace, LogRecord};
@@ -542,6 +542,12 @@ fn worker_vectors() -> Vec<Vector> {
             Leases { epoch: EPOCH, jobs: vec![lease, second], retried: Some(vec![0]), ..Leases::default() },
             b"abc",
         ),
+        vector(
+            "leases, the second of them to be profiled",
+            0,
+            Leases { epoch: EPOCH, jobs: vec![lease, second], profiled: vec![1], ..Leases::default() },
+            b"abc",
+        ),
         vector("renew", 0, Renew {}, b""),
         vector("release", 3, Release { leases: vec![(job(2), fence(43))] }, b""),
         vector("stop", 0, Stop { child: 1, fence: fence(42), reason: StopReason::Cancelled }, b""),
@@ -749,6 +755,7 @@ fn log_vectors() -> Vec<Vector> {
         fields: vec![("to".into(), "\"ada\"".into()), ("ms".into(), "3".into())],
         place: Some(LogPlace { file: "shop.py".into(), line: 7, function: "send".into() }),
         exception: None,
+        attachment: None,
     };
     let filter = LogFilter {
         task: Some("shop.send".into()),
@@ -758,9 +765,16 @@ fn log_vectors() -> Vec<Vector> {
         ..LogFilter::default()
     };
     let add = AddLogs { worker: 7, child: 1, first: 3, records: vec![record.clone()] };
+    let profiled = LogRecord { attachment: Some(b"\x00\xff".as_slice().into()), ..record.clone() };
+    let add_attached = AddLogs { worker: 7, child: 1, first: 4, records: vec![profiled] };
+    let attached = LogFilter { job: Some(job(1)), attached: true, ..LogFilter::default() };
+    let list_attached = ListLogs { filter: attached, count: 1, ..ListLogs::default() };
     let list = ListLogs { filter, after: Some(41), count: 100, newest_first: true };
     vec![
         vector("add logs", 18, add, b""),
+        vector("add logs, one with an attachment", 18, add_attached, b""),
+        vector("list logs, those with attachments", 19, list_attached, b""),
+        vector("profile next", 20, ProfileNext { task: "shop.send".into(), count: 20 }, b""),
         vector("list logs", 19, list, b""),
         vector("logs", 19, Logs { records: vec![record], next: Some(40), is_end: false }, b""),
     ]

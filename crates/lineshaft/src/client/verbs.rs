@@ -8,8 +8,8 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
     Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, Invalidate, JobGroup, KeepFiles, List, ListLocks,
-    ListLogs, Locks, Logs, Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, QueueVerb,
-    RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, WorkerSchema,
+    ListLogs, Locks, Logs, Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, ProfileNext,
+    QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -135,6 +135,16 @@ impl Client {
         self.call(list, Vec::new(), deadline).map(|message, _| match message {
             Message::Logs(logs) => Ok(logs),
             other => Err(unexpected(&other, "Logs")),
+        })
+    }
+
+    /// The next `count` attempts of a task are profiled, if they begin within an hour.
+    pub fn profile_next(&self, task: &str, count: u32, deadline: Option<Duration>) -> Reply<()> {
+        self.call(ProfileNext { task: task.into(), count }, Vec::new(), deadline).map(|message, _| {
+            match message {
+                Message::Done(_) => Ok(()),
+                other => Err(unexpected(&other, "Done")),
+            }
         })
     }
 

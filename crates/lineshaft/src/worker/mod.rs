@@ -24,7 +24,7 @@ pub mod local;
 mod options;
 pub mod supervisor;
 
-pub use child::{Attempts, Child, Ending, Job, Newest, Next, TaskEntry, Ticket};
+pub use child::{Attempts, Child, Draft, Ending, Job, Newest, Next, TaskEntry, Ticket};
 pub use error::Error;
 pub use kind::Kind;
 pub use lineshaft_ipc::shared::StopReason;

@@ -22,6 +22,7 @@ pub(crate) fn run(job: Job, context: &mut Context) -> Result<(), Failure> {
         Job::Result { id, wait } => result::run(&client, context, id, wait),
         Job::Output { id, attempt, follow } => output::run(&client, context, id, attempt, follow),
         Job::Logs { id, attempt, follow } => super::logs::of_job(&client, context, id, attempt, follow),
+        Job::Profile(wanted) => super::profile::of_job(&client, context, &wanted),
         Job::Wait { ids, timeout } => wait::run(&client, context, &ids, timeout),
         Job::Cancel(jobs) => change::run(&client, context, jobs, &change::CANCEL),
         Job::Retry(jobs) => change::run(&client, context, jobs, &change::RETRY),

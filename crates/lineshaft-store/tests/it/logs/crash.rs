@@ -3,9 +3,9 @@
 use lineshaft_store::logs::{Limits, LogStore};
 use lineshaft_store::{Error, Home};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
-use lineshaft_wire::LogRecord;
+use lineshaft_wire::{LogFilter, LogRecord};
 
-use super::support::{all, record, small};
+use super::support::{all, attached, read, record, small};
 
 /// What was acknowledged before the crash.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +33,7 @@ fn history(
     told.given = from;
     for piece in 0..pieces {
         let records: Vec<LogRecord> =
-            (told.given..told.given + 1 + piece % 4).map(|number| record(number as u64)).collect();
+            (told.given..told.given + 1 + piece % 4).map(|number| attached(number as u64)).collect();
         told.given += records.len();
         store.append(&records)?;
         told.appended = told.given;
@@ -51,6 +51,9 @@ fn check(disk: &SimulatedDisk, limits: Limits, told: Told, at_least: usize, cont
     let found = all(&store);
     let expected: Vec<_> = (0..found.len() as u64).map(record).collect();
     assert!(found == expected, "{context}: no prefix");
+    let with_attachments = read(&store, &LogFilter { attached: true, ..LogFilter::default() }, 100, false);
+    let expected = (0..found.len() as u64).map(attached).filter(|record| record.attachment.is_some());
+    assert!(with_attachments == expected.collect::<Vec<_>>(), "{context}: other attachments");
     assert!((at_least..=told.given).contains(&found.len()), "{context}: {} of {told:?}", found.len());
     assert_eq!(store.counts().records, found.len() as u64, "{context}");
     // It goes on from there, and nothing of before comes again.

@@ -52,6 +52,7 @@ prop_compose! {
         (message, exception) in (text(), option::of(text())),
         fields in vec((word(), json()), 0..4),
         place in option::of((word(), 0..3_u32, word())),
+        attachment in option::weighted(0.3, vec(any::<u8>(), 1..100)),
     ) -> LogRecord {
         let place = place.map(|(file, line, function)| {
             LogPlace { file: file.into(), line, function: function.into() }
@@ -60,6 +61,7 @@ prop_compose! {
             time_us, level, job, attempt, place,
             task: task.into(), worker: worker.into(), logger: logger.into(), message: message.into(),
             exception: exception.map(Into::into),
+            attachment: attachment.map(Into::into),
             fields: fields.into_iter().map(|(name, json)| (name.into(), json.into())).collect(),
         }
     }
@@ -74,9 +76,10 @@ prop_compose! {
         until_us in option::weighted(0.2, prop_oneof![0..60_u64, Just(86_400_000_010)]),
         fields in vec((word(), prop_oneof![json(), text()]), 0..2),
         texts in vec(text(), 0..2),
+        attached in prop::bool::weighted(0.3),
     ) -> LogFilter {
         LogFilter {
-            job, attempt, level, since_us, until_us,
+            job, attempt, level, since_us, until_us, attached,
             task: task.map(Into::into), worker: worker.map(Into::into), logger: logger.map(Into::into),
             fields: fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             texts: texts.into_iter().map(Into::into).collect(),
@@ -114,7 +117,11 @@ proptest! {
                     list.extend(records);
                 }
                 Step::Search(filter, count, newest_first) => {
-                    let mut expected: Vec<_> = list.iter().filter(|record| filter.takes(record)).cloned().collect();
+                    let wanted = list.iter().filter(|record| filter.takes(record));
+                    let whole = |record: &LogRecord| {
+                        if filter.attached { record.clone() } else { record.without_attachment() }
+                    };
+                    let mut expected: Vec<_> = wanted.map(whole).collect();
                     if newest_first {
                         expected.reverse();
                     }

@@ -32,7 +32,15 @@ pub(crate) fn record(number: u64) -> LogRecord {
             function: "send".into(),
         }),
         exception: (number % 7 == 6).then(|| format!("ValueError: no stamp for {number}").into()),
+        attachment: None,
     }
+}
+
+/// The same with an attachment, but for every third.
+pub(crate) fn attached(number: u64) -> LogRecord {
+    let bytes = (0..=number * 7 % 900).map(|at| (number * at) as u8);
+    let attachment = (number % 3 != 1).then(|| bytes.collect::<Vec<u8>>().into());
+    LogRecord { attachment, ..record(number) }
 }
 
 /// Blocks of some sixteen records.

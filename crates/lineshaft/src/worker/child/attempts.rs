@@ -11,7 +11,7 @@ use super::alert::Alert;
 use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
 use super::guard::die_with_strays;
 use super::job::{Ended, Ending, Job, Next, Ticket};
-use super::logs::{self, Pushed};
+use super::logs::{self, Draft, Pushed};
 use super::output::{Label, Output};
 use super::peak::Peak;
 use super::printed::Printed;
@@ -178,9 +178,14 @@ impl Attempts {
         }
     }
 
+    /// Whether an attempt has not ended yet.
+    pub fn is_running(&self, attempt: Ticket) -> bool {
+        self.shared.state().slots.get_mut(attempt).is_some()
+    }
+
     /// Whether the attempt of `job` has not ended yet.
     pub fn is_open(&self, job: &Job) -> bool {
-        self.shared.state().slots.get_mut(job.ticket()).is_some()
+        self.is_running(job.ticket())
     }
 
     /// The attempt of `job` ended, begun or not; nothing if it had ended already. Its output is what was printed until now: flush before.
@@ -193,8 +198,8 @@ impl Attempts {
     }
 
     /// As [`Self::finish`], also where the task runs at most once: for event loops, whose slots do not follow each other.
-    pub fn finish_without_waiting(&self, job: &Job, ending: Ending) {
-        self.end(job, ending, false);
+    pub fn finish_without_waiting(&self, job: &Job, ending: Ending) -> Duration {
+        self.end(job, ending, false)
     }
 
     fn end(&self, job: &Job, ending: Ending, waits: bool) -> Duration {
@@ -297,6 +302,11 @@ impl Attempts {
             self.shared.wake.notify_one();
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// A record that is not finished and is kept as it is if this process dies; `None` if there are too many.
+    pub fn draft(&self) -> Option<Draft> {
+        Draft::begin(&self.shared)
     }
 
     /// Leaves word from where the next attempt of the job goes on: an encoded value of 1 to

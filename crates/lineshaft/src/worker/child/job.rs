@@ -27,6 +27,8 @@ pub struct Job {
     pub arguments: Bytes,
     /// The last checkpoint of an earlier attempt, an encoded value; empty if there is none.
     pub checkpoint: Bytes,
+    /// Whether it was asked that this attempt is profiled.
+    pub profiled: bool,
     /// The slot that took it up.
     pub(crate) place: u32,
 }
@@ -137,6 +139,7 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
             keep_result: lease.keep_result,
             arguments: payload.split_to(length),
             checkpoint: Bytes::new(),
+            profiled: false,
             place: 0,
         });
     }
@@ -146,6 +149,9 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
     }
     for position in leases.retried.iter().flatten() {
         jobs.get_mut(*position as usize)?.is_last = false;
+    }
+    for position in &leases.profiled {
+        jobs.get_mut(*position as usize)?.profiled = true;
     }
     payload.is_empty().then_some(jobs)
 }
@@ -203,6 +209,18 @@ mod tests {
         assert_eq!(last(Some(Vec::new())), Some(vec![true, true]));
         assert_eq!(last(Some(vec![1])), Some(vec![true, false]));
         assert_eq!(last(Some(vec![2])), None, "no such job");
+    }
+
+    #[test]
+    fn attempts_are_profiled_that_the_server_names() {
+        let profiled = |profiled| {
+            let leases = Leases { jobs: vec![lease(0, 0), lease(1, 0)], profiled, ..Leases::default() };
+            let jobs = jobs_of(&leases, Bytes::new())?;
+            Some(jobs.into_iter().map(|job| job.profiled).collect::<Vec<_>>())
+        };
+        assert_eq!(profiled(Vec::new()), Some(vec![false, false]));
+        assert_eq!(profiled(vec![1]), Some(vec![false, true]));
+        assert_eq!(profiled(vec![2]), None, "no such job");
     }
 
     #[test]

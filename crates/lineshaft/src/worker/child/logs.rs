@@ -7,6 +7,8 @@ use lineshaft_ipc::shared::{BACKLOG_BYTES, Backlog, Waiting};
 use lineshaft_wire::log_record::{LOG_TEXT_BYTES_MAX, LogRecord};
 use lineshaft_wire::message::{AddLogs, LOG_BATCH_MAX};
 
+use super::queue::Shared;
+
 /// Records of one message.
 const BATCH_RECORDS: usize = if LOG_BATCH_MAX < 1_024 { LOG_BATCH_MAX } else { 1_024 };
 /// Bytes of the fields of a record; of those that come behind only the names of some are kept.
@@ -44,9 +46,13 @@ impl Logs {
         Self { backlog, is_new, flows, process: std::process::id() }
     }
 
+    fn is_own(&self) -> bool {
+        std::process::id() == self.process
+    }
+
     /// Keeps a record, cut to what is kept of one.
     pub(super) fn push(&self, record: &LogRecord) -> Pushed {
-        if std::process::id() != self.process {
+        if !self.is_own() {
             return Pushed::Dropped;
         }
         let mut bytes = Vec::with_capacity(256);
@@ -90,13 +96,47 @@ impl Logs {
     }
 }
 
+/// A record that is not finished: what was written of it last is kept if this process dies.
+#[derive(Debug)]
+pub struct Draft {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+impl Draft {
+    /// `None` if too many are written at the same time, or this process is a copy that a body made by a fork.
+    pub(super) fn begin(shared: &Arc<Shared>) -> Option<Self> {
+        let logs = &shared.logs;
+        let number = logs.is_own().then(|| logs.backlog.begin_draft()).flatten()?;
+        Some(Self { shared: Arc::clone(shared), number })
+    }
+
+    /// Replaces what was written before; false if it is too long.
+    pub fn write(&self, record: &LogRecord) -> bool {
+        let mut bytes = Vec::with_capacity(1_024);
+        record.encode(&mut bytes);
+        let logs = &self.shared.logs;
+        logs.is_own() && logs.backlog.write_draft(self.number, &bytes)
+    }
+}
+
+/// It is finished.
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let logs = &self.shared.logs;
+        if logs.is_own() {
+            logs.backlog.end_draft(self.number);
+        }
+    }
+}
+
 /// What waits, as it is sent; records that do not read are left out.
 pub(in crate::worker) fn message(worker: u64, child: u32, waiting: &Waiting) -> AddLogs {
     let records = waiting.records.iter().filter_map(|bytes| Some(LogRecord::decode(bytes).ok()?.0));
     AddLogs { worker, child, first: waiting.first, records: records.collect() }
 }
 
-/// What a dead child left.
+/// What a dead child left, drafts included.
 pub(in crate::worker) fn left(worker: u64, child: u32, backlog: &Backlog) -> Vec<AddLogs> {
     let mut from = None;
     let mut left = Vec::new();
@@ -104,11 +144,16 @@ pub(in crate::worker) fn left(worker: u64, child: u32, backlog: &Backlog) -> Vec
     loop {
         let waiting = backlog.waiting(from, BATCH_RECORDS);
         if waiting.records.is_empty() {
-            return left;
+            break;
         }
         from = Some(waiting.end);
         left.push(message(worker, child, &waiting));
     }
+    let (first, records) = backlog.drafts();
+    if !records.is_empty() {
+        left.push(message(worker, child, &Waiting { first, records, end: 0 }));
+    }
+    left
 }
 
 /// Cuts what is longer than what is kept.
@@ -166,9 +211,11 @@ fn shorten_text(text: &mut Box<str>, bytes_max: usize) {
 
 #[cfg(test)]
 mod tests {
+    use lineshaft_ipc::shared::AttemptPage;
     use lineshaft_wire::JobId;
 
     use super::*;
+    use crate::worker::Kind;
 
     fn record(message: &str) -> LogRecord {
         LogRecord {
@@ -183,6 +230,7 @@ mod tests {
             fields: Vec::new(),
             place: None,
             exception: None,
+            attachment: None,
         }
     }
 
@@ -204,6 +252,23 @@ mod tests {
         let batches = left(7, 1, &logs.backlog);
         assert_eq!((batches.len(), batches[0].first), (1, 4));
         assert_eq!(messages(&logs), ["four"]);
+    }
+
+    #[test]
+    fn a_draft_is_left_as_it_was_written_last_until_it_is_finished() {
+        let page = Arc::new(AttemptPage::create(1).unwrap());
+        let backlog = Arc::new(Backlog::create().unwrap());
+        let shared = Arc::new(Shared::new(page, Kind::Process, backlog, "worker".into()));
+        let (Some(one), Some(other)) = (Draft::begin(&shared), Draft::begin(&shared)) else {
+            panic!("no room")
+        };
+        shared.logs.push(&record("before"));
+        assert!(one.write(&record("one, first")) && one.write(&record("one, then")));
+        assert!(other.write(&record("other")));
+        assert_eq!(messages(&shared.logs), ["before", "one, then", "other"]);
+        assert_eq!(left(7, 1, &shared.logs.backlog)[1].first, 2);
+        drop(one);
+        assert_eq!(messages(&shared.logs), ["before", "other"]);
     }
 
     #[test]

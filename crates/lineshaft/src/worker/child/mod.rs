@@ -65,6 +65,7 @@ pub use self::job::{Ending, Job, Next, Ticket};
 
 pub(super) use self::ending::{Noted, end_after};
 pub(super) use self::guard::DRAIN;
+pub use self::logs::Draft;
 pub(super) use self::logs::left as logs_left;
 pub(super) use self::session::LEASE_USED_MAX;
 pub(super) use self::tee::Lines;

@@ -123,6 +123,7 @@ mod tests {
             keep_result: true,
             arguments: Bytes::new(),
             checkpoint: Bytes::new(),
+            profiled: false,
             place: 0,
         }
     }

@@ -23,6 +23,7 @@ fn log(world: &World, message: &str) {
         fields: Vec::new(),
         place: None,
         exception: None,
+        attachment: None,
     };
     if world.shared.logs.push(&record) == Pushed::KeptAndNew {
         world.shared.wake.notify_one();

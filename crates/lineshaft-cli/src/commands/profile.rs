@@ -1,0 +1,168 @@
+//! `lineshaft profile` and `lineshaft job profile`: where the time of attempts went.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use lineshaft::client::Client;
+use lineshaft_insight::profile::{Profile, diff, flame_graph_svg, html};
+use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER};
+use lineshaft_wire::{JobId, LogFilter, task};
+use serde_json::json;
+
+use crate::args::{self, Files, JobProfile, Kept, ProfileVerb};
+use crate::context::{Context, answer};
+use crate::exit::{FAILED, Failure, NOT_FOUND};
+use crate::times::now_ms;
+use crate::{profiled, show};
+
+/// Profiles of one answer, each of which may have 128 KiB.
+const PAGE: u32 = 100;
+
+pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), Failure> {
+    let client = context.client_of_existing()?;
+    if let Some(ProfileVerb::Diff { task, before, after, kept }) = &wanted.verb {
+        return show_diff(&client, context, (task, *before, *after), kept);
+    }
+    let task = wanted.task.as_deref().unwrap_or_default();
+    if let Some(count) = wanted.next {
+        return want_next(&client, context, task, count);
+    }
+    let found = find(&client, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
+    let Some(found) = found else { return Err(none_of(task, wanted.version)) };
+    show_found(context, &found, task, &wanted.files)
+}
+
+fn want_next(client: &Client, context: &mut Context, task: &str, count: u32) -> Result<(), Failure> {
+    answer(client.profile_next(task, count, None))?;
+    if context.output.is_json() {
+        context.output.json(&json!({ "task": task, "next": count }))?;
+    }
+    if count == 0 {
+        context.output.say(format!("attempts of {task} are profiled as it says itself"));
+        return Ok(());
+    }
+    let attempts = show::count_of(u64::from(count), "attempt");
+    context.output.say(format!(
+        "the next {attempts} of {task} are profiled, of those that begin within an hour; `lineshaft profile {task}` shows them"
+    ));
+    let workers = answer(client.status(None))?.workers;
+    let is_run = workers.iter().flat_map(|worker| &worker.tasks).any(|one| task::name_of(one) == task);
+    if !is_run {
+        context.output.warn(&format!("no worker runs {task} now"));
+    }
+    Ok(())
+}
+
+/// The newest profile of a job.
+pub(crate) fn of_job(client: &Client, context: &mut Context, wanted: &JobProfile) -> Result<(), Failure> {
+    let JobProfile { id, attempt, files } = wanted;
+    let record = answer(client.show(*id, None))?;
+    let filter = LogFilter { job: Some(*id), attempt: *attempt, ..profiles() };
+    let Some(found) = find(client, &filter, 1)? else {
+        return Err(Failure::new(NOT_FOUND, format!("job {id} has no profile"))
+            .hint("attempts are profiled by using(profile=True), @app.task(profile=0.01) or `lineshaft profile TASK --next 20`"));
+    };
+    show_found(context, &found, &record.record.task, files)
+}
+
+/// Some profiles as one.
+pub(crate) struct Found {
+    pub(crate) profile: Profile,
+    /// Attempts whose profiles they are.
+    pub(crate) attempts: u64,
+}
+
+fn profiles() -> LogFilter {
+    LogFilter { logger: Some(PROFILE_LOGGER.into()), attached: true, ..LogFilter::default() }
+}
+
+fn of_task(task: &str, version: Option<u32>, kept: &Kept) -> LogFilter {
+    let now = now_ms();
+    let us = |when: args::When| when.before(now).saturating_mul(1_000);
+    let version = version.map(|version| ("version".into(), version.to_string().into()));
+    LogFilter {
+        task: Some(task.into()),
+        since_us: kept.since.map(us),
+        until_us: kept.until.map(us),
+        fields: version.into_iter().collect(),
+        ..profiles()
+    }
+}
+
+/// The newest ones merged, at most `limit`; `None` if there are none. Of an attempt the newest profile counts: that before
+/// it was of how far it had come.
+fn find(client: &Client, filter: &LogFilter, limit: u32) -> Result<Option<Found>, Failure> {
+    let (mut profile, mut seen, mut after) = (Profile::new(), BTreeSet::<(JobId, u32)>::new(), None);
+    loop {
+        let list = ListLogs { filter: filter.clone(), after, count: PAGE, newest_first: true };
+        let page = answer(client.logs(list, None))?;
+        for record in page.records {
+            let Some(bytes) = &record.attachment else { continue };
+            if seen.len() < limit as usize && seen.insert((record.job, record.attempt)) {
+                let one = Profile::from_bytes(bytes);
+                profile.merge(&one.map_err(|error| Failure::new(FAILED, error.to_string()))?);
+            }
+        }
+        after = page.next;
+        if after.is_none() || seen.len() >= limit as usize {
+            let attempts = seen.len() as u64;
+            return Ok((attempts > 0).then_some(Found { profile, attempts }));
+        }
+    }
+}
+
+fn none_of(task: &str, version: Option<u32>) -> Failure {
+    let version = version.map(|version| format!(" v{version}")).unwrap_or_default();
+    Failure::new(NOT_FOUND, format!("no attempt of {task}{version} was profiled")).hint(format!(
+        "`lineshaft profile {task} --next 20` profiles the next ones, @app.task(profile=0.01) a share of all"
+    ))
+}
+
+fn show_found(context: &mut Context, found: &Found, title: &str, files: &Files) -> Result<(), Failure> {
+    let profile = &found.profile;
+    if let Some(path) = &files.flame {
+        let is_page = path.extension().is_some_and(|suffix| suffix == "html");
+        let graph = || flame_graph_svg(profile, title);
+        let text = if is_page { html(profile, title, &profiled::source_line) } else { graph() };
+        write(context, path, text.as_bytes())?;
+    }
+    if let Some(path) = &files.speedscope {
+        write(context, path, profile.speedscope(title).as_bytes())?;
+    }
+    if let Some(path) = &files.pprof {
+        write(context, path, &profile.pprof())?;
+    }
+    if context.output.is_json() {
+        return Ok(context.output.json(&profiled::as_json(found, title))?);
+    }
+    profiled::table(found).into_iter().try_for_each(|line| context.output.line(line))?;
+    Ok(())
+}
+
+fn write(context: &mut Context, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()));
+    std::fs::write(path, bytes).map_err(failed)?;
+    context.output.say(format!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn show_diff(
+    client: &Client,
+    context: &mut Context,
+    (task, before, after): (&str, u32, u32),
+    kept: &Kept,
+) -> Result<(), Failure> {
+    let of = |version| {
+        let found = find(client, &of_task(task, Some(version), kept), kept.limit)?;
+        found.ok_or_else(|| none_of(task, Some(version)))
+    };
+    let (before, after) = ((before, of(before)?), (after, of(after)?));
+    let changes = diff(&before.1.profile, &after.1.profile);
+    if context.output.is_json() {
+        return Ok(context.output.json(&profiled::changes_as_json(task, &before, &after, &changes))?);
+    }
+    profiled::changes(&before, &after, &changes)
+        .into_iter()
+        .try_for_each(|line| context.output.line(line))?;
+    Ok(())
+}

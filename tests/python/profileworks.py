@@ -1,0 +1,134 @@
+"""An app for the tests of profiles of attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+
+from lineshaft import App
+
+app = App("unused")
+
+
+def spin(seconds: float) -> int:
+    """Busy in Python, by its own clock."""
+    until, turns = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        turns += 1
+    return turns
+
+
+def doze(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.task
+def works(seconds: float) -> None:
+    spin(seconds)
+
+
+@app.task(version=2, name="profileworks.versions")
+def of_version(seconds: float) -> None:
+    spin(seconds)
+
+
+@app.task(profile=True)
+def always(seconds: float) -> None:
+    spin(seconds)
+
+
+@app.task(profile=0.3)
+def sometimes() -> None:
+    spin(0.02)
+
+
+@app.task
+def fails(seconds: float) -> None:
+    spin(seconds)
+    raise ValueError("no stamp")
+
+
+@app.task(timeout=1.5)
+def hears_its_timeout() -> None:
+    while True:
+        spin(0.1)
+
+
+@app.task(delivery="at_most_once")
+def dies(seconds: float, number: int) -> None:
+    spin(seconds)
+    os.kill(os.getpid(), number)
+
+
+@app.task(timeout=2.5)
+def is_deaf() -> None:
+    """Hears nothing, and is killed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])
+    doze(300)
+
+
+@app.task
+def forks(seconds: float) -> int:
+    pid = os.fork()
+    if not pid:
+        spin(0.1)
+        os._exit(0)
+    spin(seconds)
+    return os.waitpid(pid, 0)[1]
+
+
+@app.task
+def one_way(seconds: float) -> None:
+    spin(seconds)
+
+
+@app.task
+def another_way(seconds: float) -> None:
+    doze(seconds)
+
+
+async def fetch(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def helper(seconds: float) -> None:
+    spin(seconds)
+    await fetch(seconds)
+
+
+@app.task
+async def waits_and_works(seconds: float) -> None:
+    task = asyncio.create_task(helper(seconds))
+    await fetch(seconds)
+    await task
+
+
+@app.task
+async def neighbour(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        spin(0.01)
+        await asyncio.sleep(0)
+
+
+@app.task
+def with_a_thread(seconds: float) -> None:
+    thread = threading.Thread(target=spin, args=[seconds])
+    thread.start()
+    doze(seconds)
+    thread.join()
+
+
+@app.task
+def mostly_quick(seconds: float) -> None:
+    if seconds:
+        spin(seconds)
+
+
+@app.task(profile=False)
+def never(seconds: float) -> None:
+    if seconds:
+        spin(seconds)
