@@ -1,7 +1,9 @@
 //! What a profile says about what would be faster, where it says so clearly.
 
+use std::collections::BTreeMap;
+
 use super::flame::{percent, time};
-use super::{Frame, HotLine, Kind, Profile, Stack, Weight};
+use super::{Frame, Kind, Profile, Stack, Weight};
 
 /// Samples below which nothing is said.
 const SAMPLES_MIN: u64 = 20;
@@ -82,15 +84,25 @@ impl Profile {
         })
     }
 
+    /// What libraries do is done by the line that called them: that one can be changed.
     fn on_one_line(&self, all: Weight) -> Option<(f64, String)> {
-        let HotLine { name, file, line, own } = *self.hot_lines(1).first()?;
+        let mut lines: BTreeMap<(&str, u32, &str), (Weight, bool)> = BTreeMap::new();
+        for (stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
+            let of_program = stack.calls.iter().rposition(|(frame, _)| !is_of_library(frame.file));
+            let Some(last) = stack.calls.len().checked_sub(1) else { continue };
+            let (frame, line) = stack.calls[of_program.unwrap_or(last)];
+            let (own, calls) = lines.entry((frame.file, line, frame.name)).or_default();
+            own.add(weight);
+            *calls |= of_program.is_some_and(|place| place < last);
+        }
+        let ((file, line, name), (own, calls)) = lines.into_iter().max_by_key(|(_, (own, _))| own.wall_ns)?;
         // Nobody makes a line faster that waits.
-        let is_real = line > 0 && own.cpu_ns >= own.wall_ns / 2;
-        if !is_real {
+        if line == 0 || own.cpu_ns < own.wall_ns / 2 {
             return None;
         }
+        let calls = if calls { " and what it calls in libraries" } else { "" };
         worth(own.wall_ns, all, ONE_LINE, |share, took| {
-            format!("{share} of the time, {took}, went into one line: {file}:{line} in {name}.")
+            format!("{share} of the time, {took}, went into one line{calls}: {file}:{line} in {name}.")
         })
     }
 
@@ -138,6 +150,11 @@ fn serialises(frame: Frame<'_>) -> bool {
 fn starts(frame: Frame<'_>) -> bool {
     let of_re = ["re/_compiler.py", "re/_parser.py", "sre_compile.py", "sre_parse.py"];
     frame.file.starts_with("<frozen importlib.") || of_re.iter().any(|file| ends(frame.file, file))
+}
+
+/// Whether a file belongs to Python or to an installed package.
+fn is_of_library(file: &str) -> bool {
+    file.starts_with('<') || ["/lib/python", "/site-packages/", "/dist-packages/"].iter().any(|part| file.contains(part))
 }
 
 /// Whether a path ends with this one.

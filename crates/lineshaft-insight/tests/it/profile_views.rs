@@ -107,6 +107,14 @@ fn advice_is_given_for_what_takes_much_and_not_for_what_takes_little() {
 fn advice_names_the_line_that_takes_most_and_tells_waiting_from_work() {
     let said = advice_of(&[(&[("f", "a.py", 7)], 600, 590), (&[("g", "b.py", 8)], 400, 390)]);
     assert_eq!(said, ["60.0 % of the time, 600 ms, went into one line: a.py:7 in f."]);
+    let sub = ("sub", "/usr/lib/python3.11/re/__init__.py", 185);
+    let said = advice_of(&[
+        (&[("f", "a.py", 7), sub], 400, 390),
+        (&[("f", "a.py", 7)], 300, 290),
+        (&[("g", "b.py", 8), sub], 300, 290),
+    ]);
+    let line = "went into one line and what it calls in libraries: a.py:7 in f.";
+    assert_eq!(said, [format!("70.0 % of the time, 700 ms, {line}")]);
     let said = advice_of(&[(&[("f", "a.py", 7)], 600, 10), (&[("g", "b.py", 8)], 400, 90)]);
     assert_eq!(said.len(), 1);
     assert!(said[0].starts_with("90.0 % of the time, 900 ms, threads had no processor"), "{said:?}");

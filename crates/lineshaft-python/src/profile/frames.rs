@@ -152,8 +152,27 @@ impl Known {
     }
 }
 
-/// 0 between two lines.
+/// The line, or between two lines the one before.
 fn line_of(frame: &Bound<'_, PyAny>) -> PyResult<u32> {
     let line = frame.getattr(intern!(frame.py(), "f_lineno"))?;
-    Ok(line.extract::<Option<u32>>().ok().flatten().unwrap_or(0))
+    match line.extract::<Option<u32>>().ok().flatten() {
+        Some(line) => Ok(line),
+        None => line_before(frame),
+    }
+}
+
+/// What jumps to the next round of a loop, say, has no line of its own.
+fn line_before(frame: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let py = frame.py();
+    let at: i64 = frame.getattr(intern!(py, "f_lasti"))?.extract()?;
+    let lines = frame.getattr(intern!(py, "f_code"))?.call_method0(intern!(py, "co_lines"))?;
+    let mut before = 0;
+    for each in lines.try_iter()? {
+        let (start, _, line): (i64, i64, Option<u32>) = each?.extract()?;
+        if start > at {
+            break;
+        }
+        before = line.unwrap_or(before);
+    }
+    Ok(before)
 }
