@@ -23,6 +23,7 @@ mod plain;
 mod python;
 pub mod reference;
 mod show;
+mod statistics;
 mod table;
 mod times;
 
@@ -148,6 +149,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Enqueue(enqueue) => commands::enqueue::run(*enqueue, context),
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
+        Command::Task(task) => commands::task::run(&task, context),
         Command::Logs(logs) => commands::logs::run(&logs, context),
         Command::Locks(locks) => commands::locks::run(locks, context),
         Command::Cache(cache) => commands::cache::run(cache, context),

@@ -24,6 +24,7 @@ use crate::lag::Lag;
 use crate::locks::LockWaits;
 use crate::options::Options;
 use crate::query::Query;
+use crate::repeats::Repeats;
 use crate::room::Room;
 use crate::waits::{Draft, Waits};
 
@@ -143,6 +144,7 @@ pub struct Core {
     pub(crate) waits: Waits,
     pub(crate) lock_waits: LockWaits,
     pub(crate) cache: CacheUse,
+    pub(crate) repeats: Repeats,
     pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
     /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
     last_words: Vec<(u64, LastWord)>,
@@ -192,6 +194,7 @@ impl Core {
             waits: Waits::default(),
             lock_waits: LockWaits::default(),
             cache,
+            repeats: Repeats::default(),
             progress: FxHashMap::default(),
             last_words: Vec::new(),
             deaths: Vec::new(),

@@ -9,6 +9,7 @@ mod logs;
 pub(crate) mod read;
 mod schema;
 mod store;
+mod task;
 mod torture;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use logs::Logs;
 pub use read::{Handler, Timeout, When};
 pub use schema::Schema;
 pub use store::{Backup, Doctor, Export, Restore, Store};
+pub use task::Task;
 pub use torture::Torture;
 
 /// Longer lines are hard to read.
@@ -109,6 +111,9 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// Show what attempts of tasks came to, and took
+    #[command(subcommand)]
+    Task(Task),
     /// Show what attempts logged, and look for it
     Logs(Logs),
     /// List the locks that are held or waited for, and break them

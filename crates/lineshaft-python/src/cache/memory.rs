@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::once::intern;
 use lineshaft::around::clock::now_ms;
+use lineshaft::tally::tally_cache_hit;
 use lineshaft_cache::{Capacity, Freshness, Life, Options, PolicyKind, Reason, Residents, Stamp, Terms};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -86,6 +87,9 @@ impl Memory {
             };
             if !is_live {
                 break;
+            }
+            if counts {
+                tally_cache_hit();
             }
             let is_due = counts && self.served(&candidate);
             return Ok(Some(Found { value: candidate.value, is_error: candidate.is_error, is_due }));
