@@ -74,31 +74,26 @@ def a_round(jobs: int, site: str) -> tuple[float, float, float]:
         command = cli("worker", "empty", "--processes", "1")
         worker = subprocess.Popen(command, cwd=directory, env=environment, stderr=subprocess.DEVNULL)
         try:
-            child = first_child(worker.pid)
+            while not (before := int(json.loads(run(cli("--json", "status")))["ended"])):
+                time.sleep(0.02)
+            child = newest_child(worker.pid)
             began_at, began = time.monotonic(), (cpu_ns(child), cpu_ns(server))
-            while (ended := json.loads(run(cli("--json", "status")))["ended"]) < jobs:
-                if not ended:
-                    # The app is being loaded.
-                    began_at, began = time.monotonic(), (cpu_ns(child), cpu_ns(server))
+            before = int(json.loads(run(cli("--json", "status")))["ended"])
+            while (ended := int(json.loads(run(cli("--json", "status")))["ended"])) < jobs:
                 time.sleep(0.05)
-            took = time.monotonic() - began_at
-            used = [now - before for now, before in zip((cpu_ns(child), cpu_ns(server)), began, strict=True)]
-            return used[0] / jobs / 1e3, used[1] / jobs / 1e3, jobs / took
+            took, count = time.monotonic() - began_at, ended - before
+            used = [now - then for now, then in zip((cpu_ns(child), cpu_ns(server)), began, strict=True)]
+            return used[0] / count / 1e3, used[1] / count / 1e3, count / took
         finally:
             worker.terminate()
             worker.wait()
             run(cli("stop"))
 
 
-def first_child(worker: int) -> int:
-    """Pid of the worker's child."""
-    while True:
-        children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
-        for thread in Path(f"/proc/{worker}/task").iterdir():
-            children += (thread / "children").read_text().split()
-        if children:
-            return int(children[0])
-        time.sleep(0.01)
+def newest_child(worker: int) -> int:
+    """Pid of the child that the worker started last."""
+    children = [(thread / "children").read_text().split() for thread in Path(f"/proc/{worker}/task").iterdir()]
+    return max(int(child) for each in children for child in each)
 
 
 def cpu_ns(pid: int) -> int:

@@ -27,7 +27,7 @@ _FAILURES = ("errored", "timed_out", "crashed", "lost")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spread:
     """How long something took, in seconds: quantiles to 3.2 %, the rest exactly; all 0 if nothing was measured."""
 

@@ -137,7 +137,7 @@ impl Attempts {
         let is_new = self.peak.forget(began);
         let memory = task.and_then(|task| task.memory).unwrap_or(0);
         let note = Noted { job: Some(job.id), started_at, at_most_once, memory }.words();
-        let opening = self.accounts.open(is_new);
+        let opening = self.accounts.open(began, is_new);
         self.shared.begin(ticket, Beginning { started_at, began, at_most_once, opening });
         let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
         self.shared.page.begin(ticket.place, monotonic_ms_of(began), timeout_ms, note);
@@ -211,7 +211,7 @@ impl Attempts {
             return Duration::ZERO;
         };
         // In an event loop others ran meanwhile.
-        let measures = self.accounts.close(opening.filter(|_| waits), began.elapsed());
+        let measures = self.accounts.close(opening.filter(|_| waits), began, began.elapsed());
         let ending = self.stopped(job, at_most_once, limited(ending));
         let output = match &self.outputs {
             Outputs::Pipe(output) => output.end(),
