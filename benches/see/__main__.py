@@ -4,6 +4,7 @@
     python benches/see processes [--records 100000]
     python benches/see filter
     python benches/see profiles [--pairs 9]
+    python benches/see accounts [--jobs 100000] [--pairs 7] [--beside SITE]
     python benches/see search [--records 1000000]
 
 `calls` has what a record with two fields takes whoever logs it to a file, and a call that nobody hears, beside the
@@ -11,7 +12,8 @@ standard library, picologging, structlog and loguru; ours also with what its thr
 processes that write so many records each to one file, from start to end, and looks that every line is there and whole.
 `filter` has what it takes to ask 1,000 directives about a logger. `profiles` has by how much a profiler makes Python
 slower, beside pyinstrument and cProfile. `search` has what it takes to store that many records of attempts and to find
-some of them, beside a search through the same records as lines of JSON.
+some of them, beside a search through the same records as lines of JSON. `accounts` has what CPU time a job with an
+empty body takes, beside a Lineshaft without accounts whose packages are in SITE.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -42,6 +44,10 @@ def main() -> int:
     profiles.add_argument("--pairs", type=int, default=9)
     search = subjects.add_parser("search")
     search.add_argument("--records", type=int, default=1_000_000)
+    accounts = subjects.add_parser("accounts")
+    accounts.add_argument("--jobs", type=int, default=100_000)
+    accounts.add_argument("--pairs", type=int, default=7)
+    accounts.add_argument("--beside", metavar="SITE")
     options = parser.parse_args()
     if options.subject == "calls":
         words = [str(HERE / "calls.py"), str(options.rounds), str(site_of_peers())]
@@ -49,6 +55,9 @@ def main() -> int:
         words = [str(HERE / "profiles.py"), str(options.pairs), str(site_of_peers())]
     elif options.subject == "processes":
         words = [str(HERE / "processes.py"), str(options.records)]
+    elif options.subject == "accounts":
+        beside = [options.beside] if options.beside else []
+        words = [str(HERE / "accounts.py"), str(options.jobs), str(options.pairs), *beside]
     elif options.subject == "search":
         return run_example("lineshaft-store", "log_search", str(options.records))
     else:

@@ -97,6 +97,7 @@ if _TYPE_CHECKING:
     from ._resources._apool import AsyncResourcePool
     from ._resources._pool import ResourcePool
     from ._resources._report import Holder, ResourcePoolInfo
+    from ._statistics import Spread, TaskStats
     from ._task import AsyncTask, Task, Using
     from ._unique import Unique
     from ._values import Pickled, Record, value
@@ -119,7 +120,9 @@ else:
         "Record": "_values",
         "Resource": "_resource",
         "Semaphore": "_locks",
+        "Spread": "_statistics",
         "Task": "_task",
+        "TaskStats": "_statistics",
         "Tasks": "_group",
         "Unique": "_unique",
         "Using": "_task",
@@ -247,6 +250,7 @@ __all__ = [
     "SerializationError",
     "ServerError",
     "Snooze",
+    "Spread",
     "StoreFull",
     "TagInfo",
     "Task",
@@ -255,6 +259,7 @@ __all__ = [
     "TaskError",
     "TaskFailed",
     "TaskNotFound",
+    "TaskStats",
     "TaskTimeout",
     "Tasks",
     "TimedOut",

@@ -30,6 +30,7 @@ from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
 from ._profiles import KeepsProfiles
 from ._resource import Provides, Resources
+from ._statistics import TaskStats, astats_of, stats_of
 from ._task import AsyncTask, BaseTask, Task
 from ._together import BatchBlock
 from ._types import Before, Types
@@ -306,6 +307,17 @@ class App(Provides, CachesResults, ChoosesAlternatives, KeepsProfiles):
     def job(self, id: str | UUID, /) -> Job[Any]:  # noqa: A002
         """A handle to the job of this id, made without I/O."""
         return Job(self, _native.parse_id(str(id)))
+
+    def stats(self, task: BaseTask[..., Any] | str | None = None) -> list[TaskStats]:
+        """What the attempts of `task` came to and took, or those of all tasks: one for each version that had any.
+
+        A text may name a task of another app of the home, and one version of it, as `shop.send v2`.
+        """
+        return stats_of(self, task.name if isinstance(task, BaseTask) else task)
+
+    async def astats(self, task: BaseTask[..., Any] | str | None = None) -> list[TaskStats]:
+        """`stats` for coroutines."""
+        return await astats_of(self, task.name if isinstance(task, BaseTask) else task)
 
     def as_completed(self, jobs: Iterable[J], timeout: Duration | None = None) -> Iterator[J]:
         """Gives the jobs in the order in which they end, each with its result at hand.

@@ -490,6 +490,18 @@ class Client:
         ticket: int | None,
         deadline: float,
     ) -> Reply[tuple[str | None, bool, int]]: ...
+    def tasks(
+        self, task: str | None
+    ) -> Reply[
+        list[
+            tuple[
+                tuple[str, int, int, int, list[int]],
+                list[list[int]],
+                tuple[int, int, int | None, int, int, int],
+                tuple[int, int],
+            ]
+        ]
+    ]: ...
     def logs(
         self, key: bytes, attempt: int | None, after: int | None
     ) -> Reply[
@@ -670,6 +682,10 @@ class AttemptRecord:
     def error(self) -> ErrorRecord | None: ...
     @property
     def output(self) -> bytes: ...
+    @property
+    def waited(self) -> int | None: ...
+    @property
+    def measures(self) -> list[int | None]: ...
 
 @final
 class ErrorRecord:

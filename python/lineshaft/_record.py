@@ -51,11 +51,33 @@ class Attempt(NamedTuple):
     error: AttemptError | None
     output: str
     """What it printed, at most 64 KiB: the beginning and the end."""
+    waited: float | None = None
+    """Seconds for which its job had been ready: since it was made, since its time came, or since the attempt before.
+
+    This and what follows is None while it runs, and where it is not known: of what neighbours share, as coroutines of a
+    process do, of attempts that were killed or lost, and of workers that do not measure it.
+    """
+    ran: float | None = None
+    """Seconds that its body took."""
+    cpu: float | None = None
+    """Seconds of CPU time: of the process and all of its threads where that is the slot, else of the body's thread."""
+    cpu_of_children: float | None = None
+    """Seconds of CPU time in processes that it started and waited for."""
+    collecting: float | None = None
+    """Seconds for which Python's garbage collector held it up."""
+    peak_growth: int | None = None
+    """By how many bytes the peak of its process's memory grew."""
+    cache_hits: int | None = None
+    """Calls that `cached` functions answered from what they keep in the process or on the host."""
+    bytes_in: int | None = None
+    """Bytes of its arguments, as they are kept."""
+    bytes_out: int | None = None
+    """Bytes of its result and of what it printed."""
 
 
 def attempts_of(record: _native.JobRecord) -> list[Attempt]:
     """The attempts of a record, oldest first."""
-    return [_attempt(attempt) for attempt in record.attempts]
+    return [_attempt(record, attempt) for attempt in record.attempts]
 
 
 def output_of(record: _native.JobRecord) -> str:
@@ -69,7 +91,10 @@ def error_of(error: _native.ErrorRecord) -> AttemptError:
     return AttemptError(tuple(error.types), error.message, error.traceback, error.signal, error.rss_peak_bytes)
 
 
-def _attempt(attempt: _native.AttemptRecord) -> Attempt:
+def _attempt(record: _native.JobRecord, attempt: _native.AttemptRecord) -> Attempt:
+    ran, cpu, of_children, collecting, peak_growth, cache_hits = attempt.measures
+    has_ended = attempt.finished_at is not None
+    result = record.result_bytes if attempt.outcome == "succeeded" else 0
     return Attempt(
         number=attempt.number,
         outcome=attempt.outcome,
@@ -78,7 +103,20 @@ def _attempt(attempt: _native.AttemptRecord) -> Attempt:
         finished_at=None if attempt.finished_at is None else _instant(attempt.finished_at),
         error=None if attempt.error is None else error_of(attempt.error),
         output=attempt.output.decode(errors="replace"),
+        waited=None if attempt.waited is None else attempt.waited / 1e3,
+        ran=_seconds(ran),
+        cpu=_seconds(cpu),
+        cpu_of_children=_seconds(of_children),
+        collecting=_seconds(collecting),
+        peak_growth=peak_growth,
+        cache_hits=cache_hits,
+        bytes_in=record.arguments_bytes if has_ended else None,
+        bytes_out=result + len(attempt.output) if has_ended else None,
     )
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
 
 
 def _instant(milliseconds: int) -> datetime:

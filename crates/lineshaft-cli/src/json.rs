@@ -3,8 +3,10 @@
 //! Times are RFC 3339 in UTC. A value that JSON has no place for is shown as Python would show it.
 
 use lineshaft_wire::message::{
-    DiskReport, LockHolder, LockReport, QueueReport, Replaced, StatusReport, TaskReport, WorkerReport,
+    DiskReport, LockHolder, LockReport, QueueReport, Replaced, StatusReport, TaskReport, TaskStatistics,
+    WorkerReport,
 };
+use lineshaft_wire::record::OUTCOMES;
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, LogRecord, task};
 use serde_json::{Map, Number, Value as Json, json};
@@ -165,6 +167,39 @@ fn of_attempt(attempt: &AttemptRecord) -> Json {
         "finished_at": attempt.finished_at.map(rfc3339),
         "error": attempt.error.as_ref().map(of_error),
         "output": String::from_utf8_lossy(&attempt.output),
+        "waited_ms": attempt.waited_ms,
+        "ran_us": attempt.measures.ran_us,
+        "cpu_us": attempt.measures.cpu_us,
+        "children_cpu_us": attempt.measures.children_cpu_us,
+        "collected_us": attempt.measures.collected_us,
+        "peak_growth_bytes": attempt.measures.peak_growth_bytes,
+        "cache_hits": attempt.measures.cache_hits,
+    })
+}
+
+/// What the attempts of a task came to and took.
+pub(crate) fn of_statistics(task: &TaskStatistics) -> Json {
+    let (name, version) = task::split(&task.task);
+    let outcomes = OUTCOMES.map(lineshaft_wire::Outcome::as_str).into_iter().map(str::to_owned);
+    let outcomes: serde_json::Map<String, Json> = outcomes.zip(task.outcomes.map(Json::from)).collect();
+    json!({
+        "task": name,
+        "version": version,
+        "since": rfc3339(task.since),
+        "until": rfc3339(task.until),
+        "outcomes": outcomes,
+        "failure_rate": task.failure_rate(),
+        "ran": task.ran,
+        "waited": task.waited,
+        "cpu": task.cpu,
+        "children_cpu_us": task.children_cpu_us,
+        "collected_us": task.collected_us,
+        "peak_growth_bytes_max": task.peak_growth_bytes_max,
+        "cache_hits": task.cache_hits,
+        "bytes_in": task.bytes_in,
+        "bytes_out": task.bytes_out,
+        "calls": task.calls,
+        "repeated": task.repeated,
     })
 }
 

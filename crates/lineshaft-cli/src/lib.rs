@@ -24,6 +24,7 @@ mod profiled;
 mod python;
 pub mod reference;
 mod show;
+mod statistics;
 mod table;
 mod times;
 
@@ -149,6 +150,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
         Command::Enqueue(enqueue) => commands::enqueue::run(*enqueue, context),
         Command::Job(job) => commands::job::run(job, context),
         Command::Queue(queue) => commands::queue::run(queue, context),
+        Command::Task(task) => commands::task::run(&task, context),
         Command::Logs(logs) => commands::logs::run(&logs, context),
         Command::Profile(profile) => commands::profile::run(&profile, context),
         Command::Locks(locks) => commands::locks::run(locks, context),

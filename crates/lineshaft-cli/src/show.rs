@@ -8,6 +8,7 @@ use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, JobRecord, JobState, LogRecord, Outcome};
 
 use crate::plain;
+use crate::statistics::accounts;
 use crate::table::{GiveWay, pairs, table};
 use crate::times::{length, relative, rfc3339, rfc3339_us};
 
@@ -127,6 +128,11 @@ pub(crate) fn job(
     if !job.attempts.is_empty() {
         lines.push(String::new());
         lines.extend(attempts(&job.attempts, now_ms));
+        let accounts = accounts(&job.attempts);
+        if !accounts.is_empty() {
+            lines.push(String::new());
+            lines.extend(accounts);
+        }
     }
     lines.extend(last_error(job));
     lines.extend(last_crash(job));
@@ -521,7 +527,7 @@ mod tests {
     use std::sync::Arc;
 
     use lineshaft_wire::message::{Replaced, WorkerReport};
-    use lineshaft_wire::{Fence, JobId};
+    use lineshaft_wire::{Fence, JobId, Measures};
 
     use super::*;
 
@@ -575,6 +581,8 @@ mod tests {
                 ..ErrorRecord::default()
             }),
             output: vec![],
+            waited_ms: None,
+            measures: Measures::default(),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::locks::LockWaits;
 use crate::next_profiles::NextProfiles;
 use crate::options::Options;
 use crate::query::Query;
+use crate::repeats::Repeats;
 use crate::room::Room;
 use crate::waits::{Draft, Waits};
 
@@ -146,6 +147,7 @@ pub struct Core {
     pub(crate) waits: Waits,
     pub(crate) lock_waits: LockWaits,
     pub(crate) cache: CacheUse,
+    pub(crate) repeats: Repeats,
     pub(crate) progress: FxHashMap<u32, serde_bytes::ByteBuf>,
     /// What supervisors said of dead children whose own last words are still in their sockets, and until when.
     last_words: Vec<(u64, LastWord)>,
@@ -196,6 +198,7 @@ impl Core {
             waits: Waits::default(),
             lock_waits: LockWaits::default(),
             cache,
+            repeats: Repeats::default(),
             progress: FxHashMap::default(),
             last_words: Vec::new(),
             deaths: Vec::new(),

@@ -38,6 +38,7 @@ mod pulse;
 mod query;
 mod recovery;
 mod relief;
+mod repeats;
 mod requests;
 mod room;
 mod snapshots;

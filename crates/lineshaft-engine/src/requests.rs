@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lineshaft_jobs::{Answer, ArchivedCall, Command, Now, Payloads, Refusal, Reply, State};
 use lineshaft_wire::message::{
     self, Changed, Described, DiskReport, Done, Enqueued, Fetch, Hello, List, Message, PROTOCOL, PayloadKind,
-    RefusalCode, Sequence, StatusReport, Wait, Welcome, WorkerReport, WorkerSchema,
+    RefusalCode, Sequence, StatusReport, Tasks, Wait, Welcome, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::{JobId, JobState, task};
 
@@ -20,6 +20,15 @@ use crate::room;
 const PAGE_JOBS_MAX: u32 = 1_000;
 /// Inline payload bytes of one request: a commit has room for it beside everything else.
 const INLINE_BYTES_MAX: usize = 48 << 20;
+
+/// The calls that a request makes: the task of each, and the length of its arguments.
+fn calls_of(request: &message::Enqueue) -> Vec<(Arc<str>, u32)> {
+    let calls = request
+        .groups
+        .iter()
+        .flat_map(|group| group.lengths.iter().map(|length| (Arc::clone(&group.task), *length)));
+    calls.collect()
+}
 
 /// Who asked, and how to answer.
 #[derive(Clone, Copy)]
@@ -143,6 +152,11 @@ impl Core {
                 self.reply(caller.connection, caller.request_id, Described { declared, schemas });
                 Ok(())
             }
+            Message::ListTasks(list) => {
+                let tasks = self.list_tasks(list.task.as_deref(), now);
+                self.reply(caller.connection, caller.request_id, tasks);
+                Ok(())
+            }
             Message::AddLogs(add) => {
                 let asked = Query::Logs(Box::new(LogsAsked::Add(add)));
                 self.query(caller.connection, caller.request_id, asked);
@@ -223,7 +237,24 @@ impl Core {
         if self.stopping {
             return Err(refusal(RefusalCode::ShuttingDown, "the server is stopping"));
         }
-        self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)
+        let calls = self.answered(caller, Some(request.sequence)).is_none().then(|| calls_of(&request));
+        let bytes = arguments.bytes.clone();
+        self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)?;
+        let mut rest = &bytes[..];
+        for (task, length) in calls.into_iter().flatten() {
+            let Some((call, after)) = rest.split_at_checked(length as usize) else { break };
+            rest = after;
+            self.repeats.count(&task, call, now.logical_ms);
+        }
+        Ok(())
+    }
+
+    fn list_tasks(&self, wanted: Option<&str>, now: Now) -> Tasks {
+        let mut tasks = self.state.task_statistics(wanted);
+        for task in &mut tasks {
+            (task.calls, task.repeated) = self.repeats.of(&task.task, now.logical_ms);
+        }
+        Tasks { tasks }
     }
 
     /// Carries out a mutating request; a job that is not in memory is looked up by the query of `elsewhere`.

@@ -138,7 +138,7 @@ mod tests {
         CacheGet, CacheInvalidate, CacheSet, Cancel, Checkpoint, End, Enqueue, OtherEnd, Release,
         ReleaseLocks, Retry, Sequence, Show, Succeeded,
     };
-    use lineshaft_wire::{Fence, JobId};
+    use lineshaft_wire::{Fence, JobId, Measures};
 
     use super::*;
 
@@ -157,7 +157,7 @@ mod tests {
             result_length,
             output_length: 0,
         };
-        Finish { succeeded: vec![end], others: Vec::new() }.into()
+        Finish { succeeded: vec![end], ..Finish::default() }.into()
     }
 
     #[test]
@@ -214,9 +214,10 @@ mod tests {
             finished_at: 2,
             end: End::Errored { error, retry_after_ms: None },
             output_length: 0,
+            measures: Measures::default(),
         };
         let others = vec![end; 3];
-        let bytes = overhead_bytes(&Finish { succeeded: Vec::new(), others }.into());
+        let bytes = overhead_bytes(&Finish { others, ..Finish::default() }.into());
         assert!((180_000..190_000).contains(&bytes), "{bytes}");
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lineshaft_jobs::{Command, Now, Payloads};
 use lineshaft_store::{Error as StoreError, PayloadRef};
 use lineshaft_wire::message::{End, Finish, OtherEnd};
-use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures};
 
 use crate::Error;
 use crate::core::{Core, reference};
@@ -43,7 +43,7 @@ impl Core {
         let view = self.state.view(slot);
         let is_there = [view.arguments, view.checkpoint].map(reference).contains(&unread.payload);
         let command = if is_there {
-            let finish = Finish { succeeded: Vec::new(), others: vec![end(unread, now)] };
+            let finish = Finish { others: vec![end(unread, now)], ..Finish::default() };
             Command::Finish { child, finish, payloads: Payloads::default() }
         } else {
             Command::Release { child, leases: vec![(job, fence)] }
@@ -67,7 +67,15 @@ fn end(Unread { job, fence, error, .. }: &Unread, now: Now) -> OtherEnd {
         End::Rejected { reason: Arc::from(PAYLOAD_LOST), error }
     };
     let (started_at, finished_at) = (now.wall_ms, now.wall_ms);
-    OtherEnd { job: *job, fence: *fence, started_at, finished_at, end, output_length: 0 }
+    OtherEnd {
+        job: *job,
+        fence: *fence,
+        started_at,
+        finished_at,
+        end,
+        output_length: 0,
+        measures: Measures::default(),
+    }
 }
 
 /// Whether the system refused to read, which is no proof that anything is lost.

@@ -17,6 +17,7 @@
 //! - [`allocator`]: where memory is taken from.
 //! - [`memory`]: how much of it there is.
 //! - [`rss`]: how much of it processes have.
+//! - [`usage`]: what this process and its threads have used so far.
 //! - [`home_fs`]: what kind of file system a directory is on.
 //! - [`home_socket`]: which socket belongs to which home.
 //!
@@ -48,6 +49,7 @@ pub mod spin;
 pub mod sync;
 pub mod table;
 pub mod tree;
+pub mod usage;
 
 pub use error::{Error, Result};
 /// A signal by name, such as `Signal::TERM`.

@@ -134,6 +134,13 @@ impl State {
             Change::EntriesGone { keys } => keys.iter().for_each(|key| self.drop_entry(key)),
             Change::EntriesInvalidated { keys, tags, all } => self.invalidate_entries(keys, tags, *all),
             Change::EntriesMoved { file, moves } => moves.iter().for_each(|it| self.move_value(*file, it)),
+            Change::Measured { attempts } => {
+                attempts.iter().for_each(|(slot, account)| self.measured(*slot, account));
+            }
+            Change::Readied { slots } => slots.iter().for_each(|slot| {
+                self.promote(*slot);
+                self.note_ready(*slot);
+            }),
             Change::SessionsFrom { next } => self.next_session = self.next_session.max(*next),
         }
     }

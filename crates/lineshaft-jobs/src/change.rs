@@ -11,6 +11,8 @@ use lineshaft_wire::message::{LockKind, ProcessKey, Rules, Unique};
 use lineshaft_wire::{Fence, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
+
 /// Where stored bytes lie: in the body of a commit, in a cold file, or in a blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Pod, Zeroable)]
 #[repr(C)]
@@ -526,6 +528,16 @@ pub enum Change {
         file: u64,
         /// The values.
         moves: Vec<MovedValue>,
+    },
+    /// What attempts took that have ended just before, each the newest of its job.
+    Measured {
+        /// The jobs' slots, and what it was.
+        attempts: Vec<(u32, Account)>,
+    },
+    /// Waiting jobs became available, and remember when: in place of [`Promoted`](Self::Promoted).
+    Readied {
+        /// The jobs' slots.
+        slots: Vec<u32>,
     },
 }
 

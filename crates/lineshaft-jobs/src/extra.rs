@@ -6,6 +6,7 @@ use lineshaft_wire::message::Unique;
 use lineshaft_wire::{Fence, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
 use crate::change::Place;
 
 /// The rarer things of a job.
@@ -69,6 +70,9 @@ pub(crate) struct Attempt {
     pub(crate) finished_ms: u64,
     pub(crate) error: Place,
     pub(crate) output: Place,
+    /// `None` of those that ended before accounts were kept. In a snapshot's tail.
+    #[serde(skip)]
+    pub(crate) account: Option<Account>,
 }
 
 impl Extra {

@@ -12,6 +12,7 @@
 //!
 //! The crate deliberately does not know files, sockets, threads, processes or what the payloads mean.
 
+mod account;
 mod apply;
 mod cache;
 mod census;
@@ -36,8 +37,10 @@ mod slot_page;
 mod slots;
 mod snapshot;
 mod state;
+mod statistics;
 mod view;
 
+pub use account::Account;
 pub use change::{CachedValue, Change, NewHolder, Next, Place, Stored};
 pub use cold::{ColdPage, PageBytes, RestingPage};
 pub use command::{ArchivedCall, Command, Decision, Entry, Event, Now, Payloads, Refusal, Reply};
@@ -49,4 +52,5 @@ pub use rules::{decode_rules, encode_rules};
 pub use slot_page::Vacated;
 pub use snapshot::{ChangedPage, LoadedPage, Snapshot, SnapshotDraft, SnapshotError};
 pub use state::{Answer, Limits, State};
+pub use statistics::TASKS_MAX;
 pub use view::{AttemptView, ChildView, EndView, JobView, LeaseView, PageView, TasksAndQueues, decode_error};

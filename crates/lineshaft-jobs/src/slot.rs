@@ -107,6 +107,8 @@ const WALL: u64 = 1;
 const LOGICAL: u64 = 2;
 const EXPIRES: u64 = 4;
 const DEADLINE: u64 = 8;
+/// The first of them has come: it says when.
+const READY: u64 = 16;
 
 impl Times {
     pub(crate) const NONE: Self = Self { run_at_ms: 0, expires_ms: 0, deadline_ms: 0, given: 0 };
@@ -137,7 +139,17 @@ impl Times {
             Some(RunAt::Logical(at)) => (at, LOGICAL),
             None => (0, 0),
         };
-        (self.run_at_ms, self.given) = (at, self.given & !(WALL | LOGICAL) | clock);
+        (self.run_at_ms, self.given) = (at, self.given & !(WALL | LOGICAL | READY) | clock);
+    }
+
+    /// The time that it waited for has come, at `at_ms`, Unix milliseconds.
+    pub(crate) fn set_ready(&mut self, at_ms: u64) {
+        (self.run_at_ms, self.given) = (at_ms, self.given & !(WALL | LOGICAL) | READY);
+    }
+
+    /// When the time came that it waited for, Unix milliseconds.
+    pub(crate) fn ready_ms(&self) -> Option<u64> {
+        (self.given & READY > 0).then_some(self.run_at_ms)
     }
 
     /// When it must have begun, Unix milliseconds.
@@ -181,5 +193,9 @@ mod tests {
         assert_eq!(times.run_at(), Some(RunAt::Wall(u64::MAX)));
         times.set_run_at(None);
         assert_eq!(times, Times::new(None, None, Some(0)));
+        times.set_ready(9);
+        assert_eq!((times.run_at(), times.ready_ms(), times.deadline_ms()), (None, Some(9), Some(0)));
+        times.set_run_at(Some(RunAt::Wall(5)));
+        assert_eq!((times.run_at(), times.ready_ms()), (Some(RunAt::Wall(5)), None));
     }
 }

@@ -19,11 +19,11 @@ use std::ops::Range;
 pub use rows::{ChangedPage, LoadedPage};
 
 use crate::state::{Limits, State};
-use tables::{Rest, RestWithoutCached, Tables};
+use tables::{Rest, RestWithoutCached, RestWithoutStatistics, Tables};
 
 /// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
-/// third one no absent children, the fourth one no locks, the fifth one no cached results and no cache.
-const VERSION: u16 = 6;
+/// third one no absent children, the fourth one no locks, the fifth one no cached results and no cache, the sixth one no statistics.
+const VERSION: u16 = 7;
 
 /// A snapshot that does not read.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,7 @@ impl State {
                         Rest { hand, absent, ..Rest::default() }
                     }
                     5 => postcard::from_bytes::<RestWithoutCached>(rest)?.into(),
+                    6 => postcard::from_bytes::<RestWithoutStatistics>(rest)?.into(),
                     _ => postcard::from_bytes(rest)?,
                 };
                 let (slots, keys) = rows::sort_out(pages)?;

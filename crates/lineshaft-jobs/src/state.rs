@@ -22,6 +22,7 @@ use crate::list::List;
 use crate::locks::Locks;
 use crate::places::FreePlaces;
 use crate::slots::Slots;
+use crate::statistics::Statistics;
 
 /// How large the tables may grow; a full one refuses with its name.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +128,7 @@ pub struct State {
     pub(crate) locks: Locks,
     pub(crate) limiters: Limiters,
     pub(crate) cache: Cache,
+    pub(crate) statistics: Statistics,
 
     // Derived: rebuilt on load.
     pub(crate) lanes: Lanes,
@@ -265,6 +267,7 @@ impl State {
             locks: Locks::default(),
             limiters: Limiters::default(),
             cache: Cache::default(),
+            statistics: Statistics::default(),
             lanes: Lanes::default(),
             finished: List::default(),
             free: FreePlaces::new(None),

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lineshaft_wire::message::{
-    Filter, PROFILE_TAG, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport,
+    Filter, PROFILE_TAG, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport, TaskStatistics,
 };
-use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome, task};
+use lineshaft_wire::{
+    AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Measures, Outcome, task,
+};
 use rustc_hash::FxHashMap;
 
+use crate::account::Account;
 use crate::change::{Place, RunAt};
 use crate::command::Refusal;
 use crate::extra::Parked;
@@ -212,6 +215,8 @@ impl State {
             finished_at: Some(attempt.finished_ms),
             error: None,
             output: Vec::new(),
+            waited_ms: attempt.account.as_ref().map(|account| account.waited_ms),
+            measures: attempt.account.as_ref().map(Account::measures).unwrap_or_default(),
         });
         let lease = self.leases.get(&slot);
         let running = lease.map(|lease| AttemptRecord {
@@ -223,6 +228,8 @@ impl State {
             finished_at: None,
             error: None,
             output: Vec::new(),
+            waited_ms: None,
+            measures: Measures::default(),
         });
         // Of both together `collect` would not know how many there are, and take room for more.
         let mut records = Vec::with_capacity(entry.history().len() + usize::from(lease.is_some()));
@@ -376,6 +383,11 @@ impl State {
         reports.sort_by(|a, b| b.unfinished.cmp(&a.unfinished).then_with(|| a.task.cmp(&b.task)));
         reports.truncate(TASK_REPORTS_MAX);
         reports
+    }
+
+    /// What the attempts of a task came to, in each of its versions or in the one that it names, or those of all tasks.
+    pub fn task_statistics(&self, task: Option<&str>) -> Vec<TaskStatistics> {
+        self.statistics.reports(task)
     }
 
     /// Known children: number, worker nonce, number in the worker, process, leases held, connected.

@@ -18,7 +18,7 @@ use lineshaft::client::{Client as RustClient, LockRequest};
 use lineshaft::{ClientOptions, ServerCommand, Target};
 use lineshaft_wire::message::{
     CacheGet, CacheInvalidate, CacheSet, Cancel, Delete, Enqueue, Invalidate, JobGroup, LOG_PAGE_MAX,
-    ListLogs, LockKind, Message, NewEntry, PROFILE_LOGGER, Pass, Retry, Show, Status,
+    ListLogs, ListTasks, LockKind, Message, NewEntry, PROFILE_LOGGER, Pass, Retry, Show, Status,
 };
 use lineshaft_wire::{JobId, LogFilter};
 use pyo3::prelude::*;
@@ -205,6 +205,12 @@ impl Client {
         let values = vec![Bytes::copy_from_slice(value)];
         let deadline = Some(seconds(deadline));
         Reply::new(self.0.mutate(|sequence| CacheSet { sequence, entries }.into(), values, deadline))
+    }
+
+    /// What the attempts of a task came to and took, or those of all tasks; the reply has a row for each version.
+    #[pyo3(signature = (task))]
+    fn tasks(&self, task: Option<&str>) -> Reply {
+        self.ask(ListTasks { task: task.map(Arc::from) }, None)
     }
 
     /// A page of what the attempts of a job logged, the oldest first; `attempt` for one of them. The reply is (rows, where

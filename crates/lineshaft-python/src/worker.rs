@@ -5,6 +5,7 @@ mod bodies;
 mod body;
 mod checkpoint;
 pub(crate) mod child;
+mod collector;
 mod control;
 mod garbage;
 mod logged;

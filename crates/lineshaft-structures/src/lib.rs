@@ -10,7 +10,7 @@
 //! - [`BloomFilter`]: a set of hashes in ten bits each, which is sure of who is not in it.
 //! - [`Trie`]: values by key, with all keys under a prefix at hand.
 //! - [`Dag`]: a graph that refuses cycles and is in order at any time.
-//! - [`Histogram`]: how long things took, with quantiles; [`Rate`]: how often something may happen.
+//! - [`Histogram`]: how long things took, with quantiles; [`Sketch`]: how numbers are spread, smaller; [`Rate`]: how often something may happen.
 //!
 //! The crate deliberately does not know what a job, a slot or a lease is. Everything here is deterministic: the same
 //! calls in the same order give the same answers, so a replay may rely on it.
@@ -25,6 +25,7 @@ mod histogram;
 mod page;
 mod paged_vec;
 mod rate;
+mod sketch;
 mod sparse_vec;
 mod timer_slab;
 mod timer_wheel;
@@ -40,6 +41,7 @@ pub use histogram::Histogram;
 pub use page::Rows;
 pub use paged_vec::{PAGE_LEN, PagedVec, split};
 pub use rate::Rate;
+pub use sketch::{SKETCH_BINS, Sketch};
 pub use sparse_vec::SparseVec;
 pub use timer_wheel::{TimerId, TimerWheel};
 pub use tracked_fifo::TrackedFifo;

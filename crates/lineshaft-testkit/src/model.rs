@@ -139,6 +139,8 @@ pub struct Model {
     /// Jobs that gave up and whose handlers are not made yet, in the order of their ends.
     unhandled: Vec<JobId>,
     happened: Vec<Happened>,
+    /// Every attempt that ended, with its task, the bytes of its arguments and those of its result.
+    ended: Vec<(Arc<str>, Attempt, usize, usize)>,
 }
 
 impl Model {
@@ -178,6 +180,7 @@ impl Model {
             lock_arrivals: 0,
             unhandled: Vec::new(),
             happened: Vec::new(),
+            ended: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod code;
 pub mod frame;
 pub mod id;
 pub mod log_record;
+pub mod measures;
 pub mod message;
 pub mod payload;
 pub mod record;
@@ -19,4 +20,5 @@ pub mod value;
 
 pub use id::{Fence, JobId, ParseIdError};
 pub use log_record::{LogFilter, LogPlace, LogRecord};
+pub use measures::Measures;
 pub use record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};

@@ -21,6 +21,7 @@ mod look;
 mod rules;
 mod session;
 mod status;
+mod tasks;
 mod wait;
 mod worker;
 
@@ -45,6 +46,7 @@ pub use status::{
     DiskReport, DiskState, QueueReport, REPLACED_MAX, Replaced, Status, StatusReport, TaskReport,
     WorkerReport,
 };
+pub use tasks::{ListTasks, Spread, TaskStatistics, Tasks};
 pub use wait::{Ended, EndedJob, RESULT_EXPIRED, Unwait, Wait};
 pub use worker::{
     AttachChild, AttachWorker, ChildAttached, Declared, Describe, Described, ProcessKey, WorkerAttached,
@@ -273,6 +275,10 @@ messages! {
     24 Changed,
     /// Cached results are not answered with any more.
     25 Invalidate,
+    /// Asks what the attempts of tasks came to.
+    26 ListTasks,
+    /// Answer to [`ListTasks`].
+    27 Tasks,
 
     /// Pauses, resumes or purges a queue.
     30 ChangeQueue,

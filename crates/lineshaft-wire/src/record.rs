@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Fence, JobId};
+use crate::measures::Measures;
 
 /// Where a job stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,7 +109,24 @@ pub enum Outcome {
     Released = 7,
 }
 
+/// Every outcome, in the order of their numbers.
+pub const OUTCOMES: [Outcome; 8] = [
+    Outcome::Succeeded,
+    Outcome::Errored,
+    Outcome::TimedOut,
+    Outcome::Crashed,
+    Outcome::Lost,
+    Outcome::Cancelled,
+    Outcome::Snoozed,
+    Outcome::Released,
+];
+
 impl Outcome {
+    /// Whether the attempt went wrong: it raised, ran too long, died or vanished.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Errored | Self::TimedOut | Self::Crashed | Self::Lost)
+    }
+
     /// The word used everywhere for this outcome.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -169,6 +187,13 @@ pub struct AttemptRecord {
     /// What the attempt printed, bounded by the worker (64 KiB: head and tail kept).
     #[serde(with = "serde_bytes")]
     pub output: Vec<u8>,
+    /// How long its job had been ready before it, milliseconds: since it was enqueued, since its time came, or since the
+    /// attempt before it ended. `None` while it runs, and of attempts of versions before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<u64>,
+    /// What it took, as far as its worker measured that.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 /// A job as a reader sees it; payloads travel beside it.

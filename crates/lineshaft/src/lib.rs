@@ -53,6 +53,7 @@ mod per_process;
 pub mod pool;
 mod sync;
 pub mod talk;
+pub mod tally;
 pub mod task;
 pub mod value;
 pub mod worker;

@@ -10,6 +10,7 @@ mod profile;
 pub(crate) mod read;
 mod schema;
 mod store;
+mod task;
 mod torture;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use profile::{Files, JobProfile, Kept, Profile, ProfileVerb};
 pub use read::{Handler, Timeout, When};
 pub use schema::Schema;
 pub use store::{Backup, Doctor, Export, Restore, Store};
+pub use task::Task;
 pub use torture::Torture;
 
 /// Longer lines are hard to read.
@@ -111,6 +113,9 @@ pub enum Command {
     /// Look at queues and change them
     #[command(subcommand)]
     Queue(Queue),
+    /// Show what attempts of tasks came to, and took
+    #[command(subcommand)]
+    Task(Task),
     /// Show what attempts logged, and look for it
     Logs(Logs),
     /// Show where the time of attempts went that were profiled, and what would help

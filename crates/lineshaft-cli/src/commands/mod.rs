@@ -19,5 +19,6 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod store;
+pub(crate) mod task;
 pub(crate) mod torture;
 pub(crate) mod worker;

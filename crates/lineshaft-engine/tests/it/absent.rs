@@ -125,7 +125,7 @@ impl House {
 
     fn succeed(&mut self, child: &mut Peer, (job, fence): (JobId, Fence)) {
         let end = Succeeded { job, fence, started_at: 1, finished_at: 2, result_length: 0, output_length: 0 };
-        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let finish = Finish { succeeded: vec![end], ..Finish::default() };
         let answer = self.ask(child, finish, Bytes::new());
         assert!(matches!(&answer, Message::Finished(finished) if finished.refused.is_empty()), "{answer:?}");
     }

@@ -124,7 +124,7 @@ impl Client {
         };
         let succeeded: Vec<Succeeded> = leases.iter().map(end).collect();
         let payload = Bytes::from(vec![7; 2 * succeeded.len()]);
-        let request = self.send(Finish { succeeded, others: Vec::new() }, payload);
+        let request = self.send(Finish { succeeded, ..Finish::default() }, payload);
         let Message::Finished(finished) = self.mailbox.answer(request) else { panic!("not finished") };
         finished.refused
     }

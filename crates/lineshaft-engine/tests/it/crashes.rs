@@ -14,7 +14,7 @@ use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::message::{
     Cancel, Checkpoint, Credit, End, Filter, Finish, Finished, Message, OnFailure, OtherEnd, Rules, Succeeded,
 };
-use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Measures};
 
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
 
@@ -182,7 +182,7 @@ impl World {
     fn finish(&mut self, (job, fence): (JobId, Fence)) -> Result<(), Error> {
         self.left.asked_to_finish.push(job);
         let end = Succeeded { job, fence, started_at: 1, finished_at: 2, result_length: 6, output_length: 0 };
-        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let finish = Finish { succeeded: vec![end], ..Finish::default() };
         self.ask(CHILD, finish.into(), Bytes::from_static(b"result"))?;
         self.left.finished.push((job, JobState::Completed));
         Ok(())
@@ -206,8 +206,16 @@ impl World {
     /// The next attempt is told from where it goes on.
     fn give_back_and_take_again(&mut self, (job, fence): (JobId, Fence)) -> Result<(JobId, Fence), Error> {
         let end = End::Released;
-        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 0 };
-        self.ask(CHILD, Finish { succeeded: Vec::new(), others: vec![end] }.into(), Bytes::new())?;
+        let end = OtherEnd {
+            job,
+            fence,
+            started_at: 1,
+            finished_at: 2,
+            end,
+            output_length: 0,
+            measures: Measures::default(),
+        };
+        self.ask(CHILD, Finish { others: vec![end], ..Finish::default() }.into(), Bytes::new())?;
         self.core.request(CHILD, 0, Credit { leases: 1, reset: true }.into(), Payloads::default(), self.now);
         self.commit()?;
         Ok(self.left.leased[4])
@@ -224,8 +232,16 @@ impl World {
     }
 
     fn end(&mut self, (job, fence): (JobId, Fence), end: End, state: JobState) -> Result<(), Error> {
-        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 0 };
-        self.ask(CHILD, Finish { succeeded: Vec::new(), others: vec![end] }.into(), Bytes::new())?;
+        let end = OtherEnd {
+            job,
+            fence,
+            started_at: 1,
+            finished_at: 2,
+            end,
+            output_length: 0,
+            measures: Measures::default(),
+        };
+        self.ask(CHILD, Finish { others: vec![end], ..Finish::default() }.into(), Bytes::new())?;
         self.left.finished.push((job, state));
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Client {
     fn try_finish(&mut self, (job, fence): (JobId, Fence), result: Bytes) -> Result<(), RefusalCode> {
         let result_length = result.len() as u64;
         let end = Succeeded { job, fence, started_at: 1, finished_at: 2, result_length, output_length: 0 };
-        let request = self.send(Finish { succeeded: vec![end], others: Vec::new() }, result);
+        let request = self.send(Finish { succeeded: vec![end], ..Finish::default() }, result);
         match self.mailbox.answer(request) {
             Message::Finished(finished) => {
                 assert_eq!(finished.refused, []);
@@ -139,7 +139,7 @@ impl Client {
             result_length: result.len() as u64,
             output_length: 0,
         };
-        let finish = Finish { succeeded: leased.iter().map(end).collect(), others: Vec::new() };
+        let finish = Finish { succeeded: leased.iter().map(end).collect(), ..Finish::default() };
         let request = self.send(finish, Bytes::from(result.repeat(leased.len())));
         match self.mailbox.answer(request) {
             Message::Finished(_) => Ok(()),

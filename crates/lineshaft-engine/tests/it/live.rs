@@ -12,7 +12,7 @@ use lineshaft_wire::message::{
     AttachChild, AttachWorker, Cancel, ChildEnded, Credit, Delete, End, Fetch, Filter, Finish, List, Message,
     OtherEnd, PayloadKind, ProcessKey, RefusalCode, Retry, Show, Status, Succeeded, Wait,
 };
-use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, JobState, Measures, Outcome};
 
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, long_leases, sequence};
 
@@ -97,15 +97,23 @@ impl Client {
             result_length: result.len() as u64,
             output_length: 0,
         };
-        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let finish = Finish { succeeded: vec![end], ..Finish::default() };
         let request = self.send(finish, Bytes::from_static(result));
         let Message::Finished(finished) = self.mailbox.answer(request) else { panic!("not finished") };
         assert_eq!(finished.refused, []);
     }
 
     pub(crate) fn fail(&mut self, job: JobId, fence: Fence, end: End) {
-        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 7 };
-        let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+        let end = OtherEnd {
+            job,
+            fence,
+            started_at: 1,
+            finished_at: 2,
+            end,
+            output_length: 7,
+            measures: Measures::default(),
+        };
+        let finish = Finish { others: vec![end], ..Finish::default() };
         let request = self.send(finish, Bytes::from_static(b"printed"));
         assert!(matches!(self.mailbox.answer(request), Message::Finished(_)));
     }
@@ -316,7 +324,15 @@ fn the_word_of_a_connected_supervisor_is_waited_for() {
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(client.show(job).attempts[0].outcome, None);
     let end = End::Crashed { error: ErrorRecord::default() };
-    let begun = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 0 };
+    let begun = OtherEnd {
+        job,
+        fence,
+        started_at: 1,
+        finished_at: 2,
+        end,
+        output_length: 0,
+        measures: Measures::default(),
+    };
     supervisor.ask(ChildEnded { child: 1, begun: vec![begun], newest: Some(fence), ..ChildEnded::default() });
     assert_eq!(client.show(job).attempts[0].outcome, Some(Outcome::Crashed));
     stop(&engine);

@@ -7,7 +7,7 @@ use lineshaft_jobs::{Copied, Limits, LoadedPage, Movable, Place, State, Wanted};
 use lineshaft_store::{Disk, Error, Home, Journal, JournalHandle, PayloadRef, SegmentJournal};
 use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 use lineshaft_wire::message::{Cancel, Checkpoint, Credit, End, Finish, Message, OtherEnd};
-use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures};
 
 use crate::crashes::{CHILD, CLIENT, World, journal_options};
 use crate::world::{Mailbox, attach_child, attach_worker, enqueue, hello, sequence};
@@ -83,8 +83,16 @@ impl Ledger {
         self.checkpoint = Some(value);
         let error = ErrorRecord { message: "no".into(), ..Default::default() };
         let end = End::Errored { error, retry_after_ms: Some(3_600_000) };
-        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 7 };
-        let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+        let end = OtherEnd {
+            job,
+            fence,
+            started_at: 1,
+            finished_at: 2,
+            end,
+            output_length: 7,
+            measures: Measures::default(),
+        };
+        let finish = Finish { others: vec![end], ..Finish::default() };
         world.ask(CHILD, finish.into(), Bytes::from_static(b"printed"))?;
         self.output = Some(Bytes::from_static(b"printed"));
         Ok(())

@@ -112,7 +112,7 @@ impl Shop {
         let (job, fence) =
             (leases.jobs[0].job, Fence { epoch: leases.epoch, counter: leases.jobs[0].counter });
         let end = Succeeded { job, fence, started_at: 1, finished_at: 2, result_length: 2, output_length: 0 };
-        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let finish = Finish { succeeded: vec![end], ..Finish::default() };
         assert!(matches!(self.ask(finish, Bytes::from_static(b"ok")), Message::Finished(_)));
     }
 

@@ -154,7 +154,8 @@ fn starts(frame: Frame<'_>) -> bool {
 
 /// Whether a file belongs to Python or to an installed package.
 fn is_of_library(file: &str) -> bool {
-    file.starts_with('<') || ["/lib/python", "/site-packages/", "/dist-packages/"].iter().any(|part| file.contains(part))
+    file.starts_with('<')
+        || ["/lib/python", "/site-packages/", "/dist-packages/"].iter().any(|part| file.contains(part))
 }
 
 /// Whether a path ends with this one.

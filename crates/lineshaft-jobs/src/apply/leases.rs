@@ -6,11 +6,13 @@ use lineshaft_wire::message::{Unique, UniqueWhile};
 use lineshaft_wire::{Fence, JobState, Outcome};
 
 use super::Cursor;
+use crate::account::Account;
 use crate::change::{Lease, Next, Place, RunAt, Success};
 use crate::command::Event;
 use crate::extra::Attempt;
 use crate::list::{List, NIL};
 use crate::state::State;
+use crate::statistics::Ended;
 
 /// Attempts kept of one job: the newest.
 const HISTORY_MAX: usize = 32;
@@ -91,12 +93,43 @@ impl State {
         let history = &mut extra.history;
         // Most jobs have one attempt, and a vector's own first step would make room for four.
         history.reserve_exact(1);
-        history.push(Attempt { number, fence, outcome, worker, started_ms, finished_ms, error, output });
+        let account = None;
+        history.push(Attempt {
+            number,
+            fence,
+            outcome,
+            worker,
+            started_ms,
+            finished_ms,
+            error,
+            output,
+            account,
+        });
         if history.len() > HISTORY_MAX {
             let oldest = history.remove(0);
             self.unkeep(oldest.error);
             self.unkeep(oldest.output);
         }
+    }
+
+    /// What the newest attempt of a job took, which has just ended.
+    pub(super) fn measured(&mut self, index: u32, account: &Account) {
+        let (task, bytes_in) = (self.slots.at(index).task, self.slots.at(index).arguments.length);
+        let extra = self.slots.extra_mut(index);
+        let result = extra.result.length;
+        let Some(attempt) = extra.history.last_mut() else { return };
+        attempt.account = Some(account.clone());
+        let Attempt { outcome, finished_ms, output, .. } = *attempt;
+        let result = if outcome == Outcome::Succeeded { result } else { 0 };
+        let ended = Ended {
+            outcome,
+            finished_ms,
+            waited_ms: account.waited_ms,
+            measures: account.measures(),
+            bytes_in: u64::from(bytes_in),
+            bytes_out: u64::from(result) + u64::from(output.length),
+        };
+        self.statistics.count(self.names.at(task), &ended);
     }
 
     pub(super) fn go_on(&mut self, index: u32, outcome: Outcome, next: &Next) {

@@ -36,6 +36,13 @@ impl State {
         self.make_available(index);
     }
 
+    /// The time has come that the job waited for.
+    pub(super) fn note_ready(&mut self, index: u32) {
+        let mut times = *self.slots.job(index).times;
+        times.set_ready(self.wall_ms);
+        self.slots.set_times(index, times);
+    }
+
     pub(crate) fn set_timer(&mut self, index: u32, at: RunAt) {
         let mut times = *self.slots.job(index).times;
         times.set_run_at(Some(at));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lineshaft_wire::message::{AttachChild, OtherEnd};
-use lineshaft_wire::{ErrorRecord, Fence, JobId, Outcome};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures, Outcome};
 use rustc_hash::FxHashSet;
 
 use super::check_room;
@@ -79,14 +79,17 @@ impl State {
         };
         let mut entries = Vec::new();
         let mut ended = FxHashSet::default();
+        let mut accounts = Vec::new();
         for end in begun {
             let output = outputs.split_to((end.output_length as usize).min(outputs.len()));
             if let Some((slot, _)) = self.own_lease(child, end.job, end.fence)
                 && ended.insert(slot)
             {
                 entries.extend(self.other_end(slot, end, Stored::Inline(output.len() as u32), output, now));
+                accounts.extend(self.account_of(slot, end));
             }
         }
+        entries.extend(super::finish::measured(accounts));
         let ran = |slot: &u32| taken.ran(self.leases[slot].fence);
         let others = self.leases_of(child).filter(|slot| !ended.contains(slot));
         let (lost, unbegun): (Vec<u32>, Vec<u32>) = others.partition(ran);
@@ -134,7 +137,10 @@ impl State {
             };
             Entry { change, payload: vec![error.clone()] }
         };
-        slots.iter().map(lost).collect()
+        let account =
+            |slot: &u32| (*slot, self.account(*slot, self.leases[slot].leased_ms, Measures::default()));
+        let accounts = slots.iter().map(account).collect();
+        slots.iter().map(lost).chain(super::finish::measured(accounts)).collect()
     }
 
     fn after_loss(&self, slot: u32) -> Next {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{End, Finish, METADATA_BYTES_MAX, OtherEnd, Rules, Succeeded};
-use lineshaft_wire::{ErrorRecord, Fence, JobId, Outcome};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures, Outcome};
 use rustc_hash::FxHashSet;
 
 use super::enqueue::{Cutter, DELAY_MS_MAX, bad};
+use crate::account::Account;
 use crate::change::{Change, Lease, Next, Stored, Success};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
 use crate::extra::Attempt;
@@ -28,9 +29,14 @@ impl State {
         let mut refused = Vec::new();
         let mut seen = FxHashSet::default();
         let mut ends = Vec::with_capacity(finish.succeeded.len());
-        for end in &finish.succeeded {
+        let mut accounts = Vec::with_capacity(finish.succeeded.len());
+        let measures = finish.measures.iter().copied().chain(std::iter::repeat(Measures::default()));
+        for (end, measures) in finish.succeeded.iter().zip(measures) {
             match self.own_lease(child, end.job, end.fence).filter(|(slot, _)| seen.insert(*slot)) {
-                Some((slot, _)) => ends.push(success(slot, end, &mut cutter)),
+                Some((slot, _)) => {
+                    ends.push(success(slot, end, &mut cutter));
+                    accounts.push((slot, self.account(slot, end.started_at, measures)));
+                }
                 None => {
                     cutter.skip(end.result_length);
                     cutter.skip(u64::from(end.output_length));
@@ -49,6 +55,7 @@ impl State {
                     let output = cutter.take(u64::from(end.output_length));
                     let bytes = std::mem::take(&mut cutter.parts).pop().unwrap_or_default();
                     entries.extend(self.other_end(slot, end, output, bytes, now));
+                    accounts.extend(self.account_of(slot, end));
                 }
                 // Handing back is never refused.
                 None if matches!(end.end, End::Parked { .. } | End::PutOff { .. }) => {
@@ -61,6 +68,7 @@ impl State {
                 }
             }
         }
+        entries.extend(measured(accounts));
         Ok(Decision::of(entries, Reply::Finished { refused }))
     }
 
@@ -117,6 +125,21 @@ impl State {
             next: self.next_after(slot, &end.end, now),
         };
         vec![Entry { change, payload: vec![error, bytes] }]
+    }
+
+    /// What an attempt took that did not return; nothing if it never began.
+    pub(super) fn account_of(&self, slot: u32, end: &OtherEnd) -> Option<(u32, Account)> {
+        let has_begun = !matches!(end.end, End::Parked { .. } | End::PutOff { .. });
+        has_begun.then(|| (slot, self.account(slot, end.started_at, end.measures)))
+    }
+
+    /// What the attempt of a leased job took, which began at `started_ms`.
+    pub(super) fn account(&self, slot: u32, started_ms: u64, measures: Measures) -> Account {
+        let job = self.slots.job(slot);
+        let ended_ms = job.last_attempt().map(|attempt| attempt.finished_ms);
+        let ready = [Some(job.created_ms), job.times.ready_ms(), ended_ms];
+        let ready_ms = ready.into_iter().flatten().max().unwrap_or(started_ms);
+        Account::new(started_ms.saturating_sub(ready_ms), measures)
     }
 
     /// Nothing of the attempt began, so nothing of it is kept: `put_aside` makes its job wait.
@@ -211,6 +234,11 @@ fn short(reason: &Arc<str>) -> Arc<str> {
         .map(|(at, char)| at + char.len_utf8())
         .take_while(|end| *end <= METADATA_BYTES_MAX);
     reason[..fits.last().unwrap_or(0)].into()
+}
+
+/// The entry that says what attempts took, behind those by which they end.
+pub(super) fn measured(attempts: Vec<(u32, Account)>) -> Option<Entry> {
+    (!attempts.is_empty()).then(|| Change::Measured { attempts }.into())
 }
 
 fn success(slot: u32, end: &Succeeded, cutter: &mut Cutter<'_>) -> Success {

@@ -20,7 +20,7 @@ impl State {
         slots.retain(|slot| !self.is_being_purged(*slot) && !overdue.contains(slot));
         slots.sort_unstable_by_key(|slot| (self.run_at(*slot), self.slots.at(*slot).order));
         if !slots.is_empty() {
-            entries.push(Change::Promoted { slots }.into());
+            entries.push(Change::Readied { slots }.into());
         }
         entries.extend(self.give_up(overdue));
         entries.extend(self.expired_keys(now));

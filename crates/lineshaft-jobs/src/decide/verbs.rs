@@ -62,7 +62,7 @@ impl State {
     }
 
     fn retry_now(&self, request: Request, slot: u32) -> Decision {
-        let promoted = Change::Promoted { slots: vec![slot] };
+        let promoted = Change::Readied { slots: vec![slot] };
         let existing = vec![(0, self.job_id(slot))];
         let answer = Change::Enqueued { request, groups: Vec::new(), existing };
         let reply = Reply::Answer { session: request.session, number: request.number };

@@ -11,6 +11,7 @@ use lineshaft_wire::JobState;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
+use crate::account::Account;
 use crate::change::{Place, RunAt};
 use crate::cold::put_parts;
 use crate::extra::{Checkpoint, Extra, Failure};
@@ -41,6 +42,33 @@ enum SlotRow<E, F, C> {
     Free { generation: u32, order: u64 },
     Job(JobRow<E>),
     Rare(JobRow<E>, Option<F>, Option<C>),
+    Measured(JobRow<E>, Option<F>, Option<C>, Measured),
+}
+
+/// What stands behind the rest of a job of which more is known than layouts before kept.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct Measured {
+    /// When the time came that it waited for, Unix milliseconds.
+    ready_ms: Option<u64>,
+    /// What its attempts took, in their order; empty if that is known of none.
+    accounts: Vec<Option<Account>>,
+}
+
+impl Measured {
+    fn of(job: Job<'_>) -> Self {
+        let is_known = job.history().iter().any(|attempt| attempt.account.is_some());
+        let history = if is_known { job.history() } else { &[] };
+        let accounts = history.iter().map(|attempt| attempt.account.clone()).collect();
+        Self { ready_ms: job.times.ready_ms(), accounts }
+    }
+
+    fn put_back(self, row: &mut Row) {
+        if let Some(at_ms) = self.ready_ms {
+            row.times.set_ready(at_ms);
+        }
+        let attempts = row.extra.iter_mut().flat_map(|extra| &mut extra.history);
+        attempts.zip(self.accounts).for_each(|(attempt, account)| attempt.account = account);
+    }
 }
 
 /// Written from a borrowed box of rarer things, read into one of its own.
@@ -152,6 +180,10 @@ fn written<'a>(slot: Job<'a>, none: &'a Extra) -> Written<'a> {
     };
     let failure = slot.extra.and_then(|extra| extra.failure.as_deref());
     let checkpoint = slot.extra.and_then(|extra| extra.checkpoint.as_deref());
+    let measured = Measured::of(slot);
+    if measured != Measured::default() {
+        return SlotRow::Measured(row, failure, checkpoint, measured);
+    }
     if failure.is_none() && checkpoint.is_none() {
         return SlotRow::Job(row);
     }
@@ -184,13 +216,24 @@ fn row_of(row: Read) -> Row {
     match row {
         SlotRow::Free { generation, order } => Slot { order, ..Slot::free(generation) }.into(),
         SlotRow::Job(row) => row.into_row(),
-        SlotRow::Rare(row, failure, checkpoint) => {
-            let mut row = row.into_row();
-            let extra = row.extra_mut();
-            (extra.failure, extra.checkpoint) = (failure, checkpoint);
+        SlotRow::Rare(row, failure, checkpoint) => rare(row, failure, checkpoint),
+        SlotRow::Measured(row, failure, checkpoint, measured) => {
+            let mut row = if failure.is_some() || checkpoint.is_some() {
+                rare(row, failure, checkpoint)
+            } else {
+                row.into_row()
+            };
+            measured.put_back(&mut row);
             row
         }
     }
+}
+
+fn rare(row: JobRow<ReadExtra>, failure: Option<Box<Failure>>, checkpoint: Option<Box<Checkpoint>>) -> Row {
+    let mut row = row.into_row();
+    let extra = row.extra_mut();
+    (extra.failure, extra.checkpoint) = (failure, checkpoint);
+    row
 }
 
 /// A page of a snapshot, read. Reading one needs nothing else, so several threads may read some each.

@@ -19,6 +19,7 @@ use crate::places::FreePlaces;
 use crate::rules::{Handlers, Plain};
 use crate::slot_page::SlotPage;
 use crate::state::{Answer, Child, Limits, Queue, Session, State, Timer};
+use crate::statistics::{Counts, Statistics};
 
 /// A session's number, its lowest number and its answers.
 pub(super) type SessionRow = (u64, u64, Vec<(u64, Answer)>);
@@ -73,6 +74,8 @@ pub(super) struct Rest {
     pub(super) cached: Vec<Option<u64>>,
     /// The cache.
     pub(super) cache: CacheRows,
+    /// What attempts came to, by task.
+    pub(super) statistics: Vec<(Arc<str>, Counts)>,
 }
 
 /// The same as the layout before wrote it.
@@ -82,6 +85,25 @@ pub(super) struct RestWithoutCached {
     absent: Vec<(u32, u64)>,
     lock_fence: u64,
     lock_holders: Vec<(u64, u64, NewHolder)>,
+}
+
+/// The same as the layout after that one wrote it.
+#[derive(Deserialize)]
+pub(super) struct RestWithoutStatistics {
+    hand: Option<u32>,
+    absent: Vec<(u32, u64)>,
+    lock_fence: u64,
+    lock_holders: Vec<(u64, u64, NewHolder)>,
+    limiters: Vec<(u64, Arc<str>)>,
+    cached: Vec<Option<u64>>,
+    cache: CacheRows,
+}
+
+impl From<RestWithoutStatistics> for Rest {
+    fn from(rest: RestWithoutStatistics) -> Self {
+        let RestWithoutStatistics { hand, absent, lock_fence, lock_holders, limiters, cached, cache } = rest;
+        Self { hand, absent, lock_fence, lock_holders, limiters, cached, cache, ..Self::default() }
+    }
 }
 
 impl From<RestWithoutCached> for Rest {
@@ -158,6 +180,7 @@ impl State {
             limiters: self.limiters.rows().collect(),
             cached: self.cached_by_end(),
             cache: self.cache.rows(),
+            statistics: self.statistics.rows(),
         };
         postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
     }
@@ -195,6 +218,8 @@ impl State {
         state.limiters = Limiters::of_rows(rest.limiters)
             .ok_or(SnapshotError::Inconsistent("a limiter that is there twice"))?;
         state.take_cache(rest.cache)?;
+        state.statistics = Statistics::of_rows(rest.statistics)
+            .ok_or(SnapshotError::Inconsistent("statistics of more tasks than there may be"))?;
         state.check()?;
         state.index()?;
         Ok(state)

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use lineshaft_jobs::change::{Move, MovedValue, Name, NewJobs, Request, RulesRef, RunAt, Success};
-use lineshaft_jobs::{CachedValue, Change, NewHolder, Next, Place, Stored};
+use lineshaft_jobs::{Account, CachedValue, Change, NewHolder, Next, Place, Stored};
 use lineshaft_wire::message::{LockKind, OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
-use lineshaft_wire::{JobId, Outcome};
+use lineshaft_wire::{JobId, Measures, Outcome};
 
 fn check(change: &Change, expected: &str) {
     let mut body = Vec::new();
@@ -198,6 +198,12 @@ fn attempts() {
     let (started_ms, took_ms) = (1_790_000_000_000, 12);
     let end = Success { slot: 300, started_ms, took_ms, result: Stored::Inline(2), output: Stored::NONE };
     check(&Change::Succeeded { ends: vec![end] }, "0a01ac0280d8c1a28c340c00020000");
+    let measures = Measures { ran_us: Some(300), cpu_us: Some(200), ..Measures::default() };
+    let short = (300, Account::new(7, measures));
+    let collected = Measures { collected_us: Some(5), cache_hits: Some(0), ..measures };
+    let long = (1, Account::new(0, collected));
+    let attempts = vec![short, long];
+    check(&Change::Measured { attempts }, "2c02ac020703ac02c8010001002bac02c8010100050000");
     check(&Change::Checkpointed { slot: 300, value: Stored::Inline(4) }, "1aac020004");
     let ended = |outcome, next| Change::Ended {
         slot: 1,
@@ -228,6 +234,7 @@ fn moved_payloads() {
 #[test]
 fn what_becomes_of_waiting_and_finished_jobs() {
     check(&Change::Promoted { slots: vec![1, 2] }, "0c020102");
+    check(&Change::Readied { slots: vec![1, 2] }, "2d020102");
     check(&Change::CancelMarked { slot: 1 }, "0d01");
     check(&Change::Cancelled { slots: vec![1, 2], reason: "purged".into() }, "0e02010206707572676564");
     check(&Change::Parked { slot: 300, missing: "type x.Y".into() }, "16ac02087479706520782e59");

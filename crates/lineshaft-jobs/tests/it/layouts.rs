@@ -26,10 +26,10 @@ fn load(bytes: &[u8]) -> State {
 
 /// Everything but the idempotency keys, whose numbers in their queue an earlier layout did not have. Behind them stands
 /// that places are used in turn, that no child is absent, that no lock was given nor is held, that no turn at a limiter was
-/// taken, that no result is cached, and that nothing was ever in the cache, a byte or some each.
+/// taken, that no result is cached, that nothing was ever in the cache, and that nothing is counted of tasks, a byte or some each.
 fn without_keys(state: &State) -> (Vec<u8>, Vec<(u64, Vec<u8>)>) {
     let Snapshot { mut tables, mut pages } = state.snapshot();
-    tables.truncate(tables.len() - 27);
+    tables.truncate(tables.len() - 28);
     pages.retain(|(number, _)| *number < 1 << 56);
     (tables, pages)
 }

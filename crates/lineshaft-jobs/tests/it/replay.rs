@@ -143,7 +143,7 @@ fn a_snapshot_of_another_layout_is_refused_by_its_number() {
     let mut snapshot = State::new(0, Limits::default()).snapshot();
     snapshot.tables[0] = 99;
     let error = State::from_snapshot(&snapshot, Limits::default()).expect_err("nobody knows layout 99");
-    assert_eq!(error.to_string(), "the snapshot has layout 99, this version reads up to 6");
+    assert_eq!(error.to_string(), "the snapshot has layout 99, this version reads up to 7");
 }
 
 #[test]

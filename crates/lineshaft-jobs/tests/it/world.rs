@@ -5,6 +5,7 @@ mod commands;
 mod compare;
 mod locks;
 mod requests;
+mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -279,7 +280,7 @@ impl World {
         let jobs = |slots: &[u32]| slots.iter().map(|slot| self.machine.state.job_id(*slot)).collect();
         Some(match change {
             Change::Leased { child, slots } => Choice::Leased { child: *child, jobs: jobs(slots) },
-            Change::Promoted { slots } => Choice::Promoted { jobs: jobs(slots) },
+            Change::Readied { slots } => Choice::Promoted { jobs: jobs(slots) },
             Change::Cancelled { slots, reason } => {
                 assert_eq!(&**reason, "purged");
                 Choice::Purged { jobs: jobs(slots) }
@@ -304,7 +305,7 @@ impl World {
             Change::BarrierOpened { holders } => Choice::BarrierOpened {
                 parties: holders.iter().map(|holder| (holder.session, holder.token)).collect(),
             },
-            Change::Ended { .. } => return None,
+            Change::Ended { .. } | Change::Measured { .. } => return None,
             other => panic!("time brings no {other:?}"),
         })
     }

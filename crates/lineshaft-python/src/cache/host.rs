@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::once::intern;
 use lineshaft::around::clock::now_ms;
+use lineshaft::tally::tally_cache_hit;
 use lineshaft_ipc::table::{Computing, Source, Stamp, Stored, TAGS_MAX, Table, TableFile, Tag, Terms};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -206,6 +207,9 @@ impl HostMemory {
         if counts {
             let counted = if decoded.is_some() { &self.hits } else { &self.misses };
             counted.fetch_add(1, Relaxed);
+            if decoded.is_some() {
+                tally_cache_hit();
+            }
             if decoded.as_ref().is_some_and(|(_, _, is_stale)| *is_stale) {
                 self.stale_hits.fetch_add(1, Relaxed);
             }

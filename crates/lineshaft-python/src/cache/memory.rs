@@ -1,11 +1,11 @@
 //! The entries of one cache.
 
-use std::mem;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crate::once::intern;
 use lineshaft::around::clock::now_ms;
+use lineshaft::tally::tally_cache_hit;
 use lineshaft_cache::{Capacity, Freshness, Life, Options, PolicyKind, Reason, Residents, Stamp, Terms};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -87,6 +87,9 @@ impl Memory {
             };
             if !is_live {
                 break;
+            }
+            if counts {
+                tally_cache_hit();
             }
             let is_due = counts && self.served(&candidate);
             return Ok(Some(Found { value: candidate.value, is_error: candidate.is_error, is_due }));
@@ -216,7 +219,12 @@ impl Memory {
     fn candidate(&self, py: Python<'_>, hash: u32, nth: usize) -> Option<Candidate> {
         let mut residents = self.lock();
         let mut before = nth;
-        let slot = residents.find(hash, |_| mem::replace(&mut before, before.saturating_sub(1)) == 0)?;
+        let is_it = |_: &Item| {
+            let is_it = before == 0;
+            before = before.saturating_sub(1);
+            is_it
+        };
+        let slot = residents.find(hash, is_it)?;
         let now_ms = if residents.is_mortal(slot) { now_ms() } else { 0 };
         let freshness = residents.freshness(slot, now_ms);
         let item = residents.get(slot)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lineshaft_wire::measures::MEASURES;
 use lineshaft_wire::message;
 use lineshaft_wire::record;
 use lineshaft_wire::task;
@@ -256,6 +257,19 @@ impl AttemptRecord {
     #[getter]
     fn output<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.0.output)
+    }
+
+    /// Milliseconds for which its job had been ready.
+    #[getter]
+    fn waited(&self) -> Option<u64> {
+        self.0.waited_ms
+    }
+
+    /// What it took: microseconds of its body, of CPU time, of CPU time in processes that it started, and in the garbage
+    /// collector; bytes of growth of its memory's peak; hits of caches.
+    #[getter]
+    fn measures(&self) -> [Option<u64>; MEASURES] {
+        self.0.measures.into()
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft::client::looked_up;
-use lineshaft_wire::message::{Message, Passed};
-use lineshaft_wire::{JobState, LogRecord};
+use lineshaft_wire::message::{Message, Passed, Spread, TaskStatistics};
+use lineshaft_wire::{JobState, LogRecord, task};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -90,9 +90,34 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
                 logs.records.iter().map(|record| log_row(py, record)).collect::<PyResult<Vec<_>>>()?;
             (records, logs.next, logs.is_end).into_pyobject(py).map(Bound::into_any)
         }
+        Message::Tasks(tasks) => {
+            let rows = tasks.tasks.iter().map(|task| task_row(py, task)).collect::<PyResult<Vec<_>>>()?;
+            rows.into_pyobject(py).map(Bound::into_any)
+        }
         Message::Done(_) => Ok(py.None().into_bound(py)),
         other => Err(PyRuntimeError::new_err(format!("the server answered with {}", other.name()))),
     }
+}
+
+/// What is counted of a task: (name, version, since, until, attempts by outcome), (ran, waited, CPU time), (CPU time of
+/// processes, collecting, memory, cache hits, bytes in, bytes out), (calls, repeated ones).
+fn task_row<'py>(py: Python<'py>, of: &TaskStatistics) -> PyResult<Bound<'py, PyAny>> {
+    let spread = |of: Spread| [of.count, of.total_us, of.p50_us, of.p90_us, of.p99_us, of.max_us];
+    let (name, version) = task::split(&of.task);
+    let row = (
+        (name, version, of.since, of.until, of.outcomes),
+        [of.ran, of.waited, of.cpu].map(spread),
+        (
+            of.children_cpu_us,
+            of.collected_us,
+            of.peak_growth_bytes_max,
+            of.cache_hits,
+            of.bytes_in,
+            of.bytes_out,
+        ),
+        (of.calls, of.repeated),
+    );
+    row.into_pyobject(py).map(Bound::into_any)
 }
 
 /// A record that an attempt logged: (time in microseconds, level, logger, message, fields as JSON, attempt, task, worker,

@@ -17,6 +17,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::body::{Runner, Task};
 use super::checkpoint::Checkpoint;
+use super::collector::watch_collector;
 use super::garbage::{Garbage, freeze};
 use super::logged::Logged;
 use super::profiled::{Profiling, Whom, Why};
@@ -51,9 +52,10 @@ pub(crate) struct Child {
 impl Child {
     /// Takes over what the supervisor handed to this process; `RuntimeError` if there is none.
     #[new]
-    fn new() -> PyResult<Self> {
+    fn new(py: Python<'_>) -> PyResult<Self> {
         let inner = worker::Child::from_env().map_err(|error| failed(&error))?;
         die_of_panics();
+        watch_collector(py)?;
         let (in_body, current, interrupted, interruptions) = Default::default();
         Ok(Self { inner, process: std::process::id(), in_body, current, interrupted, interruptions })
     }

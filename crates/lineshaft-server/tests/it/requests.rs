@@ -40,7 +40,7 @@ fn finish(leases: &Leases, result_length: usize) -> Finish {
         result_length: result_length as u64,
         output_length: 0,
     };
-    Finish { succeeded: vec![end], others: Vec::new() }
+    Finish { succeeded: vec![end], ..Finish::default() }
 }
 
 #[test]

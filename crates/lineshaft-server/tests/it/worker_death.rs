@@ -53,7 +53,7 @@ fn other_child_that_finishes_and_dies() {
         result_length: RESULT_BYTES as u64,
         output_length: 0,
     };
-    client.send(2, Finish { succeeded: vec![end], others: Vec::new() }, &vec![7; RESULT_BYTES]);
+    client.send(2, Finish { succeeded: vec![end], ..Finish::default() }, &vec![7; RESULT_BYTES]);
     rustix::process::kill_process(rustix::process::getpid(), Signal::KILL).unwrap();
 }
 

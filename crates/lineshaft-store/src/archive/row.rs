@@ -1,5 +1,7 @@
 //! One finished job as bytes. Readers ignore what follows the fields they know, so fields may be added at the end.
 
+use lineshaft_wire::measures::{MEASURES, Measures};
+use lineshaft_wire::record::OUTCOMES;
 use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome};
 
 use super::codec::{Decoded, Decoder, Encoder, Malformed};
@@ -65,6 +67,7 @@ pub(crate) fn encode<'a>(
     encoder.option(record.handled_by, |encoder, id| encoder.fixed(&id.to_bytes()));
     encoder.u64(u64::from(place.checkpoint_bytes));
     encoder.option(record.checkpoint_at, |encoder, time| encoder.time(time, record.created_at));
+    record.attempts.iter().for_each(|attempt| encode_account(encoder, attempt));
 }
 
 fn encode_times(encoder: &mut Encoder, base: Base, record: &JobRecord) {
@@ -104,6 +107,15 @@ fn encode_attempt<'a>(
     encoder.option(attempt.finished_at, |encoder, time| encoder.time(time, created_ms));
     encoder.option(attempt.error.as_ref(), |encoder, error| encode_error(encoder, names, error));
     encoder.bytes(&attempt.output);
+}
+
+/// How long the job waited for an attempt and what that took: which of these are known, and their values.
+fn encode_account(encoder: &mut Encoder, attempt: &AttemptRecord) {
+    let measures: [Option<u64>; MEASURES] = attempt.measures.into();
+    let figures = || [attempt.waited_ms].into_iter().chain(measures);
+    let bits = (0..).zip(figures()).map(|(bit, figure)| u8::from(figure.is_some()) << bit);
+    encoder.u8(bits.fold(0, |known, bit| known | bit));
+    figures().flatten().for_each(|figure| encoder.u64(figure));
 }
 
 fn encode_error<'a>(encoder: &mut Encoder, names: &mut NameWriter<'a>, error: &'a ErrorRecord) {
@@ -164,6 +176,9 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
         record.checkpoint_bytes = u64::from(place.checkpoint_bytes);
         record.checkpoint_at = decoder.option(|decoder| decoder.time(created_at))?;
     }
+    if !decoder.is_empty() {
+        record.attempts.iter_mut().try_for_each(|attempt| decode_account(decoder, attempt))?;
+    }
     Ok(Row { finish_number, place, record })
 }
 
@@ -219,22 +234,26 @@ fn decode_attempt(decoder: &mut Decoder<'_>, names: &Names, created_ms: u64) -> 
         finished_at: decoder.option(|decoder| decoder.time(created_ms))?,
         error: decoder.option(|decoder| decode_error(decoder, names))?,
         output: decoder.bytes()?.to_vec(),
+        waited_ms: None,
+        measures: Measures::default(),
     })
 }
 
+fn decode_account(decoder: &mut Decoder<'_>, attempt: &mut AttemptRecord) -> Decoded<()> {
+    let known = decoder.u8()?;
+    let mut figure = |bit: usize| (known >> bit & 1 == 1).then(|| decoder.u64()).transpose();
+    attempt.waited_ms = figure(0)?;
+    let mut measures = [None; MEASURES];
+    for (bit, measure) in (1..).zip(&mut measures) {
+        *measure = figure(bit)?;
+    }
+    attempt.measures = measures.into();
+    Ok(())
+}
+
 fn decode_outcome(decoder: &mut Decoder<'_>) -> Decoded<Outcome> {
-    const ALL: [Outcome; 8] = [
-        Outcome::Succeeded,
-        Outcome::Errored,
-        Outcome::TimedOut,
-        Outcome::Crashed,
-        Outcome::Lost,
-        Outcome::Cancelled,
-        Outcome::Snoozed,
-        Outcome::Released,
-    ];
     let byte = decoder.u8()?;
-    ALL.into_iter().find(|outcome| *outcome as u8 == byte).ok_or(Malformed)
+    OUTCOMES.into_iter().find(|outcome| *outcome as u8 == byte).ok_or(Malformed)
 }
 
 fn decode_error(decoder: &mut Decoder<'_>, names: &Names) -> Decoded<ErrorRecord> {

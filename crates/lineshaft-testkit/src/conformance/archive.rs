@@ -6,7 +6,9 @@ use bytes::Bytes;
 use lineshaft_store::{
     Archive, ArchiveCounts, ArchiveHead, ArchivedJob, Block, Error, Filter, ListedJob, PageRequest,
 };
-use lineshaft_wire::{AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Outcome, task};
+use lineshaft_wire::{
+    AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Measures, Outcome, task,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -94,6 +96,13 @@ fn attempt(number: u64, created_ms: u64) -> AttemptRecord {
         finished_at: number.is_multiple_of(3).then_some(created_ms + 2),
         error: number.is_multiple_of(2).then_some(error),
         output: b"printed".to_vec(),
+        waited_ms: (!number.is_multiple_of(4)).then_some(number),
+        measures: Measures {
+            ran_us: (!number.is_multiple_of(3)).then_some(number * 1_000),
+            peak_growth_bytes: (!number.is_multiple_of(5)).then_some(u64::MAX - number),
+            cache_hits: Some(number % 2),
+            ..Measures::default()
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{End, Finish, METADATA_BYTES_MAX, OtherEnd, RefusalCode, UniqueWhile};
-use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Outcome};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Measures, Outcome};
 
 use super::job::{ATTEMPTS_SHOWN, Attempt, Parked, Payload, When, cut};
 use super::{Happened, Model, Told};
@@ -19,6 +19,7 @@ struct Remains {
     finished_ms: u64,
     error: Option<ErrorRecord>,
     output: Payload,
+    measures: Measures,
 }
 
 impl Model {
@@ -39,11 +40,12 @@ impl Model {
         let mut payloads = cut(payloads, &lengths, self.lsn).into_iter();
         let mut next = || payloads.next().expect("one payload per length");
         let mut refused = Vec::new();
-        for end in &finish.succeeded {
+        for (number, end) in finish.succeeded.iter().enumerate() {
+            let measures = finish.measures.get(number).copied().unwrap_or_default();
             let (result, output) = (next(), next());
             let (started_ms, finished_ms) = (end.started_at, end.finished_at.max(end.started_at));
-            let remains =
-                Remains { outcome: Outcome::Succeeded, started_ms, finished_ms, error: None, output };
+            let (outcome, error) = (Outcome::Succeeded, None);
+            let remains = Remains { outcome, started_ms, finished_ms, error, output, measures };
             match self.held_by(child, end.job, end.fence) {
                 Some(at) => self.succeed(at, result, remains),
                 None => self.refuse(end.job, end.fence, false, &mut refused),
@@ -83,6 +85,9 @@ impl Model {
 
     fn succeed(&mut self, at: usize, result: Payload, remains: Remains) {
         self.end_attempt(at, remains);
+        if let Some((.., result_bytes)) = self.ended.last_mut() {
+            *result_bytes = result.bytes.len();
+        }
         self.jobs[at].result = result;
         self.jobs[at].checkpoint = None;
         self.end(at, JobState::Completed, None);
@@ -108,7 +113,8 @@ impl Model {
         };
         let (started_ms, finished_ms) = (end.started_at, end.finished_at);
         let cut_short = self.ends_at_deadline(at);
-        self.end_attempt(at, Remains { outcome, started_ms, finished_ms, error: error.cloned(), output });
+        let (error, measures) = (error.cloned(), end.measures);
+        self.end_attempt(at, Remains { outcome, started_ms, finished_ms, error, output, measures });
         let cancelling = self.jobs[at].cancelling;
         match &end.end {
             End::Rejected { reason, .. } => self.end(at, JobState::Discarded, Some(clip(reason))),
@@ -183,14 +189,16 @@ impl Model {
         let lease = self.jobs[at].lease.take().expect("only leased jobs are run");
         (self.jobs[at].parked, self.jobs[at].put_off) = (None, None);
         let worker = self.child(lease.child).map(|child| Arc::clone(&child.name)).unwrap_or_default();
-        let Remains { outcome, started_ms, finished_ms, error, output } = remains;
+        let Remains { outcome, started_ms, finished_ms, error, output, measures } = remains;
         let lsn = Some(self.lsn);
         let job = &mut self.jobs[at];
         job.failures += u32::from(matches!(outcome, Outcome::Errored | Outcome::TimedOut));
         job.crashes += u32::from(outcome == Outcome::Crashed);
         let number = job.attempts.len() as u32 + 1;
         let fence = lease.fence;
-        job.attempts.push(Attempt {
+        let before = job.attempts.last().map_or(0, |attempt| attempt.finished_ms);
+        let waited_ms = started_ms.saturating_sub(job.created_ms.max(job.ready_ms).max(before));
+        let attempt = Attempt {
             number,
             fence,
             outcome,
@@ -200,7 +208,11 @@ impl Model {
             error,
             lsn,
             output,
-        });
+            waited_ms,
+            measures,
+        };
+        self.ended.push((Arc::clone(&job.task), attempt.clone(), job.arguments.bytes.len(), 0));
+        job.attempts.push(attempt);
         if job.attempts.len() > ATTEMPTS_SHOWN {
             let hidden = &job.attempts[job.attempts.len() - ATTEMPTS_SHOWN - 1];
             self.happened.extend(hidden.output.blob.map(Happened::BlobFreed));
@@ -356,7 +368,8 @@ impl Model {
         let finished_ms = self.wall_ms;
         let error = Some(ErrorRecord::default());
         let output = Payload::default();
-        self.end_attempt(at, Remains { outcome: Outcome::Lost, started_ms, finished_ms, error, output });
+        let (outcome, measures) = (Outcome::Lost, Measures::default());
+        self.end_attempt(at, Remains { outcome, started_ms, finished_ms, error, output, measures });
         let job = &self.jobs[at];
         if job.cancelling {
             self.end(at, JobState::Cancelled, Some("cancelled".into()));

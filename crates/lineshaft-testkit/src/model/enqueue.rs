@@ -121,6 +121,7 @@ impl Model {
             result: Payload::default(),
             checkpoint: None,
             attempts: Vec::new(),
+            ready_ms: 0,
             rules: Arc::clone(&group.rules),
             task: Arc::clone(&group.task),
             queue: Arc::clone(&group.queue),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{Rules, Unique};
-use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Outcome};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Measures, Outcome};
 
 /// Attempts that a job shows: the newest.
 pub(super) const ATTEMPTS_SHOWN: usize = 32;
@@ -53,6 +53,10 @@ pub struct Attempt {
     pub lsn: Option<u64>,
     /// What it printed.
     pub output: Payload,
+    /// How long the job had been ready before it, milliseconds.
+    pub waited_ms: u64,
+    /// What it took.
+    pub measures: Measures,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +109,8 @@ pub struct Job {
     pub expires_ms: Option<u64>,
     /// When it must have ended, Unix milliseconds.
     pub deadline_ms: Option<u64>,
+    /// When it was last made ready because a time came, or somebody asked for it.
+    pub ready_ms: u64,
     /// Why it waits for another worker.
     pub(super) parked: Option<Parked>,
     /// Why a worker put it off.

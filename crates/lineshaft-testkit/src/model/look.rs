@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use lineshaft_jobs::Answer;
 use lineshaft_wire::message::{Filter, QueueReport};
-use lineshaft_wire::{AttemptRecord, Fence, JobId, JobRecord, JobState, task};
+use lineshaft_wire::{AttemptRecord, Fence, JobId, JobRecord, JobState, Measures, task};
 
 use super::Model;
-use super::job::{Job, When};
+use super::job::{Attempt, Job, When};
 
 impl Model {
     /// Every job in memory, in no order.
@@ -141,6 +141,11 @@ impl Model {
         }
     }
 
+    /// Every attempt that ever ended, with its task, the bytes of its arguments and those of its result.
+    pub fn ended(&self) -> &[(Arc<str>, Attempt, usize, usize)] {
+        &self.ended
+    }
+
     /// The record that a reader gets; attempts without error and output, as the state machine gives them.
     pub fn record(&self, job: &Job) -> JobRecord {
         let newest = job.attempts.last();
@@ -187,6 +192,8 @@ impl Model {
             finished_at: Some(attempt.finished_ms),
             error: None,
             output: Vec::new(),
+            waited_ms: Some(attempt.waited_ms),
+            measures: attempt.measures,
         });
         let running = job.lease.map(|lease| AttemptRecord {
             number: job.attempts.len() as u32 + 1,
@@ -197,6 +204,8 @@ impl Model {
             finished_at: None,
             error: None,
             output: Vec::new(),
+            waited_ms: None,
+            measures: Measures::default(),
         });
         ended.chain(running).collect()
     }

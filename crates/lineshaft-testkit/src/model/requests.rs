@@ -109,6 +109,7 @@ impl Model {
     pub(super) fn become_available(&mut self, at: usize) {
         self.jobs[at].state = JobState::Available;
         self.jobs[at].run_at = None;
+        self.jobs[at].ready_ms = self.wall_ms;
         self.jobs[at].parked = None;
         self.stand_in_line(at);
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lineshaft_wire::message::{Checkpoint, End, Finish, Message, OtherEnd, Release};
-use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures};
 
 use super::ledger::{checkpoint_of, result_of};
 use super::{MILLISECOND, SECOND, Time};
@@ -102,7 +102,7 @@ impl How {
 }
 
 pub(super) fn other_end(job: JobId, fence: Fence, started_at: u64, finished_at: u64, end: End) -> OtherEnd {
-    OtherEnd { job, fence, started_at, finished_at, end, output_length: 0 }
+    OtherEnd { job, fence, started_at, finished_at, end, output_length: 0, measures: Measures::default() }
 }
 
 pub(super) fn how(rng: &mut fastrand::Rng) -> How {

@@ -14,7 +14,7 @@ use lineshaft_wire::message::{
     AttachChild, Checkpoint, Credit, End, Enqueue, Fetch, Filter, Finish, Hello, JobGroup, List, Message,
     OtherEnd, PayloadKind, ProcessKey, Rules, RunAfter, Sequence, Show, Succeeded, Wait,
 };
-use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobRecord, Measures};
 
 /// Turns of one request, with a wide margin.
 const TURNS_MAX: u32 = 100;
@@ -277,7 +277,7 @@ impl House {
             result_length: result.len() as u64,
             output_length: 0,
         };
-        self.ask(Finish { succeeded: vec![end], others: Vec::new() }, result.into()).map(drop)
+        self.ask(Finish { succeeded: vec![end], ..Finish::default() }, result.into()).map(drop)
     }
 
     fn fail(&mut self, job: JobId, fence: Fence) -> Result<(), Error> {
@@ -287,9 +287,16 @@ impl House {
             ..ErrorRecord::default()
         };
         let end = End::Errored { error, retry_after_ms: None };
-        let end = OtherEnd { job, fence, started_at: 1, finished_at: 2, end, output_length: 7 };
-        self.ask(Finish { succeeded: Vec::new(), others: vec![end] }, Bytes::from_static(b"printed"))
-            .map(drop)
+        let end = OtherEnd {
+            job,
+            fence,
+            started_at: 1,
+            finished_at: 2,
+            end,
+            output_length: 7,
+            measures: Measures::default(),
+        };
+        self.ask(Finish { others: vec![end], ..Finish::default() }, Bytes::from_static(b"printed")).map(drop)
     }
 
     /// One of each: completed and failed ones in the history, the same in memory, one that waits for a time since before

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Fence, JobId};
+use crate::measures::Measures;
 use crate::record::ErrorRecord;
 
 /// Attempts that ended; for each in the order of `succeeded`, then `others`, its result and its output follow.
@@ -14,6 +15,9 @@ pub struct Finish {
     pub succeeded: Vec<Succeeded>,
     /// Those that did not.
     pub others: Vec<OtherEnd>,
+    /// What those that returned took, in the order of `succeeded`; nothing for those behind the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<Measures>,
 }
 
 /// An attempt that returned: an array, since there is one per job.
@@ -151,6 +155,9 @@ pub struct OtherEnd {
     pub end: End,
     /// Length of what it printed (it has no result).
     pub output_length: u32,
+    /// What it took.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 /// The ends, or the checkpoint, are durable.

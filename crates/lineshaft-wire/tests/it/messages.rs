@@ -14,15 +14,15 @@ use lineshaft_wire::message::{
     CacheSet, Cancel, ChangeQueue, Changed, Checkpoint, ChildAttached, ChildEnded, Credit, Declared, Delete,
     Describe, Described, DiskReport, DiskState, Done, End, Ended, EndedJob, Enqueue, Enqueued, Fetch,
     Fetched, FilesHeld, Filter, Finish, Finished, FoundEntry, Hello, HoldFiles, Invalidate, JobGroup,
-    KeepFiles, Lease, Leases, List, ListLocks, ListLogs, LockHolder, LockKind, LockReport, Locks,
+    KeepFiles, Lease, Leases, List, ListLocks, ListLogs, ListTasks, LockHolder, LockKind, LockReport, Locks,
     LocksBroken, LocksLost, Logs, Message, MessageError, NewEntry, OnFailure, OtherEnd, Page, Pass, Passed,
     PayloadKind, Ping, ProcessKey, ProfileNext, Progress, QueueReport, QueueVerb, RESULT_EXPIRED,
     RefusalCode, Refused, Release, ReleaseLocks, Renew, RenewLocks, Retry, Rules, RunAfter, Sequence, Show,
-    Shown, Shutdown, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, Unique, UniqueWhile,
-    Unwait, Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
+    Shown, Shutdown, Spread, Status, StatusReport, Stop, StopReason, Succeeded, TaskReport, TaskStatistics,
+    Tasks, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
-use lineshaft_wire::{Fence, JobId, LogFilter, LogPlace, LogRecord};
+use lineshaft_wire::{Fence, JobId, LogFilter, LogPlace, LogRecord, Measures};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -181,6 +181,8 @@ fn record() -> JobRecord {
         finished_at: Some(CREATED + 20),
         error: Some(error()),
         output: b"sending\n".to_vec(),
+        waited_ms: None,
+        measures: Measures::default(),
     };
     JobRecord {
         id: job(1),
@@ -212,6 +214,25 @@ fn record() -> JobRecord {
         checkpoint_bytes: 2,
         checkpoint_at: Some(CREATED + 15),
     }
+}
+
+fn measures() -> Measures {
+    Measures {
+        ran_us: Some(9_620),
+        cpu_us: Some(8_400),
+        children_cpu_us: Some(0),
+        collected_us: Some(310),
+        peak_growth_bytes: Some(1_245_184),
+        cache_hits: None,
+    }
+}
+
+fn measured_record() -> JobRecord {
+    let mut record = record();
+    for attempt in &mut record.attempts {
+        (attempt.waited_ms, attempt.measures) = (Some(10), measures());
+    }
+    record
 }
 
 fn finished_record() -> JobRecord {
@@ -345,6 +366,7 @@ fn job_vectors() -> Vec<Vector> {
         vector("fetched", 8, Fetched { length: 2 }, b"ok"),
         vector("list everything", 9, List { filter: Filter::default(), cursor: None, limit: 100 }, b""),
         vector("list with every filter", 9, List { filter, cursor: Some("c1".into()), limit: 1000 }, b""),
+        vector("shown, measured", 7, Shown { record: measured_record(), progress: None }, b""),
         vector("page", 9, Page { jobs: vec![finished_record()], cursor: Some("c2".into()) }, b""),
         vector("cancel", 10, Cancel { sequence: sequence(), job: job(1) }, b""),
         vector("retry", 11, Retry { sequence: sequence(), job: job(1) }, b""),
@@ -447,8 +469,39 @@ fn engine_vectors() -> Vec<Vector> {
             },
             b"",
         ),
+        vector("tasks of one name", 19, ListTasks { task: Some("shop.mail.send".into()) }, b""),
+        vector("all tasks", 19, ListTasks::default(), b""),
+        vector("what tasks came to", 19, Tasks { tasks: vec![statistics()] }, b""),
         vector("keep the files", 18, KeepFiles { lsn: 4_711, done: false }, b""),
     ]
+}
+
+fn statistics() -> TaskStatistics {
+    let spread = |p50_us| Spread {
+        count: 412,
+        total_us: 412 * p50_us,
+        p50_us,
+        p90_us: 2 * p50_us,
+        p99_us: 5 * p50_us,
+        max_us: 9 * p50_us,
+    };
+    TaskStatistics {
+        task: "shop.mail.send v2".into(),
+        since: CREATED,
+        until: CREATED + 60_000,
+        outcomes: [400, 9, 2, 1, 0, 0, 0, 0],
+        ran: spread(9_600),
+        waited: spread(1_000),
+        cpu: spread(8_400),
+        children_cpu_us: 0,
+        collected_us: 127_720,
+        peak_growth_bytes_max: Some(1_245_184),
+        cache_hits: 77,
+        bytes_in: 41_200,
+        bytes_out: 8_240,
+        calls: 400,
+        repeated: 284,
+    }
 }
 
 fn of_versions(child: AttachChild) -> AttachChild {
@@ -594,6 +647,7 @@ fn other(end: End, output_length: u32) -> OtherEnd {
         finished_at: CREATED + 20,
         end,
         output_length,
+        measures: Measures::default(),
     }
 }
 
@@ -606,9 +660,24 @@ fn finish_vectors() -> Vec<Vector> {
         result_length: 2,
         output_length: 3,
     };
-    let ended = |end| Finish { succeeded: Vec::new(), others: vec![other(end, 0)] };
+    let ended = |end| Finish { others: vec![other(end, 0)], ..Finish::default() };
     vec![
-        vector("finish", 2, Finish { succeeded: vec![returned], others: Vec::new() }, b"okhi\n"),
+        vector("finish", 2, Finish { succeeded: vec![returned], ..Finish::default() }, b"okhi\n"),
+        vector(
+            "finish, measured",
+            2,
+            Finish { succeeded: vec![returned], measures: vec![measures()], ..Finish::default() },
+            b"okhi\n",
+        ),
+        vector(
+            "finish, errored and measured",
+            2,
+            Finish {
+                others: vec![OtherEnd { measures: measures(), ..other(End::Cancelled, 0) }],
+                ..Finish::default()
+            },
+            b"",
+        ),
         vector(
             "finish, errored",
             2,

@@ -8,8 +8,9 @@ use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
     Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, Invalidate, JobGroup, KeepFiles, List, ListLocks,
-    ListLogs, Locks, Logs, Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind, ProfileNext,
-    QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, WorkerSchema,
+    ListLogs, ListTasks, Locks, Logs, Message, PAYLOAD_BYTES_MAX, Page, Pass, Passed, PayloadKind,
+    ProfileNext, QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, TaskStatistics,
+    WorkerSchema,
 };
 
 use super::connection::unexpected;
@@ -69,6 +70,16 @@ impl Client {
         self.call(describe, Vec::new(), deadline).map(|message, _| match message {
             Message::Described(described) => Ok(described.schemas),
             other => Err(unexpected(&other, "Described")),
+        })
+    }
+
+    /// What the attempts of a task came to and took, in each of its versions or in the one that it names, or those of
+    /// all tasks.
+    pub fn tasks(&self, task: Option<&str>, deadline: Option<Duration>) -> Reply<Vec<TaskStatistics>> {
+        let list = ListTasks { task: task.map(Into::into) };
+        self.call(list, Vec::new(), deadline).map(|message, _| match message {
+            Message::Tasks(tasks) => Ok(tasks.tasks),
+            other => Err(unexpected(&other, "Tasks")),
         })
     }
 

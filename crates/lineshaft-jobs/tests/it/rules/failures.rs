@@ -8,7 +8,7 @@ use lineshaft_wire::message::{
     End, Finish, JobGroup, ON_FAILURE_DEPTH_MAX, OnFailure, OtherEnd, QueueVerb, RefusalCode, Rules, RunAfter,
 };
 use lineshaft_wire::value::{Call, Value, decode, decode_call};
-use lineshaft_wire::{ErrorRecord, JobId, JobState};
+use lineshaft_wire::{ErrorRecord, JobId, JobState, Measures};
 
 use super::shop::{Lease, Shop, crashed, errored, group, ids, with_rules};
 
@@ -163,10 +163,11 @@ fn an_end_that_comes_twice_is_handled_once() {
         finished_at: 0,
         end: errored(&[]),
         output_length: 0,
+        measures: Measures::default(),
     };
     // Twice in one message, and once more in another.
     for others in [vec![end(lease), end(lease)], vec![end(lease)]] {
-        let finish = Finish { succeeded: Vec::new(), others };
+        let finish = Finish { others, ..Finish::default() };
         let told = shop.run(Command::Finish { child: lease.0, finish, payloads: Payloads::default() });
         assert_eq!(told, Ok(Told::Finished { refused: Vec::new() }));
         assert_eq!(shop.machine.state.jobs(), 2);

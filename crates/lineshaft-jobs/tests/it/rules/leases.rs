@@ -4,7 +4,7 @@ use bytes::Bytes;
 use lineshaft_jobs::Command;
 use lineshaft_testkit::model::{Happened, Told};
 use lineshaft_wire::message::{End, Finish, OtherEnd, RefusalCode, Rules, Succeeded};
-use lineshaft_wire::{Fence, JobState, Outcome};
+use lineshaft_wire::{Fence, JobState, Measures, Outcome};
 
 use super::shop::{Lease, Shop, crashed, group, with_rules};
 
@@ -162,8 +162,16 @@ fn an_end_reported_again_is_no_refusal() {
 fn an_end_reported_twice_in_one_message_counts_once() {
     let (mut shop, (child, job, fence)) = one_running(Rules::default());
     let end = Succeeded { job, fence, started_at: 5, finished_at: 3, result_length: 0, output_length: 0 };
-    let other = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: crashed(), output_length: 0 };
-    let finish = Finish { succeeded: vec![end, end], others: vec![other] };
+    let other = OtherEnd {
+        job,
+        fence,
+        started_at: 0,
+        finished_at: 0,
+        end: crashed(),
+        output_length: 0,
+        measures: Measures::default(),
+    };
+    let finish = Finish { succeeded: vec![end, end], others: vec![other], ..Finish::default() };
     let told = shop.run(Command::Finish { child, finish, payloads: Bytes::new().into() });
     assert_eq!((told, shop.state(job)), (Ok(Told::Finished { refused: vec![] }), JobState::Completed));
 }
@@ -175,7 +183,7 @@ fn lengths_that_do_not_add_up_are_refused() {
     for (result_length, output_length) in [(1, 0), (0, u32::MAX), (u64::MAX, 1), (u64::MAX, u32::MAX)] {
         let end =
             Succeeded { job, fence, started_at: u64::MAX, finished_at: 0, result_length, output_length };
-        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let finish = Finish { succeeded: vec![end], ..Finish::default() };
         let told = shop.run(Command::Finish { child, finish, payloads: Bytes::new().into() });
         assert_eq!(told, Err(RefusalCode::BadRequest), "{result_length} {output_length}");
     }
@@ -188,7 +196,15 @@ fn when_a_child_dies_only_what_had_begun_is_crashed() {
     let jobs = [shop.enqueue(group()), shop.enqueue(group())];
     shop.child(1, 2);
     let (_, job, fence) = shop.leases()[0];
-    let begun = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: crashed(), output_length: 0 };
+    let begun = OtherEnd {
+        job,
+        fence,
+        started_at: 0,
+        finished_at: 0,
+        end: crashed(),
+        output_length: 0,
+        measures: Measures::default(),
+    };
     shop.child_ended(vec![begun], None, Vec::new());
     let crashes = jobs.map(|job| (shop.state(job), shop.machine.record_of(job).crashes));
     assert_eq!(crashes, [(JobState::Available, 1), (JobState::Available, 0)]);
@@ -224,7 +240,15 @@ fn when_a_child_with_many_slots_dies_each_attempt_ends_as_it_was() {
     let leases = shop.leases();
     let end_of = |at: usize, end: End| {
         let (_, job, fence) = leases[at];
-        OtherEnd { job, fence, started_at: 0, finished_at: 0, end, output_length: 0 }
+        OtherEnd {
+            job,
+            fence,
+            started_at: 0,
+            finished_at: 0,
+            end,
+            output_length: 0,
+            measures: Measures::default(),
+        }
     };
     let begun = vec![
         end_of(4, crashed()),

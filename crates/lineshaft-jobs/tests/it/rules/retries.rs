@@ -3,7 +3,7 @@
 use lineshaft_jobs::{Command, Payloads};
 use lineshaft_testkit::model::Happened;
 use lineshaft_wire::message::{End, Finish, OtherEnd, Rules};
-use lineshaft_wire::{ErrorRecord, JobState};
+use lineshaft_wire::{ErrorRecord, JobState, Measures};
 
 use super::shop::{Lease, Shop, crashed, errored, group, with_rules};
 
@@ -40,8 +40,16 @@ fn backoff(first_ms: u64, limit_ms: u64, failures: u32, random: u64) -> u64 {
 
 fn end_without_a_new_commit(shop: &mut Shop, lease: Lease) {
     let (child, job, fence) = lease;
-    let end = OtherEnd { job, fence, started_at: 0, finished_at: 0, end: errored(&[]), output_length: 0 };
-    let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+    let end = OtherEnd {
+        job,
+        fence,
+        started_at: 0,
+        finished_at: 0,
+        end: errored(&[]),
+        output_length: 0,
+        measures: Measures::default(),
+    };
+    let finish = Finish { others: vec![end], ..Finish::default() };
     let payloads = Payloads::default();
     shop.machine.run(Command::Finish { child, finish, payloads }).expect("the lease stands");
 }
@@ -256,8 +264,16 @@ fn what_an_attempt_that_is_shown_no_more_left_behind_is_free() {
         let (child, job, fence) = shop.lease();
         shop.machine.begin();
         let end = End::Snoozed { delay_ms: 0 };
-        let end = OtherEnd { job, fence, started_at: 0, finished_at: 0, end, output_length: 1 };
-        let finish = Finish { succeeded: Vec::new(), others: vec![end] };
+        let end = OtherEnd {
+            job,
+            fence,
+            started_at: 0,
+            finished_at: 0,
+            end,
+            output_length: 1,
+            measures: Measures::default(),
+        };
+        let finish = Finish { others: vec![end], ..Finish::default() };
         let payloads = Payloads { bytes: vec![b'x'].into(), blobs: vec![(0, blob)] };
         let (_, happened) =
             shop.machine.run(Command::Finish { child, finish, payloads }).expect("the lease stands");

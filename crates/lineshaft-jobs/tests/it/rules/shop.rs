@@ -9,7 +9,7 @@ use lineshaft_wire::message::{
     AttachChild, Cancel, Changed, Delete, End, Enqueue, Enqueued, Finish, Invalidate, JobGroup, OtherEnd,
     ProcessKey, QueueVerb, RefusalCode, Retry, Rules, Sequence, Succeeded,
 };
-use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, JobState, Measures};
 
 use crate::machine::{Machine, code};
 
@@ -124,8 +124,16 @@ impl Shop {
     pub(super) fn end(&mut self, lease: Lease, end: End) {
         let (child, job, fence) = lease;
         let (started_at, finished_at) = (self.machine.now.wall_ms, self.machine.now.wall_ms);
-        let others = vec![OtherEnd { job, fence, started_at, finished_at, end, output_length: 0 }];
-        let finish = Finish { succeeded: Vec::new(), others };
+        let others = vec![OtherEnd {
+            job,
+            fence,
+            started_at,
+            finished_at,
+            end,
+            output_length: 0,
+            measures: Measures::default(),
+        }];
+        let finish = Finish { others, ..Finish::default() };
         let told = self.run(Command::Finish { child, finish, payloads: Payloads::default() });
         assert_eq!(told, Ok(Told::Finished { refused: Vec::new() }));
     }
@@ -135,7 +143,7 @@ impl Shop {
         let now = self.machine.now.wall_ms;
         let (started_at, finished_at) = (now, now);
         let end = Succeeded { job, fence, started_at, finished_at, result_length: 0, output_length: 0 };
-        let finish = Finish { succeeded: vec![end], others: Vec::new() };
+        let finish = Finish { succeeded: vec![end], ..Finish::default() };
         self.run(Command::Finish { child, finish, payloads: Payloads::default() })
     }
 

@@ -11,7 +11,7 @@ use lineshaft_wire::message::{
 };
 use lineshaft_wire::{Fence, JobId, JobState};
 
-use super::requests::{bytes, enqueue, other_end, spoil, succeeded, unique_key};
+use super::requests::{bytes, enqueue, measures, other_end, spoil, succeeded, unique_key};
 use super::{Client, Return, World};
 use crate::steps::{Defect, Ending, Group, Held, How, LOCKS, Place, QUEUES, Step, TASKS, Turn};
 
@@ -374,6 +374,12 @@ impl World {
             others: other
                 .iter()
                 .map(|((job, fence), ending)| other_end(*job, *fence, ending, wall_ms))
+                .collect(),
+            // Nothing may be said of the last.
+            measures: good
+                .iter()
+                .map(|(_, ending)| measures(ending))
+                .take(good.len().saturating_sub(endings.len() % 2))
                 .collect(),
         };
         drop(self.command(Command::Finish { child, finish, payloads }));

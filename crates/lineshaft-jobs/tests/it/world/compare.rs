@@ -26,6 +26,7 @@ impl World {
         self.compare_sessions();
         self.compare_locks();
         self.compare_payloads();
+        super::statistics::compare(&self.machine.state, &self.model);
     }
 
     fn compare_job(&self, job: &Job) {

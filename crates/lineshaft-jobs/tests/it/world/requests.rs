@@ -6,7 +6,7 @@ use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{
     End, Enqueue, JobGroup, OnFailure, OtherEnd, Rules, RunAfter, Sequence, Succeeded, Unique, UniqueWhile,
 };
-use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures};
 
 use crate::steps::{After, Defect, Ending, Group, How, QUEUES, TAGS, TASKS, While};
 
@@ -148,6 +148,19 @@ pub(super) fn bytes(length: usize, seed: u64) -> Vec<u8> {
     (0..length as u64).map(|at| (seed.wrapping_mul(31).wrapping_add(at * 7)) as u8).collect()
 }
 
+/// What an attempt took: not all of it is always known.
+pub(super) fn measures(ending: &Ending) -> Measures {
+    let known = |bit: u8, value: u64| (ending.lease >> bit & 1 == 1).then_some(value);
+    Measures {
+        ran_us: known(0, 1u64 << ending.lease.min(40)),
+        cpu_us: known(1, u64::from(ending.lease)),
+        children_cpu_us: known(2, u64::from(ending.result) * 1_000),
+        collected_us: known(3, u64::from(ending.output)),
+        peak_growth_bytes: known(4, u64::from(ending.result) << 20),
+        cache_hits: known(5, 0),
+    }
+}
+
 pub(super) fn succeeded(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64) -> Succeeded {
     Succeeded {
         job,
@@ -184,5 +197,13 @@ pub(super) fn other_end(job: JobId, fence: Fence, ending: &Ending, wall_ms: u64)
         How::Succeeded | How::Crashed => End::Crashed { error: error(&[]) },
     };
     let (started_at, finished_at) = (wall_ms - 5, wall_ms);
-    OtherEnd { job, fence, started_at, finished_at, end, output_length: u32::from(ending.output) }
+    OtherEnd {
+        job,
+        fence,
+        started_at,
+        finished_at,
+        end,
+        output_length: u32::from(ending.output),
+        measures: measures(ending),
+    }
 }

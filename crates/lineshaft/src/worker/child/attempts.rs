@@ -7,6 +7,7 @@ use bytes::Bytes;
 use lineshaft_ipc::shared::StopReason;
 use lineshaft_wire::{Fence, LogRecord};
 
+use super::accounts::Accounts;
 use super::alert::Alert;
 use super::ending::{Noted, end_after, end_leftovers, error_of, limited};
 use super::guard::die_with_strays;
@@ -43,12 +44,14 @@ pub struct Attempts {
     supervisor: Option<Alert>,
     tasks: OnceLock<Box<[TaskEntry]>>,
     peak: Peak,
+    accounts: Accounts,
     wear: Wear,
 }
 
 impl Attempts {
     pub(super) fn new(shared: Arc<Shared>, outputs: Outputs, supervisor: Option<Alert>) -> Self {
         Self {
+            accounts: Accounts::new(shared.kind),
             shared,
             outputs,
             started: Started::new(),
@@ -131,10 +134,11 @@ impl Attempts {
             Outputs::Each(printed) => printed.begin(ticket, label),
         }
         let (started_at, began) = (unix_ms(), Instant::now());
-        self.peak.forget(began);
+        let is_new = self.peak.forget(began);
         let memory = task.and_then(|task| task.memory).unwrap_or(0);
         let note = Noted { job: Some(job.id), started_at, at_most_once, memory }.words();
-        self.shared.begin(ticket, Beginning { started_at, began, at_most_once });
+        let opening = self.accounts.open(began, is_new);
+        self.shared.begin(ticket, Beginning { started_at, began, at_most_once, opening });
         let timeout_ms = job.timeout.map_or(0, |timeout| (timeout.as_millis() as u64).max(1));
         self.shared.page.begin(ticket.place, monotonic_ms_of(began), timeout_ms, note);
         if let Some(supervisor) = self.supervisor.as_ref().filter(|_| memory > 0) {
@@ -205,12 +209,14 @@ impl Attempts {
     fn end(&self, job: &Job, ending: Ending, waits: bool) -> Duration {
         let ticket = job.ticket();
         let Some(running) = self.shared.running(ticket) else { return Duration::ZERO };
-        let Some(Beginning { started_at, began, at_most_once }) = running.begun else {
+        let Some(Beginning { started_at, began, at_most_once, opening }) = running.begun else {
             let now = unix_ms();
             let ended = Ended::new(job, (now, now), limited(ending), Bytes::new());
             self.shared.finish(ticket, ended, Instant::now(), waits && self.runs_once(job));
             return Duration::ZERO;
         };
+        // In an event loop others ran meanwhile.
+        let measures = self.accounts.close(opening.filter(|_| waits), began, began.elapsed());
         let ending = self.stopped(job, at_most_once, limited(ending));
         let output = match &self.outputs {
             Outputs::Pipe(output) => output.end(),
@@ -218,7 +224,8 @@ impl Attempts {
         };
         let now = Instant::now();
         let took = now - began;
-        let ended = Ended::new(job, (started_at, started_at + took.as_millis() as u64), ending, output);
+        let times = (started_at, started_at + took.as_millis() as u64);
+        let ended = Ended { measures, ..Ended::new(job, times, ending, output) };
         self.started.forget(ticket.fence);
         self.shared.finish(ticket, ended, now, waits && at_most_once);
         if let Some(grown) = self.wear.excess() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{End, Leases};
-use lineshaft_wire::{ErrorRecord, Fence, JobId};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures};
 
 /// A job leased to this child.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,13 +86,24 @@ pub(super) struct Ended {
     pub(super) output: Bytes,
     /// How often the server refused it for its own sake.
     pub(super) refusals: u32,
+    /// What it took.
+    pub(super) measures: Measures,
 }
 
 impl Ended {
     /// The end of `job`'s attempt that ran from the first to the second of `times`.
     pub(super) fn new(job: &Job, times: (u64, u64), ending: Ending, output: Bytes) -> Self {
         let (started_at, finished_at) = times;
-        Self { job: job.id, fence: job.fence, started_at, finished_at, ending, output, refusals: 0 }
+        Self {
+            job: job.id,
+            fence: job.fence,
+            started_at,
+            finished_at,
+            ending,
+            output,
+            refusals: 0,
+            measures: Measures::default(),
+        }
     }
 
     /// Bytes that it holds.

@@ -184,7 +184,7 @@ pub(super) fn entries(ends: Vec<Ended>) -> Vec<Entry> {
 
 /// The message of some ends: results and outputs follow in the order of `succeeded`, then `others`.
 fn finish(ends: &[Ended]) -> (Message, Vec<Bytes>) {
-    let mut finish = Finish::default();
+    let mut finish = Finish { measures: Vec::with_capacity(ends.len()), ..Finish::default() };
     let mut payload = Vec::with_capacity(ends.len());
     let mut outputs_of_others = Vec::new();
     for ended in ends {
@@ -195,11 +195,20 @@ fn finish(ends: &[Ended]) -> (Message, Vec<Bytes>) {
                 let result_length = result.len() as u64;
                 let row = Succeeded { job, fence, started_at, finished_at, result_length, output_length };
                 finish.succeeded.push(row);
+                finish.measures.push(ended.measures);
                 payload.extend([result, &ended.output].into_iter().filter(|part| !part.is_empty()).cloned());
             }
             Ending::Other(end) => {
                 let end = end.clone();
-                finish.others.push(OtherEnd { job, fence, started_at, finished_at, end, output_length });
+                finish.others.push(OtherEnd {
+                    job,
+                    fence,
+                    started_at,
+                    finished_at,
+                    end,
+                    output_length,
+                    measures: ended.measures,
+                });
                 outputs_of_others.push(ended.output.clone());
             }
         }
@@ -210,8 +219,8 @@ fn finish(ends: &[Ended]) -> (Message, Vec<Bytes>) {
 
 #[cfg(test)]
 mod tests {
-    use lineshaft_wire::ErrorRecord;
     use lineshaft_wire::message::End;
+    use lineshaft_wire::{ErrorRecord, Measures};
 
     use super::*;
 
@@ -219,7 +228,8 @@ mod tests {
         let fence = Fence { epoch: 1, counter };
         let job = JobId::direct(1, 0, counter as u32, 0);
         let output = Bytes::from_static(output);
-        Ended { job, fence, started_at: 5, finished_at: 6, ending, output, refusals: 0 }
+        let measures = Measures { ran_us: Some(counter), ..Measures::default() };
+        Ended { job, fence, started_at: 5, finished_at: 6, ending, output, refusals: 0, measures }
     }
 
     fn returned(counter: u64, bytes: usize) -> Ended {

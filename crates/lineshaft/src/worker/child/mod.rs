@@ -8,6 +8,7 @@
 //!
 //! Nothing here takes a lock of the language on top: leases are renewed while a body computes.
 
+mod accounts;
 mod alert;
 mod attempts;
 mod checkpoint;

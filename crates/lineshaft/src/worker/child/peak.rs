@@ -23,16 +23,17 @@ impl Peak {
         Self { made: Instant::now(), forgotten: AtomicU64::new(0), clear_refs: OnceLock::new() }
     }
 
-    /// An attempt begins `now`: what was before is not its doing.
-    pub(super) fn forget(&self, now: Instant) {
+    /// An attempt begins `now`: what was before is not its doing. Whether it has a peak of its own.
+    pub(super) fn forget(&self, now: Instant) -> bool {
         let at = now.saturating_duration_since(self.made).as_millis() as u64;
         let last = self.forgotten.load(Ordering::Relaxed);
         if at < last + SHARED.as_millis() as u64 {
-            return;
+            return false;
         }
         self.forgotten.store(at, Ordering::Relaxed);
         if let Some(file) = self.clear_refs.get_or_init(own_peak) {
             forget_own_peak(file);
         }
+        true
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use lineshaft_wire::{Fence, JobId};
 
+use super::accounts::Opening;
 use super::job::{Job, Ticket};
 
 /// The attempt in a slot.
@@ -29,6 +30,8 @@ pub(super) struct Beginning {
     pub(super) started_at: u64,
     pub(super) began: Instant,
     pub(super) at_most_once: bool,
+    /// What had been used by then.
+    pub(super) opening: Option<Opening>,
 }
 
 /// All slots; a place is given away when something is taken up, the one that was left last first.

@@ -1,19 +1,20 @@
 //! What is said of a child that is dead: how its attempts ended, and why there is another one in its place.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use lineshaft_ipc::memory;
 use lineshaft_ipc::process::Exit;
 use lineshaft_ipc::shared::{Begun, StopReason};
-use lineshaft_wire::ErrorRecord;
 use lineshaft_wire::message::{ChildEnded, End, OtherEnd};
+use lineshaft_wire::{ErrorRecord, Measures};
 
 use super::memory::Excess;
 use super::process::Process;
 use super::wear::Why;
 use crate::worker::child::{Noted, end_after, wire_fence};
-use crate::worker::clock::unix_ms;
+use crate::worker::clock::{monotonic_ms_of, unix_ms};
 
 /// What there is to say of a SIGKILL that was not the worker's own.
 const KERNEL_KILLS: &str = ", while the kernel was killing for want of memory";
@@ -73,7 +74,28 @@ impl LastWord<'_> {
         let end = self.end_of(begun, at_most_once);
         let output_length = printed as u32;
         let (fence, finished_at) = (wire_fence(begun.fence), unix_ms());
-        Some(OtherEnd { job, fence, started_at, finished_at, end, output_length })
+        Some(OtherEnd {
+            job,
+            fence,
+            started_at,
+            finished_at,
+            end,
+            output_length,
+            measures: self.measures(begun),
+        })
+    }
+
+    /// What a dead process's attempt took, as far as that shows from outside: the peak since the app was loaded, where it
+    /// ran alone. Its CPU time went together with that of those before.
+    fn measures(&self, begun: &Begun) -> Measures {
+        let page = &self.process.page;
+        let ran_ms = monotonic_ms_of(Instant::now()).saturating_sub(begun.started_ms);
+        let peak = self.exit.map(|exit| exit.rss_peak_bytes).filter(|peak| *peak > 0 && page.slots() == 1);
+        Measures {
+            ran_us: Some(ran_ms * 1_000),
+            peak_growth_bytes: peak.map(|peak| peak.saturating_sub(page.baseline())),
+            ..Measures::default()
+        }
     }
 
     fn kernel_words(&self) -> &'static str {
