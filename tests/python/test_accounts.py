@@ -38,9 +38,13 @@ def attempt_of(job) -> Attempt:
     return job.attempts()[-1]
 
 
-def cli(worker, *words: str) -> str:
+def command(worker, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lineshaft", *words, "--home", str(worker.home)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+def cli(worker, *words: str) -> str:
+    ended = command(worker, *words)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -156,7 +160,7 @@ def test_what_attempts_came_to_is_counted(tmp_path):
     try:
         with workers.one() as worker:
             jobs = [works.fails.using(retries=0).enqueue(index % 4 == 0) for index in range(40)]
-            jobs += [works.sleeps.enqueue(0.05) for _ in range(10)]
+            jobs += [works.sleeps.enqueue(0.05) for _ in range(25)]
             for job in jobs:
                 job.wait(PATIENCE_S)
             versioned = works.versioned.enqueue()
@@ -189,6 +193,11 @@ def test_what_attempts_came_to_is_counted(tmp_path):
             shown = json.loads(cli(worker, "--json", "job", "show", versioned.id))
             assert shown["attempts"][0]["cpu_us"] >= 0
             assert "COLLECTING" in cli(worker, "job", "show", versioned.id)
+            advised = command(worker, "profile", "accountworks.sleeps")
+            assert (advised.returncode, "was profiled" in advised.stderr) == (6, True)
+            repeat, waits = advised.stdout.splitlines()
+            assert repeat.startswith('96 % of 25 calls repeat arguments of the hour before: cache="10m"')
+            assert waits.startswith("attempts had a processor for ")
 
             # Killed with the server, and after it by a restart: nothing of what was counted is lost.
             worker.kill()

@@ -15,16 +15,17 @@ const SOURCE_CHARS_MAX: usize = 60;
 /// Changes below a thousandth of the time are chance.
 const CHANGE_MIN: f64 = 0.001;
 
-/// What profiles say together, in some thirty lines.
-pub(crate) fn table(found: &Found) -> Vec<String> {
+/// What profiles say together, in some thirty lines; `more` advice comes from elsewhere.
+pub(crate) fn table(found: &Found, more: &[String]) -> Vec<String> {
     let profile = &found.profile;
     let all = profile.total(Kind::Thread);
     let attempts = show::count_of(found.attempts, "attempt");
     if all.samples == 0 && profile.total(Kind::Awaiting).samples == 0 {
-        return vec![format!(
+        let none = format!(
             "no samples of {attempts} in {}: they took less than a period",
             time(profile.duration_ns())
-        )];
+        );
+        return [none].into_iter().chain(more.iter().cloned()).collect();
     }
     let mut lines = vec![format!(
         "{} samples of {attempts} in {}, {} of it with a processor",
@@ -52,7 +53,7 @@ pub(crate) fn table(found: &Found) -> Vec<String> {
         lines.push(plain::line(row.trim_end()).into_owned());
     }
     lines.extend(awaited(profile));
-    let advice = profile.advice();
+    let advice = [profile.advice(), more.to_vec()].concat();
     if !advice.is_empty() {
         lines.push(String::new());
         lines.extend(advice.iter().map(|sentence| plain::line(sentence).into_owned()));
@@ -99,7 +100,7 @@ pub(crate) fn changes(before: &(u32, Found), after: &(u32, Found), changes: &[Ch
     lines
 }
 
-pub(crate) fn as_json(found: &Found, task: &str) -> Json {
+pub(crate) fn as_json(found: &Found, task: &str, more: &[String]) -> Json {
     let profile = &found.profile;
     let weight = |one: Weight| json!({ "seconds": seconds(one.wall_ns), "cpu_seconds": seconds(one.cpu_ns), "samples": one.samples });
     let functions: Vec<Json> = (profile.hot_functions(ROWS).iter())
@@ -121,7 +122,7 @@ pub(crate) fn as_json(found: &Found, task: &str) -> Json {
         "awaited": weight(profile.total(Kind::Awaiting)),
         "functions": functions,
         "lines": lines,
-        "advice": profile.advice(),
+        "advice": ([profile.advice(), more.to_vec()].concat()),
     })
 }
 
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_table_has_functions_lines_and_what_was_awaited() {
-        let lines = table(&found());
+        let lines = table(&found(), &["keep the results".to_owned()]);
         assert_eq!(lines[0], "100 samples of 2 attempts in 3.00 s, 50.0 % of it with a processor");
         for expected in [
             " 90.0 %  90.0 %  stamp (/shop/mail.py:9)",
@@ -211,8 +212,9 @@ mod tests {
         ] {
             assert!(lines.iter().any(|line| line == expected), "{expected:?} is not in {lines:#?}");
         }
+        assert_eq!(lines.last().unwrap(), "keep the results");
         let nothing = Found { profile: Profile::new(), attempts: 1 };
-        assert_eq!(table(&nothing), ["no samples of 1 attempt in 0.0 ms: they took less than a period"]);
+        assert_eq!(table(&nothing, &[]), ["no samples of 1 attempt in 0.0 ms: they took less than a period"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What run times teach: pure arithmetic over durations, which come in as values.
 //!
 //! - [`Choice`]: several implementations of one function, of which the fastest is found while they work.
+//! - [`Habits`]: what the figures of a task say about what would help.
 //! - [`RunTimes`]: which runs take longer than nearly all.
 //! - [`profile`]: where time went, by stacks that were seen now and then.
 //!
@@ -10,8 +11,10 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+mod habits;
 pub mod profile;
 mod run_times;
 
 pub use choice::{Choice, Event, Outline, Pick, Purpose, Standing, Unreadable};
+pub use habits::Habits;
 pub use run_times::{LONG_MIN, RUNS_MIN, RunTimes};

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use lineshaft::client::Client;
+use lineshaft_insight::Habits;
 use lineshaft_insight::profile::{Profile, diff, flame_graph_svg, html};
-use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER};
+use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER, TaskStatistics};
 use lineshaft_wire::{JobId, LogFilter, task};
 use serde_json::json;
 
@@ -27,9 +29,40 @@ pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), F
     if let Some(count) = wanted.next {
         return want_next(&client, context, task, count);
     }
+    let advice = advice_on(&client, task, wanted.version)?;
     let found = find(&client, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
-    let Some(found) = found else { return Err(none_of(task, wanted.version)) };
-    show_found(context, &found, task, &wanted.files)
+    let Some(found) = found else {
+        // What is counted of all attempts may help without one that was profiled.
+        advice.iter().try_for_each(|line| context.output.line(line))?;
+        return Err(none_of(task, wanted.version));
+    };
+    show_found(context, &found, task, &wanted.files, &advice)
+}
+
+/// What the figures of a task's attempts say, of one version or of the one that ran last.
+fn advice_on(client: &Client, name: &str, version: Option<u32>) -> Result<Vec<String>, Failure> {
+    let all = answer(client.tasks(Some(name), None))?;
+    let wanted = all.iter().filter(|one| version.is_none_or(|version| task::split(&one.task).1 == version));
+    Ok(wanted.max_by_key(|one| one.until).map(|one| habits_of(one).advice()).unwrap_or_default())
+}
+
+fn habits_of(task: &TaskStatistics) -> Habits {
+    let time = Duration::from_micros;
+    let TaskStatistics { ran, waited, cpu, calls, repeated, .. } = *task;
+    // Of coroutines it is known how long they ran, and no CPU time.
+    let cpu = (cpu.count > 0 && cpu.count == ran.count)
+        .then(|| (time(ran.total_us), time(cpu.total_us + task.children_cpu_us)));
+    Habits {
+        calls,
+        repeated,
+        attempts: ran.count,
+        ran: time(ran.total_us),
+        ran_half: time(ran.p50_us),
+        waited_half: time(waited.p50_us),
+        cpu,
+        collected: time(task.collected_us),
+        bytes: task.bytes_in + task.bytes_out,
+    }
 }
 
 fn want_next(client: &Client, context: &mut Context, task: &str, count: u32) -> Result<(), Failure> {
@@ -62,7 +95,7 @@ pub(crate) fn of_job(client: &Client, context: &mut Context, wanted: &JobProfile
         return Err(Failure::new(NOT_FOUND, format!("job {id} has no profile"))
             .hint("attempts are profiled by using(profile=True), @app.task(profile=0.01) or `lineshaft profile TASK --next 20`"));
     };
-    show_found(context, &found, &record.record.task, files)
+    show_found(context, &found, &record.record.task, files, &[])
 }
 
 /// Some profiles as one.
@@ -118,7 +151,13 @@ fn none_of(task: &str, version: Option<u32>) -> Failure {
     ))
 }
 
-fn show_found(context: &mut Context, found: &Found, title: &str, files: &Files) -> Result<(), Failure> {
+fn show_found(
+    context: &mut Context,
+    found: &Found,
+    title: &str,
+    files: &Files,
+    advice: &[String],
+) -> Result<(), Failure> {
     let profile = &found.profile;
     if let Some(path) = &files.flame {
         let is_page = path.extension().is_some_and(|suffix| suffix == "html");
@@ -133,9 +172,9 @@ fn show_found(context: &mut Context, found: &Found, title: &str, files: &Files) 
         write(context, path, &profile.pprof())?;
     }
     if context.output.is_json() {
-        return Ok(context.output.json(&profiled::as_json(found, title))?);
+        return Ok(context.output.json(&profiled::as_json(found, title, advice))?);
     }
-    profiled::table(found).into_iter().try_for_each(|line| context.output.line(line))?;
+    profiled::table(found, advice).into_iter().try_for_each(|line| context.output.line(line))?;
     Ok(())
 }
 
