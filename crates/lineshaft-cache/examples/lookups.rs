@@ -30,7 +30,7 @@ fn main() {
 /// What `#[lineshaft::cached]` does for a call, without its lock and its clock.
 fn look_up(residents: &mut Residents<(u64, u64)>, key: u64) -> Option<u64> {
     let slot = residents.find(hash(key), |(other, _)| *other == key)?;
-    let now_ms = if residents.is_mortal(slot) { 1 } else { 0 };
+    let now_ms = u64::from(residents.is_mortal(slot));
     if residents.freshness(slot, now_ms) != Freshness::Fresh {
         return None;
     }
