@@ -280,6 +280,49 @@ def test_a_stop_iteration_arrives_as_what_it_is(app):
         app.cache.get_or_set("first", lambda: next(iter([])))
 
 
+def test_a_value_by_name_goes_with_what_it_is_computed_from(app):
+    prices = {"tea": 3}
+
+    @app.cached(scope="engine")
+    def price(item: str) -> int:
+        return prices[item]
+
+    @app.cached(scope="engine", depends_on=lambda item: price.cache.key(item))
+    def gross(item: str) -> int:
+        return price(item) + 1
+
+    def offer() -> str:
+        return app.cache.get_or_set(
+            "offer", lambda: f"{gross('tea')} {app.cache.get('rate')}", depends_on=[gross.cache.key("tea"), "rate"]
+        )
+
+    app.cache.set("rate", 7)
+    assert [offer(), offer()] == ["4 7", "4 7"]
+    prices["tea"] = 5
+    price.cache.invalidate("tea")  # of which `gross` is computed
+    assert offer() == "6 7"
+    app.cache.set("rate", 8)
+    assert offer() == "6 8"
+    app.cache.set("total", 1, depends_on="rate")
+    app.cache.set("other", 1)
+    app.cache.invalidate("rate")
+    assert (app.cache.get("total"), app.cache.get("offer"), app.cache.get("other")) == (None, None, 1)
+
+
+def test_what_a_value_by_name_cannot_depend_on_is_refused(app, tmp_path):
+    @app.cached
+    def near(item: str) -> int:
+        return 1
+
+    @App(tmp_path / "other").cached(scope="engine")
+    def abroad(item: str) -> int:
+        return 1
+
+    for wrong in (7, [7], near.cache.key("tea"), [abroad.cache.key("tea")], "a\n", [f"key {n}" for n in range(257)]):
+        with pytest.raises(OptionError, match=r"`depends_on`|`key`"):
+            app.cache.set("offer", 1, depends_on=wrong)
+
+
 def test_tags_are_checked_and_may_be_long(app):
     calls = []
 

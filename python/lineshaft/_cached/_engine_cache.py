@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._guard import refuse_import_side_effect
@@ -9,12 +10,17 @@ from .._options import wrong
 from ._entries import Entries, Found, Terms, checked_tags, is_text
 from ._flows import Asked, Flow, arun, run
 from ._options import life_ms
+from ._sources import SOURCES_MAX, TAGS_MAX, SharedKey, sources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeAlias
 
     from .._app import App
     from .._options import Duration
+    from ._dependencies import CacheKey
+
+    Sources: TypeAlias = str | CacheKey | Sequence[str | CacheKey]
 
 T = TypeVar("T")
 
@@ -73,15 +79,20 @@ class EngineCache:
         ttl: Duration | None = None,
         idle: Duration | None = None,
         tags: Sequence[str] = (),
+        depends_on: Sources = (),
     ) -> None:
         """Keeps a value in place of the one that the key had: for `ttl`, as long as it is looked up once in `idle`, and
         until room is needed.
 
-        `tags`, up to 16, are names under which it is invalidated together with others. Raises `SerializationError` for
-        what is no value, `OptionError` for a key or tag that cannot be, and `LineshaftError` for a value that is larger
-        than 64 MiB or than the cache.
+        `tags`, up to 16, are names under which it is invalidated together with others. `depends_on` names what it is
+        computed from: keys of this cache, and `f.cache.key(...)` of functions with `scope="engine"`. It is untrue when
+        one of them is invalidated or gets another value. What those are computed from counts as well for functions, and
+        has to be named, too, for keys of this cache; 256 in all.
+
+        Raises `SerializationError` for what is no value, `OptionError` for a key or tag that cannot be, and
+        `LineshaftError` for a value that is larger than 64 MiB or than the cache.
         """
-        run(self._stored(key, value, ttl, idle, tags), self._app)
+        run(self._stored(key, value, ttl, idle, tags, depends_on), self._app)
 
     async def aset(
         self,
@@ -91,9 +102,10 @@ class EngineCache:
         ttl: Duration | None = None,
         idle: Duration | None = None,
         tags: Sequence[str] = (),
+        depends_on: Sources = (),
     ) -> None:
         """`set` for coroutines."""
-        await arun(self._stored(key, value, ttl, idle, tags), self._app)
+        await arun(self._stored(key, value, ttl, idle, tags, depends_on), self._app)
 
     def get_or_set(
         self,
@@ -103,6 +115,7 @@ class EngineCache:
         ttl: Duration | None = None,
         idle: Duration | None = None,
         tags: Sequence[str] = (),
+        depends_on: Sources = (),
     ) -> T:
         """The value of a key, computed if there is none: by one of those who ask for it at the same time, in whatever
         program, while the others wait.
@@ -111,7 +124,7 @@ class EngineCache:
         answer each computes for itself, which is said in the log. Options are as of `set`; raises what `compute`
         raises.
         """
-        return run(self._got_or_set(key, compute, ttl, idle, tags), self._app).given()  # type: ignore[no-any-return]
+        return run(self._got_or_set(key, compute, ttl, idle, tags, depends_on), self._app).given()  # type: ignore[no-any-return]
 
     async def aget_or_set(
         self,
@@ -121,9 +134,10 @@ class EngineCache:
         ttl: Duration | None = None,
         idle: Duration | None = None,
         tags: Sequence[str] = (),
+        depends_on: Sources = (),
     ) -> T:
         """`get_or_set` for coroutines; `compute` is a coroutine function."""
-        found = await arun(self._got_or_set(key, compute, ttl, idle, tags), self._app)
+        found = await arun(self._got_or_set(key, compute, ttl, idle, tags, depends_on), self._app)
         return found.given()  # type: ignore[no-any-return]
 
     def invalidate(self, *keys: str, tag: str | Sequence[str] = ()) -> int:
@@ -159,11 +173,13 @@ class EngineCache:
         found, _ = yield from self._entries.look(_key(key))
         return default if found is None or found.is_error or found.is_stale else found.value
 
-    def _stored(self, key: str, value: Any, ttl: Any, idle: Any, tags: Any) -> Flow[None]:
-        yield from self._entries.store(_key(key), value, _terms(ttl, idle, tags), None)
+    def _stored(self, key: str, value: Any, ttl: Any, idle: Any, tags: Any, depends_on: Any) -> Flow[None]:
+        yield from self._entries.store(_key(key), value, self._terms(ttl, idle, tags, depends_on), None)
 
-    def _got_or_set(self, key: str, compute: Callable[[], Any], ttl: Any, idle: Any, tags: Any) -> Flow[Found]:
-        terms = _terms(ttl, idle, tags)
+    def _got_or_set(
+        self, key: str, compute: Callable[[], Any], ttl: Any, idle: Any, tags: Any, depends_on: Any
+    ) -> Flow[Found]:
+        terms = self._terms(ttl, idle, tags, depends_on)
         found, _ = yield from self._entries.looked(_key(key))
         if found is not None and not found.is_error:
             return found
@@ -185,16 +201,34 @@ class EngineCache:
         status = yield Asked(lambda client: client.status())
         return EngineCacheInfo(*status.cache)
 
+    def _terms(self, ttl: Any, idle: Any, tags: Any, depends_on: Any) -> Terms:
+        names, keys = dict.fromkeys(checked_tags(tags)), dict[str, None]()
+        is_one = isinstance(depends_on, str) or not isinstance(depends_on, Iterable)
+        for source in [depends_on] if is_one else depends_on:
+            if isinstance(source, str):
+                keys[_key(source)] = None
+                continue
+            if not isinstance(source, SharedKey) or source.of.scope != "engine" or not self._is_ours(source.of.app):
+                raise wrong(
+                    "depends_on", source, f'keys of this cache, and of functions of scope="engine" of {self._app.url}'
+                )
+            for each in (source, *sources(source)):
+                keys[each.value] = None
+                names |= dict.fromkeys(each.tags)
+        for what, count, most in [("entries", len(keys), SOURCES_MAX), ("tags of entries", len(names), TAGS_MAX)]:
+            if count > most:
+                raise wrong("depends_on", f"{count} {what}", f"up to {most}")
+        return Terms(ttl_ms=life_ms("ttl", ttl), idle_ms=life_ms("idle", idle), tags=list(names), sources=list(keys))
+
+    def _is_ours(self, app: App) -> bool:
+        return app is self._app or app.url == self._app.url
+
 
 def _key(key: Any) -> str:
     refuse_import_side_effect("app.cache")
     if is_text(key, KEY_BYTES_MAX):
         return key  # type: ignore[no-any-return]
     raise wrong("key", key, f"1 to {KEY_BYTES_MAX} bytes of text without control characters")
-
-
-def _terms(ttl: Any, idle: Any, tags: Any) -> Terms:
-    return Terms(ttl_ms=life_ms("ttl", ttl), idle_ms=life_ms("idle", idle), tags=checked_tags(tags))
 
 
 EngineCacheInfo.__module__ = "lineshaft"
