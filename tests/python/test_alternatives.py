@@ -464,6 +464,11 @@ def test_the_command_line_shows_what_all_have_learned(home, work, monkeypatch):
     shown = explained(home, "explain", "choice").stdout
     assert re.search(r"for arguments of class 9: \d+ calls, pinned: another one gave other results\n", shown)
     assert re.search(r"^  second +slower +\S+ [mun]?s \(", shown, re.MULTILINE)
+    app.cache.clear()
+    assert explained(home, "explain", "choice").returncode == 6
+    assert by_size(10) is not None
+    by_size._classes.sharing._write(_native.Choice(2), 10)
+    assert "class 10: 0 calls" in explained(home, "explain", "choice").stdout
     other = explained(home, "explain", "choice", "other")
     assert (other.returncode, "no function other" in other.stderr) == (6, True)
 

@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import threading
+from collections import OrderedDict, deque
 from pathlib import Path
 
 import pytest
@@ -483,3 +484,33 @@ def test_many_fields_take_no_time_that_grows_with_their_square():
     [record] = records()
     assert len(record.fields) == 75_000
     assert (record.fields["name7"], record.fields["name8"], record.fields["name99998"]) == ("last", 8, -1)
+
+
+def test_instances_are_hidden_in_all_collections():
+    class Token:
+        def __repr__(self):
+            return "swordfish"
+
+    class Named(dict):
+        pass
+
+    configure(level="info", handlers=[MEMORY], redact_types=[Token])
+    token = Token()
+    one = (token,)
+    given = [{token}, frozenset(one), deque(one), Named(a=token), OrderedDict(a=token), {token: 1}, {one: 1}]
+    for each in [*given, {1, 2}, OrderedDict(a=1)]:
+        get_logger("app").info("%s", each, field=each)
+    shown = [(record.message, str(record.fields["field"])) for record in records()]
+    assert "swordfish" not in str(shown)
+    assert all("***" in message and "***" in field for message, field in shown[: len(given)])
+    assert shown[0] == ("{'***'}", "{'***'}")
+    assert shown[-2:] == [(str({1, 2}),) * 2, (str(OrderedDict(a=1)),) * 2]
+
+
+def test_a_path_may_have_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"app-\xff.log")
+    configure(level="info", handlers=[to_file(path, format="{message}")])
+    get_logger("app").info("written")
+    assert flush(timeout=10)
+    assert path.read_text() == "written\n"
+    assert status().handlers[0].name == str(tmp_path / "app-?.log")

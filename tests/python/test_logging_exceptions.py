@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
+import weakref
 
 import pytest
 
@@ -117,3 +119,117 @@ def test_causes_and_records_of_the_standard_library_have_them_too():
     [record] = records()
     assert '    given = {"inner":1}' in record.exception
     assert f"    outer = {outer}" in record.exception
+
+
+class Classless:
+    @property
+    def __class__(self):
+        raise RuntimeError("outside of a request")
+
+
+class RaisingNames(dict):
+    def keys(self):
+        raise RuntimeError("no names")
+
+    __iter__ = keys
+
+
+def test_variables_that_raise_do_not_take_the_traceback_with_them():
+    def failing():
+        gone, classless, after = weakref.proxy(Raising()), Classless(), "shown"
+        raise KeyError(bool(after) and [type(gone), type(classless)] and "no")
+
+    configure(handlers=[MEMORY], show_locals=True)
+    code = "raise KeyError('no')"
+    odd = {7: "seven", "\udcff": "odd", "plain": "shown"}
+    for fails in (failing, lambda: exec(code, {}, odd), lambda: exec(code, {}, RaisingNames())):
+        try:
+            fails()
+        except KeyError:
+            log.exception("failed")
+    first, second, third = (record.exception for record in records())
+    assert "    after = 'shown'" in first
+    assert "    classless = <" in first
+    assert "    plain = 'shown'" in second
+    assert "    ? = 'odd'" in second
+    for text in (first, second, third):
+        assert text.startswith("Traceback"), text
+        assert text.endswith("KeyError: 'no'")
+
+
+def test_a_repr_that_logs_an_exception_has_no_variables_shown_in_that():
+    class Logging:
+        times = 0
+
+        def __repr__(self):
+            Logging.times += 1
+            if Logging.times > 100:
+                raise RuntimeError("again and again")
+            try:
+                raise ValueError("inner")
+            except ValueError:
+                logging.getLogger("shop").exception("inner")
+            return "done"
+
+    def failing(first, second, third):
+        raise KeyError("outer")
+
+    configure(level="info", handlers=[MEMORY], show_locals=True, capture_stdlib=True)
+    try:
+        failing(Logging(), Logging(), Logging())
+    except KeyError:
+        logging.getLogger("shop").exception("outer")
+    *inner, outer = records()
+    configure(capture_stdlib=False, handlers=[])
+    assert Logging.times == 3
+    assert "    first = done" in outer.exception
+    assert all("self = " not in record.exception for record in inner)
+
+
+WORDS = "a word " * 100
+HALVES = (
+    WORDS[:490] + "postgres://ada:swordfish-swordfish@db/shop",
+    WORDS[:490] + "{'password': 'swordfish swordfish swordfish'}",
+    WORDS[:497] + "4111 1111 1111 1111 " + WORDS,
+)
+
+
+def test_half_a_secret_at_the_end_of_what_is_shown_is_not_shown():
+    def failing(url, words, card):
+        raise KeyError("no")
+
+    configure(handlers=[MEMORY], show_locals=True)
+    try:
+        failing(*HALVES)
+    except KeyError:
+        log.exception("failed")
+    [record] = records()
+    assert record.exception.count("[cut: ") >= 2
+    assert "sword" not in record.exception
+    assert "4111" not in record.exception
+
+
+def test_large_variables_are_cut_before_they_are_shown():
+    class Text(str):
+        pass
+
+    def failing(bytes_, array, text):
+        raise KeyError("no")
+
+    configure(handlers=[MEMORY], show_locals=True)
+    large = b"x" * 20_000_000
+    given = (large, bytearray(large), Text("y" * 20_000_000))
+    tracemalloc.start()
+    try:
+        failing(*given)
+    except KeyError:
+        log.exception("failed")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    [record] = records()
+    for name, begins in (("bytes_", "b'xxx"), ("array", "bytearray(b'xxx"), ("text", "\"'yyy")):
+        [line] = [line for line in record.exception.splitlines() if line.startswith(f"    {name} = ")]
+        assert line.startswith(f"    {name} = {begins}")
+        assert "… [cut: 19999" in line
+    assert peak < 10_000_000

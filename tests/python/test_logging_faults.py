@@ -578,3 +578,35 @@ def test_processes_that_are_forked_amid_rotations_hold_up_nobody(programs):
     lines = [line for path in programs.directory.glob("app.log*") for line in path.read_text().splitlines()]
     expected = {f"child {number} {line}" for number in range(20) for line in range(500)}
     assert sorted(line for line in lines if line.startswith("child")) == sorted(expected)
+
+
+ENDS = """
+    import threading
+    import time
+
+    import lineshaft
+    from lineshaft.logging import configure
+
+    configure(level="info", handlers=[{"kind": "memory"}])
+
+    class Slow:
+        def __repr__(self):
+            return "".join(str(number) for number in range(50))
+
+    def logs():
+        log, slow = lineshaft.get_logger("a"), Slow()
+        while True:
+            log.info("x", a=slow)
+
+    for _ in range(4):
+        threading.Thread(target=logs, daemon=True).start()
+    time.sleep(0.1)
+"""
+
+
+def test_the_interpreter_ends_while_threads_log(programs):
+    """A thread was ended within a `__repr__`, below Rust, which aborted the process."""
+    programs.write("ends.py", ENDS)
+    for _ in range(3):
+        ended = programs.run("ends.py")
+        assert (ended.returncode, ended.stderr) == (0, "")

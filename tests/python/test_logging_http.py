@@ -258,3 +258,30 @@ def test_what_is_no_server_is_refused(options, said):
     assert said in str(error.value)
     assert "swordfish" not in str(error.value)
     assert "fish" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["HTTPS://ada:swordfish@h/", "ftp://h/?key=swordfish", "http://h/\udcff"])
+def test_a_url_that_is_refused_is_not_shown(url):
+    with pytest.raises(OptionError, match="option `url`") as error:
+        configure(handlers=[handler(url)])
+    assert "swordfish" not in str(error.value)
+
+
+def test_the_usual_name_has_no_path_of_the_url():
+    with serving() as server:
+        configure(handlers=[handler(f"http://127.0.0.1:{server.server_port}/swordfish?key=swordfish")])
+        assert status().handlers[0].name == f"http://127.0.0.1:{server.server_port}"
+        configure(level="warning")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "\udcff"}, "option `name`"),
+        ({"headers": {"X-Key": "\udcff"}}, "option `headers`"),
+        ({"service": "\udcff", "format": "otlp"}, "option `service`"),
+    ],
+)
+def test_what_is_no_text_is_refused(options, said):
+    with pytest.raises(OptionError, match=said):
+        configure(handlers=[handler("http://127.0.0.1:1/", **options)])

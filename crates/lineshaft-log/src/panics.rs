@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::level::Level;
 use crate::pipeline::{Pipeline, is_own_thread};
 use crate::record::{Place, Record};
+use crate::ring::Pushed;
 
 /// So long a panic waits for what was logged, since the process may end with it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +31,9 @@ pub fn log_panics(pipeline: Arc<Pipeline>) {
             if backtrace.status() == BacktraceStatus::Captured {
                 record.exception = Some(backtrace.to_string().into());
             }
-            pipeline.push(record);
+            if let Pushed::Full(record) = pipeline.push(record) {
+                let _ = pipeline.push_waiting(*record);
+            }
             pipeline.flush_healthy(PATIENCE);
         }
         before(info);

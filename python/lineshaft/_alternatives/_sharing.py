@@ -24,7 +24,7 @@ WRITE_AFTER_S = 1.0
 TTL = "90d"
 """How long it is kept after somebody learned something."""
 TAG = "alternatives"
-INDEX = "alternatives"
+INDEX = "@alternatives"
 """The key of what functions there are: for the beginning of each one's keys its name and those of its implementations.
 That beginning is the key of its classes: for the end of each one's key how the class reads. `lineshaft explain choice`
 shows what is found by them.
@@ -47,8 +47,7 @@ class Sharing:
 
     def __init__(self, app: App, name: str, names: Sequence[str]) -> None:
         self._app, self._name, self._names, self._count = app, name, list(names), len(names)
-        self._prefix = f"alternatives:{name[:120]}:{_digest(self._names)}"
-        self._listed: set[Hashable] = set()
+        self._prefix = f"{INDEX}:{name[:120]}:{_digest(self._names)}"
         self._looked: dict[Hashable, float] = {}
         self._lock = threading.Lock()
         self._writes = Writes(self._write, WRITE_AFTER_S, name)
@@ -110,17 +109,21 @@ class Sharing:
 
     def _list(self, kind: Hashable) -> None:
         """Has it found by those who ask what there is."""
-        if kind in self._listed:
+        entries = [
+            (INDEX, self._prefix, [self._name[:120], self._names], FUNCTIONS_MAX),
+            (self._prefix, _digest(kind), str(kind)[:200], CLASSES_MAX),
+        ]
+        if all(name in self._known(key) for key, name, _, _ in entries):
             return
         with self._app.lock(f"cache:{INDEX}", timeout="10s"):
-            self._add(INDEX, self._prefix, [self._name[:120], self._names], FUNCTIONS_MAX)
-            self._add(self._prefix, _digest(kind), str(kind)[:200], CLASSES_MAX)
-        self._listed.add(kind)
+            for key, name, value, count_max in entries:
+                known = self._known(key)
+                if name in known or len(known) < count_max:
+                    self._app.cache.set(key, {**known, name: value}, ttl=TTL, tags=[TAG])
 
-    def _add(self, key: str, name: str, value: Any, count_max: int) -> None:
-        listed = self._app.cache.get(key, {})
-        if name in listed or len(listed) < count_max:
-            self._app.cache.set(key, {**listed, name: value}, ttl=TTL, tags=[TAG])
+    def _known(self, key: str) -> dict[Any, Any]:
+        known = self._app.cache.get(key)
+        return known if isinstance(known, dict) else {}
 
 
 def _digest(value: Any) -> str:

@@ -17,7 +17,7 @@ _KEYS_MIN = 1_000
 
 def rate_of(option: str, value: Any) -> tuple[int, float]:
     """How many in how many seconds."""
-    found = re.fullmatch(r"(\d+)\s*/\s*(.+)", value) if isinstance(value, str) else None
+    found = re.fullmatch(r"(\d+)\s*/\s*([0-9a-z].*)", value) if isinstance(value, str) else None
     if found is None:
         raise wrong(option, value, _FORMS)
     count, time = int(found[1]), found[2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import traceback
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 from .. import _native
@@ -16,9 +18,24 @@ _LOCALS_MAX = 32
 """Variables of a frame that are shown."""
 
 
+class _Making(threading.local):
+    """Whether this thread is showing variables: a `__repr__` of one may log an exception, whose variables stay out."""
+
+    is_showing = False
+
+
+_making = _Making()
+
+
 def logged_text_of(given: Any) -> str | None:
     """As `text_of`, with the variables of the frames if `configure(show_locals=True)` asks for them."""
-    return text_of(given, has_locals=bool(given) and _native.log_has_locals())
+    if not given or _making.is_showing or not _native.log_has_locals():
+        return text_of(given)
+    _making.is_showing = True
+    try:
+        return text_of(given, has_locals=True)
+    finally:
+        _making.is_showing = False
 
 
 def text_of(given: Any, *, has_locals: bool = False) -> str | None:
@@ -34,7 +51,8 @@ def text_of(given: Any, *, has_locals: bool = False) -> str | None:
     try:
         shown = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
         if has_locals:
-            _add_locals(shown, error)
+            with contextlib.suppress(Exception):
+                _add_locals(shown, error)
         return "".join(shown.format()).rstrip("\n")
     except Exception as failure:
         return f"{type(error).__name__}, whose traceback raises {type(failure).__name__}"
@@ -52,19 +70,32 @@ def _add_locals(shown: traceback.TracebackException, error: BaseException) -> No
         for summary, frame in reversed(list(zip(shown.stack, frames, strict=False))):
             if room <= 0:
                 return
-            summary.locals = _locals_of(frame.f_locals)
+            summary.locals = _locals_of(frame)
             room -= sum(len(text) for text in summary.locals.values())
         others = [(shown.__cause__, error.__cause__), (shown.__context__, error.__context__)]
         others += zip(getattr(shown, "exceptions", None) or (), getattr(error, "exceptions", ()), strict=False)
         left += [(each, of) for each, of in others if each is not None and of is not None]
 
 
-def _locals_of(variables: Any) -> dict[str, str]:
+def _locals_of(frame: FrameType) -> dict[str, str]:
+    """What is shown of variables. They may be anything that `exec` was given: what raises is said to, or left out."""
     found: dict[str, str] = {}
-    for name, value in dict(variables).items():
+    try:
+        variables = list(dict(frame.f_locals).items())
+    except Exception:
+        return found
+    for name, value in variables:
         if len(found) == _LOCALS_MAX:
             break
-        if not name.startswith("__") and not isinstance(value, ModuleType | FunctionType | type):
+        # Their real classes: `isinstance` asks objects, which may raise.
+        if type(name) is not str or name.startswith("__"):
+            continue
+        if issubclass(type(value), ModuleType | FunctionType | type):
+            continue
+        name = name.encode("utf-8", "replace").decode()
+        try:
             text = _native.log_local(name, value, _LOCAL_BYTES)
-            found[name] = repr(text) if isinstance(value, str) else text.replace("\n", "\\n")
+        except Exception as failure:
+            text = f"<raises {type(failure).__name__}>"
+        found[name] = repr(text) if issubclass(type(value), str) else text.replace("\n", "\\n")
     return found

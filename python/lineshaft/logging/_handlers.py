@@ -38,7 +38,12 @@ def _path(option: str, value: Any) -> str:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise wrong(option, value, "the path of a file")
     # A process that changes its directory, or a fork of it, writes the same file.
-    return os.path.abspath(os.fspath(value))
+    path = os.path.abspath(os.fsdecode(value))
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise wrong(option, value, "the path of a file") from None
+    return path
 
 
 def _count(option: str, value: Any) -> int:
@@ -110,10 +115,18 @@ def _http_format(option: str, value: Any) -> str:
 
 
 def _url(option: str, value: Any) -> str:
-    # What is wrong with it otherwise is found where it is read.
+    # What is wrong with it otherwise is found where it is read. It is not shown: passwords and keys may be in it.
     if not isinstance(value, str) or not value.startswith(("http://", "https://")):
-        raise wrong(option, value, 'a URL such as "https://logs.example.org/in"')
+        raise OptionError(
+            f"option `{option}` is not accepted", hint='accepted: a URL such as "https://logs.example.org/in"'
+        )
     return value
+
+
+def _place_of(url: str) -> str:
+    """Scheme, host and port: all else may have a secret in it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split(r'[/?#]', rest)[0].rpartition('@')[2]}"
 
 
 def _headers(option: str, value: Any) -> list[tuple[str, str]]:
@@ -153,6 +166,11 @@ def _age(option: str, value: Any) -> float:
 def _this_program() -> str:
     shown = "".join(sign for sign in os.path.basename(sys.argv[0] if sys.argv else "") if "!" <= sign <= "~")
     return shown[:48] or "python"
+
+
+def _shown(text: str) -> str:
+    """What can be shown: paths and the environment may have bytes that are no text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _callable(option: str, value: Any) -> Callable[..., Any]:
@@ -254,11 +272,11 @@ def handler(given: Any) -> dict[str, Any]:
     options = {"level": -(2**31), "filter": None, **_DEFAULTS[kind], **options}
     if "program" in _KINDS[kind]:
         options.setdefault("program", _this_program())
-    # A query may have a secret in it.
-    place = options.get("path") or options.get("url", "").partition("?")[0]
+    place = options.get("path")
     if kind == "http":
-        options.setdefault("service", os.environ.get("OTEL_SERVICE_NAME") or _this_program())
-    options.setdefault("name", place or getattr(options.get("call"), "__qualname__", kind))
+        place = _place_of(options["url"])
+        options.setdefault("service", _shown(os.environ.get("OTEL_SERVICE_NAME") or _this_program()))
+    options.setdefault("name", _shown(str(place or getattr(options.get("call"), "__qualname__", kind))))
     if kind == "stdlib":
         from ._bridge import to_standard_library
 

@@ -18,7 +18,7 @@ use crate::exit::{Failure, NOT_FOUND};
 use crate::{plain, show};
 
 /// The key under which functions are listed: for the beginning of each one's keys its name and its implementations.
-const INDEX: &str = "alternatives";
+const INDEX: &str = "@alternatives";
 
 pub(crate) fn run(function: Option<&str>, context: &mut Context) -> Result<(), Failure> {
     let client = context.client_of_existing()?;

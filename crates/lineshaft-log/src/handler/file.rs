@@ -3,7 +3,8 @@
 //! Whole lines go into one `write(2)` with `O_APPEND`, so that those of several processes do not mix. Before each, the
 //! path is looked at: if it is another file by now, or none, that one is opened. After each, the file is: if it was
 //! deleted meanwhile, the lines are written again. So is the first of them if it stands behind a part of a line, which
-//! somebody left who died amid it: before the write nobody can tell that from a line that is being written. With a rotation, everybody who writes has a shared lock of the file
+//! somebody left who died amid it: before the write nobody can tell that from a line that is being written. With a
+//! rotation, everybody who writes has a shared lock of the file
 //! (`flock`), and who rotates it an exclusive one, so that nobody writes to a file that is being compressed.
 
 mod lock;

@@ -56,6 +56,8 @@ pub struct Http {
     /// A number of this handler, and how many requests it has made.
     nonce: u64,
     count: u64,
+    /// Requests that the server took.
+    taken: u64,
 }
 
 struct Request {
@@ -79,6 +81,10 @@ enum Answer {
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// A server that wants to be left alone for longer is asked again all the same.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Requests that were taken after which more records are sent at once again, where that was too much before.
+const GROWS_AFTER: u64 = 16;
+/// Headers that nobody else can know.
+const OWN_HEADERS: [&str; 4] = ["content-encoding", "content-length", "idempotency-key", "transfer-encoding"];
 /// So much of an answer is read, for the connection to be used again.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
@@ -93,6 +99,8 @@ impl Http {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_age(IDLE_MAX)
+            // Records go where the address says, and not to whom the environment of a process names.
+            .proxy(None)
             .user_agent(concat!("lineshaft/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &options.authorities {
             config = config.tls_config(TlsConfig::builder().root_certs(authorities(path)?).build());
@@ -101,6 +109,9 @@ impl Http {
         for (name, value) in &options.headers {
             let wrong = |reason: String| Error::Header { name: name.clone(), reason };
             let key = HeaderName::try_from(name).map_err(|error| wrong(error.to_string()))?;
+            if OWN_HEADERS.contains(&key.as_str()) {
+                return Err(wrong("it follows from what is sent".to_owned()));
+            }
             let mut value = HeaderValue::try_from(value).map_err(|error| wrong(error.to_string()))?;
             value.set_sensitive(true);
             headers.append(key, value);
@@ -122,6 +133,7 @@ impl Http {
             not_before: None,
             nonce: u64::from_ne_bytes(nonce),
             count: 0,
+            taken: 0,
         })
     }
 
@@ -141,7 +153,10 @@ impl Http {
             return Answer::Later("the server wants to be left alone for now".to_owned());
         }
         self.not_before = None;
-        let mut builder = self.agent.post(&self.uri).header("content-type", self.writer.content_type());
+        let mut builder = self.agent.post(&self.uri);
+        if !self.headers.contains_key("content-type") {
+            builder = builder.header("content-type", self.writer.content_type());
+        }
         if self.writer.is_compressed() {
             builder = builder.header("content-encoding", "gzip");
         }
@@ -177,7 +192,14 @@ impl Handler for Http {
         while done < records.len() {
             let request = self.next(&records[done..]);
             match self.send(&request) {
-                Answer::Taken => done += request.records,
+                Answer::Taken => {
+                    done += request.records;
+                    self.taken += 1;
+                    // What was too much may have been one record alone.
+                    if self.taken.is_multiple_of(GROWS_AFTER) {
+                        self.records_max = self.records_max.saturating_mul(2).min(self.gathering.records);
+                    }
+                }
                 Answer::TooLarge(_) if request.records > 1 => self.records_max = request.records / 2,
                 Answer::TooLarge(reason) | Answer::Refused(reason) => {
                     return Err(Failure { done, refused: request.records, reason });

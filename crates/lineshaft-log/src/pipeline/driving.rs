@@ -13,10 +13,17 @@ use crate::record::Record;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// What standard error has been told of a handler: once of what it refused, and once of each time that it failed.
+#[derive(Default)]
+struct Told {
+    of_refusal: bool,
+    of_failure: bool,
+}
+
 impl Lane {
     /// Takes batches to a handler until no more come.
     pub(super) fn drive(&self, mut handler: Box<dyn Handler>) {
-        let (mut told, mut reported) = (false, 0);
+        let (mut told, mut reported) = (Told::default(), 0);
         while let Some(batches) = self.gather(handler.gathering()) {
             let wanted: Vec<&Record> = batches.iter().flat_map(|batch| self.wanted(batch)).collect();
             let (handled, failed) = self.hand_over(&mut *handler, &wanted, &mut told);
@@ -31,11 +38,12 @@ impl Lane {
     }
 
     /// Has records handled, again and again if need be; how many were, and how many were given up.
-    fn hand_over(&self, handler: &mut dyn Handler, records: &[&Record], told: &mut bool) -> (u64, u64) {
+    fn hand_over(&self, handler: &mut dyn Handler, records: &[&Record], told: &mut Told) -> (u64, u64) {
         let (mut rest, mut failed, mut pause) = (records, 0, PAUSE_FIRST);
         while let Err(failure) = once(handler, rest) {
             rest = &rest[failure.done.min(rest.len())..];
-            if !std::mem::replace(told, true) {
+            let known = if failure.refused > 0 { &mut told.of_refusal } else { &mut told.of_failure };
+            if !std::mem::replace(known, true) {
                 say(&format!("the log handler {} failed: {}", self.spec.name, failure.reason));
             }
             if failure.refused > 0 {
@@ -54,7 +62,7 @@ impl Lane {
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
             say(&format!("the log handler {} works again", self.spec.name));
-            *told = false;
+            *told = Told::default();
         }
         (records.len() as u64 - failed, failed)
     }
@@ -103,6 +111,6 @@ fn once(handler: &mut dyn Handler, records: &[&Record]) -> Result<(), Failure> {
 }
 
 /// To standard error, where handlers that fail are reported.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = crate::handler::write_stderr(format!("lineshaft: {text}\n").as_bytes());
 }

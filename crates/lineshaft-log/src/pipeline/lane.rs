@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Progress;
+use super::driving::say;
 use crate::handler::Spec;
 use crate::record::Record;
 
@@ -146,8 +147,16 @@ impl Lane {
     /// Nobody waits for what is still in the line.
     pub(super) fn close(&self) {
         let mut line = self.line();
-        (line.has_ended, line.is_closed) = (true, true);
+        let was_closed = std::mem::replace(&mut line.is_closed, true);
+        line.has_ended = true;
+        let left: usize = line.batches.iter().map(|batch| self.wanted(batch).count()).sum();
         drop(line);
+        if left > 0 && !was_closed {
+            say(&format!(
+                "the log handler {} is closed without {left} records that it has not taken",
+                self.spec.name
+            ));
+        }
         self.arrived.notify_all();
         self.room.notify_all();
         self.progress.ring();

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use lineshaft_log::{HIDDEN, Value};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
 use super::state;
-use super::values::{Budget, DEPTH_MAX, is_sequence, value};
-use crate::values::native::exactly;
+use super::values::{Budget, DEPTH_MAX, is_sequence, is_shown_as, value};
+use crate::once::intern;
 
-/// What stands for an object where `str` or `repr` say what it is: something else for one that is hidden, and for lists,
-/// tuples and dicts with one in them.
+/// What stands for an object where `str` or `repr` say what it is: something else for one that is hidden, and for
+/// collections with one in them.
 pub(super) fn hidden<'py>(object: &Bound<'py, PyAny>, budget: &Budget<'_>) -> PyResult<Bound<'py, PyAny>> {
     if budget.hides_some() { hidden_at(object, budget, 0, &mut 0) } else { Ok(object.clone()) }
 }
@@ -26,28 +27,84 @@ fn hidden_at<'py>(
     seen: &mut usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
+    let text = |text: &str| Ok(PyString::new(py, text).into_any());
     *seen += 1;
-    let is_several = object.is_exact_instance_of::<PyDict>() || is_sequence(object);
-    if *seen > ITEMS_MAX || (is_several && depth >= DEPTH_MAX) {
-        return Ok(PyString::new(py, "…").into_any());
+    if *seen > ITEMS_MAX {
+        return text("…");
     }
-    if let Some(dict) = exactly::<PyDict>(object) {
+    let is_plain = object.is_exact_instance_of::<PyDict>() || is_sequence(object);
+    if !is_plain && budget.hides(object)? {
+        return text(HIDDEN);
+    }
+    let Some(base) = collection(object)? else { return Ok(object.clone()) };
+    if depth >= DEPTH_MAX {
+        return text("…");
+    }
+    match hidden_within(object, budget, depth, seen) {
+        Ok(None) => Ok(object.clone()),
+        Ok(Some(copy)) if is_shown_as(object, &base) => Ok(copy),
+        // What it shows of itself is not ours to guess.
+        Ok(Some(_)) => text(HIDDEN),
+        // Nobody knows what is in it.
+        Err(error) if error.is_instance_of::<PyException>(py) => text(HIDDEN),
+        Err(error) => Err(error),
+    }
+}
+
+/// Which kind of collection it is, or is derived from.
+fn collection<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyType>>> {
+    let py = object.py();
+    let deque = py.import(intern!(py, "collections"))?.getattr(intern!(py, "deque"))?;
+    let classes = [
+        py.get_type::<PyDict>(),
+        py.get_type::<PyList>(),
+        py.get_type::<PyTuple>(),
+        py.get_type::<PySet>(),
+        py.get_type::<PyFrozenSet>(),
+        deque.cast_into::<PyType>()?,
+    ];
+    let class = object.get_type();
+    for base in classes {
+        if class.is_subclass(&base)? {
+            return Ok(Some(base));
+        }
+    }
+    Ok(None)
+}
+
+/// A copy of a collection without what is hidden in it, if there is any.
+fn hidden_within<'py>(
+    object: &Bound<'py, PyAny>,
+    budget: &Budget<'_>,
+    depth: u32,
+    seen: &mut usize,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let mut is_changed = false;
+    let mut look = |item: Bound<'py, PyAny>| {
+        let shown = hidden_at(&item, budget, depth + 1, seen)?;
+        is_changed |= !shown.is(&item);
+        PyResult::Ok(shown)
+    };
+    let copy = if let Ok(dict) = object.cast::<PyDict>() {
         let copy = PyDict::new(py);
         for (key, item) in dict.copy()? {
-            copy.set_item(key, hidden_at(&item, budget, depth + 1, seen)?)?;
+            copy.set_item(look(key)?, look(item)?)?;
         }
-        return Ok(copy.into_any());
-    }
-    if is_sequence(object) {
-        let items = object.try_iter()?.map(|item| hidden_at(&item?, budget, depth + 1, seen));
-        let items = items.collect::<PyResult<Vec<_>>>()?;
-        return if object.is_exact_instance_of::<PyList>() {
-            Ok(PyList::new(py, items)?.into_any())
+        copy.into_any()
+    } else {
+        let items = object.try_iter()?.map(|item| look(item?)).collect::<PyResult<Vec<_>>>()?;
+        if object.is_instance_of::<PyTuple>() {
+            PyTuple::new(py, items)?.into_any()
+        } else if object.is_instance_of::<PySet>() {
+            PySet::new(py, items)?.into_any()
+        } else if object.is_instance_of::<PyFrozenSet>() {
+            PyFrozenSet::new(py, items)?.into_any()
         } else {
-            Ok(PyTuple::new(py, items)?.into_any())
-        };
-    }
-    Ok(if budget.hides(object)? { PyString::new(py, HIDDEN).into_any() } else { object.clone() })
+            PyList::new(py, items)?.into_any()
+        }
+    };
+    Ok(is_changed.then_some(copy))
 }
 
 /// The arguments of a message, without what is hidden.

@@ -17,6 +17,7 @@ use super::call::Call;
 use super::logger::Logger;
 use super::making;
 use super::state;
+use super::visit::Visit;
 
 /// Adds the methods to the class.
 pub(super) fn add_to(class: &Bound<'_, PyType>) -> PyResult<()> {
@@ -134,6 +135,7 @@ fn given(
     names: Option<&Bound<'_, PyTuple>>,
     keywords: &[Borrowed<'_, '_, PyAny>],
 ) -> PyResult<()> {
+    let Some(_visit) = Visit::begin() else { return Ok(()) };
     let (level, rest) = match (level, positional) {
         (Some(level), rest) => (level, rest),
         (None, [level, rest @ ..]) => (state::level_of(level)?, rest),

@@ -24,6 +24,7 @@ mod signals;
 mod state;
 mod tap;
 mod values;
+mod visit;
 mod work;
 
 use pyo3::prelude::*;

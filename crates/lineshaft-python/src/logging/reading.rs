@@ -7,7 +7,7 @@ use lineshaft_log::{
     Bounds, DEFAULT_KEYS, Error, Filter, Gate, Level, LevelNames, Limit, Redaction, WhenFull,
 };
 use pyo3::conversion::FromPyObjectOwned;
-use pyo3::exceptions::{PyKeyError, PyOSError};
+use pyo3::exceptions::{PyKeyError, PyOSError, PyUnicodeEncodeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -88,7 +88,7 @@ fn target(handler: &Bound<'_, PyDict>, levels: &LevelNames) -> PyResult<Target> 
     let level = get::<Bound<'_, PyAny>>(handler, "level")?;
     let level = match level.extract::<i32>() {
         Ok(number) => Level(number),
-        Err(_) => named_level(py, &level.extract::<String>()?, levels)?,
+        Err(_) => named_level(py, &get::<String>(handler, "level")?, levels)?,
     };
     let filter = get::<Option<String>>(handler, "filter")?;
     let filter = filter.map(|text| filter_of(py, "filter", &text, levels)).transpose()?.map(Arc::new);
@@ -126,8 +126,14 @@ pub(super) fn refused(py: Python<'_>, option: &str, error: &Error) -> PyErr {
     option_error(py, &format!("option `{option}`: {error}"), hint)
 }
 
-/// What the face has put under this key.
+/// What the face has put under this key. What is no text in UTF-8 is refused, and not shown: it may be a secret.
 pub(super) fn get<'py, T: FromPyObjectOwned<'py>>(options: &Bound<'py, PyDict>, key: &str) -> PyResult<T> {
     let value = options.get_item(key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))?;
-    value.extract().map_err(Into::into)
+    value.extract::<T>().map_err(|error| {
+        let (error, py): (PyErr, _) = (error.into(), options.py());
+        if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
+            return error;
+        }
+        option_error(py, &format!("option `{key}` is not accepted"), "accepted: text that UTF-8 can express")
+    })
 }

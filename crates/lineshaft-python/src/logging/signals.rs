@@ -9,16 +9,17 @@
 
 use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, IntoRawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use signal_hook::low_level::{emulate_default_handler, register};
+use signal_hook::low_level::{emulate_default_handler, exit, register};
 
 use super::state;
 
 /// The process that waits for its handlers, and the end of the pipe that its thread does not read from. A fork of it ends
 /// at once, as its thread is not there.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
+static IS_ON: AtomicBool = AtomicBool::new(false);
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
 /// From now on, in this process, these signals wait until what was logged is written; none, if there are none.
@@ -26,8 +27,8 @@ pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
     static REGISTERED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
     let process = process();
+    IS_ON.store(!signals.is_empty(), Ordering::Relaxed);
     if signals.is_empty() {
-        PROCESS.store(0, Ordering::Relaxed);
         return Ok(());
     }
     if PROCESS.load(Ordering::Relaxed) != process {
@@ -36,7 +37,7 @@ pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
             let mut signal = [0];
             if reader.read_exact(&mut signal).is_ok() {
                 state::flush_for_the_end();
-                let _ = emulate_default_handler(i32::from(signal[0]));
+                end(i32::from(signal[0]));
             }
         })?;
         // Open as long as the process is.
@@ -58,12 +59,20 @@ pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
 
 /// In a handler of a signal.
 fn arrived(signal: i32) {
-    if PROCESS.load(Ordering::Relaxed) == process() {
+    if IS_ON.load(Ordering::Relaxed) && PROCESS.load(Ordering::Relaxed) == process() {
         // SAFETY: a pipe that is never closed.
         let pipe = unsafe { BorrowedFd::borrow_raw(PIPE.load(Ordering::Relaxed)) };
         if rustix::io::write(pipe, &[signal as u8]).is_ok() {
             return;
         }
+    }
+    end(signal);
+}
+
+/// As the signal would. What it would do is nothing to the first process of a container, which then goes all the same.
+fn end(signal: i32) {
+    if process() == 1 {
+        exit(128 + signal);
     }
     let _ = emulate_default_handler(signal);
 }

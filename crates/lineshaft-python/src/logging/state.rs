@@ -211,13 +211,19 @@ pub(super) fn log_forked() {
     }
     GENERATION.fetch_add(1, Ordering::Relaxed);
     super::making::forked();
+    super::visit::forked();
 }
 
 /// The interpreter ends: functions of Python are not called any more, and each record is waited for.
 #[pyfunction]
-pub(super) fn log_late() {
-    IS_LATE.store(true, Ordering::Relaxed);
+pub(super) fn log_late(py: Python<'_>) {
+    super::visit::end(py);
     let state = current();
+    if let Some(running) = state.pipeline.get() {
+        // What others logged until now.
+        py.detach(|| running.pipeline.flush_healthy(SHORT));
+    }
+    IS_LATE.store(true, Ordering::Relaxed);
     if let Some(running) = state.pipeline.get() {
         running.taps.iter().for_each(lineshaft_log::Tap::close);
     }

@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lineshaft_log::{Fields, HIDDEN, Value};
+use lineshaft_log::{Fields, Value};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple, PyType,
+};
 use rustc_hash::FxHashMap;
 
+use super::hiding::hidden;
 use super::plan::Plan;
+use crate::once::intern;
 use crate::values::native::{exactly, small_integer};
 
 /// Fields that were made before: those of a context.
@@ -76,19 +80,48 @@ impl<'a> Budget<'a> {
 
     /// A text as far as there is room for it; what is cut is said.
     pub(super) fn text(&mut self, text: &Bound<'_, PyString>) -> PyResult<Box<str>> {
+        self.text_before(text, 0)
+    }
+
+    /// A text behind which so many characters are missing already.
+    fn text_before(&mut self, text: &Bound<'_, PyString>, missing: usize) -> PyResult<Box<str>> {
         let length = text.len()?;
-        if length <= self.bytes {
+        if length <= self.bytes && missing == 0 {
             let text: Box<str> = text.to_string_lossy().into();
             self.bytes = self.bytes.saturating_sub(text.len());
             return Ok(text);
         }
         // Cut before it is turned into bytes, which might take as much memory again.
-        let kept = self.bytes;
+        let kept = self.bytes.min(length);
         let part = text.get_item(PySlice::new(text.py(), 0, kept as isize, 1))?;
         self.bytes = 0;
         let part = part.cast::<PyString>()?.to_string_lossy();
-        Ok(format!("{part}… [cut: {} of {length} characters]", length - kept).into())
+        let shown = without_begun(&part);
+        let length = length + missing;
+        let cut = length - kept + part[shown.len()..].chars().count();
+        Ok(format!("{shown}… [cut: {cut} of {length} characters]").into())
     }
+}
+
+/// So much is looked back for where a word begins that was cut.
+const WORD_BYTES: usize = 256;
+
+/// A text without the quoted text or the word that it ends in, and without digits before that: half of a secret does not
+/// look like one. A longer word stays.
+fn without_begun(text: &str) -> &str {
+    let mut from = text.len().saturating_sub(WORD_BYTES);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let (before, tail) = text.split_at(from);
+    let begins = tail.rfind(['"', '\'']).or_else(|| tail.rfind([' ', '\t', '\n']));
+    let kept = match begins {
+        Some(place) => &tail[..=place],
+        None if before.is_empty() => "",
+        None => return text,
+    };
+    let kept = kept.trim_end_matches(|sign: char| sign.is_ascii_digit() || matches!(sign, ' ' | '-'));
+    &text[..before.len() + kept.len()]
 }
 
 /// Fields that become more, each name once: the last one counts, in the place of the first.
@@ -137,7 +170,7 @@ impl Adding {
         for (key, item) in items.copy()? {
             let key = match key.cast_exact::<PyString>() {
                 Ok(key) => key_of(key),
-                Err(_) => Arc::from(&*shown(&key, budget)?),
+                Err(_) => Arc::from(&*shown_safely(&key, budget)?),
             };
             let item = value(&item, budget, 0)?;
             self.add(key, item);
@@ -188,16 +221,10 @@ pub(super) fn value(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u
     if let Some(truth) = exactly::<PyBool>(object) {
         return Ok(Value::Bool(truth.is_true()));
     }
-    if depth < DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
-        return several(object, budget, depth);
+    if object.is_exact_instance_of::<PyDict>() || is_sequence(object) {
+        return if depth < DEPTH_MAX { several(object, budget, depth) } else { Ok(Value::from("…")) };
     }
-    if budget.hides(object)? {
-        return Ok(Value::from(HIDDEN));
-    }
-    if depth >= DEPTH_MAX && (object.is_exact_instance_of::<PyDict>() || is_sequence(object)) {
-        return Ok(Value::from("…"));
-    }
-    shown(object, budget).map(Value::Str)
+    shown_safely(object, budget).map(Value::Str)
 }
 
 pub(super) fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
@@ -218,7 +245,7 @@ fn several(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u32) -> Py
             }
             let key = match key.cast_exact::<PyString>() {
                 Ok(key) => budget.text(key)?,
-                Err(_) => shown(&key, budget)?,
+                Err(_) => shown_safely(&key, budget)?,
             };
             items.push((key, value(&item, budget, depth + 1)?));
         }
@@ -237,10 +264,20 @@ fn several(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>, depth: u32) -> Py
     Ok(Value::List(items))
 }
 
+/// What `repr` says, without what is hidden.
+fn shown_safely(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
+    let object = hidden(object, budget)?;
+    match exactly::<PyString>(&object) {
+        Some(text) => budget.text(text),
+        None => shown(&object, budget),
+    }
+}
+
 /// What `repr` says, or that it says nothing.
 pub(super) fn shown(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>> {
-    match object.repr() {
-        Ok(text) => budget.text(&text),
+    let (part, missing) = beginning(object, budget.bytes)?;
+    match part.repr() {
+        Ok(text) => budget.text_before(&text, missing),
         Err(error) if error.is_instance_of::<PyException>(object.py()) => {
             let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
             let error =
@@ -249,6 +286,34 @@ pub(super) fn shown(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyRes
         }
         Err(error) => Err(error),
     }
+}
+
+/// The beginning of a text or of bytes, if it is long, and how much is missing: `repr` of all of it might take as much
+/// memory again. One with a `__repr__` of its own is for that.
+fn beginning<'py>(object: &Bound<'py, PyAny>, most: usize) -> PyResult<(Bound<'py, PyAny>, usize)> {
+    let py = object.py();
+    let class = object.get_type();
+    for base in [py.get_type::<PyBytes>(), py.get_type::<PyByteArray>(), py.get_type::<PyString>()] {
+        if !class.is_subclass(&base)? || !is_shown_as(object, &base) {
+            continue;
+        }
+        // Of the base: those of the class itself may be anything.
+        let length: usize = base.getattr(intern!(py, "__len__"))?.call1((object,))?.extract()?;
+        if length > most {
+            let slice = PySlice::new(py, 0, most as isize, 1);
+            return Ok((base.getattr(intern!(py, "__getitem__"))?.call1((object, slice))?, length - most));
+        }
+    }
+    Ok((object.clone(), 0))
+}
+
+/// Whether the `repr` of an object is that of a class which it is derived from.
+pub(super) fn is_shown_as(object: &Bound<'_, PyAny>, base: &Bound<'_, PyType>) -> bool {
+    matches!((repr_of(&object.get_type()), repr_of(base)), (Ok(own), Ok(inherited)) if own.is(&inherited))
+}
+
+fn repr_of<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    class.getattr(intern!(class.py(), "__repr__"))
 }
 
 /// Fields as a dict.

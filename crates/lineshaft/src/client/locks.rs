@@ -356,8 +356,8 @@ impl Locks {
         }
     }
 
-    /// Forgets what was given back so long ago that its time is over, and what was held when the connection ended. Fails, with the `error` that keeps the connection
-    /// away, what could not be asked for since before `limit`.
+    /// Forgets what was given back so long ago that its time is over, and what was held when the connection ended. Fails,
+    /// with the `error` that keeps the connection away, what could not be asked for since before `limit`.
     pub(crate) fn expire(&mut self, now: Instant, trouble: Option<(&Error, Instant)>) {
         let due: Vec<u64> = self.wakes.range(..=(now, u64::MAX)).map(|(_, token)| *token).collect();
         for token in due {

@@ -19,6 +19,8 @@ use crate::Error;
 use crate::around::clock::now_ms;
 use crate::client::{Hold, LockRequest};
 
+/// A key names a lock besides, which begins with `cache:`.
+const KEY_BYTES_MAX: usize = 200;
 /// Before an encoded value: that it is one, and no error.
 const VALUE: u8 = 0;
 /// How long a call that can compute for itself waits for the engine.
@@ -32,7 +34,8 @@ const COMPUTING_TTL: Duration = Duration::from_secs(5);
 /// The cache of the engine: from [`Client::cache`], the same one as `app.cache` of Python.
 ///
 /// Entries are on the disk when a call returns, and are there after a restart. Values are those of `docs/values.md`: any
-/// type of serde's. Keys and tags are texts without control characters, of up to 200 and 255 bytes.
+/// type of serde's. Keys and tags are texts without control characters, of up to 200 and 255 bytes; a longer key has no
+/// lock for those who compute it together, and is refused.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -142,6 +145,8 @@ impl CacheEntry {
     /// nobody. A value of another type counts as none. Who computes it as part of itself, alone or by way of others, does so
     /// without the cache, as far as that happens in one future. Where the engine does not answer within 10 s each computes for
     /// itself, which is logged, and does not ask again for some seconds, up to a minute.
+    ///
+    /// [`Error::Refused`] for a key, a tag or a time that cannot be.
     pub async fn get_or_set<T, E, F>(&self, compute: impl FnOnce() -> F) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -158,18 +163,25 @@ impl CacheEntry {
                     return Ok(value);
                 }
             }
-            Err(error) => return self.compute_alone(&error, compute).await,
+            Err(error) => return self.compute_alone(error, compute).await,
+        }
+        if !(1..=KEY_BYTES_MAX).contains(&self.terms.key.len()) {
+            let length = self.terms.key.len();
+            return Err(Error::bad_request(format!(
+                "a key of {length} bytes: 1 to {KEY_BYTES_MAX} are allowed"
+            ))
+            .into());
         }
         let Some(course) = Course::inside(&self.terms.key) else { return compute().await };
         let _right = match self.right(&course).await {
             Ok(hold) => hold,
             Err(Error::Refused { code: RefusalCode::Deadlock, .. }) => return compute().await,
-            Err(error) => return self.compute_alone(&error, compute).await,
+            Err(error) => return self.compute_alone(error, compute).await,
         };
         // Somebody may have been done since this one looked.
         let (found, ticket) = match self.look(true, Some(PATIENCE)).await {
             Ok(looked) => looked,
-            Err(error) => return self.compute_alone(&error, compute).await,
+            Err(error) => return self.compute_alone(error, compute).await,
         };
         if let Some(value) = self.readable(found) {
             return Ok(value);
@@ -226,12 +238,23 @@ impl CacheEntry {
         self.client.raw().acquire(request).await
     }
 
-    async fn compute_alone<T, F: Future<Output = T>>(&self, why: &Error, compute: impl FnOnce() -> F) -> T {
-        self.client.cache_pause.begin();
-        tracing::warn!(
-            key = &*self.terms.key,
-            "the cache of the engine does not answer, so it is computed: {why}"
-        );
+    async fn compute_alone<T, E, F>(&self, why: Error, compute: impl FnOnce() -> F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let key = &*self.terms.key;
+        match why {
+            // Of the entry, not of the engine.
+            Error::Refused { code: RefusalCode::BadRequest, .. } => return Err(why.into()),
+            Error::Refused { .. } => {
+                tracing::warn!(key, "it is computed without the cache of the engine: {why}");
+            }
+            _ => {
+                self.client.cache_pause.begin();
+                tracing::warn!(key, "the cache of the engine does not answer, so it is computed: {why}");
+            }
+        }
         compute().await
     }
 
@@ -283,6 +306,9 @@ impl Pause {
     }
 
     fn begin(&self) {
+        if self.is_on() {
+            return; // others found out, too
+        }
         let length_ms = self.length_ms.load(Ordering::Relaxed);
         self.until_ms.store(now_ms() + length_ms, Ordering::Relaxed);
         self.length_ms.store((2 * length_ms).min(PAUSE_MS_MAX), Ordering::Relaxed);

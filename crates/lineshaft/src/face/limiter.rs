@@ -69,10 +69,10 @@ fn read_rate(rate: &str) -> Result<(u32, Duration), Error> {
     let (count, period) = rate.split_once('/').ok_or_else(wrong)?;
     let count: u32 = count.trim().parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
     let period = period.trim();
-    let text = if period.starts_with(|first: char| first.is_ascii_digit()) {
-        period.into()
-    } else {
-        format!("1{period}")
+    let text = match period.chars().next() {
+        Some('0'..='9') => period.to_owned(),
+        Some('a'..='z') => format!("1{period}"),
+        _ => return Err(wrong()),
     };
     let period = parse_duration("rate", &text).map_err(|_| wrong())?;
     let is_possible = (u128::from(count)..=u128::from(PASS_NS_MAX)).contains(&period.as_nanos());
@@ -87,9 +87,19 @@ mod tests {
     fn rates_are_a_count_and_a_time() {
         assert_eq!(read_rate("100/m").unwrap(), (100, Duration::from_secs(60)));
         assert_eq!(read_rate(" 5 / 10s ").unwrap(), (5, Duration::from_secs(10)));
-        for wrong in
-            ["", "100", "0/s", "-1/s", "1/", "1/fortnight", "9999999999/s", "2/1ns", "1/0s", "1/2000d"]
-        {
+        for wrong in [
+            "",
+            "100",
+            "0/s",
+            "-1/s",
+            "1/",
+            "1/.5s",
+            "1/fortnight",
+            "9999999999/s",
+            "2/1ns",
+            "1/0s",
+            "1/2000d",
+        ] {
             let error = read_rate(wrong).unwrap_err();
             assert!(matches!(&error, Error::BadOption { value, .. } if value == wrong), "{wrong}: {error}");
         }

@@ -1,7 +1,8 @@
 //! What attempts take, measured where they begin and end.
 //!
-//! One reading of a clock of CPU time, 0.4 us, is asked for an attempt that follows another one, else two. What takes further calls is asked for only of
-//! attempts that were long enough to have done something of the kind.
+//! A reading of a clock of CPU time takes 0.4 us. Attempts that follow each other share one, and those that are over at once
+//! do without for a while. What takes further calls is asked for only of attempts that were long enough to have done
+//! something of the kind.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -23,19 +24,43 @@ const CHILDREN_AFTER: Duration = Duration::from_millis(1);
 /// From here on the peak is worth reading a file of `/proc`, where the quick way does not show it.
 const FILE_AFTER: Duration = Duration::from_millis(10);
 
-/// Who begins so soon behind an attempt in the same thread takes the reading at that one's end, and what went by since for
-/// CPU time: nobody has slept in so short a time.
+/// What goes by so soon counts as CPU time without a look at its clock, between attempts of a thread and in them: nobody
+/// sleeps in so short a time.
 const SOON: Duration = Duration::from_micros(20);
+/// For so long at most: a clock is read again then, so that no attempt is wrong by more.
+const UNREAD_MAX: Duration = Duration::from_micros(200);
 
 thread_local! {
-    /// When the last attempt in this thread ended, and what had been used by then.
-    static LAST: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+    /// What had been used in this thread when its last attempt ended.
+    static LAST: Cell<Option<Used>> = const { Cell::new(None) };
+}
+
+/// What had been used at a time.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    at: Instant,
+    cpu: Duration,
+    /// When the clock was read.
+    read_at: Instant,
+}
+
+impl Used {
+    fn read(at: Instant, cpu: Duration) -> Self {
+        Self { at, cpu, read_at: at }
+    }
+
+    /// What has been used by now, if that is known without the clock.
+    fn soon_after(self, now: Instant) -> Option<Self> {
+        let gap = now.saturating_duration_since(self.at);
+        let is_sure = gap <= SOON && now.saturating_duration_since(self.read_at) <= UNREAD_MAX;
+        is_sure.then(|| Self { at: now, cpu: self.cpu + gap, ..self })
+    }
 }
 
 /// What had been used when a body began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opening {
-    cpu: Duration,
+    used: Used,
     tally: Tally,
     /// The thread whose time and tally these are.
     thread: ThreadId,
@@ -67,12 +92,9 @@ impl Accounts {
         if is_new && self.kind == Kind::Process {
             self.peak.store(self.peak_now(FILE_AFTER).unwrap_or(0), Ordering::Relaxed);
         }
-        let since_last = LAST.get().and_then(|(at, cpu)| {
-            let gap = began.saturating_duration_since(at);
-            (gap <= SOON).then(|| cpu + gap)
-        });
-        let cpu = since_last.unwrap_or_else(|| self.cpu());
-        Some(Opening { cpu, tally: tally(), thread: std::thread::current().id() })
+        let since_last = LAST.get().and_then(|last| last.soon_after(began));
+        let used = since_last.unwrap_or_else(|| Used::read(began, self.cpu()));
+        Some(Opening { used, tally: tally(), thread: std::thread::current().id() })
     }
 
     /// CPU time of the slot so far, in this thread.
@@ -83,14 +105,16 @@ impl Accounts {
     /// A body that began then and took so long has ended, in this thread.
     pub(super) fn close(&self, opening: Option<Opening>, began: Instant, took: Duration) -> Measures {
         let ran_us = Some(micros(took));
-        let Some(Opening { cpu, tally: before, thread }) = opening else {
+        let Some(Opening { used: before_it, tally: before, thread }) = opening else {
             return Measures { ran_us, ..Measures::default() };
         };
         let is_here = thread == std::thread::current().id();
         let tally = tally().since(before);
-        let now = self.cpu();
-        LAST.set(Some((began + took, now)));
-        let used = micros(now.saturating_sub(cpu));
+        let ended = began + took;
+        let now = before_it.soon_after(ended).filter(|_| is_here);
+        let now = now.unwrap_or_else(|| Used::read(ended, self.cpu()));
+        LAST.set(Some(now));
+        let used = micros(now.cpu.saturating_sub(before_it.cpu));
         let measures = Measures {
             ran_us,
             collected_us: (is_here && counts_collections()).then(|| micros(tally.collected)),
@@ -204,7 +228,23 @@ mod tests {
         assert!(next.cpu_us < Some(15_000), "{next:?}");
         measured(&accounts, || ());
         let burns = measured(&accounts, burn);
-        assert!(burns.cpu_us >= Some(19_900), "{burns:?}");
+        assert!(burns.cpu_us >= Some(19_700), "{burns:?}");
+    }
+
+    #[test]
+    fn short_ones_in_a_row_read_no_clock_and_are_counted_by_it_again() {
+        let accounts = Accounts::new(Kind::Thread);
+        let start = thread_cpu();
+        let began = Instant::now();
+        let (mut counted, mut unread) = (0, 0);
+        while began.elapsed() < LONG {
+            counted += measured(&accounts, || ()).cpu_us.unwrap();
+            let last = LAST.get().unwrap();
+            unread += u32::from(last.read_at < last.at);
+        }
+        assert!(unread > 0, "none of them followed the one before at once");
+        let used = micros(thread_cpu().saturating_sub(start));
+        assert!(counted <= used + micros(UNREAD_MAX), "{counted} of {used}");
     }
 
     #[test]

@@ -184,6 +184,18 @@ fn who_is_dropped_while_it_computes_leaves_it_to_the_next() {
 }
 
 #[test]
+fn a_key_that_cannot_be_is_refused_and_others_are_kept_all_the_same() {
+    with_cache(|cache| async move {
+        for wrong in ["k".repeat(260), "k".repeat(220), "line\nfeed".into(), String::new()] {
+            let refused = cache.entry(wrong).get_or_set(async || Ok::<u32, Error>(1)).await.unwrap_err();
+            assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+        }
+        let entry = cache.entry("price");
+        assert_eq!((computed(&entry, 1).await, computed(&entry, 2).await), (1, 1));
+    });
+}
+
+#[test]
 fn without_an_engine_each_computes() {
     let mut server = Server::start();
     let target = Target::home(server.home());
