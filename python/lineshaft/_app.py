@@ -30,7 +30,6 @@ from ._options import TASK_OPTIONS, checked, wrong
 from ._overrides import Overrides
 from ._profiles import KeepsProfiles
 from ._resource import Provides, Resources
-from ._statistics import TaskStats, astats_of, stats_of
 from ._task import AsyncTask, BaseTask, Task
 from ._together import BatchBlock
 from ._types import Before, Types
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from ._opening import Kept
     from ._options import Duration, Size, TaskOptions
     from ._resource import Resource
+    from ._statistics import TaskStats
     from ._workers import Workers
 
 __all__ = ["App"]
@@ -313,10 +313,14 @@ class App(Provides, CachesResults, ChoosesAlternatives, KeepsProfiles):
 
         A text may name a task of another app of the home, and one version of it, as `shop.send v2`.
         """
+        from ._statistics import stats_of
+
         return stats_of(self, task.name if isinstance(task, BaseTask) else task)
 
     async def astats(self, task: BaseTask[..., Any] | str | None = None) -> list[TaskStats]:
         """`stats` for coroutines."""
+        from ._statistics import astats_of
+
         return await astats_of(self, task.name if isinstance(task, BaseTask) else task)
 
     def as_completed(self, jobs: Iterable[J], timeout: Duration | None = None) -> Iterator[J]:

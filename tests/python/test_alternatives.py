@@ -468,7 +468,7 @@ def test_the_command_line_shows_what_all_have_learned(home, work, monkeypatch):
     assert explained(home, "explain", "choice").returncode == 6
     assert by_size(10) is not None
     by_size._classes.sharing._write(_native.Choice(2), 10)
-    assert "class 10: 0 calls" in explained(home, "explain", "choice").stdout
+    assert "for arguments of class 10: " in explained(home, "explain", "choice").stdout
     other = explained(home, "explain", "choice", "other")
     assert (other.returncode, "no function other" in other.stderr) == (6, True)
 

@@ -14,6 +14,7 @@ import os, signal, sys, time
 import lineshaft
 from lineshaft.logging import configure
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored
 log = lineshaft.get_logger("app")
 configure(
     handlers=[{"kind": "http", "url": "http://127.0.0.1:1/", "name": "away"},

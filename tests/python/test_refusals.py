@@ -310,6 +310,12 @@ OPTIONS = {
         'option `delivery`: \'once\' is not accepted\n  hint: accepted: "at_least_once" (default) or "at_most_once"',
     ),
     "a result": (OptionError, {"result": 0}, "option `result`: 0 is not accepted\n  hint: accepted: True or False"),
+    "a profile": (
+        OptionError,
+        {"profile": 2},
+        "option `profile`: 2 is not accepted\n  hint: accepted: the share of attempts, from 0 (default) to 1, or True "
+        "for each",
+    ),
     "one tag": (
         OptionError,
         {"tags": "mail"},
