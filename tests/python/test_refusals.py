@@ -314,8 +314,8 @@ OPTIONS = {
         OptionError,
         {"profile": 2},
         (
-            "option `profile`: 2 is not accepted\n  hint: accepted: the share of attempts, from 0 (default) to 1, or True "
-            "for each"
+            "option `profile`: 2 is not accepted\n  hint: accepted: the share of attempts, from 0 (default) to 1, or "
+            "True for each"
         ),
     ),
     "one tag": (
