@@ -13,12 +13,14 @@ mod cursor;
 mod damage;
 mod jobs;
 mod journal;
+mod logs;
 mod memory;
 mod text;
 mod wire;
 
 pub use block::forged_seed;
 pub use cursor::unpack;
+pub use logs::forged_logs_seed;
 pub use memory::bounded;
 
 /// A decoder, or one face of it.
@@ -31,7 +33,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "frame", check: wire::frame },
     Target { name: "message", check: wire::message },
     Target { name: "value", check: wire::value },
@@ -40,6 +42,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "rules", check: jobs::rules },
     Target { name: "journal", check: journal::journal },
     Target { name: "block", check: block::block },
+    Target { name: "logs", check: logs::logs },
     Target { name: "cursor", check: cursor::cursor },
     Target { name: "text", check: text::text },
     Target { name: "config", check: text::config },

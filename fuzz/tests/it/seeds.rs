@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use lineshaft_engine::recover;
-use lineshaft_fuzz::{TARGETS, forged_seed, unpack};
+use lineshaft_fuzz::{TARGETS, forged_logs_seed, forged_seed, unpack};
 use lineshaft_jobs::{Limits, encode_rules};
 use lineshaft_store::{Error, Home, Journal, Options, SegmentJournal};
 use lineshaft_testkit::disk::SimulatedDisk;
@@ -47,6 +47,7 @@ fn seeds(target: &str) -> Seeds {
         "rules" => rules(),
         "journal" => named(&[("untouched", &[0]), ("resealed", &[1])]),
         "block" => vec![("untouched".into(), vec![0]), ("forged".into(), forged_seed())],
+        "logs" => vec![("untouched".into(), vec![0]), ("forged".into(), forged_logs_seed())],
         "cursor" => named(&[
             ("unfinished", b"\x05\xffu0"),
             ("some", b"\x01\x03u2"),
