@@ -196,7 +196,7 @@ def test_coroutines_at_the_same_time_are_measured_once_until_the_last_ends():
     asyncio.run(main())
     assert most <= before + 1
     assert fetch.profile.duration >= 0.5
-    assert fetch.profile.wall <= 1.01 * fetch.profile.duration
+    assert fetch.profile.wall < 2 * fetch.profile.duration, "not each call by itself"
 
 
 def test_calls_in_many_threads_add_up():
