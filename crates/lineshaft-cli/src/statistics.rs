@@ -6,7 +6,7 @@ use lineshaft_wire::{AttemptRecord, Measures};
 
 use crate::show::{bytes, grouped};
 use crate::table::{GiveWay, pairs, table};
-use crate::times::{relative, rfc3339};
+use crate::times::{relative, rfc3339, took};
 
 /// A table of what attempts took; nothing if that is known of none.
 pub(crate) fn accounts(attempts: &[AttemptRecord]) -> Vec<String> {
@@ -108,15 +108,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// A time in three digits: `840 us`, `12.4 ms`, `1.25 s`, `3.2 h`.
 fn seconds(us: u64) -> String {
-    let units = [("ms", 1e3), ("s", 1e6), ("min", 60e6), ("h", 3_600e6)];
-    match units.into_iter().rev().find(|(_, size)| us as f64 >= *size) {
-        None => format!("{us} us"),
-        Some((unit, size)) => match us as f64 / size {
-            few @ 0.0..9.995 => format!("{few:.2} {unit}"),
-            some @ 9.995..99.95 => format!("{some:.1} {unit}"),
-            many => format!("{many:.0} {unit}"),
-        },
-    }
+    took(us as f64 / 1e6)
 }
 
 #[cfg(test)]

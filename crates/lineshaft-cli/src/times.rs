@@ -33,6 +33,19 @@ pub(crate) fn length(ms: u64) -> String {
     }
 }
 
+/// How long something took, in seconds: three digits and a unit.
+pub(crate) fn took(seconds: f64) -> String {
+    let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3_600.0)];
+    match units.into_iter().rev().find(|(_, size)| seconds >= *size) {
+        None => "0 us".to_owned(),
+        Some((unit, size)) => match seconds / size {
+            few @ 0.0..9.995 => format!("{few:.2} {unit}"),
+            some @ 9.995..99.95 => format!("{some:.1} {unit}"),
+            many => format!("{many:.0} {unit}"),
+        },
+    }
+}
+
 /// `2026-01-31T08:00:00.123Z`.
 pub(crate) fn rfc3339(at_ms: u64) -> String {
     let timestamp = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

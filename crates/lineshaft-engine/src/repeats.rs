@@ -42,13 +42,22 @@ struct Calls {
 }
 
 impl Repeats {
-    /// A call of `task` came at `now_ms`.
-    pub(crate) fn count(&mut self, task: &Arc<str>, arguments: &[u8], now_ms: u64) {
-        let is_repeated = self.note(task, arguments, now_ms);
+    /// Calls of `task` with these arguments came at `now_ms`.
+    pub(crate) fn count<'a>(
+        &mut self,
+        task: &Arc<str>,
+        arguments: impl IntoIterator<Item = &'a [u8]>,
+        now_ms: u64,
+    ) {
+        let (mut calls, mut repeated) = (0, 0);
+        for arguments in arguments {
+            calls += 1;
+            repeated += u32::from(self.note(task, arguments, now_ms));
+        }
         if !self.tasks.contains_key(task) {
             self.make_room();
         }
-        self.tasks.entry(Arc::clone(task)).or_default().count(is_repeated, now_ms);
+        self.tasks.entry(Arc::clone(task)).or_default().count((calls, repeated), now_ms);
     }
 
     /// Calls in the hour before `now_ms`, and those of them whose arguments had come in the hour before them.
@@ -92,7 +101,7 @@ fn hash_of(task: &str, arguments: &[u8]) -> u64 {
 }
 
 impl Calls {
-    fn count(&mut self, is_repeated: bool, now_ms: u64) {
+    fn count(&mut self, (more, again): (u32, u32), now_ms: u64) {
         let part = now_ms / PART_MS;
         // Parts that went by without a call; all of them after an hour.
         for passed in (self.part + 1..=part).rev().take(PARTS) {
@@ -100,8 +109,8 @@ impl Calls {
         }
         self.part = self.part.max(part);
         let (calls, repeated) = &mut self.counts[self.part as usize % PARTS];
-        *calls = calls.saturating_add(1);
-        *repeated = repeated.saturating_add(u32::from(is_repeated));
+        *calls = calls.saturating_add(more);
+        *repeated = repeated.saturating_add(again);
     }
 
     fn of(&self, now_ms: u64) -> (u64, u64) {
@@ -122,18 +131,18 @@ mod tests {
     #[test]
     fn equal_arguments_of_a_task_are_repeated_for_an_hour() {
         let (mut repeats, one, other) = (Repeats::default(), Arc::from("shop.one"), Arc::from("shop.other"));
-        repeats.count(&one, b"a", 0);
-        repeats.count(&one, b"a", HOUR_MS - 1);
-        repeats.count(&one, b"b", HOUR_MS - 1);
-        repeats.count(&other, b"a", HOUR_MS - 1);
+        repeats.count(&one, [&b"a"[..]], 0);
+        repeats.count(&one, [&b"a"[..]], HOUR_MS - 1);
+        repeats.count(&one, [&b"b"[..]], HOUR_MS - 1);
+        repeats.count(&other, [&b"a"[..]], HOUR_MS - 1);
         assert_eq!(
             (repeats.of("shop.one", HOUR_MS - 1), repeats.of("shop.other", HOUR_MS - 1)),
             ((3, 1), (1, 0))
         );
         // The second call made its arguments new again.
-        repeats.count(&one, b"a", 2 * HOUR_MS - 2_000);
+        repeats.count(&one, [&b"a"[..]], 2 * HOUR_MS - 2_000);
         assert_eq!(repeats.of("shop.one", 2 * HOUR_MS - 2_000), (1, 1));
-        repeats.count(&one, b"a", 4 * HOUR_MS);
+        repeats.count(&one, [&b"a"[..]], 4 * HOUR_MS);
         assert_eq!(repeats.of("shop.one", 4 * HOUR_MS), (1, 0));
         assert_eq!((repeats.of("shop.one", 6 * HOUR_MS), repeats.of("nobody", 0)), ((0, 0), (0, 0)));
     }
@@ -142,7 +151,7 @@ mod tests {
     fn of_a_hundred_thousand_different_calls_hardly_one_is_forgotten() {
         let (mut repeats, task) = (Repeats::default(), Arc::from("shop.one"));
         for _ in 0..2 {
-            (0..100_000u32).for_each(|number| repeats.count(&task, &number.to_le_bytes(), 1_000));
+            (0..100_000u32).for_each(|number| repeats.count(&task, [&number.to_le_bytes()[..]], 1_000));
         }
         let (calls, repeated) = repeats.of(&task, 1_000);
         assert_eq!(calls, 200_000);
@@ -154,7 +163,7 @@ mod tests {
         let (mut repeats, task) = (Repeats::default(), Arc::from("shop.one"));
         let long = vec![7; HASHED_BYTES + 2];
         for length in [HASHED_BYTES, HASHED_BYTES + 1, HASHED_BYTES + 2, HASHED_BYTES + 1] {
-            repeats.count(&task, &long[..length], 0);
+            repeats.count(&task, [&long[..length]], 0);
         }
         assert_eq!(repeats.of(&task, 0), (4, 1));
     }
@@ -163,7 +172,7 @@ mod tests {
     fn the_task_called_longest_ago_is_forgotten_for_another() {
         let mut repeats = Repeats::default();
         for number in 0..=TASKS_MAX as u64 {
-            repeats.count(&Arc::from(format!("shop.task{number}")), b"", number * PART_MS);
+            repeats.count(&Arc::from(format!("shop.task{number}")), [&b""[..]], number * PART_MS);
         }
         assert_eq!(repeats.tasks.len(), TASKS_MAX);
         assert_eq!(repeats.of("shop.task0", 0), (0, 0));

@@ -21,13 +21,9 @@ const PAGE_JOBS_MAX: u32 = 1_000;
 /// Inline payload bytes of one request: a commit has room for it beside everything else.
 const INLINE_BYTES_MAX: usize = 48 << 20;
 
-/// The calls that a request makes: the task of each, and the length of its arguments.
-fn calls_of(request: &message::Enqueue) -> Vec<(Arc<str>, u32)> {
-    let calls = request
-        .groups
-        .iter()
-        .flat_map(|group| group.lengths.iter().map(|length| (Arc::clone(&group.task), *length)));
-    calls.collect()
+/// The calls that a request makes: of each task the lengths of their arguments.
+fn calls_of(request: &message::Enqueue) -> Vec<(Arc<str>, Vec<u32>)> {
+    request.groups.iter().map(|group| (Arc::clone(&group.task), group.lengths.clone())).collect()
 }
 
 /// Who asked, and how to answer.
@@ -241,10 +237,9 @@ impl Core {
         let bytes = arguments.bytes.clone();
         self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)?;
         let mut rest = &bytes[..];
-        for (task, length) in calls.into_iter().flatten() {
-            let Some((call, after)) = rest.split_at_checked(length as usize) else { break };
-            rest = after;
-            self.repeats.count(&task, call, now.logical_ms);
+        for (task, lengths) in calls.into_iter().flatten() {
+            let calls = lengths.into_iter().map_while(|length| rest.split_off(..length as usize));
+            self.repeats.count(&task, calls, now.logical_ms);
         }
         Ok(())
     }

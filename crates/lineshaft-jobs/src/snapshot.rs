@@ -22,7 +22,8 @@ use crate::state::{Limits, State};
 use tables::{Rest, RestWithoutCached, RestWithoutStatistics, Tables};
 
 /// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
-/// third one no absent children, the fourth one no locks, the fifth one no cached results and no cache, the sixth one no statistics.
+/// third one no absent children, the fourth one no locks, the fifth one no cached results and no cache, the sixth one no
+/// statistics.
 const VERSION: u16 = 7;
 
 /// A snapshot that does not read.

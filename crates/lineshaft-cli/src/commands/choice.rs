@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 
 use crate::context::{Context, answer};
 use crate::exit::{Failure, NOT_FOUND};
+use crate::times::took;
 use crate::{plain, show};
 
 /// The key under which functions are listed: for the beginning of each one's keys its name and its implementations.
@@ -177,29 +178,11 @@ fn times(outline: &Outline) -> String {
     match outline.median_s {
         Some((median, low, high)) => {
             let calls = show::count_of(outline.runs, "call");
-            format!("{} ({} to {}), {calls}", seconds(median), seconds(low), seconds(high))
+            format!("{} ({} to {}), {calls}", took(median), took(low), took(high))
         }
         None if outline.runs > 0 => show::count_of(outline.runs, "call"),
         None => String::new(),
     }
-}
-
-/// Three digits and a unit.
-fn seconds(seconds: f64) -> String {
-    let (number, unit) = match seconds {
-        1.0.. => (seconds, "s"),
-        1e-3.. => (seconds * 1e3, "ms"),
-        1e-6.. => (seconds * 1e6, "us"),
-        _ => (seconds * 1e9, "ns"),
-    };
-    let decimals = if number >= 100.0 {
-        0
-    } else if number >= 10.0 {
-        1
-    } else {
-        2
-    };
-    format!("{number:.decimals$} {unit}")
 }
 
 #[cfg(test)]
@@ -218,7 +201,7 @@ mod tests {
     #[test]
     fn times_have_three_digits() {
         for (value, text) in [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (1.5e-4, "150 us"), (9e-9, "9.00 ns")] {
-            assert_eq!(seconds(value), text);
+            assert_eq!(took(value), text);
         }
     }
 
