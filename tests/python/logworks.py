@@ -9,7 +9,7 @@ import signal
 import threading
 
 import lineshaft
-from lineshaft import App, Retry, current
+from lineshaft import App, Job, Retry, current
 
 app = App("unused")
 log = lineshaft.get_logger("shop.mail")
@@ -95,3 +95,36 @@ def _wait_for(count: int) -> None:
         _arrived += 1
         _all_here.notify_all()
         assert _all_here.wait_for(lambda: _arrived >= count, 60)
+
+
+@app.task
+def passes_on(depth: int) -> str | None:
+    log.info("here", known=sorted(lineshaft.logging.current_context()))
+    if depth == 0:
+        return None
+    with lineshaft.logging.context(depth=depth):
+        return passes_on.enqueue(depth - 1).id
+
+
+@app.task
+async def passes_on_in_a_coroutine(number: int) -> None:
+    await asyncio.sleep(0.01)
+    log.info("here", number=number)
+
+
+@app.task
+def looks_at_it() -> dict[str, object]:
+    with lineshaft.logging.context(request="its own"):
+        log.info("inside")
+    log.info("outside")
+    return lineshaft.logging.current_context()
+
+
+@app.task
+def tells(failed: Job[None]) -> None:
+    log.info("it gave up", failed=failed.id)
+
+
+@app.task(on_failure=tells)
+def gives_up() -> None:
+    raise ValueError("no stamp")

@@ -147,6 +147,7 @@ pub(crate) fn of_job(job: &JobRecord) -> Json {
         "waits_for": job.waits_for,
         "tags": job.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
         "metadata": job.metadata.as_deref(),
+        "context": job.context.as_deref().and_then(|text| serde_json::from_str::<Json>(text).ok()),
         "retry_of": job.retry_of.map(|id| id.to_string()),
         "failure_of": job.failure_of.map(|id| id.to_string()),
         "handled_by": job.handled_by.map(|id| id.to_string()),

@@ -122,6 +122,7 @@ pub(crate) fn job(
         ("handled by", job.handled_by.map(|id| id.to_string())),
         ("tags", (!job.tags.is_empty()).then(|| job.tags.join(", "))),
         ("metadata", job.metadata.as_ref().map(ToString::to_string)),
+        ("context", job.context.as_ref().map(ToString::to_string)),
     ];
     let rows: Vec<_> = rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let mut lines = pairs(&rows);
@@ -555,6 +556,7 @@ mod tests {
             waits_for: None,
             tags: vec![],
             metadata: None,
+            context: None,
             retry_of: None,
             failure_of: None,
             handled_by: None,

@@ -612,6 +612,7 @@ impl Core {
             if view.is_profiled || self.next_profiles.take(view.task, now.logical_ms) {
                 leases.profiled.push(at);
             }
+            leases.contexts.extend(view.context.map(|context| (at, Arc::clone(context))));
             leases.jobs.push(Lease {
                 job: view.job,
                 counter,

@@ -288,14 +288,14 @@ impl<J: JournalHandle, A: Archive> Reader<J, A> {
                 (found.record, found.arguments, found.checkpoint, Arc::new(rules))
             }
         };
-        let JobRecord { task, queue, priority, tags, metadata, .. } = record;
+        let JobRecord { task, queue, priority, tags, metadata, context, .. } = record;
         let mut arguments = lineshaft_jobs::Payloads::from(arguments);
         if arguments.bytes.len() > lineshaft_store::PayloadRef::INLINE_BYTES_MAX {
             let id = crate::blobs::next_blob_id();
             self.journal.put_blob(id, &arguments.bytes).map_err(internal)?;
             arguments.blobs.push((0, id));
         }
-        Ok(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments, checkpoint })
+        Ok(ArchivedCall { job, task, queue, priority, rules, tags, metadata, context, arguments, checkpoint })
     }
 
     fn page(&self, list: ListQuery) -> Result<Page, Refusal> {

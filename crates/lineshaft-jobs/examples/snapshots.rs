@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lineshaft_jobs::change::{Name, NewJobs, Request, RulesRef, Success};
-use lineshaft_jobs::{Change, ChangedPage, Limits, LoadedPage, Snapshot, SnapshotDraft, State, Stored};
+use lineshaft_jobs::{
+    Change, ChangedPage, Limits, LoadedPage, Notes, Snapshot, SnapshotDraft, State, Stored,
+};
 use lineshaft_wire::message::ProcessKey;
 
 const BATCH: u64 = 1_000;
@@ -84,7 +86,7 @@ fn group(is_tagged: bool) -> NewJobs {
         unique: None,
         idempotency_key: None,
         tags: if is_tagged { vec![Name::Text("red".into())] } else { Vec::new() },
-        metadata: None,
+        notes: Notes::None,
         retry_of: None,
         arguments: vec![Stored::Inline(20); BATCH as usize],
     }

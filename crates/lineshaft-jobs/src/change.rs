@@ -12,6 +12,7 @@ use lineshaft_wire::{Fence, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
+use crate::notes::Notes;
 
 /// Where stored bytes lie: in the body of a commit, in a cold file, or in a blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Pod, Zeroable)]
@@ -146,8 +147,8 @@ pub struct NewJobs {
     pub idempotency_key: Option<Arc<str>>,
     /// Free labels.
     pub tags: Vec<Name>,
-    /// Free text.
-    pub metadata: Option<Arc<str>>,
+    /// What they carry beside their calls.
+    pub notes: Notes,
     /// The finished job that this one repeats.
     pub retry_of: Option<JobId>,
     /// The arguments of each.

@@ -234,6 +234,8 @@ pub struct ArchivedCall {
     pub tags: Vec<Arc<str>>,
     /// Its metadata.
     pub metadata: Option<Arc<str>>,
+    /// Its context.
+    pub context: Option<Arc<str>>,
     /// Its arguments.
     pub arguments: Payloads,
     /// Its checkpoint; empty if it has none.

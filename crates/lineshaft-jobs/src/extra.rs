@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::change::Place;
+use crate::notes::Notes;
 
 /// The rarer things of a job.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Extra {
     pub(crate) parked: Option<Box<Parked>>,
     pub(crate) tags: Box<[u32]>,
-    pub(crate) metadata: Option<Arc<str>>,
+    pub(crate) notes: Notes,
     pub(crate) unique: Option<Unique>,
     pub(crate) retry_of: Option<JobId>,
     pub(crate) history: Vec<Attempt>,
@@ -89,9 +90,9 @@ impl Extra {
 
     /// Whether a job is the same without it.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { parked, tags, metadata, unique, retry_of, history, .. } = self;
+        let Self { parked, tags, notes, unique, retry_of, history, .. } = self;
         let Self { result, reason, finalized_ms, failure, checkpoint, .. } = self;
-        let has_options = !tags.is_empty() || metadata.is_some() || unique.is_some() || retry_of.is_some();
+        let has_options = !tags.is_empty() || !notes.is_none() || unique.is_some() || retry_of.is_some();
         let has_run = parked.is_some() || !history.is_empty() || checkpoint.is_some();
         let has_ended = *finalized_ms > 0 || reason.is_some() || failure.is_some() || result.length > 0;
         !has_options && !has_run && !has_ended

@@ -66,6 +66,8 @@ pub struct LeaseView<'a> {
     pub has_retry: bool,
     /// Whether its attempts are to be profiled: it has the tag [`PROFILE_TAG`].
     pub is_profiled: bool,
+    /// Fields of all that the attempt logs.
+    pub context: Option<&'a Arc<str>>,
     /// Where the arguments lie.
     pub arguments: Place,
     /// Where the checkpoint lies.
@@ -139,6 +141,7 @@ impl State {
             rules,
             timeout_ms: rules.timeout_ms.into_iter().chain(until_deadline).min(),
             has_retry: entry.has_retry(rules),
+            context: entry.extra.and_then(|extra| extra.notes.context()),
             is_profiled: entry.tags().iter().any(|tag| **self.names.at(*tag) == *PROFILE_TAG),
             arguments: entry.arguments,
             checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
@@ -193,7 +196,8 @@ impl State {
             reason: extra.filter(|_| state.is_finished()).and_then(|extra| extra.reason.clone()),
             waits_for: self.waits_for(slot, entry),
             tags: entry.tags().iter().map(|tag| Arc::clone(self.names.at(*tag))).collect(),
-            metadata: extra.and_then(|extra| extra.metadata.clone()),
+            metadata: extra.and_then(|extra| extra.notes.metadata().cloned()),
+            context: extra.and_then(|extra| extra.notes.context().cloned()),
             retry_of: extra.and_then(|extra| extra.retry_of),
             failure_of: entry.failure().and_then(|failure| failure.of),
             handled_by: entry.failure().and_then(|failure| failure.handled_by),

@@ -6,11 +6,13 @@
 //! - [`handler`] has the handlers: console, file, memory, and any function.
 //! - `tracing_layer` takes events of the crate `tracing`, with the fields of their spans, and `handler::Tracing` makes such
 //!   events of records (feature `tracing`). [`log_panics`] logs panics.
+//! - [`carry`] puts fields into a text that goes along with work to another process.
 //! - [`Format`] is how a record is written, [`Redaction`] what is hidden before.
 //!
 //! Those who log never wait for a handler: they wait for room in the ring at most, and only if they shall. The crate
 //! deliberately does not know Python, jobs or the engine, has no global logger, and reads no clock for records.
 
+mod carried;
 mod error;
 mod filter;
 mod format;
@@ -26,6 +28,7 @@ mod ring;
 mod spans;
 mod value;
 
+pub use carried::{carried, carry};
 pub use error::Error;
 pub use filter::{Filter, Verdict};
 pub use format::{Format, Formatter, Zone};

@@ -77,6 +77,8 @@ pub const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
 pub const TAGS_MAX: usize = 16;
 /// Bytes of a job's metadata.
 pub const METADATA_BYTES_MAX: usize = 4096;
+/// Bytes of a job's context.
+pub const CONTEXT_BYTES_MAX: usize = 4096;
 /// The greatest version of a task.
 pub const VERSION_MAX: u32 = i32::MAX as u32;
 /// Longest schema of a worker; of a longer one nothing is kept.

@@ -240,6 +240,9 @@ pub struct JobRecord {
     pub tags: Vec<Arc<str>>,
     /// Free text for people and programs (JSON by convention), at most 4 KiB.
     pub metadata: Option<Arc<str>>,
+    /// Fields of all that its attempts log, a JSON object of at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Arc<str>>,
     /// The job that this one repeats.
     pub retry_of: Option<JobId>,
     /// The job whose failure this one handles.

@@ -16,7 +16,7 @@ from __future__ import annotations
 from .._native import LogRecord
 from ._bridge import Capture, Handler, capture
 from ._configure import configure, configure_from, reload
-from ._context import context
+from ._context import context, current_context
 from ._logger import Logger, get_logger
 from ._status import HandlerStatus, Status, flush, records, status
 
@@ -31,6 +31,7 @@ __all__ = [
     "configure",
     "configure_from",
     "context",
+    "current_context",
     "flush",
     "get_logger",
     "records",

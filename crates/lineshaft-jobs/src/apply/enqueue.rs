@@ -8,6 +8,7 @@ use lineshaft_wire::{JobId, JobState};
 use super::Cursor;
 use crate::change::{NewJobs, Place, Request, RulesRef};
 use crate::extra::Extra;
+use crate::notes::Notes;
 use crate::slot::{Slot, Times};
 use crate::slot_page::Row;
 use crate::state::{Answer, Key, State};
@@ -53,6 +54,11 @@ impl State {
             let (job, failed_job) = (self.job_id(slot), self.job_id(*failed));
             self.slots.extra_mut(slot).failure_mut().of = Some(failed_job);
             self.slots.extra_mut(*failed).failure_mut().handled_by = Some(job);
+            // It is about the same request or user.
+            let context = self.slots.job(*failed).extra.and_then(|extra| extra.notes.context().cloned());
+            if context.is_some() {
+                self.slots.extra_mut(slot).notes = Notes::new(group.notes.metadata().cloned(), context);
+            }
         }
         self.finish_group(&template, group);
     }
@@ -85,14 +91,14 @@ impl State {
     }
 
     fn template_extra(&mut self, group: &NewJobs, jobs: u64) -> Option<Extra> {
-        let NewJobs { unique, tags, metadata, retry_of, .. } = group;
-        let plain = unique.is_none() && metadata.is_none() && retry_of.is_none();
+        let NewJobs { unique, tags, notes, retry_of, .. } = group;
+        let plain = unique.is_none() && notes.is_none() && retry_of.is_none();
         if plain && tags.is_empty() {
             return None;
         }
         let tags = tags.iter().map(|tag| self.acquire(tag, jobs)).collect();
-        let (unique, metadata) = (unique.clone(), metadata.clone());
-        Some(Extra { tags, metadata, unique, retry_of: *retry_of, ..Extra::default() })
+        let (unique, notes) = (unique.clone(), notes.clone());
+        Some(Extra { tags, notes, unique, retry_of: *retry_of, ..Extra::default() })
     }
 
     fn admit(&mut self, template: &Row, group: &NewJobs, arguments: Place) -> u32 {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, Enqueued, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, NAME_FORM,
-    ON_FAILURE_DEPTH_MAX, OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, VERSION_MAX,
-    is_name,
+    BATCH_JOBS_MAX, CONTEXT_BYTES_MAX, Enqueue, Enqueued, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX,
+    NAME_FORM, ON_FAILURE_DEPTH_MAX, OnFailure, PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX,
+    VERSION_MAX, is_name,
 };
 use lineshaft_wire::{JobId, task};
 use rustc_hash::FxHashSet;
@@ -15,6 +15,7 @@ use super::cached::{check_cached, is_cached};
 use super::{Turn, check_room};
 use crate::change::{Change, NewJobs, Request, RulesRef, RunAt, Stored};
 use crate::command::{Decision, Entry, Now, Payloads, Refusal, Reply};
+use crate::notes::Notes;
 use crate::state::State;
 
 /// The farthest a job may be put off: a hundred years.
@@ -131,7 +132,7 @@ impl State {
             unique: group.unique.clone(),
             idempotency_key: group.idempotency_key.clone(),
             tags: group.tags.iter().map(|tag| self.name(tag)).collect(),
-            metadata: group.metadata.clone(),
+            notes: Notes::new(group.metadata.clone(), group.context.clone()),
             retry_of: None,
             arguments: Vec::with_capacity(group.lengths.len()),
         }
@@ -344,12 +345,16 @@ fn check_texts(group: &JobGroup) -> Result<(), Refusal> {
     group.tags.iter().try_for_each(|tag| check_text("tag", tag))?;
     group.unique.iter().try_for_each(|unique| check_text("unique key", &unique.key))?;
     group.idempotency_key.iter().try_for_each(|key| check_text("idempotency key", key))?;
-    match &group.metadata {
-        Some(metadata) if metadata.len() > METADATA_BYTES_MAX => {
-            Err(too_large(format!("metadata of {} bytes; the limit is {METADATA_BYTES_MAX}", metadata.len())))
-        }
-        _ => Ok(()),
+    check_note("metadata", group.metadata.as_deref(), METADATA_BYTES_MAX)?;
+    check_note("context", group.context.as_deref(), CONTEXT_BYTES_MAX)
+}
+
+fn check_note(what: &str, text: Option<&str>, bytes_max: usize) -> Result<(), Refusal> {
+    let bytes = text.map_or(0, str::len);
+    if bytes > bytes_max {
+        return Err(too_large(format!("{what} of {bytes} bytes; the limit is {bytes_max}")));
     }
+    Ok(())
 }
 
 fn check_rules(rules: &Rules) -> Result<(), Refusal> {

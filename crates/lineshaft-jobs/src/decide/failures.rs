@@ -11,6 +11,7 @@ use lineshaft_wire::value::encode_failure_call;
 
 use crate::change::{Change, NewJobs, Next, Stored};
 use crate::command::{Entry, Now};
+use crate::notes::Notes;
 use crate::state::State;
 
 impl State {
@@ -43,7 +44,7 @@ impl State {
             unique: None,
             idempotency_key: None,
             tags: handler.tags.iter().map(|tag| self.name(tag)).collect(),
-            metadata: None,
+            notes: Notes::None,
             retry_of: None,
             arguments: payload.iter().map(|call| Stored::Inline(call.len() as u32)).collect(),
         };

@@ -10,6 +10,7 @@ use crate::change::{Change, Name, NewJobs, Request, RulesRef, Stored};
 use crate::command::{ArchivedCall, Decision, Entry, Refusal, Reply};
 use crate::decide::checkpoints::checkpointed;
 use crate::decide::enqueue::{Cutter, handler_names};
+use crate::notes::Notes;
 use crate::state::State;
 
 impl State {
@@ -101,7 +102,7 @@ impl State {
             unique: None,
             idempotency_key: None,
             tags,
-            metadata: archived.metadata.clone(),
+            notes: Notes::new(archived.metadata.clone(), archived.context.clone()),
             retry_of: Some(archived.job),
             arguments: vec![arguments],
         };

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use lineshaft_jobs::change::{Move, MovedValue, Name, NewJobs, Request, RulesRef, RunAt, Success};
-use lineshaft_jobs::{Account, CachedValue, Change, NewHolder, Next, Place, Stored};
+use lineshaft_jobs::{Account, CachedValue, Change, NewHolder, Next, Notes, Place, Stored};
 use lineshaft_wire::message::{LockKind, OnFailure, ProcessKey, Rules, Unique, UniqueWhile};
 use lineshaft_wire::{JobId, Measures, Outcome};
 
@@ -49,7 +49,7 @@ fn new_jobs() -> NewJobs {
         unique: Some(Unique { key: "u".into(), while_: UniqueWhile::Queued, period_ms: Some(300) }),
         idempotency_key: Some("i".into()),
         tags: vec![Name::Known(2), Name::Text("red".into())],
-        metadata: Some("{}".into()),
+        notes: Notes::Metadata("{}".into()),
         retry_of: Some(job()),
         arguments: vec![Stored::Inline(300), Stored::Blob { id: 77, length: 2_000_000 }],
     }
@@ -65,7 +65,7 @@ fn plain_jobs() -> NewJobs {
         unique: None,
         idempotency_key: None,
         tags: Vec::new(),
-        metadata: None,
+        notes: Notes::None,
         retry_of: None,
         arguments: vec![Stored::NONE],
         ..new_jobs()
@@ -108,6 +108,17 @@ fn a_job_whose_result_is_cached() {
         &Change::Enqueued { request: request(), groups, existing: Vec::new() },
         "0401ac02ab02010000000100000501010900000101750201ac020000000001000000",
     );
+}
+
+#[test]
+fn jobs_with_a_context() {
+    let check_notes = |metadata, expected| {
+        let notes = Notes::new(metadata, Some("{}".into()));
+        let groups = vec![NewJobs { notes, ..plain_jobs() }];
+        check(&Change::Enqueued { request: request(), groups, existing: Vec::new() }, expected);
+    };
+    check_notes(None, "0401ac02ab02010000000100000501010900000000000200027b7d0001000000");
+    check_notes(Some("m".into()), "0401ac02ab02010000000100000501010900000000000201016d027b7d0001000000");
 }
 
 #[test]

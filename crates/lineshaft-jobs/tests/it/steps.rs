@@ -43,6 +43,7 @@ pub(crate) struct Group {
     pub(crate) idempotency_key: Option<u8>,
     pub(crate) tags: Vec<u8>,
     pub(crate) metadata: bool,
+    pub(crate) context: bool,
     pub(crate) lengths: Vec<u8>,
 }
 
@@ -404,12 +405,13 @@ fn group() -> impl Strategy<Value = Group> {
         option::weighted(0.35, (0..3u8, while_(), option::weighted(0.4, 1..40_000u16))),
         option::weighted(0.15, 0..4u8),
     );
-    let rest = (vec(0..3u8, 0..3), prop::bool::weighted(0.2), vec(0..4u8, 1..4));
+    let notes = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    let rest = (vec(0..3u8, 0..3), notes, vec(0..4u8, 1..4));
     (place, times, keys, rest).prop_map(|(place, times, keys, rest)| {
         let (run_after, expires, deadline) = times;
         let (task, queue, priority, rules) = place;
         let (unique, idempotency_key) = keys;
-        let (tags, metadata, mut lengths) = rest;
+        let (tags, (metadata, context), mut lengths) = rest;
         if unique.is_some() || idempotency_key.is_some() {
             lengths.truncate(1);
         }
@@ -425,6 +427,7 @@ fn group() -> impl Strategy<Value = Group> {
             idempotency_key,
             tags,
             metadata,
+            context,
             lengths,
         }
     })

@@ -368,6 +368,7 @@ impl World {
         assert_eq!((leased.arguments, leased.checkpoint), (view.arguments, view.checkpoint));
         let may_repeat = !view.rules.at_most_once && view.record.attempt + 1 < view.record.max_attempts;
         assert_eq!(leased.has_retry, may_repeat);
+        assert_eq!(leased.context, view.record.context.as_ref());
         self.leases.push((child, job, fence));
     }
 

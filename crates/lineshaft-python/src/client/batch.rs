@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 use rustc_hash::FxHashSet;
 
 use super::template::{Call, Packed, Template};
+use crate::logging::Carrier;
 use crate::values::{self, Registry};
 
 /// Payload bytes after which a request is full. Above it, larger requests save nothing any more.
@@ -30,6 +31,7 @@ pub(super) struct Batch {
     small: Vec<u8>,
     /// The task or task with options of the last call, and its template.
     last: Option<(Py<PyAny>, Py<Template>)>,
+    carrier: Carrier,
     /// Unique and idempotency keys of the calls so far.
     keys: [FxHashSet<Arc<str>>; 2],
 }
@@ -57,7 +59,9 @@ impl Batch {
     /// Adds a call that is encoded; the caller sees to it that no two of them have a key in common.
     pub(super) fn push_packed(&mut self, py: Python<'_>, packed: &Packed) {
         let template = &packed.template;
-        let is_alike = |(_, last): &(_, Py<Template>)| last.is(template) && !last.get().is_single();
+        let has_context = self.groups.last().is_some_and(|group| group.context == packed.group.context);
+        let is_alike =
+            |(_, last): &(_, Py<Template>)| last.is(template) && !last.get().is_single() && has_context;
         if !self.last.as_ref().is_some_and(is_alike) {
             self.groups.push(packed.group.clone());
             self.last = Some((template.clone_ref(py).into_any(), template.clone_ref(py)));
@@ -73,15 +77,17 @@ impl Batch {
 
     /// Makes the last group the one that `call` belongs to; false if it has a key that was there before.
     fn open_group(&mut self, py: Python<'_>, call: &Call) -> PyResult<bool> {
+        let context = self.carrier.text(py, call.made_in.as_ref())?;
         if let Some((bound, template)) = &self.last
             && bound.is(&call.bound)
             && !template.get().is_single()
+            && self.groups.last().is_some_and(|group| group.context == context)
         {
             return Ok(true);
         }
         let template: Py<Template> = call.bound.getattr(py, intern!(py, "_template"))?.extract(py)?;
         let keywords = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-        let group = group(template.get(), call.bound.bind(py), call.args.bind(py), keywords)?;
+        let group = group(template.get(), call.bound.bind(py), call.args.bind(py), keywords, context)?;
         let keys = [group.unique.as_ref().map(|unique| &unique.key), group.idempotency_key.as_ref()];
         if keys.iter().zip(&self.keys).any(|(key, seen)| key.is_some_and(|key| seen.contains(key))) {
             return Ok(false);
@@ -123,7 +129,8 @@ pub(super) fn one<'py>(
     kwargs: &Bound<'py, PyDict>,
 ) -> PyResult<(JobGroup, Vec<u8>)> {
     let keywords = (!kwargs.is_empty()).then_some(kwargs);
-    let mut group = group(template, bound, args, keywords)?;
+    let context = Carrier::default().text(bound.py(), None)?;
+    let mut group = group(template, bound, args, keywords, context)?;
     let arguments = encoded(registry, args, keywords, template.version())?;
     group.lengths.push(arguments.len() as u32);
     Ok((group, arguments))
@@ -135,12 +142,13 @@ fn group<'py>(
     bound: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     keywords: Option<&Bound<'py, PyDict>>,
+    context: Option<Arc<str>>,
 ) -> PyResult<JobGroup> {
     if !template.is_unique() {
-        return Ok(template.group(None));
+        return Ok(template.group(None, context));
     }
     let key = bound.call_method1(intern!(bound.py(), "_unique_key"), (args, keywords))?;
-    Ok(template.group(Some(key.extract()?)))
+    Ok(template.group(Some(key.extract()?), context))
 }
 
 /// The arguments of a call; an error knows them, so that its call can be named.

@@ -7,7 +7,7 @@ use lineshaft_wire::message;
 use lineshaft_wire::record;
 use lineshaft_wire::task;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 /// Answer to `show`.
 #[pyclass(frozen, module = "lineshaft._native")]
@@ -163,6 +163,12 @@ impl JobRecord {
     #[getter]
     fn metadata(&self) -> Option<&str> {
         self.0.metadata.as_deref()
+    }
+
+    /// Fields of all that its attempts log.
+    #[getter]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        crate::logging::context_to_python(py, self.0.context.as_deref())
     }
 
     /// The id of the job that this one repeats; None if it was enqueued.

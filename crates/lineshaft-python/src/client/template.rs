@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::batch;
+use crate::logging::{LogFields, context_block};
 use crate::values::Registry;
 
 /// The rules by which jobs are run; equal rules are shared by whoever holds this.
@@ -134,6 +135,7 @@ impl Template {
             idempotency_key: idempotency_key.map(Into::into),
             tags: tags.into_iter().map(Into::into).collect(),
             metadata: metadata.map(Into::into),
+            context: None,
             lengths: Vec::new(),
         };
         let unique_while = unique_while.map(read_unique_while).transpose()?;
@@ -158,8 +160,9 @@ impl Template {
     }
 
     /// An empty group of such jobs.
-    pub(super) fn group(&self, unique_key: Option<String>) -> JobGroup {
+    pub(super) fn group(&self, unique_key: Option<String>, context: Option<Arc<str>>) -> JobGroup {
         let mut group = self.group.clone();
+        group.context = context;
         let period_ms = self.unique_period_ms;
         let unique = |(key, while_): (String, _)| Unique { key: key.into(), while_, period_ms };
         group.unique = unique_key.zip(self.unique_while).map(unique);
@@ -238,14 +241,17 @@ pub(crate) struct Call {
     #[pyo3(get)]
     pub(super) args: Py<PyTuple>,
     pub(super) kwargs: Option<Py<PyDict>>,
+    /// The fields of the blocks in which it was made.
+    pub(super) made_in: Option<Py<LogFields>>,
 }
 
 #[pymethods]
 impl Call {
     #[new]
-    fn new(bound: Py<PyAny>, args: Py<PyTuple>, kwargs: Bound<'_, PyDict>) -> Self {
+    fn new(bound: Py<PyAny>, args: Py<PyTuple>, kwargs: Bound<'_, PyDict>) -> PyResult<Self> {
+        let made_in = context_block(kwargs.py())?;
         let kwargs = (!kwargs.is_empty()).then(|| kwargs.unbind());
-        Self { bound, args, kwargs }
+        Ok(Self { bound, args, kwargs, made_in })
     }
 
     /// Name of the task that is called; `bound` is the task itself, or the task with options.
@@ -265,7 +271,8 @@ impl Call {
     fn using(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let bound = self.bound.bind(py).call_method("using", (), options)?.unbind();
         let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.clone_ref(py));
-        Ok(Self { bound, args: self.args.clone_ref(py), kwargs })
+        let made_in = self.made_in.as_ref().map(|block| block.clone_ref(py));
+        Ok(Self { bound, args: self.args.clone_ref(py), kwargs, made_in })
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

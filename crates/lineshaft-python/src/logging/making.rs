@@ -215,17 +215,32 @@ pub(super) fn log_bridged(
     asked(py, &state, record)
 }
 
-/// The fields of the context in which it is logged.
+/// The fields of the context in which it is logged, and of the attempt.
 fn context(py: Python<'_>) -> PyResult<Fields> {
+    let block = context_of_block(py)?;
+    let none = Fields::new();
+    let own = block.cast::<LogFields>().map_or(&none, |fields| &fields.get().0);
+    work::fields(py, own)
+}
+
+/// The [`LogFields`] of the blocks around, or None.
+pub(super) fn context_of_block(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: OnceMade<Py<PyAny>> = OnceMade::new();
     let get = GET.get_or_try_init(py, || {
         let variable = py.import("lineshaft.logging._context")?.getattr("fields")?;
         variable.getattr("get").map(Bound::unbind)
     })?;
-    let found = get.bind(py).call0()?;
-    let mut fields = found.cast::<LogFields>().map(|fields| fields.get().0.clone()).unwrap_or_default();
-    work::add_fields(py, &mut fields)?;
-    Ok(fields)
+    get.bind(py).call0()
+}
+
+/// The first fields, and those that win over them.
+pub(super) fn with_fields(first: Fields, others: &Fields) -> Fields {
+    if first.is_empty() {
+        return others.clone();
+    }
+    let mut all = Adding::to(first);
+    others.iter().for_each(|(key, value)| all.add(Arc::clone(key), value.clone()));
+    all.done()
 }
 
 /// This thread. Its name is asked for each time, since it may be changed.

@@ -11,6 +11,7 @@
 //! is ever taken over a fork. The threads of a pipeline never hold the interpreter.
 
 mod call;
+mod carry;
 mod hiding;
 mod logger;
 mod making;
@@ -29,6 +30,8 @@ mod work;
 
 use pyo3::prelude::*;
 
+pub(crate) use carry::{Carrier, block as context_block, context_to_python, is_used as context_is_used};
+pub(crate) use values::LogFields;
 pub(crate) use work::LogsOfAttempts;
 
 /// The classes and functions, into the module.
@@ -53,6 +56,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(state::log_late, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_least, module)?)?;
     module.add_function(wrap_pyfunction!(work::log_attempts, module)?)?;
+    module.add_function(wrap_pyfunction!(carry::log_context, module)?)?;
     module.add_function(wrap_pyfunction!(making::log_bridged, module)?)?;
     module.add_function(wrap_pyfunction!(making::log_mute, module)?)
 }

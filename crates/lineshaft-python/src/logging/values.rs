@@ -26,6 +26,7 @@ impl LogFields {
         let mut all = Adding::to(before.map(|before| before.get().0.clone()).unwrap_or_default());
         let state = super::state::current();
         all.add_items(fields, &mut Budget::of(&state.plan))?;
+        super::carry::is_used();
         Ok(Self(all.done()))
     }
 

@@ -1,11 +1,13 @@
 //! What attempts log: it carries whose it is, and is kept with the job.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::once::OnceMade;
 use lineshaft_log::{Fields, Record};
 use pyo3::prelude::*;
 
+use super::making::with_fields;
 use super::state::{self, State};
 use crate::worker::child::RunningAttempt;
 
@@ -53,12 +55,21 @@ fn attempt(py: Python<'_>) -> PyResult<Option<Bound<'_, RunningAttempt>>> {
     Ok(get.bind(py).call0()?.cast_into::<RunningAttempt>().ok())
 }
 
-/// Adds what the records of an attempt carry.
-pub(super) fn add_fields(py: Python<'_>, fields: &mut Fields) -> PyResult<()> {
-    if let Some(attempt) = attempt(py)? {
-        fields.extend(attempt.get().logged().fields().iter().cloned());
-    }
-    Ok(())
+/// Fields of a block, with what the records of the attempt around it carry: below them the context of its job, above them
+/// which attempt it is.
+pub(super) fn fields(py: Python<'_>, of_block: &Fields) -> PyResult<Fields> {
+    let Some(attempt) = attempt(py)? else { return Ok(of_block.clone()) };
+    let logged = attempt.get().logged();
+    let mut fields = with_fields(logged.context_fields().clone(), of_block);
+    fields.extend(logged.fields().iter().cloned());
+    Ok(fields)
+}
+
+/// The context of the job whose attempt this is, as a text and as fields.
+pub(super) fn context(py: Python<'_>) -> PyResult<(Option<Arc<str>>, Fields)> {
+    let Some(attempt) = attempt(py)? else { return Ok((None, Fields::new())) };
+    let logged = attempt.get().logged();
+    Ok((logged.context().cloned(), logged.context_fields().clone()))
 }
 
 /// Keeps a record with the attempt in whose context it was logged, without what is secret.

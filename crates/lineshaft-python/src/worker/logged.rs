@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lineshaft::worker::{Attempts, Job};
-use lineshaft_log::{Fields, Record, Value};
+use lineshaft_log::{Fields, Record, Value, carried};
 use lineshaft_wire::{JobId, LogPlace, LogRecord};
 use pyo3::prelude::*;
 
 use super::profiled::{Whose, Why};
+use crate::logging::context_is_used;
 
 /// Bytes of texts that are kept of one attempt.
 const BYTES_MAX: u64 = 1 << 20;
@@ -27,6 +28,9 @@ pub(crate) struct Logged {
     worker: Arc<str>,
     /// What each of them carries: made when there is one.
     fields: OnceLock<Fields>,
+    /// The context of the job, and its fields.
+    context: Option<Arc<str>>,
+    context_fields: OnceLock<Fields>,
     bytes: AtomicU64,
     /// Those for which there was no room, since it was said last.
     dropped: AtomicU64,
@@ -35,8 +39,12 @@ pub(crate) struct Logged {
 impl Logged {
     pub(super) fn new(attempts: Arc<Attempts>, job: &Job) -> Self {
         let (task, worker) = attempts.names_of(job);
-        let (fields, bytes, dropped) = Default::default();
-        Self { attempts, job: job.id, number: job.attempt, task, worker, fields, bytes, dropped }
+        let (fields, context_fields, bytes, dropped) = Default::default();
+        let (number, context) = (job.attempt, job.context.clone());
+        if context.is_some() {
+            context_is_used();
+        }
+        Self { attempts, job: job.id, number, task, worker, fields, context, context_fields, bytes, dropped }
     }
 
     /// The attempt, for its profile.
@@ -56,6 +64,16 @@ impl Logged {
                 ("worker".into(), Value::from(&*self.worker)),
             ]
         })
+    }
+
+    /// The context of the job.
+    pub(crate) fn context(&self) -> Option<&Arc<str>> {
+        self.context.as_ref()
+    }
+
+    /// Its fields.
+    pub(crate) fn context_fields(&self) -> &Fields {
+        self.context_fields.get_or_init(|| self.context.as_deref().map(carried).unwrap_or_default())
     }
 
     /// Keeps a record. What comes beyond [`BYTES_MAX`] is left out, which the last one says; what there was no room for is

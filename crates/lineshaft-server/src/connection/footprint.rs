@@ -50,7 +50,8 @@ fn record_footprint(record: &JobRecord) -> usize {
         .attempts
         .iter()
         .map(|attempt| size_of_val(attempt) + attempt.output.len() + error_footprint(attempt.error.as_ref()));
-    size_of::<JobRecord>() + record.metadata.as_ref().map_or(0, |text| text.len()) + attempts.sum::<usize>()
+    let texts = [&record.metadata, &record.context].into_iter().flatten();
+    size_of::<JobRecord>() + texts.map(|text| text.len()).sum::<usize>() + attempts.sum::<usize>()
 }
 
 /// Bytes of what an error says.

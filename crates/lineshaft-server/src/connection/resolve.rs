@@ -98,11 +98,11 @@ fn without_unread(leases: Leases, read: Vec<Read>) -> Resolved {
     let epoch = leases.epoch;
     let (mut rows, mut unread) = (Vec::new(), Vec::new());
     for row in lease_rows(leases, read) {
-        let LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled } = row;
+        let LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled, context } = row;
         let checkpoint = checkpoint.map(|(length, value)| value.map(|value| (length, value))).transpose();
         match arguments.and_then(|arguments| Ok((arguments, checkpoint?))) {
             Ok((arguments, checkpoint)) => {
-                rows.push(LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled });
+                rows.push(LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled, context });
             }
             Err((payload, error)) => unread.push(of_lease(epoch, lease, payload, error)),
         }
@@ -194,6 +194,7 @@ mod tests {
             checkpoints: vec![(0, 1), (1, 1), (3, 1)],
             retried: Some(vec![1, 3]),
             profiled: vec![2, 3],
+            contexts: Vec::new(),
         };
         let good = |byte: &'static [u8]| Ok(Bytes::from_static(byte));
         // Arguments of all four, checkpoints of three.

@@ -3,6 +3,8 @@
 //! The engine answers a commit at a time and names what it has to say; how much of it goes into a frame is decided
 //! here, so that a slow reader holds one frame's payloads in memory and not a commit's.
 
+use std::sync::Arc;
+
 use lineshaft_engine::{Outgoing, Payload};
 use lineshaft_wire::message::{Ended, EndedJob, Lease, Leases, Message, RESULT_EXPIRED};
 
@@ -47,8 +49,9 @@ type Part = (Message, Vec<Payload>);
 
 /// The leases of a message, each with what follows of it.
 pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<Item = LeaseRow<P>> {
-    let Leases { jobs, checkpoints, retried, profiled, .. } = leases;
+    let Leases { jobs, checkpoints, retried, profiled, contexts, .. } = leases;
     let mut profiled = profiled.into_iter().peekable();
+    let mut contexts = contexts.into_iter().peekable();
     let says_retries = retried.is_some();
     let mut retried = retried.unwrap_or_default().into_iter().peekable();
     let mut arguments = payloads;
@@ -58,7 +61,8 @@ pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<I
         let checkpoint = checkpoint.map(|((_, length), payload)| (length, payload));
         let is_retried = says_retries.then(|| retried.next_if_eq(&at).is_some());
         let is_profiled = profiled.next_if_eq(&at).is_some();
-        LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled }
+        let context = contexts.next_if(|(position, _)| *position == at).map(|(_, context)| context);
+        LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled, context }
     })
 }
 
@@ -70,12 +74,13 @@ pub(crate) struct LeaseRow<P> {
     pub(crate) checkpoint: Option<(u32, P)>,
     pub(crate) is_retried: Option<bool>,
     pub(crate) is_profiled: bool,
+    pub(crate) context: Option<Arc<str>>,
 }
 
 impl LeaseRow<Payload> {
     fn bytes(&self) -> usize {
         let checkpoint = self.checkpoint.as_ref().map_or(0, |(_, payload)| payload_bytes(payload));
-        payload_bytes(&self.arguments) + checkpoint
+        payload_bytes(&self.arguments) + checkpoint + self.context.as_ref().map_or(0, |text| text.len())
     }
 }
 
@@ -94,6 +99,7 @@ pub(crate) fn join_leases<P>(epoch: u64, rows: Vec<LeaseRow<P>>) -> (Leases, Vec
             leases.retried.get_or_insert_default().extend(is_retried.then_some(at));
         }
         leases.profiled.extend(row.is_profiled.then_some(at));
+        leases.contexts.extend(row.context.map(|context| (at, context)));
     }
     arguments.append(&mut values);
     (leases, arguments)
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_keep_their_order_epoch_checkpoints_retries_and_profiles() {
+    fn leases_keep_their_order_epoch_checkpoints_retries_profiles_and_contexts() {
         let lease = |slot| Lease {
             job: job(slot),
             counter: u64::from(slot),
@@ -228,7 +234,14 @@ mod tests {
         };
         let jobs = (1..=3).map(lease).collect();
         let checkpoints = vec![(0, 7), (2, 9)];
-        let leases = Leases { epoch: 3, jobs, checkpoints, retried: Some(vec![1]), profiled: vec![0, 2] };
+        let leases = Leases {
+            epoch: 3,
+            jobs,
+            checkpoints,
+            retried: Some(vec![1]),
+            profiled: vec![0, 2],
+            contexts: vec![(1, "{}".into())],
+        };
         let payloads = [700 << 10, 700 << 10, 700 << 10, 7, 9].map(payload).to_vec();
         let parts = split(Outgoing { request_id: 0, message: leases.into(), payloads });
         let counters: Vec<_> = parts
@@ -236,7 +249,8 @@ mod tests {
             .map(|part| match &part.message {
                 Message::Leases(leases) => {
                     let payloads: Vec<_> = part.payloads.iter().map(payload_bytes).collect();
-                    let said = (leases.retried.clone().unwrap(), leases.profiled.clone());
+                    let contexts = leases.contexts.len();
+                    let said = (leases.retried.clone().unwrap(), leases.profiled.clone(), contexts);
                     (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), said, payloads)
                 }
                 other => panic!("{other:?}"),
@@ -244,9 +258,9 @@ mod tests {
             .collect();
         let bytes = 700 << 10;
         let expected = [
-            (3, 1, vec![(0, 7)], (vec![], vec![0]), vec![bytes, 7]),
-            (3, 2, Vec::new(), (vec![0], vec![]), vec![bytes]),
-            (3, 3, vec![(0, 9)], (vec![], vec![0]), vec![bytes, 9]),
+            (3, 1, vec![(0, 7)], (vec![], vec![0], 0), vec![bytes, 7]),
+            (3, 2, Vec::new(), (vec![0], vec![], 1), vec![bytes]),
+            (3, 3, vec![(0, 9)], (vec![], vec![0], 0), vec![bytes, 9]),
         ];
         assert_eq!(counters, expected);
     }

@@ -68,6 +68,7 @@ pub(crate) fn encode<'a>(
     encoder.u64(u64::from(place.checkpoint_bytes));
     encoder.option(record.checkpoint_at, |encoder, time| encoder.time(time, record.created_at));
     record.attempts.iter().for_each(|attempt| encode_account(encoder, attempt));
+    encoder.option(record.context.as_deref(), |encoder, text| encoder.bytes(text.as_bytes()));
 }
 
 fn encode_times(encoder: &mut Encoder, base: Base, record: &JobRecord) {
@@ -161,6 +162,7 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
         waits_for: decoder.option(|decoder| decoder.text().map(str::to_owned))?,
         tags: decode_list(decoder, |decoder| names.get(decoder))?,
         metadata: decoder.option(|decoder| decoder.text().map(Into::into))?,
+        context: None,
         retry_of: decoder.option(decode_id)?,
         attempts: decode_list(decoder, |decoder| decode_attempt(decoder, names, created_at))?,
         arguments_bytes: decoder.u64()?,
@@ -179,6 +181,7 @@ pub(crate) fn decode(bytes: &[u8], names: &Names, base: Base) -> Decoded<Row> {
     if !decoder.is_empty() {
         record.attempts.iter_mut().try_for_each(|attempt| decode_account(decoder, attempt))?;
     }
+    record.context = decode_later(decoder, |decoder| decoder.text().map(Into::into))?;
     Ok(Row { finish_number, place, record })
 }
 

@@ -57,6 +57,7 @@ pub fn job(number: u64) -> ArchivedJob {
         reason: number.is_multiple_of(4).then(|| "max_attempts".into()),
         waits_for: number.is_multiple_of(13).then(|| "queue mail is paused".to_owned()),
         tags: tags.map(|(_, tag)| (*tag).into()).collect(),
+        context: number.is_multiple_of(4).then(|| format!("{{\"request\":{number}}}").into()),
         metadata: number.is_multiple_of(6).then(|| format!("{{\"n\":{number}}}").into()),
         retry_of: number.is_multiple_of(5).then(|| JobId::direct(1, 2, 3, 4)),
         failure_of: number.is_multiple_of(4).then(|| JobId::direct(1, 2, 3, 5)),

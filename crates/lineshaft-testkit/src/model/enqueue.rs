@@ -128,6 +128,7 @@ impl Model {
             priority: group.priority,
             tags: group.tags.clone(),
             metadata: group.metadata.clone(),
+            context: group.context.clone(),
             finalized_ms: None,
             in_line: 0,
             created_ms: self.wall_ms,
@@ -188,6 +189,7 @@ impl Model {
             rules: Arc::clone(&archived.rules),
             tags: archived.tags.clone(),
             metadata: archived.metadata.clone(),
+            context: archived.context.clone(),
             ..JobGroup::new(Arc::clone(&archived.task), vec![archived.arguments.bytes.len() as u32])
         };
         self.check_room(&Enqueue { sequence, groups: vec![group.clone()] })?;

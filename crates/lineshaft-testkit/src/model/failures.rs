@@ -43,7 +43,9 @@ impl Model {
         let call = Value::List(parts.chain(version).collect());
         let bytes = encode(&call).expect("a small call encodes").into();
         let id = self.make(&group(&handler), Payload { bytes, blob: None, lsn: Some(self.lsn) });
-        self.jobs.last_mut().expect("it was just made").failure_of = Some(failed);
+        let context = self.jobs[at].context.clone();
+        let made = self.jobs.last_mut().expect("it was just made");
+        (made.failure_of, made.context) = (Some(failed), context);
         self.jobs[at].handled_by = Some(id);
     }
 }

@@ -101,6 +101,8 @@ pub struct Job {
     pub tags: Vec<Arc<str>>,
     /// Free text.
     pub metadata: Option<Arc<str>>,
+    /// Its context.
+    pub context: Option<Arc<str>>,
     /// When it ended.
     pub finalized_ms: Option<u64>,
     /// When it may run, while it waits for a time.

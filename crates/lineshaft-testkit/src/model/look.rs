@@ -171,6 +171,7 @@ impl Model {
             waits_for: self.waits_for(job),
             tags: job.tags.clone(),
             metadata: job.metadata.clone(),
+            context: job.context.clone(),
             retry_of: job.retry_of,
             failure_of: job.failure_of,
             handled_by: job.handled_by,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use lineshaft_jobs::Payloads;
 use lineshaft_wire::message::{
-    BATCH_JOBS_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, RefusalCode,
-    Rules, RunAfter, TAGS_MAX, UniqueWhile,
+    BATCH_JOBS_MAX, CONTEXT_BYTES_MAX, Enqueue, JobGroup, METADATA_BYTES_MAX, NAME_BYTES_MAX,
+    PAYLOAD_BYTES_MAX, RefusalCode, Rules, RunAfter, TAGS_MAX, UniqueWhile,
 };
 use lineshaft_wire::task;
 
@@ -43,6 +43,7 @@ pub(super) fn check_group(group: &JobGroup) -> Result<(), RefusalCode> {
         || !is_cached_as_it_can_be(group);
     let too_large = group.tags.len() > TAGS_MAX
         || group.metadata.as_ref().is_some_and(|text| text.len() > METADATA_BYTES_MAX)
+        || group.context.as_ref().is_some_and(|text| text.len() > CONTEXT_BYTES_MAX)
         || group.lengths.iter().any(|length| u64::from(*length) > PAYLOAD_BYTES_MAX)
         || has_too_many_classes(&group.rules);
     match (senseless, too_large) {

@@ -120,6 +120,7 @@ fn enqueue(producer: u16, call: u32, step: &mut Step<'_>) -> Ask {
         idempotency_key: None,
         tags: Vec::new(),
         metadata: None,
+        context: None,
         rules: Arc::new(rules),
         lengths: Vec::new(),
     };

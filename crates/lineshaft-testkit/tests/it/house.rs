@@ -258,6 +258,7 @@ impl House {
             idempotency_key: None,
             tags: vec!["mail".into()],
             metadata: Some("{}".into()),
+            context: number.is_multiple_of(3).then(|| "{\"request\":7}".into()),
             lengths: lengths.to_vec(),
         };
         let mut rng = fastrand::Rng::with_seed(number);

@@ -71,6 +71,10 @@ pub struct JobGroup {
     pub tags: Vec<Arc<str>>,
     /// Free text.
     pub metadata: Option<Arc<str>>,
+    /// Fields of all that their attempts log and of the jobs that those make, a JSON object of at most
+    /// [`CONTEXT_BYTES_MAX`](super::CONTEXT_BYTES_MAX).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Arc<str>>,
     /// Length of each job's arguments.
     pub lengths: Vec<u32>,
 }
@@ -92,6 +96,7 @@ impl JobGroup {
             idempotency_key: None,
             tags: Vec::new(),
             metadata: None,
+            context: None,
             lengths,
         }
     }

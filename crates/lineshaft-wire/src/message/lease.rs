@@ -1,5 +1,7 @@
 //! Leases: asked for, given, renewed, handed back, ended from outside; and what a running attempt says of itself.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -31,6 +33,9 @@ pub struct Leases {
     /// Position in `jobs` of each whose attempt is to be profiled, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiled: Vec<u32>,
+    /// Position in `jobs` of each that has a [context](super::JobGroup::context), ascending, and that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<(u32, Arc<str>)>,
 }
 
 /// One leased job: an array, since there is one per job.

@@ -205,6 +205,7 @@ fn record() -> JobRecord {
         waits_for: None,
         tags: vec!["eu".into()],
         metadata: None,
+        context: None,
         retry_of: None,
         failure_of: None,
         handled_by: None,
@@ -350,6 +351,7 @@ fn job_vectors() -> Vec<Vector> {
         ),
         vector("enqueue for a later version", 3, enqueue_of_version(), b"ab"),
         vector("enqueue a job whose result is cached", 3, enqueue_of_cached(), b"ab"),
+        vector("enqueue a job with a context", 3, enqueue_with_context(), b"ab"),
         vector("enqueued", 3, Enqueued { ids: ids(&[1, 2]), existing: vec![1], ..Enqueued::default() }, b""),
         vector(
             "enqueued, of which one was cached",
@@ -389,6 +391,11 @@ fn enqueue_of_cached() -> Enqueue {
     let unique =
         Unique { key: "cache shop.price v1 7".into(), while_: UniqueWhile::Cached, period_ms: Some(600_000) };
     let group = JobGroup { unique: Some(unique), anew: true, lengths: vec![2], ..group() };
+    Enqueue { sequence: sequence(), groups: vec![group] }
+}
+
+fn enqueue_with_context() -> Enqueue {
+    let group = JobGroup { context: Some(r#"{"request":7}"#.into()), lengths: vec![2], ..group() };
     Enqueue { sequence: sequence(), groups: vec![group] }
 }
 
@@ -599,6 +606,17 @@ fn worker_vectors() -> Vec<Vector> {
             "leases, the second of them to be profiled",
             0,
             Leases { epoch: EPOCH, jobs: vec![lease, second], profiled: vec![1], ..Leases::default() },
+            b"abc",
+        ),
+        vector(
+            "leases, the first of them with a context",
+            0,
+            Leases {
+                epoch: EPOCH,
+                jobs: vec![lease, second],
+                contexts: vec![(0, r#"{"request":7}"#.into())],
+                ..Leases::default()
+            },
             b"abc",
         ),
         vector("renew", 0, Renew {}, b""),

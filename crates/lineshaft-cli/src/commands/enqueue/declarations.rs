@@ -59,6 +59,7 @@ impl Declarations {
                 tags => tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
             },
             metadata: options.metadata.as_deref().map(Arc::from),
+            context: None,
             lengths: vec![length],
         })
     }

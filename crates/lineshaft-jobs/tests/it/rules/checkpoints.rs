@@ -36,6 +36,7 @@ impl Shop {
             rules: view.rules,
             tags: record.tags,
             metadata: record.metadata,
+            context: record.context,
             arguments: self.machine.read(view.arguments).into(),
             checkpoint: self.machine.read(view.checkpoint),
         }

@@ -71,6 +71,18 @@ fn whatever_makes_a_job_give_up_its_failure_is_handled() {
 }
 
 #[test]
+fn a_handler_has_the_context_of_the_job_that_failed() {
+    let mut shop = Shop::new();
+    let context: Option<Arc<str>> = Some("{\"request\":7}".into());
+    let job = shop.enqueue(JobGroup { context: context.clone(), ..handled(Rules::default()) });
+    shop.child(1, 1);
+    let lease = shop.lease();
+    shop.end(lease, errored(&[]));
+    let record = shop.machine.record_of(shop.handler_of(job));
+    assert_eq!((record.context, record.metadata), (context, None));
+}
+
+#[test]
 fn the_handler_is_the_job_that_the_rules_say() {
     let mut shop = Shop::new();
     let job = shop.enqueue(handled(Rules::default()));

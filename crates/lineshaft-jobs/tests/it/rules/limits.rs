@@ -77,6 +77,7 @@ fn senseless_requests_are_refused_and_change_nothing() {
         (named("shop.send", &["a\nb"]), RefusalCode::BadRequest),
         (named("shop.send", &["tag"; 17]), RefusalCode::TooLarge),
         (JobGroup { metadata: Some("m".repeat(4_097).into()), ..group() }, RefusalCode::TooLarge),
+        (JobGroup { context: Some("c".repeat(4_097).into()), ..group() }, RefusalCode::TooLarge),
         (JobGroup { lengths: vec![0, 0], ..with_key("a") }, RefusalCode::BadRequest),
         (JobGroup { run_after: Some(RunAfter::In(u64::MAX)), ..group() }, RefusalCode::BadRequest),
         (JobGroup { run_after: Some(RunAfter::At(u64::MAX)), ..group() }, RefusalCode::BadRequest),

@@ -250,8 +250,19 @@ impl World {
         let checkpoint = self.machine.read(view.checkpoint);
         let record = view.record;
         let (task, queue, priority, rules) = (record.task, record.queue, record.priority, view.rules);
-        let (tags, metadata) = (record.tags, record.metadata);
-        Some(ArchivedCall { job, task, queue, priority, rules, tags, metadata, arguments, checkpoint })
+        let (tags, metadata, context) = (record.tags, record.metadata, record.context);
+        Some(ArchivedCall {
+            job,
+            task,
+            queue,
+            priority,
+            rules,
+            tags,
+            metadata,
+            context,
+            arguments,
+            checkpoint,
+        })
     }
 
     fn delete(&mut self, turn: Turn, job: u16) {

@@ -39,6 +39,7 @@ fn job_group(group: &Group, wall_ms: u64) -> JobGroup {
         idempotency_key: group.idempotency_key.map(|key| format!("key-{key}").into()),
         tags: tags.into_iter().map(|tag| TAGS[usize::from(tag)].into()).collect(),
         metadata: group.metadata.then(|| "{\"a\": 1}".into()),
+        context: group.context.then(|| "{\"request\": 7}".into()),
         lengths: group.lengths.iter().map(|length| u32::from(*length)).collect(),
     }
 }

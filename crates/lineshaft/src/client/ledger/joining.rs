@@ -113,6 +113,7 @@ fn is_same_kind(group: &JobGroup, other: &JobGroup) -> bool {
         && when(group) == when(other)
         && group.tags == other.tags
         && group.metadata == other.metadata
+        && group.context == other.context
 }
 
 fn append(request: &mut Request, next: Request) {

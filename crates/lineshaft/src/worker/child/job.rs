@@ -1,5 +1,6 @@
 //! A leased job as the slot sees it, and how its attempt ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub struct Job {
     pub checkpoint: Bytes,
     /// Whether it was asked that this attempt is profiled.
     pub profiled: bool,
+    /// Fields of all that the attempt logs, a JSON object.
+    pub context: Option<Arc<str>>,
     /// The slot that took it up.
     pub(crate) place: u32,
 }
@@ -151,6 +154,7 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
             arguments: payload.split_to(length),
             checkpoint: Bytes::new(),
             profiled: false,
+            context: None,
             place: 0,
         });
     }
@@ -163,6 +167,9 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
     }
     for position in &leases.profiled {
         jobs.get_mut(*position as usize)?.profiled = true;
+    }
+    for (position, context) in &leases.contexts {
+        jobs.get_mut(*position as usize)?.context = Some(Arc::clone(context));
     }
     payload.is_empty().then_some(jobs)
 }

@@ -127,6 +127,7 @@ mod tests {
             arguments: Bytes::new(),
             checkpoint: Bytes::new(),
             profiled: false,
+            context: None,
             place: 0,
         }
     }
