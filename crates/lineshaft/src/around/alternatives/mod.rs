@@ -214,8 +214,8 @@ impl Alternatives {
             "{name}: {one} gave another result than {first} for arguments of class {shown}; from now on {first} does the \
              work there"
         );
-        if let Some(sharing) = self.sharing.get() {
-            sharing.pinned(self, class, number);
+        if self.sharing.get().is_some() {
+            Sharing::pinned(self, class, number);
         }
         self.tell(class);
     }

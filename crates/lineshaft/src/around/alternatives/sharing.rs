@@ -101,7 +101,7 @@ impl Sharing {
     }
 
     /// Tells others at once who was wrong.
-    pub(super) fn pinned(&self, of: &'static Alternatives, class: &Arc<Class>, wrong: usize) {
+    pub(super) fn pinned(of: &'static Alternatives, class: &Arc<Class>, wrong: usize) {
         ask(of, class, What::Pin { wrong, pause: PAUSE }, Duration::ZERO);
     }
 

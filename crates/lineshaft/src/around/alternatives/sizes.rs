@@ -105,6 +105,7 @@ impl<T: ?Sized> Alike for &Argument<'_, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_borrow, reason = "without it what has no size has no class either")]
 mod tests {
     use super::*;
 
