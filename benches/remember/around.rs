@@ -10,7 +10,7 @@ use std::fs;
 use std::hint::black_box;
 use std::sync::{LazyLock, Mutex};
 
-use lineshaft::{cached, logged, retry, timed};
+use lineshaft::{alternatives, cached, logged, retry, timed};
 use rustix::time::{ClockId, clock_gettime};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -57,6 +57,22 @@ fn kept_by_text(x: &str, y: u64) -> u64 {
     x.len() as u64 + y
 }
 
+#[inline(never)]
+#[alternatives(plain, key = None)]
+fn chosen(x: u64) -> Result<u64, String> {
+    black_box(Ok(x + 1))
+}
+
+fn count(text: &str) -> usize {
+    black_box(text.len())
+}
+
+#[inline(never)]
+#[alternatives(count)]
+fn chosen_by_size(text: &str) -> usize {
+    black_box(text.len())
+}
+
 /// What is written by hand for it: no end of life, no bound, and two that miss both compute.
 fn kept_by_hand(x: u64) -> u64 {
     static KEPT: LazyLock<Mutex<HashMap<u64, u64>>> = LazyLock::new(Mutex::default);
@@ -87,11 +103,13 @@ fn main() {
     );
     tracing::subscriber::set_global_default(Deaf).expect("it is the first");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let figures: [(&str, &dyn Fn()); 11] = [
+    let figures: [(&str, &dyn Fn()); 13] = [
         ("plain", &|| calls(plain)),
         ("#[logged], heard by nobody", &|| calls(said)),
         ("#[retry], not needed", &|| calls(tried)),
         ("#[timed]", &|| calls(clocked)),
+        ("#[alternatives(key = None)]", &|| calls(chosen)),
+        ("#[alternatives] by the size of a text", &|| calls(|_| chosen_by_size("a text of usual length"))),
         ("#[cached], a hit", &|| calls(|x| kept(x % KEYS))),
         ("#[cached(ttl)], a hit", &|| calls(|x| kept_for_an_hour(x % KEYS))),
         ("#[cached(ttl)] by text and number, a hit", &|| {

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -415,11 +417,80 @@ def test_all_of_an_app_stay_with_the_first_after_another_result(work, monkeypatc
 def test_a_pin_stays_whatever_others_write(work):
     app = App()
     sharing = shared(app, work)._classes.sharing
-    pinned, learned = _native.Choice(2), _native.Choice(2)
-    pinned.pin()
-    for choice in (pinned, learned):
-        sharing._write(choice, None)
-    assert sharing._found(None).is_pinned
+    sharing._write_pin("second", None)
+    sharing._write(_native.Choice(2), None)
+    found, wrong = sharing._found(None)
+    assert (found.is_pinned, wrong) == (True, "second")
+
+
+def test_a_pin_of_an_older_version_counts(work):
+    """It was True, without a name."""
+    app = App()
+    sharing = shared(app, work)._classes.sharing
+    app.cache.set(sharing._keys.pin(_sharing._digest(None)), True)
+    found, wrong = sharing._found(None)
+    assert (found.is_pinned, wrong) == (True, None)
+
+
+@contextmanager
+def sharer(home: Path, verify: float, look_every_s: float = 0.1) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A process of its own that calls `choiceworks`, and what it prints."""
+    script = str(Path(__file__).with_name("choiceworks.py"))
+    command = [sys.executable, script, str(home), str(look_every_s), str(verify)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    lines: list[str] = []
+
+    def read() -> None:
+        for line in process.stdout:
+            lines.append(line)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield process, lines
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        process.stdout.close()
+
+
+@pytest.mark.lineshaft(home="tmp")
+def test_processes_hear_of_a_pin_though_who_found_it_is_killed(home):
+    with sharer(home, verify=0.0) as (trusting, heard):
+        until(lambda: "free wrong wrong\n" in heard, "it trusts the fast one")
+        with sharer(home, verify=1.0) as (finder, found):
+            until(lambda: any("ERROR" in line for line in found), "another process finds out")
+            until(lambda: any("WARNING" in line for line in heard), "it hears of that")
+            finder.kill()
+        until(lambda: heard[-1] == "pinned right right\n", "the first one does the work")
+        (line,) = [line for line in heard if "WARNING" in line]
+        assert line == (
+            "WARNING main.<locals>.right: another process was given another result by wrong than by right "
+            "for arguments of class None; from now on right does the work there\n"
+        )
+        (line,) = [line for line in found if "ERROR" in line]
+        assert line == (
+            "ERROR main.<locals>.right: wrong gave another result than right for arguments of class None; "
+            "from now on right does the work there\n"
+        )
+        trusting.kill()
+    with sharer(home, verify=0.0) as (_, later):
+        until(lambda: later and later[-1] == "pinned right right\n", "who comes later hears of it as well")
+
+
+@pytest.mark.lineshaft(home="tmp")
+def test_a_pin_is_there_for_others_before_what_was_learned_is(home, work, monkeypatch):
+    """It waited for a second with the rest, so that a process that was killed within it took the pin with it."""
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 3_600.0)
+    app = App(home)
+    function = app.alternatives(work.second, key=None, verify=1.0)(work.first)
+    work.gives["second"] = "wrong"
+    until(lambda: function() == () and "pinned" in function.explain(), "it is found out")
+    sharing = function._classes.sharing
+    until(lambda: sharing._found(None) is not None, "it is told")
+    assert app.cache.get(sharing.key(None)) is None
+    sharing._writes.forked()  # nothing is left to be written at the end
 
 
 def explained(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

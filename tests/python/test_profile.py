@@ -409,3 +409,84 @@ def test_advice_names_garbage_collection():
 def test_names_are_public():
     assert lineshaft.profile is profile
     assert repr(profiled(lambda: burn(0.05))).startswith("<Profile: ")
+
+
+# ---- Waiting for locks.
+
+INTERPRETER = "(waits for the interpreter's lock)"
+LOCK = "(waits for a lock)"
+
+
+def part_of(found: Profile, function: str) -> float:
+    """The part of all time that went to a function."""
+    return sum(one.share for one in found.hot_functions(1_000) if one.function == function)
+
+
+def busy(threads: int) -> Profile:
+    """So many threads compute in Python for a second."""
+
+    def compute() -> None:
+        until = time.monotonic() + 1.0
+        total = 0
+        while time.monotonic() < until:
+            for number in range(2_000):
+                total += number * number
+
+    workers = [threading.Thread(target=compute) for _ in range(threads)]
+    with lineshaft.profile(threads="all") as found:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    return found
+
+
+def test_threads_that_wait_for_the_interpreter_are_told_from_one_that_works():
+    """Whoever looks waits as long for the lock in both cases."""
+    alone, four = busy(1), busy(4)
+    # Nearly nothing, and three quarters, where nobody else uses the processors.
+    assert part_of(alone, INTERPRETER) < 0.1 < part_of(four, INTERPRETER)
+    said = [one for one in four.advice() if "the interpreter's lock" in one]
+    assert len(said) == 1
+    assert not [one for one in alone.advice() if "the interpreter's lock" in one]
+    kept = Profile.from_bytes(four.to_bytes())
+    assert part_of(kept, INTERPRETER) == part_of(four, INTERPRETER)
+    assert not any(one.function == INTERPRETER for one in four.hot_lines(1_000)), "its lines have that time"
+
+
+def test_what_sleeps_does_not_wait_for_the_interpreter():
+    until = time.monotonic() + 1.0
+    with lineshaft.profile() as found:
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            for _ in range(20_000):
+                pass
+    assert part_of(found, INTERPRETER) < 0.1
+
+
+@pytest.mark.parametrize("way", ["with", "acquire"])
+def test_a_lock_is_waited_for_at_the_line_that_takes_it(way):
+    lock = threading.Lock()
+    lock.acquire()
+
+    def take() -> None:
+        if way == "with":
+            with lock:
+                pass
+        else:
+            lock.acquire(timeout=60)
+            lock.release()
+
+    timer = threading.Timer(1.0, lock.release)
+    timer.start()
+    with lineshaft.profile() as found:
+        take()
+    timer.join()
+    assert part_of(found, LOCK) > 0.8
+    line = found.hot_lines(1)[0]
+    assert (line.function.rpartition(".")[2], line.source.strip()) in {
+        ("take", "with lock:"),
+        ("take", "lock.acquire(timeout=60)"),
+    }
+    (said,) = [one for one in found.advice() if "waited for locks" in one]
+    assert f"of it at {line.file}:{line.line} in " in said

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+pub(crate) use lineshaft_insight::choice::text::grouped;
 use lineshaft_wire::message::{CacheReport, DiskReport, DiskState, LockReport, QueueReport, StatusReport};
 use lineshaft_wire::schema::{Field, Parameter, ParameterKind, Schema, Shape};
 use lineshaft_wire::value::Value;
@@ -26,19 +27,6 @@ pub(crate) fn jobs(count: u64) -> String {
 pub(crate) fn count_of(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(count))
-}
-
-/// Digits in threes.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The state of a job with what qualifies it.

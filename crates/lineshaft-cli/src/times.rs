@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
+pub(crate) use lineshaft_insight::choice::text::took;
+
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -30,19 +32,6 @@ pub(crate) fn length(ms: u64) -> String {
         MINUTE..HOUR => format!("{} min", ms / MINUTE),
         HOUR..DAY => format!("{} h", ms / HOUR),
         _ => format!("{} d", ms / DAY),
-    }
-}
-
-/// How long something took, in seconds: three digits and a unit.
-pub(crate) fn took(seconds: f64) -> String {
-    let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3_600.0)];
-    match units.into_iter().rev().find(|(_, size)| seconds >= *size) {
-        None => "0 us".to_owned(),
-        Some((unit, size)) => match seconds / size {
-            few @ 0.0..9.995 => format!("{few:.2} {unit}"),
-            some @ 9.995..99.95 => format!("{some:.1} {unit}"),
-            many => format!("{many:.0} {unit}"),
-        },
     }
 }
 

@@ -7,6 +7,8 @@
 //! faster than it.
 
 mod samples;
+pub mod shared;
+pub mod text;
 
 use serde::{Deserialize, Serialize};
 

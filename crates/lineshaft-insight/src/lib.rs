@@ -1,6 +1,7 @@
 //! What run times teach: pure arithmetic over durations, which come in as values.
 //!
-//! - [`Choice`]: several implementations of one function, of which the fastest is found while they work.
+//! - [`Choice`]: several implementations of one function, of which the fastest is found while they work. [`choice::shared`] is how
+//!   processes learn from each other, [`choice::text`] what people are shown.
 //! - [`Habits`]: what the figures of a task say about what would help.
 //! - [`RunTimes`]: which runs take longer than nearly all.
 //! - [`profile`]: where time went, by stacks that were seen now and then.
@@ -10,7 +11,7 @@
 
 #![forbid(unsafe_code)]
 
-mod choice;
+pub mod choice;
 mod habits;
 pub mod profile;
 mod run_times;

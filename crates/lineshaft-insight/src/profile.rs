@@ -17,6 +17,7 @@ mod html;
 mod names;
 mod pprof;
 mod speedscope;
+mod waits;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ pub use hot::{HotFunction, HotLine};
 pub use html::{Source, html};
 pub use names::FrameId;
 use names::{NO_NAME, Names};
+pub use waits::Wait;
 
 /// Nodes of a profile: what does not find one goes to `(more)`.
 pub const NODES_MAX: usize = 65_536;

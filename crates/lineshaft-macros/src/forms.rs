@@ -56,6 +56,33 @@ pub(crate) fn number(meta: &ParseNestedMeta<'_>, option: &str, least: u32, most:
     }
 }
 
+/// A part of a whole.
+pub(crate) fn part(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
+    let expected = "a part of all calls, from 0 to 1";
+    let number: Lit = value(meta, option, expected)?;
+    let part = match &number {
+        Lit::Float(number) => number.base10_parse::<f64>().ok(),
+        Lit::Int(number) => number.base10_parse::<f64>().ok(),
+        _ => None,
+    };
+    let part = part.filter(|part| (0.0..=1.0).contains(part));
+    part.map(|part| quote!(#part)).ok_or_else(|| wrong(&number, option, expected))
+}
+
+/// A function, a closure, or none.
+pub(crate) fn optional_callable(
+    meta: &ParseNestedMeta<'_>,
+    option: &str,
+    shape: &str,
+) -> Result<Option<Expr>> {
+    let expected = format!("a function or a closure, `{shape}`, or `None`");
+    match value(meta, option, &expected)? {
+        none if is_none(&none) => Ok(None),
+        callable @ (Expr::Path(_) | Expr::Closure(_)) => Ok(Some(callable)),
+        other => Err(wrong(&other, option, &expected)),
+    }
+}
+
 /// A number, or none.
 pub(crate) fn optional_number(
     meta: &ParseNestedMeta<'_>,

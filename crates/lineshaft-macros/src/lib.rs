@@ -1,5 +1,5 @@
 //! The attribute macros of Lineshaft: [`macro@task`] and [`macro@value`], and what is put around functions:
-//! [`macro@logged`], [`macro@retry`], [`macro@timed`] and [`macro@cached`].
+//! [`macro@logged`], [`macro@retry`], [`macro@timed`], [`macro@cached`] and [`macro@alternatives`].
 //!
 //! They only write code that names `::lineshaft`; what tasks, calls and values are is known there. Use them through the
 //! crate `lineshaft`, which re-exports them.
@@ -201,6 +201,42 @@ pub fn timed(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
     around::expand("cached", &options.into(), item.into()).into()
+}
+
+/// Has the fastest of several implementations of a function do its work, by the class of its arguments.
+///
+/// ```ignore
+/// #[lineshaft::alternatives(by_set, by_sort, verify = 0.01)]
+/// fn common(names: &[String], wanted: &[String]) -> Vec<String> {
+///     names.iter().filter(|name| wanted.contains(name)).cloned().collect()
+/// }
+///
+/// println!("{}", common_alternatives().explain());
+/// ```
+///
+/// The function below is the first implementation and right by definition; the others are functions, by their paths, that
+/// take and give the same. For each class all are compared at first, in turn, in four calls for each at most; then the
+/// fastest does the work, and one call in a hundred looks whether another one has become faster.
+///
+/// Where a function returns a `Result` and another implementation gives an `Err` where the first one gives none, it is left
+/// out of its class for an hour, and the call gives what the first one gives. One that panics is left out as well, and the
+/// panic is the caller's. Arguments that own their data are `Clone` in functions that return a `Result`, that are `async`
+/// or that have `verify`: implementations may be called twice with them, and must change nothing that counts twice. A look
+/// at an `async fn` is dropped after three times what the fastest ever took, by the timer of tokio.
+///
+/// Beside the function there is another one, `common_alternatives()`, which gives its `Alternatives`: `explain()`,
+/// `implementations()`, and `share(&client)`, by which the processes of a home learn together. So it stands above functions
+/// and methods that take `&self`, but not above those of a trait. Functions with types of their own are refused.
+///
+/// | option | what it says | default |
+/// |---|---|---|
+/// | `key` | a function or a closure that gives the class of a call from its arguments, by reference: whatever can be serialized; `None` for one class | the sizes of the arguments as powers of two |
+/// | `verify` | the part of the calls of others whose results are compared with the first one's, `0.01`; where they differ the first one does the work of that class from then on | 0 |
+/// | `equal` | a `fn(&T, &T) -> bool` that compares two results, of a `Result` what is in them | `==` |
+/// | `name` | the name under which processes know it that learn together | its path |
+#[proc_macro_attribute]
+pub fn alternatives(options: TokenStream, item: TokenStream) -> TokenStream {
+    around::expand("alternatives", &options.into(), item.into()).into()
 }
 
 /// What the attributes above put off, until those that stand below them are done.

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use lineshaft_insight::choice::shared::{self, Keys, Learned};
 use lineshaft_insight::{Choice as Inner, Event, Outline, Pick as InnerPick};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,6 +18,10 @@ pub(crate) struct Choice(Mutex<Inner>);
 /// Who is to run.
 #[pyclass(frozen, module = "lineshaft._native")]
 pub(crate) struct Pick(InnerPick);
+
+/// Under which names the choices of a function are shared.
+#[pyclass(frozen, module = "lineshaft._native")]
+pub(crate) struct ChoiceKeys(Keys);
 
 #[pymethods]
 impl Choice {
@@ -68,6 +73,17 @@ impl Choice {
         self.inner().pin();
     }
 
+    /// Takes over what another process knows; gives what that changed: "pinned" or "chosen".
+    fn learn(&self, theirs: &Bound<'_, Self>) -> Option<&'static str> {
+        // Not both locks at a time: theirs may be ours.
+        let theirs = theirs.get().inner().clone();
+        match self.inner().learn(&theirs) {
+            Learned::Nothing => None,
+            Learned::Pinned => Some("pinned"),
+            Learned::Best(_) => Some("chosen"),
+        }
+    }
+
     #[getter]
     fn is_pinned(&self) -> bool {
         self.inner().is_pinned()
@@ -108,5 +124,61 @@ impl Pick {
     #[getter]
     fn limit_s(&self) -> Option<f64> {
         self.0.limit_s
+    }
+}
+
+#[pymethods]
+impl ChoiceKeys {
+    #[classattr]
+    const INDEX: &'static str = shared::INDEX;
+    #[classattr]
+    const TAG: &'static str = shared::TAG;
+    #[classattr]
+    const LISTED_MAX: usize = shared::LISTED_MAX;
+    #[classattr]
+    const CLASSES_MAX: usize = shared::CLASSES_MAX;
+    #[classattr]
+    const OTHERS: &'static str = shared::OTHERS;
+    #[classattr]
+    const KEPT_S: f64 = shared::KEPT.as_secs() as f64;
+    #[classattr]
+    const LOOK_EVERY_S: f64 = shared::LOOK_EVERY.as_secs() as f64;
+    #[classattr]
+    const TELL_AFTER_S: f64 = shared::TELL_AFTER.as_secs() as f64;
+    #[classattr]
+    const BAN_S: f64 = shared::BAN.as_secs() as f64;
+
+    /// Of the function `name`, with a digest of the names of its implementations.
+    #[new]
+    fn new(name: &str, names_digest: &str) -> Self {
+        Self(Keys::new(name, names_digest))
+    }
+
+    /// The name under which it is listed.
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Where its classes are listed.
+    #[getter]
+    fn classes(&self) -> &str {
+        self.0.classes()
+    }
+
+    /// Where the choice of a class is.
+    fn choice(&self, class_digest: &str) -> String {
+        self.0.choice(class_digest)
+    }
+
+    /// Where it is said that another one of a class gave another result, and which.
+    fn pin(&self, class_digest: &str) -> String {
+        self.0.pin(class_digest)
+    }
+
+    /// How a class is listed that reads so.
+    #[staticmethod]
+    fn shown(kind: &str) -> String {
+        Keys::shown(kind)
     }
 }

@@ -54,6 +54,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(options::resolve_home, module)?)?;
     module.add_class::<choice::Choice>()?;
     module.add_class::<choice::Pick>()?;
+    module.add_class::<choice::ChoiceKeys>()?;
     module.add_class::<server::EmbeddedServer>()?;
     module.add_function(wrap_pyfunction!(options::task_options, module)?)?;
     module.add_function(wrap_pyfunction!(options::worker_settings, module)?)?;

@@ -69,7 +69,7 @@ pub use face::{
     Barrier, Cache, CacheEntry, Client, Completed, Job, Limiter, Lock, LockGuard, LockOwner, Worker, Working,
 };
 pub use launch::ServerCommand;
-pub use lineshaft_macros::{cached, logged, retry, task, timed, value};
+pub use lineshaft_macros::{alternatives, cached, logged, retry, task, timed, value};
 pub use lineshaft_wire::message::EndedJob;
 pub use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};
 pub use pool::Pool;
@@ -81,6 +81,7 @@ pub use serde;
 /// The programs of the guide and of the reference compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/rust.md")]
+#[doc = include_str!("../../../docs/guides/alternatives.md")]
 #[doc = include_str!("../../../docs/guides/attributes.md")]
 #[doc = include_str!("../../../docs/concepts/one-hot-function.md")]
 #[doc = include_str!("../../../docs/reference/options.md")]

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _native
 from .._decorators._wording import time_of
+from .._native import ChoiceKeys
 
 if TYPE_CHECKING:
     from ._options import Options
     from ._sharing import Sharing
 
-CLASSES_MAX = 1_000
+CLASSES_MAX = ChoiceKeys.CLASSES_MAX
 """Classes that are told apart; what comes beyond is one more."""
-BAN_S = 3600.0
-"""How long an implementation is left out that failed."""
-OTHERS = "others"
 
 _logger = logging.getLogger("lineshaft")
 _STANDING = {"best": "does the work", "tried": "is compared", "slower": "slower", "banned": "left out, it failed"}
@@ -64,7 +62,7 @@ class Classes:
     def _new(self, kind: Hashable) -> tuple[Hashable, _native.Choice]:
         with self._lock:
             if len(self._choices) >= CLASSES_MAX:
-                kind = OTHERS
+                kind = ChoiceKeys.OTHERS
             return kind, self._choices.setdefault(kind, _native.Choice(len(self.names)))
 
     def is_to_be_verified(self) -> bool:
@@ -86,7 +84,7 @@ class Classes:
 
     def failed(self, kind: Hashable, choice: _native.Choice, number: int, error: BaseException) -> None:
         """An implementation raised where the first one did not."""
-        until_ms = round((time.time() + BAN_S) * 1000)
+        until_ms = round((time.time() + ChoiceKeys.BAN_S) * 1000)
         choice = self._change(kind, choice, lambda one: one.ban(number, until_ms))
         _logger.warning(
             "%s: %s raised %s where %s did not; it is left out for an hour for arguments of class %s",
@@ -102,6 +100,8 @@ class Classes:
             "%s: %s gave another result than %s for arguments of class %s; from now on %s does the work there",
             self.name, self.names[number], self.names[0], kind, self.names[0],
         )  # fmt: skip
+        if self.sharing is not None:
+            self.sharing.pinned(kind, self.names[number])
         self._tell(kind, choice)
 
     def _change(
@@ -122,16 +122,17 @@ class Classes:
         self.sharing = sharing
         sharing.adopt = self._adopt
 
-    def _adopt(self, kind: Hashable, theirs: _native.Choice) -> None:
+    def _adopt(self, kind: Hashable, theirs: _native.Choice, wrong: str | None) -> None:
         """Somebody else knows more than we do."""
         with self._lock:
             ours = self._choices.get(kind)
-            if ours is None or ours.is_pinned:
-                return
-            if theirs.is_pinned:
-                ours.pin()
-            elif ours.best is None and theirs.best is not None:
-                self._choices[kind] = theirs
+            learned = None if ours is None else ours.learn(theirs)
+        if learned == "pinned":
+            _logger.warning(
+                "%s: another process was given another result by %s than by %s for arguments of class %s; "
+                "from now on %s does the work there",
+                self.name, wrong or "one of the others", self.names[0], kind, self.names[0],
+            )  # fmt: skip
 
     def rows(self) -> dict[Hashable, list[Implementation]]:
         """What is known, by class."""

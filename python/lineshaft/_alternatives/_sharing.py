@@ -14,23 +14,14 @@ from .._cached._keys import encoded
 from .._cached._refresh import in_background
 from .._cached._writes import Call, Writes
 from .._errors import LineshaftError
+from .._native import ChoiceKeys
 
 if TYPE_CHECKING:
     from .._app import App
 
-LOOK_EVERY_S = 60.0
+LOOK_EVERY_S = ChoiceKeys.LOOK_EVERY_S
 """How often it is looked whether somebody else knows more about a class."""
-WRITE_AFTER_S = 1.0
-TTL = "90d"
-"""How long it is kept after somebody learned something."""
-TAG = "alternatives"
-INDEX = "@alternatives"
-"""The key of what functions there are: for the beginning of each one's keys its name and those of its implementations.
-That beginning is the key of its classes: for the end of each one's key how the class reads. `lineshaft explain choice`
-shows what is found by them.
-"""
-FUNCTIONS_MAX, CLASSES_MAX = 1_000, 1_000
-"""That are listed."""
+WRITE_AFTER_S = ChoiceKeys.TELL_AFTER_S
 
 _logger = logging.getLogger("lineshaft")
 
@@ -42,15 +33,17 @@ class Sharing:
     process goes on with what it knows.
     """
 
-    adopt: Callable[[Hashable, _native.Choice], None]
-    """Told what others know."""
+    adopt: Callable[[Hashable, _native.Choice, str | None], None]
+    """Told what others know of a class, and who gave another result there."""
 
     def __init__(self, app: App, name: str, names: Sequence[str]) -> None:
         self._app, self._name, self._names, self._count = app, name, list(names), len(names)
-        self._prefix = f"{INDEX}:{name[:120]}:{_digest(self._names)}"
+        self._keys = ChoiceKeys(name, _digest(self._names))
         self._looked: dict[Hashable, float] = {}
         self._lock = threading.Lock()
         self._writes = Writes(self._write, WRITE_AFTER_S, name)
+        # That one is wrong is told at once, and again until it can be.
+        self._pins = Writes(self._write_pin, 0.0, name)
 
     def look(self, kind: Hashable) -> None:
         """Looks whether others know more, once in a while."""
@@ -68,9 +61,13 @@ class Sharing:
         """Tells others soon."""
         self._writes.add(kind, Call(choice, (kind,), {}))
 
+    def pinned(self, kind: Hashable, wrong: str) -> None:
+        """Tells others that `wrong` gave another result than the first one."""
+        self._pins.add(kind, Call(wrong, (kind,), {}))
+
     def key(self, kind: Hashable) -> str:
         """The name of a class in the cache."""
-        return f"{self._prefix}:{_digest(kind)}"
+        return self._keys.choice(_digest(kind))
 
     def _read(self, kind: Hashable) -> None:
         try:
@@ -79,47 +76,44 @@ class Sharing:
             _logger.debug("%s: what others know of its implementations could not be read: %s", self._name, error)
             return
         if found is not None:
-            self.adopt(kind, found)
+            self.adopt(kind, *found)
 
-    def _found(self, kind: Hashable) -> _native.Choice | None:
-        if self._app.cache.get(self._key_of_pin(kind)) is not None:
+    def _found(self, kind: Hashable) -> tuple[_native.Choice, str | None] | None:
+        wrong = self._app.cache.get(self._keys.pin(_digest(kind)))
+        if wrong is not None:
             pinned = _native.Choice(self._count)
             pinned.pin()
-            return pinned
+            return pinned, wrong if isinstance(wrong, str) else None  # True from older versions
         found = self._app.cache.get(self.key(kind))
         try:
-            return _native.Choice.from_bytes(found, self._count) if isinstance(found, bytes) else None
+            return (_native.Choice.from_bytes(found, self._count), None) if isinstance(found, bytes) else None
         except ValueError:
             return None  # of another version
 
-    def _key_of_pin(self, kind: Hashable) -> str:
-        # A name of its own: that another result was given is not forgotten for what somebody writes at the same time
-        # who has not heard of it.
-        return f"{self.key(kind)}:pinned"
+    def _write_pin(self, wrong: str, kind: Hashable) -> None:
+        self._app.cache.set(self._keys.pin(_digest(kind)), wrong, ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
 
     def _write(self, choice: _native.Choice, kind: Hashable) -> None:
-        if choice.is_pinned:
-            # Tried again until it can be.
-            self._app.cache.set(self._key_of_pin(kind), True, ttl=TTL, tags=[TAG])
         try:
-            self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=TTL, tags=[TAG])
+            self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
             self._list(kind)
         except LineshaftError as error:
             _logger.debug("%s: what is known of its implementations could not be written: %s", self._name, error)
 
     def _list(self, kind: Hashable) -> None:
         """Has it found by those who ask what there is."""
+        keys = self._keys
         entries = [
-            (INDEX, self._prefix, [self._name[:120], self._names], FUNCTIONS_MAX),
-            (self._prefix, _digest(kind), str(kind)[:200], CLASSES_MAX),
+            (ChoiceKeys.INDEX, keys.classes, [keys.name, self._names]),
+            (keys.classes, _digest(kind), ChoiceKeys.shown(str(kind))),
         ]
-        if all(name in self._known(key) for key, name, _, _ in entries):
+        if all(name in self._known(key) for key, name, _ in entries):
             return
-        with self._app.lock(f"cache:{INDEX}", timeout="10s"):
-            for key, name, value, count_max in entries:
+        with self._app.lock(f"cache:{ChoiceKeys.INDEX}", timeout="10s"):
+            for key, name, value in entries:
                 known = self._known(key)
-                if name in known or len(known) < count_max:
-                    self._app.cache.set(key, {**known, name: value}, ttl=TTL, tags=[TAG])
+                if name in known or len(known) < ChoiceKeys.LISTED_MAX:
+                    self._app.cache.set(key, {**known, name: value}, ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
 
     def _known(self, key: str) -> dict[Any, Any]:
         known = self._app.cache.get(key)

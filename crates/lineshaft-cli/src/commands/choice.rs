@@ -1,12 +1,15 @@
 //! `lineshaft explain choice`: what processes of a home have learned about implementations of functions.
 //!
-//! It is in the engine's cache, where `python/lineshaft/_alternatives/_sharing.py` puts it.
+//! It is in the engine's cache, where `python/lineshaft/_alternatives/_sharing.py` and
+//! `crates/lineshaft/src/around/alternatives/sharing.rs` put it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lineshaft::client::Client;
-use lineshaft_insight::{Choice, Outline, Standing};
+use lineshaft_insight::choice::shared::{INDEX, Keys};
+use lineshaft_insight::choice::text;
+use lineshaft_insight::{Choice, Outline};
 use lineshaft_wire::message::CACHE_KEYS_MAX;
 use lineshaft_wire::value::typed;
 use serde::de::DeserializeOwned;
@@ -15,11 +18,7 @@ use serde_json::{Value as Json, json};
 
 use crate::context::{Context, answer};
 use crate::exit::{Failure, NOT_FOUND};
-use crate::times::took;
-use crate::{plain, show};
-
-/// The key under which functions are listed: for the beginning of each one's keys its name and its implementations.
-const INDEX: &str = "@alternatives";
+use crate::plain;
 
 pub(crate) fn run(function: Option<&str>, context: &mut Context) -> Result<(), Failure> {
     let client = context.client_of_existing()?;
@@ -51,7 +50,6 @@ struct Function {
 struct Class {
     shown: String,
     choice: Choice,
-    is_pinned: bool,
 }
 
 fn functions(client: &Client, wanted: Option<&str>) -> Result<Vec<Function>, Failure> {
@@ -63,7 +61,7 @@ fn functions(client: &Client, wanted: Option<&str>) -> Result<Vec<Function>, Fai
         if wanted.is_some_and(|wanted| !is_meant(wanted, &name)) {
             continue;
         }
-        let classes = classes(client, &prefix, names.len())?;
+        let classes = classes(client, &Keys::listed(&name, &prefix), names.len())?;
         if !classes.is_empty() {
             functions.push(Function { name, names, classes });
         }
@@ -73,23 +71,23 @@ fn functions(client: &Client, wanted: Option<&str>) -> Result<Vec<Function>, Fai
 
 /// Whether `wanted` is the name or its last parts.
 fn is_meant(wanted: &str, name: &str) -> bool {
-    name.strip_suffix(wanted).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    name.strip_suffix(wanted).is_some_and(|before| before.is_empty() || before.ends_with(['.', ':']))
 }
 
-fn classes(client: &Client, prefix: &str, count: usize) -> Result<Vec<Class>, Failure> {
-    let listed = values(client, vec![prefix.into()])?.pop().flatten();
+fn classes(client: &Client, keys: &Keys, count: usize) -> Result<Vec<Class>, Failure> {
+    let listed = values(client, vec![keys.classes().into()])?.pop().flatten();
     let listed: BTreeMap<String, String> = listed.and_then(|listed| read(&listed)).unwrap_or_default();
-    let key = |digest: &String| format!("{prefix}:{digest}").into();
-    let pin = |digest: &String| format!("{prefix}:{digest}:pinned").into();
-    let choices = values(client, listed.keys().map(key).collect())?;
-    let pins = values(client, listed.keys().map(pin).collect())?;
+    let choices = values(client, listed.keys().map(|digest| keys.choice(digest).into()).collect())?;
+    let pins = values(client, listed.keys().map(|digest| keys.pin(digest).into()).collect())?;
     let mut classes = Vec::new();
     for ((shown, choice), pin) in listed.into_values().zip(choices).zip(pins) {
         let bytes: Option<ByteBuf> = choice.and_then(|choice| read(&choice));
         // What another version wrote is passed over.
-        if let Some(choice) = bytes.and_then(|bytes| Choice::from_bytes(&bytes, count).ok()) {
-            let is_pinned = pin.is_some() || choice.is_pinned();
-            classes.push(Class { shown, choice, is_pinned });
+        if let Some(mut choice) = bytes.and_then(|bytes| Choice::from_bytes(&bytes, count).ok()) {
+            if pin.is_some() {
+                choice.pin();
+            }
+            classes.push(Class { shown, choice });
         }
     }
     classes.sort_by_key(|class| natural(&class.shown));
@@ -122,18 +120,8 @@ fn read<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 
 impl Function {
     fn lines(&self) -> Vec<String> {
-        let wide = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let mut lines = Vec::new();
-        for class in &self.classes {
-            let calls = show::count_of(class.choice.runs(), "call");
-            let pinned = if class.is_pinned { ", pinned: another one gave other results" } else { "" };
-            lines.push(format!("{} for arguments of class {}: {calls}{pinned}", self.name, class.shown));
-            for (name, outline) in self.names.iter().zip(class.outlines()) {
-                let line = format!("  {name:wide$}  {:19}  {}", standing(&outline), times(&outline));
-                lines.push(line.trim_end().to_owned());
-            }
-        }
-        lines
+        let lines = |class: &Class| text::lines(&self.name, Some(&class.shown), &self.names, &class.choice);
+        self.classes.iter().flat_map(lines).collect()
     }
 
     fn json(&self) -> Json {
@@ -148,40 +136,10 @@ impl Function {
         };
         let class = |class: &Class| {
             let implementations: Vec<Json> =
-                self.names.iter().zip(class.outlines()).map(implementation).collect();
-            json!({ "class": class.shown, "pinned": class.is_pinned, "implementations": implementations })
+                self.names.iter().zip(class.choice.outlines()).map(implementation).collect();
+            json!({ "class": class.shown, "pinned": class.choice.is_pinned(), "implementations": implementations })
         };
         json!({ "name": self.name, "classes": self.classes.iter().map(class).collect::<Vec<Json>>() })
-    }
-}
-
-impl Class {
-    fn outlines(&self) -> Vec<Outline> {
-        let mut choice = self.choice.clone();
-        if self.is_pinned {
-            choice.pin();
-        }
-        choice.outlines()
-    }
-}
-
-const fn standing(outline: &Outline) -> &'static str {
-    match outline.standing {
-        Standing::Best => "does the work",
-        Standing::Tried => "is compared",
-        Standing::Slower => "slower",
-        Standing::Banned => "left out, it failed",
-    }
-}
-
-fn times(outline: &Outline) -> String {
-    match outline.median_s {
-        Some((median, low, high)) => {
-            let calls = show::count_of(outline.runs, "call");
-            format!("{} ({} to {}), {calls}", took(median), took(low), took(high))
-        }
-        None if outline.runs > 0 => show::count_of(outline.runs, "call"),
-        None => String::new(),
     }
 }
 
@@ -194,15 +152,9 @@ mod tests {
         assert!(is_meant("shop.orders.largest", "shop.orders.largest"));
         assert!(is_meant("orders.largest", "shop.orders.largest"));
         assert!(is_meant("largest", "shop.orders.largest"));
+        assert!(is_meant("largest", "shop::orders::largest"));
         assert!(!is_meant("est", "shop.orders.largest"));
         assert!(!is_meant("shop", "shop.orders.largest"));
-    }
-
-    #[test]
-    fn times_have_three_digits() {
-        for (value, text) in [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (1.5e-4, "150 us"), (9e-9, "9.00 ns")] {
-            assert_eq!(took(value), text);
-        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::flame::{percent, time};
-use super::{Frame, Kind, Profile, Stack, Weight};
+use super::waits::is_wait;
+use super::{Frame, Kind, Profile, Stack, Wait, Weight};
 
 /// Samples below which nothing is said.
 const SAMPLES_MIN: u64 = 20;
@@ -11,6 +12,7 @@ const SAMPLES_MIN: u64 = 20;
 const GARBAGE: f64 = 0.05;
 const SERIALISING: f64 = 0.10;
 const LOCKS: f64 = 0.10;
+const INTERPRETER: f64 = 0.10;
 const STARTING: f64 = 0.05;
 const ONE_LINE: f64 = 0.50;
 /// With a processor for less than this part of the time, threads wait, and are not only kept from it by others.
@@ -28,9 +30,10 @@ impl Profile {
         said.extend(self.on_garbage());
         said.extend(self.on_serialising(all));
         said.extend(self.on_locks(all));
+        said.extend(self.on_interpreter(all));
         said.extend(self.on_starting(all));
         said.extend(self.on_one_line(all));
-        said.extend(on_waiting(all));
+        said.extend(self.on_waiting(all));
         said.sort_by(|one, other| other.0.total_cmp(&one.0));
         said.into_iter().map(|(_, sentence)| sentence).collect()
     }
@@ -59,17 +62,40 @@ impl Profile {
         })
     }
 
+    /// Locks are waited for in threading.py, and where a `with` or an `acquire` has nothing of Python in it.
     fn on_locks(&self, all: Weight) -> Option<(f64, String)> {
-        let waits = |stack: &Stack<'_>, weight: Weight| {
-            let inner = stack.calls.last().is_some_and(|(frame, _)| ends(frame.file, "threading.py"));
-            if inner { weight.wall_ns.saturating_sub(weight.cpu_ns) } else { 0 }
-        };
-        let spent = self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread);
-        let spent = spent.fold(0_u64, |sum, (stack, weight)| sum.saturating_add(waits(&stack, weight)));
+        let mut spent = 0_u64;
+        let mut lines: BTreeMap<(&str, u32, &str), u64> = BTreeMap::new();
+        for (stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
+            let is_lock =
+                |frame: Frame<'_>| ends(frame.file, "threading.py") || frame.name == Wait::Lock.name();
+            if !stack.calls.last().is_some_and(|(frame, _)| is_lock(*frame)) {
+                continue;
+            }
+            let waited = weight.wall_ns.saturating_sub(weight.cpu_ns);
+            spent = spent.saturating_add(waited);
+            let of_program = stack.calls.iter().rev().find(|(frame, _)| !is_of_library(frame.file));
+            if let Some((frame, line)) = of_program {
+                *lines.entry((frame.file, *line, frame.name)).or_default() += waited;
+            }
+        }
+        let most = lines.into_iter().max_by_key(|(_, waited)| *waited);
+        let most = most.map_or_else(String::new, |((file, line, name), waited)| {
+            format!(", {} of it at {file}:{line} in {name}", time(waited))
+        });
         worth(spent, all, LOCKS, |share, took| {
             format!(
-                "{share} of the time, {took}, threads waited for locks and each other in threading.py: shorter critical \
-                 sections, or more locks, would spare some of it."
+                "{share} of the time, {took}, threads waited for locks and each other{most}: shorter critical sections, \
+                 or more locks, would spare some of it."
+            )
+        })
+    }
+
+    fn on_interpreter(&self, all: Weight) -> Option<(f64, String)> {
+        worth(self.waited_ns(Wait::Interpreter), all, INTERPRETER, |share, took| {
+            format!(
+                "{share} of the time, {took}, threads waited for the interpreter's lock while another one ran Python: \
+                 processes, a Pool or slots of kind \"process\", run Python at the same time."
             )
         })
     }
@@ -87,7 +113,8 @@ impl Profile {
     /// What libraries do is done by the line that called them: that one can be changed.
     fn on_one_line(&self, all: Weight) -> Option<(f64, String)> {
         let mut lines: BTreeMap<(&str, u32, &str), (Weight, bool)> = BTreeMap::new();
-        for (stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
+        for (mut stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
+            stack.calls.pop_if(|(frame, _)| is_wait(*frame));
             let of_program = stack.calls.iter().rposition(|(frame, _)| !is_of_library(frame.file));
             let Some(last) = stack.calls.len().checked_sub(1) else { continue };
             let (frame, line) = stack.calls[of_program.unwrap_or(last)];
@@ -106,24 +133,26 @@ impl Profile {
         })
     }
 
+    fn on_waiting(&self, all: Weight) -> Option<(f64, String)> {
+        if all.cpu_ns == 0 {
+            return None; // There is no clock that would tell.
+        }
+        // More threads would only wait for the interpreter, too.
+        let waited = all.wall_ns.saturating_sub(all.cpu_ns).saturating_sub(self.waited_ns(Wait::Interpreter));
+        worth(waited, all, 1.0 - BUSY, |share, took| {
+            format!(
+                "{share} of the time, {took}, threads had no processor: what waits for others can be done by threads or \
+                 coroutines at the same time."
+            )
+        })
+    }
+
     /// Time of the stacks of threads that are meant.
     fn spent(&self, is_meant: impl Fn(&Stack<'_>, Weight) -> bool) -> u64 {
         let stacks = self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread);
         let meant = stacks.filter(|(stack, weight)| is_meant(stack, *weight));
         meant.fold(0, |sum, (_, weight)| sum.saturating_add(weight.wall_ns))
     }
-}
-
-fn on_waiting(all: Weight) -> Option<(f64, String)> {
-    if all.cpu_ns == 0 {
-        return None; // There is no clock that would tell.
-    }
-    worth(all.wall_ns.saturating_sub(all.cpu_ns), all, 1.0 - BUSY, |share, took| {
-        format!(
-            "{share} of the time, {took}, threads had no processor: what waits for others can be done by threads or \
-             coroutines at the same time."
-        )
-    })
 }
 
 fn worth(
@@ -152,9 +181,10 @@ fn starts(frame: Frame<'_>) -> bool {
     frame.file.starts_with("<frozen importlib.") || of_re.iter().any(|file| ends(frame.file, file))
 }
 
-/// Whether a file belongs to Python or to an installed package.
+/// Whether a file belongs to Python or to an installed package, or is none.
 fn is_of_library(file: &str) -> bool {
-    file.starts_with('<')
+    file.is_empty()
+        || file.starts_with('<')
         || ["/lib/python", "/site-packages/", "/dist-packages/"].iter().any(|part| file.contains(part))
 }
 

@@ -47,12 +47,12 @@ impl Profile {
         found
     }
 
-    /// The `n` lines at which threads were seen for most of the time.
+    /// The `n` lines at which threads were seen for most of the time, with what they waited for there.
     pub fn hot_lines(&self, n: usize) -> Vec<HotLine<'_>> {
         let mut sums: FxHashMap<_, Weight> = FxHashMap::default();
         for node in self.nodes.iter().filter(|node| self.kind_of(node.place.track) == Kind::Thread) {
             if node.own != Weight::default() {
-                sums.entry(node.place.call).or_default().add(node.own);
+                sums.entry(self.seen_at(node)).or_default().add(node.own);
             }
         }
         let mut lines: Vec<HotLine<'_>> = (sums.into_iter())

@@ -1,6 +1,6 @@
 //! What a profile is shown as.
 
-use lineshaft_insight::profile::{Call, Kind, Profile, Weight, flame_graph_svg, html};
+use lineshaft_insight::profile::{Call, Kind, Profile, Wait, Weight, flame_graph_svg, html};
 
 const MS: u64 = 1_000_000;
 
@@ -119,6 +119,45 @@ fn advice_names_the_line_that_takes_most_and_tells_waiting_from_work() {
     assert_eq!(said.len(), 1);
     assert!(said[0].starts_with("90.0 % of the time, 900 ms, threads had no processor"), "{said:?}");
     assert_eq!(advice_of(&[(&[("f", "a.py", 7)], 190, 190)]), Vec::<String>::new(), "19 samples say little");
+}
+
+#[test]
+fn what_waits_is_a_call_of_its_own_and_the_time_of_its_line() {
+    let mut profile = Profile::new();
+    let track = profile.track("main", Kind::Thread);
+    let work = Call { frame: profile.frame("work", "a.py", 1), line: 7 };
+    let weight = Weight { wall_ns: 1_000 * MS, cpu_ns: 250 * MS, samples: 100 };
+    profile.add_waiting(track, &[work], weight, Wait::Interpreter, 750 * MS);
+    assert_eq!(profile.total(Kind::Thread), weight);
+    assert_eq!((profile.waited_ns(Wait::Interpreter), profile.waited_ns(Wait::Lock)), (750 * MS, 0));
+    let functions: Vec<(&str, u64)> =
+        profile.hot_functions(9).iter().map(|one| (one.name, one.own.wall_ns)).collect();
+    assert_eq!(functions, [("(waits for the interpreter's lock)", 750 * MS), ("work", 250 * MS)]);
+    let lines = profile.hot_lines(9);
+    assert_eq!((lines.len(), lines[0].line, lines[0].own), (1, 7, weight));
+    let mut merged = Profile::from_bytes(&profile.encode()).expect("it is one");
+    merged.merge(&profile);
+    assert_eq!(merged.waited_ns(Wait::Interpreter), 1_500 * MS);
+}
+
+#[test]
+fn advice_tells_the_interpreter_s_lock_from_others_and_from_what_waits() {
+    let waiting = |wait: Wait, waited_ms: u64, cpu_ms: u64| {
+        let mut profile = Profile::new();
+        let track = profile.track("main", Kind::Thread);
+        let work = Call { frame: profile.frame("work", "a.py", 1), line: 7 };
+        let weight = Weight { wall_ns: 1_000 * MS, cpu_ns: cpu_ms * MS, samples: 100 };
+        profile.add_waiting(track, &[work], weight, wait, waited_ms * MS);
+        profile.advice()
+    };
+    let said = waiting(Wait::Interpreter, 880, 110);
+    assert_eq!(said.len(), 1, "threads would not help: {said:?}");
+    assert!(said[0].starts_with("88.0 % of the time, 880 ms, threads waited for the interpreter's lock"));
+    assert_eq!(waiting(Wait::Interpreter, 90, 450), Vec::<String>::new());
+    let said = waiting(Wait::Lock, 600, 390);
+    assert_eq!(said.len(), 1, "{said:?}");
+    let line = "threads waited for locks and each other, 600 ms of it at a.py:7 in work: ";
+    assert!(said[0].starts_with(&format!("60.0 % of the time, 600 ms, {line}")), "{said:?}");
 }
 
 #[test]

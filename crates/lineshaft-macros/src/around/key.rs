@@ -162,7 +162,7 @@ pub(crate) fn applied(closure: &ExprClosure, function: &Function) -> TokenStream
 }
 
 /// References to all arguments, and their types.
-fn values(function: &Function) -> Vec<(TokenStream, TokenStream)> {
+pub(crate) fn values(function: &Function) -> Vec<(TokenStream, TokenStream)> {
     let receiver = function.receiver().map(|_| (quote!(self), quote!(&Self)));
     let arguments = function.arguments.iter().map(|argument| {
         let (name, ty) = (&argument.name, &argument.ty);

@@ -1,5 +1,6 @@
 //! Attributes that put something around a function. It keeps its signature; what it did becomes a part of its new body.
 
+mod alternatives;
 mod cached;
 mod function;
 mod key;
@@ -16,7 +17,8 @@ use syn::{Attribute, Error, Ident, ItemFn, Result, parse_quote};
 
 /// The attributes, each with what it does.
 type Expand = fn(TokenStream, ItemFn) -> Result<TokenStream>;
-const KINDS: [(&str, Expand); 4] = [
+const KINDS: [(&str, Expand); 5] = [
+    ("alternatives", alternatives::expand),
     ("cached", cached::expand),
     ("logged", logged::expand),
     ("retry", retry::expand),

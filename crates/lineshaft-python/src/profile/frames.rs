@@ -1,6 +1,7 @@
 //! From Python's frames to calls of a profile. The limited interface has no way from a frame to its caller, so attributes
 //! are read, which takes some 50 ns each; what a code object is called is asked once.
 
+use super::pauses::{Opcodes, Pause};
 use crate::once::intern;
 use lineshaft_insight::profile::{Call, DEPTH_MAX, FrameId, Profile};
 use pyo3::prelude::*;
@@ -15,6 +16,7 @@ pub(super) struct Codes {
     /// Files below this directory are left out.
     own: String,
     ends: Ends,
+    opcodes: Opcodes,
 }
 
 /// Where stacks end beside their outermost call.
@@ -32,6 +34,8 @@ pub(crate) enum Ends {
 enum Known {
     /// What is left out.
     Own,
+    /// The same, of what waits for locks of ours.
+    OwnLock,
     /// What is left out with all that called it.
     End,
     Function(FrameId),
@@ -45,11 +49,13 @@ pub(super) struct Walked<'py> {
     pub(super) calls: Vec<Call>,
     /// The frame of what runs an event loop.
     pub(super) runs_loop: Option<Bound<'py, PyAny>>,
+    /// What it is about where it was seen.
+    pub(super) pause: Pause,
 }
 
 impl Codes {
-    pub(super) fn new(own: String, ends: Ends) -> Self {
-        Self { known: FxHashMap::default(), own, ends }
+    pub(super) fn new(py: Python<'_>, own: String, ends: Ends) -> PyResult<Self> {
+        Ok(Self { known: FxHashMap::default(), own, ends, opcodes: Opcodes::new(py)? })
     }
 
     /// The calls from a frame outwards, until `entry`, which is the last one, or more than a profile keeps.
@@ -60,7 +66,8 @@ impl Codes {
         entry: Option<&Py<PyAny>>,
     ) -> PyResult<Walked<'py>> {
         let py = frame.py();
-        let mut walked = Walked { calls: Vec::with_capacity(32), runs_loop: None };
+        let mut walked = Walked { calls: Vec::with_capacity(32), runs_loop: None, pause: Pause::Elsewhere };
+        let mut is_innermost = true;
         let mut next = Some(frame);
         while let Some(frame) = next {
             if walked.calls.len() > DEPTH_MAX {
@@ -69,6 +76,14 @@ impl Codes {
             let known = self.known(profile, &frame)?;
             if matches!(known, Known::End) {
                 break;
+            }
+            if std::mem::take(&mut is_innermost) {
+                walked.pause = match known {
+                    Known::OwnLock => Pause::Lock,
+                    Known::Own => Pause::Elsewhere,
+                    // What cannot be told is nothing.
+                    _ => self.opcodes.at(&frame).unwrap_or(Pause::Elsewhere),
+                };
             }
             if let Some(frame_id) = known.id() {
                 walked.calls.push(Call { frame: frame_id, line: line_of(&frame)? });
@@ -118,7 +133,7 @@ impl Codes {
             return Ok(Known::End);
         }
         if is_own {
-            return Ok(Known::Own);
+            return Ok(if file.contains("/_locks/") { Known::OwnLock } else { Known::Own });
         }
         // With the name of the class, from Python 3.11 on.
         let name =
@@ -146,7 +161,7 @@ impl Ends {
 impl Known {
     fn id(self) -> Option<FrameId> {
         match self {
-            Self::Own | Self::End => None,
+            Self::Own | Self::OwnLock | Self::End => None,
             Self::Function(id) | Self::Loop(id) => Some(id),
         }
     }

@@ -3,6 +3,7 @@
 mod data;
 mod frames;
 mod garbage;
+mod pauses;
 mod sampler;
 mod so_far;
 mod tasks;

@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PySet};
 
 use super::data::ProfileData;
 use super::frames::{Codes, Ends, Walked};
+use super::pauses::Pause;
 use super::so_far::SoFar;
 use super::tasks::{Chosen, Loop, loop_in};
 use super::threads::{Collector, Threads, current_frames};
@@ -193,7 +194,7 @@ impl Looking {
         let mut looking = Self {
             asker: 0,
             profile: Profile::new(),
-            codes: Codes::new(plan.own.clone(), plan.ends),
+            codes: Codes::new(py, plan.own.clone(), plan.ends)?,
             threads: Threads::new(py)?,
             collector: Arc::new(Collector::new(py)?),
             get_ident: py.import("threading")?.getattr("get_ident")?.unbind(),
@@ -254,7 +255,8 @@ impl Looking {
                 && !chosen.look(py, &mut self.profile, &mut self.codes)?
             {
                 // This time is that of something else.
-                self.threads.passed(py, &mut self.profile, self.asker, (now, self.round));
+                let at = (now, self.round);
+                self.threads.passed(py, &mut self.profile, self.asker, at, Pause::Elsewhere);
                 return Ok(run_loops);
             }
             self.look_at(plan, (self.asker, frame), now, &mut run_loops)?;
@@ -271,9 +273,14 @@ impl Looking {
     ) -> PyResult<()> {
         let py = frame.py();
         let entry = plan.entry.as_ref().filter(|_| ident == self.asker);
-        let Walked { calls, runs_loop } = self.codes.walk(&mut self.profile, frame, entry)?;
-        let (track, weight) = self.threads.passed(py, &mut self.profile, ident, (now, self.round));
-        self.profile.add(track, &calls, weight);
+        let Walked { calls, runs_loop, pause } = self.codes.walk(&mut self.profile, frame, entry)?;
+        let passed = self.threads.passed(py, &mut self.profile, ident, (now, self.round), pause);
+        match passed.waited {
+            Some((wait, wall_ns)) => {
+                self.profile.add_waiting(passed.track, &calls, passed.weight, wait, wall_ns);
+            }
+            None => self.profile.add(passed.track, &calls, passed.weight),
+        }
         run_loops.extend(runs_loop.map(|frame| (ident, frame)));
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::pauses::{Delays, Pause};
 use crate::once::intern;
-use lineshaft_insight::profile::{Kind, Profile, TrackId, Weight};
+use lineshaft_insight::profile::{Kind, Profile, TrackId, Wait, Weight};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustc_hash::FxHashMap;
@@ -29,8 +30,19 @@ struct Thread {
     clock: Option<i64>,
     wall: Instant,
     cpu_ns: u64,
+    delays: Option<Delays>,
+    /// What it was about when it was last seen.
+    pause: Pause,
     /// When it was last seen.
     round: u64,
+}
+
+/// What has passed for a thread.
+pub(super) struct Passed {
+    pub(super) track: TrackId,
+    pub(super) weight: Weight,
+    /// The part of it for which it waited.
+    pub(super) waited: Option<(Wait, u64)>,
 }
 
 impl Threads {
@@ -61,14 +73,15 @@ impl Threads {
         ident
     }
 
-    /// Its track, and what has passed since it was last asked about.
+    /// What has passed since a thread was last asked about, which was seen in a `pause`.
     pub(super) fn passed(
         &mut self,
         py: Python<'_>,
         profile: &mut Profile,
         ident: u64,
         (now, round): (Instant, u64),
-    ) -> (TrackId, Weight) {
+        pause: Pause,
+    ) -> Passed {
         if !self.is_known(py, ident) {
             let since = self.known.values().map(|thread| thread.wall).max().unwrap_or(self.began);
             let thread = self.met(py, profile, (ident, None), since);
@@ -80,7 +93,8 @@ impl Threads {
         let wall_ns = now.saturating_duration_since(thread.wall).as_nanos() as u64;
         let weight = Weight { wall_ns, cpu_ns: cpu_ns.saturating_sub(thread.cpu_ns), samples: 1 };
         (thread.wall, thread.cpu_ns, thread.round) = (now, cpu_ns, round);
-        (thread.track, weight)
+        let waited = thread.waited(pause, weight);
+        Passed { track: thread.track, weight, waited }
     }
 
     /// Whether it is the thread that was met under this identifier, and not another one after its end.
@@ -116,7 +130,27 @@ impl Threads {
             number.filter(|_| cfg!(target_os = "linux")).map(|number| (!number << 3) | CLOCK_OF_THREAD);
         let cpu_ns = clock.and_then(|clock| read(py, &self.read_clock, clock)).unwrap_or(0);
         let track = profile.track(&name, Kind::Thread);
-        Thread { owner, track, clock, wall, cpu_ns, round: 0 }
+        let delays = number.filter(|_| clock.is_some()).and_then(Delays::of);
+        Thread { owner, track, clock, wall, cpu_ns, delays, pause: Pause::Elsewhere, round: 0 }
+    }
+}
+
+impl Thread {
+    /// What it waited for, of the time since it was last seen, and for how long.
+    fn waited(&mut self, pause: Pause, passed: Weight) -> Option<(Wait, u64)> {
+        let before = std::mem::replace(&mut self.pause, pause);
+        // Whether it was asked now or not, the delays of next time begin here.
+        let delayed_ns = self.delays.as_mut().and_then(Delays::passed_ns);
+        let idle_ns = passed.wall_ns.saturating_sub(passed.cpu_ns);
+        let (wait, waited_ns) = match pause {
+            Pause::Lock => (Wait::Lock, idle_ns),
+            // Twice in a row: else it may have slept nearly all the time, and begun to work just now.
+            Pause::Switch if before == Pause::Switch => {
+                (Wait::Interpreter, idle_ns.saturating_sub(delayed_ns?))
+            }
+            _ => return None,
+        };
+        self.clock.filter(|_| waited_ns > 0).map(|_| (wait, waited_ns))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is put around functions: `#[lineshaft::logged]`, `#[lineshaft::retry]`, `#[lineshaft::timed]` and
-//! `#[lineshaft::cached]`.
+//! What is put around functions: `#[lineshaft::logged]`, `#[lineshaft::retry]`, `#[lineshaft::timed]`,
+//! `#[lineshaft::cached]` and `#[lineshaft::alternatives]`.
 //!
 //! ```
 //! #[lineshaft::timed]
@@ -18,6 +18,7 @@
 //! They work on functions and methods, `async` or not, and none of them needs a client, a worker or an engine. A function
 //! keeps its signature. Of several the one on top comes first in a call and last out of it.
 
+mod alternatives;
 mod cached;
 #[doc(hidden)]
 pub mod clock;
@@ -27,6 +28,7 @@ mod retry;
 mod rough;
 mod timed;
 
+pub use alternatives::{Alternatives, Implementation, Measured, Standing};
 pub use cached::{CacheInfo, Cached, TagInfo};
 pub use retry::Retrying;
 pub use timed::Timing;
@@ -39,6 +41,7 @@ pub mod private {
     pub use tokio::time::sleep;
     pub use tracing;
 
+    pub use super::alternatives::{Alike, Argument, BySize, compared, error_type, is_same, no_error, twice};
     pub use super::cached::{Kept, Key, Settings, Ticket, assert_kept, assert_key, life};
     pub use super::logged::{Arguments, ByDebug, ByDisplay, Cut, Failure, Redacted, Took, began, shown};
     pub use super::place::Place;

@@ -202,7 +202,7 @@ impl Barrier {
 const _: () = assert!(BARRIER_PARTIES_MAX == 1_024 && LOCK_PERMITS_MAX == 1 << 20, "as documented");
 
 /// This program, for people who look at who holds what.
-pub(super) fn program() -> Arc<str> {
+pub(crate) fn program() -> Arc<str> {
     let path = std::env::args_os().next().unwrap_or_default();
     let name = std::path::Path::new(&path).file_name().unwrap_or_default().to_string_lossy();
     let mut end = name.len().min(255);

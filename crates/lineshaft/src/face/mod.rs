@@ -24,4 +24,5 @@ pub use limiter::Limiter;
 pub use lock::{Barrier, Lock, LockGuard, LockOwner};
 pub use worker::{Worker, Working};
 
+pub(crate) use lock::program;
 pub(crate) use outcome::Told;

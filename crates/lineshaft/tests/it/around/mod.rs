@@ -1,5 +1,6 @@
 //! What attributes put around functions.
 
+mod alternatives;
 mod cached;
 mod logged;
 mod retry;

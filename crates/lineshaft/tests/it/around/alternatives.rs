@@ -1,0 +1,491 @@
+//! Which implementation does the work, and what becomes of one that is wrong.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use lineshaft::around::{Alternatives, Implementation, Standing};
+use lineshaft::{Embedded, alternatives, logged};
+
+use super::{block_on, heard, texts};
+
+/// For what takes some milliseconds, on a machine that does ten other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SLOW: Duration = Duration::from_millis(3);
+
+/// How the implementations stand for the one class there is.
+fn standings(known: &Alternatives) -> Vec<Standing> {
+    let classes = known.implementations();
+    assert_eq!(classes.len(), 1, "{classes:?}");
+    classes.into_values().next().unwrap().iter().map(|one: &Implementation| one.standing).collect()
+}
+
+/// Has `call` called until something is so.
+fn until(mut call: impl FnMut(), is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "it never is so");
+        call();
+    }
+}
+
+fn is_pinned(known: &Alternatives) -> bool {
+    known.explain().contains("pinned: another one gave other results")
+}
+
+#[test]
+fn the_fastest_does_the_work() {
+    fn quick(number: u64) -> u64 {
+        number + 1
+    }
+
+    #[alternatives(quick, key = None)]
+    fn slow(number: u64) -> u64 {
+        sleep(SLOW);
+        number + 1
+    }
+
+    assert!(slow_alternatives().explain().ends_with("slow: not called yet"));
+    for number in 0..20 {
+        assert_eq!(slow(number), number + 1);
+    }
+    assert_eq!(standings(slow_alternatives()), [Standing::Slower, Standing::Best]);
+    let known = slow_alternatives().implementations();
+    let calls: Vec<u64> = known["None"].iter().map(|one| one.calls).collect();
+    assert_eq!((calls[0] + calls[1], known["None"][1].name.as_str()), (20, "quick"));
+    assert!(
+        known["None"][0]
+            .median
+            .is_some_and(|(median, low, high)| low >= SLOW && low <= median && median <= high)
+    );
+    let shown = slow_alternatives().explain();
+    assert!(
+        shown.contains("::slow: 20 calls\n  slow   slower") && shown.contains("\n  quick  does the work"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn each_class_of_arguments_has_its_own_choice() {
+    fn linear(items: &[u8], _label: &str) -> &'static str {
+        sleep(Duration::from_micros(100) * items.len() as u32);
+        "linear"
+    }
+
+    #[alternatives(linear)]
+    fn constant(items: &[u8], _label: &str) -> &'static str {
+        sleep(Duration::from_millis(5));
+        "constant"
+    }
+
+    let (few, many) = (vec![0; 2], vec![0; 300]);
+    for _ in 0..10 {
+        constant(&few, "x");
+        constant(&many, "x");
+    }
+    assert_eq!((constant(&few, "x"), constant(&many, "x")), ("linear", "constant"));
+    let classes: Vec<String> = constant_alternatives().implementations().into_keys().collect();
+    assert_eq!(classes, ["(2, 1)", "(9, 1)"]);
+}
+
+#[test]
+fn a_class_is_what_key_gives() {
+    struct Order {
+        tenant: &'static str,
+    }
+
+    fn other(_order: &Order, number: u64) -> u64 {
+        number
+    }
+
+    #[alternatives(other, key = |order, number| (order.tenant, *number > 5))]
+    fn by_closure(order: &Order, number: u64) -> u64 {
+        let _ = order;
+        number
+    }
+
+    fn size_of(order: &Order, number: &u64) -> u64 {
+        order.tenant.len() as u64 + number
+    }
+
+    #[alternatives(other, key = size_of)]
+    fn by_function(order: &Order, number: u64) -> u64 {
+        let _ = order;
+        number
+    }
+
+    for number in [1, 9] {
+        by_closure(&Order { tenant: "acme" }, number);
+        by_function(&Order { tenant: "acme" }, number);
+    }
+    let classes = |known: &Alternatives| known.implementations().into_keys().collect::<Vec<_>>();
+    assert_eq!(classes(by_closure_alternatives()), ["('acme', False)", "('acme', True)"]);
+    assert_eq!(classes(by_function_alternatives()), ["13", "5"]);
+}
+
+#[test]
+fn one_that_gives_an_error_is_left_out_and_the_first_answers() {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+
+    fn picky(text: String) -> Result<usize, std::num::ParseIntError> {
+        TRIED.fetch_add(1, Relaxed);
+        text.parse()
+    }
+
+    #[alternatives(picky, key = None, name = "shop.length")]
+    fn length(text: String) -> Result<usize, std::num::ParseIntError> {
+        Ok(text.len())
+    }
+
+    let said = texts(|| {
+        for _ in 0..20 {
+            assert_eq!(length("abc".into()), Ok(3));
+        }
+    });
+    assert_eq!(TRIED.load(Relaxed), 1);
+    assert_eq!(
+        said,
+        [
+            "shop.length: picky gave an error, core::num::error::ParseIntError, where length did not; it is left out for an \
+          hour for arguments of class None"
+        ]
+    );
+    assert_eq!(standings(length_alternatives()), [Standing::Best, Standing::Banned]);
+}
+
+#[test]
+fn an_error_of_the_function_s_own_leaves_nobody_out() {
+    fn other(_text: &str) -> Result<(), &'static str> {
+        Err("of the other")
+    }
+
+    #[alternatives(other, key = None)]
+    fn first(_text: &str) -> Result<(), &'static str> {
+        Err("of the first")
+    }
+
+    for _ in 0..10 {
+        assert_eq!(first("x"), Err("of the first"));
+    }
+    assert!(!standings(first_alternatives()).contains(&Standing::Banned));
+}
+
+#[test]
+fn one_that_panics_is_left_out_and_the_panic_is_the_caller_s() {
+    fn broken(_number: u64) -> u64 {
+        panic!("not today")
+    }
+
+    #[alternatives(broken, key = None)]
+    fn sound(number: u64) -> u64 {
+        number
+    }
+
+    let calls = (0..20).map(|number| catch_unwind(AssertUnwindSafe(|| sound(number))));
+    let (mut panicked, mut answered) = (0, 0);
+    for call in calls {
+        if call.is_err() { panicked += 1 } else { answered += 1 }
+    }
+    assert_eq!((panicked, answered), (1, 19));
+    assert_eq!(standings(sound_alternatives()), [Standing::Best, Standing::Banned]);
+}
+
+#[test]
+fn a_panic_of_the_first_one_is_its_own() {
+    fn other(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+
+    #[alternatives(other, key = None)]
+    fn first(number: u64) -> u64 {
+        assert!(number > 0, "zero");
+        number
+    }
+
+    first(1);
+    until(
+        || {
+            first(1);
+        },
+        || standings(first_alternatives())[0] == Standing::Best,
+    );
+    assert!(catch_unwind(|| first(0)).is_err());
+    assert_eq!(standings(first_alternatives()), [Standing::Best, Standing::Slower]);
+}
+
+#[test]
+fn another_result_pins_the_first_one() {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+
+    fn wrong(number: u64) -> u64 {
+        TRIED.fetch_add(1, Relaxed);
+        number + 1
+    }
+
+    #[alternatives(wrong, key = None, verify = 1, name = "shop.right")]
+    fn right(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+
+    let (lines, ()) = heard(tracing::Level::ERROR, || {
+        for number in 0..20 {
+            assert_eq!(right(number), number);
+        }
+    });
+    assert_eq!(TRIED.load(Relaxed), 1);
+    let texts: Vec<&str> = lines.iter().map(|(_, _, text)| text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "shop.right: wrong gave another result than right for arguments of class None; from now on right does the work \
+          there"
+        ]
+    );
+    assert!(is_pinned(right_alternatives()));
+}
+
+#[test]
+fn results_are_compared_by_equal_and_what_is_not_itself_with_nothing() {
+    fn nearly(_text: &str) -> Result<f64, Opaque> {
+        Ok(1.01)
+    }
+
+    /// An error that cannot be compared.
+    struct Opaque;
+
+    #[alternatives(nearly, key = None, verify = 1.0, equal = |one, other| (one - other).abs() < 0.1)]
+    fn first(_text: &str) -> Result<f64, Opaque> {
+        sleep(SLOW);
+        Ok(1.0)
+    }
+
+    fn also_nan() -> Vec<f64> {
+        vec![f64::NAN, 1.0]
+    }
+
+    #[alternatives(also_nan, verify = 1.0)]
+    fn nan() -> Vec<f64> {
+        sleep(SLOW);
+        vec![f64::NAN, 1.0]
+    }
+
+    for _ in 0..20 {
+        assert!(first("x").is_ok());
+        assert_eq!(nan().len(), 2);
+    }
+    assert_eq!(standings(first_alternatives()), [Standing::Slower, Standing::Best]);
+    assert_eq!(standings(nan_alternatives()), [Standing::Slower, Standing::Best]);
+}
+
+#[test]
+fn what_cannot_be_cloned_is_moved_where_nothing_is_called_twice() {
+    struct Single(u64);
+
+    fn quick(single: Single) -> u64 {
+        single.0
+    }
+
+    #[alternatives(quick, key = |single| single.0 > 3)]
+    fn slow(single: Single) -> u64 {
+        sleep(SLOW);
+        single.0
+    }
+
+    for _ in 0..20 {
+        assert_eq!(slow(Single(7)), 7);
+    }
+    assert_eq!(standings(slow_alternatives()), [Standing::Slower, Standing::Best]);
+}
+
+#[test]
+fn methods_and_other_attributes() {
+    struct Shelf {
+        start: u64,
+    }
+
+    impl Shelf {
+        fn by_sum(&self, items: &[u64]) -> u64 {
+            self.start + items.iter().sum::<u64>()
+        }
+
+        #[logged]
+        #[alternatives(Self::by_sum)]
+        fn total(&self, items: &[u64]) -> u64 {
+            sleep(SLOW);
+            items.iter().fold(self.start, |sum, item| sum + item)
+        }
+    }
+
+    for _ in 0..20 {
+        assert_eq!(Shelf { start: 1 }.total(&[1, 2]), 4);
+    }
+    assert!(
+        Shelf::total_alternatives().name().ends_with("::Shelf::total"),
+        "{}",
+        Shelf::total_alternatives().name()
+    );
+    assert_eq!(standings(Shelf::total_alternatives()), [Standing::Slower, Standing::Best]);
+}
+
+#[test]
+fn threads_choose_together() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    fn quick() {
+        CALLS.fetch_add(1, Relaxed);
+    }
+
+    #[alternatives(quick)]
+    fn slow() {
+        CALLS.fetch_add(1, Relaxed);
+        sleep(SLOW);
+    }
+
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..50).for_each(|_| slow()));
+        }
+    });
+    let known = slow_alternatives().implementations();
+    assert_eq!(known["()"].iter().map(|one| one.calls).sum::<u64>(), 400);
+    assert_eq!((CALLS.load(Relaxed), known["()"][1].standing), (400, Standing::Best));
+}
+
+// ---- Futures.
+
+#[test]
+fn a_look_at_a_future_that_takes_too_long_is_dropped() {
+    static IS_SLOW: AtomicBool = AtomicBool::new(false);
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+
+    struct Dropped;
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Relaxed);
+        }
+    }
+
+    async fn other(text: String) -> Result<String, String> {
+        if IS_SLOW.load(Relaxed) {
+            let _dropped = Dropped;
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(format!("other {text}"))
+    }
+
+    #[alternatives(other, key = None)]
+    async fn first(text: String) -> Result<String, String> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let text = if text.is_empty() { return Err("nothing".into()) } else { text };
+        Ok(format!("first {text}"))
+    }
+
+    block_on(async {
+        for _ in 0..10 {
+            assert!(first("x".into()).await.is_ok());
+        }
+        assert_eq!(standings(first_alternatives()), [Standing::Best, Standing::Slower]);
+        IS_SLOW.store(true, Relaxed);
+        let began = Instant::now();
+        while DROPPED.load(Relaxed) == 0 {
+            assert_eq!(first("x".into()).await.as_deref(), Ok("first x"));
+            assert!(began.elapsed() < PATIENCE, "nothing was dropped");
+        }
+        assert_eq!(first(String::new()).await, Err("nothing".into()));
+    });
+    assert_eq!(standings(first_alternatives()), [Standing::Best, Standing::Slower]);
+}
+
+#[test]
+fn a_future_can_be_sent_and_dropped() {
+    fn sent<T: Send>(future: T) -> T {
+        future
+    }
+
+    async fn other(number: u64) -> u64 {
+        std::future::pending::<()>().await;
+        number
+    }
+
+    #[alternatives(other, key = None)]
+    async fn first(number: u64) -> u64 {
+        std::future::pending::<()>().await;
+        number
+    }
+
+    block_on(async {
+        for number in 0..4 {
+            let call = sent(first(number));
+            assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err());
+        }
+    });
+    let calls: Vec<u64> =
+        first_alternatives().implementations()["None"].iter().map(|one| one.calls).collect();
+    assert_eq!((calls, standings(first_alternatives())), (vec![0, 0], vec![Standing::Tried; 2]));
+}
+
+// ---- Together.
+
+/// Two functions that others know by one name, as two programs would have them.
+mod one {
+    use super::{SLOW, alternatives, sleep};
+
+    pub(super) fn wrong(number: u64) -> u64 {
+        number + 1
+    }
+
+    #[alternatives(wrong, key = None, name = "shop.shared")]
+    pub(super) fn right(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+}
+
+mod another {
+    use super::{SLOW, alternatives, one::wrong, sleep};
+
+    #[alternatives(wrong, key = None, name = "shop.shared", verify = 1.0)]
+    pub(super) fn right(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+}
+
+#[test]
+fn programs_of_a_home_hear_what_others_learn_and_of_pins() {
+    let often = Duration::from_millis(50);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = block_on(Embedded::start(directory.path())).unwrap();
+    one::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    one::right(5);
+    until(
+        || {
+            one::right(5);
+        },
+        || standings(one::right_alternatives())[1] == Standing::Best,
+    );
+    assert_eq!(one::right(5), 6, "nobody has compared");
+    another::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    another::right(5);
+    until(
+        || {
+            another::right(5);
+        },
+        || is_pinned(another::right_alternatives()),
+    );
+    until(
+        || {
+            one::right(5);
+        },
+        || is_pinned(one::right_alternatives()),
+    );
+    assert_eq!((one::right(5), another::right(5)), (5, 5));
+    block_on(engine.stop()).unwrap();
+    assert_eq!(one::right(5), 5, "without the engine each goes on");
+}
