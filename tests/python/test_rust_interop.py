@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,59 @@ def test_a_rust_worker_runs_what_python_enqueued(task, home, checksums, files):
         worker.kill()
         worker.wait()
     assert results == 2 * [Checksum(path, size, crc) for path, (size, crc) in files.items()]
+
+
+@contextmanager
+def working(program, home):
+    """One that is killed in the end."""
+    worker = subprocess.Popen([program, "work"], env=environment(LINESHAFT_URL=str(home)))
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_the_profile_of_a_rust_attempt_reads_as_any_other(task, home, checksums, tmp_path):
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    with working(checksums, home):
+        job = task.using(profile=True).enqueue(str(large))
+        assert job.result(timeout=120).bytes == 64 << 20
+    found = job.profile()
+    of_task = [one for one in found.hot_functions(100) if one.function.endswith("checksum")]
+    assert of_task and of_task[0].file.endswith("checksums.rs")
+    assert any(line.source and "fold" in line.source or "crc" in (line.source or "") for line in found.hot_lines(10))
+    (entry,) = job.logs()
+    assert re.match(r"profiled [\d.]+ s, \d+ samples: checksums.rs:\d+ ", entry.message)
+    shown = subprocess.run(
+        [sys.executable, "-m", "lineshaft", "job", "profile", job.id],
+        env=environment(LINESHAFT_URL=str(home)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "checksums.rs" in shown.stdout
+
+
+def test_a_rust_worker_that_is_killed_leaves_no_profile_of_that_attempt(task, home, checksums, tmp_path):
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(4 << 30)
+    job = task.using(profile=True).enqueue(str(large))
+    with working(checksums, home):
+        deadline = time.monotonic() + 60
+        while not job.progress():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(2)  # a worker of Python would have written what was seen so far
+    with large.open("wb") as file:
+        file.truncate(32 << 20)
+    with working(checksums, home):
+        job.result(timeout=120)
+    assert job.profile(attempt=1) is None
+    assert job.profile(attempt=2) is not None
 
 
 def test_a_rust_worker_leaves_alone_what_a_later_version_is_for(home, checksums):

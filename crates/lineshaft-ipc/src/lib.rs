@@ -17,6 +17,7 @@
 //! - [`allocator`]: where memory is taken from.
 //! - [`memory`]: how much of it there is.
 //! - [`rss`]: how much of it processes have.
+//! - [`stacks`]: what another thread of this process does, down to where it began something.
 //! - [`usage`]: what this process and its threads have used so far.
 //! - [`home_fs`]: what kind of file system a directory is on.
 //! - [`home_socket`]: which socket belongs to which home.
@@ -46,6 +47,7 @@ pub mod segment;
 pub mod shared;
 pub mod socket;
 pub mod spin;
+pub mod stacks;
 pub mod sync;
 pub mod table;
 pub mod tree;

@@ -129,6 +129,22 @@ pub(crate) fn flag(meta: &ParseNestedMeta<'_>, option: &str) -> Result<LitBool> 
     value(meta, option, "`true` or `false`")
 }
 
+/// A share of all: a number from 0 to 1, `true` for each and `false` for none.
+pub(crate) fn share(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
+    let expected = "a share of its attempts from 0 to 1, as `0.01`, or `true`, `false`";
+    let literal: Lit = value(meta, option, expected)?;
+    let share = match &literal {
+        Lit::Bool(each) => Some(f64::from(u8::from(each.value))),
+        Lit::Int(number) => number.base10_parse::<f64>().ok(),
+        Lit::Float(number) => number.base10_parse::<f64>().ok(),
+        _ => None,
+    };
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    share
+        .map(|share| quote!(::core::option::Option::Some(#share)))
+        .ok_or_else(|| wrong(&literal, option, expected))
+}
+
 pub(crate) fn duration(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
     let expected = "`\"30s\"`, `\"1h30m\"` or a number of seconds";
     let written: Expr = value(meta, option, expected)?;

@@ -11,7 +11,7 @@ use crate::nearest::unknown;
 use crate::parameter::Parameter;
 
 /// What can be given.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "name",
     "version",
     "from_version",
@@ -29,6 +29,7 @@ const NAMES: [&str; 17] = [
     "result",
     "tags",
     "on_failure",
+    "profile",
 ];
 const RETRY_NAMES: [&str; 5] = ["on", "never", "first", "cap", "after"];
 const UNIQUE_NAMES: [&str; 3] = ["by", "while", "period"];
@@ -112,6 +113,7 @@ impl Options {
                 (quote!(keep_result), quote!(#keep))
             }
             "tags" => (quote!(tags), forms::tags(meta)?),
+            "profile" => (quote!(profile), forms::share(meta, "profile")?),
             _ => (quote!(on_failure), forms::handler(meta)?),
         };
         self.defaults.push(quote!(#field: #value));

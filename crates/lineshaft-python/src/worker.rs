@@ -12,7 +12,6 @@ mod logged;
 mod profiled;
 mod shield;
 mod slots;
-mod slow;
 mod started;
 mod supervisor;
 

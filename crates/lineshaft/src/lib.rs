@@ -69,6 +69,8 @@ pub use face::{
     Barrier, Cache, CacheEntry, Client, Completed, Job, Limiter, Lock, LockGuard, LockOwner, Worker, Working,
 };
 pub use launch::ServerCommand;
+/// Where time went: what [`Job::profile`] gives.
+pub use lineshaft_insight::profile;
 pub use lineshaft_macros::{alternatives, cached, logged, retry, task, timed, value};
 pub use lineshaft_wire::message::EndedJob;
 pub use lineshaft_wire::{AttemptRecord, ErrorRecord, JobId, JobRecord, JobState, Outcome};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::once::intern;
 use bytes::Bytes;
+use lineshaft::worker::profiles::{Followed, SlowWatch, Which, Why};
 use lineshaft::worker::{Attempts, End, Ending, Job, Kind, TaskEntry};
 use lineshaft_wire::message::Declared;
 use pyo3::exceptions::{PyBaseException, PyTypeError};
@@ -14,8 +15,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
-use super::profiled::{Whom, Why};
-use super::slow::{Followed, Runs, SlowWatch};
+use super::profiled::Whom;
 use crate::client::OnFailure;
 use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
@@ -43,10 +43,8 @@ pub(super) struct Task {
     retry: Option<Py<PyAny>>,
     /// Classes of errors that are ordinary outcomes.
     expected: Option<Py<PyAny>>,
-    /// The part of its attempts that are profiled, from 0 to 1; `None` if it does not say.
-    profiled: Option<f64>,
-    /// How long its attempts ran.
-    pub(super) runs: Arc<Runs>,
+    /// Which of its attempts are profiled.
+    pub(super) which: Arc<Which>,
     /// Its body is a coroutine, to be run in a loop that others share.
     pub(super) is_async: bool,
     /// Its types are registered.
@@ -81,8 +79,7 @@ impl Task {
             expected: Some(options.call_method1("get", ("expected",))?.unbind())
                 .filter(|one| !one.is_none(py)),
             retry: if at_most_once { None } else { retry_with_after(&options)? },
-            profiled: task.getattr("_profiled")?.extract()?,
-            runs: Arc::default(),
+            which: Arc::new(Which::new(task.getattr("_profiled")?.extract()?)),
             is_async: has_loop,
             learnt: AtomicBool::new(false),
             is_quick: AtomicBool::new(false),
@@ -96,20 +93,6 @@ impl Task {
     /// The version whose code this is.
     pub(super) fn version(&self) -> u32 {
         self.versions.1
-    }
-
-    /// Why an attempt of it is to be profiled, if it is.
-    pub(super) fn profiled_for(&self, job: &Job) -> Option<Why> {
-        if job.profiled {
-            return Some(Why::Asked);
-        }
-        let share = self.profiled.filter(|share| *share > 0.0)?;
-        (fastrand::f64() < share).then_some(Why::Share)
-    }
-
-    /// After which time an attempt of it is profiled by itself, if that is known; never if it says that none is profiled.
-    pub(super) fn long_after(&self) -> Option<Duration> {
-        if self.profiled == Some(0.0) { None } else { self.runs.long_after() }
     }
 
     pub(super) fn entry(&self) -> TaskEntry {
@@ -169,7 +152,7 @@ pub(super) struct Runner {
     app: Py<PyAny>,
     /// Where the files of this package are, with a separator at the end.
     package: Arc<str>,
-    slow: SlowWatch,
+    slow: SlowWatch<Run>,
     /// The thread that runs bodies, where there is one.
     thread: u64,
     /// Sets the context variable that says which attempt runs.
@@ -177,6 +160,15 @@ pub(super) struct Runner {
     copy_context: Py<PyAny>,
     flushes: [Py<PyAny>; 2],
     control: Control,
+}
+
+/// An attempt that may come to run for long.
+struct Run {
+    attempt: Py<RunningAttempt>,
+    /// The version of its task.
+    version: u32,
+    whom: Whom,
+    package: Arc<str>,
 }
 
 /// A call that is ready to be made.
@@ -197,7 +189,7 @@ impl Runner {
             types: types.unbind(),
             app: app.clone().unbind(),
             package: package_of(py)?.into(),
-            slow: SlowWatch::default(),
+            slow: SlowWatch::new(profile_long),
             thread: py.import("threading")?.call_method0("get_ident")?.extract()?,
             set_running: running.getattr("set")?.unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
@@ -222,17 +214,17 @@ impl Runner {
         let version = task.version();
         if let Some(why) = why {
             attempt.get().begin_profile(attempt.py(), (version, why), whom, &self.package);
-        } else if let Some(long) = task.long_after() {
-            let (runs, package) = (Arc::clone(&task.runs), Arc::clone(&self.package));
+        } else if let Some(long) = task.which.long_after() {
+            let (which, package) = (Arc::clone(&task.which), Arc::clone(&self.package));
             let (ticket, long_at) = (attempt.get().ticket, Instant::now() + long);
-            let attempt = attempt.clone().unbind();
-            self.slow.follow(Followed { ticket, attempt, runs, long_at, version, whom, package });
+            let what = Run { attempt: attempt.clone().unbind(), version, whom, package };
+            self.slow.follow(Followed { ticket, which, long_at, what });
         }
     }
 
     /// Its body is over.
     pub(super) fn end_profile(&self, task: &Task, attempt: &Bound<'_, RunningAttempt>, patience: Duration) {
-        if task.long_after().is_some() {
+        if task.which.long_after().is_some() {
             self.slow.forget(attempt.get().ticket);
         }
         attempt.get().end_profile(attempt.py(), patience);
@@ -386,6 +378,17 @@ impl<'py> Call<'py> {
     pub(super) fn make(&self) -> PyResult<Bound<'py, PyAny>> {
         self.body.call(&self.positional, (!self.keywords.is_empty()).then_some(&self.keywords))
     }
+}
+
+/// Profiles those whose turn it is from now on; false once Python has ended.
+fn profile_long(long: Vec<Followed<Run>>) -> bool {
+    let profiled = Python::try_attach(|py| {
+        for Followed { what, .. } in long.into_iter().filter(Followed::take_turn) {
+            let Run { attempt, version, whom, package } = what;
+            attempt.get().begin_profile(py, (version, Why::Slow), whom, &package);
+        }
+    });
+    profiled.is_some()
 }
 
 fn package_of(py: Python<'_>) -> PyResult<String> {

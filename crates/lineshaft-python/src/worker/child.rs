@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use lineshaft::Target;
+use lineshaft::worker::profiles::Why;
 use lineshaft::worker::{self, Attempts, Job, Kind, Newest, Next, StopReason, Ticket};
 use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
@@ -20,7 +21,7 @@ use super::checkpoint::Checkpoint;
 use super::collector::watch_collector;
 use super::garbage::{Garbage, freeze};
 use super::logged::Logged;
-use super::profiled::{Profiling, Whom, Why};
+use super::profiled::{Profiling, Whom};
 use super::shield::Shields;
 use super::slots::{Shop, Slots};
 use crate::errors::raise;
@@ -199,7 +200,7 @@ impl Child {
         *lock(&this.current) = Some((job.ticket(), attempt.get().shields.clone()));
         this.inner.begin(job);
         let whom = Whom { thread: runner.thread(), tasks: None };
-        runner.follow(task, &attempt, task.profiled_for(job), whom);
+        runner.follow(task, &attempt, task.which.from_the_beginning(job), whom);
         this.in_body.store(true, Ordering::Relaxed);
         // Asked before it began, when there was no body to interrupt.
         let returned = match this.interrupt(py, &PyTuple::empty(py)) {
@@ -219,7 +220,7 @@ impl Child {
         } else {
             this.inner.finish(job, ending)
         };
-        task.runs.record(took);
+        task.which.record(took);
         Ok(took)
     }
 

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use lineshaft::worker::profiles::{Whose, Why};
 use lineshaft::worker::{Attempts, Job};
 use lineshaft_log::{Fields, Record, Value, carried};
 use lineshaft_wire::{JobId, LogPlace, LogRecord};
 use pyo3::prelude::*;
 
-use super::profiled::{Whose, Why};
 use crate::logging::context_is_used;
 
 /// Bytes of texts that are kept of one attempt.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lineshaft::Target;
 use lineshaft::worker::local::{self, Local};
+use lineshaft::worker::profiles::Why;
 use lineshaft::worker::{Attempts, Ending, Job, Kind, Next, StopReason, TaskEntry, Ticket};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,7 +18,7 @@ use pyo3::types::PySet;
 use super::bodies::Bodies;
 use super::body::{Call, Runner, Task};
 use super::child::{PROFILE_PATIENCE, Place, RunningAttempt, end_copy, failed, guarded};
-use super::profiled::{Whom, Why};
+use super::profiled::Whom;
 use crate::logging::LogsOfAttempts;
 
 /// How often an idle thread looks whether the process ends.
@@ -250,7 +251,7 @@ impl Work {
     /// begin, and has ended.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some((task, call)) = self.shop.prepare(py, &self.job)? else { return Ok(None) };
-        if let Some(why) = task.profiled_for(&self.job) {
+        if let Some(why) = task.which.from_the_beginning(&self.job) {
             self.profiled.get_or_init(|| why);
         }
         self.begun.get_or_init(|| Arc::clone(&task));
@@ -270,7 +271,7 @@ impl Work {
     /// Whether the coroutine that has begun is profiled, or may come to be.
     #[getter]
     fn is_followed(&self) -> bool {
-        let may_be_long = || self.begun.get().is_some_and(|task| task.long_after().is_some());
+        let may_be_long = || self.begun.get().is_some_and(|task| task.which.long_after().is_some());
         self.profiled.get().is_some() || may_be_long()
     }
 
@@ -326,7 +327,7 @@ impl Work {
         self.end_profile(py);
         let took = self.shop.finish(py, &self.job, returned);
         if let Some(task) = self.begun.get() {
-            task.runs.record(took);
+            task.which.record(took);
         }
     }
 
@@ -363,7 +364,7 @@ impl Shop {
             Some(reason) => Err(self.bodies.interruption(py, reason)?),
             None => {
                 let whom = Whom { thread: thread as u64, tasks: None };
-                self.runner.follow(&task, &attempt, task.profiled_for(job), whom);
+                self.runner.follow(&task, &attempt, task.which.from_the_beginning(job), whom);
                 let place = (thread, attempt.get().shields.clone());
                 self.bodies.run(py, job.ticket(), place, || self.runner.call(&call, &attempt))
             }
@@ -373,7 +374,7 @@ impl Shop {
         }
         self.runner.end_profile(&task, &attempt, PROFILE_PATIENCE);
         let ending = self.ending(py, Some(&task), job, returned);
-        task.runs.record(py.detach(|| self.attempts.finish(job, ending)));
+        task.which.record(py.detach(|| self.attempts.finish(job, ending)));
         Ok(())
     }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use lineshaft_wire::message::End;
 use lineshaft_wire::{ErrorRecord, Fence};
 
-use crate::task::{Attempt as Known, Body, Context, Place, Stop, Task};
+use super::profiled::{LookedAfter, Plan};
+use crate::task::{Attempt as Known, Body, Context, Place, Profiled, Stop, Task};
 use crate::worker::{Ending, Job, Newest};
 
 /// A job that was leased, and what it takes to run it.
@@ -18,6 +19,8 @@ pub(super) struct Attempt {
     task: Task,
     job: Job,
     context: Context,
+    /// While it may come to be profiled since it runs for long.
+    looked_after: Option<LookedAfter>,
 }
 
 /// An attempt that is over.
@@ -32,7 +35,7 @@ pub(super) struct Over {
 impl Attempt {
     pub(super) fn new(place: &Arc<Place>, task: Task, job: Job) -> Self {
         let context = context(place, &task, &job);
-        Self { place: Arc::clone(place), task, job, context }
+        Self { place: Arc::clone(place), task, job, context, looked_after: None }
     }
 
     /// What the body knows; by it the attempt is asked to stop.
@@ -40,9 +43,10 @@ impl Attempt {
         &self.context
     }
 
-    /// Its body runs from here on.
-    pub(super) fn begin(self) -> Begun {
+    /// Its body runs from here on, and is profiled as planned.
+    pub(super) fn begin(mut self, plan: Option<Plan>) -> Begun {
         self.place.attempts.begin(&self.job);
+        self.looked_after = plan.and_then(|plan| plan.begin(&self.context, &self.job, self.task.version()));
         let body = self.task.run(self.context.clone(), self.job.arguments.clone());
         Begun { attempt: self, body }
     }
@@ -51,6 +55,13 @@ impl Attempt {
     fn finish(&self, ending: Ending) -> Over {
         let took = self.place.attempts.finish(&self.job, ending);
         Over { fence: self.job.fence, task: self.job.task, took }
+    }
+}
+
+/// Nothing of it is looked at any more, whatever became of it: its worker may have been dropped.
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        drop(self.context.profiled().end());
     }
 }
 
@@ -80,6 +91,10 @@ impl Begun {
     pub(super) async fn run(self) -> Over {
         let Self { attempt, body } = self;
         let ending = ending(&attempt, body).await;
+        if let Some(profiling) = attempt.context.profiled().end() {
+            // Whoever learns of the end finds the profile.
+            profiling.end().await;
+        }
         if !attempt.task.is_at_most_once() {
             return attempt.finish(ending);
         }
@@ -114,6 +129,7 @@ fn context(place: &Arc<Place>, task: &Task, job: &Job) -> Context {
         place: Some((Arc::clone(place), job.ticket())),
         stop: Stop::default(),
         newest: Newest::new(job.checkpoint.clone()),
+        profiled: Profiled::default(),
     })
 }
 

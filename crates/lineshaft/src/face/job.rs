@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lineshaft_wire::message::{PayloadKind, RefusalCode, Shown};
+use lineshaft_insight::profile::Profile;
+use lineshaft_wire::log_record::LogFilter;
+use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER, PayloadKind, RefusalCode, Shown};
 use lineshaft_wire::value::Value;
 use lineshaft_wire::{AttemptRecord, JobId, JobRecord, JobState, task};
 use serde::de::{DeserializeOwned, Error as _};
@@ -136,6 +138,27 @@ impl<R> Job<R> {
         let progress = self.show().await?.progress;
         let value = progress.map(|payload| self.client.decode(&payload)).transpose();
         value.map_err(|source| Error::Undecodable { job: self.id, source })
+    }
+
+    /// Where the time of its newest attempt that was profiled went; `None` if none was. Profiles are kept as long as logs.
+    ///
+    /// Attempts are profiled by [`Call::profile`](crate::Call::profile), the option `profile` of their task, `lineshaft
+    /// profile --next` and, where they run for long, by themselves.
+    pub async fn profile(&self) -> Result<Option<Profile>, Error> {
+        let logger = Some(PROFILE_LOGGER.into());
+        let filter = LogFilter { job: Some(self.id), logger, attached: true, ..LogFilter::default() };
+        let mut list = ListLogs { filter, after: None, count: 1, newest_first: true };
+        loop {
+            let page = self.client.raw().logs(list.clone(), None).await?;
+            if let Some(bytes) = page.records.into_iter().find_map(|record| record.attachment) {
+                let profile = Profile::from_bytes(&bytes);
+                return profile.map(Some).map_err(|error| Error::Protocol(error.to_string()));
+            }
+            list.after = page.next;
+            if list.after.is_none() {
+                return Ok(None);
+            }
+        }
     }
 
     /// Its arguments as a value that can be shown.

@@ -10,6 +10,7 @@ mod job;
 mod limiter;
 mod lock;
 mod outcome;
+mod profiled;
 mod signals;
 mod tempo;
 mod worker;

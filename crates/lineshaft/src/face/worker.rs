@@ -11,10 +11,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::Client;
 use super::attempt::{Attempt, Over};
+use super::profiled::{Plan, Slow, slow};
 use super::signals::Signals;
 use super::tempo::Tempo;
 use crate::task::{Context, Place, Task};
 use crate::worker::local::{Local, Options};
+use crate::worker::profiles::Which;
 use crate::worker::{Error, Farewell, Job, Kind, TaskEntry};
 
 /// How long the server may take to confirm the last ends.
@@ -223,10 +225,33 @@ async fn close(local: Local) {
     }
 }
 
+/// A task, and what is known of its attempts.
+struct Known {
+    task: Task,
+    tempo: Tempo,
+    which: Arc<Which>,
+}
+
+impl From<Task> for Known {
+    fn from(task: Task) -> Self {
+        let which = Arc::new(Which::new(task.profiled_share()));
+        Self { task, tempo: Tempo::default(), which }
+    }
+}
+
+impl Known {
+    /// A body took this long.
+    fn record(&mut self, took: Duration) {
+        self.tempo.record(took);
+        self.which.record(took);
+    }
+}
+
 /// The attempts of a worker.
 struct Running {
     place: Arc<Place>,
-    tasks: Vec<(Task, Tempo)>,
+    tasks: Vec<Known>,
+    slow: Slow,
     bodies: JoinSet<Over>,
     /// By which those in `bodies` are asked to stop.
     contexts: HashMap<Fence, Context>,
@@ -235,8 +260,8 @@ struct Running {
 impl Running {
     fn new(local: &Local, client: Client, tasks: Vec<Task>) -> Self {
         let place = Arc::new(Place { attempts: Arc::clone(local.attempts()), client });
-        let tasks = tasks.into_iter().map(|task| (task, Tempo::default())).collect();
-        Self { place, tasks, bodies: JoinSet::new(), contexts: HashMap::new() }
+        let tasks = tasks.into_iter().map(Known::from).collect();
+        Self { place, tasks, slow: slow(), bodies: JoinSet::new(), contexts: HashMap::new() }
     }
 
     /// Takes and runs jobs until none comes any more. Cancel-safe.
@@ -294,18 +319,22 @@ impl Running {
     }
 
     fn begin(&mut self, job: Job) {
-        let (fence, (task, tempo)) = (job.fence, &mut self.tasks[job.task as usize]);
-        let attempt = Attempt::new(&self.place, *task, job);
-        if !tempo.is_short() || task.is_blocking() || task.is_at_most_once() {
+        let (fence, known) = (job.fence, &mut self.tasks[job.task as usize]);
+        let task = known.task;
+        let why = known.which.from_the_beginning(&job);
+        let plan = Plan::of(&self.slow, &known.which, why);
+        let attempt = Attempt::new(&self.place, task, job);
+        let is_alone = why.is_some() || task.is_blocking() || task.is_at_most_once();
+        if is_alone || !known.tempo.is_short() {
             self.contexts.insert(fence, attempt.context().clone());
-            self.bodies.spawn(async move { attempt.begin().run().await });
+            self.bodies.spawn(async move { attempt.begin(plan).run().await });
             return;
         }
-        let mut begun = attempt.begin();
+        let mut begun = attempt.begin(plan);
         if let Some(over) = begun.at_once() {
-            return tempo.record(over.took);
+            return known.record(over.took);
         }
-        tempo.waits();
+        known.tempo.waits();
         self.contexts.insert(fence, begun.context().clone());
         // Polled again at once, it learns who is to be woken.
         self.bodies.spawn(begun.run());
@@ -320,6 +349,6 @@ impl Running {
     fn ended(&mut self, over: Option<Over>) {
         let Some(Over { fence, task, took }) = over else { return };
         self.contexts.remove(&fence);
-        self.tasks[task as usize].1.record(took);
+        self.tasks[task as usize].record(took);
     }
 }

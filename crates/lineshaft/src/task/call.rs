@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use lineshaft_wire::message::{JobGroup, Rules, RunAfter};
+use lineshaft_wire::message::{JobGroup, PROFILE_TAG, Rules, RunAfter};
 use lineshaft_wire::task;
 use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
@@ -48,6 +48,7 @@ struct Options {
     rules: Rules,
     unique: Option<Unique>,
     cache: Option<Duration>,
+    profile: bool,
 }
 
 /// A call ready to be sent.
@@ -124,7 +125,7 @@ impl Callee {
             ..JobGroup::new(task, Vec::new())
         };
         let unique = defaults.unique.map(Unique::from);
-        Options { group, rules: defaults.rules(), unique, cache: defaults.cache }
+        Options { group, rules: defaults.rules(), unique, cache: defaults.cache, profile: false }
     }
 }
 
@@ -318,6 +319,13 @@ impl<R> Call<R> {
         self
     }
 
+    /// Whether its attempts are profiled: where their time goes is kept with what they log, for
+    /// [`Job::profile`](crate::Job::profile) and the command line. The job has one tag more for it, of at most 16.
+    pub fn profile(mut self, profile: bool) -> Self {
+        self.options().profile = profile;
+        self
+    }
+
     /// Free text for people and programs, JSON by convention; at most 4 KiB.
     pub fn metadata(mut self, text: &str) -> Self {
         self.options().group.metadata = Some(text.into());
@@ -352,7 +360,11 @@ impl<R> Call<R> {
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
         let Self { callee, options, arguments, .. } = self;
         let options = options.map_or_else(|| callee.options(), |options| *options);
-        let (Options { mut group, rules, unique, cache }, version) = (options, callee.defaults().version);
+        let (Options { mut group, rules, unique, cache, profile }, version) =
+            (options, callee.defaults().version);
+        if profile && !group.tags.iter().any(|tag| **tag == *PROFILE_TAG) {
+            group.tags.push(PROFILE_TAG.into());
+        }
         let arguments = arguments
             .map_err(|error| *error)?
             .finish()

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::output::Output;
 use super::stop::Stop;
-use super::{Checkpointing, Error, Result};
+use super::{Checkpointing, Error, Profiled, Result};
 use crate::worker::child::PROGRESS_BYTES_MAX;
 use crate::worker::{Attempts, Newest, Ticket};
 use crate::{Client, Reply};
@@ -37,6 +37,8 @@ pub(crate) struct Attempt {
     pub(crate) stop: Stop,
     /// The last checkpoint.
     pub(crate) newest: Newest,
+    /// Where its body runs, and its profile.
+    pub(crate) profiled: Profiled,
 }
 
 /// A worker as the bodies in it know it.
@@ -92,6 +94,7 @@ impl Context {
             place: None,
             stop: Stop::default(),
             newest: Newest::default(),
+            profiled: Profiled::default(),
         })
     }
 
@@ -212,12 +215,26 @@ impl Context {
         is_ours && self.attempt.newest.is_as_made()
     }
 
+    /// A step of this attempt's body that may be looked at while it runs.
+    pub(super) fn in_its_spot<T>(&self, step: impl FnOnce() -> T) -> T {
+        self.attempt.profiled.spot().around(step)
+    }
+
     /// A step of this attempt's body, or several that have the same context, who then need not enter it one by one.
     pub(crate) fn around<T>(&self, step: impl FnOnce() -> T) -> T {
         if CURRENT.try_with(|current| Arc::ptr_eq(&current.attempt, &self.attempt)) == Ok(true) {
             return step();
         }
         CURRENT.sync_scope(self.clone(), step)
+    }
+
+    /// The worker where it runs, and as which of the attempts there.
+    pub(crate) fn place(&self) -> Option<(&Arc<Place>, Ticket)> {
+        self.attempt.place.as_ref().map(|(place, ticket)| (place, *ticket))
+    }
+
+    pub(crate) fn profiled(&self) -> &Profiled {
+        &self.attempt.profiled
     }
 
     pub(crate) fn stop(&self) -> &Stop {

@@ -120,6 +120,11 @@ impl Task {
         std::iter::once(self.name).chain(self.defaults.aliases.iter().copied())
     }
 
+    /// The share of its attempts that are profiled, if it says one.
+    pub(crate) const fn profiled_share(&self) -> Option<f64> {
+        self.defaults.profile
+    }
+
     /// Whether an attempt must never be repeated.
     pub(crate) const fn is_at_most_once(&self) -> bool {
         self.defaults.at_most_once
@@ -165,7 +170,7 @@ impl Task {
 
     /// A step of the body, whose panic is the end of its attempt.
     fn guarded<T: From<Outcome>>(&self, context: &Context, step: impl FnOnce() -> T) -> T {
-        let stepped = catch_unwind(AssertUnwindSafe(|| context.around(step)));
+        let stepped = catch_unwind(AssertUnwindSafe(|| context.around(|| context.in_its_spot(step))));
         stepped
             .unwrap_or_else(|panic| self.ending(panics::error_of(&*panic), context.to_be_repeated()).into())
     }

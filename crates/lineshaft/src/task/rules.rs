@@ -44,6 +44,8 @@ pub struct Defaults {
     pub aliases: &'static [&'static str],
     /// What is made of a job that gives up.
     pub on_failure: Option<Handler<'static>>,
+    /// The share of attempts that are profiled, from 0 to 1.
+    pub profile: Option<f64>,
 }
 
 /// Which errors are tried again, and when.
@@ -100,6 +102,7 @@ impl Defaults {
         tags: &[],
         aliases: &[],
         on_failure: None,
+        profile: None,
     };
 
     /// What a job of `task` is made with, where these are its defaults.

@@ -22,6 +22,7 @@ mod kind;
 mod link;
 pub mod local;
 mod options;
+pub mod profiles;
 pub mod supervisor;
 
 pub use child::{Attempts, Child, Draft, Ending, Job, Newest, Next, TaskEntry, Ticket};

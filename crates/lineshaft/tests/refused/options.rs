@@ -61,4 +61,7 @@ async fn fails_opaquely() -> Result<(), Opaque> {
     Err(Opaque)
 }
 
+#[lineshaft::task(profile = 1.5)]
+async fn more_than_all() {}
+
 fn main() {}

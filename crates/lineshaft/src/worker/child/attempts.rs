@@ -276,7 +276,13 @@ impl Attempts {
 
     /// The name of a job's task, and that of the worker.
     pub fn names_of(&self, job: &Job) -> (Arc<str>, Arc<str>) {
-        let task = self.task_of(job).map_or_else(|| "?".into(), |task| Arc::clone(&task.name));
+        self.names_at(job.task)
+    }
+
+    /// The same, of the task at this position of the list.
+    pub(crate) fn names_at(&self, task: u32) -> (Arc<str>, Arc<str>) {
+        let task = self.tasks.get().and_then(|tasks| tasks.get(task as usize));
+        let task = task.map_or_else(|| "?".into(), |task| Arc::clone(&task.name));
         (task, Arc::clone(&self.shared.worker))
     }
 

@@ -8,6 +8,7 @@ mod embedded;
 mod failures;
 mod jobs;
 mod locks;
+mod profiles;
 mod short;
 mod tracebacks;
 mod workers;
