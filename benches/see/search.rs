@@ -129,6 +129,8 @@ fn searches(count: u64) -> Vec<(&'static str, LogFilter, Vec<String>)> {
     let last_hour = FIRST_US + SPAN_US - HOUR_US;
     let customer = some.message.split(' ').nth(5).unwrap_or_default().to_owned();
     let hard = format!("customer {customer} in {}", some.message.rsplit(' ').nth(1).unwrap_or_default());
+    // Without a whole word in it.
+    let part = hard["customer ".len() + 1..].to_owned();
     vec![
         ("one job", LogFilter { job: Some(some.job), ..filter() }, vec![some.job.to_string()]),
         (
@@ -148,6 +150,7 @@ fn searches(count: u64) -> Vec<(&'static str, LogFilter, Vec<String>)> {
             vec!["\"level\":40".to_owned(), format!("\"task\":\"{}\"", some.task)],
         ),
         ("a text of common parts", LogFilter { texts: vec![hard.as_str().into()], ..filter() }, vec![hard]),
+        ("parts of numbers", LogFilter { texts: vec![part.as_str().into()], ..filter() }, vec![part]),
     ]
 }
 
