@@ -59,7 +59,7 @@ pub(crate) fn of_words(records: &[&LogRecord]) -> BloomFilter {
         small.clear();
         small.extend_from_slice(text.as_bytes());
         small.make_ascii_lowercase();
-        found.extend(small.split(|byte| !is_of_word(*byte)).filter(|word| is_long(word)).map(xxh3_64));
+        found.extend(small.split(|byte| !is_of_word(*byte)).filter(is_long).map(xxh3_64));
     }
     let hashes: Vec<u64> = found.into_iter().collect();
     with_members(&hashes, WORD_BITS, WORDS_MAX)
