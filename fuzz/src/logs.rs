@@ -21,7 +21,7 @@ const RECORDS: u64 = 40;
 const HEADER_BYTES: usize = 256;
 const SECTIONS_OFFSET: usize = 80;
 const SECTION_BYTES: usize = 12;
-const SECTIONS: usize = 12;
+const SECTIONS: usize = 13;
 /// Beside the bytes: what one section may claim to be, several times over, and headers.
 const BESIDE: usize = 32 << 20;
 
@@ -137,7 +137,7 @@ fn forged(section: usize, content: &[u8]) -> SimulatedDisk {
     let (mut header, mut parts) = (before[..HEADER_BYTES].to_vec(), Vec::new());
     let mut start = HEADER_BYTES;
     for number in 0..SECTIONS {
-        let place = SECTIONS_OFFSET + SECTION_BYTES * number;
+        let place = place_of(number);
         let bytes = u32::from_le_bytes(header[place..place + 4].try_into().expect("four bytes")) as usize;
         let stored = if number == section { content } else { &before[start..start + bytes] };
         if number == section {
@@ -159,13 +159,18 @@ fn forged(section: usize, content: &[u8]) -> SimulatedDisk {
     disk
 }
 
+/// Where the header tells of a section: of the last one behind the length of the attachments.
+fn place_of(section: usize) -> usize {
+    SECTIONS_OFFSET + SECTION_BYTES * section + if section + 1 == SECTIONS { 8 } else { 0 }
+}
+
 /// What [`logs`] takes for the first block with the column of levels as it was.
 pub fn forged_logs_seed() -> Vec<u8> {
     /// The place of levels among the sections.
     const LEVELS: usize = 4;
     let content = original().content(DAY);
     let bytes = |number: usize, at: usize| {
-        let place = SECTIONS_OFFSET + SECTION_BYTES * number + at;
+        let place = place_of(number) + at;
         u32::from_le_bytes(content[place..place + 4].try_into().expect("four bytes")) as usize
     };
     let start = HEADER_BYTES + (0..LEVELS).map(|number| bytes(number, 0)).sum::<usize>();

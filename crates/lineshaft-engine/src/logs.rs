@@ -25,6 +25,7 @@ const PAGE_TIME: Duration = Duration::from_millis(20);
 /// How often records are made durable, and those looked for whose time is over.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Children of which it is known which records they have sent.
 const CHILDREN_MAX: usize = 16_384;
 
@@ -47,6 +48,14 @@ pub(crate) struct LogKeeper<D: Disk> {
     /// Unix microseconds at which this engine began: what is older may have come to the one before it.
     began_us: u64,
     is_synced: bool,
+    looked: Option<Looked>,
+}
+
+/// When records were looked for whose time is over.
+struct Looked {
+    at: Instant,
+    /// The UTC day of that, counted from 1970.
+    day: u64,
 }
 
 /// The numbers of the records that children have sent, so that those which come again are not kept twice.
@@ -60,7 +69,7 @@ struct Children {
 impl<D: Disk> LogKeeper<D> {
     pub(crate) fn new(home: Home<D>, retention: Retention, clock: Clock) -> Self {
         let (children, began_us) = (Children::default(), clock.wall_ms() * 1_000);
-        Self { home, store: None, retention, clock, children, began_us, is_synced: true }
+        Self { home, store: None, retention, clock, children, began_us, is_synced: true, looked: None }
     }
 
     fn store(&mut self) -> Result<LogStore<D>, Error> {
@@ -72,17 +81,23 @@ impl<D: Disk> LogKeeper<D> {
 
     /// Answers until the engine is gone.
     pub(crate) fn run(mut self, asked: &Receiver<(Asked, LogsAsked)>) {
-        let mut look_at = Instant::now();
         loop {
             match asked.recv_timeout(SYNC_EVERY) {
                 Ok((asked, what)) => self.work(&asked, what),
                 Err(RecvTimeoutError::Timeout) => self.sync(),
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
             }
-            if Instant::now() >= look_at {
-                look_at = Instant::now() + RETENTION_EVERY;
-                self.retain();
-            }
+            self.retain_if_due();
+        }
+    }
+
+    /// Looks now and then, and whenever a day has begun, for then another one may go: whether anybody logs or not.
+    fn retain_if_due(&mut self) {
+        let (at, day) = (self.clock.instant(), self.clock.wall_ms() / DAY_MS);
+        let is_due = |looked: &Looked| looked.day != day || at - looked.at >= RETENTION_EVERY;
+        if self.looked.as_ref().is_none_or(is_due) {
+            self.looked = Some(Looked { at, day });
+            self.retain();
         }
     }
 

@@ -17,13 +17,13 @@ pub use manifest::{FileEntry, MANIFEST, Manifest};
 pub use put_back::Backup;
 pub use take::{Facts, take};
 
-use crate::Error;
+use crate::{Error, logs};
 
 /// Directories of a home that belong to a backup, in the order in which they are copied.
 ///
-/// The journal comes before what it names, and the archive last: it may be ahead of the journal, which is cut when it
-/// is opened, but never behind.
-pub const DIRECTORIES: [&str; 5] = ["snap", "seg", "blob", "cold", "archive"];
+/// The journal comes before what it names, and the archive behind it: it may be ahead of the journal, which is cut when it
+/// is opened, but never behind. What attempts logged stands for itself, and may be left out.
+pub const DIRECTORIES: [&str; 6] = ["snap", "seg", "blob", "cold", "archive", logs::DIRECTORY];
 
 /// Hears how far a copy is, and may slow it down or stop it.
 pub trait Watch {

@@ -11,6 +11,7 @@ mod sizes;
 mod survey;
 mod upgrade;
 
+pub use crate::logs::{CheckedLogs, check_logs};
 pub use checks::{CheckedFile, check_blobs, check_cold_files, check_snapshots, newest_snapshot};
 pub use rework::rework;
 pub use sizes::{DirectorySize, JournalSize, directories, journal_size};

@@ -4,10 +4,10 @@
 //! file that is written to and, when it has enough, becomes compressed and indexed *blocks* in the files of UTC days. A
 //! search goes through the headers of all blocks, which are in memory, then through columns and filters of those that
 //! may have something, and unpacks the pieces in which it found rows: read `block` for that, `header` for the bytes, `tail`
-//! for the file that is open, `store` and `close` for who does what when.
+//! for the file that is open, `store` and `close` for who does what when, `extent` and `survey` for those who look at the files
+//! from outside.
 //!
-//! Logs are not jobs: what is damaged is passed over and counted, and a full disk refuses them before anything else. A
-//! backup does not have them.
+//! Logs are not jobs: what is damaged is passed over and counted, and a full disk refuses them before anything else.
 
 mod attachments;
 mod bits;
@@ -16,13 +16,16 @@ mod build;
 mod catalogue;
 mod close;
 mod columns;
+pub(crate) mod extent;
 mod filters;
 mod fit;
 mod header;
+mod next;
 mod page;
 mod rows;
 mod scan;
 mod store;
+mod survey;
 mod tail;
 mod wanted;
 
@@ -36,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use store::DIRECTORY;
 pub use store::{Limits, LogStore};
+pub use survey::{CheckedLogs, check_logs};
 
 /// Longest record that is kept, bytes as `MessagePack`, after its texts were cut to
 /// [`LOG_TEXT_BYTES_MAX`](lineshaft_wire::log_record::LOG_TEXT_BYTES_MAX).

@@ -217,8 +217,12 @@ const fn duration_of(nanos: u128) -> Duration {
     Duration::new((nanos / 1_000_000_000) as u64, (nanos % 1_000_000_000) as u32)
 }
 
+/// Characters of a value that are shown.
+const SHOWN: usize = 80;
+
 fn bad(option: &str, value: &str, kind: &'static str, accepted: &'static str) -> Error {
-    let value = value.chars().take(80).collect();
+    let (shown, rest) = value.split_at(value.char_indices().nth(SHOWN).map_or(value.len(), |(at, _)| at));
+    let value = if rest.is_empty() { shown.to_owned() } else { format!("{shown}…") };
     Error::BadOption { option: option.to_owned(), value, kind, accepted }
 }
 
@@ -246,6 +250,15 @@ mod tests {
         check(" 7d ", 7 * 86_400_000);
         check("2w1d", 15 * 86_400_000);
         check("0", 0);
+    }
+
+    #[test]
+    fn a_value_that_is_cut_shows_that_it_is() {
+        let shown = |count: usize| match parse_duration("timeout", &"é".repeat(count)) {
+            Err(Error::BadOption { value, .. }) => value,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((shown(80), shown(81)), ("é".repeat(80), "é".repeat(80) + "…"));
     }
 
     #[test]

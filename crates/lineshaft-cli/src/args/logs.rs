@@ -51,11 +51,19 @@ fn add(filter: &mut LogFilter, word: &str) -> Result<(), String> {
     match name {
         "level" => {
             let level = named_level(value).or_else(|| value.parse().ok());
-            filter.level = Some(level.ok_or_else(|| wrong(word, LEVELS))?);
+            filter.level = Some(level.ok_or_else(|| wrong(word, value, |_| true, LEVELS))?);
         }
         "text" => filter.texts.push(value.into()),
-        "job" => filter.job = Some(value.parse::<JobId>().map_err(|_| wrong(word, "the id of a job"))?),
-        "attempt" => filter.attempt = Some(value.parse().map_err(|_| wrong(word, "a number from 1"))?),
+        "job" => {
+            let is_of_id = |char: char| char.is_ascii_hexdigit() || char == '-';
+            let job = value.parse::<JobId>().map_err(|_| wrong(word, value, is_of_id, "the id of a job"));
+            filter.job = Some(job?);
+        }
+        "attempt" => {
+            let is_of_number = |char: char| char.is_ascii_digit();
+            filter.attempt =
+                Some(value.parse().map_err(|_| wrong(word, value, is_of_number, "a number from 1"))?);
+        }
         "task" => filter.task = Some(value.into()),
         "worker" => filter.worker = Some(value.into()),
         "logger" => filter.logger = Some(value.into()),
@@ -88,8 +96,27 @@ fn is_field(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|char| char.is_alphanumeric() || "_.-".contains(char))
 }
 
-fn wrong(word: &str, form: &str) -> String {
-    format!("{word} does not read: it takes {form}")
+/// Characters of a word that are shown around what is wrong in it.
+const SHOWN: usize = 40;
+
+/// What does not read in a word that ends with `value`: where its first character stands that is none of those that may
+/// be in it, or where it begins.
+fn wrong(word: &str, value: &str, may_be: impl Fn(char) -> bool, form: &str) -> String {
+    let start = word.chars().count() - value.chars().count();
+    let at = start + value.chars().position(|char| !may_be(char)).unwrap_or(0);
+    format!("{} does not read at character {}: it takes {form}", around(word, at), at + 1)
+}
+
+/// The word, or what is around one of its characters.
+fn around(word: &str, at: usize) -> String {
+    let count = word.chars().count();
+    if count <= 2 * SHOWN {
+        return word.to_owned();
+    }
+    let (first, end) = (at.saturating_sub(SHOWN), (at + SHOWN).min(count));
+    let shown: String = word.chars().skip(first).take(end - first).collect();
+    let dots = |is_cut: bool| if is_cut { "…" } else { "" };
+    format!("{}{shown}{}", dots(first > 0), dots(end < count))
 }
 
 #[cfg(test)]
@@ -113,9 +140,18 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_read_is_named() {
-        for word in ["level=loud", "job=7", "attempt=first"] {
-            assert!(filter(&[word]).unwrap_err().starts_with(word));
-        }
+    fn what_does_not_read_is_named_with_its_place() {
+        let check = |word: &str, expected: &str| {
+            let error = filter(&[word]).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        check("level=loud", "level=loud does not read at character 7: it takes trace, debug, ");
+        check("job=7", "job=7 does not read at character 5: it takes the id of a job");
+        check("attempt=12x4", "attempt=12x4 does not read at character 11: it takes a number from 1");
+        check("attempt=", "attempt= does not read at character 9: ");
+        let long = format!("attempt={}é{}", "1".repeat(300), "2".repeat(300));
+        let (before, after) = ("1".repeat(40), "2".repeat(39));
+        check(&long, &format!("…{before}é{after}… does not read at character 309: it takes a number"));
+        check(&format!("attempt=x{}", "2".repeat(300)), &format!("attempt=x{after}… does not read at"));
     }
 }

@@ -76,6 +76,9 @@ pub struct Backup {
     /// Copy at most so much a second, such as 50MiB
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub rate: Option<u64>,
+    /// Leave out what jobs logged
+    #[arg(long)]
+    pub without_logs: bool,
 }
 
 /// Makes a home of a backup.

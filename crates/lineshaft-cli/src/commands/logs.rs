@@ -1,22 +1,28 @@
 //! `lineshaft logs` and `lineshaft job logs`: what attempts logged, and what they go on to log.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use lineshaft::Error;
 use lineshaft::client::Client;
-use lineshaft_wire::message::{LOG_PAGE_MAX, ListLogs};
+use lineshaft_wire::message::{LOG_PAGE_MAX, ListLogs, Logs, RefusalCode};
 use lineshaft_wire::{JobId, LogFilter, LogRecord};
 
-use crate::args::Logs;
+use crate::args::Logs as Wanted;
 use crate::context::{Context, answer};
-use crate::exit::{Failure, USAGE};
+use crate::exit::{Failure, UNREACHABLE, USAGE};
 use crate::output::Form;
 use crate::{json, show};
 
 /// Pause between two looks for what is new.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A server that has not answered for so long is away.
+const AWAY_AFTER: Duration = Duration::from_secs(1);
+/// Then it is asked anew.
+const DEADLINE: Duration = Duration::from_secs(30);
 
-pub(crate) fn run(logs: &Logs, context: &mut Context) -> Result<(), Failure> {
+pub(crate) fn run(logs: &Wanted, context: &mut Context) -> Result<(), Failure> {
     let filter = logs.filter().map_err(|message| Failure::new(USAGE, message))?;
     let client = context.client_of_existing()?;
     show_all(&client, context, &filter, logs.limit, logs.follow)
@@ -57,7 +63,7 @@ fn show_all(
     if follow { go_on(client, context, filter, end) } else { Ok(()) }
 }
 
-/// Shows what comes, until a signal ends the process.
+/// Shows what comes, until a signal ends the process, or the home is removed.
 fn go_on(
     client: &Client,
     context: &mut Context,
@@ -66,7 +72,7 @@ fn go_on(
 ) -> Result<(), Failure> {
     loop {
         context.output.flush()?;
-        let page = answer(client.logs(list(filter, after, LOG_PAGE_MAX, false), None))?;
+        let page = patiently(client, context, &list(filter, after, LOG_PAGE_MAX, false))?;
         after = page.next.or(after);
         print(context, &page.records)?;
         if page.is_end {
@@ -74,6 +80,53 @@ fn go_on(
             thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+/// A page, whenever there is a server that gives it: of one that is away it is said once. The place in `list` stays right
+/// meanwhile, so nothing is missed or repeated.
+fn patiently(client: &Client, context: &mut Context, list: &ListLogs) -> Result<Logs, Failure> {
+    let home = context.home()?.path().to_owned();
+    let mut is_said = false;
+    loop {
+        let mut reply = client.logs_aside(list.clone(), DEADLINE);
+        let answer = loop {
+            if let Some(answer) = reply.wait_timeout(AWAY_AFTER) {
+                break answer;
+            }
+            say_away(context, &home, &mut is_said)?;
+        };
+        match answer {
+            Ok(page) => {
+                if is_said {
+                    context.output.say("the server is back");
+                }
+                return Ok(page);
+            }
+            Err(error) if is_of_absence(&error) => say_away(context, &home, &mut is_said)?,
+            Err(error) => return Err(error.into()),
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn say_away(context: &mut Context, home: &Path, is_said: &mut bool) -> Result<(), Failure> {
+    let place = home.display();
+    if !home.exists() {
+        return Err(Failure::new(UNREACHABLE, format!("the home {place} was removed")));
+    }
+    if !std::mem::replace(is_said, true) {
+        context.output.say(format!("the server of {place} is away: waiting for it"));
+    }
+    Ok(())
+}
+
+fn is_of_absence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoServer { .. }
+            | Error::Timeout { .. }
+            | Error::Refused { code: RefusalCode::ShuttingDown, .. }
+    )
 }
 
 /// The place behind the newest record: what is logged from now on comes after it.

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use crate::command::{Ended, Shell, ended};
+use crate::following::{log, numbers};
 
 impl Shell {
     fn place(&self, name: &str) -> PathBuf {
@@ -113,6 +114,61 @@ fn a_stopped_home_is_backed_up_and_restored_to_an_earlier_commit() {
         "{beyond:?}"
     );
     assert!(!shell.place("other").exists());
+}
+
+/// Backups left out what jobs logged.
+#[test]
+fn what_jobs_logged_is_in_a_backup_unless_it_is_left_out() {
+    let shell = Shell::new();
+    let _served = shell.serve();
+    log(&shell, 1, 50);
+    let logged = |home: &str| {
+        let home = shell.place(home);
+        let text = shell.out(&["logs", "--jsonl", "--home", home.to_str().unwrap()]);
+        shell.out(&["stop", "--home", home.to_str().unwrap()]);
+        numbers(&text)
+    };
+    assert_eq!(shell.back_up("backup")["logs"], true);
+    let place = shell.place("without");
+    let without = shell.json(&["store", "backup", place.to_str().unwrap(), "--without-logs"]);
+    assert_eq!(without["logs"], false);
+    log(&shell, 51, 60);
+    for (backup, home) in [("backup", "again"), ("without", "bare")] {
+        let restored = shell.restore(backup, home, &[]);
+        assert_eq!(restored.code, 0, "{restored:?}");
+    }
+    assert_eq!(logged("again"), (1..=50).collect::<Vec<_>>());
+    assert_eq!(logged("bare"), Vec::<u64>::new());
+}
+
+/// Logs are not jobs: the home starts, and what is lost is told.
+#[test]
+fn damaged_logs_are_found_and_keep_no_home_from_starting() {
+    let shell = Shell::new();
+    let served = shell.serve();
+    log(&shell, 1, 4_500);
+    log(&shell, 4_501, 4_510);
+    drop(served);
+    let logs = shell.home().join("logs");
+    let day = fs::read_dir(&logs)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .find(|path| path.file_name().is_some_and(|name| name.to_str().unwrap().starts_with("20")));
+    let day = day.unwrap();
+    let mut content = fs::read(&day).unwrap();
+    content[400] ^= 1;
+    fs::write(&day, content).unwrap();
+    let name = format!("logs/{}", day.file_name().unwrap().to_str().unwrap());
+    let found = shell.run(&["store", "verify"]);
+    assert_eq!(found.code, 1, "{found:?}");
+    let lost = format!("[LS0005] {name} at byte 0: ");
+    assert!(found.out.contains(&lost) && found.out.contains(" records of 20"), "{found:?}");
+    let found = shell.run(&["store", "doctor"]);
+    assert_eq!(found.code, 0, "{found:?}");
+    assert!(found.out.contains(&lost), "{found:?}");
+    let _served = shell.serve();
+    let left = numbers(&shell.out(&["logs", "--jsonl", "--limit", "9999"]));
+    assert!(left.ends_with(&[4_509, 4_510]) && left.len() < 4_510, "{}", left.len());
 }
 
 #[test]

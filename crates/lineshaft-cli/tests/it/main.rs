@@ -9,6 +9,7 @@ mod configuration;
 mod doctor;
 mod exits;
 mod explain;
+mod following;
 mod hand_over;
 mod hostile;
 mod lists;

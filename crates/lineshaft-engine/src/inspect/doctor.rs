@@ -7,7 +7,7 @@ use std::path::Path;
 
 use lineshaft_jobs::{Change, Command, Now};
 use lineshaft_store::disk::Locking;
-use lineshaft_store::inspect::{newest_snapshot, repair, rework, survey};
+use lineshaft_store::inspect::{check_logs, newest_snapshot, repair, rework, survey};
 use lineshaft_store::{
     Append, Archive, BlockArchive, DamagedBlock, Disk as _, Error as StoreError, FileDisk, Home, Journal,
     JournalHandle, Overlay,
@@ -30,6 +30,8 @@ pub struct Diagnosis {
     pub refusals: Vec<Finding>,
     /// Blocks of the history that do not read, with which it starts all the same: the jobs of each are lost whole.
     pub unreadable: Vec<Finding>,
+    /// What jobs logged and does not read: no start is kept from anything by it, and it goes with its day.
+    pub logs: Vec<Finding>,
     /// What going on would cost.
     pub losses: Vec<Loss>,
     /// Jobs whose arguments, results or outputs do not read.
@@ -133,6 +135,7 @@ pub fn diagnose(path: &Path, progress: Progress<'_>) -> Result<Diagnosis, Error>
     let mut diagnosis = Diagnosis {
         refusals: patient.refusals,
         unreadable: patient.unreadable,
+        logs: damaged_logs(&home)?,
         losses: patient.losses,
         incomplete: patient.incomplete,
         dead: 0,
@@ -142,6 +145,12 @@ pub fn diagnose(path: &Path, progress: Progress<'_>) -> Result<Diagnosis, Error>
     };
     diagnosis.settle()?;
     Ok(diagnosis)
+}
+
+fn damaged_logs(home: &Home<Disk>) -> Result<Vec<Finding>, Error> {
+    let mut found = Vec::new();
+    check_logs(home.disk(), &mut |part| found.extend(part.error.as_ref().map(Finding::of_store)))?;
+    Ok(found)
 }
 
 /// A home under repair.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use lineshaft_jobs::Place;
-use lineshaft_store::inspect::{CheckedFile, check_blobs, check_cold_files, check_snapshots, directories};
+use lineshaft_store::inspect::{
+    CheckedFile, check_blobs, check_cold_files, check_logs, check_snapshots, directories,
+};
 use lineshaft_store::{Error as StoreError, FileDisk, Home, Journal, JournalHandle};
 
 use super::{Disk, Finding, Holder, Look, check_is_home, overlay};
@@ -70,6 +72,7 @@ fn verify_once(path: &Path, progress: Progress<'_>) -> Result<Report, Error> {
         Ok(mut look) => run.whole(&mut look),
         Err(error) => run.report.findings.insert(0, Finding::of(&error)),
     }
+    run.logs(home.disk())?;
     Ok(run.report)
 }
 
@@ -108,6 +111,20 @@ impl Run<'_> {
             (checked.count, checked.bytes) = (checked.count + 1, checked.bytes + file.bytes);
             self.advance(file.bytes);
             self.report.findings.extend(file.error.as_ref().map(Finding::of_store));
+        })?;
+        self.report.checked.push(checked);
+        Ok(())
+    }
+
+    fn logs(&mut self, disk: &Disk) -> Result<(), Error> {
+        let mut checked = Checked { what: "records that jobs logged", count: 0, bytes: 0 };
+        check_logs(disk, &mut |part| {
+            self.advance(part.bytes);
+            match &part.error {
+                Some(error) => self.report.findings.push(Finding::of_store(error)),
+                None => checked.count += part.records,
+            }
+            checked.bytes += part.bytes;
         })?;
         self.report.checked.push(checked);
         Ok(())

@@ -145,7 +145,7 @@ fn back_up(engine: &Handle, home: &Path, backup: &Path) -> Manifest {
     let Message::FilesHeld(held) = client.ask(HoldFiles {}) else { panic!("not held") };
     let FilesHeld { lsn, crc, first_segment, last_segment, last_segment_bytes } = held;
     let end = JournalEnd { newest: Appended { lsn, crc }, first_segment, last_segment, last_segment_bytes };
-    let facts = Facts { version: "test".into(), created_ms: NOW_MS };
+    let facts = Facts { version: "test".into(), created_ms: NOW_MS, logs: true };
     assert_eq!(client.backups(), 1);
     let manifest = take(&FileDisk::new(home), &FileDisk::new(backup), end, facts, &mut ()).unwrap();
     assert!(matches!(client.ask(KeepFiles { lsn, done: true }), Message::Done(_)));

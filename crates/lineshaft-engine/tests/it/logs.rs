@@ -1,8 +1,12 @@
 //! What attempts logged, as those who send it and ask for it find it.
 
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use lineshaft_engine::{Handle, open};
+use lineshaft_engine::{Clock, Handle, Options, backup, open};
+use lineshaft_store::FileDisk;
+use lineshaft_store::backup::Facts;
 use lineshaft_wire::message::{AddLogs, ListLogs, Logs, Message, RefusalCode};
 use lineshaft_wire::{JobId, LogFilter, LogRecord};
 
@@ -15,10 +19,16 @@ fn engine(home: &Path) -> (Handle, Client) {
     (engine, client)
 }
 
+/// An hour before the tests began: records of a time that is over do not stay.
+fn began_us() -> u64 {
+    static BEGAN: OnceLock<u64> = OnceLock::new();
+    *BEGAN.get_or_init(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_micros() as u64 - 3_600_000_000)
+}
+
 /// Records of a child with these numbers.
 fn batch(first: u64, last: u64) -> AddLogs {
     let record = |number: u64| LogRecord {
-        time_us: 1_000 + number,
+        time_us: began_us() + number,
         level: 20,
         job: JobId::direct(1_000, 0, 1, 1),
         attempt: 1,
@@ -103,4 +113,56 @@ fn an_attachment_is_kept_once_over_a_restart() {
         assert_eq!(records, attached().records);
         stop(&engine);
     }
+}
+
+/// The last records of a home in which nobody logs any more stayed until others came.
+#[test]
+fn what_was_logged_goes_when_its_time_is_over_though_nobody_logs_any_more() {
+    let home = tempfile::tempdir().unwrap();
+    let clock = Clock::default();
+    let options = || Options { clock: clock.clone(), ..long_leases() };
+    let engine = open(home.path(), options()).unwrap().0;
+    let mut client = Client::connect(&engine);
+    client.ask(batch(1, 3));
+    clock.advance(Duration::from_secs(6 * 86_400));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // Two looks of whoever looks after records.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(kept(&mut client), [1, 2, 3]);
+    clock.advance(Duration::from_secs(2 * 86_400 + 1));
+    while std::fs::metadata(home.path().join("logs/open")).unwrap().len() > 0 {
+        assert!(Instant::now() < deadline, "they stay");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stop(&engine);
+    let days = std::fs::read_dir(home.path().join("logs")).unwrap();
+    assert_eq!(days.filter(|file| file.as_ref().unwrap().metadata().unwrap().len() > 60).count(), 0);
+    let engine = open(home.path(), options()).unwrap().0;
+    let mut client = Client::connect(&engine);
+    assert_eq!(kept(&mut client), [] as [u64; 0]);
+    stop(&engine);
+}
+
+/// A worker that finds a restored home sends what it could not tell, and what the backup has already.
+#[test]
+fn a_restored_home_repeats_and_refuses_nothing_that_is_sent_again() {
+    let (home, copy, again) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (before, mut client) = engine(home.path());
+    client.ask(batch(1, 4));
+    client.ask(batch(5, 6));
+    drop(client);
+    stop(&before);
+    let facts = Facts { version: "test".into(), created_ms: 1_000, logs: true };
+    let backup_disk = FileDisk::new(copy.path());
+    backup::of_stopped(home.path(), &backup_disk, facts, &mut ()).unwrap();
+    let checked = backup::check(backup_disk, None, &mut ()).unwrap();
+    checked.restore(FileDisk::new(again.path()), 1_000, &mut ()).unwrap();
+    let (engine, mut client) = engine(again.path());
+    assert_eq!(kept(&mut client), (1..=6).collect::<Vec<_>>());
+    for (first, last) in [(5, 7), (8, 9), (8, 9)] {
+        assert!(matches!(client.ask(batch(first, last)), Message::Done(_)));
+    }
+    assert_eq!(kept(&mut client), (1..=9).collect::<Vec<_>>());
+    stop(&engine);
 }

@@ -53,6 +53,15 @@ impl<'a, S: Disk, D: Disk> Copier<'a, S, D> {
         Ok(FileEntry { path: path.clone(), bytes: *bytes, crc })
     }
 
+    /// Writes a file with this content, durable on return but for its name.
+    pub(super) fn put(&mut self, path: &str, content: &[u8]) -> Result<FileEntry, Error> {
+        let bytes = content.len() as u64;
+        let to = self.to.open(path, OpenMode::Create).map_err(Error::io("create", path, bytes))?;
+        let written = to.write_all_at(0, content).and_then(|()| to.sync_data());
+        written.map_err(Error::io("write", path, bytes))?;
+        Ok(FileEntry { path: path.to_owned(), bytes, crc: crc32c_append(0, content) })
+    }
+
     /// Makes the names of the copies in a directory durable.
     pub(super) fn sync_dir(&self, directory: &str) -> Result<(), Error> {
         self.to.sync_dir(directory).map_err(Error::io("sync", directory, 0))

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, publish, read_all};
 use crate::home::FORMAT_VERSION;
-use crate::{Appended, Error};
+use crate::{Appended, Error, archive, logs};
 
 /// The file's name.
 pub const MANIFEST: &str = "MANIFEST";
 
-/// The layout of backups that this version writes and reads.
-const LAYOUT: u32 = 1;
+/// The layout of backups that this version writes, and the first one that it reads.
+const LAYOUT: u32 = 2;
+/// Without what attempts logged: earlier versions know no other.
+const LAYOUT_1: u32 = 1;
 
 /// What stands before the CRC in the last line.
 const SEAL: &str = "crc32c=";
@@ -53,9 +55,16 @@ pub struct FileEntry {
 
 impl Manifest {
     pub(super) fn new(facts: super::Facts, newest: Appended, first_lsn: u64, files: Vec<FileEntry>) -> Self {
-        let super::Facts { version, created_ms } = facts;
+        let super::Facts { version, created_ms, .. } = facts;
         let Appended { lsn, crc } = newest;
-        Self { backup: LAYOUT, home_format: FORMAT_VERSION, version, created_ms, lsn, crc, first_lsn, files }
+        let has_logs = files.iter().any(|file| file.path.starts_with("logs/"));
+        let backup = if has_logs { LAYOUT } else { LAYOUT_1 };
+        Self { backup, home_format: FORMAT_VERSION, version, created_ms, lsn, crc, first_lsn, files }
+    }
+
+    /// Whether what attempts logged is in it.
+    pub fn has_logs(&self) -> bool {
+        self.backup != LAYOUT_1
     }
 
     /// Size of all files together.
@@ -102,9 +111,9 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.backup != LAYOUT || self.home_format != FORMAT_VERSION {
+        if !(LAYOUT_1..=LAYOUT).contains(&self.backup) || self.home_format != FORMAT_VERSION {
             let reason = format!(
-                "version {} wrote it, of layout {} for homes of format {}; this version reads {LAYOUT} and \
+                "version {} wrote it, of layout {} for homes of format {}; this version reads up to {LAYOUT}, and \
                  {FORMAT_VERSION}: restore it with that version",
                 self.version, self.backup, self.home_format
             );
@@ -119,11 +128,13 @@ impl Manifest {
     }
 }
 
-/// `directory/name` with one of the directories of a backup, and a plain name.
+/// `directory/name` with one of the directories of a backup, and a plain name, or that of a day's file.
 fn is_ours(path: &str) -> bool {
     let good = |char: char| char.is_ascii_alphanumeric() || char == '-';
     path.split_once('/').is_some_and(|(directory, name)| {
-        super::DIRECTORIES.contains(&directory) && !name.is_empty() && name.chars().all(good)
+        let is_plain = !name.is_empty() && name.chars().all(good);
+        let has_days = [archive::DIRECTORY, logs::DIRECTORY].contains(&directory);
+        super::DIRECTORIES.contains(&directory) && (is_plain || (has_days && archive::is_day(name)))
     })
 }
 
@@ -137,7 +148,7 @@ mod tests {
     use crate::backup::Facts;
 
     fn manifest(path: &str) -> Manifest {
-        let facts = Facts { version: "1.2.3".into(), created_ms: 1_790_000_000_000 };
+        let facts = Facts { version: "1.2.3".into(), created_ms: 1_790_000_000_000, logs: true };
         let files = vec![FileEntry { path: path.into(), bytes: 7, crc: 0xfeed }];
         Manifest::new(facts, Appended { lsn: 9, crc: 3 }, 2, files)
     }
@@ -168,7 +179,18 @@ mod tests {
             let message = refused(manifest(path));
             assert!(message.contains("which no backup holds"), "{path}: {message}");
         }
-        let newer = Manifest { home_format: 99, ..manifest("snap/1") };
-        assert!(refused(newer).contains("restore it with that version"));
+        for newer in
+            [Manifest { home_format: 99, ..manifest("snap/1") }, Manifest { backup: 3, ..manifest("snap/1") }]
+        {
+            assert!(refused(newer).contains("restore it with that version"));
+        }
+    }
+
+    #[test]
+    fn files_of_full_days_are_ours_and_logs_make_a_layout_of_their_own() {
+        for (path, layout) in [("archive/2026-11-28.1", 1), ("logs/2026-11-28.12", 2), ("logs/open", 2)] {
+            let manifest = Manifest::decode(manifest(path).encode().as_bytes()).unwrap();
+            assert_eq!((manifest.backup, manifest.has_logs()), (layout, layout == 2), "{path}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Taking a backup: what is copied, and in what order.
 
+use std::io;
+
 use super::copy::{Copied, Copier};
-use super::{DIRECTORIES, Manifest, Watch};
+use super::{DIRECTORIES, FileEntry, Manifest, Watch};
 use crate::disk::{Disk, is_temporary, join, list_if_there};
 use crate::journal::{extent, segment};
-use crate::{Error, JournalEnd, archive, gaps};
+use crate::logs::extent::{Extent, extent as extent_of_logs};
+use crate::{Error, JournalEnd, archive, gaps, logs};
 
 /// What a manifest says of where it comes from.
 #[derive(Clone, Debug)]
@@ -13,13 +16,16 @@ pub struct Facts {
     pub version: String,
     /// What time it is, Unix milliseconds.
     pub created_ms: u64,
+    /// Whether what attempts logged is copied too.
+    pub logs: bool,
 }
 
 /// Copies the files of `home` to `backup`, an empty directory, as of the commit at `end`.
 ///
 /// Either the home is locked by the caller, or a server holds its files ([`crate::HeldFiles`]) from before `end` was
 /// known until this returns. Nothing beyond `end` is copied: an unfinished write there would be taken for damage. The
-/// copy of the journal is checked before the backup is finished.
+/// copy of the journal is checked before the backup is finished. Of what attempts logged, nobody has to hold anything: what
+/// was logged before this is called is copied, but for what retention takes away meanwhile.
 ///
 /// Errors: [`Error::Damaged`] or [`Error::DamagedCommits`] if the home is not whole, what `watch` says, and those of the
 /// disks. What was written stays and is no backup.
@@ -32,10 +38,12 @@ pub fn take<S: Disk, D: Disk>(
 ) -> Result<Manifest, Error> {
     backup.create_dir_all("").map_err(Error::io("create", ".", 0))?;
     let mut wanted = Vec::new();
-    for directory in DIRECTORIES {
+    for directory in DIRECTORIES.into_iter().filter(|directory| *directory != logs::DIRECTORY) {
         let listed = wanted_of(home, directory, &end)?;
         wanted.push((directory, listed));
     }
+    let logged = if facts.logs { extent_of_logs(home)? } else { Extent::default() };
+    wanted.push((logs::DIRECTORY, days_of(&logged)));
     let all = || wanted.iter().flat_map(|(_, files)| files);
     watch.began(all().count() as u64, all().map(|file| file.bytes).sum());
     let mut copier = Copier::new(home, backup, &mut *watch);
@@ -43,7 +51,10 @@ pub fn take<S: Disk, D: Disk>(
     for (directory, listed) in &wanted {
         backup.create_dir_all(directory).map_err(Error::io("create", directory, 0))?;
         for file in listed {
-            files.push(copier.copy(file)?);
+            files.extend(copied(&mut copier, file)?);
+        }
+        if *directory == logs::DIRECTORY {
+            files.extend(small_of(&logged, &mut copier)?);
         }
         copier.sync_dir(directory)?;
     }
@@ -53,6 +64,37 @@ pub fn take<S: Disk, D: Disk>(
     let manifest = Manifest::new(facts, end.newest, first_lsn, files);
     manifest.write(backup)?;
     Ok(manifest)
+}
+
+/// What attempts logged goes on its own way meanwhile: a file of it that is gone is of a time that is not kept any more.
+fn copied<S: Disk, D: Disk>(
+    copier: &mut Copier<'_, S, D>,
+    file: &Copied,
+) -> Result<Option<FileEntry>, Error> {
+    match copier.copy(file) {
+        Err(Error::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && file.path.starts_with("logs/") =>
+        {
+            Ok(None)
+        }
+        copied => copied.map(Some),
+    }
+}
+
+fn days_of(logged: &Extent) -> Vec<Copied> {
+    let copied = |(path, bytes): &(String, u64)| {
+        let (path, bytes, is_immutable) = (path.clone(), *bytes, true);
+        Copied { path, bytes, is_immutable }
+    };
+    logged.days.iter().map(copied).collect()
+}
+
+fn small_of<S: Disk, D: Disk>(
+    logged: &Extent,
+    copier: &mut Copier<'_, S, D>,
+) -> Result<Vec<FileEntry>, Error> {
+    let some = logged.small.iter().filter(|(_, content)| !content.is_empty());
+    some.map(|(path, content)| copier.put(path, content)).collect()
 }
 
 /// The files of a directory that belong to the state at `end`.

@@ -13,7 +13,7 @@ use super::attachments::{self, Attachment};
 use super::bits::Rows;
 use super::columns::{Column, decode_times};
 use super::header::{BlockHeader, Part, Section};
-use super::rows::{Columns, Found};
+use super::rows::{Columns, Found, Unpacked};
 use super::wanted::Wanted;
 use crate::Error;
 use crate::archive::codec::{Decoded, Decoder, Malformed};
@@ -42,6 +42,13 @@ pub(crate) struct Search<'a> {
 /// Rows packed together.
 pub(crate) struct Piece {
     pub(crate) rows: Range<usize>,
+    texts: Half,
+    /// `None` if they are packed with the texts, as earlier versions did.
+    fields: Option<Half>,
+}
+
+/// What was packed for itself, `offset` behind the beginning of the pieces.
+struct Half {
     offset: u64,
     section: Section,
 }
@@ -63,11 +70,9 @@ impl<F: DiskFile> BlockReader<'_, F> {
         }
         let (header, records) = (self.header, Vec::new());
         let mut found = Found { search, header, attachments: &attachments, records };
-        let mut columns = None;
+        let (mut columns, mut unpacked) = (None, Unpacked::default());
         for piece in pieces.iter().filter(|piece| piece.rows.clone().any(|row| rows.contains(row))) {
-            let bytes = self.read(self.header.pieces_start() + piece.offset, piece.section, "pieces")?;
-            let lowered = search.wanted.lowered(&bytes);
-            if !search.wanted.may_be_among(&bytes, &lowered) {
+            if !self.unpack(piece, search.wanted, &mut unpacked)? {
                 continue;
             }
             let columns = match &mut columns {
@@ -75,7 +80,7 @@ impl<F: DiskFile> BlockReader<'_, F> {
                 none => none.insert(self.columns()?),
             };
             found
-                .look_through(piece, (&bytes, &lowered), &rows, columns)
+                .look_through(&piece.rows, &unpacked, &rows, columns)
                 .map_err(|Malformed| self.damaged("pieces"))?;
             if found.records.len() >= search.limit {
                 break;
@@ -95,10 +100,30 @@ impl<F: DiskFile> BlockReader<'_, F> {
         self.columns()?;
         self.filter(Part::Fields)?;
         self.filter(Part::Texts)?;
+        self.words()?;
         self.attachments()?.iter().try_for_each(|one| self.attachment(one).map(drop))?;
-        let read =
-            |piece: Piece| self.read(self.header.pieces_start() + piece.offset, piece.section, "pieces");
-        self.pieces()?.into_iter().try_for_each(|piece| read(piece).map(drop))
+        let pieces = self.pieces()?;
+        let halves = pieces.iter().flat_map(|piece| [Some(&piece.texts), piece.fields.as_ref()]);
+        halves.flatten().try_for_each(|half| self.half(half).map(drop))
+    }
+
+    /// Unpacks a piece, but no more of it than it takes to know that it has nothing. Whether it may have something.
+    fn unpack(&self, piece: &Piece, wanted: &Wanted<'_>, unpacked: &mut Unpacked) -> Result<bool, Error> {
+        let texts_first = wanted.has_texts() || piece.fields.is_none();
+        if !texts_first && !self.fields_of(piece, wanted, unpacked)? {
+            return Ok(false);
+        }
+        unpacked.texts = self.half(&piece.texts)?;
+        unpacked.lower(wanted);
+        if !wanted.texts_may_be_among(&unpacked.lowered) {
+            return Ok(false);
+        }
+        Ok(!texts_first || self.fields_of(piece, wanted, unpacked)?)
+    }
+
+    fn fields_of(&self, piece: &Piece, wanted: &Wanted<'_>, unpacked: &mut Unpacked) -> Result<bool, Error> {
+        unpacked.fields = piece.fields.as_ref().map(|half| self.half(half)).transpose()?;
+        Ok(wanted.fields_may_be_among(unpacked.fields()))
     }
 
     /// The rows that columns and filters leave.
@@ -112,6 +137,9 @@ impl<F: DiskFile> BlockReader<'_, F> {
             return Ok(none);
         }
         if wanted.has_trigrams() && !wanted.texts_may_be_in(&self.filter(Part::Texts)?) {
+            return Ok(none);
+        }
+        if wanted.has_words() && !self.words()?.is_none_or(|filter| wanted.words_may_be_in(&filter)) {
             return Ok(none);
         }
         if let Some(job) = filter.job {
@@ -196,6 +224,12 @@ impl<F: DiskFile> BlockReader<'_, F> {
         filter.map(|(filter, _)| filter).map_err(|_| self.damaged(name_of(part)))
     }
 
+    /// The filter of words; blocks of earlier versions have none.
+    fn words(&self) -> Result<Option<BloomFilter>, Error> {
+        let is_there = self.header.section(Part::Words).stored_bytes > 0;
+        is_there.then(|| self.filter(Part::Words)).transpose()
+    }
+
     fn pieces(&self) -> Result<Vec<Piece>, Error> {
         let bytes = self.section(Part::Pieces)?;
         decode_pieces(&bytes, self.header).map_err(|Malformed| self.damaged(name_of(Part::Pieces)))
@@ -209,6 +243,10 @@ impl<F: DiskFile> BlockReader<'_, F> {
     fn attachment(&self, one: &Attachment) -> Result<Bytes, Error> {
         let start = self.header.attachments_start() + one.offset;
         self.read(start, one.section, name_of(Part::Attachments)).map(Bytes::from)
+    }
+
+    fn half(&self, half: &Half) -> Result<Vec<u8>, Error> {
+        self.read(self.header.pieces_start() + half.offset, half.section, "pieces")
     }
 
     fn section(&self, part: Part) -> Result<Vec<u8>, Error> {
@@ -240,18 +278,26 @@ fn decode_pieces(bytes: &[u8], header: &BlockHeader) -> Decoded<Vec<Piece>> {
     let (mut pieces, mut row, mut offset) = (Vec::new(), 0, 0_u64);
     while !decoder.is_empty() {
         let rows = decoder.length()?;
-        let section = Section {
-            stored_bytes: decoder.u32()?,
-            unpacked_bytes: decoder.u32()?,
-            crc: u32::from_le_bytes(decoder.array()?),
-        };
         if rows == 0 || rows > header.records as usize - row {
             return Err(Malformed);
         }
-        pieces.push(Piece { rows: row..row + rows, offset, section });
-        (row, offset) = (row + rows, offset + u64::from(section.stored_bytes));
+        let texts = decode_half(&mut decoder, &mut offset)?;
+        let fields = header.is_split.then(|| decode_half(&mut decoder, &mut offset)).transpose()?;
+        pieces.push(Piece { rows: row..row + rows, texts, fields });
+        row += rows;
     }
     if row == header.records as usize && offset == header.pieces_bytes { Ok(pieces) } else { Err(Malformed) }
+}
+
+fn decode_half(decoder: &mut Decoder<'_>, offset: &mut u64) -> Decoded<Half> {
+    let section = Section {
+        stored_bytes: decoder.u32()?,
+        unpacked_bytes: decoder.u32()?,
+        crc: u32::from_le_bytes(decoder.array()?),
+    };
+    let half = Half { offset: *offset, section };
+    *offset += u64::from(section.stored_bytes);
+    Ok(half)
 }
 
 fn name(decoder: &mut Decoder<'_>) -> Decoded<Arc<str>> {
@@ -288,5 +334,6 @@ fn name_of(part: Part) -> &'static str {
         Part::Texts => "bits of texts",
         Part::Pieces => "places of the pieces",
         Part::Attachments => "attachments",
+        Part::Words => "bits of words",
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn build(first: u64, records: &[&LogRecord]) -> Built {
 
 /// Filters look random: packing them would only take time.
 fn is_packed(section: usize) -> bool {
-    section != Part::Fields as usize && section != Part::Texts as usize
+    ![Part::Fields, Part::Texts, Part::Words].into_iter().any(|filter| section == filter as usize)
 }
 
 fn summarise(first: u64, records: &[&LogRecord]) -> BlockHeader {
@@ -60,6 +60,7 @@ fn summarise(first: u64, records: &[&LogRecord]) -> BlockHeader {
     let jobs = || records.iter().map(|record| record.job);
     let some_job = records[0].job;
     BlockHeader {
+        is_split: true,
         records: records.len() as u32,
         first,
         times: range(&mut records.iter().map(|record| record.time_us)),
@@ -90,6 +91,7 @@ fn sections(
         filters::of_texts(records).to_bytes([0; 2]),
         pieces.table.bytes.clone(),
         attached.table.bytes.clone(),
+        filters::of_words(records).to_bytes([0; 2]),
     ]
 }
 
@@ -121,52 +123,68 @@ fn places(records: &[&LogRecord]) -> Vec<u8> {
     })
 }
 
-/// What is not in columns: message, fields and exception of each row, packed in pieces.
+/// What is not in columns, packed in pieces: messages and exceptions, and apart from them the fields.
+///
+/// A search for a text then unpacks no fields, and one for a field no texts.
 #[derive(Default)]
 struct Pieces {
     packed: Vec<u8>,
-    /// Rows, stored and unpacked length and CRC of each piece.
+    /// Rows of each piece, and of both of its halves the stored and unpacked length and the CRC.
     table: Encoder,
+}
+
+/// A piece that is being filled.
+#[derive(Default)]
+struct Open {
+    texts: Encoder,
+    fields: Encoder,
+    row: Encoder,
+    rows: u64,
 }
 
 impl Pieces {
     fn of(records: &[&LogRecord]) -> Self {
-        let mut pieces = Self::default();
-        let (mut piece, mut row, mut rows) = (Encoder::default(), Encoder::default(), 0);
+        let (mut pieces, mut open) = (Self::default(), Open::default());
         for record in records {
-            row.bytes.clear();
-            encode_row(&mut row, record);
-            piece.bytes(&row.bytes);
-            rows += 1;
-            if piece.bytes.len() >= PIECE_BYTES {
-                pieces.close(&mut piece, &mut rows);
+            open.push(record);
+            if open.texts.bytes.len().max(open.fields.bytes.len()) >= PIECE_BYTES {
+                pieces.close(&mut open);
             }
         }
-        pieces.close(&mut piece, &mut rows);
+        pieces.close(&mut open);
         pieces
     }
 
-    fn close(&mut self, piece: &mut Encoder, rows: &mut u64) {
-        if *rows == 0 {
+    fn close(&mut self, open: &mut Open) {
+        if open.rows == 0 {
             return;
         }
-        let start = self.packed.len();
-        pack(&piece.bytes, &mut self.packed);
-        self.table.u64(*rows);
-        self.table.u64((self.packed.len() - start) as u64);
-        self.table.u64(piece.bytes.len() as u64);
-        self.table.fixed(&crc32c(&self.packed[start..]).to_le_bytes());
-        piece.bytes.clear();
-        *rows = 0;
+        self.table.u64(std::mem::take(&mut open.rows));
+        for half in [&mut open.texts, &mut open.fields] {
+            let start = self.packed.len();
+            pack(&half.bytes, &mut self.packed);
+            self.table.u64((self.packed.len() - start) as u64);
+            self.table.u64(half.bytes.len() as u64);
+            self.table.fixed(&crc32c(&self.packed[start..]).to_le_bytes());
+            half.bytes.clear();
+        }
     }
 }
 
-fn encode_row(encoder: &mut Encoder, record: &LogRecord) {
-    encoder.bytes(record.message.as_bytes());
-    encoder.u64(record.fields.len() as u64);
-    for (name, json) in &record.fields {
-        encoder.bytes(name.as_bytes());
-        encoder.bytes(json.as_bytes());
+impl Open {
+    fn push(&mut self, record: &LogRecord) {
+        let Self { texts, fields, row, rows } = self;
+        row.bytes.clear();
+        row.bytes(record.message.as_bytes());
+        row.option(record.exception.as_deref(), |row, text| row.bytes(text.as_bytes()));
+        texts.bytes(&row.bytes);
+        row.bytes.clear();
+        row.u64(record.fields.len() as u64);
+        for (name, json) in &record.fields {
+            row.bytes(name.as_bytes());
+            row.bytes(json.as_bytes());
+        }
+        fields.bytes(&row.bytes);
+        *rows += 1;
     }
-    encoder.option(record.exception.as_deref(), |encoder, text| encoder.bytes(text.as_bytes()));
 }

@@ -191,11 +191,9 @@ impl Catalogue {
         }
     }
 
-    /// The files of the days before this one; never that of the newest block.
+    /// The files of the days before this one.
     pub(crate) fn files_before(&self, day: Day) -> Vec<DayFile> {
-        let newest = self.newest_file();
-        let files = self.ends.range(..DayFile::first_of(day)).map(|(file, _)| *file);
-        files.filter(|file| Some(*file) != newest).collect()
+        self.ends.range(..DayFile::first_of(day)).map(|(file, _)| *file).collect()
     }
 
     /// The files with the oldest blocks, without which the rest takes at most `bytes`; never that of the newest block.
@@ -217,7 +215,8 @@ impl Catalogue {
         files.into_iter().map_while(goes).collect()
     }
 
-    fn newest_file(&self) -> Option<DayFile> {
+    /// The file of the newest block.
+    pub(crate) fn newest_file(&self) -> Option<DayFile> {
         self.entries.last().map(|entry| entry.file)
     }
 

@@ -112,6 +112,11 @@ fn build_blocks(tail: &[Chunk], bytes: usize) -> Vec<Built> {
     blocks
 }
 
+/// Whether there is a tail, and its records would go into the file of a day before this one.
+pub(crate) fn is_before(tail: &[Chunk], day: Day) -> bool {
+    !tail.is_empty() && day_of(tail) < day
+}
+
 /// The day in the middle of the records' times: one wrong clock among many does not choose it.
 fn day_of(tail: &[Chunk]) -> Day {
     let mut times: Vec<u64> =

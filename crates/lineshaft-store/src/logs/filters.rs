@@ -2,10 +2,15 @@
 //!
 //! Texts are found by their *trigrams*: every three bytes after one another, capitals of ASCII as small letters. A text
 //! can only be where all its trigrams are (Zobel, Moffat and Sacks-Davis, "Searching large lexicons for partially
-//! specified terms using compressed inverted files", VLDB 1993).
+//! specified terms using compressed inverted files", VLDB 1993). Where many numbers are, all trigrams of digits are: so
+//! there is a filter of whole *words* too, for those parts of a text that are words whatever stands around it.
+
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 
 use lineshaft_structures::BloomFilter;
 use lineshaft_wire::LogRecord;
+use rustc_hash::FxHasher;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bits for each field: of the blocks that do not have it, about one in a thousand is read for nothing.
@@ -14,6 +19,12 @@ const FIELD_BITS: u32 = 17;
 const TRIGRAM_BITS: u32 = 8;
 /// More trigrams than these make their filter wrong more often, rather than larger.
 const TRIGRAMS_MAX: u64 = 128 << 10;
+/// Bits for each word: of the blocks that do not have it, about one in thirty is read for nothing.
+const WORD_BITS: u32 = 8;
+/// More words than these make their filter wrong more often, rather than larger.
+const WORDS_MAX: u64 = 32 << 10;
+/// Shorter words are known by their trigram, or are everywhere.
+const WORD_BYTES_MIN: usize = 4;
 /// There are so many trigrams.
 const TRIGRAMS: usize = 1 << 24;
 
@@ -23,29 +34,43 @@ pub(crate) fn of_fields(records: &[&LogRecord]) -> BloomFilter {
     let mut hashes: Vec<u64> = fields.map(|(name, json)| field_of(name, json)).collect();
     hashes.sort_unstable();
     hashes.dedup();
-    with_members(&hashes, FIELD_BITS)
+    with_members(&hashes, FIELD_BITS, TRIGRAMS_MAX)
 }
 
 /// What the messages and exceptions of a block's records are told by.
 pub(crate) fn of_texts(records: &[&LogRecord]) -> BloomFilter {
     let mut seen = vec![0_u64; TRIGRAMS / 64];
     let mut found = Vec::new();
-    for record in records {
-        for text in [Some(&record.message), record.exception.as_ref()].into_iter().flatten() {
-            for trigram in trigrams(text) {
-                let (word, bit) = (&mut seen[trigram as usize / 64], 1 << (trigram % 64));
-                if *word & bit == 0 {
-                    *word |= bit;
-                    found.push(spread(trigram));
-                }
-            }
+    for trigram in texts(records).flat_map(trigrams) {
+        let (word, bit) = (&mut seen[trigram as usize / 64], 1 << (trigram % 64));
+        if *word & bit == 0 {
+            *word |= bit;
+            found.push(spread(trigram));
         }
     }
-    with_members(&found, TRIGRAM_BITS)
+    with_members(&found, TRIGRAM_BITS, TRIGRAMS_MAX)
 }
 
-fn with_members(hashes: &[u64], bits: u32) -> BloomFilter {
-    let capacity = (hashes.len() as u64).min(TRIGRAMS_MAX);
+/// What the words of a block's messages and exceptions are told by.
+pub(crate) fn of_words(records: &[&LogRecord]) -> BloomFilter {
+    let mut found: HashSet<u64, BuildHasherDefault<FxHasher>> = HashSet::default();
+    let mut small = Vec::new();
+    for text in texts(records) {
+        small.clear();
+        small.extend_from_slice(text.as_bytes());
+        small.make_ascii_lowercase();
+        found.extend(small.split(|byte| !is_of_word(*byte)).filter(is_long).map(xxh3_64));
+    }
+    let hashes: Vec<u64> = found.into_iter().collect();
+    with_members(&hashes, WORD_BITS, WORDS_MAX)
+}
+
+fn texts<'a>(records: &[&'a LogRecord]) -> impl Iterator<Item = &'a str> {
+    records.iter().flat_map(|record| [Some(&*record.message), record.exception.as_deref()]).flatten()
+}
+
+fn with_members(hashes: &[u64], bits: u32, hashes_max: u64) -> BloomFilter {
+    let capacity = (hashes.len() as u64).min(hashes_max);
     let mut filter = BloomFilter::with_bits(capacity, bits).expect("there is room for what a block may hold");
     for hash in hashes {
         filter.insert(*hash);
@@ -71,6 +96,24 @@ pub(crate) fn wanted_field(name: &str, value: &str) -> Vec<u64> {
 /// The hashes that are all there if a record has the text; none for shorter ones than a trigram.
 pub(crate) fn wanted_text(text: &str) -> Vec<u64> {
     trigrams(text).map(spread).collect()
+}
+
+/// The hashes that are all there if a record has the text: those of the words that have their ends in it. The first one
+/// may be the end of a longer word, and the last one the beginning of one.
+pub(crate) fn wanted_words(text: &str) -> Vec<u64> {
+    let small = text.to_ascii_lowercase();
+    let words: Vec<&[u8]> = small.as_bytes().split(|byte| !is_of_word(*byte)).collect();
+    let whole = words.get(1..words.len().saturating_sub(1)).unwrap_or_default();
+    whole.iter().filter(|word| is_long(word)).map(|word| xxh3_64(word)).collect()
+}
+
+/// Bytes of what is not ASCII belong to words.
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
+}
+
+fn is_long(word: &&[u8]) -> bool {
+    word.len() >= WORD_BYTES_MIN
 }
 
 /// The text that this JSON is.
@@ -118,6 +161,20 @@ mod tests {
         check("{\"a\":1}", "{\"a\":1}", true);
         check("\"ada\"", "bob", false);
         assert!(!wanted_field("t", "oada").contains(&field_of("to", "\"ada\"")));
+    }
+
+    #[test]
+    fn words_are_wanted_where_both_of_their_ends_are_in_the_text() {
+        let check = |text: &str, expected: &[&str]| {
+            let expected: Vec<u64> = expected.iter().map(|word| xxh3_64(word.as_bytes())).collect();
+            assert_eq!(wanted_words(text), expected, "{text}");
+        };
+        check("customer 12345 in 345", &["12345"]);
+        check("12345", &[]);
+        check(" 12345", &[]);
+        check(" 12345,", &["12345"]);
+        check("a Größe_X=7000;b", &["größe_x", "7000"]);
+        check("", &[]);
     }
 
     #[test]

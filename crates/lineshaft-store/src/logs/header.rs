@@ -13,11 +13,14 @@ pub(crate) const HEADER_BYTES: usize = 256;
 /// Blocks begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 512;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"LSl2");
+const MAGIC: u32 = u32::from_le_bytes(*b"LSl3");
+/// Of before texts and fields were packed apart, and before there was a filter of words: where it stands now were zeros.
+const MAGIC_2: u32 = u32::from_le_bytes(*b"LSl2");
 /// Of before there were attachments: where they stand now were zeros, which say that there are none.
 const MAGIC_1: u32 = u32::from_le_bytes(*b"LSl1");
-const ATTACHMENTS_OFFSET: usize = SECTIONS_OFFSET + 12 * PARTS;
 const SECTIONS_OFFSET: usize = 80;
+const ATTACHMENTS_OFFSET: usize = SECTIONS_OFFSET + SECTION_BYTES * Part::Words as usize;
+const SECTION_BYTES: usize = 12;
 const CRC_OFFSET: usize = HEADER_BYTES - 4;
 
 /// The sections of a block, in the order in which they follow its header. The pieces follow them, and
@@ -40,10 +43,12 @@ pub(crate) enum Part {
     Pieces,
     /// Which rows have attachments, and where those are.
     Attachments,
+    /// The filter of words; of no bytes in blocks that have none.
+    Words,
 }
 
 /// How many sections there are.
-pub(crate) const PARTS: usize = Part::Attachments as usize + 1;
+pub(crate) const PARTS: usize = Part::Words as usize + 1;
 
 /// A section as stored, and unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub(crate) struct Section {
 /// What a block spans and where its parts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockHeader {
+    /// Whether the texts and the fields of a piece are packed apart; not in blocks of earlier versions.
+    pub(crate) is_split: bool,
     pub(crate) records: u32,
     /// Sequence number of the first record; those of the others follow it.
     pub(crate) first: u64,
@@ -77,7 +84,7 @@ impl BlockHeader {
         let mut bytes = [0; HEADER_BYTES];
         let mut put =
             |offset: usize, field: &[u8]| bytes[offset..offset + field.len()].copy_from_slice(field);
-        put(0, &MAGIC.to_le_bytes());
+        put(0, &if self.is_split { MAGIC } else { MAGIC_2 }.to_le_bytes());
         put(4, &self.records.to_le_bytes());
         put(8, &self.first.to_le_bytes());
         put(16, &self.times.0.to_le_bytes());
@@ -90,7 +97,7 @@ impl BlockHeader {
         for (index, section) in self.sections.iter().enumerate() {
             let numbers = [section.stored_bytes, section.unpacked_bytes, section.crc];
             for (at, number) in numbers.iter().enumerate() {
-                put(SECTIONS_OFFSET + 12 * index + 4 * at, &number.to_le_bytes());
+                put(place_of(index) + 4 * at, &number.to_le_bytes());
             }
         }
         put(ATTACHMENTS_OFFSET, &self.attachments_bytes.to_le_bytes());
@@ -102,17 +109,18 @@ impl BlockHeader {
     /// The header that these bytes are; `None` if they are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < HEADER_BYTES
-            || ![MAGIC, MAGIC_1].contains(&u32_at(bytes, 0))
+            || ![MAGIC, MAGIC_2, MAGIC_1].contains(&u32_at(bytes, 0))
             || u32_at(bytes, CRC_OFFSET) != crc32c(&bytes[..CRC_OFFSET])
         {
             return None;
         }
         let job = |offset: usize| JobId::from_bytes(bytes[offset..offset + 16].try_into().ok()?);
         let section = |index: usize| {
-            let number = |at: usize| u32_at(bytes, SECTIONS_OFFSET + 12 * index + at);
+            let number = |at: usize| u32_at(bytes, place_of(index) + at);
             Section { stored_bytes: number(0), unpacked_bytes: number(4), crc: number(8) }
         };
         let header = Self {
+            is_split: u32_at(bytes, 0) == MAGIC,
             records: u32_at(bytes, 4),
             first: u64_at(bytes, 8),
             times: (u64_at(bytes, 16), u64_at(bytes, 24)),
@@ -174,6 +182,12 @@ impl BlockHeader {
     }
 }
 
+/// Where the numbers of a section stand. That of words came later than the length of the attachments, and stands behind it.
+fn place_of(section: usize) -> usize {
+    let behind = if section >= Part::Words as usize { 8 } else { 0 };
+    SECTIONS_OFFSET + SECTION_BYTES * section + behind
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +195,7 @@ mod tests {
     #[test]
     fn headers_come_back_and_flipped_bits_are_noticed() {
         let header = BlockHeader {
+            is_split: true,
             records: 4_096,
             first: 2,
             times: (3, 4),
@@ -205,13 +220,15 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_before_there_were_attachments_has_none() {
+    fn a_header_of_before_there_were_attachments_has_none_and_no_words() {
         let job = JobId::direct(1, 2, 3, 4);
         let mut sections = [Section { stored_bytes: 5, unpacked_bytes: 6, crc: 7 }; PARTS];
         sections[Part::Attachments as usize] = Section::default();
+        sections[Part::Words as usize] = Section::default();
         let (times, levels, attachments_bytes) = Default::default();
         let jobs = (job, job);
         let header = BlockHeader {
+            is_split: false,
             records: 1,
             first: 1,
             times,
@@ -235,7 +252,18 @@ mod tests {
             let job = JobId::direct(1, 2, 3, 4);
             let (times, levels, sections) = Default::default();
             let (pieces_bytes, attachments_bytes, jobs) = (0, 0, (job, job));
-            BlockHeader { records, first, times, levels, jobs, pieces_bytes, attachments_bytes, sections }
+            let is_split = true;
+            BlockHeader {
+                is_split,
+                records,
+                first,
+                times,
+                levels,
+                jobs,
+                pieces_bytes,
+                attachments_bytes,
+                sections,
+            }
         };
         let is_header = |records, first| BlockHeader::decode(&header(records, first).encode()).is_some();
         assert!(is_header(1, 1));

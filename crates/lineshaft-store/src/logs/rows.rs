@@ -8,9 +8,10 @@ use lineshaft_wire::{JobId, LogPlace, LogRecord};
 
 use super::attachments::{self, Attachment};
 use super::bits::Rows;
-use super::block::{Piece, Search};
+use super::block::Search;
 use super::columns::Column;
 use super::header::BlockHeader;
+use super::wanted::Wanted;
 use crate::archive::codec::{Decoded, Decoder};
 
 /// What rows have in columns.
@@ -25,15 +26,61 @@ pub(crate) struct Columns {
     pub(crate) times: Vec<u64>,
 }
 
+/// The rows of a piece.
+#[derive(Default)]
+pub(crate) struct Unpacked {
+    pub(crate) texts: Vec<u8>,
+    /// The same in small letters, where texts are looked for.
+    pub(crate) lowered: Vec<u8>,
+    /// `None` if they are among the texts.
+    pub(crate) fields: Option<Vec<u8>>,
+}
+
+impl Unpacked {
+    /// Where the fields are.
+    pub(crate) fn fields(&self) -> &[u8] {
+        self.fields.as_ref().unwrap_or(&self.texts)
+    }
+
+    pub(crate) fn lower(&mut self, wanted: &Wanted<'_>) {
+        self.lowered.clear();
+        if wanted.has_texts() {
+            self.lowered.extend_from_slice(&self.texts);
+            self.lowered.make_ascii_lowercase();
+        }
+    }
+}
+
+/// A row as it was packed.
+struct Row<'a> {
+    texts: &'a [u8],
+    fields: Option<&'a [u8]>,
+}
+
+type Fields = Vec<(Box<str>, Box<str>)>;
+
+impl Row<'_> {
+    /// Message, fields and exception.
+    fn decode(&self) -> Decoded<(Box<str>, Fields, Option<Box<str>>)> {
+        let mut texts = Decoder::new(self.texts);
+        let message = texts.text()?.into();
+        let fields = match self.fields {
+            Some(bytes) => decode_fields(&mut Decoder::new(bytes))?,
+            None => decode_fields(&mut texts)?,
+        };
+        Ok((message, fields, texts.option(|decoder| decoder.text().map(Box::from))?))
+    }
+}
+
+fn decode_fields(decoder: &mut Decoder<'_>) -> Decoded<Fields> {
+    let count = decoder.count()?;
+    (0..count).map(|_| Ok((decoder.text()?.into(), decoder.text()?.into()))).collect()
+}
+
 impl Columns {
     /// A row without its attachment.
-    fn record(&self, row: usize, bytes: &[u8]) -> Decoded<LogRecord> {
-        let mut decoder = Decoder::new(bytes);
-        let message = decoder.text()?.into();
-        let count = decoder.count()?;
-        let mut field = || Ok((decoder.text()?.into(), decoder.text()?.into()));
-        let fields = (0..count).map(|_| field()).collect::<Decoded<Vec<_>>>()?;
-        let exception = decoder.option(|decoder| decoder.text().map(Box::from))?;
+    fn record(&self, row: usize, bytes: &Row<'_>) -> Decoded<LogRecord> {
+        let (message, fields, exception) = bytes.decode()?;
         Ok(LogRecord {
             time_us: self.times[row],
             level: *self.levels.get(row),
@@ -64,25 +111,30 @@ impl Found<'_> {
     /// Adds the rows of a piece that are wanted.
     pub(crate) fn look_through(
         &mut self,
-        piece: &Piece,
-        (bytes, lowered): (&[u8], &[u8]),
+        piece: &Range<usize>,
+        unpacked: &Unpacked,
         rows: &Rows,
         columns: &Columns,
     ) -> Decoded<()> {
-        let spans = split(bytes, piece.rows.len())?;
-        let mut each: Vec<_> = piece.rows.clone().zip(spans).filter(|(row, _)| rows.contains(*row)).collect();
+        let (wanted, is_split) = (self.search.wanted, unpacked.fields.is_some());
+        let texts = split(&unpacked.texts, piece.len())?;
+        let fields = if is_split { split(unpacked.fields(), piece.len())? } else { texts.clone() };
+        let spans = piece.clone().zip(texts.into_iter().zip(fields));
+        let mut each: Vec<_> = spans.filter(|(row, _)| rows.contains(*row)).collect();
         if self.search.newest_first {
             each.reverse();
         }
-        for (row, span) in each {
-            let lowered = lowered.get(span.clone()).unwrap_or_default();
-            if !self.search.wanted.may_be_among(&bytes[span.clone()], lowered) {
+        for (row, (texts, fields)) in each {
+            let (lowered, fields) = (unpacked.lowered.get(texts.clone()), &unpacked.fields()[fields]);
+            if !wanted.texts_may_be_among(lowered.unwrap_or_default()) || !wanted.fields_may_be_among(fields)
+            {
                 continue;
             }
-            let mut record = columns.record(row, &bytes[span])?;
+            let bytes = Row { texts: &unpacked.texts[texts], fields: is_split.then_some(fields) };
+            let mut record = columns.record(row, &bytes)?;
             // Read once it is sure that it is wanted.
             record.attachment = attachments::of_row(self.attachments, row).map(|_| Bytes::new());
-            if self.search.wanted.filter.takes(&record) {
+            if wanted.filter.takes(&record) {
                 self.records.push((self.header.first + row as u64, record));
             }
             if self.records.len() >= self.search.limit {

@@ -9,11 +9,12 @@ use std::io;
 use super::block::BlockReader;
 use super::catalogue::{Catalogue, Entry};
 use super::header::{ALIGNMENT, BlockHeader, HEADER_BYTES};
+use super::next;
 use super::store::DIRECTORY;
 use super::tail::{NAME, Tail};
 use crate::Error;
 use crate::archive::day::DayFile;
-use crate::disk::{Disk, DiskFile, OpenMode, join};
+use crate::disk::{Disk, DiskFile, OpenMode, join, settle as settle_names};
 
 /// What an opening found.
 pub(crate) struct Scanned<F> {
@@ -27,6 +28,7 @@ pub(crate) struct Scanned<F> {
 }
 
 pub(crate) fn scan<D: Disk>(disk: &D) -> Result<Scanned<D::File>, Error> {
+    settle_names(disk, DIRECTORY).map_err(Error::io("look through", DIRECTORY, 0))?;
     let (file, mut tail) = open_tail(disk)?;
     let Found { entries, ends, holes, torn_bytes } = Found::scan(disk)?;
     let mut catalogue = Catalogue::new(entries, ends);
@@ -34,13 +36,14 @@ pub(crate) fn scan<D: Disk>(disk: &D) -> Result<Scanned<D::File>, Error> {
         settle(disk, &mut catalogue, &holes, first)?;
     }
     holes.iter().for_each(|hole| catalogue.note_hole(hole.file, hole.start));
-    tail.forget(catalogue.head());
+    let first_kept = next::read(disk)?;
+    tail.forget(catalogue.head().max(first_kept.saturating_sub(1)));
     // Blocks whose headers are gone may have had numbers that were given out: no record gets one of them again.
     let skipped = if tail.chunks.is_empty() { records_in(torn_bytes) } else { 0 };
     trim(&file, &mut tail)?;
     tail.chunks.into_iter().for_each(|chunk| catalogue.push_chunk(chunk));
     catalogue.tail_bytes = tail.end;
-    let next = catalogue.newest() + 1 + skipped;
+    let next = (catalogue.newest() + 1 + skipped).max(first_kept);
     Ok(Scanned { catalogue, file, end: tail.end, crc: tail.crc, next })
 }
 
@@ -180,7 +183,11 @@ impl Found {
 }
 
 /// The first header at `offset` or behind it whose block fits into the file.
-fn next_header<F: DiskFile>(file: &F, offset: u64, length: u64) -> io::Result<Option<(u64, BlockHeader)>> {
+pub(crate) fn next_header<F: DiskFile>(
+    file: &F,
+    offset: u64,
+    length: u64,
+) -> io::Result<Option<(u64, BlockHeader)>> {
     let mut bytes = [0; HEADER_BYTES];
     for at in (offset..length).step_by(ALIGNMENT as usize) {
         let count = file.read_at(at, &mut bytes)?;

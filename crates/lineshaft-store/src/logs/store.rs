@@ -9,7 +9,7 @@ use lineshaft_wire::LogRecord;
 
 use super::catalogue::{Catalogue, Entry};
 use super::tail::{Chunk, ChunkWriter, NAME, TAIL_BYTES_MAX};
-use super::{BLOCK_RECORDS_MAX, LogCounts, fit, scan};
+use super::{BLOCK_RECORDS_MAX, LogCounts, close, fit, next, scan};
 use crate::archive::day::{Day, DayFile};
 use crate::disk::{Disk, DiskFile, join, remove};
 use crate::{Error, Home};
@@ -157,33 +157,49 @@ impl<D: Disk> LogStore<D> {
         self.with_catalogue(Catalogue::counts)
     }
 
-    /// Drops the files of the UTC days before that of `time_us` (Unix microseconds), except the newest. Gives the bytes
-    /// that are free now.
+    /// Drops the files of the UTC days before that of `time_us` (Unix microseconds). The tail is closed before if it is of
+    /// such a day: where nothing is logged any more nothing else would. Gives the bytes that are free now.
     pub fn drop_before(&self, time_us: u64) -> Result<u64, Error> {
         let first_kept = Day::of(time_us / 1_000);
-        self.drop_files(|catalogue| catalogue.files_before(first_kept))
+        self.write(|writer| {
+            if self.with_catalogue(|catalogue| close::is_before(catalogue.tail(), first_kept)) {
+                self.close_if_room(writer)?;
+            }
+            let files = self.with_catalogue(|catalogue| catalogue.files_before(first_kept));
+            let newest = self.with_catalogue(Catalogue::newest_file);
+            let (last, others) = files.into_iter().partition::<Vec<_>, _>(|file| Some(*file) == newest);
+            let bytes = self.remove_files(&others)?;
+            if !last.is_empty() {
+                // Then no block tells any more which numbers were given, and which records of a tail that a power cut
+                // brings back are not kept any more.
+                let first =
+                    self.with_catalogue(|catalogue| catalogue.tail().first().map(|chunk| chunk.first));
+                next::write(self.disk(), first.unwrap_or(writer.next))?;
+            }
+            Ok(bytes + self.remove_files(&last)?)
+        })
     }
 
     /// Drops the files with the oldest records until at most `bytes` are left on disk, except the newest. Gives the bytes
     /// that are free now.
     pub fn drop_oldest_until(&self, bytes: u64) -> Result<u64, Error> {
-        self.drop_files(|catalogue| catalogue.oldest_files_above(bytes))
+        self.write(|_| {
+            let files = self.with_catalogue(|catalogue| catalogue.oldest_files_above(bytes));
+            self.remove_files(&files)
+        })
     }
 
-    fn drop_files(&self, files: impl FnOnce(&Catalogue) -> Vec<DayFile>) -> Result<u64, Error> {
-        self.write(|_| {
-            let files = self.with_catalogue(files);
-            let mut bytes = 0;
-            for file in &files {
-                let path = join(DIRECTORY, &file.to_string());
-                bytes += self.change_catalogue(|catalogue| catalogue.remove_file(*file));
-                remove(self.disk(), &path).map_err(Error::io("remove", &path, 0))?;
-            }
-            if !files.is_empty() {
-                self.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
-            }
-            Ok(bytes)
-        })
+    fn remove_files(&self, files: &[DayFile]) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for file in files {
+            let path = join(DIRECTORY, &file.to_string());
+            bytes += self.change_catalogue(|catalogue| catalogue.remove_file(*file));
+            remove(self.disk(), &path).map_err(Error::io("remove", &path, 0))?;
+        }
+        if !files.is_empty() {
+            self.disk().sync_dir(DIRECTORY).map_err(sync_failed(DIRECTORY))?;
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn home(&self) -> &Home<D> {

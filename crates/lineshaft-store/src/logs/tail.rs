@@ -3,6 +3,7 @@
 //! A *chunk* is written for every append, or more if it is large. Chunks name the CRC of the one before, so that what an
 //! earlier use of the file left is never taken for one that follows.
 
+use std::io;
 use std::sync::Arc;
 
 use crc32c::{crc32c, crc32c_append};
@@ -126,17 +127,22 @@ pub(crate) struct Tail {
 impl Tail {
     /// Reads the chunks from the beginning, up to the first one that does not check.
     pub(crate) fn read<F: DiskFile>(file: &F, path: &str) -> Result<Self, Error> {
-        let length = file.length().map_err(Error::io("read", path, 0))?;
-        let mut tail = Self { length, ..Self::default() };
-        while tail.end < TAIL_BYTES_MAX {
-            let Some((chunk, crc, size)) = read_chunk(file, path, tail.end, tail.crc)? else { break };
-            if tail.chunks.last().is_some_and(|before| chunk.first <= before.last()) {
+        Ok(Self::of(&content(file).map_err(Error::io("read", path, 0))?))
+    }
+
+    /// The same of a tail's bytes. Of one that was begun anew while they were read, what was read first is left: the
+    /// chunks behind it name another one before them.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut tail = Self { length: bytes.len() as u64, ..Self::default() };
+        while let Some((chunk, header, size)) = bytes.get(tail.end as usize..).and_then(chunk_of) {
+            let before = tail.chunks.last();
+            if u32_at(&header, 20) != tail.crc || before.is_some_and(|before| chunk.first <= before.last()) {
                 break;
             }
             tail.chunks.push(chunk);
-            (tail.end, tail.crc) = (tail.end + size, crc);
+            (tail.end, tail.crc) = (tail.end + size, u32_at(&header, CRC_OFFSET));
         }
-        Ok(tail)
+        tail
     }
 
     /// Forgets the records up to the sequence number `last`: they are in blocks.
@@ -146,34 +152,33 @@ impl Tail {
     }
 }
 
-/// The chunk at `offset` with its CRC and size in the file; `None` if there is none, or one of another row.
-fn read_chunk<F: DiskFile>(
-    file: &F,
-    path: &str,
-    offset: u64,
-    before: u32,
-) -> Result<Option<(Chunk, u32, u64)>, Error> {
-    let mut header = [0; HEADER_BYTES];
-    let read = |offset, bytes: &mut [u8]| file.read_at(offset, bytes).map_err(Error::io("read", path, 0));
-    if read(offset, &mut header)? < HEADER_BYTES
-        || u32_at(&header, 0) != MAGIC
-        || u32_at(&header, 20) != before
-    {
-        return Ok(None);
+/// What is in a tail's file.
+pub(crate) fn content<F: DiskFile>(file: &F) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; file.length()? as usize];
+    let count = file.read_at(0, &mut bytes)?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// Where sound chunks begin in bytes, and how many records each has.
+pub(crate) fn sound_chunks(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let places = (0..bytes.len()).step_by(ALIGNMENT);
+    places.filter_map(|at| Some((at as u64, chunk_of(&bytes[at..])?.0.records.len() as u64)))
+}
+
+/// The chunk at the beginning of these bytes with its header and its size in the file; `None` if there is none.
+fn chunk_of(bytes: &[u8]) -> Option<(Chunk, [u8; HEADER_BYTES], u64)> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+    if u32_at(header, 0) != MAGIC {
+        return None;
     }
-    let length = u32_at(&header, 4) as usize;
-    if length > BODY_BYTES_MAX {
-        return Ok(None);
-    }
-    let mut body = vec![0; length];
-    let count = read(offset + HEADER_BYTES as u64, &mut body)?;
-    let crc = crc_of(&header, &body);
-    if count < length || crc != u32_at(&header, CRC_OFFSET) {
-        return Ok(None);
+    let length = u32_at(header, 4) as usize;
+    let body = rest.get(..length).filter(|_| length <= BODY_BYTES_MAX)?;
+    if crc_of(header, body) != u32_at(header, CRC_OFFSET) {
+        return None;
     }
     let size = (HEADER_BYTES + length).next_multiple_of(ALIGNMENT) as u64;
-    let chunk = decode(&header, &body).ok();
-    Ok(chunk.map(|chunk| (chunk, crc, size)))
+    Some((decode(header, body).ok()?, *header, size))
 }
 
 fn decode(header: &[u8], mut body: &[u8]) -> Decoded<Chunk> {

@@ -5,7 +5,7 @@ use lineshaft_wire::LogFilter;
 use memchr::memchr;
 use memchr::memmem::Finder;
 
-use super::filters::{wanted_field, wanted_text};
+use super::filters::{wanted_field, wanted_text, wanted_words};
 use super::header::BlockHeader;
 
 /// A filter, and what can be told from it before a record is whole.
@@ -15,6 +15,7 @@ pub(crate) struct Wanted<'a> {
     fields: Vec<Vec<u64>>,
     /// Hashes that all have to be there.
     trigrams: Vec<u64>,
+    words: Vec<u64>,
     values: Vec<Finder<'a>>,
     texts: Vec<Finder<'static>>,
 }
@@ -26,6 +27,7 @@ impl<'a> Wanted<'a> {
             filter,
             fields: filter.fields.iter().map(|(name, value)| wanted_field(name, value)).collect(),
             trigrams: filter.texts.iter().flat_map(|text| wanted_text(text)).collect(),
+            words: filter.texts.iter().flat_map(|text| wanted_words(text)).collect(),
             values: filter.fields.iter().map(|(_, value)| Finder::new(value.as_bytes())).collect(),
             texts: filter.texts.iter().map(|text| small(text)).collect(),
         }
@@ -49,6 +51,10 @@ impl<'a> Wanted<'a> {
         !self.trigrams.is_empty()
     }
 
+    pub(crate) fn has_words(&self) -> bool {
+        !self.words.is_empty()
+    }
+
     pub(crate) fn fields_may_be_in(&self, filter: &BloomFilter) -> bool {
         self.fields.iter().all(|hashes| hashes.iter().any(|hash| filter.contains(*hash)))
     }
@@ -57,16 +63,22 @@ impl<'a> Wanted<'a> {
         self.trigrams.iter().all(|hash| filter.contains(*hash))
     }
 
-    /// The bytes in small letters, if texts are looked for.
-    pub(crate) fn lowered(&self, bytes: &[u8]) -> Vec<u8> {
-        if self.texts.is_empty() { Vec::new() } else { bytes.to_ascii_lowercase() }
+    pub(crate) fn words_may_be_in(&self, filter: &BloomFilter) -> bool {
+        self.words.iter().all(|hash| filter.contains(*hash))
     }
 
-    /// Whether rows with these bytes may have the fields and texts. `lowered` are the same in small letters.
-    pub(crate) fn may_be_among(&self, bytes: &[u8], lowered: &[u8]) -> bool {
+    pub(crate) fn has_texts(&self) -> bool {
+        !self.texts.is_empty()
+    }
+
+    /// Whether rows whose texts are these bytes, in small letters, may have what is looked for.
+    pub(crate) fn texts_may_be_among(&self, lowered: &[u8]) -> bool {
         self.texts.iter().all(|text| text.find(lowered).is_some())
-            // A value stands there as it is, unless JSON writes it by escapes.
-            && (self.values.iter().all(|value| value.find(bytes).is_some())
-                || memchr(b'\\', bytes).is_some())
+    }
+
+    /// Whether rows whose fields are these bytes may have those that are looked for.
+    pub(crate) fn fields_may_be_among(&self, bytes: &[u8]) -> bool {
+        // A value stands there as it is, unless JSON writes it by escapes.
+        self.values.iter().all(|value| value.find(bytes).is_some()) || memchr(b'\\', bytes).is_some()
     }
 }

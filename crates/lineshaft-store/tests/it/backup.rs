@@ -82,7 +82,7 @@ impl Open {
 }
 
 fn facts() -> Facts {
-    Facts { version: "1.2.3".into(), created_ms: 1_790_000_000_000 }
+    Facts { version: "1.2.3".into(), created_ms: 1_790_000_000_000, logs: true }
 }
 
 /// A backup of a stopped home.

@@ -1,9 +1,11 @@
 //! The store of logs: what was appended is found, once and in order, whatever happens in between.
 
 mod attachments;
+mod backup;
 mod crash;
 mod damage;
 mod model;
+mod old;
 mod space;
 mod support;
 

@@ -143,10 +143,12 @@ impl Client {
 
     /// A page of what attempts logged.
     pub fn logs(&self, list: ListLogs, deadline: Option<Duration>) -> Reply<Logs> {
-        self.call(list, Vec::new(), deadline).map(|message, _| match message {
-            Message::Logs(logs) => Ok(logs),
-            other => Err(unexpected(&other, "Logs")),
-        })
+        self.call(list, Vec::new(), deadline).map(into_logs)
+    }
+
+    /// [`Client::logs`] for those who wait for more: it starts no server in place of one that was stopped.
+    pub fn logs_aside(&self, list: ListLogs, deadline: Duration) -> Reply<Logs> {
+        self.call_aside(list, deadline).map(into_logs)
     }
 
     /// The next `count` attempts of a task are profiled, if they begin within an hour.
@@ -233,6 +235,13 @@ impl Reply {
             Message::Changed(changed) => Ok(changed),
             other => Err(unexpected(&other, "Changed")),
         })
+    }
+}
+
+fn into_logs(message: Message, _: Bytes) -> Result<Logs, Error> {
+    match message {
+        Message::Logs(logs) => Ok(logs),
+        other => Err(unexpected(&other, "Logs")),
     }
 }
 

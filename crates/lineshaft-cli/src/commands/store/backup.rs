@@ -37,7 +37,7 @@ pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
     } else {
         let mut progress = Progress::new(context, "copied", args.rate, None);
         let to = FileDisk::new(&*place.path);
-        backup::of_stopped(home.path(), &to, facts(), &mut progress).map_err(|error| match error {
+        backup::of_stopped(home.path(), &to, facts(args), &mut progress).map_err(|error| match error {
             Error::Store(error) => failed(&error, &place.path),
             error => of_engine(&error),
         })
@@ -52,8 +52,9 @@ pub(super) fn run(args: &Backup, context: &mut Context) -> Result<(), Failure> {
     report(&manifest, &home, &place.path, context)
 }
 
-fn facts() -> Facts {
-    Facts { version: env!("CARGO_PKG_VERSION").to_owned(), created_ms: now_ms() }
+fn facts(args: &Backup) -> Facts {
+    let (version, created_ms) = (env!("CARGO_PKG_VERSION").to_owned(), now_ms());
+    Facts { version, created_ms, logs: !args.without_logs }
 }
 
 /// The server keeps the files as they are, while this copies them.
@@ -64,7 +65,8 @@ fn of_served(home: &Home, to: &Path, args: &Backup, context: &mut Context) -> Re
     let keeper = Keeper { client: client.clone(), lsn: held.lsn, epoch };
     let mut progress = Progress::new(context, "copied", args.rate, Some(keeper));
     let from = FileDisk::new(home.path());
-    take(&from, &FileDisk::new(to), end_of(&held), facts(), &mut progress).map_err(|error| failed(&error, to))
+    take(&from, &FileDisk::new(to), end_of(&held), facts(args), &mut progress)
+        .map_err(|error| failed(&error, to))
 }
 
 /// Only what is written can be too much for a disk, and that is the backup.
@@ -188,6 +190,7 @@ fn report(manifest: &Manifest, home: &Home, to: &Path, context: &mut Context) ->
             "first_lsn": manifest.first_lsn,
             "files": files,
             "bytes": manifest.bytes(),
+            "logs": manifest.has_logs(),
             "version": manifest.version,
             "created_at": rfc3339(manifest.created_ms),
         });

@@ -102,11 +102,11 @@ fn export(diagnosis: &Diagnosis, path: &Path, home: &Path, context: &mut Context
 }
 
 fn text(diagnosis: &Diagnosis) -> Vec<String> {
-    let mut lines: Vec<String> = findings(diagnosis).map(line).collect();
+    let mut lines: Vec<String> = findings(diagnosis).chain(&diagnosis.logs).map(line).collect();
     if !diagnosis.can_go_on() {
         return lines;
     }
-    if !lines.is_empty() {
+    if !lines.is_empty() && !diagnosis.is_well() {
         lines.push(String::new());
     }
     lines.extend(diagnosis.losses.iter().map(words));
@@ -174,6 +174,7 @@ fn document(home: &str, diagnosis: &Diagnosis) -> Json {
         "well": diagnosis.is_well(),
         "can_go_on": diagnosis.can_go_on(),
         "findings": findings(diagnosis).map(of_finding).collect::<Vec<_>>(),
+        "logs": diagnosis.logs.iter().map(of_finding).collect::<Vec<_>>(),
         "losses": diagnosis.losses.iter().map(of_loss).collect::<Vec<_>>(),
         "jobs_that_cannot_run": diagnosis.dead,
         "incomplete_jobs": diagnosis.incomplete.iter().map(ToString::to_string).collect::<Vec<_>>(),

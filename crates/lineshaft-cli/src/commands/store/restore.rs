@@ -72,7 +72,7 @@ fn clear(home: &Path, is_new: bool) {
     if !backup::is_unfinished(home) {
         return;
     }
-    for name in ["seg", "snap", "blob", "cold", "archive", "run", "output"] {
+    for name in ["seg", "snap", "blob", "cold", "archive", "logs", "run", "output"] {
         let _ = fs::remove_dir_all(home.join(name));
     }
     for name in ["LOCK", ".gitignore", "FORMAT.tmp", "FORMAT"] {

@@ -19,7 +19,7 @@ fn three_blocks() -> (SimulatedDisk, Vec<LogRecord>) {
 /// Where blocks begin, found by their magic number.
 fn starts(disk: &SimulatedDisk) -> Vec<usize> {
     let content = disk.content(DAY);
-    (0..content.len()).step_by(512).filter(|at| content[*at..].starts_with(b"LSl2")).collect()
+    (0..content.len()).step_by(512).filter(|at| content[*at..].starts_with(b"LSl3")).collect()
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Full disks and retention.
 
-use lineshaft_store::Error;
 use lineshaft_store::disk::Disk;
-use lineshaft_store::logs::Limits;
-use lineshaft_testkit::disk::SimulatedDisk;
+use lineshaft_store::logs::{Limits, LogStore};
+use lineshaft_store::{Error, Home};
+use lineshaft_testkit::disk::{Loss, SimulatedDisk};
 
-use super::support::{DAY_US, all, filled, open, record, small};
+use super::support::{DAY_US, after, all, filled, open, record, small};
 
 #[test]
 fn a_full_disk_refuses_whole_appends_and_the_store_goes_on() {
@@ -51,7 +51,7 @@ fn a_write_that_does_not_fit_is_taken_back() {
 }
 
 #[test]
-fn days_are_dropped_but_the_newest_stays() {
+fn days_are_dropped() {
     let disk = SimulatedDisk::new();
     let store = open(&disk);
     let day = 24 * 3_600 * 1_000_000;
@@ -69,13 +69,68 @@ fn days_are_dropped_but_the_newest_stays() {
     assert!(found[0].time_us.abs_diff(DAY_US + 2 * day) < day / 5);
     assert!(found == (400 - found.len() as u64..400).map(record).collect::<Vec<_>>());
     assert_eq!((counts.records, counts.oldest_us), (found.len() as u64, Some(found[0].time_us)));
-    store.drop_before(u64::MAX).unwrap();
-    assert_eq!(files(&disk), 1);
-    assert_eq!(all(&store).last(), Some(&record(399)));
-    assert_eq!(
-        all(&open(&disk.power_loss(lineshaft_testkit::disk::Loss::Everything))).first(),
-        all(&store).first()
-    );
+    assert_eq!(all(&open(&disk.power_loss(Loss::Everything))).first(), all(&store).first());
+}
+
+/// The newest day stayed for ever where nothing was logged any more, and so did the tail.
+#[test]
+fn what_nobody_adds_to_goes_too_and_its_numbers_are_not_given_again() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk);
+    filled(&store, &(0..60).map(record).collect::<Vec<_>>());
+    let (_, cursor) = after(&store, None);
+    let tail = disk.content("logs/open").len();
+    assert!(tail > 0);
+    assert_eq!(store.drop_before(DAY_US + 60 * 900_000_000).unwrap(), 0, "its day is not over");
+    assert_eq!(disk.content("logs/open").len(), tail);
+    let bytes = store.counts().bytes;
+    assert!(store.drop_before(DAY_US + 2 * 86_400_000_000).unwrap() > bytes / 2);
+    let names: Vec<String> = disk.list("logs").unwrap().into_iter().map(|file| file.name).collect();
+    assert_eq!(names, ["NEXT", "open"]);
+    assert_eq!((disk.content("logs/open").len(), store.counts().records), (0, 0));
+    for store in [store, open(&disk.power_loss(Loss::Everything))] {
+        store.append(&[record(500)]).unwrap();
+        assert_eq!(all(&store), [record(500)]);
+        // Who follows hears of it.
+        assert_eq!(after(&store, cursor).0, [record(500)]);
+    }
+}
+
+/// A crash at any operation of that leaves all of it, or less, and no number is given again.
+#[test]
+fn a_crash_while_the_last_day_goes_gives_no_number_again() {
+    let full = SimulatedDisk::new();
+    let store = open(&full);
+    filled(&store, &(0..60).map(record).collect::<Vec<_>>());
+    store.sync().unwrap();
+    drop(store);
+    let whole = full.restart();
+    let before = whole.operations();
+    open(&whole).drop_before(u64::MAX).unwrap();
+    let operations = before + 1..=whole.operations();
+    assert!(operations.clone().count() > 8);
+    for operation in operations {
+        let disk = full.restart();
+        let (_, cursor) = after(&open(&disk), None);
+        let disk = full.restart();
+        disk.crash_at(operation);
+        let home = Home::open(disk.clone());
+        let _ = home.and_then(|home| LogStore::open(&home)?.drop_before(u64::MAX));
+        for image in
+            [disk.restart(), disk.power_loss(Loss::Everything), disk.power_loss(Loss::Some(operation))]
+        {
+            let store = open(&image);
+            let found = all(&store);
+            // A part of it, and nothing else.
+            let first = found.first().map_or(0, |first| (first.time_us - DAY_US) / 900_000_000);
+            assert!(
+                found == (first..first + found.len() as u64).map(record).collect::<Vec<_>>(),
+                "{operation}"
+            );
+            store.append(&[record(500)]).unwrap();
+            assert_eq!(after(&store, cursor).0, [record(500)], "operation {operation}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lineshaft_store::Home;
-use lineshaft_store::logs::{Limits, LogPageRequest, LogStore};
+use lineshaft_store::logs::{Limits, LogCursor, LogPageRequest, LogStore};
 use lineshaft_testkit::disk::SimulatedDisk;
 use lineshaft_wire::{JobId, LogFilter, LogPlace, LogRecord};
 
@@ -83,4 +83,16 @@ pub(crate) fn read<D: lineshaft_store::Disk>(
 
 pub(crate) fn all<D: lineshaft_store::Disk>(store: &LogStore<D>) -> Vec<LogRecord> {
     read(store, &LogFilter::default(), 100, false)
+}
+
+/// What comes after a cursor, and where that ends, however long it takes.
+pub(crate) fn after<D: lineshaft_store::Disk>(
+    store: &LogStore<D>,
+    after: Option<LogCursor>,
+) -> (Vec<LogRecord>, Option<LogCursor>) {
+    let budget = Duration::from_secs(60);
+    let request = LogPageRequest { after, count: 1_000, budget, ..LogPageRequest::default() };
+    let page = store.page(&request).unwrap();
+    assert!(page.is_end);
+    (page.records, page.next)
 }
