@@ -53,8 +53,8 @@ def configure(
       classes whose instances are hidden.
     - `capture_stdlib`: whether loggers of the standard library log here too; None leaves it as it is.
     - `show_locals`: whether exceptions are logged with the variables of their frames, 512 bytes of each.
-    - `flush_on_signal`: whether SIGTERM and SIGHUP, where they end the process at once, wait up to a second until what
-      was logged is written.
+    - `flush_on_signal`: whether SIGTERM and SIGHUP, where they end the process at once, and a crash (SIGSEGV, SIGBUS,
+      SIGILL, SIGFPE, SIGABRT) wait up to a second until what was logged is written.
     - `when_full`: what becomes of a record when the ring is full: who logs waits (`"block"`), it is dropped, or what is
       debug or less is dropped first. The ring has room for `buffer_records` and `buffer_size`.
     - `record_size`: how much of a record is kept; of longer ones it is said what was cut.
@@ -190,10 +190,13 @@ def _levels(levels: Any) -> list[tuple[str, int]]:
 
 
 def _signals() -> list[int]:
-    """Those that end the process at once. One that the program does something about is for that."""
+    """Those that end the process at once. One that the program does something about in Python is for that."""
     import signal
 
-    return [int(each) for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    ends = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    # None is an action that is not Python's, such as that of `faulthandler`, which comes after ours.
+    crashes = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+    return [int(each) for each in (*ends, *(each for each in crashes if signal.getsignal(each) in (signal.SIG_DFL, None)))]
 
 
 def _texts(option: str, values: Iterable[str]) -> list[str]:
