@@ -12,7 +12,7 @@ from .._decorators._rates import rate_of
 from .._errors import OptionError
 from .._options import Size, checked, flag, size, wrong
 from . import _bridge
-from ._handlers import handler as _handler
+from ._handlers import handlers as _handlers
 
 _WHEN_FULL = ("block", "drop_new", "drop_debug_first")
 _PATIENCE = 2.0
@@ -62,7 +62,7 @@ def configure(
     What does not read, or a file that cannot be opened, raises, and what was in force stays.
     """
     given = [{"kind": "console"}] if handlers is None else _items("handlers", handlers, "mappings and callables")
-    made = [_handler(each) for each in given]
+    made = _handlers(given)
     names = [each["name"] for each in made]
     for each in made:
         if names.count(each["name"]) > 1:
@@ -109,7 +109,8 @@ def configure(
 def configure_from(path: str | os.PathLike[str]) -> None:
     """Configures as a TOML file says: the options of `configure`, at its top or under `[tool.lineshaft.logging]`.
 
-    A handler of kind `"callable"` names what it calls as `"module:name"`, and so do `filters` and `redact_types`.
+    A handler of kind `"callable"` names what it calls as `"module:name"`, and so do `filters`, `redact_types` and a `format`
+    that is a callable.
     """
     global _file
     toml = _toml()
@@ -125,7 +126,9 @@ def configure_from(path: str | os.PathLike[str]) -> None:
     names = dict.fromkeys(configure.__kwdefaults__ or (), _as_it_is)
     checked(options, names, f"the configuration of logging in {found}")
     handlers = [
-        {**each, "call": _named(each["call"])} if isinstance(each, dict) and "call" in each else each
+        {option: _named(value) if _is_name(option, value) else value for option, value in each.items()}
+        if isinstance(each, dict)
+        else each
         for each in options.get("handlers", [{"kind": "console"}])
     ]
     named = {name: [_named(each) for each in options[name]] for name in ("filters", "redact_types") if name in options}
@@ -153,6 +156,12 @@ def _toml() -> Any:
 
 def _as_it_is(_: str, value: Any) -> Any:
     return value
+
+
+def _is_name(option: str, value: Any) -> bool:
+    """Whether an option of a handler says what is called; a template has braces where it has a colon."""
+    is_function = option == "format" and isinstance(value, str) and ":" in value and "{" not in value
+    return option == "call" or is_function
 
 
 def _named(name: Any) -> Any:

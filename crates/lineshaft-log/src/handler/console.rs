@@ -61,6 +61,10 @@ impl Handler for Console {
         }
         Ok(())
     }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
+    }
 }
 
 /// Writes all of it. Not over the standard library, whose lock a process that is forked might inherit.

@@ -199,6 +199,10 @@ impl Handler for File {
         }
         Ok(())
     }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
+    }
 }
 
 /// Writes all of `bytes`, and says in `written` how many are.

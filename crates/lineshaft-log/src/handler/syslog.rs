@@ -140,6 +140,10 @@ impl Handler for Syslog {
         }
         Ok(())
     }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
+    }
 }
 
 fn connected(address: &SyslogAddress) -> io::Result<Socket> {

@@ -27,8 +27,12 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
     let (crashes, ends): (Vec<i32>, Vec<i32>) =
         signals.iter().partition(|signal| crash::SIGNALS.contains(signal));
-    crash::act_before_those(&crashes, (!crashes.is_empty()).then(|| Arc::new(state::flush_for_the_end) as Act))?;
+    crash::act_before_those(&crashes, (!crashes.is_empty()).then(|| Arc::new(flush_before_a_crash) as Act))?;
     watch_ends(&ends)
+}
+
+fn flush_before_a_crash() {
+    super::formatting::without(state::flush_for_the_end);
 }
 
 fn watch_ends(signals: &[i32]) -> io::Result<()> {
