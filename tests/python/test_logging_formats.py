@@ -59,7 +59,8 @@ def test_it_is_called_in_the_thread_of_the_handler_and_sees_no_secrets(path):
         get_logger("app").info("x", password="swordfish")
     assert len(written(path)) == 100
     assert set(seen) == {"***"}
-    assert len(threads) == 1 and threading.get_ident() not in threads
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 def test_a_record_is_one_line_and_nothing_that_a_terminal_obeys_is_in_it(path):
@@ -102,15 +103,24 @@ def test_one_that_fails_gives_the_text_form_with_a_note_is_counted_and_told_once
     assert (len(lines), lines[0], lines[-1]) == (7, "a", "b")
     for text, note in zip(
         lines[1:-1],
-        ("KeyError: 'user\\x1b'", "it gave int and no str", "it gave NoneType and no str", "it gave bytes", "SystemExit: 3"),
+        (
+            "KeyError: 'user\\x1b'",
+            "it gave int and no str",
+            "it gave NoneType and no str",
+            "it gave bytes",
+            "SystemExit: 3",
+        ),
         strict=True,
     ):
-        assert "info     app  " in text and "ms=3  [the format failed: " in text and note in text
+        assert "info     app  " in text
+        assert "ms=3  [the format failed: " in text
+        assert note in text
     of_file = status().handlers[0]
     assert (of_file.handled, of_file.failed, of_file.unformatted, of_file.is_healthy) == (7, 0, 5, True)
     said = capfd.readouterr().err
     assert said.count("the format of the log handler") == 1
-    assert "KeyError" in said and "\x1b" not in said
+    assert "KeyError" in said
+    assert "\x1b" not in said
 
 
 def test_one_that_is_no_text_in_utf8_fails(path):
@@ -171,7 +181,9 @@ def test_every_handler_that_writes_takes_one(capfd):
 
 
 def test_a_file_names_it(path, tmp_path, monkeypatch):
-    (tmp_path / "shop_lines.py").write_text("class Lines:\n    @staticmethod\n    def one(record):\n        return '*'\n")
+    (tmp_path / "shop_lines.py").write_text(
+        "class Lines:\n    @staticmethod\n    def one(record):\n        return '*'\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     toml = tmp_path / "logging.toml"
     toml.write_text(f"""

@@ -12,6 +12,7 @@ pub(crate) mod otlp;
 mod template;
 mod text;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -19,7 +20,7 @@ use crate::level::LevelNames;
 use crate::record::Record;
 use clock::Clock;
 pub use clock::Zone;
-pub use function::Function;
+pub use function::{Function, Made};
 use template::Template;
 
 /// A form of records.
@@ -48,6 +49,8 @@ pub struct Formatter {
     /// How often a function failed, and what was wrong the first time.
     failures: u64,
     failure: String,
+    /// What a function made of records that are written next: where each of them is in memory, and what.
+    prepared: VecDeque<(usize, Made)>,
 }
 
 impl Format {
@@ -71,10 +74,13 @@ impl Format {
     /// let mut formatter = Formatter::new(format, Zone::Utc, Default::default());
     /// assert_eq!(formatter.text(&Record::here(Level::INFO, "shop", "sent")), "sent!");
     /// ```
-    pub fn function(
-        call: impl Fn(&Record) -> Result<Option<String>, String> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn function(call: impl Fn(&Record) -> Made + Send + Sync + 'static) -> Self {
         Self::Function(Function::new(call))
+    }
+
+    /// As [`Format::function`], for one that is given as many records as are written together, and gives as many answers.
+    pub fn function_of_many(call: impl Fn(&[&Record]) -> Vec<Made> + Send + Sync + 'static) -> Self {
+        Self::Function(Function::of_many(call))
     }
 
     /// The zone in which times are shown, if nobody says otherwise: that of the machine for people, else UTC.
@@ -86,7 +92,24 @@ impl Format {
 impl Formatter {
     /// One that shows times in `zone`.
     pub fn new(format: Format, zone: Zone, levels: Arc<LevelNames>) -> Self {
-        Self { format, clock: Clock::new(zone), levels, failures: 0, failure: String::new() }
+        Self {
+            format,
+            clock: Clock::new(zone),
+            levels,
+            failures: 0,
+            failure: String::new(),
+            prepared: VecDeque::new(),
+        }
+    }
+
+    /// These records are written next, so that a function may be asked for all of them at once. Those that were said
+    /// before are forgotten.
+    pub fn prepare(&mut self, records: &[&Record]) {
+        self.prepared.clear();
+        if let Format::Function(function) = &self.format {
+            let places = records.iter().map(|record| std::ptr::from_ref(*record).addr());
+            self.prepared.extend(places.zip(function.made(records)));
+        }
     }
 
     /// Adds a record to `out`, with the end of its line.
@@ -97,7 +120,11 @@ impl Formatter {
             Format::Json => json::push(out, record, time, &self.levels),
             Format::Template(template) => template.push(out, record, time, &self.levels),
             Format::Function(function) => {
-                if let Err(reason) = function.push(out, record, time, &self.levels) {
+                let place = std::ptr::from_ref(record).addr();
+                let prepared = self.prepared.pop_front().filter(|(of, _)| *of == place);
+                let made = prepared.map(|(_, made)| made).or_else(|| function.made(&[record]).pop());
+                let made = made.unwrap_or(Ok(None));
+                if let Err(reason) = function::push(out, record, made, time, &self.levels) {
                     self.failures += 1;
                     if self.failures == 1 {
                         self.failure = reason;

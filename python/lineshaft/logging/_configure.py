@@ -109,8 +109,8 @@ def configure(
 def configure_from(path: str | os.PathLike[str]) -> None:
     """Configures as a TOML file says: the options of `configure`, at its top or under `[tool.lineshaft.logging]`.
 
-    A handler of kind `"callable"` names what it calls as `"module:name"`, and so do `filters`, `redact_types` and a `format`
-    that is a callable.
+    A handler of kind `"callable"` names what it calls as `"module:name"`, and so do `filters`, `redact_types` and a
+    `format` that is a callable.
     """
     global _file
     toml = _toml()
@@ -205,7 +205,8 @@ def _signals() -> list[int]:
     ends = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
     # None is an action that is not Python's, such as that of `faulthandler`, which comes after ours.
     crashes = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
-    return [int(each) for each in (*ends, *(each for each in crashes if signal.getsignal(each) in (signal.SIG_DFL, None)))]
+    free = [each for each in crashes if signal.getsignal(each) in (signal.SIG_DFL, None)]
+    return [int(each) for each in (*ends, *free)]
 
 
 def _texts(option: str, values: Iterable[str]) -> list[str]:

@@ -262,8 +262,8 @@ _NATIVE = {
 def handlers(given: Iterable[Any]) -> list[dict[str, Any]]:
     """Handlers as Rust reads them, each with a name of its own.
 
-    Of handlers that were not named, those of one server or function are numbered. Two of one file, or two consoles, are a
-    mistake.
+    Of handlers that were not named, those of one server or function are numbered. Two of one file, or two consoles, are
+    a mistake.
     """
     made = [_handler(each) for each in given]
     names = {each["name"] for each, is_numbered in made if not is_numbered}

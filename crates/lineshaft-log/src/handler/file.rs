@@ -184,6 +184,7 @@ impl File {
 impl Handler for File {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
         self.clear();
+        self.formatter.prepare(records);
         let (mut done, bytes_max, mut line) = (0, self.bytes_max(), Vec::new());
         for record in records {
             line.clear();

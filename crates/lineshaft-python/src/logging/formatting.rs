@@ -1,7 +1,7 @@
 //! Functions of Python that are the form of a handler.
 //!
-//! They are called on the handler's own thread, one record at a time, which takes the interpreter for that and has it at
-//! no other time. When the interpreter ends, and while a crash is waited for, nobody asks for it any more: what comes then
+//! They are called on the handler's own thread, which takes the interpreter for the records that it writes together, since
+//! to get it takes milliseconds where other threads have it, and has it at no other time. When the interpreter ends, and while a crash is waited for, nobody asks for it any more: what comes then
 //! has the text form.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use super::making;
 use super::record::LogRecord;
-use super::visit::Visit;
+use super::visit::{self, Visit};
 
 /// Whether a crash is waited for: the thread that crashed may have the interpreter.
 static IS_CRASHING: AtomicBool = AtomicBool::new(false);
@@ -20,13 +20,24 @@ static IS_CRASHING: AtomicBool = AtomicBool::new(false);
 /// The form that `call` gives records.
 pub(super) fn format_by(call: Py<PyAny>, levels: &Arc<LevelNames>) -> Format {
     let levels = levels.clone();
-    Format::function(move |record| {
+    Format::function_of_many(move |records| {
         let visit = Visit::begin();
-        if visit.is_none() || IS_CRASHING.load(Ordering::Relaxed) {
-            return Ok(None);
+        if visit.is_none() || is_over() {
+            return records.iter().map(|_| Ok(None)).collect();
         }
-        Python::attach(|py| formatted(call.bind(py), record, &levels).map(Some))
+        Python::attach(|py| {
+            let call = call.bind(py);
+            let made = |record: &&Record| {
+                if is_over() { Ok(None) } else { formatted(call, record, &levels).map(Some) }
+            };
+            records.iter().map(made).collect()
+        })
     })
+}
+
+/// Whether nobody may take long any more.
+fn is_over() -> bool {
+    visit::is_ending() || IS_CRASHING.load(Ordering::Relaxed)
 }
 
 fn formatted(call: &Bound<'_, PyAny>, record: &Record, levels: &Arc<LevelNames>) -> Result<String, String> {

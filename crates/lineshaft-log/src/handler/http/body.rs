@@ -92,6 +92,7 @@ impl Writer {
     /// One by one, as long as there is room; how many they are.
     fn push(&mut self, out: &mut Vec<u8>, records: &[&Record], is_array: bool) -> usize {
         let (mut count, mut end) = (0, 0);
+        self.formatter.prepare(records);
         for record in records {
             if is_array {
                 out.push(if count == 0 { b'[' } else { b',' });
