@@ -223,7 +223,7 @@ def test_servers_and_functions_that_are_not_named_are_numbered():
 
 
 ENDS = """
-import atexit, sys, threading
+import atexit, sys, threading, time
 from lineshaft.logging import configure, get_logger
 
 log = get_logger("app")
@@ -238,8 +238,9 @@ last = Last()
 
 def chatters():
     while True:
-        log.debug("x")
-        log.info("chatter")
+        for _ in range(10):
+            log.info("chatter")
+        time.sleep(0.001)
 
 for _ in range(int(sys.argv[2])):
     threading.Thread(target=chatters, daemon=True).start()

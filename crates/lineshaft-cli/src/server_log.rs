@@ -66,7 +66,9 @@ impl ServerLog {
             log_panics(pipeline.clone());
             let last = pipeline.clone();
             // Where that cannot be, a crash is what it is elsewhere.
-            let _ = crash::act_before(Some(Arc::new(move || drop(last.flush_healthy(PATIENCE)))));
+            let _ = crash::act_before(Some(Arc::new(move || {
+                last.flush_healthy(PATIENCE);
+            })));
         }
         Ok(Self(pipeline))
     }

@@ -14,5 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// to this pipeline is written, in place of one that was named before. Then what the signal did before comes, so that the
 /// exit status and a core are what they were. A signal that is ignored stays so.
 pub fn flush_on_crash(pipeline: Arc<Pipeline>) -> io::Result<()> {
-    crash::act_before(Some(Arc::new(move || drop(pipeline.flush_healthy(PATIENCE)))))
+    crash::act_before(Some(Arc::new(move || {
+        pipeline.flush_healthy(PATIENCE);
+    })))
 }

@@ -13,18 +13,18 @@ use lineshaft_ipc::crash::{Act, act_before};
 use crate::kills::Forked;
 
 /// Writes a file that says that it was done; as slow as something that has to be waited for.
-fn act_into(path: PathBuf) -> Option<Act> {
-    Some(Arc::new(move || {
+fn act_into(path: PathBuf) -> Act {
+    Arc::new(move || {
         thread::sleep(Duration::from_millis(50));
         fs::write(&path, "done").expect("a file");
-    }))
+    })
 }
 
 /// What a child that does so ends of, and whether it acted before.
 fn ended(run: impl FnOnce(Option<Act>)) -> (c_int, bool) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("acted");
-    let status = Forked::run(|| run(act_into(path.clone()))).wait();
+    let status = Forked::run(|| run(Some(act_into(path.clone())))).wait();
     let ended = if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { -libc::WEXITSTATUS(status) };
     (ended, path.exists())
 }
@@ -40,8 +40,11 @@ fn what_was_to_be_done_is_done_and_the_signal_stays() {
     assert_eq!(ended(|act| act_before(act).map(|()| std::process::abort()).unwrap()), (libc::SIGABRT, true));
     // The standard library has an action for SIGBUS, which waits for that of the processor.
     for signal in [libc::SIGFPE, libc::SIGILL] {
-        // SAFETY: a plain system call.
-        let sent = |act| act_before(act).map(|()| drop(unsafe { libc::raise(signal) })).unwrap();
+        let sent = |act| {
+            act_before(act).unwrap();
+            // SAFETY: a plain system call.
+            unsafe { libc::raise(signal) };
+        };
         assert_eq!(ended(sent), (signal, true));
     }
 }

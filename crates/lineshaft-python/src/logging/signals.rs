@@ -26,7 +26,7 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 /// From now on, in this process, these signals wait until what was logged is written; none, if there are none.
 pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
     let (crashes, ends): (Vec<i32>, Vec<i32>) =
-        signals.iter().partition(|signal| crash::SIGNALS.contains(signal));
+        signals.iter().copied().partition(|signal| crash::SIGNALS.contains(signal));
     crash::act_before_those(&crashes, (!crashes.is_empty()).then(|| Arc::new(flush_before_a_crash) as Act))?;
     watch_ends(&ends)
 }
