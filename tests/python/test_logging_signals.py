@@ -139,10 +139,13 @@ def test_the_traceback_of_faulthandler_comes_after_that(tmp_path, name, when):
     assert "Current thread" in ended.stderr
 
 
-def test_a_crash_of_any_thread_waits_and_so_does_a_full_stack(tmp_path):
+def test_a_crash_of_any_thread_waits(tmp_path):
     rest = LOGGED + "threading.Thread(target=ctypes.string_at, args=(0,)).start(); time.sleep(60)"
     ended, lines = run(tmp_path, rest)
     assert (ended.returncode, len(lines)) == (-signal.SIGSEGV, 2_000), ended.stderr
+
+
+def test_a_full_stack_waits_where_there_is_another_one(tmp_path):
     ended, lines = run(tmp_path, LOGGED + "faulthandler._stack_overflow()")
     assert (ended.returncode, len(lines)) == (-signal.SIGSEGV, 2_000), ended.stderr
 
