@@ -23,6 +23,7 @@ mod plain;
 mod profiled;
 mod python;
 pub mod reference;
+mod server_log;
 mod show;
 mod statistics;
 mod table;

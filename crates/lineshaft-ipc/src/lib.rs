@@ -10,6 +10,7 @@
 //!   [`arena`], and are not copied on the way out.
 //! - [`claims`]: shares of work that are claimed from the front and taken back from the end.
 //! - [`table`]: a cache of values by key, of all processes of a host.
+//! - [`crash`]: what is done before a crash ends the process.
 //! - [`fd`]: passing descriptors to a child, and what else sockets need beyond the standard library.
 //! - [`socket`]: a Unix socket for a runtime, which wakes its thread for what arrives and nothing else.
 //! - [`spin`]: a runtime that polls for a moment before its thread sleeps.
@@ -22,13 +23,14 @@
 //! - [`home_fs`]: what kind of file system a directory is on.
 //! - [`home_socket`]: which socket belongs to which home.
 //!
-//! The crate deliberately knows no job, lease or message, and keeps no threads. Each `unsafe` block stays in a module
-//! that says why, and ends in a safe type.
+//! The crate deliberately knows no job, lease or message, and keeps no threads but that of [`crash`]. Each `unsafe` block
+//! stays in a module that says why, and ends in a safe type.
 
 pub mod allocator;
 pub mod arena;
 pub mod channel;
 pub mod claims;
+pub mod crash;
 mod error;
 pub mod fd;
 pub mod group;

@@ -1,9 +1,10 @@
-//! How a record is written: for people, as JSON, or by a template.
+//! How a record is written: for people, as JSON, by a template, or by a function.
 //!
 //! Whatever the form, a record is one line, or one and the lines of its exception, and nothing that a terminal would obey
 //! is left in it: see [`neutral`].
 
 mod clock;
+mod function;
 pub(crate) mod json;
 pub(crate) mod neutral;
 #[cfg(feature = "http")]
@@ -11,6 +12,7 @@ pub(crate) mod otlp;
 mod template;
 mod text;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -18,6 +20,7 @@ use crate::level::LevelNames;
 use crate::record::Record;
 use clock::Clock;
 pub use clock::Zone;
+pub use function::{Function, Made};
 use template::Template;
 
 /// A form of records.
@@ -33,6 +36,8 @@ pub enum Format {
     Json,
     /// A template such as `{time} {level:<8} {logger} {message}`; see [`Format::template`].
     Template(Arc<Template>),
+    /// What a function makes of it; see [`Format::function`].
+    Function(Function),
 }
 
 /// Writes records in one form.
@@ -41,6 +46,11 @@ pub struct Formatter {
     format: Format,
     clock: Clock,
     levels: Arc<LevelNames>,
+    /// How often a function failed, and what was wrong the first time.
+    failures: u64,
+    failure: String,
+    /// What a function made of records that are written next: where each of them is in memory, and what.
+    prepared: VecDeque<(usize, Made)>,
 }
 
 impl Format {
@@ -52,6 +62,27 @@ impl Format {
         Template::parse(text).map(Arc::new).map(Self::Template)
     }
 
+    /// What this function makes of a record, on the thread of a handler. That is in one line, whatever is in it: what
+    /// terminals obey and line feeds are shown by their numbers, and an exception that is not at its end comes behind it,
+    /// as the text form has it. A record for which it gives `None` has the text form. One for which it fails or panics has
+    /// that too, with a note; that is counted, and standard error hears of the first.
+    ///
+    /// ```
+    /// use lineshaft_log::{Format, Formatter, Level, Record, Zone};
+    ///
+    /// let format = Format::function(|record| Ok(Some(format!("{}!", record.message))));
+    /// let mut formatter = Formatter::new(format, Zone::Utc, Default::default());
+    /// assert_eq!(formatter.text(&Record::here(Level::INFO, "shop", "sent")), "sent!");
+    /// ```
+    pub fn function(call: impl Fn(&Record) -> Made + Send + Sync + 'static) -> Self {
+        Self::Function(Function::new(call))
+    }
+
+    /// As [`Format::function`], for one that is given as many records as are written together, and gives as many answers.
+    pub fn function_of_many(call: impl Fn(&[&Record]) -> Vec<Made> + Send + Sync + 'static) -> Self {
+        Self::Function(Function::of_many(call))
+    }
+
     /// The zone in which times are shown, if nobody says otherwise: that of the machine for people, else UTC.
     pub fn usual_zone(&self) -> Zone {
         if matches!(self, Self::Json) { Zone::Utc } else { Zone::Local }
@@ -61,7 +92,24 @@ impl Format {
 impl Formatter {
     /// One that shows times in `zone`.
     pub fn new(format: Format, zone: Zone, levels: Arc<LevelNames>) -> Self {
-        Self { format, clock: Clock::new(zone), levels }
+        Self {
+            format,
+            clock: Clock::new(zone),
+            levels,
+            failures: 0,
+            failure: String::new(),
+            prepared: VecDeque::new(),
+        }
+    }
+
+    /// These records are written next, so that a function may be asked for all of them at once. Those that were said
+    /// before are forgotten.
+    pub fn prepare(&mut self, records: &[&Record]) {
+        self.prepared.clear();
+        if let Format::Function(function) = &self.format {
+            let places = records.iter().map(|record| std::ptr::from_ref(*record).addr());
+            self.prepared.extend(places.zip(function.made(records)));
+        }
     }
 
     /// Adds a record to `out`, with the end of its line.
@@ -71,8 +119,25 @@ impl Formatter {
             Format::Text { has_colours } => text::push(out, record, time, &self.levels, *has_colours),
             Format::Json => json::push(out, record, time, &self.levels),
             Format::Template(template) => template.push(out, record, time, &self.levels),
+            Format::Function(function) => {
+                let place = std::ptr::from_ref(record).addr();
+                let prepared = self.prepared.pop_front().filter(|(of, _)| *of == place);
+                let made = prepared.map(|(_, made)| made).or_else(|| function.made(&[record]).pop());
+                let made = made.unwrap_or(Ok(None));
+                if let Err(reason) = function::push(out, record, made, time, &self.levels) {
+                    self.failures += 1;
+                    if self.failures == 1 {
+                        self.failure = reason;
+                    }
+                }
+            }
         }
         out.push(b'\n');
+    }
+
+    /// How many records a function failed of, which have the text form, and what was wrong with the first.
+    pub fn unformatted(&self) -> (u64, &str) {
+        (self.failures, &self.failure)
     }
 
     /// A record as a text, without the end of its line.

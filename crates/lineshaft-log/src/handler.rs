@@ -40,6 +40,11 @@ pub trait Handler: Send {
     fn gathering(&self) -> Option<Gathering> {
         None
     }
+
+    /// How many records the function that is its form failed of, which were written as text, and what was wrong first.
+    fn unformatted(&self) -> (u64, &str) {
+        (0, "")
+    }
 }
 
 /// What is waited for before records are handed over. Who flushes, and who ends the pipeline, ends that waiting.

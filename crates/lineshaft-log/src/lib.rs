@@ -31,7 +31,7 @@ mod value;
 pub use carried::{carried, carry};
 pub use error::Error;
 pub use filter::{Filter, Verdict};
-pub use format::{Format, Formatter, Zone};
+pub use format::{Format, Formatter, Function, Made, Zone};
 pub use gate::{Gate, Limit, Passage};
 pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};

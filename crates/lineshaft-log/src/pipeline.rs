@@ -184,6 +184,17 @@ impl Pipeline {
         self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.is_healthy() || lane.is_over())
     }
 
+    /// As [`Self::flush_healthy`], near the end: a handler that is not done in that time is taken to hang, so that who
+    /// comes next does not wait for it again, unless it has done something meanwhile.
+    pub fn flush_late(&self, timeout: Duration) -> bool {
+        let upto = self.ring.call();
+        let is_done = self.flush_healthy(timeout);
+        if !is_done {
+            self.lanes.iter().filter(|lane| lane.done() < upto).for_each(|lane| lane.give_up());
+        }
+        is_done
+    }
+
     fn wait(&self, timeout: Option<Duration>, is_done: impl Fn(&Lane) -> bool) -> bool {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut lock = self.progress.lock.lock().unwrap_or_else(PoisonError::into_inner);

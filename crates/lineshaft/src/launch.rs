@@ -35,14 +35,15 @@ const WINNER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a server that is going may take to close its socket, and how often that is looked at.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 const LEAVE_PAUSE: Duration = Duration::from_millis(5);
-/// Bytes of the server's log above which it is set aside as `server.log.1` at the next start.
+/// Bytes of the server's log above which it is set aside as `server.log.1` at the next start. The server itself begins
+/// another one when it is full; this is for what went past its log.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes and lines of the log that an error shows.
 const TAIL_BYTES_MAX: u64 = 4096;
 const TAIL_LINES_MAX: usize = 20;
 /// What the server keeps of the environment: where programs and libraries are, time zone and language, directories
 /// for temporary files and configuration, and the settings of a server.
-const VARIABLES_KEPT: [&str; 21] = [
+const VARIABLES_KEPT: [&str; 24] = [
     "PATH",
     "HOME",
     "USER",
@@ -59,6 +60,9 @@ const VARIABLES_KEPT: [&str; 21] = [
     "RUST_BACKTRACE",
     "XDG_CONFIG_HOME",
     "LINESHAFT_LOG",
+    "LINESHAFT_LOG_FORMAT",
+    "LINESHAFT_LOG_FILE_SIZE",
+    "LINESHAFT_LOG_FILE_KEEP",
     "LINESHAFT_DURABILITY",
     "LINESHAFT_HISTORY_DAYS",
     "LINESHAFT_HISTORY_BYTES",
@@ -302,6 +306,8 @@ fn set_aside_if_large(path: &Path) {
 fn read_tail(path: &Path, start: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let end = file.metadata()?.len();
+    // The server may have begun another file.
+    let start = if start > end { 0 } else { start };
     file.seek(SeekFrom::Start(start.max(end.saturating_sub(TAIL_BYTES_MAX))))?;
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES_MAX).read_to_end(&mut bytes)?;

@@ -49,6 +49,8 @@ mod error;
 mod face;
 pub mod home;
 pub mod launch;
+#[cfg(feature = "log")]
+pub mod log;
 mod per_process;
 pub mod pool;
 mod sync;
@@ -57,9 +59,6 @@ pub mod tally;
 pub mod task;
 pub mod value;
 pub mod worker;
-
-#[cfg(feature = "log")]
-pub use lineshaft_log as log;
 
 pub use client::{ClientOptions, JobEnd, NewJobs, OutcomeUnknown, Reply, Target, Waiting};
 pub use error::Error;

@@ -12,7 +12,7 @@ from .._decorators._rates import rate_of
 from .._errors import OptionError
 from .._options import Size, checked, flag, size, wrong
 from . import _bridge
-from ._handlers import handler as _handler
+from ._handlers import handlers as _handlers
 
 _WHEN_FULL = ("block", "drop_new", "drop_debug_first")
 _PATIENCE = 2.0
@@ -53,8 +53,8 @@ def configure(
       classes whose instances are hidden.
     - `capture_stdlib`: whether loggers of the standard library log here too; None leaves it as it is.
     - `show_locals`: whether exceptions are logged with the variables of their frames, 512 bytes of each.
-    - `flush_on_signal`: whether SIGTERM and SIGHUP, where they end the process at once, wait up to a second until what
-      was logged is written.
+    - `flush_on_signal`: whether SIGTERM and SIGHUP, where they end the process at once, and a crash (SIGSEGV, SIGBUS,
+      SIGILL, SIGFPE, SIGABRT) wait up to a second until what was logged is written.
     - `when_full`: what becomes of a record when the ring is full: who logs waits (`"block"`), it is dropped, or what is
       debug or less is dropped first. The ring has room for `buffer_records` and `buffer_size`.
     - `record_size`: how much of a record is kept; of longer ones it is said what was cut.
@@ -62,7 +62,7 @@ def configure(
     What does not read, or a file that cannot be opened, raises, and what was in force stays.
     """
     given = [{"kind": "console"}] if handlers is None else _items("handlers", handlers, "mappings and callables")
-    made = [_handler(each) for each in given]
+    made = _handlers(given)
     names = [each["name"] for each in made]
     for each in made:
         if names.count(each["name"]) > 1:
@@ -109,7 +109,8 @@ def configure(
 def configure_from(path: str | os.PathLike[str]) -> None:
     """Configures as a TOML file says: the options of `configure`, at its top or under `[tool.lineshaft.logging]`.
 
-    A handler of kind `"callable"` names what it calls as `"module:name"`, and so do `filters` and `redact_types`.
+    A handler of kind `"callable"` names what it calls as `"module:name"`, and so do `filters`, `redact_types` and a
+    `format` that is a callable.
     """
     global _file
     toml = _toml()
@@ -125,7 +126,9 @@ def configure_from(path: str | os.PathLike[str]) -> None:
     names = dict.fromkeys(configure.__kwdefaults__ or (), _as_it_is)
     checked(options, names, f"the configuration of logging in {found}")
     handlers = [
-        {**each, "call": _named(each["call"])} if isinstance(each, dict) and "call" in each else each
+        {option: _named(value) if _is_name(option, value) else value for option, value in each.items()}
+        if isinstance(each, dict)
+        else each
         for each in options.get("handlers", [{"kind": "console"}])
     ]
     named = {name: [_named(each) for each in options[name]] for name in ("filters", "redact_types") if name in options}
@@ -153,6 +156,12 @@ def _toml() -> Any:
 
 def _as_it_is(_: str, value: Any) -> Any:
     return value
+
+
+def _is_name(option: str, value: Any) -> bool:
+    """Whether an option of a handler says what is called; a template has braces where it has a colon."""
+    is_function = option == "format" and isinstance(value, str) and ":" in value and "{" not in value
+    return option == "call" or is_function
 
 
 def _named(name: Any) -> Any:
@@ -190,10 +199,14 @@ def _levels(levels: Any) -> list[tuple[str, int]]:
 
 
 def _signals() -> list[int]:
-    """Those that end the process at once. One that the program does something about is for that."""
+    """Those that end the process at once. One that the program does something about in Python is for that."""
     import signal
 
-    return [int(each) for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    ends = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    # None is an action that is not Python's, such as that of `faulthandler`, which comes after ours.
+    crashes = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+    free = [each for each in crashes if signal.getsignal(each) in (signal.SIG_DFL, None)]
+    return [int(each) for each in (*ends, *free)]
 
 
 def _texts(option: str, values: Iterable[str]) -> list[str]:

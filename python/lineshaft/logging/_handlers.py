@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._errors import OptionError
@@ -64,9 +64,12 @@ def _mode(option: str, value: Any) -> int:
     return value
 
 
-def _format(option: str, value: Any) -> str:
+def _format(option: str, value: Any) -> str | Callable[..., Any]:
+    if callable(value):
+        return value  # type: ignore[no-any-return]
     if not isinstance(value, str) or (value not in ("text", "json") and "{" not in value):
-        raise wrong(option, value, '"text", "json" or a template such as "{time} {level} {logger} {message}"')
+        accepted = '"text", "json", a template such as "{time} {level} {logger} {message}", or a callable'
+        raise wrong(option, value, f"{accepted} that takes a LogRecord and gives a str")
     return value
 
 
@@ -110,8 +113,8 @@ def _program(option: str, value: Any) -> str:
     return value
 
 
-def _http_format(option: str, value: Any) -> str:
-    return str(value) if value in ("json_array", "otlp") else _format(option, value)
+def _http_format(option: str, value: Any) -> str | Callable[..., Any]:
+    return value if isinstance(value, str) and value in ("json_array", "otlp") else _format(option, value)
 
 
 def _url(option: str, value: Any) -> str:
@@ -256,8 +259,25 @@ _NATIVE = {
 """What some options are called in Rust, where their units are in the name."""
 
 
-def handler(given: Any) -> dict[str, Any]:
-    """A handler as Rust reads it."""
+def handlers(given: Iterable[Any]) -> list[dict[str, Any]]:
+    """Handlers as Rust reads them, each with a name of its own.
+
+    Of handlers that were not named, those of one server or function are numbered. Two of one file, or two consoles, are
+    a mistake.
+    """
+    made = [_handler(each) for each in given]
+    names = {each["name"] for each, is_numbered in made if not is_numbered}
+    for each, is_numbered in made:
+        usual, number = each["name"], 1
+        while is_numbered and each["name"] in names:
+            number += 1
+            each["name"] = f"{usual} ({number})"
+        names.add(each["name"])
+    return [each for each, _ in made]
+
+
+def _handler(given: Any) -> tuple[dict[str, Any], bool]:
+    """A handler as Rust reads it, and whether its name may get a number."""
     if callable(given):
         given = {"kind": "callable", "call": given}
     if not isinstance(given, Mapping):
@@ -281,4 +301,5 @@ def handler(given: Any) -> dict[str, Any]:
         from ._bridge import to_standard_library
 
         options.update(kind="callable", call=to_standard_library)
-    return {_NATIVE.get(option, option): value for option, value in options.items()}
+    is_numbered = kind in ("http", "callable") and "name" not in given
+    return {_NATIVE.get(option, option): value for option, value in options.items()}, is_numbered

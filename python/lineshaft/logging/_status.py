@@ -13,6 +13,7 @@ class HandlerStatus:
     """What became of the records of one handler.
 
     `name`; `handled` records are where they belong, `lost` went past it while it hung or failed, `failed` it gave up.
+    `unformatted` are those that the callable which is its `format` failed of, so that they were written as text.
     `retries` is how often it was to try again, `is_healthy` whether it neither hangs nor fails now.
     """
 
@@ -20,6 +21,7 @@ class HandlerStatus:
     handled: int
     lost: int
     failed: int
+    unformatted: int
     retries: int
     is_healthy: bool
 

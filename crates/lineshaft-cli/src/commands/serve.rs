@@ -1,21 +1,26 @@
 //! `lineshaft serve`: the server of a home, in this process.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use lineshaft::launch;
-use lineshaft::talk::Talk;
 use lineshaft_server::{Error, Retention, ServeOptions};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Serve;
 use crate::context::{Context, working_directory};
 use crate::exit::{DECLINED, FAILED, Failure, USAGE};
 use crate::flags::Given;
+use crate::server_log::{LogOptions, ServerLog};
 use lineshaft::config::{
-    CACHE_BYTES, DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, MEMORY_BYTES, Setting, Settings, Value,
+    CACHE_BYTES, DURABILITY, HISTORY_BYTES, HISTORY_DAYS, LISTEN, LOG, LOG_FILE, LOG_FILE_KEEP,
+    LOG_FILE_SIZE, LOG_FORMAT, MEMORY_BYTES, Setting, Settings, Value,
 };
 
+/// What holds where the table says nothing else, which it does.
+const LOG_FILE_BYTES: u64 = 10 << 20;
+const LOG_FILES: u32 = 3;
 const DAY: Duration = Duration::from_secs(86_400);
 
 const _: () = assert!(DECLINED == launch::EXIT_DECLINED, "starters wait for the winner by this code");
@@ -35,8 +40,15 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
     let text = |setting: &Setting| -> Result<Option<String>, Failure> {
         Ok(value(setting)?.and_then(Value::into_text))
     };
-    let talk = Talk::to_stderr();
-    start_log(&text(&LOG)?.unwrap_or_default(), &talk)?;
+    // As long as this, so that what it says of its end is written before the process ends.
+    let _log = ServerLog::start(LogOptions {
+        filter: text(&LOG)?.unwrap_or_default(),
+        is_json: text(&LOG_FORMAT)?.as_deref() == Some("json"),
+        file: if serve.on_demand { None } else { text(&LOG_FILE)?.map(|path| start.join(path)) },
+        stderr_file: serve.on_demand.then(|| home.log_file()).filter(|path| is_stderr(path)),
+        size_bytes: value(&LOG_FILE_SIZE)?.and_then(Value::into_size).unwrap_or(LOG_FILE_BYTES),
+        keep: value(&LOG_FILE_KEEP)?.and_then(Value::into_count).unwrap_or(LOG_FILES),
+    })?;
     if let Some(warning) = home.prepare()? {
         context.output.warn(&warning);
     }
@@ -56,9 +68,7 @@ pub(crate) fn run(serve: Serve, context: &mut Context) -> Result<(), Failure> {
         ready: Box::new(announce),
         ..defaults
     };
-    let served = lineshaft_server::serve(options);
-    talk.finish();
-    served.map_err(|error| failure(&error))
+    lineshaft_server::serve(options).map_err(|error| failure(&error))
 }
 
 fn announce(address: &str) {
@@ -84,21 +94,11 @@ pub(crate) fn retention(settings: &Settings, flags: &Given) -> Result<Retention,
     })
 }
 
-fn start_log(filter: &str, talk: &Talk) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        Failure::new(USAGE, format!("the log filter {filter:?} does not read: {error}"))
-            .hint(format!("accepted: {}", LOG.kind.forms()))
-    })?;
-    // A host may have a subscriber already: then the log is its business.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer({
-            let talk = talk.clone();
-            move || talk.clone()
-        })
-        .with_ansi(false)
-        .try_init();
-    Ok(())
+/// Whether standard error is this file, as whoever starts a server on demand has it.
+fn is_stderr(path: &Path) -> bool {
+    let is = rustix::fs::fstat(rustix::stdio::stderr());
+    let found = std::fs::metadata(path);
+    matches!((is, found), (Ok(is), Ok(found)) if (is.st_dev, is.st_ino) == (found.dev(), found.ino()))
 }
 
 fn failure(error: &Error) -> Failure {

@@ -52,6 +52,10 @@ history_bytes              10GiB default
 memory_bytes               a quarter of the memory default
 cache_bytes                256MiB default
 log                        debug LINESHAFT_LOG
+log_format                 text default
+log_file                   standard error; on demand always `output/server.log` of the home default
+log_file_size              10MiB default
+log_file_keep              3 default
 tasks.\"mail.send\".timeout 2m PROJECT:5
 ";
     let squeezed = |text: &str| {
@@ -134,7 +138,11 @@ fn a_server_takes_its_settings_from_variables_and_files() {
     let output = shell.command(&["serve", "--log", "=,="]).output().unwrap();
     let refused = ended(output);
     assert_eq!(refused.code, 2);
-    assert!(refused.err.starts_with("error: the log filter \"=,=\" does not read"), "{}", refused.err);
+    assert!(
+        refused.err.starts_with("error: the log filter does not read: filter \"=,=\""),
+        "{}",
+        refused.err
+    );
 }
 
 #[test]

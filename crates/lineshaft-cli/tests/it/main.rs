@@ -16,6 +16,7 @@ mod lists;
 mod on_demand;
 mod pythons;
 mod reference;
+mod server_log;
 mod store;
 mod streams;
 mod torture;

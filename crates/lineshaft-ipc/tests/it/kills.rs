@@ -37,14 +37,14 @@ fn rounds() -> u64 {
 }
 
 /// A forked child; it is killed and reaped with this.
-struct Forked {
+pub(crate) struct Forked {
     pid: pid_t,
     is_reaped: Cell<bool>,
 }
 
 impl Forked {
     /// Runs `act` in a child, which leaves afterwards.
-    fn run(act: impl FnOnce()) -> Self {
+    pub(crate) fn run(act: impl FnOnce()) -> Self {
         // SAFETY: the child runs on its copy of this thread alone. What it uses of the library takes no lock that another
         // thread could have had (glibc mends that of malloc), and it leaves without cleaning up.
         match unsafe { libc::fork() } {
@@ -61,7 +61,7 @@ impl Forked {
     }
 
     /// Waits until it stops or ends.
-    fn wait(&self) -> c_int {
+    pub(crate) fn wait(&self) -> c_int {
         let mut status = 0;
         // SAFETY: `status` is a local of the right type.
         while unsafe { libc::waitpid(self.pid, &raw mut status, 0) } != self.pid {

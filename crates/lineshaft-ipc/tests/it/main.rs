@@ -2,6 +2,7 @@
 
 mod attempt_page;
 mod channels;
+mod crashes;
 mod descriptors;
 mod file_systems;
 mod groups;

@@ -92,7 +92,9 @@ fn one(text: &str, levels: &LevelNames) -> Result<Directive, String> {
     if name.chars().any(|sign| sign.is_whitespace() || "=]\"".contains(sign)) {
         return Err(format!("{name:?} is no name of a logger"));
     }
-    let name = name.strip_suffix('.').unwrap_or(name).into();
+    // The parts of a name in Rust, as its events of `tracing` have them.
+    let name = name.replace("::", ".");
+    let name = name.strip_suffix('.').unwrap_or(&name).into();
     Ok(Directive { name, fields, wanted: wanted_of(wanted, levels)? })
 }
 
@@ -136,6 +138,9 @@ fn fields_of(text: &str) -> Result<Vec<Asked>, String> {
 fn next_field(text: &str) -> Result<(Asked, &str), String> {
     let end = text.find(['=', ',']).unwrap_or(text.len());
     let key = text[..end].trim();
+    if key.contains(['{', '}']) {
+        return Err("spans cannot be named; `name[field=value]=level` is for records with a field".to_owned());
+    }
     if key.is_empty() || key.contains('"') {
         return Err(format!("{key:?} is no name of a field"));
     }
@@ -187,6 +192,7 @@ mod tests {
             r#"web[path="/a,b]=", user]=off"#,
             &[("web", &[("path", Some("/a,b]=")), ("user", None)], Level::OFF, 1.0)],
         );
+        check("shop::mail=debug", &[("shop.mail", &[], Level::DEBUG, 1.0)]);
         check("web=debug@0.5", &[("web", &[], Level::DEBUG, 0.5)]);
     }
 
@@ -198,6 +204,12 @@ mod tests {
             ("[]=debug", "[]=debug", 1, "there is no field in the brackets"),
             ("ä=info,shop=info@2", "shop=info@2", 8, "after `@` comes a part from 0 to 1"),
             ("a b=info", "a b=info", 1, "\"a b\" is no name of a logger"),
+            (
+                "a[request{id=1}]=debug",
+                "a[request{id=1}]=debug",
+                1,
+                "spans cannot be named; `name[field=value]=level` is for records with a field",
+            ),
             ("a[x]", "a[x]", 1, "after the bracket comes `=level`"),
         ] {
             match read(text, &LevelNames::default()) {

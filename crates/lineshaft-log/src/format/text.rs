@@ -11,6 +11,18 @@ const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
 pub(super) fn push(out: &mut Vec<u8>, record: &Record, time: &str, levels: &LevelNames, has_colours: bool) {
+    push_line(out, record, time, levels, has_colours);
+    push_exception(out, record);
+}
+
+/// The line of a record, without its exception.
+pub(super) fn push_line(
+    out: &mut Vec<u8>,
+    record: &Record,
+    time: &str,
+    levels: &LevelNames,
+    has_colours: bool,
+) {
     let (dim, plain) = if has_colours { (DIM, PLAIN) } else { ("", "") };
     let colour = if has_colours { colour_of(record.level) } else { "" };
     let level = levels.shown(record.level).to_string();
@@ -22,7 +34,6 @@ pub(super) fn push(out: &mut Vec<u8>, record: &Record, time: &str, levels: &Leve
         out.extend_from_slice(b"  ");
         push_fields(out, &record.fields, dim, plain);
     }
-    push_exception(out, record);
 }
 
 /// The lines of an exception, below those of its record.

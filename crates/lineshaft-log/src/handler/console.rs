@@ -50,6 +50,7 @@ impl Console {
 
 impl Handler for Console {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
+        self.formatter.prepare(records);
         for (done, record) in records.iter().enumerate() {
             self.out.clear();
             self.formatter.push(&mut self.out, record);
@@ -60,6 +61,10 @@ impl Handler for Console {
             })?;
         }
         Ok(())
+    }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
     }
 }
 

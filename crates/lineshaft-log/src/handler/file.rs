@@ -184,6 +184,7 @@ impl File {
 impl Handler for File {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
         self.clear();
+        self.formatter.prepare(records);
         let (mut done, bytes_max, mut line) = (0, self.bytes_max(), Vec::new());
         for record in records {
             line.clear();
@@ -198,6 +199,10 @@ impl Handler for File {
             self.write_records(&mut done)?;
         }
         Ok(())
+    }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
     }
 }
 

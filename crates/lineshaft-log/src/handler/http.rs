@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
@@ -177,8 +179,7 @@ impl Http {
             400 | 415 | 422 => Answer::Refused(reason),
             // What somebody may still put right at the server is worth waiting for, such as a wrong path or key.
             _ => {
-                let after = response.headers().get("retry-after").and_then(|after| after.to_str().ok());
-                let pause = after.and_then(|after| after.trim().parse().ok()).map(Duration::from_secs);
+                let pause = pause_of(response.headers());
                 self.not_before = pause.map(|pause| Instant::now() + pause.min(RETRY_AFTER_MAX));
                 Answer::Later(reason)
             }
@@ -216,6 +217,22 @@ impl Handler for Http {
     fn gathering(&self) -> Option<Gathering> {
         Some(self.gathering)
     }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.writer.unformatted()
+    }
+}
+
+/// How long the server wants to be left alone: seconds, or until a date, by its own clock if it says what that shows.
+fn pause_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let date = |text| rfc2822::parse(text).ok().map(|date| date.timestamp());
+    let after = text("retry-after")?;
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let now = text("date").and_then(date).unwrap_or_else(Timestamp::now);
+    Duration::try_from(date(after)?.duration_since(now)).ok()
 }
 
 fn uri_of(url: &str) -> Result<Uri, Error> {
@@ -253,6 +270,33 @@ fn authorities(path: &PathBuf) -> Result<RootCerts, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_says_how_long_or_until_when_it_wants_to_be_left_alone() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (after, now, expected) in [
+            ("120", None, Some(120)),
+            (" 0 ", None, Some(0)),
+            (date, Some("Sun, 06 Nov 1994 08:49:07 GMT"), Some(30)),
+            (date, Some("Sun, 06 Nov 1994 08:50:00 GMT"), None),
+            (date, None, None),
+            ("soon", None, None),
+            ("-3", None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", HeaderValue::from_str(after).expect("a value"));
+            if let Some(now) = now {
+                headers.insert("date", HeaderValue::from_static(now));
+            }
+            assert_eq!(pause_of(&headers), expected.map(Duration::from_secs), "{after}");
+        }
+        let mut headers = HeaderMap::new();
+        let later = Timestamp::now().checked_add(Duration::from_secs(60)).expect("a time");
+        let later = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&later).expect("a date");
+        headers.insert("retry-after", HeaderValue::from_str(&later).expect("a value"));
+        let pause = pause_of(&headers).expect("a pause");
+        assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&pause), "{pause:?}");
+    }
 
     #[test]
     fn a_url_has_a_host_and_no_password() {

@@ -135,10 +135,15 @@ impl Syslog {
 
 impl Handler for Syslog {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
+        self.formatter.prepare(records);
         for (done, record) in records.iter().enumerate() {
             self.send(record).map_err(|error| Failure { done, refused: 0, reason: error.to_string() })?;
         }
         Ok(())
+    }
+
+    fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::{BYTES_MAX, Batch, Lane};
 use super::writer::report;
+use crate::format::neutral;
 use crate::handler::{Failure, Gathering, Handler};
 use crate::record::Record;
 
@@ -13,11 +14,13 @@ use crate::record::Record;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// What standard error has been told of a handler: once of what it refused, and once of each time that it failed.
+/// What standard error has been told of a handler: once of what it refused, once of each time that it failed,
+/// and once of its form.
 #[derive(Default)]
 struct Told {
     of_refusal: bool,
     of_failure: bool,
+    of_format: bool,
 }
 
 impl Lane {
@@ -27,6 +30,7 @@ impl Lane {
         while let Some(batches) = self.gather(handler.gathering()) {
             let wanted: Vec<&Record> = batches.iter().flat_map(|batch| self.wanted(batch)).collect();
             let (handled, failed) = self.hand_over(&mut *handler, &wanted, &mut told);
+            self.look_at_format(&*handler, &mut told);
             self.finish(batches.len(), handled, failed);
             let lost = self.lost.load(Ordering::Relaxed);
             let lost_now = report("records were lost: this handler hung or failed", lost - reported);
@@ -62,9 +66,23 @@ impl Lane {
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
             say(&format!("the log handler {} works again", self.spec.name));
-            *told = Told::default();
+            *told = Told { of_format: told.of_format, ..Told::default() };
         }
         (records.len() as u64 - failed, failed)
+    }
+
+    fn look_at_format(&self, handler: &dyn Handler, told: &mut Told) {
+        let (count, reason) = handler.unformatted();
+        self.unformatted.store(count, Ordering::Relaxed);
+        if count > 0 && !std::mem::replace(&mut told.of_format, true) {
+            let mut shown = Vec::new();
+            neutral::push(&mut shown, reason);
+            let reason = String::from_utf8_lossy(&shown);
+            let name = &self.spec.name;
+            say(&format!(
+                "the format of the log handler {name} failed: {reason}; such records are written as text"
+            ));
+        }
     }
 
     fn is_closed_after(&self, pause: Duration) -> bool {

@@ -37,6 +37,8 @@ pub struct LaneCounts {
     pub lost: u64,
     /// Records that it gave up.
     pub failed: u64,
+    /// Records that the function which is its form failed of, so that they were written as text.
+    pub unformatted: u64,
     /// How often it failed, and was to try again.
     pub retries: u64,
     /// Whether it fails or hangs now.
@@ -55,6 +57,7 @@ pub(crate) struct Lane {
     handled: AtomicU64,
     pub(super) lost: AtomicU64,
     failed: AtomicU64,
+    pub(super) unformatted: AtomicU64,
     pub(super) retries: AtomicU64,
     pub(super) is_failing: AtomicBool,
     is_stuck: AtomicBool,
@@ -91,6 +94,7 @@ impl Lane {
             handled: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            unformatted: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
@@ -240,6 +244,11 @@ impl Lane {
         self.done.load(Ordering::Acquire)
     }
 
+    /// It is taken to hang until it has done something.
+    pub(super) fn give_up(&self) {
+        self.is_stuck.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn is_healthy(&self) -> bool {
         !self.is_failing.load(Ordering::Relaxed) && !self.is_stuck.load(Ordering::Relaxed)
     }
@@ -250,6 +259,7 @@ impl Lane {
             handled: self.handled.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            unformatted: self.unformatted.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             is_healthy: self.is_healthy(),
         }

@@ -274,3 +274,31 @@ fn a_line_of_many_small_batches_is_not_lost_while_a_server_is_away() {
     assert_eq!(pipeline.counts().handlers[0].lost, 0);
     assert_eq!(arrived.try_iter().flat_map(|request| request.messages()).count(), 1_000);
 }
+
+#[test]
+fn no_body_is_larger_than_asked_for_unless_one_record_is() {
+    let (listener, address) = listening();
+    let arrived = server(listener, &[]);
+    let most = 1_000;
+    for body in [
+        HttpBody::Lines(Format::Json, Zone::Utc),
+        HttpBody::Array(Zone::Utc),
+        HttpBody::Otlp("app".to_owned()),
+    ] {
+        let gathering = Gathering { records: 100, bytes: most, age: Duration::ZERO };
+        let options = HttpOptions { body: body.clone(), gathering, ..http(address) };
+        let mut handler = Http::open(options, &Arc::default()).expect("it opens");
+        let records: Vec<Record> = (0..60)
+            .map(|number| record(Level::INFO, &"x".repeat(if number == 30 { 2 * most } else { number * 5 })))
+            .collect();
+        handler.handle(&records.iter().collect::<Vec<_>>()).expect("sent");
+        let mut count = 0;
+        for request in arrived.try_iter() {
+            let large = "x".repeat(2 * most);
+            let has_large = request.body.windows(large.len()).any(|part| part == large.as_bytes());
+            assert!(request.body.len() <= most || has_large, "{} bytes of {body:?}", request.body.len());
+            count += 1;
+        }
+        assert!((10..60).contains(&count), "{count} requests of {body:?}");
+    }
+}

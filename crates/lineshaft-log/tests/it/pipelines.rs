@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lineshaft_log::{Bounds, Filter, Gate, Kind, Level, Limit, Pipeline, Pushed, Spec, WhenFull};
+use lineshaft_log::handler::{File, FileOptions};
+use lineshaft_log::{
+    Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Pipeline, Pushed, Spec, WhenFull, Zone,
+};
 
 use crate::{calling, options, record, started};
 
@@ -160,4 +163,51 @@ fn a_tap_is_drained_by_whoever_has_it() {
     }
     assert!(pipeline.close(LONG));
     assert_eq!(reader.join().expect("no panic"), (vec!["b".to_owned(), "c".to_owned()], true));
+}
+
+#[test]
+fn a_handler_that_hangs_is_waited_for_once_at_the_end() {
+    let (count, is_let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let waits_for = is_let_go.clone();
+    let hanging = calling("hanging", move |_| {
+        while !waits_for.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    let pipeline = started(options(vec![hanging, counting(&count)]));
+    pipeline.push(record(Level::INFO, "x"));
+    assert!(!pipeline.flush_late(Duration::from_millis(200)));
+    for number in 0..100 {
+        pipeline.push(record(Level::INFO, "x"));
+        assert!(pipeline.flush_late(LONG), "it is not waited for again");
+        assert_eq!(count.load(Ordering::Relaxed), number + 2, "the other one is");
+    }
+    is_let_go.store(true, Ordering::Relaxed);
+    assert!(pipeline.flush(Some(LONG)));
+    assert!(pipeline.counts().handlers.iter().all(|handler| handler.is_healthy && handler.handled == 101));
+}
+
+#[test]
+fn a_form_that_fails_is_counted_and_the_record_is_written_all_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    let format = Format::function(|record| match &*record.message {
+        "odd" => Err("odd".to_owned()),
+        message => Ok(Some(message.to_owned())),
+    });
+    let file = FileOptions { path: path.clone(), format, zone: Zone::Utc, mode: 0o640, rotation: None };
+    let open: Open =
+        Arc::new(move |levels| Ok(Box::new(File::open(file.clone(), levels)?) as Box<dyn Handler>));
+    let pipeline = started(options(vec![Spec::new("file", open)]));
+    for message in ["a", "odd", "b", "odd"] {
+        pipeline.push(record(Level::INFO, message));
+    }
+    assert!(pipeline.flush(Some(LONG)));
+    let written = std::fs::read_to_string(path).expect("a file");
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[2]), (4, "a", "b"));
+    assert!(lines[1].ends_with("odd  [the format failed: odd]"), "{written}");
+    let counts = &pipeline.counts().handlers[0];
+    assert_eq!((counts.handled, counts.failed, counts.unformatted, counts.is_healthy), (4, 0, 2, true));
 }

@@ -50,6 +50,10 @@ pub(super) fn is_muted() -> bool {
 /// What this thread logs from now on goes nowhere: it is one that handles records, and would never be done.
 #[pyfunction]
 pub(super) fn log_mute() {
+    mute();
+}
+
+pub(super) fn mute() {
     IS_MUTED.set(true);
 }
 

@@ -4,14 +4,16 @@
 //! ([`methods`]). [`call`] has the parts of such a call, [`making`] makes a record of them, [`values`] its fields, [`hiding`]
 //! what is put into texts, [`place`]
 //! finds where it was logged. [`reading`] reads the configuration, [`opening`] its handlers, [`plan`] is what they make,
+//! [`formatting`] calls functions of Python that are a handler's form,
 //! [`state`] holds what is in force, [`signals`] has it written before
 //! one of them ends the process, [`tap`] gives records to functions of Python, and [`work`] keeps those of attempts.
 //!
 //! All locks here are taken only by who holds the interpreter, and never kept while Python code can run, so none of them
-//! is ever taken over a fork. The threads of a pipeline never hold the interpreter.
+//! is ever taken over a fork. The threads of a pipeline hold the interpreter for [`formatting`] alone.
 
 mod call;
 mod carry;
+mod formatting;
 mod hiding;
 mod logger;
 mod making;

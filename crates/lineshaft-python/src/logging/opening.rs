@@ -10,18 +10,19 @@ use lineshaft_log::handler::{
 };
 use lineshaft_log::{Error, Format, Gathering, Handler, LevelNames, Zone};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
+use super::formatting::format_by;
 use super::plan::What;
 use super::reading::{get, refused};
 
 /// What takes the records, by its kind.
-pub(super) fn what(handler: &Bound<'_, PyDict>) -> PyResult<What> {
+pub(super) fn what(handler: &Bound<'_, PyDict>, levels: &Arc<LevelNames>) -> PyResult<What> {
     match get::<String>(handler, "kind")?.as_str() {
-        "console" => console(handler),
-        "file" => file(handler),
-        "http" => http(handler),
-        "syslog" => syslog(handler),
+        "console" => console(handler, levels),
+        "file" => file(handler, levels),
+        "http" => http(handler, levels),
+        "syslog" => syslog(handler, levels),
         "journald" => journald(handler),
         "memory" => Ok(What::Kept(Kept::new(get(handler, "records_max")?, get(handler, "bytes_max")?))),
         _ => Ok(What::Called(get(handler, "call")?)),
@@ -40,18 +41,18 @@ where
     What::Opened(Arc::new(move |levels| Ok(Box::new(open(options.clone(), levels)?) as Box<dyn Handler>)))
 }
 
-fn console(handler: &Bound<'_, PyDict>) -> PyResult<What> {
+fn console(handler: &Bound<'_, PyDict>, levels: &Arc<LevelNames>) -> PyResult<What> {
     let colours = match get::<Option<bool>>(handler, "colours")? {
         None => Colours::Terminal,
         Some(true) => Colours::Always,
         Some(false) => Colours::Never,
     };
-    let (format, zone) = format_of(handler, colours.are_shown())?;
+    let (format, zone) = format_of(handler, levels, colours.are_shown())?;
     Ok(opened(format, move |format, levels| Ok(Console::new(format, zone, levels))))
 }
 
-fn file(handler: &Bound<'_, PyDict>) -> PyResult<What> {
-    let (format, zone) = format_of(handler, false)?;
+fn file(handler: &Bound<'_, PyDict>, levels: &Arc<LevelNames>) -> PyResult<What> {
+    let (format, zone) = format_of(handler, levels, false)?;
     let (size_bytes, every): (Option<u64>, Option<f64>) =
         (get(handler, "rotate_bytes")?, get(handler, "rotate_seconds")?);
     let rotation = Rotation {
@@ -71,14 +72,14 @@ fn file(handler: &Bound<'_, PyDict>) -> PyResult<What> {
     Ok(opened(options, File::open))
 }
 
-fn syslog(handler: &Bound<'_, PyDict>) -> PyResult<What> {
+fn syslog(handler: &Bound<'_, PyDict>, levels: &Arc<LevelNames>) -> PyResult<What> {
     let address = get::<String>(handler, "address")?;
     let is_path = address.starts_with('/');
     let options = SyslogOptions {
         address: if is_path { SyslogAddress::Unix(address.into()) } else { SyslogAddress::Udp(address) },
         facility: get(handler, "facility")?,
         name: get(handler, "program")?,
-        format: format_of(handler, false)?.0,
+        format: format_of(handler, levels, false)?.0,
     };
     Ok(opened(options, Syslog::open))
 }
@@ -88,12 +89,12 @@ fn journald(handler: &Bound<'_, PyDict>) -> PyResult<What> {
     Ok(opened(options, Journald::open))
 }
 
-fn http(handler: &Bound<'_, PyDict>) -> PyResult<What> {
-    let body = match get::<String>(handler, "format")?.as_str() {
-        "json_array" => HttpBody::Array(zone_of(handler, Zone::Utc)?),
-        "otlp" => HttpBody::Otlp(get(handler, "service")?),
+fn http(handler: &Bound<'_, PyDict>, levels: &Arc<LevelNames>) -> PyResult<What> {
+    let body = match words_of(handler)?.as_deref() {
+        Some("json_array") => HttpBody::Array(zone_of(handler, Zone::Utc)?),
+        Some("otlp") => HttpBody::Otlp(get(handler, "service")?),
         _ => {
-            let (format, zone) = format_of(handler, false)?;
+            let (format, zone) = format_of(handler, levels, false)?;
             HttpBody::Lines(format, zone)
         }
     };
@@ -118,14 +119,27 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 /// The form that a handler has, and its zone.
-fn format_of(handler: &Bound<'_, PyDict>, has_colours: bool) -> PyResult<(Format, Zone)> {
-    let format = match get::<String>(handler, "format")?.as_str() {
-        "text" => Format::Text { has_colours },
-        "json" => Format::Json,
-        template => Format::template(template).map_err(|error| refused(handler.py(), "format", &error))?,
+fn format_of(
+    handler: &Bound<'_, PyDict>,
+    levels: &Arc<LevelNames>,
+    has_colours: bool,
+) -> PyResult<(Format, Zone)> {
+    let format = match words_of(handler)?.as_deref() {
+        None => format_by(get(handler, "format")?, levels),
+        Some("text") => Format::Text { has_colours },
+        Some("json") => Format::Json,
+        Some(template) => {
+            Format::template(template).map_err(|error| refused(handler.py(), "format", &error))?
+        }
     };
     let zone = zone_of(handler, format.usual_zone())?;
     Ok((format, zone))
+}
+
+/// What a form is called, or its template; `None` for a function.
+fn words_of(handler: &Bound<'_, PyDict>) -> PyResult<Option<String>> {
+    let format = get::<Bound<'_, PyAny>>(handler, "format")?;
+    if format.is_instance_of::<PyString>() { get(handler, "format").map(Some) } else { Ok(None) }
 }
 
 /// The zone in which a handler shows times.

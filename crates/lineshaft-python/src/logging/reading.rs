@@ -22,6 +22,7 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
     for (name, number) in get::<Vec<(String, i32)>>(options, "levels")? {
         levels.add(Level(number), &name).map_err(|error| refused(py, "levels", &error))?;
     }
+    let levels = Arc::new(levels);
     let filter = filter_of(py, "level", &get::<String>(options, "filter")?, &levels)?;
     let limit = get::<Option<(u32, f64, u32)>>(options, "limit")?.map(|(count, period, burst)| Limit {
         count,
@@ -41,7 +42,7 @@ pub(super) fn read(options: &Bound<'_, PyDict>) -> PyResult<Plan> {
     Ok(Plan {
         gate: Arc::new(Gate::new(filter.clone(), limit)),
         of_attempts: None,
-        levels: Arc::new(levels),
+        levels,
         least: filter.least(),
         floor: handlers.iter().map(|target| target.level).min().unwrap_or(Level::OFF),
         record_bytes_max: get(options, "record_bytes_max")?,
@@ -83,7 +84,7 @@ fn redaction(
         .map_err(|error| refused(py, "redact_patterns", &error))
 }
 
-fn target(handler: &Bound<'_, PyDict>, levels: &LevelNames) -> PyResult<Target> {
+fn target(handler: &Bound<'_, PyDict>, levels: &Arc<LevelNames>) -> PyResult<Target> {
     let py = handler.py();
     let level = get::<Bound<'_, PyAny>>(handler, "level")?;
     let level = match level.extract::<i32>() {
@@ -92,7 +93,7 @@ fn target(handler: &Bound<'_, PyDict>, levels: &LevelNames) -> PyResult<Target> 
     };
     let filter = get::<Option<String>>(handler, "filter")?;
     let filter = filter.map(|text| filter_of(py, "filter", &text, levels)).transpose()?.map(Arc::new);
-    Ok(Target { name: get(handler, "name")?, level, filter, what: opening::what(handler)? })
+    Ok(Target { name: get(handler, "name")?, level, filter, what: opening::what(handler, levels)? })
 }
 
 fn named_level(py: Python<'_>, text: &str, levels: &LevelNames) -> PyResult<Level> {

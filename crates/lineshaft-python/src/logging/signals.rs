@@ -1,8 +1,8 @@
 //! What was logged is written before a signal ends the process.
 //!
 //! A handler of a signal may do next to nothing, and what waits in a ring is none of that: it writes a byte to a pipe, and
-//! a thread that reads there waits for the handlers and ends the process as the signal would have done. For signals of a
-//! broken process, such as SIGSEGV and SIGABRT, there is no such thread to rely on: with them what waits is lost.
+//! a thread that reads there waits for the handlers and ends the process as the signal would have done. Those of a crash,
+//! such as SIGSEGV and SIGABRT, wait for such a thread where they came, and go on: see [`lineshaft_ipc::crash`].
 //!
 //! Unsafe for the registration, whose action has to do with what is allowed in a handler.
 #![allow(unsafe_code)]
@@ -10,8 +10,9 @@
 use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use lineshaft_ipc::crash::{self, Act};
 use signal_hook::low_level::{emulate_default_handler, exit, register};
 
 use super::state;
@@ -24,6 +25,17 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 
 /// From now on, in this process, these signals wait until what was logged is written; none, if there are none.
 pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
+    let (crashes, ends): (Vec<i32>, Vec<i32>) =
+        signals.iter().copied().partition(|signal| crash::SIGNALS.contains(signal));
+    crash::act_before_those(&crashes, (!crashes.is_empty()).then(|| Arc::new(flush_before_a_crash) as Act))?;
+    watch_ends(&ends)
+}
+
+fn flush_before_a_crash() {
+    super::formatting::without(state::flush_for_the_end);
+}
+
+fn watch_ends(signals: &[i32]) -> io::Result<()> {
     static REGISTERED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
     let process = process();

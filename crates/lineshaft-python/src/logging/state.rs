@@ -20,7 +20,8 @@ static STATE: Mutex<Option<Arc<State>>> = Mutex::new(None);
 /// Whether the interpreter ends: whoever logs waits until it is written then, since nobody will later.
 static IS_LATE: AtomicBool = AtomicBool::new(false);
 
-/// How long it is waited for handlers before a fork and, of each record, while the interpreter ends.
+/// How long it is waited for handlers before a fork and, of each record, while the interpreter ends; once for one that
+/// hangs.
 const SHORT: Duration = Duration::from_secs(1);
 
 pub(super) struct State {
@@ -131,7 +132,7 @@ pub(super) fn push(py: Python<'_>, record: Record) -> PyResult<()> {
             Pushed::Closed(back) | Pushed::Full(back) => record = *back,
             Pushed::Taken | Pushed::Dropped => {
                 if IS_LATE.load(Ordering::Relaxed) {
-                    py.detach(|| running.pipeline.flush_healthy(SHORT));
+                    py.detach(|| running.pipeline.flush_late(SHORT));
                 }
                 return Ok(());
             }
@@ -221,7 +222,7 @@ pub(super) fn log_late(py: Python<'_>) {
     let state = current();
     if let Some(running) = state.pipeline.get() {
         // What others logged until now.
-        py.detach(|| running.pipeline.flush_healthy(SHORT));
+        py.detach(|| running.pipeline.flush_late(SHORT));
     }
     IS_LATE.store(true, Ordering::Relaxed);
     if let Some(running) = state.pipeline.get() {
@@ -261,6 +262,7 @@ pub(super) fn log_counts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         handler.set_item("handled", each.handled)?;
         handler.set_item("lost", each.lost)?;
         handler.set_item("failed", each.failed)?;
+        handler.set_item("unformatted", each.unformatted)?;
         handler.set_item("retries", each.retries)?;
         handler.set_item("is_healthy", each.is_healthy)?;
         handlers.push(handler);

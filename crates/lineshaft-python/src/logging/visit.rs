@@ -45,6 +45,11 @@ pub(super) fn end(py: Python<'_>) {
     }
 }
 
+/// Whether the interpreter ends.
+pub(super) fn is_ending() -> bool {
+    ENDING.load(Ordering::SeqCst) != 0
+}
+
 /// In a process that was forked the other threads are not there.
 pub(super) fn forked() {
     INSIDE.store(0, Ordering::SeqCst);

@@ -318,16 +318,70 @@ pub const LOG: Setting = Setting {
     key: "log",
     flag: "log",
     variable: "LINESHAFT_LOG",
-    kind: Kind::Text("error, warn, info, debug, trace, or a filter such as info,lineshaft_engine=debug"),
+    kind: Kind::Text(
+        "error, warning, info, debug, trace, off, or directives such as info,lineshaft_engine=debug: \
+         a level, name=level or name[field=value]=level, with commas between",
+    ),
     scope: Scope::Serve,
-    value_name: "FILTER",
+    value_name: "DIRECTIVES",
     default: Default::Text("info"),
     example: r#""info,lineshaft_engine=debug""#,
-    help: "What the server logs to standard error: a level, or a filter of `tracing`",
+    help: "What the server logs: a level, or directives by the parts of the server",
+};
+/// How records of the server's log look.
+pub const LOG_FORMAT: Setting = Setting {
+    key: "log_format",
+    flag: "log-format",
+    variable: "LINESHAFT_LOG_FORMAT",
+    kind: Kind::Choice(
+        &[("text", "For people"), ("json", "For machines: an object in each line")],
+        "text or json",
+    ),
+    scope: Scope::Serve,
+    value_name: "FORMAT",
+    default: Default::Text("text"),
+    example: r#""json""#,
+    help: "How the records of the server's log look",
+};
+/// A file for the server's log.
+pub const LOG_FILE: Setting = Setting {
+    key: "log_file",
+    flag: "log-file",
+    variable: "LINESHAFT_LOG_FILE",
+    kind: Kind::Path,
+    scope: Scope::Serve,
+    value_name: "PATH",
+    default: Default::Found("standard error; on demand always `output/server.log` of the home"),
+    example: r#""/var/log/lineshaft.log""#,
+    help: "A file for the server's log, in place of standard error",
+};
+/// When the file is full.
+pub const LOG_FILE_SIZE: Setting = Setting {
+    key: "log_file_size",
+    flag: "log-file-size",
+    variable: "LINESHAFT_LOG_FILE_SIZE",
+    kind: Kind::Size,
+    scope: Scope::Serve,
+    value_name: "SIZE",
+    default: Default::Text("10MiB"),
+    example: r#""100MiB""#,
+    help: "Size at which another file is begun for the log, and the full one becomes PATH.1",
+};
+/// How many full files stay.
+pub const LOG_FILE_KEEP: Setting = Setting {
+    key: "log_file_keep",
+    flag: "log-file-keep",
+    variable: "LINESHAFT_LOG_FILE_KEEP",
+    kind: Kind::Count(0, 1_000, "a number from 0 to 1,000"),
+    scope: Scope::Serve,
+    value_name: "N",
+    default: Default::Text("3"),
+    example: "7",
+    help: "How many full files of the log are kept",
 };
 
 /// All settings, in the order in which people are shown them.
-pub static SETTINGS: [Setting; 19] = [
+pub static SETTINGS: [Setting; 23] = [
     URL,
     PROCESSES,
     SLOTS,
@@ -347,6 +401,10 @@ pub static SETTINGS: [Setting; 19] = [
     MEMORY_BYTES,
     CACHE_BYTES,
     LOG,
+    LOG_FORMAT,
+    LOG_FILE,
+    LOG_FILE_SIZE,
+    LOG_FILE_KEEP,
 ];
 
 /// The setting with this key.

@@ -56,40 +56,57 @@ impl Writer {
         }
     }
 
+    pub(super) fn unformatted(&self) -> (u64, &str) {
+        self.formatter.unformatted()
+    }
+
     /// As many of these records as there is room for, and one at least; how many they are, and the body.
     pub(super) fn body(&mut self, records: &[&Record]) -> (usize, Vec<u8>) {
         let mut out = Vec::new();
         let count = match &self.body {
-            HttpBody::Otlp(service) => {
-                let mut bytes = 0;
-                let fit = records.iter().take_while(|record| {
-                    let is_room = bytes < self.bytes_max;
-                    bytes += record.size_bytes();
-                    is_room
-                });
-                let count = fit.count().max(1);
-                otlp::push(&mut out, &records[..count], service, &self.levels);
-                count
-            }
+            HttpBody::Otlp(service) => self.push_otlp(&mut out, records, service),
             HttpBody::Lines(..) => self.push(&mut out, records, false),
             HttpBody::Array(_) => self.push(&mut out, records, true),
         };
         (count, if self.is_compressed { compressed(&out) } else { out })
     }
 
+    /// All of them, or as many as their size in memory lets expect to fit, and fewer until they do; how many they are.
+    fn push_otlp(&self, out: &mut Vec<u8>, records: &[&Record], service: &str) -> usize {
+        let mut bytes = 0;
+        let fit = records.iter().take_while(|record| {
+            bytes += record.size_bytes();
+            bytes <= self.bytes_max
+        });
+        let mut count = fit.count().max(1);
+        loop {
+            out.clear();
+            otlp::push(out, &records[..count], service, &self.levels);
+            if out.len() <= self.bytes_max || count == 1 {
+                return count;
+            }
+            count = (count * self.bytes_max / out.len()).clamp(1, count - 1);
+        }
+    }
+
     /// One by one, as long as there is room; how many they are.
     fn push(&mut self, out: &mut Vec<u8>, records: &[&Record], is_array: bool) -> usize {
-        let mut count = 0;
-        while count < records.len() && (count == 0 || out.len() < self.bytes_max) {
+        let (mut count, mut end) = (0, 0);
+        self.formatter.prepare(records);
+        for record in records {
             if is_array {
                 out.push(if count == 0 { b'[' } else { b',' });
             }
-            self.formatter.push(out, records[count]);
+            self.formatter.push(out, record);
             if is_array {
                 out.pop(); // the end of the line
             }
-            count += 1;
+            if count > 0 && out.len() + usize::from(is_array) > self.bytes_max {
+                break;
+            }
+            (count, end) = (count + 1, out.len());
         }
+        out.truncate(end);
         if is_array {
             out.push(b']');
         }

@@ -1,0 +1,145 @@
+//! What a server logs: events of `tracing`, by `lineshaft-log`, to standard error or to files of bounded size.
+//!
+//! A server on demand has standard error on `output/server.log` of its home, which whoever starts it has opened. Records go
+//! to that path by a handler that rotates it; after that standard error is put on the new file, so that what goes past
+//! the log, such as the last words of a crash, is in it too.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lineshaft::config::LOG;
+use lineshaft_ipc::crash;
+use lineshaft_log::handler::{Colours, Compression, Console, File, FileOptions, Rotation};
+use lineshaft_log::{
+    Failure, Filter, Format, Gate, Handler, LevelNames, Limit, Open, Options, Pipeline, Record, Spec,
+    WhenFull, log_panics, tracing_layer,
+};
+use rustix::stdio::{dup2_stderr, stderr};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::exit::{FAILED, Failure as Ended, USAGE};
+
+/// How often one place of the source may log, so that what fails again and again fills no disk.
+const LIMIT: Limit = Limit { count: 100, period: Duration::from_secs(1), burst: 500 };
+/// So long the end of the server, and a crash, wait for what was logged.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is logged, how and where to.
+pub(crate) struct LogOptions {
+    /// Directives.
+    pub(crate) filter: String,
+    /// Whether each record is an object of JSON.
+    pub(crate) is_json: bool,
+    /// A file in place of standard error.
+    pub(crate) file: Option<PathBuf>,
+    /// The file that standard error is on, if that is to be bounded.
+    pub(crate) stderr_file: Option<PathBuf>,
+    /// When a file is full, and how many full ones are kept.
+    pub(crate) size_bytes: u64,
+    pub(crate) keep: u32,
+}
+
+/// The log of a server; its records are written when this goes.
+pub(crate) struct ServerLog(Arc<Pipeline>);
+
+impl ServerLog {
+    /// Begins to log what this process says by `tracing`, unless its host does so already.
+    pub(crate) fn start(options: LogOptions) -> Result<Self, Ended> {
+        let filter = Filter::parse(&options.filter, &LevelNames::default()).map_err(|error| {
+            Ended::new(USAGE, format!("the log filter does not read: {error}"))
+                .hint(format!("accepted: {}", LOG.kind.forms()))
+        })?;
+        let mut made = Options::new(Gate::new(filter, Some(LIMIT)), vec![options.handler()]);
+        // The engine waits for no one who reads a log.
+        made.when_full = WhenFull::DropNew;
+        let failed =
+            |error: &dyn std::fmt::Display| Ended::new(FAILED, format!("the log cannot be written: {error}"));
+        let (pipeline, _) = Pipeline::open(made).map_err(|error| failed(&error))?;
+        pipeline.start().map_err(|error| failed(&error))?;
+        let pipeline = Arc::new(pipeline);
+        let layer = tracing_layer(pipeline.clone());
+        if tracing_subscriber::registry().with(layer).try_init().is_ok() {
+            log_panics(pipeline.clone());
+            let last = pipeline.clone();
+            // Where that cannot be, a crash is what it is elsewhere.
+            let _ = crash::act_before(Some(Arc::new(move || {
+                last.flush_healthy(PATIENCE);
+            })));
+        }
+        Ok(Self(pipeline))
+    }
+}
+
+impl Drop for ServerLog {
+    fn drop(&mut self) {
+        self.0.flush_healthy(PATIENCE);
+    }
+}
+
+impl LogOptions {
+    fn handler(self) -> Spec {
+        let path = self.file.clone().or_else(|| self.stderr_file.clone());
+        let name = path.as_ref().map_or_else(|| "console".to_owned(), |path| path.display().to_string());
+        let open: Open = Arc::new(move |levels| self.open(levels));
+        Spec::new(&name, open)
+    }
+
+    fn open(&self, levels: &Arc<LevelNames>) -> Result<Box<dyn Handler>, lineshaft_log::Error> {
+        if let Some(path) = &self.file {
+            return Ok(Box::new(File::open(self.file_options(path), levels)?));
+        }
+        if let Some(path) = &self.stderr_file {
+            let file = File::open(self.file_options(path), levels)?;
+            return Ok(Box::new(BesideStderr { file, path: path.clone() }));
+        }
+        let format = self.format(Colours::Terminal.are_shown());
+        let zone = format.usual_zone();
+        Ok(Box::new(Console::new(format, zone, levels)))
+    }
+
+    fn format(&self, has_colours: bool) -> Format {
+        if self.is_json { Format::Json } else { Format::Text { has_colours } }
+    }
+
+    fn file_options(&self, path: &Path) -> FileOptions {
+        let format = self.format(false);
+        let zone = format.usual_zone();
+        let rotation = Rotation {
+            size_bytes: Some(self.size_bytes),
+            every: None,
+            keep: self.keep,
+            compression: Compression::None,
+        };
+        FileOptions { path: path.to_owned(), format, zone, mode: 0o600, rotation: Some(rotation) }
+    }
+}
+
+/// Writes to the file that standard error is on, and keeps that there when another one is begun.
+struct BesideStderr {
+    file: File,
+    path: PathBuf,
+}
+
+impl Handler for BesideStderr {
+    fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
+        let handled = self.file.handle(records);
+        // If it fails that stays where it is, which is a file that is not current.
+        let _ = self.follow();
+        handled
+    }
+}
+
+impl BesideStderr {
+    fn follow(&self) -> std::io::Result<()> {
+        let (is, found) = (rustix::fs::fstat(stderr())?, std::fs::metadata(&self.path)?);
+        if (is.st_dev, is.st_ino) != (found.dev(), found.ino()) {
+            let file = OpenOptions::new().append(true).mode(0o600).open(&self.path)?;
+            dup2_stderr(&file)?;
+        }
+        Ok(())
+    }
+}
