@@ -41,5 +41,5 @@ pub use record::{Fields, Origin, Place, Record, Thread};
 pub use redact::{DEFAULT_KEYS, HIDDEN, Redaction};
 pub use ring::{Bounds, Pushed, WhenFull};
 #[cfg(feature = "tracing")]
-pub use spans::{Events, tracing_layer};
+pub use spans::{tracing_layer, tracing_layer_to};
 pub use value::Value;

@@ -66,6 +66,8 @@ pub struct Pipeline {
     lanes: Vec<Arc<Lane>>,
     progress: Arc<Progress>,
     gate: Arc<Gate>,
+    /// For who hides what is secret before the writer does.
+    hides: Mutex<Option<Redaction>>,
     /// What is started when the first record comes, or when somebody waits.
     waiting: Mutex<Option<writer::Writer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -117,6 +119,7 @@ impl Pipeline {
             lanes.push(lane);
         }
         let ring = Arc::new(Ring::new(options.bounds, options.when_full));
+        let hides = Mutex::new(options.redaction.clone());
         let writer = writer::Writer {
             ring: ring.clone(),
             lanes: lanes.clone(),
@@ -126,7 +129,8 @@ impl Pipeline {
             patience: options.patience,
         };
         let waiting = Mutex::new(Some(writer));
-        Ok((Self { ring, lanes, progress, gate: options.gate, waiting, threads: Mutex::default() }, taps))
+        let (gate, threads) = (options.gate, Mutex::default());
+        Ok((Self { ring, lanes, progress, gate, hides, waiting, threads }, taps))
     }
 
     /// Starts its threads, once. Records may come before. If that fails no record is taken from then on, so that nobody
@@ -158,6 +162,13 @@ impl Pipeline {
     /// What passes, for those who log to ask.
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// Hides what is secret in a record that is kept beside the handlers; those hide it by themselves.
+    pub fn redact(&self, record: &mut Record) {
+        if let Some(redaction) = &mut *self.hides.lock().unwrap_or_else(PoisonError::into_inner) {
+            redaction.apply(record);
+        }
     }
 
     /// Takes a record, unless its caller would have to wait for room.

@@ -61,13 +61,27 @@ pub fn tracing_layer<S>(pipeline: Arc<Pipeline>) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let heard = Heard(pipeline.gate().clone());
-    Events { pipeline }.with_filter(heard)
+    let gate = Arc::clone(pipeline.gate());
+    tracing_layer_to(gate, move |record| {
+        if let Pushed::Full(record) = pipeline.push(record) {
+            pipeline.push_waiting(*record);
+        }
+    })
 }
 
-/// Logs every event that it is given: [`tracing_layer`] is one with the filter of its pipeline before it.
-pub struct Events {
-    pipeline: Arc<Pipeline>,
+/// The same, with records that pass a gate given to a function, in the thread that logs.
+pub fn tracing_layer_to<S>(gate: Arc<Gate>, take: impl Fn(Record) + Send + Sync + 'static) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let heard = Heard(Arc::clone(&gate));
+    Events { gate, take }.with_filter(heard)
+}
+
+/// Logs every event that it is given: [`tracing_layer_to`] is one with the filter of its gate before it.
+struct Events<T> {
+    gate: Arc<Gate>,
+    take: T,
 }
 
 /// What is heard, asked once for each place of the source where that says it all.
@@ -107,9 +121,10 @@ impl<S> Filter<S> for Heard {
 /// What a span was given so far.
 struct SpanFields(Fields);
 
-impl<S> Layer<S> for Events
+impl<S, T> Layer<S> for Events<T>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
+    T: Fn(Record) + Send + Sync + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
@@ -137,8 +152,8 @@ where
         let (level, logger) = (level_of(*metadata.level()), logger_of(metadata.target()));
         let mut fields = fields_of(context.event_scope(event).into_iter().flat_map(Scope::from_root));
         found.fields.into_iter().for_each(|(key, value)| put(&mut fields, key, value));
-        let (gate, verdict) = (self.pipeline.gate(), self.pipeline.gate().verdict(&logger));
-        match gate.pass(level, &logger, &verdict, &fields, site_of(metadata), monotonic_ns()) {
+        let verdict = self.gate.verdict(&logger);
+        match self.gate.pass(level, &logger, &verdict, &fields, site_of(metadata), monotonic_ns()) {
             Passage::Stays => return,
             Passage::Passes { held_back: 0 } => {}
             Passage::Passes { held_back } => put(&mut fields, "held_back".into(), held_back.into()),
@@ -149,11 +164,8 @@ where
             function: metadata.module_path().unwrap_or_default().into(),
         });
         let message = found.message.unwrap_or_default();
-        let record =
-            Record { fields, place, origin: Origin::Bridge, ..Record::here(level, &logger, &message) };
-        if let Pushed::Full(record) = self.pipeline.push(record) {
-            self.pipeline.push_waiting(*record);
-        }
+        let record = Record::here(level, &logger, &message);
+        (self.take)(Record { fields, place, origin: Origin::Bridge, ..record });
     }
 }
 

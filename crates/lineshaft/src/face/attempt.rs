@@ -130,6 +130,9 @@ fn context(place: &Arc<Place>, task: &Task, job: &Job) -> Context {
         stop: Stop::default(),
         newest: Newest::new(job.checkpoint.clone()),
         profiled: Profiled::default(),
+        context: job.context.clone(),
+        #[cfg(feature = "log")]
+        logged: std::sync::OnceLock::new(),
     })
 }
 

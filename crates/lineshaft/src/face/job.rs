@@ -18,6 +18,10 @@ use super::Client;
 use super::outcome::result_of;
 use crate::{Context, Error, JobEnd};
 
+/// Records that [`Job::logs`] gives.
+#[cfg(feature = "log")]
+const LOGS_MAX: u32 = 1_000;
+
 /// A job whose task gives an `R`: an id, and what the last answer said about it. Jobs compare by id.
 ///
 /// What is asked for by a plain method comes from that snapshot; the `async` ones ask the server.
@@ -138,6 +142,25 @@ impl<R> Job<R> {
         let progress = self.show().await?.progress;
         let value = progress.map(|payload| self.client.decode(&payload)).transpose();
         value.map_err(|source| Error::Undecodable { job: self.id, source })
+    }
+
+    /// What its attempts have logged, oldest first: the newest 1,000 records. Those of tasks in Rust are kept where
+    /// [`log::tracing_layer`](crate::log::tracing_layer) is in force.
+    #[cfg(feature = "log")]
+    pub async fn logs(&self) -> Result<Vec<lineshaft_wire::LogRecord>, Error> {
+        let filter = LogFilter { job: Some(self.id), ..LogFilter::default() };
+        let mut list = ListLogs { filter, after: None, count: LOGS_MAX, newest_first: true };
+        let mut found = Vec::new();
+        loop {
+            let page = self.client.raw().logs(list.clone(), None).await?;
+            found.extend(page.records);
+            list.after = page.next;
+            list.count = LOGS_MAX.saturating_sub(found.len() as u32);
+            if list.after.is_none() || list.count == 0 {
+                found.reverse();
+                return Ok(found);
+            }
+        }
     }
 
     /// Where the time of its newest attempt that was profiled went; `None` if none was. Profiles are kept as long as logs.

@@ -13,7 +13,7 @@ use lineshaft_wire::value::typed::CallWriter;
 use serde::Serialize;
 
 use super::rules::{Defaults, milliseconds};
-use super::{Handler, Task, Unique, spare, unique};
+use super::{Context, Handler, Task, Unique, spare, unique};
 use crate::Error;
 use crate::duration::{DURATION_FORMS, DURATION_MAX};
 
@@ -49,6 +49,7 @@ struct Options {
     unique: Option<Unique>,
     cache: Option<Duration>,
     profile: bool,
+    context: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A call ready to be sent.
@@ -125,7 +126,14 @@ impl Callee {
             ..JobGroup::new(task, Vec::new())
         };
         let unique = defaults.unique.map(Unique::from);
-        Options { group, rules: defaults.rules(), unique, cache: defaults.cache, profile: false }
+        Options {
+            group,
+            rules: defaults.rules(),
+            unique,
+            cache: defaults.cache,
+            profile: false,
+            context: serde_json::Map::new(),
+        }
     }
 }
 
@@ -332,6 +340,14 @@ impl<R> Call<R> {
         self
     }
 
+    /// A field of all that its attempts log, and of the jobs that these make: `.context("request", "r-17")`. What is enqueued
+    /// by the body of a task has the fields of its own job already. At most 4 KiB of JSON, all of them together; what is
+    /// secret in them is not hidden.
+    pub fn context(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.options().context.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The name of the task.
     pub fn task(&self) -> &str {
         match &self.callee {
@@ -360,11 +376,12 @@ impl<R> Call<R> {
     pub(crate) fn prepare(self) -> Result<Prepared, Error> {
         let Self { callee, options, arguments, .. } = self;
         let options = options.map_or_else(|| callee.options(), |options| *options);
-        let (Options { mut group, rules, unique, cache, profile }, version) =
+        let (Options { mut group, rules, unique, cache, profile, context }, version) =
             (options, callee.defaults().version);
         if profile && !group.tags.iter().any(|tag| **tag == *PROFILE_TAG) {
             group.tags.push(PROFILE_TAG.into());
         }
+        group.context = context_of(context);
         let arguments = arguments
             .map_err(|error| *error)?
             .finish()
@@ -437,4 +454,15 @@ impl<R> fmt::Debug for Call<R> {
 fn at(moment: SystemTime) -> RunAfter {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     RunAfter::At(milliseconds(since))
+}
+/// The context of a job that is made here: that of the attempt around, with what is given for this one.
+fn context_of(own: serde_json::Map<String, serde_json::Value>) -> Option<Arc<str>> {
+    let around = Context::current().and_then(|context| context.carried().cloned());
+    if own.is_empty() {
+        return around;
+    }
+    let mut all: serde_json::Map<_, _> =
+        around.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    all.extend(own);
+    Some(serde_json::Value::Object(all).to_string().into())
 }

@@ -39,6 +39,11 @@ pub(crate) struct Attempt {
     pub(crate) newest: Newest,
     /// Where its body runs, and its profile.
     pub(crate) profiled: Profiled,
+    /// Fields of all that it logs and of the jobs that it makes, a JSON object.
+    pub(crate) context: Option<Arc<str>>,
+    /// What it has logged.
+    #[cfg(feature = "log")]
+    pub(crate) logged: std::sync::OnceLock<crate::log::Logged>,
 }
 
 /// A worker as the bodies in it know it.
@@ -95,6 +100,9 @@ impl Context {
             stop: Stop::default(),
             newest: Newest::default(),
             profiled: Profiled::default(),
+            context: None,
+            #[cfg(feature = "log")]
+            logged: std::sync::OnceLock::new(),
         })
     }
 
@@ -231,6 +239,23 @@ impl Context {
     /// The worker where it runs, and as which of the attempts there.
     pub(crate) fn place(&self) -> Option<(&Arc<Place>, Ticket)> {
         self.attempt.place.as_ref().map(|(place, ticket)| (place, *ticket))
+    }
+
+    /// The context of its job.
+    pub(crate) fn carried(&self) -> Option<&Arc<str>> {
+        self.attempt.context.as_ref()
+    }
+
+    /// What it logs; `None` outside of a worker.
+    #[cfg(feature = "log")]
+    pub(crate) fn logged(&self) -> Option<&crate::log::Logged> {
+        let (place, _) = self.place()?;
+        Some(self.attempt.logged.get_or_init(|| {
+            let attempts = Arc::clone(&place.attempts);
+            let Attempt { job, number, task, context, .. } = &*self.attempt;
+            let names = ((*task).into(), Arc::clone(attempts.worker_name()));
+            crate::log::Logged::of(attempts, (*job, *number), names, context.clone())
+        }))
     }
 
     pub(crate) fn profiled(&self) -> &Profiled {

@@ -286,6 +286,12 @@ impl Attempts {
         (task, Arc::clone(&self.shared.worker))
     }
 
+    /// The name of the worker.
+    #[cfg(feature = "log")]
+    pub(crate) fn worker_name(&self) -> &Arc<str> {
+        &self.shared.worker
+    }
+
     /// Keeps what the attempt of a job logged until the server has it, also if this process dies; cut to what is kept of
     /// a record. Whether it is kept, which it is not while a MiB waits for a server that is away, and in a copy of this process
     /// that a body made by a fork; `None` if there is no room, and soon some: see [`Self::log_waiting`].

@@ -8,6 +8,8 @@ mod embedded;
 mod failures;
 mod jobs;
 mod locks;
+#[cfg(feature = "log")]
+mod logs;
 mod profiles;
 mod short;
 mod tracebacks;

@@ -1,4 +1,8 @@
-//! The crate `lineshaft-log`, and what it takes the processes of this crate for.
+//! The crate `lineshaft-log`, and what it takes the attempts and processes of this crate for: what attempts log is kept with
+//! their jobs, and a crash waits for what was logged.
+
+mod layer;
+mod logged;
 
 use std::io;
 use std::sync::Arc;
@@ -6,6 +10,9 @@ use std::time::Duration;
 
 use lineshaft_ipc::crash;
 pub use lineshaft_log::*;
+
+pub use layer::tracing_layer;
+pub use logged::{Logged, Unkept};
 
 /// So long a crash waits for what was logged.
 const PATIENCE: Duration = Duration::from_secs(1);
