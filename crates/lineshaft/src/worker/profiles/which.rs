@@ -113,6 +113,7 @@ mod tests {
             arguments: Bytes::new(),
             checkpoint: Bytes::new(),
             profiled,
+            context: None,
             place: 0,
         }
     }
