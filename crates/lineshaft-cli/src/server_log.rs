@@ -2,13 +2,14 @@
 //!
 //! A server on demand has standard error on `output/server.log` of its home, which whoever starts it has opened. Records go
 //! to that path by a handler that rotates it; after that standard error is put on the new file, so that what goes past
-//! the log, such as the last words of a crash, is in it too.
+//! the log, such as the last words of a crash, is in it too. If the file is gone, the home may be about to go: a log that
+//! was made anew would bring back its directory.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lineshaft::config::LOG;
 use lineshaft_ipc::crash;
@@ -27,6 +28,9 @@ use crate::exit::{FAILED, Failure as Ended, USAGE};
 const LIMIT: Limit = Limit { count: 100, period: Duration::from_secs(1), burst: 500 };
 /// So long the end of the server, and a crash, wait for what was logged.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A file that somebody has removed is made anew after so long.
+const GONE: Duration = Duration::from_secs(60);
 
 /// What is logged, how and where to.
 pub(crate) struct LogOptions {
@@ -94,11 +98,16 @@ impl LogOptions {
         }
         if let Some(path) = &self.stderr_file {
             let file = File::open(self.file_options(path), levels)?;
-            return Ok(Box::new(BesideStderr { file, path: path.clone() }));
+            let console = self.console(false, levels);
+            return Ok(Box::new(BesideStderr { file, path: path.clone(), console, gone_since: None }));
         }
-        let format = self.format(Colours::Terminal.are_shown());
+        Ok(Box::new(self.console(Colours::Terminal.are_shown(), levels)))
+    }
+
+    fn console(&self, has_colours: bool, levels: &Arc<LevelNames>) -> Console {
+        let format = self.format(has_colours);
         let zone = format.usual_zone();
-        Ok(Box::new(Console::new(format, zone, levels)))
+        Console::new(format, zone, levels)
     }
 
     fn format(&self, has_colours: bool) -> Format {
@@ -122,10 +131,16 @@ impl LogOptions {
 struct BesideStderr {
     file: File,
     path: PathBuf,
+    /// What writes while there is no such file.
+    console: Console,
+    gone_since: Option<Instant>,
 }
 
 impl Handler for BesideStderr {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
+        if self.shall_stay_gone() {
+            return self.console.handle(records);
+        }
         let handled = self.file.handle(records);
         // If it fails that stays where it is, which is a file that is not current.
         let _ = self.follow();
@@ -134,6 +149,17 @@ impl Handler for BesideStderr {
 }
 
 impl BesideStderr {
+    /// Whether somebody has removed the file, and may be removing the home. A server whose home is removed ends long before
+    /// the file is made anew.
+    fn shall_stay_gone(&mut self) -> bool {
+        if self.path.exists() {
+            self.gone_since = None;
+            return false;
+        }
+        let since = *self.gone_since.get_or_insert_with(Instant::now);
+        since.elapsed() < GONE || !self.path.parent().is_some_and(Path::is_dir)
+    }
+
     fn follow(&self) -> std::io::Result<()> {
         let (is, found) = (rustix::fs::fstat(stderr())?, std::fs::metadata(&self.path)?);
         if (is.st_dev, is.st_ino) != (found.dev(), found.ino()) {

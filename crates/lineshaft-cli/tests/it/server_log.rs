@@ -129,6 +129,23 @@ fn the_log_of_a_server_on_demand_stays_small_and_keeps_what_goes_past_it() {
     assert!(fs::read_to_string(&log).unwrap().contains("last words"));
 }
 
+/// The server noticed, said so, and had its home made anew by that.
+#[test]
+fn a_home_that_is_removed_is_not_brought_back_by_its_log() {
+    let shell = Shell::new();
+    let mut command = shell.command(&["enqueue", "add"]);
+    assert!(command.env("LINESHAFT_LOG", "debug").output().unwrap().status.success());
+    let pid = shell.json(&["status"])["pid"].as_u64().unwrap();
+    fs::remove_dir_all(shell.home()).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    // What is left of it until it is reaped has no program.
+    while fs::read_link(format!("/proc/{pid}/exe")).is_ok() {
+        assert!(Instant::now() < until, "the server of a removed home ends");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!shell.home().exists());
+}
+
 /// The journal cannot be written any more: the process ends, and says why before.
 #[test]
 fn why_the_engine_stops_is_said_before_the_process_ends() {
