@@ -263,7 +263,7 @@ def test_a_filter_that_does_not_read_is_named(worker):
     command = [sys.executable, "-m", "lineshaft", "logs", "job=7", "--home", str(worker.home)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert ended.returncode == 2
-    assert "job=7 does not read: it takes the id of a job" in ended.stderr
+    assert "job=7 does not read at character 5: it takes the id of a job" in ended.stderr
 
 
 def test_what_comes_is_followed(worker, tmp_path):
