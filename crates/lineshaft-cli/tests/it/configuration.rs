@@ -53,7 +53,7 @@ memory_bytes               a quarter of the memory default
 cache_bytes                256MiB default
 log                        debug LINESHAFT_LOG
 log_format                 text default
-log_file                   standard error; on demand always `output/server.log` of the home default
+log_file                   standard error; on demand always output/server.log of the home default
 log_file_size              10MiB default
 log_file_keep              3 default
 tasks.\"mail.send\".timeout 2m PROJECT:5
@@ -92,7 +92,7 @@ fn unknown_keys_are_errors_with_file_and_line_and_slips_of_variables_are_warned_
     let shown = show(&shell, &[], &[]);
     let expected = format!(
         "error[LS0024]: {}:4: unknown key `procesess` in [tool.lineshaft]: did you mean `processes`?\n\
-         hint: known keys: url, processes, slots, kind, queues, grace, recycle_jobs, recycle_age, recycle_growth, watchdog, gc, python, listen, durability, history_days, history_bytes, memory_bytes, cache_bytes, log, tasks\n",
+         hint: known keys: url, processes, slots, kind, queues, grace, recycle_jobs, recycle_age, recycle_growth, watchdog, gc, python, listen, durability, history_days, history_bytes, memory_bytes, cache_bytes, log, log_format, log_file, log_file_size, log_file_keep, tasks\n",
         path.display()
     );
     assert_eq!((shown.code, shown.err), (2, expected));
