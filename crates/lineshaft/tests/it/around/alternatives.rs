@@ -106,6 +106,7 @@ fn a_class_is_what_key_gives() {
         number
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "a key takes references")]
     fn size_of(order: &Order, number: &u64) -> u64 {
         order.tenant.len() as u64 + number
     }
@@ -250,6 +251,7 @@ fn another_result_pins_the_first_one() {
 
 #[test]
 fn results_are_compared_by_equal_and_what_is_not_itself_with_nothing() {
+    #[expect(clippy::unnecessary_wraps, reason = "it is as the first one is")]
     fn nearly(_text: &str) -> Result<f64, Opaque> {
         Ok(1.01)
     }

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[lineshaft::task(name = "logs.sends")]
 async fn sends(to: String) {
+    tokio::task::yield_now().await;
     tracing::debug!("nobody wants to know");
     let _span = tracing::info_span!("sending", to).entered();
     tracing::warn!(target: "shop::mail", ms = 3, password = "sesame", "a slow one");
@@ -47,6 +48,7 @@ async fn passes_on(depth: u32) -> Result<Option<Job>> {
 
 #[lineshaft::task(name = "logs.floods")]
 async fn floods() {
+    tokio::task::yield_now().await;
     for _ in 0..30 {
         tracing::info!("{}", "x".repeat(60_000));
     }
