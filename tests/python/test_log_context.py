@@ -16,7 +16,6 @@ from lineshaft.logging import context, current_context
 from support.processes import PATIENCE_S
 from support.workers import Workers
 
-
 app = App()
 
 

@@ -130,8 +130,9 @@ def test_the_profile_of_a_rust_attempt_reads_as_any_other(task, home, checksums,
         assert job.result(timeout=120).bytes == 64 << 20
     found = job.profile()
     of_task = [one for one in found.hot_functions(100) if one.function.endswith("checksum")]
-    assert of_task and of_task[0].file.endswith("checksums.rs")
-    assert any(line.source and "fold" in line.source or "crc" in (line.source or "") for line in found.hot_lines(10))
+    assert of_task
+    assert of_task[0].file.endswith("checksums.rs")
+    assert any((line.source and "fold" in line.source) or "crc" in (line.source or "") for line in found.hot_lines(10))
     (entry,) = job.logs()
     assert re.match(r"profiled [\d.]+ s, \d+ samples: checksums.rs:\d+ ", entry.message)
     shown = subprocess.run(

@@ -15,9 +15,9 @@ class context:  # noqa: N801
     """`with context(user="ada"):` adds the field to each record that is logged in the block, by whichever logger.
 
     It goes with the context of Python: coroutines and tasks that begin in the block have it, threads do if they are
-    begun with `contextvars.copy_context()`, as `asyncio.to_thread` does. It goes along with jobs that are enqueued in the
-    block, or whose calls are made in it, without secrets and up to 4,096 bytes of JSON: what their attempts log has the fields too, and so have the jobs
-    that these enqueue.
+    begun with `contextvars.copy_context()`, as `asyncio.to_thread` does. It goes along with jobs that are enqueued in
+    the block, or whose calls are made in it, without secrets and up to 4,096 bytes of JSON: what their attempts log has
+    the fields too, and so have the jobs that these enqueue.
     """
 
     __slots__ = ("_fields", "_tokens")
@@ -36,6 +36,7 @@ class context:  # noqa: N801
 
 
 def current_context() -> dict[str, Any]:
-    """The fields that are added to each record here and now: those of the blocks around, and in an attempt those that came
-    with its job. A copy."""
+    """The fields that are added to each record here and now, as a copy: those of the blocks around, and in an attempt
+    those that came with its job.
+    """
     return _native.log_context()
