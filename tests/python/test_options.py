@@ -69,7 +69,6 @@ def test_rust_has_the_options_of_the_page():
         "validate",
         "expected",
         "memory",
-        "profile",
     }
 
     builder = (ROOT / "crates/lineshaft/src/task/call.rs").read_text()

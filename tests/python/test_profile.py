@@ -7,6 +7,7 @@ import contextlib
 import copy
 import gc
 import inspect
+import json
 import pickle
 import threading
 import time
@@ -422,36 +423,53 @@ def part_of(found: Profile, function: str) -> float:
     return sum(one.share for one in found.hot_functions(1_000) if one.function == function)
 
 
-def busy(threads: int) -> Profile:
-    """So many threads compute in Python for a second."""
+BUSY = """
+import json
+import threading
+import time
 
-    def compute() -> None:
-        until = time.monotonic() + 1.0
-        total = 0
-        while time.monotonic() < until:
-            for number in range(2_000):
-                total += number * number
+import lineshaft
+from lineshaft import Profile
 
-    workers = [threading.Thread(target=compute) for _ in range(threads)]
+NAME = "(waits for the interpreter's lock)"
+
+
+def compute() -> None:
+    until = time.monotonic() + 1.0
+    total = 0
+    while time.monotonic() < until:
+        for number in range(2_000):
+            total += number * number
+
+
+def part(found: Profile) -> float:
+    return sum(one.share for one in found.hot_functions(1_000) if one.function == NAME)
+
+
+for count in (1, 4):
+    workers = [threading.Thread(target=compute) for _ in range(count)]
     with lineshaft.profile(threads="all") as found:
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
-    return found
+    said = [one for one in found.advice() if "the interpreter's lock" in one]
+    is_line = any(one.function == NAME for one in found.hot_lines(1_000))
+    print(json.dumps([part(found), part(Profile.from_bytes(found.to_bytes())), len(said), is_line]))
+"""
 
 
-def test_threads_that_wait_for_the_interpreter_are_told_from_one_that_works():
-    """Whoever looks waits as long for the lock in both cases."""
-    alone, four = busy(1), busy(4)
-    # Nearly nothing, and three quarters, where nobody else uses the processors.
-    assert part_of(alone, INTERPRETER) < 0.1 < part_of(four, INTERPRETER)
-    said = [one for one in four.advice() if "the interpreter's lock" in one]
-    assert len(said) == 1
-    assert not [one for one in alone.advice() if "the interpreter's lock" in one]
-    kept = Profile.from_bytes(four.to_bytes())
-    assert part_of(kept, INTERPRETER) == part_of(four, INTERPRETER)
-    assert not any(one.function == INTERPRETER for one in four.hot_lines(1_000)), "its lines have that time"
+def test_threads_that_wait_for_the_interpreter_are_told_from_one_that_works(programs):
+    """Whoever looks waits as long for the lock in both cases. In a program of its own, where no other threads are."""
+    programs.write("busy.py", BUSY)
+    ended = programs.run("busy.py")
+    assert ended.returncode == 0, ended.stderr
+    (alone, _, said_alone, _), (four, kept, said, is_line) = map(json.loads, ended.stdout.splitlines())
+    # Nearly nothing, and up to three quarters, where nobody else uses the processors.
+    assert alone < 0.1 < four
+    assert (said_alone, said) == (0, 1)
+    assert kept == four
+    assert not is_line, "its lines have that time"
 
 
 def test_what_sleeps_does_not_wait_for_the_interpreter():
