@@ -25,6 +25,11 @@ use crate::{Error, logs};
 /// is opened, but never behind. What attempts logged stands for itself, and may be left out.
 pub const DIRECTORIES: [&str; 6] = ["snap", "seg", "blob", "cold", "archive", logs::DIRECTORY];
 
+/// Whether a file of a backup is of what attempts logged.
+fn is_of_logs(path: &str) -> bool {
+    path.split_once('/').is_some_and(|(directory, _)| directory == logs::DIRECTORY)
+}
+
 /// Hears how far a copy is, and may slow it down or stop it.
 pub trait Watch {
     /// How much there is to do: files, bytes.

@@ -130,6 +130,7 @@ mod tests {
         check(None, |_| Err("Key\x1bError".to_owned()), &format!("{text}Key\\x1bError]"), 1);
         check(Some("E\nF"), |_| panic!("no"), &format!("{text}it panicked]\n  E\n  F"), 1);
     }
+
     #[test]
     fn records_that_are_written_together_are_given_together() {
         let calls = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));

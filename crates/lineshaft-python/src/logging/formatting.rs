@@ -1,8 +1,8 @@
 //! Functions of Python that are the form of a handler.
 //!
 //! They are called on the handler's own thread, which takes the interpreter for the records that it writes together, since
-//! to get it takes milliseconds where other threads have it, and has it at no other time. When the interpreter ends, and while a crash is waited for, nobody asks for it any more: what comes then
-//! has the text form.
+//! to get it takes milliseconds where other threads have it, and has it at no other time. When the interpreter ends, and
+//! while a crash is waited for, nobody asks for it any more: what comes then has the text form.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

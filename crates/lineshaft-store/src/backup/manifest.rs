@@ -57,7 +57,7 @@ impl Manifest {
     pub(super) fn new(facts: super::Facts, newest: Appended, first_lsn: u64, files: Vec<FileEntry>) -> Self {
         let super::Facts { version, created_ms, .. } = facts;
         let Appended { lsn, crc } = newest;
-        let has_logs = files.iter().any(|file| file.path.starts_with("logs/"));
+        let has_logs = files.iter().any(|file| super::is_of_logs(&file.path));
         let backup = if has_logs { LAYOUT } else { LAYOUT_1 };
         Self { backup, home_format: FORMAT_VERSION, version, created_ms, lsn, crc, first_lsn, files }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::copy::{Copied, Copier};
-use super::{DIRECTORIES, FileEntry, Manifest, Watch};
+use super::{DIRECTORIES, FileEntry, Manifest, Watch, is_of_logs};
 use crate::disk::{Disk, is_temporary, join, list_if_there};
 use crate::journal::{extent, segment};
 use crate::logs::extent::{Extent, extent as extent_of_logs};
@@ -73,7 +73,7 @@ fn copied<S: Disk, D: Disk>(
 ) -> Result<Option<FileEntry>, Error> {
     match copier.copy(file) {
         Err(Error::Io { source, .. })
-            if source.kind() == io::ErrorKind::NotFound && file.path.starts_with("logs/") =>
+            if source.kind() == io::ErrorKind::NotFound && is_of_logs(&file.path) =>
         {
             Ok(None)
         }

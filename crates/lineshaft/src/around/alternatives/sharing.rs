@@ -113,21 +113,20 @@ impl Sharing {
         let mut values = self.values(keys)?.into_iter();
         let (pin, choice) = (values.next().flatten(), values.next().flatten());
         let count = of.names.len();
-        if let Some(pin) = pin {
+        let theirs = if pin.is_some() {
             let mut pinned = Choice::new(count);
             pinned.pin();
-            if class.choice().learn(&pinned) == Learned::Pinned {
-                // Older versions of Python wrote no name.
-                let wrong =
-                    typed::from_payload::<String>(&pin).unwrap_or_else(|_| "one of the others".into());
-                of.heard_of_pin(class, &wrong);
-            }
-            return Ok(());
-        }
-        let bytes = choice.and_then(|choice| typed::from_payload::<ByteBuf>(&choice).ok());
-        // What another version wrote is passed over.
-        if let Some(theirs) = bytes.and_then(|bytes| Choice::from_bytes(&bytes, count).ok()) {
-            class.choice().learn(&theirs);
+            Some(pinned)
+        } else {
+            let bytes = choice.and_then(|choice| typed::from_payload::<ByteBuf>(&choice).ok());
+            // What another version wrote is passed over.
+            bytes.and_then(|bytes| Choice::from_bytes(&bytes, count).ok())
+        };
+        let learned = theirs.map(|theirs| class.choice().learn(&theirs));
+        if learned == Some(Learned::Pinned) {
+            // Older versions of Python wrote no name.
+            let wrong = pin.and_then(|pin| typed::from_payload::<String>(&pin).ok());
+            of.heard_of_pin(class, wrong.as_deref().unwrap_or("one of the others"));
         }
         Ok(())
     }
