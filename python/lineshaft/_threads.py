@@ -2,8 +2,8 @@
 
 A new thread starts with empty context variables (free-threaded Python 3.14 is the first to pass them on), so a crawler
 that checkpoints from its pool would keep nothing, without a word. Where attempts run, `threading.Thread.start` and
-`ThreadPoolExecutor.submit` therefore hand on the attempt of their caller, and nothing else; for callers outside of an
-attempt they are what they were.
+`ThreadPoolExecutor.submit` therefore hand on the attempt of their caller and the fields of its log context, and nothing
+else; for callers outside of an attempt they are what they were.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._belongings import belongings, within
 from ._current import _running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from . import _native
 
 __all__ = ["belong_to_attempts"]
 
@@ -33,8 +32,8 @@ def belong_to_attempts() -> None:
 
 def start(self: threading.Thread) -> None:
     """As `Thread.start`."""
-    attempt = _running.get()
-    if attempt is not None:
+    if _running.get() is not None:
+        whose = belongings()
         run = self.run
         own = self.__dict__.get("run")
 
@@ -43,7 +42,7 @@ def start(self: threading.Thread) -> None:
                 del self.run  # the thread and this function would keep each other
             else:
                 self.run = own  # type: ignore[method-assign]
-            within(attempt, run)
+            within(whose, run)
 
         self.run = run_within  # type: ignore[method-assign]
     _start(self)
@@ -51,21 +50,12 @@ def start(self: threading.Thread) -> None:
 
 def submit(self: ThreadPoolExecutor, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
     """As `ThreadPoolExecutor.submit`."""
-    attempt = _running.get()
-    if attempt is None:
+    if _running.get() is None:
         return _submit(self, fn, *args, **kwargs)
+    whose = belongings()
     # The pool's threads outlive the attempt that happens to be the first to need them.
     token = _running.set(None)
     try:
-        return _submit(self, within, attempt, fn, *args, **kwargs)
-    finally:
-        _running.reset(token)
-
-
-def within(attempt: _native.RunningAttempt, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-    """Calls a function as part of an attempt."""
-    token = _running.set(attempt)
-    try:
-        return function(*args, **kwargs)
+        return _submit(self, within, whose, fn, *args, **kwargs)
     finally:
         _running.reset(token)

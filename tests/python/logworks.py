@@ -7,9 +7,11 @@ import logging
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import lineshaft
-from lineshaft import App, Job, Retry, current
+from lineshaft import App, Job, Pool, Retry, current
 
 app = App("unused")
 log = lineshaft.get_logger("shop.mail")
@@ -58,6 +60,30 @@ def logs_large() -> None:
     log.info("before")
     lineshaft.get_logger("x" * 300_000).info("large", a="y" * 60_000, b="z" * 60_000)
     log.info("after")
+
+
+@cache
+def shared_pool() -> Pool:
+    """One of the process, older than the attempts that use it, but for the first."""
+    return Pool(1, kind="thread")
+
+
+@app.task
+def logs_in_threads(name: str) -> list[tuple[str, dict]]:
+    """What a thread of its own, of a pool of the standard library and of a pool that attempts share know."""
+
+    def known() -> tuple[str, dict]:
+        log.info("from a thread")
+        return current.job.id, lineshaft.logging.current_context()
+
+    found: list[tuple[str, dict]] = []
+    with lineshaft.logging.context(name=name), ThreadPoolExecutor(1) as executor:
+        thread = threading.Thread(target=lambda: found.append(known()))
+        thread.start()
+        thread.join()
+        found.append(executor.submit(known).result())
+        found.append(shared_pool().apply(known))
+    return found
 
 
 @app.task

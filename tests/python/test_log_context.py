@@ -92,6 +92,15 @@ def test_slots_of_one_process_do_not_mix_them(workers, kind):
         assert [fields_of(job)[0]["request"] for job in jobs] == list(range(20))
 
 
+def test_threads_of_an_attempt_have_what_is_its_own(worker):
+    for name in ("a", "b"):
+        with context(request=7):
+            job = works.logs_in_threads.enqueue(name)
+        own = {"request": 7, "name": name}
+        assert job.result(PATIENCE_S) == [(job.id, own)] * 3
+        assert fields_of(job) == [own] * 3
+
+
 def test_each_call_of_many_has_that_of_its_time(worker):
     def calls():
         for number in range(6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import os
 import threading
 from concurrent import futures
@@ -10,9 +11,10 @@ import pytest
 
 import pooled
 from lineshaft import Executor, OptionError, Pool
+from lineshaft.logging import context, current_context
 from lineshaft.multiprocessing import dummy
 from lineshaft.multiprocessing.pool import ThreadPool
-from support.processes import until
+from support.processes import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -190,3 +192,16 @@ def test_pools_of_threads_by_their_names_in_the_standard_library(make):
         assert isinstance(pool, ThreadPool)
         assert pool.map(lambda number: -number, range(5)) == [0, -1, -2, -3, -4]
         assert all(isinstance(member, threading.Thread) for member in pool._pool)
+
+
+def test_calls_have_the_log_context_in_which_they_were_given():
+    with Pool(1, lambda: setattr(decimal.getcontext(), "prec", 7), kind="thread") as pool:
+        with context(request=1):
+            first = pool.apply_async(current_context)
+            read = pool.imap(lambda item: (item, current_context()), (current_context() for _ in "ab"))
+        with context(request=2):
+            second = pool.apply_async(current_context)
+        assert list(read) == [({"request": 1}, {"request": 1})] * 2
+        assert (first.get(PATIENCE_S), second.get(PATIENCE_S)) == ({"request": 1}, {"request": 2})
+        assert pool.apply(current_context) == {}
+        assert pool.apply(lambda: decimal.getcontext().prec) == 7

@@ -13,6 +13,7 @@
 //! deliberately does not know Python, jobs or the engine, has no global logger, and reads no clock for records.
 
 mod carried;
+mod distinct;
 mod error;
 mod filter;
 mod format;
@@ -29,6 +30,7 @@ mod spans;
 mod value;
 
 pub use carried::{carried, carry};
+pub use distinct::{DistinctFields, overlaid};
 pub use error::Error;
 pub use filter::{Filter, Verdict};
 pub use format::{Format, Formatter, Function, Made, Zone};

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._belongings import belongings
 from .._pickles import dumps
 from ._labour import APPLY
 
@@ -61,6 +62,8 @@ class Call:
         """Whether to pickle the items calls no code of the program."""
         self.function = None if function is None else encode(function)
         """As workers are given it."""
+        self.belongings = belongings()
+        """Of whoever made it, for workers that are threads."""
         self.written: Written | None = None
         """The same in a file that all of them read, if it is large."""
 

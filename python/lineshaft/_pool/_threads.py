@@ -7,6 +7,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from .._belongings import Belongings, within
 from .._native import Claims
 from ._hand import Hand, Workers
 from ._labour import Labour, initialize
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Threads"]
 
 _REPORTS = 256
-_Task = tuple[int, Any, int, int, int, int, int, Any]
-"""Call and its function; slot, number, items, how many of them at a time, style, and the items themselves."""
+_Task = tuple[int, Belongings, Any, int, int, int, int, int, Any]
+"""Call, what belongs to its caller, and its function; slot, number, items, how many of them at a time, style, and the
+items themselves."""
 
 
 class Threads(Workers):
@@ -81,8 +83,8 @@ class _ThreadHand(Hand):
 
     def give(self, share: Share, packed: None) -> int:
         call, count = share.call, share.end - share.begin
-        told = call.number, call.function, share.slot, share.number, count, call.at_a_time, call.style, share.items
-        self._tasks.put(told)
+        told = share.slot, share.number, count, call.at_a_time, call.style, share.items
+        self._tasks.put((call.number, call.belongings, call.function, *told))
         return 0
 
     def let_go(self, slot: int) -> None:
@@ -121,15 +123,16 @@ class _ThreadLabour(Labour):
             return
         self._reports.put(Report(READY, self._number))
         while (task := self._tasks.get()) is not None:
-            call, function, *share = task
+            call, whose, function, *share = task
             if call != self._call:
                 self._call = call
                 self._forget_pace()
             self._function = function
-            self._work_off(*share)
+            # The attempt that happened to start this thread is not that of all its calls.
+            within(whose, self._work_off, *share)
             # Nothing that the program lets go of shall stay here while this waits.
             self._function = None
-            del task, function, share
+            del task, whose, function, share
 
     def _report(
         self, slot: int, values: list[object], failures: dict[int, BaseException], took: int, *, is_last: bool

@@ -1,13 +1,13 @@
 //! The parts of a call: message, fields, and an exception.
 
 use crate::once::intern;
-use lineshaft_log::Level;
+use lineshaft_log::{DistinctFields, Level};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::hiding::hidden;
-use super::values::{self, Adding, Budget};
+use super::values::{self, Budget};
 use crate::values::native::exactly;
 
 /// What a method was called with.
@@ -72,7 +72,7 @@ pub(super) struct Rest<'py> {
 /// Adds the fields; gives what is no field.
 pub(super) fn keywords<'py>(
     call: &Call<'_, 'py>,
-    fields: &mut Adding,
+    fields: &mut DistinctFields,
     budget: &mut Budget<'_>,
 ) -> PyResult<Rest<'py>> {
     let mut rest = Rest { exception: None, above: 0 };
@@ -85,7 +85,7 @@ pub(super) fn keywords<'py>(
             "stacklevel" => rest.above = object.extract::<u32>().unwrap_or(1).saturating_sub(1),
             "extra" if object.is_instance_of::<PyDict>() => {
                 let extra = object.cast::<PyDict>()?;
-                fields.add_items(&extra, budget)?;
+                values::add_items(fields, &extra, budget)?;
             }
             _ => {
                 let value = values::value(object, budget, 0)?;

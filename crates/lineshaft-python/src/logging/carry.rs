@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lineshaft_log::{Fields, carried, carry};
+use lineshaft_log::{Fields, carried, carry, overlaid};
 use lineshaft_wire::message::CONTEXT_BYTES_MAX;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::making::{context_of_block, with_fields};
+use super::making::context_of_block;
 use super::values::{LogFields, fields_to_python};
 use super::{state, work};
 
@@ -73,7 +73,7 @@ fn text(py: Python<'_>, blocks: &Blocks) -> PyResult<Option<Arc<str>>> {
         return Ok(inherited);
     }
     for block in blocks.iter().flatten() {
-        fields = with_fields(fields, &block.get().0);
+        fields = overlaid(fields, &block.get().0);
     }
     let fields = state::current().plan.without_secrets(fields);
     Ok(carry(&fields, CONTEXT_BYTES_MAX).map(Into::into))
@@ -91,5 +91,5 @@ pub(super) fn log_context(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let block = context_of_block(py)?;
     let none = Fields::new();
     let own = block.cast::<LogFields>().map_or(&none, |fields| &fields.get().0);
-    fields_to_python(py, &with_fields(inherited, own))
+    fields_to_python(py, &overlaid(inherited, own))
 }

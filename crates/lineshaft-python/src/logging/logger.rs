@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lineshaft_log::{Fields, Level, Verdict};
+use lineshaft_log::{DistinctFields, Fields, Level, Verdict};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::state;
-use super::values::{self, Adding, Budget};
+use super::values::{self, Budget};
 
 /// What `lineshaft.logging.Logger` adds to. The methods that log are in [`super::methods`].
 #[pyclass(frozen, subclass, module = "lineshaft._native")]
@@ -27,16 +27,16 @@ impl Logger {
     #[new]
     #[pyo3(signature = (name, fields = None))]
     fn new(name: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let mut bound = Adding::to(Fields::new());
+        let mut bound = DistinctFields::of(Fields::new());
         if let Some(fields) = fields {
             let state = state::current();
             let mut budget = Budget::of(&state.plan);
-            bound.add_items(fields, &mut budget)?;
+            values::add_items(&mut bound, fields, &mut budget)?;
         }
         let verdict = Verdict { least: Level::OFF, level: Level::OFF, share: 1.0, needs_fields: false };
         Ok(Self {
             name: name.into(),
-            fields: bound.done(),
+            fields: bound.into_fields(),
             least: AtomicI32::new(0),
             generation: AtomicU64::new(0),
             verdict: Mutex::new(verdict),

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::once::OnceMade;
 use crate::once::intern;
-use lineshaft_log::{Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
+use lineshaft_log::{DistinctFields, Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHasher;
@@ -18,7 +18,7 @@ use super::logger::Logger;
 use super::place;
 use super::record::LogRecord;
 use super::state::{self, State};
-use super::values::{Adding, Budget, LogFields};
+use super::values::{self, Budget, LogFields};
 use super::work;
 
 /// A call of a logger within another one, of a `__repr__` say, is heard; one within that is not.
@@ -88,7 +88,7 @@ pub(super) fn log(py: Python<'_>, logger: &Logger, call: &Call<'_, '_>) -> PyRes
     let state = state::current();
     let mut budget = Budget::of(&state.plan);
     let message = message_of(call, &mut budget)?;
-    let mut fields = Adding::to(context(py)?);
+    let mut fields = DistinctFields::of(context(py)?);
     logger.fields.iter().for_each(|(key, value)| fields.add(key.clone(), value.clone()));
     let rest = keywords(call, &mut fields, &mut budget)?;
     let exception = match rest.exception {
@@ -99,7 +99,7 @@ pub(super) fn log(py: Python<'_>, logger: &Logger, call: &Call<'_, '_>) -> PyRes
     let draft = Draft {
         level: call.level,
         message,
-        fields: fields.done(),
+        fields: fields.into_fields(),
         place: place::caller(py, rest.above)?,
         exception,
     };
@@ -197,9 +197,9 @@ pub(super) fn log_bridged(
     }
     let mut budget = Budget::of(&state.plan);
     let message = budget.text(message)?;
-    let mut all = Adding::to(context(py)?);
-    all.add_items(fields, &mut budget)?;
-    let mut all = all.done();
+    let mut all = DistinctFields::of(context(py)?);
+    values::add_items(&mut all, fields, &mut budget)?;
+    let mut all = all.into_fields();
     let place = Place { file: place.0.into(), line: place.1, function: place.2.into() };
     if !passes(&state, Level(level), name, &verdict, &mut all, Some(&place)) {
         return Ok(());
@@ -231,20 +231,10 @@ fn context(py: Python<'_>) -> PyResult<Fields> {
 pub(super) fn context_of_block(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: OnceMade<Py<PyAny>> = OnceMade::new();
     let get = GET.get_or_try_init(py, || {
-        let variable = py.import("lineshaft.logging._context")?.getattr("fields")?;
+        let variable = py.import("lineshaft._belongings")?.getattr("fields")?;
         variable.getattr("get").map(Bound::unbind)
     })?;
     get.bind(py).call0()
-}
-
-/// The first fields, and those that win over them.
-pub(super) fn with_fields(first: Fields, others: &Fields) -> Fields {
-    if first.is_empty() {
-        return others.clone();
-    }
-    let mut all = Adding::to(first);
-    others.iter().for_each(|(key, value)| all.add(Arc::clone(key), value.clone()));
-    all.done()
 }
 
 /// This thread. Its name is asked for each time, since it may be changed.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lineshaft_log::{Fields, Value};
+use lineshaft_log::{DistinctFields, Fields, Value};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -23,11 +23,11 @@ pub(crate) struct LogFields(pub(super) Fields);
 impl LogFields {
     #[new]
     fn new(before: Option<&Bound<'_, Self>>, fields: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let mut all = Adding::to(before.map(|before| before.get().0.clone()).unwrap_or_default());
+        let mut all = DistinctFields::of(before.map(|before| before.get().0.clone()).unwrap_or_default());
         let state = super::state::current();
-        all.add_items(fields, &mut Budget::of(&state.plan))?;
+        add_items(&mut all, fields, &mut Budget::of(&state.plan))?;
         super::carry::is_used();
-        Ok(Self(all.done()))
+        Ok(Self(all.into_fields()))
     }
 
     /// As a dict.
@@ -125,59 +125,21 @@ fn without_begun(text: &str) -> &str {
     &text[..before.len() + kept.len()]
 }
 
-/// Fields that become more, each name once: the last one counts, in the place of the first.
-pub(super) struct Adding {
-    fields: Fields,
-    /// Where each name is, once there are many.
-    places: Option<FxHashMap<Arc<str>, usize>>,
-}
-
-/// Up to so many fields are looked through one by one.
-const FEW: usize = 32;
-
-impl Adding {
-    pub(super) fn to(fields: Fields) -> Self {
-        Self { fields, places: None }
+/// Adds all items of a dict.
+pub(super) fn add_items(
+    all: &mut DistinctFields,
+    items: &Bound<'_, PyDict>,
+    budget: &mut Budget<'_>,
+) -> PyResult<()> {
+    for (key, item) in items.copy()? {
+        let key = match key.cast_exact::<PyString>() {
+            Ok(key) => key_of(key),
+            Err(_) => Arc::from(&*shown_safely(&key, budget)?),
+        };
+        let item = value(&item, budget, 0)?;
+        all.add(key, item);
     }
-
-    pub(super) fn done(self) -> Fields {
-        self.fields
-    }
-
-    /// Adds a field, in the place of an earlier one of that name.
-    pub(super) fn add(&mut self, key: Arc<str>, value: Value) {
-        if let Some(place) = self.place(&key) {
-            self.fields[place].1 = value;
-            return;
-        }
-        if let Some(places) = &mut self.places {
-            places.insert(key.clone(), self.fields.len());
-        }
-        self.fields.push((key, value));
-    }
-
-    fn place(&mut self, key: &Arc<str>) -> Option<usize> {
-        if self.fields.len() <= FEW {
-            return self.fields.iter().position(|(name, _)| name == key);
-        }
-        let places = self.places.get_or_insert_with(|| {
-            self.fields.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect()
-        });
-        places.get(key).copied()
-    }
-
-    /// Adds all items of a dict.
-    pub(super) fn add_items(&mut self, items: &Bound<'_, PyDict>, budget: &mut Budget<'_>) -> PyResult<()> {
-        for (key, item) in items.copy()? {
-            let key = match key.cast_exact::<PyString>() {
-                Ok(key) => key_of(key),
-                Err(_) => Arc::from(&*shown_safely(&key, budget)?),
-            };
-            let item = value(&item, budget, 0)?;
-            self.add(key, item);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The name of a field. Those of keywords are the same objects again and again, and found by where they are.

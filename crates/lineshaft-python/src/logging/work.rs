@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::once::OnceMade;
-use lineshaft_log::{Fields, Record};
+use lineshaft_log::{Fields, Record, overlaid};
 use pyo3::prelude::*;
 
-use super::making::with_fields;
 use super::state::{self, State};
 use crate::worker::child::RunningAttempt;
 
@@ -60,7 +59,7 @@ fn attempt(py: Python<'_>) -> PyResult<Option<Bound<'_, RunningAttempt>>> {
 pub(super) fn fields(py: Python<'_>, of_block: &Fields) -> PyResult<Fields> {
     let Some(attempt) = attempt(py)? else { return Ok(of_block.clone()) };
     let logged = attempt.get().logged();
-    let mut fields = with_fields(logged.context_fields().clone(), of_block);
+    let mut fields = overlaid(logged.context_fields().clone(), of_block);
     fields.extend(logged.fields().iter().cloned());
     Ok(fields)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lineshaft_log::{Fields, Pipeline, Pushed, Record, tracing_layer_to};
+use lineshaft_log::{Pipeline, Pushed, Record, overlaid, tracing_layer_to};
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
@@ -42,19 +42,11 @@ where
 
 fn keep(logged: &Logged, pipeline: &Pipeline, record: &mut Record) {
     let own = std::mem::take(&mut record.fields);
-    record.fields = with_fields(logged.context_fields(), own);
+    record.fields = overlaid(logged.context_fields().clone(), &own);
     record.fields.extend(logged.fields().iter().cloned());
     let mut kept = record.clone();
     pipeline.redact(&mut kept);
     if let Some(unkept) = logged.keep(&kept) {
         logged.wait(unkept);
     }
-}
-
-/// The first fields, and those that win over them.
-fn with_fields(first: &Fields, others: Fields) -> Fields {
-    let is_kept = |name: &Arc<str>| !others.iter().any(|(other, _)| other == name);
-    let mut all: Fields = first.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
-    all.extend(others);
-    all
 }
