@@ -508,3 +508,15 @@ def test_a_lock_is_waited_for_at_the_line_that_takes_it(way):
     }
     (said,) = [one for one in found.advice() if "waited for locks" in one]
     assert f"of it at {line.file}:{line.line} in " in said
+
+
+def test_what_waits_behind_a_lock_does_not_wait_for_it():
+    lock = threading.Lock()
+    sleep = time.sleep
+
+    def take() -> None:
+        lock.acquire()
+        sleep(0.5)
+        lock.release()
+
+    assert part_of(profiled(take), LOCK) == 0

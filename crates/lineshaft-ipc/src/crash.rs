@@ -152,7 +152,9 @@ extern "C" fn arrived(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void)
     if IS_ON.load(Ordering::Acquire) && PROCESS.load(Ordering::Acquire) == process() {
         ask();
     }
-    put_back(signal);
+    if let Some((before, _)) = BEFORE.iter().zip(SIGNALS).find(|(_, each)| *each == signal) {
+        put_back(before, signal);
+    }
     // SAFETY: a plain system call; blocked as it is here, the signal comes when this returns. One of the processor's comes
     // by itself then, with where it was.
     unsafe {
@@ -181,19 +183,23 @@ fn ask() {
     }
 }
 
-/// What the signal did before we came. If that comes back to us, as that of somebody who came later and puts back what
-/// they found, it is the usual end.
-fn put_back(signal: c_int) {
-    let found = BEFORE.iter().zip(SIGNALS).find(|(_, each)| *each == signal).map(|(before, _)| before);
-    let before = found.filter(|before| {
-        before.is_set.load(Ordering::Acquire) && !before.is_over.swap(true, Ordering::AcqRel)
-    });
-    // SAFETY: what is put back is what `sigaction` gave, or the usual action, all of whose fields may be zero.
+/// What the signal did before we came; also if another thread has put that back at the same time, since it may recover
+/// from faults. If it comes back to us, as that of somebody who came later and puts back what they found, it is the usual
+/// end.
+fn put_back(before: &Before, signal: c_int) {
+    // In this order: who finds that it is over finds what was put back, too.
+    let is_over = before.is_over.load(Ordering::Acquire);
+    // SAFETY: what is put back is what `sigaction` gave, as `is_set` says, or the usual action, all of whose fields may be
+    // zero; and what it gives goes to a local.
     unsafe {
         let usual: libc::sigaction = std::mem::zeroed();
-        let action = before.map_or(&raw const usual, |before| (*before.action.get()).as_ptr());
-        libc::sigaction(signal, action, ptr::null_mut());
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &raw mut now);
+        let found = before.is_set.load(Ordering::Acquire).then(|| (*before.action.get()).as_ptr());
+        let found = found.filter(|found| !is_over || now.sa_sigaction == (**found).sa_sigaction);
+        libc::sigaction(signal, found.unwrap_or(&raw const usual), ptr::null_mut());
     }
+    before.is_over.store(true, Ordering::Release);
 }
 
 /// A stack for handlers of signals for the thread that calls this first, if it has none, with a page below it that

@@ -187,10 +187,10 @@ pub(super) fn ask(spot: &Spot, copied: &mut Copied) -> Answer {
     let answered = REQUEST.answered.load(Ordering::Relaxed);
     let asked = u64::from(thread) << 2 | ASKED;
     REQUEST.word.store(asked, Ordering::Release);
-    if !send(thread) {
-        // It has ended. Nobody answers: a late signal that finds this request would be for a thread of this number.
-        give_up(asked);
-    } else if !wait(answered, asked) {
+    // If it cannot be sent, mostly since the thread has ended, nobody answers: an earlier signal that finds this request now
+    // is waited for, since whoever gets it writes.
+    let is_given_up = !send(thread) && give_up(asked);
+    if !is_given_up && !wait(answered, asked) {
         // Some of them may have ended.
         if deaf.len() >= DEAF_MAX {
             deaf.remove(0);

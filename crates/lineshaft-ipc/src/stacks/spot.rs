@@ -37,7 +37,8 @@ thread_local! {
 }
 
 impl Spot {
-    /// Runs something that may be looked at while it runs. Some nanoseconds; the first time in a thread some microseconds.
+    /// Runs something that may be looked at while it runs. What another thread runs meanwhile in the same spot is not looked
+    /// at. Some nanoseconds; the first time in a thread some microseconds.
     #[inline]
     pub fn around<T>(&self, run: impl FnOnce() -> T) -> T {
         let mark = 0_u8;
@@ -45,15 +46,22 @@ impl Spot {
         run()
     }
 
-    fn enter(&self, base: usize) -> Entered<'_> {
+    fn enter(&self, base: usize) -> Option<Entered<'_>> {
         let this = this_thread();
-        let before = [&self.thread, &self.base, &self.lowest].map(|word| word.load(Ordering::Relaxed));
+        let outer = self.thread.load(Ordering::Relaxed);
+        let is_free = outer == 0;
+        if is_free {
+            // While nobody is in the spot its base is 0: a handler finds no stack until ours is there.
+            self.thread.compare_exchange(0, this.number, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        } else if outer != this.number {
+            return None;
+        }
+        let before = [outer, self.base.load(Ordering::Relaxed), self.lowest.load(Ordering::Relaxed)];
         // Not on a stack that the program has made itself: how far that reaches is not known.
         let lowest = if (this.lowest..this.highest).contains(&base) { this.lowest } else { base };
         self.base.store(base, Ordering::Relaxed);
         self.lowest.store(lowest, Ordering::Relaxed);
-        self.thread.store(this.number, Ordering::Release);
-        Entered { spot: self, before }
+        Some(Entered { spot: self, before })
     }
 
     /// The number of the thread; 0 if nothing is run.
@@ -67,6 +75,27 @@ impl Spot {
         let [number, base, lowest] =
             [&self.thread, &self.base, &self.lowest].map(|word| word.load(Ordering::Relaxed));
         (number == thread && (lowest..base).contains(&pointer)).then_some(pointer..base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_second_thread_runs_leaves_the_spot_to_the_first() {
+        let spot = Spot::default();
+        let other =
+            |spot: &Spot| std::thread::scope(|scope| scope.spawn(|| spot.around(|| spot.thread())).join());
+        spot.around(|| {
+            let mine = spot.thread();
+            assert_ne!(mine, 0);
+            assert_eq!(other(&spot).unwrap(), mine);
+            spot.around(|| assert_eq!(spot.thread(), mine));
+            assert_eq!(spot.thread(), mine);
+        });
+        assert_eq!(spot.thread(), 0);
+        assert_ne!(other(&spot).unwrap(), 0);
     }
 }
 
@@ -92,10 +121,10 @@ impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         let [thread, base, lowest] = self.before;
-        self.spot.thread.store(thread, Ordering::Release);
-        // A handler between these finds another thread, or the place of this one that is lower on its stack: both are so.
+        // A handler between these finds no stack, or the part of it that is behind the place of before.
         self.spot.base.store(base, Ordering::Relaxed);
         self.spot.lowest.store(lowest, Ordering::Relaxed);
+        self.spot.thread.store(thread, Ordering::Release);
     }
 }
 

@@ -132,3 +132,39 @@ fn what_was_there_before_comes_afterwards() {
     });
     assert_eq!(ended, (-7, true));
 }
+
+/// They ended the process once: the second of them took what the first had put back for its own return.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn faults_of_several_threads_that_were_recovered_from_still_are() {
+    extern "C" fn go_on_behind(_: c_int, _: *mut libc::siginfo_t, context: *mut std::ffi::c_void) {
+        // SAFETY: the kernel gives a valid context; `ud2` has two bytes.
+        unsafe {
+            let context = &mut *context.cast::<libc::ucontext_t>();
+            context.uc_mcontext.gregs[libc::REG_RIP as usize] += 2;
+        }
+    }
+    let ended = ended(|act| {
+        // SAFETY: a valid action, whose handler keeps to what is allowed.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = go_on_behind as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            assert_eq!(libc::sigaction(libc::SIGILL, &raw const action, std::ptr::null_mut()), 0);
+        }
+        act_before(act).unwrap();
+        let together = Arc::new(std::sync::Barrier::new(4));
+        let fault = |together: Arc<std::sync::Barrier>| {
+            move || {
+                together.wait();
+                for _ in 0..100 {
+                    // SAFETY: the handler goes on behind it.
+                    unsafe { std::arch::asm!("ud2") };
+                }
+            }
+        };
+        let threads: Vec<_> = (0..4).map(|_| thread::spawn(fault(together.clone()))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    assert_eq!(ended, (0, true));
+}

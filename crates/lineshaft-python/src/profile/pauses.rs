@@ -45,12 +45,16 @@ enum What {
     Method,
     /// Loads a method if it says so.
     Attribute,
+    /// Ends what stands before it: nothing of that is part of a call behind it.
+    End,
 }
 
 impl Opcodes {
     pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
         let opmap = py.import("opcode")?.getattr("opmap")?.cast_into::<PyDict>()?;
-        let is_shifted = !opmap.contains("LOAD_METHOD")?;
+        // From 3.12 on `LOAD_METHOD` is a word of the compiler's alone, with a number that no instruction can have.
+        let is_real = |number: &Bound<'_, PyAny>| number.extract::<usize>().is_ok_and(|number| number < 256);
+        let is_shifted = !opmap.get_item("LOAD_METHOD")?.is_some_and(|number| is_real(&number));
         let mut kinds = [What::Else; 256];
         for (name, number) in opmap.iter() {
             let (name, number): (String, usize) = (name.extract()?, number.extract()?);
@@ -72,6 +76,8 @@ impl Opcodes {
         Ok(match what(at) {
             What::Switch => Pause::Switch,
             What::With => lock_if(!is_of_threading(&code)?),
+            // From 3.14 on `__enter__` is loaded, and called as everything else is.
+            What::Call if at >= 2 && what(at - 2) == What::With => lock_if(!is_of_threading(&code)?),
             What::Call if self.calls_acquire(&code, bytes, at)? => lock_if(!is_of_threading(&code)?),
             _ => Pause::Elsewhere,
         })
@@ -81,14 +87,20 @@ impl Opcodes {
     fn calls_acquire(&self, code: &Bound<'_, PyAny>, bytes: &[u8], at: usize) -> PyResult<bool> {
         for back in (0..at).rev().filter(|back| back % 2 == at % 2).take(BACK_MAX) {
             let (kind, argument) = (self.kinds[usize::from(bytes[back])], usize::from(bytes[back + 1]));
-            let name = match kind {
-                What::Method => argument,
-                What::Attribute if self.is_shifted && argument % 2 == 1 => argument >> 1,
+            let (name, is_method) = match kind {
+                What::Method => (argument, true),
+                What::Attribute if self.is_shifted && argument % 2 == 1 => (argument >> 1, true),
+                // It may be that of a method which is called with keywords (3.10), or of an argument.
+                What::Attribute if !self.is_shifted => (argument, false),
+                What::End | What::Switch => return Ok(false),
                 _ => continue,
             };
             let names = code.getattr(intern!(code.py(), "co_names"))?;
             // The name of a greater number is another one, which is no harm.
-            return names.get_item(name)?.eq("acquire");
+            let is_acquire = names.get_item(name)?.eq("acquire")?;
+            if is_acquire || is_method {
+                return Ok(is_acquire);
+            }
         }
         Ok(false)
     }
@@ -103,6 +115,8 @@ impl What {
             "LOAD_ATTR" => Self::Attribute,
             _ if name.starts_with("JUMP") || name.starts_with("POP_JUMP") => Self::Switch,
             _ if name.starts_with("CALL") => Self::Call,
+            "POP_TOP" => Self::End,
+            _ if name.starts_with("STORE") => Self::End,
             _ => Self::Else,
         }
     }

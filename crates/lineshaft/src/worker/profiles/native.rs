@@ -24,8 +24,9 @@ use crate::worker::Draft;
 const PERIOD: Duration = Duration::from_millis(10);
 /// How long who keeps a profile waits for room.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Stacks that are kept without names; then these are asked for.
+/// So many stacks are kept without names, and so many addresses in them, 8 MiB; then names are asked for.
 const STACKS_MAX: usize = 16_384;
+const ADDRESSES_MAX: usize = 1 << 20;
 
 const LOOKS: u8 = 0;
 const IS_OVER: u8 = 1;
@@ -128,6 +129,8 @@ struct Looking {
     profile: Profile,
     /// By addresses.
     stacks: FxHashMap<Box<[usize]>, Weight>,
+    /// How many they have together.
+    addresses: usize,
     awaited: Weight,
     looked: Instant,
     /// The time that each thread that ran the body had had a processor when it was seen last.
@@ -136,8 +139,8 @@ struct Looking {
 
 impl Looking {
     fn new(looker: Looker, task: Arc<str>, began: Instant) -> Self {
-        let (stacks, awaited, cpu) = Default::default();
-        Self { looker, task, profile: Profile::new(), stacks, awaited, looked: began, cpu }
+        let (stacks, addresses, awaited, cpu) = Default::default();
+        Self { looker, task, profile: Profile::new(), stacks, addresses, awaited, looked: began, cpu }
     }
 
     fn look(&mut self, look: &mut impl FnMut(&mut Looker) -> Seen) {
@@ -156,11 +159,12 @@ impl Looking {
                     let mut weight = Weight::default();
                     add(&mut weight, wall, cpu);
                     self.stacks.insert(self.looker.addresses().into(), weight);
+                    self.addresses += self.looker.addresses().len();
                 }
             }
         }
         self.looked = now;
-        if self.stacks.len() >= STACKS_MAX {
+        if self.stacks.len() >= STACKS_MAX || self.addresses >= ADDRESSES_MAX {
             self.settle();
         }
     }
@@ -174,6 +178,7 @@ impl Looking {
 
     /// Gives what was seen its names.
     fn settle(&mut self) {
+        self.addresses = 0;
         let track = self.profile.track(&self.task, Kind::Thread);
         for (addresses, weight) in self.stacks.drain() {
             let mut calls = calls(&mut self.profile, &addresses);

@@ -34,6 +34,8 @@ struct State<T> {
     has_thread: bool,
     /// The thread waits for somebody to follow.
     is_idle: bool,
+    /// Nobody follows any more.
+    is_over: bool,
 }
 
 /// An attempt that runs.
@@ -58,7 +60,7 @@ impl<T> Followed<T> {
 impl<T: Send + 'static> SlowWatch<T> {
     /// One that begins profiles so, of those [whose turn it is](Followed::take_turn).
     pub fn new(begin: impl Fn(Vec<Followed<T>>) -> bool + Send + Sync + 'static) -> Self {
-        let state = State { followed: Vec::new(), has_thread: false, is_idle: false };
+        let state = State { followed: Vec::new(), has_thread: false, is_idle: false, is_over: false };
         let begin = Box::new(begin);
         Self { inner: Arc::new(Inner { state: Mutex::new(state), begun: Condvar::new(), begin }) }
     }
@@ -86,19 +88,29 @@ impl<T: Send + 'static> SlowWatch<T> {
     }
 }
 
+impl<T> Drop for SlowWatch<T> {
+    fn drop(&mut self) {
+        self.inner.state().is_over = true;
+        self.inner.begun.notify_one();
+    }
+}
+
 impl<T> Inner<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As long as the process lives.
+    /// As long as somebody may follow.
     fn run(&self) {
         loop {
             thread::sleep(LOOK_EVERY);
             let mut state = self.state();
-            while state.followed.is_empty() {
+            while state.followed.is_empty() && !state.is_over {
                 state.is_idle = true;
                 state = self.begun.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.is_over {
+                return;
             }
             let now = Instant::now();
             let long: Vec<Followed<T>> = state.followed.extract_if(.., |one| now >= one.long_at).collect();
@@ -113,5 +125,29 @@ impl<T> Inner<T> {
 impl<T> fmt::Debug for SlowWatch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlowWatch").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use lineshaft_wire::id::Fence;
+
+    use super::*;
+
+    #[test]
+    fn its_thread_ends_with_it() {
+        let watch = SlowWatch::<()>::new(|_| true);
+        let ticket = Ticket { fence: Fence { epoch: 1, counter: 1 }, place: 0 };
+        let (which, long_at) = (Arc::default(), Instant::now() + Duration::from_secs(3_600));
+        watch.follow(Followed { ticket, which, long_at, what: () });
+        let inner: Weak<_> = Arc::downgrade(&watch.inner);
+        drop(watch);
+        let until = Instant::now() + Duration::from_secs(60);
+        while inner.strong_count() > 0 {
+            assert!(Instant::now() < until, "its thread is still there");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
