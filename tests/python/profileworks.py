@@ -185,6 +185,15 @@ def keeps_and_dies(seconds: float) -> None:
 
 
 @app.task
+def forks_and_is_traced() -> bool:
+    """Whether the copy is."""
+    pid = os.fork()
+    if not pid:
+        os._exit(tracemalloc.is_tracing())
+    return bool(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+@app.task
 def traces_itself() -> bool:
     """Turns it on and leaves it so."""
     tracemalloc.start()

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import profileworks as works
-from lineshaft import OptionError, Profile, TaskCrashed, TaskFailed
+from lineshaft import OptionError, Profile, TaskCrashed, TaskFailed, _options
 from support.processes import PATIENCE_S
 from support.workers import Workers
 
@@ -128,6 +128,12 @@ def test_what_the_program_has_turned_on_stays_on(workers):
         assert worker.home
 
 
+def test_a_copy_that_it_forks_is_not_traced(worker):
+    job = works.forks_and_is_traced.using(profile="memory").enqueue()
+    assert job.result(PATIENCE_S) is False
+    assert works.is_traced.enqueue().result(PATIENCE_S) is False
+
+
 def test_both_words_may_be_said_and_the_time_is_found_as_always(worker):
     found = profile_of(works.keeps.using(profile=("memory", "native")).enqueue(1_000, 0.2))
     assert bytes_at(found, works.keep) > 1_000_000
@@ -148,6 +154,17 @@ def test_and_by_tasks(value):
     with pytest.raises(OptionError, match="option `profile`") as refused:
         works.app.task(name="profileworks.refused", profile=value)
     assert 'to 1, or for each True, "memory", "native"' in str(refused.value)
+
+
+def test_a_configuration_file_says_it_of_a_task_as_the_program_does():
+    said = {"a": 0.25, "b": True, "c": "memory", "d": ["native", "memory", "native"]}
+    checked = {name: _options.FILE_OPTIONS["profile"]("profile", value) for name, value in said.items()}
+    assert checked == {
+        "a": _options.Share(0.25),
+        "b": _options.Share(1.0),
+        "c": _options.Share(1.0, ("memory",)),
+        "d": _options.Share(1.0, ("native", "memory")),
+    }
 
 
 def test_each_word_takes_the_room_of_a_tag():

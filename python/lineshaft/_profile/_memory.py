@@ -108,10 +108,13 @@ def _forget_peak() -> None:
         tracemalloc.reset_peak()
 
 
-def forget() -> None:
-    """In a forked child: nobody is interested any more."""
+def _forked() -> None:
+    """In the child nobody is interested any more."""
     global _lock
     _lock = threading.RLock()
     if _watches:
         _watches.clear()
         tracemalloc.stop()
+
+
+os.register_at_fork(after_in_child=_forked)

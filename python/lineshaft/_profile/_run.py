@@ -11,7 +11,6 @@ from typing import Any
 
 from .. import _native
 from ._memory import Watch
-from ._memory import forget as forget_memory
 from ._profile import Profile
 
 _OWN = os.path.dirname(__file__) + os.sep
@@ -94,7 +93,6 @@ def _forked() -> None:
         run.forget()
     _running.clear()
     _samplers.clear()
-    forget_memory()
 
 
 atexit.register(_end)

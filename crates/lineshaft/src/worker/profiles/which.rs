@@ -58,6 +58,7 @@ impl Which {
     }
 
     /// The same, with those of its share looked at in these ways too.
+    #[must_use]
     pub fn looking(mut self, looks: Looks) -> Self {
         self.looks |= looks;
         self
