@@ -162,8 +162,8 @@ class App(Provides, CachesResults, ChoosesAlternatives, KeepsProfiles):
         was completed (at most 24 h; None for not at all); `delivery`, "at_least_once" (default) or "at_most_once";
         `result`, whether it is kept (True); `tags`; `on_failure`, the task, or its name, that gets a job when one of
         this task gives up, with the failed `Job` as its argument; `profile`, the share of its attempts that are
-        profiled, from 0 to 1; `validate`, whether arguments are held against
-        annotations, as they are anyway against those of pydantic and msgspec.
+        profiled, from 0 to 1, or `"memory"` for each with the lines that keep memory; `validate`, whether arguments are
+        held against annotations, as they are anyway against those of pydantic and msgspec.
         """
         # Checked here rather than with the function, so that the error points at the options.
         given = checked(options, TASK_OPTIONS, "@app.task")

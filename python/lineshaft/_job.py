@@ -192,8 +192,9 @@ class Job(Generic[R]):
         """Where the time of its newest attempt that was profiled went, or of the one with this number, if it was.
 
         Attempts are profiled by `task.using(profile=True)`, `@app.task(profile=0.01)`, `lineshaft profile --next` and,
-        where they run for long, by themselves; None if none was. Of one that was killed this is what was seen until the
-        last second before. Profiles are kept as long as logs.
+        where they run for long, by themselves; None if none was. By `profile="memory"` and `--next 20 --memory` they
+        have the lines that keep memory, too. Of one that was killed this is what was seen until the last second before,
+        without memory. Profiles are kept as long as logs.
         """
         return profile_of(self._app, self._key, attempt)
 

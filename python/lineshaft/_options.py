@@ -12,7 +12,7 @@ retries            0 to 9,999
 version            1 to 2,147,483,647; `from_version` 1 to `version`
 durations          0 to 3,650 days; `timeout` and `cache` from 1 ms, `cache` to 24 h, for which results are kept
 sizes              1 byte to 2^62 bytes; `memory` from 16 MiB
-profile            of tasks a share from 0 to 1, or True; of calls True or False
+profile            of tasks a share from 0 to 1, or True; of calls True or False; "memory", "native" or both
 =================  =====================================================================
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from . import _native
 from ._errors import OptionError, UnknownOption
@@ -37,9 +37,12 @@ __all__ = [
     "GROUP_OPTIONS",
     "NAME_SIGNS",
     "TASK_OPTIONS",
+    "Asked",
     "CallOptions",
     "Duration",
     "GroupOptions",
+    "Look",
+    "Share",
     "Size",
     "TaskOptions",
     "checked",
@@ -55,6 +58,9 @@ __all__ = [
 
 Duration = str | float | timedelta
 """`"1h30m"`, a number of seconds or a timedelta."""
+
+Look: TypeAlias = Literal["memory", "native"]
+"""What is found out about an attempt beside where its time goes: lines that keep memory, functions of machine code."""
 
 Size = str | int
 """`"512MiB"` or a number of bytes."""
@@ -80,7 +86,7 @@ class GroupOptions(_SharedOptions, total=False):
 
     validate: bool
     memory: Size | None
-    profile: bool | float
+    profile: bool | float | Look | Iterable[Look]
     expected: type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -99,7 +105,20 @@ class CallOptions(_SharedOptions, total=False):
     run_after: Duration | datetime | None
     metadata: str | None
     idempotency_key: str | None
-    profile: bool
+    profile: bool | Look | Iterable[Look]
+
+
+class Share(NamedTuple):
+    """Of a task: the part of its attempts that are profiled, from 0 to 1, and how besides plainly."""
+
+    share: float
+    looks: tuple[str, ...] = ()
+
+
+class Asked(NamedTuple):
+    """Of a call: what its job has for it."""
+
+    tags: tuple[str, ...]
 
 
 NAME_BYTES_MAX = 255
@@ -114,6 +133,8 @@ DURATION_MAX_S = 3650 * 86_400.0
 RESULT_KEPT_S = 86_400.0
 """How long a result is kept after the end of its job."""
 PRIORITIES = {"high": 2, "normal": 5, "low": 8}
+LOOKS = ("memory", "native")
+LOOK_FORMS = '"memory", "native" or ("memory", "native")'
 MEMORY_MIN = 16 << 20
 SIZE_MAX = 1 << 62
 SIZE_FORMS = '"512MiB", "2GB" or a number of bytes'
@@ -305,10 +326,28 @@ def flag(option: str, value: object) -> bool:
     return value
 
 
-def _share(option: str, value: object) -> float:
-    if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
-        raise wrong(option, value, "the share of attempts, from 0 (default) to 1, or True for each")
-    return float(value)
+def _share(option: str, value: object) -> Share:
+    accepted = "the share of attempts, from 0 (default) to 1, or for each True, "
+    if not isinstance(value, bool | int | float):
+        return Share(1.0, _looks(option, value, accepted))
+    if not 0 <= value <= 1:
+        raise wrong(option, value, accepted + LOOK_FORMS)
+    return Share(float(value))
+
+
+def _asked(option: str, value: object) -> Asked:
+    if isinstance(value, bool):
+        return Asked((_native.PROFILE_TAG,) if value else ())
+    tags = {"memory": _native.PROFILE_MEMORY_TAG, "native": _native.PROFILE_NATIVE_TAG}
+    return Asked(tuple(tags[look] for look in _looks(option, value, "True, False, ")))
+
+
+def _looks(option: str, value: object, others: str) -> tuple[str, ...]:
+    """Words, one or some; `others` is what else is accepted."""
+    looks = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
+    if not looks or any(look not in LOOKS for look in looks):
+        raise wrong(option, value, others + LOOK_FORMS)
+    return tuple(dict.fromkeys(looks))
 
 
 def _unique(option: str, value: object) -> Any:
@@ -390,7 +429,7 @@ CALL_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "run_after": _instant,
     "metadata": _metadata,
     "idempotency_key": _optional_key,
-    "profile": flag,
+    "profile": _asked,
     **_SHARED,
     "retries": _retries_of_call,
 }

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._group import Tasks
     from ._job import AsyncJob, Job
-    from ._options import CallOptions
+    from ._options import CallOptions, Share
     from ._unique import Unique
 
 __all__ = ["AsyncTask", "BaseTask", "Enqueues", "Task", "Using"]
@@ -263,10 +263,10 @@ class BaseTask(Enqueues[P, R]):
         return limit
 
     @property
-    def _profiled(self) -> float | None:
-        """The part of its attempts that are profiled, from 0 to 1; None if that is not said."""
-        share: float | None = self._options_here.get("profile")
-        return share
+    def _profiled(self) -> tuple[float | None, tuple[str, ...]]:
+        """The part of its attempts that are profiled, from 0 to 1, or None if that is not said; and how else."""
+        share: Share | None = self._options_here.get("profile")
+        return (None, ()) if share is None else share
 
     @property
     def _options_here(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from . import _native
 from ._errors import Retry
 from ._failure import handlers_of
 from ._names import canonical_name
-from ._options import TAGS_MAX, wrong
+from ._options import TAGS_MAX, Asked, wrong
 
 if TYPE_CHECKING:
     from ._app import App
@@ -45,13 +45,16 @@ def template_of(app: App, task: str, version: int, options: dict[str, Any]) -> _
 
 
 def _tags(options: dict[str, Any]) -> tuple[str, ...]:
-    """Those that were given, and one for `profile=True` of a call; of a task it is a share, which is a number."""
+    """Those that were given, and those for the `profile` of a call; that of a task is a `Share`, and no job's."""
     tags: tuple[str, ...] = options.get("tags", ())
-    if options.get("profile") is not True or _native.PROFILE_TAG in tags:
+    profile = options.get("profile")
+    if not isinstance(profile, Asked):
         return tags
-    if len(tags) == TAGS_MAX:
-        raise wrong("profile", True, f"a job with at most {TAGS_MAX - 1} tags of its own: it is one more")
-    return (*tags, _native.PROFILE_TAG)
+    added = [tag for tag in profile.tags if tag not in tags]
+    if len(tags) + len(added) > TAGS_MAX:
+        room, more = TAGS_MAX - len(added), "one more" if len(added) == 1 else f"{len(added)} more"
+        raise wrong("profile", " ".join(added), f"a job with at most {room} tags of its own: it is {more}")
+    return (*tags, *added)
 
 
 def described(app: App, name: str, version: int, options: dict[str, Any]) -> tuple[_native.OnFailure, bool]:

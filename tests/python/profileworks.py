@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 
 from lineshaft import App
 
@@ -126,6 +127,82 @@ def with_a_thread(seconds: float) -> None:
 def mostly_quick(seconds: float) -> None:
     if seconds:
         spin(seconds)
+
+
+kept: list[bytes] = []
+"""What attempts leave in their process."""
+
+
+def keep(count: int) -> None:
+    kept.extend(bytes(1_000) for _ in range(count))
+
+
+def keep_elsewhere(count: int) -> None:
+    kept.extend(bytes(1_000) for _ in range(count))
+
+
+@app.task
+def keeps(count: int, seconds: float = 0.0) -> bytes:
+    """And returns what it does not keep."""
+    gone = [bytes(1_000) for _ in range(3 * count)]
+    keep(count)
+    spin(seconds)
+    del gone
+    return bytes(2_000_000)
+
+
+@app.task(profile="memory")
+def always_with_memory(count: int) -> None:
+    keep(count)
+
+
+@app.task
+def keeps_elsewhere(count: int, seconds: float) -> None:
+    spin(seconds / 2)
+    keep_elsewhere(count)
+    spin(seconds / 2)
+
+
+@app.task
+async def keeps_and_waits(count: int, seconds: float) -> None:
+    await asyncio.sleep(seconds / 2)
+    keep(count)
+    await asyncio.sleep(seconds / 2)
+
+
+@app.task
+def keeps_and_fails(count: int) -> None:
+    whole = [bytes(1_000) for _ in range(5 * count)]
+    keep(count)
+    raise ValueError(len(whole))
+
+
+@app.task(delivery="at_most_once")
+def keeps_and_dies(seconds: float) -> None:
+    keep(1_000)
+    spin(seconds)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def forks_and_is_traced() -> bool:
+    """Whether the copy is."""
+    pid = os.fork()
+    if not pid:
+        os._exit(tracemalloc.is_tracing())
+    return bool(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+@app.task
+def traces_itself() -> bool:
+    """Turns it on and leaves it so."""
+    tracemalloc.start()
+    return tracemalloc.is_tracing()
+
+
+@app.task
+def is_traced() -> bool:
+    return tracemalloc.is_tracing()
 
 
 @app.task(profile=False)

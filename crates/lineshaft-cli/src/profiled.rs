@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use lineshaft_insight::profile::{Change, Kind, Profile, Weight};
+use lineshaft_insight::profile::{Allocation, Change, Kind, Profile, Weight};
 use serde_json::{Value as Json, json};
 
 use crate::commands::profile::Found;
@@ -25,7 +25,7 @@ pub(crate) fn table(found: &Found, more: &[String]) -> Vec<String> {
             "no samples of {attempts} in {}: they took less than a period",
             time(profile.duration_ns())
         );
-        return [none].into_iter().chain(more.iter().cloned()).collect();
+        return [none].into_iter().chain(memory(profile)).chain(more.iter().cloned()).collect();
     }
     let mut lines = vec![format!(
         "{} samples of {attempts} in {}, {} of it with a processor",
@@ -53,6 +53,7 @@ pub(crate) fn table(found: &Found, more: &[String]) -> Vec<String> {
         lines.push(plain::line(row.trim_end()).into_owned());
     }
     lines.extend(awaited(profile));
+    lines.extend(memory(profile));
     let advice = [profile.advice(), more.to_vec()].concat();
     if !advice.is_empty() {
         lines.push(String::new());
@@ -74,6 +75,26 @@ fn awaited(profile: &Profile) -> Vec<String> {
     };
     let rows = functions.iter().take(ROWS).map(row);
     [String::new(), " awaited  function".to_owned()].into_iter().chain(rows).collect()
+}
+
+/// Lines that keep memory; nothing where nobody looked for it.
+fn memory(profile: &Profile) -> Vec<String> {
+    let row = |(file, line, one): (&str, u32, Allocation)| {
+        let text = format!("{:>+10.1} KiB {:>+8}  {}", kib(one.bytes), one.blocks, place(file, line));
+        plain::line(&text).into_owned()
+    };
+    let rows: Vec<String> = profile.allocations().into_iter().take(ROWS).map(row).collect();
+    let most = profile.memory_bytes_max();
+    let mut lines = Vec::new();
+    if most > 0 {
+        let most = kib(i64::try_from(most).unwrap_or(i64::MAX));
+        lines.extend([String::new(), format!("at most {most:.1} KiB of memory more than at the beginning")]);
+    }
+    if !rows.is_empty() {
+        lines.extend([String::new(), "        memory   blocks  line".to_owned()]);
+    }
+    lines.extend(rows);
+    lines
 }
 
 /// What has changed between two versions.
@@ -114,6 +135,9 @@ pub(crate) fn as_json(found: &Found, task: &str, more: &[String]) -> Json {
     let lines: Vec<Json> = (profile.hot_lines(ROWS).iter())
         .map(|one| json!({ "function": one.name, "file": one.file, "line": one.line, "self": weight(one.own) }))
         .collect();
+    let allocations: Vec<Json> = (profile.allocations().into_iter().take(ROWS))
+        .map(|(file, line, one)| json!({ "file": file, "line": line, "bytes": one.bytes, "blocks": one.blocks }))
+        .collect();
     json!({
         "task": task,
         "attempts": found.attempts,
@@ -122,6 +146,8 @@ pub(crate) fn as_json(found: &Found, task: &str, more: &[String]) -> Json {
         "awaited": weight(profile.total(Kind::Awaiting)),
         "functions": functions,
         "lines": lines,
+        "allocations": allocations,
+        "memory_bytes_max": profile.memory_bytes_max(),
         "advice": ([profile.advice(), more.to_vec()].concat()),
     })
 }
@@ -161,6 +187,10 @@ fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
+fn kib(bytes: i64) -> f64 {
+    bytes as f64 / 1024.0
+}
+
 fn time(nanoseconds: u64) -> String {
     let seconds = seconds(nanoseconds);
     if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.1} ms", seconds * 1e3) }
@@ -198,6 +228,22 @@ mod tests {
         profile.add(task, &[send], weight(2_500, 0));
         profile.ran(3_000_000_000);
         Found { profile, attempts: 2 }
+    }
+
+    #[test]
+    fn lines_that_keep_memory_are_shown_where_they_were_looked_for() {
+        let mut found = found();
+        let is_shown = |found: &Found, text: &str| table(found, &[]).iter().any(|line| line.contains(text));
+        assert!(!is_shown(&found, "memory"));
+        found.profile.allocated("/shop/mail.py", 7, Allocation { bytes: 3 << 20, blocks: 12 });
+        found.profile.peaked(5 << 20);
+        assert!(is_shown(&found, "   +3072.0 KiB      +12  /shop/mail.py:7"), "{:#?}", table(&found, &[]));
+        assert!(is_shown(&found, "at most 5120.0 KiB of memory more than at the beginning"));
+        let json = as_json(&found, "shop.send", &[]);
+        assert_eq!(json["allocations"][0]["bytes"], 3 << 20);
+        assert_eq!(json["memory_bytes_max"], 5 << 20);
+        let unseen = Found { profile: Profile::new(), attempts: 1 };
+        assert_eq!(table(&unseen, &[]).len(), 1);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use lineshaft_store::{PayloadRef, Shortage};
 use lineshaft_wire::message::{
     self, Lease, Leases, Message, ProcessKey, REPLACED_MAX, Refused, Replaced, Stop, StopReason,
 };
-use lineshaft_wire::{Fence, JobId};
+use lineshaft_wire::{Fence, JobId, Looks};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cache::CacheUse;
@@ -609,9 +609,12 @@ impl Core {
             if view.has_retry {
                 retried.push(at);
             }
-            if view.is_profiled || self.next_profiles.take(view.task, now.logical_ms) {
-                leases.profiled.push(at);
-            }
+            let looks = match view.looks {
+                Looks::NONE => self.next_profiles.take(view.task, now.logical_ms),
+                asked => asked,
+            };
+            leases.profiled.extend(looks.is_profiled().then_some(at));
+            leases.looks.extend(looks.is_closer().then_some((at, looks)));
             leases.contexts.extend(view.context.map(|context| (at, Arc::clone(context))));
             leases.jobs.push(Lease {
                 job: view.job,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lineshaft_jobs::Refusal;
 use lineshaft_wire::message::{PROFILE_NEXT_MAX, PROFILE_NEXT_MS, ProfileNext, RefusalCode};
-use lineshaft_wire::task;
+use lineshaft_wire::{Looks, task};
 use rustc_hash::FxHashMap;
 
 /// Tasks at the same time.
@@ -19,13 +19,14 @@ pub(crate) struct NextProfiles(FxHashMap<Arc<str>, Wanted>);
 #[derive(Debug)]
 struct Wanted {
     left: u32,
+    looks: Looks,
     /// Logical milliseconds.
     until_ms: u64,
 }
 
 impl NextProfiles {
     pub(crate) fn want(&mut self, request: ProfileNext, now_ms: u64) -> Result<(), Refusal> {
-        let ProfileNext { task, count } = request;
+        let ProfileNext { task, count, looks } = request;
         self.0.retain(|_, wanted| wanted.until_ms > now_ms);
         let refuse = |code, message| Err(Refusal { code, message, hint: None });
         if count > PROFILE_NEXT_MAX {
@@ -40,24 +41,25 @@ impl NextProfiles {
             let message = format!("profiles of {TASKS_MAX} tasks are waited for, which is the most");
             return refuse(RefusalCode::QueueFull, message);
         }
-        self.0.insert(task, Wanted { left: count, until_ms: now_ms + PROFILE_NEXT_MS });
+        let wanted = Wanted { left: count, looks: looks | Looks::PLAIN, until_ms: now_ms + PROFILE_NEXT_MS };
+        self.0.insert(task, wanted);
         Ok(())
     }
 
-    /// Whether an attempt of this task, whatever its version, is to be profiled: then it is one less.
-    pub(crate) fn take(&mut self, task: &str, now_ms: u64) -> bool {
+    /// How an attempt of this task, whatever its version, is to be looked at. If it is at all, it is one less.
+    pub(crate) fn take(&mut self, task: &str, now_ms: u64) -> Looks {
         // Nearly always.
         if self.0.is_empty() {
-            return false;
+            return Looks::NONE;
         }
         let name = task::name_of(task);
-        let Some(wanted) = self.0.get_mut(name) else { return false };
-        let is_one = wanted.until_ms > now_ms;
+        let Some(wanted) = self.0.get_mut(name) else { return Looks::NONE };
+        let looks = if wanted.until_ms > now_ms { wanted.looks } else { Looks::NONE };
         wanted.left -= 1;
-        if !is_one || wanted.left == 0 {
+        if !looks.is_profiled() || wanted.left == 0 {
             self.0.remove(name);
         }
-        is_one
+        looks
     }
 }
 
@@ -67,8 +69,12 @@ mod tests {
 
     fn wanted(task: &str, count: u32) -> (NextProfiles, Result<(), Refusal>) {
         let mut next = NextProfiles::default();
-        let answer = next.want(ProfileNext { task: task.into(), count }, 1_000);
+        let answer = next.want(request(task, count), 1_000);
         (next, answer)
+    }
+
+    fn request(task: &str, count: u32) -> ProfileNext {
+        ProfileNext { task: task.into(), count, ..ProfileNext::default() }
     }
 
     #[test]
@@ -76,25 +82,31 @@ mod tests {
         let mut next = wanted("shop.send", 2).0;
         let taken =
             ["shop.mail", "shop.send", "shop.send v2", "shop.send"].map(|task| next.take(task, 2_000));
-        assert_eq!(taken, [false, true, true, false]);
+        assert_eq!(taken, [Looks::NONE, Looks::PLAIN, Looks::PLAIN, Looks::NONE]);
         assert!(next.0.is_empty());
+    }
+
+    #[test]
+    fn they_are_looked_at_as_was_said_last() {
+        let mut next = wanted("shop.send", 2).0;
+        next.want(ProfileNext { looks: Looks::MEMORY, ..request("shop.send", 1) }, 1_000).unwrap();
+        assert_eq!(["shop.send"; 2].map(|task| next.take(task, 2_000)), [Looks::MEMORY, Looks::NONE]);
     }
 
     #[test]
     fn after_an_hour_or_when_it_is_taken_back_none_is() {
         let mut next = wanted("shop.send", 2).0;
-        assert!(!next.take("shop.send", 1_000 + PROFILE_NEXT_MS));
+        assert_eq!(next.take("shop.send", 1_000 + PROFILE_NEXT_MS), Looks::NONE);
         let mut next = wanted("shop.send", 2).0;
-        next.want(ProfileNext { task: "shop.send".into(), count: 0 }, 1_000).unwrap();
-        assert!(!next.take("shop.send", 1_000));
+        next.want(request("shop.send", 0), 1_000).unwrap();
+        assert_eq!(next.take("shop.send", 1_000), Looks::NONE);
     }
 
     #[test]
     fn too_many_are_refused() {
         assert_eq!(wanted("shop.send", PROFILE_NEXT_MAX + 1).1.unwrap_err().code, RefusalCode::BadRequest);
         let mut next = NextProfiles::default();
-        let mut want =
-            |task: usize, now| next.want(ProfileNext { task: task.to_string().into(), count: 1 }, now);
+        let mut want = |task: usize, now| next.want(request(&task.to_string(), 1), now);
         (0..TASKS_MAX).for_each(|task| want(task, 0).unwrap());
         assert_eq!(want(TASKS_MAX, 1).unwrap_err().code, RefusalCode::QueueFull);
         assert!(want(3, 1).is_ok() && want(TASKS_MAX, 2 * PROFILE_NEXT_MS).is_ok());

@@ -133,6 +133,8 @@ pub struct Profile {
     collections: u64,
     /// By number of the file's name, and line.
     allocations: BTreeMap<(u32, u32), Allocation>,
+    /// More bytes than at the beginning; 0 if that was not looked for.
+    memory_bytes_max: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -173,7 +175,7 @@ impl Default for Profile {
 impl PartialEq for Profile {
     /// Whether all of it is the same, in the same order.
     fn eq(&self, other: &Self) -> bool {
-        self.stored() == other.stored()
+        (self.stored(), self.memory_bytes_max) == (other.stored(), other.memory_bytes_max)
     }
 }
 
@@ -197,6 +199,7 @@ impl Profile {
             collected_ns: 0,
             collections: 0,
             allocations: BTreeMap::new(),
+            memory_bytes_max: 0,
         }
     }
 
@@ -259,6 +262,11 @@ impl Profile {
         }
     }
 
+    /// Meanwhile there were at most so many bytes more than at its beginning.
+    pub fn peaked(&mut self, bytes: u64) {
+        self.memory_bytes_max = self.memory_bytes_max.max(bytes);
+    }
+
     /// Adds what another one has.
     pub fn merge(&mut self, other: &Self) {
         let names = self.names.merge(&other.names);
@@ -285,6 +293,7 @@ impl Profile {
         for (file, line, allocation) in other.allocations() {
             self.allocated(file, line, allocation);
         }
+        self.peaked(other.memory_bytes_max);
     }
 
     /// The time that passed while it was made, of all that were merged.
@@ -333,6 +342,12 @@ impl Profile {
         let mut rows: Vec<_> = self.allocations.iter().map(row).collect();
         rows.sort_by_key(|&(file, line, one)| (std::cmp::Reverse(one.bytes.unsigned_abs()), file, line));
         rows
+    }
+
+    /// By how many bytes the memory that lines had allocated was at most more than at the beginning, of all that were merged
+    /// the greatest; 0 if nobody looked for it.
+    pub fn memory_bytes_max(&self) -> u64 {
+        self.memory_bytes_max
     }
 
     /// The calls from a node outwards.

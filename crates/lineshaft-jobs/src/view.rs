@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lineshaft_wire::message::{
-    Filter, PROFILE_TAG, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport, TaskStatistics,
+    Filter, ProcessKey, QueueReport, Rules, TASK_REPORTS_MAX, TaskReport, TaskStatistics,
 };
 use lineshaft_wire::{
-    AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Measures, Outcome, task,
+    AttemptRecord, ErrorRecord, Fence, JobId, JobRecord, JobState, Looks, Measures, Outcome, task,
 };
 use rustc_hash::FxHashMap;
 
@@ -64,8 +64,8 @@ pub struct LeaseView<'a> {
     pub timeout_ms: Option<u64>,
     /// Whether another attempt follows if this one errors or times out.
     pub has_retry: bool,
-    /// Whether its attempts are to be profiled: it has the tag [`PROFILE_TAG`].
-    pub is_profiled: bool,
+    /// How its attempts are to be looked at, by its tags.
+    pub looks: Looks,
     /// Fields of all that the attempt logs.
     pub context: Option<&'a Arc<str>>,
     /// Where the arguments lie.
@@ -142,7 +142,10 @@ impl State {
             timeout_ms: rules.timeout_ms.into_iter().chain(until_deadline).min(),
             has_retry: entry.has_retry(rules),
             context: entry.extra.and_then(|extra| extra.notes.context()),
-            is_profiled: entry.tags().iter().any(|tag| **self.names.at(*tag) == *PROFILE_TAG),
+            looks: entry
+                .tags()
+                .iter()
+                .fold(Looks::NONE, |looks, tag| looks | Looks::of_tag(self.names.at(*tag))),
             arguments: entry.arguments,
             checkpoint: entry.checkpoint().map_or(Place::EMPTY, |checkpoint| checkpoint.value),
         }

@@ -20,6 +20,8 @@ use pyo3::prelude::*;
 /// Adds the classes of workers to the extension module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PROFILE_TAG", lineshaft_wire::message::PROFILE_TAG)?;
+    module.add("PROFILE_MEMORY_TAG", lineshaft_wire::message::PROFILE_MEMORY_TAG)?;
+    module.add("PROFILE_NATIVE_TAG", lineshaft_wire::message::PROFILE_NATIVE_TAG)?;
     module.add("CHILD_VARIABLE", lineshaft::worker::Child::variable())?;
     module.add_class::<supervisor::Supervisor>()?;
     module.add_class::<child::Child>()?;

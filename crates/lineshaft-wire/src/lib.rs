@@ -10,6 +10,7 @@ pub mod code;
 pub mod frame;
 pub mod id;
 pub mod log_record;
+pub mod looks;
 pub mod measures;
 pub mod message;
 pub mod payload;
@@ -20,5 +21,6 @@ pub mod value;
 
 pub use id::{Fence, JobId, ParseIdError};
 pub use log_record::{LogFilter, LogPlace, LogRecord};
+pub use looks::Looks;
 pub use measures::Measures;
 pub use record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};

@@ -115,6 +115,10 @@ pub const LOG_BATCH_MAX: usize = 4_096;
 pub const LOG_PAGE_MAX: u32 = 1_000;
 /// Tag of jobs whose attempts are profiled.
 pub const PROFILE_TAG: &str = "lineshaft:profile";
+/// Tag of jobs whose attempts are profiled with the lines that keep memory.
+pub const PROFILE_MEMORY_TAG: &str = "lineshaft:profile-memory";
+/// Tag of jobs whose attempts are profiled with functions of machine code.
+pub const PROFILE_NATIVE_TAG: &str = "lineshaft:profile-native";
 /// Logger of the records that have the profile of an attempt as their attachment.
 pub const PROFILE_LOGGER: &str = "lineshaft.profile";
 /// Attempts in one [`ProfileNext`].

@@ -180,8 +180,20 @@ class Profile:
         ]
 
     def allocations(self, n: int = 10) -> list[Allocation]:
-        """The `n` lines whose memory has changed most, by `lineshaft.profile(memory=True)`; else none."""
+        """The `n` lines whose memory has changed most, where that was looked for; else none.
+
+        It is by `lineshaft.profile(memory=True)` and, of attempts of jobs, `profile="memory"`. Of merged profiles it is
+        the sum. A line has less than none where it has given back what others saw it take.
+        """
         return [Allocation(*row) for row in self._data.allocations()[: _count(n)]]
+
+    @property
+    def memory_peak(self) -> int:
+        """Bytes that lines had at most more than at the beginning; of merged profiles the most of one.
+
+        0 where that was not looked for, and where the program itself has `tracemalloc` on.
+        """
+        return self._data.memory_bytes_max
 
     def merge(self, other: Profile, /) -> None:
         """Adds what another one has found."""
@@ -248,7 +260,9 @@ def _svg(profile: Profile, title: str) -> bytes:
 
 
 def _html(profile: Profile, title: str) -> bytes:
-    source = {(line.file, line.line): line.source for line in profile.hot_lines(100)}
+    places = [(one.file, one.line) for one in profile.hot_lines(100)]
+    places += [(one.file, one.line) for one in profile.allocations(100)]
+    source = {place: linecache.getline(*place).strip() for place in places}
     return profile._data.html(title, source).encode()
 
 

@@ -6,13 +6,11 @@ import atexit
 import gc
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
 from .. import _native
-from ._memory import allocations_of
-from ._memory import forget as forget_memory
+from ._memory import Watch
 from ._profile import Profile
 
 _OWN = os.path.dirname(__file__) + os.sep
@@ -40,15 +38,14 @@ class Run:
 
     def __init__(self, options: Options, profile: Profile, entry: FrameType) -> None:
         self.profile = profile
-        data = profile._data
-        self._memory: AbstractContextManager[None] = allocations_of(data) if options.memory else nullcontext()
+        self._memory = Watch() if options.memory else None
         self._garbage = _native.GarbageWatch()
         everyone = options.threads == "all"
-        self._memory.__enter__()
         try:
             self._sampler = _native.Sampler(options.hz, entry, everyone, _running_loop(), _OWN, _samplers)
         except BaseException:
-            self._memory.__exit__(None, None, None)
+            if self._memory is not None:
+                self._memory.leave()
             raise
         gc.callbacks.append(self._garbage)
         _running.add(self)
@@ -61,8 +58,11 @@ class Run:
         found = self._sampler.stop()
         self.forget()
         found.collected(*self._garbage.counted())
+        if self._memory is not None:
+            rows, bytes_max = self._memory.end()
+            found.allocated(rows)
+            found.peaked(bytes_max)
         self.profile._data.merge(found)
-        self._memory.__exit__(None, None, None)
 
     def forget(self) -> None:
         """No collection of garbage is looked at any more."""
@@ -93,7 +93,6 @@ def _forked() -> None:
         run.forget()
     _running.clear()
     _samplers.clear()
-    forget_memory()
 
 
 atexit.register(_end)

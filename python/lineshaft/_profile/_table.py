@@ -16,10 +16,11 @@ SOURCE_MAX = 60
 def table(profile: Profile) -> str:
     """What a profile says, in some thirty lines."""
     if not profile.samples:
-        return (
+        none = (
             f"no samples in {time(profile.duration)}: it took less than one period, or the thread was not there. "
             "A longer run shows more, or a greater `hz`."
         )
+        return "\n\n".join(part for part in (none, _memory(profile)) if part)
     cpu = profile.cpu / profile.wall if profile.wall else 0.0
     parts = [f"{profile.samples} samples in {time(profile.duration)}, {percent(cpu).strip()} of it with a processor"]
     parts += [_functions(profile), _lines(profile), _tasks(profile), _memory(profile), "\n".join(profile.advice())]
@@ -57,7 +58,9 @@ def _memory(profile: Profile) -> str:
         f"{one.bytes / 1024:+10.1f} KiB {one.blocks:+8}  {place(one.file, one.line)}"
         for one in profile.allocations(ROWS)
     ]
-    return "\n".join(["        memory   blocks  line", *rows]) if rows else ""
+    most = profile.memory_peak
+    said = [f"at most {most / 1024:.1f} KiB of memory more than at the beginning"] if most else []
+    return "\n".join([*said, "        memory   blocks  line", *rows]) if rows else "".join(said)
 
 
 def place(file: str, line: int) -> str:

@@ -27,6 +27,12 @@ pub struct Profile {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=i64::from(PROFILE_NEXT_MAX)),
           conflicts_with_all = ["version", "since", "until", "limit", "flame", "speedscope", "pprof"])]
     pub next: Option<u32>,
+    /// With --next: find the lines that keep memory, too, which makes these attempts several times slower
+    #[arg(long, requires = "next")]
+    pub memory: bool,
+    /// With --next: see functions of machine code, too, below the lines that call them
+    #[arg(long, requires = "next")]
+    pub native: bool,
     /// Which of them.
     #[command(flatten)]
     pub kept: Kept,

@@ -8,7 +8,7 @@ use lineshaft::client::Client;
 use lineshaft_insight::Habits;
 use lineshaft_insight::profile::{Profile, diff, flame_graph_svg, html};
 use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER, TaskStatistics};
-use lineshaft_wire::{JobId, LogFilter, task};
+use lineshaft_wire::{JobId, LogFilter, Looks, task};
 use serde_json::json;
 
 use crate::args::{self, Files, JobProfile, Kept, ProfileVerb};
@@ -27,7 +27,7 @@ pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), F
     }
     let task = wanted.task.as_deref().unwrap_or_default();
     if let Some(count) = wanted.next {
-        return want_next(&client, context, task, count);
+        return want_next(&client, context, task, (count, looks(wanted)));
     }
     let advice = advice_on(&client, task, wanted.version)?;
     let found = find(&client, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
@@ -65,8 +65,19 @@ fn habits_of(task: &TaskStatistics) -> Habits {
     }
 }
 
-fn want_next(client: &Client, context: &mut Context, task: &str, count: u32) -> Result<(), Failure> {
-    answer(client.profile_next(task, count, None))?;
+/// How the next attempts are to be looked at, besides plainly.
+fn looks(wanted: &args::Profile) -> Looks {
+    let of = |is_wanted, looks| if is_wanted { looks } else { Looks::NONE };
+    of(wanted.memory, Looks::MEMORY) | of(wanted.native, Looks::NATIVE)
+}
+
+fn want_next(
+    client: &Client,
+    context: &mut Context,
+    task: &str,
+    (count, looks): (u32, Looks),
+) -> Result<(), Failure> {
+    answer(client.profile_next(task, count, looks, None))?;
     if context.output.is_json() {
         context.output.json(&json!({ "task": task, "next": count }))?;
     }

@@ -15,7 +15,10 @@ use super::{
 };
 
 const MAGIC: &[u8; 4] = b"LSPR";
+/// Of what has no memory, so that programs of before read it.
 const VERSION: u8 = 1;
+/// The same, followed by the greatest number of bytes.
+const VERSION_MEMORY: u8 = 2;
 /// What a profile takes at most before it is deflated: 8 MiB of names, and 65,536 nodes of at most 55 bytes.
 const BYTES_MAX: u64 = 16 << 20;
 
@@ -27,7 +30,7 @@ pub enum Unreadable {
     #[error("these bytes are no profile")]
     NotAProfile,
     /// A newer version of Lineshaft wrote them.
-    #[error("this profile has version {0} of the format, and versions up to 1 are read")]
+    #[error("this profile has version {0} of the format, and versions up to 2 are read")]
     Version(u8),
     /// They are cut off or changed.
     #[error("this profile is damaged: {0}")]
@@ -60,9 +63,15 @@ struct StoredNode {
 impl Profile {
     /// All of it, in few bytes, for [`Self::from_bytes`] of this version and newer ones.
     pub fn encode(&self) -> Vec<u8> {
-        let plain = postcard::to_stdvec(&self.stored()).expect("numbers and texts can be written");
+        let has_memory = self.memory_bytes_max > 0;
+        let plain = if has_memory {
+            postcard::to_stdvec(&(self.stored(), self.memory_bytes_max))
+        } else {
+            postcard::to_stdvec(&self.stored())
+        };
+        let plain = plain.expect("numbers and texts can be written");
         let mut bytes = MAGIC.to_vec();
-        bytes.push(VERSION);
+        bytes.push(if has_memory { VERSION_MEMORY } else { VERSION });
         let mut deflated = DeflateEncoder::new(bytes, Compression::default());
         deflated.write_all(&plain).and_then(|()| deflated.finish()).expect("memory can be written to")
     }
@@ -104,6 +113,7 @@ impl Profile {
         for (file, line, allocation) in self.allocations() {
             smaller.allocated(file, line, allocation);
         }
+        smaller.peaked(self.memory_bytes_max);
         smaller
     }
 
@@ -111,7 +121,7 @@ impl Profile {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::NotAProfile)?;
         let (&version, deflated) = rest.split_first().ok_or(Unreadable::NotAProfile)?;
-        if version != VERSION {
+        if ![VERSION, VERSION_MEMORY].contains(&version) {
             return Err(Unreadable::Version(version));
         }
         let mut plain = Vec::new();
@@ -120,11 +130,14 @@ impl Profile {
         if plain.len() as u64 > BYTES_MAX {
             return Err(Unreadable::Damaged("it is larger than any profile"));
         }
-        let stored: Stored = match postcard::take_from_bytes(&plain) {
-            Ok((stored, [])) => stored,
-            _ => return Err(Unreadable::Damaged("it has no such fields")),
-        };
-        restored(stored)
+        let (stored, rest) = field::<Stored>(&plain)?;
+        let (memory_bytes_max, rest) = if version == VERSION { (0, rest) } else { field::<u64>(rest)? };
+        if !rest.is_empty() {
+            return Err(NO_SUCH_FIELDS);
+        }
+        let mut profile = restored(stored)?;
+        profile.peaked(memory_bytes_max);
+        Ok(profile)
     }
 
     pub(super) fn stored(&self) -> Stored {
@@ -150,6 +163,13 @@ impl Profile {
             allocations: self.allocations.iter().map(|(&(file, line), &one)| (file, line, one)).collect(),
         }
     }
+}
+
+const NO_SUCH_FIELDS: Unreadable = Unreadable::Damaged("it has no such fields");
+
+/// What the bytes begin with, and the others.
+fn field<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), Unreadable> {
+    postcard::take_from_bytes(bytes).map_err(|_| NO_SUCH_FIELDS)
 }
 
 fn restored(stored: Stored) -> Result<Profile, Unreadable> {

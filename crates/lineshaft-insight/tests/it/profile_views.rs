@@ -1,6 +1,6 @@
 //! What a profile is shown as.
 
-use lineshaft_insight::profile::{Call, Kind, Profile, Wait, Weight, flame_graph_svg, html};
+use lineshaft_insight::profile::{Allocation, Call, Kind, Profile, Wait, Weight, flame_graph_svg, html};
 
 const MS: u64 = 1_000_000;
 
@@ -70,6 +70,22 @@ fn a_page_shows_the_source_of_its_lines() {
     let source =
         |file: &str, line| (file == "shop.py" && line == 9).then(|| "  total += price < 3".to_owned());
     assert!(html(&profile, "shop", &source).contains("<code>total += price &lt; 3</code>"));
+}
+
+#[test]
+fn a_page_has_the_lines_that_keep_memory_where_they_were_looked_for() {
+    let mut profile = profile_of(&[(&[("sum_up", "shop.py", 9)], 400, 400)]);
+    let source = |_: &str, line| (line == 4).then(|| "kept.append(1 < 2)".to_owned());
+    assert!(!html(&profile, "shop", &source).contains("Memory"));
+    profile.allocated("<cart>.py", 4, Allocation { bytes: 2048, blocks: 3 });
+    profile.peaked(4096);
+    let page = html(&profile, "shop", &source);
+    assert!(
+        page.contains(
+            "<td>+2.0 KiB</td><td>+3</td><td>&lt;cart&gt;.py:4</td><td><code>kept.append(1 &lt; 2)"
+        )
+    );
+    assert!(page.contains("at most 4.0 KiB more than at the beginning"));
 }
 
 fn advice_of(stacks: &[Seen<'_>]) -> Vec<String> {

@@ -121,8 +121,10 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
         let _ = Profile::from_bytes(&bytes);
-        let _ = Profile::from_bytes(&[b"LSPR\x01", bytes.as_slice()].concat());
-        let _ = Profile::from_bytes(&deflated(&bytes));
+        for version in [b"LSPR\x01", b"LSPR\x02"] {
+            let _ = Profile::from_bytes(&[version, bytes.as_slice()].concat());
+            let _ = Profile::from_bytes(&[version, &deflated(&bytes)[5..]].concat());
+        }
     }
 
     #[test]
@@ -163,6 +165,27 @@ fn bytes_of_something_else_a_newer_version_and_a_part_are_told_apart() {
     for end in 5..bytes.len() {
         assert!(matches!(Profile::from_bytes(&bytes[..end]), Err(Unreadable::Damaged(_))), "{end}");
     }
+}
+
+#[test]
+fn the_most_memory_is_kept_and_programs_of_before_read_what_has_none() {
+    let without = profile_of(&[(false, 0, vec![(1, 1)], 5)], NODES_MAX);
+    assert_eq!(without.encode()[4], 1);
+    let mut with = without.clone();
+    with.peaked(3 << 30);
+    assert_ne!(with, without);
+    let bytes = with.encode();
+    assert_eq!((bytes[4], Profile::from_bytes(&bytes)), (2, Ok(with.clone())));
+    assert_eq!(Profile::from_bytes(&with.encode_within(1)).unwrap().memory_bytes_max(), 3 << 30);
+    for wrong in [[b"LSPR\x01", &bytes[5..]].concat(), [b"LSPR\x02", &without.encode()[5..]].concat()] {
+        assert!(matches!(Profile::from_bytes(&wrong), Err(Unreadable::Damaged(_))));
+    }
+    // Of many it is the greatest one, while what lines keep adds up.
+    let mut whole = merged(&[&with, &without, &with]);
+    assert_eq!(whole.memory_bytes_max(), 3 << 30);
+    assert_eq!(whole.allocations()[0].2.bytes, 3 * with.allocations()[0].2.bytes);
+    whole.peaked(1);
+    assert_eq!(whole.memory_bytes_max(), 3 << 30);
 }
 
 #[test]

@@ -57,6 +57,16 @@ impl ProfileData {
         });
     }
 
+    /// There were at most so many bytes more than at its beginning.
+    fn peaked(&self, most: u64) {
+        self.inner().peaked(most);
+    }
+
+    #[getter]
+    fn memory_bytes_max(&self) -> u64 {
+        self.inner().memory_bytes_max()
+    }
+
     #[getter]
     fn duration_ns(&self) -> u64 {
         self.inner().duration_ns()

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::once::intern;
 use bytes::Bytes;
 use lineshaft::worker::profiles::{Followed, SlowWatch, Which, Why};
 use lineshaft::worker::{Attempts, End, Ending, Job, Kind, TaskEntry};
+use lineshaft_wire::Looks;
 use lineshaft_wire::message::Declared;
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
@@ -15,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::child::{Place, RunningAttempt};
 use super::control::{Control, rejected, unencodable};
-use super::profiled::Whom;
+use super::profiled::{Wanted, Whom};
 use crate::client::OnFailure;
 use crate::values::{Registry, decode, decode_call, encode, encode_exception};
 
@@ -79,7 +80,7 @@ impl Task {
             expected: Some(options.call_method1("get", ("expected",))?.unbind())
                 .filter(|one| !one.is_none(py)),
             retry: if at_most_once { None } else { retry_with_after(&options)? },
-            which: Arc::new(Which::new(task.getattr("_profiled")?.extract()?)),
+            which: Arc::new(which(task)?),
             is_async: has_loop,
             learnt: AtomicBool::new(false),
             is_quick: AtomicBool::new(false),
@@ -127,6 +128,13 @@ impl Task {
             py.import(intern!(py, "lineshaft._retrying")).ok()?.call_method1(intern!(py, "delay_of"), asked);
         delay.ok()?.extract().ok()
     }
+}
+
+/// Which of its attempts are profiled, and how.
+fn which(task: &Bound<'_, PyAny>) -> PyResult<Which> {
+    let (share, words): (Option<f64>, Vec<String>) = task.getattr("_profiled")?.extract()?;
+    let looks = words.iter().filter_map(|word| Looks::named(word)).fold(Looks::NONE, |all, one| all | one);
+    Ok(Which::new(share).looking(looks))
 }
 
 /// What a task of this name says of its jobs; `None` where that depends on the call.
@@ -208,12 +216,12 @@ impl Runner {
         &self,
         task: &Task,
         attempt: &Bound<'_, RunningAttempt>,
-        why: Option<Why>,
+        wanted: Option<Wanted>,
         whom: Whom,
     ) {
         let version = task.version();
-        if let Some(why) = why {
-            attempt.get().begin_profile(attempt.py(), (version, why), whom, &self.package);
+        if let Some(wanted) = wanted {
+            attempt.get().begin_profile(attempt.py(), (version, wanted), whom, &self.package);
         } else if let Some(long) = task.which.long_after() {
             let (which, package) = (Arc::clone(&task.which), Arc::clone(&self.package));
             let (ticket, long_at) = (attempt.get().ticket, Instant::now() + long);
@@ -222,12 +230,12 @@ impl Runner {
         }
     }
 
-    /// Its body is over.
-    pub(super) fn end_profile(&self, task: &Task, attempt: &Bound<'_, RunningAttempt>, patience: Duration) {
+    /// Its body is over: nothing of it is looked at any more.
+    pub(super) fn end_profile(&self, task: &Task, attempt: &Bound<'_, RunningAttempt>) {
         if task.which.long_after().is_some() {
             self.slow.forget(attempt.get().ticket);
         }
-        attempt.get().end_profile(attempt.py(), patience);
+        attempt.get().end_profile(attempt.py());
     }
 
     /// The task that was declared in place of `task` since, if there is one.
@@ -385,7 +393,7 @@ fn profile_long(long: Vec<Followed<Run>>) -> bool {
     let profiled = Python::try_attach(|py| {
         for Followed { what, .. } in long.into_iter().filter(Followed::take_turn) {
             let Run { attempt, version, whom, package } = what;
-            attempt.get().begin_profile(py, (version, Why::Slow), whom, &package);
+            attempt.get().begin_profile(py, (version, (Why::Slow, Looks::PLAIN)), whom, &package);
         }
     });
     profiled.is_some()

@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use lineshaft::Target;
-use lineshaft::worker::profiles::Why;
 use lineshaft::worker::{self, Attempts, Job, Kind, Newest, Next, StopReason, Ticket};
 use lineshaft_wire::JobId;
 use pyo3::exceptions::PyRuntimeError;
@@ -21,7 +20,7 @@ use super::checkpoint::Checkpoint;
 use super::collector::watch_collector;
 use super::garbage::{Garbage, freeze};
 use super::logged::Logged;
-use super::profiled::{Profiling, Whom};
+use super::profiled::{Profiling, Seen, Wanted, Whom};
 use super::shield::Shields;
 use super::slots::{Shop, Slots};
 use crate::errors::raise;
@@ -211,9 +210,10 @@ impl Child {
         if std::process::id() != this.process {
             return end_copy(py, task.name()).map(|()| Duration::ZERO);
         }
-        runner.end_profile(task, &attempt, PROFILE_PATIENCE);
+        runner.end_profile(task, &attempt);
         let stopping = this.inner.stop_requested(job.ticket()).is_some();
         let ending = runner.ending(py, Some(task), job, stopping, returned);
+        attempt.get().keep_profile(py, PROFILE_PATIENCE);
         runner.flush(py);
         let took = if task.at_most_once || this.inner.stop_requested(job.ticket()).is_some() {
             py.detach(|| this.inner.finish(job, ending))
@@ -329,6 +329,8 @@ enum ProfileState {
     #[default]
     None,
     Begun(Profiling),
+    /// The body is over, and what it returned or raised is still there.
+    Ended(Seen),
     /// The body is over: none begins.
     Over,
 }
@@ -385,7 +387,7 @@ impl RunningAttempt {
     pub(super) fn begin_profile(
         &self,
         py: Python<'_>,
-        (version, why): (u32, Why),
+        (version, (why, looks)): (u32, Wanted),
         whom: Whom,
         package: &str,
     ) {
@@ -393,7 +395,8 @@ impl RunningAttempt {
             return;
         }
         // An attempt that cannot be profiled runs as others do.
-        let begun = Profiling::begin(py, self.logged.whose(version, why), whom, package).ok().flatten();
+        let whose = self.logged.whose(version, why);
+        let begun = Profiling::begin(py, whose, whom, looks, package).ok().flatten();
         let Some(begun) = begun else { return };
         let mut state = lock(&self.profile);
         if matches!(*state, ProfileState::None) {
@@ -404,13 +407,22 @@ impl RunningAttempt {
         }
     }
 
-    /// Its body is over: what was seen is kept, waiting for room up to `patience`.
-    pub(super) fn end_profile(&self, py: Python<'_>, patience: Duration) {
+    /// Its body is over, of which nothing is looked at any more.
+    pub(super) fn end_profile(&self, py: Python<'_>) {
         let state = std::mem::replace(&mut *lock(&self.profile), ProfileState::Over);
-        if let ProfileState::Begun(profiling) = state
-            && let Err(error) = profiling.end(py, patience)
-        {
-            error.write_unraisable(py, None);
+        if let ProfileState::Begun(profiling) = state {
+            match profiling.end(py) {
+                Ok(seen) => *lock(&self.profile) = ProfileState::Ended(seen),
+                Err(error) => error.write_unraisable(py, None),
+            }
+        }
+    }
+
+    /// What it returned or raised is gone, too: what was seen is kept, waiting for room up to `patience`.
+    pub(super) fn keep_profile(&self, py: Python<'_>, patience: Duration) {
+        let state = std::mem::replace(&mut *lock(&self.profile), ProfileState::Over);
+        if let ProfileState::Ended(seen) = state {
+            seen.keep(py, patience);
         }
     }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use lineshaft::Target;
 use lineshaft::worker::local::{self, Local};
-use lineshaft::worker::profiles::Why;
 use lineshaft::worker::{Attempts, Ending, Job, Kind, Next, StopReason, TaskEntry, Ticket};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,7 +17,7 @@ use pyo3::types::PySet;
 use super::bodies::Bodies;
 use super::body::{Call, Runner, Task};
 use super::child::{PROFILE_PATIENCE, Place, RunningAttempt, end_copy, failed, guarded};
-use super::profiled::Whom;
+use super::profiled::{Wanted, Whom};
 use crate::logging::LogsOfAttempts;
 
 /// How often an idle thread looks whether the process ends.
@@ -210,8 +209,8 @@ pub(crate) struct Work {
     job: Job,
     /// Of a coroutine that has begun.
     attempt: OnceLock<Py<RunningAttempt>>,
-    /// Why that is to be profiled, if it is.
-    profiled: OnceLock<Why>,
+    /// Why and how that is to be profiled, if it is.
+    profiled: OnceLock<Wanted>,
     /// The task of that.
     begun: OnceLock<Arc<Task>>,
 }
@@ -251,8 +250,8 @@ impl Work {
     /// begin, and has ended.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some((task, call)) = self.shop.prepare(py, &self.job)? else { return Ok(None) };
-        if let Some(why) = task.which.from_the_beginning(&self.job) {
-            self.profiled.get_or_init(|| why);
+        if let Some(wanted) = task.which.from_the_beginning(&self.job) {
+            self.profiled.get_or_init(|| wanted);
         }
         self.begun.get_or_init(|| Arc::clone(&task));
         let attempt = self.shop.attempt(py, &self.job)?;
@@ -262,7 +261,8 @@ impl Work {
         match call.make() {
             Ok(coroutine) => Ok(Some(coroutine)),
             Err(error) => {
-                self.shop.finish(py, &self.job, Err(error));
+                let ending = self.shop.ending_of(py, &self.job, Err(error));
+                self.shop.attempts.finish_without_waiting(&self.job, ending);
                 Ok(None)
             }
         }
@@ -313,6 +313,7 @@ impl Work {
     /// The worker could not carry the attempt out; nothing if it has ended.
     fn failed(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
         self.end_profile(py);
+        self.keep_profile(py);
         self.shop.fail(py, &self.job, &PyErr::from_value(error));
     }
 
@@ -325,16 +326,24 @@ impl Work {
 impl Work {
     fn finish(&self, py: Python<'_>, returned: PyResult<Bound<'_, PyAny>>) {
         self.end_profile(py);
-        let took = self.shop.finish(py, &self.job, returned);
+        let ending = self.shop.ending_of(py, &self.job, returned);
+        self.keep_profile(py);
+        let took = self.shop.attempts.finish_without_waiting(&self.job, ending);
         if let Some(task) = self.begun.get() {
             task.which.record(took);
         }
     }
 
-    /// In the thread of the loop, which cannot wait for room.
     fn end_profile(&self, py: Python<'_>) {
         if let (Some(task), Some(attempt)) = (self.begun.get(), self.attempt.get()) {
-            self.shop.runner.end_profile(task, attempt.bind(py), Duration::ZERO);
+            self.shop.runner.end_profile(task, attempt.bind(py));
+        }
+    }
+
+    /// In the thread of the loop, which cannot wait for room.
+    fn keep_profile(&self, py: Python<'_>) {
+        if let Some(attempt) = self.attempt.get() {
+            attempt.get().keep_profile(py, Duration::ZERO);
         }
     }
 }
@@ -372,8 +381,9 @@ impl Shop {
         if std::process::id() != self.process {
             return end_copy(py, task.name());
         }
-        self.runner.end_profile(&task, &attempt, PROFILE_PATIENCE);
+        self.runner.end_profile(&task, &attempt);
         let ending = self.ending(py, Some(&task), job, returned);
+        attempt.get().keep_profile(py, PROFILE_PATIENCE);
         task.which.record(py.detach(|| self.attempts.finish(job, ending)));
         Ok(())
     }
@@ -452,11 +462,10 @@ impl Shop {
         self.runner.ending(py, task, job, stopping, returned)
     }
 
-    /// An attempt ended in an event loop, which cannot wait for the server's word.
-    fn finish(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) -> Duration {
+    /// How an attempt in an event loop ended.
+    fn ending_of(&self, py: Python<'_>, job: &Job, returned: PyResult<Bound<'_, PyAny>>) -> Ending {
         let task = if returned.is_err() { self.task(py, job).ok().flatten() } else { None };
-        let ending = self.ending(py, task.as_deref(), job, returned);
-        self.attempts.finish_without_waiting(job, ending)
+        self.ending(py, task.as_deref(), job, returned)
     }
 }
 

@@ -98,11 +98,11 @@ fn without_unread(leases: Leases, read: Vec<Read>) -> Resolved {
     let epoch = leases.epoch;
     let (mut rows, mut unread) = (Vec::new(), Vec::new());
     for row in lease_rows(leases, read) {
-        let LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled, context } = row;
+        let LeaseRow { lease, arguments, checkpoint, is_retried, looks, context } = row;
         let checkpoint = checkpoint.map(|(length, value)| value.map(|value| (length, value))).transpose();
         match arguments.and_then(|arguments| Ok((arguments, checkpoint?))) {
             Ok((arguments, checkpoint)) => {
-                rows.push(LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled, context });
+                rows.push(LeaseRow { lease, arguments, checkpoint, is_retried, looks, context });
             }
             Err((payload, error)) => unread.push(of_lease(epoch, lease, payload, error)),
         }
@@ -148,7 +148,7 @@ fn expired() -> Refused {
 
 #[cfg(test)]
 mod tests {
-    use lineshaft_wire::JobId;
+    use lineshaft_wire::{JobId, Looks};
 
     use super::*;
 
@@ -194,6 +194,7 @@ mod tests {
             checkpoints: vec![(0, 1), (1, 1), (3, 1)],
             retried: Some(vec![1, 3]),
             profiled: vec![2, 3],
+            looks: vec![(2, Looks::NATIVE), (3, Looks::MEMORY)],
             contexts: Vec::new(),
         };
         let good = |byte: &'static [u8]| Ok(Bytes::from_static(byte));
@@ -203,7 +204,7 @@ mod tests {
         let Message::Leases(left) = message else { panic!("{message:?}") };
         assert_eq!((left.epoch, left.jobs), (7, vec![lease(1), lease(3)]));
         assert_eq!((left.checkpoints, left.retried), (vec![(0, 1), (1, 1)], Some(vec![0, 1])));
-        assert_eq!(left.profiled, [1]);
+        assert_eq!((left.profiled, left.looks), (vec![1], vec![(1, Looks::MEMORY)]));
         assert_eq!(parts, [&b"b"[..], b"d", b"y", b"z"]);
         let unread: Vec<_> = unread.iter().map(|unread| (unread.job, unread.fence.counter)).collect();
         assert_eq!(unread, [(job(0), 0), (job(2), 2)]);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use lineshaft_engine::{Outgoing, Payload};
+use lineshaft_wire::Looks;
 use lineshaft_wire::message::{Ended, EndedJob, Lease, Leases, Message, RESULT_EXPIRED};
 
 use super::footprint::{error_footprint, payload_bytes};
@@ -49,8 +50,9 @@ type Part = (Message, Vec<Payload>);
 
 /// The leases of a message, each with what follows of it.
 pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<Item = LeaseRow<P>> {
-    let Leases { jobs, checkpoints, retried, profiled, contexts, .. } = leases;
+    let Leases { jobs, checkpoints, retried, profiled, looks, contexts, .. } = leases;
     let mut profiled = profiled.into_iter().peekable();
+    let mut closer = looks.into_iter().peekable();
     let mut contexts = contexts.into_iter().peekable();
     let says_retries = retried.is_some();
     let mut retried = retried.unwrap_or_default().into_iter().peekable();
@@ -60,9 +62,11 @@ pub(crate) fn lease_rows<P>(leases: Leases, payloads: Vec<P>) -> impl Iterator<I
         let checkpoint = checkpoints.next_if(|((position, _), _)| *position == at);
         let checkpoint = checkpoint.map(|((_, length), payload)| (length, payload));
         let is_retried = says_retries.then(|| retried.next_if_eq(&at).is_some());
-        let is_profiled = profiled.next_if_eq(&at).is_some();
+        let plain = profiled.next_if_eq(&at).map(|_| Looks::PLAIN);
+        let closer = closer.next_if(|(position, _)| *position == at).map(|(_, looks)| looks);
+        let looks = plain.unwrap_or_default() | closer.unwrap_or_default();
         let context = contexts.next_if(|(position, _)| *position == at).map(|(_, context)| context);
-        LeaseRow { lease, arguments, checkpoint, is_retried, is_profiled, context }
+        LeaseRow { lease, arguments, checkpoint, is_retried, looks, context }
     })
 }
 
@@ -73,7 +77,7 @@ pub(crate) struct LeaseRow<P> {
     /// Its length, too.
     pub(crate) checkpoint: Option<(u32, P)>,
     pub(crate) is_retried: Option<bool>,
-    pub(crate) is_profiled: bool,
+    pub(crate) looks: Looks,
     pub(crate) context: Option<Arc<str>>,
 }
 
@@ -98,7 +102,8 @@ pub(crate) fn join_leases<P>(epoch: u64, rows: Vec<LeaseRow<P>>) -> (Leases, Vec
         if let Some(is_retried) = row.is_retried {
             leases.retried.get_or_insert_default().extend(is_retried.then_some(at));
         }
-        leases.profiled.extend(row.is_profiled.then_some(at));
+        leases.profiled.extend(row.looks.is_profiled().then_some(at));
+        leases.looks.extend(row.looks.is_closer().then_some((at, row.looks)));
         leases.contexts.extend(row.context.map(|context| (at, context)));
     }
     arguments.append(&mut values);
@@ -240,6 +245,7 @@ mod tests {
             checkpoints,
             retried: Some(vec![1]),
             profiled: vec![0, 2],
+            looks: vec![(2, Looks::MEMORY)],
             contexts: vec![(1, "{}".into())],
         };
         let payloads = [700 << 10, 700 << 10, 700 << 10, 7, 9].map(payload).to_vec();
@@ -250,7 +256,8 @@ mod tests {
                 Message::Leases(leases) => {
                     let payloads: Vec<_> = part.payloads.iter().map(payload_bytes).collect();
                     let contexts = leases.contexts.len();
-                    let said = (leases.retried.clone().unwrap(), leases.profiled.clone(), contexts);
+                    let looks = leases.looks.clone();
+                    let said = (leases.retried.clone().unwrap(), leases.profiled.clone(), looks, contexts);
                     (leases.epoch, leases.jobs[0].counter, leases.checkpoints.clone(), said, payloads)
                 }
                 other => panic!("{other:?}"),
@@ -258,9 +265,9 @@ mod tests {
             .collect();
         let bytes = 700 << 10;
         let expected = [
-            (3, 1, vec![(0, 7)], (vec![], vec![0], 0), vec![bytes, 7]),
-            (3, 2, Vec::new(), (vec![0], vec![], 1), vec![bytes]),
-            (3, 3, vec![(0, 9)], (vec![], vec![0], 0), vec![bytes, 9]),
+            (3, 1, vec![(0, 7)], (vec![], vec![0], vec![], 0), vec![bytes, 7]),
+            (3, 2, Vec::new(), (vec![0], vec![], vec![], 1), vec![bytes]),
+            (3, 3, vec![(0, 9)], (vec![], vec![0], vec![(0, Looks::MEMORY)], 0), vec![bytes, 9]),
         ];
         assert_eq!(counters, expected);
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::id::{Fence, JobId};
+use crate::looks::Looks;
 
 /// This child may hold `leases` more leases than it has been given so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Leases {
     /// Position in `jobs` of each whose attempt is to be profiled, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiled: Vec<u32>,
+    /// Position in `jobs` of each of these of which more than the time is to be found out, ascending, and what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<(u32, Looks)>,
     /// Position in `jobs` of each that has a [context](super::JobGroup::context), ascending, and that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contexts: Vec<(u32, Arc<str>)>,

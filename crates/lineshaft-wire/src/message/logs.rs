@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::log_record::{LogFilter, LogRecord};
+use crate::looks::Looks;
 
 /// Records that attempts in a child logged. Answered by [`Done`](super::Done) when they are in a file.
 ///
@@ -61,4 +62,7 @@ pub struct ProfileNext {
     /// How many attempts, up to [`PROFILE_NEXT_MAX`](super::PROFILE_NEXT_MAX), in the place of what was said before; 0 for
     /// none.
     pub count: u32,
+    /// How they are looked at; that is plainly if it says nothing.
+    #[serde(default, skip_serializing_if = "Looks::is_none")]
+    pub looks: Looks,
 }

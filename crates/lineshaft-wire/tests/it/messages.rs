@@ -22,7 +22,7 @@ use lineshaft_wire::message::{
     Tasks, Unique, UniqueWhile, Unwait, Wait, Welcome, WorkerAttached, WorkerReport, WorkerSchema,
 };
 use lineshaft_wire::record::{AttemptRecord, ErrorRecord, JobRecord, JobState, Outcome};
-use lineshaft_wire::{Fence, JobId, LogFilter, LogPlace, LogRecord, Measures};
+use lineshaft_wire::{Fence, JobId, LogFilter, LogPlace, LogRecord, Looks, Measures};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -609,6 +609,18 @@ fn worker_vectors() -> Vec<Vector> {
             b"abc",
         ),
         vector(
+            "leases, both of them to be profiled, the second with its memory",
+            0,
+            Leases {
+                epoch: EPOCH,
+                jobs: vec![lease, second],
+                profiled: vec![0, 1],
+                looks: vec![(1, Looks::MEMORY)],
+                ..Leases::default()
+            },
+            b"abc",
+        ),
+        vector(
             "leases, the first of them with a context",
             0,
             Leases {
@@ -861,7 +873,18 @@ fn log_vectors() -> Vec<Vector> {
         vector("add logs", 18, add, b""),
         vector("add logs, one with an attachment", 18, add_attached, b""),
         vector("list logs, those with attachments", 19, list_attached, b""),
-        vector("profile next", 20, ProfileNext { task: "shop.send".into(), count: 20 }, b""),
+        vector(
+            "profile next",
+            20,
+            ProfileNext { task: "shop.send".into(), count: 20, ..ProfileNext::default() },
+            b"",
+        ),
+        vector(
+            "profile next, with memory and machine code",
+            21,
+            ProfileNext { task: "shop.send".into(), count: 20, looks: Looks::MEMORY | Looks::NATIVE },
+            b"",
+        ),
         vector("list logs", 19, list, b""),
         vector("logs", 19, Logs { records: vec![record], next: Some(40), is_end: false }, b""),
     ]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lineshaft_wire::JobId;
 use lineshaft_wire::message::{
     BATCH_JOBS_MAX, BreakLocks, Cancel, ChangeQueue, Changed, Declared, Delete, Describe, Done, Enqueue,
     Enqueued, Fetch, Fetched, FilesHeld, HoldFiles, Invalidate, JobGroup, KeepFiles, List, ListLocks,
@@ -12,6 +11,7 @@ use lineshaft_wire::message::{
     ProfileNext, QueueVerb, RefusalCode, Retry, Show, Shown, Shutdown, Status, StatusReport, TaskStatistics,
     WorkerSchema,
 };
+use lineshaft_wire::{JobId, Looks};
 
 use super::connection::unexpected;
 use super::{Client, Reply};
@@ -151,9 +151,15 @@ impl Client {
         self.call_aside(list, deadline).map(into_logs)
     }
 
-    /// The next `count` attempts of a task are profiled, if they begin within an hour.
-    pub fn profile_next(&self, task: &str, count: u32, deadline: Option<Duration>) -> Reply<()> {
-        self.call(ProfileNext { task: task.into(), count }, Vec::new(), deadline).map(|message, _| {
+    /// The next `count` attempts of a task are profiled, if they begin within an hour, and looked at in these ways besides.
+    pub fn profile_next(
+        &self,
+        task: &str,
+        count: u32,
+        looks: Looks,
+        deadline: Option<Duration>,
+    ) -> Reply<()> {
+        self.call(ProfileNext { task: task.into(), count, looks }, Vec::new(), deadline).map(|message, _| {
             match message {
                 Message::Done(_) => Ok(()),
                 other => Err(unexpected(&other, "Done")),

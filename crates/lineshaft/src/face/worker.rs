@@ -321,7 +321,8 @@ impl Running {
     fn begin(&mut self, job: Job) {
         let (fence, known) = (job.fence, &mut self.tasks[job.task as usize]);
         let task = known.task;
-        let why = known.which.from_the_beginning(&job);
+        // Of bodies in Rust the time is found out, whatever else was asked for.
+        let why = known.which.from_the_beginning(&job).map(|(why, _)| why);
         let plan = Plan::of(&self.slow, &known.which, why);
         let attempt = Attempt::new(&self.place, task, job);
         let is_alone = why.is_some() || task.is_blocking() || task.is_at_most_once();

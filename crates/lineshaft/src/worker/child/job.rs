@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lineshaft_wire::message::{End, Leases};
-use lineshaft_wire::{ErrorRecord, Fence, JobId, Measures};
+use lineshaft_wire::{ErrorRecord, Fence, JobId, Looks, Measures};
 
 /// A job leased to this child.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,8 @@ pub struct Job {
     pub arguments: Bytes,
     /// The last checkpoint of an earlier attempt, an encoded value; empty if there is none.
     pub checkpoint: Bytes,
-    /// Whether it was asked that this attempt is profiled.
-    pub profiled: bool,
+    /// How it was asked that this attempt is looked at.
+    pub looks: Looks,
     /// Fields of all that the attempt logs, a JSON object.
     pub context: Option<Arc<str>>,
     /// The slot that took it up.
@@ -153,7 +153,7 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
             keep_result: lease.keep_result,
             arguments: payload.split_to(length),
             checkpoint: Bytes::new(),
-            profiled: false,
+            looks: Looks::NONE,
             context: None,
             place: 0,
         });
@@ -166,7 +166,10 @@ pub(super) fn jobs_of(leases: &Leases, mut payload: Bytes) -> Option<Vec<Job>> {
         jobs.get_mut(*position as usize)?.is_last = false;
     }
     for position in &leases.profiled {
-        jobs.get_mut(*position as usize)?.profiled = true;
+        jobs.get_mut(*position as usize)?.looks |= Looks::PLAIN;
+    }
+    for (position, looks) in &leases.looks {
+        jobs.get_mut(*position as usize)?.looks |= *looks;
     }
     for (position, context) in &leases.contexts {
         jobs.get_mut(*position as usize)?.context = Some(Arc::clone(context));
@@ -231,14 +234,18 @@ mod tests {
 
     #[test]
     fn attempts_are_profiled_that_the_server_names() {
-        let profiled = |profiled| {
-            let leases = Leases { jobs: vec![lease(0, 0), lease(1, 0)], profiled, ..Leases::default() };
+        let all_looks = |profiled, looks| {
+            let jobs = vec![lease(0, 0), lease(1, 0)];
+            let leases = Leases { jobs, profiled, looks, ..Leases::default() };
             let jobs = jobs_of(&leases, Bytes::new())?;
-            Some(jobs.into_iter().map(|job| job.profiled).collect::<Vec<_>>())
+            Some(jobs.into_iter().map(|job| job.looks).collect::<Vec<_>>())
         };
-        assert_eq!(profiled(Vec::new()), Some(vec![false, false]));
-        assert_eq!(profiled(vec![1]), Some(vec![false, true]));
-        assert_eq!(profiled(vec![2]), None, "no such job");
+        let (none, plain, memory) = (Looks::NONE, Looks::PLAIN, Looks::MEMORY);
+        assert_eq!(all_looks(vec![], vec![]), Some(vec![none, none]));
+        assert_eq!(all_looks(vec![1], vec![]), Some(vec![none, plain]));
+        assert_eq!(all_looks(vec![0, 1], vec![(1, memory)]), Some(vec![plain, memory]));
+        assert_eq!(all_looks(vec![2], vec![]), None, "no such job");
+        assert_eq!(all_looks(vec![], vec![(2, memory)]), None, "no such job");
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use lineshaft_wire::Looks;
 
     use super::*;
 
@@ -126,7 +127,7 @@ mod tests {
             keep_result: true,
             arguments: Bytes::new(),
             checkpoint: Bytes::new(),
-            profiled: false,
+            looks: Looks::NONE,
             context: None,
             place: 0,
         }

@@ -35,11 +35,11 @@ pub struct Whose {
 }
 
 impl Whose {
-    /// The attempt is over: its profile is kept, waiting for room up to `patience`. What was not seen at all is kept only
-    /// where it was asked for.
+    /// The attempt is over: its profile is kept, waiting for room up to `patience`. What was not seen at all, and has no
+    /// memory, is kept only where it was asked for.
     pub fn keep(&self, profile: &Profile, took: Duration, patience: Duration) {
-        let is_empty = [Kind::Thread, Kind::Awaiting].iter().all(|kind| profile.total(*kind).samples == 0);
-        if !is_empty || self.why == Why::Asked {
+        let is_unseen = [Kind::Thread, Kind::Awaiting].iter().all(|kind| profile.total(*kind).samples == 0);
+        if !is_unseen || profile.memory_bytes_max() > 0 || self.why == Why::Asked {
             let mut record = self.record(profile, took, true);
             self.attempts.log_waiting(&mut record, patience);
         }
@@ -81,7 +81,7 @@ impl Whose {
     }
 }
 
-/// `profiled 3.20 s, 312 samples: app.py:12 total 71 %`.
+/// `profiled 3.20 s, 312 samples: app.py:12 total 71 %, keeps 81.5 KiB: app.py:9`.
 fn message(profile: &Profile, took: Duration, is_over: bool) -> String {
     let total = profile.total(Kind::Thread);
     let part = if is_over { "" } else { "the first " };
@@ -96,6 +96,10 @@ fn message(profile: &Profile, took: Duration, is_over: bool) -> String {
     if let Some(one) = most.filter(|one| one.awaited.wall_ns > 0) {
         let share = share(one.awaited.wall_ns, awaited);
         let _ = write!(text, ", awaited: {} {share:.0} %", one.name);
+    }
+    if let Some((file, line, one)) = profile.allocations().first().filter(|(_, _, one)| one.bytes > 0) {
+        let kib = one.bytes as f64 / 1024.0;
+        let _ = write!(text, ", keeps {kib:.1} KiB: {}:{line}", file_name(file));
     }
     text
 }

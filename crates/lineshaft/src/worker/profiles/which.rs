@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lineshaft_insight::{LONG_MIN, RunTimes};
+use lineshaft_wire::Looks;
 
 use crate::worker::Job;
 
@@ -41,6 +42,8 @@ impl Why {
 pub struct Which {
     /// From 0 to 1; `None` if the task does not say.
     share: Option<f64>,
+    /// How those of that share are looked at.
+    looks: Looks,
     times: Mutex<(RunTimes, u32)>,
     /// Milliseconds, to be asked at every attempt; 0 while it is not known.
     long_after_ms: AtomicU64,
@@ -48,18 +51,27 @@ pub struct Which {
 }
 
 impl Which {
-    /// For a task of which this share is to be profiled; 0 says that none is but on request.
+    /// For a task of which this share is to be profiled; 0 says that none is but on request. More than the time is found
+    /// out of these by [`Self::looking`].
     pub fn new(share: Option<f64>) -> Self {
-        Self { share, ..Self::default() }
+        Self { share, looks: Looks::PLAIN, ..Self::default() }
     }
 
-    /// Why the attempt of a job is to be profiled from its beginning, if it is.
-    pub fn from_the_beginning(&self, job: &Job) -> Option<Why> {
-        if job.profiled {
-            return Some(Why::Asked);
-        }
-        let share = self.share.filter(|share| *share > 0.0)?;
-        (fastrand::f64() < share).then_some(Why::Share)
+    /// The same, with those of its share looked at in these ways too.
+    #[must_use]
+    pub fn looking(mut self, looks: Looks) -> Self {
+        self.looks |= looks;
+        self
+    }
+
+    /// Why the attempt of a job is to be profiled from its beginning, if it is, and how it is looked at: as was asked for
+    /// and as its task says.
+    pub fn from_the_beginning(&self, job: &Job) -> Option<(Why, Looks)> {
+        let share = self.share.filter(|share| *share > 0.0);
+        let is_of_share = share.is_some_and(|share| fastrand::f64() < share);
+        let looks = job.looks | if is_of_share { self.looks } else { Looks::NONE };
+        let why = if job.looks.is_profiled() { Why::Asked } else { Why::Share };
+        looks.is_profiled().then_some((why, looks))
     }
 
     /// After which time an attempt is profiled by itself, if that is known; never if the task says that none is profiled.
@@ -101,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    fn job(profiled: bool) -> Job {
+    fn job(looks: Looks) -> Job {
         Job {
             id: JobId::direct(1, 0, 0, 0),
             fence: Fence { epoch: 1, counter: 1 },
@@ -112,7 +124,7 @@ mod tests {
             keep_result: true,
             arguments: Bytes::new(),
             checkpoint: Bytes::new(),
-            profiled,
+            looks,
             context: None,
             place: 0,
         }
@@ -120,13 +132,18 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_comes_before_the_share() {
+        let (none, plain, memory) = (Looks::NONE, Looks::PLAIN, Looks::MEMORY);
         let why = |share, asked| Which::new(share).from_the_beginning(&job(asked));
-        assert_eq!(why(None, true), Some(Why::Asked));
-        assert_eq!(why(Some(0.0), true), Some(Why::Asked));
-        assert_eq!(why(Some(1.0), false), Some(Why::Share));
-        assert_eq!((why(None, false), why(Some(0.0), false)), (None, None));
+        assert_eq!(why(None, plain), Some((Why::Asked, plain)));
+        assert_eq!(why(Some(0.0), memory), Some((Why::Asked, memory)));
+        assert_eq!(why(Some(1.0), none), Some((Why::Share, plain)));
+        assert_eq!((why(None, none), why(Some(0.0), none)), (None, None));
+        let of_memory = Which::new(Some(1.0)).looking(memory);
+        assert_eq!(of_memory.from_the_beginning(&job(none)), Some((Why::Share, memory)));
+        let both = Some((Why::Asked, memory | Looks::NATIVE));
+        assert_eq!(of_memory.from_the_beginning(&job(Looks::NATIVE)), both);
         let which = Which::new(Some(0.25));
-        let chosen = (0..4_000).filter(|_| which.from_the_beginning(&job(false)).is_some()).count();
+        let chosen = (0..4_000).filter(|_| which.from_the_beginning(&job(Looks::NONE)).is_some()).count();
         assert!((700..1_300).contains(&chosen), "{chosen}");
     }
 

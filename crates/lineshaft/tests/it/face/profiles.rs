@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lineshaft::profile::{Kind, Profile};
 use lineshaft::task::{Error as TaskError, Result};
 use lineshaft::{Call, Client, Error, Job, Worker};
+use lineshaft_wire::Looks;
 use lineshaft_wire::log_record::{LogFilter, LogRecord};
 use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER};
 
@@ -172,7 +173,7 @@ fn a_task_says_the_share_of_its_attempts_that_are_profiled() {
 #[test]
 fn the_next_attempts_of_a_task_are_profiled_by_command() {
     with_client(async |client| {
-        client.raw().profile_next("profiles.works_blocking", 1, None).await.unwrap();
+        client.raw().profile_next("profiles.works_blocking", 1, Looks::MEMORY, None).await.unwrap();
         let worker = Worker::new(&client).task(works_blocking::TASK).slots(1).start().unwrap();
         let first = client.enqueue(works_blocking::call()).await.unwrap();
         end_of(&first).await.unwrap();
