@@ -21,7 +21,7 @@ use crate::record::Record;
 
 pub use callable::Callable;
 pub(crate) use console::write_stderr;
-pub use console::{Colours, Console};
+pub use console::{Colours, Console, redirect_consoles};
 pub use file::{Compression, File, FileOptions, Rotation};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpBody, HttpOptions};

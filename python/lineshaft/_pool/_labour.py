@@ -144,4 +144,6 @@ def _leave(code: object) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
+    if (life := sys.modules.get("lineshaft.logging._life")) is not None:
+        life.write()
     os._exit((code or 0) & 0xFF)

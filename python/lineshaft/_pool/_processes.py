@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.process import BaseProcess
 
+    from .. import _native
     from ._agenda import Share
     from ._call import Call
     from ._report import Report
@@ -105,6 +106,8 @@ class _ProcessHand(Hand):
         self._memory_max = memory_max
         self._call = -1
         """The call whose function it has."""
+        self._fields: _native.LogFields | None = None
+        """The log context that it has been told."""
         self._written: dict[int, list[Written]] = {}
         """What lies in files, by the slot of the share whose end says that it has been read."""
         self._why_killed: str | None = None
@@ -135,6 +138,9 @@ class _ProcessHand(Hand):
 
     def give(self, share: Share, packed: tuple[bytes, list[memoryview]]) -> int:
         (data, buffers), call, slot = packed, share.call, share.slot
+        if call.belongings.fields is not self._fields:
+            self._fields = call.belongings.fields
+            self._tell(worker.FIELDS, {} if self._fields is None else self._fields.as_dict(), slot)
         if call.function is not None and self._call != call.number:
             self._teach(call, slot)
             self._call = call.number
@@ -142,6 +148,11 @@ class _ProcessHand(Hand):
         if not self._post(worker.ITEMS, head, data, buffers):
             self._post_written(worker.ITEMS, Written(head, data, buffers), slot)
         return len(data) + _bytes_of(buffers)
+
+    def _tell(self, tag: int, value: Any, slot: int) -> None:
+        data, buffers = dumps(value)
+        if not self._post(tag, b"", data, buffers):
+            self._post_written(tag, Written(b"", data, buffers), slot)
 
     def _teach(self, call: Call, slot: int) -> None:
         """Gives it the function of a call."""

@@ -7,6 +7,7 @@ import pickle
 import select
 import signal
 import struct
+import sys
 import threading
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ from ._report import FAILED_TO_START, READY, RESULTS, forget_frames, text_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["ENDING", "FUNCTION", "ITEMS", "REPORT", "SHARE", "Equipment", "work"]
+__all__ = ["ENDING", "FIELDS", "FUNCTION", "ITEMS", "REPORT", "SHARE", "Equipment", "work"]
 
-ITEMS, FUNCTION, ENDING = 1, 2, 3
-"""What the pool says to a worker."""
+ITEMS, FUNCTION, ENDING, FIELDS = 1, 2, 3, 4
+"""What the pool says to a worker; `FIELDS` are those of the log context of the calls to come, as a dict."""
 
 SHARE = struct.Struct("=HHIIB")
 """Slot, number, items, how many of them are begun at a time or 0, and how the function is called."""
@@ -75,8 +76,24 @@ def work(equipment: Equipment, initializer: Callable[..., object] | None, initar
     if refusal is not None:
         worker.say(FAILED_TO_START, refusal)
         return
+    if "lineshaft._belongings" in sys.modules:  # A fork has the log context in which its pool was made.
+        _be_within({})
     worker.say(READY, "")
     worker.run()
+
+
+def _be_within(named: dict[str, Any]) -> None:
+    """Has the calls to come log with these fields."""
+    from .._belongings import fields  # not before, since workers are to start fast
+    from .._native import LogFields
+
+    fields.set(LogFields(None, named) if named else None)
+
+
+def _write_logs() -> None:
+    """Waits until what was logged is written: once all results are known, a pool may end its workers."""
+    if (life := sys.modules.get("lineshaft.logging._life")) is not None:
+        life.write()
 
 
 def _stay(*_: object) -> None:
@@ -128,6 +145,8 @@ class _Worker(Labour):
             self._open(letter)
         elif tag == FUNCTION:
             self._learn(letter)
+        elif tag == FIELDS:
+            _be_within(letter.loads())
         return tag != ENDING
 
     def _learn(self, letter: Letter) -> None:
@@ -154,6 +173,8 @@ class _Worker(Labour):
     def _report(
         self, slot: int, values: list[object], failures: dict[int, BaseException], took: int, *, is_last: bool
     ) -> None:
+        if is_last:
+            _write_logs()
         count = len(values)
         told = {place: self._told(error) for place, error in failures.items()}
         try:

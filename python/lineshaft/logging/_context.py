@@ -14,7 +14,7 @@ class context:  # noqa: N801
     """`with context(user="ada"):` adds the field to each record that is logged in the block, by whichever logger.
 
     It goes with the context of Python: coroutines and tasks that begin in the block have it. So do calls that are given
-    to the threads of a `Pool` or `Executor` in it, and in an attempt all threads that its body starts; other threads do
+    to a `Pool` or `Executor` in it, and in an attempt all threads that its body starts; other threads do
     if they are begun with `contextvars.copy_context()`, as `asyncio.to_thread` does. It goes along with jobs that are
     enqueued in the block, or whose calls are made in it, without secrets and up to 4,096 bytes of JSON: what their
     attempts log has the fields too, and so have the jobs that these enqueue.

@@ -42,6 +42,12 @@ def _end() -> None:
     _native.log_late()
 
 
+def write() -> None:
+    """Waits until what was logged is written, handlers that fail or hang aside: what comes then may be the end."""
+    if _has_begun:
+        _native.log_flush(FORK_SECONDS, healthy=True)
+
+
 def _before_fork() -> None:
     _native.log_flush(FORK_SECONDS, healthy=True)
 

@@ -1,7 +1,8 @@
 //! Records to standard error.
 
 use std::io::{ErrorKind, IsTerminal};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
@@ -9,6 +10,23 @@ use super::{Failure, Handler};
 use crate::format::{Format, Formatter, Zone};
 use crate::level::LevelNames;
 use crate::record::Record;
+
+/// What stands for standard error.
+static ELSEWHERE: OnceLock<Option<OwnedFd>> = OnceLock::new();
+
+/// From now on consoles of this process write there, or nowhere, in place of standard error: where that is the output of
+/// something else, as in the child of a worker, whose attempts print there. The first call counts.
+pub fn redirect_consoles(out: Option<OwnedFd>) {
+    let _ = ELSEWHERE.set(out);
+}
+
+/// Where consoles write to.
+fn out() -> Option<BorrowedFd<'static>> {
+    match ELSEWHERE.get() {
+        Some(elsewhere) => elsewhere.as_ref().map(OwnedFd::as_fd),
+        None => Some(rustix::stdio::stderr()),
+    }
+}
 
 /// Whether there are colours.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -23,11 +41,11 @@ pub enum Colours {
 }
 
 impl Colours {
-    /// Whether standard error has them.
+    /// Whether what consoles write to has them.
     pub fn are_shown(self) -> bool {
         let wants_none = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         match self {
-            Self::Terminal => std::io::stderr().is_terminal() && !wants_none(),
+            Self::Terminal => out().is_some_and(|out| out.is_terminal()) && !wants_none(),
             Self::Always => true,
             Self::Never => false,
         }
@@ -71,8 +89,9 @@ impl Handler for Console {
 /// Writes all of it. Not over the standard library, whose lock a process that is forked might inherit.
 pub(crate) fn write_stderr(bytes: &[u8]) -> Result<(), Errno> {
     let mut rest = bytes;
+    let Some(out) = out() else { return Ok(()) };
     while !rest.is_empty() {
-        match rustix::io::write(rustix::stdio::stderr(), rest) {
+        match rustix::io::write(out, rest) {
             Ok(written) => rest = &rest[written..],
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => std::thread::sleep(std::time::Duration::from_millis(5)),

@@ -150,6 +150,9 @@ impl Child {
         let another = || tee.as_ref().map(OwnedFd::try_clone).transpose();
         let another = || another().map_err(Error::io("duplicate standard error"));
         let (its_tee, words) = (another()?, Words::new(another()?));
+        // Standard error is what attempts print, of which records are no part.
+        #[cfg(feature = "log")]
+        lineshaft_log::handler::redirect_consoles(another()?);
         let output = Output::start(adopt(assignment.output)?, tee, Arc::clone(&page))?;
         let backlog = Arc::new(Backlog::from_fd(adopt(assignment.logs)?)?);
         let shared =
