@@ -15,6 +15,7 @@ mod flame;
 mod hot;
 mod html;
 mod names;
+mod native;
 mod pprof;
 mod speedscope;
 mod waits;
@@ -30,6 +31,7 @@ pub use flame::flame_graph_svg;
 pub use hot::{HotFunction, HotLine};
 pub use html::{Source, html};
 pub use names::FrameId;
+pub use native::{Native, native_work};
 use names::{NO_NAME, Names};
 pub use waits::Wait;
 

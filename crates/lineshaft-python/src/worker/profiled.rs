@@ -50,6 +50,7 @@ impl Profiling {
             thread: Some(thread),
             entry: None,
             is_all: false,
+            native: false,
             tasks,
             event_loop: None,
             own: own.to_owned(),
