@@ -22,7 +22,7 @@ const SWITCHES: [&str; 9] = [
     "PyEval_ReleaseThread",
     "PyGILState_Ensure",
 ];
-/// Between a line and what it calls: the whole name, or its beginning.
+/// Between what calls and what is called: the whole name, or its beginning.
 const GLUE: [&str; 14] = [
     "PyObject_Vectorcall",
     "_PyObject_Vectorcall",
@@ -76,7 +76,7 @@ pub fn native_work(mut functions: Vec<Native>, interpreter: &str) -> Vec<Native>
     if functions.iter().any(switches) || waits_unnamed(&functions, interpreter) {
         return Vec::new();
     }
-    while functions.pop_if(|one| is_glue(&one.name)).is_some() {}
+    functions.retain(|one| !is_glue(&one.name));
     functions
 }
 

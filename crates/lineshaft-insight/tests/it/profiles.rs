@@ -292,7 +292,7 @@ fn of_native_functions_those_that_a_line_of_python_has_called_are_kept() {
     );
     check_work(
         &["encode", "PyObject_Call", "encoder_call", "_PyObject_MakeTpCall.cold", "_PyEval_EvalFrameDefault.cold", "main"],
-        &["encode", "PyObject_Call", "encoder_call"],
+        &["encode", "encoder_call"],
     );
     check_work(&["?", "method_vectorcall_O.lto_priv.0"], &["libpython.so+0x10"]);
     check_work(&["PyObject_Vectorcall"], &[]);

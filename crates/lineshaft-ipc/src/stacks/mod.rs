@@ -104,6 +104,16 @@ impl Looker {
         Some(self.copied.noted())
     }
 
+    /// Reads the tables of the program now, and not after the first answer, when the thread may have gone on.
+    pub fn prepare(&mut self) {
+        self.modules.refresh();
+    }
+
+    /// Whether its signal is still there, for one that was not used for a while.
+    pub fn is_ready(&self) -> bool {
+        signal::install()
+    }
+
     /// Where the calls are that were seen last, the innermost first, for [`functions_at`].
     pub fn addresses(&self) -> &[usize] {
         &self.addresses

@@ -99,11 +99,13 @@ impl Sampler {
 impl Sampler {
     pub(crate) fn begin(py: Python<'_>, plan: Plan) -> PyResult<Self> {
         // Here and not in the thread, which may have to wait long for the GIL: clocks begin to count now.
-        let looking = Looking::new(py, &plan)?;
+        let mut looking = Looking::new(py, &plan)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
         let (began, sees_native) = (Instant::now(), looking.native.is_some());
         let thread = thread::Builder::new().name("profile".to_owned()).spawn(move || {
+            let first = looking.looked + pause(plan.period);
+            looking.wait(first, &seen);
             // None if Python has ended already.
             Python::try_attach(|py| run(py, plan, looking, &seen).ok()).flatten()
         });
@@ -151,19 +153,9 @@ impl Drop for Sampler {
 fn run(py: Python<'_>, mut plan: Plan, mut looking: Looking, is_over: &AtomicBool) -> PyResult<Profile> {
     let ident = looking.get_ident.bind(py).call0()?;
     plan.samplers.bind(py).add(&ident)?;
-    let mut due = looking.looked + pause(plan.period);
-    loop {
-        let native = &mut looking.native;
-        py.detach(|| {
-            sleep_until(due, is_over);
-            // Before the lock is asked for: who works in C has it until that is done.
-            if let Some(native) = native.as_mut().filter(|_| !is_over.load(Ordering::Relaxed)) {
-                native.ask();
-            }
-        });
-        if is_over.load(Ordering::Relaxed) {
-            break;
-        }
+    // The first look is due.
+    let mut due = Instant::now();
+    while !is_over.load(Ordering::Relaxed) {
         // Something that cannot be read now is read the next time, and then stands for this time too.
         let _ = looking.look(py, &plan);
         let is_due = plan.so_far.as_ref().is_some_and(SoFar::is_due);
@@ -172,6 +164,7 @@ fn run(py: Python<'_>, mut plan: Plan, mut looking: Looking, is_over: &AtomicBoo
             py.detach(|| so_far.tell(&looking.profile));
         }
         due = (due + pause(plan.period)).max(Instant::now());
+        py.detach(|| looking.wait(due, is_over));
     }
     looking.settle(py, true);
     plan.samplers.bind(py).discard(&ident)?;
@@ -220,7 +213,7 @@ impl Looking {
             codes: Codes::new(py, plan.own.clone(), plan.ends)?,
             threads: Threads::new(py)?,
             collector: Arc::new(Collector::new(py)?),
-            native: if plan.native { Native::new(py)? } else { None },
+            native: if plan.native { Native::new(py, plan.period)? } else { None },
             get_ident: py.import("threading")?.getattr("get_ident")?.unbind(),
             loops: Vec::new(),
             chosen: plan.tasks.as_ref().map(|tasks| Chosen::new(tasks.clone_ref(py), began)),
@@ -240,8 +233,20 @@ impl Looking {
         Ok(looking)
     }
 
+    /// Waits until a look is due, and prepares what has to be done before the lock is asked for: who works in C has that
+    /// until it is done.
+    fn wait(&mut self, due: Instant, is_over: &AtomicBool) {
+        sleep_until(due, is_over);
+        if let Some(native) = self.native.as_mut().filter(|_| !is_over.load(Ordering::Relaxed)) {
+            native.ask();
+        }
+    }
+
     fn look(&mut self, py: Python<'_>, plan: &Plan) -> PyResult<()> {
         self.round += 1;
+        if let Some(native) = &mut self.native {
+            native.take(py);
+        }
         let before = mem::replace(&mut self.looked, Instant::now());
         let collector = Arc::clone(&self.collector);
         for (ident, frame) in collector.held_back(py, || self.look_at_threads(py, plan))? {
@@ -329,12 +334,12 @@ impl Looking {
         calls: &[Call],
         weight: Weight,
     ) -> PyResult<()> {
-        if let (Some(native), Some(frame)) = (&mut self.native, innermost)
-            && native.is_above(ident, frame)?
-        {
-            native.keep(ident, track, calls, weight);
-        } else {
-            self.profile.add(track, calls, weight);
+        let rest = match (&mut self.native, innermost) {
+            (Some(native), Some(frame)) => native.keep(ident, frame, (track, calls, weight))?,
+            _ => weight,
+        };
+        if rest != Weight::default() {
+            self.profile.add(track, calls, rest);
         }
         Ok(())
     }

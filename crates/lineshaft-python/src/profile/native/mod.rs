@@ -19,6 +19,8 @@
 //!   same line. The calls around it are those of the walk.
 //! - Code that is freed between the two looks, with other code in the same place and at the same instruction, would be taken
 //!   for it: programs that make code all the time, within some milliseconds, at the same address.
+//! - The time of a look is divided among the copies that were made for it, one for each period that the lock was waited for
+//!   (`asker.rs`). Those that were made elsewhere leave their part at the line, without native functions.
 //! - Tables of a library that are wrong end the way up the stack. If it does not lead to the interpreter's loop, the innermost
 //!   function alone is shown.
 //!
@@ -26,48 +28,42 @@
 //! for once, 50 ms, and asked again when it has taken the signal.
 #![allow(unsafe_code)] // Where the stack of another thread lies, and what it runs in its handler.
 
+mod asker;
 mod insides;
 mod names;
 
-use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use lineshaft_insight::profile::{Call, Profile, TrackId, Weight};
-use lineshaft_ipc::stacks::{Looker, Note, Spot};
+use lineshaft_ipc::stacks::Spot;
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
+use self::asker::{Asker, Copy};
 use self::insides::At;
 use self::names::Names;
 use crate::once::intern;
 
-/// Bytes of a stack above the interpreter's loop that are looked through. A way that is longer does not end there.
-const STACK_BYTES: usize = 256 << 10;
 /// Stacks that are kept without names; then these are asked for.
 const STACKS_MAX: usize = 4_096;
-/// Native functions of a stack that are kept, the innermost ones.
-const CALLS_MAX: usize = 128;
 
 /// Who looks at the native part of stacks.
 pub(super) struct Native {
-    looker: Looker,
-    note: Note,
-    /// The interpreter's loop.
-    evaluates: Range<usize>,
+    asker: Asker,
     /// Where the instructions of code begin, in its object.
     instructions: usize,
     threads: FxHashMap<u64, Asked>,
+    /// What was seen in this look.
+    copies: FxHashMap<u64, Vec<Copy>>,
     names: Names,
     /// What was seen without names yet.
     kept: FxHashMap<Stack, Weight>,
 }
 
-/// A thread, and what it has answered.
+/// A thread that is asked.
 struct Asked {
-    spot: Spot,
     number: u32,
-    at: Option<At>,
-    addresses: Vec<usize>,
     round: u64,
 }
 
@@ -80,18 +76,12 @@ struct Stack {
 
 impl Native {
     /// `None` where it cannot be done: in an interpreter whose insides are not known, or without a free real-time signal.
-    pub(super) fn new(py: Python<'_>) -> PyResult<Option<Self>> {
+    pub(super) fn new(py: Python<'_>, period: Duration) -> PyResult<Option<Self>> {
         let Some(insides) = insides::find(py)? else { return Ok(None) };
-        let Some(looker) = Looker::new() else { return Ok(None) };
-        Ok(Some(Self {
-            looker,
-            note: insides.note,
-            names: Names::new(insides.evaluates.start),
-            evaluates: insides.evaluates,
-            instructions: insides.instructions,
-            threads: FxHashMap::default(),
-            kept: FxHashMap::default(),
-        }))
+        let (names, instructions) = (Names::new(insides.evaluates.start), insides.instructions);
+        let Some(asker) = Asker::begin(insides, period) else { return Ok(None) };
+        let (threads, copies, kept) = Default::default();
+        Ok(Some(Self { asker, instructions, threads, copies, names, kept }))
     }
 
     /// A thread that has frames of Python now is asked from now on, until a round in which it was not expected.
@@ -102,57 +92,65 @@ impl Native {
             asked.round = round;
             return;
         }
-        self.threads.remove(&ident);
+        self.threads.insert(ident, Asked { number, round });
+        self.asker.remove(ident);
         if !Path::new(&format!("/proc/self/task/{number}")).exists() {
             return;
         }
         // SAFETY: Python knows a thread by what the C library does. It has frames and is there, so that it cannot end before
         // it gets the interpreter's lock, which we have.
-        let spot = unsafe { Spot::of_thread(number, ident) };
-        if let Some(spot) = spot {
-            self.threads.insert(ident, Asked { spot, number, at: None, addresses: Vec::new(), round });
+        if let Some(spot) = unsafe { Spot::of_thread(number, ident) } {
+            self.asker.add(ident, spot);
         }
     }
 
     /// Threads that were not expected in this round are not asked any more.
     pub(super) fn forget_all_before(&mut self, round: u64) {
-        self.threads.retain(|_, asked| asked.round >= round);
-    }
-
-    /// Asks every thread, without the interpreter's lock: each may have to wait for a processor.
-    pub(super) fn ask(&mut self) {
-        for asked in self.threads.values_mut() {
-            asked.addresses.clear();
-            asked.at = (self.looker.look_above(&asked.spot, &self.evaluates, STACK_BYTES, self.note))
-                .and_then(At::of);
-            let found = self.looker.addresses();
-            let ends_there = |address: &usize| self.evaluates.contains(&(address - 1));
-            let above = match found.split_last() {
-                Some((last, above)) if ends_there(last) => above,
-                _ => found.get(..1).unwrap_or_default(),
-            };
-            asked.addresses.extend(above.iter().take(CALLS_MAX));
-        }
-    }
-
-    /// Whether a thread worked natively when it was asked, and was where its innermost frame is now.
-    pub(super) fn is_above(&self, ident: u64, frame: &Bound<'_, PyAny>) -> PyResult<bool> {
-        match self.threads.get(&ident) {
-            Some(Asked { at: Some(at), addresses, .. }) if !addresses.is_empty() => {
-                Ok(At::now(frame, self.instructions)? == *at)
+        let asker = &self.asker;
+        self.threads.retain(|ident, asked| {
+            let is_there = asked.round >= round;
+            if !is_there {
+                asker.remove(*ident);
             }
-            _ => Ok(false),
-        }
+            is_there
+        });
     }
 
-    /// A stack was seen, with what its thread worked at when it was asked; that has no names yet.
-    pub(super) fn keep(&mut self, ident: u64, track: TrackId, calls: &[Call], weight: Weight) {
-        let addresses = self.threads.get(&ident).map_or(&[][..], |asked| &asked.addresses);
-        let stack = Stack { track, calls: calls.into(), addresses: addresses.into() };
-        let sum = self.kept.entry(stack).or_default();
-        sum.wall_ns += weight.wall_ns;
-        sum.cpu_ns += weight.cpu_ns;
-        sum.samples += weight.samples;
+    /// A look begins: every thread is asked, without the interpreter's lock, since each may have to wait for a processor.
+    pub(super) fn ask(&mut self) {
+        self.asker.ask();
+    }
+
+    /// It has the lock: what is asked from now on is no part of it.
+    pub(super) fn take(&mut self, _: Python<'_>) {
+        self.copies = self.asker.take();
+    }
+
+    /// A stack of a thread was seen, whose innermost frame this is. Of its time this keeps the part in which the thread
+    /// worked natively at the instruction where it still is, and gives the rest.
+    pub(super) fn keep(
+        &mut self,
+        ident: u64,
+        frame: &Bound<'_, PyAny>,
+        (track, calls, weight): (TrackId, &[Call], Weight),
+    ) -> PyResult<Weight> {
+        let Some(copies) = self.copies.remove(&ident) else { return Ok(weight) };
+        let at = At::now(frame, self.instructions)?;
+        let count = copies.len() as u64;
+        let mut rest = weight;
+        for (place, Copy { addresses, .. }) in
+            (1..).zip(copies).filter(|(_, copy)| copy.at == at && !copy.addresses.is_empty())
+        {
+            let part = part_of(weight, place, count);
+            rest.wall_ns -= part.wall_ns;
+            rest.cpu_ns -= part.cpu_ns;
+            rest.samples -= part.samples;
+            let sum = self.kept.entry(Stack { track, calls: calls.into(), addresses }).or_default();
+            sum.wall_ns += part.wall_ns;
+            sum.cpu_ns += part.cpu_ns;
+            sum.samples += part.samples;
+        }
+        Ok(rest)
     }
 
     /// Whether there is no room for more.
@@ -169,6 +167,15 @@ impl Native {
             profile.add(stack.track, &[above.as_slice(), &stack.calls].concat(), weight);
         }
     }
+}
+
+/// What one of so many copies stands for; their sum is all of it.
+fn part_of(all: Weight, place: u64, count: u64) -> Weight {
+    let part = |whole: u64| {
+        let until = |place: u64| (u128::from(whole) * u128::from(place) / u128::from(count)) as u64;
+        until(place) - until(place - 1)
+    };
+    Weight { wall_ns: part(all.wall_ns), cpu_ns: part(all.cpu_ns), samples: part(all.samples) }
 }
 
 impl At {

@@ -43,7 +43,7 @@ impl Names {
     pub(super) fn work(&mut self, addresses: &[usize]) -> Vec<profile::Native> {
         let Self { interpreter, library, known } = self;
         let library = library.get_or_insert_with(|| {
-            library_at(*interpreter + 1).map(|library| library.path).unwrap_or_default()
+            functions(*interpreter + 1).pop().map(|function| function.library).unwrap_or_default()
         });
         let found = addresses.iter().filter_map(|address| known.get(address));
         native_work(found.flat_map(|functions| functions.iter().cloned()).collect(), library)
@@ -74,7 +74,11 @@ fn remember(address: usize) -> Arc<[profile::Native]> {
 
 /// More than one where some were inlined.
 fn functions(address: usize) -> Vec<profile::Native> {
-    let Some(library) = library_at(address) else { return Vec::new() };
+    let Some(mut library) = library_at(address) else { return Vec::new() };
+    // With its version: what is linked with is a name without.
+    if let Ok(path) = std::fs::canonicalize(&library.path) {
+        library.path = path.to_string_lossy().into_owned();
+    }
     let named = functions_at(address).into_iter().filter(|function| function.name != "?");
     let named: Vec<profile::Native> = named
         .map(|function| profile::Native { name: function.name, library: library.path.clone() })
