@@ -17,8 +17,9 @@ from collections.abc import Callable
 import lineshaft
 from profiles import work as plain
 
-FLOATS = [random.Random(1).random() for _ in range(200_000)]
-TEXT = random.Random(2).randbytes(1 << 16) * 40
+RANDOM = random.Random(1)
+FLOATS = [RANDOM.random() for _ in range(200_000)]
+TEXT = RANDOM.randbytes(1 << 16) * 40
 
 
 def native() -> None:

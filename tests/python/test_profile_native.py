@@ -25,8 +25,9 @@ from support.profiles import cool, hot, of, parsed, profiled, samples_of, spin
 KNOWN = ((3, 11), (3, 12), (3, 13))
 pytestmark = pytest.mark.skipif(sys.version_info[:2] not in KNOWN, reason="the interpreter's insides are not known")
 
-FLOATS = [random.Random(1).random() for _ in range(300_000)]
-TEXT = random.Random(2).randbytes(1 << 16) * 64
+RANDOM = random.Random(1)
+FLOATS = [RANDOM.random() for _ in range(300_000)]
+TEXT = RANDOM.randbytes(1 << 16) * 64
 VALUE = [{"name": "x" * 20, "prices": [number, number / 3]} for number in range(60_000)]
 
 

@@ -31,8 +31,8 @@ pub use flame::flame_graph_svg;
 pub use hot::{HotFunction, HotLine};
 pub use html::{Source, html};
 pub use names::FrameId;
-pub use native::{Native, native_work};
 use names::{NO_NAME, Names};
+pub use native::{Native, native_work};
 pub use waits::Wait;
 
 /// Nodes of a profile: what does not find one goes to `(more)`.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use lineshaft_insight::profile::{
-    Allocation, Call, DEPTH_MAX, Kind, NODES_MAX, Native, Profile, TRACKS_MAX, Unreadable, Weight, diff, native_work,
+    Allocation, Call, DEPTH_MAX, Kind, NODES_MAX, Native, Profile, TRACKS_MAX, Unreadable, Weight, diff,
+    native_work,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -287,11 +288,24 @@ fn check_work(functions: &[&str], expected: &[&str]) {
 #[test]
 fn of_native_functions_those_that_a_line_of_python_has_called_are_kept() {
     check_work(
-        &["merge_lo", "list_sort_impl.isra.0", "list_sort", "cfunction_vectorcall_FASTCALL", "PyObject_Vectorcall"],
+        &[
+            "merge_lo",
+            "list_sort_impl.isra.0",
+            "list_sort",
+            "cfunction_vectorcall_FASTCALL",
+            "PyObject_Vectorcall",
+        ],
         &["merge_lo", "list_sort_impl.isra.0", "list_sort"],
     );
     check_work(
-        &["encode", "PyObject_Call", "encoder_call", "_PyObject_MakeTpCall.cold", "_PyEval_EvalFrameDefault.cold", "main"],
+        &[
+            "encode",
+            "PyObject_Call",
+            "encoder_call",
+            "_PyObject_MakeTpCall.cold",
+            "_PyEval_EvalFrameDefault.cold",
+            "main",
+        ],
         &["encode", "encoder_call"],
     );
     check_work(&["?", "method_vectorcall_O.lto_priv.0"], &["libpython.so+0x10"]);

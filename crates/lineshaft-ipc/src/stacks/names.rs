@@ -94,9 +94,7 @@ pub fn exported(name: &CStr) -> Option<Range<usize>> {
     // not 0; then the symbol, if there is one, is an entry of the library's table.
     unsafe {
         let start = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
-        if start.is_null()
-            || libc::dladdr1(start, info.as_mut_ptr(), &raw mut symbol, RTLD_DL_SYMENT) == 0
-        {
+        if start.is_null() || libc::dladdr1(start, info.as_mut_ptr(), &raw mut symbol, RTLD_DL_SYMENT) == 0 {
             return None;
         }
         let bytes = symbol.cast::<libc::Elf64_Sym>().as_ref()?.st_size as usize;

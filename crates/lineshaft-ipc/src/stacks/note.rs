@@ -24,7 +24,8 @@ impl Note {
     /// The pointer is null or one that [`Self::as_pointer`] gave.
     pub(super) unsafe fn of_pointer(pointer: *mut ()) -> Option<Self> {
         // SAFETY: it was made of such a function, as the caller says.
-        (!pointer.is_null()).then(|| Self(unsafe { std::mem::transmute::<*mut (), fn() -> [usize; 2]>(pointer) }))
+        (!pointer.is_null())
+            .then(|| Self(unsafe { std::mem::transmute::<*mut (), fn() -> [usize; 2]>(pointer) }))
     }
 
     pub(super) fn read(self) -> [usize; 2] {

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
 
-use super::{Note, Spot};
 use super::registers::{POINTER, Registers, WORDS, registers_of, words_of};
+use super::{Note, Spot};
 
 /// How long an answer is waited for: a thread without a processor, or in the kernel where nothing interrupts it.
 const PATIENCE: Duration = Duration::from_millis(50);
