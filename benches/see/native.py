@@ -1,7 +1,7 @@
 """What native functions in a profile cost: `native.py PAIRS`.
 
-The same work with a profile of 100 looks a second, without native functions and with, in turns, in this process: the ratio
-is the median over the pairs. What a look takes more is the processor time more of the whole process, for each look.
+The same work with a profile of 100 looks a second, without native functions and with, in turns, in this process: the
+ratio is the median over the pairs. What a look takes more is the processor time more of the whole process, for each look.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import time
 import zlib
 from collections.abc import Callable
 
-import lineshaft
 from profiles import work as plain
+
+import lineshaft
 
 RANDOM = random.Random(1)
 FLOATS = [RANDOM.random() for _ in range(200_000)]

@@ -80,8 +80,8 @@ def profile(
       Where an asyncio loop runs in them, what its suspended tasks await is found too, apart from what threads do.
     - `memory`: whether to find the lines that allocate memory and keep it. Allocating is several times slower then.
     - `native`: whether to show the functions of C, C++ and Rust that a line of Python has called, above that line. Each
-      thread is interrupted by a signal at each look. On Linux in CPython 3.11 to 3.13; elsewhere a `RuntimeWarning` says
-      once that there are none.
+      thread is interrupted by a signal at each look. On Linux in CPython 3.11 to 3.13; elsewhere a `RuntimeWarning`
+      says once that there are none.
 
     A forked child is not profiled. Profiles may be in each other. Raises `OptionError` for a wrong option, and
     `DeclarationError` for a generator.
