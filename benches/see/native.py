@@ -1,7 +1,8 @@
 """What native functions in a profile cost: `native.py PAIRS`.
 
 The same work with a profile of 100 looks a second, without native functions and with, in turns, in this process: the
-ratio is the median over the pairs. What a look takes more is the processor time more of the whole process, for each look.
+ratio is the median over the pairs. What a look takes more is the processor time more of the whole process, for each
+look.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ const STACK_BYTES: usize = 256 << 10;
 const CALLS_MAX: usize = 128;
 /// Stacks of a thread that are kept in a turn; more take the places of others.
 const COPIES_MAX: usize = 1_000;
-/// How long the first answers of a turn are waited for.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the first answers of a turn are waited for. Who asks may still read the tables of the program.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Those that were used, with the tables of the program that they have read: to read these again takes milliseconds.
 static LOOKERS: Mutex<Vec<Looker>> = Mutex::new(Vec::new());
