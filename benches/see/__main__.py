@@ -5,6 +5,7 @@
     python benches/see filter
     python benches/see profiles [--pairs 9]
     python benches/see memory [--pairs 7]
+    python benches/see native [--pairs 9]
     python benches/see waits [--seconds 3]
     python benches/see accounts [--jobs 100000] [--pairs 7] [--beside SITE]
     python benches/see search [--records 1000000]
@@ -13,10 +14,10 @@
 standard library, picologging, structlog and loguru; ours also with what its threads take. `processes` has four
 processes that write so many records each to one file, from start to end, and looks that every line is there and whole.
 `filter` has what it takes to ask 1,000 directives about a logger. `profiles` has by how much a profiler makes Python
-slower, beside pyinstrument and cProfile, `memory` by how much slower attempts are whose memory is profiled, `waits`
-what a profile says threads waited for. `search` has what it takes to store that many records of attempts and to find
-some of them, beside a search through the same records as lines of JSON. `accounts` has what CPU time a job with an
-empty body takes, beside a Lineshaft without accounts whose packages are in SITE.
+slower, beside pyinstrument and cProfile, `memory` by how much slower attempts are whose memory is profiled, `native` what
+it takes to see native functions, `waits` what a profile says threads waited for. `search` has what it takes to store that
+many records of attempts and to find some of them, beside a search through the same records as lines of JSON. `accounts`
+has what CPU time a job with an empty body takes, beside a Lineshaft without accounts whose packages are in SITE.
 
 Others are installed into an environment of their own below this directory.
 """
@@ -47,6 +48,8 @@ def main() -> int:
     profiles.add_argument("--pairs", type=int, default=9)
     memory = subjects.add_parser("memory")
     memory.add_argument("--pairs", type=int, default=7)
+    native = subjects.add_parser("native")
+    native.add_argument("--pairs", type=int, default=9)
     waits = subjects.add_parser("waits")
     waits.add_argument("--seconds", type=float, default=3.0)
     search = subjects.add_parser("search")
@@ -62,6 +65,8 @@ def main() -> int:
         words = [str(HERE / "profiles.py"), str(options.pairs), str(site_of_peers())]
     elif options.subject == "memory":
         words = [str(HERE / "memory.py"), str(options.pairs)]
+    elif options.subject == "native":
+        words = [str(HERE / "native.py"), str(options.pairs)]
     elif options.subject == "waits":
         words = [str(HERE / "waits.py"), str(options.seconds)]
     elif options.subject == "processes":

@@ -1114,8 +1114,11 @@ class Sampler:
         hz: float,
         entry: FrameType,
         everyone: bool,
+        native: bool,
         event_loop: object,
         own: str,
         samplers: set[int],
     ) -> Sampler: ...
+    @property
+    def native(self) -> bool: ...
     def stop(self) -> ProfileData: ...

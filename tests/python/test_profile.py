@@ -259,6 +259,7 @@ def test_generators_are_refused():
         ({"hz": float("nan")}, "hz"),
         ({"threads": "some"}, "threads"),
         ({"memory": 1}, "memory"),
+        ({"native": "yes"}, "native"),
     ],
 )
 def test_a_wrong_option_is_named(options, named):

@@ -15,6 +15,7 @@ mod flame;
 mod hot;
 mod html;
 mod names;
+mod native;
 mod pprof;
 mod speedscope;
 mod waits;
@@ -31,6 +32,7 @@ pub use hot::{HotFunction, HotLine};
 pub use html::{Source, html};
 pub use names::FrameId;
 use names::{NO_NAME, Names};
+pub use native::{Native, native_work};
 pub use waits::Wait;
 
 /// Nodes of a profile: what does not find one goes to `(more)`.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import sys
+import warnings
 from types import FrameType
 from typing import Any
 
@@ -24,12 +26,12 @@ _samplers: set[int] = set()
 class Options:
     """What is to be measured, and how often."""
 
-    def __init__(self, hz: float, threads: str, memory: bool) -> None:
-        self.hz, self.threads, self.memory = hz, threads, memory
+    def __init__(self, hz: float, threads: str, memory: bool, native: bool) -> None:
+        self.hz, self.threads, self.memory, self.native = hz, threads, memory, native
 
     def given(self) -> dict[str, object]:
         """Those that are not the default."""
-        defaults = {"hz": 100.0, "threads": "current", "memory": False}
+        defaults = {"hz": 100.0, "threads": "current", "memory": False, "native": False}
         return {name: value for name, value in vars(self).items() if value != defaults[name]}
 
 
@@ -42,7 +44,11 @@ class Run:
         self._garbage = _native.GarbageWatch()
         everyone = options.threads == "all"
         try:
-            self._sampler = _native.Sampler(options.hz, entry, everyone, _running_loop(), _OWN, _samplers)
+            self._sampler = _native.Sampler(
+                options.hz, entry, everyone, options.native, _running_loop(), _OWN, _samplers
+            )
+            if options.native and not self._sampler.native:
+                _warn_once()
         except BaseException:
             if self._memory is not None:
                 self._memory.leave()
@@ -68,6 +74,17 @@ class Run:
         """No collection of garbage is looked at any more."""
         if self._garbage in gc.callbacks:
             gc.callbacks.remove(self._garbage)
+
+
+@functools.cache
+def _warn_once() -> None:
+    version = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+    warnings.warn(
+        f"native frames are not in this profile: they are seen on Linux in CPython 3.11 to 3.13, and this is {version} "
+        "(or one without a free real-time signal, or whose functions are not exported)",
+        RuntimeWarning,
+        stacklevel=1,
+    )
 
 
 def _running_loop() -> Any:

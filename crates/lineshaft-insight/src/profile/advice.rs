@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::flame::{percent, time};
-use super::waits::is_wait;
+use super::native::is_native;
+use super::waits::has_no_line;
 use super::{Frame, Kind, Profile, Stack, Wait, Weight};
 
 /// Samples below which nothing is said.
@@ -69,7 +70,8 @@ impl Profile {
         for (stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
             let is_lock =
                 |frame: Frame<'_>| ends(frame.file, "threading.py") || frame.name == Wait::Lock.name();
-            if !stack.calls.last().is_some_and(|(frame, _)| is_lock(*frame)) {
+            let innermost = stack.calls.iter().rfind(|(frame, _)| !is_native(*frame));
+            if !innermost.is_some_and(|(frame, _)| is_lock(*frame)) {
                 continue;
             }
             let waited = weight.wall_ns.saturating_sub(weight.cpu_ns);
@@ -114,7 +116,7 @@ impl Profile {
     fn on_one_line(&self, all: Weight) -> Option<(f64, String)> {
         let mut lines: BTreeMap<(&str, u32, &str), (Weight, bool)> = BTreeMap::new();
         for (mut stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
-            stack.calls.pop_if(|(frame, _)| is_wait(*frame));
+            while stack.calls.len() > 1 && stack.calls.pop_if(|(frame, _)| has_no_line(*frame)).is_some() {}
             let of_program = stack.calls.iter().rposition(|(frame, _)| !is_of_library(frame.file));
             let Some(last) = stack.calls.len().checked_sub(1) else { continue };
             let (frame, line) = stack.calls[of_program.unwrap_or(last)];

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cells::{Cell, What, cells};
+use super::native::is_native;
 use super::{Kind, Profile, Weight};
 
 /// Sizes in pixels, which the script knows too.
@@ -19,6 +20,9 @@ const COLOURS: [&str; 16] = [
     "#f4a582", "#fdc086", "#ffd92f", "#d9ef8b", "#a6d96a", "#b2df8a", "#8dd3c7", "#80cdc1", "#9ecae1",
     "#a6bddb", "#bebada", "#cab2d6", "#e7b3d3", "#fb9a99", "#e5c494", "#d8d3a0",
 ];
+
+/// Of what lines have called natively; none of the others.
+const NATIVE: &str = "#c9c2b8";
 
 const STYLE: &str = include_str!("flame.css");
 const SCRIPT: &str = include_str!("flame.js");
@@ -91,6 +95,9 @@ fn shown(is: What<'_>, graph: &str) -> (String, String, &'static str) {
     match is {
         What::All => (format!("all {graph}"), String::new(), "#d0d0d0"),
         What::Track(name) => (name.to_owned(), String::new(), "#c3ccd6"),
+        What::Function(frame) if is_native(frame) => {
+            (frame.name.to_owned(), format!(" ({})", frame.file), NATIVE)
+        }
         What::Function(frame) if frame.file.is_empty() => (frame.name.to_owned(), String::new(), colour("")),
         What::Function(frame) => {
             (frame.name.to_owned(), format!(" ({}:{})", frame.file, frame.line), colour(frame.file))

@@ -1,5 +1,6 @@
 //! What threads wait for that no function of theirs says: it is shown as if it was called by the line that waits.
 
+use super::native::is_native;
 use super::{Call, Frame, FrameId, Kind, NO_PARENT, Node, Profile, TrackId, Weight};
 
 /// What a thread waits for.
@@ -26,7 +27,7 @@ impl Wait {
 }
 
 /// Whether a function stands for what is waited for.
-pub(super) fn is_wait(frame: Frame<'_>) -> bool {
+fn is_wait(frame: Frame<'_>) -> bool {
     frame == Wait::Interpreter.frame() || frame == Wait::Lock.frame()
 }
 
@@ -54,12 +55,17 @@ impl Profile {
         sum.wall_ns
     }
 
-    /// Where a node is: what waits is where it was called.
+    /// Where a node is: what waits, and what a line has called natively, is where it was called.
     pub(super) fn seen_at(&self, node: &Node) -> Call {
-        let place = node.place;
-        if place.parent != NO_PARENT && is_wait(self.frame_of(place.call.frame)) {
-            return self.nodes[place.parent as usize].place.call;
+        let mut place = node.place;
+        while place.parent != NO_PARENT && has_no_line(self.frame_of(place.call.frame)) {
+            place = self.nodes[place.parent as usize].place;
         }
         place.call
     }
+}
+
+/// Whether a function has no lines of its own, but is called by one.
+pub(super) fn has_no_line(frame: Frame<'_>) -> bool {
+    is_wait(frame) || is_native(frame)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use lineshaft_insight::profile::{
-    Allocation, Call, DEPTH_MAX, Kind, NODES_MAX, Profile, TRACKS_MAX, Unreadable, Weight, diff,
+    Allocation, Call, DEPTH_MAX, Kind, NODES_MAX, Native, Profile, TRACKS_MAX, Unreadable, Weight, diff,
+    native_work,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -294,4 +295,75 @@ fn a_difference_has_the_greatest_change_first() {
     assert_eq!(rows, [("function3", 0.0, 0.9), ("function2", 0.5, 0.0), ("function1", 0.5, 0.1)]);
     assert!(diff(&before, &before).iter().all(|one| one.by() == 0.0));
     assert!(diff(&Profile::new(), &Profile::new()).is_empty());
+}
+
+/// Names of functions, the innermost first; `?` is one without a symbol.
+#[track_caller]
+fn check_work(functions: &[&str], expected: &[&str]) {
+    let native = |name: &&str| match *name {
+        "?" => Native::unnamed("/lib/libpython.so".to_owned(), 0x10),
+        name => Native { name: name.to_owned(), library: "/lib/libpython.so".to_owned() },
+    };
+    let work = native_work(functions.iter().map(native).collect(), "/lib/libpython.so");
+    assert_eq!(work.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn of_native_functions_those_that_a_line_of_python_has_called_are_kept() {
+    check_work(
+        &[
+            "merge_lo",
+            "list_sort_impl.isra.0",
+            "list_sort",
+            "cfunction_vectorcall_FASTCALL",
+            "PyObject_Vectorcall",
+        ],
+        &["merge_lo", "list_sort_impl.isra.0", "list_sort"],
+    );
+    check_work(
+        &[
+            "encode",
+            "PyObject_Call",
+            "encoder_call",
+            "_PyObject_MakeTpCall.cold",
+            "_PyEval_EvalFrameDefault.cold",
+            "main",
+        ],
+        &["encode", "encoder_call"],
+    );
+    check_work(&["?", "method_vectorcall_O.lto_priv.0"], &["libpython.so+0x10"]);
+    check_work(&["PyObject_Vectorcall"], &[]);
+    check_work(&["_PyEval_EvalFrameDefault", "sorted"], &[]);
+}
+
+#[test]
+fn to_wait_for_the_interpreter_and_to_look_are_no_native_work() {
+    check_work(&["futex_wait", "take_gil", "eval_frame_handle_pending"], &[]);
+    check_work(&["futex_wait", "take_gil.cold", "PyEval_RestoreThread", "zlib_compress"], &[]);
+    check_work(&["futex_wait", "__pthread_cond_timedwait64", "?"], &[]);
+    check_work(&["lineshaft_python::profile::garbage::count", "gc_collect_main"], &[]);
+    let waits = ["futex_wait", "sem_clockwait", "PyThread_acquire_lock_timed"];
+    check_work(&waits, &waits);
+    let waits = ["pthread_cond_wait", "wait_for_a_worker"];
+    check_work(&waits, &waits);
+}
+
+#[test]
+fn native_functions_are_rows_and_their_time_is_that_of_the_line() {
+    let mut profile = Profile::new();
+    let track = profile.track("main", Kind::Thread);
+    let line = Call { frame: profile.frame("pack", "shop.py", 1), line: 4 };
+    let native = |name: &str| Native { name: name.to_owned(), library: "/lib/libz.so.1".to_owned() };
+    let [outer, inner] = ["deflate", "longest_match"].map(|name| profile.native_call(&native(name)));
+    let weight = Weight { wall_ns: 1_000, cpu_ns: 1_000, samples: 1 };
+    profile.add(track, &[inner, outer, line], weight);
+    profile.add(track, &[line], weight);
+    let read = Profile::from_bytes(&profile.encode()).unwrap();
+    profile.merge(&read);
+    let hot = profile.hot_lines(10);
+    assert_eq!(hot.len(), 1);
+    assert_eq!((hot[0].file, hot[0].line, hot[0].own.wall_ns), ("shop.py", 4, 4_000));
+    let functions = profile.hot_functions(10);
+    let row = functions.iter().find(|one| one.name == "longest_match").unwrap();
+    assert_eq!((row.file, row.line, row.own.wall_ns), ("<native libz.so.1>", 0, 2_000));
 }

@@ -5,6 +5,8 @@
 //! moves it from `ASKED` to nothing, so that a signal that comes late finds nothing to do; from `ANSWERING` on the handler
 //! runs, which ends by itself, and is waited for. So what a request points to is never touched after [`ask`] has returned.
 //!
+//! A forked child has none of the threads that asked or were asked, but their memory: it begins with a lock of its own.
+//!
 //! A thread that lets no signals in keeps one of them waiting. No further one is sent to it until it has taken that.
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
@@ -12,19 +14,19 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
 
-use super::Spot;
 use super::registers::{POINTER, Registers, WORDS, registers_of, words_of};
+use super::{Note, Spot};
 
 /// How long an answer is waited for: a thread without a processor, or in the kernel where nothing interrupts it.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Bytes of a stack that are copied, from the innermost call on: as many as fit into what a thread has by default.
-const STACK_BYTES: usize = 1 << 20;
+pub(super) const STACK_BYTES: usize = 1 << 20;
 const STACK_WORDS: usize = STACK_BYTES / size_of::<u64>();
 /// Threads that are remembered for not having taken a signal.
 const DEAF_MAX: usize = 64;
@@ -41,11 +43,20 @@ static REQUEST: Request = Request {
     answered: AtomicU32::new(0),
     spot: AtomicPtr::new(ptr::null_mut()),
     copy: AtomicPtr::new(ptr::null_mut()),
+    words_max: AtomicUsize::new(0),
+    note: AtomicPtr::new(ptr::null_mut()),
 };
 /// The signal that has our handler; 0 before there is one.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
-/// Held by who asks, with the threads that have not taken a signal yet.
-static ASKING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// What who asks holds.
+static ASKING: AtomicPtr<Asking> = AtomicPtr::new(ptr::null_mut());
+
+/// Of one process.
+struct Asking {
+    process: u32,
+    /// The threads that have not taken a signal yet.
+    deaf: Mutex<Vec<u32>>,
+}
 
 struct Request {
     /// The number of the thread, and the phase in the two lowest bits.
@@ -54,11 +65,23 @@ struct Request {
     answered: AtomicU32,
     spot: AtomicPtr<Spot>,
     copy: AtomicPtr<Copy>,
+    words_max: AtomicUsize,
+    /// A [`Note`], or nothing.
+    note: AtomicPtr<()>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct What {
+    /// Of the stack, at most so many bytes from the innermost call on.
+    pub(super) stack_bytes: usize,
+    pub(super) note: Option<Note>,
 }
 
 /// What a handler writes.
 struct Copy {
     registers: [u64; WORDS],
+    noted: [usize; 2],
     /// Where the copied part of the stack begins, and its words; none if it is no stack to be copied.
     start: usize,
     words: usize,
@@ -105,6 +128,11 @@ impl Copied {
 
     pub(super) fn registers(&self) -> Registers {
         registers_of(&self.inner().registers)
+    }
+
+    /// What the note said, if one was asked for.
+    pub(super) fn noted(&self) -> [usize; 2] {
+        self.inner().noted
     }
 
     /// The word that was at an address of the stack.
@@ -167,7 +195,7 @@ fn is_installed() -> bool {
 }
 
 /// Asks the thread that is in a spot, if one is, for its registers and its stack.
-pub(super) fn ask(spot: &Spot, copied: &mut Copied) -> Answer {
+pub(super) fn ask(spot: &Spot, what: What, copied: &mut Copied) -> Answer {
     let thread = spot.thread() as u32;
     if thread == 0 {
         return Answer::Nothing;
@@ -184,6 +212,8 @@ pub(super) fn ask(spot: &Spot, copied: &mut Copied) -> Answer {
     }
     REQUEST.spot.store(ptr::from_ref(spot).cast_mut(), Ordering::Relaxed);
     REQUEST.copy.store(copied.0.get(), Ordering::Relaxed);
+    REQUEST.words_max.store(what.stack_bytes.min(STACK_BYTES) / size_of::<u64>(), Ordering::Relaxed);
+    REQUEST.note.store(what.note.map_or(ptr::null_mut(), Note::as_pointer), Ordering::Relaxed);
     let answered = REQUEST.answered.load(Ordering::Relaxed);
     let asked = u64::from(thread) << 2 | ASKED;
     REQUEST.word.store(asked, Ordering::Release);
@@ -241,11 +271,28 @@ fn has_waiting_signal(thread: u32) -> bool {
 }
 
 fn lock() -> MutexGuard<'static, Vec<u32>> {
-    ASKING.lock().unwrap_or_else(PoisonError::into_inner)
+    asking().deaf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// That of this process: a forked child makes its own, since whoever held that of its parent is not there to let go of it.
+fn asking() -> &'static Asking {
+    let process = std::process::id();
+    loop {
+        let known = ASKING.load(Ordering::Acquire);
+        // SAFETY: what is there was made below, and is never freed.
+        if let Some(known) = unsafe { known.as_ref() }.filter(|known| known.process == process) {
+            return known;
+        }
+        let made = Box::into_raw(Box::new(Asking { process, deaf: Mutex::new(Vec::new()) }));
+        if ASKING.compare_exchange(known, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: nobody else has seen it.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
 }
 
 /// Runs in the thread that is asked, between any two of its instructions: it reads and writes memory that is there, and
-/// makes two system calls. `errno` is as it was afterwards.
+/// makes a few system calls. `errno` is as it was afterwards.
 extern "C" fn handle(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     let this = rustix::thread::gettid().as_raw_nonzero().get() as u32;
     let asked = u64::from(this) << 2 | ASKED;
@@ -254,6 +301,10 @@ extern "C" fn handle(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
         // It comes late, or somebody else has sent it.
         return;
     }
+    // SAFETY: `errno` of this thread is there.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the same.
+    let before = unsafe { *errno };
     let (spot, copy) = (REQUEST.spot.load(Ordering::Relaxed), REQUEST.copy.load(Ordering::Relaxed));
     // SAFETY: the kernel gives a valid context. While the word says `ANSWERING`, who asks is in `ask`, where both are
     // borrowed, the copy mutably, and does not look at the copy.
@@ -262,20 +313,17 @@ extern "C" fn handle(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     }
     REQUEST.word.store(u64::from(this) << 2 | ANSWERED, Ordering::Release);
     REQUEST.answered.fetch_add(1, Ordering::Release);
-    // SAFETY: `errno` of this thread is there.
-    unsafe {
-        let errno = libc::__errno_location();
-        let before = *errno;
-        let _ = futex::wake(&REQUEST.answered, futex::Flags::PRIVATE, 1);
-        *errno = before;
-    }
+    let _ = futex::wake(&REQUEST.answered, futex::Flags::PRIVATE, 1);
+    // SAFETY: the same.
+    unsafe { *errno = before };
 }
 
 fn answer(context: &libc::ucontext_t, spot: &Spot, copy: &mut Copy, this: u32) {
     copy.registers = words_of(context);
     let pointer = copy.registers[POINTER] as usize;
     let Range { start, end } = spot.stack_of(this as usize, pointer).unwrap_or_default();
-    (copy.start, copy.words) = (start, ((end - start) / size_of::<u64>()).min(STACK_WORDS));
+    let words_max = REQUEST.words_max.load(Ordering::Relaxed).min(STACK_WORDS);
+    (copy.start, copy.words) = (start, ((end - start) / size_of::<u64>()).min(words_max));
     // SAFETY: this is the stack of the calling thread between where it is and where it was when it entered the spot, so it
     // is all there; the copy has room for so many words. Nothing else writes to that part of the stack meanwhile: the frame of
     // the handler lies below it, or on a stack of its own.
@@ -286,6 +334,9 @@ fn answer(context: &libc::ucontext_t, spot: &Spot, copy: &mut Copy, this: u32) {
             copy.words,
         );
     }
+    // SAFETY: who asks has put nothing or a note there.
+    let note = unsafe { Note::of_pointer(REQUEST.note.load(Ordering::Relaxed)) };
+    copy.noted = note.map_or([0; 2], Note::read);
 }
 
 #[cfg(all(test, not(miri)))]

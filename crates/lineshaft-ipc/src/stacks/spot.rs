@@ -46,6 +46,22 @@ impl Spot {
         run()
     }
 
+    /// The whole stack of a thread of this process, whatever it runs. `None` if it cannot be said where that lies.
+    ///
+    /// # Safety
+    ///
+    /// `thread` is what the C library knows a thread by that does not end before this returns. If `number` is that of
+    /// another one, that is not copied, as its stack lies elsewhere.
+    pub unsafe fn of_thread(number: u32, thread: libc::pthread_t) -> Option<Self> {
+        // SAFETY: the caller says that the thread lives.
+        let Range { start, end } = unsafe { stack_of(thread) }?;
+        Some(Self {
+            thread: AtomicUsize::new(number as usize),
+            base: AtomicUsize::new(end),
+            lowest: AtomicUsize::new(start),
+        })
+    }
+
     fn enter(&self, base: usize) -> Option<Entered<'_>> {
         let this = this_thread();
         let outer = self.thread.load(Ordering::Relaxed);
@@ -145,12 +161,22 @@ fn learn() -> This {
 
 /// Where the stack of the calling thread lies, if that can be said.
 fn stack_of_this_thread() -> Option<Range<usize>> {
+    // SAFETY: the calling thread lives.
+    unsafe { stack_of(libc::pthread_self()) }
+}
+
+/// The same, of any thread.
+///
+/// # Safety
+///
+/// The thread does not end before this returns.
+unsafe fn stack_of(thread: libc::pthread_t) -> Option<Range<usize>> {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut lowest, mut bytes) = (std::ptr::null_mut(), 0);
-    // SAFETY: the first call fills the attributes of the calling thread, which lives, and says by 0 that it has. The others
-    // read and release what it has filled, and write to locals.
+    // SAFETY: the first call fills the attributes of a thread that lives, and says by 0 that it has. The others read and
+    // release what it has filled, and write to locals.
     let found = unsafe {
-        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+        if libc::pthread_getattr_np(thread, attributes.as_mut_ptr()) != 0 {
             return None;
         }
         let found = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut lowest, &raw mut bytes);

@@ -51,6 +51,8 @@ pub(super) struct Walked<'py> {
     pub(super) runs_loop: Option<Bound<'py, PyAny>>,
     /// What it is about where it was seen.
     pub(super) pause: Pause,
+    /// Whether the innermost call is that of the innermost frame, and not of one further out.
+    pub(super) is_whole: bool,
 }
 
 impl Codes {
@@ -66,7 +68,12 @@ impl Codes {
         entry: Option<&Py<PyAny>>,
     ) -> PyResult<Walked<'py>> {
         let py = frame.py();
-        let mut walked = Walked { calls: Vec::with_capacity(32), runs_loop: None, pause: Pause::Elsewhere };
+        let mut walked = Walked {
+            calls: Vec::with_capacity(32),
+            runs_loop: None,
+            pause: Pause::Elsewhere,
+            is_whole: false,
+        };
         let mut is_innermost = true;
         let mut next = Some(frame);
         while let Some(frame) = next {
@@ -78,6 +85,7 @@ impl Codes {
                 break;
             }
             if std::mem::take(&mut is_innermost) {
+                walked.is_whole = known.id().is_some();
                 walked.pause = match known {
                     Known::OwnLock => Pause::Lock,
                     Known::Own => Pause::Elsewhere,

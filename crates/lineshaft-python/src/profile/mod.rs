@@ -3,6 +3,7 @@
 mod data;
 mod frames;
 mod garbage;
+mod native;
 mod pauses;
 mod sampler;
 mod so_far;

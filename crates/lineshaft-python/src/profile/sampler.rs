@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use lineshaft_insight::profile::Profile;
+use lineshaft_insight::profile::{Call, Profile, TrackId, Weight};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet};
 
 use super::data::ProfileData;
 use super::frames::{Codes, Ends, Walked};
+use super::native::Native;
 use super::pauses::Pause;
 use super::so_far::SoFar;
 use super::tasks::{Chosen, Loop, loop_in};
@@ -29,6 +30,7 @@ pub(crate) struct Sampler {
     thread: Mutex<Option<JoinHandle<Option<Profile>>>>,
     began: Instant,
     pid: u32,
+    sees_native: bool,
 }
 
 /// What is to be looked at.
@@ -39,6 +41,8 @@ pub(crate) struct Plan {
     /// The frame in which it is asked for: what called that is not looked at.
     pub(crate) entry: Option<Py<PyAny>>,
     pub(crate) is_all: bool,
+    /// Whether what lines call natively is looked at too, where that can be done.
+    pub(crate) native: bool,
     /// Of the thread, only what it does in these tasks of its loop, and what they await.
     pub(crate) tasks: Option<Py<PySet>>,
     /// The loop that runs in it.
@@ -57,15 +61,16 @@ pub(crate) struct Plan {
 impl Sampler {
     /// Begins to look `hz` times a second at the calling thread, or at all. Frames of files below `own` are left out, and
     /// so are the threads of `samplers`, to which its own is added. `entry` is the frame from which the calling thread is
-    /// looked at inwards, `event_loop` a loop that is known to run there.
+    /// looked at inwards, `event_loop` a loop that is known to run there. `native` asks for what lines call natively.
     #[new]
-    #[pyo3(signature = (hz, entry, everyone, event_loop, own, samplers))]
+    #[pyo3(signature = (hz, entry, everyone, native, event_loop, own, samplers))]
     #[allow(clippy::too_many_arguments)] // Python gives them one by one
     fn new(
         py: Python<'_>,
         hz: f64,
         entry: Py<PyAny>,
         everyone: bool,
+        native: bool,
         event_loop: Option<Py<PyAny>>,
         own: String,
         samplers: Py<PySet>,
@@ -75,8 +80,14 @@ impl Sampler {
         let (is_all, ends) = (everyone, Ends::Nowhere);
         Self::begin(
             py,
-            Plan { period, thread, entry, is_all, tasks, event_loop, own, ends, samplers, so_far },
+            Plan { period, thread, entry, is_all, native, tasks, event_loop, own, ends, samplers, so_far },
         )
+    }
+
+    /// Whether it sees what lines call natively: if that was asked for and can be done here.
+    #[getter]
+    fn native(&self) -> bool {
+        self.sees_native
     }
 
     /// Ends it and gives what was seen: nothing if it has ended before, or belongs to the process this one was forked from.
@@ -88,17 +99,20 @@ impl Sampler {
 impl Sampler {
     pub(crate) fn begin(py: Python<'_>, plan: Plan) -> PyResult<Self> {
         // Here and not in the thread, which may have to wait long for the GIL: clocks begin to count now.
-        let looking = Looking::new(py, &plan)?;
+        let mut looking = Looking::new(py, &plan)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
-        let began = Instant::now();
+        let (began, sees_native) = (Instant::now(), looking.native.is_some());
         let thread = thread::Builder::new().name("profile".to_owned()).spawn(move || {
+            let first = looking.looked + pause(plan.period);
+            looking.wait(first, &seen);
             // None if Python has ended already.
             Python::try_attach(|py| run(py, plan, looking, &seen).ok()).flatten()
         });
         let thread = thread
             .map_err(|error| PyRuntimeError::new_err(format!("no thread could be started: {error}")))?;
-        Ok(Self { is_over, thread: Mutex::new(Some(thread)), began, pid: std::process::id() })
+        let pid = std::process::id();
+        Ok(Self { is_over, thread: Mutex::new(Some(thread)), began, pid, sees_native })
     }
 
     /// What [`Self::stop`] gives.
@@ -139,19 +153,20 @@ impl Drop for Sampler {
 fn run(py: Python<'_>, mut plan: Plan, mut looking: Looking, is_over: &AtomicBool) -> PyResult<Profile> {
     let ident = looking.get_ident.bind(py).call0()?;
     plan.samplers.bind(py).add(&ident)?;
-    let mut due = looking.looked + pause(plan.period);
-    loop {
-        py.detach(|| sleep_until(due, is_over));
-        if is_over.load(Ordering::Relaxed) {
-            break;
-        }
+    // The first look is due.
+    let mut due = Instant::now();
+    while !is_over.load(Ordering::Relaxed) {
         // Something that cannot be read now is read the next time, and then stands for this time too.
         let _ = looking.look(py, &plan);
+        let is_due = plan.so_far.as_ref().is_some_and(SoFar::is_due);
+        looking.settle(py, is_due);
         if let Some(so_far) = &mut plan.so_far {
             py.detach(|| so_far.tell(&looking.profile));
         }
         due = (due + pause(plan.period)).max(Instant::now());
+        py.detach(|| looking.wait(due, is_over));
     }
+    looking.settle(py, true);
     plan.samplers.bind(py).discard(&ident)?;
     Ok(looking.profile)
 }
@@ -179,6 +194,7 @@ struct Looking {
     collector: Arc<Collector>,
     loops: Vec<Loop>,
     chosen: Option<Chosen>,
+    native: Option<Native>,
     get_ident: Py<PyAny>,
     /// `sys._current_frames` and `sys.modules`.
     current_frames: Py<PyAny>,
@@ -197,6 +213,7 @@ impl Looking {
             codes: Codes::new(py, plan.own.clone(), plan.ends)?,
             threads: Threads::new(py)?,
             collector: Arc::new(Collector::new(py)?),
+            native: if plan.native { Native::new(py, plan.period)? } else { None },
             get_ident: py.import("threading")?.getattr("get_ident")?.unbind(),
             loops: Vec::new(),
             chosen: plan.tasks.as_ref().map(|tasks| Chosen::new(tasks.clone_ref(py), began)),
@@ -209,14 +226,27 @@ impl Looking {
             Some(thread) => looking.threads.expect(py, &mut looking.profile, thread),
             None => looking.threads.expect_this(py, &mut looking.profile)?,
         };
+        looking.expect_native(py, looking.asker);
         if let Some(event_loop) = &plan.event_loop {
             looking.loops.push(Loop::new(looking.asker, event_loop.clone_ref(py), began));
         }
         Ok(looking)
     }
 
+    /// Waits until a look is due, and prepares what has to be done before the lock is asked for: who works in C has that
+    /// until it is done.
+    fn wait(&mut self, due: Instant, is_over: &AtomicBool) {
+        sleep_until(due, is_over);
+        if let Some(native) = self.native.as_mut().filter(|_| !is_over.load(Ordering::Relaxed)) {
+            native.ask();
+        }
+    }
+
     fn look(&mut self, py: Python<'_>, plan: &Plan) -> PyResult<()> {
         self.round += 1;
+        if let Some(native) = &mut self.native {
+            native.take(py);
+        }
         let before = mem::replace(&mut self.looked, Instant::now());
         let collector = Arc::clone(&self.collector);
         for (ident, frame) in collector.held_back(py, || self.look_at_threads(py, plan))? {
@@ -248,6 +278,9 @@ impl Looking {
                 }
             }
             self.threads.forget_all_before(self.round);
+            if let Some(native) = &mut self.native {
+                native.forget_all_before(self.round);
+            }
         } else if self.threads.is_known(py, self.asker)
             && let Some(frame) = frames.get_item(self.asker)?
         {
@@ -273,16 +306,57 @@ impl Looking {
     ) -> PyResult<()> {
         let py = frame.py();
         let entry = plan.entry.as_ref().filter(|_| ident == self.asker);
-        let Walked { calls, runs_loop, pause } = self.codes.walk(&mut self.profile, frame, entry)?;
+        let innermost = self.native.is_some().then(|| frame.clone());
+        let Walked { calls, runs_loop, pause, is_whole } =
+            self.codes.walk(&mut self.profile, frame, entry)?;
         let passed = self.threads.passed(py, &mut self.profile, ident, (now, self.round), pause);
         match passed.waited {
             Some((wait, wall_ns)) => {
                 self.profile.add_waiting(passed.track, &calls, passed.weight, wait, wall_ns);
             }
-            None => self.profile.add(passed.track, &calls, passed.weight),
+            // What waits for a lock says so already; what is left out has no line to which it could belong.
+            None => {
+                let innermost = innermost.filter(|_| is_whole && pause != Pause::Lock);
+                self.add(ident, innermost.as_ref(), passed.track, &calls, passed.weight)?;
+            }
         }
+        self.expect_native(py, ident);
         run_loops.extend(runs_loop.map(|frame| (ident, frame)));
         Ok(())
+    }
+
+    /// Adds a stack of a thread, with what its innermost frame has called natively.
+    fn add(
+        &mut self,
+        ident: u64,
+        innermost: Option<&Bound<'_, PyAny>>,
+        track: TrackId,
+        calls: &[Call],
+        weight: Weight,
+    ) -> PyResult<()> {
+        let rest = match (&mut self.native, innermost) {
+            (Some(native), Some(frame)) => native.keep(ident, frame, (track, calls, weight))?,
+            _ => weight,
+        };
+        if rest != Weight::default() {
+            self.profile.add(track, calls, rest);
+        }
+        Ok(())
+    }
+
+    /// The next time this thread, which has frames now, is asked what it does natively.
+    fn expect_native(&mut self, py: Python<'_>, ident: u64) {
+        if let (Some(native), Some(number)) = (&mut self.native, self.threads.number(ident)) {
+            native.expect(py, ident, number, self.round);
+        }
+    }
+
+    /// Names what was seen natively, if that is due.
+    fn settle(&mut self, py: Python<'_>, is_due: bool) {
+        let Self { native, profile, .. } = self;
+        if let Some(native) = native.as_mut().filter(|native| is_due || native.is_full()) {
+            py.detach(|| native.settle(profile));
+        }
     }
 
     /// A thread runs one loop at a time, and maybe another one later.

@@ -26,6 +26,11 @@ impl SoFar {
         Self { began, not_before: began + EVERY, tell: Box::new(tell) }
     }
 
+    /// Whether it is time to tell.
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.not_before
+    }
+
     pub(super) fn tell(&mut self, profile: &Profile) {
         let now = Instant::now();
         if now >= self.not_before {

@@ -27,6 +27,8 @@ struct Thread {
     /// Whose identifier it is: that may be used again.
     owner: Option<Py<PyAny>>,
     track: TrackId,
+    /// What the kernel calls it.
+    number: Option<i64>,
     clock: Option<i64>,
     wall: Instant,
     cpu_ns: u64,
@@ -106,6 +108,11 @@ impl Threads {
         }
     }
 
+    /// What the kernel calls a thread, if Python knows.
+    pub(super) fn number(&self, ident: u64) -> Option<u32> {
+        self.known.get(&ident)?.number?.try_into().ok()
+    }
+
     /// Forgets those that were not seen in this round.
     pub(super) fn forget_all_before(&mut self, round: u64) {
         self.known.retain(|_, thread| thread.round >= round);
@@ -131,7 +138,7 @@ impl Threads {
         let cpu_ns = clock.and_then(|clock| read(py, &self.read_clock, clock)).unwrap_or(0);
         let track = profile.track(&name, Kind::Thread);
         let delays = number.filter(|_| clock.is_some()).and_then(Delays::of);
-        Thread { owner, track, clock, wall, cpu_ns, delays, pause: Pause::Elsewhere, round: 0 }
+        Thread { owner, track, number, clock, wall, cpu_ns, delays, pause: Pause::Elsewhere, round: 0 }
     }
 }
 

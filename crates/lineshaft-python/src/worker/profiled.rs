@@ -79,6 +79,7 @@ impl Profiling {
             thread: Some(thread),
             entry: None,
             is_all: false,
+            native: looks.has(Looks::NATIVE),
             tasks,
             event_loop: None,
             own: own.to_owned(),
