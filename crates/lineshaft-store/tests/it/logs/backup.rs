@@ -298,8 +298,8 @@ fn a_block_that_was_not_written_to_its_end_is_no_damage_while_the_tail_has_its_r
         }
     }
     // The last block is gone, and the tail does not have what was in it.
-    let starts = (0..content.len()).step_by(512).filter(|at| content[*at..].starts_with(b"LSl3"));
-    let last = starts.last().unwrap();
+    let mut starts = (0..content.len()).step_by(512).filter(|at| content[*at..].starts_with(b"LSl3"));
+    let last = starts.next_back().unwrap();
     let disk = original.restart();
     let file = disk.open("logs/2026-11-28", OpenMode::Write).unwrap();
     file.write_all_at(last as u64, &vec![0; content.len() - last]).unwrap();
