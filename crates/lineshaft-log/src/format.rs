@@ -106,10 +106,20 @@ impl Formatter {
     /// before are forgotten.
     pub fn prepare(&mut self, records: &[&Record]) {
         self.prepared.clear();
-        if let Format::Function(function) = &self.format {
+        if let Format::Function(function) = &self.format
+            && !records.is_empty()
+        {
             let places = records.iter().map(|record| std::ptr::from_ref(*record).addr());
             self.prepared.extend(places.zip(function.made(records)));
         }
+    }
+
+    /// Whether nobody has to be asked for this record, if it is written next.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_prepared_for(&self, record: &Record) -> bool {
+        let place = std::ptr::from_ref(record).addr();
+        !matches!(self.format, Format::Function(_))
+            || self.prepared.front().is_some_and(|(of, _)| *of == place)
     }
 
     /// Adds a record to `out`, with the end of its line.

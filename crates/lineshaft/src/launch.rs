@@ -35,9 +35,6 @@ const WINNER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a server that is going may take to close its socket, and how often that is looked at.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 const LEAVE_PAUSE: Duration = Duration::from_millis(5);
-/// Bytes of the server's log above which it is set aside as `server.log.1` at the next start. The server itself begins
-/// another one when it is full; this is for what went past its log.
-const LOG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes and lines of the log that an error shows.
 const TAIL_BYTES_MAX: u64 = 4096;
 const TAIL_LINES_MAX: usize = 20;
@@ -282,7 +279,7 @@ struct Log {
 impl Log {
     fn open(home: &Home) -> Result<Self, Error> {
         let path = home.log_file();
-        set_aside_if_large(&path);
+        // One that is too large, by what went past the log, is rotated by the server with its first record.
         let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| Error::io(format!("open {}", path.display()), error))?;
         let start = file.metadata().map_or(0, |found| found.len());
@@ -291,15 +288,6 @@ impl Log {
 
     fn tail(&self) -> String {
         read_tail(&self.path, self.start).unwrap_or_default()
-    }
-}
-
-fn set_aside_if_large(path: &Path) {
-    if fs::metadata(path).is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".1");
-        // A log that cannot be moved goes on growing until it can.
-        let _ = fs::rename(path, aside);
     }
 }
 

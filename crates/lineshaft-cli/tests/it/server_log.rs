@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::command::Shell;
@@ -129,6 +130,27 @@ fn the_log_of_a_server_on_demand_stays_small_and_keeps_what_goes_past_it() {
     assert!(fs::read_to_string(&log).unwrap().contains("last words"));
 }
 
+/// The start made it the one before, whose place was taken by a full one since the server rotates its log itself.
+#[test]
+fn a_start_on_demand_leaves_the_full_logs_that_are_kept_where_they_are() {
+    let shell = Shell::new();
+    shell.out(&["enqueue", "add"]);
+    shell.out(&["stop"]);
+    let directory = shell.home().join("output");
+    fs::write(directory.join("server.log"), "new\n".repeat(1 << 19)).unwrap();
+    fs::write(directory.join("server.log.1"), "old\n").unwrap();
+    let first =
+        |name: &str| fs::read_to_string(directory.join(name)).unwrap().lines().next().unwrap().to_owned();
+    shell.out(&["enqueue", "add"]);
+    assert_eq!([first("server.log"), first("server.log.1")], ["new", "old"]);
+    shell.out(&["stop"]);
+    // One that is full when it is opened is rotated with the first record.
+    let mut command = shell.command(&["enqueue", "add"]);
+    assert!(command.env("LINESHAFT_LOG_FILE_SIZE", "1MiB").output().unwrap().status.success());
+    assert_eq!([first("server.log.1"), first("server.log.2")], ["new", "old"]);
+    assert!(first("server.log").contains(" info "), "it is a log of its own");
+}
+
 /// The server noticed, said so, and had its home made anew by that.
 #[test]
 fn a_home_that_is_removed_is_not_brought_back_by_its_log() {
@@ -173,15 +195,20 @@ fn why_the_engine_stops_is_said_before_the_process_ends() {
     }
 }
 
+/// What the pipe to standard error has no room for waits in the server; a signal that cannot be caught takes it.
 #[test]
 fn what_a_server_logged_is_written_when_it_crashes() {
     // One SIGSEGV that somebody sends, the standard library takes for a fault that comes again.
-    for signal in [Signal::ABORT, Signal::ILL] {
+    for (signal, is_written) in [(Signal::ABORT, true), (Signal::ILL, true), (Signal::KILL, false)] {
         let shell = Shell::new();
         let server = serve(&shell, &["--log", "debug"], &[]);
-        shell.out(&["status"]);
+        let bytes = fcntl_setpipe_size(server.stderr.as_ref().unwrap(), 4_096).unwrap();
+        assert_eq!(bytes, 4_096);
+        let count = 60;
+        (0..count).for_each(|_| drop(shell.out(&["status"])));
         let (said, code) = ended(server, Some(signal));
         assert_eq!(code, -signal.as_raw(), "the signal ends it");
-        assert!(said.contains("a connection began"), "{said}");
+        let found = said.matches("a connection began").count();
+        assert_eq!(found >= count, is_written, "{signal:?}: {found} of {count} in {} bytes", said.len());
     }
 }

@@ -190,6 +190,7 @@ impl Http {
 impl Handler for Http {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
         let mut done = 0;
+        self.writer.forget();
         while done < records.len() {
             let request = self.next(&records[done..]);
             match self.send(&request) {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -300,5 +301,32 @@ fn no_body_is_larger_than_asked_for_unless_one_record_is() {
             count += 1;
         }
         assert!((10..60).contains(&count), "{count} requests of {body:?}");
+    }
+}
+
+/// For every body it was asked for all records that were left.
+#[test]
+fn a_function_is_asked_once_for_each_record_whatever_the_size_of_bodies() {
+    let (listener, address) = listening();
+    let arrived = server(listener, &[]);
+    let calls = Arc::new(AtomicUsize::new(0));
+    for factor in [1, 40] {
+        let counted = calls.clone();
+        let format = Format::function(move |record| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(record.message.repeat(factor)))
+        });
+        let gathering = Gathering { records: 1_000, bytes: 1_000, age: Duration::ZERO };
+        let options = HttpOptions { body: HttpBody::Lines(format, Zone::Utc), gathering, ..http(address) };
+        let mut handler = Http::open(options, &Arc::default()).expect("it opens");
+        let records = numbered(1_000);
+        handler.handle(&records.iter().collect::<Vec<_>>()).expect("sent");
+        assert_eq!(calls.swap(0, Ordering::Relaxed), 1_000);
+        let mut lines = Vec::new();
+        for request in arrived.try_iter() {
+            assert!(request.body.len() <= 1_000, "{} bytes", request.body.len());
+            lines.extend(String::from_utf8(request.body).expect("text").lines().map(str::to_owned));
+        }
+        assert_eq!(lines, texts(1_000).iter().map(|text| text.repeat(factor)).collect::<Vec<_>>());
     }
 }

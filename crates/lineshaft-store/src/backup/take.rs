@@ -86,7 +86,7 @@ fn days_of(logged: &Extent) -> Vec<Copied> {
         let (path, bytes, is_immutable) = (path.clone(), *bytes, true);
         Copied { path, bytes, is_immutable }
     };
-    logged.days.iter().map(copied).collect()
+    logged.days.iter().filter(|(_, end)| *end > 0).map(copied).collect()
 }
 
 fn small_of<S: Disk, D: Disk>(

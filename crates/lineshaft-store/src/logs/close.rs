@@ -118,7 +118,7 @@ pub(crate) fn is_before(tail: &[Chunk], day: Day) -> bool {
 }
 
 /// The day in the middle of the records' times: one wrong clock among many does not choose it.
-fn day_of(tail: &[Chunk]) -> Day {
+pub(crate) fn day_of(tail: &[Chunk]) -> Day {
     let mut times: Vec<u64> =
         tail.iter().flat_map(|chunk| chunk.records.iter()).map(|record| record.time_us).collect();
     let middle = times.len() / 2;

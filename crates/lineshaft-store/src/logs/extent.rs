@@ -2,7 +2,8 @@
 //! nothing is looked at, and before which nothing changes but by retention.
 //!
 //! Blocks are durable before the tail is begun anew. So when a tail has been read that begins with record *n*, every record
-//! before *n* is in a block, and blocks with others are of a later time.
+//! before *n* is in a block, and blocks with others are of a later time. One that is cut while it is read may end too early,
+//! and does not begin with *n* any more: it is read again.
 
 use std::io;
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::next;
 use super::scan::next_header;
 use super::store::DIRECTORY;
-use super::tail::{self, Tail};
+use super::tail::{self, HEADER_BYTES, Tail};
 use crate::Error;
 use crate::archive::day::DayFile;
 use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, join, list_if_there, read_all};
@@ -23,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The records up to one of them.
 #[derive(Debug, Default)]
 pub(crate) struct Extent {
-    /// Files of days, and how much of each belongs to it.
+    /// Files of days, and how much of each belongs to it; 0 of those that have only other bytes.
     pub(crate) days: Vec<(String, u64)>,
     /// Small files with their whole content: what is sound of the tail, and what else there is.
     pub(crate) small: Vec<(String, Vec<u8>)>,
@@ -41,8 +42,12 @@ pub(crate) fn extent<D: Disk>(disk: &D) -> Result<Extent, Error> {
         let tail = read_if_there(disk, tail::NAME)?.unwrap_or_default();
         let first = Tail::of(&tail).chunks.first().map(|chunk| chunk.first);
         let after = days(disk)?;
-        // With an empty tail, blocks are whole if none is being written.
-        if first.is_some() || before == after || tries == TRIES {
+        let is_whole = match first {
+            Some(_) => beginning(disk)? == tail[..HEADER_BYTES],
+            // With an empty tail, blocks are whole if none is being written.
+            None => before == after,
+        };
+        if is_whole || tries == TRIES {
             return Extent::of(disk, after, tail, first);
         }
         tries += 1;
@@ -57,7 +62,7 @@ impl Extent {
             let path = join(DIRECTORY, &name);
             let end = first.map_or(Ok(Some(bytes)), |first| end_before(disk, &path, bytes, first));
             let end = end.map_err(Error::io("read", &path, 0))?;
-            extent.days.extend(end.filter(|end| *end > 0).map(|end| (path, end)));
+            extent.days.extend(end.map(|end| (path, end)));
         }
         let sound = tail[..Tail::of(&tail).end as usize].to_vec();
         extent.small = vec![(join(DIRECTORY, tail::NAME), sound)];
@@ -73,6 +78,16 @@ impl Extent {
 fn days<D: Disk>(disk: &D) -> Result<Vec<DirEntry>, Error> {
     let files = list_if_there(disk, DIRECTORY)?.unwrap_or_default();
     Ok(files.into_iter().filter(|file| DayFile::parse(&file.name).is_some()).collect())
+}
+
+/// The header of the tail's first chunk, as far as it is there.
+fn beginning<D: Disk>(disk: &D) -> Result<Vec<u8>, Error> {
+    let path = join(DIRECTORY, tail::NAME);
+    let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path, 0))?;
+    let mut bytes = vec![0; HEADER_BYTES];
+    let count = file.read_at(0, &mut bytes).map_err(Error::io("read", &path, 0))?;
+    bytes.truncate(count);
+    Ok(bytes)
 }
 
 fn read_if_there<D: Disk>(disk: &D, name: &str) -> Result<Option<Vec<u8>>, Error> {

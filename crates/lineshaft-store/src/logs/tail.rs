@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "open";
 pub(crate) const TAIL_BYTES_MAX: u64 = 2 * APPEND_BYTES_MAX as u64;
 /// Chunks begin at multiples of this, so that no sector has a durable one and one that is being written.
 const ALIGNMENT: usize = 512;
-const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 32;
 const CRC_OFFSET: usize = HEADER_BYTES - 4;
 const MAGIC: u32 = u32::from_le_bytes(*b"LSt1");
 /// A record may take as much.

@@ -455,6 +455,7 @@ fn at(moment: SystemTime) -> RunAfter {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     RunAfter::At(milliseconds(since))
 }
+
 /// The context of a job that is made here: that of the attempt around, with what is given for this one.
 fn context_of(own: serde_json::Map<String, serde_json::Value>) -> Option<Arc<str>> {
     let around = Context::current().and_then(|context| context.carried().cloned());

@@ -26,6 +26,8 @@ pub(super) struct Writer {
     levels: Arc<LevelNames>,
     is_compressed: bool,
     bytes_max: usize,
+    /// What was made of a record for which there was no room: where that is in memory, and its line.
+    left: Option<(usize, Vec<u8>)>,
 }
 
 impl Writer {
@@ -41,7 +43,7 @@ impl Writer {
             HttpBody::Otlp(_) => (Format::Json, Zone::Utc),
         };
         let formatter = Formatter::new(format, zone, levels.clone());
-        Self { body, formatter, levels: levels.clone(), is_compressed, bytes_max }
+        Self { body, formatter, levels: levels.clone(), is_compressed, bytes_max, left: None }
     }
 
     pub(super) fn is_compressed(&self) -> bool {
@@ -60,6 +62,12 @@ impl Writer {
         self.formatter.unformatted()
     }
 
+    /// Forgets what was made of records that come next: these may not be where they were.
+    pub(super) fn forget(&mut self) {
+        self.left = None;
+        self.formatter.prepare(&[]);
+    }
+
     /// As many of these records as there is room for, and one at least; how many they are, and the body.
     pub(super) fn body(&mut self, records: &[&Record]) -> (usize, Vec<u8>) {
         let mut out = Vec::new();
@@ -73,12 +81,7 @@ impl Writer {
 
     /// All of them, or as many as their size in memory lets expect to fit, and fewer until they do; how many they are.
     fn push_otlp(&self, out: &mut Vec<u8>, records: &[&Record], service: &str) -> usize {
-        let mut bytes = 0;
-        let fit = records.iter().take_while(|record| {
-            bytes += record.size_bytes();
-            bytes <= self.bytes_max
-        });
-        let mut count = fit.count().max(1);
+        let mut count = self.expected(records);
         loop {
             out.clear();
             otlp::push(out, &records[..count], service, &self.levels);
@@ -89,28 +92,55 @@ impl Writer {
         }
     }
 
+    /// How many of these records the size in memory lets expect to fit; one at least.
+    fn expected(&self, records: &[&Record]) -> usize {
+        let mut bytes = 0;
+        let fit = records.iter().take_while(|record| {
+            bytes += record.size_bytes();
+            bytes <= self.bytes_max
+        });
+        fit.count().max(1)
+    }
+
     /// One by one, as long as there is room; how many they are.
     fn push(&mut self, out: &mut Vec<u8>, records: &[&Record], is_array: bool) -> usize {
-        let (mut count, mut end) = (0, 0);
-        self.formatter.prepare(records);
-        for record in records {
+        let end_bytes = usize::from(is_array);
+        let mut count = 0;
+        while count < records.len() {
+            let line = self.line(&records[count..], is_array);
+            // What stands before it, and behind all, of an array.
+            if count > 0 && out.len() + line.len() + 2 * end_bytes > self.bytes_max {
+                self.left = Some((std::ptr::from_ref(records[count]).addr(), line));
+                break;
+            }
             if is_array {
                 out.push(if count == 0 { b'[' } else { b',' });
             }
-            self.formatter.push(out, record);
-            if is_array {
-                out.pop(); // the end of the line
-            }
-            if count > 0 && out.len() + usize::from(is_array) > self.bytes_max {
-                break;
-            }
-            (count, end) = (count + 1, out.len());
+            out.extend_from_slice(&line);
+            count += 1;
         }
-        out.truncate(end);
         if is_array {
             out.push(b']');
         }
         count
+    }
+
+    /// The line of the first of these records, without its end in an array. A function is asked for those that are expected
+    /// to fit behind it, too.
+    fn line(&mut self, records: &[&Record], is_array: bool) -> Vec<u8> {
+        let place = std::ptr::from_ref(records[0]).addr();
+        if let Some((_, line)) = self.left.take().filter(|(of, _)| *of == place) {
+            return line;
+        }
+        if !self.formatter.is_prepared_for(records[0]) {
+            self.formatter.prepare(&records[..self.expected(records)]);
+        }
+        let mut line = Vec::new();
+        self.formatter.push(&mut line, records[0]);
+        if is_array {
+            line.pop();
+        }
+        line
     }
 }
 
