@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import json
@@ -430,6 +431,15 @@ def test_a_pin_of_an_older_version_counts(work):
     app.cache.set(sharing._keys.pin(_sharing._digest(None)), True)
     found, wrong = sharing._found(None)
     assert (found.is_pinned, wrong) == (True, None)
+
+
+def test_classes_have_the_digests_that_rust_gives_them():
+    """`around/alternatives/class.rs` reads the same table."""
+    table = Path(__file__).with_name("data") / "classes.tsv"
+    for line in table.read_text().splitlines():
+        literal, _, digest = line.split("\t")
+        value = frozenset({1, 3}) if literal.startswith("frozenset") else ast.literal_eval(literal)
+        assert _sharing._digest(value) == digest, literal
 
 
 @contextmanager
