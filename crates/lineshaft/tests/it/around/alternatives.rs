@@ -432,6 +432,44 @@ fn a_future_can_be_sent_and_dropped() {
     assert_eq!((calls, standings(first_alternatives())), (vec![0, 0], vec![Standing::Tried; 2]));
 }
 
+// ---- Names.
+
+/// They had one name, so that what was learned of one, and a pin, was the other's as well.
+#[test]
+fn functions_of_two_types_have_two_names() {
+    struct Decimal;
+    struct Hexadecimal;
+
+    impl Decimal {
+        fn by_std(text: &str) -> Option<u64> {
+            text.parse().ok()
+        }
+
+        #[alternatives(Self::by_std)]
+        fn parse(text: &str) -> Option<u64> {
+            text.bytes().try_fold(0, |sum, byte| Some(sum * 10 + u64::from(byte.checked_sub(b'0')?)))
+        }
+    }
+
+    impl Hexadecimal {
+        fn by_std(text: &str) -> Option<u64> {
+            u64::from_str_radix(text, 16).ok()
+        }
+
+        #[alternatives(Self::by_std)]
+        fn parse(text: &str) -> Option<u64> {
+            text.chars().try_fold(0, |sum, digit| Some(sum * 16 + u64::from(digit.to_digit(16)?)))
+        }
+    }
+
+    assert_eq!((Decimal::parse("12"), Hexadecimal::parse("12")), (Some(12), Some(18)));
+    let names = [Decimal::parse_alternatives().name(), Hexadecimal::parse_alternatives().name()];
+    assert!(
+        names[0].ends_with("::Decimal::parse") && names[1].ends_with("::Hexadecimal::parse"),
+        "{names:?}"
+    );
+}
+
 // ---- Together.
 
 /// Two functions that others know by one name, as two programs would have them.
