@@ -20,6 +20,8 @@ pub(super) struct Class {
     pub(super) look_ms: AtomicU64,
     /// Whether it waits to be told to others.
     pub(super) is_waiting: AtomicBool,
+    /// Whether others are told, or will be, that an implementation was wrong.
+    pub(super) is_pin_told: AtomicBool,
 }
 
 impl Class {
@@ -29,6 +31,7 @@ impl Class {
             choice: Mutex::new(Choice::new(count)),
             look_ms: AtomicU64::new(0),
             is_waiting: AtomicBool::new(false),
+            is_pin_told: AtomicBool::new(false),
         }
     }
 

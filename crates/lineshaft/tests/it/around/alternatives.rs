@@ -529,3 +529,70 @@ fn programs_of_a_home_hear_what_others_learn_and_of_pins() {
     block_on(engine.stop()).unwrap();
     assert_eq!(one::right(5), 5, "without the engine each goes on");
 }
+
+mod learning {
+    use super::{SLOW, alternatives, sleep};
+
+    fn quick(number: u64) -> u64 {
+        number
+    }
+
+    #[alternatives(quick, key = None, name = "shop.learning")]
+    pub(super) fn slow(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+}
+
+mod finder {
+    use super::{alternatives, one::wrong};
+
+    #[alternatives(wrong, key = None, name = "shop.found", verify = 1.0)]
+    pub(super) fn right(number: u64) -> u64 {
+        number
+    }
+}
+
+mod hearer {
+    use super::{alternatives, one::wrong};
+
+    #[alternatives(wrong, key = None, name = "shop.found")]
+    pub(super) fn right(number: u64) -> u64 {
+        number
+    }
+}
+
+/// The one thread that tells waited for the lock for ever, and with it all that was told and heard of other functions.
+#[test]
+fn pins_are_told_though_somebody_keeps_the_lock_of_what_is_listed() {
+    let often = Duration::from_millis(50);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = block_on(Embedded::start(directory.path())).unwrap();
+    let lock = || engine.client().lock("cache:@alternatives");
+    let guard = block_on(lock().acquire()).unwrap();
+    learning::slow_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    learning::slow(5);
+    until(|| _ = learning::slow(5), || standings(learning::slow_alternatives())[1] == Standing::Best);
+
+    finder::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    finder::right(5);
+    until(|| _ = finder::right(5), || is_pinned(finder::right_alternatives()));
+    hearer::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    hearer::right(5);
+    until(
+        || {
+            hearer::right(5);
+            sleep(SLOW);
+        },
+        || is_pinned(hearer::right_alternatives()),
+    );
+
+    // What was given up is not held later.
+    block_on(guard.release()).unwrap();
+    let began = Instant::now();
+    while block_on(lock().try_acquire()).unwrap().is_none() {
+        assert!(began.elapsed() < PATIENCE, "the lock is held by who has given it up");
+        sleep(SLOW);
+    }
+    block_on(engine.stop()).unwrap();
+}
