@@ -1,7 +1,10 @@
 //! Which implementation does the work, and what becomes of one that is wrong.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -430,6 +433,86 @@ fn a_future_can_be_sent_and_dropped() {
     let calls: Vec<u64> =
         first_alternatives().implementations()["None"].iter().map(|one| one.calls).collect();
     assert_eq!((calls, standings(first_alternatives())), (vec![0, 0], vec![Standing::Tried; 2]));
+}
+
+/// What answered then was believed, even an error.
+#[test]
+fn what_answers_after_a_look_was_dropped_may_be_wrong_too() {
+    static IS_SLOW: AtomicBool = AtomicBool::new(false);
+    static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+
+    struct Dropped;
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            IS_BROKEN.store(true, Relaxed);
+        }
+    }
+
+    async fn looked_at(_panics: bool) -> Result<&'static str, String> {
+        if IS_SLOW.load(Relaxed) {
+            let _dropped = Dropped;
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok("looked at")
+    }
+
+    async fn best(panics: bool) -> Result<&'static str, String> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let is_broken = IS_BROKEN.load(Relaxed);
+        assert!(!is_broken || !panics, "broken");
+        if is_broken { Err("broken".into()) } else { Ok("best") }
+    }
+
+    #[alternatives(looked_at, best, key = |panics| *panics)]
+    async fn first(panics: bool) -> Result<&'static str, String> {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let _ = panics;
+        Ok("first")
+    }
+
+    for (panics, class) in [(false, "False"), (true, "True")] {
+        IS_BROKEN.store(false, Relaxed);
+        let standing = || first_alternatives().implementations().get(class).map(|all| all[2].standing);
+        let call = || {
+            // Not while all are compared, which nobody gives up.
+            IS_SLOW.store(standing() == Some(Standing::Best), Relaxed);
+            match catch_unwind(|| block_on(first(panics))) {
+                Ok(answer) => assert!(answer.is_ok(), "{answer:?}"),
+                Err(_) => assert!(panics && IS_BROKEN.load(Relaxed)),
+            }
+        };
+        until(call, || IS_BROKEN.load(Relaxed));
+        assert_eq!(standing(), Some(Standing::Banned));
+    }
+}
+
+/// It asked for the timer of tokio, and panicked, in one call of a hundred.
+#[test]
+fn a_look_at_a_future_outside_of_tokio_takes_what_it_takes() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    async fn other(number: u64) -> u64 {
+        CALLS.fetch_add(1, Relaxed);
+        sleep(Duration::from_micros(100));
+        number
+    }
+
+    #[alternatives(other, key = None)]
+    async fn first(number: u64) -> u64 {
+        sleep(Duration::from_micros(50));
+        number
+    }
+
+    let call = || {
+        let polled = pin!(first(5)).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(5));
+    };
+    call();
+    until(call, || standings(first_alternatives()) == [Standing::Best, Standing::Slower]);
+    let of_trial = CALLS.load(Relaxed);
+    until(call, || CALLS.load(Relaxed) >= of_trial + 2);
 }
 
 // ---- Names.
