@@ -1,6 +1,6 @@
 //! Which implementation does the work, and what becomes of one that is wrong.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -496,7 +496,7 @@ fn a_look_at_a_future_outside_of_tokio_takes_what_it_takes() {
     async fn other(number: u64) -> u64 {
         CALLS.fetch_add(1, Relaxed);
         sleep(Duration::from_micros(100));
-        number
+        ready(number).await
     }
 
     #[alternatives(other, key = None)]
