@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MATURIN := $(BIN)/maturin
 TOOLS := $(VENV)/.tools
+EXAMPLES := $(TARGET)/release/examples/checksums $(TARGET)/release/examples/largest
 TARPAULIN := $(or $(shell command -v cargo-tarpaulin),$(TARGET)/tools/bin/cargo-tarpaulin)
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
@@ -29,10 +30,10 @@ test-rust:
 test-models: ## What threads and processes share without a lock, in every order of loads and stores
 	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -p lineshaft -- model
 
-test-python: build $(TOOLS) $(TARGET)/release/examples/checksums
+test-python: build $(TOOLS) $(EXAMPLES)
 	$(BIN)/python -m pytest tests/python
 
-coverage: $(VENV)/.built $(TOOLS) $(TARGET)/release/examples/checksums $(TARPAULIN) ## Lines that the tests reach of jobs, store, engine, wire and the Python package: COVERED=python or rust alone
+coverage: $(VENV)/.built $(TOOLS) $(EXAMPLES) $(TARPAULIN) ## Lines that the tests reach of jobs, store, engine, wire and the Python package: COVERED=python or rust alone
 	TARPAULIN=$(abspath $(TARPAULIN)) $(BIN)/python tests/covered.py $(COVERED)
 
 fuzz: ## Every decoder against hostile input, a minute each: make fuzz FUZZ="value frame" FUZZ_SECONDS=600
@@ -103,8 +104,8 @@ $(VENV)/.built: $(RUST) $(FACE) $(MATURIN)
 $(TARGET)/tools/bin/cargo-tarpaulin:
 	cargo install cargo-tarpaulin --locked --version 0.37.5 --root $(TARGET)/tools --target-dir $(TARGET)/tools/build
 
-$(TARGET)/release/examples/checksums: $(RUST) examples/rust/checksums.rs
-	cargo build --release --locked -p lineshaft --example checksums
+$(TARGET)/release/examples/%: $(RUST) examples/rust/%.rs
+	cargo build --release --locked -p lineshaft --example $*
 	@touch $@
 
 $(TARGET)/release/lineshaft: $(RUST)

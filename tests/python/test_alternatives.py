@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import json
@@ -52,8 +53,14 @@ def work(monkeypatch):
 
 
 def best(function) -> str:
+    name = best_or_none(function)
+    assert name is not None
+    return name
+
+
+def best_or_none(function) -> str | None:
     (rows,) = function.implementations().values()
-    return next(row.name for row in rows if row.standing == "best")
+    return next((row.name for row in rows if row.standing == "best"), None)
 
 
 def test_the_fastest_does_the_work(work):
@@ -357,6 +364,75 @@ def test_a_coroutine_that_takes_too_long_is_given_up():
     asyncio.run(main())
 
 
+def test_what_answers_after_a_look_was_given_up_may_be_wrong_too(caplog):
+    """What answered then was believed, even an exception."""
+    is_slow, is_broken = [False], [False]
+
+    async def looked_at() -> str:
+        try:
+            await asyncio.sleep(60 if is_slow[0] else 0.02)
+        except asyncio.CancelledError:
+            is_broken[0] = True
+            raise
+        return "looked at"
+
+    async def fastest() -> str:
+        await asyncio.sleep(0.001)
+        if is_broken[0]:
+            raise KeyError("broken")
+        return "fastest"
+
+    @alternatives(looked_at, fastest, key=None)
+    async def function() -> str:
+        await asyncio.sleep(0.01)
+        return "first"
+
+    async def main() -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        await function()
+        while not is_broken[0]:
+            is_slow[0] = best_or_none(function) == "fastest"  # not while all are compared, which nobody gives up
+            answer = await function()
+            assert time.monotonic() < deadline
+        assert answer == "first"
+
+    asyncio.run(main())
+    assert "fastest raised KeyError where function did not" in caplog.text
+    (rows,) = function.implementations().values()
+    assert [row.standing for row in rows][2] == "banned"
+
+
+def test_an_exception_of_the_first_after_a_look_was_given_up_is_the_function_s_own():
+    is_slow, is_broken = [False], [False]
+
+    async def looked_at() -> str:
+        try:
+            await asyncio.sleep(60 if is_slow[0] else 0.02)
+        except asyncio.CancelledError:
+            is_broken[0] = True
+            raise
+        return "looked at"
+
+    @alternatives(looked_at, key=None)
+    async def function() -> str:
+        await asyncio.sleep(0.001)
+        if is_broken[0]:
+            raise ValueError("of all")
+        return "first"
+
+    async def main() -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        await function()
+        while time.monotonic() < deadline:
+            is_slow[0] = best_or_none(function) == "function"  # not while all are compared, which nobody gives up
+            await function()
+
+    with pytest.raises(ValueError, match="of all"):
+        asyncio.run(main())
+    (rows,) = function.implementations().values()
+    assert [row.standing for row in rows] == ["best", "slower"]
+
+
 def test_a_cancelled_coroutine_is_cancelled():
     async def other() -> None:
         await asyncio.sleep(60)
@@ -430,6 +506,15 @@ def test_a_pin_of_an_older_version_counts(work):
     app.cache.set(sharing._keys.pin(_sharing._digest(None)), True)
     found, wrong = sharing._found(None)
     assert (found.is_pinned, wrong) == (True, None)
+
+
+def test_classes_have_the_digests_that_rust_gives_them():
+    """`around/alternatives/class.rs` reads the same table."""
+    table = Path(__file__).with_name("data") / "classes.tsv"
+    for line in table.read_text().splitlines():
+        literal, _, digest = line.split("\t")
+        value = frozenset({1, 3}) if literal.startswith("frozenset") else ast.literal_eval(literal)
+        assert _sharing._digest(value) == digest, literal
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Jobs between languages: what Python enqueued runs in a Rust worker, and the reverse, with records as results.
+"""Jobs between languages: what Python enqueued runs in a Rust worker, and the reverse, with records as results; and
+functions with several implementations, of which both learn together.
 
-The Rust side is `examples/rust/checksums.rs`, which `cargo test` and `make test-python` build.
+The Rust side is `examples/rust/checksums.rs` and `largest.rs`, which `cargo test` and `make test-python` build.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pytest
 import lineshaft
 from conftest import environment
 from lineshaft import App, ResultExpired, Retry, TaskCancelled, TaskFailed, TaskTimeout
+from support.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,10 +38,14 @@ class Checksum:
 
 @pytest.fixture
 def checksums():
-    """The newest build of the example."""
+    return newest("checksums")
+
+
+def newest(example):
+    """Its newest build."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    built = [path for kind in ("release", "debug") if (path := target / kind / "examples" / "checksums").exists()]
-    assert built, "build it first: cargo build -p lineshaft --example checksums"
+    built = [path for kind in ("release", "debug") if (path := target / kind / "examples" / example).exists()]
+    assert built, f"build it first: cargo build -p lineshaft --example {example}"
     return max(built, key=lambda path: path.stat().st_mtime)
 
 
@@ -309,3 +315,62 @@ def test_a_python_worker_runs_what_rust_enqueued(home, checksums, files, program
     failed = next(line for line in lines if line not in expected)
     assert set(lines) - {failed} == expected
     assert re.fullmatch(r"files\.checksum \(\S+\) failed: FileNotFoundError: /no/such/file \(attempt 3\)", failed)
+
+
+# ---- Several implementations.
+
+
+def shared_largest(home, **options):
+    """What `examples/rust/largest.rs` has, and its calls in Python."""
+    called = []
+
+    def by_sort(orders: list[int]) -> int:
+        called.append("by_sort")
+        return sorted(orders)[0 if options else -1]
+
+    def largest(orders: list[int]) -> int:
+        called.append("largest")
+        time.sleep(0.002)
+        return max(orders)
+
+    largest.__module__, largest.__qualname__ = "orders", "largest"
+    return App(str(home)).alternatives(by_sort, **options)(largest), called
+
+
+@pytest.fixture
+def rust_largest(home):
+    """Has the Rust program look for the largest of so many, and gives what it writes then."""
+    variables = environment(LINESHAFT_URL=str(home))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([newest("largest")], env=variables, stdin=pipe, stdout=pipe, text=True) as process:
+
+        def find(count):
+            process.stdin.write(f"{count}\n")
+            process.stdin.flush()
+            return "".join(iter(process.stdout.readline, "\n"))
+
+        yield find
+        process.kill()
+
+
+def test_python_learns_from_rust_which_implementation_is_the_fastest(home, rust_largest):
+    function, called = shared_largest(home)
+    while "does the work" not in (known := rust_largest(300)):
+        pass
+    fastest = re.search(r"^  (\w+) +does the work", known, re.MULTILINE)[1]
+    sharing = function._classes.sharing
+    until(lambda: sharing._app.cache.get(sharing.key((9,))) is not None, "it is told")
+    function([7] * 300)
+    until(lambda: any(row.standing == "best" for row in function.implementations()[(9,)]), "it is learned")
+    assert len(called) == 1, "one call says nothing"
+    assert [row.name for row in function.implementations()[(9,)] if row.standing == "best"] == [fastest]
+
+
+def test_rust_hears_from_python_that_an_implementation_gives_another_result(home, rust_largest):
+    function, _ = shared_largest(home, verify=1.0)
+    until(lambda: function([3, 7, 5]) == 7 and "pinned" in function.explain(), "it is found out")
+    sharing = function._classes.sharing
+    until(lambda: sharing._found((2,)) is not None, "it is told")
+    pinned = "orders.largest for arguments of class (2,): "
+    until(lambda: pinned in (known := rust_largest(3)) and "pinned: another one gave" in known, "it is heard of")
+    assert "pinned" not in rust_largest(300).partition("class (9,)")[2], "of one class alone"

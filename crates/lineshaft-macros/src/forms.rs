@@ -60,13 +60,17 @@ pub(crate) fn number(meta: &ParseNestedMeta<'_>, option: &str, least: u32, most:
 pub(crate) fn part(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStream> {
     let expected = "a part of all calls, from 0 to 1";
     let number: Lit = value(meta, option, expected)?;
-    let part = match &number {
+    fraction(&number).map(|part| quote!(#part)).ok_or_else(|| wrong(&number, option, expected))
+}
+
+/// A number from 0 to 1.
+fn fraction(literal: &Lit) -> Option<f64> {
+    let number = match literal {
         Lit::Float(number) => number.base10_parse::<f64>().ok(),
         Lit::Int(number) => number.base10_parse::<f64>().ok(),
         _ => None,
     };
-    let part = part.filter(|part| (0.0..=1.0).contains(part));
-    part.map(|part| quote!(#part)).ok_or_else(|| wrong(&number, option, expected))
+    number.filter(|number| (0.0..=1.0).contains(number))
 }
 
 /// A function, a closure, or none.
@@ -135,11 +139,8 @@ pub(crate) fn share(meta: &ParseNestedMeta<'_>, option: &str) -> Result<TokenStr
     let literal: Lit = value(meta, option, expected)?;
     let share = match &literal {
         Lit::Bool(each) => Some(f64::from(u8::from(each.value))),
-        Lit::Int(number) => number.base10_parse::<f64>().ok(),
-        Lit::Float(number) => number.base10_parse::<f64>().ok(),
-        _ => None,
+        number => fraction(number),
     };
-    let share = share.filter(|share| (0.0..=1.0).contains(share));
     share
         .map(|share| quote!(::core::option::Option::Some(#share)))
         .ok_or_else(|| wrong(&literal, option, expected))

@@ -222,7 +222,8 @@ pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
 /// out of its class for an hour, and the call gives what the first one gives. One that panics is left out as well, and the
 /// panic is the caller's. Arguments that own their data are `Clone` in functions that return a `Result`, that are `async`
 /// or that have `verify`: implementations may be called twice with them, and must change nothing that counts twice. A look
-/// at an `async fn` is dropped after three times what the fastest ever took, by the timer of tokio.
+/// at an `async fn` is dropped after three times what the fastest ever took, by the timer of tokio; outside of tokio it takes
+/// what it takes.
 ///
 /// Beside the function there is another one, `common_alternatives()`, which gives its `Alternatives`: `explain()`,
 /// `implementations()`, and `share(&client)`, by which the processes of a home learn together. So it stands above functions
@@ -233,7 +234,7 @@ pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `key` | a function or a closure that gives the class of a call from its arguments, by reference: whatever can be serialized; `None` for one class | the sizes of the arguments as powers of two |
 /// | `verify` | the part of the calls of others whose results are compared with the first one's, `0.01`; where they differ the first one does the work of that class from then on | 0 |
 /// | `equal` | a `fn(&T, &T) -> bool` that compares two results, of a `Result` what is in them | `==` |
-/// | `name` | the name under which processes know it that learn together | its path |
+/// | `name` | the name under which processes know it that learn together | its path; that of its type where it, or what stands here, says `Self` or `self` |
 #[proc_macro_attribute]
 pub fn alternatives(options: TokenStream, item: TokenStream) -> TokenStream {
     around::expand("alternatives", &options.into(), item.into()).into()

@@ -103,8 +103,13 @@ class AsyncChosenFunction(_Chosen):
             if is_over and (number == 0 or not self._classes.is_to_be_verified()):
                 return value
             if not is_over:
-                best = choice.best or 0
-                return await self._functions[best](*args, **kwargs)
+                number = choice.best or 0
+                try:
+                    return await self._functions[number](*args, **kwargs)
+                except Exception as error:
+                    if number == 0:
+                        raise
+                    failed = error
         right = await self._functions[0](*args, **kwargs)
         if failed is not None:
             self._classes.failed(kind, choice, number, failed)

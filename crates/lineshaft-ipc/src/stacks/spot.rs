@@ -95,27 +95,6 @@ impl Spot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_second_thread_runs_leaves_the_spot_to_the_first() {
-        let spot = Spot::default();
-        let other =
-            |spot: &Spot| std::thread::scope(|scope| scope.spawn(|| spot.around(|| spot.thread())).join());
-        spot.around(|| {
-            let mine = spot.thread();
-            assert_ne!(mine, 0);
-            assert_eq!(other(&spot).unwrap(), mine);
-            spot.around(|| assert_eq!(spot.thread(), mine));
-            assert_eq!(spot.thread(), mine);
-        });
-        assert_eq!(spot.thread(), 0);
-        assert_ne!(other(&spot).unwrap(), 0);
-    }
-}
-
-#[cfg(test)]
 impl Spot {
     /// One that says what is not so.
     pub(super) fn forged(thread: u32, base: usize) -> Self {
@@ -185,4 +164,25 @@ unsafe fn stack_of(thread: libc::pthread_t) -> Option<Range<usize>> {
     };
     let lowest = lowest.addr();
     (found == 0).then_some(lowest..lowest + bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_second_thread_runs_leaves_the_spot_to_the_first() {
+        let spot = Spot::default();
+        let other =
+            |spot: &Spot| std::thread::scope(|scope| scope.spawn(|| spot.around(|| spot.thread())).join());
+        spot.around(|| {
+            let mine = spot.thread();
+            assert_ne!(mine, 0);
+            assert_eq!(other(&spot).unwrap(), mine);
+            spot.around(|| assert_eq!(spot.thread(), mine));
+            assert_eq!(spot.thread(), mine);
+        });
+        assert_eq!(spot.thread(), 0);
+        assert_ne!(other(&spot).unwrap(), 0);
+    }
 }

@@ -32,12 +32,15 @@ enum Key {
 }
 
 pub(crate) fn expand(tokens: TokenStream, function: ItemFn) -> Result<TokenStream> {
+    // What speaks of `Self` in its options is in an `impl` as well.
+    let is_of_type = mentions(&tokens, "Self");
     let options = Options::read(tokens)?;
     let function = Function::new(function);
     options.check(&function)?;
-    let (name, place, of) = (function.name(), place::of(&function.name()), function.owner());
+    let of = if is_of_type { quote!(Self) } else { function.owner() };
+    let (name, place) = (function.name(), place::of(&function.name()));
     let alternatives = quote!(::lineshaft::around::Alternatives);
-    let make = options.make(&function);
+    let make = options.make(&function, &of);
     let body = options.body(&function);
     let wrapped = function.with_body(&quote! {
         #place
@@ -118,16 +121,16 @@ impl Options {
         }
     }
 
-    /// What makes the `Alternatives`.
-    fn make(&self, function: &Function) -> TokenStream {
+    /// What makes the `Alternatives` of a function of the type `of`.
+    fn make(&self, function: &Function, of: &TokenStream) -> TokenStream {
         let first = function.name();
         let others = self.others.iter().map(last_name);
         let verify = self.verify.clone().unwrap_or_else(|| quote!(0.0));
         let has_classes = !matches!(self.key, Key::Nothing);
         let name = match &self.name {
             Some(name) => quote!(::std::string::String::from(#name)),
-            None if function.receiver().is_some() => {
-                quote!(::std::format!("{}::{}", ::core::any::type_name::<Self>(), #first))
+            None if mentions(of, "Self") => {
+                quote!(::std::format!("{}::{}", ::core::any::type_name::<#of>(), #first))
             }
             None => {
                 quote!(::std::string::String::from(::core::concat!(::core::module_path!(), "::", #first)))
@@ -181,32 +184,12 @@ impl Options {
 
     /// Runs another implementation: returns what it gives, or has the first one run too.
     fn arm(&self, function: &Function, path: &Path) -> TokenStream {
-        let error = error(function);
-        let given = |argument: &Argument| {
-            let (name, ty) = (&argument.name, &argument.ty);
-            let is_reference = matches!(ty, Type::Reference(_));
-            if is_reference {
-                quote!(#name)
-            } else {
-                quote_spanned!(ty.span()=> ::lineshaft::around::private::twice(&#name))
-            }
-        };
-        let this = function.receiver().map(|_| quote!(self));
-        let call = |arguments: Vec<TokenStream>| {
-            let arguments = this.iter().cloned().chain(arguments);
-            quote_spanned!(path.span()=> #path(#(#arguments),*))
-        };
-        let again = call(function.arguments.iter().map(given).collect());
-        if function.is_async() {
-            return quote! {
-                let ::core::option::Option::Some(__value) = __call.within(#again).await else { continue };
-                if !__call.is_doubted((#error)(&__value)) {
-                    return __value;
-                }
-                ::core::option::Option::Some(__value)
-            };
-        }
-        let once = call(function.arguments.iter().map(|argument| argument.name.to_token_stream()).collect());
+        if function.is_async() { arm_async(function, path) } else { self.arm_sync(function, path) }
+    }
+
+    fn arm_sync(&self, function: &Function, path: &Path) -> TokenStream {
+        let once = function.arguments.iter().map(|argument| argument.name.to_token_stream());
+        let (once, again) = (called(function, path, once), called_again(function, path));
         let ty = function.output().map_or_else(|| quote!(()), ToTokens::to_token_stream);
         let alone = quote! {
             let __value: #ty = #once;
@@ -218,13 +201,11 @@ impl Options {
         }
         // What cannot fail is given its arguments as they are where it is not compared.
         let alone = (!function.is_fallible()).then(|| quote!(if __call.is_alone() { #alone }));
+        let doubted = doubted(function);
         quote! {
             #alone
             let __value: #ty = #again;
-            if !__call.is_doubted((#error)(&__value)) {
-                return __value;
-            }
-            ::core::option::Option::Some(__value)
+            #doubted
         }
     }
 
@@ -251,6 +232,43 @@ impl Options {
             }
         }
     }
+}
+
+fn arm_async(function: &Function, path: &Path) -> TokenStream {
+    let (again, doubted) = (called_again(function, path), doubted(function));
+    quote! {
+        let ::core::option::Option::Some(__value) = __call.within(#again).await else { continue };
+        #doubted
+    }
+}
+
+/// Returns `__value`, unless the first one is to run too.
+fn doubted(function: &Function) -> TokenStream {
+    let error = error(function);
+    quote! {
+        if !__call.is_doubted((#error)(&__value)) {
+            return __value;
+        }
+        ::core::option::Option::Some(__value)
+    }
+}
+
+/// Calls another implementation with what the function has, which may be needed once more.
+fn called_again(function: &Function, path: &Path) -> TokenStream {
+    let given = |Argument { name, ty, .. }: &Argument| {
+        if matches!(ty, Type::Reference(_)) {
+            quote!(#name)
+        } else {
+            quote_spanned!(ty.span()=> ::lineshaft::around::private::twice(&#name))
+        }
+    };
+    called(function, path, function.arguments.iter().map(given))
+}
+
+fn called(function: &Function, path: &Path, arguments: impl Iterator<Item = TokenStream>) -> TokenStream {
+    let this = function.receiver().map(|_| quote!(self));
+    let arguments = this.into_iter().chain(arguments);
+    quote_spanned!(path.span()=> #path(#(#arguments),*))
 }
 
 /// What says which error a result is.

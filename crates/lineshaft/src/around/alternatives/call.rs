@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lineshaft_insight::Pick;
+use tokio::runtime::Handle;
 
 use super::class::Class;
 use super::{Alternatives, now_ms};
@@ -63,12 +64,12 @@ impl Call {
     pub fn is_doubted(&mut self, error: Option<&'static str>) -> bool {
         self.is_inside = false;
         match (&self.stage, error) {
-            (Stage::GivenUp, _) => self.stage = Stage::Over,
             (_, Some(error)) => {
                 self.class.choice().gave_none(self.pick);
                 self.stage = Stage::Failed(error);
             }
-            _ => {
+            (Stage::GivenUp, None) => self.stage = Stage::Over,
+            (_, None) => {
                 self.of.ran(&self.class, self.pick, self.began.elapsed());
                 self.stage = if self.is_verified { Stage::Verified } else { Stage::Over };
             }
@@ -106,9 +107,11 @@ impl Call {
         first
     }
 
-    /// What a future gives; `None` if it took too long for a look and was dropped, and somebody else is to run.
+    /// What a future gives; `None` if it took too long for a look and was dropped, and somebody else is to run. Outside of
+    /// tokio there is no timer, and it takes what it takes.
     pub async fn within<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let limit = if self.stage == Stage::Picked { self.pick.limit_s } else { None };
+        let is_limited = self.stage == Stage::Picked && Handle::try_current().is_ok();
+        let limit = self.pick.limit_s.filter(|_| is_limited);
         let is_inside = &mut self.is_inside;
         let mut future = pin!(future);
         let polled = poll_fn(|context| {
@@ -134,7 +137,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if self.stage != Stage::Picked {
+        if !matches!(self.stage, Stage::Picked | Stage::GivenUp) {
             return;
         }
         self.class.choice().gave_none(self.pick);

@@ -4,8 +4,9 @@
 //! not answer each process goes on with what it knows. Under which names what is kept is said in
 //! `lineshaft_insight::choice::shared`.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,8 +26,10 @@ use super::class::{Class, digest};
 use crate::client::LockRequest;
 use crate::{Client, Error};
 
-/// What the thread is asked to do and has not begun. What finds no room is asked for again later.
+/// What the thread is asked to do and has not begun. What finds no room is asked for again later, but for pins: they always
+/// find some, and are no more than there are classes.
 const ASKED_MAX: usize = 10_000;
+static ASKED: AtomicUsize = AtomicUsize::new(0);
 /// How long it waits for the engine each time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a pin waits to be written again that could not be; twice as long each time, up to the other.
@@ -100,9 +103,14 @@ impl Sharing {
         }
     }
 
-    /// Tells others at once who was wrong.
+    /// Tells others at once who was wrong: the first that was, if several are.
     pub(super) fn pinned(of: &'static Alternatives, class: &Arc<Class>, wrong: usize) {
-        ask(of, class, What::Pin { wrong, pause: PAUSE }, Duration::ZERO);
+        if class.is_pin_told.swap(true, Relaxed) {
+            return;
+        }
+        if !ask(of, class, What::Pin { wrong, pause: PAUSE }, Duration::ZERO) {
+            class.is_pin_told.store(false, Relaxed);
+        }
     }
 
     // ---- On the thread.
@@ -157,7 +165,7 @@ impl Sharing {
         if is_listed {
             return Ok(());
         }
-        let hold = self.client.raw().acquire(LockRequest {
+        let mut lock = self.client.raw().acquire(LockRequest {
             kind: LockKind::Mutex,
             key: format!("cache:{INDEX}").into(),
             permits: 1,
@@ -166,7 +174,9 @@ impl Sharing {
             wait: true,
             program: crate::face::program(),
         });
-        let hold = hold.wait()?;
+        // If others have it for longer, or nobody answers, it is given up, and the next one to tell lists it.
+        let timeout = Error::Timeout { request: "Acquire", after: PATIENCE };
+        let hold = lock.wait_timeout(PATIENCE).unwrap_or(Err(timeout))?;
         for (key, name, value) in entries {
             let mut listed = self.listed(key)?;
             if listed.len() < LISTED_MAX && !listed.iter().any(|(known, _)| *known == name) {
@@ -214,17 +224,25 @@ impl Sharing {
 
 /// Asks the thread, which is started if there is none; whether it had room for that.
 fn ask(of: &'static Alternatives, class: &Arc<Class>, what: What, after: Duration) -> bool {
-    static THREAD: OnceLock<Option<SyncSender<Errand>>> = OnceLock::new();
+    static THREAD: OnceLock<Option<Sender<Errand>>> = OnceLock::new();
     let thread = THREAD.get_or_init(|| {
-        let (sender, asked) = sync_channel(ASKED_MAX);
+        let (sender, asked) = channel();
         let named = thread::Builder::new().name("lineshaft-alternatives".into());
         named.spawn(move || run(&asked)).ok().map(|_| sender)
     });
+    if !what.is_pin() && ASKED.load(Relaxed) >= ASKED_MAX {
+        return false;
+    }
     let errand = Errand { of, class: Arc::clone(class), what, due: Instant::now() + after };
-    thread.as_ref().is_some_and(|thread| thread.try_send(errand).is_ok())
+    ASKED.fetch_add(1, Relaxed);
+    let is_asked = thread.as_ref().is_some_and(|thread| thread.send(errand).is_ok());
+    if !is_asked {
+        ASKED.fetch_sub(1, Relaxed);
+    }
+    is_asked
 }
 
-/// Does what is asked for when it is due, for ever: the functions that ask live as long as the process.
+/// Does what is asked for when it is due, pins first, for ever: the functions that ask live as long as the process.
 fn run(asked: &Receiver<Errand>) {
     let mut waiting: Vec<Errand> = Vec::new();
     loop {
@@ -238,11 +256,28 @@ fn run(asked: &Receiver<Errand>) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let now = Instant::now();
-        while let Some(place) = waiting.iter().position(|errand| errand.due <= now) {
+        waiting.extend(asked.try_iter());
+        if let Some(place) = next_due(&waiting, Instant::now()) {
             let errand = waiting.swap_remove(place);
-            waiting.extend(errand.done());
+            ASKED.fetch_sub(1, Relaxed);
+            if let Some(later) = errand.done() {
+                ASKED.fetch_add(1, Relaxed);
+                waiting.push(later);
+            }
         }
+    }
+}
+
+/// Which of those that wait is done next, if one is due.
+fn next_due(waiting: &[Errand], now: Instant) -> Option<usize> {
+    let is_due = |errand: &&Errand| errand.due <= now;
+    let pin = waiting.iter().position(|errand| is_due(&errand) && errand.what.is_pin());
+    pin.or_else(|| waiting.iter().position(|errand| is_due(&errand)))
+}
+
+impl What {
+    fn is_pin(&self) -> bool {
+        matches!(self, Self::Pin { .. })
     }
 }
 

@@ -1,7 +1,10 @@
 //! Which implementation does the work, and what becomes of one that is wrong.
 
+use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -432,6 +435,124 @@ fn a_future_can_be_sent_and_dropped() {
     assert_eq!((calls, standings(first_alternatives())), (vec![0, 0], vec![Standing::Tried; 2]));
 }
 
+/// What answered then was believed, even an error.
+#[test]
+fn what_answers_after_a_look_was_dropped_may_be_wrong_too() {
+    static IS_SLOW: AtomicBool = AtomicBool::new(false);
+    static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+
+    struct Dropped;
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            IS_BROKEN.store(true, Relaxed);
+        }
+    }
+
+    async fn looked_at(_panics: bool) -> Result<&'static str, String> {
+        if IS_SLOW.load(Relaxed) {
+            let _dropped = Dropped;
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok("looked at")
+    }
+
+    async fn best(panics: bool) -> Result<&'static str, String> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let is_broken = IS_BROKEN.load(Relaxed);
+        assert!(!is_broken || !panics, "broken");
+        if is_broken { Err("broken".into()) } else { Ok("best") }
+    }
+
+    #[alternatives(looked_at, best, key = |panics| *panics)]
+    async fn first(panics: bool) -> Result<&'static str, String> {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let _ = panics;
+        Ok("first")
+    }
+
+    for (panics, class) in [(false, "False"), (true, "True")] {
+        IS_BROKEN.store(false, Relaxed);
+        let standing = || first_alternatives().implementations().get(class).map(|all| all[2].standing);
+        let call = || {
+            // Not while all are compared, which nobody gives up.
+            IS_SLOW.store(standing() == Some(Standing::Best), Relaxed);
+            match catch_unwind(|| block_on(first(panics))) {
+                Ok(answer) => assert!(answer.is_ok(), "{answer:?}"),
+                Err(_) => assert!(panics && IS_BROKEN.load(Relaxed)),
+            }
+        };
+        until(call, || IS_BROKEN.load(Relaxed));
+        assert_eq!(standing(), Some(Standing::Banned));
+    }
+}
+
+/// It asked for the timer of tokio, and panicked, in one call of a hundred.
+#[test]
+fn a_look_at_a_future_outside_of_tokio_takes_what_it_takes() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    async fn other(number: u64) -> u64 {
+        CALLS.fetch_add(1, Relaxed);
+        sleep(Duration::from_micros(100));
+        ready(number).await
+    }
+
+    #[alternatives(other, key = None)]
+    async fn first(number: u64) -> u64 {
+        sleep(Duration::from_micros(50));
+        number
+    }
+
+    let call = || {
+        let polled = pin!(first(5)).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(5));
+    };
+    call();
+    until(call, || standings(first_alternatives()) == [Standing::Best, Standing::Slower]);
+    let of_trial = CALLS.load(Relaxed);
+    until(call, || CALLS.load(Relaxed) >= of_trial + 2);
+}
+
+// ---- Names.
+
+/// They had one name, so that what was learned of one, and a pin, was the other's as well.
+#[test]
+fn functions_of_two_types_have_two_names() {
+    struct Decimal;
+    struct Hexadecimal;
+
+    impl Decimal {
+        fn by_std(text: &str) -> Option<u64> {
+            text.parse().ok()
+        }
+
+        #[alternatives(Self::by_std)]
+        fn parse(text: &str) -> Option<u64> {
+            text.bytes().try_fold(0, |sum, byte| Some(sum * 10 + u64::from(byte.checked_sub(b'0')?)))
+        }
+    }
+
+    impl Hexadecimal {
+        fn by_std(text: &str) -> Option<u64> {
+            u64::from_str_radix(text, 16).ok()
+        }
+
+        #[alternatives(Self::by_std)]
+        fn parse(text: &str) -> Option<u64> {
+            text.chars().try_fold(0, |sum, digit| Some(sum * 16 + u64::from(digit.to_digit(16)?)))
+        }
+    }
+
+    assert_eq!((Decimal::parse("12"), Hexadecimal::parse("12")), (Some(12), Some(18)));
+    let names = [Decimal::parse_alternatives().name(), Hexadecimal::parse_alternatives().name()];
+    assert!(
+        names[0].ends_with("::Decimal::parse") && names[1].ends_with("::Hexadecimal::parse"),
+        "{names:?}"
+    );
+}
+
 // ---- Together.
 
 /// Two functions that others know by one name, as two programs would have them.
@@ -490,4 +611,71 @@ fn programs_of_a_home_hear_what_others_learn_and_of_pins() {
     assert_eq!((one::right(5), another::right(5)), (5, 5));
     block_on(engine.stop()).unwrap();
     assert_eq!(one::right(5), 5, "without the engine each goes on");
+}
+
+mod learning {
+    use super::{SLOW, alternatives, sleep};
+
+    fn quick(number: u64) -> u64 {
+        number
+    }
+
+    #[alternatives(quick, key = None, name = "shop.learning")]
+    pub(super) fn slow(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+}
+
+mod finder {
+    use super::{alternatives, one::wrong};
+
+    #[alternatives(wrong, key = None, name = "shop.found", verify = 1.0)]
+    pub(super) fn right(number: u64) -> u64 {
+        number
+    }
+}
+
+mod hearer {
+    use super::{alternatives, one::wrong};
+
+    #[alternatives(wrong, key = None, name = "shop.found")]
+    pub(super) fn right(number: u64) -> u64 {
+        number
+    }
+}
+
+/// The one thread that tells waited for the lock for ever, and with it all that was told and heard of other functions.
+#[test]
+fn pins_are_told_though_somebody_keeps_the_lock_of_what_is_listed() {
+    let often = Duration::from_millis(50);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = block_on(Embedded::start(directory.path())).unwrap();
+    let lock = || engine.client().lock("cache:@alternatives");
+    let guard = block_on(lock().acquire()).unwrap();
+    learning::slow_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    learning::slow(5);
+    until(|| _ = learning::slow(5), || standings(learning::slow_alternatives())[1] == Standing::Best);
+
+    finder::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    finder::right(5);
+    until(|| _ = finder::right(5), || is_pinned(finder::right_alternatives()));
+    hearer::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    hearer::right(5);
+    until(
+        || {
+            hearer::right(5);
+            sleep(SLOW);
+        },
+        || is_pinned(hearer::right_alternatives()),
+    );
+
+    // What was given up is not held later.
+    block_on(guard.release()).unwrap();
+    let began = Instant::now();
+    while block_on(lock().try_acquire()).unwrap().is_none() {
+        assert!(began.elapsed() < PATIENCE, "the lock is held by who has given it up");
+        sleep(SLOW);
+    }
+    block_on(engine.stop()).unwrap();
 }
