@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._options import attempt_number
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -55,6 +57,7 @@ class LogEntry(NamedTuple):
 
 def entries_of(app: App, key: bytes, attempt: int | None) -> list[LogEntry]:
     """All that the attempts of a job logged, in the order in which the engine got it."""
+    attempt = attempt_number(attempt)
     page = _Page([], None, False)
     entries: list[LogEntry] = []
     while not page.is_end:
@@ -65,6 +68,7 @@ def entries_of(app: App, key: bytes, attempt: int | None) -> list[LogEntry]:
 
 async def aentries_of(app: App, key: bytes, attempt: int | None) -> list[LogEntry]:
     """`entries_of` for coroutines."""
+    attempt = attempt_number(attempt)
     page = _Page([], None, False)
     entries: list[LogEntry] = []
     while not page.is_end:

@@ -313,9 +313,17 @@ def _delivery(option: str, value: object) -> str:
     return str(value)
 
 
-def _version(option: str, value: object) -> int:
+def version_number(option: str, value: object) -> int:
+    """A version of a task."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= VERSION_MAX:
         raise wrong(option, value, "a whole number from 1 (default) up")
+    return value
+
+
+def attempt_number(value: object) -> int | None:
+    """The number of an attempt, or None."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**32):
+        raise wrong("attempt", value, "a whole number from 1, or None")
     return value
 
 
@@ -416,8 +424,8 @@ GROUP_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
 TASK_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "name": name,
     "aliases": _names,
-    "version": _version,
-    "from_version": _version,
+    "version": version_number,
+    "from_version": version_number,
     **GROUP_OPTIONS,
 }
 """What `@app.task(...)` takes."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from . import _native
-from ._options import duration, wrong
+from ._options import attempt_number, duration, version_number, wrong
 from ._profile._profile import Profile
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def profile_of(app: App, key: bytes, attempt: int | None) -> Profile | None:
     """That of the newest attempt of a job that has one, or of the one with this number."""
     found = _Found(1)
     while not found.is_whole:
-        found.add(app._connection.ask(partial(_ask, key, attempt, None, None, None, found.before), _same))
+        found.add(
+            app._connection.ask(partial(_ask, key, attempt_number(attempt), None, None, None, found.before), _same)
+        )
     return found.profiles[0] if found.profiles else None
 
 
@@ -78,7 +80,11 @@ async def aprofile_of(app: App, key: bytes, attempt: int | None) -> Profile | No
     """`profile_of` for coroutines."""
     found = _Found(1)
     while not found.is_whole:
-        found.add(await app._connection.aask(partial(_ask, key, attempt, None, None, None, found.before), _same))
+        found.add(
+            await app._connection.aask(
+                partial(_ask, key, attempt_number(attempt), None, None, None, found.before), _same
+            )
+        )
     return found.profiles[0] if found.profiles else None
 
 
@@ -105,7 +111,11 @@ class _Found:
 
 
 def _of_task(task: str | Enqueues[..., object], version: int | None, since: Duration | datetime | None) -> _Request:
-    name = task if isinstance(task, str) else task.task.name
+    name = task if isinstance(task, str) else getattr(getattr(task, "task", None), "name", None)
+    if name is None:
+        raise wrong("task", task, "a task, or its name")
+    if version is not None:
+        version = version_number("version", version)
     return lambda before, client: _ask(None, None, name, version, _since_us(since), before, client)
 
 

@@ -87,6 +87,13 @@ def logs_in_threads(name: str) -> list[tuple[str, dict]]:
 
 
 @app.task
+def warns(number: int) -> bool:
+    log.warning("a warning", number=number)
+    print("printed")
+    return True
+
+
+@app.task
 def says(text: str) -> None:
     log.info(text)
 

@@ -198,6 +198,32 @@ def test_results_are_compared_by_equal(work):
     assert best(function) == "second"
 
 
+class Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Incomparable, [1].__iter__])
+def test_what_cannot_be_compared_is_not_its_callers_business(work, kind, caplog):
+    work.gives = {"first": kind(), "second": kind()}
+    function = alternatives(work.second, key=None, verify=1.0)(work.first)
+    with caplog.at_level(logging.ERROR, "lineshaft"):
+        given = [function() for _ in range(20)]
+    assert all(value is work.gives["first"] for value in given)
+    assert "cannot be compared" in caplog.text
+    assert "pinned" not in function.explain()
+
+
+def test_what_has_no_size_that_can_be_told_is_of_no_class():
+    class Odd:
+        def __len__(self) -> int:
+            return -1
+
+    assert size_class(range(10**20), Odd(), "abc") == (None, None, 2)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -288,3 +288,10 @@ def test_a_home_without_logs_says_so(home):
     assert (ended.returncode, ended.stdout) == (0, "")
     assert "nothing that was logged is like that" in ended.stderr
     stop_server(home)
+
+
+def test_records_on_the_console_are_no_output_of_jobs(worker):
+    """They are written by a thread, when another attempt may run in that process."""
+    jobs = [works.warns.enqueue(number) for number in range(50)]
+    assert [job.result(PATIENCE_S) and job.output() for job in jobs] == ["printed\n"] * 50
+    worker.until_said("number=49")

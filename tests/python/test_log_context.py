@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+import lineshaft
 import logworks as works
-from lineshaft import App
+from lineshaft import App, Executor, Pool
 from lineshaft.logging import context, current_context
 from support.processes import PATIENCE_S
 from support.workers import Workers
@@ -145,3 +146,19 @@ def test_the_kit_has_it_too():
         job = knows.enqueue()
     assert job.result() == {"request": 7}
     assert current_context() == {}
+
+
+def known_in_pool(_: int = 0) -> dict[str, object]:
+    lineshaft.get_logger("pooled").warning("in a pool")
+    return current_context()
+
+
+@pytest.mark.parametrize("make", [lambda: Pool(2), lambda: Executor(2)], ids=["pool", "executor"])
+def test_processes_of_a_pool_have_the_context_of_each_call(make):
+    with context(request="of the pool"):
+        pool = make()
+    with pool:
+        for expected in ({"request": "a"}, {"request": "b", "deep": [1, {"x": None}]}):
+            with context(**expected):
+                assert list(pool.map(known_in_pool, range(8))) == [expected] * 8
+        assert list(pool.map(known_in_pool, range(8))) == [{}] * 8

@@ -641,6 +641,62 @@ ENDS = """
 """
 
 
+def test_what_goes_at_the_very_end_of_the_interpreter_may_log(programs):
+    """The first record of its thread, and one with an exception: no module can be imported any more."""
+    programs.write(
+        "last.py",
+        """
+        import lineshaft
+        from lineshaft.logging import configure
+
+        log = lineshaft.get_logger("shop")
+        configure(handlers=[{"kind": "file", "path": "last.log", "format": "{message}"}])
+
+        class Late:
+            def __del__(self, log=log):
+                log.warning("going", of=self)
+                try:
+                    1 / 0
+                except ZeroDivisionError:
+                    log.exception("and failing")
+
+        late = Late()
+        """,
+    )
+    ended = programs.run("last.py")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    text = (programs.directory / "last.log").read_text()
+    assert "going" in text
+    assert "and failing" in text
+    assert "ZeroDivisionError" in text
+
+
+@pytest.mark.parametrize("kind", ["Pool(2)", "Pool(2, context=spawn)", "Executor(2)"])
+def test_what_processes_of_a_pool_log_is_written_before_it_ends_them(programs, kind):
+    programs.write(
+        "pooled.py",
+        f"""
+        import multiprocessing
+        import lineshaft
+        from lineshaft import Executor, Pool
+        from lineshaft.logging import configure
+
+        configure(level="info", handlers=[{{"kind": "file", "path": "pooled.log", "format": "{{message}}"}}])
+        spawn = multiprocessing.get_context("spawn")
+
+        def work(number):
+            lineshaft.get_logger("shop").info(f"did {{number}}")
+
+        if __name__ == "__main__":
+            with {kind} as pool:
+                list(pool.map(work, range(100)))
+            print(len(open("pooled.log").readlines()))
+        """,
+    )
+    ended = programs.run("pooled.py")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "100\n", "")
+
+
 def test_the_interpreter_ends_while_threads_log(programs):
     """A thread was ended within a `__repr__`, below Rust, which aborted the process."""
     programs.write("ends.py", ENDS)

@@ -104,6 +104,18 @@ class Classes:
             self.sharing.pinned(kind, self.names[number])
         self._tell(kind, choice)
 
+    def is_right(self, kind: Hashable, number: int, right: Any, value: Any) -> bool | None:
+        """Whether what an implementation gave is what the first one gives; None if they cannot be compared."""
+        try:
+            return bool(self.options.equal(right, value))
+        except Exception as error:
+            _logger.error(
+                "%s: what %s and %s gave cannot be compared, for arguments of class %s; that of %s counts",
+                self.name, self.names[number], self.names[0], kind, self.names[0],
+                exc_info=error,
+            )  # fmt: skip
+            return None
+
     def _change(
         self, kind: Hashable, choice: _native.Choice, change: Callable[[_native.Choice], None]
     ) -> _native.Choice:

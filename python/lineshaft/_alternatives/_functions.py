@@ -67,10 +67,9 @@ class ChosenFunction(_Chosen):
             if number == 0 or not self._classes.is_to_be_verified():
                 return value
             right = self._functions[0](*args, **kwargs)
-            if self._classes.options.equal(right, value):
-                return value
-            self._classes.differed(kind, choice, number)
-            return right
+            if (is_right := self._classes.is_right(kind, number, right, value)) is False:
+                self._classes.differed(kind, choice, number)
+            return value if is_right else right
         value = self._functions[0](*args, **kwargs)  # whose exception is the function's
         self._classes.failed(kind, choice, number, failed)
         return value
@@ -113,11 +112,10 @@ class AsyncChosenFunction(_Chosen):
         right = await self._functions[0](*args, **kwargs)
         if failed is not None:
             self._classes.failed(kind, choice, number, failed)
-        elif self._classes.options.equal(right, value):
-            return value
-        else:
+            return right
+        if (is_right := self._classes.is_right(kind, number, right, value)) is False:
             self._classes.differed(kind, choice, number)
-        return right
+        return value if is_right else right
 
 
 async def _within(limit_s: float | None, coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, bool]:

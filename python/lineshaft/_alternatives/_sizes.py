@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -20,14 +21,19 @@ def _size_class(value: Any) -> int | None:
         return size.bit_length()
     try:
         return len(value).bit_length()
-    except TypeError:
+    except Exception:  # it has none, or one that cannot be told, which is not its caller's business
         return None
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two results are equal. NaN equals NaN, also within arrays of numpy, lists, tuples and dicts."""
+    """Whether two results are equal. NaN equals NaN, also within arrays of numpy, lists, tuples and dicts.
+
+    Raises TypeError for iterators, which are used up by looking at what they give.
+    """
     if one is other:
         return True
+    if isinstance(one, Iterator):
+        raise TypeError("iterators cannot be compared: give them as lists, or say `equal=`")
     if type(one) is not type(other):
         return bool(one == other) if not (_is_array(one) or _is_array(other)) else False
     if _is_array(one):

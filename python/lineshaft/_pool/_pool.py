@@ -118,6 +118,8 @@ class Pool:
         cls = type(self)
         return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={self._processes}>"
 
+    _state = "NEW"  # as long as its options are looked at
+
     def __del__(self, _warn: Any = warnings.warn, _pid: Any = os.getpid) -> None:
         if self._state == "RUN" and self._maker == _pid():
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)

@@ -14,7 +14,11 @@ SOURCE_MAX = 60
 
 
 def table(profile: Profile) -> str:
-    """What a profile says, in some thirty lines."""
+    """What a profile says, in some thirty lines; names that would steer a terminal are shown escaped."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in _table(profile))
+
+
+def _table(profile: Profile) -> str:
     if not profile.samples:
         none = (
             f"no samples in {time(profile.duration)}: it took less than one period, or the thread was not there. "

@@ -119,19 +119,20 @@ def configure_from(path: str | os.PathLike[str]) -> None:
         read = toml.loads(found.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OptionError(f"{found}: {error}", hint="a file in TOML, https://toml.io") from error
-    tool = read.get("tool")
-    options = (
-        tool["lineshaft"]["logging"] if isinstance(tool, dict) and "logging" in tool.get("lineshaft", {}) else read
-    )
-    names = dict.fromkeys(configure.__kwdefaults__ or (), _as_it_is)
+    options = _table_of_logging(read)
+    names: dict[str, Callable[[str, Any], Any]] = dict.fromkeys(configure.__kwdefaults__ or (), _as_it_is)
     checked(options, names, f"the configuration of logging in {found}")
     handlers = [
-        {option: _named(value) if _is_name(option, value) else value for option, value in each.items()}
+        {option: _named(option, value) if _is_name(option, value) else value for option, value in each.items()}
         if isinstance(each, dict)
         else each
-        for each in options.get("handlers", [{"kind": "console"}])
+        for each in _items("handlers", options.get("handlers", [{"kind": "console"}]), "a list of tables")
     ]
-    named = {name: [_named(each) for each in options[name]] for name in ("filters", "redact_types") if name in options}
+    named: dict[str, Any] = {
+        name: [_named(name, each) for each in _items(name, options[name], 'a list of "module:name"')]
+        for name in ("filters", "redact_types")
+        if name in options
+    }
     configure(**{**options, **named, "handlers": handlers})
     _file = found
 
@@ -141,6 +142,20 @@ def reload() -> None:
     if _file is None:
         raise OptionError("there is no file to read again", hint="lineshaft.logging.configure_from(path) reads one")
     configure_from(_file)
+
+
+def _table_of_logging(read: dict[str, Any]) -> dict[str, Any]:
+    """What is under `[tool.lineshaft.logging]`, if there is such a table; else all."""
+    table: Any = read
+    for name in ("tool", "lineshaft", "logging"):
+        if not isinstance(table, dict):
+            raise wrong(name, table, "a table, [tool.lineshaft.logging]")
+        if name not in table:
+            return read
+        table = table[name]
+    if not isinstance(table, dict):
+        raise wrong("logging", table, "a table, [tool.lineshaft.logging]")
+    return table
 
 
 def _toml() -> Any:
@@ -164,15 +179,19 @@ def _is_name(option: str, value: Any) -> bool:
     return option == "call" or is_function
 
 
-def _named(name: Any) -> Any:
+def _named(option: str, name: Any) -> Any:
+    """What a text names, `"module:name"`."""
     module, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not module or not rest:
-        raise wrong("call", name, '"module:name"')
+        raise wrong(option, name, '"module:name"')
     from importlib import import_module
 
-    found: Any = import_module(module)
-    for part in rest.split("."):
-        found = getattr(found, part)
+    try:
+        found: Any = import_module(module)
+        for part in rest.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise wrong(option, name, f'"module:name" of something that is there ({error})') from error
     return found
 
 

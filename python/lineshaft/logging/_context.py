@@ -22,7 +22,7 @@ class context:  # noqa: N801
 
     __slots__ = ("_fields", "_tokens")
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         self._fields = fields
         self._tokens: list[Token[_native.LogFields | None]] = []
 

@@ -20,7 +20,7 @@ class Logger(_native.Logger):
 
     __slots__ = ()
 
-    def bind(self, **fields: Any) -> Logger:
+    def bind(self, /, **fields: Any) -> Logger:
         """A logger of the same name that adds these fields to each record, beside those of this one."""
         return Logger(self.name, {**self.fields, **fields})
 
@@ -32,7 +32,7 @@ class Logger(_native.Logger):
         return Logger, (self.name, self.fields)
 
 
-def get_logger(name: str = "", **fields: Any) -> Logger:
+def get_logger(name: str = "", /, **fields: Any) -> Logger:
     """The logger of a name, as `lineshaft.get_logger(__name__)`; with fields, one that adds them to each record."""
     logger = _LOGGERS.get(name)
     if logger is None:

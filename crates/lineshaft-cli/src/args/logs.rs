@@ -23,7 +23,7 @@ pub struct Logs {
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub since: Option<When>,
     /// Logged before this time
-    #[arg(long, value_name = "WHEN", value_parser = when)]
+    #[arg(long, value_name = "WHEN", value_parser = when, conflicts_with = "follow")]
     pub until: Option<When>,
 }
 

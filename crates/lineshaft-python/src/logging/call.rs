@@ -1,11 +1,11 @@
 //! The parts of a call: message, fields, and an exception.
 
-use crate::once::intern;
 use lineshaft_log::{DistinctFields, Level};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::helpers;
 use super::hiding::hidden;
 use super::values::{self, Budget};
 use crate::values::native::exactly;
@@ -101,7 +101,6 @@ pub(super) fn exception_text(
     exception: &Bound<'_, PyAny>,
     budget: &mut Budget<'_>,
 ) -> PyResult<Option<Box<str>>> {
-    let module = py.import(intern!(py, "lineshaft.logging._exceptions"))?;
-    let text = module.call_method1(intern!(py, "logged_text_of"), (exception,))?;
+    let text = helpers::TEXT_OF_EXCEPTION.get(py)?.call1((exception,))?;
     if text.is_none() { Ok(None) } else { budget.text(text.cast::<PyString>()?).map(Some) }
 }

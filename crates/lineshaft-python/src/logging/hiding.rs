@@ -7,9 +7,8 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
-use super::state;
 use super::values::{Budget, DEPTH_MAX, is_sequence, is_shown_as, value};
-use crate::once::intern;
+use super::{helpers, state};
 
 /// What stands for an object where `str` or `repr` say what it is: something else for one that is hidden, and for
 /// collections with one in them.
@@ -54,7 +53,7 @@ fn hidden_at<'py>(
 /// Which kind of collection it is, or is derived from.
 fn collection<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyType>>> {
     let py = object.py();
-    let deque = py.import(intern!(py, "collections"))?.getattr(intern!(py, "deque"))?;
+    let deque = helpers::DEQUE.get(py)?.clone();
     let classes = [
         py.get_type::<PyDict>(),
         py.get_type::<PyList>(),

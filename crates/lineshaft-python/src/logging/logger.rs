@@ -7,8 +7,8 @@ use lineshaft_log::{DistinctFields, Fields, Level, Verdict};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::state;
 use super::values::{self, Budget};
+use super::{helpers, state};
 
 /// What `lineshaft.logging.Logger` adds to. The methods that log are in [`super::methods`].
 #[pyclass(frozen, subclass, module = "lineshaft._native")]
@@ -26,7 +26,8 @@ pub(crate) struct Logger {
 impl Logger {
     #[new]
     #[pyo3(signature = (name, fields = None))]
-    fn new(name: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(py: Python<'_>, name: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        helpers::look_up(py)?;
         let mut bound = DistinctFields::of(Fields::new());
         if let Some(fields) = fields {
             let state = state::current();

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::once::OnceMade;
 use crate::once::intern;
 use lineshaft_log::{DistinctFields, Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
 use pyo3::prelude::*;
@@ -14,6 +13,7 @@ use pyo3::types::{PyBool, PyDict, PyString, PyWeakrefMethods, PyWeakrefReference
 use rustc_hash::FxHasher;
 
 use super::call::{Call, exception_text, keywords, message_of};
+use super::helpers;
 use super::logger::Logger;
 use super::place;
 use super::record::LogRecord;
@@ -165,9 +165,9 @@ fn asked(py: Python<'_>, state: &State, record: Record) -> PyResult<()> {
     }
     let record = Arc::new(record);
     let shown = Bound::new(py, LogRecord::alone(record.clone(), state.plan.levels.clone()))?;
-    let serving = py.import(intern!(py, "lineshaft.logging._serving"))?;
+    let passes = helpers::PASSES.get(py)?;
     for filter in &state.plan.filters {
-        if !serving.call_method1(intern!(py, "passes"), (filter, &shown))?.is_truthy()? {
+        if !passes.call1((filter, &shown))?.is_truthy()? {
             return Ok(());
         }
     }
@@ -229,12 +229,7 @@ fn context(py: Python<'_>) -> PyResult<Fields> {
 
 /// The [`LogFields`] of the blocks around, or None.
 pub(super) fn context_of_block(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static GET: OnceMade<Py<PyAny>> = OnceMade::new();
-    let get = GET.get_or_try_init(py, || {
-        let variable = py.import("lineshaft._belongings")?.getattr("fields")?;
-        variable.getattr("get").map(Bound::unbind)
-    })?;
-    get.bind(py).call0()
+    helpers::FIELDS_OF_BLOCK.get(py)?.call0()
 }
 
 /// This thread. Its name is asked for each time, since it may be changed.
@@ -250,7 +245,7 @@ fn thread(py: Python<'_>) -> PyResult<Thread> {
     if let Some(known) = known {
         return Ok(known);
     }
-    let found = py.import("lineshaft.logging._life")?.call_method0("thread")?;
+    let found = helpers::THREAD.get(py)?.call0()?;
     let (id, shown, object, name): (u64, String, Bound<'_, PyAny>, Py<PyAny>) = found.extract()?;
     let thread = Thread { id, name: shown.into() };
     let object = if object.is_none() { None } else { Some(PyWeakrefReference::new(&object)?.unbind()) };

@@ -96,7 +96,7 @@ unsafe fn log_at(
         return unsafe { ffi::Py_NewRef(ffi::Py_None()) };
     }
     let logging = AssertUnwindSafe(|| {
-        Python::attach(|py| {
+        let log = |py: Python<'_>| {
             // SAFETY: by the contract there are so many of them, and they outlive the call.
             let (args, names) = unsafe {
                 let names =
@@ -112,7 +112,9 @@ unsafe fn log_at(
             };
             let (positional, keywords) = args.split_at(count as usize);
             given(py, logger.get(), level, is_exception, positional, names.as_deref(), keywords)
-        })
+        };
+        // SAFETY: by the contract the interpreter is held. It may be about to end, which `attach` takes for not there.
+        unsafe { Python::attach_unchecked(log) }
     });
     let ended = catch_unwind(logging)
         .unwrap_or_else(|_| Err(PyRuntimeError::new_err("a defect of Lineshaft: logging panicked")));

@@ -5,7 +5,7 @@
 //! what is put into texts, [`place`]
 //! finds where it was logged. [`reading`] reads the configuration, [`opening`] its handlers, [`plan`] is what they make,
 //! [`formatting`] calls functions of Python that are a handler's form,
-//! [`state`] holds what is in force, [`signals`] has it written before
+//! [`helpers`] are functions of Python, [`state`] holds what is in force, [`signals`] has it written before
 //! one of them ends the process, [`tap`] gives records to functions of Python, and [`work`] keeps those of attempts.
 //!
 //! All locks here are taken only by who holds the interpreter, and never kept while Python code can run, so none of them
@@ -14,6 +14,7 @@
 mod call;
 mod carry;
 mod formatting;
+mod helpers;
 mod hiding;
 mod logger;
 mod making;

@@ -9,6 +9,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::helpers;
 use super::plan::Plan;
 use super::reading;
 use super::record::LogRecord;
@@ -83,7 +84,8 @@ impl State {
         if let Some(running) = self.pipeline.get() {
             return Ok(running.clone());
         }
-        py.import("lineshaft.logging._life")?.call_method0("begin")?;
+        helpers::look_up(py)?;
+        helpers::BEGIN.get(py)?.call0()?;
         let (pipeline, taps) = self.plan.open(py)?;
         super::signals::watch(&self.plan.signals)?;
         let running = Arc::new(Running { pipeline, taps, is_started: AtomicBool::new(false) });
@@ -97,12 +99,9 @@ impl Running {
             return Ok(());
         }
         self.pipeline.start()?;
-        let module = py.import("lineshaft.logging._serving")?;
         for (tap, call) in self.taps.iter().zip(plan.calls()) {
-            module.call_method1(
-                "serve",
-                (super::tap::LogTap::new(tap.clone(), plan.levels.clone()), call.bind(py)),
-            )?;
+            let tap = super::tap::LogTap::new(tap.clone(), plan.levels.clone());
+            helpers::SERVE.get(py)?.call1((tap, call.bind(py)))?;
         }
         Ok(())
     }
