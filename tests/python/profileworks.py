@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import tracemalloc
+import zlib
 
 from lineshaft import App
 
@@ -24,6 +25,15 @@ def spin(seconds: float) -> int:
 
 def doze(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@app.task
+def packs(seconds: float, dies: bool = False) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        zlib.compress(bytes(range(256)) * 4_000, 9)
+    if dies:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task

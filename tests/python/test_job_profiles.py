@@ -339,3 +339,29 @@ def test_the_next_attempts_are_profiled_when_that_is_asked_for(worker):
     said = command(worker, "profile", "profileworks.nobody", "--next", "1").stderr
     assert "no worker runs profileworks.nobody now" in said
     command(worker, "profile", "profileworks.one_way", "--next", "10001", expected=2)
+
+
+def has_native(profile: Profile) -> bool:
+    return any(one.file.startswith("<native ") for one in profile.hot_functions(1_000))
+
+
+@pytest.mark.skipif(sys.version_info[:2] not in ((3, 11), (3, 12), (3, 13)), reason="its insides are not known")
+@pytest.mark.parametrize("kind", ["process", "thread"])
+def test_native_functions_are_seen_where_that_is_asked_for(workers, kind):
+    with workers.one() if kind == "process" else of_slots(workers, kind):
+        native = works.packs.using(profile="native").enqueue(0.5)
+        both = works.packs.using(profile=("native", "memory")).enqueue(0.5)
+        plain = works.packs.using(profile=True).enqueue(0.5)
+        assert [job.result(PATIENCE_S) for job in (native, both, plain)] == [None] * 3
+        found = [job.profile() for job in (native, both, plain)]
+    assert [has_native(one) for one in found] == [True, True, False]
+    assert found[1].memory_peak > 0
+    assert found[0].hot_lines(1)[0].source.strip().startswith("zlib.compress")
+
+
+@pytest.mark.skipif(sys.version_info[:2] not in ((3, 11), (3, 12), (3, 13)), reason="its insides are not known")
+def test_an_attempt_that_is_killed_leaves_its_native_functions(worker):
+    job = works.packs.using(profile="native", delivery="at_most_once").enqueue(2.5, dies=True)
+    with pytest.raises(TaskCrashed):
+        job.result(PATIENCE_S)
+    assert has_native(job.profile())
