@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lineshaft_log::{Level, Pipeline, Pushed, Record, Verdict};
 use pyo3::exceptions::PyException;
@@ -158,10 +158,12 @@ pub(super) fn log_configure(py: Python<'_>, options: &Bound<'_, PyDict>, patienc
     running.start(py, &state.plan)
 }
 
-/// Waits until what was logged so far is written; whether it is. `timeout` in seconds, for ever without.
+/// Waits until what was logged so far is written; whether it is. `timeout` in seconds, for ever without. It is not waited
+/// for handlers that fail or hang if those that are `healthy` are asked for. The `last` time those that fail are hurried,
+/// and standard error is told what was not taken.
 #[pyfunction]
-#[pyo3(signature = (timeout = None, healthy = false))]
-pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> PyResult<bool> {
+#[pyo3(signature = (timeout = None, healthy = false, last = false))]
+pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool, last: bool) -> PyResult<bool> {
     if super::making::is_muted() {
         return Ok(false); // what it waits for is what it is about to do itself
     }
@@ -173,14 +175,33 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> 
     let mut rest = timeout;
     loop {
         let wait = rest.map_or(slice, |rest| rest.min(slice));
-        let is_done = py.detach(|| {
-            if healthy { running.pipeline.flush_healthy(wait) } else { running.pipeline.flush(Some(wait)) }
-        });
+        let (is_done, is_over) = py.detach(|| of_slice(&running.pipeline, wait, healthy, last));
         rest = rest.map(|rest| rest.saturating_sub(wait));
-        if is_done || rest.is_some_and(|rest| rest.is_zero()) {
-            return Ok(is_done);
+        let is_over = is_over || rest.is_some_and(|rest| rest.is_zero());
+        let signals = if is_done || is_over { Ok(()) } else { py.check_signals() };
+        if is_done || is_over || signals.is_err() {
+            match (is_done, last, healthy) {
+                (true, _, _) => {}
+                (_, true, _) => py.detach(|| running.pipeline.give_up()),
+                // Says which handlers are behind.
+                (_, _, false) => drop(py.detach(|| running.pipeline.flush(Some(Duration::ZERO)))),
+                (_, _, true) => {}
+            }
+            return signals.map(|()| is_done);
         }
-        py.check_signals()?;
+    }
+}
+
+/// Whether all is written after a part of the waiting, and whether there is nobody who is worth to be waited for.
+fn of_slice(pipeline: &Pipeline, wait: Duration, healthy: bool, last: bool) -> (bool, bool) {
+    match (healthy, last) {
+        (_, true) => {
+            let began = Instant::now();
+            let is_done = pipeline.flush_last(wait);
+            (is_done, !is_done && began.elapsed() < wait)
+        }
+        (true, _) => (pipeline.flush_healthy(wait), false),
+        _ => (pipeline.is_flushed(wait), false),
     }
 }
 
@@ -197,7 +218,8 @@ pub(super) fn flush_for_the_end() {
     if let Some(state) = found.flatten()
         && let Some(running) = state.pipeline.get()
     {
-        running.pipeline.flush_healthy(SHORT);
+        // Without a word: what says it may not be there any more.
+        running.pipeline.flush_last(SHORT);
     }
 }
 
