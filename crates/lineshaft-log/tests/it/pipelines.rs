@@ -127,19 +127,29 @@ fn what_a_place_was_held_back_is_said_when_it_is_silent() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = heard.clone();
     let mut options = options(vec![calling("hears", move |record| {
-        hears.lock().expect("no panic").push(record.field("count").cloned());
+        let line = record.place.as_ref().map(|place| place.line);
+        let said = (record.field("count").cloned(), record.field("place").map(ToString::to_string), line);
+        hears.lock().expect("no panic").push(said);
         Ok(())
     })]);
     let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
     options.gate = Arc::new(Gate::new(Filter::at(Level::INFO), Some(limit)));
     let gate = options.gate.clone();
     let pipeline = started(options);
-    for _ in 0..5 {
-        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), 1, 0);
+    for number in 0..15 {
+        let site = number % 3;
+        let place = (site > 0).then_some(("a.py", site as u32));
+        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), site, place, 0);
     }
     pipeline.flush(Some(LONG));
     assert!(pipeline.close(LONG));
-    assert_eq!(*heard.lock().expect("no panic"), [Some(4_i64.into())]);
+    let mut heard = heard.lock().expect("no panic");
+    heard.sort_by_key(|(_, _, line)| *line);
+    let four = || Some(4_i64.into());
+    let text = |text: &str| Some(text.to_owned());
+    let expected =
+        [(four(), text("app"), None), (four(), text("a.py:1"), Some(1)), (four(), text("a.py:2"), Some(2))];
+    assert_eq!(*heard, expected);
 }
 
 #[test]
