@@ -294,7 +294,7 @@ mod tests {
     fn a_flood_is_reported_by_place_when_it_begins_and_when_it_is_over() {
         let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
         let gate = gate("info", Some(limit));
-        let flood = |site, count| (0..count).for_each(|_| drop(passed(&gate, Level::INFO, site, 0)));
+        let flood = |site, count| (0..count).for_each(|_| _ = passed(&gate, Level::INFO, site, 0));
         let said = |last| {
             let mut said: Vec<_> =
                 gate.take_held_back(last).into_iter().map(|each| (each.place, each.count)).collect();
@@ -320,7 +320,7 @@ mod tests {
     fn of_many_places_the_others_are_reported_later_or_together() {
         let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
         let gate = gate("info", Some(limit));
-        (0..1_200).for_each(|number| drop(passed(&gate, Level::INFO, number / 2, 0)));
+        (0..1_200).for_each(|number| _ = passed(&gate, Level::INFO, number / 2, 0));
         assert_eq!(gate.take_held_back(false).len(), REPORTS_MAX);
         let last = gate.take_held_back(true);
         assert_eq!((last.len(), last[REPORTS_MAX].count), (REPORTS_MAX + 1, 600 - 2 * REPORTS_MAX as u64));

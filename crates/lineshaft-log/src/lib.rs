@@ -40,7 +40,7 @@ pub use level::{Level, LevelNames};
 pub use panics::log_panics;
 pub use pipeline::{Counts, LaneCounts, Options, Pipeline, Taken, Tap};
 pub use record::{Fields, Origin, Place, Record, Thread};
-pub use redact::{DEFAULT_KEYS, HIDDEN, Redaction};
+pub use redact::{DEFAULT_KEYS, FACTS, HIDDEN, Redaction};
 pub use ring::{Bounds, Pushed, WhenFull};
 #[cfg(feature = "tracing")]
 pub use spans::{tracing_layer, tracing_layer_to};
