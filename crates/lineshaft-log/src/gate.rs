@@ -211,9 +211,12 @@ impl Gate {
 
 impl Named {
     fn new(logger: &str, place: Option<(&str, u32)>) -> Self {
-        let logger = &logger[..logger.floor_char_boundary(NAME_BYTES_MAX)];
-        let end =
-            |file: &str| file[file.ceil_char_boundary(file.len().saturating_sub(NAME_BYTES_MAX))..].into();
+        let cut = logger.len().min(NAME_BYTES_MAX);
+        let logger = (0..=cut).rev().find_map(|end| logger.get(..end)).unwrap_or_default();
+        let end = |file: &str| {
+            let cut = file.len().saturating_sub(NAME_BYTES_MAX);
+            (cut..=file.len()).find_map(|start| file.get(start..)).unwrap_or_default().into()
+        };
         Self { logger: logger.into(), place: place.map(|(file, line)| (end(file), line)) }
     }
 

@@ -14,7 +14,7 @@ const NAME_BYTES_MAX: usize = 64;
 const SPACES_MAX: usize = 3;
 
 /// Hides values whose names are secret; `asks` is for a name of a field, and takes the most time.
-pub(super) fn without_values<'t>(text: Cow<'t, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'t, str> {
+pub(super) fn without_values(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut shown, mut copied) = (String::new(), 0);
     for at in memchr::memchr3_iter(b':', b'=', b',', bytes) {
@@ -54,7 +54,7 @@ pub(super) fn without_values<'t>(text: Cow<'t, str>, mut asks: impl FnMut(&str) 
 }
 
 /// Hides the words behind options of programs.
-pub(super) fn without_options<'t>(text: Cow<'t, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'t, str> {
+pub(super) fn without_options(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut shown, mut copied) = (String::new(), 0);
     for at in memchr::memmem::find_iter(bytes, "--") {

@@ -63,7 +63,7 @@ fn sign_of(byte: u8) -> u8 {
 }
 
 /// `asks` says whether the value of a name is hidden.
-pub(super) fn without_secrets<'t>(text: Cow<'t, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'t, str> {
+pub(super) fn without_secrets(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
     let signs = text.bytes().fold(0, |signs, byte| signs | sign_of(byte));
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let has = |all: u8| signs & all == all;
