@@ -206,8 +206,8 @@ fn of_slice(pipeline: &Pipeline, wait: Duration, healthy: bool, last: bool) -> (
 }
 
 /// Waits until what was logged is written, on a thread of ours that does not have the interpreter. Another one may have the
-/// lock, but for moments.
-pub(super) fn flush_for_the_end() {
+/// lock, but for moments. Who `says` what was not taken does so on standard error; a crash takes no time for that.
+pub(super) fn flush_for_the_end(says: bool) {
     let found = (0..100).find_map(|_| {
         let found = STATE.try_lock().ok().map(|state| state.clone());
         if found.is_none() {
@@ -218,8 +218,9 @@ pub(super) fn flush_for_the_end() {
     if let Some(state) = found.flatten()
         && let Some(running) = state.pipeline.get()
     {
-        // Without a word: what says it may not be there any more.
-        running.pipeline.flush_last(SHORT);
+        if !running.pipeline.flush_last(SHORT) && says {
+            running.pipeline.give_up();
+        }
     }
 }
 
