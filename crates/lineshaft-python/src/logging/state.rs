@@ -180,12 +180,11 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool, las
         let is_over = is_over || rest.is_some_and(|rest| rest.is_zero());
         let signals = if is_done || is_over { Ok(()) } else { py.check_signals() };
         if is_done || is_over || signals.is_err() {
-            match (is_done, last, healthy) {
-                (true, _, _) => {}
-                (_, true, _) => py.detach(|| running.pipeline.give_up()),
+            if !is_done && last {
+                py.detach(|| running.pipeline.give_up());
+            } else if !is_done && !healthy {
                 // Says which handlers are behind.
-                (_, _, false) => drop(py.detach(|| running.pipeline.flush(Some(Duration::ZERO)))),
-                (_, _, true) => {}
+                py.detach(|| running.pipeline.flush(Some(Duration::ZERO)));
             }
             return signals.map(|()| is_done);
         }
@@ -217,10 +216,10 @@ pub(super) fn flush_for_the_end(says: bool) {
     });
     if let Some(state) = found.flatten()
         && let Some(running) = state.pipeline.get()
+        && !running.pipeline.flush_last(SHORT)
+        && says
     {
-        if !running.pipeline.flush_last(SHORT) && says {
-            running.pipeline.give_up();
-        }
+        running.pipeline.give_up();
     }
 }
 
