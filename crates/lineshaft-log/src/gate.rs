@@ -34,15 +34,42 @@ struct Sites {
     by_hash: FxHashMap<u64, Site>,
     limited: u64,
     sampled: u64,
+    /// Whether it was not said yet of a site that it was held back.
+    is_due: bool,
 }
 
 #[derive(Debug)]
 struct Site {
     rate: Option<Rate>,
-    /// What was held back since the last record that passed.
+    /// What was held back since the last record that passed, which the next one says.
     held_back: u64,
+    /// How many of these no report has said, and how many those were at the last look.
+    unsaid: u64,
+    unsaid_before: u64,
+    /// Whether a report was made of it since it was quiet.
+    is_said: bool,
+    /// Where it is, once it was held back.
+    named: Option<Box<Named>>,
     /// Records that a share was for.
     seen: u64,
+}
+
+/// A site as reports name it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Named {
+    logger: Box<str>,
+    place: Option<(Box<str>, u32)>,
+}
+
+/// What was held back of one site.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HeldBack {
+    /// The logger; empty for all sites that there were too many of.
+    pub logger: Box<str>,
+    /// File and line, if they are known.
+    pub place: Option<(Box<str>, u32)>,
+    /// How many records.
+    pub count: u64,
 }
 
 /// What becomes of a record.
@@ -59,6 +86,10 @@ pub enum Passage {
 
 /// Places that are told apart; when there are more, all begin anew.
 const SITES_MAX: usize = 65_536;
+/// So many of them are reported at once; the others are later, or together.
+const REPORTS_MAX: usize = 256;
+/// The longest name of a logger or file that is kept for reports; of a file its end is.
+const NAME_BYTES_MAX: usize = 200;
 
 impl Gate {
     /// One with this filter and, for each place, this limit.
@@ -81,8 +112,9 @@ impl Gate {
         self.limit.is_some() || verdict.needs_fields || (verdict.share < 1.0 && level < Level::WARNING)
     }
 
-    /// Asks for a record of this level, logged at the place that `site` is a hash of, at `now_ns` of a clock that does
-    /// not go back.
+    /// Asks for a record of this level, logged at the site that `site` is a hash of, in `place` if that is known, at
+    /// `now_ns` of a clock that does not go back.
+    #[expect(clippy::too_many_arguments, reason = "they are those of a record that is not made yet")]
     pub fn pass(
         &self,
         level: Level,
@@ -90,6 +122,7 @@ impl Gate {
         verdict: &Verdict,
         fields: &Fields,
         site: u64,
+        place: Option<(&str, u32)>,
         now_ns: u64,
     ) -> Passage {
         let (wanted, share) = if verdict.needs_fields {
@@ -118,10 +151,14 @@ impl Gate {
         }
         let is_free = site.rate.as_mut().is_none_or(|rate| rate.take(now_ns).is_ok());
         if is_free {
+            (site.unsaid, site.unsaid_before) = (0, 0);
             return Passage::Passes { held_back: std::mem::take(&mut site.held_back) };
         }
         site.held_back += 1;
+        site.unsaid += 1;
+        site.named.get_or_insert_with(|| Box::new(Named::new(logger, place)));
         sites.limited += 1;
+        sites.is_due = true;
         Passage::Stays
     }
 
@@ -131,13 +168,60 @@ impl Gate {
         (sites.limited, sites.sampled)
     }
 
-    /// How many were held back by places that have not logged since, which are told this once.
-    pub fn take_held_back(&self) -> u64 {
-        self.sites().by_hash.values_mut().map(|site| std::mem::take(&mut site.held_back)).sum()
+    /// Whether there may be something for [`Self::take_held_back`] to say.
+    pub fn is_due(&self) -> bool {
+        self.sites().is_due
+    }
+
+    /// What was held back and is not said yet, by site: when it begins, and when the site is silent since the last look.
+    /// All of it is said the `last` time. The next record that passes says it too.
+    pub fn take_held_back(&self, last: bool) -> Vec<HeldBack> {
+        let (mut found, mut rest, mut is_due) = (Vec::new(), 0, false);
+        let mut sites = self.sites();
+        if !sites.is_due {
+            return found;
+        }
+        for site in sites.by_hash.values_mut() {
+            let is_silent = site.unsaid == site.unsaid_before;
+            if site.unsaid == 0 {
+                site.is_said &= site.held_back > 0;
+            } else if !last && ((site.is_said && !is_silent) || found.len() >= REPORTS_MAX) {
+                site.unsaid_before = site.unsaid;
+                is_due = true;
+            } else {
+                let count = std::mem::take(&mut site.unsaid);
+                (site.unsaid_before, site.is_said, is_due) = (0, true, true);
+                match &site.named {
+                    Some(named) if found.len() < REPORTS_MAX => found.push(named.held_back(count)),
+                    _ => rest += count,
+                }
+            }
+        }
+        sites.is_due = is_due;
+        if rest > 0 {
+            found.push(HeldBack { logger: "".into(), place: None, count: rest });
+        }
+        found
     }
 
     fn sites(&self) -> MutexGuard<'_, Sites> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Named {
+    fn new(logger: &str, place: Option<(&str, u32)>) -> Self {
+        let cut = logger.len().min(NAME_BYTES_MAX);
+        let logger = (0..=cut).rev().find_map(|end| logger.get(..end)).unwrap_or_default();
+        let end = |file: &str| {
+            let cut = file.len().saturating_sub(NAME_BYTES_MAX);
+            (cut..=file.len()).find_map(|start| file.get(start..)).unwrap_or_default().into()
+        };
+        Self { logger: logger.into(), place: place.map(|(file, line)| (end(file), line)) }
+    }
+
+    fn held_back(&self, count: u64) -> HeldBack {
+        HeldBack { logger: self.logger.clone(), place: self.place.clone(), count }
     }
 }
 
@@ -149,6 +233,10 @@ impl Sites {
         self.by_hash.entry(hash).or_insert_with(|| Site {
             rate: limit.and_then(|limit| Rate::new(limit.count, limit.period, limit.burst)),
             held_back: 0,
+            unsaid: 0,
+            unsaid_before: 0,
+            is_said: false,
+            named: None,
             seen: 0,
         })
     }
@@ -164,7 +252,15 @@ mod tests {
     }
 
     fn passed(gate: &Gate, level: Level, site: u64, now_ns: u64) -> Option<u64> {
-        match gate.pass(level, "app", &gate.verdict("app"), &Vec::new(), site, now_ns) {
+        match gate.pass(
+            level,
+            "app",
+            &gate.verdict("app"),
+            &Vec::new(),
+            site,
+            Some(("a.py", site as u32)),
+            now_ns,
+        ) {
             Passage::Passes { held_back } => Some(held_back),
             Passage::Stays => None,
         }
@@ -188,7 +284,49 @@ mod tests {
         assert_eq!(passed(&gate, Level::INFO, 2, 0), Some(0));
         assert_eq!(passed(&gate, Level::INFO, 1, 100_000_000), Some(3));
         assert_eq!(passed(&gate, Level::INFO, 1, 100_000_000), None);
-        assert_eq!((gate.take_held_back(), gate.take_held_back()), (1, 0));
+        let held_back =
+            |line, count| HeldBack { logger: "app".into(), place: Some(("a.py".into(), line)), count };
+        assert_eq!(gate.take_held_back(false), [held_back(1, 1)]);
+        assert_eq!((gate.take_held_back(false), gate.is_due()), (vec![], false));
         assert_eq!(gate.counts(), (4, 0));
+        // The next record says it too: with limits of less than one in a second it did not.
+        assert_eq!(passed(&gate, Level::INFO, 1, 900_000_000), Some(1));
+    }
+
+    #[test]
+    fn a_flood_is_reported_by_place_when_it_begins_and_when_it_is_over() {
+        let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
+        let gate = gate("info", Some(limit));
+        let flood = |site, count| (0..count).for_each(|_| _ = passed(&gate, Level::INFO, site, 0));
+        let said = |last| {
+            let mut said: Vec<_> =
+                gate.take_held_back(last).into_iter().map(|each| (each.place, each.count)).collect();
+            said.sort();
+            said
+        };
+        let place = |line| Some(("a.py".into(), line));
+        flood(1, 5);
+        flood(2, 11);
+        assert_eq!(said(false), [(place(1), 4), (place(2), 10)]);
+        flood(1, 5);
+        assert_eq!(said(false), [], "it goes on");
+        flood(1, 5);
+        assert_eq!(said(false), []);
+        assert_eq!(said(false), [(place(1), 10)], "it is silent");
+        flood(2, 1);
+        assert_eq!((said(true), gate.is_due()), (vec![(place(2), 1)], true));
+        assert_eq!((said(false), gate.is_due()), (vec![], false));
+        assert_eq!(passed(&gate, Level::INFO, 1, 60_000_000_000), Some(14));
+    }
+
+    #[test]
+    fn of_many_places_the_others_are_reported_later_or_together() {
+        let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
+        let gate = gate("info", Some(limit));
+        (0..1_200).for_each(|number| _ = passed(&gate, Level::INFO, number / 2, 0));
+        assert_eq!(gate.take_held_back(false).len(), REPORTS_MAX);
+        let last = gate.take_held_back(true);
+        assert_eq!((last.len(), last[REPORTS_MAX].count), (REPORTS_MAX + 1, 600 - 2 * REPORTS_MAX as u64));
+        assert!(gate.take_held_back(true).is_empty());
     }
 }

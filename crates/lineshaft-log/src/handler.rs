@@ -41,6 +41,11 @@ pub trait Handler: Send {
         None
     }
 
+    /// Whether somebody was there to take what it could not do last. Near the end it is not waited for long if not.
+    fn is_reachable(&self) -> bool {
+        true
+    }
+
     /// How many records the function that is its form failed of, which were written as text, and what was wrong first.
     fn unformatted(&self) -> (u64, &str) {
         (0, "")

@@ -34,13 +34,13 @@ pub use distinct::{DistinctFields, overlaid};
 pub use error::Error;
 pub use filter::{Filter, Verdict};
 pub use format::{Format, Formatter, Function, Made, Zone};
-pub use gate::{Gate, Limit, Passage};
+pub use gate::{Gate, HeldBack, Limit, Passage};
 pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};
 pub use panics::log_panics;
 pub use pipeline::{Counts, LaneCounts, Options, Pipeline, Taken, Tap};
 pub use record::{Fields, Origin, Place, Record, Thread};
-pub use redact::{DEFAULT_KEYS, HIDDEN, Redaction};
+pub use redact::{DEFAULT_KEYS, FACTS, HIDDEN, Redaction};
 pub use ring::{Bounds, Pushed, WhenFull};
 #[cfg(feature = "tracing")]
 pub use spans::{tracing_layer, tracing_layer_to};

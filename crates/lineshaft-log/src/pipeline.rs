@@ -11,6 +11,7 @@ mod tap;
 mod writer;
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -71,6 +72,8 @@ pub struct Pipeline {
     /// What is started when the first record comes, or when somebody waits.
     waiting: Mutex<Option<writer::Writer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Up to where it was waited for near the end.
+    last_upto: AtomicU64,
 }
 
 thread_local! {
@@ -129,8 +132,8 @@ impl Pipeline {
             patience: options.patience,
         };
         let waiting = Mutex::new(Some(writer));
-        let (gate, threads) = (options.gate, Mutex::default());
-        Ok((Self { ring, lanes, progress, gate, hides, waiting, threads }, taps))
+        let (gate, threads, last_upto) = (options.gate, Mutex::default(), AtomicU64::new(0));
+        Ok((Self { ring, lanes, progress, gate, hides, waiting, threads, last_upto }, taps))
     }
 
     /// Starts its threads, once. Records may come before. If that fails no record is taken from then on, so that nobody
@@ -182,28 +185,65 @@ impl Pipeline {
     }
 
     /// Waits until all that was taken so far is done by every handler; whether it is. `None` waits for ever.
+    /// A handler that is not done in that time is said not to be healthy, until it has done something.
     pub fn flush(&self, timeout: Option<Duration>) -> bool {
-        let upto = self.ring.call();
-        self.lanes.iter().for_each(|lane| lane.hurry(upto));
-        self.wait(timeout, |lane| lane.done() >= upto || lane.is_over())
+        let upto = self.called();
+        let is_flushed = |lane: &Lane| lane.done() >= upto || lane.is_over();
+        let is_done = self.wait(timeout, is_flushed);
+        self.lanes.iter().filter(|lane| !is_done && !is_flushed(lane)).for_each(|lane| lane.be_late());
+        is_done
+    }
+
+    /// As [`Self::flush`], for a waiting that goes on: nothing is said of handlers that are not done.
+    pub fn is_flushed(&self, wait: Duration) -> bool {
+        let upto = self.called();
+        self.wait(Some(wait), |lane| lane.done() >= upto || lane.is_over())
     }
 
     /// As [`Self::flush`], but does not wait for handlers that fail or hang.
     pub fn flush_healthy(&self, timeout: Duration) -> bool {
-        let upto = self.ring.call();
-        self.lanes.iter().for_each(|lane| lane.hurry(upto));
-        self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.is_healthy() || lane.is_over())
+        let upto = self.called();
+        self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.gets_on() || lane.is_over())
     }
 
-    /// As [`Self::flush_healthy`], near the end: a handler that is not done in that time is taken to hang, so that who
-    /// comes next does not wait for it again, unless it has done something meanwhile.
+    /// As [`Self::flush`], near the end: handlers that fail try again after pauses that are cut short. It is not waited
+    /// for those that nobody could be reached by in a few tries, nor for those that were given up.
+    pub fn flush_last(&self, timeout: Duration) -> bool {
+        let upto = self.called();
+        self.last_upto.store(upto, Ordering::Relaxed);
+        self.lanes.iter().for_each(|lane| lane.hurry_pauses(timeout));
+        let is_flushed = |lane: &Lane| lane.done() >= upto || lane.is_over();
+        self.wait(Some(timeout), |lane| is_flushed(lane) || lane.is_hopeless())
+            && self.lanes.iter().all(|lane| is_flushed(lane))
+    }
+
+    /// Gives up the handlers that are not done with what [`Self::flush_last`] waited for: standard error is told of how many records they have not taken, and who
+    /// comes next does not wait for them again, unless they have done something meanwhile.
+    pub fn give_up(&self) {
+        let upto = self.last_upto.load(Ordering::Relaxed);
+        self.lanes
+            .iter()
+            .filter(|lane| lane.done() < upto && !lane.is_over())
+            .for_each(|lane| lane.give_up());
+    }
+
+    /// As [`Self::flush_last`], and then [`Self::give_up`]; whether nobody had to be waited for until the time was over.
     pub fn flush_late(&self, timeout: Duration) -> bool {
-        let upto = self.ring.call();
-        let is_done = self.flush_healthy(timeout);
-        if !is_done {
-            self.lanes.iter().filter(|lane| lane.done() < upto).for_each(|lane| lane.give_up());
+        if self.flush_last(timeout) {
+            return true;
         }
-        is_done
+        let upto = self.last_upto.load(Ordering::Relaxed);
+        let is_known = |lane: &Arc<Lane>| lane.done() >= upto || lane.is_over() || lane.is_given_up();
+        let are_known = self.lanes.iter().all(is_known);
+        self.give_up();
+        are_known
+    }
+
+    /// Up to where all was taken so far; whoever has it does not wait for more.
+    fn called(&self) -> u64 {
+        let upto = self.ring.call();
+        self.lanes.iter().for_each(|lane| lane.hurry(upto));
+        upto
     }
 
     fn wait(&self, timeout: Option<Duration>, is_done: impl Fn(&Lane) -> bool) -> bool {

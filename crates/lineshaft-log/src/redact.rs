@@ -1,5 +1,6 @@
 //! What must not be read by who reads logs.
 
+mod named;
 mod secrets;
 
 use std::borrow::Cow;
@@ -11,39 +12,57 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::record::Record;
 use crate::value::Value;
-use secrets::{replaced, shown_card, without_secrets};
+use secrets::{password_of_dsn, replaced, shown_card, without_secrets};
 
 /// What stands in the place of what is hidden.
 pub const HIDDEN: &str = "***";
 
-/// Names of fields whose values are hidden by default, as regular expressions without case.
+/// Names of fields whose values are hidden by default, as regular expressions without case. In a text they are what
+/// stands before a `=` or `:`. Names that one of these matches are shown all the same if they begin with `has` or `is`, or
+/// end with what says a fact about a secret, such as `length`, `count` or `at`: [`FACTS`].
 pub const DEFAULT_KEYS: &[&str] = &[
     "passw",
     "passphrase",
+    "passcode",
     "(^|[-_])(pass|pwd)$",
     "^auth$",
     "jwt",
-    "secret",
+    "secret(s?([^a-z]|$)|key|id|token|access|value)",
     "token$",
+    "^tokens$",
+    "(access|refresh|auth|api|csrf|session|bearer|device)[-_]?tokens$",
+    "(^|[-_])t?otp$",
+    "[cx]srf",
     "authorization",
     "api[-_]?key",
     "private[-_]?key",
     "access[-_]?key",
+    "(encryption|signing|ssh|master)[-_]?key",
     "credential",
     "cookie",
     "session[-_]?id$",
+    "(^|[-_])sid$",
     "card[-_]?number",
     "(^|[-_])(cvv|cvc)2?$",
 ];
 
-/// How many names of fields are remembered; beyond that each is compared anew.
+/// Names that say a fact about a secret, and not the secret, as a regular expression.
+pub const FACTS: &str = "^(?i:has|is)[-_]|^(has|is)[A-Z]\
+    |[-_](?i:length|len|size|count|at|age|changed|expires|expiry|expired|valid|required|enabled|policy|strength)$\
+    |(Length|Size|Count|At|Age|Changed|Expires|Expiry|Expired|Valid|Required|Enabled|Policy|Strength)$";
+
+/// How many names of fields are remembered; beyond that all begin anew.
 const NAMES_MAX: usize = 4_096;
 
-/// Hides values by the names of their fields, and parts of texts that look like secrets: passwords in URLs and after
-/// `password=` and the like, bearer tokens, and numbers of payment cards, of which the last four digits stay.
+/// Hides values by the names of their fields, and parts of texts that look like secrets: passwords in URLs, what stands
+/// behind such names in a text or an option, tokens and private keys that look like such, and numbers of payment cards, of
+/// which the last four digits stay.
 #[derive(Clone, Debug)]
 pub struct Redaction {
     keys: RegexSet,
+    /// Which of them are of [`DEFAULT_KEYS`]: those that facts are told from.
+    is_usual: Vec<bool>,
+    facts: Regex,
     hides_values: bool,
     patterns: Vec<Regex>,
     /// What was found out about names, since programs use the same ones again and again.
@@ -58,6 +77,7 @@ impl Redaction {
             pattern: pattern.as_ref().to_owned(),
             reason: error.to_string(),
         };
+        let is_usual = keys.iter().map(|key| DEFAULT_KEYS.contains(&key.as_ref())).collect();
         for key in keys {
             Regex::new(key.as_ref()).map_err(|error| wrong(key, &error))?;
         }
@@ -66,7 +86,8 @@ impl Redaction {
         })?;
         let compile = |pattern: &K| Regex::new(pattern.as_ref()).map_err(|error| wrong(pattern, &error));
         let patterns = patterns.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { keys, hides_values, patterns, names: FxHashMap::default() })
+        let facts = Regex::new(FACTS).expect("it is a pattern");
+        Ok(Self { keys, is_usual, facts, hides_values, patterns, names: FxHashMap::default() })
     }
 
     /// Hides what is to be hidden in a record.
@@ -80,8 +101,13 @@ impl Redaction {
         }
     }
 
-    fn hide_under(&mut self, key: &Arc<str>, value: &mut Value) {
-        if self.is_secret(key) { hide(value) } else { self.hide_inside(value) }
+    fn hide_under(&mut self, key: &str, value: &mut Value) {
+        if self.is_secret(key) {
+            hide(value);
+        } else {
+            self.hide_inside(value);
+            hide_in_dsn(key, value);
+        }
     }
 
     fn hide_inside(&mut self, value: &mut Value) {
@@ -89,12 +115,12 @@ impl Redaction {
             Value::Str(text) => self.hide_in(text),
             Value::List(items) => match &mut items[..] {
                 // A pair of a name and a value, as headers are often given.
-                [Value::Str(name), paired] if self.keys.is_match(name) => hide(paired),
-                items => items.iter_mut().for_each(|item| self.hide_inside(item)),
+                [Value::Str(name), paired] if self.is_matched(name.trim_start_matches('-')) => hide(paired),
+                items => self.hide_in_items(items),
             },
             Value::Map(items) => {
                 for (key, item) in items {
-                    if self.keys.is_match(key) { hide(item) } else { self.hide_inside(item) }
+                    self.hide_under(key, item);
                 }
             }
             Value::Int(number) if self.hides_values => {
@@ -106,21 +132,48 @@ impl Redaction {
         }
     }
 
-    fn is_secret(&mut self, key: &Arc<str>) -> bool {
+    /// What comes after an option of a program that says it is hidden, as in `["prog", "--password", "x"]`.
+    fn hide_in_items(&mut self, items: &mut [Value]) {
+        let mut is_next = false;
+        for item in items {
+            if is_next {
+                hide(item);
+                is_next = false;
+                continue;
+            }
+            is_next = match item {
+                Value::Str(option) => {
+                    option.strip_prefix("--").is_some_and(|name| !name.contains('=') && self.is_matched(name))
+                }
+                _ => false,
+            };
+            self.hide_inside(item);
+        }
+    }
+
+    fn is_secret(&mut self, key: &str) -> bool {
         if let Some(known) = self.names.get(key) {
             return *known;
         }
-        let is_secret = self.keys.is_match(key);
-        if self.names.len() < NAMES_MAX {
-            self.names.insert(key.clone(), is_secret);
+        let is_secret = self.is_matched(key);
+        // Names in texts may be any.
+        if self.names.len() >= NAMES_MAX {
+            self.names.clear();
         }
+        self.names.insert(key.into(), is_secret);
         is_secret
     }
 
-    fn hide_in(&self, text: &mut Box<str>) {
+    fn is_matched(&self, name: &str) -> bool {
+        let mut matches = self.keys.matches(name).into_iter().peekable();
+        let is_matched = matches.peek().is_some();
+        is_matched && (matches.any(|number| !self.is_usual[number]) || !self.facts.is_match(name))
+    }
+
+    fn hide_in(&mut self, text: &mut Box<str>) {
         let mut shown = Cow::Borrowed(&**text);
         if self.hides_values {
-            shown = without_secrets(shown);
+            shown = without_secrets(shown, |name| self.is_secret(name));
         }
         for pattern in &self.patterns {
             shown = replaced(pattern, shown, |_: &Captures<'_>| HIDDEN.to_owned());
@@ -134,6 +187,17 @@ impl Redaction {
 impl Default for Redaction {
     fn default() -> Self {
         Self::new(DEFAULT_KEYS, &[], true).expect("they are patterns")
+    }
+}
+
+/// Of a DSN only the password is secret; where it is a URL, that is hidden already.
+fn hide_in_dsn(key: &str, value: &mut Value) {
+    if let Value::Str(text) = value
+        && key.len() >= 3
+        && key.as_bytes()[key.len() - 3..].eq_ignore_ascii_case(b"dsn")
+        && let Some(shown) = password_of_dsn(text)
+    {
+        *text = shown.into();
     }
 }
 
@@ -177,9 +241,134 @@ mod tests {
         );
     }
 
+    /// They were shown: in texts fewer names were known than of fields, and quotes ended at the first that was escaped.
+    #[test]
+    fn what_is_hidden_in_fields_is_hidden_in_texts() {
+        for name in [
+            "SECRET_KEY",
+            "passwords",
+            "cookies",
+            "session_id",
+            "pass",
+            "user_pass",
+            "otp",
+            "sid",
+            "tokens",
+            "passcode",
+            "encryption_key",
+            "signing_key",
+            "ssh_key",
+            "csrf",
+            "x-api-key",
+            "clientSecret",
+            "jwt",
+            "auth",
+        ] {
+            check(&format!("with {name}=S3CRET and"), &format!("with {name}=*** and"));
+            check(&format!("{{\"{name}\": \"S3CRET\"}}"), &format!("{{\"{name}\": \"***\"}}"));
+            check(&format!("run --{name} S3CRET now"), &format!("run --{name} *** now"));
+            let mut record = sample(Level::INFO, "app", "x", &[(name, Value::from("S3CRET"))]);
+            Redaction::default().apply(&mut record);
+            assert_eq!(record.field(name), Some(&Value::from(HIDDEN)), "{name}");
+        }
+        check(r#"{"password":"a\"bSECRET", "a": 1}"#, r#"{"password":"***", "a": 1}"#);
+        check(r"password='it\'s SECRET' x", "password='***' x");
+        check(r#"{\"password\": \"a\\\"bSECRET\", \"a\": 1}"#, r#"{\"password\": \"***\", \"a\": 1}"#);
+        check("passwords=['a', 'b'] x=1", "passwords=*** x=1");
+        check("token := 'x', secret => \"y\"", "token := '***', secret => \"***\"");
+        check("['prog', '--password', 'SECRET']", "['prog', '--password', '***']");
+        check("prog --password 'a b' --user ada", "prog --password '***' --user ada");
+        check("prog --password=abc --token -x", "prog --password=*** --token -x");
+    }
+
+    #[test]
+    fn headers_are_hidden_to_their_end() {
+        check("Cookie: a=SECRET; b=SECRET\nHost: x", "Cookie: ***\nHost: x");
+        check("Set-Cookie: a=SECRET; Path=/", "Set-Cookie: ***");
+        check("-H 'Cookie: a=1; b=2' https://x.org", "-H 'Cookie: ***' https://x.org");
+        check("Authorization: Digest username=\"a\", response=\"SECRET\"", "Authorization: Digest ***");
+        check("Proxy-Authorization: Negotiate SECRET", "Proxy-Authorization: Negotiate ***");
+        check("Authorization: Basic YWRhOmFkYQ== was sent", "Authorization: Basic *** was sent");
+    }
+
+    #[test]
+    fn secrets_of_urls_are_hidden() {
+        check("https://TOKEN@github.com/a/b", "https://***@github.com/a/b");
+        check("git+https://TOKEN:x-oauth-basic@github.com/a", "git+https://***:x-oauth-basic@github.com/a");
+        check("ssh://git@github.com/a", "ssh://git@github.com/a");
+        check("postgres://ada:a/b@db/shop", "postgres://ada:***@db/shop");
+        check("redis://:swordfish@db", "redis://:***@db");
+        check(
+            "https://x.org/?X-Amz-Signature=ab1&b=2&sig=c",
+            "https://x.org/?X-Amz-Signature=***&b=2&sig=***",
+        );
+        check("https://x.org/?Signature=ab1", "https://x.org/?Signature=***");
+    }
+
+    #[test]
+    fn some_secrets_are_known_by_their_looks() {
+        for secret in [
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+            "ghp_0123456789abcdefghij0123456789abcdef",
+            "github_pat_0123456789abcdefghij_0123",
+            "sk_live_0123456789abcdef",
+            "xoxb-1234567890-abcdef",
+            "AKIAIOSFODNN7EXAMPLE",
+        ] {
+            check(&format!("sent {secret} to x"), "sent *** to x");
+        }
+        check(
+            "x -----BEGIN RSA PRIVATE KEY-----\nMIIE\nAB==\n-----END RSA PRIVATE KEY----- y",
+            "x -----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY----- y",
+        );
+    }
+
+    #[test]
+    fn facts_about_secrets_are_shown() {
+        for name in [
+            "secretary",
+            "password_length",
+            "has_password",
+            "password_changed_at",
+            "hasPassword",
+            "max_tokens",
+            "is_secret",
+        ] {
+            check(&format!("{name}=12 x"), &format!("{name}=12 x"));
+            let mut record = sample(Level::INFO, "app", "x", &[(name, Value::from("12"))]);
+            Redaction::default().apply(&mut record);
+            assert_eq!(record.field(name), Some(&Value::from("12")), "{name}");
+        }
+        let mut own = Redaction::new(&["^password_length$"], &[], true).expect("patterns");
+        let mut record = sample(Level::INFO, "app", "x", &[("password_length", Value::from(12))]);
+        own.apply(&mut record);
+        assert_eq!(
+            record.field("password_length"),
+            Some(&Value::from(HIDDEN)),
+            "one's own keys are as they are"
+        );
+    }
+
+    #[test]
+    fn options_in_lists_and_dsns_are_hidden() {
+        let list = |items: &[&str]| Value::List(items.iter().map(|item| Value::from(*item)).collect());
+        let fields = [
+            ("command", list(&["prog", "--password", "SECRET", "--user", "ada"])),
+            ("dsn", Value::from("ada:SECRET@tcp(db)/shop")),
+            ("sentry_dsn", Value::from("https://SECRET@sentry.io/1")),
+        ];
+        let mut record = sample(Level::INFO, "app", "x", &fields);
+        Redaction::default().apply(&mut record);
+        let shown: Vec<String> = record.fields.iter().map(|(_, value)| value.to_string()).collect();
+        let command = r#"["prog","--password","***","--user","ada"]"#;
+        assert_eq!(shown, [command, "ada:***@tcp(db)/shop", "https://***@sentry.io/1"]);
+    }
+
     #[test]
     fn what_does_not_look_like_one_stays() {
         for text in [
+            "lineshaft::secret::of and tests/secrets.py:12",
+            "at 12:30:05, eyJust a -- dash",
             "mail to ada@example.org at 12:30",
             "order 4111111111111112 of 12345678901234567",
             "http://localhost:8000/a@b",
@@ -237,5 +426,22 @@ mod tests {
         assert_eq!(record.field("iban"), Some(&Value::from(HIDDEN)));
         let error = Redaction::new(&["(", "x"], &[], true).expect_err("no pattern");
         assert!(error.to_string().starts_with("pattern \"(\": "), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_comes_through(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                "password", "token", "Cookie", "Authorization", "=", ":", ": ", "\"", "'", "\\", ",", " ", "--", "[", "]", "{",
+                "ä", "x", "://", "@", "/", "bearer ", "b'", "\n", "eyJ", "7", ";",
+            ]), 0..24)
+        ) {
+            let mut record = sample(Level::INFO, "app", &parts.concat(), &[]);
+            let mut redaction = Redaction::default();
+            redaction.apply(&mut record);
+            let shown = record.message.len();
+            redaction.apply(&mut record);
+            proptest::prop_assert!(record.message.len() <= shown + 64);
+        }
     }
 }

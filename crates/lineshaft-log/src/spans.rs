@@ -153,7 +153,8 @@ where
         let mut fields = fields_of(context.event_scope(event).into_iter().flat_map(Scope::from_root));
         found.fields.into_iter().for_each(|(key, value)| put(&mut fields, key, value));
         let verdict = self.gate.verdict(&logger);
-        match self.gate.pass(level, &logger, &verdict, &fields, site_of(metadata), monotonic_ns()) {
+        let place = metadata.file().map(|file| (file, metadata.line().unwrap_or(0)));
+        match self.gate.pass(level, &logger, &verdict, &fields, site_of(metadata), place, monotonic_ns()) {
             Passage::Stays => return,
             Passage::Passes { held_back: 0 } => {}
             Passage::Passes { held_back } => put(&mut fields, "held_back".into(), held_back.into()),

@@ -38,7 +38,7 @@ def thread() -> tuple[int, str, threading.Thread | None, object]:
 
 
 def _end() -> None:
-    _native.log_flush(EXIT_SECONDS, healthy=True)
+    _native.log_flush(EXIT_SECONDS, last=True)
     _native.log_late()
 
 

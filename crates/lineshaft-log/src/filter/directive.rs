@@ -39,10 +39,8 @@ pub(super) fn read(text: &str, levels: &LevelNames) -> Result<Vec<Directive>, Er
     for (at, part) in split(text) {
         let part_at = at + part.len() - part.trim_start().len();
         let part = part.trim();
-        if part.is_empty() {
-            continue;
-        }
-        directives.push(one(part, levels).map_err(|reason| Error::Directive {
+        let read = if part.is_empty() { Err("there is no directive".to_owned()) } else { one(part, levels) };
+        directives.push(read.map_err(|reason| Error::Directive {
             filter: text.to_owned(),
             directive: part.to_owned(),
             position: text[..part_at].chars().count() + 1,
@@ -181,10 +179,9 @@ mod tests {
 
     #[test]
     fn directives_read() {
-        check("", &[]);
         check("warning", &[("", &[], Level::WARNING, 1.0)]);
         check(
-            " info , shop.mail = debug ,",
+            " info , shop.mail = debug ",
             &[("", &[], Level::INFO, 1.0), ("shop.mail", &[], Level::DEBUG, 1.0)],
         );
         check("[tenant=acme]=trace", &[("", &[("tenant", Some("acme"))], Level::TRACE, 1.0)]);
@@ -199,6 +196,9 @@ mod tests {
     #[test]
     fn an_error_names_the_directive_and_where_it_is() {
         for (text, directive, position, reason) in [
+            ("", "", 1, "there is no directive"),
+            ("warning,,", "", 9, "there is no directive"),
+            ("info, ", "", 7, "there is no directive"),
             ("info,shop=loud", "shop=loud", 6, "\"loud\" is no level"),
             ("info, [a=1=debug", "[a=1=debug", 7, "the bracket is not closed"),
             ("[]=debug", "[]=debug", 1, "there is no field in the brackets"),

@@ -6,6 +6,7 @@
 
 mod body;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +61,8 @@ pub struct Http {
     count: u64,
     /// Requests that the server took.
     taken: u64,
+    /// Whether there was a server the last time.
+    is_reachable: bool,
 }
 
 struct Request {
@@ -136,6 +139,7 @@ impl Http {
             nonce: u64::from_ne_bytes(nonce),
             count: 0,
             taken: 0,
+            is_reachable: true,
         })
     }
 
@@ -168,8 +172,12 @@ impl Http {
         }
         let mut response = match builder.send(&request.body[..]) {
             Ok(response) => response,
-            Err(error) => return Answer::Later(error.to_string()),
+            Err(error) => {
+                self.is_reachable = !is_of_connecting(&error);
+                return Answer::Later(error.to_string());
+            }
         };
+        self.is_reachable = true;
         let status = response.status();
         let _ = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let reason = format!("the server answered {status}");
@@ -219,8 +227,24 @@ impl Handler for Http {
         Some(self.gathering)
     }
 
+    fn is_reachable(&self) -> bool {
+        self.is_reachable
+    }
+
     fn unformatted(&self) -> (u64, &str) {
         self.writer.unformatted()
+    }
+}
+
+/// Whether there is nobody to be connected to.
+fn is_of_connecting(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+        ),
+        ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
+        _ => false,
     }
 }
 

@@ -13,6 +13,8 @@ use crate::record::Record;
 /// Pauses before a handler tries again what failed: the first, and the longest, to which they double.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The longest near the end.
+pub(super) const PAUSE_LAST: Duration = Duration::from_millis(100);
 
 /// What standard error has been told of a handler: once of what it refused, once of each time that it failed,
 /// and once of its form.
@@ -26,16 +28,17 @@ struct Told {
 impl Lane {
     /// Takes batches to a handler until no more come.
     pub(super) fn drive(&self, mut handler: Box<dyn Handler>) {
-        let (mut told, mut reported) = (Told::default(), 0);
+        let mut told = Told::default();
         while let Some(batches) = self.gather(handler.gathering()) {
             let wanted: Vec<&Record> = batches.iter().flat_map(|batch| self.wanted(batch)).collect();
             let (handled, failed) = self.hand_over(&mut *handler, &wanted, &mut told);
             self.look_at_format(&*handler, &mut told);
             self.finish(batches.len(), handled, failed);
             let lost = self.lost.load(Ordering::Relaxed);
-            let lost_now = report("records were lost: this handler hung or failed", lost - reported);
-            if let Some(record) = lost_now.filter(|_| self.is_healthy()) {
-                reported = lost;
+            let lost_now = lost - self.lost_told.load(Ordering::Relaxed);
+            let lost_now = report("records were lost: this handler hung or failed", lost_now);
+            if let Some(record) = lost_now.filter(|_| self.gets_on()) {
+                self.lost_told.store(lost, Ordering::Relaxed);
                 self.hand_over(&mut *handler, &[&record], &mut told);
             }
         }
@@ -46,6 +49,14 @@ impl Lane {
         let (mut rest, mut failed, mut pause) = (records, 0, PAUSE_FIRST);
         while let Err(failure) = once(handler, rest) {
             rest = &rest[failure.done.min(rest.len())..];
+            // One that gets on is asked again soon, and is no failing one if it stumbles now and then.
+            let gets_on = failure.done > 0;
+            if gets_on {
+                pause = PAUSE_FIRST;
+                self.is_failing.store(false, Ordering::Relaxed);
+                self.is_late.store(false, Ordering::Relaxed);
+            }
+            self.under_way.store((records.len() - rest.len()) as u64, Ordering::Relaxed);
             let known = if failure.refused > 0 { &mut told.of_refusal } else { &mut told.of_failure };
             if !std::mem::replace(known, true) {
                 say(&format!("the log handler {} failed: {}", self.spec.name, failure.reason));
@@ -56,7 +67,14 @@ impl Lane {
                 rest = &rest[refused..];
                 continue;
             }
-            self.is_failing.store(true, Ordering::Relaxed);
+            if !gets_on {
+                self.is_failing.store(true, Ordering::Relaxed);
+            }
+            if gets_on || handler.is_reachable() {
+                self.unreached.store(0, Ordering::Relaxed);
+            } else {
+                self.unreached.fetch_add(1, Ordering::Relaxed);
+            }
             self.retries.fetch_add(1, Ordering::Relaxed);
             self.room.notify_all();
             if self.is_closed_after(pause) {
@@ -64,7 +82,8 @@ impl Lane {
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        if self.is_failing.swap(false, Ordering::Relaxed) {
+        self.is_failing.store(false, Ordering::Relaxed);
+        if told.of_failure {
             say(&format!("the log handler {} works again", self.spec.name));
             *told = Told { of_format: told.of_format, ..Told::default() };
         }
@@ -86,10 +105,13 @@ impl Lane {
     }
 
     fn is_closed_after(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
+        let began = Instant::now();
         let mut line = self.line();
         while !line.is_closed {
-            let wait = until.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            let is_last = line.hurries_until.is_some_and(|until| now < until);
+            let until = began + if is_last { pause.min(PAUSE_LAST) } else { pause };
+            let wait = until.saturating_duration_since(now);
             if wait.is_zero() {
                 return false;
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Progress;
-use super::driving::say;
+use super::driving::{PAUSE_LAST, say};
 use crate::handler::Spec;
 use crate::record::Record;
 
@@ -41,7 +41,8 @@ pub struct LaneCounts {
     pub unformatted: u64,
     /// How often it failed, and was to try again.
     pub retries: u64,
-    /// Whether it fails or hangs now.
+    /// Whether it neither hangs nor fails now: false while it tries again what failed, while it gives up all records that
+    /// it is given, and after a flush that did not wait longer for it. True again as soon as it has taken a record.
     pub is_healthy: bool,
 }
 
@@ -61,6 +62,18 @@ pub(crate) struct Lane {
     pub(super) retries: AtomicU64,
     pub(super) is_failing: AtomicBool,
     is_stuck: AtomicBool,
+    /// A flush has given up to wait for it.
+    pub(super) is_late: AtomicBool,
+    /// All of the last records were given up.
+    is_refusing: AtomicBool,
+    /// Tries in which nobody could be reached, one after the other.
+    pub(super) unreached: AtomicU64,
+    /// How many of the records that it was handed over last are done, while others of them are not.
+    pub(super) under_way: AtomicU64,
+    /// How many of those that were lost it was told of.
+    pub(super) lost_told: AtomicU64,
+    /// Whether standard error knows what it has not taken.
+    has_told_end: AtomicBool,
     progress: Arc<Progress>,
 }
 
@@ -76,11 +89,15 @@ pub(super) struct Line {
     has_ended: bool,
     /// Nobody waits for it any more.
     pub(super) is_closed: bool,
+    /// Until then pauses are short, since the end is near.
+    pub(super) hurries_until: Option<Instant>,
 }
 
 /// What waits in a lane at most.
 pub(super) const BYTES_MAX: usize = 16 << 20;
 const BATCHES_MAX: usize = 16_384;
+/// So many tries in which nobody could be reached are enough, near the end.
+const UNREACHED_MAX: u64 = 5;
 
 impl Lane {
     pub(super) fn new(spec: Spec, progress: Arc<Progress>) -> Self {
@@ -98,6 +115,12 @@ impl Lane {
             retries: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
+            is_late: AtomicBool::new(false),
+            is_refusing: AtomicBool::new(false),
+            unreached: AtomicU64::new(0),
+            under_way: AtomicU64::new(0),
+            lost_told: AtomicU64::new(0),
+            has_told_end: AtomicBool::new(false),
             progress,
         }
     }
@@ -122,7 +145,7 @@ impl Lane {
             if wait.is_zero() {
                 self.is_stuck.store(true, Ordering::Relaxed);
             }
-            if !self.is_healthy() {
+            if !self.gets_on() {
                 return self.lose(line, &batch);
             }
             line.is_crowded = true;
@@ -153,9 +176,9 @@ impl Lane {
         let mut line = self.line();
         let was_closed = std::mem::replace(&mut line.is_closed, true);
         line.has_ended = true;
-        let left: usize = line.batches.iter().map(|batch| self.wanted(batch).count()).sum();
+        let left = self.left(&line);
         drop(line);
-        if left > 0 && !was_closed {
+        if left > 0 && !was_closed && !self.has_told_end.swap(true, Ordering::Relaxed) {
             say(&format!(
                 "the log handler {} is closed without {left} records that it has not taken",
                 self.spec.name
@@ -219,7 +242,11 @@ impl Lane {
     pub(super) fn finish(&self, batches: usize, handled: u64, failed: u64) {
         self.handled.fetch_add(handled, Ordering::Relaxed);
         self.failed.fetch_add(failed, Ordering::Relaxed);
+        if handled > 0 || failed > 0 {
+            self.is_refusing.store(handled == 0, Ordering::Relaxed);
+        }
         let mut line = self.line();
+        self.under_way.store(0, Ordering::Relaxed);
         let batches = batches.min(line.batches.len());
         if batches == 0 {
             return;
@@ -235,6 +262,9 @@ impl Lane {
         self.done.fetch_max(done, Ordering::Release);
         drop(line);
         self.is_stuck.store(false, Ordering::Relaxed);
+        self.is_late.store(false, Ordering::Relaxed);
+        self.has_told_end.store(false, Ordering::Relaxed);
+        self.unreached.store(0, Ordering::Relaxed);
         self.room.notify_all();
         self.progress.ring();
     }
@@ -244,13 +274,61 @@ impl Lane {
         self.done.load(Ordering::Acquire)
     }
 
-    /// It is taken to hang until it has done something.
+    /// It is taken to hang until it has done something, and standard error is told what it has not taken.
     pub(super) fn give_up(&self) {
         self.is_stuck.store(true, Ordering::Relaxed);
+        let left = self.left(&self.line());
+        if left > 0 && !self.has_told_end.swap(true, Ordering::Relaxed) {
+            say(&format!(
+                "the program ends, and the log handler {} has not taken {left} records",
+                self.spec.name
+            ));
+        }
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
-        !self.is_failing.load(Ordering::Relaxed) && !self.is_stuck.load(Ordering::Relaxed)
+    /// How many records it has not taken, and those that went past it without its having been told.
+    fn left(&self, line: &Line) -> u64 {
+        let waiting: usize = line.batches.iter().map(|batch| self.wanted(batch).count()).sum();
+        let lost = self.lost.load(Ordering::Relaxed) - self.lost_told.load(Ordering::Relaxed);
+        (waiting as u64).saturating_sub(self.under_way.load(Ordering::Relaxed)) + lost
+    }
+
+    /// Somebody waits near the end, for so long: pauses are short.
+    pub(super) fn hurry_pauses(&self, wait: Duration) {
+        let mut line = self.line();
+        let now = Instant::now();
+        if line.hurries_until.is_none_or(|until| until < now) {
+            // It is tried again, however often it was tried before.
+            self.unreached.store(0, Ordering::Relaxed);
+        }
+        line.hurries_until = now.checked_add(wait + PAUSE_LAST);
+        drop(line);
+        self.arrived.notify_all();
+    }
+
+    /// Whether it is not worth to be waited for near the end.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.is_given_up() || self.unreached.load(Ordering::Relaxed) >= UNREACHED_MAX
+    }
+
+    /// Whether it is taken to hang.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
+    /// A flush does not wait for it any longer.
+    pub(super) fn be_late(&self) {
+        self.is_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may be waited for: it neither fails nor hangs.
+    pub(super) fn gets_on(&self) -> bool {
+        !self.is_failing.load(Ordering::Relaxed) && !self.is_given_up()
+    }
+
+    fn is_healthy(&self) -> bool {
+        let is_late = self.is_late.load(Ordering::Relaxed);
+        self.gets_on() && !is_late && !self.is_refusing.load(Ordering::Relaxed)
     }
 
     pub(super) fn counts(&self) -> LaneCounts {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::{Batch, Lane};
-use crate::gate::Gate;
+use crate::gate::{Gate, HeldBack};
 use crate::handler::Handler;
 use crate::level::Level;
-use crate::record::{Fields, Record, Thread};
+use crate::record::{Fields, Place, Record, Thread};
 use crate::redact::Redaction;
 use crate::ring::Ring;
 use crate::value::Value;
@@ -31,17 +31,13 @@ const SPARE_RECORDS: usize = 8_192;
 
 impl Writer {
     pub(super) fn run(mut self) {
-        let (mut spare, mut limited_before) = (Vec::new(), 0);
+        let mut spare = Vec::new();
         loop {
-            let is_limiting = self.gate.counts().0 != limited_before;
-            let until = is_limiting.then(|| Instant::now() + REPORTS);
+            let until = self.gate.is_due().then(|| Instant::now() + REPORTS);
             let mut drained = self.ring.drain(std::mem::take(&mut spare), until);
             if drained.is_closed || until.is_some_and(|until| Instant::now() >= until) {
-                limited_before = self.gate.counts().0;
-                let held_back = self.gate.take_held_back();
-                drained
-                    .records
-                    .extend(report("records were held back: their place logs too many", held_back));
+                let held_back = self.gate.take_held_back(drained.is_closed);
+                drained.records.extend(held_back.into_iter().filter_map(report_of_place));
             }
             drained.records.extend(report("records were dropped: there was no room", drained.dropped));
             spare = self.pass_on(drained.records, drained.upto);
@@ -76,6 +72,23 @@ impl Writer {
         records.shrink_to(SPARE_RECORDS);
         records
     }
+}
+
+/// What was held back of one place, as a record of that place.
+fn report_of_place(held_back: HeldBack) -> Option<Record> {
+    let HeldBack { logger, place, count } = held_back;
+    let mut record = report("records were held back: their place logs too many", count)?;
+    let shown = match &place {
+        Some((file, line)) => format!("{file}:{line}"),
+        None if logger.is_empty() => "others".to_owned(),
+        None => logger.to_string(),
+    };
+    record.fields.push(("place".into(), shown.into()));
+    if !logger.is_empty() {
+        record.fields.push(("logger".into(), (*logger).into()));
+    }
+    record.place = place.map(|(file, line)| Place { file: (*file).into(), line, function: "".into() });
+    Some(record)
 }
 
 /// What the pipeline has to say itself.

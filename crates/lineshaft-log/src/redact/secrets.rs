@@ -6,35 +6,32 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 use super::HIDDEN;
+use super::named::{without_options, without_values};
 
 struct Patterns {
-    url: Regex,
-    named: Regex,
-    pair: Regex,
+    marks: Regex,
     bearer: Regex,
+    known: Regex,
+    key: Regex,
     card: Regex,
 }
 
 static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     let compiled = |pattern| Regex::new(pattern).expect("it is a pattern");
     Patterns {
-        url: compiled(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s/]*@"),
-        named: compiled(
-            r#"(?ix)(
-                (?: password | passwd | passphrase | pwd | secret | token | api[_-]?key | access[_-]?key | credential
-                    | \b cv[vc]2? )
-                \\? ["']? \s{0,3} [=:] \s{0,3}
-            )
-            (?: ( [bu]? \\? " ) [^"\\]* ( \\? " ) | ( [bu]? \\? ' ) [^'\\]* ( \\? ' ) | ( \\? ["'] )? [^\s"',;&}\])]+ )"#,
+        // Literals, so that a text is looked through with the widest instructions there are.
+        marks: compiled(
+            "[Bb]earer|BEARER|gh[pousr]_|github_pat_|[sr]k_live_|[sr]k_test_|xox[abeoprs]-|glpat-|AKIA|ASIA|eyJ",
         ),
-        pair: compiled(
-            r#"(?ix)( ["'] [^"'\s]{0,40}
-                (?: password | passwd | passphrase | secret | token | api[_-]?key | access[_-]?key | credential
-                    | authorization | cookie )
-                ["'] \s{0,3} , \s{0,3} )
-            (?: ( [bu]? " ) [^"]* ( " ) | ( [bu]? ' ) [^']* ( ' ) )"#,
+        bearer: compiled(r"(?i)(\bbearer\s+)[a-z0-9._~+/=-]{8,}"),
+        known: compiled(
+            r"(?x) \b (?: gh[pousr]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,} | [sr]k_(?:live|test)_[A-Za-z0-9]{8,}
+                | xox[abeoprs]-[A-Za-z0-9-]{8,} | glpat-[A-Za-z0-9_-]{16,} | A[KS]IA[A-Z0-9]{16}\b
+                | eyJ[A-Za-z0-9_-]{4,}\.eyJ[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]* )",
         ),
-        bearer: compiled(r"(?i)(\bbearer\s+|\bauthorization:\s*\w+\s+)[a-z0-9._~+/=-]{8,}"),
+        key: compiled(
+            r"(?s)(-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\z)",
+        ),
         card: compiled(
             // As they are written mostly before any other way, so that what is behind them is no part of them.
             r"(?x)\b( [3-6][0-9]{3} (?:[\ -][0-9]{4}){3}\b | [3-6][0-9]{12,18}\b | [3-6](?:[\ -]?[0-9]){12,18}\b )
@@ -44,50 +41,49 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
 });
 
 /// What a look at the bytes says may be in a text: most texts have none of it, and need no pattern.
-#[derive(Default)]
-struct Signs {
-    at: bool,
-    colon: bool,
-    equals: bool,
-    quote: bool,
-    comma: bool,
-    digits: usize,
+mod sign {
+    pub(super) const AT: u8 = 1;
+    pub(super) const COLON: u8 = 2;
+    pub(super) const EQUALS: u8 = 4;
+    pub(super) const QUOTE: u8 = 8;
+    pub(super) const COMMA: u8 = 16;
+    pub(super) const DASH: u8 = 32;
 }
 
-pub(super) fn without_secrets(text: Cow<'_, str>) -> Cow<'_, str> {
-    let mut signs = Signs::default();
-    for byte in text.bytes() {
-        match byte {
-            b'@' => signs.at = true,
-            b':' => signs.colon = true,
-            b'=' => signs.equals = true,
-            b'"' | b'\'' => signs.quote = true,
-            b',' => signs.comma = true,
-            b'0'..=b'9' => signs.digits += 1,
-            _ => {}
-        }
-    }
+/// Without branches and tables, so that it is done for many bytes at once.
+fn sign_of(byte: u8) -> u8 {
+    let is = |known: u8, sign: u8| u8::from(byte == known).wrapping_neg() & sign;
+    is(b'@', sign::AT)
+        | is(b':', sign::COLON)
+        | is(b'=', sign::EQUALS)
+        | is(b'"', sign::QUOTE)
+        | is(b'\'', sign::QUOTE)
+        | is(b',', sign::COMMA)
+        | is(b'-', sign::DASH)
+}
+
+/// `asks` says whether the value of a name is hidden.
+pub(super) fn without_secrets(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
+    let signs = text.bytes().fold(0, |signs, byte| signs | sign_of(byte));
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let has = |all: u8| signs & all == all;
     let patterns = &*PATTERNS;
     let mut text = text;
-    if signs.at && signs.colon {
-        text = replaced(&patterns.url, text, |found| format!("{}:{HIDDEN}@", &found[1]));
+    if has(sign::AT | sign::COLON) {
+        text = without_passwords(text);
     }
-    text = replaced(&patterns.bearer, text, |found| format!("{}{HIDDEN}", &found[1]));
-    if signs.colon || signs.equals {
-        text = replaced(&patterns.named, text, |found| {
-            let quote = |numbers: &[usize]| {
-                numbers.iter().find_map(|number| found.get(*number)).map_or("", |quote| quote.as_str())
-            };
-            format!("{}{}{HIDDEN}{}", &found[1], quote(&[2, 4, 6]), quote(&[3, 5]))
-        });
+    if has(sign::DASH) && memchr::memmem::find(text.as_bytes(), b"--").is_some() {
+        text = replaced(&patterns.key, text, |found| format!("{}{HIDDEN}{}", &found[1], &found[2]));
+        text = without_options(text, &mut asks);
     }
-    if signs.quote && signs.comma {
-        text = replaced(&patterns.pair, text, |found| {
-            let quote = |number: usize| found.get(number).map_or("", |quote| quote.as_str());
-            format!("{}{}{}{HIDDEN}{}{}", &found[1], quote(2), quote(4), quote(3), quote(5))
-        });
+    if patterns.marks.is_match(&text) {
+        text = replaced(&patterns.bearer, text, |found| format!("{}{HIDDEN}", &found[1]));
+        text = replaced(&patterns.known, text, |_| HIDDEN.to_owned());
     }
-    if signs.digits >= 13 {
+    if signs & (sign::COLON | sign::EQUALS) != 0 || has(sign::QUOTE | sign::COMMA) {
+        text = without_values(text, &mut asks);
+    }
+    if digits >= 13 {
         text = replaced(&patterns.card, text, |found| match (shown_card(&found[1]), found.get(2)) {
             // What is behind a card may be the number that is on its back.
             (Some(card), Some(between)) => format!("{card}{}{HIDDEN}", between.as_str()),
@@ -96,6 +92,55 @@ pub(super) fn without_secrets(text: Cow<'_, str>) -> Cow<'_, str> {
         });
     }
     text
+}
+
+/// Hides the passwords in URLs, and the users of those with `http` that have no password: they are tokens.
+fn without_passwords(text: Cow<'_, str>) -> Cow<'_, str> {
+    let (mut shown, mut copied) = (String::new(), 0);
+    for at in memchr::memmem::find_iter(text.as_bytes(), "://") {
+        let start = at + 3;
+        if start < copied {
+            continue;
+        }
+        let rest = &text[start..];
+        let rest = &rest[..rest.find(|sign: char| sign.is_whitespace()).unwrap_or(rest.len())];
+        let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ',']).unwrap_or(rest.len())];
+        let is_http = text[..at].ends_with("http") || text[..at].ends_with("https");
+        let Some(hidden) = secret_of(rest, authority, is_http) else { continue };
+        shown.push_str(&text[copied..start + hidden.start]);
+        shown.push_str(HIDDEN);
+        copied = start + hidden.end;
+    }
+    if copied == 0 {
+        return text;
+    }
+    shown.push_str(&text[copied..]);
+    Cow::Owned(shown)
+}
+
+fn secret_of(rest: &str, authority: &str, is_http: bool) -> Option<std::ops::Range<usize>> {
+    let colon = authority.find(':');
+    // A password may have signs in it that should have been written otherwise: `u:a/b@host`. Not so the port of a host.
+    let is_port = colon.is_some_and(|colon| authority[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+    let end = match authority.rfind('@') {
+        Some(end) => end,
+        None if colon.is_some() && !is_port && !rest.starts_with('[') => rest.find('@')?,
+        None => return None,
+    };
+    match colon.filter(|colon| *colon < end) {
+        Some(colon) if is_http && matches!(&rest[colon + 1..end], "" | "x-oauth-basic") => Some(0..colon),
+        Some(colon) => Some(colon + 1..end),
+        None if is_http && end > 0 => Some(0..end),
+        None => None,
+    }
+}
+
+/// What is hidden of a DSN without a scheme, as `ada:swordfish@tcp(db)/shop`.
+pub(super) fn password_of_dsn(text: &str) -> Option<String> {
+    let (user, rest) = text.split_once(':')?;
+    let end = rest.rfind('@')?;
+    let is_plain = !rest.starts_with("//") && !user.contains(['/', '@', ' ', '=']);
+    is_plain.then(|| format!("{user}:{HIDDEN}{}", &rest[end..]))
 }
 
 pub(super) fn replaced<'t>(

@@ -74,7 +74,7 @@ fn directive() -> impl Strategy<Value = Naive> {
 proptest! {
     #[test]
     fn a_filter_says_what_a_naive_matcher_says(
-        directives in prop::collection::vec(directive(), 0..8),
+        directives in prop::collection::vec(directive(), 1..8),
         logger in name(),
         given in prop::collection::vec((prop_oneof![Just("k"), Just("l")], value()), 0..3),
     ) {

@@ -180,6 +180,65 @@ fn a_server_that_is_not_there_yet_gets_all_when_it_is() {
     assert_eq!(said, texts(2_000));
 }
 
+/// A server that takes every second request, at once asked for: it got 20 of 60 records before a program ended, and each
+/// pause was twice the last.
+fn served_in_turns(listener: TcpListener, requests: usize) -> Receiver<Arrived> {
+    let turns = [Does::Answers(503), Does::Answers(200)];
+    let does: Vec<Does> = turns.into_iter().cycle().take(requests).collect();
+    server(listener, &does)
+}
+
+#[test]
+fn a_server_that_fails_in_turns_has_all_at_the_end() {
+    let (listener, address) = listening();
+    let arrived = served_in_turns(listener, 12);
+    let mut options_of = http(address);
+    options_of.gathering.records = 10;
+    let pipeline = started(options(vec![spec(options_of)]));
+    numbered(60).into_iter().for_each(|record| drop(pipeline.push(record)));
+    assert!(pipeline.flush_last(Duration::from_secs(3)));
+    assert_eq!(pipeline.counts().handlers[0].handled, 60);
+    drop(pipeline);
+    let requests: Vec<Arrived> = arrived.try_iter().collect();
+    assert!(requests.iter().skip(1).step_by(2).flat_map(Arrived::messages).eq(texts(60)));
+}
+
+#[test]
+fn pauses_are_short_again_when_a_server_has_taken_something() {
+    let (listener, address) = listening();
+    let _arrived = served_in_turns(listener, 40);
+    let mut options_of = http(address);
+    options_of.gathering.records = 5;
+    let pipeline = started(options(vec![spec(options_of)]));
+    let began = Instant::now();
+    numbered(100).into_iter().for_each(|record| drop(pipeline.push(record)));
+    let mut was_healthy = false;
+    while !pipeline.is_flushed(Duration::from_millis(5)) {
+        let counts = &pipeline.counts().handlers[0];
+        was_healthy |= counts.retries > 1 && counts.is_healthy;
+        assert!(began.elapsed() < Duration::from_secs(10), "{counts:?}");
+    }
+    assert!(was_healthy, "it gets on");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_tried_a_few_times_at_the_end() {
+    let (listener, address) = listening();
+    drop(listener);
+    let pipeline = started(options(vec![spec(http(address))]));
+    numbered(60).into_iter().for_each(|record| drop(pipeline.push(record)));
+    assert!(!pipeline.flush(Some(Duration::from_millis(700))));
+    let (began, before) = (Instant::now(), pipeline.counts().handlers[0].retries);
+    assert!(!pipeline.flush_last(Duration::from_secs(20)));
+    let tries = pipeline.counts().handlers[0].retries - before;
+    assert!((4..=10).contains(&tries) && began.elapsed() < Duration::from_secs(5), "{tries} tries");
+    pipeline.give_up();
+    assert!(!pipeline.flush_last(Duration::from_secs(20)), "given up already");
+    let arrived = server(TcpListener::bind(address).expect("the same port"), &[]);
+    assert!(pipeline.flush(Some(LONG)));
+    assert_eq!(arrived.try_iter().map(|request| request.messages().len()).sum::<usize>(), 60);
+}
+
 #[test]
 fn what_a_server_refuses_is_given_up_and_what_is_too_much_is_divided() {
     let (listener, address) = listening();

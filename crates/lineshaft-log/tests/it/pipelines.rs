@@ -127,19 +127,29 @@ fn what_a_place_was_held_back_is_said_when_it_is_silent() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = heard.clone();
     let mut options = options(vec![calling("hears", move |record| {
-        hears.lock().expect("no panic").push(record.field("count").cloned());
+        let line = record.place.as_ref().map(|place| place.line);
+        let said = (record.field("count").cloned(), record.field("place").map(ToString::to_string), line);
+        hears.lock().expect("no panic").push(said);
         Ok(())
     })]);
     let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
     options.gate = Arc::new(Gate::new(Filter::at(Level::INFO), Some(limit)));
     let gate = options.gate.clone();
     let pipeline = started(options);
-    for _ in 0..5 {
-        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), 1, 0);
+    for number in 0..15 {
+        let site = number % 3;
+        let place = (site > 0).then_some(("a.py", site as u32));
+        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), site, place, 0);
     }
     pipeline.flush(Some(LONG));
     assert!(pipeline.close(LONG));
-    assert_eq!(*heard.lock().expect("no panic"), [Some(4_i64.into())]);
+    let mut heard = heard.lock().expect("no panic");
+    heard.sort_by_key(|(_, _, line)| *line);
+    let four = || Some(4_i64.into());
+    let text = |text: &str| Some(text.to_owned());
+    let expected =
+        [(four(), text("app"), None), (four(), text("a.py:1"), Some(1)), (four(), text("a.py:2"), Some(2))];
+    assert_eq!(*heard, expected);
 }
 
 #[test]
@@ -186,6 +196,80 @@ fn a_handler_that_hangs_is_waited_for_once_at_the_end() {
     is_let_go.store(true, Ordering::Relaxed);
     assert!(pipeline.flush(Some(LONG)));
     assert!(pipeline.counts().handlers.iter().all(|handler| handler.is_healthy && handler.handled == 101));
+}
+
+/// Runs this test again as a program of its own, and gives what it says on standard error.
+fn said_by(test: &str) -> String {
+    let mut again = std::process::Command::new(std::env::current_exe().expect("a program"));
+    again.args([&format!("pipelines::{test}"), "--exact", "--nocapture"]).env("LINESHAFT_LOG_TEST_SAYS", "1");
+    let output = again.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).expect("a text")
+}
+
+/// What handlers had not taken when a program ended was lost without a word.
+#[test]
+fn what_is_not_taken_at_the_end_is_said_by_handler() {
+    if std::env::var_os("LINESHAFT_LOG_TEST_SAYS").is_none() {
+        let said = said_by("what_is_not_taken_at_the_end_is_said_by_handler");
+        for (name, count) in [("hanging", 3), ("refused", 2)] {
+            let sentence = format!(
+                "lineshaft: the program ends, and the log handler {name} has not taken {count} records\n"
+            );
+            assert_eq!(said.matches(&sentence).count(), 1, "{said}");
+        }
+        assert!(!said.contains("handler works has"), "{said}");
+        return;
+    }
+    let hanging = calling("hanging", |_| {
+        std::thread::sleep(Duration::from_secs(3_600));
+        Ok(())
+    });
+    let open: Open = Arc::new(|_| Ok(Box::new(Failing) as Box<dyn Handler>));
+    let mut failing = Spec::new("refused", open);
+    failing.level = Level::ERROR;
+    let pipeline = started(options(vec![hanging, failing, calling("works", |_| Ok(()))]));
+    for level in [Level::ERROR, Level::ERROR, Level::INFO] {
+        pipeline.push(record(level, "x"));
+    }
+    let began = Instant::now();
+    assert!(!pipeline.flush_late(Duration::from_millis(500)));
+    assert!(pipeline.flush_late(LONG), "they are not waited for again");
+    pipeline.close(Duration::ZERO);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+/// Fails of everything, for now.
+struct Failing;
+
+impl Handler for Failing {
+    fn handle(&mut self, _: &[&lineshaft_log::Record]) -> Result<(), lineshaft_log::Failure> {
+        Err(lineshaft_log::Failure { done: 0, refused: 0, reason: "not now".to_owned() })
+    }
+}
+
+/// Both were said to be healthy.
+#[test]
+fn a_handler_that_takes_nothing_is_not_healthy_until_it_has_taken_something() {
+    let is_let_go = Arc::new(AtomicBool::new(false));
+    let (waits_for, works) = (is_let_go.clone(), is_let_go.clone());
+    let hanging = calling("hanging", move |_| {
+        while !waits_for.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    let odd =
+        calling("odd", move |_| if works.load(Ordering::Relaxed) { Ok(()) } else { Err("odd".to_owned()) });
+    let pipeline = started(options(vec![hanging, odd]));
+    let healthy = || pipeline.counts().handlers.iter().map(|handler| handler.is_healthy).collect::<Vec<_>>();
+    (0..100).for_each(|_| drop(pipeline.push(record(Level::INFO, "x"))));
+    assert!(!pipeline.flush(Some(Duration::from_millis(300))));
+    assert_eq!((healthy(), pipeline.counts().handlers[1].failed), (vec![false, false], 100));
+    is_let_go.store(true, Ordering::Relaxed);
+    pipeline.push(record(Level::INFO, "x"));
+    assert!(pipeline.flush(Some(LONG)));
+    assert_eq!(healthy(), [true, true]);
 }
 
 #[test]

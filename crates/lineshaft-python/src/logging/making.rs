@@ -147,7 +147,8 @@ fn passes(
     if !gate.is_closer(level, verdict) {
         return true;
     }
-    match gate.pass(level, logger, verdict, fields, site_of(logger, place), monotonic_ns()) {
+    let at = place.map(|place| (&*place.file, place.line));
+    match gate.pass(level, logger, verdict, fields, site_of(logger, place), at, monotonic_ns()) {
         Passage::Passes { held_back } => {
             if held_back > 0 {
                 fields.push(("held_back".into(), Value::from(held_back)));

@@ -32,7 +32,7 @@ pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
 }
 
 fn flush_before_a_crash() {
-    super::formatting::without(state::flush_for_the_end);
+    super::formatting::without(|| state::flush_for_the_end(false));
 }
 
 fn watch_ends(signals: &[i32]) -> io::Result<()> {
@@ -48,7 +48,7 @@ fn watch_ends(signals: &[i32]) -> io::Result<()> {
         std::thread::Builder::new().name("lineshaft-log-signals".to_owned()).spawn(move || {
             let mut signal = [0];
             if reader.read_exact(&mut signal).is_ok() {
-                state::flush_for_the_end();
+                state::flush_for_the_end(true);
                 end(i32::from(signal[0]));
             }
         })?;

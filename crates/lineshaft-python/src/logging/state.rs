@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lineshaft_log::{Level, Pipeline, Pushed, Record, Verdict};
 use pyo3::exceptions::PyException;
@@ -157,10 +157,12 @@ pub(super) fn log_configure(py: Python<'_>, options: &Bound<'_, PyDict>, patienc
     running.start(py, &state.plan)
 }
 
-/// Waits until what was logged so far is written; whether it is. `timeout` in seconds, for ever without.
+/// Waits until what was logged so far is written; whether it is. `timeout` in seconds, for ever without. It is not waited
+/// for handlers that fail or hang if those that are `healthy` are asked for. The `last` time those that fail are hurried,
+/// and standard error is told what was not taken.
 #[pyfunction]
-#[pyo3(signature = (timeout = None, healthy = false))]
-pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> PyResult<bool> {
+#[pyo3(signature = (timeout = None, healthy = false, last = false))]
+pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool, last: bool) -> PyResult<bool> {
     if super::making::is_muted() {
         return Ok(false); // what it waits for is what it is about to do itself
     }
@@ -172,20 +174,38 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool) -> 
     let mut rest = timeout;
     loop {
         let wait = rest.map_or(slice, |rest| rest.min(slice));
-        let is_done = py.detach(|| {
-            if healthy { running.pipeline.flush_healthy(wait) } else { running.pipeline.flush(Some(wait)) }
-        });
+        let (is_done, is_over) = py.detach(|| of_slice(&running.pipeline, wait, healthy, last));
         rest = rest.map(|rest| rest.saturating_sub(wait));
-        if is_done || rest.is_some_and(|rest| rest.is_zero()) {
-            return Ok(is_done);
+        let is_over = is_over || rest.is_some_and(|rest| rest.is_zero());
+        let signals = if is_done || is_over { Ok(()) } else { py.check_signals() };
+        if is_done || is_over || signals.is_err() {
+            if !is_done && last {
+                py.detach(|| running.pipeline.give_up());
+            } else if !is_done && !healthy {
+                // Says which handlers are behind.
+                py.detach(|| running.pipeline.flush(Some(Duration::ZERO)));
+            }
+            return signals.map(|()| is_done);
         }
-        py.check_signals()?;
+    }
+}
+
+/// Whether all is written after a part of the waiting, and whether there is nobody who is worth to be waited for.
+fn of_slice(pipeline: &Pipeline, wait: Duration, healthy: bool, last: bool) -> (bool, bool) {
+    match (healthy, last) {
+        (_, true) => {
+            let began = Instant::now();
+            let is_done = pipeline.flush_last(wait);
+            (is_done, !is_done && began.elapsed() < wait)
+        }
+        (true, _) => (pipeline.flush_healthy(wait), false),
+        _ => (pipeline.is_flushed(wait), false),
     }
 }
 
 /// Waits until what was logged is written, on a thread of ours that does not have the interpreter. Another one may have the
-/// lock, but for moments.
-pub(super) fn flush_for_the_end() {
+/// lock, but for moments. Who `says` what was not taken does so on standard error; a crash takes no time for that.
+pub(super) fn flush_for_the_end(says: bool) {
     let found = (0..100).find_map(|_| {
         let found = STATE.try_lock().ok().map(|state| state.clone());
         if found.is_none() {
@@ -195,8 +215,10 @@ pub(super) fn flush_for_the_end() {
     });
     if let Some(state) = found.flatten()
         && let Some(running) = state.pipeline.get()
+        && !running.pipeline.flush_last(SHORT)
+        && says
     {
-        running.pipeline.flush_healthy(SHORT);
+        running.pipeline.give_up();
     }
 }
 
