@@ -14,8 +14,9 @@ class HandlerStatus:
 
     `name`; `handled` records are where they belong, `lost` went past it while it hung or failed, `failed` it gave up.
     `unformatted` are those that the callable which is its `format` failed of, so that they were written as text.
-    `retries` is how often it was to try again, `is_healthy` whether it neither hangs nor fails now: false while it tries again,
-    while it gives up all that it is given, and after a `flush` that ended without it; true again once it takes a record.
+    `retries` is how often it was to try again, `is_healthy` whether it neither hangs nor fails now: false while it
+    tries again, while it gives up all that it is given, and after a `flush` that ended without it; true again once it
+    takes a record.
     """
 
     name: str
