@@ -12,12 +12,13 @@
 
 `calls` has what a record with two fields takes whoever logs it to a file, and a call that nobody hears, beside the
 standard library, picologging, structlog and loguru; ours also with what its threads take. `processes` has four
-processes that write so many records each to one file, from start to end, and looks that every line is there and whole.
-`filter` has what it takes to ask 1,000 directives about a logger. `profiles` has by how much a profiler makes Python
-slower, beside pyinstrument and cProfile, `memory` by how much slower attempts are whose memory is profiled, `native` what
-it takes to see native functions, `waits` what a profile says threads waited for. `search` has what it takes to store that
-many records of attempts and to find some of them, beside a search through the same records as lines of JSON. `accounts`
-has what CPU time a job with an empty body takes, beside a Lineshaft without accounts whose packages are in SITE.
+processes that write so many records each to one file, from start to end, and looks that every line is there and
+whole. `filter` has what it takes to ask 1,000 directives about a logger. `profiles` has by how much a profiler makes
+Python slower, beside pyinstrument and cProfile, `memory` by how much slower attempts are whose memory is profiled,
+`native` what it takes to see native functions, `waits` what a profile says threads waited for. `search` has what it
+takes to store that many records of attempts and to find some of them, beside a search through the same records as
+lines of JSON. `accounts` has what CPU time a job with an empty body takes, beside a Lineshaft without accounts whose
+packages are in SITE.
 
 Others are installed into an environment of their own below this directory.
 """

@@ -87,6 +87,14 @@ def logs_in_threads(name: str) -> list[tuple[str, dict]]:
 
 
 @app.task
+def asks_a_pool() -> list[dict]:
+    with Pool(1) as pool:
+        first = pool.apply(lineshaft.logging.current_context)
+        with lineshaft.logging.context(step=2):
+            return [first, pool.apply(lineshaft.logging.current_context)]
+
+
+@app.task
 def warns(number: int) -> bool:
     log.warning("a warning", number=number)
     print("printed")

@@ -162,3 +162,9 @@ def test_processes_of_a_pool_have_the_context_of_each_call(make):
             with context(**expected):
                 assert list(pool.map(known_in_pool, range(8))) == [expected] * 8
         assert list(pool.map(known_in_pool, range(8))) == [{}] * 8
+
+
+def test_processes_of_a_pool_have_what_the_job_came_with(worker):
+    with context(request="r-19"):
+        job = works.asks_a_pool.enqueue()
+    assert job.result(PATIENCE_S) == [{"request": "r-19"}, {"request": "r-19", "step": 2}]

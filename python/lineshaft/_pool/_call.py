@@ -6,6 +6,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._belongings import belongings
+from .._native import log_context
 from .._pickles import dumps
 from ._labour import APPLY
 
@@ -64,6 +65,8 @@ class Call:
         """As workers are given it."""
         self.belongings = belongings()
         """Of whoever made it, for workers that are threads."""
+        self.context = log_context()
+        """What whoever made it logs with, for workers that are processes."""
         self.written: Written | None = None
         """The same in a file that all of them read, if it is large."""
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.process import BaseProcess
 
-    from .. import _native
     from ._agenda import Share
     from ._call import Call
     from ._report import Report
@@ -106,7 +105,7 @@ class _ProcessHand(Hand):
         self._memory_max = memory_max
         self._call = -1
         """The call whose function it has."""
-        self._fields: _native.LogFields | None = None
+        self._context: dict[str, Any] = {}
         """The log context that it has been told."""
         self._written: dict[int, list[Written]] = {}
         """What lies in files, by the slot of the share whose end says that it has been read."""
@@ -138,9 +137,9 @@ class _ProcessHand(Hand):
 
     def give(self, share: Share, packed: tuple[bytes, list[memoryview]]) -> int:
         (data, buffers), call, slot = packed, share.call, share.slot
-        if call.belongings.fields is not self._fields:
-            self._fields = call.belongings.fields
-            self._tell(worker.FIELDS, {} if self._fields is None else self._fields.as_dict(), slot)
+        if call.context != self._context:
+            self._tell(worker.FIELDS, call.context, slot)
+            self._context = call.context
         if call.function is not None and self._call != call.number:
             self._teach(call, slot)
             self._call = call.number

@@ -12,7 +12,7 @@ import threading
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
-from .._native import Claims, Line
+from .._native import Claims, Line, log_flush_before_sigterm
 from .._pickles import dumps
 from ._labour import APPLY, Labour, initialize
 from ._parcel import Letter, Wire
@@ -69,6 +69,7 @@ def work(equipment: Equipment, initializer: Callable[..., object] | None, initar
     # The pool decides what Ctrl-C ends. No `SIG_IGN`, which programs that an item starts would inherit.
     signal.signal(signal.SIGINT, _stay)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    log_flush_before_sigterm()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with(equipment.parent)
     worker = _Worker(equipment)
@@ -88,12 +89,6 @@ def _be_within(named: dict[str, Any]) -> None:
     from .._native import LogFields
 
     fields.set(LogFields(None, named) if named else None)
-
-
-def _write_logs() -> None:
-    """Waits until what was logged is written: once all results are known, a pool may end its workers."""
-    if (life := sys.modules.get("lineshaft.logging._life")) is not None:
-        life.write()
 
 
 def _stay(*_: object) -> None:
@@ -173,8 +168,6 @@ class _Worker(Labour):
     def _report(
         self, slot: int, values: list[object], failures: dict[int, BaseException], took: int, *, is_last: bool
     ) -> None:
-        if is_last:
-            _write_logs()
         count = len(values)
         told = {place: self._told(error) for place, error in failures.items()}
         try:

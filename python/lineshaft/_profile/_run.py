@@ -64,11 +64,13 @@ class Run:
         found = self._sampler.stop()
         self.forget()
         found.collected(*self._garbage.counted())
-        if self._memory is not None:
-            rows, bytes_max = self._memory.end()
-            found.allocated(rows)
-            found.peaked(bytes_max)
-        self.profile._data.merge(found)
+        try:
+            if self._memory is not None:
+                rows, bytes_max = self._memory.end()
+                found.allocated(rows)
+                found.peaked(bytes_max)
+        finally:
+            self.profile._data.merge(found)
 
     def forget(self) -> None:
         """No collection of garbage is looked at any more."""

@@ -54,6 +54,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(state::log_configure, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_counts, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_flush, module)?)?;
+    module.add_function(wrap_pyfunction!(signals::log_flush_before_sigterm, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_forked, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_kept, module)?)?;
     module.add_function(wrap_pyfunction!(state::log_late, module)?)?;

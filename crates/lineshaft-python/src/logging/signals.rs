@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lineshaft_ipc::crash::{self, Act};
+use pyo3::pyfunction;
+use signal_hook::consts::SIGTERM;
 use signal_hook::low_level::{emulate_default_handler, exit, register};
 
 use super::state;
@@ -22,13 +24,24 @@ use super::state;
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static PIPE: AtomicI32 = AtomicI32::new(-1);
+static SIGTERM_TOO: AtomicBool = AtomicBool::new(false);
 
 /// From now on, in this process, these signals wait until what was logged is written; none, if there are none.
 pub(super) fn watch(signals: &[i32]) -> io::Result<()> {
-    let (crashes, ends): (Vec<i32>, Vec<i32>) =
+    let (crashes, mut ends): (Vec<i32>, Vec<i32>) =
         signals.iter().copied().partition(|signal| crash::SIGNALS.contains(signal));
+    if SIGTERM_TOO.load(Ordering::Relaxed) && !ends.contains(&SIGTERM) {
+        ends.push(SIGTERM);
+    }
     crash::act_before_those(&crashes, (!crashes.is_empty()).then(|| Arc::new(flush_before_a_crash) as Act))?;
     watch_ends(&ends)
+}
+
+/// From the first record on, SIGTERM is one of these signals in this process, whatever `configure` says: the worker of a pool
+/// is ended by it as soon as all results are known.
+#[pyfunction]
+pub(super) fn log_flush_before_sigterm() {
+    SIGTERM_TOO.store(true, Ordering::Relaxed);
 }
 
 fn flush_before_a_crash() {

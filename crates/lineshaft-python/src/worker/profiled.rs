@@ -1,7 +1,7 @@
 //! Profiles of attempts: begun with the body, ended with it, and kept with what it has logged.
 //!
-//! Which lines keep memory is asked when the body is over and its outcome is on its way to the server: what it returned or
-//! raised is no longer there then, at least where no loop holds it.
+//! Which lines keep memory is asked when the body is over and its outcome is encoded: what it returned or raised is no longer
+//! there then, at least where no loop holds it. The outcome is told afterwards, so that the profile is there when that is.
 //!
 //! About once a second what was seen so far is written where it survives this process, so that an attempt that is killed
 //! leaves it too.
@@ -111,7 +111,7 @@ impl Profiling {
 }
 
 impl Seen {
-    /// Its outcome is on its way, too: the profile is kept, waiting for room up to `patience`.
+    /// Its outcome is encoded, too: the profile is kept, waiting for room up to `patience`.
     pub(super) fn keep(self, py: Python<'_>, patience: Duration) {
         let Self { whose, mut profile, took, memory, draft } = self;
         if let Some(memory) = memory

@@ -21,6 +21,9 @@
 //!   for it: programs that make code all the time, within some milliseconds, at the same address.
 //! - The time of a look is divided among the copies that were made for it, one for each period that the lock was waited for
 //!   (`asker.rs`). Those that were made elsewhere leave their part at the line, without native functions.
+//! - Where a compiler has put rare parts of the interpreter's loop elsewhere, as in Debian's `python3.11`, whose symbols do
+//!   not say so, calls from these are followed down to the loop below: what an outer `sorted` does is then above the line of
+//!   its `key`. These are ends of exceptions, mostly.
 //! - Tables of a library that are wrong end the way up the stack. If it does not lead to the interpreter's loop, the innermost
 //!   function alone is shown.
 //!

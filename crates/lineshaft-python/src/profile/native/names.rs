@@ -30,6 +30,9 @@ impl Names {
     /// Asks for those that are not known yet, library by library: who has read the debug information of one forgets it
     /// after some others.
     pub(super) fn learn(&mut self, addresses: impl Iterator<Item = usize>) {
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
         let mut new: Vec<usize> = addresses.filter(|address| !self.known.contains_key(address)).collect();
         new.sort_unstable();
         new.dedup();
