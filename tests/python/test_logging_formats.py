@@ -202,7 +202,7 @@ def test_a_file_names_it(path, tmp_path, monkeypatch):
     assert written(path) == ["*"]
     assert written(path.with_name("app.log2")) == ["info     x"]
     toml.write_text('handlers = [{kind = "console", format = "shop_lines:none"}]')
-    with pytest.raises(AttributeError):
+    with pytest.raises(OptionError, match="module 'shop_lines' has no attribute 'none'"):
         configure_from(toml)
 
 

@@ -315,7 +315,7 @@ OPTIONS = {
         {"profile": 2},
         (
             "option `profile`: 2 is not accepted\n  hint: accepted: the share of attempts, from 0 (default) to 1, or "
-            "True for each"
+            'for each True, "memory", "native" or ("memory", "native")'
         ),
     ),
     "one tag": (
