@@ -118,6 +118,23 @@ def project(programs, request):
     return programs
 
 
+@pytest.fixture(scope="module")
+def workers(request, tmp_path_factory):
+    """Workers for the `WORKERS` of the test's module, an app and its target; each starts when it is needed first."""
+    from support.workers import Workers
+
+    workers = Workers(*request.module.WORKERS, tmp_path_factory.mktemp("workers"))
+    yield workers
+    workers.close()
+
+
+@pytest.fixture
+def worker(workers):
+    """One of them, of one child."""
+    with workers.one() as worker:
+        yield worker
+
+
 @pytest.fixture
 def kernel(programs):
     """A Jupyter kernel in the directory of `programs`."""

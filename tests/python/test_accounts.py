@@ -20,17 +20,7 @@ from support.workers import Workers
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    workers = Workers(works.app, "accountworks", tmp_path_factory.mktemp("accounts"))
-    yield workers
-    workers.close()
-
-
-@pytest.fixture
-def worker(workers):
-    with workers.one() as worker:
-        yield worker
+WORKERS = works.app, "accountworks"
 
 
 def attempt_of(job) -> Attempt:

@@ -13,17 +13,12 @@ import _cleanups_app as shop
 from lineshaft import App, Cancelled, NoCurrentJob, TaskCancelled, TaskFailed, TaskTimeout, TimedOut, current
 from support.faults import at_each_await, at_each_line
 from support.processes import PATIENCE_S, until
-from support.workers import Workers
 
 KINDS = ["process", "thread", "async"]
 WAYS = ["return", "raise", "retry", "snooze", "cancel", "exit"]
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    workers = Workers(shop.app, "_cleanups_app", tmp_path_factory.mktemp("cleanups"))
-    yield workers
-    workers.close()
+WORKERS = shop.app, "_cleanups_app"
 
 
 @pytest.fixture

@@ -22,18 +22,7 @@ from lineshaft import App, LogEntry, TaskCrashed
 from support.processes import PATIENCE_S, Program, until
 from support.workers import Workers
 
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    workers = Workers(works.app, "logworks", tmp_path_factory.mktemp("logs"))
-    yield workers
-    workers.close()
-
-
-@pytest.fixture
-def worker(workers):
-    with workers.one() as worker:
-        yield worker
+WORKERS = works.app, "logworks"
 
 
 @contextmanager

@@ -12,20 +12,8 @@ import pytest
 import profileworks as works
 from lineshaft import OptionError, Profile, TaskCrashed, TaskFailed, _options
 from support.processes import PATIENCE_S
-from support.workers import Workers
 
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    workers = Workers(works.app, "profileworks", tmp_path_factory.mktemp("memory"))
-    yield workers
-    workers.close()
-
-
-@pytest.fixture
-def worker(workers):
-    with workers.one() as worker:
-        yield worker
+WORKERS = works.app, "profileworks"
 
 
 def profile_of(job) -> Profile:

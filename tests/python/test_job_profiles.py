@@ -19,18 +19,7 @@ from lineshaft import OptionError, Profile, TaskCrashed, TaskFailed, TaskTimeout
 from support.processes import PATIENCE_S
 from support.workers import Workers
 
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    workers = Workers(works.app, "profileworks", tmp_path_factory.mktemp("profiles"))
-    yield workers
-    workers.close()
-
-
-@pytest.fixture
-def worker(workers):
-    with workers.one() as worker:
-        yield worker
+WORKERS = works.app, "profileworks"
 
 
 @contextmanager

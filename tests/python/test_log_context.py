@@ -15,7 +15,6 @@ import logworks as works
 from lineshaft import App, Executor, Pool
 from lineshaft.logging import context, current_context
 from support.processes import PATIENCE_S
-from support.workers import Workers
 
 app = App()
 
@@ -25,17 +24,7 @@ def knows() -> dict[str, object]:
     return current_context()
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    workers = Workers(works.app, "logworks", tmp_path_factory.mktemp("context"))
-    yield workers
-    workers.close()
-
-
-@pytest.fixture
-def worker(workers):
-    with workers.one() as worker:
-        yield worker
+WORKERS = works.app, "logworks"
 
 
 def fields_of(job) -> list[dict]:

@@ -690,11 +690,10 @@ def test_what_processes_of_a_pool_log_is_written_before_it_ends_them(programs, k
         if __name__ == "__main__":
             with {kind} as pool:
                 list(pool.map(work, range(100)))
-            print(multiprocessing.active_children() == [] or "Executor" in "{kind}")
         """,
     )
     ended = programs.run("pooled.py")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert len((programs.directory / "pooled.log").read_text().splitlines()) == 100
 
 
