@@ -1,6 +1,6 @@
 //! What a record has to pass at whoever logs it: the filter, its share, and the rate of its place.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use lineshaft_structures::Rate;
@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::filter::{Filter, Verdict};
 use crate::level::Level;
 use crate::record::Fields;
+use crate::ring::Ring;
 
 /// How often one place of the source may log: `count` in `period`, up to `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +37,8 @@ struct Sites {
     sampled: u64,
     /// Whether it was not said yet of a site that it was held back.
     is_due: bool,
+    /// Whose writer says it; it may sleep when that begins.
+    said_by: Weak<Ring>,
 }
 
 #[derive(Debug)]
@@ -158,7 +161,11 @@ impl Gate {
         site.unsaid += 1;
         site.named.get_or_insert_with(|| Box::new(Named::new(logger, place)));
         sites.limited += 1;
-        sites.is_due = true;
+        if !std::mem::replace(&mut sites.is_due, true) {
+            let said_by = sites.said_by.upgrade();
+            drop(sites);
+            said_by.inspect(|ring| _ = ring.call());
+        }
         Passage::Stays
     }
 
@@ -166,6 +173,11 @@ impl Gate {
     pub fn counts(&self) -> (u64, u64) {
         let sites = self.sites();
         (sites.limited, sites.sampled)
+    }
+
+    /// Has the writer of this ring woken when there begins to be something for [`Self::take_held_back`] to say.
+    pub(crate) fn is_said_by(&self, ring: Weak<Ring>) {
+        self.sites().said_by = ring;
     }
 
     /// Whether there may be something for [`Self::take_held_back`] to say.

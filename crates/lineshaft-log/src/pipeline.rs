@@ -122,6 +122,7 @@ impl Pipeline {
             lanes.push(lane);
         }
         let ring = Arc::new(Ring::new(options.bounds, options.when_full));
+        options.gate.is_said_by(Arc::downgrade(&ring));
         let hides = Mutex::new(options.redaction.clone());
         let writer = writer::Writer {
             ring: ring.clone(),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use lineshaft_log::handler::{File, FileOptions};
 use lineshaft_log::{
-    Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Pipeline, Pushed, Spec, WhenFull, Zone,
+    Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Passage, Pipeline, Pushed, Spec, Value,
+    WhenFull, Zone,
 };
 
 use crate::{calling, options, record, started};
@@ -150,6 +151,64 @@ fn what_a_place_was_held_back_is_said_when_it_is_silent() {
     let expected =
         [(four(), text("app"), None), (four(), text("a.py:1"), Some(1)), (four(), text("a.py:2"), Some(2))];
     assert_eq!(*heard, expected);
+}
+
+/// A pipeline whose gate lets each place log ten in a second, and how many were held back as its reports say.
+fn limited() -> (Pipeline, Arc<AtomicUsize>) {
+    let said = Arc::new(AtomicUsize::new(0));
+    let says = said.clone();
+    let mut options = options(vec![calling("hears", move |record| {
+        if let Some(Value::Int(count)) = record.field("count") {
+            says.fetch_add(*count as usize, Ordering::Relaxed);
+        }
+        Ok(())
+    })]);
+    let limit = Limit { count: 10, period: Duration::from_secs(1), burst: 1 };
+    options.gate = Arc::new(Gate::new(Filter::at(Level::INFO), Some(limit)));
+    (started(options), said)
+}
+
+fn log_at(pipeline: &Pipeline, line: u32, now_ns: u64) {
+    let gate = pipeline.gate();
+    let (verdict, place) = (gate.verdict("app"), Some(("a.py", line)));
+    let passage = gate.pass(Level::INFO, "app", &verdict, &Vec::new(), u64::from(line), place, now_ns);
+    if let Passage::Passes { .. } = passage {
+        pipeline.push(record(Level::INFO, "x"));
+    }
+}
+
+/// Every record that passed put the report off by a second, those of the flood itself among them.
+#[test]
+fn a_flood_is_reported_while_others_log() {
+    let (pipeline, said) = limited();
+    let (began, mut turn) = (Instant::now(), 0_u32);
+    while said.load(Ordering::Relaxed) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is said of {:?}", pipeline.counts());
+        let now_ns = began.elapsed().as_nanos() as u64;
+        log_at(&pipeline, 1, now_ns);
+        if turn.is_multiple_of(20) {
+            log_at(&pipeline, 2, now_ns);
+        }
+        turn += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(pipeline.close(LONG));
+}
+
+/// The writer slept until the next record that passed.
+#[test]
+fn what_was_held_back_wakes_the_writer() {
+    let (pipeline, said) = limited();
+    log_at(&pipeline, 1, 0);
+    assert!(pipeline.flush(Some(LONG)));
+    std::thread::sleep(Duration::from_millis(500));
+    log_at(&pipeline, 1, 0);
+    let began = Instant::now();
+    while said.load(Ordering::Relaxed) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is said of {:?}", pipeline.counts());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(pipeline.close(LONG));
 }
 
 #[test]
