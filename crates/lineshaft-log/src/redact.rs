@@ -1,5 +1,6 @@
 //! What must not be read by who reads logs.
 
+mod hiding;
 mod named;
 mod secrets;
 
@@ -209,6 +210,8 @@ fn hide(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::level::Level;
     use crate::record::sample;
@@ -426,6 +429,43 @@ mod tests {
         assert_eq!(record.field("iban"), Some(&Value::from(HIDDEN)));
         let error = Redaction::new(&["(", "x"], &[], true).expect_err("no pattern");
         assert!(error.to_string().starts_with("pattern \"(\": "), "{error}");
+    }
+
+    /// The least of a few times that it took to hide what is in a text of so many parts.
+    fn time_of(part: &str, bytes: usize) -> Duration {
+        let text = part.repeat(bytes / part.len()) + " @ --";
+        let mut redaction = Redaction::default();
+        let times = (0..3).map(|_| {
+            let mut record = sample(Level::INFO, "app", &text, &[]);
+            let began = Instant::now();
+            redaction.apply(&mut record);
+            began.elapsed()
+        });
+        times.min().expect("some")
+    }
+
+    /// Of each URL the rest of the text was looked through, and of what begins as a JWT the rest of its word: 32 times the
+    /// text took a thousand times as long.
+    #[test]
+    fn a_long_text_takes_no_longer_than_its_parts() {
+        for part in [
+            "://",
+            "://a:b/",
+            r#"{"url":"https://example.org:80/a/b","name":"c"},"#,
+            r#"{"url":"https://example.org:x/a/b","name":"c"},"#,
+            "https://ada:swordfish@example.org/",
+            "eyJaaaa-ghp_0123456789abcdef-",
+            "eyJaaaa.eyJaaaa-",
+            "ghp_0123456789abcdef.eyJaaaa-",
+            "xoxb-eyJaaaa.",
+            "password:(",
+            "--",
+            "\\\"token\\\", '",
+            "user[password]=Some(",
+        ] {
+            let (short, long) = (time_of(part, 8 << 10), time_of(part, 256 << 10));
+            assert!(long < short * 200 + Duration::from_millis(100), "{part}: {short:?}, then {long:?}");
+        }
     }
 
     proptest::proptest! {
