@@ -294,6 +294,98 @@ mod tests {
         check("Authorization: Basic YWRhOmFkYQ== was sent", "Authorization: Basic *** was sent");
     }
 
+    /// The key was shown, as what came after it was taken for it.
+    #[test]
+    fn an_authorization_need_not_have_a_scheme() {
+        check("authorization=SECRET status=200", "authorization=*** status=200");
+        check("Authorization: SECRET sent", "Authorization: *** sent");
+        check("Authorization: ApiKey SECRET sent", "Authorization: ApiKey *** sent");
+        check("Authorization: Unknown id=\"a\", mac=\"SECRET\"", "Authorization: ***");
+        check("Authorization: Unknown S3CRET", "Authorization: ***");
+        check(
+            "Authorization: AWS4-HMAC-SHA256 Credential=a, Signature=SECRET",
+            "Authorization: AWS4-HMAC-SHA256 ***",
+        );
+        check("headers['Authorization'] = Basic SECRET", "headers['Authorization'] = Basic ***");
+    }
+
+    /// A number before the name, what the value is wrapped in and brackets around the name had it shown.
+    #[test]
+    fn values_are_hidden_however_they_are_written() {
+        check("user 42 password: hunter2", "user 42 password: ***");
+        check("retry 3 token: abc", "retry 3 token: ***");
+        check("password: Some(\"hunter2\") x", "password: *** x");
+        check("(token=Token('abc'), a=1)", "(token=***, a=1)");
+        check("password=ab(cd)ef x", "password=*** x");
+        check("user[password]=hunter2&a=1", "user[password]=***&a=1");
+        check("os.environ[\"SECRET_KEY\"] = \"x\"", "os.environ[\"SECRET_KEY\"] = \"***\"");
+        check("config['token']='x'", "config['token']='***'");
+        let names = [
+            "password",
+            "user 42 token",
+            "user[password]",
+            "a[b][api_key]",
+            "config['token']",
+            "x[\"SECRET_KEY\"]",
+            "tokens[]",
+            "authorization",
+            "Proxy-Authorization",
+            "h['Authorization']",
+            "cookie",
+            "'jwt'",
+            "\"otp\"",
+            "\\\"secret\\\"",
+        ];
+        let values = [
+            "S3CRET",
+            "\"S3CRET\"",
+            "'S3CRET'",
+            "\\\"S3CRET\\\"",
+            "b'S3CRET'",
+            "rb'S3CRET'",
+            "r\"a S3CRET\"",
+            "Some(\"S3CRET\")",
+            "Some(Some(S3CRET))",
+            "Token('S3CRET')",
+            "Secret(value='a S3CRET')",
+            "Secret { value: \"S3CRET\" }",
+            "['a', 'S3CRET']",
+            "{\"a\": \"S3CRET\"}",
+            "ab(c)S3CRET",
+            "<S3CRET>",
+        ];
+        let behind = [
+            "",
+            " status=200",
+            " sent",
+            " Sent 200",
+            ", a=1",
+            "; b=2",
+            ")",
+            "}",
+            "]",
+            "\n",
+            "\"",
+            "'",
+            "&c=3",
+        ];
+        let mut redaction = Redaction::default();
+        for name in names {
+            for sign in ["=", ": ", ":", " = ", " := ", " => ", "  :  "] {
+                for value in values {
+                    for behind in behind {
+                        for before in ["", "with ", "{", "GET /?"] {
+                            let text = format!("{before}{name}{sign}{value}{behind}");
+                            let mut record = sample(Level::INFO, "app", &text, &[]);
+                            redaction.apply(&mut record);
+                            assert!(!record.message.contains("S3CRET"), "{text} is {}", record.message);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn secrets_of_urls_are_hidden() {
         check("https://TOKEN@github.com/a/b", "https://***@github.com/a/b");
@@ -377,6 +469,8 @@ mod tests {
             "http://localhost:8000/a@b",
             "the bearer of news",
             "12 tokens: fine",
+            "[auth]: ada is in",
+            "a[1]=2 b['c']=3",
         ] {
             check(text, text);
         }
