@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::record::Record;
 use crate::value::Value;
+use named::NAME_BYTES_MAX;
 use secrets::{password_of_dsn, replaced, shown_card, without_secrets};
 
 /// What stands in the place of what is hidden.
@@ -52,7 +53,7 @@ pub const FACTS: &str = "^(?i:has|is)[-_]|^(has|is)[A-Z]\
     |[-_](?i:length|len|size|count|at|age|changed|expires|expiry|expired|valid|required|enabled|policy|strength)$\
     |(Length|Size|Count|At|Age|Changed|Expires|Expiry|Expired|Valid|Required|Enabled|Policy|Strength)$";
 
-/// How many names of fields are remembered; beyond that all begin anew.
+/// How many names of fields are remembered, none that is long; beyond that all begin anew.
 const NAMES_MAX: usize = 4_096;
 
 /// Hides values by the names of their fields, and parts of texts that look like secrets: passwords in URLs, what stands
@@ -157,6 +158,9 @@ impl Redaction {
             return *known;
         }
         let is_secret = self.is_matched(key);
+        if key.len() > NAME_BYTES_MAX {
+            return is_secret;
+        }
         // Names in texts may be any.
         if self.names.len() >= NAMES_MAX {
             self.names.clear();
@@ -384,6 +388,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Names of any length were remembered.
+    #[test]
+    fn long_names_are_not_remembered() {
+        let long = "x".repeat(100_000);
+        let text = format!("run --{long} x {long}=x --{long}-token S3CRET");
+        let mut record = sample(Level::INFO, "app", &text, &[(&*format!("{long}token"), "S3CRET".into())]);
+        let mut redaction = Redaction::default();
+        redaction.apply(&mut record);
+        assert!(redaction.names.keys().all(|name| name.len() <= NAME_BYTES_MAX));
+        assert!(record.message.ends_with("-token ***"));
+        assert_eq!(record.fields[0].1, Value::from(HIDDEN));
     }
 
     #[test]

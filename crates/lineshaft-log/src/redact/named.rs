@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::hiding::Hiding;
 
 /// So much of a name is looked at.
-const NAME_BYTES_MAX: usize = 64;
+pub(super) const NAME_BYTES_MAX: usize = 64;
 /// Spaces before and behind the sign.
 const SPACES_MAX: usize = 3;
 
@@ -55,6 +55,7 @@ pub(super) fn without_options(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> 
         if value == name.end || name.is_empty() || matches!(bytes.get(value), None | Some(b'-')) {
             continue;
         }
+        let name = name.start.max(name.end.saturating_sub(NAME_BYTES_MAX))..name.end;
         if asks(&text[name]) {
             hiding.hide(value_at(bytes, value));
         }
