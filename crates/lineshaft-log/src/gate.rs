@@ -64,6 +64,21 @@ struct Named {
     place: Option<(Box<str>, u32)>,
 }
 
+/// A record that is not made yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its level.
+    pub level: Level,
+    /// The logger.
+    pub logger: &'a str,
+    /// A hash of the site that logs it.
+    pub site: u64,
+    /// File and line, if they are known.
+    pub place: Option<(&'a str, u32)>,
+    /// When, by a clock that does not go back.
+    pub now_ns: u64,
+}
+
 /// What was held back of one site.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HeldBack {
@@ -115,19 +130,9 @@ impl Gate {
         self.limit.is_some() || verdict.needs_fields || (verdict.share < 1.0 && level < Level::WARNING)
     }
 
-    /// Asks for a record of this level, logged at the site that `site` is a hash of, in `place` if that is known, at
-    /// `now_ns` of a clock that does not go back.
-    #[expect(clippy::too_many_arguments, reason = "they are those of a record that is not made yet")]
-    pub fn pass(
-        &self,
-        level: Level,
-        logger: &str,
-        verdict: &Verdict,
-        fields: &Fields,
-        site: u64,
-        place: Option<(&str, u32)>,
-        now_ns: u64,
-    ) -> Passage {
+    /// Asks for a record with these fields; `verdict` is that of its logger.
+    pub fn pass(&self, asked: Asked<'_>, verdict: &Verdict, fields: &Fields) -> Passage {
+        let Asked { level, logger, site, place, now_ns } = asked;
         let (wanted, share) = if verdict.needs_fields {
             self.filter.wanted(logger, fields)
         } else {
@@ -264,15 +269,8 @@ mod tests {
     }
 
     fn passed(gate: &Gate, level: Level, site: u64, now_ns: u64) -> Option<u64> {
-        match gate.pass(
-            level,
-            "app",
-            &gate.verdict("app"),
-            &Vec::new(),
-            site,
-            Some(("a.py", site as u32)),
-            now_ns,
-        ) {
+        let asked = Asked { level, logger: "app", site, place: Some(("a.py", site as u32)), now_ns };
+        match gate.pass(asked, &gate.verdict("app"), &Vec::new()) {
             Passage::Passes { held_back } => Some(held_back),
             Passage::Stays => None,
         }

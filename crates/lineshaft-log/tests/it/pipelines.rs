@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use lineshaft_log::handler::{File, FileOptions};
 use lineshaft_log::{
-    Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Passage, Pipeline, Pushed, Spec, Value,
-    WhenFull, Zone,
+    Asked, Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Passage, Pipeline, Pushed, Spec,
+    Value, WhenFull, Zone,
 };
 
 use crate::{calling, options, record, started};
@@ -140,7 +140,8 @@ fn what_a_place_was_held_back_is_said_when_it_is_silent() {
     for number in 0..15 {
         let site = number % 3;
         let place = (site > 0).then_some(("a.py", site as u32));
-        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), site, place, 0);
+        let asked = Asked { level: Level::INFO, logger: "app", site, place, now_ns: 0 };
+        gate.pass(asked, &gate.verdict("app"), &Vec::new());
     }
     pipeline.flush(Some(LONG));
     assert!(pipeline.close(LONG));
@@ -170,9 +171,9 @@ fn limited() -> (Pipeline, Arc<AtomicUsize>) {
 
 fn log_at(pipeline: &Pipeline, line: u32, now_ns: u64) {
     let gate = pipeline.gate();
-    let (verdict, place) = (gate.verdict("app"), Some(("a.py", line)));
-    let passage = gate.pass(Level::INFO, "app", &verdict, &Vec::new(), u64::from(line), place, now_ns);
-    if let Passage::Passes { .. } = passage {
+    let (site, place) = (u64::from(line), Some(("a.py", line)));
+    let asked = Asked { level: Level::INFO, logger: "app", site, place, now_ns };
+    if let Passage::Passes { .. } = gate.pass(asked, &gate.verdict("app"), &Vec::new()) {
         pipeline.push(record(Level::INFO, "x"));
     }
 }
