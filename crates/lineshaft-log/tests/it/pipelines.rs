@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lineshaft_log::handler::{File, FileOptions};
+use lineshaft_log::handler::{Console, File, FileOptions, redirect_consoles};
 use lineshaft_log::{
     Asked, Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Passage, Pipeline, Pushed, Spec,
     Value, WhenFull, Zone,
@@ -306,6 +306,31 @@ impl Handler for Failing {
     fn handle(&mut self, _: &[&lineshaft_log::Record]) -> Result<(), lineshaft_log::Failure> {
         Err(lineshaft_log::Failure { done: 0, refused: 0, reason: "not now".to_owned() })
     }
+}
+
+/// Where consoles write nowhere nobody heard of handlers that failed, either.
+#[test]
+fn what_fails_is_said_where_consoles_write_nowhere() {
+    if std::env::var_os("LINESHAFT_LOG_TEST_SAYS").is_none() {
+        let said = said_by("what_fails_is_said_where_consoles_write_nowhere");
+        assert!(said.contains("lineshaft: the log handler refused failed: not now\n"), "{said}");
+        assert!(
+            said.contains("lineshaft: the program ends, and the log handler refused has not taken"),
+            "{said}"
+        );
+        assert!(!said.contains("to the console"), "{said}");
+        return;
+    }
+    redirect_consoles(None);
+    let open: Open = Arc::new(|_| Ok(Box::new(Failing) as Box<dyn Handler>));
+    let console: Open = Arc::new(|levels| {
+        let format = Format::template("{message}").expect("a template");
+        Ok(Box::new(Console::new(format, Zone::Utc, levels)) as Box<dyn Handler>)
+    });
+    let pipeline = started(options(vec![Spec::new("refused", open), Spec::new("console", console)]));
+    pipeline.push(record(Level::INFO, "to the console"));
+    assert!(!pipeline.flush_late(Duration::from_millis(500)));
+    pipeline.close(Duration::ZERO);
 }
 
 /// Both were said to be healthy.
