@@ -585,6 +585,7 @@ mod tests {
             parts in proptest::collection::vec(proptest::sample::select(vec![
                 "password", "token", "Cookie", "Authorization", "=", ":", ": ", "\"", "'", "\\", ",", " ", "--", "[", "]", "{",
                 "ä", "x", "://", "@", "/", "bearer ", "b'", "\n", "eyJ", "7", ";",
+                "(", ")", "}", "[]", "S {", "Basic ", ".",
             ]), 0..24)
         ) {
             let mut record = sample(Level::INFO, "app", &parts.concat(), &[]);
