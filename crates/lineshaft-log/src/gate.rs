@@ -1,6 +1,6 @@
 //! What a record has to pass at whoever logs it: the filter, its share, and the rate of its place.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use lineshaft_structures::Rate;
@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::filter::{Filter, Verdict};
 use crate::level::Level;
 use crate::record::Fields;
+use crate::ring::Ring;
 
 /// How often one place of the source may log: `count` in `period`, up to `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +37,8 @@ struct Sites {
     sampled: u64,
     /// Whether it was not said yet of a site that it was held back.
     is_due: bool,
+    /// Whose writer says it; it may sleep when that begins.
+    said_by: Weak<Ring>,
 }
 
 #[derive(Debug)]
@@ -59,6 +62,21 @@ struct Site {
 struct Named {
     logger: Box<str>,
     place: Option<(Box<str>, u32)>,
+}
+
+/// A record that is not made yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its level.
+    pub level: Level,
+    /// The logger.
+    pub logger: &'a str,
+    /// A hash of the site that logs it.
+    pub site: u64,
+    /// File and line, if they are known.
+    pub place: Option<(&'a str, u32)>,
+    /// When, by a clock that does not go back.
+    pub now_ns: u64,
 }
 
 /// What was held back of one site.
@@ -112,19 +130,9 @@ impl Gate {
         self.limit.is_some() || verdict.needs_fields || (verdict.share < 1.0 && level < Level::WARNING)
     }
 
-    /// Asks for a record of this level, logged at the site that `site` is a hash of, in `place` if that is known, at
-    /// `now_ns` of a clock that does not go back.
-    #[expect(clippy::too_many_arguments, reason = "they are those of a record that is not made yet")]
-    pub fn pass(
-        &self,
-        level: Level,
-        logger: &str,
-        verdict: &Verdict,
-        fields: &Fields,
-        site: u64,
-        place: Option<(&str, u32)>,
-        now_ns: u64,
-    ) -> Passage {
+    /// Asks for a record with these fields; `verdict` is that of its logger.
+    pub fn pass(&self, asked: Asked<'_>, verdict: &Verdict, fields: &Fields) -> Passage {
+        let Asked { level, logger, site, place, now_ns } = asked;
         let (wanted, share) = if verdict.needs_fields {
             self.filter.wanted(logger, fields)
         } else {
@@ -158,7 +166,11 @@ impl Gate {
         site.unsaid += 1;
         site.named.get_or_insert_with(|| Box::new(Named::new(logger, place)));
         sites.limited += 1;
-        sites.is_due = true;
+        if !std::mem::replace(&mut sites.is_due, true) {
+            let said_by = sites.said_by.upgrade();
+            drop(sites);
+            said_by.inspect(|ring| _ = ring.call());
+        }
         Passage::Stays
     }
 
@@ -166,6 +178,11 @@ impl Gate {
     pub fn counts(&self) -> (u64, u64) {
         let sites = self.sites();
         (sites.limited, sites.sampled)
+    }
+
+    /// Has the writer of this ring woken when there begins to be something for [`Self::take_held_back`] to say.
+    pub(crate) fn is_said_by(&self, ring: Weak<Ring>) {
+        self.sites().said_by = ring;
     }
 
     /// Whether there may be something for [`Self::take_held_back`] to say.
@@ -252,15 +269,8 @@ mod tests {
     }
 
     fn passed(gate: &Gate, level: Level, site: u64, now_ns: u64) -> Option<u64> {
-        match gate.pass(
-            level,
-            "app",
-            &gate.verdict("app"),
-            &Vec::new(),
-            site,
-            Some(("a.py", site as u32)),
-            now_ns,
-        ) {
+        let asked = Asked { level, logger: "app", site, place: Some(("a.py", site as u32)), now_ns };
+        match gate.pass(asked, &gate.verdict("app"), &Vec::new()) {
             Passage::Passes { held_back } => Some(held_back),
             Passage::Stays => None,
         }

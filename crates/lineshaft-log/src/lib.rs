@@ -34,7 +34,7 @@ pub use distinct::{DistinctFields, overlaid};
 pub use error::Error;
 pub use filter::{Filter, Verdict};
 pub use format::{Format, Formatter, Function, Made, Zone};
-pub use gate::{Gate, HeldBack, Limit, Passage};
+pub use gate::{Asked, Gate, HeldBack, Limit, Passage};
 pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};
 pub use panics::log_panics;

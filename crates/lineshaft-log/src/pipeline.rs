@@ -122,6 +122,7 @@ impl Pipeline {
             lanes.push(lane);
         }
         let ring = Arc::new(Ring::new(options.bounds, options.when_full));
+        options.gate.is_said_by(Arc::downgrade(&ring));
         let hides = Mutex::new(options.redaction.clone());
         let writer = writer::Writer {
             ring: ring.clone(),
@@ -217,8 +218,9 @@ impl Pipeline {
             && self.lanes.iter().all(|lane| is_flushed(lane))
     }
 
-    /// Gives up the handlers that are not done with what [`Self::flush_last`] waited for: standard error is told of how many records they have not taken, and who
-    /// comes next does not wait for them again, unless they have done something meanwhile.
+    /// Gives up the handlers that are not done with what [`Self::flush_last`] waited for: standard error is told of how
+    /// many records they have not taken, and who comes next does not wait for them again, unless they have done something
+    /// meanwhile.
     pub fn give_up(&self) {
         let upto = self.last_upto.load(Ordering::Relaxed);
         self.lanes

@@ -1,5 +1,6 @@
 //! What must not be read by who reads logs.
 
+mod hiding;
 mod named;
 mod secrets;
 
@@ -12,6 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::record::Record;
 use crate::value::Value;
+use named::NAME_BYTES_MAX;
 use secrets::{password_of_dsn, replaced, shown_card, without_secrets};
 
 /// What stands in the place of what is hidden.
@@ -51,7 +53,7 @@ pub const FACTS: &str = "^(?i:has|is)[-_]|^(has|is)[A-Z]\
     |[-_](?i:length|len|size|count|at|age|changed|expires|expiry|expired|valid|required|enabled|policy|strength)$\
     |(Length|Size|Count|At|Age|Changed|Expires|Expiry|Expired|Valid|Required|Enabled|Policy|Strength)$";
 
-/// How many names of fields are remembered; beyond that all begin anew.
+/// How many names of fields are remembered, none that is long; beyond that all begin anew.
 const NAMES_MAX: usize = 4_096;
 
 /// Hides values by the names of their fields, and parts of texts that look like secrets: passwords in URLs, what stands
@@ -156,6 +158,9 @@ impl Redaction {
             return *known;
         }
         let is_secret = self.is_matched(key);
+        if key.len() > NAME_BYTES_MAX {
+            return is_secret;
+        }
         // Names in texts may be any.
         if self.names.len() >= NAMES_MAX {
             self.names.clear();
@@ -209,6 +214,8 @@ fn hide(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::level::Level;
     use crate::record::sample;
@@ -289,6 +296,111 @@ mod tests {
         check("Authorization: Digest username=\"a\", response=\"SECRET\"", "Authorization: Digest ***");
         check("Proxy-Authorization: Negotiate SECRET", "Proxy-Authorization: Negotiate ***");
         check("Authorization: Basic YWRhOmFkYQ== was sent", "Authorization: Basic *** was sent");
+    }
+
+    /// The key was shown, as what came after it was taken for it.
+    #[test]
+    fn an_authorization_need_not_have_a_scheme() {
+        check("authorization=SECRET status=200", "authorization=*** status=200");
+        check("Authorization: SECRET sent", "Authorization: *** sent");
+        check("Authorization: ApiKey SECRET sent", "Authorization: ApiKey *** sent");
+        check("Authorization: Unknown id=\"a\", mac=\"SECRET\"", "Authorization: ***");
+        check("Authorization: Unknown S3CRET", "Authorization: ***");
+        check(
+            "Authorization: AWS4-HMAC-SHA256 Credential=a, Signature=SECRET",
+            "Authorization: AWS4-HMAC-SHA256 ***",
+        );
+        check("headers['Authorization'] = Basic SECRET", "headers['Authorization'] = Basic ***");
+    }
+
+    /// A number before the name, what the value is wrapped in and brackets around the name had it shown.
+    #[test]
+    fn values_are_hidden_however_they_are_written() {
+        check("user 42 password: hunter2", "user 42 password: ***");
+        check("retry 3 token: abc", "retry 3 token: ***");
+        check("password: Some(\"hunter2\") x", "password: *** x");
+        check("(token=Token('abc'), a=1)", "(token=***, a=1)");
+        check("password=ab(cd)ef x", "password=*** x");
+        check("user[password]=hunter2&a=1", "user[password]=***&a=1");
+        check("os.environ[\"SECRET_KEY\"] = \"x\"", "os.environ[\"SECRET_KEY\"] = \"***\"");
+        check("config['token']='x'", "config['token']='***'");
+        let names = [
+            "password",
+            "user 42 token",
+            "user[password]",
+            "a[b][api_key]",
+            "config['token']",
+            "x[\"SECRET_KEY\"]",
+            "tokens[]",
+            "authorization",
+            "Proxy-Authorization",
+            "h['Authorization']",
+            "cookie",
+            "'jwt'",
+            "\"otp\"",
+            "\\\"secret\\\"",
+        ];
+        let values = [
+            "S3CRET",
+            "\"S3CRET\"",
+            "'S3CRET'",
+            "\\\"S3CRET\\\"",
+            "b'S3CRET'",
+            "rb'S3CRET'",
+            "r\"a S3CRET\"",
+            "Some(\"S3CRET\")",
+            "Some(Some(S3CRET))",
+            "Token('S3CRET')",
+            "Secret(value='a S3CRET')",
+            "Secret { value: \"S3CRET\" }",
+            "['a', 'S3CRET']",
+            "{\"a\": \"S3CRET\"}",
+            "ab(c)S3CRET",
+            "<S3CRET>",
+        ];
+        let behind = [
+            "",
+            " status=200",
+            " sent",
+            " Sent 200",
+            ", a=1",
+            "; b=2",
+            ")",
+            "}",
+            "]",
+            "\n",
+            "\"",
+            "'",
+            "&c=3",
+        ];
+        let mut redaction = Redaction::default();
+        for name in names {
+            for sign in ["=", ": ", ":", " = ", " := ", " => ", "  :  "] {
+                for value in values {
+                    for behind in behind {
+                        for before in ["", "with ", "{", "GET /?"] {
+                            let text = format!("{before}{name}{sign}{value}{behind}");
+                            let mut record = sample(Level::INFO, "app", &text, &[]);
+                            redaction.apply(&mut record);
+                            assert!(!record.message.contains("S3CRET"), "{text} is {}", record.message);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Names of any length were remembered.
+    #[test]
+    fn long_names_are_not_remembered() {
+        let long = "x".repeat(100_000);
+        let text = format!("run --{long} x {long}=x --{long}-token S3CRET");
+        let mut record = sample(Level::INFO, "app", &text, &[(&*format!("{long}token"), "S3CRET".into())]);
+        let mut redaction = Redaction::default();
+        redaction.apply(&mut record);
+        assert!(redaction.names.keys().all(|name| name.len() <= NAME_BYTES_MAX));
+        assert!(record.message.ends_with("-token ***"));
+        assert_eq!(record.fields[0].1, Value::from(HIDDEN));
     }
 
     #[test]
@@ -374,6 +486,8 @@ mod tests {
             "http://localhost:8000/a@b",
             "the bearer of news",
             "12 tokens: fine",
+            "[auth]: ada is in",
+            "a[1]=2 b['c']=3",
         ] {
             check(text, text);
         }
@@ -428,12 +542,50 @@ mod tests {
         assert!(error.to_string().starts_with("pattern \"(\": "), "{error}");
     }
 
+    /// The least of a few times that it took to hide what is in a text of so many parts.
+    fn time_of(part: &str, bytes: usize) -> Duration {
+        let text = part.repeat(bytes / part.len()) + " @ --";
+        let mut redaction = Redaction::default();
+        let times = (0..3).map(|_| {
+            let mut record = sample(Level::INFO, "app", &text, &[]);
+            let began = Instant::now();
+            redaction.apply(&mut record);
+            began.elapsed()
+        });
+        times.min().expect("some")
+    }
+
+    /// Of each URL the rest of the text was looked through, and of what begins as a JWT the rest of its word: 32 times the
+    /// text took a thousand times as long.
+    #[test]
+    fn a_long_text_takes_no_longer_than_its_parts() {
+        for part in [
+            "://",
+            "://a:b/",
+            r#"{"url":"https://example.org:80/a/b","name":"c"},"#,
+            r#"{"url":"https://example.org:x/a/b","name":"c"},"#,
+            "https://ada:swordfish@example.org/",
+            "eyJaaaa-ghp_0123456789abcdef-",
+            "eyJaaaa.eyJaaaa-",
+            "ghp_0123456789abcdef.eyJaaaa-",
+            "xoxb-eyJaaaa.",
+            "password:(",
+            "--",
+            "\\\"token\\\", '",
+            "user[password]=Some(",
+        ] {
+            let (short, long) = (time_of(part, 8 << 10), time_of(part, 256 << 10));
+            assert!(long < short * 200 + Duration::from_millis(100), "{part}: {short:?}, then {long:?}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_comes_through(
             parts in proptest::collection::vec(proptest::sample::select(vec![
                 "password", "token", "Cookie", "Authorization", "=", ":", ": ", "\"", "'", "\\", ",", " ", "--", "[", "]", "{",
                 "ä", "x", "://", "@", "/", "bearer ", "b'", "\n", "eyJ", "7", ";",
+                "(", ")", "}", "[]", "S {", "Basic ", ".",
             ]), 0..24)
         ) {
             let mut record = sample(Level::INFO, "app", &parts.concat(), &[]);

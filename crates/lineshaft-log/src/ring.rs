@@ -191,12 +191,16 @@ impl Ring {
             if is_over || (naps > 0 && !state.records.is_empty()) {
                 break;
             }
-            state = if naps < NAPS || until.is_some() {
+            let nap = if naps < NAPS {
                 naps += 1;
-                self.arrived.wait_timeout(state, NAP).unwrap_or_else(PoisonError::into_inner).0
+                Some(NAP)
             } else {
                 state.is_asleep = true;
-                self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner)
+                until.map(|until| until.saturating_duration_since(Instant::now()))
+            };
+            state = match nap {
+                Some(nap) => self.arrived.wait_timeout(state, nap).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
         (state.is_hurried, state.is_asleep) = (false, false);

@@ -14,7 +14,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter, Layer};
 use tracing_subscriber::registry::{LookupSpan, Scope, SpanRef};
 
-use crate::gate::{Gate, Passage};
+use crate::gate::{Asked, Gate, Passage};
 use crate::level::Level;
 use crate::pipeline::{Pipeline, is_own_thread};
 use crate::record::{Fields, Origin, Place, Record};
@@ -154,7 +154,8 @@ where
         found.fields.into_iter().for_each(|(key, value)| put(&mut fields, key, value));
         let verdict = self.gate.verdict(&logger);
         let place = metadata.file().map(|file| (file, metadata.line().unwrap_or(0)));
-        match self.gate.pass(level, &logger, &verdict, &fields, site_of(metadata), place, monotonic_ns()) {
+        let (site, now_ns) = (site_of(metadata), monotonic_ns());
+        match self.gate.pass(Asked { level, logger: &logger, site, place, now_ns }, &verdict, &fields) {
             Passage::Stays => return,
             Passage::Passes { held_back: 0 } => {}
             Passage::Passes { held_back } => put(&mut fields, "held_back".into(), held_back.into()),

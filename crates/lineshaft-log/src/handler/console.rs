@@ -15,7 +15,8 @@ use crate::record::Record;
 static ELSEWHERE: OnceLock<Option<OwnedFd>> = OnceLock::new();
 
 /// From now on consoles of this process write there, or nowhere, in place of standard error: where that is the output of
-/// something else, as in the child of a worker, whose attempts print there. The first call counts.
+/// something else, as in the child of a worker, whose attempts print there. What is wrong with a handler is said there too,
+/// and if that is nowhere, to standard error all the same. The first call counts.
 pub fn redirect_consoles(out: Option<OwnedFd>) {
     let _ = ELSEWHERE.set(out);
 }
@@ -68,11 +69,12 @@ impl Console {
 
 impl Handler for Console {
     fn handle(&mut self, records: &[&Record]) -> Result<(), Failure> {
+        let to = out();
         self.formatter.prepare(records);
         for (done, record) in records.iter().enumerate() {
             self.out.clear();
             self.formatter.push(&mut self.out, record);
-            write_stderr(&self.out).map_err(|error| {
+            to.map_or(Ok(()), |to| write_all(to, &self.out)).map_err(|error| {
                 // Nobody reads it any more, and nobody will.
                 let is_gone = error.kind() == ErrorKind::BrokenPipe || error == Errno::BADF;
                 Failure { done, refused: usize::from(is_gone), reason: error.to_string() }
@@ -86,10 +88,14 @@ impl Handler for Console {
     }
 }
 
+/// Writes a sentence about a handler, which is not to get lost where consoles write nowhere.
+pub(crate) fn write_notice(bytes: &[u8]) -> Result<(), Errno> {
+    write_all(out().unwrap_or_else(rustix::stdio::stderr), bytes)
+}
+
 /// Writes all of it. Not over the standard library, whose lock a process that is forked might inherit.
-pub(crate) fn write_stderr(bytes: &[u8]) -> Result<(), Errno> {
+fn write_all(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
     let mut rest = bytes;
-    let Some(out) = out() else { return Ok(()) };
     while !rest.is_empty() {
         match rustix::io::write(out, rest) {
             Ok(written) => rest = &rest[written..],

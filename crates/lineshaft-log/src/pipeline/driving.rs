@@ -150,7 +150,7 @@ fn once(handler: &mut dyn Handler, records: &[&Record]) -> Result<(), Failure> {
         .unwrap_or_else(|_| Err(Failure { done: 0, refused: 1, reason: "it panicked".to_owned() }))
 }
 
-/// To standard error, where handlers that fail are reported.
+/// To where consoles write, or standard error, where handlers that fail are reported.
 pub(super) fn say(text: &str) {
-    let _ = crate::handler::write_stderr(format!("lineshaft: {text}\n").as_bytes());
+    let _ = crate::handler::write_notice(format!("lineshaft: {text}\n").as_bytes());
 }

@@ -32,10 +32,13 @@ const SPARE_RECORDS: usize = 8_192;
 impl Writer {
     pub(super) fn run(mut self) {
         let mut spare = Vec::new();
+        // Over all turns: records that pass meanwhile do not put it off.
+        let mut due = None;
         loop {
-            let until = self.gate.is_due().then(|| Instant::now() + REPORTS);
-            let mut drained = self.ring.drain(std::mem::take(&mut spare), until);
-            if drained.is_closed || until.is_some_and(|until| Instant::now() >= until) {
+            due = if self.gate.is_due() { due.or_else(|| Some(Instant::now() + REPORTS)) } else { None };
+            let mut drained = self.ring.drain(std::mem::take(&mut spare), due);
+            if drained.is_closed || due.is_some_and(|due| Instant::now() >= due) {
+                due = None;
                 let held_back = self.gate.take_held_back(drained.is_closed);
                 drained.records.extend(held_back.into_iter().filter_map(report_of_place));
             }

@@ -6,22 +6,23 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::HIDDEN;
+use super::hiding::Hiding;
 
-/// No name is longer.
-const NAME_BYTES_MAX: usize = 64;
+/// So much of a name is looked at.
+pub(super) const NAME_BYTES_MAX: usize = 64;
 /// Spaces before and behind the sign.
 const SPACES_MAX: usize = 3;
 
 /// Hides values whose names are secret; `asks` is for a name of a field, and takes the most time.
 pub(super) fn without_values(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
-    let (mut shown, mut copied) = (String::new(), 0);
+    let mut hiding = Hiding::of(&text);
     for at in memchr::memchr3_iter(b':', b'=', b',', bytes) {
-        if at < copied {
+        if !hiding.is_open(at) {
             continue;
         }
-        let Some((name, is_quoted)) = name_before(&text, at).filter(|(name, _)| name.start >= copied) else {
+        let Some((name, is_quoted)) = name_before(&text, at).filter(|(name, _)| hiding.is_open(name.start))
+        else {
             continue;
         };
         let is_query = bytes[at] == b'=' && name.start > 0 && matches!(bytes[name.start - 1], b'?' | b'&');
@@ -35,30 +36,18 @@ pub(super) fn without_values(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> b
             _ => value_behind(bytes, at),
         };
         let Some(value) = value else { continue };
-        let value = if is_quoted || bytes[value.start.saturating_sub(1)] == b'"' {
-            value
-        } else {
-            header(&text, called, name.start, value)
-        };
-        if !value.is_empty() {
-            shown.push_str(&text[copied..value.start]);
-            shown.push_str(HIDDEN);
-            copied = value.end;
-        }
+        let has_quotes = matches!(bytes[value.start.saturating_sub(1)], b'"' | b'\'');
+        hiding.hide(if has_quotes { value } else { header(&text, called, name.start, at, value) });
     }
-    if copied == 0 {
-        return text;
-    }
-    shown.push_str(&text[copied..]);
-    Cow::Owned(shown)
+    hiding.finish().map_or(text, Cow::Owned)
 }
 
 /// Hides the words behind options of programs.
 pub(super) fn without_options(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
-    let (mut shown, mut copied) = (String::new(), 0);
+    let mut hiding = Hiding::of(&text);
     for at in memchr::memmem::find_iter(bytes, "--") {
-        if at < copied || (at > 0 && !bytes[at - 1].is_ascii_whitespace()) {
+        if !hiding.is_open(at) || (at > 0 && !bytes[at - 1].is_ascii_whitespace()) {
             continue;
         }
         let name = at + 2..end_of(bytes, at + 2, is_of_name);
@@ -66,20 +55,12 @@ pub(super) fn without_options(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> 
         if value == name.end || name.is_empty() || matches!(bytes.get(value), None | Some(b'-')) {
             continue;
         }
+        let name = name.start.max(name.end.saturating_sub(NAME_BYTES_MAX))..name.end;
         if asks(&text[name]) {
-            let value = value_at(bytes, value);
-            if !value.is_empty() {
-                shown.push_str(&text[copied..value.start]);
-                shown.push_str(HIDDEN);
-                copied = value.end;
-            }
+            hiding.hide(value_at(bytes, value));
         }
     }
-    if copied == 0 {
-        return text;
-    }
-    shown.push_str(&text[copied..]);
-    Cow::Owned(shown)
+    hiding.finish().map_or(text, Cow::Owned)
 }
 
 /// The parameters of URLs that are signed.
@@ -92,13 +73,17 @@ fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-/// The name that ends before a sign, perhaps in quotes, and whether it is.
+/// The name that ends before a sign, perhaps in quotes, and whether it is. It may be a key in brackets.
 fn name_before(text: &str, sign: usize) -> Option<(Range<usize>, bool)> {
     let bytes = text.as_bytes();
     let mut end = sign;
     while end > 0 && sign - end < SPACES_MAX && matches!(bytes[end - 1], b' ' | b'\t') {
         end -= 1;
     }
+    // As in `tokens[]=x`.
+    end -= if bytes[..end].ends_with(b"[]") { 2 } else { 0 };
+    let is_key = bytes[..end].ends_with(b"]");
+    end -= usize::from(is_key);
     let is_quoted = end > 0 && matches!(bytes[end - 1], b'"' | b'\'');
     if is_quoted {
         end -= 1;
@@ -113,16 +98,28 @@ fn name_before(text: &str, sign: usize) -> Option<(Range<usize>, bool)> {
     while start > least && is_of_name(bytes[start - 1]) {
         start -= 1;
     }
+    let name = &bytes[start..end];
     // What has no letters, as times do not, need not be asked for; two have no name of a secret.
-    if end - start < 3 || !bytes[start..end].iter().any(u8::is_ascii_alphabetic) {
+    if name.len() < 3 || !name.iter().any(u8::is_ascii_alphabetic) {
         return None;
     }
-    if bytes[sign] == b',' && !(start > 0 && matches!(bytes[start - 1], b'"' | b'\'')) {
+    if bytes[sign] == b',' && !bytes[..start].ends_with(b"\"") && !bytes[..start].ends_with(b"'") {
+        return None;
+    }
+    // "[auth]: ..." says who logs, and is no key of something.
+    if is_key
+        && !is_quoted
+        && !(start > 1 && bytes[start - 1] == b'[' && !bytes[start - 2].is_ascii_whitespace())
+    {
         return None;
     }
     // "12 tokens: ..." counts some.
-    let is_count =
-        bytes[sign] == b':' && start > 1 && bytes[start - 1] == b' ' && bytes[start - 2].is_ascii_digit();
+    let is_plural = name.ends_with(b"s") && !name.ends_with(b"ss");
+    let is_count = is_plural
+        && bytes[sign] == b':'
+        && start > 1
+        && bytes[start - 1] == b' '
+        && bytes[start - 2].is_ascii_digit();
     (!is_count).then_some((start..end, is_quoted))
 }
 
@@ -150,24 +147,33 @@ fn quoted_item(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     (bytes.get(behind) != Some(&b':')).then_some(inside)
 }
 
+/// What is in quotes, or up to where something else begins. Brackets belong to it, with all that is in them:
+/// `Some("x")`.
 fn value_at(bytes: &[u8], at: usize) -> Range<usize> {
     if let Some((inside, _)) = quote_at(bytes, at) {
         return inside;
     }
-    match bytes.get(at) {
-        Some(b'[' | b'{' | b'(') => at..end_of_brackets(bytes, at),
-        _ => {
-            at..end_of(bytes, at, |byte| {
-                !byte.is_ascii_whitespace()
-                    && !matches!(byte, b'"' | b'\'' | b',' | b';' | b'&' | b'}' | b']' | b')')
-            })
-        }
+    let is_part = |byte: u8| {
+        !byte.is_ascii_whitespace()
+            && !matches!(byte, b'"' | b'\'' | b',' | b';' | b'&' | b'}' | b']' | b')' | b'[' | b'{' | b'(')
+    };
+    let mut end = end_of(bytes, at, is_part);
+    // As Rust shows a struct: `Secret { value: "x" }`.
+    let is_struct = matches!(bytes[end..], [b' ', b'{', space, ..] if space.is_ascii_whitespace());
+    if is_struct && bytes[at..end].first().is_some_and(u8::is_ascii_uppercase) {
+        end += 1;
     }
+    while matches!(bytes.get(end), Some(b'[' | b'{' | b'(')) {
+        end = end_of(bytes, end_of_brackets(bytes, end), is_part);
+    }
+    at..end
 }
 
-/// What is inside of the quotes that begin there, perhaps after `b` or `u` and with backslashes before them.
+/// What is inside of the quotes that begin there, perhaps after letters as `b` or `rb` and with backslashes before
+/// them.
 fn quote_at(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
-    let at = at + usize::from(matches!(bytes.get(at), Some(b'b' | b'u' | b'B' | b'U')));
+    let is_prefix = |byte: u8| matches!(byte.to_ascii_lowercase(), b'b' | b'u' | b'r' | b'f');
+    let at = end_of(&bytes[..bytes.len().min(at + 2)], at, is_prefix);
     let open = end_of(bytes, at, |byte| byte == b'\\');
     let (depth, quote) = (open - at, *bytes.get(open)?);
     if !matches!(quote, b'"' | b'\'') {
@@ -214,9 +220,40 @@ fn end_of_brackets(bytes: &[u8], open: usize) -> usize {
     bytes.len()
 }
 
+/// What an `Authorization` begins with, if it does.
+const SCHEMES: &[&str] = &[
+    "basic",
+    "bearer",
+    "digest",
+    "negotiate",
+    "ntlm",
+    "token",
+    "apikey",
+    "api-key",
+    "oauth",
+    "hawk",
+    "dpop",
+    "hmac",
+    "signature",
+    "sharedkey",
+    "sharedkeylite",
+    "vapid",
+    "hoba",
+    "mutual",
+    "ssws",
+    "bot",
+    "aws",
+    "key",
+];
+
+fn is_scheme(word: &str) -> bool {
+    let begins = |known: &str| word.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+    SCHEMES.iter().any(|known| word.eq_ignore_ascii_case(known)) || begins("aws4-") || begins("scram-")
+}
+
 /// Of headers, the rest of the line belongs to the value: all of a `Cookie`, and what is behind the scheme of an
 /// `Authorization`, which stays.
-fn header(text: &str, name: &str, name_start: usize, value: Range<usize>) -> Range<usize> {
+fn header(text: &str, name: &str, name_start: usize, sign: usize, value: Range<usize>) -> Range<usize> {
     let ends_with = |end: &str| {
         name.len() >= end.len()
             && name.as_bytes()[name.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
@@ -224,19 +261,25 @@ fn header(text: &str, name: &str, name_start: usize, value: Range<usize>) -> Ran
     let bytes = text.as_bytes();
     let quote = name_start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
     let line_end =
-        || end_of(bytes, value.start, |byte| byte != b'\n' && byte != b'\r' && Some(byte) != quote);
+        |from: usize| end_of(bytes, from, |byte| byte != b'\n' && byte != b'\r' && Some(byte) != quote);
     if ends_with("cookie") {
-        return if bytes[value.clone()].contains(&b'=') { value.start..line_end() } else { value };
+        return if bytes[value.clone()].contains(&b'=') { value.start..line_end(value.end) } else { value };
     }
-    let is_scheme = bytes[value.clone()].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
     let behind = end_of(bytes, value.end, |byte| matches!(byte, b' ' | b'\t'));
-    if !ends_with("authorization") || !is_scheme || behind == value.end {
+    if !ends_with("authorization") || behind == value.end {
         return value;
     }
     let secret = behind..value_at(bytes, behind).end;
+    let has_scheme = is_scheme(&text[value.clone()]);
+    // It may be a scheme that is not known, if no plain word is behind it.
+    let may_have_scheme = bytes[sign] == b':' && !bytes[secret.clone()].iter().all(u8::is_ascii_lowercase);
+    if !has_scheme && !may_have_scheme {
+        return value;
+    }
+    let start = if has_scheme { behind } else { value.start };
     let padded =
         bytes[secret.clone()].iter().rev().skip_while(|byte| **byte == b'=').any(|byte| *byte == b'=');
-    if padded || bytes.get(secret.end) == Some(&b'"') { behind..line_end() } else { secret }
+    start..if padded || bytes.get(secret.end) == Some(&b'"') { line_end(secret.end) } else { secret.end }
 }
 
 fn end_of(bytes: &[u8], at: usize, is_part: impl Fn(u8) -> bool) -> usize {

@@ -1,16 +1,19 @@
 //! What looks like a secret in a text.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
 use super::HIDDEN;
+use super::hiding::Hiding;
 use super::named::{without_options, without_values};
 
 struct Patterns {
     marks: Regex,
     bearer: Regex,
+    jwt: Regex,
     known: Regex,
     key: Regex,
     card: Regex,
@@ -24,10 +27,12 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
             "[Bb]earer|BEARER|gh[pousr]_|github_pat_|[sr]k_live_|[sr]k_test_|xox[abeoprs]-|glpat-|AKIA|ASIA|eyJ",
         ),
         bearer: compiled(r"(?i)(\bbearer\s+)[a-z0-9._~+/=-]{8,}"),
+        // Apart from the others: until it is known whether one begins here, none of those behind it counts, and each
+        // of many in one word would have the rest of that word read again.
+        jwt: compiled(r"\beyJ[A-Za-z0-9_-]{4,}\.eyJ[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*"),
         known: compiled(
             r"(?x) \b (?: gh[pousr]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,} | [sr]k_(?:live|test)_[A-Za-z0-9]{8,}
-                | xox[abeoprs]-[A-Za-z0-9-]{8,} | glpat-[A-Za-z0-9_-]{16,} | A[KS]IA[A-Z0-9]{16}\b
-                | eyJ[A-Za-z0-9_-]{4,}\.eyJ[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]* )",
+                | xox[abeoprs]-[A-Za-z0-9-]{8,} | glpat-[A-Za-z0-9_-]{16,} | A[KS]IA[A-Z0-9]{16}\b )",
         ),
         key: compiled(
             r"(?s)(-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\z)",
@@ -78,6 +83,7 @@ pub(super) fn without_secrets(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> 
     }
     if patterns.marks.is_match(&text) {
         text = replaced(&patterns.bearer, text, |found| format!("{}{HIDDEN}", &found[1]));
+        text = replaced(&patterns.jwt, text, |_| HIDDEN.to_owned());
         text = replaced(&patterns.known, text, |_| HIDDEN.to_owned());
     }
     if signs & (sign::COLON | sign::EQUALS) != 0 || has(sign::QUOTE | sign::COMMA) {
@@ -96,42 +102,59 @@ pub(super) fn without_secrets(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> 
 
 /// Hides the passwords in URLs, and the users of those with `http` that have no password: they are tokens.
 fn without_passwords(text: Cow<'_, str>) -> Cow<'_, str> {
-    let (mut shown, mut copied) = (String::new(), 0);
+    let mut hiding = Hiding::of(&text);
+    let mut ats = Ats { text: &text, found: 0..0 };
     for at in memchr::memmem::find_iter(text.as_bytes(), "://") {
         let start = at + 3;
-        if start < copied {
+        if !hiding.is_open(start) {
             continue;
         }
-        let rest = &text[start..];
-        let rest = &rest[..rest.find(|sign: char| sign.is_whitespace()).unwrap_or(rest.len())];
-        let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ',']).unwrap_or(rest.len())];
+        // No longer than to the next URL, whose slashes end it.
+        let is_end = |sign: char| sign.is_whitespace() || matches!(sign, '/' | '?' | '#' | '"' | '\'' | ',');
+        let authority = start..text[start..].find(is_end).map_or(text.len(), |end| start + end);
         let is_http = text[..at].ends_with("http") || text[..at].ends_with("https");
-        let Some(hidden) = secret_of(rest, authority, is_http) else { continue };
-        shown.push_str(&text[copied..start + hidden.start]);
-        shown.push_str(HIDDEN);
-        copied = start + hidden.end;
+        if let Some(secret) = secret_of(&mut ats, authority, is_http) {
+            hiding.hide(secret);
+        }
     }
-    if copied == 0 {
-        return text;
-    }
-    shown.push_str(&text[copied..]);
-    Cow::Owned(shown)
+    hiding.finish().map_or(text, Cow::Owned)
 }
 
-fn secret_of(rest: &str, authority: &str, is_http: bool) -> Option<std::ops::Range<usize>> {
-    let colon = authority.find(':');
+fn secret_of(ats: &mut Ats<'_>, authority: Range<usize>, is_http: bool) -> Option<Range<usize>> {
+    let (text, start) = (ats.text, authority.start);
+    let authority = &text[authority];
+    let colon = authority.find(':').map(|colon| start + colon);
     // A password may have signs in it that should have been written otherwise: `u:a/b@host`. Not so the port of a host.
-    let is_port = colon.is_some_and(|colon| authority[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+    let is_port =
+        colon.is_some_and(|colon| authority[colon + 1 - start..].bytes().all(|byte| byte.is_ascii_digit()));
     let end = match authority.rfind('@') {
-        Some(end) => end,
-        None if colon.is_some() && !is_port && !rest.starts_with('[') => rest.find('@')?,
+        Some(end) => start + end,
+        None if colon.is_some() && !is_port && !authority.starts_with('[') => ats.next(start)?,
         None => return None,
     };
     match colon.filter(|colon| *colon < end) {
-        Some(colon) if is_http && matches!(&rest[colon + 1..end], "" | "x-oauth-basic") => Some(0..colon),
+        Some(colon) if is_http && matches!(&text[colon + 1..end], "" | "x-oauth-basic") => Some(start..colon),
         Some(colon) => Some(colon + 1..end),
-        None if is_http && end > 0 => Some(0..end),
+        None if is_http && end > start => Some(start..end),
         None => None,
+    }
+}
+
+/// Finds `@` in words; what was looked through is not looked through again.
+struct Ats<'t> {
+    text: &'t str,
+    /// From where it was looked last, to the `@` or white space that is next.
+    found: Range<usize>,
+}
+
+impl Ats<'_> {
+    /// The next one of the word that goes on here.
+    fn next(&mut self, at: usize) -> Option<usize> {
+        if !self.found.contains(&at) {
+            let is_end = |sign: char| sign == '@' || sign.is_whitespace();
+            self.found = at..self.text[at..].find(is_end).map_or(self.text.len(), |end| at + end);
+        }
+        self.text[self.found.end..].starts_with('@').then_some(self.found.end)
     }
 }
 

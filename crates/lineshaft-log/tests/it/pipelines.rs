@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lineshaft_log::handler::{File, FileOptions};
+use lineshaft_log::handler::{Console, File, FileOptions, redirect_consoles};
 use lineshaft_log::{
-    Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Pipeline, Pushed, Spec, WhenFull, Zone,
+    Asked, Bounds, Filter, Format, Gate, Handler, Kind, Level, Limit, Open, Passage, Pipeline, Pushed, Spec,
+    Value, WhenFull, Zone,
 };
 
 use crate::{calling, options, record, started};
@@ -139,7 +140,8 @@ fn what_a_place_was_held_back_is_said_when_it_is_silent() {
     for number in 0..15 {
         let site = number % 3;
         let place = (site > 0).then_some(("a.py", site as u32));
-        gate.pass(Level::INFO, "app", &gate.verdict("app"), &Vec::new(), site, place, 0);
+        let asked = Asked { level: Level::INFO, logger: "app", site, place, now_ns: 0 };
+        gate.pass(asked, &gate.verdict("app"), &Vec::new());
     }
     pipeline.flush(Some(LONG));
     assert!(pipeline.close(LONG));
@@ -150,6 +152,64 @@ fn what_a_place_was_held_back_is_said_when_it_is_silent() {
     let expected =
         [(four(), text("app"), None), (four(), text("a.py:1"), Some(1)), (four(), text("a.py:2"), Some(2))];
     assert_eq!(*heard, expected);
+}
+
+/// A pipeline whose gate lets each place log ten in a second, and how many were held back as its reports say.
+fn limited() -> (Pipeline, Arc<AtomicUsize>) {
+    let said = Arc::new(AtomicUsize::new(0));
+    let says = said.clone();
+    let mut options = options(vec![calling("hears", move |record| {
+        if let Some(Value::Int(count)) = record.field("count") {
+            says.fetch_add(*count as usize, Ordering::Relaxed);
+        }
+        Ok(())
+    })]);
+    let limit = Limit { count: 10, period: Duration::from_secs(1), burst: 1 };
+    options.gate = Arc::new(Gate::new(Filter::at(Level::INFO), Some(limit)));
+    (started(options), said)
+}
+
+fn log_at(pipeline: &Pipeline, line: u32, now_ns: u64) {
+    let gate = pipeline.gate();
+    let (site, place) = (u64::from(line), Some(("a.py", line)));
+    let asked = Asked { level: Level::INFO, logger: "app", site, place, now_ns };
+    if let Passage::Passes { .. } = gate.pass(asked, &gate.verdict("app"), &Vec::new()) {
+        pipeline.push(record(Level::INFO, "x"));
+    }
+}
+
+/// Every record that passed put the report off by a second, those of the flood itself among them.
+#[test]
+fn a_flood_is_reported_while_others_log() {
+    let (pipeline, said) = limited();
+    let (began, mut turn) = (Instant::now(), 0_u32);
+    while said.load(Ordering::Relaxed) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is said of {:?}", pipeline.counts());
+        let now_ns = began.elapsed().as_nanos() as u64;
+        log_at(&pipeline, 1, now_ns);
+        if turn.is_multiple_of(20) {
+            log_at(&pipeline, 2, now_ns);
+        }
+        turn += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(pipeline.close(LONG));
+}
+
+/// The writer slept until the next record that passed.
+#[test]
+fn what_was_held_back_wakes_the_writer() {
+    let (pipeline, said) = limited();
+    log_at(&pipeline, 1, 0);
+    assert!(pipeline.flush(Some(LONG)));
+    std::thread::sleep(Duration::from_millis(500));
+    log_at(&pipeline, 1, 0);
+    let began = Instant::now();
+    while said.load(Ordering::Relaxed) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is said of {:?}", pipeline.counts());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(pipeline.close(LONG));
 }
 
 #[test]
@@ -246,6 +306,31 @@ impl Handler for Failing {
     fn handle(&mut self, _: &[&lineshaft_log::Record]) -> Result<(), lineshaft_log::Failure> {
         Err(lineshaft_log::Failure { done: 0, refused: 0, reason: "not now".to_owned() })
     }
+}
+
+/// Where consoles write nowhere nobody heard of handlers that failed, either.
+#[test]
+fn what_fails_is_said_where_consoles_write_nowhere() {
+    if std::env::var_os("LINESHAFT_LOG_TEST_SAYS").is_none() {
+        let said = said_by("what_fails_is_said_where_consoles_write_nowhere");
+        assert!(said.contains("lineshaft: the log handler refused failed: not now\n"), "{said}");
+        assert!(
+            said.contains("lineshaft: the program ends, and the log handler refused has not taken"),
+            "{said}"
+        );
+        assert!(!said.contains("to the console"), "{said}");
+        return;
+    }
+    redirect_consoles(None);
+    let open: Open = Arc::new(|_| Ok(Box::new(Failing) as Box<dyn Handler>));
+    let console: Open = Arc::new(|levels| {
+        let format = Format::template("{message}").expect("a template");
+        Ok(Box::new(Console::new(format, Zone::Utc, levels)) as Box<dyn Handler>)
+    });
+    let pipeline = started(options(vec![Spec::new("refused", open), Spec::new("console", console)]));
+    pipeline.push(record(Level::INFO, "to the console"));
+    assert!(!pipeline.flush_late(Duration::from_millis(500)));
+    pipeline.close(Duration::ZERO);
 }
 
 /// Both were said to be healthy.

@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::once::intern;
-use lineshaft_log::{DistinctFields, Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict};
+use lineshaft_log::{
+    Asked, DistinctFields, Fields, Level, Origin, Passage, Place, Record, Thread, Value, Verdict,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHasher;
@@ -147,8 +149,14 @@ fn passes(
     if !gate.is_closer(level, verdict) {
         return true;
     }
-    let at = place.map(|place| (&*place.file, place.line));
-    match gate.pass(level, logger, verdict, fields, site_of(logger, place), at, monotonic_ns()) {
+    let asked = Asked {
+        level,
+        logger,
+        site: site_of(logger, place),
+        place: place.map(|place| (&*place.file, place.line)),
+        now_ns: monotonic_ns(),
+    };
+    match gate.pass(asked, verdict, fields) {
         Passage::Passes { held_back } => {
             if held_back > 0 {
                 fields.push(("held_back".into(), Value::from(held_back)));
