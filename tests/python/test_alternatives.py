@@ -390,25 +390,31 @@ def test_a_coroutine_that_takes_too_long_is_given_up():
     asyncio.run(main())
 
 
-def test_what_answers_after_a_look_was_given_up_may_be_wrong_too(caplog):
-    """What answered then was believed, even an exception."""
-    is_slow, is_broken = [False], [False]
+class LookedAt:
+    """A coroutine that takes too long from when that is said, and knows that it was given up."""
 
-    async def looked_at() -> str:
+    is_slow = was_given_up = False
+
+    async def at(self) -> str:
         try:
-            await asyncio.sleep(60 if is_slow[0] else 0.02)
+            await asyncio.sleep(60 if self.is_slow else 0.02)
         except asyncio.CancelledError:
-            is_broken[0] = True
+            self.was_given_up = True
             raise
         return "looked at"
 
+
+def test_what_answers_after_a_look_was_given_up_may_be_wrong_too(caplog):
+    """What answered then was believed, even an exception."""
+    looked = LookedAt()
+
     async def fastest() -> str:
         await asyncio.sleep(0.001)
-        if is_broken[0]:
+        if looked.was_given_up:
             raise KeyError("broken")
         return "fastest"
 
-    @alternatives(looked_at, fastest, key=None)
+    @alternatives(looked.at, fastest, key=None)
     async def function() -> str:
         await asyncio.sleep(0.01)
         return "first"
@@ -416,8 +422,8 @@ def test_what_answers_after_a_look_was_given_up_may_be_wrong_too(caplog):
     async def main() -> None:
         deadline = time.monotonic() + PATIENCE_S
         await function()
-        while not is_broken[0]:
-            is_slow[0] = best_or_none(function) == "fastest"  # not while all are compared, which nobody gives up
+        while not looked.was_given_up:
+            looked.is_slow = best_or_none(function) == "fastest"  # not while all are compared, which nobody gives up
             answer = await function()
             assert time.monotonic() < deadline
         assert answer == "first"
@@ -429,20 +435,12 @@ def test_what_answers_after_a_look_was_given_up_may_be_wrong_too(caplog):
 
 
 def test_an_exception_of_the_first_after_a_look_was_given_up_is_the_function_s_own():
-    is_slow, is_broken = [False], [False]
+    looked = LookedAt()
 
-    async def looked_at() -> str:
-        try:
-            await asyncio.sleep(60 if is_slow[0] else 0.02)
-        except asyncio.CancelledError:
-            is_broken[0] = True
-            raise
-        return "looked at"
-
-    @alternatives(looked_at, key=None)
+    @alternatives(looked.at, key=None)
     async def function() -> str:
         await asyncio.sleep(0.001)
-        if is_broken[0]:
+        if looked.was_given_up:
             raise ValueError("of all")
         return "first"
 
@@ -450,7 +448,7 @@ def test_an_exception_of_the_first_after_a_look_was_given_up_is_the_function_s_o
         deadline = time.monotonic() + PATIENCE_S
         await function()
         while time.monotonic() < deadline:
-            is_slow[0] = best_or_none(function) == "function"  # not while all are compared, which nobody gives up
+            looked.is_slow = best_or_none(function) == "function"  # not while all are compared, which nobody gives up
             await function()
 
     with pytest.raises(ValueError, match="of all"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._belongings import belongings
-from .._native import log_context
 from .._pickles import dumps
 from ._labour import APPLY
 
@@ -63,10 +61,8 @@ class Call:
         """Whether to pickle the items calls no code of the program."""
         self.function = None if function is None else encode(function)
         """As workers are given it."""
-        self.belongings = belongings()
-        """Of whoever made it, for workers that are threads."""
-        self.context = log_context()
-        """What whoever made it logs with, for workers that are processes."""
+        self.context: Any = None
+        """What goes along with it from whoever gave it to the pool: see `Workers.context`."""
         self.written: Written | None = None
         """The same in a file that all of them read, if it is large."""
 

@@ -115,6 +115,7 @@ class Crew:
         """Has it done. `BrokenProcessPool` if that is not possible any more."""
         if self._maker != os.getpid():
             raise RuntimeError("the pool is that of the process that made it, and not of one that it forked")
+        call.context = self._workers.context()
         with self._lock:
             state = self._state
             if state.broken is not None:

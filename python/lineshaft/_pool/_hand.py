@@ -69,6 +69,10 @@ class Workers(ABC):
     """Whether to pack a share may call code of the program."""
 
     @abstractmethod
+    def context(self) -> Any:
+        """What goes along with a call from the thread that gives it, which calls this."""
+
+    @abstractmethod
     def encode(self, function: Callable[..., Any]) -> Any:
         """The function as it goes to them."""
 

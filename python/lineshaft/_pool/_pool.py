@@ -12,7 +12,7 @@ from itertools import islice
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .._belongings import within
+from .._belongings import belongings, within
 from ._call import Call, row_of
 from ._labour import APPLY, MAP, STAR
 from ._options import chunk_of, context_of, is_threaded, retries_of, whole
@@ -241,7 +241,7 @@ class Pool:
         results.pool = self
         call = self._add(MAP, func, {}, results, chunksize)
         if call is not None:
-            args = (call.belongings, _read, self._crew, call, results, iterable, call.at_a_time or 1)
+            args = (belongings(), _read, self._crew, call, results, iterable, call.at_a_time or 1)
             threading.Thread(target=within, args=args, name="lineshaft-pool-items", daemon=True).start()
         return results
 

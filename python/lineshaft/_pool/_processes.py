@@ -9,7 +9,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._native import Claims, Line
+from .._native import Claims, Line, log_context
 from .._pickles import dumps
 from . import _worker as worker
 from ._hand import Hand, Workers
@@ -61,6 +61,10 @@ class Processes(Workers):
             message = f"the system gives no shared memory: this pool lies in files of {tempfile.gettempdir()}"
             warnings.warn(message, RuntimeWarning, stacklevel=4)
         self._results = Wire(results)
+
+    def context(self) -> dict[str, Any]:
+        """The fields with which it logs."""
+        return log_context()
 
     def encode(self, function: Callable[..., Any]) -> Any:
         return dumps(function)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .._belongings import Belongings, within
+from .._belongings import Belongings, belongings, within
 from .._native import Claims
 from ._hand import Hand, Workers
 from ._labour import Labour, initialize
@@ -35,6 +35,9 @@ class Threads(Workers):
         self._name = name
         self._initial = (initializer, initargs)
         self._reports: SimpleQueue[Report] = SimpleQueue()
+
+    def context(self) -> Belongings:
+        return belongings()
 
     def encode(self, function: Callable[..., Any]) -> Any:
         return function
@@ -84,7 +87,7 @@ class _ThreadHand(Hand):
     def give(self, share: Share, packed: None) -> int:
         call, count = share.call, share.end - share.begin
         told = share.slot, share.number, count, call.at_a_time, call.style, share.items
-        self._tasks.put((call.number, call.belongings, call.function, *told))
+        self._tasks.put((call.number, call.context, call.function, *told))
         return 0
 
     def let_go(self, slot: int) -> None:

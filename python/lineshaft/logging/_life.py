@@ -23,7 +23,7 @@ def begin() -> None:
         return
     _has_begun = True
     atexit.register(_end)
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=write, after_in_child=_after_fork)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _end_with_multiprocessing()
@@ -43,12 +43,7 @@ def _end() -> None:
 
 
 def write() -> None:
-    """Waits until what was logged is written, handlers that fail or hang aside: what comes then may be the end."""
-    if _has_begun:
-        _native.log_flush(FORK_SECONDS, healthy=True)
-
-
-def _before_fork() -> None:
+    """Waits until what was logged is written, handlers that fail or hang aside: a fork or the end comes next."""
     _native.log_flush(FORK_SECONDS, healthy=True)
 
 
