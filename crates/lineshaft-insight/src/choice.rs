@@ -408,29 +408,31 @@ impl Choice {
 
     // ---- Afterwards.
 
-    /// A look at another one, if it is time for one and there is time for it.
+    /// A look at another one, if it is time for one: at the next that there is time for.
     fn look(&mut self, chance: f64) -> Option<Pick> {
         let Phase::Settled { best, next, suspect, .. } = &self.phase else { return None };
+        let slowest_s = f64::from(self.variants[*best].samples.greatest()?).exp();
         let number = match suspect {
             Some((number, _)) => *number,
             None if chance < RETESTS => {
                 let others = (0..self.variants.len()).map(|step| (next + step) % self.variants.len());
                 let mut others = others.filter(|other| other != best);
-                others.find(|other| self.variants[*other].banned_until_ms.is_none())?
+                others.find(|other| self.may_look_at(&self.variants[*other], slowest_s))?
             }
             None => return None,
         };
-        let slowest_s = f64::from(self.variants[*best].samples.greatest()?).exp();
-        let expected_s =
-            self.variants[number].samples.bounds().map_or(slowest_s, |it| f64::from(it.median).exp());
-        if suspect.is_none() && self.looked_s + expected_s > RETEST_TIME * self.spent_s {
-            return None;
-        }
         let count = self.variants.len();
         if let Phase::Settled { next, .. } = &mut self.phase {
             *next = (number + 1) % count;
         }
         Some(Pick { number, purpose: Purpose::Look, limit_s: Some(GIVE_UP * slowest_s) })
+    }
+
+    /// Whether it is not left out and there is time for it, as it was last; of one of which nothing is known it is
+    /// supposed that it takes what the best does.
+    fn may_look_at(&self, other: &Variant, slowest_s: f64) -> bool {
+        let expected_s = other.samples.bounds().map_or(slowest_s, |it| f64::from(it.median).exp());
+        other.banned_until_ms.is_none() && self.looked_s + expected_s <= RETEST_TIME * self.spent_s
     }
 
     /// Whether the best one has become slower than it was when it was chosen.

@@ -113,6 +113,20 @@ fn another_one_that_becomes_faster_is_noticed() {
     assert!(runs[100] <= 200, "half of them after {}", runs[100]);
 }
 
+/// The turn stayed with the first one for which there was no time, and nobody else was looked at again.
+#[test]
+fn one_that_is_too_slow_to_be_looked_at_keeps_nobody_from_his_turn() {
+    let mut world = World::new(&[1.0e-3, 10.0, 1.1e-3], 0.01, 7);
+    world.settle();
+    (0..500).for_each(|_| {
+        world.run();
+    });
+    world.medians[2] = 0.5e-3;
+    assert!((0..5_000).any(|_| world.run().1 == Some(Event::Faster(2))));
+    world.settle();
+    assert_eq!(world.choice.best(), Some(2));
+}
+
 #[test]
 fn a_steady_best_is_left_alone() {
     let mut trials = 0;
