@@ -233,15 +233,27 @@ impl Core {
         if self.stopping {
             return Err(refusal(RefusalCode::ShuttingDown, "the server is stopping"));
         }
+        let number = request.sequence.number;
         let calls = self.answered(caller, Some(request.sequence)).is_none().then(|| calls_of(&request));
         let bytes = arguments.bytes.clone();
         self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)?;
-        let mut rest = &bytes[..];
-        for (task, lengths) in calls.into_iter().flatten() {
-            let calls = lengths.into_iter().map_while(|length| rest.split_off(..length as usize));
-            self.repeats.count(&task, calls, now.logical_ms);
-        }
+        self.count_calls((session, number), calls.unwrap_or_default(), &bytes, now);
         Ok(())
+    }
+
+    /// Counts the calls that jobs were made for; what a job answered that was there already did not run again.
+    fn count_calls(&mut self, place: (u64, u64), calls: Vec<(Arc<str>, Vec<u32>)>, bytes: &[u8], now: Now) {
+        // Without such an answer all were there.
+        let Some(Answer::Enqueued(enqueued)) = self.state.answer(place.0, place.1) else { return };
+        let (mut rest, mut position) = (bytes, 0);
+        for (task, lengths) in calls {
+            let arguments = lengths.into_iter().map_while(|length| rest.split_off(..length as usize));
+            let made = arguments.filter(|_| {
+                position += 1;
+                enqueued.existing.binary_search(&(position - 1)).is_err()
+            });
+            self.repeats.count(&task, made, now.logical_ms);
+        }
     }
 
     fn list_tasks(&self, wanted: Option<&str>, now: Now) -> Tasks {

@@ -172,6 +172,17 @@ impl World {
         self.snapshot()
     }
 
+    /// Runs the job that waits, of a task; it fails.
+    pub(crate) fn attempt(&mut self, task: &str) {
+        self.core.connected(CHILD, Mailbox::new());
+        self.ask(CHILD, attach_worker(), Bytes::new()).unwrap();
+        self.ask(CHILD, attach_child(1, &[task]), Bytes::new()).unwrap();
+        self.core.request(CHILD, 0, Credit { leases: 1, reset: false }.into(), Payloads::default(), self.now);
+        self.commit().unwrap();
+        let lease = *self.left.leased.last().expect("one waits");
+        self.fail(lease).unwrap();
+    }
+
     pub(crate) fn snapshot(&mut self) -> Result<(), Error> {
         let draft = self.core.begin_snapshot();
         let result = put_snapshot(&self.journal.handle(), self.head, draft);

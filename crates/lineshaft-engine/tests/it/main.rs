@@ -17,6 +17,7 @@ mod logs;
 mod moves;
 mod profiles;
 mod progress;
+mod repeats;
 mod retention;
 mod sessions;
 mod spill;
