@@ -4,7 +4,7 @@
 //! of the rest (sequential halving: Karnin, Koren and Somekh, "Almost optimal exploration in multi-armed bandits", ICML
 //! 2013), until one is left or four runs for each are spent. From then on the best does the work, and now and then
 //! another one is looked at again. There is a new trial when the best has become slower than it was, or another one
-//! faster than it.
+//! faster than it; who was far slower is not in it.
 
 mod samples;
 pub mod shared;
@@ -23,9 +23,9 @@ const TRIAL_RUNS: usize = 4;
 const HOPELESS: (f32, f32) = (10.0, 3.0);
 /// How often another one is looked at again.
 const RETESTS: f64 = 0.01;
-/// The part of all time that this may take.
+/// The part of all time that this may take: while looks and the trials after the first one have taken more, there are none.
 const RETEST_TIME: f64 = 0.05;
-/// A look at another one is given up when it takes so many times as long as the best ever did.
+/// A look at another one is given up when it takes so many times as long as the slowest run of the best that is kept.
 const GIVE_UP: f64 = 3.0;
 /// Looks in a row that are needed to believe that another one is faster.
 const LOOKS: usize = 3;
@@ -54,7 +54,7 @@ pub struct Choice {
     phase: Phase,
     is_pinned: bool,
     runs: u64,
-    /// Seconds of all runs, and of those that were looks at others.
+    /// Seconds of all runs, and of those that were looks at others or in a trial that was not the first one.
     spent_s: f64,
     looked_s: f64,
 }
@@ -73,6 +73,10 @@ enum Phase {
         left: Vec<(usize, usize)>,
         /// Runs that each of them is to have.
         quota: usize,
+        /// Runs that are left to it.
+        rest: usize,
+        /// Whether nothing was known before.
+        is_first: bool,
     },
     Settled {
         best: usize,
@@ -164,7 +168,7 @@ impl Choice {
         let count = count.max(1);
         let mut choice = Self {
             variants: vec![Variant::default(); count],
-            phase: Phase::Trial { left: Vec::new(), quota: 0 },
+            phase: Phase::Trial { left: Vec::new(), quota: 0, rest: 0, is_first: true },
             is_pinned: false,
             runs: 0,
             spent_s: 0.0,
@@ -181,7 +185,7 @@ impl Choice {
         }
         self.lift_bans(now_ms);
         match &mut self.phase {
-            Phase::Trial { left, quota } => {
+            Phase::Trial { left, quota, .. } => {
                 let next =
                     left.iter_mut().min_by_key(|(_, begun)| *begun).filter(|(_, begun)| *begun < *quota);
                 if let Some((number, begun)) = next {
@@ -205,15 +209,19 @@ impl Choice {
         variant.runs += 1;
         self.runs += 1;
         self.spent_s += seconds;
-        if pick.purpose == Purpose::Look {
+        let is_first = matches!(self.phase, Phase::Trial { is_first: true, .. });
+        if pick.purpose != Purpose::Best && !is_first {
             self.looked_s += seconds;
         }
         if self.is_pinned || variant.banned_until_ms.is_some() {
             return None;
         }
         variant.samples.add(log_s);
-        match &self.phase {
-            Phase::Trial { .. } => self.go_on_with_trial(),
+        match &mut self.phase {
+            Phase::Trial { rest, .. } => {
+                *rest = rest.saturating_sub(1);
+                self.go_on_with_trial()
+            }
             Phase::Settled { best, .. } if *best == pick.number => self.compare_with_before(),
             Phase::Settled { .. } => self.compare_with_best(pick.number, log_s),
         }
@@ -327,25 +335,36 @@ impl Choice {
 
     // ---- Trials.
 
-    /// All that are not banned begin anew.
+    /// All begin anew that are not banned, and not known to be far slower than the best was last: such a one keeps its times
+    /// and comes back when a look finds it faster.
     fn begin_trial(&mut self) {
+        let is_first = matches!(self.phase, Phase::Trial { .. });
+        let slowest = self.recent_of_best().map_or(f32::INFINITY, |recent| recent + HOPELESS.1.ln());
         let mut left = Vec::new();
         for (number, variant) in self.variants.iter_mut().enumerate() {
-            if variant.banned_until_ms.is_none() {
+            if variant.banned_until_ms.is_none() && variant.recent().is_none_or(|recent| recent <= slowest) {
                 variant.samples.clear();
                 left.push((number, 0));
             }
         }
-        self.phase = Phase::Trial { left, quota: ROUND_RUNS };
+        let rest = TRIAL_RUNS * left.len();
+        self.phase = Phase::Trial { left, quota: ROUND_RUNS, rest, is_first };
         if self.variants.len() == 1 {
             self.settle(0);
         }
     }
 
+    /// What the best took last, or who is the fastest where that one is banned.
+    fn recent_of_best(&self) -> Option<f32> {
+        let of_best = self.best().and_then(|best| self.variants[best].recent());
+        let those_left = self.variants.iter().filter(|variant| variant.banned_until_ms.is_none());
+        of_best.or_else(|| those_left.filter_map(Variant::recent).min_by(f32::total_cmp))
+    }
+
     fn go_on_with_trial(&mut self) -> Option<Event> {
         self.drop_hopeless();
-        let Phase::Trial { left, quota } = &self.phase else { return None };
-        let quota = *quota;
+        let Phase::Trial { left, quota, rest, .. } = &self.phase else { return None };
+        let (quota, rest) = (*quota, *rest);
         if left.len() > 1 && left.iter().any(|(number, _)| self.variants[*number].samples.len() < quota) {
             return None;
         }
@@ -362,12 +381,11 @@ impl Choice {
         let halved = if order.len() > 2 { order.len().div_ceil(2) } else { order.len() };
         order.truncate(halved);
         order.retain(|(_, other)| other.low <= bounds.high);
-        let used: usize = self.variants.iter().map(|variant| variant.samples.len()).sum();
-        let more = (TRIAL_RUNS * self.variants.len()).saturating_sub(used) / order.len();
+        let more = rest / order.len();
         if order.len() == 1 || more == 0 {
             return Some(self.settle(best));
         }
-        if let Phase::Trial { left, quota } = &mut self.phase {
+        if let Phase::Trial { left, quota, .. } = &mut self.phase {
             left.retain(|(number, _)| order.iter().any(|(other, _)| other == number));
             *quota += more.min(ROUND_RUNS);
         }
@@ -481,10 +499,12 @@ impl Choice {
             return None;
         }
         let is_faster = looks.bounds().is_some_and(|bounds| bounds.median < of_best.low);
-        *suspect = None;
+        let looks = suspect.take().map(|(_, looks)| looks).unwrap_or_default();
         if !is_faster {
             return None;
         }
+        // What it took before counts no more, however slow it was.
+        self.variants[number].samples = looks;
         self.begin_trial();
         Some(Event::Faster(number))
     }
@@ -493,11 +513,19 @@ impl Choice {
         for number in 0..self.variants.len() {
             let variant = &mut self.variants[number];
             if variant.banned_until_ms.take_if(|until| *until <= now_ms).is_some()
-                && let Phase::Trial { left, .. } = &mut self.phase
+                && let Phase::Trial { left, rest, .. } = &mut self.phase
             {
                 left.push((number, 0));
+                *rest += TRIAL_RUNS;
             }
         }
+    }
+}
+
+impl Variant {
+    /// The median of its last runs.
+    fn recent(&self) -> Option<f32> {
+        self.samples.bounds_of_last(RECENT).map(|bounds| bounds.median)
     }
 }
 

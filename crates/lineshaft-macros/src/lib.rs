@@ -222,8 +222,8 @@ pub fn cached(options: TokenStream, item: TokenStream) -> TokenStream {
 /// out of its class for an hour, and the call gives what the first one gives. One that panics is left out as well, and the
 /// panic is the caller's. Arguments that own their data are `Clone` in functions that return a `Result`, that are `async`
 /// or that have `verify`: implementations may be called twice with them, and must change nothing that counts twice. A look
-/// at an `async fn` is dropped after three times what the fastest ever took, by the timer of tokio; outside of tokio it takes
-/// what it takes.
+/// at an `async fn` is dropped after three times what the slowest of the last 32 calls of the fastest one took, by the timer of
+/// tokio; outside of tokio it takes what it takes.
 ///
 /// Beside the function there is another one, `common_alternatives()`, which gives its `Alternatives`: `explain()`,
 /// `implementations()`, and `share(&client)`, by which the processes of a home learn together. So it stands above functions

@@ -47,8 +47,8 @@ def alternatives(
     The function below is the first implementation and the one that is right by definition; `others` take and give the
     same. For each class of arguments all are compared at first, by the median of at least three calls, which takes four
     calls for each implementation at most (sequential halving: Karnin and others, ICML 2013). From then on the fastest
-    is called; one call in a hundred looks whether another one has become faster, for 5 % of the time at most, and when
-    the fastest has become slower than it was all are compared again.
+    is called; one call in a hundred looks whether another one has become faster, while that has taken 5 % of all time
+    at most, and when the fastest has become slower than it was all are compared again that are not far slower.
 
     - `key`: gives the class of a call from its arguments, anything hashable; `size_class` by default, which tells
       powers of two of their sizes apart. None has one class. Beyond 1,000 classes the others are one.
@@ -58,7 +58,8 @@ def alternatives(
 
     One that raises where the first one does not is left out of its class for an hour, and the call gives the first
     one's result. So implementations may be called twice with the same arguments, and must not change them. A coroutine
-    is cancelled when a look at it takes three times as long as the fastest ever did; a function cannot be.
+    is cancelled when a look at it takes three times as long as the slowest of the last 32 calls of the fastest; a
+    function cannot be.
 
     What it gives has `explain()`, a text, and `implementations()`, the same as data. Of methods all instances are one
     function. Raises `DeclarationError` for what cannot be chosen among, `OptionError` for what an option does not take.

@@ -127,6 +127,42 @@ fn one_that_is_too_slow_to_be_looked_at_keeps_nobody_from_his_turn() {
     assert_eq!(world.choice.best(), Some(2));
 }
 
+/// Each new trial ran it again, outside of the part of all time that this may take.
+#[test]
+fn one_that_is_far_slower_is_in_no_new_trial() {
+    let (mut trials, mut looked) = (0, 0.0);
+    let mut world = World::new(&[1.0e-3, 1.0, 1.5e-3], 0.05, 8);
+    world.settle();
+    let before = world.spent;
+    for round in 0..40 {
+        world.medians[0] = [2.0e-3, 1.0e-3][round % 2];
+        for _ in 0..500 {
+            let spent = world.spent;
+            let (pick, event) = world.run();
+            trials += usize::from(matches!(event, Some(Event::Slower(_) | Event::Faster(_))));
+            if pick.purpose != Purpose::Best {
+                looked += world.spent - spent;
+            }
+        }
+    }
+    assert!(trials >= 20, "{trials}");
+    assert!(world.choice.outlines()[1].runs <= 2);
+    assert!(looked / (world.spent - before) < 0.1, "{looked} of {}", world.spent - before);
+}
+
+#[test]
+fn one_that_was_far_slower_and_is_the_fastest_now_is_chosen() {
+    let mut world = World::new(&[1.0, 20.0, 1.2], 0.05, 9);
+    world.settle();
+    (0..500).for_each(|_| {
+        world.run();
+    });
+    world.medians[1] = 0.5;
+    assert!((0..5_000).any(|_| world.run().1 == Some(Event::Faster(1))));
+    world.settle();
+    assert_eq!(world.choice.best(), Some(1));
+}
+
 #[test]
 fn a_steady_best_is_left_alone() {
     let mut trials = 0;
