@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from lineshaft import App, DeclarationError, OptionError, _native, alternatives, size_class
+from lineshaft import App, DeclarationError, LineshaftError, OptionError, _native, alternatives, size_class
 from lineshaft._alternatives import _sharing
 from support.processes import PATIENCE_S, until
 
@@ -498,6 +498,49 @@ def test_processes_of_an_app_learn_from_each_other(work, monkeypatch):
     until(lambda: other() == () and other.implementations()[None][1].calls >= 10, "it is learned")
     assert best(other) == "second"
     assert work.calls.count("first") < 10
+
+
+def test_what_the_others_were_told_grows_with_the_calls(work, monkeypatch):
+    """They were told when the choice changed, and of no call since."""
+    monkeypatch.setattr(_sharing, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
+    app = App()
+    function = shared(app, work)
+    key = function._classes.sharing.key(None)
+
+    def told() -> int:
+        found = app.cache.get(key)
+        return 0 if found is None else _native.Choice.from_bytes(found, 2).runs
+
+    for _ in range(20):
+        function()
+    until(told, "it is told")
+    until(lambda: len(function._classes.sharing._writes) == 0, "all is told")
+    for _ in range(1_000):
+        function()
+    until(lambda: function() == () and told() >= 1_000, "it is told")
+
+
+def test_what_could_not_be_told_is_told_at_the_next_look(work, monkeypatch):
+    monkeypatch.setattr(_sharing, "LOOK_EVERY_S", 3_600.0)
+    monkeypatch.setattr(_sharing, "WRITE_AFTER_S", 0.0)
+    app = App()
+    function = shared(app, work)
+    sharing, tries = function._classes.sharing, []
+
+    def fails(kind: object) -> None:
+        tries.append(kind)
+        raise LineshaftError("nobody answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sharing, "_list", fails)
+        for _ in range(20):
+            function()
+        until(lambda: tries, "it is tried")
+    assert not sharing._known(sharing._keys.classes)
+    sharing._looked.clear()
+    function()
+    until(lambda: sharing._known(sharing._keys.classes), "it is told")
 
 
 def test_all_of_an_app_stay_with_the_first_after_another_result(work, monkeypatch):

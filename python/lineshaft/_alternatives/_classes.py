@@ -56,7 +56,7 @@ class Classes:
         if choice is None:
             kind, choice = self._new(kind)
         if self.sharing is not None:
-            self.sharing.look(kind)
+            self.sharing.look(kind, choice)
         return kind, choice
 
     def _new(self, kind: Hashable) -> tuple[Hashable, _native.Choice]:

@@ -40,13 +40,15 @@ class Sharing:
         self._app, self._name, self._names, self._count = app, name, list(names), len(names)
         self._keys = ChoiceKeys(name, _digest(self._names))
         self._looked: dict[Hashable, float] = {}
+        # Calls of each class that others were told of.
+        self._told: dict[Hashable, int] = {}
         self._lock = threading.Lock()
         self._writes = Writes(self._write, WRITE_AFTER_S, name)
         # That one is wrong is told at once, and again until it can be.
         self._pins = Writes(self._write_pin, 0.0, name)
 
-    def look(self, kind: Hashable) -> None:
-        """Looks whether others know more, once in a while."""
+    def look(self, kind: Hashable, choice: _native.Choice) -> None:
+        """Looks whether others know more, once in a while, and whether they are to be told once more."""
         now = time.monotonic()
         if now < self._looked.get(kind, 0.0):
             return
@@ -55,7 +57,7 @@ class Sharing:
                 return
             self._looked[kind] = now + LOOK_EVERY_S
         # If there is no thread for it now, the next call asks again.
-        in_background(lambda: self._read(kind), lambda: self._looked.pop(kind, None))
+        in_background(lambda: self._read(kind, choice), lambda: self._looked.pop(kind, None))
 
     def changed(self, kind: Hashable, choice: _native.Choice) -> None:
         """Tells others soon."""
@@ -69,14 +71,18 @@ class Sharing:
         """The name of a class in the cache."""
         return self._keys.choice(_digest(kind))
 
-    def _read(self, kind: Hashable) -> None:
+    def _read(self, kind: Hashable, choice: _native.Choice) -> None:
         try:
             found = self._found(kind)
         except LineshaftError as error:
             _logger.debug("%s: what others know of its implementations could not be read: %s", self._name, error)
             return
         if found is not None:
+            self._told.setdefault(kind, found[0].runs)
             self.adopt(kind, *found)
+        told = self._told.get(kind, 0)
+        if choice.runs > told and choice.runs * 10 >= told * 11:
+            self.changed(kind, choice)
 
     def _found(self, kind: Hashable) -> tuple[_native.Choice, str | None] | None:
         wrong = self._app.cache.get(self._keys.pin(_digest(kind)))
@@ -94,10 +100,13 @@ class Sharing:
         self._app.cache.set(self._keys.pin(_digest(kind)), wrong, ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
 
     def _write(self, choice: _native.Choice, kind: Hashable) -> None:
+        runs = choice.runs
         try:
             self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
             self._list(kind)
+            self._told[kind] = runs
         except LineshaftError as error:
+            self._told[kind] = 0  # the next look tells it
             _logger.debug("%s: what is known of its implementations could not be written: %s", self._name, error)
 
     def _list(self, kind: Hashable) -> None:

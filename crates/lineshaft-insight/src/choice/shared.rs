@@ -108,6 +108,11 @@ impl Choice {
             _ => Learned::Nothing,
         }
     }
+
+    /// Whether others are to be told of it again, who were told of so many runs: there are a tenth more.
+    pub fn has_grown(&self, told_runs: u64) -> bool {
+        self.runs > told_runs && self.runs.saturating_mul(10) >= told_runs.saturating_mul(11)
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +152,14 @@ mod tests {
         theirs.pin();
         assert_eq!(ours.learn(&theirs), Learned::Nothing);
         assert!(!ours.is_pinned());
+    }
+
+    #[test]
+    fn others_are_told_of_a_tenth_more_runs() {
+        let choice = settled(2);
+        assert_eq!(choice.runs(), 6);
+        assert_eq!([0, 5, 6, 7].map(|told_runs| choice.has_grown(told_runs)), [true, true, false, false]);
+        assert!(!Choice::new(2).has_grown(0));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use lineshaft_insight::choice::shared::OTHERS;
 use lineshaft_wire::value::{Value, decode, encode, typed};
 use serde::Serialize;
 
+/// It is not known yet of how many runs others know.
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
 /// A class of arguments and the choice for it.
 pub(super) struct Class {
     /// What the key gave, as a value: the same bytes for the same class.
@@ -20,6 +23,8 @@ pub(super) struct Class {
     pub(super) look_ms: AtomicU64,
     /// Whether it waits to be told to others.
     pub(super) is_waiting: AtomicBool,
+    /// Of how many runs others know, [`UNKNOWN`] before the first look.
+    pub(super) told_runs: AtomicU64,
     /// Whether others are told, or will be, that an implementation was wrong.
     pub(super) is_pin_told: AtomicBool,
 }
@@ -31,6 +36,7 @@ impl Class {
             choice: Mutex::new(Choice::new(count)),
             look_ms: AtomicU64::new(0),
             is_waiting: AtomicBool::new(false),
+            told_runs: AtomicU64::new(UNKNOWN),
             is_pin_told: AtomicBool::new(false),
         }
     }

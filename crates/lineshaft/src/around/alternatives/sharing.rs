@@ -22,7 +22,7 @@ use serde_bytes::ByteBuf;
 
 use super::super::clock::now_ms;
 use super::Alternatives;
-use super::class::{Class, digest};
+use super::class::{Class, UNKNOWN, digest};
 use crate::client::LockRequest;
 use crate::{Client, Error};
 
@@ -115,7 +115,7 @@ impl Sharing {
 
     // ---- On the thread.
 
-    fn read(&self, of: &Alternatives, class: &Class) -> Result<(), Error> {
+    fn read(&self, of: &'static Alternatives, class: &Arc<Class>) -> Result<(), Error> {
         let digest = class.digest();
         let keys = vec![self.keys.pin(&digest).into(), self.keys.choice(&digest).into()];
         let mut values = self.values(keys)?.into_iter();
@@ -130,19 +130,29 @@ impl Sharing {
             // What another version wrote is passed over.
             bytes.and_then(|bytes| Choice::from_bytes(&bytes, count).ok())
         };
+        let their_runs = theirs.as_ref().map_or(0, Choice::runs);
+        // If it is known already, it stays.
+        let _ = class.told_runs.compare_exchange(UNKNOWN, their_runs, Relaxed, Relaxed);
         let learned = theirs.map(|theirs| class.choice().learn(&theirs));
         if learned == Some(Learned::Pinned) {
             // Older versions of Python wrote no name.
             let wrong = pin.and_then(|pin| typed::from_payload::<String>(&pin).ok());
             of.heard_of_pin(class, wrong.as_deref().unwrap_or("one of the others"));
         }
+        if class.choice().has_grown(class.told_runs.load(Relaxed)) {
+            self.changed(of, class);
+        }
         Ok(())
     }
 
     fn write(&self, of: &Alternatives, class: &Class) -> Result<(), Error> {
-        let (digest, choice) = (class.digest(), class.choice().to_bytes());
-        self.store(&self.keys.choice(&digest), &serde_bytes::Bytes::new(&choice))?;
-        self.list(of, &digest, &class.shown())
+        let (digest, choice) = (class.digest(), class.choice().clone());
+        // What cannot be told is told at the next look.
+        class.told_runs.store(0, Relaxed);
+        self.store(&self.keys.choice(&digest), &serde_bytes::Bytes::new(&choice.to_bytes()))?;
+        self.list(of, &digest, &class.shown())?;
+        class.told_runs.store(choice.runs(), Relaxed);
+        Ok(())
     }
 
     fn write_pin(&self, of: &Alternatives, class: &Class, wrong: usize) -> Result<(), Error> {
