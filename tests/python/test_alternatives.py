@@ -566,6 +566,29 @@ def test_a_pin_stays_whatever_others_write(work):
     assert (found.is_pinned, wrong) == (True, "second")
 
 
+def test_a_pin_that_went_is_written_again_and_none_goes_while_it_is_looked_at(work, monkeypatch):
+    """It ended after 90 days however often it was looked at, and went when the cache needed room."""
+    monkeypatch.setattr(_sharing, "LOOK_EVERY_S", 0.0)
+    app = App()
+    finder, hearer = (app.alternatives(work.second, key=None, verify=verify)(work.first) for verify in (1.0, 0.0))
+    work.gives["second"] = "wrong"
+    until(lambda: finder() == () and "pinned" in finder.explain(), "it is found out")
+    until(lambda: hearer() is not None and "pinned" in hearer.explain(), "it is heard of")
+    sharing = finder._classes.sharing
+    pin = sharing._keys.pin(_sharing._digest(None))
+    for one in (finder, hearer):
+        until(lambda: len(sharing._pins) == 0, "it is written")
+        app.cache.clear()
+        until(lambda one=one: one() == () and app.cache.get(pin) == "second", "it is written again")
+
+    kept = []
+    monkeypatch.setattr(type(app.cache), "set", lambda _cache, key, _value, **options: kept.append((key, options)))
+    sharing._write_pin("second", None)
+    sharing._write(_native.Choice(2), None)
+    assert len(kept) >= 2
+    assert all(options["idle"] == _native.ChoiceKeys.KEPT_S and "ttl" not in options for _, options in kept)
+
+
 def test_a_pin_of_an_older_version_counts(work):
     """It was True, without a name."""
     app = App()

@@ -42,6 +42,8 @@ class Sharing:
         self._looked: dict[Hashable, float] = {}
         # Calls of each class that others were told of.
         self._told: dict[Hashable, int] = {}
+        # Who gave another result, in each class of which that is known.
+        self._wrong: dict[Hashable, str] = {}
         self._lock = threading.Lock()
         self._writes = Writes(self._write, WRITE_AFTER_S, name)
         # That one is wrong is told at once, and again until it can be.
@@ -65,6 +67,7 @@ class Sharing:
 
     def pinned(self, kind: Hashable, wrong: str) -> None:
         """Tells others that `wrong` gave another result than the first one."""
+        self._wrong.setdefault(kind, wrong)
         self._pins.add(kind, Call(wrong, (kind,), {}))
 
     def key(self, kind: Hashable) -> str:
@@ -77,9 +80,16 @@ class Sharing:
         except LineshaftError as error:
             _logger.debug("%s: what others know of its implementations could not be read: %s", self._name, error)
             return
+        is_pinned = False
         if found is not None:
-            self._told.setdefault(kind, found[0].runs)
-            self.adopt(kind, *found)
+            theirs, wrong = found
+            is_pinned = theirs.is_pinned
+            if wrong is not None:
+                self._wrong.setdefault(kind, wrong)
+            self._told.setdefault(kind, theirs.runs)
+            self.adopt(kind, theirs, wrong)
+        if not is_pinned and kind in self._wrong:
+            self.pinned(kind, self._wrong[kind])  # it went, for room
         told = self._told.get(kind, 0)
         if choice.runs > told and choice.runs * 10 >= told * 11:
             self.changed(kind, choice)
@@ -97,12 +107,12 @@ class Sharing:
             return None  # of another version
 
     def _write_pin(self, wrong: str, kind: Hashable) -> None:
-        self._app.cache.set(self._keys.pin(_digest(kind)), wrong, ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
+        self._app.cache.set(self._keys.pin(_digest(kind)), wrong, idle=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
 
     def _write(self, choice: _native.Choice, kind: Hashable) -> None:
         runs = choice.runs
         try:
-            self._app.cache.set(self.key(kind), choice.to_bytes(), ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
+            self._app.cache.set(self.key(kind), choice.to_bytes(), idle=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
             self._list(kind)
             self._told[kind] = runs
         except LineshaftError as error:
@@ -122,7 +132,7 @@ class Sharing:
             for key, name, value in entries:
                 known = self._known(key)
                 if name in known or len(known) < ChoiceKeys.LISTED_MAX:
-                    self._app.cache.set(key, {**known, name: value}, ttl=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
+                    self._app.cache.set(key, {**known, name: value}, idle=ChoiceKeys.KEPT_S, tags=[ChoiceKeys.TAG])
 
     def _known(self, key: str) -> dict[Any, Any]:
         known = self._app.cache.get(key)

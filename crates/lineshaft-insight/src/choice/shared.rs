@@ -14,7 +14,7 @@ use super::Choice;
 pub const INDEX: &str = "@alternatives";
 /// The tag of all entries.
 pub const TAG: &str = "alternatives";
-/// How long entries are kept after somebody learned something.
+/// How long entries are kept that nobody looks at.
 pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often it is looked whether somebody else knows more about a class.
 pub const LOOK_EVERY: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use blake2::digest::consts::U8;
 use blake2::{Blake2b, Digest};
@@ -25,8 +25,10 @@ pub(super) struct Class {
     pub(super) is_waiting: AtomicBool,
     /// Of how many runs others know, [`UNKNOWN`] before the first look.
     pub(super) told_runs: AtomicU64,
-    /// Whether others are told, or will be, that an implementation was wrong.
-    pub(super) is_pin_told: AtomicBool,
+    /// The implementation that gave another result, if one did and is known by its name: the first that did.
+    pub(super) wrong: OnceLock<Box<str>>,
+    /// Whether that waits to be told to others.
+    pub(super) is_pin_waiting: AtomicBool,
 }
 
 impl Class {
@@ -37,7 +39,8 @@ impl Class {
             look_ms: AtomicU64::new(0),
             is_waiting: AtomicBool::new(false),
             told_runs: AtomicU64::new(UNKNOWN),
-            is_pin_told: AtomicBool::new(false),
+            wrong: OnceLock::new(),
+            is_pin_waiting: AtomicBool::new(false),
         }
     }
 

@@ -215,7 +215,7 @@ impl Alternatives {
              work there"
         );
         if self.sharing.get().is_some() {
-            Sharing::pinned(self, class, number);
+            Sharing::pinned(self, class, &self.names[number]);
         }
         self.tell(class);
     }

@@ -72,7 +72,7 @@ enum What {
     /// Tells what is known.
     Tell,
     /// Tells who was wrong, until that is done; with how long it waits if it cannot be.
-    Pin { wrong: usize, pause: Duration },
+    Pin { pause: Duration },
 }
 
 impl Sharing {
@@ -104,12 +104,13 @@ impl Sharing {
     }
 
     /// Tells others at once who was wrong: the first that was, if several are.
-    pub(super) fn pinned(of: &'static Alternatives, class: &Arc<Class>, wrong: usize) {
-        if class.is_pin_told.swap(true, Relaxed) {
+    pub(super) fn pinned(of: &'static Alternatives, class: &Arc<Class>, wrong: &str) {
+        class.wrong.get_or_init(|| wrong.into());
+        if class.is_pin_waiting.swap(true, Relaxed) {
             return;
         }
-        if !ask(of, class, What::Pin { wrong, pause: PAUSE }, Duration::ZERO) {
-            class.is_pin_told.store(false, Relaxed);
+        if !ask(of, class, What::Pin { pause: PAUSE }, Duration::ZERO) {
+            class.is_pin_waiting.store(false, Relaxed);
         }
     }
 
@@ -134,10 +135,16 @@ impl Sharing {
         // If it is known already, it stays.
         let _ = class.told_runs.compare_exchange(UNKNOWN, their_runs, Relaxed, Relaxed);
         let learned = theirs.map(|theirs| class.choice().learn(&theirs));
+        // Older versions of Python wrote no name.
+        let wrong = pin.as_ref().and_then(|pin| typed::from_payload::<String>(pin).ok());
         if learned == Some(Learned::Pinned) {
-            // Older versions of Python wrote no name.
-            let wrong = pin.and_then(|pin| typed::from_payload::<String>(&pin).ok());
             of.heard_of_pin(class, wrong.as_deref().unwrap_or("one of the others"));
+        }
+        match (wrong, class.wrong.get()) {
+            (Some(wrong), None) => _ = class.wrong.set(wrong.into()),
+            // It went, for room.
+            (None, Some(wrong)) if pin.is_none() => Self::pinned(of, class, wrong),
+            _ => (),
         }
         if class.choice().has_grown(class.told_runs.load(Relaxed)) {
             self.changed(of, class);
@@ -155,8 +162,8 @@ impl Sharing {
         Ok(())
     }
 
-    fn write_pin(&self, of: &Alternatives, class: &Class, wrong: usize) -> Result<(), Error> {
-        self.store(&self.keys.pin(&class.digest()), &of.names[wrong])
+    fn write_pin(&self, class: &Class, wrong: &str) -> Result<(), Error> {
+        self.store(&self.keys.pin(&class.digest()), wrong)
     }
 
     /// Has it found by those who ask what there is.
@@ -224,7 +231,7 @@ impl Sharing {
         let entry = NewEntry {
             key: key.into(),
             length: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            ttl_ms: Some(KEPT.as_millis() as u64),
+            idle_ms: Some(KEPT.as_millis() as u64),
             tags: vec![TAG.into()],
             ..NewEntry::default()
         };
@@ -303,17 +310,21 @@ impl Errand {
                 class.is_waiting.store(false, Relaxed);
                 say(of, "written", sharing.write(of, &class));
             }
-            What::Pin { wrong, pause } => {
-                let error = sharing.write_pin(of, &class, wrong).err()?;
+            What::Pin { pause } => {
+                let wrong = class.wrong.get().map_or("", |wrong| wrong);
+                let Err(error) = sharing.write_pin(&class, wrong) else {
+                    class.is_pin_waiting.store(false, Relaxed);
+                    return None;
+                };
                 if pause == PAUSE {
                     tracing::error!(
                         "{}: others could not be told that {} is wrong; it is tried again until it can be: {error}",
                         of.name,
-                        of.names[wrong]
+                        wrong
                     );
                 }
                 let (due, pause) = (Instant::now() + pause, (pause * 2).min(PAUSE_MAX));
-                return Some(Self { of, class, what: What::Pin { wrong, pause }, due });
+                return Some(Self { of, class, what: What::Pin { pause }, due });
             }
         }
         None

@@ -570,6 +570,16 @@ mod one {
     }
 }
 
+mod third {
+    use super::{SLOW, alternatives, one::wrong, sleep};
+
+    #[alternatives(wrong, key = None, name = "shop.shared")]
+    pub(super) fn right(number: u64) -> u64 {
+        sleep(SLOW);
+        number
+    }
+}
+
 mod another {
     use super::{SLOW, alternatives, one::wrong, sleep};
 
@@ -609,6 +619,16 @@ fn programs_of_a_home_hear_what_others_learn_and_of_pins() {
         || is_pinned(one::right_alternatives()),
     );
     assert_eq!((one::right(5), another::right(5)), (5, 5));
+    // What went, as when the cache needs room, is written again by those who know of it.
+    block_on(engine.client().cache().clear()).unwrap();
+    third::right_alternatives().share_often(engine.client(), often, Duration::ZERO);
+    until(
+        || {
+            one::right(5);
+            third::right(5);
+        },
+        || is_pinned(third::right_alternatives()),
+    );
     block_on(engine.stop()).unwrap();
     assert_eq!(one::right(5), 5, "without the engine each goes on");
 }
