@@ -9,10 +9,13 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from lineshaft import Profile, profile
+from lineshaft._profile._table import table
 from support.processes import PATIENCE_S, until
 from support.profiles import burn, cool, hot, of, profiled, stacks_cpu
 
@@ -27,6 +30,21 @@ def test_a_body_that_is_shorter_than_a_period_has_no_samples_and_says_so(tmp_pat
     for suffix in (".svg", ".html", ".speedscope.json", ".pb.gz"):
         found.save(tmp_path / f"nothing{suffix}")
     assert Profile.from_bytes(found.to_bytes()).samples == 0
+
+
+def test_a_profile_of_what_was_awaited_alone_says_so():
+    """It was said that it took less than one period."""
+    waits = SimpleNamespace(function="pay", file="shop.py", line=7, awaited=2.0, total_wall=0.0)
+    found = SimpleNamespace(
+        samples=0,
+        duration=2.0,
+        memory_peak=0,
+        hot_functions=lambda _: [waits],
+        allocations=lambda _: [],
+        advice=list,
+    )
+    said = "no samples of a thread in 2.00 s: tasks only waited\n\n awaited  function\n  2.00 s  pay (shop.py:7)"
+    assert table(cast("Profile", found)) == said
 
 
 def test_a_deep_recursion_is_cut_at_its_outer_end():

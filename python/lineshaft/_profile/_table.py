@@ -19,15 +19,21 @@ def table(profile: Profile) -> str:
 
 
 def _table(profile: Profile) -> str:
-    if not profile.samples:
+    tasks = _tasks(profile)
+    if not profile.samples and not tasks:
         none = (
             f"no samples in {time(profile.duration)}: it took less than one period, or the thread was not there. "
             "A longer run shows more, or a greater `hz`."
         )
         return "\n\n".join(part for part in (none, _memory(profile)) if part)
-    cpu = profile.cpu / profile.wall if profile.wall else 0.0
-    parts = [f"{profile.samples} samples in {time(profile.duration)}, {percent(cpu).strip()} of it with a processor"]
-    parts += [_functions(profile), _lines(profile), _tasks(profile), _memory(profile), "\n".join(profile.advice())]
+    if profile.samples:
+        cpu = profile.cpu / profile.wall if profile.wall else 0.0
+        processor = f"{percent(cpu).strip()} of it with a processor"
+        parts = [f"{profile.samples} samples in {time(profile.duration)}, {processor}"]
+        parts += [_functions(profile), _lines(profile)]
+    else:
+        parts = [f"no samples of a thread in {time(profile.duration)}: tasks only waited"]
+    parts += [tasks, _memory(profile), "\n".join(profile.advice())]
     return "\n\n".join(part for part in parts if part)
 
 

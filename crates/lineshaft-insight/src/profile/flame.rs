@@ -63,7 +63,11 @@ pub fn flame_graph_svg(profile: &Profile, title: &str) -> String {
 pub(super) fn summary(profile: &Profile) -> String {
     let sum = profile.total(Kind::Thread);
     if sum.samples == 0 {
-        return format!("no samples in {}", time(profile.duration_ns()));
+        let (awaited, took) = (profile.total(Kind::Awaiting).samples, time(profile.duration_ns()));
+        return match awaited {
+            0 => format!("no samples in {took}"),
+            _ => format!("{awaited} samples of what was awaited in {took}, none of a thread"),
+        };
     }
     let cpu = percent(sum.cpu_ns, sum.wall_ns);
     format!("{} samples in {}, {cpu} of it with a processor", sum.samples, time(profile.duration_ns()))

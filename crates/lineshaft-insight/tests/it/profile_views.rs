@@ -64,6 +64,18 @@ fn a_profile_of_nothing_is_drawn_and_says_so() {
     assert_eq!(profile.advice(), Vec::<String>::new());
 }
 
+/// It was said that there are no samples.
+#[test]
+fn a_profile_of_what_was_awaited_alone_says_so() {
+    let mut profile = Profile::new();
+    let (track, frame) = (profile.track("task", Kind::Awaiting), profile.frame("f", "f.py", 1));
+    let weight = Weight { wall_ns: 2_500_000, cpu_ns: 0, samples: 3 };
+    profile.add(track, &[Call { frame, line: 1 }], weight);
+    profile.ran(2_500_000);
+    let said = "3 samples of what was awaited in 2.50 ms, none of a thread";
+    assert!(flame_graph_svg(&profile, "waits").contains(said));
+}
+
 #[test]
 fn a_page_shows_the_source_of_its_lines() {
     let profile = profile_of(&[(&[("sum_up", "shop.py", 9)], 400, 400)]);
