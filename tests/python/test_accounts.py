@@ -188,6 +188,9 @@ def test_what_attempts_came_to_is_counted(tmp_path):
             repeat, waits = advised.stdout.splitlines()
             assert repeat.startswith('96 % of 25 calls repeat arguments of the hour before: cache="10m"')
             assert waits.startswith("attempts had a processor for ")
+            advised = command(worker, "--json", "profile", "accountworks.sleeps")
+            found = json.loads(advised.stdout)
+            assert (found["attempts"], found["advice"]) == (0, [repeat, waits])
 
             # Killed with the server, and after it by a restart: nothing of what was counted is lost.
             worker.kill()

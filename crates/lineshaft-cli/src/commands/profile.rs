@@ -33,7 +33,12 @@ pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), F
     let found = find(&client, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
     let Some(found) = found else {
         // What is counted of all attempts may help without one that was profiled.
-        advice.iter().try_for_each(|line| context.output.line(line))?;
+        if context.output.is_json() && !advice.is_empty() {
+            let nothing = Found { profile: Profile::new(), attempts: 0 };
+            context.output.json(&profiled::as_json(&nothing, task, &advice))?;
+        } else {
+            advice.iter().try_for_each(|line| context.output.line(line))?;
+        }
         return Err(none_of(task, wanted.version));
     };
     show_found(context, &found, task, &wanted.files, &advice)
