@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::names::{FrameId, Names};
 use super::{
-    ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile, Stack,
+    ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Frame, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile,
     TRACKS_MAX, Track, TrackId, Weight,
 };
 
@@ -79,42 +79,73 @@ impl Profile {
     /// The same in at most so many bytes, if those are enough for the names of its tracks: what was seen least is `(more)`
     /// where it takes more than that.
     pub fn encode_within(&self, bytes_max: usize) -> Vec<u8> {
-        let (mut bytes, mut nodes) = (self.encode(), self.nodes.len());
+        let (mut bytes, mut nodes, mut smaller) = (self.encode(), self.nodes.len(), None::<Self>);
         while bytes.len() > bytes_max && nodes > 0 {
             nodes /= 2;
-            bytes = self.smaller(nodes).encode();
+            let next = smaller.as_ref().unwrap_or(self).smaller(nodes);
+            bytes = next.encode();
+            smaller = Some(next);
         }
         bytes
     }
 
-    /// With at most so many nodes beside those of `(more)`.
-    fn smaller(&self, nodes: usize) -> Self {
-        let mut smaller = Self::bounded(nodes);
-        let mut stacks: Vec<_> = self.stacks().collect();
-        stacks.sort_by(|(a, weight), (b, other)| (other.wall_ns, a).cmp(&(weight.wall_ns, b)));
-        for (Stack { track: (name, kind), calls }, weight) in stacks {
-            let track = smaller.track(name, kind);
-            // Names of what does not fit would only take room.
-            let fits = smaller.nodes.len() + calls.len() <= nodes;
-            let calls: Vec<Call> = (calls.iter().rev().filter(|_| fits))
-                .map(|(frame, line)| Call {
-                    frame: smaller.frame(frame.name, frame.file, frame.line),
-                    line: *line,
-                })
-                .collect();
-            if fits {
-                smaller.add(track, &calls, weight);
-            } else {
-                smaller.add_more(track.0, weight);
+    /// With at most so many nodes beside those of `(more)`: those with the most time of their own, and what called them.
+    fn smaller(&self, nodes_max: usize) -> Self {
+        let mut smaller = Self::bounded(nodes_max);
+        let tracks: Vec<TrackId> = (self.tracks.iter())
+            .map(|track| smaller.track(self.names.text_of(track.name), track.kind))
+            .collect();
+        let is_kept = self.heaviest(nodes_max);
+        // In the order of these, so that whoever calls stands before what is called.
+        let mut moved = vec![NO_PARENT; self.nodes.len()];
+        for (at, Node { place, own }) in self.nodes.iter().enumerate().filter(|(at, _)| is_kept[*at]) {
+            let Frame { name, file, line } = self.frame_of(place.call.frame);
+            let call = Call { frame: smaller.frame(name, file, line), line: place.call.line };
+            let parent = moved.get(place.parent as usize).copied().unwrap_or(NO_PARENT);
+            let track = tracks[place.track as usize].0;
+            let node = smaller.node(Place { track, parent, call }).expect("as many as there is room for");
+            smaller.nodes[node as usize].own.add(*own);
+            moved[at] = node;
+        }
+        for (at, node) in self.nodes.iter().enumerate() {
+            if !is_kept[at] && node.own != Weight::default() {
+                smaller.add_more(tracks[node.place.track as usize].0, node.own);
             }
         }
-        smaller.ran(self.duration_ns);
-        smaller.collected(self.collected_ns, self.collections);
+        self.copy_sums(&mut smaller);
         for (file, line, allocation) in self.allocations() {
             smaller.allocated(file, line, allocation);
         }
-        smaller.peaked(self.memory_bytes_max);
         smaller
+    }
+
+    /// Whether each node is one of the at most `count` that are kept; those of `(more)` are not among them.
+    fn heaviest(&self, count: usize) -> Vec<bool> {
+        let is_more = |node: &Node| node.place.call.frame == FrameId::MORE && node.place.parent == NO_PARENT;
+        let seen = self.nodes.iter().enumerate();
+        let seen = seen.filter(|(_, node)| node.own != Weight::default() && !is_more(node));
+        let mut order: Vec<usize> = seen.map(|(at, _)| at).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(self.nodes[*at].own.wall_ns));
+        let (mut is_kept, mut room) = (vec![false; self.nodes.len()], count);
+        for at in order {
+            let parent = |at: &usize| match self.nodes[*at].place.parent {
+                NO_PARENT => None,
+                parent => Some(parent as usize),
+            };
+            let lacking = || std::iter::successors(Some(at), parent).take_while(|at| !is_kept[*at]);
+            let lacking: Vec<usize> = lacking().take(room + 1).collect();
+            if lacking.len() <= room {
+                room -= lacking.len();
+                lacking.into_iter().for_each(|at| is_kept[at] = true);
+            }
+        }
+        is_kept
+    }
+
+    fn copy_sums(&self, to: &mut Self) {
+        to.ran(self.duration_ns);
+        to.collected(self.collected_ns, self.collections);
+        to.peaked(self.memory_bytes_max);
     }
 
     /// What [`Self::encode`] gave. Whatever the bytes are, this takes no more than 16 MiB for what is in them.

@@ -196,6 +196,28 @@ fn a_bomb_is_not_unpacked() {
     assert_eq!(Profile::from_bytes(&bytes), Err(Unreadable::Damaged("it is larger than any profile")));
 }
 
+/// The nodes of deep stacks, which were made in full once for each of them, and for each halving.
+#[test]
+fn deep_stacks_are_soon_few_bytes() {
+    let mut profile = Profile::new();
+    let track = profile.track("main", Kind::Thread);
+    let frame = profile.frame("f", "f.py", 1);
+    let mut rng = fastrand::Rng::with_seed(1);
+    for outermost in 0..120 {
+        let mut stack = vec![Call { frame, line: outermost }];
+        for _ in 1..DEPTH_MAX {
+            stack.insert(0, Call { frame, line: rng.u32(..) });
+            profile.add(track, &stack, weight(rng.u64(1..1_000)));
+        }
+    }
+    let began = std::time::Instant::now();
+    let bytes = profile.encode_within(131_072);
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    assert!((30_000..=131_072).contains(&bytes.len()), "{}", bytes.len());
+    let again = Profile::from_bytes(&bytes).unwrap();
+    assert_eq!(again.total(Kind::Thread), profile.total(Kind::Thread));
+}
+
 #[test]
 fn beyond_the_greatest_number_of_nodes_samples_are_counted() {
     let mut profile = Profile::new();
