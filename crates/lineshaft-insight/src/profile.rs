@@ -217,7 +217,11 @@ impl Profile {
 
     /// The number of a track.
     pub fn track(&mut self, name: &str, kind: Kind) -> TrackId {
-        let name = self.names.text(name);
+        // The name of one for which there is no room would only take some itself.
+        let known = self.names.find(name).map(|name| Track { name, kind });
+        let is_known = || known.is_some_and(|track| self.tracks.contains(&track));
+        let has_place = self.tracks.len() < TRACKS_MAX || is_known();
+        let name = if has_place { self.names.text(name) } else { NO_NAME };
         self.track_of(Track { name, kind })
     }
 

@@ -78,6 +78,11 @@ impl Names {
         number
     }
 
+    /// The number of a text, if it has one.
+    pub(super) fn find(&self, text: &str) -> Option<u32> {
+        self.text_index.get(cut(text)).copied()
+    }
+
     pub(super) fn text_of(&self, number: u32) -> &str {
         &self.texts[number as usize]
     }

@@ -218,6 +218,24 @@ fn deep_stacks_are_soon_few_bytes() {
     assert_eq!(again.total(Kind::Thread), profile.total(Kind::Thread));
 }
 
+fn long_name(rng: &mut fastrand::Rng) -> String {
+    (0..1_000).map(|_| rng.alphanumeric()).collect()
+}
+
+#[test]
+fn names_of_tracks_for_which_there_is_no_room_take_none() {
+    let (mut profile, mut rng) = (Profile::new(), fastrand::Rng::with_seed(3));
+    for number in 0..TRACKS_MAX {
+        profile.track(&format!("task {number}"), Kind::Awaiting);
+    }
+    (0..10_000).for_each(|_| _ = profile.track(&long_name(&mut rng), Kind::Awaiting));
+    let name = "f".repeat(1_000);
+    let frame = profile.frame(&name, "f.py", 1);
+    assert_eq!(profile.frame_of(frame).name, name);
+    let (known, other) = (profile.track("task 7", Kind::Awaiting), profile.track("else", Kind::Awaiting));
+    assert!(known != other && other == profile.track("(more)", Kind::Awaiting));
+}
+
 #[test]
 fn beyond_the_greatest_number_of_nodes_samples_are_counted() {
     let mut profile = Profile::new();
