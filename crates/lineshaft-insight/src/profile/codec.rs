@@ -8,7 +8,7 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::names::{FrameId, Names};
+use super::names::{FrameId, NO_NAME, Names};
 use super::{
     ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Frame, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile,
     TRACKS_MAX, Track, TrackId, Weight,
@@ -76,8 +76,8 @@ impl Profile {
         deflated.write_all(&plain).and_then(|()| deflated.finish()).expect("memory can be written to")
     }
 
-    /// The same in at most so many bytes, if those are enough for the names of its tracks: what was seen least is `(more)`
-    /// where it takes more than that.
+    /// The same in at most so many bytes: what was seen least is `(more)` where it takes more than that. Where the names of
+    /// its tracks alone do, they are `(more)` too, and what lines have allocated is left out.
     pub fn encode_within(&self, bytes_max: usize) -> Vec<u8> {
         let (mut bytes, mut nodes, mut smaller) = (self.encode(), self.nodes.len(), None::<Self>);
         while bytes.len() > bytes_max && nodes > 0 {
@@ -86,7 +86,7 @@ impl Profile {
             bytes = next.encode();
             smaller = Some(next);
         }
-        bytes
+        if bytes.len() > bytes_max { self.smallest().encode() } else { bytes }
     }
 
     /// With at most so many nodes beside those of `(more)`: those with the most time of their own, and what called them.
@@ -140,6 +140,20 @@ impl Profile {
             }
         }
         is_kept
+    }
+
+    /// Only how much there was of each kind.
+    fn smallest(&self) -> Self {
+        let mut smallest = Self::bounded(0);
+        for kind in [Kind::Thread, Kind::Awaiting] {
+            let total = self.total(kind);
+            if total != Weight::default() {
+                let TrackId(track) = smallest.track_of(Track { name: NO_NAME, kind });
+                smallest.add_more(track, total);
+            }
+        }
+        self.copy_sums(&mut smallest);
+        smallest
     }
 
     fn copy_sums(&self, to: &mut Self) {

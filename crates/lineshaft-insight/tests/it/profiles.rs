@@ -222,6 +222,23 @@ fn long_name(rng: &mut fastrand::Rng) -> String {
     (0..1_000).map(|_| rng.alphanumeric()).collect()
 }
 
+/// They took more than is kept with an attempt, and the profile was thrown away.
+#[test]
+fn long_names_of_tracks_are_left_out_where_there_is_no_room_for_them() {
+    let (mut profile, mut rng) = (Profile::new(), fastrand::Rng::with_seed(2));
+    let frame = profile.frame("f", "f.py", 1);
+    for _ in 0..TRACKS_MAX {
+        let track = profile.track(&long_name(&mut rng), Kind::Awaiting);
+        profile.add(track, &[Call { frame, line: 1 }], weight(1));
+    }
+    profile.ran(7);
+    let bytes = profile.encode_within(131_072);
+    assert!(bytes.len() <= 131_072, "{}", bytes.len());
+    let again = Profile::from_bytes(&bytes).unwrap();
+    assert_eq!(again.total(Kind::Awaiting), profile.total(Kind::Awaiting));
+    assert_eq!((again.tracks()[0].0, again.duration_ns()), ("(more)", 7));
+}
+
 #[test]
 fn names_of_tracks_for_which_there_is_no_room_take_none() {
     let (mut profile, mut rng) = (Profile::new(), fastrand::Rng::with_seed(3));
