@@ -1,14 +1,17 @@
 //! Profiles as bytes: four letters, a version, and the rest deflated.
 
+use std::fmt;
 use std::io::{Read, Write};
+use std::marker::PhantomData;
 
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use super::names::{FrameId, NO_NAME, Names};
+use super::names::{FRAMES_MAX, FrameId, NO_NAME, Names, TEXTS_MAX};
 use super::{
     ALLOCATIONS_MAX, Allocation, Call, DEPTH_MAX, Frame, Kind, NO_PARENT, NODES_MAX, Node, Place, Profile,
     TRACKS_MAX, Track, TrackId, Weight,
@@ -37,17 +40,54 @@ pub enum Unreadable {
     Damaged(&'static str),
 }
 
+/// Tracks and nodes that are written at most: beyond its bound there is one track of each kind for the others, and of each
+/// track a node for the others.
+const STORED_TRACKS_MAX: usize = TRACKS_MAX + 2;
+const STORED_NODES_MAX: usize = NODES_MAX + STORED_TRACKS_MAX;
+
 /// Everything, as it is written.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Stored {
+    #[serde(deserialize_with = "at_most::<TEXTS_MAX, _, _>")]
     texts: Vec<String>,
+    #[serde(deserialize_with = "at_most::<FRAMES_MAX, _, _>")]
     frames: Vec<(u32, u32, u32)>,
+    #[serde(deserialize_with = "at_most::<STORED_TRACKS_MAX, _, _>")]
     tracks: Vec<(u32, bool)>,
+    #[serde(deserialize_with = "at_most::<STORED_NODES_MAX, _, _>")]
     nodes: Vec<StoredNode>,
     duration_ns: u64,
     collected_ns: u64,
     collections: u64,
+    #[serde(deserialize_with = "at_most::<ALLOCATIONS_MAX, _, _>")]
     allocations: Vec<(u32, u32, Allocation)>,
+}
+
+/// A list that is given up where it has more: of nothing 16 MiB of bytes can say that it is there millions of times.
+fn at_most<'de, const MAX: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Few<const MAX: usize, T>(PhantomData<T>);
+
+    impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for Few<MAX, T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(part) = parts.next_element()? {
+                if list.len() == MAX {
+                    return Err(A::Error::custom("it has too many"));
+                }
+                list.push(part);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(Few::<MAX, T>(PhantomData))
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -162,7 +202,7 @@ impl Profile {
         to.peaked(self.memory_bytes_max);
     }
 
-    /// What [`Self::encode`] gave. Whatever the bytes are, this takes no more than 16 MiB for what is in them.
+    /// What [`Self::encode`] gave. Whatever the bytes are, this takes no more than 32 MiB for what is in them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::NotAProfile)?;
         let (&version, deflated) = rest.split_first().ok_or(Unreadable::NotAProfile)?;
@@ -221,10 +261,6 @@ fn restored(stored: Stored) -> Result<Profile, Unreadable> {
     let texts = stored.texts.len() as u32;
     let mut profile = Profile::new();
     profile.names = Names::restored(&stored.texts, &stored.frames).ok_or(Unreadable::Damaged("names"))?;
-    // Beyond the bound there is one track of each kind for the others.
-    if stored.tracks.len() > TRACKS_MAX + 2 || stored.nodes.len() > NODES_MAX + TRACKS_MAX + 2 {
-        return Err(Unreadable::Damaged("too many tracks or nodes"));
-    }
     for (at, &(name, is_awaiting)) in stored.tracks.iter().enumerate() {
         let kind = if is_awaiting { Kind::Awaiting } else { Kind::Thread };
         if name >= texts || profile.track_of(Track { name, kind }) != TrackId(at as u32) {
@@ -238,9 +274,6 @@ fn restored(stored: Stored) -> Result<Profile, Unreadable> {
         if file >= texts || profile.allocations.insert((file, line), one).is_some() {
             return Err(Unreadable::Damaged("allocations"));
         }
-    }
-    if profile.allocations.len() > ALLOCATIONS_MAX {
-        return Err(Unreadable::Damaged("too many allocations"));
     }
     Ok(profile)
 }

@@ -11,6 +11,8 @@ pub(super) const NAME_BYTES_MAX: usize = 1_024;
 pub(super) const ALL_BYTES_MAX: usize = 8 << 20;
 /// Functions there are numbers for.
 pub(super) const FRAMES_MAX: usize = NODES_MAX;
+/// Names of functions, files and tracks.
+pub(super) const TEXTS_MAX: usize = 4 * FRAMES_MAX;
 
 /// Texts and functions that are always there, in this order.
 const TEXTS: [&str; 3] = ["(more)", "(deeper)", ""];
@@ -68,7 +70,7 @@ impl Names {
         if let Some(&number) = self.text_index.get(text) {
             return number;
         }
-        if self.bytes + text.len() > ALL_BYTES_MAX {
+        if self.bytes + text.len() > ALL_BYTES_MAX || self.texts.len() >= TEXTS_MAX {
             return NO_NAME;
         }
         let (text, number): (Arc<str>, _) = (text.into(), self.texts.len() as u32);

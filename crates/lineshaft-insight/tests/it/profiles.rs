@@ -196,6 +196,15 @@ fn a_bomb_is_not_unpacked() {
     assert_eq!(Profile::from_bytes(&bytes), Err(Unreadable::Damaged("it is larger than any profile")));
 }
 
+/// Texts without letters took 24 bytes each before they were counted, 200 MB of some KiB.
+#[test]
+fn a_list_that_is_too_long_is_given_up_where_it_is() {
+    let count = [0x80, 0x80, 0x80, 0x04]; // 8 Mi
+    let bytes = deflated(&[&count[..], &vec![0; 8 << 20]].concat());
+    assert!(bytes.len() < 64 << 10);
+    assert_eq!(Profile::from_bytes(&bytes), Err(Unreadable::Damaged("it has no such fields")));
+}
+
 /// The nodes of deep stacks, which were made in full once for each of them, and for each halving.
 #[test]
 fn deep_stacks_are_soon_few_bytes() {
