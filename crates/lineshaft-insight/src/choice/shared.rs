@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::Choice;
+use super::{Choice, Phase};
 
 /// The key of what functions there are.
 pub const INDEX: &str = "@alternatives";
@@ -90,8 +90,9 @@ pub enum Learned {
 }
 
 impl Choice {
-    /// Takes over what another process knows about the same class: a pin always, and who is the fastest where that is
-    /// not known here. Among another number of implementations there is nothing to learn.
+    /// Takes over what another process knows about the same class: a pin always, and who is the fastest where that was
+    /// never known here. What failed here stays left out, and is not the fastest. Among another number of implementations
+    /// there is nothing to learn.
     pub fn learn(&mut self, theirs: &Self) -> Learned {
         if self.is_pinned || theirs.variants.len() != self.variants.len() {
             return Learned::Nothing;
@@ -100,13 +101,23 @@ impl Choice {
             self.pin();
             return Learned::Pinned;
         }
-        match (self.best(), theirs.best()) {
-            (None, Some(best)) => {
+        let bans: Vec<Option<u64>> = self.variants.iter().map(|variant| variant.banned_until_ms).collect();
+        match theirs.best().filter(|best| self.knows_nothing() && bans[*best].is_none()) {
+            None => Learned::Nothing,
+            Some(best) => {
                 *self = theirs.clone();
+                for (number, until_ms) in bans.into_iter().enumerate() {
+                    let until_ms = until_ms.max(self.variants[number].banned_until_ms);
+                    until_ms.into_iter().for_each(|until_ms| self.ban(number, until_ms));
+                }
                 Learned::Best(best)
             }
-            _ => Learned::Nothing,
         }
+    }
+
+    /// Whether it has not been known yet who is the fastest; in a later trial somebody has just become too slow.
+    fn knows_nothing(&self) -> bool {
+        matches!(self.phase, Phase::Trial { is_first: true, .. })
     }
 
     /// Whether others are to be told of it again, who were told of so many runs: there are a tenth more.
@@ -118,6 +129,7 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Event, Standing};
 
     fn settled(count: usize) -> Choice {
         let mut choice = Choice::new(count);
@@ -143,6 +155,31 @@ mod tests {
         theirs.pin();
         assert_eq!(ours.learn(&theirs), Learned::Pinned);
         assert_eq!((ours.best(), ours.learn(&settled(2))), (Some(0), Learned::Nothing));
+    }
+
+    /// Theirs took the place of all of ours.
+    #[test]
+    fn what_failed_here_stays_left_out() {
+        let (mut ours, theirs) = (Choice::new(3), settled(3));
+        ours.ban(1, 1_000);
+        assert_eq!(ours.learn(&theirs), Learned::Best(2));
+        assert_eq!(ours.outlines()[1].standing, Standing::Banned);
+        let mut ours = Choice::new(3);
+        ours.ban(2, 1_000);
+        assert_eq!((ours.learn(&theirs), ours.best()), (Learned::Nothing, None));
+    }
+
+    /// Others who had not seen yet that their best had become slower put it back.
+    #[test]
+    fn who_has_just_left_the_best_goes_on_with_its_trial() {
+        let theirs = settled(2);
+        let mut ours = theirs.clone();
+        let slower = |ours: &mut Choice| {
+            let pick = ours.pick(0, 0.5);
+            ours.ran(pick, if ours.runs() < 100 { 1.0 } else { 9.0 })
+        };
+        assert!((0..1_000).any(|_| slower(&mut ours) == Some(Event::Slower(1))));
+        assert_eq!((ours.learn(&theirs), ours.best()), (Learned::Nothing, None));
     }
 
     #[test]
