@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     _Request: TypeAlias = Callable[[int | None, _native.Client], _native.Reply[_Answer]]
 
 __all__ = ["KeepsProfiles", "aprofile_of", "profile_of"]
+
+_logger = logging.getLogger("lineshaft")
 
 
 class KeepsProfiles:
@@ -98,16 +101,32 @@ class _Found:
         self.before: int | None = None
         self.is_whole = False
         self._limit = limit
+        self._unread: list[ValueError] = []
         self._seen: set[tuple[bytes, int]] = set()
 
     def add(self, answer: _Answer) -> None:
-        """One page. Of an attempt the newest profile counts: that before it was of how far it had come."""
+        """One page. Of an attempt the newest profile counts: that before it was of how far it had come.
+
+        What cannot be read is left out, which is logged, and raised if nothing else is there.
+        """
         rows, self.before, _ = answer
         for job, attempt, data in rows:
             if (job, attempt) not in self._seen and len(self.profiles) < self._limit:
                 self._seen.add((job, attempt))
-                self.profiles.append(Profile.from_bytes(data))
+                try:
+                    self.profiles.append(Profile.from_bytes(data))
+                except ValueError as error:
+                    self._unread.append(error)
         self.is_whole = self.before is None or len(self.profiles) >= self._limit
+        if self.is_whole and self._unread:
+            self._say_unread()
+
+    def _say_unread(self) -> None:
+        if not self.profiles:
+            raise self._unread[0]
+        count = len(self._unread)
+        left = "1 profile was left out" if count == 1 else f"{count} profiles were left out"
+        _logger.warning("%s: %s", left, self._unread[0])
 
 
 def _of_task(task: str | Enqueues[..., object], version: int | None, since: Duration | datetime | None) -> _Request:

@@ -16,6 +16,7 @@ import pytest
 
 from lineshaft import Profile, profile
 from lineshaft._profile._table import table
+from lineshaft._profiles import _Found
 from support.processes import PATIENCE_S, until
 from support.profiles import burn, cool, hot, of, profiled, stacks_cpu
 
@@ -45,6 +46,17 @@ def test_a_profile_of_what_was_awaited_alone_says_so():
     )
     said = "no samples of a thread in 2.00 s: tasks only waited\n\n awaited  function\n  2.00 s  pay (shop.py:7)"
     assert table(cast("Profile", found)) == said
+
+
+def test_a_profile_that_cannot_be_read_leaves_the_others(caplog):
+    """One of a newer version, and no profile of the task could be read."""
+    newer, mine = b"LSPR\x09", Profile().to_bytes()
+    found = _Found(10)
+    found.add(([(b"1", 1, newer), (b"2", 1, mine), (b"3", 1, mine)], None, True))
+    assert len(found.profiles) == 2
+    assert "1 profile was left out: this profile has version 9 of the format" in caplog.text
+    with pytest.raises(ValueError, match="version 9"):
+        _Found(10).add(([(b"1", 1, newer)], None, True))
 
 
 def test_a_deep_recursion_is_cut_at_its_outer_end():

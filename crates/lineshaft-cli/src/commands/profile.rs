@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lineshaft::client::Client;
 use lineshaft_insight::Habits;
-use lineshaft_insight::profile::{Profile, diff, flame_graph_svg, html};
+use lineshaft_insight::profile::{Profile, Unreadable, diff, flame_graph_svg, html};
 use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER, TaskStatistics};
 use lineshaft_wire::{JobId, LogFilter, Looks, task};
 use serde_json::json;
@@ -30,7 +30,7 @@ pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), F
         return want_next(&client, context, task, (count, looks(wanted)));
     }
     let advice = advice_on(&client, task, wanted.version)?;
-    let found = find(&client, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
+    let found = find(&client, context, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
     let Some(found) = found else {
         // What is counted of all attempts may help without one that was profiled.
         if context.output.is_json() && !advice.is_empty() {
@@ -107,7 +107,7 @@ pub(crate) fn of_job(client: &Client, context: &mut Context, wanted: &JobProfile
     let JobProfile { id, attempt, files } = wanted;
     let record = answer(client.show(*id, None))?;
     let filter = LogFilter { job: Some(*id), attempt: *attempt, ..profiles() };
-    let Some(found) = find(client, &filter, 1)? else {
+    let Some(found) = find(client, context, &filter, 1)? else {
         return Err(Failure::new(NOT_FOUND, format!("job {id} has no profile"))
             .hint("attempts are profiled by using(profile=True), @app.task(profile=0.01) or `lineshaft profile TASK --next 20`"));
     };
@@ -119,6 +119,13 @@ pub(crate) struct Found {
     pub(crate) profile: Profile,
     /// Attempts whose profiles they are.
     pub(crate) attempts: u64,
+}
+
+impl Found {
+    fn add(&mut self, one: &Profile) {
+        self.profile.merge(one);
+        self.attempts += 1;
+    }
 }
 
 fn profiles() -> LogFilter {
@@ -139,25 +146,46 @@ fn of_task(task: &str, version: Option<u32>, kept: &Kept) -> LogFilter {
 }
 
 /// The newest ones merged, at most `limit`; `None` if there are none. Of an attempt the newest profile counts: that before
-/// it was of how far it had come.
-fn find(client: &Client, filter: &LogFilter, limit: u32) -> Result<Option<Found>, Failure> {
-    let (mut profile, mut seen, mut after) = (Profile::new(), BTreeSet::<(JobId, u32)>::new(), None);
+/// it was of how far it had come. What cannot be read is left out, and said; it fails if nothing else is there.
+fn find(
+    client: &Client,
+    context: &mut Context,
+    filter: &LogFilter,
+    limit: u32,
+) -> Result<Option<Found>, Failure> {
+    let mut found = Found { profile: Profile::new(), attempts: 0 };
+    let (mut seen, mut after, mut unread) = (BTreeSet::<(JobId, u32)>::new(), None, Vec::new());
     loop {
         let list = ListLogs { filter: filter.clone(), after, count: PAGE, newest_first: true };
         let page = answer(client.logs(list, None))?;
         for record in page.records {
             let Some(bytes) = &record.attachment else { continue };
-            if seen.len() < limit as usize && seen.insert((record.job, record.attempt)) {
-                let one = Profile::from_bytes(bytes);
-                profile.merge(&one.map_err(|error| Failure::new(FAILED, error.to_string()))?);
+            if found.attempts < u64::from(limit) && seen.insert((record.job, record.attempt)) {
+                match Profile::from_bytes(bytes) {
+                    Ok(one) => found.add(&one),
+                    Err(error) => unread.push(error),
+                }
             }
         }
         after = page.next;
-        if after.is_none() || seen.len() >= limit as usize {
-            let attempts = seen.len() as u64;
-            return Ok((attempts > 0).then_some(Found { profile, attempts }));
+        if after.is_none() || found.attempts >= u64::from(limit) {
+            break;
         }
     }
+    if let Some(error) = unread.first() {
+        let left = left_out(unread.len() as u64, error);
+        if found.attempts == 0 {
+            return Err(Failure::new(FAILED, left));
+        }
+        context.output.warn(&left);
+    }
+    Ok((found.attempts > 0).then_some(found))
+}
+
+/// `1 profile was left out: this profile has version 9 of the format, and versions up to 2 are read`.
+fn left_out(count: u64, error: &Unreadable) -> String {
+    let were = if count == 1 { "was" } else { "were" };
+    format!("{} {were} left out: {error}", show::count_of(count, "profile"))
 }
 
 fn none_of(task: &str, version: Option<u32>) -> Failure {
@@ -207,8 +235,8 @@ fn show_diff(
     (task, before, after): (&str, u32, u32),
     kept: &Kept,
 ) -> Result<(), Failure> {
-    let of = |version| {
-        let found = find(client, &of_task(task, Some(version), kept), kept.limit)?;
+    let mut of = |version| {
+        let found = find(client, context, &of_task(task, Some(version), kept), kept.limit)?;
         found.ok_or_else(|| none_of(task, Some(version)))
     };
     let (before, after) = ((before, of(before)?), (after, of(after)?));
@@ -220,4 +248,17 @@ fn show_diff(
         .into_iter()
         .try_for_each(|line| context.output.line(line))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_said_with_why() {
+        let error = Profile::from_bytes(b"LSPR\x09").expect_err("a newer version");
+        let why = "this profile has version 9 of the format, and versions up to 2 are read";
+        assert_eq!(left_out(1, &error), format!("1 profile was left out: {why}"));
+        assert_eq!(left_out(2, &error), format!("2 profiles were left out: {why}"));
+    }
 }
