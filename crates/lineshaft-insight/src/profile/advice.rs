@@ -63,15 +63,12 @@ impl Profile {
         })
     }
 
-    /// Locks are waited for in threading.py, and where a `with` or an `acquire` has nothing of Python in it.
+    /// Where threads wait for locks, and not for what others do.
     fn on_locks(&self, all: Weight) -> Option<(f64, String)> {
         let mut spent = 0_u64;
         let mut lines: BTreeMap<(&str, u32, &str), u64> = BTreeMap::new();
         for (stack, weight) in self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread) {
-            let is_lock =
-                |frame: Frame<'_>| ends(frame.file, "threading.py") || frame.name == Wait::Lock.name();
-            let innermost = stack.calls.iter().rfind(|(frame, _)| !is_native(*frame));
-            if !innermost.is_some_and(|(frame, _)| is_lock(*frame)) {
+            if !waits_for_lock(&stack) {
                 continue;
             }
             let waited = weight.wall_ns.saturating_sub(weight.cpu_ns);
@@ -87,7 +84,7 @@ impl Profile {
         });
         worth(spent, all, LOCKS, |share, took| {
             format!(
-                "{share} of the time, {took}, threads waited for locks and each other{most}: shorter critical sections, \
+                "{share} of the time, {took}, threads waited for locks{most}: shorter critical sections, \
                  or more locks, would spare some of it."
             )
         })
@@ -171,10 +168,24 @@ fn part(spent: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| spent as f64 / all as f64)
 }
 
+/// Locks are waited for where a `with` or an `acquire` has nothing of Python in it, and in threading.py where it acquires
+/// something: its events, conditions and threads wait for others, also with a lock.
+fn waits_for_lock(stack: &Stack<'_>) -> bool {
+    let frames = stack.calls.iter().rev().map(|(frame, _)| *frame);
+    let mut inner = frames.filter(|frame| !is_native(*frame)).peekable();
+    let is_lock = inner.next_if(|frame| frame.name == Wait::Lock.name()).is_some();
+    let of_threading: Vec<_> = inner.take_while(|frame| ends(frame.file, "threading.py")).collect();
+    let acquires = |frame: &Frame<'_>| {
+        ["acquire", "__enter__"].contains(&frame.name.rsplit('.').next().unwrap_or_default())
+    };
+    if of_threading.is_empty() { is_lock } else { of_threading.iter().any(acquires) }
+}
+
 fn serialises(frame: Frame<'_>) -> bool {
     let of_json = ["json/__init__.py", "json/encoder.py", "json/decoder.py", "json/scanner.py"];
     of_json.iter().any(|file| ends(frame.file, file))
         || ends(frame.file, "pickle.py")
+        || is_native(frame) && (frame.name.contains("_pickle") || frame.file.contains("_pickle"))
         || ends(frame.file, "copy.py") && frame.name.contains("deepcopy")
 }
 

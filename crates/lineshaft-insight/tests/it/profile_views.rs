@@ -122,13 +122,37 @@ fn advice_is_given_for_what_takes_much_and_not_for_what_takes_little() {
         900,
         "deepcopy",
     );
-    check(&[("f", "a.py", 1), ("wait", "/usr/lib/python3.11/threading.py", 9)], 0, "waited for locks");
+    let acquires = ("Semaphore.acquire", "/usr/lib/python3.11/threading.py", 9);
+    check(&[("f", "a.py", 1), acquires], 0, "waited for locks");
+    check(&[("f", "a.py", 1), ("_pickle_dumps", "<native python3.11>", 0)], 900, "json, pickle");
+    check(&[("f", "a.py", 1), ("save", "<native _pickle.cpython-311.so>", 0)], 900, "json, pickle");
     check(&[("f", "a.py", 1), ("_find_and_load", "<frozen importlib._bootstrap>", 9)], 900, "imports");
     check(
         &[("f", "a.py", 1), ("compile", "/usr/lib/python3.11/re/_compiler.py", 9)],
         900,
         "regular expressions",
     );
+}
+
+/// All of threading.py counted, so that one that waits for a result was told to shorten its critical sections.
+#[test]
+fn to_wait_for_others_is_not_to_wait_for_a_lock() {
+    let threading = "/usr/lib/python3.11/threading.py";
+    let lock = ("(waits for a lock)", "", 0);
+    let (wait, event) = (("Condition.wait", threading, 9), ("Event.wait", threading, 19));
+    let (result, join) =
+        (("Future.result", "/usr/lib/python3.11/concurrent/futures/_base.py", 9), "Thread.join");
+    let says_lock = |inner: Calls<'_>| {
+        let stack = [&[("f", "a.py", 1)], inner].concat();
+        advice_of(&[(&stack, 600, 0)]).iter().any(|one| one.contains("waited for locks"))
+    };
+    for inner in [&[result, wait][..], &[result, wait, lock], &[event, wait], &[(join, threading, 29)]] {
+        assert!(!says_lock(inner), "{inner:?}");
+    }
+    let (acquire, enter) = (("Semaphore.acquire", threading, 39), ("Condition.__enter__", threading, 49));
+    for inner in [&[lock][..], &[acquire, wait], &[acquire, wait, lock], &[enter], &[enter, lock]] {
+        assert!(says_lock(inner), "{inner:?}");
+    }
 }
 
 #[test]
@@ -184,7 +208,7 @@ fn advice_tells_the_interpreter_s_lock_from_others_and_from_what_waits() {
     assert_eq!(waiting(Wait::Interpreter, 90, 450), Vec::<String>::new());
     let said = waiting(Wait::Lock, 600, 390);
     assert_eq!(said.len(), 1, "{said:?}");
-    let line = "threads waited for locks and each other, 600 ms of it at a.py:7 in work: ";
+    let line = "threads waited for locks, 600 ms of it at a.py:7 in work: ";
     assert!(said[0].starts_with(&format!("60.0 % of the time, 600 ms, {line}")), "{said:?}");
 }
 
