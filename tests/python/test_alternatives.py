@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from lineshaft import App, DeclarationError, LineshaftError, OptionError, _native, alternatives, size_class
-from lineshaft._alternatives import _sharing
+from lineshaft._alternatives import _functions, _sharing
 from support.processes import PATIENCE_S, until
 
 
@@ -388,6 +388,21 @@ def test_a_coroutine_that_takes_too_long_is_given_up():
             assert time.monotonic() < deadline
 
     asyncio.run(main())
+
+
+def test_a_look_at_a_coroutine_takes_what_the_coroutine_does():
+    """It took as long as the loop needed to come to the task that was made for it, too."""
+
+    async def quick() -> str:
+        return "quick"
+
+    async def main() -> tuple[Any, bool, float]:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        return await _functions._within(10.0, quick())
+
+    value, is_over, seconds = asyncio.run(main())
+    assert (value, is_over) == ("quick", True)
+    assert seconds < 0.1
 
 
 class LookedAt:

@@ -88,17 +88,16 @@ class AsyncChosenFunction(_Chosen):
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         kind, choice, pick = self._pick(args, kwargs)
         number = pick.number
-        began = time.perf_counter()
         failed: Exception | None = None
         try:
-            value, is_over = await _within(pick.limit_s, self._functions[number](*args, **kwargs))
+            value, is_over, seconds = await _within(pick.limit_s, self._functions[number](*args, **kwargs))
         except BaseException as error:
             choice.gave_none(pick)
             if number == 0 or not isinstance(error, Exception):
                 raise
             failed = error
         else:
-            self._classes.ran(kind, choice, pick, time.perf_counter() - began)
+            self._classes.ran(kind, choice, pick, seconds)
             if is_over and (number == 0 or not self._classes.is_to_be_verified()):
                 return value
             if not is_over:
@@ -118,24 +117,32 @@ class AsyncChosenFunction(_Chosen):
         return value if is_right else right
 
 
-async def _within(limit_s: float | None, coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, bool]:
-    """What it gives, and whether it was over in time; else it was cancelled."""
+async def _within(limit_s: float | None, coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, bool, float]:
+    """What it gives, whether it was over in time, else it was cancelled, and how many seconds it took."""
+    began = time.perf_counter()
     if limit_s is None:
-        return await coroutine, True
-    task = asyncio.ensure_future(coroutine)
+        return await coroutine, True, time.perf_counter() - began
+    # A task begins when the loop comes to it, and is heard of later than it ends: that time is not its own.
+    task = asyncio.ensure_future(_timed(coroutine))
     try:
         done, _ = await asyncio.wait((task,), timeout=limit_s)
     except BaseException:
         task.cancel()
         await asyncio.wait((task,))
         raise
-    if done:
-        return task.result(), True
-    task.cancel()
-    await asyncio.wait((task,))
-    if not task.cancelled() and task.exception() is None:
-        return task.result(), True  # in the last moment
-    return None, False
+    if not done:
+        task.cancel()
+        await asyncio.wait((task,))
+    if done or (not task.cancelled() and task.exception() is None):  # in the last moment
+        value, seconds = task.result()
+        return value, True, seconds
+    return None, False, time.perf_counter() - began
+
+
+async def _timed(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    value = await coroutine
+    return value, time.perf_counter() - began
 
 
 def _now_ms() -> int:
