@@ -88,6 +88,7 @@ class Sharing:
                 self._wrong.setdefault(kind, wrong)
             self._told.setdefault(kind, theirs.runs)
             self.adopt(kind, theirs, wrong)
+        self._told.setdefault(kind, choice.runs)  # the first look tells nothing
         if not is_pinned and kind in self._wrong:
             self.pinned(kind, self._wrong[kind])  # it went, for room
         told = self._told.get(kind, 0)

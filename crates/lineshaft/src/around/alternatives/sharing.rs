@@ -131,8 +131,8 @@ impl Sharing {
             // What another version wrote is passed over.
             bytes.and_then(|bytes| Choice::from_bytes(&bytes, count).ok())
         };
-        let their_runs = theirs.as_ref().map_or(0, Choice::runs);
-        // If it is known already, it stays.
+        // The first look tells nothing, and what is known already stays.
+        let their_runs = theirs.as_ref().map_or_else(|| class.choice().runs(), Choice::runs);
         let _ = class.told_runs.compare_exchange(UNKNOWN, their_runs, Relaxed, Relaxed);
         let learned = theirs.map(|theirs| class.choice().learn(&theirs));
         // Older versions of Python wrote no name.
