@@ -33,7 +33,7 @@ pub use carried::{carried, carry};
 pub use distinct::{DistinctFields, overlaid};
 pub use error::Error;
 pub use filter::{Filter, Verdict};
-pub use format::{Format, Formatter, Function, Made, Zone};
+pub use format::{Format, Formatter, Function, Made, Zone, is_hidden};
 pub use gate::{Asked, Gate, HeldBack, Limit, Passage};
 pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};
