@@ -75,7 +75,7 @@ impl State {
     /// one may have begun something it sees for itself.
     pub(in super::super) fn look_due(&mut self, now: Instant) -> Option<Instant> {
         lock_view()?;
-        let may_have = !self.prefetches && (!self.waiting.is_empty() || self.slots.has_unbegun());
+        let may_have = !self.waiting.is_empty() || self.slots.has_unbegun();
         let next = self.slots.held_mut().map(|held| held.next_at()).min();
         [next, may_have.then(|| now + LONG)].into_iter().flatten().min()
     }
