@@ -58,12 +58,13 @@ pub(crate) struct ChunkWriter {
     body: Vec<u8>,
     count: u32,
     first: u64,
+    durable_bytes: u64,
 }
 
 impl ChunkWriter {
-    /// Chunks that follow one with this CRC, and begin with sequence number `first`.
-    pub(crate) fn after(crc: u32, first: u64) -> Self {
-        Self { crc, first, ..Self::default() }
+    /// Chunks that follow one with this CRC, and begin with sequence number `first`. So many bytes of the file are durable.
+    pub(crate) fn after(crc: u32, first: u64, durable_bytes: u64) -> Self {
+        Self { crc, first, durable_bytes, ..Self::default() }
     }
 
     /// Adds a record. [`Error::TooLarge`] if it or what there is now is.
@@ -99,6 +100,7 @@ impl ChunkWriter {
         header[8..16].copy_from_slice(&self.first.to_le_bytes());
         header[16..20].copy_from_slice(&self.count.to_le_bytes());
         header[20..24].copy_from_slice(&self.crc.to_le_bytes());
+        header[24..28].copy_from_slice(&(self.durable_bytes as u32).to_le_bytes());
         self.crc = crc_of(&header, &self.body);
         header[CRC_OFFSET..].copy_from_slice(&self.crc.to_le_bytes());
         self.bytes.extend_from_slice(&header);
