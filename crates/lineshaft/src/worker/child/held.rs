@@ -7,11 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::pace::LONG;
 use crate::interpreter::lock_view;
 
-/// Looks of a body begin then: the connection has to see anyway who runs for so long.
-const FIRST: Duration = LONG;
+/// A body is looked at first after this time, in the middle.
+const FIRST: Duration = Duration::from_millis(50);
 /// The pause between two looks, in the middle.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Nor is it shorter than this part of the time for which the body has run.
@@ -39,7 +38,8 @@ impl Held {
     }
 
     fn of(thread: usize, began: Instant) -> Self {
-        Self { thread, began, looked_at: began, next_at: began + FIRST, looks: 0, held: Duration::ZERO }
+        let next_at = began + FIRST.mul_f64(0.6 + 0.8 * fastrand::f64());
+        Self { thread, began, looked_at: began, next_at, looks: 0, held: Duration::ZERO }
     }
 
     /// When it should be looked at next.
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_over_soon_says_nothing_and_a_long_one_is_looked_at_seldom() {
-        assert_eq!(seen(49 * MS, |_| true), (None, 0));
+        assert_eq!(seen(29 * MS, |_| true), (None, 0));
         assert_eq!(seen(100 * MS, |_| true).0, None);
         let (held, looks) = seen(3_600_000 * MS, |_| true);
         assert!(held == Some(3_600_000 * MS) && (300..700).contains(&looks), "{looks} looks");
