@@ -364,6 +364,45 @@ def test_memory_keeps_the_last_and_of_one_logger():
     assert [record.message for record in records("shop.mail")] == ["2", "4"]
 
 
+def test_handlers_of_one_file_have_to_rotate_it_alike(path, tmp_path):
+    link = tmp_path / "link.log"
+    link.symlink_to(path)
+    first = to_file(path, name="all", rotate_size="1MB", keep=3)
+    for options, option in (
+        ({"rotate_size": "2MB"}, "rotate_size"),
+        ({"rotate_size": None}, "rotate_size"),
+        ({"rotate_every": "1d"}, "rotate_every"),
+        ({"keep": 4}, "keep"),
+        ({"compress": "gzip"}, "compress"),
+    ):
+        for other in (path, link):
+            second = {**first, "name": "errors", "path": other, **options}
+            with pytest.raises(OptionError) as raised:
+                configure(handlers=[first, {"kind": "console"}, second])
+            words = f"the log handlers 'all' and 'errors' write {other}, and differ in `{option}`"
+            assert str(raised.value).startswith(words)
+    configuration = f"""
+        [[handlers]]
+        kind = "file"
+        name = "all"
+        path = "{path}"
+        rotate_every = "1d"
+
+        [[handlers]]
+        kind = "file"
+        name = "errors"
+        path = "{path}"
+        rotate_every = "1h"
+    """
+    (tmp_path / "logging.toml").write_text(configuration)
+    with pytest.raises(OptionError, match=r"'all' and 'errors' write .* differ in `rotate_every`"):
+        lineshaft.logging.configure_from(tmp_path / "logging.toml")
+    configure(handlers=[first, {**first, "name": "errors", "level": "error", "format": "json"}])
+    # Without a rotation the others say nothing.
+    plain = {"kind": "file", "path": path}
+    configure(handlers=[{**plain, "name": "a", "keep": 3}, {**plain, "name": "b", "compress": "gzip"}])
+
+
 def test_files_are_rotated_and_compressed(path):
     import gzip
 
