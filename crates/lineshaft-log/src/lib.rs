@@ -37,7 +37,7 @@ pub use format::{Format, Formatter, Function, Made, Zone, is_hidden};
 pub use gate::{Asked, Gate, HeldBack, Limit, Passage};
 pub use handler::{Failure, Gathering, Handler, Kind, Open, Spec};
 pub use level::{Level, LevelNames};
-pub use panics::log_panics;
+pub use panics::{log_panics, log_panics_alone};
 pub use pipeline::{Counts, LaneCounts, Options, Pipeline, Taken, Tap};
 pub use record::{Fields, Origin, Place, Record, Thread};
 pub use redact::{DEFAULT_KEYS, FACTS, HIDDEN, Redaction};
