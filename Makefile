@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MATURIN := $(BIN)/maturin
 TOOLS := $(VENV)/.tools
-EXAMPLES := $(TARGET)/release/examples/checksums $(TARGET)/release/examples/largest
+EXAMPLES := $(TARGET)/debug/examples/checksums $(TARGET)/debug/examples/largest
 TARPAULIN := $(or $(shell command -v cargo-tarpaulin),$(TARGET)/tools/bin/cargo-tarpaulin)
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
@@ -104,10 +104,12 @@ $(VENV)/.built: $(RUST) $(FACE) $(MATURIN)
 $(TARGET)/tools/bin/cargo-tarpaulin:
 	cargo install cargo-tarpaulin --locked --version 0.37.5 --root $(TARGET)/tools --target-dir $(TARGET)/tools/build
 
-$(TARGET)/release/examples/%: $(RUST) examples/rust/%.rs
-	cargo build --release --locked -p lineshaft --example $*
+# Of the same packages as `test-rust`, so that their dependencies have the same features and are compiled once.
+$(TARGET)/debug/examples/%: $(RUST) examples/rust/%.rs
+	cargo build --workspace --exclude lineshaft-python --locked --example $*
 	@touch $@
 
-$(TARGET)/release/lineshaft: $(RUST)
-	cargo build --release --locked -p lineshaft-cli
+# Together with the extension, for the same reason.
+$(TARGET)/release/lineshaft: $(RUST) $(VENV)/.built
+	cargo build --release --locked -p lineshaft-cli -p lineshaft-python --bin lineshaft
 	@touch $@

@@ -521,6 +521,7 @@ class Client:
                 list[list[int]],
                 tuple[int, int, int | None, int, int, int],
                 tuple[int, int],
+                tuple[int, int],
             ]
         ]
     ]: ...

@@ -73,6 +73,9 @@ class Attempt(NamedTuple):
     """Bytes of its arguments, as they are kept."""
     bytes_out: int | None = None
     """Bytes of its result and of what it printed."""
+    gil: float | None = None
+    """Seconds for which its thread had the GIL, as looks show that are taken while it runs: not known of attempts that
+    are over within some tenths of a second."""
 
 
 def attempts_of(record: _native.JobRecord) -> list[Attempt]:
@@ -92,7 +95,7 @@ def error_of(error: _native.ErrorRecord) -> AttemptError:
 
 
 def _attempt(record: _native.JobRecord, attempt: _native.AttemptRecord) -> Attempt:
-    ran, cpu, of_children, collecting, peak_growth, cache_hits = attempt.measures
+    ran, cpu, of_children, collecting, peak_growth, cache_hits, gil = attempt.measures
     has_ended = attempt.finished_at is not None
     result = record.result_bytes if attempt.outcome == "succeeded" else 0
     return Attempt(
@@ -112,6 +115,7 @@ def _attempt(record: _native.JobRecord, attempt: _native.AttemptRecord) -> Attem
         cache_hits=cache_hits,
         bytes_in=record.arguments_bytes if has_ended else None,
         bytes_out=result + len(attempt.output) if has_ended else None,
+        gil=_seconds(gil),
     )
 
 

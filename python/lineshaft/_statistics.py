@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         list[list[int]],
         tuple[int, int, int | None, int, int, int],
         tuple[int, int],
+        tuple[int, int],
     ]
 
 __all__ = ["Spread", "TaskStats", "astats_of", "stats_of"]
@@ -78,6 +79,10 @@ class TaskStats(NamedTuple):
     """Calls that were enqueued in the last hour, to five minutes, or since the server started."""
     repeated: int
     """Those of them whose arguments had come in the hour before: at least so many, see the guide."""
+    gil: float
+    """Seconds for which attempts had the GIL, of those of which it is known: all that ran for some tenths of a second."""
+    gil_of: float
+    """Seconds that these ran."""
 
     @property
     def attempts(self) -> int:
@@ -93,6 +98,11 @@ class TaskStats(NamedTuple):
     def failure_rate(self) -> float:
         """The part of these among them and those that succeeded; 0 without any."""
         return self.failures / max(self.failures + self.outcomes["succeeded"], 1)
+
+    @property
+    def gil_share(self) -> float | None:
+        """The part of their time for which longer attempts had the GIL, 0 to 1; None without any."""
+        return self.gil / self.gil_of if self.gil_of else None
 
     @property
     def repetition(self) -> float:
@@ -119,7 +129,7 @@ def _stats(rows: list[_Row]) -> list[TaskStats]:
 
 
 def _of_row(row: _Row) -> TaskStats:
-    (task, version, since, until, outcomes), spreads, sums, calls = row
+    (task, version, since, until, outcomes), spreads, sums, gil, calls = row
     of_children, collecting, peak_growth, cache_hits, bytes_in, bytes_out = sums
     ran, waited, cpu = (Spread(count, *(each / 1e6 for each in times)) for count, *times in spreads)
     return TaskStats(
@@ -138,4 +148,5 @@ def _of_row(row: _Row) -> TaskStats:
         bytes_in,
         bytes_out,
         *calls,
+        *(each / 1e6 for each in gil),
     )

@@ -34,6 +34,15 @@ def sleeps(seconds: float) -> None:
 
 
 @app.task
+def computes_and_waits_in_turns(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while (now := time.perf_counter()) < end:
+        while time.perf_counter() < now + 0.02:
+            pass
+        time.sleep(0.02)
+
+
+@app.task
 def burns_in_a_thread(seconds: float) -> None:
     thread = threading.Thread(target=burn, args=(seconds,))
     thread.start()

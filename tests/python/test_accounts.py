@@ -66,6 +66,16 @@ def test_growth_of_memory_is_that_of_the_attempt(worker):
     assert attempt_of(works.takes_memory.enqueue(200)).peak_growth > 150 * MIB
 
 
+def test_the_gil_is_had_by_who_computes_in_python_and_not_by_who_waits_or_is_over_soon(worker):
+    burnt, slept = works.burns.enqueue(1.0), works.sleeps.enqueue(1.0)
+    burnt, slept = attempt_of(burnt), attempt_of(slept)
+    assert burnt.gil >= 0.9 * burnt.ran
+    assert slept.gil <= 0.1 * slept.ran
+    half = attempt_of(works.computes_and_waits_in_turns.enqueue(2.0))
+    assert 0.25 * half.ran <= half.gil <= 0.75 * half.ran
+    assert attempt_of(works.burns.enqueue(0.05)).gil is None
+
+
 def test_the_collector_s_time_is_part_of_the_body_s(worker):
     attempt = attempt_of(works.collects.enqueue(300_000))
     assert 0.01 < attempt.collecting <= attempt.ran
@@ -126,6 +136,8 @@ def test_a_thread_has_its_own_cpu_time_and_no_memory(workers):
         assert burnt.cpu >= 0.4
         assert slept.cpu < 0.2
         assert (slept.peak_growth, slept.cpu_of_children) == (None, None)
+        burns, beside = works.burns.enqueue(1.0), works.burns.enqueue(1.0)
+        assert all(0.2 * each.ran <= each.gil <= 0.8 * each.ran for each in map(attempt_of, (burns, beside)))
         assert attempt_of(works.collects.enqueue(300_000)).collecting > 0.01
         works.looks_up.enqueue(1).result(PATIENCE_S)
         assert attempt_of(works.looks_up.enqueue(3)).cache_hits >= 2
@@ -136,7 +148,7 @@ def test_of_a_coroutine_only_times_and_bytes_are_known(workers):
         attempt = attempt_of(works.waits.enqueue(0.2))
         assert attempt.ran >= 0.2
         assert attempt.waited is not None
-        assert (attempt.cpu, attempt.collecting, attempt.cache_hits, attempt.peak_growth) == (None,) * 4
+        assert (attempt.cpu, attempt.collecting, attempt.cache_hits, attempt.peak_growth, attempt.gil) == (None,) * 5
         assert attempt.bytes_in > 0
 
 
@@ -151,6 +163,7 @@ def test_what_attempts_came_to_is_counted(tmp_path):
         with workers.one() as worker:
             jobs = [works.fails.using(retries=0).enqueue(index % 4 == 0) for index in range(40)]
             jobs += [works.sleeps.enqueue(0.05) for _ in range(25)]
+            jobs.append(works.burns.enqueue(0.6))
             for job in jobs:
                 job.wait(PATIENCE_S)
             versioned = works.versioned.enqueue()
@@ -165,11 +178,13 @@ def test_what_attempts_came_to_is_counted(tmp_path):
             assert 0.048 <= slept.ran.p50 < 5
             assert slept.bytes_in > 0
             assert slept.since <= slept.until
+            assert slept.gil_share is None, "they are over too soon"
+            assert stats(works.burns).gil_share > 0.9
             assert stats("accountworks.versioned v2").version == 2
             assert works.app.stats("accountworks.nobody") == []
             everything = works.app.stats()
             assert [task.task for task in everything] == [
-                f"accountworks.{name}" for name in ("fails", "sleeps", "versioned")
+                f"accountworks.{name}" for name in ("burns", "fails", "sleeps", "versioned")
             ]
             assert asyncio.run(works.app.astats()) == everything
 
@@ -177,6 +192,7 @@ def test_what_attempts_came_to_is_counted(tmp_path):
             assert (shown[0]["outcomes"]["errored"], shown[0]["failure_rate"]) == (10, 0.25)
             assert shown[0]["ran"]["count"] == 40
             assert "25.0 %" in cli(worker, "task", "list")
+            assert "of longer attempts" in cli(worker, "task", "stats", "accountworks.burns")
             text = cli(worker, "task", "stats", "accountworks.fails")
             assert "30 succeeded, 10 errored" in text
             assert "95 % of 40 calls repeat arguments" in text

@@ -109,6 +109,27 @@ def test_enabled_says_whether_it_might_be_heard():
         get_logger("app").enabled("loud")
 
 
+def test_enabled_has_the_names_that_other_loggers_give_it():
+    configure(level="info", handlers=[MEMORY])
+    log = get_logger("app")
+    for asks in (log.is_enabled_for, log.isEnabledFor):
+        assert (asks("info"), asks(10), asks(logging.ERROR)) == (True, False, True)
+
+
+def test_a_child_is_below_its_logger_and_has_its_fields():
+    configure(level="warning,shop.mail=info", handlers=[MEMORY])
+    shop = get_logger("shop").bind(tenant="acme")
+    shop.child("mail.queue").info("heard", size=3)
+    shop.getChild("web").info("not heard")
+    (record,) = records()
+    assert (record.logger, record.fields) == ("shop.mail.queue", {"tenant": "acme", "size": 3})
+    assert get_logger("shop").child("mail") is get_logger("shop.mail")
+    assert get_logger().child("shop") is get_logger("shop")
+    for name in ("", 7, None):
+        with pytest.raises(OptionError, match="option `name`"):
+            shop.child(name)
+
+
 def test_another_configuration_counts_at_once_for_methods_that_were_taken_before():
     configure(level="warning", handlers=[MEMORY])
     debug = get_logger("app").debug
@@ -223,6 +244,36 @@ def test_an_exception_comes_with_its_traceback(path):
     assert "\n  ValueError: no\n" in path.read_text()
 
 
+def test_stack_info_adds_the_stack_of_who_logs():
+    configure(level="info", handlers=[MEMORY])
+
+    def helper():
+        get_logger("app").info("here", stack_info=True, password="swordfish")
+        get_logger("app").info("above", stack_info=1, stacklevel=2, password="swordfish")
+        get_logger("app").info("none", stack_info=False)
+        try:
+            raise KeyError("no")
+        except KeyError:
+            get_logger("app").exception("both", stack_info=True)
+        get_logger("app").info("far", stack_info=True, stacklevel=10_000)
+
+    helper()  # password=swordfish
+    here, above, none, both, far = records()
+    assert here.fields == above.fields == {"password": "***"}
+    assert none.fields == {}
+    assert none.exception is None
+    assert here.exception.startswith("Stack (most recent call last):\n  File ")
+    assert here.exception.endswith('get_logger("app").info("here", stack_info=True, password="***")')
+    # What stands in the source is hidden as all texts are.
+    assert above.exception.endswith("helper()  # password=***")
+    assert both.exception.startswith("Traceback (most recent call last):")
+    traceback, _, stack = both.exception.partition("\nStack (most recent call last):\n")
+    assert traceback.endswith("KeyError: 'no'")
+    assert "in helper" in stack.splitlines()[-2]
+    assert far.exception.startswith("Stack (most recent call last):")
+    assert "in helper" not in far.exception
+
+
 def test_stacklevel_and_extra_mean_what_they_mean_to_the_standard_library():
     configure(handlers=[MEMORY])
 
@@ -311,6 +362,45 @@ def test_memory_keeps_the_last_and_of_one_logger():
         get_logger("shop" if number % 2 else "shop.mail").info(str(number))
     assert heard() == ["2", "3", "4"]
     assert [record.message for record in records("shop.mail")] == ["2", "4"]
+
+
+def test_handlers_of_one_file_have_to_rotate_it_alike(path, tmp_path):
+    link = tmp_path / "link.log"
+    link.symlink_to(path)
+    first = to_file(path, name="all", rotate_size="1MB", keep=3)
+    for options, option in (
+        ({"rotate_size": "2MB"}, "rotate_size"),
+        ({"rotate_size": None}, "rotate_size"),
+        ({"rotate_every": "1d"}, "rotate_every"),
+        ({"keep": 4}, "keep"),
+        ({"compress": "gzip"}, "compress"),
+    ):
+        for other in (path, link):
+            second = {**first, "name": "errors", "path": other, **options}
+            with pytest.raises(OptionError) as raised:
+                configure(handlers=[first, {"kind": "console"}, second])
+            words = f"the log handlers 'all' and 'errors' write {other}, and differ in `{option}`"
+            assert str(raised.value).startswith(words)
+    configuration = f"""
+        [[handlers]]
+        kind = "file"
+        name = "all"
+        path = "{path}"
+        rotate_every = "1d"
+
+        [[handlers]]
+        kind = "file"
+        name = "errors"
+        path = "{path}"
+        rotate_every = "1h"
+    """
+    (tmp_path / "logging.toml").write_text(configuration)
+    with pytest.raises(OptionError, match=r"'all' and 'errors' write .* differ in `rotate_every`"):
+        lineshaft.logging.configure_from(tmp_path / "logging.toml")
+    configure(handlers=[first, {**first, "name": "errors", "level": "error", "format": "json"}])
+    # Without a rotation the others say nothing.
+    plain = {"kind": "file", "path": path}
+    configure(handlers=[{**plain, "name": "a", "keep": 3}, {**plain, "name": "b", "compress": "gzip"}])
 
 
 def test_files_are_rotated_and_compressed(path):

@@ -385,6 +385,15 @@ def test_advice_names_serialising_and_waiting_where_they_take_most():
     assert not any("copy.deepcopy" in sentence for sentence in waited)
 
 
+def test_a_loop_that_waits_for_its_tasks_is_not_told_to_use_threads():
+    """It was told to wait in threads or coroutines."""
+
+    async def waits():
+        await asyncio.gather(*(asyncio.sleep(0.5) for _ in range(3)))
+
+    assert profiled(lambda: asyncio.run(waits())).advice() == []
+
+
 def test_advice_names_a_lock_that_is_waited_for():
     condition = threading.Condition()
 

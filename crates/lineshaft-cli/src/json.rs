@@ -175,6 +175,7 @@ fn of_attempt(attempt: &AttemptRecord) -> Json {
         "collected_us": attempt.measures.collected_us,
         "peak_growth_bytes": attempt.measures.peak_growth_bytes,
         "cache_hits": attempt.measures.cache_hits,
+        "gil_us": attempt.measures.gil_us,
     })
 }
 
@@ -199,6 +200,8 @@ pub(crate) fn of_statistics(task: &TaskStatistics) -> Json {
         "cache_hits": task.cache_hits,
         "bytes_in": task.bytes_in,
         "bytes_out": task.bytes_out,
+        "gil_us": task.gil_us,
+        "gil_ran_us": task.gil_ran_us,
         "calls": task.calls,
         "repeated": task.repeated,
     })

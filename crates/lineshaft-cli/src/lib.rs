@@ -28,6 +28,7 @@ mod show;
 mod statistics;
 mod table;
 mod times;
+mod worker_log;
 
 use std::ffi::OsString;
 use std::fs::File;

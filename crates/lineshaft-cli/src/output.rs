@@ -67,7 +67,7 @@ impl Output {
 
     /// A JSON document on a line of its own.
     pub(crate) fn json(&mut self, document: &Json) -> io::Result<()> {
-        writeln!(self.out, "{document}")
+        writeln!(self.out, "{}", plain::json(document))
     }
 
     /// What people may want to know beside the data.

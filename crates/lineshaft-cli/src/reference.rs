@@ -122,7 +122,7 @@ pub fn configuration() -> String {
 
 fn row(page: &mut String, setting: &Setting) {
     let Setting { key, flag, variable, default, .. } = setting;
-    let of = scope(setting.scope);
+    let of = scope(setting);
     let _ = writeln!(page, "| [`{key}`](#{key}) | `--{flag}` | `{variable}` | {of} | {} |", default.words());
 }
 
@@ -136,9 +136,10 @@ fn section(page: &mut String, setting: &Setting) {
     );
 }
 
-fn scope(scope: Scope) -> &'static str {
-    match scope {
+fn scope(setting: &Setting) -> &'static str {
+    match setting.scope {
         Scope::Everywhere => "every command",
+        Scope::Worker if setting.is_of_commands() => "`worker`, `dev`",
         Scope::Worker => "`worker`, `dev`, `app.workers()`",
         Scope::Serve => "`serve`",
     }

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lineshaft::config::LOG;
+use lineshaft::config::{LOG, Setting};
 use lineshaft_ipc::crash;
 use lineshaft_log::handler::{Colours, Compression, Console, File, FileOptions, Rotation};
 use lineshaft_log::{
     Failure, Filter, Format, Gate, Handler, LevelNames, Limit, Open, Options, Pipeline, Record, Spec,
-    WhenFull, log_panics, tracing_layer,
+    WhenFull, log_panics, log_panics_alone, tracing_layer,
 };
 use rustix::stdio::{dup2_stderr, stderr};
 use tracing_subscriber::layer::SubscriberExt;
@@ -25,7 +25,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::exit::{FAILED, Failure as Ended, USAGE};
 
 /// How often one place of the source may log, so that what fails again and again fills no disk.
-const LIMIT: Limit = Limit { count: 100, period: Duration::from_secs(1), burst: 500 };
+pub(crate) const LIMIT: Limit = Limit { count: 100, period: Duration::from_secs(1), burst: 500 };
 /// So long the end of the server, and a crash, wait for what was logged.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,10 +53,8 @@ pub(crate) struct ServerLog(Arc<Pipeline>);
 impl ServerLog {
     /// Begins to log what this process says by `tracing`, unless its host does so already.
     pub(crate) fn start(options: LogOptions) -> Result<Self, Ended> {
-        let filter = Filter::parse(&options.filter, &LevelNames::default()).map_err(|error| {
-            Ended::new(USAGE, format!("the log filter does not read: {error}"))
-                .hint(format!("accepted: {}", LOG.kind.forms()))
-        })?;
+        let filter = filter_of(&options.filter, &LOG)?;
+        let is_on_stderr = options.file.is_none();
         let mut made = Options::new(Gate::new(filter, Some(LIMIT)), vec![options.handler()]);
         // The engine waits for no one who reads a log.
         made.when_full = WhenFull::DropNew;
@@ -67,7 +65,12 @@ impl ServerLog {
         let pipeline = Arc::new(pipeline);
         let layer = tracing_layer(pipeline.clone());
         if tracing_subscriber::registry().with(layer).try_init().is_ok() {
-            log_panics(pipeline.clone());
+            // The usual hook says a panic on standard error, where it is already.
+            if is_on_stderr {
+                log_panics_alone(pipeline.clone());
+            } else {
+                log_panics(pipeline.clone());
+            }
             let last = pipeline.clone();
             // Where that cannot be, a crash is what it is elsewhere.
             let _ = crash::act_before(Some(Arc::new(move || {
@@ -76,6 +79,14 @@ impl ServerLog {
         }
         Ok(Self(pipeline))
     }
+}
+
+/// The filter that a setting says.
+pub(crate) fn filter_of(directives: &str, setting: &Setting) -> Result<Filter, Ended> {
+    Filter::parse(directives, &LevelNames::default()).map_err(|error| {
+        Ended::new(USAGE, format!("the log filter does not read: {error}"))
+            .hint(format!("accepted: {}", setting.kind.forms()))
+    })
 }
 
 impl Drop for ServerLog {
@@ -167,5 +178,59 @@ impl BesideStderr {
             dup2_stderr(&file)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::{env, fs, thread};
+
+    use super::*;
+
+    const LOG_FILE: &str = "LINESHAFT_TEST_LOG_FILE";
+    const STDERR_FILE: &str = "LINESHAFT_TEST_STDERR_FILE";
+
+    #[test]
+    #[ignore = "run by the one below, in a process of its own"]
+    fn panics() {
+        let path = |variable: &str| env::var_os(variable).map(PathBuf::from);
+        let log = ServerLog::start(LogOptions {
+            filter: "info".to_owned(),
+            is_json: false,
+            file: path(LOG_FILE),
+            stderr_file: path(STDERR_FILE),
+            size_bytes: 1 << 20,
+            keep: 1,
+        });
+        let engine = thread::Builder::new().name("engine".to_owned()).spawn(|| panic!("no {}", "way"));
+        assert!(engine.unwrap().join().is_err());
+        drop(log.expect("a log"));
+    }
+
+    /// The usual hook of panics said it on standard error too, where the log had it already.
+    #[test]
+    fn a_panic_is_written_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = |variable: Option<&str>| {
+            let paths = [directory.path().join("log"), directory.path().join("stderr")];
+            paths.iter().for_each(|path| drop(fs::remove_file(path)));
+            let [log, stderr] = paths;
+            let mut command = Command::new(env::current_exe().unwrap());
+            command.args(["--exact", "server_log::tests::panics", "--ignored", "--nocapture"]);
+            command.stdout(Stdio::null()).stderr(fs::File::create(&stderr).unwrap());
+            command.env_remove("RUST_BACKTRACE");
+            command
+                .envs(variable.map(|variable| (variable, if variable == LOG_FILE { &log } else { &stderr })));
+            assert!(command.status().unwrap().success());
+            [stderr, log].map(|path| fs::read_to_string(path).unwrap_or_default())
+        };
+        let count = |text: &str| (text.matches("no way").count(), text.matches("panicked at ").count());
+        for (variable, in_log) in [(None, 0), (Some(STDERR_FILE), 0), (Some(LOG_FILE), 1)] {
+            let [stderr, log] = run(variable);
+            assert_eq!(count(&stderr), (1, 1), "{variable:?}: {stderr}");
+            assert_eq!(count(&log), (in_log, in_log), "{variable:?}: {log}");
+            assert!(stderr.contains("thread 'engine'") && stderr.contains("server_log.rs:"), "{stderr}");
+        }
     }
 }

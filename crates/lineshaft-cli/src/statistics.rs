@@ -16,21 +16,22 @@ pub(crate) fn accounts(attempts: &[AttemptRecord]) -> Vec<String> {
         return Vec::new();
     }
     let row = |attempt: &&AttemptRecord| {
-        let Measures { cpu_us, children_cpu_us, collected_us, peak_growth_bytes, cache_hits, .. } =
+        let Measures { cpu_us, gil_us, children_cpu_us, collected_us, peak_growth_bytes, cache_hits, .. } =
             attempt.measures;
         let time = |us: Option<u64>| us.map_or_else(unknown, seconds);
         [
             attempt.number.to_string(),
             time(attempt.waited_ms.map(|ms| ms * 1_000)),
             time(cpu_us),
+            time(gil_us),
             time(children_cpu_us),
             time(collected_us),
             peak_growth_bytes.map_or_else(unknown, |more| format!("+{}", bytes(more))),
             cache_hits.map_or_else(unknown, grouped),
         ]
     };
-    let rows: Vec<[String; 7]> = known.iter().map(row).collect();
-    let heading = ["ATTEMPT", "WAITED", "CPU", "CHILDREN", "COLLECTING", "MEMORY", "CACHE HITS"];
+    let rows: Vec<[String; 8]> = known.iter().map(row).collect();
+    let heading = ["ATTEMPT", "WAITED", "CPU", "GIL", "CHILDREN", "COLLECTING", "MEMORY", "CACHE HITS"];
     table(heading, &rows, GiveWay::default(), None)
 }
 
@@ -64,6 +65,10 @@ pub(crate) fn task_stats(task: &TaskStatistics, now_ms: u64) -> Vec<String> {
         format!("{part} of {} calls repeat arguments of the last hour", grouped(task.calls))
     });
     let more = |us: u64| (us > 0).then(|| seconds(us));
+    let gil = (task.gil_ran_us > 0).then(|| {
+        let part = percent(task.gil_us, task.gil_ran_us);
+        format!("{} in {} of longer attempts: {part}", seconds(task.gil_us), seconds(task.gil_ran_us))
+    });
     let rows = [
         ("task", Some(task.task.to_string())),
         ("counted", Some(format!("{} to {}", rfc3339(task.since), relative(task.until, now_ms)))),
@@ -72,6 +77,7 @@ pub(crate) fn task_stats(task: &TaskStatistics, now_ms: u64) -> Vec<String> {
         ("ran", spread(&task.ran)),
         ("waited", spread(&task.waited)),
         ("CPU", spread(&task.cpu)),
+        ("GIL", gil),
         ("CPU of children", more(task.children_cpu_us)),
         ("collecting", more(task.collected_us)),
         (

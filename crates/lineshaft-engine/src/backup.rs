@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use lineshaft_jobs::{Command, Limits, Now, State};
-use lineshaft_store::backup::{Backup, Facts, Manifest, Watch, take};
+use lineshaft_store::backup::{Backup, Facts, Manifest, Watch, take_stopped};
 use lineshaft_store::journal::extent;
 use lineshaft_store::{
     Append, Appended, Archive, BlockArchive, CutTail, Disk, Dropped, Error as StoreError, FileDisk, Home,
@@ -43,7 +43,8 @@ pub struct Restored {
     pub dropped: Dropped,
 }
 
-/// Copies a home in which nobody works; it is locked meanwhile. [`take`] copies one whose files a server holds.
+/// Copies a home in which nobody works; it is locked meanwhile. [`take`](lineshaft_store::backup::take) copies one whose files
+/// a server holds.
 ///
 /// Errors as a start would refuse the home, and those of the disks.
 pub fn of_stopped<D: Disk>(
@@ -58,7 +59,7 @@ pub fn of_stopped<D: Disk>(
     if let Some(CutTail { first_lsn, last_lsn, .. }) = found.cut {
         tracing::warn!(first_lsn, last_lsn, "an unfinished tail of the journal is left out");
     }
-    Ok(take(home.disk(), backup, found.end(), facts, watch)?)
+    Ok(take_stopped(&home, backup, found.end(), facts, watch)?)
 }
 
 /// A backup that was read and compared with its manifest, to be restored to one of its commits.

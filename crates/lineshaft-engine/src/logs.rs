@@ -22,8 +22,8 @@ use crate::query::Asked;
 const LOGS_BYTES_MAX: u64 = 1 << 30;
 /// How long a page may be looked for.
 const PAGE_TIME: Duration = Duration::from_millis(20);
-/// How often records are made durable, and those looked for whose time is over.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// After how long records are durable at the latest.
+const SYNC_AFTER: Duration = Duration::from_secs(1);
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Children of which it is known which records they have sent.
@@ -47,7 +47,8 @@ pub(crate) struct LogKeeper<D: Disk> {
     children: Children,
     /// Unix microseconds at which this engine began: what is older may have come to the one before it.
     began_us: u64,
-    is_synced: bool,
+    /// Since when there are records that are not durable.
+    unsynced_since: Option<Instant>,
     looked: Option<Looked>,
 }
 
@@ -69,7 +70,7 @@ struct Children {
 impl<D: Disk> LogKeeper<D> {
     pub(crate) fn new(home: Home<D>, retention: Retention, clock: Clock) -> Self {
         let (children, began_us) = (Children::default(), clock.wall_ms() * 1_000);
-        Self { home, store: None, retention, clock, children, began_us, is_synced: true, looked: None }
+        Self { home, store: None, retention, clock, children, began_us, unsynced_since: None, looked: None }
     }
 
     fn store(&mut self) -> Result<LogStore<D>, Error> {
@@ -82,13 +83,23 @@ impl<D: Disk> LogKeeper<D> {
     /// Answers until the engine is gone.
     pub(crate) fn run(mut self, asked: &Receiver<(Asked, LogsAsked)>) {
         loop {
-            match asked.recv_timeout(SYNC_EVERY) {
-                Ok((asked, what)) => self.work(&asked, what),
+            match asked.recv_timeout(SYNC_AFTER.saturating_sub(self.unsynced_for())) {
+                // However much is asked.
+                Ok((asked, what)) => {
+                    self.work(&asked, what);
+                    if self.unsynced_for() >= SYNC_AFTER {
+                        self.sync();
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => self.sync(),
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
             }
             self.retain_if_due();
         }
+    }
+
+    fn unsynced_for(&self) -> Duration {
+        self.unsynced_since.map_or(Duration::ZERO, |since| self.clock.instant() - since)
     }
 
     /// Looks now and then, and whenever a day has begun, for then another one may go: whether anybody logs or not.
@@ -126,22 +137,37 @@ impl<D: Disk> LogKeeper<D> {
         }
         let again = usize::try_from(known.saturating_sub(first)).unwrap_or(usize::MAX).min(records.len());
         records.drain(..again);
-        self.is_synced &= records.is_empty();
+        if !records.is_empty() {
+            let now = self.clock.instant();
+            self.unsynced_since.get_or_insert(now);
+        }
         let store = self.keep(records).map_err(|error| {
             self.children.set(worker, child, first.max(known));
             refused(&error)
         })?;
         self.children.set(worker, child, next);
         if store.counts().bytes > LOGS_BYTES_MAX {
-            log_failure(store.drop_oldest_until(LOGS_BYTES_MAX));
+            let dropped = store.drop_oldest_until(LOGS_BYTES_MAX);
+            self.look_after(dropped);
         }
         Ok(())
     }
 
     fn keep(&mut self, mut records: Vec<LogRecord>) -> Result<LogStore<D>, Error> {
         self.leave_out_known(&mut records)?;
+        match self.append(&records) {
+            Err(error) if is_for_a_moment(&error) => {
+                self.look_after(Err::<(), _>(error));
+                // Nothing of them was stored.
+                self.append(&records)
+            }
+            kept => kept,
+        }
+    }
+
+    fn append(&mut self, records: &[LogRecord]) -> Result<LogStore<D>, Error> {
         let store = self.store()?;
-        store.append(&records)?;
+        store.append(records)?;
         Ok(store)
     }
 
@@ -186,9 +212,10 @@ impl<D: Disk> LogKeeper<D> {
     }
 
     fn sync(&mut self) {
-        if let Some(store) = self.store.as_ref().filter(|_| !self.is_synced) {
-            log_failure(store.sync());
-            self.is_synced = true;
+        if self.unsynced_since.take().is_some()
+            && let Some(synced) = self.store.as_ref().map(LogStore::sync)
+        {
+            self.look_after(synced);
         }
     }
 
@@ -199,10 +226,21 @@ impl<D: Disk> LogKeeper<D> {
         }
         let store = match self.store() {
             Ok(store) => store,
-            Err(error) => return log_failure(Err::<(), _>(error)),
+            Err(error) => return self.look_after(Err::<(), _>(error)),
         };
         let age_us = u64::try_from(self.retention.age.as_micros()).unwrap_or(u64::MAX);
-        log_failure(store.drop_before((self.clock.wall_ms() * 1_000).saturating_sub(age_us)));
+        let dropped = store.drop_before((self.clock.wall_ms() * 1_000).saturating_sub(age_us));
+        self.look_after(dropped);
+    }
+
+    /// Logs are not jobs: what cannot be done with them holds up nothing else.
+    fn look_after<T>(&mut self, result: Result<T, Error>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, "what attempts logged cannot be looked after");
+            if is_for_a_moment(&error) {
+                self.store = None;
+            }
+        }
     }
 }
 
@@ -226,11 +264,11 @@ impl Children {
     }
 }
 
-/// Logs are not jobs: what cannot be done with them holds up nothing else.
-fn log_failure<T>(result: Result<T, Error>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "what attempts logged cannot be looked after");
-    }
+/// After a failure a store writes nothing any more, since it does not know what is on disk. Opened again it does: that
+/// somebody has removed a file, or all descriptors were used, need not be so the next time. Not after a failed sync, when
+/// what is read may not be on disk.
+fn is_for_a_moment(error: &Error) -> bool {
+    matches!(error, Error::Io { action, .. } if *action != "sync")
 }
 
 fn refused(error: &Error) -> Refusal {

@@ -44,6 +44,8 @@ pub struct Habits {
     pub collected: Duration,
     /// Bytes of arguments, results and what was printed.
     pub bytes: u64,
+    /// Whether they are known to await something, as coroutines do, and so wait in a loop already.
+    pub awaits: bool,
 }
 
 impl Habits {
@@ -88,10 +90,15 @@ impl Habits {
     fn on_waiting(&self) -> Option<String> {
         let (ran, cpu) = self.cpu?;
         let busy = cpu.as_secs_f64() / ran.as_secs_f64().max(f64::MIN_POSITIVE);
+        // Threads are of no use to who waits in a loop, if that may have more to wait for.
+        let how = if self.awaits {
+            "with more slots in one loop (--kind async --slots)"
+        } else {
+            "as coroutines (--kind async) or in threads (--kind thread)"
+        };
         (self.attempts >= FEW && ran >= WORTH_SHARING && busy < BUSY).then(|| {
             format!(
-                "attempts had a processor for {} of {}: as coroutines, or in threads (--slots), many of them would wait at \
-                 the same time.",
+                "attempts had a processor for {} of {}: {how}, many of them would wait at the same time.",
                 percent(busy),
                 time(ran)
             )
@@ -162,4 +169,40 @@ fn time(time: Duration) -> String {
         2
     };
     format!("{number:.decimals$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody could read from when on something is said.
+    #[test]
+    fn the_guide_says_from_when_on() {
+        let guide = include_str!("../../../docs/guides/profiling.md");
+        let mib = HEAVY_BYTES >> 20;
+        for row in [
+            format!(
+                "| calls that repeat | {FEW} calls in the last hour, {} of them repeated, and attempts of {} on average |",
+                percent(REPEATED),
+                time(WORTH_KEEPING)
+            ),
+            format!("| tiny attempts | {MANY} attempts, half of them shorter than {} |", time(TINY)),
+            format!(
+                "| waiting | {FEW} attempts, {} of them together, with a processor for less than {} of it |",
+                time(WORTH_SHARING),
+                percent(BUSY)
+            ),
+            format!(
+                "| being late | {FEW} attempts; half of the jobs were ready for {}, and {LATE_TIMES} times what half of the \
+                attempts run at most |",
+                time(LATE)
+            ),
+            format!("| garbage | {FEW} attempts, {} of their time in collections |", percent(COLLECTED)),
+            format!(
+                "| large values | {FEW} attempts, {mib} MiB of arguments, results and output on average |"
+            ),
+        ] {
+            assert!(guide.contains(&row), "docs/guides/profiling.md lacks {row}");
+        }
+    }
 }

@@ -19,12 +19,12 @@ use std::ops::Range;
 pub use rows::{ChangedPage, LoadedPage};
 
 use crate::state::{Limits, State};
-use tables::{Rest, RestWithoutCached, RestWithoutStatistics, Tables};
+use tables::{Rest, RestWithoutCached, RestWithoutGil, RestWithoutStatistics, Tables};
 
 /// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
 /// third one no absent children, the fourth one no locks, the fifth one no cached results and no cache, the sixth one no
-/// statistics.
-const VERSION: u16 = 7;
+/// statistics, the seventh one not how long an interpreter's lock was held.
+const VERSION: u16 = 8;
 
 /// A snapshot that does not read.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,7 @@ impl State {
                     }
                     5 => postcard::from_bytes::<RestWithoutCached>(rest)?.into(),
                     6 => postcard::from_bytes::<RestWithoutStatistics>(rest)?.into(),
+                    7 => postcard::from_bytes::<RestWithoutGil>(rest)?.into(),
                     _ => postcard::from_bytes(rest)?,
                 };
                 let (slots, keys) = rows::sort_out(pages)?;

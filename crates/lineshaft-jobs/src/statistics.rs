@@ -47,6 +47,10 @@ pub(crate) struct Counts {
     cache_hits: u64,
     bytes_in: u64,
     bytes_out: u64,
+    /// Of those attempts of which it is known: for how long they had their interpreter's lock, and how long they ran,
+    /// microseconds. In snapshots they stand behind all [rows](Statistics::gil_rows), since earlier layouts do not have them.
+    #[serde(skip)]
+    gil: [u64; 2],
 }
 
 impl Statistics {
@@ -84,6 +88,16 @@ impl Statistics {
         (rows.len() <= TASKS_MAX).then(|| Self(rows.into_iter().collect()))
     }
 
+    /// What rows that were counted before do not hold, in their order.
+    pub(crate) fn gil_rows(rows: &[(Arc<str>, Counts)]) -> Vec<[u64; 2]> {
+        rows.iter().map(|(_, counts)| counts.gil).collect()
+    }
+
+    /// Puts that back.
+    pub(crate) fn put_gil_back(rows: &mut [(Arc<str>, Counts)], gil: Vec<[u64; 2]>) {
+        rows.iter_mut().zip(gil).for_each(|((_, counts), gil)| counts.gil = gil);
+    }
+
     /// Of `wanted`, in each of its versions or in the one that it names, or of all tasks.
     pub(crate) fn reports(&self, wanted: Option<&str>) -> Vec<TaskStatistics> {
         let is_wanted = |name: &Arc<str>| wanted.is_none_or(|wanted| task::is_of(name, wanted));
@@ -99,11 +113,14 @@ impl Counts {
         self.until_ms = self.until_ms.max(ended.finished_ms);
         self.outcomes[ended.outcome as usize] += 1;
         self.waited.add(ended.waited_ms.saturating_mul(1_000));
-        let Measures { ran_us, cpu_us, children_cpu_us, collected_us, peak_growth_bytes, cache_hits } =
+        let Measures { ran_us, cpu_us, children_cpu_us, collected_us, peak_growth_bytes, cache_hits, gil_us } =
             ended.measures;
         ran_us.into_iter().for_each(|ran| self.ran.add(ran));
         cpu_us.into_iter().for_each(|cpu| self.cpu.add(cpu));
+        let [gil, gil_ran] = &mut self.gil;
         let sums = [
+            (gil, gil_us.unwrap_or(0)),
+            (gil_ran, gil_us.and(ran_us).unwrap_or(0)),
             (&mut self.children_cpu_us, children_cpu_us.unwrap_or(0)),
             (&mut self.collected_us, collected_us.unwrap_or(0)),
             (&mut self.cache_hits, cache_hits.unwrap_or(0)),
@@ -131,6 +148,8 @@ impl Counts {
             cache_hits: self.cache_hits,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            gil_us: self.gil[0],
+            gil_ran_us: self.gil[1],
             calls: 0,
             repeated: 0,
         }

@@ -21,6 +21,7 @@ use crate::record::Record;
 use clock::Clock;
 pub use clock::Zone;
 pub use function::{Function, Made};
+pub use neutral::is_hidden;
 use template::Template;
 
 /// A form of records.

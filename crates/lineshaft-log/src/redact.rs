@@ -326,6 +326,7 @@ mod tests {
         check("config['token']='x'", "config['token']='***'");
         let names = [
             "password",
+            "password      ",
             "user 42 token",
             "user[password]",
             "a[b][api_key]",
@@ -375,7 +376,9 @@ mod tests {
         ];
         let mut redaction = Redaction::default();
         for name in names {
-            for sign in ["=", ": ", ":", " = ", " := ", " => ", "  :  "] {
+            for sign in
+                ["=", ": ", ":", " = ", " := ", " => ", "  :  ", ":      ", " \t   = \t    ", ":\n        "]
+            {
                 for value in values {
                     for behind in behind {
                         for before in ["", "with ", "{", "GET /?"] {
@@ -387,6 +390,41 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// With more than three blanks on a side of the sign they were shown.
+    #[test]
+    fn values_are_hidden_however_far_they_stand_from_their_names() {
+        check("password:      hunter2 x", "password:      *** x");
+        check("password      = hunter2", "password      = ***");
+        check("token\t\t\t\t:\t\t\t\tabc", "token\t\t\t\t:\t\t\t\t***");
+        check("password:\r\n          hunter2", "password:\r\n          ***");
+        check("('token',         'abc')", "('token',         '***')");
+        check("Authorization:      Basic      YWRh", "Authorization:      Basic      ***");
+        check(&format!("pwd:{}x", " ".repeat(5_000)), &format!("pwd:{}***", " ".repeat(5_000)));
+        check("the password:\n\n\n\nWelcome", "the password:\n\n\n\nWelcome");
+    }
+
+    /// They were shown.
+    #[test]
+    fn names_of_parameters_may_be_encoded() {
+        check("GET /?user%5Bauth%5D=S3CRET&a=1", "GET /?user%5Bauth%5D=***&a=1");
+        check("user%5bauth%5d=S3CRET", "user%5bauth%5d=***");
+        check("a%5Bb%5D%5Bapi_key%5D=S3CRET", "a%5Bb%5D%5Bapi_key%5D=***");
+        check("user[%61uth]=S3CRET x", "user[%61uth]=*** x");
+        check("tokens%5B%5D=S3CRET&a=1", "tokens%5B%5D=***&a=1");
+        check("user%5B%22otp%22%5D=S3CRET", "user%5B%22otp%22%5D=***");
+        check("?%70%61%73%73%77%6F%72%64=S3CRET", "?%70%61%73%73%77%6F%72%64=***");
+        check("a=1&p%61ss=a%20S3CRET&b=2", "a=1&p%61ss=***&b=2");
+        check("/?a=1&s%69g=S3CRET", "/?a=1&s%69g=***");
+        check("password=a]%70wd=S3CRET", "password=***]%70wd=***");
+        let long = "%61".repeat(100_000);
+        check(&format!("{long}%5Btoken%5D=S3CRET"), &format!("{long}%5Btoken%5D=***"));
+        for text in
+            ["user%5Bname%5D=ada", "100%=x", "%5Bauth%5D=x", "%=%2=%zz=%C3%A4=", "?p%61ge=2", "p%61ssed=1"]
+        {
+            check(text, text);
         }
     }
 
@@ -573,6 +611,10 @@ mod tests {
             "--",
             "\\\"token\\\", '",
             "user[password]=Some(",
+            "password:",
+            "password:                                                                  ",
+            "%61=",
+            "%5Bauth%5D",
         ] {
             let (short, long) = (time_of(part, 8 << 10), time_of(part, 256 << 10));
             assert!(long < short * 200 + Duration::from_millis(100), "{part}: {short:?}, then {long:?}");
@@ -585,7 +627,7 @@ mod tests {
             parts in proptest::collection::vec(proptest::sample::select(vec![
                 "password", "token", "Cookie", "Authorization", "=", ":", ": ", "\"", "'", "\\", ",", " ", "--", "[", "]", "{",
                 "ä", "x", "://", "@", "/", "bearer ", "b'", "\n", "eyJ", "7", ";",
-                "(", ")", "}", "[]", "S {", "Basic ", ".",
+                "(", ")", "}", "[]", "S {", "Basic ", ".", "      ", "%5B", "%5d", "%61uth", "%", "&",
             ]), 0..24)
         ) {
             let mut record = sample(Level::INFO, "app", &parts.concat(), &[]);

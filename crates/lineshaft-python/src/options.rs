@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lineshaft::config::{Origin, PYTHON, SETTINGS, Scope, Setting, Settings, Value};
+use lineshaft::config::{Origin, SETTINGS, Scope, Setting, Settings, Value};
 use lineshaft::duration;
 use lineshaft::home::{self, Source};
 use lineshaft_wire::JobId;
@@ -82,8 +82,8 @@ pub(crate) fn worker_settings<'py>(
 ) -> PyResult<Vec<(&'static str, Bound<'py, PyAny>, String)>> {
     let settings = settings_around(py, creator_file)?;
     let mut found = Vec::new();
-    // Which interpreter runs the children is settled here: this one.
-    let is_meant = |setting: &&Setting| setting.scope == Scope::Worker && setting.key != PYTHON.key;
+    // Which interpreter runs the children is settled here: this one; and what is logged is the program's to say.
+    let is_meant = |setting: &&Setting| setting.scope == Scope::Worker && !setting.is_of_commands();
     for setting in SETTINGS.iter().filter(is_meant) {
         let one = settings.get(setting, None).map_err(|error| to_python(py, &error))?;
         if let (Some(value), false) = (one.value, one.origin == Origin::Default) {

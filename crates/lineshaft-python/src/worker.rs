@@ -8,6 +8,7 @@ pub(crate) mod child;
 mod collector;
 mod control;
 mod garbage;
+mod gil;
 mod logged;
 mod profiled;
 mod shield;

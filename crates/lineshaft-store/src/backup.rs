@@ -4,9 +4,9 @@
 //! the size and CRC of each, which is written last: a directory without one is an unfinished backup. It lacks the file
 //! `FORMAT`, so that nobody serves it in place of restoring it.
 //!
-//! Read [`take`] for what is copied and in what order, [`Backup`] for the way back. What the copied state means, and
-//! what must be changed in it so that it does not take part in the history that went on without it, is the engine's to
-//! say.
+//! Read [`take`] and [`take_stopped`] for what is copied and in what order, [`Backup`] for the way back. What the copied
+//! state means, and what must be changed in it so that it does not take part in the history that went on without it, is the
+//! engine's to say.
 
 mod copy;
 mod manifest;
@@ -15,7 +15,7 @@ mod take;
 
 pub use manifest::{FileEntry, MANIFEST, Manifest};
 pub use put_back::Backup;
-pub use take::{Facts, take};
+pub use take::{Facts, take, take_stopped};
 
 use crate::{Error, logs};
 

@@ -152,6 +152,14 @@ pub(crate) fn read_all<D: Disk>(disk: &D, path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The whole content of a file; `None` if it does not exist.
+pub(crate) fn read_if_there<D: Disk>(disk: &D, path: &str) -> Result<Option<Vec<u8>>, Error> {
+    match read_all(disk, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(Error::io("read", path, 0)),
+    }
+}
+
 /// The files of a directory; `None` if it does not exist.
 pub(crate) fn list_if_there<D: Disk>(disk: &D, directory: &str) -> Result<Option<Vec<DirEntry>>, Error> {
     match disk.list(directory) {

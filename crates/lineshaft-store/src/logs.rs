@@ -20,13 +20,13 @@ pub(crate) mod extent;
 mod filters;
 mod fit;
 mod header;
-mod next;
+pub(crate) mod next;
 mod page;
 mod rows;
 mod scan;
 mod store;
 mod survey;
-mod tail;
+pub(crate) mod tail;
 mod wanted;
 
 use std::fmt;

@@ -48,6 +48,7 @@ pub mod duration;
 mod error;
 mod face;
 pub mod home;
+pub mod interpreter;
 pub mod launch;
 #[cfg(feature = "log")]
 pub mod log;

@@ -12,6 +12,7 @@ from .._decorators._rates import rate_of
 from .._errors import OptionError
 from .._options import Size, checked, flag, size, wrong
 from . import _bridge
+from ._handlers import check_files
 from ._handlers import handlers as _handlers
 
 _WHEN_FULL = ("block", "drop_new", "drop_debug_first")
@@ -70,6 +71,7 @@ def configure(
                 f"two log handlers are called {each['name']!r}",
                 hint="give them names: {'name': ...}, for what is said of them",
             )
+    check_files(made)
     classes = tuple(_items("redact_types", redact_types, "classes"))
     if not all(isinstance(each, type) for each in classes):
         raise wrong("redact_types", redact_types, "classes")

@@ -58,6 +58,18 @@ def text_of(given: Any, *, has_locals: bool = False) -> str | None:
         return f"{type(error).__name__}, whose traceback raises {type(failure).__name__}"
 
 
+def text_of_stack(above: int) -> str:
+    """The stack of who logs, or of so many callers above, as the standard library shows it."""
+    frame = sys._getframe(1)
+    while above > 0 and frame.f_back is not None:
+        frame, above = frame.f_back, above - 1
+    try:
+        shown = "".join(traceback.format_stack(frame)).rstrip("\n")
+    except Exception as failure:
+        shown = f"  a stack that raises {type(failure).__name__}"
+    return f"Stack (most recent call last):\n{shown}"
+
+
 def _add_locals(shown: traceback.TracebackException, error: BaseException) -> None:
     """Adds the variables of each frame, those of the innermost frames first as long as there is room."""
     room, left, seen = _LOCALS_BYTES, [(shown, error)], set()

@@ -276,6 +276,29 @@ def handlers(given: Iterable[Any]) -> list[dict[str, Any]]:
     return [each for each, _ in made]
 
 
+def check_files(made: Iterable[Mapping[str, Any]]) -> None:
+    """Refuses handlers of one file that would not rotate it alike: each would rotate what the other writes."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for each in made:
+        if each["kind"] != "file":
+            continue
+        other = first.setdefault(os.path.realpath(each["path"]), each)
+        known, rotation = _rotation(other), _rotation(each)
+        if option := next((one for one in rotation if known[one] != rotation[one]), None):
+            both = f"{other['name']!r} and {each['name']!r}"
+            raise OptionError(
+                f"the log handlers {both} write {each['path']}, and differ in `{option}`",
+                hint="say the same for both, or give each a file of its own",
+            )
+
+
+def _rotation(handler: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the options says how the file is rotated; without a rotation the others say nothing."""
+    options = ("rotate_size", "rotate_every", "keep", "compress")
+    found = {option: handler[_NATIVE.get(option, option)] for option in options}
+    return found if found["rotate_size"] or found["rotate_every"] else dict.fromkeys(options)
+
+
 def _handler(given: Any) -> tuple[dict[str, Any], bool]:
     """A handler as Rust reads it, and whether its name may get a number."""
     if callable(given):

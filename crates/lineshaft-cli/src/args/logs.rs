@@ -2,6 +2,7 @@
 
 use clap::Args;
 use lineshaft_wire::{JobId, LogFilter};
+use serde::de::IgnoredAny;
 
 use super::read::{When, when};
 use crate::times::now_ms;
@@ -74,10 +75,19 @@ fn add(filter: &mut LogFilter, word: &str) -> Result<(), String> {
 
 const LEVELS: &str = "trace, debug, info, warning, error, critical or a number";
 
-/// JSON as it is kept, without spaces; any other text as it is.
+/// Objects and arrays as they are kept, without spaces; anything else as it is, since a text may look like a number.
 fn plain(value: &str) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_str(value).ok();
-    json.filter(|json| !json.is_string()).map_or_else(|| value.to_owned(), |json| json.to_string())
+    let is_nested = value.starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(value).is_ok();
+    if !is_nested {
+        return value.to_owned();
+    }
+    let (mut is_text, mut is_escaped) = (false, false);
+    let is_kept = |char: &char| {
+        is_text ^= *char == '"' && !is_escaped;
+        is_escaped = *char == '\\' && !is_escaped;
+        is_text || !char.is_ascii_whitespace()
+    };
+    value.chars().filter(is_kept).collect()
 }
 
 fn named_level(word: &str) -> Option<i32> {
@@ -136,6 +146,16 @@ mod tests {
         assert_eq!(found.texts, ["a = b".into(), "could not".into()]);
         let found = filter(&["level=25", "404", "text=status=500", "text=error", "d={\"a\": 1}"]).unwrap();
         assert_eq!((found.level, &*found.fields[0].1), (Some(25), "{\"a\":1}"));
+        // As it is kept: in its order, a text that looks like a number too.
+        for (given, kept) in [
+            (r#"{"b": "x \" y", "a": [1, 2.50]}"#, r#"{"b":"x \" y","a":[1,2.50]}"#),
+            ("1.10", "1.10"),
+            ("12e45", "12e45"),
+            ("12345678901234567890123", "12345678901234567890123"),
+            ("[draft] two", "[draft] two"),
+        ] {
+            assert_eq!(&*filter(&[&format!("d={given}")]).unwrap().fields[0].1, kept);
+        }
         assert_eq!(found.texts, ["404".into(), "status=500".into(), "error".into()]);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lineshaft::client::Client;
 use lineshaft_insight::Habits;
-use lineshaft_insight::profile::{Profile, Unreadable, diff, flame_graph_svg, html};
+use lineshaft_insight::profile::{Kind, Profile, Unreadable, diff, flame_graph_svg, html};
 use lineshaft_wire::message::{ListLogs, PROFILE_LOGGER, TaskStatistics};
 use lineshaft_wire::{JobId, LogFilter, Looks, task};
 use serde_json::json;
@@ -29,8 +29,9 @@ pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), F
     if let Some(count) = wanted.next {
         return want_next(&client, context, task, (count, looks(wanted)));
     }
-    let advice = advice_on(&client, task, wanted.version)?;
     let found = find(&client, context, &of_task(task, wanted.version, &wanted.kept), wanted.kept.limit)?;
+    let awaits = found.as_ref().is_some_and(|found| found.profile.total(Kind::Awaiting).wall_ns > 0);
+    let advice = advice_on(&client, task, wanted.version, awaits)?;
     let Some(found) = found else {
         // What is counted of all attempts may help without one that was profiled.
         if context.output.is_json() && !advice.is_empty() {
@@ -45,13 +46,19 @@ pub(crate) fn run(wanted: &args::Profile, context: &mut Context) -> Result<(), F
 }
 
 /// What the figures of a task's attempts say, of one version or of the one that ran last.
-fn advice_on(client: &Client, name: &str, version: Option<u32>) -> Result<Vec<String>, Failure> {
+fn advice_on(
+    client: &Client,
+    name: &str,
+    version: Option<u32>,
+    awaits: bool,
+) -> Result<Vec<String>, Failure> {
     let all = answer(client.tasks(Some(name), None))?;
     let wanted = all.iter().filter(|one| version.is_none_or(|version| task::split(&one.task).1 == version));
-    Ok(wanted.max_by_key(|one| one.until).map(|one| habits_of(one).advice()).unwrap_or_default())
+    Ok(wanted.max_by_key(|one| one.until).map(|one| habits_of(one, awaits).advice()).unwrap_or_default())
 }
 
-fn habits_of(task: &TaskStatistics) -> Habits {
+/// `awaits` if profiles of attempts have what they await.
+fn habits_of(task: &TaskStatistics, awaits: bool) -> Habits {
     let time = Duration::from_micros;
     let TaskStatistics { ran, waited, cpu, calls, repeated, .. } = *task;
     // Of coroutines it is known how long they ran, and no CPU time.
@@ -67,6 +74,7 @@ fn habits_of(task: &TaskStatistics) -> Habits {
         cpu,
         collected: time(task.collected_us),
         bytes: task.bytes_in + task.bytes_out,
+        awaits,
     }
 }
 

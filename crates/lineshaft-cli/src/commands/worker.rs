@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lineshaft::config::{
     GC, GRACE, KIND, PROCESSES, PYTHON, QUEUES, RECYCLE_AGE, RECYCLE_GROWTH, RECYCLE_JOBS, SLOTS, Setting,
-    Settings, Value, WATCHDOG,
+    Settings, Value, WATCHDOG, WORKER_LOG,
 };
 use lineshaft::home::Home;
 use lineshaft::worker::{self, Kind, Options, Recycle};
@@ -16,11 +16,14 @@ use crate::context::{Context, working_directory};
 use crate::exit::{FAILED, Failure, USAGE};
 use crate::flags::Given;
 use crate::python;
+use crate::worker_log::WorkerLog;
 
 pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> {
     let settings = Settings::find(&project_of(&worker.target)?)?;
     let flags = &worker.flags.0;
     let mut options = options(&settings, flags)?;
+    // As long as this, so that what is said last is written before the process ends.
+    let _log = log(&settings, flags)?;
     let interpreter = python::interpreter(settings.get(&PYTHON, flags.get(&PYTHON))?, context)?;
     let (home, schema) = look(&worker.target, &interpreter, context)?;
     // A supervisor waits for a server, but starts none.
@@ -53,6 +56,12 @@ pub(crate) fn project_of(target: &str) -> Result<PathBuf, Failure> {
     let is_path = Path::new(place).extension().is_some_and(|end| end == "py") || place.contains('/');
     let directory = is_path.then(|| cwd.join(place).parent().map(Path::to_owned)).flatten();
     Ok(directory.unwrap_or(cwd))
+}
+
+/// Begins to say what the supervisor logs, as these settings want it.
+pub(crate) fn log(settings: &Settings, flags: &Given) -> Result<WorkerLog, Failure> {
+    let directives = settings.get(&WORKER_LOG, flags.get(&WORKER_LOG))?.value.and_then(Value::into_text);
+    WorkerLog::start(&directives.unwrap_or_default())
 }
 
 /// What the settings make of a worker, checked; its home and the command of its children are not known yet.

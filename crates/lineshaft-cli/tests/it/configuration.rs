@@ -44,6 +44,7 @@ recycle_age                never default
 recycle_growth             never default
 watchdog                   1m default
 gc                         between default
+worker_log                 warning default
 python                     the one that runs lineshaft, else that of $VIRTUAL_ENV, .venv, PATH default
 listen                     the home's Unix socket alone default
 durability                 sync default
@@ -92,7 +93,7 @@ fn unknown_keys_are_errors_with_file_and_line_and_slips_of_variables_are_warned_
     let shown = show(&shell, &[], &[]);
     let expected = format!(
         "error[LS0024]: {}:4: unknown key `procesess` in [tool.lineshaft]: did you mean `processes`?\n\
-         hint: known keys: url, processes, slots, kind, queues, grace, recycle_jobs, recycle_age, recycle_growth, watchdog, gc, python, listen, durability, history_days, history_bytes, memory_bytes, cache_bytes, log, log_format, log_file, log_file_size, log_file_keep, tasks\n",
+         hint: known keys: url, processes, slots, kind, queues, grace, recycle_jobs, recycle_age, recycle_growth, watchdog, gc, worker_log, python, listen, durability, history_days, history_bytes, memory_bytes, cache_bytes, log, log_format, log_file, log_file_size, log_file_keep, tasks\n",
         path.display()
     );
     assert_eq!((shown.code, shown.err), (2, expected));

@@ -133,11 +133,7 @@ fn what_was_logged_goes_when_its_time_is_over_though_nobody_logs_any_more() {
     let mut client = Client::connect(&engine);
     client.ask(batch(2, 3));
     assert_eq!(kept(&mut client), [0, 1, 2, 3]);
-    let files = || -> Vec<String> {
-        let files = std::fs::read_dir(home.path().join("logs")).unwrap();
-        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with(|first: char| first.is_ascii_digit())).collect()
-    };
+    let files = || days_in(home.path());
     assert_eq!(files().len(), 1);
     clock.advance(Duration::from_secs(6 * 86_400));
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -158,6 +154,34 @@ fn what_was_logged_goes_when_its_time_is_over_though_nobody_logs_any_more() {
     let mut client = Client::connect(&engine);
     assert_eq!(kept(&mut client), [] as [u64; 0]);
     stop(&engine);
+}
+
+/// Nothing was kept any more until the server was started again.
+#[test]
+fn a_file_that_somebody_removes_costs_the_records_in_it_and_no_later_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let (engine, mut client) = engine(home.path());
+    let last = Limits::default().tail_records + 10;
+    assert!(matches!(client.ask(batch(1, last)), Message::Done(_)));
+    assert!(matches!(client.ask(batch(last + 1, last + 5)), Message::Done(_)));
+    let days = days_in(home.path());
+    assert_eq!(days.len(), 1);
+    std::fs::remove_file(home.path().join("logs").join(&days[0])).unwrap();
+    for first in [last + 6, 2 * last + 6] {
+        assert!(matches!(client.ask(batch(first, first + last - 1)), Message::Done(_)));
+    }
+    let list = ListLogs { count: 1_000, newest_first: true, ..ListLogs::default() };
+    let Message::Logs(Logs { records, .. }) = client.ask(list) else { panic!("no logs") };
+    assert_eq!(records[0].message.parse(), Ok(3 * last + 5));
+    assert_eq!(days_in(home.path()).len(), 1);
+    stop(&engine);
+}
+
+/// The names of the files of days.
+fn days_in(home: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(home.join("logs")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(|first: char| first.is_ascii_digit())).collect()
 }
 
 /// A worker that finds a restored home sends what it could not tell, and what the backup has already.

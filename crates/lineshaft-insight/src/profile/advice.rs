@@ -136,14 +136,22 @@ impl Profile {
         if all.cpu_ns == 0 {
             return None; // There is no clock that would tell.
         }
-        // More threads would only wait for the interpreter, too.
-        let waited = all.wall_ns.saturating_sub(all.cpu_ns).saturating_sub(self.waited_ns(Wait::Interpreter));
+        // More threads would only wait for the interpreter, too; and a loop that has nothing to do waits for all of its tasks
+        // at the same time already.
+        let elsewhere = self.waited_ns(Wait::Interpreter).saturating_add(self.idle_in_loops_ns());
+        let waited = all.wall_ns.saturating_sub(all.cpu_ns).saturating_sub(elsewhere);
         worth(waited, all, 1.0 - BUSY, |share, took| {
             format!(
                 "{share} of the time, {took}, threads had no processor: what waits for others can be done by threads or \
                  coroutines at the same time."
             )
         })
+    }
+
+    /// How long event loops waited for something to do.
+    fn idle_in_loops_ns(&self) -> u64 {
+        let stacks = self.stacks().filter(|(stack, _)| stack.track.1 == Kind::Thread && is_idle_loop(stack));
+        stacks.fold(0, |sum, (_, weight)| sum.saturating_add(weight.wall_ns.saturating_sub(weight.cpu_ns)))
     }
 
     /// Time of the stacks of threads that are meant.
@@ -194,6 +202,18 @@ fn starts(frame: Frame<'_>) -> bool {
     frame.file.starts_with("<frozen importlib.") || of_re.iter().any(|file| ends(frame.file, file))
 }
 
+/// Whether an event loop waits for something to do: that of asyncio asks a selector, and one in C has nothing of Python above
+/// what started it.
+fn is_idle_loop(stack: &Stack<'_>) -> bool {
+    let mut inwards =
+        stack.calls.iter().map(|(frame, _)| *frame).rev().skip_while(|frame| has_no_line(*frame));
+    let Some(inner) = inwards.next() else { return false };
+    let is_asked = ends(inner.file, "selectors.py") && inner.name.ends_with("select");
+    let of_loop = |frame: Frame<'_>| ends(frame.file, "asyncio/base_events.py");
+    let is_in_c = ends(inner.file, "asyncio/runners.py") || ends(inner.file, "uvloop/__init__.py");
+    (is_asked && inwards.next().is_some_and(of_loop)) || (is_in_c && inner.name.ends_with("run"))
+}
+
 /// Whether a file belongs to Python or to an installed package, or is none.
 fn is_of_library(file: &str) -> bool {
     file.is_empty()
@@ -204,4 +224,31 @@ fn is_of_library(file: &str) -> bool {
 /// Whether a path ends with this one.
 fn ends(path: &str, with: &str) -> bool {
     path.strip_suffix(with).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody could read from when on something is said.
+    #[test]
+    fn the_guide_says_from_when_on() {
+        let guide = include_str!("../../../../docs/guides/profiling.md");
+        let share = |part: f64| format!("{:.0} %", 100.0 * part);
+        for row in [
+            format!("| garbage collections | {} |", share(GARBAGE)),
+            format!("| json, pickle, copy.deepcopy | {} |", share(SERIALISING)),
+            format!("| waiting for locks | {} |", share(LOCKS)),
+            format!("| waiting for the interpreter's lock | {} |", share(INTERPRETER)),
+            format!("| imports, compiling regular expressions | {} |", share(STARTING)),
+            format!("| one line, with a processor for half of its time | {} |", share(ONE_LINE)),
+            format!(
+                "| threads without a processor, loops that wait for their tasks aside | {} |",
+                share(1.0 - BUSY)
+            ),
+            format!("below {SAMPLES_MIN} samples"),
+        ] {
+            assert!(guide.contains(&row), "docs/guides/profiling.md lacks {row}");
+        }
+    }
 }

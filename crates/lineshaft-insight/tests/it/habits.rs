@@ -20,6 +20,7 @@ fn good() -> Habits {
         cpu: Some((ms(20_000), ms(18_000))),
         collected: ms(200),
         bytes: 1_000 * 5_000,
+        awaits: false,
     }
 }
 
@@ -68,4 +69,15 @@ fn repeated_calls_of_what_takes_no_time_are_not_worth_keeping() {
     let quick =
         Habits { repeated: 990, attempts: 999, ran: ms(100), ran_half: Duration::from_micros(100), ..good() };
     assert_eq!(Habits { collected: ms(0), cpu: None, ..quick }.advice(), Vec::<String>::new());
+}
+
+/// It was told to use threads, or to become a coroutine.
+#[test]
+fn who_waits_in_a_loop_is_told_of_more_slots_alone() {
+    let waiting = Habits { cpu: Some((ms(20_000), ms(600))), ..good() };
+    let said = |awaits| Habits { awaits, ..waiting }.advice().concat();
+    assert!(said(false).ends_with("as coroutines (--kind async) or in threads (--kind thread), many of them would wait at the same time."));
+    assert!(said(true).ends_with(
+        "with more slots in one loop (--kind async --slots), many of them would wait at the same time."
+    ));
 }

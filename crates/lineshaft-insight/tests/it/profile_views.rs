@@ -192,6 +192,31 @@ fn what_waits_is_a_call_of_its_own_and_the_time_of_its_line() {
     assert_eq!(merged.waited_ns(Wait::Interpreter), 1_500 * MS);
 }
 
+/// It was told to use threads or coroutines.
+#[test]
+fn a_loop_that_waits_for_its_tasks_is_told_nothing() {
+    const LIBRARY: &str = "/usr/lib/python3.11/";
+    let file = |name: &str| format!("{LIBRARY}{name}");
+    let (base, selectors, runners) =
+        (file("asyncio/base_events.py"), file("selectors.py"), file("asyncio/runners.py"));
+    let uvloop = "/x/site-packages/uvloop/__init__.py";
+    let once =
+        [("main", "a.py", 3), ("Runner.run", &*runners, 118), ("BaseEventLoop._run_once", &*base, 1_884)];
+    let idle: Vec<_> = once.into_iter().chain([("EpollSelector.select", &*selectors, 468)]).collect();
+    let polls: Vec<_> = idle.iter().copied().chain([("epoll_wait", "<native libc.so.6>", 0)]).collect();
+    let work: Seen<'_> = (&[("work", "a.py", 9)], 100, 90);
+    for waits in [&idle[..], &polls, &once[..2], &[("main", "a.py", 3), ("run", uvloop, 61)]] {
+        assert_eq!(advice_of(&[(waits, 900, 1), work]), Vec::<String>::new(), "{waits:?}");
+    }
+    // A task that blocks its loop, and a program that asks a selector itself.
+    let blocks: Vec<_> = once.into_iter().chain([("sleeps", "a.py", 7)]).collect();
+    let asks = [("main", "a.py", 3), ("EpollSelector.select", &*selectors, 468)];
+    for waits in [&blocks[..], &asks] {
+        let said = advice_of(&[(waits, 900, 1), work]);
+        assert!(said.len() == 1 && said[0].contains("threads had no processor"), "{said:?}");
+    }
+}
+
 #[test]
 fn advice_tells_the_interpreter_s_lock_from_others_and_from_what_waits() {
     let waiting = |wait: Wait, waited_ms: u64, cpu_ms: u64| {

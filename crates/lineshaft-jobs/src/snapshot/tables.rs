@@ -76,6 +76,8 @@ pub(super) struct Rest {
     pub(super) cache: CacheRows,
     /// What attempts came to, by task.
     pub(super) statistics: Vec<(Arc<str>, Counts)>,
+    /// For each of these, how long attempts had their interpreter's lock, and ran.
+    pub(super) gil: Vec<[u64; 2]>,
 }
 
 /// The same as the layout before wrote it.
@@ -97,6 +99,27 @@ pub(super) struct RestWithoutStatistics {
     limiters: Vec<(u64, Arc<str>)>,
     cached: Vec<Option<u64>>,
     cache: CacheRows,
+}
+
+/// The same as the layout after that one wrote it.
+#[derive(Deserialize)]
+pub(super) struct RestWithoutGil {
+    hand: Option<u32>,
+    absent: Vec<(u32, u64)>,
+    lock_fence: u64,
+    lock_holders: Vec<(u64, u64, NewHolder)>,
+    limiters: Vec<(u64, Arc<str>)>,
+    cached: Vec<Option<u64>>,
+    cache: CacheRows,
+    statistics: Vec<(Arc<str>, Counts)>,
+}
+
+impl From<RestWithoutGil> for Rest {
+    fn from(rest: RestWithoutGil) -> Self {
+        let RestWithoutGil { hand, absent, lock_fence, lock_holders, limiters, cached, cache, statistics } =
+            rest;
+        Self { hand, absent, lock_fence, lock_holders, limiters, cached, cache, statistics, gil: Vec::new() }
+    }
 }
 
 impl From<RestWithoutStatistics> for Rest {
@@ -172,6 +195,7 @@ impl State {
         };
         let absent = self.absent.iter().map(|(child, since_ms)| (*child, *since_ms)).collect();
         let holders = self.locks.holders.iter();
+        let statistics = self.statistics.rows();
         let rest = Rest {
             hand: self.free.hand(),
             absent,
@@ -180,7 +204,8 @@ impl State {
             limiters: self.limiters.rows().collect(),
             cached: self.cached_by_end(),
             cache: self.cache.rows(),
-            statistics: self.statistics.rows(),
+            gil: Statistics::gil_rows(&statistics),
+            statistics,
         };
         postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
     }
@@ -203,7 +228,7 @@ impl State {
     /// The state of these tables and pages, its indexes built.
     pub(super) fn assemble(
         tables: Tables,
-        rest: Rest,
+        mut rest: Rest,
         (slots, keys): (Vec<SlotPage>, Vec<KeyPage>),
         limits: Limits,
     ) -> Result<Self, SnapshotError> {
@@ -218,6 +243,7 @@ impl State {
         state.limiters = Limiters::of_rows(rest.limiters)
             .ok_or(SnapshotError::Inconsistent("a limiter that is there twice"))?;
         state.take_cache(rest.cache)?;
+        Statistics::put_gil_back(&mut rest.statistics, rest.gil);
         state.statistics = Statistics::of_rows(rest.statistics)
             .ok_or(SnapshotError::Inconsistent("statistics of more tasks than there may be"))?;
         state.check()?;

@@ -215,6 +215,11 @@ fn attempts() {
     let long = (1, Account::new(0, collected));
     let attempts = vec![short, long];
     check(&Change::Measured { attempts }, "2c02ac020703ac02c8010001002bac02c8010100050000");
+    let with_gil = (1, Account::new(0, Measures { gil_us: Some(150), ..collected }));
+    check(
+        &Change::Measured { attempts: vec![with_gil, (2, Account::new(3, measures))] },
+        "2c0201006bac02c80101000500009601020303ac02c80100",
+    );
     check(&Change::Checkpointed { slot: 300, value: Stored::Inline(4) }, "1aac020004");
     let ended = |outcome, next| Change::Ended {
         slot: 1,

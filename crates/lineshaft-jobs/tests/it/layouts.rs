@@ -26,10 +26,11 @@ fn load(bytes: &[u8]) -> State {
 
 /// Everything but the idempotency keys, whose numbers in their queue an earlier layout did not have. Behind them stands
 /// that places are used in turn, that no child is absent, that no lock was given nor is held, that no turn at a limiter was
-/// taken, that no result is cached, that nothing was ever in the cache, and that nothing is counted of tasks, a byte or some each.
+/// taken, that no result is cached, that nothing was ever in the cache, and that nothing is counted of tasks nor of what they
+/// held, a byte or some each.
 fn without_keys(state: &State) -> (Vec<u8>, Vec<(u64, Vec<u8>)>) {
     let Snapshot { mut tables, mut pages } = state.snapshot();
-    tables.truncate(tables.len() - 28);
+    tables.truncate(tables.len() - 29);
     pages.retain(|(number, _)| *number < 1 << 56);
     (tables, pages)
 }

@@ -3,8 +3,8 @@
 //! A message may come from who attacks: an escape sequence rewrites what is on the screen, a line feed begins a record
 //! that nobody logged, a sign that turns the direction of writing has a name read backwards.
 
-/// Whether a sign is shown by its number.
-pub(crate) fn is_hidden(sign: char) -> bool {
+/// Whether a sign is shown by its number: a terminal obeys it, or it makes a text look like another one.
+pub fn is_hidden(sign: char) -> bool {
     matches!(sign, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}')

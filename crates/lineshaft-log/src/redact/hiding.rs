@@ -21,6 +21,11 @@ impl<'t> Hiding<'t> {
         at >= self.done
     }
 
+    /// From where on it is.
+    pub(super) fn open_from(&self) -> usize {
+        self.done
+    }
+
     /// Hides a range behind the last one, unless it is empty.
     pub(super) fn hide(&mut self, range: Range<usize>) {
         if range.is_empty() {

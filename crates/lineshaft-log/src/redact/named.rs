@@ -10,34 +10,49 @@ use super::hiding::Hiding;
 
 /// So much of a name is looked at.
 pub(super) const NAME_BYTES_MAX: usize = 64;
-/// Spaces before and behind the sign.
-const SPACES_MAX: usize = 3;
+/// The same where each byte may be three, with brackets.
+const ENCODED_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 4);
+/// Line ends behind the sign, between any number of blanks.
+const LINE_ENDS_MAX: usize = 3;
+
+/// A name before a sign.
+struct Name<'t> {
+    /// Where it begins in the text.
+    start: usize,
+    /// What it is called, without what is encoded in it.
+    called: Cow<'t, str>,
+    /// Whether it stands in quotes.
+    is_quoted: bool,
+}
 
 /// Hides values whose names are secret; `asks` is for a name of a field, and takes the most time.
 pub(super) fn without_values(text: Cow<'_, str>, mut asks: impl FnMut(&str) -> bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
+    let has_escapes = memchr::memchr(b'%', bytes).is_some();
     let mut hiding = Hiding::of(&text);
     for at in memchr::memchr3_iter(b':', b'=', b',', bytes) {
         if !hiding.is_open(at) {
             continue;
         }
-        let Some((name, is_quoted)) = name_before(&text, at).filter(|(name, _)| hiding.is_open(name.start))
-        else {
-            continue;
+        let mut is_secret = |name: &Name<'_>| {
+            let is_query =
+                bytes[at] == b'=' && name.start > 0 && matches!(bytes[name.start - 1], b'?' | b'&');
+            asks(&name.called) || (is_query && is_signature(&name.called))
         };
-        let is_query = bytes[at] == b'=' && name.start > 0 && matches!(bytes[name.start - 1], b'?' | b'&');
-        let called = text[name.clone()].trim_start_matches('-');
-        if !(asks(called) || (is_query && is_signature(called))) {
-            continue;
+        let written = name_before(&text, at).filter(|name| hiding.is_open(name.start));
+        let mut name = written.filter(&mut is_secret);
+        if name.is_none() && has_escapes && bytes[at] == b'=' {
+            name = encoded_name_before(bytes, hiding.open_from(), at).filter(&mut is_secret);
         }
-        let value = match (bytes[at], is_quoted) {
+        let Some(name) = name else { continue };
+        let value = match (bytes[at], name.is_quoted) {
             (b',', true) => quoted_item(bytes, at + 1),
             (b',', false) => None,
             _ => value_behind(bytes, at),
         };
         let Some(value) = value else { continue };
         let has_quotes = matches!(bytes[value.start.saturating_sub(1)], b'"' | b'\'');
-        hiding.hide(if has_quotes { value } else { header(&text, called, name.start, at, value) });
+        hiding.hide(if has_quotes { value } else { header(&text, &name, at, value) });
     }
     hiding.finish().map_or(text, Cow::Owned)
 }
@@ -73,11 +88,12 @@ fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-/// The name that ends before a sign, perhaps in quotes, and whether it is. It may be a key in brackets.
-fn name_before(text: &str, sign: usize) -> Option<(Range<usize>, bool)> {
+/// The name that ends before a sign, perhaps in quotes. It may be a key in brackets.
+fn name_before(text: &str, sign: usize) -> Option<Name<'_>> {
     let bytes = text.as_bytes();
     let mut end = sign;
-    while end > 0 && sign - end < SPACES_MAX && matches!(bytes[end - 1], b' ' | b'\t') {
+    // None of these is before another sign, too: so a text is not looked through twice, however many they are.
+    while end > 0 && matches!(bytes[end - 1], b' ' | b'\t') {
         end -= 1;
     }
     // As in `tokens[]=x`.
@@ -120,7 +136,36 @@ fn name_before(text: &str, sign: usize) -> Option<(Range<usize>, bool)> {
         && start > 1
         && bytes[start - 1] == b' '
         && bytes[start - 2].is_ascii_digit();
-    (!is_count).then_some((start..end, is_quoted))
+    let called = text[start..end].trim_start_matches('-');
+    (!is_count).then_some(Name { start, called: called.into(), is_quoted })
+}
+
+/// The name of a parameter that ends before a sign, if some of it is encoded as in URLs: `user%5Bauth%5D`. It begins where
+/// the parameter does, and not before `open_from`.
+fn encoded_name_before(bytes: &[u8], open_from: usize, sign: usize) -> Option<Name<'static>> {
+    let is_part = |byte: &u8| is_of_name(*byte) || matches!(byte, b'%' | b'[' | b']');
+    let least = open_from.max(sign.saturating_sub(ENCODED_BYTES_MAX));
+    let start = sign - bytes[least..sign].iter().rev().take_while(|byte| is_part(byte)).count();
+    memchr::memchr(b'%', &bytes[start..sign])?;
+    let mut decoded = decoded(&bytes[start..sign]);
+    decoded.push('=');
+    let name = name_before(&decoded, decoded.len() - 1)?;
+    Some(Name { start, called: name.called.into_owned().into(), is_quoted: name.is_quoted })
+}
+
+/// A text of which `%41` is an `A`. What is not ASCII is no name, and a `?`.
+fn decoded(bytes: &[u8]) -> String {
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut text, mut at) = (String::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let (byte, length) = match (bytes[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => ((high * 16 + low) as u8, 3),
+            (byte, ..) => (byte, 1),
+        };
+        text.push(if byte.is_ascii() { char::from(byte) } else { '?' });
+        at += length;
+    }
+    text
 }
 
 /// The value behind the sign.
@@ -133,15 +178,26 @@ fn value_behind(bytes: &[u8], sign: usize) -> Option<Range<usize>> {
         (b':', Some(b'=')) | (b'=', Some(b'=' | b'>')) => at += 1,
         _ => {}
     }
-    let at = end_of(&bytes[..bytes.len().min(at + SPACES_MAX)], at, |byte| byte.is_ascii_whitespace());
-    let value = value_at(bytes, at);
+    let value = value_at(bytes, end_of_space(bytes, at));
     (!value.is_empty()).then_some(value)
+}
+
+/// Behind the white space that begins there. What comes a few lines further down is no value.
+fn end_of_space(bytes: &[u8], at: usize) -> usize {
+    let (mut at, mut line_ends) = (at, 0);
+    while let Some(byte) = bytes.get(at).filter(|byte| byte.is_ascii_whitespace()) {
+        line_ends += usize::from(!matches!(byte, b' ' | b'\t'));
+        if line_ends > LINE_ENDS_MAX {
+            break;
+        }
+        at += 1;
+    }
+    at
 }
 
 /// The text in quotes that comes next.
 fn quoted_item(bytes: &[u8], at: usize) -> Option<Range<usize>> {
-    let at = end_of(&bytes[..bytes.len().min(at + SPACES_MAX)], at, |byte| byte.is_ascii_whitespace());
-    let (inside, end) = quote_at(bytes, at)?;
+    let (inside, end) = quote_at(bytes, end_of_space(bytes, at))?;
     // It is a name itself, of a dict.
     let behind = end_of(bytes, end, |byte| byte == b' ');
     (bytes.get(behind) != Some(&b':')).then_some(inside)
@@ -253,13 +309,13 @@ fn is_scheme(word: &str) -> bool {
 
 /// Of headers, the rest of the line belongs to the value: all of a `Cookie`, and what is behind the scheme of an
 /// `Authorization`, which stays.
-fn header(text: &str, name: &str, name_start: usize, sign: usize, value: Range<usize>) -> Range<usize> {
+fn header(text: &str, name: &Name<'_>, sign: usize, value: Range<usize>) -> Range<usize> {
+    let called = name.called.as_bytes();
     let ends_with = |end: &str| {
-        name.len() >= end.len()
-            && name.as_bytes()[name.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
+        called.len() >= end.len() && called[called.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
     };
     let bytes = text.as_bytes();
-    let quote = name_start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
+    let quote = name.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
     let line_end =
         |from: usize| end_of(bytes, from, |byte| byte != b'\n' && byte != b'\r' && Some(byte) != quote);
     if ends_with("cookie") {

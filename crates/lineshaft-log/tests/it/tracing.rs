@@ -1,9 +1,9 @@
 //! Events of `tracing` into a pipeline, and records out as such events.
 
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fmt, panic, thread};
 
 use lineshaft_log::handler::{Kept, Memory, Tracing};
 use lineshaft_log::{
@@ -225,14 +225,36 @@ fn both_ways_at_once_come_to_an_end() {
     assert_eq!(targets.iter().filter(|target| *target == "app").count(), 1);
 }
 
+/// What was logged by a pipeline that writes to standard error was said there by the usual hook, too.
 #[test]
-fn panics_are_logged() {
-    let (pipeline, kept) = pipeline("info", None);
-    lineshaft_log::log_panics(pipeline);
-    let panicked = std::thread::spawn(|| panic!("number {}", 7)).join();
-    assert!(panicked.is_err());
+fn panics_are_logged_and_the_hook_before_says_them_unless_the_log_is_alone() {
+    const NAME: &str = "panics";
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = asked.clone();
+    panic::set_hook(Box::new(move |_| {
+        // Other tests panic, too.
+        let is_meant = thread::current().name() == Some(NAME);
+        counts.fetch_add(usize::from(is_meant), Ordering::Relaxed);
+    }));
+    let said = |kept: &Kept| {
+        let thread = thread::Builder::new().name(NAME.to_owned()).spawn(|| panic!("number {}", 7));
+        assert!(thread.expect("a thread").join().is_err());
+        let is_meant = |record: &&Arc<Record>| &*record.thread.name == NAME;
+        (asked.swap(0, Ordering::Relaxed), kept.records().iter().filter(is_meant).count())
+    };
+    let (besides, kept) = pipeline("info", None);
+    lineshaft_log::log_panics(besides);
+    assert_eq!(said(&kept), (1, 1));
     let records = kept.records();
-    let panic = records.iter().find(|record| &*record.message == "number 7").expect("a record");
-    assert_eq!((&*panic.logger, panic.level), ("panic", Level::CRITICAL));
-    assert!(panic.place.as_ref().is_some_and(|place| place.file.ends_with("tracing.rs")));
+    let record = records.iter().find(|record| &*record.message == "number 7").expect("a record");
+    assert_eq!((&*record.logger, record.level), ("panic", Level::CRITICAL));
+    assert!(record.place.as_ref().is_some_and(|place| place.file.ends_with("tracing.rs")));
+    let exception = record.exception.as_deref().expect("where it was");
+    assert!(exception.starts_with("thread 'panics' panicked at ") && exception.contains("tracing.rs:"));
+
+    let (alone, kept) = pipeline("info", None);
+    lineshaft_log::log_panics_alone(alone.clone());
+    assert_eq!(said(&kept), (0, 1));
+    assert!(alone.close(LONG));
+    assert_eq!(said(&kept), (1, 1), "what the log does not take is said");
 }

@@ -272,7 +272,7 @@ impl AttemptRecord {
     }
 
     /// What it took: microseconds of its body, of CPU time, of CPU time in processes that it started, and in the garbage
-    /// collector; bytes of growth of its memory's peak; hits of caches.
+    /// collector; bytes of growth of its memory's peak; hits of caches; microseconds for which it had the GIL.
     #[getter]
     fn measures(&self) -> [Option<u64>; MEASURES] {
         self.0.measures.into()

@@ -100,7 +100,8 @@ fn convert<'py>(py: Python<'py>, message: Message, payload: &Bytes) -> PyResult<
 }
 
 /// What is counted of a task: (name, version, since, until, attempts by outcome), (ran, waited, CPU time), (CPU time of
-/// processes, collecting, memory, cache hits, bytes in, bytes out), (calls, repeated ones).
+/// processes, collecting, memory, cache hits, bytes in, bytes out), (had the GIL, ran where that is known), (calls, repeated
+/// ones).
 fn task_row<'py>(py: Python<'py>, of: &TaskStatistics) -> PyResult<Bound<'py, PyAny>> {
     let spread = |of: Spread| [of.count, of.total_us, of.p50_us, of.p90_us, of.p99_us, of.max_us];
     let (name, version) = task::split(&of.task);
@@ -115,6 +116,7 @@ fn task_row<'py>(py: Python<'py>, of: &TaskStatistics) -> PyResult<Bound<'py, Py
             of.bytes_in,
             of.bytes_out,
         ),
+        (of.gil_us, of.gil_ran_us),
         (of.calls, of.repeated),
     );
     row.into_pyobject(py).map(Bound::into_any)

@@ -65,6 +65,8 @@ fn said(object: &Bound<'_, PyAny>, budget: &mut Budget<'_>) -> PyResult<Box<str>
 
 pub(super) struct Rest<'py> {
     pub(super) exception: Option<Bound<'py, PyAny>>,
+    /// Whether the stack of who logs is wanted.
+    pub(super) has_stack: bool,
     /// How many callers above the one that called it is who logs.
     pub(super) above: u32,
 }
@@ -75,13 +77,14 @@ pub(super) fn keywords<'py>(
     fields: &mut DistinctFields,
     budget: &mut Budget<'_>,
 ) -> PyResult<Rest<'py>> {
-    let mut rest = Rest { exception: None, above: 0 };
+    let mut rest = Rest { exception: None, has_stack: false, above: 0 };
     let Some(names) = call.names else { return Ok(rest) };
     for (name, object) in names.iter_borrowed().zip(call.keywords) {
         let name = name.cast::<PyString>()?;
         let key = values::key_of(&name);
         match &*key {
             "exc_info" => rest.exception = Some((**object).clone()),
+            "stack_info" => rest.has_stack = object.is_truthy()?,
             "stacklevel" => rest.above = object.extract::<u32>().unwrap_or(1).saturating_sub(1),
             "extra" if object.is_instance_of::<PyDict>() => {
                 let extra = object.cast::<PyDict>()?;
@@ -103,4 +106,16 @@ pub(super) fn exception_text(
 ) -> PyResult<Option<Box<str>>> {
     let text = helpers::TEXT_OF_EXCEPTION.get(py)?.call1((exception,))?;
     if text.is_none() { Ok(None) } else { budget.text(text.cast::<PyString>()?).map(Some) }
+}
+
+/// The stack of who logs, so many callers above the one that called it, behind an exception if there is one.
+pub(super) fn with_stack(
+    py: Python<'_>,
+    exception: Option<Box<str>>,
+    above: u32,
+    budget: &mut Budget<'_>,
+) -> PyResult<Box<str>> {
+    let stack = helpers::TEXT_OF_STACK.get(py)?.call1((above,))?;
+    let stack = budget.text(stack.cast::<PyString>()?)?;
+    Ok(exception.map_or(stack.clone(), |exception| format!("{exception}\n{stack}").into()))
 }

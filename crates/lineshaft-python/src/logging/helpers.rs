@@ -18,6 +18,7 @@ pub(super) struct Helper {
 pub(super) static BEGIN: Helper = Helper::new("lineshaft.logging._life", "begin");
 pub(super) static THREAD: Helper = Helper::new("lineshaft.logging._life", "thread");
 pub(super) static TEXT_OF_EXCEPTION: Helper = Helper::new("lineshaft.logging._exceptions", "logged_text_of");
+pub(super) static TEXT_OF_STACK: Helper = Helper::new("lineshaft.logging._exceptions", "text_of_stack");
 pub(super) static SERVE: Helper = Helper::new("lineshaft.logging._serving", "serve");
 pub(super) static PASSES: Helper = Helper::new("lineshaft.logging._serving", "passes");
 pub(super) static FIELDS_OF_BLOCK: Helper = Helper::new("lineshaft._belongings", "fields.get");
@@ -25,7 +26,7 @@ pub(super) static DEQUE: Helper = Helper::new("collections", "deque");
 
 /// Looks all of them up.
 pub(super) fn look_up(py: Python<'_>) -> PyResult<()> {
-    [&BEGIN, &THREAD, &TEXT_OF_EXCEPTION, &SERVE, &PASSES, &FIELDS_OF_BLOCK, &DEQUE]
+    [&BEGIN, &THREAD, &TEXT_OF_EXCEPTION, &TEXT_OF_STACK, &SERVE, &PASSES, &FIELDS_OF_BLOCK, &DEQUE]
         .into_iter()
         .try_for_each(|helper| helper.get(py).map(drop))
 }

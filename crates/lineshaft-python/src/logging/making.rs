@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHasher;
 
-use super::call::{Call, exception_text, keywords, message_of};
+use super::call::{Call, exception_text, keywords, message_of, with_stack};
 use super::helpers;
 use super::logger::Logger;
 use super::place;
@@ -98,6 +98,8 @@ pub(super) fn log(py: Python<'_>, logger: &Logger, call: &Call<'_, '_>) -> PyRes
         None if call.is_exception => exception_text(py, PyBool::new(py, true).as_any(), &mut budget)?,
         None => None,
     };
+    let exception =
+        if rest.has_stack { Some(with_stack(py, exception, rest.above, &mut budget)?) } else { exception };
     let draft = Draft {
         level: call.level,
         message,

@@ -19,6 +19,7 @@ use super::body::{Runner, Task};
 use super::checkpoint::Checkpoint;
 use super::collector::watch_collector;
 use super::garbage::{Garbage, freeze};
+use super::gil::watch_gil;
 use super::logged::Logged;
 use super::profiled::{Profiling, Seen, Wanted, Whom};
 use super::shield::Shields;
@@ -56,6 +57,7 @@ impl Child {
         let inner = worker::Child::from_env().map_err(|error| failed(&error))?;
         die_of_panics();
         watch_collector(py)?;
+        watch_gil(py)?;
         let (in_body, current, interrupted, interruptions) = Default::default();
         Ok(Self { inner, process: std::process::id(), in_body, current, interrupted, interruptions })
     }

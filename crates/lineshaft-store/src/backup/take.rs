@@ -4,10 +4,10 @@ use std::io;
 
 use super::copy::{Copied, Copier};
 use super::{DIRECTORIES, FileEntry, Manifest, Watch, is_of_logs};
-use crate::disk::{Disk, is_temporary, join, list_if_there};
+use crate::disk::{Disk, is_temporary, join, list_if_there, read_if_there};
 use crate::journal::{extent, segment};
 use crate::logs::extent::{Extent, extent as extent_of_logs};
-use crate::{Error, JournalEnd, archive, gaps, logs};
+use crate::{Error, Home, JournalEnd, archive, gaps, logs};
 
 /// What a manifest says of where it comes from.
 #[derive(Clone, Debug)]
@@ -20,12 +20,12 @@ pub struct Facts {
     pub logs: bool,
 }
 
-/// Copies the files of `home` to `backup`, an empty directory, as of the commit at `end`.
+/// Copies the files of a served `home` to `backup`, an empty directory, as of the commit at `end`.
 ///
-/// Either the home is locked by the caller, or a server holds its files ([`crate::HeldFiles`]) from before `end` was
-/// known until this returns. Nothing beyond `end` is copied: an unfinished write there would be taken for damage. The
-/// copy of the journal is checked before the backup is finished. Of what attempts logged, nobody has to hold anything: what
-/// was logged before this is called is copied, but for what retention takes away meanwhile.
+/// The server holds its files ([`crate::HeldFiles`]) from before `end` was known until this returns. Nothing beyond `end`
+/// is copied: an unfinished write there would be taken for damage. The copy of the journal is checked before the backup is
+/// finished. Of what attempts logged, nobody has to hold anything: what was logged before this is called is copied, but for
+/// what retention takes away meanwhile.
 ///
 /// Errors: [`Error::Damaged`] or [`Error::DamagedCommits`] if the home is not whole, what `watch` says, and those of the
 /// disks. What was written stays and is no backup.
@@ -36,14 +36,41 @@ pub fn take<S: Disk, D: Disk>(
     facts: Facts,
     watch: &mut dyn Watch,
 ) -> Result<Manifest, Error> {
+    let read = || extent_of_logs(home)?.without_what_is_written(home);
+    let logged = facts.logs.then(read).transpose()?;
+    copy_all(home, backup, end, facts, logged, watch)
+}
+
+/// Copies the files of a home in which nobody works. What attempts logged is copied as it is, whatever a crash has left of it:
+/// the next opening finds the same in the copy as in the home.
+///
+/// Otherwise as [`take`].
+pub fn take_stopped<S: Disk, D: Disk>(
+    home: &Home<S>,
+    backup: &D,
+    end: JournalEnd,
+    facts: Facts,
+    watch: &mut dyn Watch,
+) -> Result<Manifest, Error> {
+    let logged = facts.logs.then(|| extent_of_logs(home.disk())).transpose()?;
+    copy_all(home.disk(), backup, end, facts, logged, watch)
+}
+
+fn copy_all<S: Disk, D: Disk>(
+    home: &S,
+    backup: &D,
+    end: JournalEnd,
+    facts: Facts,
+    logged: Option<Extent>,
+    watch: &mut dyn Watch,
+) -> Result<Manifest, Error> {
     backup.create_dir_all("").map_err(Error::io("create", ".", 0))?;
     let mut wanted = Vec::new();
     for directory in DIRECTORIES.into_iter().filter(|directory| *directory != logs::DIRECTORY) {
         let listed = wanted_of(home, directory, &end)?;
         wanted.push((directory, listed));
     }
-    let logged = if facts.logs { extent_of_logs(home)? } else { Extent::default() };
-    wanted.push((logs::DIRECTORY, days_of(&logged)));
+    wanted.push((logs::DIRECTORY, logged.as_ref().map(days_of).unwrap_or_default()));
     let all = || wanted.iter().flat_map(|(_, files)| files);
     watch.began(all().count() as u64, all().map(|file| file.bytes).sum());
     let mut copier = Copier::new(home, backup, &mut *watch);
@@ -53,8 +80,8 @@ pub fn take<S: Disk, D: Disk>(
         for file in listed {
             files.extend(copied(&mut copier, file)?);
         }
-        if *directory == logs::DIRECTORY {
-            files.extend(small_of(&logged, &mut copier)?);
+        if let Some(logged) = logged.as_ref().filter(|_| *directory == logs::DIRECTORY) {
+            files.extend(small_of(home, logged, &mut copier)?);
         }
         copier.sync_dir(directory)?;
     }
@@ -89,11 +116,17 @@ fn days_of(logged: &Extent) -> Vec<Copied> {
     logged.days.iter().filter(|(_, end)| *end > 0).map(copied).collect()
 }
 
+/// The tail, and the number below which nothing is kept: that is read behind the days, since it is written before the newest of
+/// them goes.
 fn small_of<S: Disk, D: Disk>(
+    home: &S,
     logged: &Extent,
     copier: &mut Copier<'_, S, D>,
 ) -> Result<Vec<FileEntry>, Error> {
-    let some = logged.small.iter().filter(|(_, content)| !content.is_empty());
+    let [tail, next] = [logs::tail::NAME, logs::next::NAME].map(|name| join(logs::DIRECTORY, name));
+    let number = read_if_there(home, &next)?.unwrap_or_default();
+    let small = [(tail, &logged.tail), (next, &number)];
+    let some = small.iter().filter(|(_, content)| !content.is_empty());
     some.map(|(path, content)| copier.put(path, content)).collect()
 }
 

@@ -55,7 +55,7 @@ impl<D: Disk> LogStore<D> {
             catalogue.close_tail(entries);
             catalogue.tail_bytes = 0;
         });
-        (writer.end, writer.crc, writer.began, writer.is_dirty) = (0, 0, None, false);
+        (writer.end, writer.crc, writer.began, writer.durable_bytes) = (0, 0, None, 0);
         let path = join(DIRECTORY, NAME);
         writer.file.set_len(0).map_err(sync_failed(&path))
     }

@@ -1,54 +1,48 @@
-//! What the files of logs hold at one moment, for those who read them while somebody may write: up to a record behind which
-//! nothing is looked at, and before which nothing changes but by retention.
+//! What the files of logs hold at one moment, for those who read them from outside, where a crash left them or while somebody
+//! writes.
 //!
 //! Blocks are durable before the tail is begun anew. So when a tail has been read that begins with record *n*, every record
-//! before *n* is in a block, and blocks with others are of a later time. One that is cut while it is read may end too early,
-//! and does not begin with *n* any more: it is read again.
+//! before *n* is in a block. One that is cut while it is read may end too early, and does not begin with *n* any more: it is
+//! read again. Blocks with records from *n* on are being made of it; or, where no server has opened the home since a power cut,
+//! they were, and what came back is a part of a tail that was cut.
 
 use std::io;
 use std::thread;
 use std::time::Duration;
 
-use super::next;
 use super::scan::next_header;
 use super::store::DIRECTORY;
 use super::tail::{self, HEADER_BYTES, Tail};
 use crate::Error;
 use crate::archive::day::DayFile;
-use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, join, list_if_there, read_all};
+use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, join, list_if_there, read_if_there};
 
 /// A tail that was just begun anew tells nothing: it is looked at so often.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The records up to one of them.
-#[derive(Debug, Default)]
+/// What the files held at one moment.
+#[derive(Debug)]
 pub(crate) struct Extent {
-    /// Files of days, and how much of each belongs to it; 0 of those that have only other bytes.
+    /// Files of days, and how long they were. At their ends there may be blocks of records that the tail has too.
     pub(crate) days: Vec<(String, u64)>,
-    /// Small files with their whole content: what is sound of the tail, and what else there is.
-    pub(crate) small: Vec<(String, Vec<u8>)>,
     /// The tail as it was read.
     pub(crate) tail: Vec<u8>,
-    /// Its first sequence number, if it has any.
-    pub(crate) first: Option<u64>,
 }
 
-/// The records that were appended before this was called, and perhaps some more.
+/// What has the records that were appended before this was called, and perhaps some more.
 pub(crate) fn extent<D: Disk>(disk: &D) -> Result<Extent, Error> {
     let mut tries = 1;
     loop {
         let before = days(disk)?;
-        let tail = read_if_there(disk, tail::NAME)?.unwrap_or_default();
-        let first = Tail::of(&tail).chunks.first().map(|chunk| chunk.first);
+        let tail = read_if_there(disk, &join(DIRECTORY, tail::NAME))?.unwrap_or_default();
+        let is_empty = Tail::of(&tail).chunks.is_empty();
         let after = days(disk)?;
-        let is_whole = match first {
-            Some(_) => beginning(disk)? == tail[..HEADER_BYTES],
-            // With an empty tail, blocks are whole if none is being written.
-            None => before == after,
-        };
+        // With an empty tail, blocks are whole if none is being written.
+        let is_whole = if is_empty { before == after } else { beginning(disk)? == tail[..HEADER_BYTES] };
         if is_whole || tries == TRIES {
-            return Extent::of(disk, after, tail, first);
+            let day = |DirEntry { name, bytes }| (join(DIRECTORY, &name), bytes);
+            return Ok(Extent { days: after.into_iter().map(day).collect(), tail });
         }
         tries += 1;
         thread::sleep(PAUSE);
@@ -56,21 +50,18 @@ pub(crate) fn extent<D: Disk>(disk: &D) -> Result<Extent, Error> {
 }
 
 impl Extent {
-    fn of<D: Disk>(disk: &D, files: Vec<DirEntry>, tail: Vec<u8>, first: Option<u64>) -> Result<Self, Error> {
-        let mut extent = Self { first, ..Self::default() };
-        for DirEntry { name, bytes } in files {
-            let path = join(DIRECTORY, &name);
-            let end = first.map_or(Ok(Some(bytes)), |first| end_before(disk, &path, bytes, first));
-            let end = end.map_err(Error::io("read", &path, 0))?;
-            extent.days.extend(end.map(|end| (path, end)));
+    /// Leaves out what a server that has opened the home may be writing: blocks of records that the tail has, since they go
+    /// again where the disk is full, and what is behind the tail's last sound chunk. Of a home that no server has opened that
+    /// may be the only place of a record.
+    pub(crate) fn without_what_is_written<D: Disk>(mut self, disk: &D) -> Result<Self, Error> {
+        let tail = Tail::of(&self.tail);
+        if let Some(first) = tail.first() {
+            for (path, length) in &mut self.days {
+                *length = end_before(disk, path, *length, first).map_err(Error::io("read", path, 0))?;
+            }
         }
-        let sound = tail[..Tail::of(&tail).end as usize].to_vec();
-        extent.small = vec![(join(DIRECTORY, tail::NAME), sound)];
-        if let Some(bytes) = read_if_there(disk, next::NAME)? {
-            extent.small.push((join(DIRECTORY, next::NAME), bytes));
-        }
-        extent.tail = tail;
-        Ok(extent)
+        self.tail.truncate(tail.end as usize);
+        Ok(self)
     }
 }
 
@@ -90,18 +81,10 @@ fn beginning<D: Disk>(disk: &D) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn read_if_there<D: Disk>(disk: &D, name: &str) -> Result<Option<Vec<u8>>, Error> {
-    let path = join(DIRECTORY, name);
-    match read_all(disk, &path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => read.map(Some).map_err(Error::io("read", &path, 0)),
-    }
-}
-
-/// Where the blocks end that have only records before this one; `None` if retention took the file meanwhile.
-fn end_before<D: Disk>(disk: &D, path: &str, length: u64, first: u64) -> io::Result<Option<u64>> {
+/// Where the blocks end that have only records before this one; 0 if retention took the file meanwhile.
+fn end_before<D: Disk>(disk: &D, path: &str, length: u64, first: u64) -> io::Result<u64> {
     let file = match disk.open(path, OpenMode::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         opened => opened?,
     };
     let length = length.min(file.length()?);
@@ -112,5 +95,5 @@ fn end_before<D: Disk>(disk: &D, path: &str, length: u64, first: u64) -> io::Res
             end = offset;
         }
     }
-    Ok(Some(end))
+    Ok(end)
 }

@@ -1,13 +1,11 @@
 //! The number below which no record is kept any more, in a file of its own: where no block is left, nothing else tells which
 //! numbers were given.
 
-use std::io;
-
 use crc32c::crc32c;
 
 use super::store::DIRECTORY;
 use crate::Error;
-use crate::disk::{Disk, join, publish, read_all};
+use crate::disk::{Disk, join, publish, read_if_there};
 
 /// Its name in the directory.
 pub(crate) const NAME: &str = "NEXT";
@@ -22,19 +20,12 @@ pub(crate) fn write<D: Disk>(disk: &D, number: u64) -> Result<(), Error> {
 /// The number that was written; 0 if there is none, or none that reads.
 pub(crate) fn read<D: Disk>(disk: &D) -> Result<u64, Error> {
     let path = join(DIRECTORY, NAME);
-    match read_all(disk, &path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        bytes => {
-            let number = parse(&bytes.map_err(Error::io("read", &path, 0))?);
-            if number.is_none() {
-                tracing::warn!(
-                    path,
-                    "the number of the first log record that is kept does not read any more"
-                );
-            }
-            Ok(number.unwrap_or(0))
-        }
+    let Some(bytes) = read_if_there(disk, &path)? else { return Ok(0) };
+    let number = parse(&bytes);
+    if number.is_none() {
+        tracing::warn!(path, "the number of the first log record that is kept does not read any more");
     }
+    Ok(number.unwrap_or(0))
 }
 
 fn text(number: u64) -> String {

@@ -32,7 +32,7 @@ pub(crate) fn scan<D: Disk>(disk: &D) -> Result<Scanned<D::File>, Error> {
     let (file, mut tail) = open_tail(disk)?;
     let Found { entries, ends, holes, torn_bytes } = Found::scan(disk)?;
     let mut catalogue = Catalogue::new(entries, ends);
-    if let Some(first) = tail.chunks.first().map(|chunk| chunk.first) {
+    if let Some(first) = tail.first() {
         settle(disk, &mut catalogue, &holes, first)?;
     }
     holes.iter().for_each(|hole| catalogue.note_hole(hole.file, hole.start));

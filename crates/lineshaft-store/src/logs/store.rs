@@ -64,8 +64,8 @@ pub(crate) struct Writer<F> {
     pub(crate) next: u64,
     /// When the tail was begun, unless it is empty.
     pub(crate) began: Option<Instant>,
-    /// Whether the tail has something that is not durable yet.
-    pub(crate) is_dirty: bool,
+    /// How much of the tail's file is known to be durable.
+    pub(crate) durable_bytes: u64,
     /// Whether there was no room for blocks the last time.
     pub(crate) is_full: bool,
     /// A write or sync failed; only a restart finds out what is on disk.
@@ -75,9 +75,9 @@ pub(crate) struct Writer<F> {
 impl<F: DiskFile> Writer<F> {
     /// Makes the tail durable.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
-        if self.is_dirty {
+        if self.durable_bytes < self.end {
             self.file.sync_data().map_err(sync_failed(&join(DIRECTORY, NAME)))?;
-            self.is_dirty = false;
+            self.durable_bytes = self.end;
         }
         Ok(())
     }
@@ -104,9 +104,9 @@ impl<D: Disk> LogStore<D> {
         home.create_dir(DIRECTORY)?;
         let scan::Scanned { catalogue, file, end, crc, next } = scan::scan(home.disk())?;
         let began = (catalogue.tail_records() > 0).then(Instant::now);
-        let (is_dirty, is_full, has_failed) = (began.is_some(), false, false);
+        let (durable_bytes, is_full, has_failed) = (0, false, false);
         let limits = Limits::default();
-        let writer = Writer { limits, file, end, crc, next, began, is_dirty, is_full, has_failed };
+        let writer = Writer { limits, file, end, crc, next, began, durable_bytes, is_full, has_failed };
         let (catalogue, writer) = (RwLock::new(catalogue), Mutex::new(writer));
         Ok(Self { inner: Arc::new(Inner { home: home.clone(), catalogue, writer }) })
     }
@@ -132,7 +132,7 @@ impl<D: Disk> LogStore<D> {
             if self.is_due(writer) {
                 self.close_if_room(writer)?;
             }
-            let mut chunks = ChunkWriter::after(writer.crc, writer.next);
+            let mut chunks = ChunkWriter::after(writer.crc, writer.next, writer.durable_bytes);
             records.iter().try_for_each(|record| chunks.push(record))?;
             chunks.close();
             self.write_chunks(writer, &chunks)?;
@@ -249,7 +249,6 @@ impl<D: Disk> LogStore<D> {
             return Err(Error::io("write", &path, needed_bytes)(source));
         }
         (writer.end, writer.crc) = (writer.end + needed_bytes, chunks.crc);
-        writer.is_dirty = true;
         writer.began.get_or_insert_with(Instant::now);
         Ok(())
     }

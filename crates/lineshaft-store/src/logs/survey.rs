@@ -1,12 +1,12 @@
 //! Which records of a home read, and which are lost. Nothing is changed.
 
 use super::block::BlockReader;
-use super::close;
-use super::extent::{Extent, extent};
+use super::extent::extent;
 use super::header::BlockHeader;
 use super::scan::next_header;
 use super::store::DIRECTORY;
 use super::tail::{self, Tail, sound_chunks};
+use super::{close, next};
 use crate::Error;
 use crate::archive::day::{Day, DayFile};
 use crate::disk::{Disk, DiskFile, OpenMode, join};
@@ -22,32 +22,38 @@ pub struct CheckedLogs {
     pub error: Option<Error>,
 }
 
-/// Reads all that attempts logged and checks it, as of the moment at which it is called.
+/// Reads all that attempts logged and checks it, as of the moment at which it is called. What has no error has the records
+/// that an opening would show, each once.
 ///
-/// Errors only if files cannot be listed or read; damage is passed on. What stands behind the last sound block of a file
-/// may be a block that somebody is writing just now, or was when a crash came: that is none while the tail has its records.
+/// Errors only if files cannot be listed or read; damage is passed on. A block at the end of a file that is not whole may be
+/// one that somebody is writing just now, or was when a crash came: that is none while the tail has its records.
 pub fn check_logs<D: Disk>(disk: &D, visit: &mut dyn FnMut(CheckedLogs)) -> Result<(), Error> {
     let extent = extent(disk)?;
-    let tail = Tail::of(&extent.tail);
-    let mut known = Known { ranges: Vec::new(), tail_day: close::day_of(&tail.chunks), first: extent.first };
-    let mut ends = Vec::new();
-    for (path, end) in &extent.days {
+    let mut tail = Tail::of(&extent.tail);
+    let (mut ranges, mut ends) = (Vec::new(), Vec::new());
+    for (path, length) in &extent.days {
         let file = match disk.open(path, OpenMode::Read) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             opened => opened.map_err(Error::io("open", path, 0))?,
         };
-        let day = DayCheck { file: &file, path, end: *end, tail_first: extent.first };
-        ends.extend(day.check(&mut known.ranges, visit).map_err(Error::io("read", path, 0))?);
+        let day = DayCheck { file: &file, path, length: *length, tail: &tail };
+        ends.extend(day.check(&mut ranges, visit).map_err(Error::io("read", path, 0))?);
     }
-    known.ranges.sort_unstable();
+    ranges.sort_unstable();
+    let first_kept = next::read(disk)?.max(1);
+    let forgotten = ranges.last().map_or(0, |range| range.1).max(first_kept - 1);
+    tail.forget(forgotten);
+    let known = Known { ranges, first_kept, tail_day: close::day_of(&tail.chunks), first: tail.first() };
     ends.iter().filter(|hole| !known.has_all_of(hole)).for_each(|hole| visit(hole.told()));
-    check_tail(&extent, &tail, visit);
+    check_tail(&extent.tail, &tail, forgotten, visit);
     Ok(())
 }
 
 /// The numbers of records that blocks have, and from which one on the tail has them.
 struct Known {
     ranges: Vec<(u64, u64)>,
+    /// Where no block is left, the least number that there may be.
+    first_kept: u64,
     tail_day: Day,
     first: Option<u64>,
 }
@@ -59,7 +65,7 @@ impl Known {
         let Some(tail_first) = self.first else { return false };
         let is_of_tail = || DayFile::parse(hole.file_name()).is_some_and(|file| file.day == self.tail_day);
         // In a file without any other block there may have been anything, unless it is where the tail would go.
-        let oldest = || self.ranges.first().map_or(1, |range| range.0);
+        let oldest = || self.ranges.first().map_or(self.first_kept, |range| range.0);
         let next = hole.next.or_else(|| is_of_tail().then(oldest));
         next.is_some_and(|next| self.end_of_row(next) >= tail_first)
     }
@@ -100,11 +106,11 @@ impl Hole<'_> {
     }
 }
 
-struct DayCheck<'a, 'f, F> {
-    file: &'f F,
+struct DayCheck<'a, 't, F> {
+    file: &'t F,
     path: &'a str,
-    end: u64,
-    tail_first: Option<u64>,
+    length: u64,
+    tail: &'t Tail,
 }
 
 impl<'a, F: DiskFile> DayCheck<'a, '_, F> {
@@ -114,21 +120,23 @@ impl<'a, F: DiskFile> DayCheck<'a, '_, F> {
         ranges: &mut Vec<(u64, u64)>,
         visit: &mut dyn FnMut(CheckedLogs),
     ) -> std::io::Result<Option<Hole<'a>>> {
+        let length = self.length.min(self.file.length()?);
         let (mut offset, mut next) = (0, None);
-        while let Some((at, header)) = next_header(self.file, offset, self.end)? {
-            if at > offset {
+        while let Some((at, header)) = next_header(self.file, offset, length)? {
+            let (is_behind_hole, block) = (at > offset, self.block(at, &header));
+            let is_sound = !is_behind_hole && block.error.is_none();
+            if !is_sound && self.tail.has(header.first, header.last()) {
+                // An opening cuts the file here, and shows what the tail has.
+                break;
+            }
+            if is_behind_hole {
                 visit(self.hole(offset, at, next, Some(header.first)).told());
             }
-            visit(self.block(at, &header));
+            visit(block);
             ranges.push((header.first, header.last()));
             (offset, next) = (at + header.stored_bytes(), Some(header.last() + 1));
         }
-        // Behind them there may be blocks of later records.
-        let length = self.file.length()?;
-        Ok(match next_header(self.file, offset, length)? {
-            Some((at, header)) => (at > offset).then(|| self.hole(offset, at, next, Some(header.first))),
-            None => (offset < length).then(|| self.hole(offset, length, next, self.tail_first)),
-        })
+        Ok((offset < length).then(|| self.hole(offset, length, next, self.tail.first())))
     }
 
     fn hole(&self, start: u64, end: u64, next: Option<u64>, first: Option<u64>) -> Hole<'a> {
@@ -154,15 +162,24 @@ fn days_of(header: &BlockHeader) -> String {
     if first == last { first.to_string() } else { format!("{first} to {last}") }
 }
 
-/// A chunk that was not written to its end is nothing: that is what a crash leaves. With sound ones behind it, it is damage.
-fn check_tail(extent: &Extent, tail: &Tail, visit: &mut dyn FnMut(CheckedLogs)) {
+/// A chunk that was not written to its end is nothing: that is what a crash leaves. A power cut may leave sound ones behind it,
+/// since the tail is not synced for each; it is damage if one of them says that it was durable. Those with records up to
+/// `forgotten` are of an earlier use of the file.
+fn check_tail(bytes: &[u8], tail: &Tail, forgotten: u64, visit: &mut dyn FnMut(CheckedLogs)) {
     let records = tail.chunks.iter().map(|chunk| chunk.records.len() as u64).sum();
     visit(CheckedLogs { records, bytes: tail.end, error: None });
-    let behind: u64 = sound_chunks(&extent.tail[tail.end as usize..]).map(|(_, records)| records).sum();
-    if behind > 0 {
+    let rest = bytes.get(tail.end as usize..).unwrap_or_default();
+    let (mut behind, mut was_durable) = (0, false);
+    for (chunk, durable_bytes) in sound_chunks(rest) {
+        if let Some(chunk) = chunk.after(forgotten) {
+            behind += chunk.records.len() as u64;
+            was_durable |= durable_bytes > tail.end;
+        }
+    }
+    if was_durable {
         let reason =
             format!("a chunk of the newest logs fails its check: {behind} records behind it are lost");
         let error = Error::damaged(&join(DIRECTORY, tail::NAME), tail.end, reason);
-        visit(CheckedLogs { records: behind, bytes: tail.length - tail.end, error: Some(error) });
+        visit(CheckedLogs { records: behind, bytes: rest.len() as u64, error: Some(error) });
     }
 }

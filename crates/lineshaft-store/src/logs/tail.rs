@@ -42,7 +42,7 @@ impl Chunk {
     }
 
     /// Without the records up to the sequence number `last`; `None` if none is left.
-    fn after(self, last: u64) -> Option<Self> {
+    pub(crate) fn after(self, last: u64) -> Option<Self> {
         let known = (last + 1).saturating_sub(self.first) as usize;
         let rest = self.records.get(known..).filter(|rest| !rest.is_empty())?;
         Some(Self { first: self.first + known as u64, records: rest.into() })
@@ -58,12 +58,13 @@ pub(crate) struct ChunkWriter {
     body: Vec<u8>,
     count: u32,
     first: u64,
+    durable_bytes: u64,
 }
 
 impl ChunkWriter {
-    /// Chunks that follow one with this CRC, and begin with sequence number `first`.
-    pub(crate) fn after(crc: u32, first: u64) -> Self {
-        Self { crc, first, ..Self::default() }
+    /// Chunks that follow one with this CRC, and begin with sequence number `first`. So many bytes of the file are durable.
+    pub(crate) fn after(crc: u32, first: u64, durable_bytes: u64) -> Self {
+        Self { crc, first, durable_bytes, ..Self::default() }
     }
 
     /// Adds a record. [`Error::TooLarge`] if it or what there is now is.
@@ -99,6 +100,7 @@ impl ChunkWriter {
         header[8..16].copy_from_slice(&self.first.to_le_bytes());
         header[16..20].copy_from_slice(&self.count.to_le_bytes());
         header[20..24].copy_from_slice(&self.crc.to_le_bytes());
+        header[24..28].copy_from_slice(&(self.durable_bytes as u32).to_le_bytes());
         self.crc = crc_of(&header, &self.body);
         header[CRC_OFFSET..].copy_from_slice(&self.crc.to_le_bytes());
         self.bytes.extend_from_slice(&header);
@@ -145,6 +147,17 @@ impl Tail {
         tail
     }
 
+    /// The first sequence number, if it has any.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.chunks.first().map(|chunk| chunk.first)
+    }
+
+    /// Whether it has all of these records.
+    pub(crate) fn has(&self, first: u64, last: u64) -> bool {
+        self.chunks.first().is_some_and(|chunk| chunk.first <= first)
+            && self.chunks.last().is_some_and(|chunk| last <= chunk.last())
+    }
+
     /// Forgets the records up to the sequence number `last`: they are in blocks.
     pub(crate) fn forget(&mut self, last: u64) {
         self.chunks =
@@ -160,10 +173,14 @@ pub(crate) fn content<F: DiskFile>(file: &F) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where sound chunks begin in bytes, and how many records each has.
-pub(crate) fn sound_chunks(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+/// The sound chunks that are anywhere in bytes, and how much of the file was durable when each was written: 0 in those of
+/// earlier versions.
+pub(crate) fn sound_chunks(bytes: &[u8]) -> impl Iterator<Item = (Chunk, u64)> {
     let places = (0..bytes.len()).step_by(ALIGNMENT);
-    places.filter_map(|at| Some((at as u64, chunk_of(&bytes[at..])?.0.records.len() as u64)))
+    places.filter_map(|at| {
+        let (chunk, header, _) = chunk_of(&bytes[at..])?;
+        Some((chunk, u32_at(&header, 24).into()))
+    })
 }
 
 /// The chunk at the beginning of these bytes with its header and its size in the file; `None` if there is none.

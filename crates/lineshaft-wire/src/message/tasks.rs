@@ -47,6 +47,11 @@ pub struct TaskStatistics {
     pub peak_growth_bytes_max: Option<u64>,
     /// Calls that caches in workers answered.
     pub cache_hits: u64,
+    /// For how long attempts had the lock of their interpreter, microseconds, of those where that is known, which are those
+    /// that ran for some tenths of a second or more.
+    pub gil_us: u64,
+    /// How long these ran all together, microseconds.
+    pub gil_ran_us: u64,
     /// Bytes of the arguments of attempts.
     pub bytes_in: u64,
     /// Bytes of their results and of what they printed.

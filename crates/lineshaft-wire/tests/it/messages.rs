@@ -225,6 +225,7 @@ fn measures() -> Measures {
         collected_us: Some(310),
         peak_growth_bytes: Some(1_245_184),
         cache_hits: None,
+        gil_us: None,
     }
 }
 
@@ -504,6 +505,8 @@ fn statistics() -> TaskStatistics {
         collected_us: 127_720,
         peak_growth_bytes_max: Some(1_245_184),
         cache_hits: 77,
+        gil_us: 31_000,
+        gil_ran_us: 62_500,
         bytes_in: 41_200,
         bytes_out: 8_240,
         calls: 400,

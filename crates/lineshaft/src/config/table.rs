@@ -223,6 +223,18 @@ pub const GC: Setting = Setting {
     example: r#""between""#,
     help: "When Python collects garbage",
 };
+/// What a worker says of its own work.
+pub const WORKER_LOG: Setting = Setting {
+    key: "worker_log",
+    flag: "worker-log",
+    variable: "LINESHAFT_WORKER_LOG",
+    kind: LOG.kind,
+    scope: Scope::Worker,
+    value_name: "DIRECTIVES",
+    default: Default::Text("warning"),
+    example: r#""info""#,
+    help: "What `worker` and `dev` say of their own work: a level, or directives",
+};
 /// What runs the tasks.
 pub const PYTHON: Setting = Setting {
     key: "python",
@@ -381,7 +393,7 @@ pub const LOG_FILE_KEEP: Setting = Setting {
 };
 
 /// All settings, in the order in which people are shown them.
-pub static SETTINGS: [Setting; 23] = [
+pub static SETTINGS: [Setting; 24] = [
     URL,
     PROCESSES,
     SLOTS,
@@ -393,6 +405,7 @@ pub static SETTINGS: [Setting; 23] = [
     RECYCLE_GROWTH,
     WATCHDOG,
     GC,
+    WORKER_LOG,
     PYTHON,
     LISTEN,
     DURABILITY,
@@ -410,6 +423,13 @@ pub static SETTINGS: [Setting; 23] = [
 /// The setting with this key.
 pub fn setting(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+impl Setting {
+    /// Whether it is of commands alone: a program says it by itself.
+    pub fn is_of_commands(&self) -> bool {
+        [PYTHON.key, WORKER_LOG.key].contains(&self.key)
+    }
 }
 
 impl Default {

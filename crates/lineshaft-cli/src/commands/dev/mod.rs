@@ -28,7 +28,7 @@ use self::generation::{Code, Generation};
 use self::reports::{Kind, Report};
 use self::wake::Waker;
 use self::watch::Watched;
-use super::worker::{options, project_of};
+use super::worker::{log, options, project_of};
 use crate::args::Worker;
 use crate::context::{Context, working_directory};
 use crate::exit::{FAILED, Failure};
@@ -63,6 +63,7 @@ pub(crate) fn run(worker: Worker, context: &mut Context) -> Result<(), Failure> 
     let settings = Settings::find(&project)?;
     let flags = worker.flags.0;
     options(&settings, &flags)?;
+    let _log = log(&settings, &flags)?;
     let interpreter = python::interpreter(settings.get(&PYTHON, flags.get(&PYTHON))?, context)?;
     let directory = Scratch::new()?;
     let address = directory.0.join("socket");

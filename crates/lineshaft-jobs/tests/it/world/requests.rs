@@ -159,6 +159,7 @@ pub(super) fn measures(ending: &Ending) -> Measures {
         collected_us: known(3, u64::from(ending.output)),
         peak_growth_bytes: known(4, u64::from(ending.result) << 20),
         cache_hits: known(5, 0),
+        gil_us: known(6, u64::from(ending.lease) / 2),
     }
 }
 

@@ -40,6 +40,8 @@ fn compare_task(seen: &TaskStatistics, rows: &[Row<'_>]) {
         collected_us: sum(|it| it.collected_us),
         peak_growth_bytes_max: attempts().filter_map(|it| it.measures.peak_growth_bytes).max(),
         cache_hits: sum(|it| it.cache_hits),
+        gil_us: sum(|it| it.gil_us),
+        gil_ran_us: sum(|it| it.gil_us.and(it.ran_us)),
         bytes_in: rows.iter().map(|row| row.1).sum(),
         bytes_out: rows.iter().map(|row| row.0.output.bytes.len() as u64 + row.2).sum(),
         calls: 0,

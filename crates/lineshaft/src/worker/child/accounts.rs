@@ -14,6 +14,7 @@ use lineshaft_ipc::process::rss_peak_bytes;
 use lineshaft_ipc::usage::{children_cpu, peak_bytes, process_cpu, thread_cpu};
 use lineshaft_wire::Measures;
 
+use super::held::Held;
 use crate::tally::{Tally, counts_collections, tally};
 use crate::worker::Kind;
 
@@ -64,6 +65,8 @@ pub(super) struct Opening {
     tally: Tally,
     /// The thread whose time and tally these are.
     thread: ThreadId,
+    /// What is seen meanwhile of the interpreter's lock.
+    pub(super) held: Option<Held>,
 }
 
 /// Measures the attempts of this process.
@@ -94,7 +97,8 @@ impl Accounts {
         }
         let since_last = LAST.get().and_then(|last| last.soon_after(began));
         let used = since_last.unwrap_or_else(|| Used::read(began, self.cpu()));
-        Some(Opening { used, tally: tally(), thread: std::thread::current().id() })
+        let thread = std::thread::current().id();
+        Some(Opening { used, tally: tally(), thread, held: Held::begin(began) })
     }
 
     /// CPU time of the slot so far, in this thread.
@@ -105,7 +109,7 @@ impl Accounts {
     /// A body that began then and took so long has ended, in this thread.
     pub(super) fn close(&self, opening: Option<Opening>, began: Instant, took: Duration) -> Measures {
         let ran_us = Some(micros(took));
-        let Some(Opening { used: before_it, tally: before, thread }) = opening else {
+        let Some(Opening { used: before_it, tally: before, thread, held }) = opening else {
             return Measures { ran_us, ..Measures::default() };
         };
         let is_here = thread == std::thread::current().id();
@@ -119,6 +123,7 @@ impl Accounts {
             ran_us,
             collected_us: (is_here && counts_collections()).then(|| micros(tally.collected)),
             cache_hits: is_here.then_some(tally.cache_hits),
+            gil_us: held.filter(|_| is_here).and_then(|held| held.of_time(took)).map(micros),
             ..Measures::default()
         };
         match self.kind {

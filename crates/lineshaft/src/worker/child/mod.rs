@@ -14,6 +14,7 @@ mod attempts;
 mod checkpoint;
 mod ending;
 mod guard;
+mod held;
 mod helm;
 mod job;
 mod ledger;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use lineshaft_wire::{Fence, JobId};
 
 use super::accounts::Opening;
+use super::held::Held;
 use super::job::{Job, Ticket};
 
 /// The attempt in a slot.
@@ -98,6 +99,17 @@ impl Slots {
         self.running[ticket.place as usize] = None;
         self.left.push(ticket.place);
         Some(running)
+    }
+
+    /// What is seen of the bodies that run.
+    pub(super) fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        let running = self.running.iter_mut().flatten();
+        running.filter_map(|running| running.begun.as_mut()?.opening.as_mut()?.held.as_mut())
+    }
+
+    /// Whether an attempt is in a slot whose body has not begun.
+    pub(super) fn has_unbegun(&self) -> bool {
+        self.running.iter().flatten().any(|running| running.begun.is_none())
     }
 
     /// Every attempt that is in a slot.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch as changes};
 use super::messages::{Command, Event};
 use super::reports::Reports;
 use super::wear::Why;
-use super::{Phase, Pids, Wish, Worker};
+use super::{Phase, Pids, TOLD, Wish, Worker};
 use crate::worker::Error;
 use crate::worker::farewell::Farewell;
 use crate::worker::link::Link;
@@ -168,7 +168,7 @@ impl Crew {
             return;
         }
         text.clone_into(&mut self.said);
-        tracing::error!("{text}");
+        tracing::error!(target: TOLD, "{text}");
         self.tell(text);
     }
 

@@ -29,6 +29,9 @@ use super::options::{PROCESSES_MAX, default_name};
 use super::{Error, Options};
 use crate::talk::Talk;
 
+/// The target of events of `tracing` that people were told of on standard error, too.
+pub const TOLD: &str = "lineshaft::worker::told";
+
 /// Who the worker is.
 #[derive(Clone, Debug)]
 struct Worker {

@@ -19,7 +19,7 @@ use rustix::io::read;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
 
-use super::Worker;
+use super::{TOLD, Worker};
 use crate::talk::Talk;
 use crate::worker::assignment::{Assignment, VARIABLE};
 use crate::worker::child::{Lines, logs_left};
@@ -194,7 +194,7 @@ impl Process {
 
     /// Words for the people who run the worker.
     pub(super) fn say(&self, words: &str) {
-        tracing::warn!(child = self.number, "{words}");
+        tracing::warn!(target: TOLD, child = self.number, "{words}");
         if let Some(talk) = &self.talk {
             talk.say(format!("{words}\n").as_bytes());
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{State, UNSETTLED_BYTES_MAX};
+use crate::interpreter::lock_view;
 use crate::worker::child::job::Job;
 use crate::worker::child::pace::LONG;
 
@@ -68,6 +69,15 @@ impl State {
     pub(in super::super) fn long_at(&self) -> Option<Instant> {
         let is_stalling = if self.prefetches { self.slots.is_full() } else { !self.waiting.is_empty() };
         is_stalling.then(|| self.moved_at() + LONG)
+    }
+
+    /// When it is time to look who has the interpreter's lock. The connection does not hear of what slots begin, so where
+    /// one may have begun something it sees for itself.
+    pub(in super::super) fn look_due(&mut self, now: Instant) -> Option<Instant> {
+        lock_view()?;
+        let may_have = !self.waiting.is_empty() || self.slots.has_unbegun();
+        let next = self.slots.held_mut().map(|held| held.next_at()).min();
+        [next, may_have.then(|| now + LONG)].into_iter().flatten().min()
     }
 
     fn moved_at(&self) -> Instant {

@@ -8,7 +8,7 @@ use lineshaft_wire::message::{Credit, Renew};
 
 use super::{Phase, RENEWALS, Session};
 use crate::worker::child::ledger::{Entry, entries};
-use crate::worker::child::logs;
+use crate::worker::child::{held, logs};
 
 /// Time within which the server has to accept the child.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,14 +30,15 @@ impl Session {
             Phase::Attaching { since, .. } => return since + ATTACH_TIMEOUT,
             Phase::Attached => self.next_renewal,
         };
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        let look = state.look_due(now);
         let late = state.leased_until.filter(|_| self.phase == Phase::Attached);
         let gathered = state.ends_since.map(|since| since + GATHER);
         let progress = (!state.progress.is_empty()).then_some(self.progress_at);
         let logs = self.shared.logs.are_new().then_some(self.logs_at);
         let long = if state.paused { None } else { state.long_at() };
         let again = self.refused.iter().map(|(at, _)| *at).min();
-        [late, gathered, progress, logs, long, again].into_iter().flatten().fold(soon, Instant::min)
+        [late, gathered, progress, logs, long, again, look].into_iter().flatten().fold(soon, Instant::min)
     }
 
     pub(super) fn work(&mut self, now: Instant) {
@@ -53,6 +54,7 @@ impl Session {
             }
             Phase::Attached => {
                 self.renew(now);
+                held::look_at(self.shared.state().slots.held_mut(), now);
                 self.send_logs(now);
                 self.flush(now);
                 self.report_progress(now);
