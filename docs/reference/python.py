@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,30 @@ def section(name: str, module: Any = lineshaft) -> str:
     made = f"{name}{signature(cls)}" if name in MADE else name
     if name in LIKE:
         return f"## `{made}`\n\n{doc(cls)}\n\nIt has what a `{LIKE[name]}` has.\n"
+    fields = [f"### `{field}`\n\n{text}\n" if text else f"### `{field}`\n" for field, text in fields_of(cls).items()]
     members = [member(*each) for each in members_of(cls)]
-    return "\n".join([f"## `{made}`\n", f"{doc(cls)}\n", *members])
+    return "\n".join([f"## `{made}`\n", f"{doc(cls)}\n", *fields, *members])
+
+
+def fields_of(cls: type) -> dict[str, str]:
+    """What stands below the fields of a class whose fields are its constructor's; Python itself does not keep that."""
+    if not (hasattr(cls, "_fields") or hasattr(cls, "__dataclass_fields__")):
+        return {}
+    fields = {}
+    body = classes()[cls.__name__].body
+    for field, behind in zip(body, [*body[1:], None], strict=True):
+        if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
+            is_text = isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant)
+            fields[ast.unparse(field).partition(" = ")[0]] = inspect.cleandoc(behind.value.value) if is_text else ""
+    return fields
+
+
+@cache
+def classes() -> dict[str, ast.ClassDef]:
+    """All that are written in the package, by their names; what is public says that it is of `lineshaft` itself."""
+    files = Path(lineshaft.__file__).parent.rglob("*.py")
+    written = (each for file in files for each in ast.parse(file.read_text()).body)
+    return {each.name: each for each in written if isinstance(each, ast.ClassDef)}
 
 
 def members_of(cls: type) -> Iterator[tuple[str, Any, str]]:
@@ -87,7 +111,8 @@ def members_of(cls: type) -> Iterator[tuple[str, Any, str]]:
         value = inspect.unwrap(value) if callable(value) else value
         is_public = not key.startswith("_") and (inspect.isdatadescriptor(value) or callable(value))
         is_twin = key.startswith("a") and key[1:].rstrip("_") in seen
-        if is_public and not is_twin and inspect.getdoc(value):
+        is_field = key in getattr(cls, "_fields", ())
+        if is_public and not (is_twin or is_field) and inspect.getdoc(value):
             yield key, value, next((f" · `{twin}`" for twin in (f"a{key}", f"a{key}_") if twin in seen), "")
 
 

@@ -80,7 +80,7 @@ class TaskStats(NamedTuple):
     repeated: int
     """Those of them whose arguments had come in the hour before: at least so many, see the guide."""
     gil: float
-    """Seconds for which attempts had the GIL, of those of which it is known: all that ran for some tenths of a second."""
+    """Seconds for which attempts had the GIL, of those of which it is known, which ran for some tenths of a second."""
     gil_of: float
     """Seconds that these ran."""
 
