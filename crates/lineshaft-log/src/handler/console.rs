@@ -89,8 +89,8 @@ impl Handler for Console {
 }
 
 /// Writes a sentence about a handler, which is not to get lost where consoles write nowhere.
-pub(crate) fn write_notice(bytes: &[u8]) -> Result<(), Errno> {
-    write_all(out().unwrap_or_else(rustix::stdio::stderr), bytes)
+pub(crate) fn say(text: &str) {
+    let _ = write_all(out().unwrap_or_else(rustix::stdio::stderr), format!("lineshaft: {text}\n").as_bytes());
 }
 
 /// Writes all of it. Not over the standard library, whose lock a process that is forked might inherit.

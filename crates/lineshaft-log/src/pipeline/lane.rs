@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Progress;
-use super::driving::{PAUSE_LAST, say};
-use crate::handler::Spec;
+use super::driving::PAUSE_LAST;
+use crate::handler::{Spec, say};
 use crate::record::Record;
 
 /// Records that go to every handler.
