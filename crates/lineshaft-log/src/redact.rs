@@ -104,6 +104,7 @@ impl Redaction {
     }
 
     fn hide_under(&mut self, key: &str, value: &mut Value) {
+        let key = bare(key);
         if self.is_secret(key) {
             hide(value);
         } else {
@@ -117,7 +118,9 @@ impl Redaction {
             Value::Str(text) => self.hide_in(text),
             Value::List(items) => match &mut items[..] {
                 // A pair of a name and a value, as headers are often given.
-                [Value::Str(name), paired] if self.is_matched(name.trim_start_matches('-')) => hide(paired),
+                [Value::Str(name), paired] if self.is_matched(bare(name).trim_start_matches('-')) => {
+                    hide(paired);
+                }
                 items => self.hide_in_items(items),
             },
             Value::Map(items) => {
@@ -144,9 +147,9 @@ impl Redaction {
                 continue;
             }
             is_next = match item {
-                Value::Str(option) => {
-                    option.strip_prefix("--").is_some_and(|name| !name.contains('=') && self.is_matched(name))
-                }
+                Value::Str(option) => bare(option)
+                    .strip_prefix("--")
+                    .is_some_and(|name| !name.contains('=') && self.is_matched(name)),
                 _ => false,
             };
             self.hide_inside(item);
@@ -193,6 +196,13 @@ impl Default for Redaction {
     fn default() -> Self {
         Self::new(DEFAULT_KEYS, &[], true).expect("they are patterns")
     }
+}
+
+/// A name without the quotes that Python shows it in if it is bytes, or a text of a class of its own: `b'token'`.
+fn bare(name: &str) -> &str {
+    let quoted = name.strip_prefix('b').unwrap_or(name);
+    let inside = |quote: char| quoted.strip_prefix(quote)?.strip_suffix(quote);
+    inside('\'').or_else(|| inside('"')).unwrap_or(name)
 }
 
 /// Of a DSN only the password is secret; where it is a URL, that is hidden already.
@@ -567,6 +577,37 @@ mod tests {
         let shown: Vec<String> = record.fields.iter().map(|(_, value)| value.to_string()).collect();
         let headers = r#"[["Authorization","***"],["Accept","y"]]"#;
         assert_eq!(shown, [headers, "***1111", "4111111111111112", "***"]);
+    }
+
+    /// As Python shows them they end with a quote, which no name of a secret does.
+    #[test]
+    fn names_may_be_bytes() {
+        let pair = |name: &str, value: Value| Value::List(vec![name.into(), value]);
+        let map = |key: &str| Value::Map(vec![(key.into(), "S3CRET".into()), ("b'ok'".into(), 1.into())]);
+        let fields = [
+            ("headers", Value::List(vec![pair("b'x-vault-token'", "b'S3CRET'".into())])),
+            ("single", map("b'token'")),
+            ("double", map("b\"auth\"")),
+            ("text", map("'sid'")),
+            ("b'otp'", Value::from("S3CRET")),
+            ("b'db_dsn'", Value::from("ada:S3CRET@tcp(db)/shop")),
+            ("command", Value::List(vec!["b'--password'".into(), "b'S3CRET'".into(), "b'x'".into()])),
+        ];
+        let mut record = sample(Level::INFO, "app", "x", &fields);
+        Redaction::default().apply(&mut record);
+        let shown: Vec<String> = record.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            shown,
+            [
+                r#"headers=[["b'x-vault-token'","***"]]"#,
+                r#"single={"b'token'":"***","b'ok'":1}"#,
+                r#"double={"b\"auth\"":"***","b'ok'":1}"#,
+                r#"text={"'sid'":"***","b'ok'":1}"#,
+                "b'otp'=***",
+                "b'db_dsn'=ada:***@tcp(db)/shop",
+                r#"command=["b'--password'","***","b'x'"]"#,
+            ]
+        );
     }
 
     #[test]
