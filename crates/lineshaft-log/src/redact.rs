@@ -100,6 +100,9 @@ impl Redaction {
         }
         for (key, value) in &mut record.fields {
             self.hide_under(key, value);
+            if let Some(shown) = self.hidden_in_name(key) {
+                *key = shown.into();
+            }
         }
     }
 
@@ -126,6 +129,9 @@ impl Redaction {
             Value::Map(items) => {
                 for (key, item) in items {
                     self.hide_under(key, item);
+                    if let Some(shown) = self.hidden_in_name(key) {
+                        *key = shown.into();
+                    }
                 }
             }
             Value::Int(number) if self.hides_values => {
@@ -179,15 +185,29 @@ impl Redaction {
     }
 
     fn hide_in(&mut self, text: &mut Box<str>) {
-        let mut shown = Cow::Borrowed(&**text);
+        if let Some(shown) = self.hidden_in(text) {
+            *text = shown.into();
+        }
+    }
+
+    /// The key of a dict may be anything. One that may be a name of something, as most are, is not looked at.
+    fn hidden_in_name(&mut self, name: &str) -> Option<String> {
+        let is_of_name = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-' | b'.');
+        let is_plain = self.patterns.is_empty() && name.bytes().all(is_of_name);
+        if is_plain { None } else { self.hidden_in(name) }
+    }
+
+    fn hidden_in(&mut self, text: &str) -> Option<String> {
+        let mut shown = Cow::Borrowed(text);
         if self.hides_values {
             shown = without_secrets(shown, |name| self.is_secret(name));
         }
         for pattern in &self.patterns {
             shown = replaced(pattern, shown, |_: &Captures<'_>| HIDDEN.to_owned());
         }
-        if let Cow::Owned(shown) = shown {
-            *text = shown.into();
+        match shown {
+            Cow::Owned(shown) => Some(shown),
+            Cow::Borrowed(_) => None,
         }
     }
 }
@@ -608,6 +628,33 @@ mod tests {
                 r#"command=["b'--password'","***","b'x'"]"#,
             ]
         );
+    }
+
+    /// Only values were looked at.
+    #[test]
+    fn secrets_in_names_are_hidden() {
+        let card = "4111 1111 1111 1111";
+        let inner = vec![
+            ("postgres://ada:swordfish@db/shop".into(), Value::from(5)),
+            ("ghp_0123456789abcdefghij0123456789abcdef".into(), Value::from(6)),
+            (card.into(), Value::from(7)),
+            ("https://x.org/?token=S3CRET".into(), Value::from(8)),
+            ("job_count".into(), Value::from(9)),
+        ];
+        let fields = [
+            ("pools", Value::Map(inner)),
+            ("redis://:swordfish@db", Value::from(1)),
+            ("user_2", Value::from(2)),
+        ];
+        let mut record = sample(Level::INFO, "app", "x", &fields);
+        Redaction::default().apply(&mut record);
+        let shown: Vec<String> = record.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let pools = r#"pools={"postgres://ada:***@db/shop":5,"***":6,"***1111":7,"https://x.org/?token=***":8,"job_count":9}"#;
+        assert_eq!(shown, [pools, "redis://:***@db=1", "user_2=2"]);
+        let mut own = Redaction::new(&[], &["swordfish"], false).expect("patterns");
+        let mut record = sample(Level::INFO, "app", "x", &[("swordfish_7", Value::from(1))]);
+        own.apply(&mut record);
+        assert_eq!(&*record.fields[0].0, "***_7");
     }
 
     #[test]
