@@ -703,6 +703,12 @@ mod tests {
             "password:                                                                  ",
             "%61=",
             "%5Bauth%5D",
+            "authorization=x (",
+            "authorization=x {",
+            "authorization=x \"",
+            "authorization: x (",
+            "authorization: x ",
+            "cookie=x (",
         ] {
             let (short, long) = (time_of(part, 8 << 10), time_of(part, 256 << 10));
             assert!(long < short * 200 + Duration::from_millis(100), "{part}: {short:?}, then {long:?}");
