@@ -732,3 +732,34 @@ def test_a_handler_that_hangs_is_waited_for_once_when_the_interpreter_ends(progr
     assert time.monotonic() - began < 50
     lines = (programs.directory / "app.log").read_text().splitlines()
     assert lines == ["x", *(f"late {number}" for number in range(100))]
+
+
+@pytest.mark.parametrize("way", ["extra", "keywords", "bound", "other"])
+def test_names_of_fields_and_many_fields_are_cut(path, way):
+    """They counted for nothing."""
+    configure(handlers=[to_file(path, format="json")])
+    long, many = {"k" * 100_000_000: 1}, {f"n{number}": number for number in range(1_000_000)}
+    log, said = get_logger("app"), "x" * 300_000
+    if way == "extra":
+        log.info("long", extra=long)
+        log.info("many", extra=many)
+    elif way == "keywords":
+        log.info("long", **long)
+        log.info("many", **many)
+    elif way == "bound":
+        log.bind(**long).info("long")
+        log.bind(**many).info("many")
+    else:
+        log.info("long", extra={key.encode(): value for key, value in long.items()})
+        log.info("many", extra={key.encode(): value for key, value in many.items()})
+    log.info(said, user="ada", number=7)
+    assert flush(timeout=30)
+    assert path.stat().st_size < 2 << 20
+    first, second, third = (json.loads(line) for line in path.read_text().splitlines())
+    ((name, value),) = first["fields"].items()
+    assert ("characters]" in name, value) == (True, 1)
+    assert len(name) < 2_000
+    assert 1_000 < len(second["fields"]) < 20_000
+    left_out = 1_000_000 - (len(second["fields"]) - 1)
+    assert second["fields"]["…"] == f"[cut: {left_out} of 1000000 items]"
+    assert third["fields"]["number"] == 7, "a few are there in any case"
