@@ -763,3 +763,27 @@ def test_names_of_fields_and_many_fields_are_cut(path, way):
     left_out = 1_000_000 - (len(second["fields"]) - 1)
     assert second["fields"]["…"] == f"[cut: {left_out} of 1000000 items]"
     assert third["fields"]["number"] == 7, "a few are there in any case"
+
+
+@pytest.mark.parametrize("kind", ["handler", "filter", "format"])
+def test_what_functions_raise_is_said_without_secrets(path, capfd, monkeypatch, kind):
+    import sys
+
+    class Told:
+        write, flush = sys.stderr.write, sys.stderr.flush
+
+    def odd(record):
+        raise ValueError("no answer of postgres://ada:swordfish@db")
+
+    monkeypatch.setattr(sys, "__stderr__", Told)
+    if kind == "handler":
+        configure(handlers=[odd])
+    elif kind == "filter":
+        configure(handlers=[to_file(path)], filters=[odd])
+    else:
+        configure(handlers=[to_file(path, format=odd)])
+    get_logger("app").info("x")
+    flush(timeout=10)
+    said = capfd.readouterr().err
+    assert "no answer of postgres://ada:***@db" in said
+    assert "swordfish" not in said

@@ -112,6 +112,12 @@ pub(super) fn log_hidden<'py>(arguments: &Bound<'py, PyAny>) -> PyResult<Bound<'
     hidden(arguments, &Budget::of(&state::current().plan))
 }
 
+/// A text without what is secret in it.
+#[pyfunction]
+pub(super) fn log_without_secrets(text: &Bound<'_, PyString>) -> String {
+    state::current().plan.text_without_secrets(&text.to_string_lossy()).into()
+}
+
 /// Whether exceptions are logged with the variables of their frames.
 #[pyfunction]
 pub(super) fn log_has_locals() -> bool {

@@ -143,6 +143,13 @@ impl Plan {
         }
     }
 
+    /// A text without what is secret in it.
+    pub(super) fn text_without_secrets(&self, text: &str) -> Box<str> {
+        let mut record = Record::here(Level::INFO, "", text);
+        self.redact(&mut record);
+        record.message
+    }
+
     /// Fields without what is secret in them.
     pub(super) fn without_secrets(&self, fields: Fields) -> Fields {
         let mut record = Record { fields, ..Record::here(Level::INFO, "", "") };
