@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lineshaft.logging import configure, flush, get_logger, records, status
+from lineshaft.logging import Handler, configure, flush, get_logger, records, status
 
 MEMORY = {"kind": "memory", "records": 100_000, "bytes": "64MiB"}
 
@@ -189,7 +189,7 @@ def test_ten_thousand_threads_at_once_lose_nothing(programs):
         "many.py",
         """
         import json, resource, sys, threading
-        from lineshaft.logging import configure, flush, get_logger, status
+        from lineshaft.logging import Handler, configure, flush, get_logger, status
 
         THREADS, EACH = 10_000, 10
 
@@ -304,7 +304,7 @@ def test_processes_of_multiprocessing_write_what_they_logged(programs):
         "many.py",
         """
         import multiprocessing
-        from lineshaft.logging import configure, get_logger
+        from lineshaft.logging import Handler, configure, get_logger
 
         def work(number):
             get_logger("app").info(f"child {number}")
@@ -330,7 +330,7 @@ def test_processes_of_multiprocessing_that_log_first_write_all_of_it(programs, m
         "first.py",
         f"""
         import multiprocessing
-        from lineshaft.logging import configure, get_logger
+        from lineshaft.logging import Handler, configure, get_logger
 
         def work():
             configure(handlers=[{{"kind": "file", "path": "app.log", "format": "{{message}}"}}])
@@ -438,7 +438,7 @@ def test_last_records_are_written_when_the_interpreter_ends(programs):
         "end.py",
         """
         import atexit, threading, time
-        from lineshaft.logging import configure, get_logger
+        from lineshaft.logging import Handler, configure, get_logger
 
         log = get_logger("app")
         atexit.register(lambda: log.info("registered before"))
@@ -468,7 +468,7 @@ def test_a_handler_that_hangs_does_not_hang_the_end(programs):
         "hang.py",
         """
         import time
-        from lineshaft.logging import configure, get_logger
+        from lineshaft.logging import Handler, configure, get_logger
 
         configure(handlers=[lambda record: time.sleep(3600), {"kind": "file", "path": "app.log"}])
         get_logger("app").info("x")
@@ -553,7 +553,7 @@ def test_several_processes_write_one_file_in_whole_lines(programs):
         "one.py",
         """
         import sys
-        from lineshaft.logging import configure, get_logger
+        from lineshaft.logging import Handler, configure, get_logger
 
         configure(handlers=[{"kind": "file", "path": "app.log", "format": "{message}"}])
         for number in range(5000):
@@ -577,7 +577,7 @@ def test_processes_that_are_forked_amid_rotations_hold_up_nobody(programs):
         "rotating.py",
         """
         import os, threading, time
-        from lineshaft.logging import configure, flush, get_logger
+        from lineshaft.logging import Handler, configure, flush, get_logger
 
         log = get_logger("app")
         handler = {"kind": "file", "path": "app.log", "format": "{message}", "rotate_size": "50KiB", "keep": 300}
@@ -711,7 +711,7 @@ def test_a_handler_that_hangs_is_waited_for_once_when_the_interpreter_ends(progr
         "late.py",
         """
         import atexit, socket, time
-        from lineshaft.logging import configure, get_logger
+        from lineshaft.logging import Handler, configure, get_logger
 
         server = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
         log = get_logger("app")
@@ -787,3 +787,24 @@ def test_what_functions_raise_is_said_without_secrets(path, capfd, monkeypatch, 
     said = capfd.readouterr().err
     assert "no answer of postgres://ada:***@db" in said
     assert "swordfish" not in said
+
+
+def test_a_handler_that_hangs_is_waited_for_by_one_fork(path):
+    """Each of them waited for a second."""
+    let_go = threading.Event()
+    configure(handlers=[to_file(path), {"kind": "callable", "call": lambda record: let_go.wait(60), "name": "hangs"}])
+    get_logger("app").info("x")
+    began = time.monotonic()
+    for _ in range(8):
+        get_logger("app").info("y")
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        Handler().flush()
+    assert time.monotonic() - began < 6
+    assert len(path.read_text().splitlines()) == 9
+    assert not status().handlers[1].is_healthy
+    let_go.set()
+    assert flush(timeout=30)
+    assert status().handlers[1].is_healthy

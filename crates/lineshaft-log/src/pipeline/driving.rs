@@ -54,7 +54,7 @@ impl Lane {
             if gets_on {
                 pause = PAUSE_FIRST;
                 self.is_failing.store(false, Ordering::Relaxed);
-                self.is_late.store(false, Ordering::Relaxed);
+                self.is_not_late();
             }
             self.under_way.store((records.len() - rest.len()) as u64, Ordering::Relaxed);
             let known = if failure.refused > 0 { &mut told.of_refusal } else { &mut told.of_failure };
