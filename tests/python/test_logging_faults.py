@@ -808,3 +808,21 @@ def test_a_handler_that_hangs_is_waited_for_by_one_fork(path):
     let_go.set()
     assert flush(timeout=30)
     assert status().handlers[1].is_healthy
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'logging.getLogger("a").info("x", extra={"a": slow})',
+        'lineshaft.get_logger("a").bind(a=slow)',
+        "context(a=slow).__enter__()",
+    ],
+)
+def test_the_interpreter_ends_while_threads_log_by_other_ways(programs, call):
+    """As above."""
+    text = ENDS.replace('log.info("x", a=slow)', call).replace("import threading", "import logging, threading")
+    text = text.replace("import configure\n", "import configure, context\n").replace("}]", "}], capture_stdlib=True")
+    programs.write("ends.py", text)
+    for _ in range(3):
+        ended = programs.run("ends.py")
+        assert (ended.returncode, ended.stderr) == (0, "")

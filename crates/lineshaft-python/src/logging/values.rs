@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::hiding::hidden;
 use super::plan::Plan;
+use super::visit::Visit;
 use crate::once::intern;
 use crate::values::native::{exactly, small_integer};
 
@@ -23,7 +24,9 @@ pub(crate) struct LogFields(pub(super) Fields);
 impl LogFields {
     #[new]
     fn new(before: Option<&Bound<'_, Self>>, fields: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let mut all = DistinctFields::of(before.map(|before| before.get().0.clone()).unwrap_or_default());
+        let before = before.map(|before| before.get().0.clone()).unwrap_or_default();
+        let Some(_visit) = Visit::begin() else { return Ok(Self(before)) };
+        let mut all = DistinctFields::of(before);
         let state = super::state::current();
         add_items(&mut all, fields, &mut Budget::of(&state.plan))?;
         super::carry::is_used();
