@@ -47,10 +47,10 @@ async fn passes_on(depth: u32) -> Result<Option<Job>> {
 }
 
 #[lineshaft::task(name = "logs.floods")]
-async fn floods() {
+async fn floods(bytes: usize) {
     tokio::task::yield_now().await;
     for _ in 0..30 {
-        tracing::info!("{}", "x".repeat(60_000));
+        tracing::info!("{}", "x".repeat(bytes));
     }
 }
 
@@ -140,10 +140,13 @@ fn the_beginning_of_too_much_is_kept() {
     let (_kept, _pipeline, _guard) = listening();
     with_client(async |client| {
         let worker = Worker::new(&client).task(floods::TASK).start().unwrap();
-        let job = client.enqueue(floods::call()).await.unwrap();
-        let logs = logs_of(&job).await;
-        assert_eq!(logs.len(), 18);
-        assert!(logs[17].message.ends_with("what follows is left out]"));
+        // What was said behind a message that is too long itself was cut with it.
+        for (bytes, count) in [(60_000, 18), (70_000, 15)] {
+            let job = client.enqueue(floods::call(bytes)).await.unwrap();
+            let logs = logs_of(&job).await;
+            assert_eq!(logs.len(), count);
+            assert!(logs[count - 1].message.ends_with("what follows is left out]"));
+        }
         worker.stop().await.unwrap();
     });
 }
