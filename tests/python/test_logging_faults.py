@@ -189,7 +189,7 @@ def test_ten_thousand_threads_at_once_lose_nothing(programs):
         "many.py",
         """
         import json, resource, sys, threading
-        from lineshaft.logging import Handler, configure, flush, get_logger, status
+        from lineshaft.logging import configure, flush, get_logger, status
 
         THREADS, EACH = 10_000, 10
 
@@ -304,7 +304,7 @@ def test_processes_of_multiprocessing_write_what_they_logged(programs):
         "many.py",
         """
         import multiprocessing
-        from lineshaft.logging import Handler, configure, get_logger
+        from lineshaft.logging import configure, get_logger
 
         def work(number):
             get_logger("app").info(f"child {number}")
@@ -330,7 +330,7 @@ def test_processes_of_multiprocessing_that_log_first_write_all_of_it(programs, m
         "first.py",
         f"""
         import multiprocessing
-        from lineshaft.logging import Handler, configure, get_logger
+        from lineshaft.logging import configure, get_logger
 
         def work():
             configure(handlers=[{{"kind": "file", "path": "app.log", "format": "{{message}}"}}])
@@ -438,7 +438,7 @@ def test_last_records_are_written_when_the_interpreter_ends(programs):
         "end.py",
         """
         import atexit, threading, time
-        from lineshaft.logging import Handler, configure, get_logger
+        from lineshaft.logging import configure, get_logger
 
         log = get_logger("app")
         atexit.register(lambda: log.info("registered before"))
@@ -468,7 +468,7 @@ def test_a_handler_that_hangs_does_not_hang_the_end(programs):
         "hang.py",
         """
         import time
-        from lineshaft.logging import Handler, configure, get_logger
+        from lineshaft.logging import configure, get_logger
 
         configure(handlers=[lambda record: time.sleep(3600), {"kind": "file", "path": "app.log"}])
         get_logger("app").info("x")
@@ -553,7 +553,7 @@ def test_several_processes_write_one_file_in_whole_lines(programs):
         "one.py",
         """
         import sys
-        from lineshaft.logging import Handler, configure, get_logger
+        from lineshaft.logging import configure, get_logger
 
         configure(handlers=[{"kind": "file", "path": "app.log", "format": "{message}"}])
         for number in range(5000):
@@ -577,7 +577,7 @@ def test_processes_that_are_forked_amid_rotations_hold_up_nobody(programs):
         "rotating.py",
         """
         import os, threading, time
-        from lineshaft.logging import Handler, configure, flush, get_logger
+        from lineshaft.logging import configure, flush, get_logger
 
         log = get_logger("app")
         handler = {"kind": "file", "path": "app.log", "format": "{message}", "rotate_size": "50KiB", "keep": 300}
@@ -711,7 +711,7 @@ def test_a_handler_that_hangs_is_waited_for_once_when_the_interpreter_ends(progr
         "late.py",
         """
         import atexit, socket, time
-        from lineshaft.logging import Handler, configure, get_logger
+        from lineshaft.logging import configure, get_logger
 
         server = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
         log = get_logger("app")
@@ -732,6 +732,52 @@ def test_a_handler_that_hangs_is_waited_for_once_when_the_interpreter_ends(progr
     assert time.monotonic() - began < 50
     lines = (programs.directory / "app.log").read_text().splitlines()
     assert lines == ["x", *(f"late {number}" for number in range(100))]
+
+
+def test_a_rotation_that_fails_is_said_once(path, capfd):
+    """Nothing was written any more, and each try deleted a file that is kept."""
+    configure(handlers=[to_file(path, rotate_size=100, keep=2, compress="gzip")])
+    path.with_name("app.log.1.gz.part").mkdir()
+    path.with_name("app.log.2.gz").write_text("kept")
+    for number in range(100):
+        get_logger("app").info(f"{number}")
+        flush()
+    assert path.read_text().splitlines() == [str(number) for number in range(100)]
+    assert path.with_name("app.log.2.gz").read_text() == "kept"
+    assert capfd.readouterr().err.count("cannot be rotated") == 1
+
+
+def test_a_full_pipe_that_nobody_reads_does_not_hang_the_end(programs):
+    """What was not written was said there, too, by who ended the program."""
+    programs.write(
+        "unread.py",
+        """
+        from lineshaft.logging import configure, get_logger
+
+        configure(handlers=[{"kind": "console", "format": "{message}"}])
+        for number in range(5_000):
+            get_logger("app").info("x" * 15)  # of which a page is full to its last byte
+        print("done", flush=True)
+        """,
+    )
+    process = programs.start("unread.py")
+    try:
+        assert process.stdout.readline() == "done\n"
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_secrets_under_names_of_bytes_and_in_keys_are_hidden(path):
+    configure(handlers=[to_file(path, format="json")])
+    scope = {"headers": [(b"x-vault-token", b"S3CRET"), (b"accept", b"*/*")]}
+    get_logger("app").info("x", scope=scope, reply={b"token": b"S3CRET", b"auth": b"S3CRET"})
+    get_logger("app").info("%s", [(b"x-vault-token", b"S3CRET")])
+    get_logger("app").info("x", pools={"postgres://ada:S3CRET@db/shop": 5}, extra={b"otp": "S3CRET"})
+    flush()
+    assert "S3CRET" not in path.read_text()
+    assert "*/*" in path.read_text()
 
 
 @pytest.mark.parametrize("way", ["extra", "keywords", "bound", "other"])
