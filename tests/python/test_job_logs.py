@@ -135,6 +135,25 @@ def test_jobs_of_a_test_have_their_logs():
     assert entry.function == "speaks"
 
 
+@app.task
+def speaks_at_night() -> None:
+    with lineshaft.logging.context(task="nightly", night=1):
+        lineshaft.get_logger("shop").info("in a test")
+
+
+def test_no_field_comes_twice_in_an_attempt(tmp_path):
+    lineshaft.logging.configure(handlers=[{"kind": "file", "path": tmp_path / "app.log", "format": "json"}])
+    job = speaks_at_night.enqueue()
+    job.result()
+    assert lineshaft.logging.flush(timeout=PATIENCE_S)
+    lineshaft.logging.configure(handlers=[])
+    (line,) = (tmp_path / "app.log").read_text().splitlines()
+    assert line.count('"task":') == 1
+    fields = json.loads(line)["fields"]
+    assert fields["task"].endswith("speaks_at_night")
+    assert fields["night"] == 1
+
+
 def test_what_is_not_confirmed_is_sent_again_and_kept_once(workers):
     """The server is killed while attempts log."""
     with workers.one("--grace", "5s") as worker:

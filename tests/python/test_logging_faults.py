@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lineshaft.logging import configure, flush, get_logger, records, status
+from lineshaft.logging import Handler, configure, flush, get_logger, records, status
 
 MEMORY = {"kind": "memory", "records": 100_000, "bytes": "64MiB"}
 
@@ -732,3 +732,143 @@ def test_a_handler_that_hangs_is_waited_for_once_when_the_interpreter_ends(progr
     assert time.monotonic() - began < 50
     lines = (programs.directory / "app.log").read_text().splitlines()
     assert lines == ["x", *(f"late {number}" for number in range(100))]
+
+
+def test_a_rotation_that_fails_is_said_once(path, capfd):
+    """Nothing was written any more, and each try deleted a file that is kept."""
+    configure(handlers=[to_file(path, rotate_size=100, keep=2, compress="gzip")])
+    path.with_name("app.log.1.gz.part").mkdir()
+    path.with_name("app.log.2.gz").write_text("kept")
+    for number in range(100):
+        get_logger("app").info(f"{number}")
+        flush()
+    assert path.read_text().splitlines() == [str(number) for number in range(100)]
+    assert path.with_name("app.log.2.gz").read_text() == "kept"
+    assert capfd.readouterr().err.count("cannot be rotated") == 1
+
+
+def test_a_full_pipe_that_nobody_reads_does_not_hang_the_end(programs):
+    """What was not written was said there, too, by who ended the program."""
+    programs.write(
+        "unread.py",
+        """
+        from lineshaft.logging import configure, get_logger
+
+        configure(handlers=[{"kind": "console", "format": "{message}"}])
+        for number in range(5_000):
+            get_logger("app").info("x" * 15)  # of which a page is full to its last byte
+        print("done", flush=True)
+        """,
+    )
+    process = programs.start("unread.py")
+    try:
+        assert process.stdout.readline() == "done\n"
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_secrets_under_names_of_bytes_and_in_keys_are_hidden(path):
+    configure(handlers=[to_file(path, format="json")])
+    scope = {"headers": [(b"x-vault-token", b"S3CRET"), (b"accept", b"*/*")]}
+    get_logger("app").info("x", scope=scope, reply={b"token": b"S3CRET", b"auth": b"S3CRET"})
+    get_logger("app").info("%s", [(b"x-vault-token", b"S3CRET")])
+    get_logger("app").info("x", pools={"postgres://ada:S3CRET@db/shop": 5}, extra={b"otp": "S3CRET"})
+    flush()
+    assert "S3CRET" not in path.read_text()
+    assert "*/*" in path.read_text()
+
+
+@pytest.mark.parametrize("way", ["extra", "keywords", "bound", "other"])
+def test_names_of_fields_and_many_fields_are_cut(path, way):
+    """They counted for nothing."""
+    configure(handlers=[to_file(path, format="json")])
+    long, many = {"k" * 100_000_000: 1}, {f"n{number}": number for number in range(1_000_000)}
+    log, said = get_logger("app"), "x" * 300_000
+    if way == "extra":
+        log.info("long", extra=long)
+        log.info("many", extra=many)
+    elif way == "keywords":
+        log.info("long", **long)
+        log.info("many", **many)
+    elif way == "bound":
+        log.bind(**long).info("long")
+        log.bind(**many).info("many")
+    else:
+        log.info("long", extra={key.encode(): value for key, value in long.items()})
+        log.info("many", extra={key.encode(): value for key, value in many.items()})
+    log.info(said, user="ada", number=7)
+    assert flush(timeout=30)
+    assert path.stat().st_size < 2 << 20
+    first, second, third = (json.loads(line) for line in path.read_text().splitlines())
+    ((name, value),) = first["fields"].items()
+    assert ("characters]" in name, value) == (True, 1)
+    assert len(name) < 2_000
+    assert 1_000 < len(second["fields"]) < 20_000
+    left_out = 1_000_000 - (len(second["fields"]) - 1)
+    assert second["fields"]["…"] == f"[cut: {left_out} of 1000000 items]"
+    assert third["fields"]["number"] == 7, "a few are there in any case"
+
+
+@pytest.mark.parametrize("kind", ["handler", "filter", "format"])
+def test_what_functions_raise_is_said_without_secrets(path, capfd, monkeypatch, kind):
+    import sys
+
+    class Told:
+        write, flush = sys.stderr.write, sys.stderr.flush
+
+    def odd(record):
+        raise ValueError("no answer of postgres://ada:swordfish@db")
+
+    monkeypatch.setattr(sys, "__stderr__", Told)
+    if kind == "handler":
+        configure(handlers=[odd])
+    elif kind == "filter":
+        configure(handlers=[to_file(path)], filters=[odd])
+    else:
+        configure(handlers=[to_file(path, format=odd)])
+    get_logger("app").info("x")
+    flush(timeout=10)
+    said = capfd.readouterr().err
+    assert "no answer of postgres://ada:***@db" in said
+    assert "swordfish" not in said
+
+
+def test_a_handler_that_hangs_is_waited_for_by_one_fork(path):
+    """Each of them waited for a second."""
+    let_go = threading.Event()
+    configure(handlers=[to_file(path), {"kind": "callable", "call": lambda record: let_go.wait(60), "name": "hangs"}])
+    get_logger("app").info("x")
+    began = time.monotonic()
+    for _ in range(8):
+        get_logger("app").info("y")
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        Handler().flush()
+    assert time.monotonic() - began < 6
+    assert len(path.read_text().splitlines()) == 9
+    assert not status().handlers[1].is_healthy
+    let_go.set()
+    assert flush(timeout=30)
+    assert status().handlers[1].is_healthy
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'logging.getLogger("a").info("x", extra={"a": slow})',
+        'lineshaft.get_logger("a").bind(a=slow)',
+        "context(a=slow).__enter__()",
+    ],
+)
+def test_the_interpreter_ends_while_threads_log_by_other_ways(programs, call):
+    """As above."""
+    text = ENDS.replace('log.info("x", a=slow)', call).replace("import threading", "import logging, threading")
+    text = text.replace("import configure\n", "import configure, context\n").replace("}]", "}], capture_stdlib=True")
+    programs.write("ends.py", text)
+    for _ in range(3):
+        ended = programs.run("ends.py")
+        assert (ended.returncode, ended.stderr) == (0, "")

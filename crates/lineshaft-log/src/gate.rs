@@ -115,6 +115,12 @@ impl Gate {
         Self { filter, limit, sites: Mutex::default() }
     }
 
+    /// One of the same kind, for which nothing was asked yet and whose lock nobody has.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.filter.clone(), self.limit)
+    }
+
     /// What the filter says about a logger.
     pub fn verdict(&self, logger: &str) -> Verdict {
         self.filter.verdict(logger)
@@ -274,6 +280,19 @@ mod tests {
             Passage::Passes { held_back } => Some(held_back),
             Passage::Stays => None,
         }
+    }
+
+    /// A forked process had gates whose locks a thread of its parent had.
+    #[test]
+    fn one_that_is_made_anew_waits_for_no_lock() {
+        let limit = Limit { count: 1, period: Duration::from_secs(60), burst: 1 };
+        let gate = gate("info", Some(limit));
+        assert_eq!(passed(&gate, Level::INFO, 1, 0), Some(0));
+        let _sites = gate.sites();
+        let another = gate.anew();
+        assert_eq!(passed(&another, Level::INFO, 1, 0), Some(0));
+        assert_eq!(passed(&another, Level::INFO, 1, 0), None);
+        assert_eq!(passed(&another, Level::DEBUG, 2, 0), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::level::{Level, LevelNames};
 use crate::record::Record;
 
 pub use callable::Callable;
-pub(crate) use console::write_notice;
+pub(crate) use console::say;
 pub use console::{Colours, Console, redirect_consoles};
 pub use file::{Compression, File, FileOptions, Rotation};
 #[cfg(feature = "http")]

@@ -201,10 +201,24 @@ impl Pipeline {
         self.wait(Some(wait), |lane| lane.done() >= upto || lane.is_over())
     }
 
-    /// As [`Self::flush`], but does not wait for handlers that fail or hang.
+    /// As [`Self::flush`], but does not wait for handlers that fail or hang. Nor is one that was not done in that time
+    /// waited for here again, until it has done something.
     pub fn flush_healthy(&self, timeout: Duration) -> bool {
         let upto = self.called();
-        self.wait(Some(timeout), |lane| lane.done() >= upto || !lane.gets_on() || lane.is_over())
+        let is_done = self.wait_healthy(upto, timeout);
+        if !is_done {
+            self.lanes.iter().filter(|lane| !lane.is_passed_over(upto)).for_each(|lane| lane.pass_over());
+        }
+        is_done
+    }
+
+    /// As [`Self::flush_healthy`], for a waiting that goes on.
+    pub fn is_flushed_by_healthy(&self, wait: Duration) -> bool {
+        self.wait_healthy(self.called(), wait)
+    }
+
+    fn wait_healthy(&self, upto: u64, wait: Duration) -> bool {
+        self.wait(Some(wait), |lane| lane.is_passed_over(upto))
     }
 
     /// As [`Self::flush`], near the end: handlers that fail try again after pauses that are cut short. It is not waited

@@ -92,8 +92,10 @@ impl Record {
 
     /// About how many bytes of memory it takes.
     pub fn size_bytes(&self) -> usize {
-        let fields: usize =
-            self.fields.iter().map(|(_, value)| size_of::<(Arc<str>, Value)>() + value.size_bytes()).sum();
+        let field = |(key, value): &(Arc<str>, Value)| {
+            size_of_val(key) + key.len() + size_of_val(value) + value.size_bytes()
+        };
+        let fields: usize = self.fields.iter().map(field).sum();
         size_of::<Self>() + self.message.len() + fields + self.exception.as_ref().map_or(0, |text| text.len())
     }
 }
@@ -111,5 +113,18 @@ pub(crate) fn sample(level: Level, logger: &str, message: &str, fields: &[(&str,
         place: Some(Place { file: "shop/mail.py".into(), line: 12, function: "send".into() }),
         exception: None,
         origin: Origin::Own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They counted for nothing, so that those of any length waited.
+    #[test]
+    fn names_of_fields_take_memory_too() {
+        let long = "x".repeat(10_000);
+        let size = |key: &str| sample(Level::INFO, "app", "x", &[(key, 1.into())]).size_bytes();
+        assert_eq!(size(&long) - size("x"), 9_999);
     }
 }

@@ -100,10 +100,14 @@ impl Redaction {
         }
         for (key, value) in &mut record.fields {
             self.hide_under(key, value);
+            if let Some(shown) = self.hidden_in_name(key) {
+                *key = shown.into();
+            }
         }
     }
 
     fn hide_under(&mut self, key: &str, value: &mut Value) {
+        let key = bare(key);
         if self.is_secret(key) {
             hide(value);
         } else {
@@ -117,12 +121,17 @@ impl Redaction {
             Value::Str(text) => self.hide_in(text),
             Value::List(items) => match &mut items[..] {
                 // A pair of a name and a value, as headers are often given.
-                [Value::Str(name), paired] if self.is_matched(name.trim_start_matches('-')) => hide(paired),
+                [Value::Str(name), paired] if self.is_matched(bare(name).trim_start_matches('-')) => {
+                    hide(paired);
+                }
                 items => self.hide_in_items(items),
             },
             Value::Map(items) => {
                 for (key, item) in items {
                     self.hide_under(key, item);
+                    if let Some(shown) = self.hidden_in_name(key) {
+                        *key = shown.into();
+                    }
                 }
             }
             Value::Int(number) if self.hides_values => {
@@ -144,9 +153,9 @@ impl Redaction {
                 continue;
             }
             is_next = match item {
-                Value::Str(option) => {
-                    option.strip_prefix("--").is_some_and(|name| !name.contains('=') && self.is_matched(name))
-                }
+                Value::Str(option) => bare(option)
+                    .strip_prefix("--")
+                    .is_some_and(|name| !name.contains('=') && self.is_matched(name)),
                 _ => false,
             };
             self.hide_inside(item);
@@ -176,15 +185,29 @@ impl Redaction {
     }
 
     fn hide_in(&mut self, text: &mut Box<str>) {
-        let mut shown = Cow::Borrowed(&**text);
+        if let Some(shown) = self.hidden_in(text) {
+            *text = shown.into();
+        }
+    }
+
+    /// The key of a dict may be anything. One that may be a name of something, as most are, is not looked at.
+    fn hidden_in_name(&mut self, name: &str) -> Option<String> {
+        let is_of_name = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-' | b'.');
+        let is_plain = self.patterns.is_empty() && name.bytes().all(is_of_name);
+        if is_plain { None } else { self.hidden_in(name) }
+    }
+
+    fn hidden_in(&mut self, text: &str) -> Option<String> {
+        let mut shown = Cow::Borrowed(text);
         if self.hides_values {
             shown = without_secrets(shown, |name| self.is_secret(name));
         }
         for pattern in &self.patterns {
             shown = replaced(pattern, shown, |_: &Captures<'_>| HIDDEN.to_owned());
         }
-        if let Cow::Owned(shown) = shown {
-            *text = shown.into();
+        match shown {
+            Cow::Owned(shown) => Some(shown),
+            Cow::Borrowed(_) => None,
         }
     }
 }
@@ -193,6 +216,13 @@ impl Default for Redaction {
     fn default() -> Self {
         Self::new(DEFAULT_KEYS, &[], true).expect("they are patterns")
     }
+}
+
+/// A name without the quotes that Python shows it in if it is bytes, or a text of a class of its own: `b'token'`.
+fn bare(name: &str) -> &str {
+    let quoted = name.strip_prefix('b').unwrap_or(name);
+    let inside = |quote: char| quoted.strip_prefix(quote)?.strip_suffix(quote);
+    inside('\'').or_else(|| inside('"')).unwrap_or(name)
 }
 
 /// Of a DSN only the password is secret; where it is a URL, that is hidden already.
@@ -569,6 +599,64 @@ mod tests {
         assert_eq!(shown, [headers, "***1111", "4111111111111112", "***"]);
     }
 
+    /// As Python shows them they end with a quote, which no name of a secret does.
+    #[test]
+    fn names_may_be_bytes() {
+        let pair = |name: &str, value: Value| Value::List(vec![name.into(), value]);
+        let map = |key: &str| Value::Map(vec![(key.into(), "S3CRET".into()), ("b'ok'".into(), 1.into())]);
+        let fields = [
+            ("headers", Value::List(vec![pair("b'x-vault-token'", "b'S3CRET'".into())])),
+            ("single", map("b'token'")),
+            ("double", map("b\"auth\"")),
+            ("text", map("'sid'")),
+            ("b'otp'", Value::from("S3CRET")),
+            ("b'db_dsn'", Value::from("ada:S3CRET@tcp(db)/shop")),
+            ("command", Value::List(vec!["b'--password'".into(), "b'S3CRET'".into(), "b'x'".into()])),
+        ];
+        let mut record = sample(Level::INFO, "app", "x", &fields);
+        Redaction::default().apply(&mut record);
+        let shown: Vec<String> = record.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            shown,
+            [
+                r#"headers=[["b'x-vault-token'","***"]]"#,
+                r#"single={"b'token'":"***","b'ok'":1}"#,
+                r#"double={"b\"auth\"":"***","b'ok'":1}"#,
+                r#"text={"'sid'":"***","b'ok'":1}"#,
+                "b'otp'=***",
+                "b'db_dsn'=ada:***@tcp(db)/shop",
+                r#"command=["b'--password'","***","b'x'"]"#,
+            ]
+        );
+    }
+
+    /// Only values were looked at.
+    #[test]
+    fn secrets_in_names_are_hidden() {
+        let card = "4111 1111 1111 1111";
+        let inner = vec![
+            ("postgres://ada:swordfish@db/shop".into(), Value::from(5)),
+            ("ghp_0123456789abcdefghij0123456789abcdef".into(), Value::from(6)),
+            (card.into(), Value::from(7)),
+            ("https://x.org/?token=S3CRET".into(), Value::from(8)),
+            ("job_count".into(), Value::from(9)),
+        ];
+        let fields = [
+            ("pools", Value::Map(inner)),
+            ("redis://:swordfish@db", Value::from(1)),
+            ("user_2", Value::from(2)),
+        ];
+        let mut record = sample(Level::INFO, "app", "x", &fields);
+        Redaction::default().apply(&mut record);
+        let shown: Vec<String> = record.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let pools = r#"pools={"postgres://ada:***@db/shop":5,"***":6,"***1111":7,"https://x.org/?token=***":8,"job_count":9}"#;
+        assert_eq!(shown, [pools, "redis://:***@db=1", "user_2=2"]);
+        let mut own = Redaction::new(&[], &["swordfish"], false).expect("patterns");
+        let mut record = sample(Level::INFO, "app", "x", &[("swordfish_7", Value::from(1))]);
+        own.apply(&mut record);
+        assert_eq!(&*record.fields[0].0, "***_7");
+    }
+
     #[test]
     fn one_can_have_patterns_of_ones_own() {
         let mut redaction = Redaction::new(&["^iban$"], &["DE[0-9]{4,}"], false).expect("patterns");
@@ -615,6 +703,12 @@ mod tests {
             "password:                                                                  ",
             "%61=",
             "%5Bauth%5D",
+            "authorization=x (",
+            "authorization=x {",
+            "authorization=x \"",
+            "authorization: x (",
+            "authorization: x ",
+            "cookie=x (",
         ] {
             let (short, long) = (time_of(part, 8 << 10), time_of(part, 256 << 10));
             assert!(long < short * 200 + Duration::from_millis(100), "{part}: {short:?}, then {long:?}");

@@ -48,7 +48,8 @@ def passes(keep: Callable[[_native.LogRecord], Any], record: _native.LogRecord) 
 
 
 def tell(text: str) -> None:
-    """Says something to standard error, without what a terminal would obey."""
+    """Says something to standard error, without what is secret or what a terminal would obey."""
+    text = _native.log_without_secrets(text)
     text = "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
     stream = sys.__stderr__
     if stream is not None:

@@ -4,7 +4,8 @@ use std::io::{ErrorKind, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::{Failure, Handler};
 use crate::format::{Format, Formatter, Zone};
@@ -88,9 +89,28 @@ impl Handler for Console {
     }
 }
 
-/// Writes a sentence about a handler, which is not to get lost where consoles write nowhere.
-pub(crate) fn write_notice(bytes: &[u8]) -> Result<(), Errno> {
-    write_all(out().unwrap_or_else(rustix::stdio::stderr), bytes)
+/// Writes a sentence about a handler, which is not to get lost where consoles write nowhere. Who says it may be about to
+/// end the program, and does not wait for somebody to read it.
+pub(crate) fn say(text: &str) {
+    say_to(out().unwrap_or_else(rustix::stdio::stderr), text);
+}
+
+/// So much goes into a pipe that has any room at all.
+const NOTICE_BYTES_MAX: usize = 4_096;
+
+fn say_to(out: BorrowedFd<'_>, text: &str) {
+    let mut notice = format!("lineshaft: {text}");
+    let mut end = notice.len().min(NOTICE_BYTES_MAX - 1);
+    while !notice.is_char_boundary(end) {
+        end -= 1;
+    }
+    notice.truncate(end);
+    notice.push('\n');
+    let mut polled = [PollFd::new(&out, PollFlags::OUT)];
+    let has_room = retry_on_intr(|| poll(&mut polled, Some(&Timespec::default()))).is_ok();
+    if has_room && polled[0].revents().contains(PollFlags::OUT) {
+        let _ = write_all(out, notice.as_bytes());
+    }
 }
 
 /// Writes all of it. Not over the standard library, whose lock a process that is forked might inherit.
@@ -105,4 +125,33 @@ fn write_all(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A program that told a full pipe of its handlers at its end had none.
+    #[test]
+    fn a_notice_does_not_wait_for_a_reader() {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let (fill, said) = (OwnedFd::from(writer.try_clone().expect("a pipe")), std::sync::mpsc::channel());
+        say_to(fill.as_fd(), "heard");
+        rustix::fs::fcntl_setfl(&fill, rustix::fs::OFlags::NONBLOCK).expect("a pipe");
+        while rustix::io::write(&fill, &[b'x'; 4_096]).is_ok() {}
+        rustix::fs::fcntl_setfl(&fill, rustix::fs::OFlags::empty()).expect("a pipe");
+        std::thread::spawn(move || {
+            say_to(fill.as_fd(), "left out");
+            said.0.send(()).expect("it is waited for");
+            drop(fill);
+        });
+        said.1.recv_timeout(Duration::from_secs(20)).expect("it does not wait");
+        drop(writer);
+        let mut all = String::new();
+        reader.read_to_string(&mut all).expect("a text");
+        assert_eq!(all.trim_end_matches('x'), "lineshaft: heard\n");
+    }
 }

@@ -15,12 +15,12 @@ use std::io::{self, Seek};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, fcntl_setfl, flock};
 use rustix::io::Errno;
 
-use super::{Failure, Handler};
+use super::{Failure, Handler, say};
 use crate::error::Error;
 use crate::format::{Format, Formatter, Zone};
 use crate::level::LevelNames;
@@ -57,6 +57,8 @@ pub struct File {
     ends: Vec<usize>,
     /// How many bytes of `out` are in the file.
     written: usize,
+    /// A rotation that failed: when it is tried again, and how long it is waited for that.
+    put_off: Option<(Instant, Duration)>,
 }
 
 /// So much is written at once at most.
@@ -65,6 +67,9 @@ const WRITE_BYTES: usize = 1 << 20;
 const TRIES: u32 = 256;
 /// How long a rotation of somebody else is waited for: as long as compressing a gigabyte takes.
 const WAIT: Duration = Duration::from_secs(60);
+/// Pauses before a rotation that failed is tried again: the first, and the longest, to which they double.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(600);
 
 impl File {
     /// Opens a file, or makes it.
@@ -81,15 +86,15 @@ impl File {
             out: Vec::new(),
             ends: Vec::new(),
             written: 0,
+            put_off: None,
         })
     }
 
     /// Writes what is in `out`, wherever the path leads by now.
     fn write_out(&mut self) -> io::Result<()> {
         for _ in 0..TRIES {
-            if let Some(rotation) = &self.options.rotation {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                rotation.rotate_if_due(&self.options.path, &self.file, self.out.len() as u64, now)?;
+            if self.options.rotation.is_some() {
+                self.rotate_if_due();
                 if !lock::wait(&self.file, FlockOperation::NonBlockingLockShared, WAIT)? {
                     let reason = "somebody has kept it locked for as long as a rotation may take";
                     return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
@@ -103,9 +108,33 @@ impl File {
             if written? {
                 return Ok(());
             }
+            // What went into a file that is gone is lost with it.
+            self.written = 0;
             self.reopen()?;
         }
         Err(io::Error::other("others rotate or delete it again and again"))
+    }
+
+    /// Begins another file if this one is full. Where that fails, what is written goes on into this one: a file that is
+    /// too long is better than none.
+    fn rotate_if_due(&mut self) {
+        let Some(rotation) = &self.options.rotation else { return };
+        if self.put_off.is_some_and(|(until, _)| Instant::now() < until) {
+            return;
+        }
+        let (path, now) =
+            (&self.options.path, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let rotated = rotation.rotate_if_due(path, &self.file, self.out.len() as u64, now);
+        let (path, pause) = (path.display(), self.put_off.map(|(_, pause)| pause));
+        match (&rotated, pause) {
+            (Ok(()), None) | (Err(_), Some(_)) => {}
+            (Ok(()), Some(_)) => say(&format!("the log file {path} can be rotated again")),
+            (Err(error), None) => {
+                say(&format!("the log file {path} cannot be rotated: {error}; it grows until it can be"));
+            }
+        }
+        let pause = pause.map_or(PAUSE_FIRST, |pause| (pause * 2).min(PAUSE_MAX));
+        self.put_off = rotated.err().map(|_| (Instant::now() + pause, pause));
     }
 
     /// Appends, if this is the file at the path, and was when that was done.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::lane::{BYTES_MAX, Batch, Lane};
 use super::writer::report;
 use crate::format::neutral;
-use crate::handler::{Failure, Gathering, Handler};
+use crate::handler::{Failure, Gathering, Handler, say};
 use crate::record::Record;
 
 /// Pauses before a handler tries again what failed: the first, and the longest, to which they double.
@@ -54,7 +54,7 @@ impl Lane {
             if gets_on {
                 pause = PAUSE_FIRST;
                 self.is_failing.store(false, Ordering::Relaxed);
-                self.is_late.store(false, Ordering::Relaxed);
+                self.is_not_late();
             }
             self.under_way.store((records.len() - rest.len()) as u64, Ordering::Relaxed);
             let known = if failure.refused > 0 { &mut told.of_refusal } else { &mut told.of_failure };
@@ -148,9 +148,4 @@ fn once(handler: &mut dyn Handler, records: &[&Record]) -> Result<(), Failure> {
     let call = std::panic::AssertUnwindSafe(|| handler.handle(records));
     std::panic::catch_unwind(call)
         .unwrap_or_else(|_| Err(Failure { done: 0, refused: 1, reason: "it panicked".to_owned() }))
-}
-
-/// To where consoles write, or standard error, where handlers that fail are reported.
-pub(super) fn say(text: &str) {
-    let _ = crate::handler::write_notice(format!("lineshaft: {text}\n").as_bytes());
 }

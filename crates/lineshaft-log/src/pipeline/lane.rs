@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Progress;
-use super::driving::{PAUSE_LAST, say};
-use crate::handler::Spec;
+use super::driving::PAUSE_LAST;
+use crate::handler::{Spec, say};
 use crate::record::Record;
 
 /// Records that go to every handler.
@@ -63,7 +63,9 @@ pub(crate) struct Lane {
     pub(super) is_failing: AtomicBool,
     is_stuck: AtomicBool,
     /// A flush has given up to wait for it.
-    pub(super) is_late: AtomicBool,
+    is_late: AtomicBool,
+    /// It was waited for in vain as if it were healthy.
+    hangs: AtomicBool,
     /// All of the last records were given up.
     is_refusing: AtomicBool,
     /// Tries in which nobody could be reached, one after the other.
@@ -116,6 +118,7 @@ impl Lane {
             is_failing: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
             is_late: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
             unreached: AtomicU64::new(0),
             under_way: AtomicU64::new(0),
@@ -262,7 +265,7 @@ impl Lane {
         self.done.fetch_max(done, Ordering::Release);
         drop(line);
         self.is_stuck.store(false, Ordering::Relaxed);
-        self.is_late.store(false, Ordering::Relaxed);
+        self.is_not_late();
         self.has_told_end.store(false, Ordering::Relaxed);
         self.unreached.store(0, Ordering::Relaxed);
         self.room.notify_all();
@@ -319,6 +322,24 @@ impl Lane {
     /// A flush does not wait for it any longer.
     pub(super) fn be_late(&self) {
         self.is_late.store(true, Ordering::Relaxed);
+    }
+
+    /// It has done something.
+    pub(super) fn is_not_late(&self) {
+        self.is_late.store(false, Ordering::Relaxed);
+        self.hangs.store(false, Ordering::Relaxed);
+    }
+
+    /// Who waits for healthy ones does not wait for it any longer.
+    pub(super) fn pass_over(&self) {
+        self.be_late();
+        self.hangs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether who waits for healthy ones up to there does not wait for it, or not any more.
+    pub(super) fn is_passed_over(&self, upto: u64) -> bool {
+        let hangs = self.hangs.load(Ordering::Relaxed);
+        self.done() >= upto || !self.gets_on() || hangs || self.is_over()
     }
 
     /// Whether it may be waited for: it neither fails nor hangs.

@@ -325,10 +325,13 @@ fn header(text: &str, name: &Name<'_>, sign: usize, value: Range<usize>) -> Rang
     if !ends_with("authorization") || behind == value.end {
         return value;
     }
-    let secret = behind..value_at(bytes, behind).end;
     let has_scheme = is_scheme(&text[value.clone()]);
+    if !has_scheme && bytes[sign] != b':' {
+        return value;
+    }
+    let secret = behind..value_at(bytes, behind).end;
     // It may be a scheme that is not known, if no plain word is behind it.
-    let may_have_scheme = bytes[sign] == b':' && !bytes[secret.clone()].iter().all(u8::is_ascii_lowercase);
+    let may_have_scheme = !bytes[secret.clone()].iter().all(u8::is_ascii_lowercase);
     if !has_scheme && !may_have_scheme {
         return value;
     }

@@ -42,6 +42,20 @@ fn a_full_disk_is_tried_again() {
     assert!(pipeline.counts().handlers[0].retries > 0);
 }
 
+/// They were counted as written.
+#[test]
+fn lines_that_are_lost_with_their_file_are_not_done() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.log");
+    let held = std::fs::File::create(&path).expect("a file");
+    // A path that leads to the file when it is deleted, too.
+    let held = std::path::PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held)));
+    let mut file = File::open(file_options(&held, None), &Arc::default()).expect("a file");
+    std::fs::remove_file(&path).expect("removed");
+    let failure = write(&mut file, &["one", "two"]).expect_err("it is gone");
+    assert_eq!(failure.done, 0);
+}
+
 #[test]
 fn several_who_write_one_file_do_not_mix_lines() {
     let directory = tempfile::tempdir().expect("a directory");

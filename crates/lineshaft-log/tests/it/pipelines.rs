@@ -71,6 +71,33 @@ fn a_handler_that_hangs_holds_up_nobody() {
     assert!(pipeline.close(LONG));
 }
 
+/// It was waited for each time.
+#[test]
+fn a_handler_that_hangs_is_waited_for_once_by_who_waits_for_healthy_ones() {
+    let (count, is_let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let waits_for = is_let_go.clone();
+    let hanging = calling("hanging", move |_| {
+        while !waits_for.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    let pipeline = started(options(vec![hanging, counting(&count)]));
+    pipeline.push(record(Level::INFO, "x"));
+    assert!(!pipeline.flush_healthy(Duration::from_millis(100)));
+    let began = Instant::now();
+    for number in 2..12 {
+        pipeline.push(record(Level::INFO, "x"));
+        assert!(pipeline.flush_healthy(LONG));
+        assert_eq!(count.load(Ordering::Relaxed), number);
+    }
+    assert!(began.elapsed() < LONG / 2);
+    is_let_go.store(true, Ordering::Relaxed);
+    assert!(pipeline.flush(Some(LONG)));
+    assert_eq!(pipeline.counts().handlers[0].handled, 11);
+    assert!(pipeline.counts().handlers.iter().all(|handler| handler.is_healthy));
+}
+
 #[test]
 fn a_handler_that_hangs_does_not_hang_the_end() {
     let pipeline = started(options(vec![calling("hanging", |_| {

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
 use lineshaft_log::handler::{Compression, File, Rotation};
@@ -126,5 +127,42 @@ fn a_batch_is_divided_among_files() {
     assert_eq!(all_lines(&path, 9).len(), 50);
     for found in std::fs::read_dir(&directory).expect("a directory") {
         assert!(found.expect("a file").metadata().expect("its size").len() <= 100);
+    }
+}
+
+/// Each try moved the files that are kept, and deleted the oldest of them; and nothing was written meanwhile.
+#[test]
+fn a_rotation_that_fails_costs_nothing_and_is_tried_again() {
+    for (compression, ending, in_the_way) in
+        [(Compression::Gzip, ".gz", "app.log.1.gz.part"), (Compression::None, "", "app.log.3")]
+    {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.log");
+        let kept = |number: u32| directory.path().join(format!("app.log.{number}{ending}"));
+        let in_the_way = directory.path().join(in_the_way);
+        std::fs::create_dir_all(in_the_way.join("x")).expect("a directory");
+        let numbers: Vec<u32> = (1..=3).filter(|number| !kept(*number).exists()).collect();
+        numbers.iter().for_each(|number| std::fs::write(kept(*number), number.to_string()).expect("a file"));
+        let mut file = File::open(file_options(&path, Some(rotation(20, 3, compression))), &Arc::default())
+            .expect("a file");
+        let began = Instant::now();
+        for _ in 0..20 {
+            file.handle(&[&record(Level::INFO, "123456789")]).expect("written");
+        }
+        if began.elapsed() < Duration::from_millis(900) {
+            assert_eq!(lines_of(&path).len(), 20);
+        }
+        for number in &numbers {
+            assert_eq!(std::fs::read_to_string(kept(*number)).expect("it is kept"), number.to_string());
+        }
+        std::fs::remove_dir_all(&in_the_way).expect("removed");
+        let until = Instant::now() + Duration::from_secs(20);
+        while lines_of(&path).len() != 1 {
+            assert!(Instant::now() < until, "it is never rotated");
+            std::thread::sleep(Duration::from_millis(20));
+            file.handle(&[&record(Level::INFO, "123456789")]).expect("written");
+        }
+        assert_eq!(std::fs::read_to_string(kept(2)).expect("it was moved"), "1");
+        assert!(!in_the_way.exists() || compression == Compression::None);
     }
 }

@@ -79,9 +79,10 @@ pub(super) fn keywords<'py>(
 ) -> PyResult<Rest<'py>> {
     let mut rest = Rest { exception: None, has_stack: false, above: 0 };
     let Some(names) = call.names else { return Ok(rest) };
-    for (name, object) in names.iter_borrowed().zip(call.keywords) {
+    let mut cut = 0;
+    for (place, (name, object)) in names.iter_borrowed().zip(call.keywords).enumerate() {
         let name = name.cast::<PyString>()?;
-        let key = values::key_of(&name);
+        let key = budget.name(&name)?;
         match &*key {
             "exc_info" => rest.exception = Some((**object).clone()),
             "stack_info" => rest.has_stack = object.is_truthy()?,
@@ -90,11 +91,15 @@ pub(super) fn keywords<'py>(
                 let extra = object.cast::<PyDict>()?;
                 values::add_items(fields, &extra, budget)?;
             }
-            _ => {
+            _ if budget.has_room_behind(place) => {
                 let value = values::value(object, budget, 0)?;
                 fields.add(key, value);
             }
+            _ => cut += 1,
         }
+    }
+    if cut > 0 {
+        values::add_note(fields, cut, names.len());
     }
     Ok(rest)
 }

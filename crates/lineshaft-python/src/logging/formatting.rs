@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 
 use super::making;
 use super::record::LogRecord;
+use super::state;
 use super::visit::{self, Visit};
 
 /// Whether a crash is waited for: the thread that crashed may have the interpreter.
@@ -44,7 +45,8 @@ fn formatted(call: &Bound<'_, PyAny>, record: &Record, levels: &Arc<LevelNames>)
     // What it logs itself would come back to it for ever.
     making::mute();
     let record = LogRecord::alone(Arc::new(record.clone()), levels.clone());
-    let made = call.call1((record,)).map_err(|error| error.to_string())?;
+    let told = |error: &PyErr| String::from(state::current().plan.text_without_secrets(&error.to_string()));
+    let made = call.call1((record,)).map_err(|error| told(&error))?;
     made.extract::<String>().map_err(|error| {
         let is_text = made.is_instance_of::<pyo3::types::PyString>();
         let of = made.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());

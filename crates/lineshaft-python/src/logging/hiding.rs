@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
 use super::values::{Budget, DEPTH_MAX, is_sequence, is_shown_as, value};
+use super::visit::Visit;
 use super::{helpers, state};
 
 /// What stands for an object where `str` or `repr` say what it is: something else for one that is hidden, and for
@@ -109,7 +110,14 @@ fn hidden_within<'py>(
 /// The arguments of a message, without what is hidden.
 #[pyfunction]
 pub(super) fn log_hidden<'py>(arguments: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let Some(_visit) = Visit::begin() else { return Ok(arguments.clone()) };
     hidden(arguments, &Budget::of(&state::current().plan))
+}
+
+/// A text without what is secret in it.
+#[pyfunction]
+pub(super) fn log_without_secrets(text: &Bound<'_, PyString>) -> String {
+    state::current().plan.text_without_secrets(&text.to_string_lossy()).into()
 }
 
 /// Whether exceptions are logged with the variables of their frames.
@@ -121,6 +129,7 @@ pub(super) fn log_has_locals() -> bool {
 /// What is shown of a variable: without secrets, and in so many bytes.
 #[pyfunction]
 pub(super) fn log_local(name: &str, local: &Bound<'_, PyAny>, bytes_max: usize) -> PyResult<String> {
+    let Some(_visit) = Visit::begin() else { return Ok(String::new()) };
     let state = state::current();
     let shown = value(local, &mut Budget::of_bytes(&state.plan, bytes_max), 0)?;
     let field = vec![(Arc::from(name), shown)];

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::values::{self, Budget};
+use super::visit::Visit;
 use super::{helpers, state};
 
 /// What `lineshaft.logging.Logger` adds to. The methods that log are in [`super::methods`].
@@ -29,7 +30,8 @@ impl Logger {
     fn new(py: Python<'_>, name: &str, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         helpers::look_up(py)?;
         let mut bound = DistinctFields::of(Fields::new());
-        if let Some(fields) = fields {
+        let visit = Visit::begin();
+        if let Some(fields) = fields.filter(|_| visit.is_some()) {
             let state = state::current();
             let mut budget = Budget::of(&state.plan);
             values::add_items(&mut bound, fields, &mut budget)?;

@@ -21,6 +21,7 @@ use super::place;
 use super::record::LogRecord;
 use super::state::{self, State};
 use super::values::{self, Budget, LogFields};
+use super::visit::Visit;
 use super::work;
 
 /// A call of a logger within another one, of a `__repr__` say, is heard; one within that is not.
@@ -200,6 +201,7 @@ pub(super) fn log_bridged(
     thread: (u64, String),
     time_ns: i64,
 ) -> PyResult<()> {
+    let Some(_visit) = Visit::begin() else { return Ok(()) };
     let Some(_within) = Within::new() else { return Ok(()) };
     let state = state::current();
     let verdict = state.verdict(name);

@@ -48,6 +48,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(hiding::log_hidden, module)?,
         wrap_pyfunction!(hiding::log_has_locals, module)?,
         wrap_pyfunction!(hiding::log_local, module)?,
+        wrap_pyfunction!(hiding::log_without_secrets, module)?,
     ] {
         module.add_function(function)?;
     }

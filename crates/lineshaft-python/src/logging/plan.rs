@@ -143,6 +143,13 @@ impl Plan {
         }
     }
 
+    /// A text without what is secret in it.
+    pub(super) fn text_without_secrets(&self, text: &str) -> Box<str> {
+        let mut record = Record::here(Level::INFO, "", text);
+        self.redact(&mut record);
+        record.message
+    }
+
     /// Fields without what is secret in them.
     pub(super) fn without_secrets(&self, fields: Fields) -> Fields {
         let mut record = Record { fields, ..Record::here(Level::INFO, "", "") };
@@ -161,8 +168,8 @@ impl Plan {
     /// The same, for a process that was forked: no lock of it may be one that a thread of the parent had.
     pub(super) fn forked(&self) -> Self {
         Python::attach(|py| Self {
-            gate: Arc::new(Gate::new(self.filter.clone(), self.limit)),
-            of_attempts: self.of_attempts.clone(),
+            gate: Arc::new(self.gate.anew()),
+            of_attempts: self.of_attempts.as_ref().map(|(gate, least)| (Arc::new(gate.anew()), *least)),
             levels: self.levels.clone(),
             least: self.least,
             floor: self.floor,

@@ -179,12 +179,13 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool, las
         let is_over = is_over || rest.is_some_and(|rest| rest.is_zero());
         let signals = if is_done || is_over { Ok(()) } else { py.check_signals() };
         if is_done || is_over || signals.is_err() {
-            if !is_done && last {
-                py.detach(|| running.pipeline.give_up());
-            } else if !is_done && !healthy {
-                // Says which handlers are behind.
-                py.detach(|| running.pipeline.flush(Some(Duration::ZERO)));
-            }
+            // Says which handlers are behind.
+            py.detach(|| match (is_done, last, healthy) {
+                (true, ..) => {}
+                (_, true, _) => running.pipeline.give_up(),
+                (.., true) => drop(running.pipeline.flush_healthy(Duration::ZERO)),
+                _ => drop(running.pipeline.flush(Some(Duration::ZERO))),
+            });
             return signals.map(|()| is_done);
         }
     }
@@ -198,7 +199,7 @@ fn of_slice(pipeline: &Pipeline, wait: Duration, healthy: bool, last: bool) -> (
             let is_done = pipeline.flush_last(wait);
             (is_done, !is_done && began.elapsed() < wait)
         }
-        (true, _) => (pipeline.flush_healthy(wait), false),
+        (true, _) => (pipeline.is_flushed_by_healthy(wait), false),
         _ => (pipeline.is_flushed(wait), false),
     }
 }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::hiding::hidden;
 use super::plan::Plan;
+use super::visit::Visit;
 use crate::once::intern;
 use crate::values::native::{exactly, small_integer};
 
@@ -23,7 +24,9 @@ pub(crate) struct LogFields(pub(super) Fields);
 impl LogFields {
     #[new]
     fn new(before: Option<&Bound<'_, Self>>, fields: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let mut all = DistinctFields::of(before.map(|before| before.get().0.clone()).unwrap_or_default());
+        let before = before.map(|before| before.get().0.clone()).unwrap_or_default();
+        let Some(_visit) = Visit::begin() else { return Ok(Self(before)) };
+        let mut all = DistinctFields::of(before);
         let state = super::state::current();
         add_items(&mut all, fields, &mut Budget::of(&state.plan))?;
         super::carry::is_used();
@@ -47,6 +50,10 @@ pub(super) struct Budget<'a> {
 pub(super) const DEPTH_MAX: u32 = 8;
 /// What an item of a list takes of the budget, beyond its own bytes.
 const ITEM_BYTES: usize = 16;
+/// So many fields are there however much of the budget is taken: they say what a record is about whose message is cut.
+const FIELDS_SURE: usize = 64;
+/// So much of the name of a field is kept.
+const NAME_CHARS_MAX: usize = 1_024;
 
 impl<'a> Budget<'a> {
     pub(super) fn of(plan: &'a Plan) -> Self {
@@ -77,6 +84,30 @@ impl<'a> Budget<'a> {
         let is_enough = bytes <= self.bytes;
         self.bytes = self.bytes.saturating_sub(bytes);
         is_enough
+    }
+
+    /// Whether there is room for a field behind so many.
+    pub(super) fn has_room_behind(&mut self, fields: usize) -> bool {
+        self.spend(ITEM_BYTES) || fields < FIELDS_SURE
+    }
+
+    /// The name of a field.
+    pub(super) fn name(&mut self, name: &Bound<'_, PyString>) -> PyResult<Arc<str>> {
+        let key =
+            if name.len()? <= NAME_CHARS_MAX { key_of(name) } else { self.of_name().text(name)?.into() };
+        self.spend(key.len());
+        Ok(key)
+    }
+
+    /// The name of a field that is no text.
+    fn name_of_other(&mut self, name: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
+        let key = shown_safely(name, &mut self.of_name())?;
+        self.spend(key.len());
+        Ok(key.into())
+    }
+
+    fn of_name(&self) -> Self {
+        Self { bytes: NAME_CHARS_MAX, redacted: self.redacted }
     }
 
     /// A text as far as there is room for it; what is cut is said.
@@ -131,10 +162,15 @@ pub(super) fn add_items(
     items: &Bound<'_, PyDict>,
     budget: &mut Budget<'_>,
 ) -> PyResult<()> {
-    for (key, item) in items.copy()? {
+    let items = items.copy()?;
+    for (place, (key, item)) in items.iter().enumerate() {
+        if !budget.has_room_behind(place) {
+            add_note(all, items.len() - place, items.len());
+            break;
+        }
         let key = match key.cast_exact::<PyString>() {
-            Ok(key) => key_of(key),
-            Err(_) => Arc::from(&*shown_safely(&key, budget)?),
+            Ok(key) => budget.name(key)?,
+            Err(_) => budget.name_of_other(&key)?,
         };
         let item = value(&item, budget, 0)?;
         all.add(key, item);
@@ -142,8 +178,13 @@ pub(super) fn add_items(
     Ok(())
 }
 
+/// Says that there was no room for some fields.
+pub(super) fn add_note(all: &mut DistinctFields, cut: usize, count: usize) {
+    all.add("…".into(), Value::from(format!("[cut: {cut} of {count} items]")));
+}
+
 /// The name of a field. Those of keywords are the same objects again and again, and found by where they are.
-pub(super) fn key_of(name: &Bound<'_, PyString>) -> Arc<str> {
+fn key_of(name: &Bound<'_, PyString>) -> Arc<str> {
     /// Names are kept, so that nothing else can be where they were.
     type Names = FxHashMap<usize, (Py<PyString>, Arc<str>)>;
     static NAMES: Mutex<Option<Names>> = Mutex::new(None);

@@ -59,9 +59,7 @@ fn attempt(py: Python<'_>) -> PyResult<Option<Bound<'_, RunningAttempt>>> {
 pub(super) fn fields(py: Python<'_>, of_block: &Fields) -> PyResult<Fields> {
     let Some(attempt) = attempt(py)? else { return Ok(of_block.clone()) };
     let logged = attempt.get().logged();
-    let mut fields = overlaid(logged.context_fields().clone(), of_block);
-    fields.extend(logged.fields().iter().cloned());
-    Ok(fields)
+    Ok(overlaid(overlaid(logged.context_fields().clone(), of_block), logged.fields()))
 }
 
 /// The context of the job whose attempt this is, as a text and as fields.

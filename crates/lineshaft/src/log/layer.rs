@@ -42,8 +42,7 @@ where
 
 fn keep(logged: &Logged, pipeline: &Pipeline, record: &mut Record) {
     let own = std::mem::take(&mut record.fields);
-    record.fields = overlaid(logged.context_fields().clone(), &own);
-    record.fields.extend(logged.fields().iter().cloned());
+    record.fields = overlaid(overlaid(logged.context_fields().clone(), &own), logged.fields());
     let mut kept = record.clone();
     pipeline.redact(&mut kept);
     if let Some(unkept) = logged.keep(&kept) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lineshaft_log::{Fields, Record, Value, carried};
+use lineshaft_wire::log_record::LOG_TEXT_BYTES_MAX;
 use lineshaft_wire::{JobId, LogPlace, LogRecord};
 
 use crate::worker::{Attempts, Job};
@@ -106,10 +107,7 @@ impl Logged {
         let mut kept = self.kept(record);
         let bytes = bytes_of(&kept);
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_MAX {
-            let message = &kept.message;
-            kept.message =
-                format!("{message} [the attempt has logged more than 1 MiB; what follows is left out]")
-                    .into();
+            kept.message = with_note(&kept.message, LOG_TEXT_BYTES_MAX).into();
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
@@ -159,6 +157,20 @@ impl Logged {
             attachment: None,
         }
     }
+}
+
+/// A message with what is said of the end, so that both fit.
+fn with_note(message: &str, bytes_max: usize) -> String {
+    const NOTE: &str = " [the attempt has logged more than 1 MiB; what follows is left out]";
+    const CUT: &str = " [cut]";
+    if message.len() + NOTE.len() <= bytes_max {
+        return format!("{message}{NOTE}");
+    }
+    let mut end = bytes_max - NOTE.len() - CUT.len();
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{CUT}{NOTE}", &message[..end])
 }
 
 fn bytes_of(record: &LogRecord) -> u64 {

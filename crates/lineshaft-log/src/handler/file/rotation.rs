@@ -78,10 +78,47 @@ impl Rotation {
         if !is_ours || !self.is_due(file, more_bytes, now)? {
             return Ok(());
         }
-        for number in (1..=self.keep).rev() {
-            for ending in ["", ".gz"] {
+        match (self.keep, self.compression) {
+            (0, _) => fs::remove_file(path),
+            (_, Compression::None) => {
+                self.make_room(path)?;
+                fs::rename(path, numbered(path, 1, ""))
+            }
+            (_, Compression::Gzip) => self.compress(path),
+        }
+    }
+
+    /// The full file, compressed under its new name before it goes: a crash in between leaves both, and loses nothing.
+    /// No other one moves before that is whole, which it may never be where the disk is full.
+    fn compress(&self, path: &Path) -> io::Result<()> {
+        let (part, whole) = (numbered(path, 1, ".gz.part"), numbered(path, 1, ".gz"));
+        let made = write_compressed(path, &part)
+            .and_then(|()| self.make_room(path))
+            .and_then(|()| fs::rename(&part, &whole));
+        if made.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        made?;
+        fs::remove_file(path).inspect_err(|_| {
+            // It is still there, and would be compressed again and again.
+            let _ = fs::remove_file(&whole);
+        })
+    }
+
+    /// Moves full files up to where a number is free; the last goes if none is. So one who tries again moves nothing.
+    fn make_room(&self, path: &Path) -> io::Result<()> {
+        let endings = ["", ".gz"];
+        let is_free = |number: u32| {
+            endings.iter().all(|ending| {
+                let found = fs::symlink_metadata(numbered(path, number, ending));
+                found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            })
+        };
+        let last = (1..self.keep).find(|number| is_free(*number)).unwrap_or(self.keep);
+        for number in (1..=last).rev() {
+            for ending in endings {
                 let from = numbered(path, number, ending);
-                let moved = if number == self.keep {
+                let moved = if number == last {
                     fs::remove_file(from)
                 } else {
                     fs::rename(from, numbered(path, number + 1, ending))
@@ -91,27 +128,19 @@ impl Rotation {
                 )?;
             }
         }
-        match (self.keep, self.compression) {
-            (0, _) => fs::remove_file(path),
-            (_, Compression::None) => fs::rename(path, numbered(path, 1, "")),
-            (_, Compression::Gzip) => compress(path),
-        }
+        Ok(())
     }
 }
 
-/// The full file, compressed under its new name before it goes: a crash in between leaves both, and loses nothing.
-fn compress(path: &Path) -> io::Result<()> {
-    let part = numbered(path, 1, ".gz.part");
+fn write_compressed(path: &Path, part: &Path) -> io::Result<()> {
     let permissions = fs::metadata(path)?.permissions();
     // Never readable for more than the log is, nor when this ends in the middle.
     let made =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(permissions.mode()).open(&part)?;
+        OpenOptions::new().write(true).create(true).truncate(true).mode(permissions.mode()).open(part)?;
     let mut encoder = GzEncoder::new(made, flate2::Compression::default());
     io::copy(&mut File::open(path)?, &mut encoder)?;
     let made = encoder.finish()?;
-    made.set_permissions(permissions)?;
-    fs::rename(part, numbered(path, 1, ".gz"))?;
-    fs::remove_file(path)
+    made.set_permissions(permissions)
 }
 
 fn numbered(path: &Path, number: u32, ending: &str) -> PathBuf {
