@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     _Request: TypeAlias = Callable[[int | None, _native.Client], _native.Reply[_Answer]]
 
 __all__ = ["KeepsProfiles", "aprofile_of", "profile_of"]
-
-_logger = logging.getLogger("lineshaft")
 
 
 class KeepsProfiles:
@@ -126,7 +123,9 @@ class _Found:
             raise self._unread[0]
         count = len(self._unread)
         left = "1 profile was left out" if count == 1 else f"{count} profiles were left out"
-        _logger.warning("%s: %s", left, self._unread[0])
+        import logging
+
+        logging.getLogger("lineshaft").warning("%s: %s", left, self._unread[0])
 
 
 def _of_task(task: str | Enqueues[..., object], version: int | None, since: Duration | datetime | None) -> _Request:

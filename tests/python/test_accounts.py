@@ -201,9 +201,10 @@ def test_what_attempts_came_to_is_counted(tmp_path):
             assert "COLLECTING" in cli(worker, "job", "show", versioned.id)
             advised = command(worker, "profile", "accountworks.sleeps")
             assert (advised.returncode, "was profiled" in advised.stderr) == (6, True)
-            repeat, waits = advised.stdout.splitlines()
+            repeat, *others = advised.stdout.splitlines()
             assert repeat.startswith('96 % of 25 calls repeat arguments of the hour before: cache="10m"')
-            assert waits.startswith("attempts had a processor for ")
+            # Where others want the processors, it also says that the jobs had to wait.
+            assert any(one.startswith("attempts had a processor for ") for one in others)
             advised = command(worker, "--json", "profile", "accountworks.sleeps")
             found = json.loads(advised.stdout)
             assert (found["attempts"], found["advice"]) == (0, [repeat, waits])

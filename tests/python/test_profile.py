@@ -394,14 +394,21 @@ def test_a_loop_that_waits_for_its_tasks_is_not_told_to_use_threads():
     assert profiled(lambda: asyncio.run(waits())).advice() == []
 
 
-def test_advice_names_a_lock_that_is_waited_for():
-    condition = threading.Condition()
+def test_advice_names_a_lock_that_is_waited_for_and_no_condition():
+    lock, condition = threading.Lock(), threading.Condition()
+
+    def take() -> None:
+        with lock:
+            pass
 
     def wait() -> None:
         with condition:
             condition.wait(0.5)
 
-    assert any("locks" in sentence for sentence in profiled(wait).advice())
+    lock.acquire()
+    threading.Timer(0.5, lock.release).start()
+    assert any("locks" in sentence for sentence in profiled(take).advice())
+    assert not any("locks" in sentence for sentence in profiled(wait).advice())
 
 
 def test_advice_names_garbage_collection():
