@@ -31,7 +31,7 @@ test-models: ## What threads and processes share without a lock, in every order 
 	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -p lineshaft -- model
 
 test-python: build $(TOOLS) $(EXAMPLES)
-	$(BIN)/python -m pytest tests/python
+	$(BIN)/python -m pytest tests/python -n auto --dist loadfile
 
 coverage: $(VENV)/.built $(TOOLS) $(EXAMPLES) $(TARPAULIN) ## Lines that the tests reach of jobs, store, engine, wire and the Python package: COVERED=python or rust alone
 	TARPAULIN=$(abspath $(TARPAULIN)) $(BIN)/python tests/covered.py $(COVERED)
