@@ -10,6 +10,8 @@ MATURIN := $(BIN)/maturin
 TOOLS := $(VENV)/.tools
 EXAMPLES := $(TARGET)/debug/examples/checksums $(TARGET)/debug/examples/largest
 TARPAULIN := $(or $(shell command -v cargo-tarpaulin),$(TARGET)/tools/bin/cargo-tarpaulin)
+# What Rust is tested as: everything but the extension, logging included.
+TESTED := --workspace --exclude lineshaft-python --features lineshaft/log --locked
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 FACE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed) pyproject.toml
 
@@ -25,7 +27,7 @@ demo: build ## Run the main job on real input, kill a worker in the middle, writ
 test: test-rust test-models test-python ## Every test
 
 test-rust:
-	cargo test --workspace --exclude lineshaft-python --locked
+	cargo test $(TESTED)
 
 test-models: ## What threads and processes share without a lock, in every order of loads and stores
 	RUSTFLAGS="$(RUSTFLAGS) --cfg model" cargo test --locked --target-dir $(TARGET)/model --lib -p lineshaft-ipc -p lineshaft-engine -p lineshaft -- model
@@ -104,9 +106,9 @@ $(VENV)/.built: $(RUST) $(FACE) $(MATURIN)
 $(TARGET)/tools/bin/cargo-tarpaulin:
 	cargo install cargo-tarpaulin --locked --version 0.37.5 --root $(TARGET)/tools --target-dir $(TARGET)/tools/build
 
-# Of the same packages as `test-rust`, so that their dependencies have the same features and are compiled once.
+# As `test-rust` builds them, so that what they are made of is compiled once.
 $(TARGET)/debug/examples/%: $(RUST) examples/rust/%.rs
-	cargo build --workspace --exclude lineshaft-python --locked --example $*
+	cargo build $(TESTED) --example $*
 	@touch $@
 
 # Together with the extension, for the same reason.
