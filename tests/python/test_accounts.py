@@ -207,7 +207,7 @@ def test_what_attempts_came_to_is_counted(tmp_path):
             assert any(one.startswith("attempts had a processor for ") for one in others)
             advised = command(worker, "--json", "profile", "accountworks.sleeps")
             found = json.loads(advised.stdout)
-            assert (found["attempts"], found["advice"]) == (0, [repeat, waits])
+            assert (found["attempts"], found["advice"]) == (0, [repeat, *others])
 
             # Killed with the server, and after it by a restart: nothing of what was counted is lost.
             worker.kill()
