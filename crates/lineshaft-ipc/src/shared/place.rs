@@ -71,8 +71,17 @@ impl Place {
 
     /// The newest lease taken up here, and whether its body ever began.
     pub(super) fn newest(&self) -> Option<(Fence, bool)> {
-        let number = self.taken.load(Acquire);
-        (number != 0).then(|| (self.fence_of(number), self.begun.load(Acquire) == number))
+        loop {
+            let number = self.taken.load(Acquire);
+            if number == 0 {
+                return None;
+            }
+            let found = (self.fence_of(number), self.begun.load(Acquire) == number);
+            // The second one after it is written where it was: what is read meanwhile may be of both.
+            if self.is_still(number) {
+                return Some(found);
+            }
+        }
     }
 
     /// Asks the attempt to stop if it is the newest here; whether it is.
