@@ -25,9 +25,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::exit::{FAILED, Failure as Ended, USAGE};
 
 /// How often one place of the source may log, so that what fails again and again fills no disk.
-pub(crate) const LIMIT: Limit = Limit { count: 100, period: Duration::from_secs(1), burst: 500 };
-/// So long the end of the server, and a crash, wait for what was logged.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LIMIT: Limit = Limit { count: 100, period: Duration::from_secs(1), burst: 500 };
+/// So long the end of a process, and a crash, wait for what was logged.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file that somebody has removed is made anew after so long.
 const GONE: Duration = Duration::from_secs(60);
@@ -55,16 +55,8 @@ impl ServerLog {
     pub(crate) fn start(options: LogOptions) -> Result<Self, Ended> {
         let filter = filter_of(&options.filter, &LOG)?;
         let is_on_stderr = options.file.is_none();
-        let mut made = Options::new(Gate::new(filter, Some(LIMIT)), vec![options.handler()]);
-        // The engine waits for no one who reads a log.
-        made.when_full = WhenFull::DropNew;
-        let failed =
-            |error: &dyn std::fmt::Display| Ended::new(FAILED, format!("the log cannot be written: {error}"));
-        let (pipeline, _) = Pipeline::open(made).map_err(|error| failed(&error))?;
-        pipeline.start().map_err(|error| failed(&error))?;
-        let pipeline = Arc::new(pipeline);
-        let layer = tracing_layer(pipeline.clone());
-        if tracing_subscriber::registry().with(layer).try_init().is_ok() {
+        let (pipeline, is_ours) = begin(filter, options.handler())?;
+        if is_ours {
             // The usual hook says a panic on standard error, where it is already.
             if is_on_stderr {
                 log_panics_alone(pipeline.clone());
@@ -79,6 +71,21 @@ impl ServerLog {
         }
         Ok(Self(pipeline))
     }
+}
+
+/// Begins to log what this process says by `tracing`; and whether it is, which its host may do already.
+pub(crate) fn begin(filter: Filter, handler: Spec) -> Result<(Arc<Pipeline>, bool), Ended> {
+    let mut options = Options::new(Gate::new(filter, Some(LIMIT)), vec![handler]);
+    // Neither engine nor supervisor waits for who reads a log.
+    options.when_full = WhenFull::DropNew;
+    let failed =
+        |error: &dyn std::fmt::Display| Ended::new(FAILED, format!("the log cannot be written: {error}"));
+    let (pipeline, _) = Pipeline::open(options).map_err(|error| failed(&error))?;
+    pipeline.start().map_err(|error| failed(&error))?;
+    let pipeline = Arc::new(pipeline);
+    let layer = tracing_layer(pipeline.clone());
+    let is_ours = tracing_subscriber::registry().with(layer).try_init().is_ok();
+    Ok((pipeline, is_ours))
 }
 
 /// The filter that a setting says.

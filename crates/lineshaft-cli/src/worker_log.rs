@@ -1,22 +1,14 @@
 //! What a worker's supervisor says by `tracing`, on standard error beside what it says to people.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lineshaft::config::WORKER_LOG;
 use lineshaft::worker::supervisor::TOLD;
 use lineshaft_log::handler::Console;
-use lineshaft_log::{
-    Format, Gate, Handler, LevelNames, Open, Options, Pipeline, Record, Spec, WhenFull, tracing_layer,
-};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use lineshaft_log::{Format, Handler, LevelNames, Open, Pipeline, Record, Spec};
 
-use crate::exit::{FAILED, Failure as Ended};
-use crate::server_log::{LIMIT, filter_of};
-
-/// So long the end of the worker waits for what was logged.
-const PATIENCE: Duration = Duration::from_secs(1);
+use crate::exit::Failure as Ended;
+use crate::server_log::{PATIENCE, begin, filter_of};
 
 /// The log of a worker; its records are written when this goes.
 pub(crate) struct WorkerLog(Arc<Pipeline>);
@@ -28,16 +20,7 @@ impl WorkerLog {
         // People were told of that already.
         let filter = filter_of(&format!("{directives},{TOLD}=off"), &WORKER_LOG)?;
         let open: Open = Arc::new(|levels| Ok(Box::new(console(levels)) as Box<dyn Handler>));
-        let mut made = Options::new(Gate::new(filter, Some(LIMIT)), vec![Spec::new("console", open)]);
-        // A supervisor waits for no one who reads what it says.
-        made.when_full = WhenFull::DropNew;
-        let failed =
-            |error: &dyn std::fmt::Display| Ended::new(FAILED, format!("the log cannot be written: {error}"));
-        let (pipeline, _) = Pipeline::open(made).map_err(|error| failed(&error))?;
-        pipeline.start().map_err(|error| failed(&error))?;
-        let pipeline = Arc::new(pipeline);
-        let _ = tracing_subscriber::registry().with(tracing_layer(pipeline.clone())).try_init();
-        Ok(Self(pipeline))
+        Ok(Self(begin(filter, Spec::new("console", open))?.0))
     }
 }
 

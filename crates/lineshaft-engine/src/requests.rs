@@ -237,14 +237,23 @@ impl Core {
         let calls = self.answered(caller, Some(request.sequence)).is_none().then(|| calls_of(&request));
         let bytes = arguments.bytes.clone();
         self.change(caller, Command::Enqueue { session, request, arguments }, now, |_| Query::Nothing)?;
-        self.count_calls((session, number), calls.unwrap_or_default(), &bytes, now);
+        if let Some(calls) = calls {
+            self.count_calls((session, number), calls, &bytes, now);
+        }
         Ok(())
     }
 
-    /// Counts the calls that jobs were made for; what a job answered that was there already did not run again.
-    fn count_calls(&mut self, place: (u64, u64), calls: Vec<(Arc<str>, Vec<u32>)>, bytes: &[u8], now: Now) {
+    /// Counts the calls of a request, by session and number, that jobs were made for; what a job answered that was there already
+    /// did not run again.
+    fn count_calls(
+        &mut self,
+        (session, number): (u64, u64),
+        calls: Vec<(Arc<str>, Vec<u32>)>,
+        bytes: &[u8],
+        now: Now,
+    ) {
         // Without such an answer all were there.
-        let Some(Answer::Enqueued(enqueued)) = self.state.answer(place.0, place.1) else { return };
+        let Some(Answer::Enqueued(enqueued)) = self.state.answer(session, number) else { return };
         let (mut rest, mut position) = (bytes, 0);
         for (task, lengths) in calls {
             let arguments = lengths.into_iter().map_while(|length| rest.split_off(..length as usize));

@@ -19,7 +19,7 @@ use std::ops::Range;
 pub use rows::{ChangedPage, LoadedPage};
 
 use crate::state::{Limits, State};
-use tables::{Rest, RestWithoutCached, RestWithoutGil, RestWithoutStatistics, Tables};
+use tables::{Rest, RestWithoutCached, RestWithoutStatistics, Tables};
 
 /// Version of the tables' layout. The first one had the rows in it, the second one knew no sweep over free places, the
 /// third one no absent children, the fourth one no locks, the fifth one no cached results and no cache, the sixth one no
@@ -124,8 +124,11 @@ impl State {
                     }
                     5 => postcard::from_bytes::<RestWithoutCached>(rest)?.into(),
                     6 => postcard::from_bytes::<RestWithoutStatistics>(rest)?.into(),
-                    7 => postcard::from_bytes::<RestWithoutGil>(rest)?.into(),
-                    _ => postcard::from_bytes(rest)?,
+                    7 => postcard::from_bytes(rest)?,
+                    _ => {
+                        let (rest, gil) = postcard::from_bytes::<(Rest, _)>(rest)?;
+                        Rest { gil, ..rest }
+                    }
                 };
                 let (slots, keys) = rows::sort_out(pages)?;
                 let mut state = Self::assemble(tables, rest, (slots, keys), limits)?;

@@ -100,6 +100,11 @@ impl Choice {
         self.inner().runs()
     }
 
+    /// Whether others are to be told of it again, who were told of so many runs.
+    fn has_grown(&self, told_runs: u64) -> bool {
+        self.inner().has_grown(told_runs)
+    }
+
     /// What is known of each.
     fn rows(&self) -> Vec<Row> {
         let row = |outline: Outline| (outline.standing.as_str(), outline.runs, outline.median_s);

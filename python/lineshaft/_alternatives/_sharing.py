@@ -91,8 +91,7 @@ class Sharing:
         self._told.setdefault(kind, choice.runs)  # the first look tells nothing
         if not is_pinned and kind in self._wrong:
             self.pinned(kind, self._wrong[kind])  # it went, for room
-        told = self._told.get(kind, 0)
-        if choice.runs > told and choice.runs * 10 >= told * 11:
+        if choice.has_grown(self._told[kind]):
             self.changed(kind, choice)
 
     def _found(self, kind: Hashable) -> tuple[_native.Choice, str | None] | None:

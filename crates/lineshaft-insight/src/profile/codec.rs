@@ -172,8 +172,8 @@ impl Profile {
                 NO_PARENT => None,
                 parent => Some(parent as usize),
             };
-            let lacking = || std::iter::successors(Some(at), parent).take_while(|at| !is_kept[*at]);
-            let lacking: Vec<usize> = lacking().take(room + 1).collect();
+            let lacking = std::iter::successors(Some(at), parent).take_while(|at| !is_kept[*at]);
+            let lacking: Vec<usize> = lacking.take(room + 1).collect();
             if lacking.len() <= room {
                 room -= lacking.len();
                 lacking.into_iter().for_each(|at| is_kept[at] = true);

@@ -76,7 +76,9 @@ pub(super) struct Rest {
     pub(super) cache: CacheRows,
     /// What attempts came to, by task.
     pub(super) statistics: Vec<(Arc<str>, Counts)>,
-    /// For each of these, how long attempts had their interpreter's lock, and ran.
+    /// For each of these, how long attempts had their interpreter's lock, and ran: written behind all others, since the layout
+    /// before does not have it.
+    #[serde(skip)]
     pub(super) gil: Vec<[u64; 2]>,
 }
 
@@ -99,27 +101,6 @@ pub(super) struct RestWithoutStatistics {
     limiters: Vec<(u64, Arc<str>)>,
     cached: Vec<Option<u64>>,
     cache: CacheRows,
-}
-
-/// The same as the layout after that one wrote it.
-#[derive(Deserialize)]
-pub(super) struct RestWithoutGil {
-    hand: Option<u32>,
-    absent: Vec<(u32, u64)>,
-    lock_fence: u64,
-    lock_holders: Vec<(u64, u64, NewHolder)>,
-    limiters: Vec<(u64, Arc<str>)>,
-    cached: Vec<Option<u64>>,
-    cache: CacheRows,
-    statistics: Vec<(Arc<str>, Counts)>,
-}
-
-impl From<RestWithoutGil> for Rest {
-    fn from(rest: RestWithoutGil) -> Self {
-        let RestWithoutGil { hand, absent, lock_fence, lock_holders, limiters, cached, cache, statistics } =
-            rest;
-        Self { hand, absent, lock_fence, lock_holders, limiters, cached, cache, statistics, gil: Vec::new() }
-    }
 }
 
 impl From<RestWithoutStatistics> for Rest {
@@ -207,7 +188,7 @@ impl State {
             gil: Statistics::gil_rows(&statistics),
             statistics,
         };
-        postcard::to_allocvec(&(tables, rest)).expect("a vector takes every table")
+        postcard::to_allocvec(&(tables, &rest, &rest.gil)).expect("a vector takes every table")
     }
 
     /// For each key that is held for a period, in their order, when its job ended if that is cached.

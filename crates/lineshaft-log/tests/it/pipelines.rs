@@ -42,9 +42,9 @@ fn records_arrive_in_order_and_a_level_is_kept() {
     assert_eq!(pipeline.counts().handlers[0].handled, 2_500);
 }
 
-#[test]
-fn a_handler_that_hangs_holds_up_nobody() {
-    let (count, is_let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+/// A handler that hangs until it is let go.
+fn hanging() -> (Spec, Arc<AtomicBool>) {
+    let is_let_go = Arc::new(AtomicBool::new(false));
     let waits_for = is_let_go.clone();
     let hanging = calling("hanging", move |_| {
         while !waits_for.load(Ordering::Relaxed) {
@@ -52,6 +52,12 @@ fn a_handler_that_hangs_holds_up_nobody() {
         }
         Ok(())
     });
+    (hanging, is_let_go)
+}
+
+#[test]
+fn a_handler_that_hangs_holds_up_nobody() {
+    let (count, (hanging, is_let_go)) = (Arc::new(AtomicUsize::new(0)), hanging());
     let mut options = options(vec![hanging, counting(&count)]);
     options.patience = Duration::from_millis(50);
     options.bounds = Bounds { records_max: 10, bytes_max: 1 << 20 };
@@ -74,14 +80,7 @@ fn a_handler_that_hangs_holds_up_nobody() {
 /// It was waited for each time.
 #[test]
 fn a_handler_that_hangs_is_waited_for_once_by_who_waits_for_healthy_ones() {
-    let (count, is_let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let waits_for = is_let_go.clone();
-    let hanging = calling("hanging", move |_| {
-        while !waits_for.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    });
+    let (count, (hanging, is_let_go)) = (Arc::new(AtomicUsize::new(0)), hanging());
     let pipeline = started(options(vec![hanging, counting(&count)]));
     pipeline.push(record(Level::INFO, "x"));
     assert!(!pipeline.flush_healthy(Duration::from_millis(100)));
@@ -264,14 +263,7 @@ fn a_tap_is_drained_by_whoever_has_it() {
 
 #[test]
 fn a_handler_that_hangs_is_waited_for_once_at_the_end() {
-    let (count, is_let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let waits_for = is_let_go.clone();
-    let hanging = calling("hanging", move |_| {
-        while !waits_for.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    });
+    let (count, (hanging, is_let_go)) = (Arc::new(AtomicUsize::new(0)), hanging());
     let pipeline = started(options(vec![hanging, counting(&count)]));
     pipeline.push(record(Level::INFO, "x"));
     assert!(!pipeline.flush_late(Duration::from_millis(200)));

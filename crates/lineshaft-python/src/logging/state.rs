@@ -179,7 +179,7 @@ pub(super) fn log_flush(py: Python<'_>, timeout: Option<f64>, healthy: bool, las
         let is_over = is_over || rest.is_some_and(|rest| rest.is_zero());
         let signals = if is_done || is_over { Ok(()) } else { py.check_signals() };
         if is_done || is_over || signals.is_err() {
-            // Says which handlers are behind.
+            // Says which handlers are behind, or only notes it where healthy ones are waited for.
             py.detach(|| match (is_done, last, healthy) {
                 (true, ..) => {}
                 (_, true, _) => running.pipeline.give_up(),

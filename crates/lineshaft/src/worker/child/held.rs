@@ -47,7 +47,7 @@ impl Held {
         self.next_at
     }
 
-    /// This thread has the lock, or nobody does.
+    /// The lock is with this thread now, or with nobody if that is 0.
     fn see(&mut self, holder: usize, now: Instant) {
         if holder == self.thread {
             self.held += now.saturating_duration_since(self.looked_at);

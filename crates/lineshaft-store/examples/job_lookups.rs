@@ -1,4 +1,4 @@
-//! What it takes to look a job up in an archive of a million: `lookups [BLOCKS]`.
+//! What it takes to look a job up in an archive of a million: `job_lookups [BLOCKS]`.
 //!
 //! In one archive all jobs end soon after they were made, so that the ids of a block lie near each other. In the other
 //! each block also has a job that was made a month before, as schedules and long retries make them.
